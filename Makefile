@@ -1,0 +1,55 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## make .venv with everything the demo and the tests need
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autoscribe-gateway needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.locked: requirements-dev.lock | $(VENV)/bin/python
+	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.locked
+	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## everything on this machine: sandbox upstream, gateway, MLLP listener
+	$(BIN)/autoscribe-gateway demo
+
+test: install ## run the tests
+	$(RUN) pytest -n auto
+
+coverage: install ## run the tests and fail below 95 % branch coverage
+	rm -f .coverage .coverage.*
+	$(RUN) coverage run -m pytest -n auto
+	$(RUN) coverage combine -q
+	$(RUN) coverage report
+
+check: install ## lint, format, types, import contracts, generated documents, licences
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/cog --check -r README.md docs/*.md
+	$(BIN)/deptry .
+	$(RUN) tests.licences
+
+bench: install ## measure speed as ratios, the last lines are the result
+	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs= -o addopts=--import-mode=importlib
+
+lock: install ## resolve requirements.lock and requirements-dev.lock anew
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --group dev -o requirements-dev.lock
+
+clean: ## remove .venv and what the tools leave behind
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,287 @@
+"""The exception tree: what can go wrong, whether trying again can help, and what a person can do about it.
+
+Issue codes are of https://hl7.org/fhir/R4/valueset-issue-type.html; retry classes say what a repeat risks.
+
+    GatewayError
+    ├── ConfigError                 a setting is wrong: the key and the remedy are named
+    ├── UpstreamError               AutoScribe did not give what was asked
+    │   ├── UpstreamUnreachable     no connection: the request never arrived
+    │   ├── UpstreamTimeout         no answer in time
+    │   ├── UpstreamAmbiguous       a POST may or may not have been carried out
+    │   ├── UpstreamKeyRefused      401 or 403 on our key
+    │   ├── UpstreamNotFound        404
+    │   ├── UpstreamConflict        409: an addendum is already active, or none is
+    │   ├── UpstreamUnprocessable   422: the report's state does not allow it
+    │   ├── UpstreamRefused         another 4xx
+    │   ├── UpstreamThrottled       429
+    │   ├── UpstreamFailed          500 or more
+    │   ├── UpstreamTooLarge        a body over the size limit
+    │   ├── UpstreamNotUnderstood   a body that is not what the contract says
+    │   └── PdfUnavailable          the PDF link does not give a PDF from an allowed host
+    ├── FeedError                   a message did not reach its receiver
+    │   ├── ConnectFailed           no connection: nothing was sent
+    │   ├── SendFailed              the connection broke while the message was being written
+    │   ├── AckTimeout              the message was written, no acknowledgement came in time
+    │   ├── ConnectionLost          the message was written, the peer went away before it acknowledged
+    │   └── FrameInvalid            bytes that are no MLLP frame
+    └── RequestError                a FHIR client asked for something that cannot be given
+        ├── BadRequest              malformed or unsupported parameter
+        ├── SearchTooCostly         nothing narrows the search
+        ├── ResourceNotFound        unknown type, id or version; a suppressed resource
+        ├── MethodNotAllowed        the interaction is not offered
+        ├── NotAcceptable           no format that the client accepts
+        ├── UnsupportedMediaType    the body is of a type that is not read
+        └── IdempotencyKeyMissing   an operation that must not run twice came without a key
+
+Every leaf carries a stable `code`, a `retry` class, the facade's HTTP status and issue code, and a `remedy`.
+Messages hold ids, codes, offsets and counts, never payload, keys or presigned URLs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Retry = Literal["transient", "ambiguous", "permanent"]
+
+
+class GatewayError(Exception):
+    """Anything the gateway raises on purpose."""
+
+    code: ClassVar[str] = "gateway"
+    retry: ClassVar[Retry] = "permanent"
+    http_status: ClassVar[int] = 500
+    issue_code: ClassVar[str] = "exception"
+    remedy: ClassVar[str] = "Report this with the correlation id."
+
+
+class ConfigError(GatewayError):
+    """A setting is missing or wrong."""
+
+    code = "config"
+    remedy = "Mend the setting that is named; `autoscribe-gateway check-config` checks them all."
+
+    def __init__(self, source: str, key: str, problem: str, remedy: str) -> None:
+        self.source, self.key, self.problem, self.cure = source, key, problem, remedy
+        super().__init__(f"{source}: {key}: {problem}. {remedy}")
+
+
+class UpstreamError(GatewayError):
+    """AutoScribe did not give what was asked."""
+
+    code = "upstream"
+    http_status = 502
+    issue_code = "transient"
+    remedy = "See the upstream request id in AutoScribe's support."
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        detail: str = "",
+    ) -> None:
+        self.operation, self.status, self.request_id = operation, status, request_id
+        self.retry_after, self.detail = retry_after, detail
+        parts = [f"{operation}: {self.code}"]
+        parts += [f"status {status}"] if status is not None else []
+        parts += [f"upstream request {request_id}"] if request_id else []
+        parts += [detail] if detail else []
+        super().__init__(", ".join(parts))
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to AutoScribe could be made."""
+
+    code, retry, http_status = "upstream-unreachable", "transient", 503
+    remedy = "Check AVARA_BASE_URL, the proxy and the firewall."
+
+
+class UpstreamTimeout(UpstreamError):
+    """AutoScribe did not answer in time."""
+
+    code, retry, http_status, issue_code = "upstream-timeout", "transient", 504, "timeout"
+    remedy = "Try again; raise upstream.timeout if it is always so."
+
+
+class UpstreamAmbiguous(UpstreamError):
+    """The request may have been carried out, but the answer was lost: it is not sent again."""
+
+    code, retry, http_status, issue_code = "upstream-ambiguous", "ambiguous", 504, "timeout"
+    remedy = "Read the report's study to see whether it was carried out, before asking again."
+
+
+class UpstreamKeyRefused(UpstreamError):
+    """AutoScribe refused the gateway's API key, or its scope does not cover what was asked."""
+
+    code, http_status, issue_code = "upstream-key-refused", 502, "processing"
+    remedy = "Check AVARA_API_KEY; it needs the study scope All."
+
+
+class UpstreamNotFound(UpstreamError):
+    """AutoScribe does not know what was asked for, or does not show it to this key."""
+
+    code, http_status, issue_code = "upstream-not-found", 404, "not-found"
+    remedy = "Check the id, and that the API key has the study scope All."
+
+
+class UpstreamConflict(UpstreamError):
+    """AutoScribe says the report is in another state."""
+
+    code, http_status, issue_code = "upstream-conflict", 409, "conflict"
+    remedy = "Read the report; an addendum may already be open."
+
+
+class UpstreamUnprocessable(UpstreamError):
+    """AutoScribe says the report's state does not allow this."""
+
+    code, http_status, issue_code = "upstream-unprocessable", 422, "business-rule"
+    remedy = "Only a signed report can have an addendum, only an active addendum can be cancelled."
+
+
+class UpstreamRefused(UpstreamError):
+    """AutoScribe refused the request for a reason that no other class names."""
+
+    code, issue_code = "upstream-refused", "processing"
+    remedy = "The gateway and this AutoScribe may disagree about the API: report it with the status."
+
+
+class UpstreamThrottled(UpstreamError):
+    """AutoScribe asks for fewer requests."""
+
+    code, retry, http_status, issue_code = "upstream-throttled", "transient", 429, "throttled"
+    remedy = "Wait as Retry-After says."
+
+
+class UpstreamFailed(UpstreamError):
+    """AutoScribe failed."""
+
+    code, retry, http_status = "upstream-failed", "transient", 502
+    remedy = "Try again later."
+
+
+class UpstreamTooLarge(UpstreamError):
+    """AutoScribe's answer is over the size limit."""
+
+    code, issue_code = "upstream-too-large", "too-costly"
+    remedy = "Raise upstream.max_response_bytes if such answers are right."
+
+
+class UpstreamNotUnderstood(UpstreamError):
+    """AutoScribe's answer is not what its contract says."""
+
+    code, issue_code = "upstream-not-understood", "processing"
+    remedy = "The pointer names the place; AutoScribe may have changed its API."
+
+
+class PdfUnavailable(UpstreamError):
+    """The PDF of a report cannot be had."""
+
+    code, http_status, issue_code = "pdf-unavailable", 502, "processing"
+    remedy = "Check that pdf.allowed_hosts names the host AutoScribe stores PDFs on."
+
+
+class FeedError(GatewayError):
+    """A message did not reach its receiver, or is not known to have."""
+
+    code, http_status = "feed", 502
+    retry: ClassVar[Retry] = "transient"
+    remedy = "Look at the receiver."
+
+    def __init__(self, where: str, detail: str = "") -> None:
+        self.where, self.detail = where, detail
+        super().__init__(f"{where}: {self.code}" + (f", {detail}" if detail else ""))
+
+
+class ConnectFailed(FeedError):
+    """No connection to the receiver: nothing was sent."""
+
+    code = "connect-failed"
+    remedy = "Check the receiver's host, port and TLS settings."
+
+
+class SendFailed(FeedError):
+    """The connection broke while the message was being written: the receiver may hold a part of it."""
+
+    code, retry = "send-failed", "ambiguous"
+    remedy = "The same bytes are sent again on a new connection."
+
+
+class AckTimeout(FeedError):
+    """The message was written and no acknowledgement came in time."""
+
+    code, retry, issue_code = "ack-timeout", "ambiguous", "timeout"
+    remedy = "The same bytes with the same MSH-10 are sent again; the receiver removes the duplicate."
+
+
+class ConnectionLost(FeedError):
+    """The message was written and the peer went away before it acknowledged."""
+
+    code, retry = "connection-lost", "ambiguous"
+    remedy = "The same bytes with the same MSH-10 are sent again; the receiver removes the duplicate."
+
+
+class FrameInvalid(FeedError):
+    """Bytes that are no MLLP frame; says the offset, never the bytes."""
+
+    code, retry = "frame-invalid", "permanent"
+    remedy = "The peer does not speak MLLP, or its frames are larger than the limit."
+
+
+class RequestError(GatewayError):
+    """A FHIR client asked for something that cannot be given."""
+
+    code, http_status, issue_code = "request", 400, "invalid"
+    remedy = "See the capability statement at /fhir/metadata."
+
+    def __init__(self, detail: str, *, expression: str = "") -> None:
+        self.detail, self.expression = detail, expression
+        super().__init__(detail)
+
+
+class BadRequest(RequestError):
+    """A parameter or body is malformed or not supported."""
+
+    code = "bad-request"
+
+
+class SearchTooCostly(RequestError):
+    """Nothing narrows the search."""
+
+    code, issue_code = "search-too-costly", "too-costly"
+    remedy = "Name a study: ?study=stu-… or ?imagingStudy.identifier=urn:dicom:uid|urn:oid:…"
+
+
+class ResourceNotFound(RequestError):
+    """There is no such resource, or it is not served."""
+
+    code, http_status, issue_code = "resource-not-found", 404, "not-found"
+    remedy = "Check the type and the id."
+
+
+class MethodNotAllowed(RequestError):
+    """The interaction is not offered."""
+
+    code, http_status, issue_code = "method-not-allowed", 405, "not-supported"
+
+
+class NotAcceptable(RequestError):
+    """None of the formats the client accepts is offered."""
+
+    code, http_status, issue_code = "not-acceptable", 406, "not-supported"
+    remedy = "Ask for application/fhir+json."
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is of a type that is not read here."""
+
+    code, http_status, issue_code = "unsupported-media-type", 415, "not-supported"
+    remedy = "Send no body, or application/fhir+json."
+
+
+class IdempotencyKeyMissing(RequestError):
+    """An operation that must not run twice came without an Idempotency-Key."""
+
+    code, issue_code = "idempotency-key-missing", "required"
+    remedy = "Send an Idempotency-Key header of your choice; a repeat with the same key is answered, not carried out."

@@ -1,0 +1,1 @@
+"""Sends HL7 v2 messages to their receivers over MLLP."""

@@ -1,0 +1,1 @@
+"""Brings studies in: read through when asked for one."""

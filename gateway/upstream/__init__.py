@@ -1,0 +1,1 @@
+"""Reads AutoScribe over HTTP."""

@@ -1,0 +1,97 @@
+"""Code systems and code tables of the standards, with the number of the table above each.
+
+HL7 v2.5.1 Appendix A, https://hl7.org/fhir/R4/terminologies-systems.html, LOINC, DICOM PS3.16 CID 29.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Systems of the standards (https://hl7.org/fhir/R4/terminologies-systems.html)
+LOINC: Final = "http://loinc.org"
+UCUM: Final = "http://unitsofmeasure.org"
+DICOM_DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
+DICOM_UID: Final = "urn:dicom:uid"
+US_NPI: Final = "http://hl7.org/fhir/sid/us-npi"
+V2_0074: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
+V2_0203: Final = "http://terminology.hl7.org/CodeSystem/v2-0203"
+DATA_ABSENT_REASON_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+
+# Systems of our own: the upstream's ids, which have no registered one
+SID_REPORT: Final = "urn:autoscribe-gateway:report"
+SID_STUDY: Final = "urn:autoscribe-gateway:study"
+SID_USER: Final = "urn:autoscribe-gateway:user"
+SID_FACILITY: Final = "urn:autoscribe-gateway:facility"
+SID_FILLER_ORDER: Final = "urn:autoscribe-gateway:filler-order-number"
+SID_STUDY_PATIENT: Final = "urn:autoscribe-gateway:sid:study-patient"
+SID_MRN_UNASSIGNED: Final = "urn:autoscribe-gateway:mrn:unassigned"
+EXTENSION: Final = "urn:autoscribe-gateway:extension:"
+
+# LOINC: the report as a whole (US Core DiagnosticReport Profile for Report and Note Exchange)
+DIAGNOSTIC_IMAGING_STUDY: Final = ("18748-4", "Diagnostic imaging study")
+
+# LOINC: codes of the report's sections (HL7 Europe Imaging Report, DICOM PS3.20 §9); label -> (code, display)
+SECTION_LOINC: Final[dict[str, tuple[str, str]]] = {
+    "addendum": ("55107-7", "Addendum Document"),
+    "comparison": ("18834-2", "Radiology Comparison study (narrative)"),
+    "critical_result": ("73568-8", "Communication of critical results [Description] Document"),
+    "findings": ("59776-5", "Procedure findings Narrative"),
+    "history": ("11329-0", "History general Narrative - Reported"),
+    "impression": ("19005-8", "Radiology Imaging study [Impression] (narrative)"),
+    "indication": ("55115-0", "Requested imaging studies information Document"),
+    "procedure": ("55111-9", "Current imaging procedure descriptions Document"),
+    "recommendation": ("18783-1", "Radiology Study recommendation (narrative)"),
+}
+
+# HL7 table 0001 Administrative Sex <- snapshotMetadata.sex
+HL70001: Final[dict[str | None, str]] = {"male": "M", "female": "F", "other": "O", None: "U"}
+
+# FHIR AdministrativeGender <- snapshotMetadata.sex (http://hl7.org/fhir/R4/valueset-administrative-gender.html)
+ADMINISTRATIVE_GENDER: Final[dict[str | None, str]] = {
+    "male": "male",
+    "female": "female",
+    "other": "other",
+    None: "unknown",
+}
+
+# HL7 table 0485 Extended Priority Codes <- Study.severity; (code, text)
+HL70485: Final[dict[str, tuple[str, str]]] = {
+    "normal": ("R", "Routine"),
+    "high": ("A", "ASAP"),
+    "stat": ("S", "Stat"),
+}
+
+# DICOM PS3.16 CID 29 Acquisition Modality <- Study.modality as people write it (upper case, outer white space off)
+DICOM_MODALITY: Final[dict[str, str]] = {
+    "CR": "CR",
+    "CT": "CT",
+    "DX": "DX",
+    "XR": "DX",
+    "X-RAY": "DX",
+    "XRAY": "DX",
+    "RF": "RF",
+    "XA": "XA",
+    "MG": "MG",
+    "MAMMOGRAPHY": "MG",
+    "MR": "MR",
+    "MRI": "MR",
+    "NM": "NM",
+    "PT": "PT",
+    "PET": "PT",
+    "US": "US",
+    "ULTRASOUND": "US",
+}
+
+# HL7 table 0074 Diagnostic Service Section ID <- DICOM modality. `PT` there is Physical Therapy: PET is NMS.
+HL70074: Final[dict[str, str]] = {
+    "CR": "RX",
+    "CT": "CT",
+    "DX": "RX",
+    "MG": "RX",
+    "MR": "NMR",
+    "NM": "NMS",
+    "PT": "NMS",
+    "RF": "RX",
+    "US": "RUS",
+    "XA": "RX",
+}

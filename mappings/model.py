@@ -1,0 +1,168 @@
+"""The study as both encoders see it: what AutoScribe said, in Python, with nothing interpreted and nothing lost.
+
+Field names and presence follow the upstream contract (`GET /v1/autoScribe/studies/{id}`, `GET /v1/autoScribe/reports`).
+Dates and times stay the strings that came: what they mean needs the site's time zone, which only the encoders know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from mappings.issues import MappingIssue
+
+Output = TypeVar("Output")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """`{unit, value}` of snapshotMetadata.height (`in`, `cm`) or .weight (`lbs`, `kg`); an unknown unit is kept."""
+
+    unit: str
+    value: float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """StudyReportMetadata: what was said of patient, order and study when the report was made. None = not said."""
+
+    age: str | None = None
+    date_of_birth: str | None = None
+    facility_name: str | None = None
+    height: Measurement | None = None
+    mrn: str | None = None
+    patient_name: str | None = None
+    procedure: str | None = None
+    referring_physician_name: str | None = None
+    sex: str | None = None
+    study_date: str | None = None
+    study_time: str | None = None
+    weight: Measurement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A stretch of the report text: `heading + body` is the text as it stands there, every character of it.
+
+    `label` is the normalised heading (`findings`, `impression`, …), empty for text under no known heading;
+    `heading` runs up to and with its colon or dash; `content` is the body as a reader sees it.
+    """
+
+    label: str
+    heading: str
+    body: str
+
+    @property
+    def content(self) -> str:
+        """The body with line ends as LF and without outer white space."""
+        return self.body.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One Report of the upstream; `pointer` is its place in the study document (`/reports/0`)."""
+
+    report_id: str
+    study_id: str
+    user_id: str
+    status: str
+    is_addendum: bool
+    is_critical: bool | None
+    created_at: str | None
+    signed_at: str | None
+    updated_at: str | None
+    snapshot: Snapshot
+    text: str | None
+    sections: tuple[Section, ...]
+    pointer: str = "/reports/0"
+
+    @property
+    def is_completed(self) -> bool:
+        """True once the radiologist has signed (`status` is `completed`)."""
+        return self.status == "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A User (`GET /users/{id}`): the radiologist behind Report.userId."""
+
+    user_id: str
+    email: str | None = None
+    first_name: str | None = None
+    middle_name: str | None = None
+    last_name: str | None = None
+    suffix1: str | None = None
+    suffix2: str | None = None
+    npi_number: str | None = None
+    phone_number: str | None = None
+    clinic_role: str | None = None
+    pointer: str = "/users/0"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressCustomer:
+    """ExpressCustomerReference: the customer on whose behalf the study was sent."""
+
+    express_customer_id: str
+    express_customer_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """The root: a study, its reports in reading order (originals, then addenda, each by time, D25) and its users by id.
+
+    Everything but `study_id` may be unknown: a bare `GET /reports` response says nothing else.
+    """
+
+    study_id: str
+    reports: tuple[Report, ...]
+    study_instance_uid: str | None = None
+    study_description: str | None = None
+    severity: str | None = None
+    study_report_status: str | None = None
+    study_type: str | None = None
+    is_cancelled: bool | None = None
+    cancelled_at: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    metadata_snapshot: Snapshot | None = None
+    express_customer: ExpressCustomer | None = None
+    external_patient_id: str | None = None
+    modality: str | None = None
+    clinical_history: str | None = None
+    clinical_indication: str | None = None
+    technologist_technique: str | None = None
+    technologist_notes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, User] = field(default_factory=dict)
+    issues: tuple[MappingIssue, ...] = ()
+
+    @property
+    def completed(self) -> tuple[Report, ...]:
+        """The signed reports, in reading order."""
+        return tuple(report for report in self.reports if report.is_completed)
+
+
+@dataclass(frozen=True, slots=True)
+class PdfFacts:
+    """What is known of a report's PDF once its bytes were seen: length in bytes and SHA-1 (20 bytes)."""
+
+    size: int
+    sha1: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the store knows and the upstream does not say; empty where nothing is stored."""
+
+    pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
+    accession_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped(Generic[Output]):
+    """A mapping's output together with everything that could not be mapped as it came (D4)."""
+
+    output: Output
+    issues: tuple[MappingIssue, ...] = ()
