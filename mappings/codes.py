@@ -25,6 +25,7 @@ SID_FACILITY: Final = "urn:autoscribe-gateway:facility"
 SID_FILLER_ORDER: Final = "urn:autoscribe-gateway:filler-order-number"
 SID_STUDY_PATIENT: Final = "urn:autoscribe-gateway:sid:study-patient"
 SID_MRN_UNASSIGNED: Final = "urn:autoscribe-gateway:mrn:unassigned"
+SID_EXTERNAL_UNASSIGNED: Final = "urn:autoscribe-gateway:external-patient-id:unassigned"
 EXTENSION: Final = "urn:autoscribe-gateway:extension:"
 
 # LOINC: the report as a whole (US Core DiagnosticReport Profile for Report and Note Exchange)

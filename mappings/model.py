@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from mappings.issues import MappingIssue
 
 Output = TypeVar("Output")
+CauseKind = Literal[
+    "signed", "addendum_signed", "addendum_cancelled", "text_changed", "critical_changed", "patient_changed", "replay"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,19 @@ class Facts:
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
     accession_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a v2 message is made (D20): the report that caused it, what happened, and the version of its content.
+
+    `sent_before` is True once anything was sent under the study's filler order number: then the message corrects.
+    """
+
+    report_id: str
+    kind: CauseKind = "signed"
+    content_version: str = "1"
+    sent_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)

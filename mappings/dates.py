@@ -1,0 +1,137 @@
+"""Dates and times: checked, never invented. Without a known zone only the date is said.
+
+https://hl7.org/fhir/R4/datatypes.html#dateTime, HL7 v2.5.1 §2.A.22 (DTM), decision D15.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from mappings.issues import MappingIssue
+from mappings.model import Report
+from mappings.profile import Site
+
+_PARTIAL_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+_INSTANT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})"
+)
+_CLOCK_TIME: Final = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]+)?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A point in time as it may be said: a calendar date (`YYYY-MM-DD`), or a moment with its offset."""
+
+    day: str
+    moment: datetime | None = None
+
+    @property
+    def fhir(self) -> str:
+        """As FHIR dateTime: `YYYY-MM-DD`, or with seconds and offset."""
+        return fhir_instant(self.moment) if self.moment else self.day
+
+    @property
+    def dtm(self) -> str:
+        """As HL7 DTM: `YYYYMMDD`, or `YYYYMMDDHHMMSS±ZZZZ`."""
+        return dtm_instant(self.moment) if self.moment else self.day.replace("-", "")
+
+
+def parse_date(text: str | None) -> str | None:
+    """The text if it is a date that exists (`YYYY-MM-DD`, or partial: `YYYY-MM`, `YYYY`), else None."""
+    match = _PARTIAL_DATE.fullmatch((text or "").strip())
+    if match is None:
+        return None
+    year, month, day = match.groups()
+    try:
+        date(int(year), int(month or 1), int(day or 1))
+    except ValueError:
+        return None
+    return match[0]
+
+
+def dtm_date(iso: str) -> str:
+    """`YYYY-MM-DD` -> `YYYYMMDD`; a partial date stays partial."""
+    return iso.replace("-", "")
+
+
+def parse_instant(text: str | None) -> datetime | None:
+    """A moment with seconds and offset, or None: without an offset it is not known which moment is meant."""
+    if text is None or not _INSTANT.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment
+
+
+def fhir_instant(moment: datetime) -> str:
+    """As FHIR instant; UTC is written `Z`, a fraction of a second is kept."""
+    text = moment.isoformat()
+    return text.removesuffix("+00:00") + "Z" if moment.utcoffset() == UTC.utcoffset(None) else text
+
+
+def dtm_instant(moment: datetime) -> str:
+    """As HL7 DTM `YYYYMMDDHHMMSS[.S[S[S[S]]]]±ZZZZ`; years keep four digits."""
+    fraction = f".{moment.microsecond:06d}"[:5].rstrip("0").rstrip(".")
+    offset = moment.strftime("%z")[:5]
+    return f"{moment.year:04d}{moment:%m%d%H%M%S}{fraction}{offset}"
+
+
+def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:
+    """OBR-7 and DiagnosticReport.effective: studyDate and studyTime in the facility's zone, else the date alone.
+
+    Without a studyDate that exists it is the signedAt instant, with an issue; without that either, None and an issue.
+    """
+    snapshot, place = report.snapshot, f"{report.pointer}/snapshotMetadata"
+    day = parse_date(snapshot.study_date)
+    if day is not None and len(day) == 10:
+        facility = site.facility(snapshot.facility_name)
+        return _study_moment(day, snapshot.study_time, facility.time_zone if facility else None, f"{place}/studyTime")
+    code = "study-date-absent" if snapshot.study_date is None else "study-date-impossible"
+    signed = parse_instant(report.signed_at)
+    if signed is not None:
+        issue = MappingIssue(code, "warning", f"{place}/studyDate", "the time of signing stands for it (derived)")
+        return When(signed.date().isoformat(), signed), (issue,)
+    return None, (MappingIssue(code, "warning", f"{place}/studyDate", "no time of the examination is said"),)
+
+
+def _study_moment(
+    day: str, study_time: str | None, zone: ZoneInfo | None, pointer: str
+) -> tuple[When, tuple[MappingIssue, ...]]:
+    if study_time is None:
+        return When(day), ()
+    clock = _clock_time(study_time)
+    if clock is None:
+        return When(day), (MappingIssue("study-time-impossible", "warning", pointer, "only the date is said"),)
+    if zone is None:
+        return When(day), (MappingIssue("time-zone-unknown", "information", pointer, "only the date is said"),)
+    moment = datetime.combine(date.fromisoformat(day), clock, zone)
+    if not _is_unambiguous(moment):
+        return When(day), (
+            MappingIssue("study-time-ambiguous", "warning", pointer, "clocks change: only the date is said"),
+        )
+    return When(day, moment), ()
+
+
+def _clock_time(text: str) -> time | None:
+    match = _CLOCK_TIME.fullmatch(text.strip())
+    if match is None:
+        return None
+    try:
+        return time(int(match[1]), int(match[2]), int(match[3] or 0))
+    except ValueError:
+        return None
+
+
+def _is_unambiguous(moment: datetime) -> bool:
+    """False where clocks go back (the hour comes twice) or forward (the hour does not exist)."""
+    try:
+        return moment.utcoffset() == moment.replace(fold=1).utcoffset()
+    except OverflowError:
+        return False

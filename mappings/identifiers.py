@@ -1,0 +1,176 @@
+"""Who the patient is, and the ids of everything we make: stable, opaque or reversible as each must be.
+
+https://hl7.org/fhir/R4/datatypes.html#id, HL7 v2.5.1 §2.A.28 (EI) and §2.14.9.10 (MSH-10), decisions D3, D11, D18.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
+from mappings.issues import MappingIssue
+from mappings.model import Cause, Report, Snapshot, Study
+from mappings.profile import AssigningAuthority, Facility, Site
+
+_BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BASE62_LENGTH_OF_128_BITS: Final = 22
+_CONTROL_ID_LENGTH: Final = 20
+_FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
+
+# What people type when they have no identifier (D11); compared in upper case without outer white space.
+_PLACEHOLDER: Final = re.compile(r"0+|9+|[\W_]+|UNKNOWN|UNK|N/?A|NONE|NULL|TEMP|TEST|XXX+")
+
+
+def fhir_id(upstream_id: str) -> str:
+    """`rep_…` -> `rep-…`: the upstream id without the underscore that a FHIR id cannot hold (D3)."""
+    return upstream_id.replace("_", "-", 1)
+
+
+def upstream_id(resource_id: str) -> str | None:
+    """`rep-…` -> `rep_…`, the inverse of `fhir_id`; None for what no upstream id can have become."""
+    match = _FHIR_ID.fullmatch(resource_id)
+    return f"{match[1]}_{match[2]}" if match else None
+
+
+def base62(number: int, length: int) -> str:
+    """A number in base 62 (`0-9A-Za-z`), left-padded with `0` to `length` characters."""
+    digits = []
+    while number:
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return "".join(reversed(digits)).rjust(length, "0")
+
+
+def short_id(upstream_id: str) -> str:
+    """The 128 bits of an upstream id in 22 characters, as EI.1 (ST 22) needs it; `long_id` turns it back."""
+    return base62(int(upstream_id[4:], 16), _BASE62_LENGTH_OF_128_BITS)
+
+
+def long_id(prefix: Literal["rep", "stu", "usr"], short: str) -> str:
+    """The upstream id that `short_id` made 22 characters of."""
+    number = 0
+    for character in short:
+        number = number * 62 + _BASE62.index(character)
+    return f"{prefix}_{number:032x}"
+
+
+def filler_order_number(study: Study) -> str:
+    """OBR-3 = ORC-3 Filler Order Number <- studyId: one per study, the same over its whole life (D18)."""
+    return short_id(study.study_id)
+
+
+def message_control_id(cause: Cause, destination: str) -> str:
+    """MSH-10 Message Control ID: 20 characters made of report, version, destination and cause; a retry has the same."""
+    text = "\x1f".join((cause.report_id, cause.content_version, destination, cause.kind))
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest(), "big")
+    return base62(number % 62**_CONTROL_ID_LENGTH, _CONTROL_ID_LENGTH)
+
+
+def organization_id(facility_name: str) -> str:
+    """The id of a facility's Organization: the same for the same name."""
+    return "org-" + hashlib.sha256(facility_name.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class PatientIdentifier:
+    """One identifier of a patient: `type` of table 0203 (MR, PI) or empty, `namespace` for PID-3.4, `assigner` a name."""
+
+    type: str
+    system: str
+    value: str
+    namespace: str = ""
+    assigner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a snapshot speaks of: the opaque `patient_id`, the identifiers to show; `is_linked`: others may share it."""
+
+    patient_id: str
+    identifiers: tuple[PatientIdentifier, ...]
+    is_linked: bool
+    issues: tuple[MappingIssue, ...]
+
+
+def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Identity:
+    """Patient.id and the identifiers of PID-3 and Patient.identifier, from the snapshot at `pointer` (D11).
+
+    The key is the MRN under its facility's configured system, else externalPatientId under a configured one, else the
+    study alone: without a system, or with a placeholder for a value, a patient is never linked to another study.
+    """
+    facility = site.facility(snapshot.facility_name)
+    issues: list[MappingIssue] = []
+    shown: list[PatientIdentifier] = []
+    for claim, place in (
+        (_mrn(snapshot, facility), f"{pointer}/mrn"),
+        (_external_id(study, facility), "/externalPatientId"),
+    ):
+        if claim is not None:
+            identifier, issue = _assigned(*claim, place)
+            shown.append(identifier)
+            issues += [issue] if issue else []
+    if not any(identifier.type == "MR" for identifier in shown):
+        issues.append(MappingIssue("mrn-absent", "warning", f"{pointer}/mrn", "the patient is not linked by MRN"))
+    key = next((identifier for identifier in shown if identifier.namespace), None)
+    if key is None:
+        key = PatientIdentifier("", SID_STUDY_PATIENT, study.study_id)
+        shown.insert(0, key)
+    return Identity(_patient_id(key, site), tuple(shown), key.system != SID_STUDY_PATIENT, tuple(issues))
+
+
+def subject_snapshot(study: Study, report: Report | None = None) -> tuple[Snapshot, str]:
+    """The snapshot that says who the patient is, with its pointer: a report's own, else that of the newest original.
+
+    Addenda never move the patient (D12); a study without reports speaks through its reportMetadata.
+    """
+    originals = [candidate for candidate in study.reports if not candidate.is_addendum]
+    spoken = originals or list(study.reports)
+    source = report or (spoken[-1] if spoken else None)
+    if source is not None:
+        return source.snapshot, f"{source.pointer}/snapshotMetadata"
+    return study.metadata_snapshot or Snapshot(), "/reportMetadata"
+
+
+def is_placeholder(value: str) -> bool:
+    """True for what people type when they have no identifier: all 0 or 9, UNKNOWN, NA, TEMP, punctuation only (D11)."""
+    return _PLACEHOLDER.fullmatch(value.strip().upper()) is not None
+
+
+def _mrn(snapshot: Snapshot, facility: Facility | None) -> tuple[PatientIdentifier, AssigningAuthority | None] | None:
+    value = (snapshot.mrn or "").strip()
+    if not value:
+        return None
+    assigner = (snapshot.facility_name or "").strip()
+    return PatientIdentifier("MR", SID_MRN_UNASSIGNED, value, assigner=assigner), facility.mrn if facility else None
+
+
+def _external_id(study: Study, facility: Facility | None) -> tuple[PatientIdentifier, AssigningAuthority | None] | None:
+    value = (study.external_patient_id or "").strip()
+    if not value:
+        return None
+    assigner = study.express_customer.express_customer_name.strip() if study.express_customer else ""
+    unassigned = PatientIdentifier("PI", SID_EXTERNAL_UNASSIGNED, value, assigner=assigner)
+    return unassigned, facility.external_patient_id if facility else None
+
+
+def _assigned(
+    unassigned: PatientIdentifier, authority: AssigningAuthority | None, pointer: str
+) -> tuple[PatientIdentifier, MappingIssue | None]:
+    """The identifier under its authority; without one, or with a placeholder for a value, it links to nobody."""
+    if is_placeholder(unassigned.value):
+        return unassigned, MappingIssue(
+            "identifier-placeholder", "warning", pointer, "kept, links the patient to nobody"
+        )
+    if authority is None:
+        action = "kept as unassigned, links the patient to nobody"
+        return unassigned, MappingIssue("identifier-system-unknown", "warning", pointer, action)
+    return PatientIdentifier(unassigned.type, authority.system, unassigned.value, authority.namespace), None
+
+
+def _patient_id(key: PatientIdentifier, site: Site) -> str:
+    message = f"{key.system}\x1f{key.value}".encode("utf-8", "surrogatepass")
+    return "pat-" + hmac.new(site.site_key, message, hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,73 @@
+"""What a report's state is called, in FHIR and in HL7 v2, decided once.
+
+https://hl7.org/fhir/R4/valueset-diagnostic-report-status.html, HL7 v2.5.1 tables 0123, 0085, 0038, decisions D16-D22.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from mappings.issues import MappingIssue
+from mappings.model import Report, Study
+
+State = Literal["draft", "signed", "signed_with_addenda", "cancelled", "not_known"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One row: DiagnosticReport.status; OBR-25, OBX-11 and ORC-5, None where nothing is sent."""
+
+    diagnostic_report: str
+    obr_25: str | None = None
+    obx_11: str | None = None
+    orc_5: str | None = None
+
+
+STATUS: Final[dict[State, Status]] = {
+    "draft": Status("registered"),
+    "signed": Status("final", "F", "F", "CM"),
+    "signed_with_addenda": Status("appended", "F", "F", "CM"),
+    "cancelled": Status("cancelled"),
+    "not_known": Status("unknown"),
+}
+# What the same states are called in v2 once anything was sent under the filler order number (D19)
+CORRECTED: Final = Status("corrected", "C", "C", "CM")
+
+
+def report_state(study: Study, report: Report) -> State:
+    """The state of one report within its study."""
+    if report.is_completed:
+        has_addenda = not report.is_addendum and any(other.is_addendum for other in study.completed)
+        return "signed_with_addenda" if has_addenda else "signed"
+    if report.status != "in_progress":
+        return "not_known"
+    return "cancelled" if study.is_cancelled and not study.completed else "draft"
+
+
+def report_status(study: Study, report: Report) -> tuple[Status, tuple[MappingIssue, ...]]:
+    """The row of a report, with an issue where its state is doubtful."""
+    state = report_state(study, report)
+    issues: list[MappingIssue] = []
+    if state == "not_known":
+        place = f"{report.pointer}/status"
+        issues.append(MappingIssue("status-unknown", "warning", place, "FHIR status unknown, nothing sent in v2"))
+    if study.is_cancelled and report.is_completed:
+        action = "the signed report stays as it is; an operator decides on withdrawal"
+        issues.append(MappingIssue("cancelled-after-sign", "warning", "/isCancelled", action))
+    if report.is_completed and report.signed_at is None:
+        issues.append(
+            MappingIssue("signed-at-absent", "warning", f"{report.pointer}/signedAt", "no time of signing is said")
+        )
+    return STATUS[state], tuple(issues)
+
+
+def addendum_parent(study: Study, report: Report) -> tuple[Report | None, tuple[MappingIssue, ...]]:
+    """The report that an addendum adds to: the study's only completed original, else None with an issue (D17)."""
+    if not report.is_addendum:
+        return None, ()
+    originals = [other for other in study.completed if not other.is_addendum]
+    if len(originals) == 1:
+        return originals[0], ()
+    action = f"{len(originals)} completed originals in the study: linked to none"
+    return None, (MappingIssue("addendum-parent-unclear", "warning", f"{report.pointer}/isAddendum", action),)
