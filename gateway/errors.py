@@ -23,6 +23,7 @@ Issue codes are of https://hl7.org/fhir/R4/valueset-issue-type.html; retry class
     │   ├── SendFailed              the connection broke while the message was being written
     │   ├── AckTimeout              the message was written, no acknowledgement came in time
     │   ├── ConnectionLost          the message was written, the peer went away before it acknowledged
+    │   ├── AckUnreadable           the message was written, what came back is no acknowledgement
     │   └── FrameInvalid            bytes that are no MLLP frame
     └── RequestError                a FHIR client asked for something that cannot be given
         ├── BadRequest              malformed or unsupported parameter
@@ -220,6 +221,13 @@ class ConnectionLost(FeedError):
 
     code, retry = "connection-lost", "ambiguous"
     remedy = "The same bytes with the same MSH-10 are sent again; the receiver removes the duplicate."
+
+
+class AckUnreadable(FeedError):
+    """The message was written and what came back cannot be read as an acknowledgement; says the offset, never the bytes."""
+
+    code, retry = "ack-unreadable", "ambiguous"
+    remedy = "The peer does not speak MLLP, or its acknowledgements are larger than the limit; the same bytes are sent again."
 
 
 class FrameInvalid(FeedError):
