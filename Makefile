@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench lock clean
+.PHONY: help install demo test coverage check bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,13 +42,13 @@ check: install ## lint, format, types, import contracts, generated documents, li
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/cog --check -r README.md docs/*.md
 	$(BIN)/deptry .
-	$(RUN) tests.licences
+	$(BIN)/python tests/licences.py
 
 bench: install ## measure speed as ratios, the last lines are the result
 	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs= -o addopts=--import-mode=importlib
 
 lock: install ## resolve requirements.lock and requirements-dev.lock anew
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --group build -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --group dev -o requirements-dev.lock
 
 clean: ## remove .venv and what the tools leave behind

@@ -1,0 +1,24 @@
+# syntax=docker/dockerfile:1
+FROM python:3.11-slim AS build
+WORKDIR /build
+COPY requirements.lock ./
+RUN python -m venv /opt/autoscribe-gateway
+RUN /opt/autoscribe-gateway/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY gateway ./gateway
+COPY mappings ./mappings
+RUN /opt/autoscribe-gateway/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
+
+FROM python:3.11-slim
+LABEL org.opencontainers.image.title="autoscribe-gateway" \
+      org.opencontainers.image.description="Radiology reports signed in AutoScribe, delivered as FHIR R4 and HL7 v2 ORU^R01." \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/autoscribe-gateway /opt/autoscribe-gateway
+ENV PATH=/opt/autoscribe-gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN useradd --system --uid 10001 --no-create-home gateway
+USER 10001
+WORKDIR /var/empty
+# Nothing is written: run it with a read-only root. It listens on loopback only until authentication exists (see README).
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8800/fhir/metadata', timeout=4)"]
+ENTRYPOINT ["autoscribe-gateway"]
+CMD ["serve"]

@@ -1,0 +1,253 @@
+"""`autoscribe-gateway convert`: AutoScribe JSON from a file or a pipe into FHIR or HL7 v2, without a network.
+
+AutoScribe REST API: takes a `GET /reports` response, one Report, a Study with its reports, an array or NDJSON of those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from mappings.fhir.bundle import collection
+from mappings.fhir.judge import judge
+from mappings.hl7v2.judge import judge_message
+
+from mappings import decode, to_fhir, to_oru, wire
+from mappings.dates import parse_instant
+from mappings.identifiers import identify, message_control_id, subject_snapshot
+from mappings.issues import MappingIssue, WireError
+from mappings.model import Cause, CauseKind, Facts, Study
+from mappings.profile import Receiver, Site
+
+DESTINATION: Final = "convert"
+_FORMS: Final = "a GET /reports response, a Report, a Study with its reports, or an array or NDJSON of those"
+
+
+@dataclass(slots=True)
+class Source:
+    """One study as the input holds it, gathered from wherever its parts stand; `place` is where the first one does."""
+
+    place: str
+    study: Mapping[str, Any] | None = None
+    response: Mapping[str, Any] | None = None
+    reports: list[Any] = field(default_factory=list)
+    report_places: list[str] = field(default_factory=list)
+    users: list[Any] = field(default_factory=list)
+
+    def decode(self) -> Study:
+        """The study, decoded; a WireError points into the input."""
+        reports = {**self.response, "reports": self.reports} if self.response is not None else self.reports
+        try:
+            return decode(self.study, reports, self.users)
+        except WireError as error:
+            raise WireError(self.point(error.pointer), error.expected, error.found) from None
+
+    def point(self, pointer: str) -> str:
+        """A pointer into the study document, as a pointer into the input."""
+        for index, place in enumerate(self.report_places):
+            head = f"/reports/{index}"
+            if pointer == head or pointer.startswith(head + "/"):
+                return place + pointer.removeprefix(head)
+        return self.place + pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What `convert` writes: the output, and the lines about it."""
+
+    output: bytes
+    issues: tuple[MappingIssue, ...]
+    faults: tuple[MappingIssue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: the target language and everything the mapping is given. `at` becomes MSH-7."""
+
+    to: Literal["fhir", "hl7v2"]
+    site: Site
+    base_url: str
+    receiver: Receiver
+    at: datetime
+    pretty: bool = False
+    validate: bool = False
+
+
+def read(text: bytes) -> list[tuple[Study, Source]]:
+    """Every study in the input, decoded.
+
+    Raises:
+        WireError: the input is none of the forms; the pointer is into the input (`line 3: /0/reportId` for NDJSON).
+    """
+    return [(source.decode(), source) for source in _sources(_documents(text))]
+
+
+def convert(text: bytes, request: Request) -> Conversion:
+    """The input as one FHIR `collection` Bundle, or as ORU^R01 messages, one per study and patient.
+
+    Raises:
+        WireError: the input cannot be read; nothing is written then.
+    """
+    return _TARGETS[request.to](read(text), request)
+
+
+def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
+    issues: list[MappingIssue] = []
+    resources: dict[str, dict[str, Any]] = {}
+    for study, source in sorted(studies, key=lambda pair: _recency(pair[0])):
+        mapped = to_fhir(study, request.site, Facts())
+        issues += _placed((*study.issues, *mapped.issues), source)
+        for resource in mapped.output:
+            key = f"{resource['resourceType']}/{resource['id']}"
+            issues += _conflict(resources.get(key), resource, source)
+            resources[key] = resource
+    faults = [fault for resource in resources.values() for fault in judge(resource)] if request.validate else []
+    bundle = collection(tuple(resources.values()), request.base_url)
+    dumped = json.dumps(bundle, ensure_ascii=False, indent=2 if request.pretty else None)
+    return Conversion(dumped.encode() + b"\n", tuple(issues), tuple(faults))
+
+
+def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
+    issues: list[MappingIssue] = []
+    messages: list[bytes] = []
+    for study, source in studies:
+        issues += _placed(study.issues, source)
+        for cause in causes(study, request.site):
+            control_id = message_control_id(cause, DESTINATION)
+            mapped = to_oru(study, cause, request.site, request.receiver, control_id=control_id, at=request.at)
+            issues += _placed(mapped.issues, source)
+            messages += [mapped.output] if mapped.output is not None else []
+    faults = [fault for message in messages for fault in judge_message(message)] if request.validate else []
+    if request.pretty:
+        return Conversion(
+            b"\n".join(message.replace(b"\r", b"\n") for message in messages), tuple(issues), tuple(faults)
+        )
+    return Conversion(b"".join(messages), tuple(issues), tuple(faults))
+
+
+_TARGETS: Final = {"fhir": _fhir, "hl7v2": _hl7v2}
+
+
+def causes(study: Study, site: Site) -> list[Cause]:
+    """Why messages are made of a study seen for the first time: its newest signed report, for each patient it names.
+
+    One study names one patient; where its reports disagree each patient gets a message of his own (D12).
+    """
+    if not study.completed:
+        return [Cause(study.reports[-1].report_id)] if study.reports else []
+    newest: dict[str, Cause] = {}
+    for report in study.completed:
+        snapshot, pointer = subject_snapshot(study, report)
+        patient_id = identify(study, snapshot, site, pointer).patient_id
+        kind: CauseKind = "addendum_signed" if report.is_addendum else "signed"
+        newest[patient_id] = Cause(report.report_id, kind, content_version(study))
+    return list(newest.values())
+
+
+def content_version(study: Study) -> str:
+    """A digest of all that was decoded: other content, another MSH-10."""
+    return hashlib.sha256(repr(study).encode("utf-8", "replace")).hexdigest()
+
+
+def _recency(study: Study) -> tuple[str, str]:
+    """Orders studies so that the newest comes last and its patient snapshot wins (D12)."""
+    snapshot, _ = subject_snapshot(study)
+    signed = [
+        moment for report in study.completed if (moment := parse_instant(report.signed_at)) and not report.is_addendum
+    ]
+    return snapshot.study_date or "", max(signed).isoformat() if signed else ""
+
+
+def _conflict(held: Mapping[str, Any] | None, new: Mapping[str, Any], source: Source) -> Iterator[MappingIssue]:
+    if held is not None and new["resourceType"] == "Patient":
+        for element in ("birthDate", "gender"):
+            if held.get(element) != new.get(element):
+                action = f"two studies give one patient another {element}: the newest study's is shown"
+                yield MappingIssue("identity-conflict", "error", source.point(""), action)
+
+
+def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:
+    for issue in issues:
+        yield MappingIssue(issue.code, issue.severity, source.point(issue.pointer), issue.action)
+
+
+def _documents(text: bytes) -> list[tuple[str, Any]]:
+    """The JSON values of the input with their places: one value, the members of one array, or one per line (NDJSON)."""
+    try:
+        value = wire.loads(text)
+    except WireError:
+        lines = [(number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
+        if len(lines) < 2 or not _is_json(lines[0][1]):
+            raise
+        values = [(f"line {number}: ", wire.loads(line, f"line {number}: ")) for number, line in lines]
+        return [member for place, value in values for member in _members(place, value)]
+    return _members("", value)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        wire.loads(line)
+    except WireError:
+        return False
+    return True
+
+
+def _members(place: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, list):
+        return [(f"{place}/{index}", member) for index, member in enumerate(value)]
+    return [(place, value)]
+
+
+def _sources(documents: Sequence[tuple[str, Any]]) -> list[Source]:
+    """Gather what was found into studies: the parts of one study belong together wherever they stand."""
+    sources: dict[str, Source] = {}
+    for place, value in documents:
+        if not isinstance(value, dict):
+            raise WireError(place, _FORMS, wire.json_kind(value))
+        if "reportId" in value and "reports" not in value:
+            _refuse_text_items(place, value)
+            wire.check(value, wire.REPORT, place)
+            source = sources.setdefault(value["studyId"], Source(place))
+            _add_reports(source, [value], [place])
+        else:
+            _add_study(sources, place, value)
+    return list(sources.values())
+
+
+def _refuse_text_items(place: str, value: Mapping[str, Any]) -> None:
+    if "status" not in value and ("plainText" in value or "presignedUrl" in value):
+        raise WireError(
+            place, "a Report of GET /reports", "an item of /reports/text or /reports/pdf, which has no status"
+        )
+
+
+def _add_study(sources: dict[str, Source], place: str, value: Mapping[str, Any]) -> None:
+    head = {key: inner for key, inner in value.items() if key not in ("reports", "users")}
+    is_study = "studyReportStatus" in value or "reportMetadata" in value
+    if not is_study and "reports" not in value:
+        raise WireError(place, _FORMS, "an object that is none of them")
+    wire.check(head if is_study else value, wire.STUDY if is_study else wire.REPORT_LIST, place)
+    source = sources.setdefault(value["studyId"], Source(place))
+    if is_study:
+        source.study = source.study or head
+    else:
+        source.response = source.response or head
+    reports = _array(value, "reports", place)
+    _add_reports(source, reports, [f"{place}/reports/{index}" for index in range(len(reports))])
+    source.users += _array(value, "users", place)
+
+
+def _add_reports(source: Source, reports: Sequence[Any], places: Sequence[str]) -> None:
+    source.reports += reports
+    source.report_places += places
+
+
+def _array(value: Mapping[str, Any], key: str, place: str) -> Sequence[Any]:
+    rows = value.get(key, [])
+    if not isinstance(rows, list):
+        raise WireError(f"{place}/{key}", "an array", wire.json_kind(rows))
+    return rows

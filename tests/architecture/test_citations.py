@@ -1,0 +1,41 @@
+"""House rule 1: a module says what it is, and which clause it carries out."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(path for package in ("gateway", "mappings") for path in (ROOT / package).rglob("*.py"))
+CLAUSE = re.compile(r"https?://\S+|HL7 v2\.5\.1 |RFC \d+|DICOM PS3|AutoScribe REST API")
+UNCITED = {
+    name: reason
+    for name, reason in (
+        line.split(": ", 1) for line in (ROOT / "tests/architecture/uncited.txt").read_text().splitlines() if line
+    )
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_names_its_clause_or_stands_in_the_list_of_those_that_have_none(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring, "a module docstring"
+    name = str(path.relative_to(ROOT))
+    cites = CLAUSE.search(docstring) is not None
+    assert cites != (name in UNCITED), f"{name} cites a clause, or stands in uncited.txt with its reason, not both"
+
+
+def test_the_list_of_uncited_modules_names_only_modules_that_are_there() -> None:
+    assert [name for name in UNCITED if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_is_a_grab_bag(path: Path) -> None:
+    assert path.stem not in {"utils", "util", "common", "base", "manager", "helpers", "misc"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_branch_is_hidden_from_coverage_and_no_type_from_mypy(path: Path) -> None:
+    found = re.findall(r"pragma: no cover|# type: ignore(?!\[)|# noqa(?!:)", path.read_text())
+    assert found == []

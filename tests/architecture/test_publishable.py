@@ -1,0 +1,35 @@
+"""What is committed may be published: no path of a machine, no registry address, no key, no waived licence."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN = re.compile(r"/home/\w+/|/root/|https?://(?:files\.pythonhosted|pypi|registry\.npmjs|repo1?\.maven)\.|BEGIN [A-Z ]*PRIVATE KEY")
+
+
+def tracked() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout: the list of published files is not known")
+    return [ROOT / name for name in listing.stdout.decode().split("\0") if name]
+
+
+def test_no_tracked_file_holds_a_machine_path_a_registry_address_or_a_private_key() -> None:
+    this = Path(__file__)
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in tracked()
+        if path.is_file() and path != this
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        if FORBIDDEN.search(line)
+    ]
+    assert found == []
+
+
+def test_the_lock_files_hash_everything() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        pins = re.findall(r"^[a-zA-Z0-9][^ ]*==[^\\]*\\\n    --hash=sha256:", (ROOT / name).read_text(), re.MULTILINE)
+        assert len(pins) == len(re.findall(r"^[a-zA-Z0-9].*==", (ROOT / name).read_text(), re.MULTILINE)) > 20

@@ -1,0 +1,57 @@
+"""House rule 6: files of at most 400 lines, functions of at most 40; literal tables and signatures do not count."""
+
+import ast
+import statistics
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(path for package in ("gateway", "mappings") for path in (ROOT / package).rglob("*.py"))
+
+
+def table_lines(tree: ast.Module) -> int:
+    """Lines of module-level literals beyond their first: a table may be as long as the standard's."""
+    return sum(
+        node.end_lineno - node.lineno
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and is_literal(node.value)
+    )
+
+
+def is_literal(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call):
+        return all(is_literal(part) for part in (*node.args, *(keyword.value for keyword in node.keywords)))
+    if isinstance(node, ast.Dict):
+        return all(is_literal(part) for part in (*(key for key in node.keys if key), *node.values))
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return all(is_literal(part) for part in node.elts)
+    return isinstance(node, ast.Constant | ast.Name | ast.Attribute | ast.Starred | ast.JoinedStr | ast.UnaryOp | ast.Lambda)
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function's body, without its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return function.end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_has_at_most_400_lines(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") - table_lines(ast.parse(text)) <= 400
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_function_has_at_most_40_lines(path: Path) -> None:
+    functions = [
+        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    too_long = {function.name: body_lines(function) for function in functions if body_lines(function) > 40}
+    assert too_long == {}
+
+
+def test_the_sizes_are_printed(record_property) -> None:
+    sizes = sorted(path.read_text().count("\n") for path in SOURCES)
+    record_property("median", statistics.median(sizes))
+    record_property("p90", sizes[int(len(sizes) * 0.9)])
+    assert sizes
