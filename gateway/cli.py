@@ -1,0 +1,186 @@
+"""The commands: `autoscribe-gateway …`, also `python -m gateway …`.
+
+Carries out no clause of a standard: the names are fixed by the design. Exit codes: 0 done, 1 faults were found, 2 bad input
+or settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from gateway import clock, config_check, demo as demonstration
+from gateway.app import serve as serve_gateway
+from gateway.convert import Request, Target
+from gateway.convert import convert as convert_text
+from gateway.errors import ConfigError
+from gateway.sandbox.command import Options as SandboxOptions
+from gateway.sandbox.command import run as run_sandbox
+from gateway.sandbox.receiver import ACK_MODES, run_listen
+from gateway.settings import Configuration, load
+from mappings.hl7v2 import RECEIVERS, receiver
+from mappings.issues import SiteError, WireError
+from mappings.profile import DEMO_SITE_KEY
+
+app = typer.Typer(
+    name="autoscribe-gateway",
+    help="Radiology reports signed in AutoScribe, delivered as FHIR R4 and HL7 v2.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="Make secrets.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="One report, shown in all three forms and compared.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.")] = 8800,
+    sandbox_port: Annotated[int, typer.Option(help="Port of the sandbox upstream.")] = 8801,
+    mllp_port: Annotated[int, typer.Option(help="Port of the MLLP listener.")] = 2575,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two signatures.")] = 4.0,
+) -> None:
+    """Everything on one machine: sandbox upstream, gateway and MLLP listener; a report is signed every few seconds."""
+    ports = demonstration.Ports(port, sandbox_port, mllp_port)
+    sys.exit(_run(demonstration.once(ports) if once else demonstration.run(ports, every)))
+
+
+@app.command()
+def convert(
+    to: Annotated[Target, typer.Option("--to", help="What to make of it.")],
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")] = "-",
+    receiver_name: Annotated[str, typer.Option("--receiver", help=f"One of {', '.join(RECEIVERS)}.")] = "generic",
+    config: Config = None,
+    pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
+    validate: Annotated[bool, typer.Option("--validate", help="Judge the output; exit 1 if a fault is found.")] = False,
+) -> None:
+    """AutoScribe JSON into a FHIR Bundle or HL7 messages, without a network."""
+    configuration = _load(config)
+    if receiver_name not in RECEIVERS:
+        _fail(f"--receiver: no such receiver. Known: {', '.join(RECEIVERS)}.")
+    if configuration.site.site_key == DEMO_SITE_KEY:
+        print("note: patient ids are made with the published demo key (set GATEWAY_MAPPING__SITE_KEY)", file=sys.stderr)
+    request = Request(
+        to, configuration.site, configuration.settings.server.fhir_base, receiver(receiver_name), clock.now(), pretty, validate
+    )
+    try:
+        conversion = convert_text(_input(file), request)
+    except WireError as error:
+        _fail(str(error))
+    sys.stdout.buffer.write(conversion.output)
+    sys.stdout.flush()
+    for issue in conversion.issues:
+        print(issue, file=sys.stderr)
+    for fault in conversion.faults:
+        print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
+    sys.exit(1 if conversion.faults else 0)
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on: loopback only, for now.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """The gateway: a FHIR facade that reads AutoScribe through. Nothing is stored yet."""
+    sys.exit(_run(serve_gateway(_load(config).listening_on(host, port))))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port to listen on, on loopback.")] = 8801,
+    studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 50,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
+    fault: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="A fault to inject; repeatable.")] = None,
+    switch: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question; repeatable.")] = None,
+    api_key: Annotated[str, typer.Option(help="The key clients must send.")] = "sandbox",
+    webhook_url: Annotated[str | None, typer.Option(help="Where report.delivered events go.")] = None,
+    webhook_key: Annotated[str | None, typer.Option(help="Secret of their signatures (whsec_…).")] = None,
+) -> None:
+    """An AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
+    options = SandboxOptions(
+        port, studies, seed, latency_ms, tuple(fault or ()), tuple(switch or ()), api_key, webhook_url, webhook_key
+    )
+    sys.exit(_run(run_sandbox(options)))
+
+
+@app.command()
+def listen(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 2575,
+    ack: Annotated[str, typer.Option(help=f"How to answer: {', '.join(ACK_MODES)}.")] = "aa",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep each message as a file.")] = None,
+) -> None:
+    """An MLLP receiver for trying things out: prints each message readably and answers as told."""
+    sys.exit(_run(run_listen(host=host, port=port, ack=ack, out=out)))
+
+
+@app.command("check-config")
+def check_config(config: Config = None) -> None:
+    """Every mistake in the settings with file, key and remedy; else the settings in force, secrets masked."""
+    faults = config_check.faults(config)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if faults:
+        sys.exit(1)
+    configuration = _load(config)
+    for line in config_check.effective(configuration):
+        print(line)
+    for doubt in config_check.doubts(configuration):
+        print(f"note: {doubt}", file=sys.stderr)
+
+
+@keys.command("site")
+def keys_site() -> None:
+    """A site key, for GATEWAY_MAPPING__SITE_KEY: keep it secret, never change it."""
+    print(secrets.token_hex(32))
+
+
+@app.command()
+def version() -> None:
+    """The version of this program."""
+    print(installed_version("autoscribe-gateway"))
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except (ConfigError, SiteError) as error:
+        _fail(str(error))
+
+
+def _load(path: Path | None) -> Configuration:
+    return load(path)
+
+
+def _input(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        _fail(f"{file}: cannot be read ({error.strerror}).")
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> int:
+    try:
+        return asyncio.run(work) or 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)
