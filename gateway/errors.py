@@ -224,10 +224,10 @@ class ConnectionLost(FeedError):
 
 
 class AckUnreadable(FeedError):
-    """The message was written and what came back cannot be read as an acknowledgement; says the offset, never the bytes."""
+    """The message was written and what came back is no readable acknowledgement; says the offset, not the bytes."""
 
     code, retry = "ack-unreadable", "ambiguous"
-    remedy = "The peer does not speak MLLP, or its acknowledgements are larger than the limit; the same bytes are sent again."
+    remedy = "The peer does not speak MLLP, or its acknowledgements are over the limit; the same bytes are sent again."
 
 
 class FrameInvalid(FeedError):

@@ -2,3 +2,9 @@
 
 Carries out no clause itself: its three doors are `decode`, `to_fhir` and `to_oru`.
 """
+
+from mappings.autoscribe import decode
+from mappings.fhir import to_fhir
+from mappings.hl7v2 import to_oru
+
+__all__ = ["decode", "to_fhir", "to_oru"]

@@ -5,8 +5,8 @@ AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports?studyId=`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,6 +17,13 @@ from mappings.model import ExpressCustomer, Measurement, Report, Snapshot, Study
 from mappings.sections import cut
 
 Json = Mapping[str, Any]
+
+_STUDY_IDS: Final = ("studyId", "studyInstanceUid")
+_BARE_REPORTS: Final = {"reports": wire.REPORT_LIST["reports"]}
+_BARE_USERS: Final = {"users": wire.USER_PAGE["users"]}
+_STUDY_INSTANTS: Final = ("createdAt", "updatedAt", "cancelledAt")
+_REPORT_INSTANTS: Final = ("createdAt", "signedAt", "updatedAt")
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 # Study field -> model field, for what is copied as it came
 _STUDY_COPIES: Final[dict[str, str]] = {
@@ -70,15 +77,19 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
     Study's keys at the root, `/reports/0…` and `/users/0…` as they came.
 
     Raises:
-        WireError: a required key is missing, a value is of the wrong kind, or the parts are of different studies.
+        WireError: a required key is missing, a value is of the wrong kind, the parts are of different studies, or two
+            different reports or users have one id.
     """
     issues: list[MappingIssue] = []
     if study is not None:
         issues += wire.check(study, wire.STUDY)
-    issues += _check_reports(reports)
-    for index, user in enumerate(users):
-        issues += wire.check(user, wire.USER, f"/users/{index}")
-    rows = reports["reports"] if isinstance(reports, Mapping) else reports
+        issues += _unreadable_instants(study, _STUDY_INSTANTS, "")
+    response = reports if isinstance(reports, Mapping) else {"reports": _listed(reports)}
+    issues += wire.check(response, wire.REPORT_LIST if response is reports else _BARE_REPORTS)
+    rows: Sequence[Json] = response["reports"]
+    for index, row in enumerate(rows):
+        issues += _unreadable_instants(row, _REPORT_INSTANTS, f"/reports/{index}")
+    issues += wire.check({"users": _listed(users)}, _BARE_USERS)
     head = _head(study, reports, rows)
     _refuse_other_studies(head["studyId"], rows)
     return Study(
@@ -88,28 +99,34 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
         express_customer=_express_customer(head.get("expressCustomer")),
         technologist_notes=tuple(head.get("technologistNotes") or ()),
         metadata=dict(head.get("metadata") or {}),
-        users={user["userId"]: _user(user, index) for index, user in enumerate(users)},
+        users=_users(users),
         issues=tuple(issues),
         **{name: head.get(key) for key, name in _STUDY_COPIES.items()},
     )
 
 
-def _check_reports(reports: Json | Sequence[Json]) -> list[MappingIssue]:
-    if isinstance(reports, Mapping):
-        return list(wire.check(reports, wire.REPORT_LIST))
-    return [issue for index, row in enumerate(reports) for issue in wire.check(row, wire.REPORT, f"/reports/{index}")]
+def _listed(rows: Sequence[Json]) -> Sequence[Json]:
+    """A tuple as the list that the wire contract knows; anything else as it is, to be judged by it."""
+    return list(rows) if isinstance(rows, tuple) else rows
+
+
+def _unreadable_instants(row: Json, keys: Sequence[str], pointer: str) -> Iterator[MappingIssue]:
+    """What is said of a moment and yet names none: no offset, or no such date."""
+    for key in keys:
+        if row.get(key) is not None and parse_instant(row[key]) is None:
+            yield MappingIssue("instant-impossible", "warning", f"{pointer}/{key}", "taken as not known")
 
 
 def _head(study: Json | None, reports: Json | Sequence[Json], rows: Sequence[Json]) -> Json:
     """What speaks for the study as a whole: the Study object, else the response's own ids, else the first report's."""
     if study is None:
         if isinstance(reports, Mapping):
-            return reports
+            return {key: reports[key] for key in _STUDY_IDS}
         if not rows:
             raise WireError("/reports", "a study, or at least one report", "neither")
         return {"studyId": rows[0]["studyId"]}
     if isinstance(reports, Mapping):
-        for key in ("studyId", "studyInstanceUid"):
+        for key in _STUDY_IDS:
             if reports[key] != study[key]:
                 raise WireError(f"/{key}", "the same study in the Study and in its reports", "two studies")
     return study
@@ -123,24 +140,22 @@ def _refuse_other_studies(study_id: str, rows: Sequence[Json]) -> None:
 
 def _reports(rows: Sequence[Json], issues: list[MappingIssue]) -> tuple[Report, ...]:
     """The reports in reading order: originals, then addenda, by signedAt ?? updatedAt ?? createdAt, then id (D25)."""
-    seen: dict[str, Json] = {}
-    reports: list[Report] = []
+    reports: dict[str, Report] = {}
     for index, row in enumerate(rows):
         pointer = f"/reports/{index}"
-        twin = seen.setdefault(row["reportId"], row)
-        if twin is row:
-            reports.append(_report(row, pointer))
-        elif twin == row:
-            issues.append(MappingIssue("report-repeated", "information", pointer, "the same report twice: taken once"))
-        else:
+        report = _report(row, pointer)
+        first = reports.setdefault(report.report_id, report)
+        if replace(first, pointer=pointer) != report:
             raise WireError(f"{pointer}/reportId", "each reportId once", "two different reports of one id")
-    return tuple(sorted(reports, key=_reading_order))
+        if first is not report:
+            issues.append(MappingIssue("report-repeated", "information", pointer, "the same report twice: taken once"))
+    return tuple(sorted(reports.values(), key=_reading_order))
 
 
 def _reading_order(report: Report) -> tuple[bool, datetime, str]:
-    said = report.signed_at or report.updated_at or report.created_at
-    moment = parse_instant(said) or datetime.max.replace(tzinfo=UTC)
-    return report.is_addendum, moment, report.report_id
+    """A moment that cannot be read counts as not said; a report without any comes last."""
+    moments = map(parse_instant, (report.signed_at, report.updated_at, report.created_at))
+    return report.is_addendum, next(filter(None, moments), _NEVER), report.report_id
 
 
 def _report(row: Json, pointer: str) -> Report:
@@ -175,14 +190,15 @@ def _measurement(row: Json | None) -> Measurement | None:
 
 
 def _express_customer(row: Json | None) -> ExpressCustomer | None:
-    return None if row is None else ExpressCustomer(**{f.name: row[_camel(f.name)] for f in fields(ExpressCustomer)})
+    return None if row is None else ExpressCustomer(row["expressCustomerId"], row["expressCustomerName"])
 
 
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
-
-
-def _user(row: Json, index: int) -> User:
-    copies = {name: row.get(key) for key, name in _USER_COPIES.items()}
-    return User(user_id=row["userId"], pointer=f"/users/{index}", **copies)
+def _users(rows: Sequence[Json]) -> dict[str, User]:
+    users: dict[str, User] = {}
+    for index, row in enumerate(rows):
+        pointer = f"/users/{index}"
+        copies = {name: row.get(key) for key, name in _USER_COPIES.items()}
+        user = User(user_id=row["userId"], pointer=pointer, **copies)
+        if replace(users.setdefault(user.user_id, user), pointer=pointer) != user:
+            raise WireError(f"{pointer}/userId", "each userId once", "two different users of one id")
+    return users

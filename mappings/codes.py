@@ -26,10 +26,29 @@ SID_FILLER_ORDER: Final = "urn:autoscribe-gateway:filler-order-number"
 SID_STUDY_PATIENT: Final = "urn:autoscribe-gateway:sid:study-patient"
 SID_MRN_UNASSIGNED: Final = "urn:autoscribe-gateway:mrn:unassigned"
 SID_EXTERNAL_UNASSIGNED: Final = "urn:autoscribe-gateway:external-patient-id:unassigned"
+SID_STUDY_UID_ODD: Final = "urn:autoscribe-gateway:study-instance-uid:not-an-oid"
+SID_NPI_UNVERIFIED: Final = "urn:autoscribe-gateway:npi:unverified"
+SID_EXPRESS_CUSTOMER: Final = "urn:autoscribe-gateway:express-customer"
+SID_GATEWAY: Final = "urn:autoscribe-gateway:device"
 EXTENSION: Final = "urn:autoscribe-gateway:extension:"
+
+# Code systems of HL7 Terminology that FHIR resources use
+OBSERVATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
+OBSERVATION_INTERPRETATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+DATA_ABSENT_REASON: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+PROVENANCE_PARTICIPANT: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+US_CORE_PROVENANCE_PARTICIPANT: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type"
+US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
+ADDENDUM_OF_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-addendumOf"
 
 # LOINC: the report as a whole (US Core DiagnosticReport Profile for Report and Note Exchange)
 DIAGNOSTIC_IMAGING_STUDY: Final = ("18748-4", "Diagnostic imaging study")
+
+# LOINC: the category that US Core's report profile asks for (US Core DiagnosticReport Category Codes)
+RADIOLOGY_CATEGORY: Final = ("LP29684-5", "Radiology")
+
+# LOINC: what US Core's examples code findings with, beside the section code (D23)
+RADIOLOGY_OBSERVATION: Final = ("18782-3", "Radiology Study observation (narrative)")
 
 # LOINC: codes of the report's sections (HL7 Europe Imaging Report, DICOM PS3.20 §9); label -> (code, display)
 SECTION_LOINC: Final[dict[str, tuple[str, str]]] = {

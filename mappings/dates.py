@@ -16,10 +16,12 @@ from mappings.model import Report
 from mappings.profile import Site
 
 _PARTIAL_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+# Hours and offsets as FHIR instant allows them: no 24:00, no offset beyond 14:00
 _INSTANT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"(Z|[+-](0[0-9]|1[0-3]):?[0-5][0-9]|[+-]14:?00)"
 )
-_CLOCK_TIME: Final = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]+)?)?")
+_CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,15 @@ def dtm_date(iso: str) -> str:
 
 
 def parse_instant(text: str | None) -> datetime | None:
-    """A moment with seconds and offset, or None: without an offset it is not known which moment is meant."""
-    if text is None or not _INSTANT.fullmatch(text):
+    """A moment with seconds and offset, to the microsecond; None without an offset, or where no calendar has it.
+
+    RFC 3339 §5.6 allows `t` and `z` in lower case. Without an offset it is not known which moment is meant.
+    """
+    said = (text or "").strip().upper()
+    if not _INSTANT.fullmatch(said):
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(said)
         moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -112,26 +118,25 @@ def _study_moment(
     if zone is None:
         return When(day), (MappingIssue("time-zone-unknown", "information", pointer, "only the date is said"),)
     moment = datetime.combine(date.fromisoformat(day), clock, zone)
-    if not _is_unambiguous(moment):
-        return When(day), (
-            MappingIssue("study-time-ambiguous", "warning", pointer, "clocks change: only the date is said"),
-        )
+    if not _has_one_offset(moment):
+        action = "the zone has no or two offsets then: only the date is said"
+        return When(day), (MappingIssue("study-time-ambiguous", "warning", pointer, action),)
     return When(day, moment), ()
 
 
 def _clock_time(text: str) -> time | None:
     match = _CLOCK_TIME.fullmatch(text.strip())
-    if match is None:
-        return None
-    try:
-        return time(int(match[1]), int(match[2]), int(match[3] or 0))
-    except ValueError:
-        return None
+    return time.fromisoformat(match[0]) if match else None
 
 
-def _is_unambiguous(moment: datetime) -> bool:
-    """False where clocks go back (the hour comes twice) or forward (the hour does not exist)."""
+def _has_one_offset(moment: datetime) -> bool:
+    """False where clocks go back (the hour comes twice) or forward (the hour does not exist).
+
+    False too where the offset is not in whole minutes (local mean time, before standard time) or the moment is out of
+    the calendar in UTC: neither FHIR nor DTM can write it.
+    """
     try:
-        return moment.utcoffset() == moment.replace(fold=1).utcoffset()
+        first, second = (moment.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
     except OverflowError:
         return False
+    return first == second and first.second == moment.second

@@ -10,6 +10,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
+from unicodedata import normalize
 
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
 from mappings.issues import MappingIssue
@@ -21,8 +22,8 @@ _BASE62_LENGTH_OF_128_BITS: Final = 22
 _CONTROL_ID_LENGTH: Final = 20
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
 
-# What people type when they have no identifier (D11); compared in upper case without outer white space.
-_PLACEHOLDER: Final = re.compile(r"0+|9+|[\W_]+|UNKNOWN|UNK|N/?A|NONE|NULL|TEMP|TEST|XXX+")
+# What people type when they have no identifier (D11); compared in upper case, letters and digits only.
+_PLACEHOLDER: Final = re.compile(r"0*|9*|UNKNOWN|UNK|NA|NONE|NULL|TEMP|TEST|XXX+")
 
 
 def fhir_id(upstream_id: str) -> str:
@@ -51,7 +52,11 @@ def short_id(upstream_id: str) -> str:
 
 
 def long_id(prefix: Literal["rep", "stu", "usr"], short: str) -> str:
-    """The upstream id that `short_id` made 22 characters of."""
+    """The upstream id that `short_id` made 22 characters of.
+
+    Raises:
+        ValueError: a character that base 62 does not have.
+    """
     number = 0
     for character in short:
         number = number * 62 + _BASE62.index(character)
@@ -72,12 +77,15 @@ def message_control_id(cause: Cause, destination: str) -> str:
 
 def organization_id(facility_name: str) -> str:
     """The id of a facility's Organization: the same for the same name."""
-    return "org-" + hashlib.sha256(facility_name.encode("utf-8", "replace")).hexdigest()[:32]
+    return "org-" + hashlib.sha256(facility_name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class PatientIdentifier:
-    """One identifier of a patient: `type` of table 0203 (MR, PI) or empty, `namespace` for PID-3.4, `assigner` a name."""
+    """One identifier of a patient: `type` of table 0203 (MR, PI) or empty, `namespace` for PID-3.4.
+
+    `assigner` is the name of who gave out an identifier that no configured system stands for.
+    """
 
     type: str
     system: str
@@ -105,6 +113,7 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
     facility = site.facility(snapshot.facility_name)
     issues: list[MappingIssue] = []
     shown: list[PatientIdentifier] = []
+    keys: list[PatientIdentifier] = []
     for claim, place in (
         (_mrn(snapshot, facility), f"{pointer}/mrn"),
         (_external_id(study, facility), "/externalPatientId"),
@@ -112,14 +121,16 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
         if claim is not None:
             identifier, issue = _assigned(*claim, place)
             shown.append(identifier)
-            issues += [issue] if issue else []
+            if issue is None:
+                keys.append(identifier)
+            else:
+                issues.append(issue)
     if not any(identifier.type == "MR" for identifier in shown):
         issues.append(MappingIssue("mrn-absent", "warning", f"{pointer}/mrn", "the patient is not linked by MRN"))
-    key = next((identifier for identifier in shown if identifier.namespace), None)
-    if key is None:
-        key = PatientIdentifier("", SID_STUDY_PATIENT, study.study_id)
-        shown.insert(0, key)
-    return Identity(_patient_id(key, site), tuple(shown), key.system != SID_STUDY_PATIENT, tuple(issues))
+    if keys:
+        return Identity(_patient_id(keys[0], site), tuple(shown), True, tuple(issues))
+    alone = PatientIdentifier("", SID_STUDY_PATIENT, study.study_id)
+    return Identity(_patient_id(alone, site), (alone, *shown), False, tuple(issues))
 
 
 def subject_snapshot(study: Study, report: Report | None = None) -> tuple[Snapshot, str]:
@@ -136,8 +147,16 @@ def subject_snapshot(study: Study, report: Report | None = None) -> tuple[Snapsh
 
 
 def is_placeholder(value: str) -> bool:
-    """True for what people type when they have no identifier: all 0 or 9, UNKNOWN, NA, TEMP, punctuation only (D11)."""
-    return _PLACEHOLDER.fullmatch(value.strip().upper()) is not None
+    """True for what people type when they have no identifier: all 0 or 9, UNKNOWN, N/A, punctuation only (D11)."""
+    return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, normalize("NFKC", value))).upper()) is not None
+
+
+def is_npi(number: str) -> bool:
+    """True for ten ASCII digits whose last is the Luhn check digit of `80840` and the first nine (45 CFR 162.406)."""
+    if len(number) != 10 or not (number.isascii() and number.isdigit()):
+        return False
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in number[:9:2])
+    return (24 + doubled + sum(map(int, number[1:9:2])) + int(number[9])) % 10 == 0
 
 
 def _mrn(snapshot: Snapshot, facility: Facility | None) -> tuple[PatientIdentifier, AssigningAuthority | None] | None:

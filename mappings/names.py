@@ -53,41 +53,19 @@ _SUFFIXES: Final = frozenset(
 )
 # Titles, where nothing sets them apart: only what is no name as well (`Do`, `Hon` and `Md` are names)
 _PLAIN_PREFIXES: Final = frozenset({"DR", "MR", "MRS", "MS", "PROF"})
-_PLAIN_SUFFIX: Final = re.compile(r"(?i:jr|sr)\.?,?|II|III|IV|MD|M\.D\.|PHD|PhD|Ph\.D\.")
-# A particle counts as evidence in lower case, or as one of these pairs in any case: `Van` alone is a given name too.
-_PARTICLES: Final = frozenset(
-    [
-        "van",
-        "von",
-        "der",
-        "den",
-        "ter",
-        "ten",
-        "de",
-        "del",
-        "della",
-        "di",
-        "da",
-        "dos",
-        "das",
-        "du",
-        "la",
-        "le",
-        "los",
-        "las",
-        "bin",
-        "ibn",
-        "bint",
-        "al",
-        "el",
-        "zu",
-        "zum",
-        "zur",
-    ]
+_PLAIN_SUFFIX: Final = re.compile(r"(?i:jr|sr)\.?|II|III|IV|MD|M\.D\.|PHD|PhD|Ph\.D\.")
+# Particles are evidence in lower case among capitals, or as a pair in any case: `Van` alone is a given name too.
+_GERMANIC_PARTICLES: Final = frozenset({"van", "von", "der", "den", "ter", "ten", "zu", "zum", "zur"})
+_PARTICLES: Final = _GERMANIC_PARTICLES | frozenset(
+    ["de", "del", "della", "di", "da", "dos", "das", "du", "la", "le", "los", "las", "bin", "ibn", "bint", "al", "el"]
 )
 _PARTICLE_PAIRS: Final = frozenset(
-    {("VAN", "DER"), ("VAN", "DEN"), ("VAN", "DE"), ("VON", "DER"), ("DE", "LA"), ("DE", "LAS"), ("DE", "LOS")}
+    {("van", "der"), ("van", "den"), ("van", "de"), ("von", "der"), ("de", "la"), ("de", "las"), ("de", "los")}
 )
+# Between two names they show that more than one follows
+_JOINERS: Final = frozenset({"y", "e", "and", "und"})
+# Kanji, kana and hangul are written without a space: one token is a whole name
+_UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 
 
 def parse_name(text: str | None, order: NameOrder | None) -> PersonName | None:
@@ -102,12 +80,26 @@ def parse_name(text: str | None, order: NameOrder | None) -> PersonName | None:
         return _caret_name(whole)
     if "," in whole:
         return _comma_name(whole)
-    prefix, middle, suffix = _peel(whole.split())
-    if not middle:
-        return PersonName(whole, doubt="name-not-split")
-    family, given = _split_tokens(middle, order)
-    doubt = "" if family else "name-not-split"
-    return PersonName(whole, family, given, prefix, suffix, doubt)
+    return _plain_name(whole, order)
+
+
+def _not_split(whole: str) -> PersonName:
+    return PersonName(whole, doubt="name-not-split")
+
+
+def _plain_name(whole: str, order: NameOrder | None) -> PersonName:
+    """`Dr. Jane van der Berg Jr.`: nothing marks the parts, so every token must be a name or a known title."""
+    prefix, tokens, suffix = _peel(whole.split())
+    if not tokens or not all(_is_word(token) for token in tokens) or _JOINERS.intersection(tokens):
+        return _not_split(whole)
+    if "MD" in suffix and (len(tokens) == 1 or order == "family_given"):
+        return _not_split(whole)  # `RAHMAN MD` may be Mohammed as well
+    family, given = _split_tokens(tokens, order)
+    return PersonName(whole, family, given, prefix, suffix) if family else _not_split(whole)
+
+
+def _is_word(text: str) -> bool:
+    return any(character.isalpha() for character in text)
 
 
 def _key(token: str) -> str:
@@ -121,57 +113,69 @@ def _peel(tokens: list[str]) -> tuple[tuple[str, ...], list[str], tuple[str, ...
         start += 1
     while end > start + 1 and _PLAIN_SUFFIX.fullmatch(tokens[end - 1]):
         end -= 1
-    return tuple(tokens[:start]), tokens[start:end], tuple(token.strip(",") for token in tokens[end:])
+    return tuple(tokens[:start]), tokens[start:end], tuple(tokens[end:])
 
 
 def _split_tokens(tokens: list[str], order: NameOrder | None) -> tuple[str, tuple[str, ...]]:
-    """Family and given of plain tokens; family is empty without evidence."""
+    """Family and given of plain tokens; family is empty without evidence.
+
+    The family is one token and the particles before it. A particle elsewhere (`María del Carmen García`) is a doubt.
+    """
     if len(tokens) == 1:
-        return tokens[0], ()
-    particle = _first_particle(tokens)
-    if particle > 0 and order != "family_given":
-        return " ".join(tokens[particle:]), tuple(tokens[:particle])
-    if order == "given_family" and particle < 0:
-        return tokens[-1], tuple(tokens[:-1])
+        return ("" if _UNSPACED.search(tokens[0]) else tokens[0]), ()
+    marks = _particles(tokens)
     if order == "family_given":
-        end = 1
-        while end < len(tokens) and _is_particle(tokens, end - 1):
-            end += 1
-        return " ".join(tokens[:end]), tuple(tokens[end:])
-    return "", ()
+        end = marks.index(False) + 1
+        return ("", ()) if any(marks[end:]) else (" ".join(tokens[:end]), tuple(tokens[end:]))
+    start = len(tokens) - 1
+    while start and marks[start - 1]:
+        start -= 1
+    given, family = tokens[:start], tokens[start:]
+    doubtful = any(marks[:start]) or any(token.lower() in _PARTICLES for token in given[1:])
+    proven = order == "given_family" or (
+        len(family) > 1 and (len(given) <= 1 or family[0].lower() in _GERMANIC_PARTICLES)
+    )
+    return (" ".join(family), tuple(given)) if proven and not doubtful else ("", ())
 
 
-def _first_particle(tokens: list[str]) -> int:
-    return next((index for index in range(len(tokens) - 1) if _is_particle(tokens, index)), -1)
-
-
-def _is_particle(tokens: list[str], index: int) -> bool:
-    pair = tuple(token.upper() for token in tokens[index : index + 2])
-    before = tuple(token.upper() for token in tokens[max(index - 1, 0) : index + 1])
-    return tokens[index] in _PARTICLES or pair in _PARTICLE_PAIRS or (index > 0 and before in _PARTICLE_PAIRS)
+def _particles(tokens: list[str]) -> list[bool]:
+    """Which tokens are particles of the family name that follows them."""
+    lower = [token.lower() for token in tokens]
+    marks = [token in _PARTICLES and not tokens[-1].islower() for token in tokens]
+    for index in range(len(tokens) - 2):
+        if (lower[index], lower[index + 1]) in _PARTICLE_PAIRS:
+            marks[index] = marks[index + 1] = True
+    return [*marks[:-1], False]
 
 
 def _caret_name(whole: str) -> PersonName:
-    """PN and XPN: family^given^middle; parts 4 and 5 (prefix and suffix, in either order) are told apart by value."""
+    """PN and XPN: family^given^middle; parts 4 and 5 (prefix and suffix, in either order) are told apart by value.
+
+    Of PN only the alphabetic group (before `=`) is split; a comma or a repetition among the names is a doubt.
+    """
     alphabetic = whole.split("=", 1)[0]
-    parts = [part.strip() for part in alphabetic.split("^")] + [""] * 5
+    parts = [part.strip() for part in alphabetic.split("^")] + [""] * 2
     given = tuple(token for part in parts[1:3] for token in part.split())
-    prefix, suffix, unclear = _by_value([token for part in parts[3:] for token in part.split()])
-    doubt = "name-part-unclear" if unclear else "" if parts[0] or given else "name-not-split"
-    return PersonName(whole, parts[0], given, prefix, suffix, doubt)
+    if "^" not in alphabetic or re.search("[,~]", "".join(parts[:3])) or not _is_word(parts[0] + "".join(given)):
+        return _not_split(whole)
+    prefix, suffix, unclear = _by_value([token.strip(",") for part in parts[3:] for token in part.split()])
+    return PersonName(whole, parts[0], given, prefix, suffix, "name-part-unclear" if unclear else "")
 
 
 def _comma_name(whole: str) -> PersonName:
     """`DOE, JANE M Jr`: family before the first comma; in `Jane Doe, MD` only a title follows, which splits nothing."""
-    before, *after = (part.split() for part in whole.split(","))
-    titles = [token for part in after[1:] for token in part]
-    prefix, suffix, unclear = _by_value(titles)
-    if not before or not after[0] or unclear or _all_titles(after[0]):
-        return PersonName(whole, doubt="name-not-split")
-    _, family, family_suffix = _peel(before)
-    given_prefix, given, given_suffix = _peel(after[0])
+    before, first, *rest = (part.split() for part in whole.split(","))
+    family_prefix, family, family_suffix = _peel(before)
+    given_prefix, given, given_suffix = _peel(first)
+    prefix, suffix, unclear = _by_value([token for part in rest for token in part])
+    if unclear or _all_titles(first) or not _is_word("".join(family)) or not _is_word("".join(given)):
+        return _not_split(whole)
     return PersonName(
-        whole, " ".join(family), tuple(given), (*given_prefix, *prefix), (*family_suffix, *given_suffix, *suffix)
+        whole,
+        " ".join(family),
+        tuple(given),
+        (*family_prefix, *given_prefix, *prefix),
+        (*family_suffix, *given_suffix, *suffix),
     )
 
 

@@ -15,5 +15,4 @@ def dicom_modality(modality: str | None) -> str | None:
 
 def diagnostic_service_section(modality: str | None) -> str:
     """OBR-24 Diagnostic Serv Sect ID <- Study.modality, table 0074; `RAD` where the modality is not known."""
-    code = dicom_modality(modality)
-    return HL70074.get(code, "RAD") if code else "RAD"
+    return HL70074.get(dicom_modality(modality) or "", "RAD")

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfo
 
 from mappings.issues import SiteError
@@ -46,7 +46,7 @@ class Facility:
 class Site:
     """All site settings the mappings read. `site_key` makes patient ids opaque and is a secret."""
 
-    site_key: bytes = DEMO_SITE_KEY
+    site_key: bytes = field(default=DEMO_SITE_KEY, repr=False)
     facilities: Mapping[str, Facility] = field(default_factory=dict)
     sending_application: str = "AUTOSCRIBE_GW"
     sending_facility: str = ""
@@ -59,6 +59,30 @@ class Site:
         return self.facilities.get(name.strip()) if name else None
 
 
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A receiver profile (D34): what the messages to one kind of receiver look like; each field is a switch.
+
+    `version` MSH-12; `charset` MSH-18, table 0211; `uid` where the Study Instance UID goes (`zds`: a ZDS segment);
+    `vitals` height and weight as OBX of type NM; `critical` how a critical result is marked (`obx8_is`: OBX-8 `AA`).
+    """
+
+    name: str
+    version: str = "2.5.1"
+    charset: str = "UNICODE UTF-8"
+    uid: str = "zds"
+    vitals: str = "off"
+    critical: str = "obx8_is"
+
+
+# Switch of a receiver profile -> the values it can have
+RECEIVER_SWITCHES: Final[dict[str, tuple[str, ...]]] = {
+    "version": ("2.5.1",),
+    "charset": ("UNICODE UTF-8",),
+    "uid": ("zds", "none"),
+    "vitals": ("off", "on"),
+    "critical": ("obx8_is", "none"),
+}
 _TEXT_KEYS: Final = ("sending_application", "sending_facility", "receiving_application", "receiving_facility")
 _FACILITY_KEYS: Final = frozenset(
     {
@@ -74,7 +98,8 @@ _FACILITY_KEYS: Final = frozenset(
     }
 )
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`]+")
-_HD_NAMESPACE: Final = re.compile(r"[^\s|^~\\&]{1,20}")
+_NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})  # files of a zone database that name no place
+_HD_NAMESPACE: Final = re.compile(r"[^\s\x00-\x1f\x7f|^~\\&]{1,20}")
 
 
 def parse_site(text: str, *, site_key: bytes | None = None) -> Site:
@@ -84,11 +109,13 @@ def parse_site(text: str, *, site_key: bytes | None = None) -> Site:
         SiteError: the first setting that is wrong, with its key and what to write instead.
     """
     try:
-        table = tomllib.loads(text).get("mapping", {})
+        table: Any = tomllib.loads(text).get("mapping", {})
     except tomllib.TOMLDecodeError as error:
         raise SiteError(
             "file", f"not TOML: {error}", "Mend the line named; https://toml.io shows the syntax."
         ) from None
+    if not isinstance(table, dict):
+        raise SiteError("mapping", "not a table", "Write the settings under `[mapping]`.")
     allowed = {"site_key", "facilities", "processing_id", *_TEXT_KEYS}
     _refuse_unknown(table, allowed, "mapping")
     facilities: dict[str, Facility] = {}
@@ -110,6 +137,26 @@ def parse_site(text: str, *, site_key: bytes | None = None) -> Site:
         processing_id=_one_of(table, "processing_id", "mapping", ("P", "T", "D")) or "P",
         **texts,
     )
+
+
+def parse_receiver(text: str) -> Receiver:
+    """Read a receiver profile from the text of its TOML file; a switch that is left out is as in `generic`.
+
+    Raises:
+        SiteError: the first switch that is wrong or not known, with what to write instead.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SiteError(
+            "receiver", f"not TOML: {error}", "Mend the line named; https://toml.io shows the syntax."
+        ) from None
+    _refuse_unknown(table, {"name", *RECEIVER_SWITCHES}, "receiver")
+    name = _text(table, "name", "receiver")
+    if not name:
+        raise SiteError("receiver.name", "missing", "Write the name of the profile.")
+    given = {key: _one_of(table, key, "receiver", allowed) for key, allowed in RECEIVER_SWITCHES.items()}
+    return Receiver(name, **{key: value for key, value in given.items() if value is not None})
 
 
 def _site_key(given: bytes | None, table: Mapping[str, Any]) -> bytes:
@@ -137,12 +184,12 @@ def _facility(row: Mapping[str, Any], place: str) -> Facility:
     aliases = row.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(alias, str) and alias.strip() for alias in aliases):
         raise SiteError(f"{place}.aliases", "not a list of names", 'Write a list, such as ["Mercy", "Mercy East"].')
-    order = _one_of(row, "name_order", place, NAME_ORDERS)
+    order = cast("NameOrder | None", _one_of(row, "name_order", place, NAME_ORDERS))
     return Facility(
         name=name.strip(),
         aliases=tuple(alias.strip() for alias in aliases),
         time_zone=_time_zone(row, place),
-        name_order=order,  # type: ignore[arg-type]
+        name_order=order,
         mrn=_authority(row, "mrn", place),
         external_patient_id=_authority(row, "external_patient_id", place),
         code=_text(row, "code", place),
@@ -154,11 +201,12 @@ def _time_zone(row: Mapping[str, Any], place: str) -> ZoneInfo | None:
     if name is None:
         return None
     try:
-        return ZoneInfo(name)
+        zone = None if name in _NO_ZONES else ZoneInfo(name)
     except (ValueError, OSError, LookupError):
-        raise SiteError(
-            f"{place}.time_zone", "not an IANA time zone", "Write a name such as America/New_York."
-        ) from None
+        zone = None
+    if zone is None:
+        raise SiteError(f"{place}.time_zone", "not an IANA time zone", "Write a name such as America/New_York.")
+    return zone
 
 
 def _authority(row: Mapping[str, Any], kind: str, place: str) -> AssigningAuthority | None:

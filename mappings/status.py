@@ -59,6 +59,9 @@ def report_status(study: Study, report: Report) -> tuple[Status, tuple[MappingIs
         issues.append(
             MappingIssue("signed-at-absent", "warning", f"{report.pointer}/signedAt", "no time of signing is said")
         )
+    if not report.is_completed and report.signed_at is not None:
+        place, action = f"{report.pointer}/signedAt", "by its status it is not signed: no time of signing is said"
+        issues.append(MappingIssue("signed-at-unexpected", "warning", place, action))
     return STATUS[state], tuple(issues)
 
 

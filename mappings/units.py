@@ -48,7 +48,7 @@ def vital_sign(
         return None, (MappingIssue("unit-unknown", "warning", f"{pointer}/unit", "the measurement is not published"),)
     ucum, printed, factor = unit
     code, display, low, high = _VITALS[kind]
-    if not low <= measurement.value * factor <= high:
+    if not low / factor <= measurement.value <= high / factor:
         issue = MappingIssue(
             "measurement-impossible", "warning", f"{pointer}/value", "outside the limits: not published"
         )

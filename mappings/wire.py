@@ -10,6 +10,7 @@ unknown key, an unknown code): accepted and reported. A missing required key and
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -202,13 +203,19 @@ def json_kind(value: Json) -> str:
 
 
 def loads(text: str | bytes, pointer: str = "") -> Json:
-    """Parse strict JSON (RFC 8259: no NaN, no Infinity, no key twice).
+    """Parse strict JSON (RFC 8259: no NaN, no Infinity, no key twice, no number that a double cannot hold).
 
     Raises:
         WireError: the text is not JSON; the place is given as line and column.
     """
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_key_twice)
+        return json.loads(
+            text,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_finite_integer,
+            object_pairs_hook=_no_key_twice,
+        )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise WireError(pointer, "JSON", f"something else at {place} ({error.msg})") from None
@@ -222,6 +229,18 @@ def loads(text: str | bytes, pointer: str = "") -> Json:
 
 def _no_constant(name: str) -> NoReturn:
     raise WireError("", "JSON", f"{name}, which JSON does not have")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise WireError("", "a number that a double can hold", "a larger one")
+    return number
+
+
+def _finite_integer(digits: str) -> int:
+    _finite(digits)
+    return int(digits)
 
 
 def _no_key_twice(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -24,3 +24,7 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip("needs the reference material in ../shared, which is not here")
     return path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the diff")

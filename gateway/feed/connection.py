@@ -1,0 +1,209 @@
+"""A kept-open MLLP connection to one receiver: one message out, its acknowledgement back, by a deadline.
+
+HL7 v2.5.1 §2.9.2 (acknowledgements) over HL7 Transport Specification: MLLP, Release 1: the sender waits for the answer
+before it sends the next message.
+
+What a caller can rely on:
+
+- After any failure the connection is closed. A late acknowledgement can therefore not meet the next message.
+- A frame that came before the message was written out is never the answer; it waits in `unasked`.
+- The errors tell what the receiver can have: `ConnectFailed` and `FrameInvalid`: nothing; `SendFailed`: a part;
+  `AckTimeout`, `ConnectionLost` and `AckUnreadable`: the whole message.
+
+Whether the answer belongs to the message (MSA-2) is for the caller to say, with mappings/hl7v2/ack.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
+from gateway.feed.framing import Event, Frame, FramingError, encode
+from gateway.feed.peer import Peer, reason
+from gateway.feed.tls import TlsSettings, tls_context
+
+CLOSE_WAIT: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a receiver listens and how long it is waited for; times in seconds, sizes in bytes."""
+
+    host: str
+    port: int
+    tls: TlsSettings | None = None
+    connect_timeout: float = 10.0
+    ack_timeout: float = 30.0
+    max_ack_bytes: int = 65_536
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _any(_: bytes) -> bool:
+    return True
+
+
+class Connection:
+    """One open connection. Messages are sent one after the other, whoever asks."""
+
+    def __init__(self, endpoint: Endpoint, peer: Peer) -> None:
+        self.endpoint = endpoint
+        self._peer = peer
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint) -> Self:
+        """Connect, and shake hands where TLS is asked for, within `connect_timeout`.
+
+        Raises:
+            ConnectFailed: refused, no such host, no answer in time, or TLS not agreed.
+            ConfigError: a TLS file cannot be used.
+        """
+        peer = Peer(endpoint.max_ack_bytes)
+        context = tls_context(endpoint.tls, str(endpoint)) if endpoint.tls else None
+        try:
+            async with asyncio.timeout(endpoint.connect_timeout):
+                await _connect(endpoint, peer, context)
+        except TimeoutError:
+            raise ConnectFailed(str(endpoint), f"no connection after {endpoint.connect_timeout:g} s") from None
+        except (OSError, ssl.CertificateError) as error:
+            raise ConnectFailed(str(endpoint), reason(error)) from None
+        return cls(endpoint, peer)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a message can be sent. False for ever once the peer has closed or an exchange has failed."""
+        return self._peer.usable
+
+    def take_unasked(self) -> tuple[Event, ...]:
+        """What came without being the answer to a message, oldest first, and forget it.
+
+        Among it are late and second acknowledgements, the application acknowledgement of the two-phase mode, frames
+        that `answers` refused, and stretches that are no frame.
+        """
+        taken = tuple(self._peer.unasked)
+        self._peer.unasked.clear()
+        return taken
+
+    async def exchange(
+        self, message: bytes, *, within: float | None = None, answers: Callable[[bytes], bool] = _any
+    ) -> bytes:
+        """Send one message and return the content of the frame that answers it.
+
+        Args:
+            message: the message as it is, without block characters.
+            within: seconds for writing and for the answer together; the endpoint's `ack_timeout` where not said.
+            answers: says of a frame's content whether it can be the answer. What it refuses waits in `unasked`, and the
+                wait goes on. Without it the first frame is the answer.
+
+        Raises:
+            FrameInvalid: the message cannot be framed; nothing was sent, the connection stays.
+            ConnectFailed: the peer had closed before; nothing was sent.
+            SendFailed: the connection broke, or time ran out, before everything was written.
+            AckTimeout: everything was written, no answer came in time.
+            ConnectionLost: everything was written, the connection broke before an answer came.
+            AckUnreadable: everything was written, what came is over the size limit or not framed.
+        """
+        frame = encode(message)
+        async with self._turn:
+            # Two turns of the loop: a FIN that is already here is then known, and costs no doubtful delivery.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if not self._peer.usable:
+                raise ConnectFailed(str(self.endpoint), f"{self._peer.lost or 'closed'}; nothing was sent")
+            self._peer.expecting = True
+            self._peer.write(frame)
+            return await self._answer(within, answers)
+
+    async def receive(self, *, within: float, answers: Callable[[bytes], bool] = _any) -> bytes:
+        """Wait for a frame without sending: the application acknowledgement that follows a commit acknowledgement.
+
+        What had come before is in `take_unasked`. Raises as `exchange` does.
+        """
+        async with self._turn:
+            self._peer.expecting = True
+            return await self._answer(within, answers)
+
+    async def close(self) -> None:
+        """Close in good order, waiting for the peer no longer than two seconds."""
+        self._peer.close()
+        try:
+            async with asyncio.timeout(CLOSE_WAIT):
+                await self._peer.gone.wait()
+        except TimeoutError:
+            self._peer.abort("closed here")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _answer(self, within: float | None, answers: Callable[[bytes], bool]) -> bytes:
+        seconds = self.endpoint.ack_timeout if within is None else within
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._next_frame(answers)
+        except TimeoutError:
+            error = self._out_of_time(seconds)
+            self._peer.abort("given up here")
+            raise error from None
+        except BaseException:
+            self._peer.abort("given up here")
+            raise
+        finally:
+            self._peer.set_aside()
+
+    async def _next_frame(self, answers: Callable[[bytes], bool]) -> bytes:
+        peer = self._peer
+        while True:
+            peer.news.clear()
+            while peer.answers:
+                event = peer.answers.popleft()
+                if isinstance(event, Frame) and answers(event.payload):
+                    return event.payload
+                peer.unasked.append(event)
+                self._refuse_unreadable(event)
+            if peer.lost is not None:
+                raise self._broken(peer.lost)
+            await peer.news.wait()
+
+    def _refuse_unreadable(self, event: Event) -> None:
+        if isinstance(event, FramingError) and event.code in ("frame-too-large", "frame-not-opened"):
+            detail = f"{event.code} at offset {event.offset}, {event.count} bytes"
+            raise AckUnreadable(str(self.endpoint), detail)
+
+    def _broken(self, why: str) -> FeedError:
+        kind = SendFailed if self._peer.unwritten else ConnectionLost
+        return kind(str(self.endpoint), why)
+
+    def _out_of_time(self, seconds: float) -> FeedError:
+        if self._peer.unwritten:
+            return SendFailed(str(self.endpoint), f"not written out after {seconds:g} s")
+        pending = self._peer.decoder.pending
+        detail = f"after {seconds:g} s" + (f", {pending} bytes of no whole frame had come" if pending else "")
+        return AckTimeout(str(self.endpoint), detail)
+
+
+async def _connect(endpoint: Endpoint, peer: Peer, context: ssl.SSLContext | None) -> None:
+    loop = asyncio.get_running_loop()
+    if context is None or endpoint.tls is None:
+        await loop.create_connection(lambda: peer, endpoint.host, endpoint.port)
+        return
+    await loop.create_connection(
+        lambda: peer,
+        endpoint.host,
+        endpoint.port,
+        ssl=context,
+        server_hostname=endpoint.tls.server_hostname or endpoint.host,
+        ssl_handshake_timeout=endpoint.connect_timeout,
+        ssl_shutdown_timeout=CLOSE_WAIT,
+    )

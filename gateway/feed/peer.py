@@ -1,0 +1,142 @@
+"""One open socket to a receiver: what came from it, and what became of what was written to it.
+
+RFC 9293 (TCP): its end of stream, reset and keep-alive, as asyncio's protocol callbacks report them; the bytes go
+through the framing of gateway/feed/framing.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import ssl
+from collections import deque
+from typing import Final, cast
+
+from gateway.feed.framing import Decoder, Event
+
+# How many frames that nobody has taken are held before the peer counts as flooding.
+UNASKED_LIMIT: Final = 64
+
+# Idle time in seconds before TCP asks whether the peer is still there: well under the 10 minutes after which firewalls
+# and cloud networks drop an idle connection without a word. Then one probe every 15 s, dead after 4.
+KEEPALIVE_IDLE: Final = 180
+KEEPALIVE_INTERVAL: Final = 15
+KEEPALIVE_PROBES: Final = 4
+
+
+class Peer(asyncio.Protocol):
+    """The receiver at the other end of one connection.
+
+    Frames that come while an answer is awaited and the whole message has been handed to the network go to `answers`;
+    everything else goes to `unasked`, so that it can never be taken for the answer to what is sent next.
+    """
+
+    def __init__(self, max_ack_bytes: int) -> None:
+        self.decoder = Decoder(max_ack_bytes)
+        self.answers: deque[Event] = deque()
+        self.unasked: deque[Event] = deque()
+        self.expecting = False
+        self.unwritten = False
+        self.lost: str | None = None
+        self.news = asyncio.Event()
+        self.gone = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether something can be written, as far as is known."""
+        return self.lost is None and self._transport is not None and not self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the network; `unwritten` says whether some of them still wait here."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def abort(self, why: str) -> None:
+        """Drop the connection without waiting for anything that is still unwritten."""
+        self.lost = self.lost or why
+        if self._transport is not None:
+            self._transport.abort()
+        self.news.set()
+
+    def close(self) -> None:
+        """Close in good order; `gone` is set when that is done."""
+        self.lost = self.lost or "closed here"
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+
+    def set_aside(self) -> None:
+        """The wait for an answer is over: what else has come is nobody's answer."""
+        self.expecting = False
+        self.unasked.extend(self.answers)
+        self.answers.clear()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Callback of asyncio: the connection is there."""
+        self._transport = cast(asyncio.Transport, transport)
+        # So that pause_writing and resume_writing tell when the last byte has left this process; 1 and not 0, because
+        # TLS transports compare with >= and would never be done.
+        self._transport.set_write_buffer_limits(high=1, low=0)
+        keep_alive(transport.get_extra_info("socket"))
+
+    def data_received(self, data: bytes) -> None:
+        """Callback of asyncio: bytes have come."""
+        self._sort(self.decoder.feed(data))
+
+    def _sort(self, events: list[Event]) -> None:
+        asked = self.expecting and not self.unwritten
+        room = UNASKED_LIMIT - len(self.answers) - len(self.unasked)
+        (self.answers if asked else self.unasked).extend(events[:room])
+        if len(events) > room:
+            self.abort("too many frames that nothing had asked for")
+        self.news.set()
+
+    def eof_received(self) -> None:
+        """Callback of asyncio: the peer will send no more, so no answer can come; asyncio then closes."""
+        self._sort(self.decoder.close())
+        self.lost = self.lost or "closed by the peer"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Callback of asyncio: the connection is gone."""
+        self._sort(self.decoder.close())
+        self.lost = self.lost or (reason(exc) if exc else "closed by the peer")
+        self.gone.set()
+        self.news.set()
+
+    def pause_writing(self) -> None:
+        """Callback of asyncio: bytes wait to be written."""
+        self.unwritten = True
+
+    def resume_writing(self) -> None:
+        """Callback of asyncio: all bytes are written."""
+        self.unwritten = False
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Have TCP notice a peer that is gone without a word (RFC 9293 §3.8.4); options a system lacks are left out."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_KEEPIDLE": KEEPALIVE_IDLE,
+        "TCP_KEEPINTVL": KEEPALIVE_INTERVAL,
+        "TCP_KEEPCNT": KEEPALIVE_PROBES,
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def reason(error: BaseException) -> str:
+    """Why a connection failed, in words that hold no payload."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or 'failed'}"
+    if isinstance(error, socket.gaierror):
+        return "the host name is not known"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    # asyncio joins the errors of a host's several addresses into one text without a number of its own.
+    numbers = sorted({int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))})
+    return ", ".join(os.strerror(number) for number in numbers) or type(error).__name__

@@ -1,0 +1,138 @@
+"""Structured logging with a list of what may be said: a key that is not on it never reaches the log.
+
+Carries out no clause of a standard. An event is a fixed name; a value is a number, a truth value or an id-like token.
+Texts, of our own or of a library, are never written, nor is the text of an exception (decision D9). What was left out is
+named by its key under `dropped`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+from gateway import clock
+from gateway.errors import GatewayError
+
+ALLOWED: Final = frozenset(
+    {
+        "action",
+        "attempt",
+        "attempts",
+        "bytes",
+        "code",
+        "control_id",
+        "count",
+        "destination",
+        "dropped",
+        "error_code",
+        "error_type",
+        "event",
+        "host",
+        "level",
+        "logger",
+        "method",
+        "operation",
+        "port",
+        "report_id",
+        "request_id",
+        "resource_type",
+        "route",
+        "seconds",
+        "severity",
+        "status",
+        "study_id",
+        "timestamp",
+        "upstream_request_id",
+        "user_id",
+        "where",
+    }
+)
+UVICORN: Final[dict[str, Any]] = {"log_config": None, "access_log": False}  # arguments for uvicorn.Config
+_EVENT: Final = re.compile(r"[a-z][a-z0-9._-]{0,63}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_.:/+$*{}\[\]-]{1,128}")
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_DEEPEST_FRAMES: Final = 5
+
+
+def configure(level: str = "info", form: Literal["json", "console"] = "json", stream: TextIO | None = None) -> None:
+    """Send every log line, ours and the libraries', through the allow-list to `stream` (default: stderr)."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        add_timestamp,
+        name_exception,
+        keep_allowed,
+    ]
+    renderer: Processor = structlog.dev.ConsoleRenderer(colors=False)
+    if form == "json":
+        renderer = structlog.processors.JSONRenderer(sort_keys=True)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [_ForeignHandler()]
+    root.setLevel(_LEVELS[level])
+
+
+def get_logger() -> FilteringBoundLogger:
+    """The logger of the service: `get_logger().info("study-read", study_id=…, seconds=…)`."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def add_timestamp(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    """Processor: `timestamp`, ISO 8601 in UTC."""
+    return {**entry, "timestamp": clock.now().isoformat(timespec="milliseconds")}
+
+
+def name_exception(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    """Processor: an exception becomes its type, our error code and places in the code; never its text."""
+    given = entry.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if not isinstance(error, BaseException):
+        return entry
+    code = error.code if isinstance(error, GatewayError) else "internal"
+    where = list(_places(error.__traceback__))[-_DEEPEST_FRAMES:]
+    return {**entry, "error_type": type(error).__name__, "error_code": code, "where": where}
+
+
+def keep_allowed(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    """Processor: keep allowed keys with harmless values; name the rest under `dropped`."""
+    kept = {key: value for key, value in entry.items() if key in ALLOWED and _is_harmless(key, value)}
+    dropped = sorted(key if _TOKEN.fullmatch(key) else "?" for key in entry.keys() - kept.keys())
+    kept.setdefault("event", "unnamed-event")
+    return {**kept, "dropped": dropped} if dropped else kept
+
+
+def _is_harmless(key: str, value: object) -> bool:
+    if key == "event":
+        return isinstance(value, str) and bool(_EVENT.fullmatch(value))
+    if isinstance(value, str):
+        return bool(_TOKEN.fullmatch(value))
+    if isinstance(value, list | tuple):
+        return all(_is_harmless("", part) for part in value)
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _places(traceback: TracebackType | None) -> Iterator[str]:
+    while traceback is not None:
+        yield f"{traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+
+
+class _ForeignHandler(logging.Handler):
+    """Says that a library logged something, and where; its words are not ours to vouch for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        report = getattr(get_logger(), record.levelname.lower(), get_logger().error)
+        report("foreign-log", logger=record.name, where=f"{record.module}:{record.lineno}", exc_info=record.exc_info)

@@ -1,0 +1,80 @@
+"""What the receiver has received: the latest messages, who waits for one, and which came twice.
+
+Carries out no clause: HL7 has no rule for duplicates; a message control id (MSH-10) seen again is only told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+KEPT_MESSAGES: Final = 1_000
+KEPT_BYTES: Final = 256 * 1024 * 1024
+KNOWN_CONTROL_IDS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One received message.
+
+    `number` counts from 1. `control_id` is MSH-10, "" if there is none. `repeat` is "" for a MSH-10 not seen before,
+    else whether the same or other bytes came under it first. `answer` is MSA-1 of the answer, or what is done instead.
+    """
+
+    number: int
+    control_id: str
+    payload: bytes = field(repr=False)
+    answer: str
+    repeat: Literal["", "same", "other"] = ""
+    file: Path | None = None
+
+
+class Inbox:
+    """The latest messages, oldest first: a thousand and 256 MiB at most, and one in any case."""
+
+    def __init__(self) -> None:
+        self.messages: deque[Message] = deque()
+        self._count = 0
+        self._bytes = 0
+        self._known: OrderedDict[str, bytes] = OrderedDict()
+        self._arrival = asyncio.Event()
+
+    def take(self, payload: bytes, control_id: str, *, answer: str, file: Path | None) -> Message:
+        """Keep a message, and wake who waits for it."""
+        self._count += 1
+        repeat = self._repeat(control_id, hashlib.sha256(payload).digest()) if control_id else ""
+        message = Message(self._count, control_id, payload, answer, repeat, file)
+        self.messages.append(message)
+        self._bytes += len(payload)
+        while len(self.messages) > KEPT_MESSAGES or (self._bytes > KEPT_BYTES and len(self.messages) > 1):
+            self._bytes -= len(self.messages.popleft().payload)
+        self._arrival.set()
+        self._arrival = asyncio.Event()
+        return message
+
+    async def wait_for(self, control_id: str, *, within: float) -> Message:
+        """The newest message kept with that MSH-10, waited for if it has not come yet.
+
+        Raises:
+            TimeoutError: none came within that many seconds.
+        """
+        async with asyncio.timeout(within):
+            while (found := self._newest(control_id)) is None:
+                await self._arrival.wait()
+            return found
+
+    def _newest(self, control_id: str) -> Message | None:
+        return next((message for message in reversed(self.messages) if message.control_id == control_id), None)
+
+    def _repeat(self, control_id: str, digest: bytes) -> Literal["", "same", "other"]:
+        before = self._known.setdefault(control_id, digest)
+        self._known.move_to_end(control_id)
+        if len(self._known) > KNOWN_CONTROL_IDS:
+            self._known.popitem(last=False)
+        if before is digest:
+            return ""
+        return "same" if before == digest else "other"

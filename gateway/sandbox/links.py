@@ -1,0 +1,37 @@
+"""Links that expire: the sandbox's stand-in for the presigned URLs of the upstream's PDF store.
+
+Carries out no clause of a standard: the upstream says only that a link is good for an hour and needs no key.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+from gateway import clock
+
+ONE_HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Makes and checks `/storage/reports/<reportId>.pdf?token=<expiry>.<HMAC>`; only the token is not seeded."""
+
+    key: bytes
+    lifetime: float = ONE_HOUR
+
+    def path(self, report_id: str) -> str:
+        """Path and query of a link that is good from now for the lifetime (seconds)."""
+        expiry = f"{clock.now().timestamp() + self.lifetime:.3f}"
+        return f"/storage/reports/{report_id}.pdf?token={expiry}.{self._mac(report_id, expiry)}"
+
+    def allows(self, report_id: str, token: str) -> bool:
+        """True while the link is good; False for a wrong or an old token."""
+        expiry, _, mac = token.rpartition(".")
+        if not hmac.compare_digest(mac.encode(), self._mac(report_id, expiry).encode()):
+            return False
+        return clock.now().timestamp() < float(expiry)
+
+    def _mac(self, report_id: str, expiry: str) -> str:
+        return hmac.digest(self.key, f"{report_id}|{expiry}".encode(), "sha256").hex()

@@ -1,0 +1,70 @@
+"""A whole AutoScribe account from a seed: studies, their reports and users as plain upstream JSON.
+
+AutoScribe REST API: the shapes of `GET /studies`, `/reports` and `/users`.
+The same seed gives the same bytes on every machine, and a study stays the same however many are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from gateway.sandbox import people
+from gateway.sandbox.dice import Dice
+from gateway.sandbox.oddities import ODDITIES
+from gateway.sandbox.seed_study import KINDS, Plan, Seeded, seeded_study
+
+Json = dict[str, Any]
+
+BETWEEN_STUDIES: Final = timedelta(minutes=7)
+_ODDITY_NAMES: Final = tuple(ODDITIES)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the account held when it was seeded; nothing in it is ever changed."""
+
+    seed: int
+    epoch: datetime
+    seeded: tuple[Seeded, ...]
+    users: tuple[Json, ...]
+    revoked: frozenset[str] = field(default_factory=frozenset)
+
+    def documents(self) -> Iterator[tuple[Json, Json, tuple[Json, ...]]]:
+        """For every study: its Study, the `GET /reports` response for it, and the users its reports name."""
+        by_id = {user["userId"]: user for user in self.users}
+        for one in self.seeded:
+            named = dict.fromkeys(report["userId"] for report in one.reports)
+            yield one.study, report_list(one.study, one.reports), tuple(by_id[user_id] for user_id in named)
+
+    def fresh(self, number: int, created: datetime, kind: str = "signed") -> Seeded:
+        """A study beyond the seeded ones; the number continues theirs. Every fifth has an oddity."""
+        oddity = _ODDITY_NAMES[number // 5 % len(_ODDITY_NAMES)] if number % 5 == 4 else None
+        return seeded_study(self.seed, self.users, Plan(number, created, kind, oddity))
+
+
+def report_list(study: Json, reports: tuple[Json, ...] | list[Json]) -> Json:
+    """The `GET /v1/autoScribe/reports` response of a study."""
+    return {
+        "reports": list(reports),
+        "studyId": study["studyId"],
+        "studyInstanceUid": study["studyInstanceUid"],
+    }
+
+
+def generate(seed: int = 1, studies: int = 40) -> World:
+    """The account of a seed. Every third study has one oddity, all of which occur within 150 studies."""
+    epoch = datetime(2026, 1, 5, 15, tzinfo=UTC) + timedelta(days=Dice(seed, "epoch").integer(0, 120))
+    staff, revoked = people.users(seed, epoch.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    seeded = tuple(
+        seeded_study(seed, staff, _plan(number, epoch + number * BETWEEN_STUDIES)) for number in range(studies)
+    )
+    return World(seed, epoch, seeded, staff, revoked)
+
+
+def _plan(number: int, created: datetime) -> Plan:
+    if number % 3 == 1:
+        return Plan(number, created, oddity=_ODDITY_NAMES[number // 3 % len(_ODDITY_NAMES)])
+    return Plan(number, created, KINDS[number % len(KINDS)])

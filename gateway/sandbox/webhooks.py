@@ -1,0 +1,136 @@
+"""Sends `report.delivered` events, signed, to the one URL that was configured.
+
+Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from standardwebhooks import Webhook
+
+from gateway import clock
+from gateway.sandbox.dice import Dice
+from gateway.sandbox.switches import Switches
+
+Json = dict[str, Any]
+
+OLD_KEY: Final = "whsec_b2xkLXNhbmRib3gtd2ViaG9vay1rZXk="
+_TIMEOUT: Final = 10.0
+_SWAP_DELAY: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where events go, and the key (`whsec_` + base64) they are signed with."""
+
+    url: str
+    key: str
+
+
+def signature(key: str, webhook_id: str, timestamp: int, body: bytes) -> str:
+    """The `webhook-signature` of a body: `v1,` + base64 of HMAC-SHA256 over id, timestamp and body."""
+    return Webhook(key).sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), body.decode())
+
+
+class Sender:
+    """Listens to the account and sends each delivered report as an event, in the background, a few times if need be.
+
+    `link` makes the presigned URL of a report. Must be called on a running event loop.
+    """
+
+    def __init__(self, target: Target, switches: Switches, seed: int, link: Callable[[str], str]) -> None:
+        self.target, self.switches, self.seed, self.link = target, switches, seed, link
+        self.delivered: list[str] = []
+        self.given_up: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_order = asyncio.Lock()
+        self._count = 0
+
+    def __call__(self, study: Json, report: Json) -> None:
+        """A report was signed: send the event for it."""
+        self._count += 1
+        dice = Dice(self.seed, "event", self._count)
+        body = json.dumps(self._event(f"whe_{dice.hex32()}", study, report), ensure_ascii=False).encode()
+        webhook_id = json.loads(body)["id"] if self.switches.webhook_id == "body_id" else f"msg_{dice.hex32()}"
+        delay = _SWAP_DELAY if self.switches.webhook_order == "swapped" and self._count % 2 else 0.0
+        for _ in range(2 if self.switches.webhook_copies == "twice" else 1):
+            task = asyncio.get_running_loop().create_task(self._deliver(webhook_id, body, delay))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Wait until nothing is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _event(self, event_id: str, study: Json, report: Json) -> Json:
+        data = {
+            "isCritical": bool(report["isCritical"]),
+            "presignedUrl": self.link(report["reportId"]),
+            "reportId": report["reportId"],
+            "studyId": report["studyId"],
+        }
+        if self.switches.webhook_fields == "all":
+            data["studyInstanceUid"] = study["studyInstanceUid"]
+            data["externalPatientId"] = study.get("externalPatientId")
+            data["plainText"] = report.get("reportPlainText", "")
+        return {"id": event_id, "type": "report.delivered", "data": data}
+
+    async def _deliver(self, webhook_id: str, body: bytes, delay: float) -> None:
+        turn: AbstractAsyncContextManager[Any] = (
+            nullcontext() if self.switches.webhook_order == "swapped" else self._in_order
+        )
+        async with turn:
+            await clock.sleep(delay)
+            for attempt in range(int(self.switches.webhook_attempts)):
+                await clock.sleep(min(0.1 * 4**attempt, 10) if attempt else 0)
+                if await asyncio.to_thread(self._post, webhook_id, body):
+                    self.delivered.append(webhook_id)
+                    return
+            self.given_up.append(webhook_id)
+
+    def _post(self, webhook_id: str, body: bytes) -> bool:
+        place = urlsplit(self.target.url)
+        connect = HTTPSConnection if place.scheme == "https" else HTTPConnection
+        connection = connect(place.hostname or "127.0.0.1", place.port, timeout=_TIMEOUT)
+        try:
+            connection.request("POST", place.path or "/", body, self._headers(webhook_id, body))
+            answer = connection.getresponse()
+            said = answer.read()
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
+        return self._accepted(answer.status, said)
+
+    def _headers(self, webhook_id: str, body: bytes) -> dict[str, str]:
+        timestamp = int(clock.now().timestamp())
+        signatures = [signature(self.target.key, webhook_id, timestamp, body)]
+        if self.switches.webhook_signatures == "rotated":
+            signatures.insert(0, signature(OLD_KEY, webhook_id, timestamp, body))
+        return {
+            "content-type": "application/json",
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": " ".join(signatures),
+        }
+
+    def _accepted(self, status: int, said: bytes) -> bool:
+        if not 200 <= status < 300:
+            return False
+        return self.switches.webhook_accepts == "2xx" or b'"success":true' in said.replace(b" ", b"")

@@ -1,0 +1,39 @@
+"""Every setting of the service: one field with type, default and description; the documentation tables come from here.
+
+Carries out no clause of a standard. Read, in this order of precedence, from the environment
+(`GATEWAY_<SECTION>__<FIELD>`, then the vendor's own `AVARA_API_KEY`, `AVARA_BASE_URL`, `AVARA_WEBHOOK_KEY`), then from
+the TOML file that `GATEWAY_CONFIG` or `--config` names. An empty variable counts as not set.
+"""
+
+from gateway.settings.load import Configuration, load, problems, require_loopback, require_site_key
+from gateway.settings.model import (
+    Cache,
+    Log,
+    MappingSettings,
+    Pdf,
+    Server,
+    Settings,
+    Upstream,
+    Webhook,
+    is_loopback,
+)
+from gateway.settings.rows import Row, rows
+
+__all__ = [
+    "Cache",
+    "Configuration",
+    "Log",
+    "MappingSettings",
+    "Pdf",
+    "Row",
+    "Server",
+    "Settings",
+    "Upstream",
+    "Webhook",
+    "is_loopback",
+    "load",
+    "problems",
+    "require_loopback",
+    "require_site_key",
+    "rows",
+]

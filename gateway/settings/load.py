@@ -1,0 +1,192 @@
+"""Reads the settings from the environment and one TOML file, and says what is wrong with them without showing a value.
+
+The file is TOML (https://toml.io/en/v1.0.0); its text is read once, for the settings and for the site of the mappings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from gateway.errors import ConfigError
+from gateway.settings.model import PREFIX, VENDOR_NAMES, MappingSettings, Server, Settings, is_loopback
+from gateway.settings.rows import rows
+from mappings.issues import SiteError
+from mappings.profile import DEMO_SITE_KEY, Site, parse_site
+
+CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What `load` read: the settings, the site of the mappings, and their source (a file name, or `environment`)."""
+
+    settings: Settings
+    site: Site
+    source: str
+
+    def listening_on(self, host: str | None = None, port: int | None = None) -> Configuration:
+        """The same with another `server.host` or `server.port`, as the command line gives them.
+
+        Raises:
+            ConfigError: the port is not one.
+        """
+        given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+        try:
+            server = Server.model_validate(self.settings.server.model_dump() | given)
+        except ValidationError as error:
+            raise next(_pydantic_problems(error, "command line", ("server",))) from None
+        return replace(self, settings=self.settings.model_copy(update={"server": server}))
+
+
+def load(path: Path | None = None) -> Configuration:
+    """Read the TOML file (`path`, else what `GATEWAY_CONFIG` names, else none) and the environment.
+
+    Raises:
+        ConfigError: the first setting that is wrong; `problems` gives all of them.
+    """
+    result = _load(path)
+    if isinstance(result, Configuration):
+        return result
+    raise result[0]
+
+
+def problems(path: Path | None = None) -> list[ConfigError]:
+    """Everything that is wrong with the settings, an error each, without any value; empty if `load` would succeed."""
+    result = _load(path)
+    return [] if isinstance(result, Configuration) else result
+
+
+def require_loopback(host: str) -> None:
+    """Refuse an address that other machines reach: there is no authentication (decision D10).
+
+    Raises:
+        ConfigError: the host is neither 127.0.0.0/8 nor ::1 nor `localhost`.
+    """
+    if not is_loopback(host):
+        raise ConfigError(
+            "settings",
+            "server.host",
+            "an address that other machines reach, and there is no authentication",
+            "Listen on 127.0.0.1, and let a proxy with authentication stand in front.",
+        )
+
+
+def require_site_key(configuration: Configuration) -> None:
+    """Refuse to make patient ids with the published demo key (decision D11).
+
+    Raises:
+        ConfigError: there is no site key, or it is the published one.
+    """
+    if configuration.site.site_key == DEMO_SITE_KEY:
+        raise ConfigError(
+            configuration.source,
+            "mapping.site_key",
+            "missing, or the published demo key",
+            "Make one with `autoscribe-gateway keys site` and set GATEWAY_MAPPING__SITE_KEY.",
+        )
+
+
+def _load(path: Path | None) -> Configuration | list[ConfigError]:
+    named = os.environ.get(CONFIG_VARIABLE)
+    path = path or (Path(named) if named else None)
+    source = str(path) if path else "environment"
+    try:
+        text, table = _read(path)
+    except ConfigError as error:
+        return [error]
+    found = list(_unknown_variables(os.environ))
+    try:
+        settings = Settings(**table)
+        site = _site(text, settings.mapping)
+    except ValidationError as error:
+        found += _pydantic_problems(error, source)
+        found += _site_problems(text, source, {problem.key for problem in found})
+    except SettingsError:
+        return found  # a whole section as one JSON variable, which _unknown_variables has named
+    except SiteError as error:
+        found.append(_problem(source, error.key, error.problem, error.remedy))
+    return found or Configuration(settings, site, source)
+
+
+def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
+    if path is None:
+        return "", {}
+    try:
+        text = path.read_text("utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        problem, remedy = f"cannot be read ({type(error).__name__})", "Name a file that is there and readable."
+    except UnicodeDecodeError:
+        problem, remedy = "not UTF-8", "Save the file as UTF-8."
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"\(at .*\)$", str(error))
+        problem, remedy = (
+            f"not TOML {place.group() if place else ''}".strip(),
+            "Mend that line; https://toml.io has the syntax.",
+        )
+    except (ValueError, RecursionError):
+        problem, remedy = "not TOML that can be read", "Shorten the numbers and the nesting."
+    raise ConfigError(str(path), "file", problem, remedy)
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[ConfigError]:
+    known = {row.env for row in rows()} | {f"{PREFIX}{row.key.replace('.', '__')}".upper() for row in rows() if row.env}
+    sections = {f"{PREFIX}{section}".upper() for section in Settings.model_fields}
+    for name in sorted(environ):
+        upper = name.upper()
+        nested = upper.startswith(PREFIX) and "__" in upper
+        if upper in sections or (nested and upper not in known):
+            near = difflib.get_close_matches(upper, sorted(known), n=1)
+            remedy = (
+                f"Did you mean {near[0]}?"
+                if near
+                else "Settings are GATEWAY_<SECTION>__<FIELD>; the README has them all."
+            )
+            yield ConfigError("environment", name, "no such setting", remedy)
+
+
+def _site(text: str, mapping: MappingSettings) -> Site:
+    key = mapping.site_key.get_secret_value().encode() if mapping.site_key else None
+    texts = mapping.model_dump(include=set(MappingSettings.model_fields) - {"site_key", "facilities"})
+    return replace(parse_site(text, site_key=key), **texts)
+
+
+def _site_problems(text: str, source: str, reported: set[str]) -> Iterator[ConfigError]:
+    try:
+        parse_site(text)
+    except SiteError as error:
+        problem = _problem(source, error.key, error.problem, error.remedy)
+        if problem.key not in reported:
+            yield problem
+
+
+def _pydantic_problems(error: ValidationError, source: str, under: tuple[str, ...] = ()) -> Iterator[ConfigError]:
+    described = {row.key: f"{row.description} It takes: {row.type}." for row in rows()}
+    for found in error.errors(include_url=False, include_input=False, include_context=False):
+        place = (*under, *found["loc"])
+        key = ".".join(str(part) for part in place[:2])
+        if found["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, described, n=1)
+            yield _problem(source, key, "no such setting", f"Did you mean {near[0]}?" if near else "Take it out.")
+        else:
+            problem = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            yield _problem(source, key, problem, described.get(key, "Write a table of settings."))
+
+
+def _problem(source: str, key: str, problem: str, remedy: str) -> ConfigError:
+    """Name the environment variable when that is where the value came from, else the file and its key."""
+    vendor = [name for name, place in VENDOR_NAMES.items() if ".".join(place) == key]
+    for name in (f"{PREFIX}{key.replace('.', '__')}".upper(), *vendor):
+        if os.environ.get(name):
+            return ConfigError("environment", name, problem, remedy)
+    return ConfigError(source, key, problem, remedy)

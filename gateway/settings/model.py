@@ -1,0 +1,254 @@
+"""The settings as a model: one class, a group per section, each field with type, default and description.
+
+Carries out no clause of a standard: what can be set is the gateway's own affair.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
+from pydantic import field_validator as validates
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from mappings.profile import Site
+
+PREFIX: Final = "GATEWAY_"
+VENDOR_NAMES: Final = {
+    "AVARA_API_KEY": ("upstream", "api_key"),
+    "AVARA_BASE_URL": ("upstream", "base_url"),
+    "AVARA_WEBHOOK_KEY": ("webhook", "key"),
+}
+_HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
+_SITE: Final = Site()
+
+
+def is_loopback(host: str) -> bool:
+    """True for 127.0.0.0/8, ::1 and `localhost`: nothing beyond this machine. No name is ever looked up."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return address in ipaddress.ip_network("127.0.0.0/8") if address.version == 4 else str(address) == "::1"
+
+
+def _url(value: str) -> str:
+    """An absolute http(s) URL without user, query and fragment; a slash at the end is taken off."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s\\]", value):
+        raise ValueError("not an absolute http or https URL")
+    if parts.username is not None or parts.query or parts.fragment or parts.port == 0:
+        raise ValueError("a URL with a user, a query, a fragment or port 0")
+    return value.rstrip("/")
+
+
+def _split(value: object) -> object:
+    return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Upstream(_Group):
+    """Section `[upstream]`: the AutoScribe API. All times in seconds, all sizes in bytes."""
+
+    api_key: SecretStr | None = Field(None, description="API key of AutoScribe, made in its dashboard with scope All.")
+    allow_http: bool = Field(
+        False, description="Allow an http base_url that is not on this machine: the key is then readable."
+    )
+    base_url: str = Field("https://api.avarasoftware.com", description="Where the AutoScribe API is.")
+    connect_timeout: float = Field(5, gt=0, description="Seconds to wait for a connection.")
+    read_timeout: float = Field(60, gt=0, description="Seconds to wait for the next bytes of an answer.")
+    timeout: float = Field(
+        120, gt=0, description="Seconds for one request with its whole answer; PDFs are not bound by it."
+    )
+    attempts: int = Field(
+        3, ge=1, le=10, description="How often a GET is tried altogether; an addendum is never sent twice."
+    )
+    retry_after_cap: float = Field(
+        60, ge=0, description="Longest wait, in seconds, that a Retry-After of AutoScribe can ask for."
+    )
+    max_backoff: float = Field(
+        8, ge=0, description="Longest wait, in seconds, between tries when AutoScribe names none."
+    )
+    max_concurrency: int = Field(
+        8, ge=1, le=100, description="Requests to AutoScribe at one time; PDF downloads are counted apart."
+    )
+    max_response_bytes: int = Field(32 * 2**20, ge=1024, description="Largest JSON answer that is read, in bytes.")
+    max_pdf_bytes: int = Field(100 * 2**20, ge=1024, description="Largest PDF that is fetched, in bytes.")
+    proxy: SecretStr | None = Field(
+        None, description="HTTP proxy, as http://[user:password@]host:port. HTTPS_PROXY is not read."
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM file of private certificate authorities to trust beside the public ones."
+    )
+
+    @validates("api_key")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not (key := value.get_secret_value().strip()):
+            return None
+        if not _HEADER_VALUE.fullmatch(key):
+            raise ValueError("holds white space or characters that a header cannot carry")
+        return SecretStr(key)
+
+    @validates("base_url")
+    @classmethod
+    def _reachable(cls, value: str, info: ValidationInfo) -> str:
+        url = urlsplit(_url(value))
+        if url.scheme == "http" and not is_loopback(url.hostname or "") and not info.data.get("allow_http"):
+            raise ValueError("http to another machine: the API key could be read on the way")
+        return value.rstrip("/")
+
+    @validates("proxy")
+    @classmethod
+    def _http_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+            raise ValueError("not an http or https URL")
+        return value
+
+    @validates("ca_file")
+    @classmethod
+    def _certificates(cls, value: Path | None) -> Path | None:
+        try:
+            ssl.create_default_context(cafile=value)
+        except (OSError, ValueError):
+            raise ValueError("not a readable file of PEM certificates") from None
+        return value
+
+
+class Server(_Group):
+    """Section `[server]`: where the gateway listens."""
+
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="Address to listen on; loopback only until authentication exists."
+    )
+    port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
+    public_url: str | None = Field(
+        None, description="FHIR base that clients see. Without it: http://<host>:<port>/fhir."
+    )
+
+    @validates("public_url")
+    @classmethod
+    def _base(cls, value: str | None) -> str | None:
+        return None if value is None else _url(value)
+
+    @property
+    def fhir_base(self) -> str:
+        """The FHIR base for fullUrl, Location and links, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}/fhir"
+
+
+class Pdf(_Group):
+    """Section `[pdf]`: the reports' PDFs."""
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        ("storage.avarasoftware.com",),
+        description="Hosts (host or host:port) PDFs may come from; that of upstream.base_url always may.",
+    )
+
+    @validates("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(host.lower() for host in value)
+        if not all(_HOST.fullmatch(host) for host in hosts):
+            raise ValueError("not a list of host or host:port")
+        return hosts
+
+
+class Webhook(_Group):
+    """Section `[webhook]`: events AutoScribe sends."""
+
+    key: SecretStr | None = Field(
+        None, description="Secret of the webhook signatures (whsec_…), from AutoScribe's dashboard."
+    )
+
+
+class Cache(_Group):
+    """Section `[cache]`: what the read-through facade keeps in memory."""
+
+    max_studies: int = Field(
+        2_000, ge=1, description="Studies kept in memory; the one not used for longest goes first."
+    )
+
+
+class MappingSettings(_Group):
+    """Section `[mapping]`: what `mappings.profile.parse_site` reads."""
+
+    site_key: SecretStr | None = Field(
+        None, description="Secret of at least 32 bytes that makes patient ids opaque; never change it."
+    )
+    sending_application: str = Field(_SITE.sending_application, description="MSH-3 Sending Application.")
+    sending_facility: str = Field(_SITE.sending_facility, description="MSH-4 Sending Facility.")
+    receiving_application: str = Field(_SITE.receiving_application, description="MSH-5 Receiving Application.")
+    receiving_facility: str = Field(_SITE.receiving_facility, description="MSH-6 Receiving Facility.")
+    processing_id: Literal["P", "T", "D"] = Field(
+        "P", description="MSH-11 Processing ID: production, training or debugging."
+    )
+    facilities: tuple[dict[str, Any], ...] = Field(
+        (), description="`[[mapping.facilities]]` tables: per facility its time zone, name order and MRN system."
+    )
+
+
+class Log(_Group):
+    """Section `[log]`."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
+    format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for a person.")
+
+
+class Settings(BaseSettings):
+    """All settings. Keyword arguments are what the TOML file says: the environment outranks them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    upstream: Upstream = Upstream()
+    server: Server = Server()
+    pdf: Pdf = Pdf()
+    webhook: Webhook = Webhook()
+    cache: Cache = Cache()
+    mapping: MappingSettings = MappingSettings()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then the vendor's names, then the file."""
+        vendor: dict[str, dict[str, str]] = {}
+        for name, (section, field) in VENDOR_NAMES.items():
+            if value := os.environ.get(name):
+                vendor.setdefault(section, {})[field] = value
+        return env_settings, InitSettingsSource(settings_cls, init_kwargs=vendor), init_settings

@@ -1,0 +1,141 @@
+"""AutoScribe's answers, read strictly: JSON of the shape the contract says, about the thing that was asked for.
+
+AutoScribe REST API, state of November 2026 (`mappings.wire` has the shapes). Errors name a JSON pointer, never a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.errors import UpstreamAmbiguous, UpstreamNotUnderstood
+from mappings import wire
+from mappings.issues import MappingIssue, WireError
+
+_ANY_OBJECT: Final = wire.Kind(dict, "an object")
+_ENVELOPE: Final[wire.Shape] = {"hasMore": (wire.BOOLEAN, "R"), "cursor": (wire.TEXT, "O")}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A whole 2xx answer as it came: the bytes of its body and the upstream's request id."""
+
+    operation: str
+    status: int
+    body: bytes
+    request_id: str | None
+
+    def not_understood(self, detail: str) -> UpstreamNotUnderstood:
+        """The error to raise when this answer is not what the contract says; `detail` holds pointers, never values."""
+        return UpstreamNotUnderstood(self.operation, status=self.status, request_id=self.request_id, detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A checked answer: the JSON object as it came, what the contract leaves open as issues, the request id."""
+
+    value: dict[str, Any]
+    issues: tuple[MappingIssue, ...] = ()
+    request_id: str | None = None
+
+
+def read(received: Received, shape: wire.Shape, expected: Mapping[str, str]) -> Answer:
+    """The answer as an object of that shape whose keys `expected` have the values that were asked for.
+
+    Raises:
+        UpstreamNotUnderstood: no JSON, another shape, or an answer about something else.
+    """
+    return _answer(received, _loads(received), shape, expected)
+
+
+def read_single(received: Received, shape: wire.Shape, report_id: str) -> Answer:
+    """One report's text or PDF link; when a list came the report asked for is taken out of it, with an issue.
+
+    Raises:
+        UpstreamNotUnderstood: as `read`; or the list does not hold the report exactly once.
+    """
+    value = _loads(received)
+    if not isinstance(value, dict) or "reports" not in value:
+        return _answer(received, value, shape, {"reportId": report_id})
+    items = value["reports"] if isinstance(value["reports"], list) else []
+    asked = [item for item in items if isinstance(item, dict) and item.get("reportId") == report_id]
+    if len(asked) != 1:
+        raise received.not_understood(f"/reports: expected the report asked for once, found it {len(asked)} times")
+    issue = MappingIssue("list-for-single", "information", "/reports", "the report asked for was taken out of the list")
+    return _answer(received, asked[0], shape, {"reportId": report_id}, issue)
+
+
+def read_list(received: Received, item: wire.Shape, shape: wire.Shape, expected: Mapping[str, str]) -> Answer:
+    """All reports' texts or PDF links of a study; when a single one came it is made a list of one, with an issue.
+
+    Raises:
+        UpstreamNotUnderstood: as `read`.
+    """
+    value = _loads(received)
+    if not isinstance(value, dict) or "reports" in value or "reportId" not in value:
+        return _answer(received, value, shape, expected)
+    single = _answer(received, value, item, expected)
+    issue = MappingIssue("single-for-list", "information", "", "made a list of one")
+    study = {key: value[key] for key in ("studyId", "studyInstanceUid")}
+    return Answer({"reports": [value], **study}, (*single.issues, issue), received.request_id)
+
+
+def read_page(received: Received, key: str, shape: wire.Shape) -> Answer:
+    """One page of a listing. An element that is not understood is left out with an error issue: the others go on.
+
+    Raises:
+        UpstreamNotUnderstood: no JSON, or the envelope of the page is not what the contract says.
+    """
+    value = _loads(received)
+    envelope: wire.Shape = {**_ENVELOPE, key: (wire.Kind(list, "an array", items=_ANY_OBJECT), "R")}
+    page = _answer(received, value, envelope, {})
+    issues, kept = list(page.issues), []
+    for index, element in enumerate(page.value[key]):
+        try:
+            issues += wire.check(element, shape, f"/{key}/{index}")
+            kept.append(element)
+        except WireError as error:
+            action = f"expected {error.expected}, found {error.found}; left out of the page"
+            issues.append(MappingIssue("element-not-understood", "error", error.pointer, action))
+    if page.value["hasMore"] and not page.value.get("cursor"):
+        issues.append(MappingIssue("cursor-absent", "warning", "/cursor", "taken as the last page"))
+    return Answer({**page.value, key: kept}, tuple(issues), received.request_id)
+
+
+def read_action(received: Received) -> Answer:
+    """The answer to a POST, as `{success, message}`.
+
+    Raises:
+        UpstreamAmbiguous: it is not understood: whether the request was carried out is then not known.
+    """
+    try:
+        return read(received, wire.ACTION_RESPONSE, {})
+    except UpstreamNotUnderstood as error:
+        detail = error.detail
+    raise UpstreamAmbiguous(received.operation, status=received.status, request_id=received.request_id, detail=detail)
+
+
+def next_cursor(page: Answer) -> str | None:
+    """The cursor of the next page, or None after the last one."""
+    return page.value.get("cursor") or None if page.value["hasMore"] else None
+
+
+def _loads(received: Received) -> Any:
+    try:
+        return wire.loads(received.body)
+    except WireError as error:
+        raise received.not_understood(str(error)) from None
+
+
+def _answer(
+    received: Received, value: Any, shape: wire.Shape, expected: Mapping[str, str], *issues: MappingIssue
+) -> Answer:
+    try:
+        found = wire.check(value, shape)
+    except WireError as error:
+        raise received.not_understood(str(error)) from None
+    for key, asked in expected.items():
+        if value[key] != asked:
+            raise received.not_understood(f"/{key}: expected the one asked for, found another")
+    return Answer(value, (*found, *issues), received.request_id)

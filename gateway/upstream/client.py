@@ -1,0 +1,336 @@
+"""The client of the AutoScribe REST API, and the only file that knows httpx.
+
+AutoScribe REST API, state of November 2026. GETs are tried again as `retry` says, POSTs never once they may have
+arrived. A failure is a value until it is raised, so that no exception drags along a request with the key or a
+presigned URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from secrets import SystemRandom
+from types import TracebackType
+from typing import Final, Self, TypeVar, Unpack
+
+import httpx
+
+from gateway import clock
+from gateway.errors import ConfigError, PdfUnavailable, UpstreamConflict, UpstreamNotFound
+from gateway.settings import Pdf, Upstream
+from gateway.upstream import answers, failures, pdf_stream, query, retry
+from gateway.upstream.answers import Answer, Received
+from gateway.upstream.failures import Breakage, Failure
+from gateway.upstream.pdf_link import AllowedHosts
+from gateway.upstream.pdf_stream import PdfStream
+from gateway.upstream.query import StudyFilters, UserFilters
+from mappings import wire
+
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)  # they log whole URLs, presigned ones too
+
+Outcome = TypeVar("Outcome", Received, httpx.Response)
+
+_RANDOM: Final = SystemRandom()
+_API: Final = "/v1/autoScribe"
+_PAGE_SIZE: Final = "100"
+_HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "identity"}
+_BROKEN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+_NOT_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.InvalidURL,
+    httpx.LocalProtocolError,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+class UpstreamClient:
+    """AutoScribe as the gateway sees it. Use as `async with UpstreamClient(settings.upstream, settings.pdf) as client`.
+
+    Every method raises a leaf of `UpstreamError`, and `BadRequest` for an id that cannot be one.
+    """
+
+    def __init__(self, upstream: Upstream, pdf: Pdf, *, jitter: Callable[[], float] = _RANDOM.random) -> None:
+        """Open nothing yet.
+
+        Raises:
+            ConfigError: there is no API key.
+        """
+        if upstream.api_key is None:
+            remedy = "Make a key with scope All in AutoScribe's dashboard and set AVARA_API_KEY."
+            raise ConfigError("environment", "AVARA_API_KEY", "missing", remedy)
+        self._settings = upstream
+        self._policy = retry.Policy(upstream.attempts, upstream.retry_after_cap, upstream.max_backoff, jitter)
+        self._hosts = AllowedHosts.of(pdf.allowed_hosts, upstream.base_url)
+        self._slots = asyncio.Semaphore(upstream.max_concurrency)
+        self._pdf_slots = asyncio.Semaphore(upstream.max_concurrency)
+        key = {"Authorization": f"Bearer {upstream.api_key.get_secret_value()}", "Accept": "application/json"}
+        self._api = _http(upstream, key)
+        self._storage = _http(upstream, {"Accept": "application/pdf"})
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._api.aclose()
+        await self._storage.aclose()
+
+    async def reports(self, *, study_id: str | None = None, study_instance_uid: str | None = None) -> Answer:
+        """All reports of a study (`GET /reports`). A study without reports is an empty list or `UpstreamNotFound`."""
+        chosen = query.selector(study_id, study_instance_uid)
+        return answers.read(await self._get("/reports", parameters=chosen), wire.REPORT_LIST, chosen)
+
+    async def report_texts(self, *, study_id: str | None = None, study_instance_uid: str | None = None) -> Answer:
+        """The texts of all reports of a study (`GET /reports/text`), as `{reports: […], studyId, studyInstanceUid}`."""
+        chosen = query.selector(study_id, study_instance_uid)
+        received = await self._get("/reports/text", parameters=chosen)
+        return answers.read_list(received, wire.REPORT_TEXT, wire.REPORT_TEXT_LIST, chosen)
+
+    async def report_text(self, report_id: str) -> Answer:
+        """One report's text (`GET /reports/text?reportId=`): `value["studyId"]` names its study."""
+        chosen = {"reportId": query.checked("report id", report_id)}
+        received = await self._get("/reports/text", parameters=chosen)
+        return answers.read_single(received, wire.REPORT_TEXT, report_id)
+
+    async def report_pdfs(self, *, study_id: str | None = None, study_instance_uid: str | None = None) -> Answer:
+        """The presigned PDF links of all reports of a study (`GET /reports/pdf`). The links are secrets."""
+        chosen = query.selector(study_id, study_instance_uid)
+        received = await self._get("/reports/pdf", parameters=chosen)
+        return answers.read_list(received, wire.REPORT_PDF, wire.REPORT_PDF_LIST, chosen)
+
+    async def report_pdf(self, report_id: str) -> Answer:
+        """One report's presigned PDF link (`GET /reports/pdf?reportId=`), good for an hour. The link is a secret."""
+        chosen = {"reportId": query.checked("report id", report_id)}
+        received = await self._get("/reports/pdf", parameters=chosen)
+        return answers.read_single(received, wire.REPORT_PDF, report_id)
+
+    async def open_addendum(self, report_id: str) -> Answer:
+        """Open an addendum to a signed report (`POST …/addendum`). Never sent twice.
+
+        Raises:
+            UpstreamAmbiguous: it may have been opened: read the study before asking again.
+            UpstreamConflict: 409, or AutoScribe answered `success: false`.
+        """
+        return await self._act("addendum", report_id)
+
+    async def cancel_addendum(self, report_id: str) -> Answer:
+        """Cancel an active addendum (`POST …/cancel-addendum`). Never sent twice; raises as `open_addendum`."""
+        return await self._act("cancel-addendum", report_id)
+
+    async def study(self, study_id: str) -> Answer:
+        """One study (`GET /studies/{studyId}`)."""
+        received = await self._get("/studies/{}", query.segment("study id", study_id))
+        return answers.read(received, wire.STUDY, {"studyId": study_id})
+
+    async def study_by_uid(self, study_instance_uid: str) -> Answer:
+        """One study by its DICOM UID (`GET /studies/by-uid/{studyInstanceUid}`)."""
+        received = await self._get("/studies/by-uid/{}", query.segment("study instance UID", study_instance_uid))
+        return answers.read(received, wire.STUDY, {"studyInstanceUid": study_instance_uid})
+
+    async def studies(self, **filters: Unpack[StudyFilters]) -> AsyncGenerator[Answer, None]:
+        """The pages of `GET /studies`: each study once, also when pages overlap (see `answers.read_page`)."""
+        async for page in self._pages("studies", wire.STUDY, "studyId", filters):
+            yield page
+
+    async def user(self, user_id: str) -> Answer | None:
+        """One user (`GET /users/{userId}`), or None: AutoScribe does not know a user whose access was revoked."""
+        try:
+            received = await self._get("/users/{}", query.segment("user id", user_id))
+        except UpstreamNotFound:
+            return None
+        return answers.read(received, wire.USER, {"userId": user_id})
+
+    async def users(self, **filters: Unpack[UserFilters]) -> AsyncGenerator[Answer, None]:
+        """The pages of `GET /users`, as `studies`."""
+        async for page in self._pages("users", wire.USER, "userId", filters):
+            yield page
+
+    @asynccontextmanager
+    async def stream_pdf(self, report_id: str) -> AsyncIterator[PdfStream]:
+        """A report's PDF while it is fetched; on entry its first bytes have been seen and are those of a PDF.
+
+        Raises:
+            PdfUnavailable: no link to an allowed host, or what it gives is no PDF or too large; also while reading.
+        """
+        async with self._pdf_slots:
+            response = await self._open_pdf(report_id)
+            try:
+                async with aclosing(_pdf_chunks(response)) as chunks:
+                    yield await pdf_stream.begin(response.headers, chunks, self._settings.max_pdf_bytes)
+            finally:
+                await response.aclose()
+
+    async def _get(self, path: str, segment: str = "", parameters: Mapping[str, str] | None = None) -> Received:
+        return await self._persist(
+            lambda: self._exchange(f"GET {path}", "GET", path.format(segment), parameters=parameters or {})
+        )
+
+    async def _act(self, action: str, report_id: str) -> Answer:
+        operation, path = f"POST /reports/{{}}/{action}", f"/reports/{query.segment('report id', report_id)}/{action}"
+        received = await self._persist(lambda: self._exchange(operation, "POST", path, parameters={}))
+        answer = answers.read_action(received)
+        if not answer.value["success"]:
+            detail = "success is false"
+            raise UpstreamConflict(operation, status=received.status, request_id=received.request_id, detail=detail)
+        return answer
+
+    async def _pages(
+        self, key: str, shape: wire.Shape, id_key: str, filters: Mapping[str, object]
+    ) -> AsyncGenerator[Answer, None]:
+        parameters = {"limit": _PAGE_SIZE, **query.filters(filters)}
+        known: set[str] = set()
+        cursors: set[str] = set()
+        while True:
+            received = await self._get(f"/{key}", parameters=parameters)
+            page = answers.read_page(received, key, shape)
+            fresh = [element for element in page.value[key] if element[id_key] not in known]
+            known.update(element[id_key] for element in fresh)
+            yield replace(page, value={**page.value, key: fresh})
+            cursor = answers.next_cursor(page)
+            if cursor is None:
+                return
+            if cursor in cursors:
+                raise received.not_understood("/cursor: expected a new one, found one that came before")
+            cursors.add(cursor)
+            parameters["cursor"] = cursor
+
+    async def _persist(self, once: Callable[[], Awaitable[Outcome | Failure]]) -> Outcome:
+        attempt = 1
+        while isinstance(outcome := await once(), Failure):
+            if not outcome.repeatable or attempt >= self._policy.attempts:
+                raise outcome.error
+            await clock.sleep(self._policy.delay(attempt, outcome.error.retry_after))
+            attempt += 1
+        return outcome
+
+    async def _exchange(
+        self, operation: str, method: str, path: str, *, parameters: Mapping[str, str]
+    ) -> Received | Failure:
+        headers = {} if method == "GET" else {"Content-Type": "application/json"}
+        url = self._settings.base_url + _API + path
+        async with self._slots:
+            try:
+                async with asyncio.timeout(self._settings.timeout):
+                    request = self._api.build_request(method, url, params=parameters, headers=headers)
+                    return await self._receive(operation, request)
+            except TimeoutError:
+                return failures.of_connection(operation, method, Breakage("upstream.timeout", timed_out=True))
+            except _BROKEN as error:
+                return failures.of_connection(operation, method, _breakage(error))
+
+    async def _receive(self, operation: str, request: httpx.Request) -> Received | Failure:
+        response = await self._api.send(request, stream=True)
+        try:
+            status, headers = response.status_code, response.headers
+            if status // 100 != 2:
+                return failures.of_status(operation, request.method, status, headers, clock.now())
+            if pdf_stream.is_compressed(headers):
+                return failures.of_body(operation, request.method, status, headers, too_large=False)
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > self._settings.max_response_bytes:
+                    return failures.of_body(operation, request.method, status, headers, too_large=True)
+            return Received(operation, status, bytes(body), failures.request_id(headers))
+        finally:
+            await response.aclose()
+
+    async def _open_pdf(self, report_id: str) -> httpx.Response:
+        link = await self._pdf_link(report_id)
+        try:
+            return await self._persist(lambda: self._fetch_pdf(link))
+        except PdfUnavailable as error:
+            if error.status not in {403, 404}:  # what an expired link gives
+                raise
+        fresh = await self._pdf_link(report_id)
+        return await self._persist(lambda: self._fetch_pdf(fresh))
+
+    async def _pdf_link(self, report_id: str) -> httpx.URL:
+        answer = await self.report_pdf(report_id)
+        link = _link(answer.value["presignedUrl"])
+        refusal = self._hosts.refusal(link.scheme, link.host, link.port, userinfo=bool(link.userinfo))
+        if refusal:
+            raise PdfUnavailable(pdf_stream.OPERATION, request_id=answer.request_id, detail=refusal)
+        return link
+
+    async def _fetch_pdf(self, link: httpx.URL) -> httpx.Response | Failure:
+        try:
+            response = await self._storage.send(self._storage.build_request("GET", link), stream=True)
+        except _BROKEN as error:
+            return Failure(_broken_pdf(error), repeatable=not _is_distrust(error))
+        if response.status_code == 200:
+            return response
+        await response.aclose()
+        status, wait = response.status_code, retry.retry_after(response.headers, clock.now())
+        unavailable = PdfUnavailable(pdf_stream.OPERATION, status=status, retry_after=wait)
+        return Failure(unavailable, retry.may_repeat("GET", status, None))
+
+
+def _http(upstream: Upstream, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    """A client that asks the environment for nothing: no proxy, no netrc, no certificates but those of the settings."""
+    tls = httpx.create_ssl_context(trust_env=False)
+    if upstream.ca_file is not None:
+        tls.load_verify_locations(upstream.ca_file)
+    proxy = None
+    if upstream.proxy is not None:
+        url = httpx.URL(upstream.proxy.get_secret_value())
+        proxy = httpx.Proxy(url, ssl_context=tls if url.scheme == "https" else None)
+    connections = upstream.max_concurrency
+    return httpx.AsyncClient(
+        headers=_HEADERS | dict(headers),
+        timeout=httpx.Timeout(upstream.read_timeout, connect=upstream.connect_timeout),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        verify=tls,
+        proxy=proxy,
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+def _link(text: str) -> httpx.URL:
+    try:
+        return httpx.URL(text)
+    except httpx.InvalidURL:
+        return httpx.URL("")
+
+
+async def _pdf_chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    problem = None
+    try:
+        async for chunk in response.aiter_raw():
+            yield chunk
+    except _BROKEN as error:
+        problem = _broken_pdf(error)
+    if problem is not None:
+        raise problem
+
+
+def _breakage(error: Exception) -> Breakage:
+    return Breakage(
+        type(error).__name__,
+        sent=not isinstance(error, _NOT_SENT),
+        timed_out=isinstance(error, httpx.TimeoutException),
+        trusted=not _is_distrust(error),
+    )
+
+
+def _broken_pdf(error: Exception) -> PdfUnavailable:
+    return PdfUnavailable(pdf_stream.OPERATION, detail=type(error).__name__)
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """True if the connection failed because the server's certificate is not trusted: another try gives the same."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,48 @@
+"""Where a PDF may be fetched from: hosts on the allow-list and the API's own; unencrypted only on this machine.
+
+Carries out no clause of a standard: decision D28. The link is a secret for as long as it lives, so no text holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from gateway.settings import is_loopback
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHosts:
+    """`places` are (host, port) pairs; `own` is the API's (scheme, host, port), which settings have judged already."""
+
+    places: frozenset[tuple[str, int | None]]
+    own: tuple[str, str, int]
+
+    @classmethod
+    def of(cls, hosts: Iterable[str], base_url: str) -> AllowedHosts:
+        """From `pdf.allowed_hosts` (`host` means the scheme's own port) and `upstream.base_url`."""
+        base = urlsplit(base_url)
+        own = (base.scheme, base.hostname or "", base.port or _DEFAULT_PORTS[base.scheme])
+        return cls(frozenset(_place(host) for host in hosts), own)
+
+    def refusal(self, scheme: str, host: str, port: int | None, *, userinfo: bool) -> str:
+        """Why a link is not followed; empty when it is. Says which rule, never the link."""
+        if scheme not in _DEFAULT_PORTS or userinfo:
+            return "the link is not an https URL without a user"
+        effective = port or _DEFAULT_PORTS[scheme]
+        if (scheme, host, effective) == self.own:
+            return ""
+        if scheme == "http" and not is_loopback(host):
+            return "the link is http to another machine"
+        if (host, effective) in self.places or ((host, None) in self.places and effective == _DEFAULT_PORTS[scheme]):
+            return ""
+        return "the link's host is not in pdf.allowed_hosts"
+
+
+def _place(entry: str) -> tuple[str, int | None]:
+    parts = urlsplit(f"//{entry.lower()}")
+    return parts.hostname or "", parts.port

@@ -1,0 +1,83 @@
+"""What the client may put into a query string or a path: selectors, filters and ids.
+
+AutoScribe REST API, state of November 2026: camelCase names, arrays as one comma-joined value, `true` and `false`, and
+exactly one selector although the API would take several (which of them wins is not documented).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+from urllib.parse import quote
+
+from gateway.errors import BadRequest
+
+
+class StudyFilters(TypedDict, total=False):
+    """The filters of `GET /studies` that the gateway uses; a list means any of its values, an empty one no filter."""
+
+    assigned_to: str
+    express_customer_id: str
+    is_cancelled: bool
+    limit: int
+    severity: str
+    study_description: str
+    study_report_status: Sequence[str]
+    study_type: str
+
+
+class UserFilters(TypedDict, total=False):
+    """The filters of `GET /users`."""
+
+    can_create_reports: bool
+    email: str
+    first_name: str
+    last_name: str
+    level: str
+    limit: int
+
+
+def selector(study_id: str | None, study_instance_uid: str | None) -> dict[str, str]:
+    """The one selector of a study.
+
+    Raises:
+        BadRequest: none or two are given, or it cannot be an id.
+    """
+    given = {"studyId": study_id, "studyInstanceUid": study_instance_uid}
+    query = {key: checked(key, value) for key, value in given.items() if value is not None}
+    if len(query) != 1:
+        raise BadRequest("exactly one of study id and study instance UID is needed")
+    return query
+
+
+def checked(kind: str, value: str) -> str:
+    """An id that can be sent.
+
+    Raises:
+        BadRequest: it is empty, `.`, `..` or holds characters that cannot be printed.
+    """
+    if value in {"", ".", ".."} or not value.isprintable():
+        raise BadRequest(f"{kind}: empty, `.`, `..` or not printable")
+    return value
+
+
+def segment(kind: str, value: str) -> str:
+    """An id as one percent-encoded segment of a path (RFC 3986 §3.3); raises as `checked`."""
+    return quote(checked(kind, value), safe="")
+
+
+def filters(given: Mapping[str, object]) -> dict[str, str]:
+    """The filters as they go on the wire."""
+    query = {}
+    for name, value in given.items():
+        first, *rest = name.split("_")
+        text = _text(value)
+        if text:
+            query[first + "".join(word.capitalize() for word in rest)] = text
+    return query
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,23 @@
+"""Bundle: several resources in one document.
+
+https://hl7.org/fhir/R4/bundle.html, type `collection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mappings.fhir.datatypes import Json
+
+
+def collection(resources: Iterable[Json], base_url: str) -> Json:
+    """A `collection` Bundle of the resources; each `fullUrl` is its address under the FHIR base `base_url`."""
+    base = base_url.rstrip("/")
+    entries = [
+        {"fullUrl": f"{base}/{resource['resourceType']}/{resource['id']}", "resource": resource}
+        for resource in resources
+    ]
+    bundle: Json = {"resourceType": "Bundle", "type": "collection"}
+    if entries:
+        bundle["entry"] = entries
+    return bundle

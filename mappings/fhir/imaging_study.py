@@ -1,0 +1,141 @@
+"""ImagingStudy <- the Study: its UID, modality, description, date, referrer and what the order said.
+
+https://hl7.org/fhir/R4/imagingstudy.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mappings.codes import (
+    DICOM_DCM,
+    DICOM_UID,
+    SID_EXPRESS_CUSTOMER,
+    SID_STUDY,
+    SID_STUDY_UID_ODD,
+    V2_0203,
+)
+from mappings.dates import effective
+from mappings.fhir.datatypes import Json, coding, extension, identifier, line, reference, said
+from mappings.fhir.narrative import narrative
+from mappings.fhir.scene import Scene
+from mappings.fhir.subject import Subject
+from mappings.identifiers import fhir_id
+from mappings.procedures import dicom_modality
+
+_OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
+_UID_LENGTH: Final = 64
+
+
+def imaging_study_identifier(scene: Scene) -> list[Json]:
+    """ImagingStudy.identifier <- studyInstanceUid, studyId, and the accession number.
+
+    https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.identifier
+    A UID that is no OID is kept under a system of our own: `urn:oid:` before it would not be true.
+    """
+    study = scene.study
+    made = []
+    if uid := line(study.study_instance_uid):
+        if _OID.fullmatch(uid) and len(uid) <= _UID_LENGTH:
+            made.append(identifier(DICOM_UID, f"urn:oid:{uid}"))
+        else:
+            scene.warn("study-uid-not-an-oid", "/studyInstanceUid", "kept under a system of our own")
+            made.append(identifier(SID_STUDY_UID_ODD, uid))
+    made.append(identifier(SID_STUDY, study.study_id))
+    if accession := line(scene.facts.accession_number):
+        made.append({"type": {"coding": [coding(V2_0203, "ACSN")]}, "value": accession})
+    return made
+
+
+def imaging_study_status(scene: Scene) -> str:
+    """ImagingStudy.status <- isCancelled: whether the images are there is not said, so `unknown`.
+
+    https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.status
+    """
+    return "cancelled" if scene.study.is_cancelled and not scene.study.completed else "unknown"
+
+
+def imaging_study_modality(scene: Scene) -> list[Json]:
+    """ImagingStudy.modality <- Study.modality: the DICOM code where we know it, else the text alone.
+
+    https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.modality
+    """
+    text = line(scene.study.modality)
+    if text is None:
+        return []
+    code = dicom_modality(text)
+    if code is None:
+        scene.warn("modality-unknown", "/modality", "kept as text, without a DICOM code")
+        return [{"display": text}]
+    return [{"system": DICOM_DCM, "code": code, "userSelected": False, "display": text}]
+
+
+def imaging_study_started(scene: Scene) -> str | None:
+    """ImagingStudy.started <- snapshotMetadata.studyDate, studyTime of the newest original; never the time of signing.
+
+    https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.started
+    """
+    spoken = next((report for report in scene.study.reports if report.snapshot is scene.snapshot), None)
+    if spoken is None:
+        return None
+    when, doubts = effective(spoken, scene.site)
+    is_derived = any(doubt.pointer.endswith("/studyDate") for doubt in doubts)
+    return None if when is None or is_derived else when.fhir
+
+
+def imaging_study_reason(scene: Scene) -> list[Json]:
+    """ImagingStudy.reasonCode <- Study.clinicalIndication, clinicalHistory.
+
+    https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.reasonCode
+    """
+    study = scene.study
+    return [{"text": text} for text in map(line, (study.clinical_indication, study.clinical_history)) if text]
+
+
+def imaging_study_note(scene: Scene) -> list[Json]:
+    """ImagingStudy.note <- Study.technologistTechnique, technologistNotes.
+
+    https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.note
+    """
+    study = scene.study
+    return [{"text": text} for text in map(line, (study.technologist_technique, *study.technologist_notes)) if text]
+
+
+def imaging_study_extension(scene: Scene) -> list[Json]:
+    """ImagingStudy.extension <- Study.severity, studyReportStatus, expressCustomer: R4 has no other place for them.
+
+    https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.extension
+    """
+    study = scene.study
+    texts = {"severity": line(study.severity), "studyReportStatus": line(study.study_report_status)}
+    made = [extension(name, "String", text) for name, text in texts.items() if text]
+    if study.express_customer and (value := line(study.express_customer.express_customer_id)):
+        name = line(study.express_customer.express_customer_name)
+        made.append(extension("expressCustomer", "Identifier", identifier(SID_EXPRESS_CUSTOMER, value, assigner=name)))
+    return made
+
+
+def imaging_study(scene: Scene, subject: Subject) -> Json:
+    """The ImagingStudy of the study; series and instances are not known."""
+    snapshot = scene.snapshot
+    description, procedure = line(scene.study.study_description), line(snapshot.procedure)
+    referrer, started = line(snapshot.referring_physician_name), imaging_study_started(scene)
+    return said(
+        {
+            "resourceType": "ImagingStudy",
+            "id": fhir_id(scene.study.study_id),
+            "text": narrative(description or procedure or "Imaging study", [("Started", started)]),
+            "extension": imaging_study_extension(scene),
+            "identifier": imaging_study_identifier(scene),
+            "status": imaging_study_status(scene),
+            "modality": imaging_study_modality(scene),
+            "subject": reference("Patient", subject.identity.patient_id, line(snapshot.patient_name)),
+            "started": started,
+            "referrer": {"display": referrer} if referrer else None,
+            "procedureCode": [{"text": procedure}] if procedure else None,
+            "reasonCode": imaging_study_reason(scene),
+            "note": imaging_study_note(scene),
+            "description": description,
+        }
+    )

@@ -1,0 +1,54 @@
+"""The judge of our FHIR: every resource is held against the R4B classes and our own invariants before it is stored.
+
+https://hl7.org/fhir/R4/validation.html, decision D2. The elements of the resources we make are the same in R4B and R4.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fhir.resources.R4B.diagnosticreport import DiagnosticReport
+from fhir.resources.R4B.imagingstudy import ImagingStudy
+from fhir.resources.R4B.observation import Observation
+from fhir.resources.R4B.organization import Organization
+from fhir.resources.R4B.patient import Patient
+from fhir.resources.R4B.practitioner import Practitioner
+from fhir.resources.R4B.provenance import Provenance
+from pydantic import ValidationError
+
+from mappings.fhir.datatypes import Json
+from mappings.fhir.invariants import faults
+from mappings.issues import MappingIssue
+from mappings.wire import escape_pointer
+
+CLASSES: Final[dict[str, Any]] = {
+    "DiagnosticReport": DiagnosticReport,
+    "ImagingStudy": ImagingStudy,
+    "Observation": Observation,
+    "Organization": Organization,
+    "Patient": Patient,
+    "Practitioner": Practitioner,
+    "Provenance": Provenance,
+}
+
+
+def judge(resource: Json) -> tuple[MappingIssue, ...]:
+    """The faults of a resource, empty if it may be served; each pointer is into the resource, no value is shown."""
+    model = CLASSES.get(resource.get("resourceType", ""))
+    return faults(resource) if model is None else (*_refusals(model, resource), *faults(resource))
+
+
+def _refusals(model: Any, resource: Json) -> list[MappingIssue]:
+    try:
+        model.model_validate(resource)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        return [
+            MappingIssue("fhir-structure", "error", _pointer(detail["loc"]), f"refused as {detail['type']}")
+            for detail in details
+        ]
+    return []
+
+
+def _pointer(place: tuple[int | str, ...]) -> str:
+    return "".join(f"/{escape_pointer(str(step))}" for step in place)

@@ -1,0 +1,171 @@
+"""Observation <- the sections of reportPlainText, isCritical, and snapshotMetadata.height and weight.
+
+https://hl7.org/fhir/R4/observation.html, US Core Observation Clinical Result, Body Height and Body Weight Profiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from mappings.codes import (
+    DATA_ABSENT_REASON,
+    DIAGNOSTIC_IMAGING_STUDY,
+    LOINC,
+    OBSERVATION_CATEGORY,
+    OBSERVATION_INTERPRETATION,
+    RADIOLOGY_OBSERVATION,
+    SECTION_LOINC,
+    UCUM,
+    US_CORE,
+)
+from mappings.dates import parse_date
+from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
+from mappings.fhir.narrative import narrative
+from mappings.fhir.report_parts import ReportParts
+from mappings.fhir.scene import Scene
+from mappings.model import Section
+from mappings.text import fhir_string
+from mappings.units import vital_sign
+
+# Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
+_VITAL_STATUS: Final = {"registered": "preliminary", "cancelled": "cancelled", "unknown": "unknown"}
+# The sections that carry the critical flag, the first kind that the report has (D22)
+_FLAGGED: Final = (("impression", "findings_impression"), ("findings",))
+_WHOLE: Final = "whole report"
+
+
+def observation_code(label: str, heading: str) -> Json:
+    """Observation.code <- a section's heading: the LOINC code of its kind, findings with both in use (D23).
+
+    https://hl7.org/fhir/R4/observation-definitions.html#Observation.code
+    """
+    if label == _WHOLE:
+        return {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": DIAGNOSTIC_IMAGING_STUDY[1]}
+    text = (line(heading) or "").strip(" :-\u2013\u2014*#=_\n") or label.replace("_", " ")
+    codings = [coding(LOINC, *SECTION_LOINC[label])] if label in SECTION_LOINC else []
+    if label == "findings":
+        codings.append(coding(LOINC, *RADIOLOGY_OBSERVATION))
+    return {"coding": codings, "text": text} if codings else {"text": text}
+
+
+def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
+    """Observation.value[x] <- N of a section of reportPlainText; one that no FHIR string can hold says so.
+
+    https://hl7.org/fhir/R4/observation-definitions.html#Observation.value_x_
+    """
+    if len(text) <= STRING_LIMIT:
+        return {"valueString": text}
+    place = f"{parts.report.pointer}/reportPlainText"
+    scene.warn("text-too-long", place, "a section beyond 1 MB: the whole text is in presentedForm")
+    return {"dataAbsentReason": {"coding": [coding(DATA_ABSENT_REASON, "unsupported")]}}
+
+
+def observation_interpretation(parts: ReportParts, is_flagged: bool) -> list[Json]:
+    """Observation.interpretation <- isCritical: `AA` on what carries the flag; false and null assert nothing (D22).
+
+    https://hl7.org/fhir/R4/observation-definitions.html#Observation.interpretation
+    """
+    if not (is_flagged and parts.report.is_critical):
+        return []
+    return [{"coding": [coding(OBSERVATION_INTERPRETATION, "AA", "Critical abnormal")]}]
+
+
+def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
+    """DiagnosticReport.result: an Observation for each section with a heading; without any, one for the whole text.
+
+    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.result
+    What stands under no heading is in presentedForm only. Nothing is made of a report that is not signed (D16).
+    """
+    if not parts.text.strip():
+        if parts.report.is_critical and parts.report.is_completed:
+            place = f"{parts.report.pointer}/isCritical"
+            scene.warn("critical-without-text", place, "stands in an extension only: no Observation to flag")
+        return []
+    found = list(_sections(parts.report.sections))
+    if not found:
+        place = f"{parts.report.pointer}/reportPlainText"
+        scene.inform("sections-not-found", place, "one Observation holds the whole text")
+        found = [(0, _WHOLE, "", parts.text)]
+    flagged = _flagged({label for _, label, _, _ in found}, found[0][1])
+    alike = {
+        "subject": parts.subject_reference,
+        "effectiveDateTime": parts.effective.fhir if parts.effective else None,
+        "issued": parts.signed,
+        "performer": parts.performer,
+    }
+    made = []
+    for index, label, heading, text in found:
+        code = observation_code(label, heading)
+        made.append(
+            said(
+                {
+                    "resourceType": "Observation",
+                    "id": f"{parts.resource_id}-s{index}",
+                    "meta": {"profile": [f"{US_CORE}observation-clinical-result"]},
+                    "text": narrative(code["text"], text=text),
+                    "status": "final",
+                    "category": [{"coding": [coding(OBSERVATION_CATEGORY, "imaging", "Imaging")]}],
+                    "code": code,
+                    **alike,
+                    **observation_value(scene, parts, text),
+                    "interpretation": observation_interpretation(parts, label in flagged),
+                }
+            )
+        )
+    return made
+
+
+def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
+    """The vital signs <- snapshotMetadata.height, weight: the patient's, on the study date, no part of `result` (D24).
+
+    https://hl7.org/fhir/R4/observation-vitalsigns.html
+    Not published: an impossible value, one without a study date, an addendum's repetition of its original's.
+    """
+    made = []
+    for kind in ("height", "weight"):
+        measurement = getattr(parts.report.snapshot, kind)
+        if measurement is None or _is_repeated(scene, parts, kind):
+            continue
+        place = f"{parts.report.pointer}/snapshotMetadata/{kind}"
+        sign, doubts = vital_sign(kind, measurement, place)
+        scene.issues.extend(doubts)
+        if sign is None:
+            continue
+        day = parse_date(parts.report.snapshot.study_date)
+        if day is None or len(day) < len("YYYY-MM-DD") or parts.effective is None:
+            scene.warn("measurement-undated", place, "not published: no study date says when it was measured")
+            continue
+        made.append(
+            {
+                "resourceType": "Observation",
+                "id": f"{parts.resource_id}-{kind}",
+                "meta": {"profile": [f"{US_CORE}body-{kind}"]},
+                "text": narrative(sign.display, [("Value", f"{sign.value} {sign.unit}"), ("Date", day)]),
+                "status": _VITAL_STATUS.get(parts.status.diagnostic_report, "final"),
+                "category": [{"coding": [coding(OBSERVATION_CATEGORY, "vital-signs", "Vital Signs")]}],
+                "code": {"coding": [coding(LOINC, sign.code, sign.display)], "text": sign.display},
+                "subject": parts.subject_reference,
+                "effectiveDateTime": parts.effective.fhir,
+                "valueQuantity": {"value": sign.value, "unit": sign.unit, "system": UCUM, "code": sign.ucum},
+            }
+        )
+    return made
+
+
+def _sections(sections: tuple[Section, ...]) -> Iterator[tuple[int, str, str, str]]:
+    for index, section in enumerate(sections):
+        if section.label and (text := fhir_string(section.content)):
+            yield index, section.label, section.heading, text
+
+
+def _flagged(labels: set[str], first: str) -> tuple[str, ...]:
+    """The labels that carry the critical flag: the impression, else the findings, else the first there is."""
+    return next((kind for kind in _FLAGGED if labels.intersection(kind)), (first,))
+
+
+def _is_repeated(scene: Scene, parts: ReportParts, kind: str) -> bool:
+    own = getattr(parts.report.snapshot, kind)
+    return parts.report.is_addendum and any(
+        getattr(other.snapshot, kind) == own for other in scene.study.reports if not other.is_addendum
+    )

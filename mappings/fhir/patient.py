@@ -1,0 +1,110 @@
+"""Patient <- snapshotMetadata of the newest original, and Study.externalPatientId.
+
+https://hl7.org/fhir/R4/patient.html, US Core Patient Profile, decisions D11, D12, D14.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mappings.codes import ADMINISTRATIVE_GENDER, US_CORE
+from mappings.dates import parse_date
+from mappings.fhir.datatypes import Json, data_absent, extension, identifier, line, said
+from mappings.fhir.narrative import narrative
+from mappings.fhir.organization import organization_reference
+from mappings.fhir.scene import Scene
+from mappings.fhir.subject import Subject
+from mappings.identifiers import Identity
+from mappings.model import Snapshot
+from mappings.names import parse_name
+
+_NO_NAME: Final = "Name not known"
+
+
+def patient_identifier(identity: Identity) -> list[Json]:
+    """Patient.identifier <- snapshotMetadata.mrn, externalPatientId, studyId.
+
+    https://hl7.org/fhir/R4/patient-definitions.html#Patient.identifier
+    """
+    return [
+        identifier(one.system, value, one.type, line(one.assigner))
+        for one in identity.identifiers
+        if (value := line(one.value))
+    ]
+
+
+def patient_name(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
+    """Patient.name <- snapshotMetadata.patientName: `text` always, split only on evidence (D14).
+
+    https://hl7.org/fhir/R4/patient-definitions.html#Patient.name
+    What is not split, or not there, says so by data-absent-reason (us-core-6).
+    """
+    facility = scene.site.facility(snapshot.facility_name)
+    name = parse_name(line(snapshot.patient_name), facility.name_order if facility else None)
+    if name is None:
+        scene.warn("patient-name-absent", f"{pointer}/patientName", "the Patient has no name")
+        return data_absent("unknown")
+    if name.doubt:
+        action = "the whole name stands in text; parts only where evidence splits it"
+        scene.warn(name.doubt, f"{pointer}/patientName", action)
+    made = said(
+        {
+            "text": name.text,
+            "family": name.family,
+            "given": list(name.given),
+            "prefix": list(name.prefix),
+            "suffix": list(name.suffix),
+        }
+    )
+    return made if name.family or name.given else {**data_absent("unsupported"), **made}
+
+
+def patient_gender(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
+    """Patient.gender <- snapshotMetadata.sex; a code we do not know is `unknown`, with the code kept beside it.
+
+    https://hl7.org/fhir/R4/patient-definitions.html#Patient.gender
+    """
+    gender = ADMINISTRATIVE_GENDER.get(snapshot.sex)
+    if gender is not None:
+        return {"gender": gender}
+    scene.warn("sex-unknown-code", f"{pointer}/sex", "gender unknown, the code beside it")
+    code = line(snapshot.sex)
+    return said({"gender": "unknown", "_gender": {"extension": [extension("sex", "String", code)]} if code else None})
+
+
+def patient_birth_date(scene: Scene, snapshot: Snapshot, pointer: str) -> str | None:
+    """Patient.birthDate <- snapshotMetadata.dateOfBirth: whole or partial, dropped when no calendar has it (D15).
+
+    https://hl7.org/fhir/R4/patient-definitions.html#Patient.birthDate
+    """
+    if snapshot.date_of_birth is None:
+        return None
+    place = f"{pointer}/dateOfBirth"
+    day, study_day = parse_date(snapshot.date_of_birth), parse_date(snapshot.study_date)
+    if day is None:
+        scene.warn("birth-date-impossible", place, "dropped")
+    elif study_day and day > study_day:
+        scene.warn("birth-date-after-study", place, "kept as it came")
+    return day
+
+
+def patient(subject: Subject, scene: Scene) -> Json:
+    """The Patient of a subject; what AutoScribe does not know (address, telecom, race) is left out."""
+    snapshot, pointer = subject.snapshot, subject.pointer
+    name = patient_name(scene, snapshot, pointer)
+    gender = patient_gender(scene, snapshot, pointer)
+    birth_date = patient_birth_date(scene, snapshot, pointer)
+    rows = (("Gender", gender["gender"]), ("Birth date", birth_date))
+    return said(
+        {
+            "resourceType": "Patient",
+            "id": subject.identity.patient_id,
+            "meta": {"profile": [f"{US_CORE}patient"]},
+            "text": narrative(name.get("text", _NO_NAME), rows),
+            "identifier": patient_identifier(subject.identity),
+            "name": [name],
+            **gender,
+            "birthDate": birth_date,
+            "managingOrganization": organization_reference(snapshot, scene.site),
+        }
+    )

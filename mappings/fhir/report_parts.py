@@ -1,0 +1,124 @@
+"""What the resources of one report share, worked out once: references, time, status, the text and its attachments.
+
+https://hl7.org/fhir/R4/diagnosticreport.html, decisions D5, D15, D16.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mappings.dates import When, effective, fhir_instant, parse_instant
+from mappings.fhir.datatypes import Json, base64_of, line, reference, text_attachment
+from mappings.fhir.organization import organization_reference
+from mappings.fhir.practitioner import practitioner_reference
+from mappings.fhir.scene import Scene
+from mappings.fhir.subject import Subject
+from mappings.identifiers import fhir_id
+from mappings.model import Report
+from mappings.status import Status, report_status
+from mappings.text import character_issues, normal_form, utf8
+
+
+@dataclass(frozen=True, slots=True)
+class ReportParts:
+    """A report with its references; `text` (N of it) and `forms` are empty while it is not signed (D16).
+
+    `is_time_merged`: studyTime stands in `effective`. `created`, `signed`, `updated` are FHIR instants or None.
+    """
+
+    report: Report
+    resource_id: str
+    status: Status
+    subject: Subject
+    subject_reference: Json
+    organization: Json | None
+    practitioner: Json
+    effective: When | None
+    is_time_merged: bool
+    created: str | None
+    signed: str | None
+    updated: str | None
+    title: str
+    text: str
+    forms: tuple[Json, ...]
+
+    @property
+    def performer(self) -> list[Json]:
+        """Who is responsible: the facility's Organization, then the radiologist."""
+        return [self.organization, self.practitioner] if self.organization else [self.practitioner]
+
+
+def report_parts(scene: Scene, report: Report, subject: Subject) -> ReportParts:
+    """The shared parts of a report."""
+    status, doubts = report_status(scene.study, report)
+    when, derived = effective(report, scene.site)
+    scene.issues.extend((*doubts, *derived))
+    resource_id = fhir_id(report.report_id)
+    signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt")
+    title = _title(report, signed)
+    text = _signed_text(scene, report)
+    return ReportParts(
+        report=report,
+        resource_id=resource_id,
+        status=status,
+        subject=subject,
+        subject_reference=reference("Patient", subject.identity.patient_id, line(report.snapshot.patient_name)),
+        organization=organization_reference(report.snapshot, scene.site),
+        practitioner=practitioner_reference(report, scene.study.users.get(report.user_id), scene),
+        effective=when,
+        is_time_merged=when is not None and when.moment is not None and not derived,
+        created=_instant(scene, report.created_at, f"{report.pointer}/createdAt"),
+        signed=signed,
+        updated=_instant(scene, report.updated_at, f"{report.pointer}/updatedAt"),
+        title=title,
+        text=normal_form(text),
+        forms=(*_text_form(text, title, signed), _pdf_form(scene, report, resource_id, title, signed))
+        if report.is_completed
+        else (),
+    )
+
+
+def _title(report: Report, signed: str | None) -> str:
+    if not report.is_addendum:
+        return "Radiology report"
+    return f"Addendum, signed {signed}" if signed else "Addendum, time of signing not known"
+
+
+def _text_form(text: str, title: str, signed: str | None) -> tuple[Json, ...]:
+    """The report text as attachment: its original bytes in base64 (D5)."""
+    return (text_attachment(utf8(text)[0], title, signed),) if text else ()
+
+
+def _pdf_form(scene: Scene, report: Report, resource_id: str, title: str, signed: str | None) -> Json:
+    """The PDF as attachment: its stable address; size and SHA-1 only when its bytes were seen (D28)."""
+    made: Json = {"contentType": "application/pdf", "url": f"Binary/{resource_id}-pdf"}
+    if seen := scene.facts.pdf.get(report.report_id):
+        made["size"] = seen.size
+        made["hash"] = base64_of(seen.sha1)
+    made["title"] = f"{title} (PDF)"
+    if signed:
+        made["creation"] = signed
+    return made
+
+
+def _signed_text(scene: Scene, report: Report) -> str:
+    place = f"{report.pointer}/reportPlainText"
+    text = report.text or ""
+    if not report.is_completed:
+        if text:
+            scene.inform("unsigned-text-withheld", place, "not said before it is signed")
+        return ""
+    if not text.strip():
+        scene.warn("report-text-absent", place, "the report is signed, its text is empty")
+    scene.issues.extend(character_issues(text, place))
+    return text
+
+
+def _instant(scene: Scene, text: str | None, pointer: str) -> str | None:
+    if text is None:
+        return None
+    moment = parse_instant(text)
+    if moment is None:
+        scene.warn("instant-unreadable", pointer, "kept as text in an extension")
+        return None
+    return fhir_instant(moment)

@@ -1,0 +1,139 @@
+"""Rules of whole resources: the invariants of R4 and US Core, and what a claimed US Core profile makes mandatory.
+
+https://hl7.org/fhir/R4/observation.html (obs-6), https://hl7.org/fhir/R4/datatypes.html#Period (per-1),
+https://hl7.org/fhir/R4/domainresource.html (dom-6), US Core 6.1.0 and 8.0.0 (us-core-1, -2, -6, -10, -16, -17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from mappings.codes import (
+    DATA_ABSENT_REASON_EXTENSION,
+    LOINC,
+    OBSERVATION_CATEGORY,
+    RADIOLOGY_CATEGORY,
+    US_CORE,
+    US_NPI,
+)
+from mappings.dates import parse_instant
+from mappings.fhir.datatypes import Json
+from mappings.fhir.practitioner import is_npi
+
+Fault = tuple[str, str]
+
+_NEED_EFFECTIVE: Final = frozenset({"partial", "preliminary", "final", "amended", "corrected", "appended"})
+_VITAL_PROFILES: Final = (f"{US_CORE}body-height", f"{US_CORE}body-weight")
+# Resource type -> elements that R4 or the profile makes mandatory
+_MANDATORY: Final = {
+    "Patient": ("identifier", "name", "gender"),
+    "Organization": ("active", "name"),
+    "Practitioner": ("identifier", "name"),
+    "ImagingStudy": ("status", "subject"),
+    "DiagnosticReport": ("status", "category", "code", "subject"),
+    "Observation": ("status", "category", "code", "subject"),
+    "Provenance": ("target", "recorded", "agent"),
+}
+
+
+def _mandatory(resource: Json) -> Iterator[Fault]:
+    for name in ("id", "text", *_MANDATORY[resource["resourceType"]]):
+        if name not in resource:
+            yield "fhir-mandatory", f"/{name}"
+
+
+def patient_rules(resource: Json) -> Iterator[Fault]:
+    """us-core-6 and the identifier of the US Core Patient Profile."""
+    yield from _mandatory(resource)
+    for index, one in enumerate(resource.get("identifier", ())):
+        if not one.get("system") or not one.get("value"):
+            yield "us-core-patient-identifier", f"/identifier/{index}"
+    for index, name in enumerate(resource.get("name", ())):
+        is_absent = any(one.get("url") == DATA_ABSENT_REASON_EXTENSION for one in name.get("extension", ()))
+        if ("family" in name or "given" in name) == is_absent:
+            yield "us-core-6", f"/name/{index}"
+
+
+def organization_rules(resource: Json) -> Iterator[Fault]:
+    """What the US Core Organization Profile makes mandatory."""
+    yield from _mandatory(resource)
+
+
+def practitioner_rules(resource: Json) -> Iterator[Fault]:
+    """us-core-16 and -17 (an NPI has ten digits and a check digit), system and value, one family name."""
+    yield from _mandatory(resource)
+    for index, one in enumerate(resource.get("identifier", ())):
+        if not one.get("system") or not one.get("value"):
+            yield "us-core-practitioner-identifier", f"/identifier/{index}"
+        elif one["system"] == US_NPI and not is_npi(one["value"]):
+            yield "us-core-17", f"/identifier/{index}/value"
+    for index, name in enumerate(resource.get("name", ())):
+        if "family" not in name:
+            yield "us-core-practitioner-family", f"/name/{index}"
+
+
+def imaging_study_rules(resource: Json) -> Iterator[Fault]:
+    """What R4 makes mandatory."""
+    yield from _mandatory(resource)
+
+
+def diagnostic_report_rules(resource: Json) -> Iterator[Fault]:
+    """us-core-10, and the category by which US Core clients search."""
+    yield from _mandatory(resource)
+    is_effective = "effectiveDateTime" in resource or "_effectiveDateTime" in resource
+    if resource.get("status") in _NEED_EFFECTIVE and not is_effective:
+        yield "us-core-10", "/effectiveDateTime"
+    if not _has_coding(resource, LOINC, RADIOLOGY_CATEGORY[0]):
+        yield "us-core-report-category", "/category"
+
+
+def observation_rules(resource: Json) -> Iterator[Fault]:
+    """obs-6, us-core-1, us-core-2; a vital sign has a time and a category of its own (vs-1)."""
+    yield from _mandatory(resource)
+    has_value = any(key.startswith("value") for key in resource)
+    if has_value and "dataAbsentReason" in resource:
+        yield "fhir-obs-6", "/dataAbsentReason"
+    if not has_value and "dataAbsentReason" not in resource:
+        yield "us-core-2", "/valueString"
+    effective = resource.get("effectiveDateTime")
+    if effective is not None and len(effective) < len("YYYY-MM-DD"):
+        yield "us-core-1", "/effectiveDateTime"
+    is_vital = any(profile in _VITAL_PROFILES for profile in resource.get("meta", {}).get("profile", ()))
+    if is_vital and effective is None:
+        yield "fhir-vs-1", "/effectiveDateTime"
+    if not _has_coding(resource, OBSERVATION_CATEGORY, "vital-signs" if is_vital else "imaging"):
+        yield "us-core-observation-category", "/category"
+
+
+def provenance_rules(resource: Json) -> Iterator[Fault]:
+    """per-1, and the profile's provenance-1: who acts for an organisation says for which."""
+    yield from _mandatory(resource)
+    period = resource.get("occurredPeriod", {})
+    start, end = parse_instant(period.get("start")), parse_instant(period.get("end"))
+    if start is not None and end is not None and end < start:
+        yield "fhir-per-1", "/occurredPeriod"
+    for index, agent in enumerate(resource.get("agent", ())):
+        if "who" not in agent:
+            yield "fhir-mandatory", f"/agent/{index}/who"
+        if "onBehalfOf" not in agent and "meta" in resource:
+            yield "us-core-provenance-1", f"/agent/{index}"
+
+
+RULES: Final[dict[str, Callable[[Json], Iterator[Fault]]]] = {
+    "Patient": patient_rules,
+    "Organization": organization_rules,
+    "Practitioner": practitioner_rules,
+    "ImagingStudy": imaging_study_rules,
+    "DiagnosticReport": diagnostic_report_rules,
+    "Observation": observation_rules,
+    "Provenance": provenance_rules,
+}
+
+
+def _has_coding(resource: Json, system: str, code: str) -> bool:
+    return any(
+        one.get("system") == system and one.get("code") == code
+        for category in resource.get("category", ())
+        for one in category.get("coding", ())
+    )

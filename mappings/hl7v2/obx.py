@@ -1,0 +1,201 @@
+"""OBX, the report line by line, and height and weight where a receiver wants them.
+
+HL7 v2.5.1 §7.4.2, decisions D19, D22, D24, D34.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
+from mappings.dates import dtm_instant, effective, parse_instant
+from mappings.hl7v2.datatypes import xcn_of_user
+from mappings.hl7v2.er7 import NOT_NULL, NULL, Table, components, fields, segment
+from mappings.hl7v2.lengths import LENGTHS
+from mappings.hl7v2.report_text import BLANK, Stretch, header, is_absent, stretches
+from mappings.hl7v2.result import Result
+from mappings.model import Report
+from mappings.text import character_issues
+from mappings.units import VitalSign, vital_sign
+
+# Section label -> OBX-3; every other line is of the report as a whole (LOINC)
+OBX_3_LOINC: Final[dict[str, str]] = {
+    "": components(*DIAGNOSTIC_IMAGING_STUDY, "LN"),
+    "findings": components(*SECTION_LOINC["findings"], "LN"),
+    "impression": components(*SECTION_LOINC["impression"], "LN"),
+}
+PER_LINE: Final = "the only two fields that differ from line to line"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """What is equal on all OBX of a stretch of lines."""
+
+    result: Result
+    observation: str
+    sub_id: int
+    is_critical: bool
+    signed_at: str
+    signer: str
+
+
+def obx_3_observation_identifier(label: str) -> str:
+    """OBX-3 Observation Identifier <- the section in which the line begins.
+
+    HL7 v2.5.1 §7.4.2.3.
+    """
+    return OBX_3_LOINC.get(label, OBX_3_LOINC[""])
+
+
+def obx_8_abnormal_flags(line: ReportLine) -> str:
+    """OBX-8 Abnormal Flags <- report.isCritical, table 0078: AA on what the impression says; null asserts nothing.
+
+    HL7 v2.5.1 §7.4.2.8.
+    """
+    return "AA" if line.is_critical and line.result.receiver.critical == "obx8_is" else ""
+
+
+def obx_11_observation_result_status(line: ReportLine) -> str:
+    """OBX-11 Observation Result Status <- report.status, table 0085 (mappings/status.py).
+
+    HL7 v2.5.1 §7.4.2.11.
+    """
+    return line.result.status.obx_11 or ""
+
+
+def obx_14_date_time_of_the_observation(report: Report) -> str:
+    """OBX-14 Date/Time of the Observation <- signedAt of the report that the line is from (D19).
+
+    HL7 v2.5.1 §7.4.2.14.
+    """
+    moment = parse_instant(report.signed_at)
+    return dtm_instant(moment) if moment else ""
+
+
+def obx_16_responsible_observer(result: Result, report: Report) -> str:
+    """OBX-16 Responsible Observer <- the User behind userId of the report that the line is from (D19).
+
+    HL7 v2.5.1 §7.4.2.16.
+    """
+    user = result.signer(report)
+    if user is None:
+        result.note("user-unknown", "warning", f"{report.pointer}/userId", "no signer in OBX-16 and OBR-32")
+        return ""
+    return result.fit("OBX", 16, xcn_of_user(user, result.issues), user.pointer)
+
+
+OBX: Final[Table[ReportLine]] = {
+    1: PER_LINE,
+    2: "TX",
+    3: lambda line: line.observation,
+    4: lambda line: str(line.sub_id),
+    5: PER_LINE,
+    8: obx_8_abnormal_flags,
+    11: obx_11_observation_result_status,
+    14: lambda line: line.signed_at,
+    16: lambda line: line.signer,
+}
+
+
+def report_segments(result: Result, first: int) -> list[str]:
+    """The OBX of every report restated, numbered from `first`."""
+    written: list[str] = []
+    for line, rows in _report_lines(result):
+        written += _written(line, rows, first + len(written))
+    if first + len(written) - 1 > 9999:
+        result.note("length-exceeded", "warning", "/reports", "OBX-1 has more than the 4 digits of HL7 v2.5.1")
+    return written
+
+
+def _report_lines(result: Result) -> Iterator[tuple[ReportLine, list[str]]]:
+    """Every stretch of lines: addenda newest first, then originals as signed (D19); OBX-4 counts runs of one code.
+
+    A report alone in its message has no header line; several are parted by a blank line.
+    """
+    reports = result.subject.reports
+    addenda = [report for report in reversed(reports) if report.is_addendum]
+    ordered = [*addenda, *(report for report in reports if not report.is_addendum)]
+    sub_id = 0
+    for report in ordered:
+        _note_text(result, report)
+        signed_at, signer = obx_14_date_time_of_the_observation(report), obx_16_responsible_observer(result, report)
+        texts = stretches(report)
+        if len(ordered) > 1:
+            facility = result.site.facility(report.snapshot.facility_name)
+            texts.insert(0, Stretch("", False, [header(report, result.signer(report), facility)]))
+        if report is not ordered[-1]:
+            texts[-1].lines.append("")
+        code = ""
+        for stretch in texts:
+            observation = obx_3_observation_identifier(stretch.label)
+            sub_id += observation != code
+            code = observation
+            yield ReportLine(result, code, sub_id, stretch.is_critical, signed_at, signer), stretch.lines
+
+
+def _written(line: ReportLine, rows: list[str], number: int) -> list[str]:
+    """The OBX of one stretch, the first numbered `number`; a blank line says nothing and is never marked critical."""
+    before = fields(OBX, 2, 4, line)
+    after = blank = fields(OBX, 6, 16, line).rstrip("|")
+    if line.is_critical:
+        blank = fields(OBX, 6, 16, replace(line, is_critical=False)).rstrip("|")
+    if NULL in rows:
+        rows = [NOT_NULL if row == NULL else row for row in rows]
+    return [
+        f"OBX|{index}|{before}|{row}|{after}" if row else f"OBX|{index}|{before}|{BLANK}|{blank}"
+        for index, row in enumerate(rows, number)
+    ]
+
+
+def _note_text(result: Result, report: Report) -> None:
+    pointer = f"{report.pointer}/reportPlainText"
+    text = report.text or ""
+    if is_absent(report):
+        result.note("text-absent", "error", pointer, "one OBX says that no report text was sent")
+    result.issues.extend(character_issues(text, pointer))
+    if len(text) > LENGTHS["OBX"][5] and max(map(len, text.splitlines())) > LENGTHS["OBX"][5]:
+        result.note("length-exceeded", "warning", pointer, "a line longer than OBX-5 of HL7 v2.5.1, sent whole")
+
+
+@dataclass(frozen=True, slots=True)
+class VitalLine:
+    """One height or weight."""
+
+    result: Result
+    number: int
+    vital: VitalSign
+
+
+def obx_14_of_a_vital_sign(line: VitalLine) -> str:
+    """OBX-14 Date/Time of the Observation <- the time of the examination, for height and weight.
+
+    HL7 v2.5.1 §7.4.2.14.
+    """
+    when, _ = effective(line.result.lead, line.result.site)
+    return when.dtm if when else ""
+
+
+VITAL: Final[Table[VitalLine]] = {
+    1: lambda line: str(line.number),
+    2: "NM",
+    3: lambda line: components(line.vital.code, line.vital.display, "LN"),
+    5: lambda line: f"{line.vital.value:.10g}",
+    6: lambda line: components(line.vital.ucum, line.vital.unit, "UCUM"),
+    11: "F",
+    14: obx_14_of_a_vital_sign,
+}
+
+
+def vital_segments(result: Result) -> list[str]:
+    """The OBX of height and weight; none where the receiver's profile has `vitals = off`."""
+    if result.receiver.vitals == "off":
+        return []
+    written: list[str] = []
+    for kind, measurement in (("height", result.snapshot.height), ("weight", result.snapshot.weight)):
+        vital, issues = vital_sign(kind, measurement, result.at_snapshot(kind))
+        result.issues.extend(issues)
+        if vital is not None:
+            written.append(segment("OBX", VITAL, VitalLine(result, len(written) + 1, vital)))
+    return written

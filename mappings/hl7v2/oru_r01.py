@@ -1,0 +1,110 @@
+"""ORU^R01, the unsolicited observation message: its segments in order.
+
+HL7 v2.5.1 §7.3.1: MSH { PID [PV1] { [ORC] OBR { TQ1 } { OBX } } }, then ZDS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from mappings.hl7v2.datatypes import xcn
+from mappings.hl7v2.er7 import message, segment
+from mappings.hl7v2.msh import MSH
+from mappings.hl7v2.obr import OBR, obr_4_universal_service_identifier
+from mappings.hl7v2.obx import report_segments, vital_segments
+from mappings.hl7v2.orc import ORC
+from mappings.hl7v2.pid import PID
+from mappings.hl7v2.pv1 import PV1
+from mappings.hl7v2.result import Result
+from mappings.hl7v2.subject import subject
+from mappings.hl7v2.tq1 import TQ1, tq1_9_priority
+from mappings.hl7v2.zds import ZDS
+from mappings.issues import MappingIssue
+from mappings.model import Cause, Facts, Mapped, Report, Study
+from mappings.names import parse_name
+from mappings.profile import Receiver, Site
+from mappings.status import CORRECTED, report_status
+
+
+_NO_FACTS: Final = Facts()
+
+
+def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
+    study: Study,
+    cause: Cause,
+    site: Site,
+    receiver: Receiver,
+    facts: Facts = _NO_FACTS,
+    *,
+    control_id: str,
+    at: datetime,
+) -> Mapped[bytes | None]:
+    """The ORU^R01 that a cause asks for, as the receiver's profile has it; None, with the reason, if nothing is sent.
+
+    `control_id` is MSH-10 (`mappings.identifiers.message_control_id`), `at` the aware time of rendering (MSH-7). Every
+    completed report of the study about the same patient is restated (D19).
+    """
+    report = next((one for one in study.reports if one.report_id == cause.report_id), None)
+    refusal = _refusal(study, report)
+    if report is None or refusal is not None:
+        return Mapped(None, (refusal,) if refusal else ())
+    found = subject(study, report, site)
+    status, issues = report_status(study, report)
+    result = Result(
+        study=study,
+        cause=cause,
+        site=site,
+        receiver=receiver,
+        facts=facts,
+        control_id=control_id,
+        at=at,
+        subject=found,
+        status=CORRECTED if cause.sent_before else status,
+        issues=[*found.issues, *found.identity.issues, *issues],
+    )
+    result = replace(result, referring=referring_physician(result), service=obr_4_universal_service_identifier(result))
+    rendered = message(_segments(result), receiver.charset)
+    return Mapped(rendered, tuple(dict.fromkeys(result.issues)))
+
+
+def _refusal(study: Study, report: Report | None) -> MappingIssue | None:
+    """Why nothing is sent: the report is not there, not signed (D16), or of an external archive (D25)."""
+    if study.study_type == "external":
+        return MappingIssue("study-external", "information", "/studyType", "no AutoScribe report: never sent in v2")
+    if report is None:
+        return MappingIssue("report-absent", "error", "/reports", "the report that caused the message is not there")
+    if not report.is_completed:
+        return MappingIssue("report-not-signed", "information", f"{report.pointer}/status", "nothing sent in v2")
+    return None
+
+
+def _segments(result: Result) -> list[str]:
+    header = [segment("MSH", MSH, result), segment("PID", PID, result), segment("PV1", PV1, result)]
+    order = [segment("ORC", ORC, result), segment("OBR", OBR, result)]
+    timing = [segment("TQ1", TQ1, result)] if tq1_9_priority(result) else []
+    vitals = vital_segments(result)
+    images = [segment("ZDS", ZDS, result)] if result.receiver.uid == "zds" else []
+    return [*header, *order, *timing, *vitals, *report_segments(result, len(vitals) + 1), *_with_fields(images)]
+
+
+def _with_fields(segments: list[str]) -> list[str]:
+    return [text for text in segments if "|" in text]
+
+
+def referring_physician(result: Result) -> str:
+    """PV1-8 = OBR-16 = ORC-12 Ordering Provider <- snapshot.referringPhysicianName; no id is known (D14).
+
+    HL7 v2.5.1 §3.4.3.8, §4.5.3.16, §4.5.1.12.
+    """
+    facility = result.facility
+    pointer = result.at_snapshot("referringPhysicianName")
+    name = parse_name(result.snapshot.referring_physician_name, facility.name_order if facility else None)
+    if name is None:
+        return ""
+    if name.doubt:
+        is_split = name.family or name.given
+        action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
+        result.note(name.doubt, "warning", pointer, action)
+    return result.fit("PV1", 8, xcn(name), pointer)

@@ -1,0 +1,145 @@
+"""An HL7 v2 message as it came from elsewhere: its own delimiters, its segments, its fields, nothing judged.
+
+HL7 v2.5.1 §2.5 (delimiters, segments, fields) and §2.7 (escape sequences), read leniently about form: LF between
+segments, no last CR, a byte order mark, NULs, and bytes of any charset are taken as they come.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+UnreadableCode = Literal["empty", "no-msh", "bad-delimiters"]
+
+_LEADING: Final = b"\xef\xbb\xbf\xff\xfe\r\n \t"
+_SEGMENT_END: Final = re.compile(rb"[\r\n]+")
+_NOT_A_DELIMITER: Final = re.compile(rb"[A-Za-z0-9\s\x00-\x1f\x7f-\xff]")
+_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+
+
+class Unreadable(ValueError):
+    """Bytes that are no HL7 v2 message: `code` says why, `offset` where. The text never holds the bytes.
+
+    The offset counts from the first byte, NULs left out.
+    """
+
+    def __init__(self, code: UnreadableCode, offset: int) -> None:
+        self.code = code
+        self.offset = offset
+        super().__init__(f"{code} at offset {offset}")
+
+
+@dataclass(frozen=True, slots=True)
+class Delimiters:
+    """MSH-1 and MSH-2 of one message; what its MSH-2 leaves out is as §2.5.4 recommends."""
+
+    separator: str = "|"
+    component: str = "^"
+    repetition: str = "~"
+    escape: str = "\\"
+    subcomponent: str = "&"
+
+    @property
+    def encoding_characters(self) -> str:
+        """MSH-2."""
+        return self.component + self.repetition + self.escape + self.subcomponent
+
+    def unescape(self, text: str) -> str:
+        """Text with the escape sequences of §2.7 read; one that is not known stays as it is.
+
+        Bytes that were not UTF-8 become U+FFFD.
+        """
+        plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        if self.escape not in plain:
+            return plain
+        mark = re.escape(self.escape)
+        return re.sub(f"{mark}([^{mark}]*){mark}", self._read_sequence, plain)
+
+    def _read_sequence(self, sequence: re.Match[str]) -> str:
+        body = sequence.group(1)
+        if body[:1] == "X" and _HEX.fullmatch(body[1:]):
+            return bytes.fromhex(body[1:]).decode("utf-8", "replace")
+        known = {
+            "E": self.escape,
+            "F": self.separator,
+            "S": self.component,
+            "T": self.subcomponent,
+            "R": self.repetition,
+            ".br": "\n",
+        }
+        return known.get(body, sequence.group())
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment: `field(n)` is field n as HL7 counts (MSH-1 is the separator), escaped as it came; "" if not there.
+
+    Bytes that are not UTF-8 stand in the fields as lone surrogates (`surrogateescape`), so an echo gives them back.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    offset: int
+
+    def field(self, number: int) -> str:
+        """Field `number`, or "" where the segment is shorter."""
+        return self.fields[number] if number < len(self.fields) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The segments of a message, MSH first, and the delimiters they are written with."""
+
+    segments: tuple[Segment, ...]
+    delimiters: Delimiters
+
+    @property
+    def msh(self) -> Segment:
+        """The header."""
+        return self.segments[0]
+
+    def components(self, value: str) -> list[str]:
+        """The components of a field or of one repetition of it."""
+        return value.split(self.delimiters.component)
+
+
+def read(payload: bytes) -> Received:
+    """Read the content of one frame.
+
+    Raises:
+        Unreadable: it does not begin with an MSH segment whose delimiters can be told.
+    """
+    data = payload.replace(b"\x00", b"")
+    start = len(data) - len(data.lstrip(_LEADING))
+    if start == len(data):
+        raise Unreadable("empty", 0)
+    if not data.startswith(b"MSH", start):
+        raise Unreadable("no-msh", start)
+    separator = data[start + 3 : start + 4]
+    if not separator or _NOT_A_DELIMITER.match(separator):
+        raise Unreadable("bad-delimiters", start + 3)
+    segments = tuple(_segments(data, start, separator))
+    return Received(segments, _delimiters(segments[0], separator.decode("ascii")))
+
+
+def _segments(data: bytes, start: int, separator: bytes) -> Iterator[Segment]:
+    position = start
+    while position < len(data):
+        end = _SEGMENT_END.search(data, position)
+        line = data[position : end.start() if end else len(data)]
+        fields = tuple(part.decode("utf-8", "surrogateescape") for part in line.split(separator))
+        name = fields[0].strip()
+        if position == start:
+            fields = (name, separator.decode("ascii"), *fields[1:])
+        yield Segment(name, fields, position)
+        position = end.end() if end else len(data)
+
+
+def _delimiters(msh: Segment, separator: str) -> Delimiters:
+    given = msh.field(2)[:4]
+    named = given + Delimiters().encoding_characters[len(given) :]
+    if len({separator, *named}) < 5 or _NOT_A_DELIMITER.search(given.encode("utf-8", "surrogateescape")):
+        raise Unreadable("bad-delimiters", msh.offset + 4)
+    return Delimiters(separator, *named)

@@ -1,0 +1,84 @@
+"""What one ORU^R01 is made from: the study, the reports it restates, and what every segment needs of them.
+
+Carries out no clause of a standard: it is the argument that all functions of the segment tables take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mappings.hl7v2.er7 import REPETITION
+from mappings.hl7v2.lengths import LENGTHS, excess
+from mappings.hl7v2.subject import Subject
+from mappings.issues import MappingIssue, Severity
+from mappings.model import Cause, Facts, Report, Snapshot, Study, User
+from mappings.profile import Facility, Receiver, Site
+from mappings.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One message in the making; `issues` gathers what could not be mapped as it came.
+
+    `referring` (XCN) and `service` (CE) stand in several fields and are made once.
+    """
+
+    study: Study
+    cause: Cause
+    site: Site
+    receiver: Receiver
+    facts: Facts
+    control_id: str
+    at: datetime
+    subject: Subject
+    status: Status
+    issues: list[MappingIssue] = field(default_factory=list)
+    referring: str = ""
+    service: str = ""
+
+    @property
+    def lead(self) -> Report:
+        """The newest original: order, examination and interpreter of the message are its own."""
+        return self.subject.lead
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the newest original says of order and examination."""
+        return self.subject.lead.snapshot
+
+    @property
+    def patient(self) -> Snapshot:
+        """What is said of the patient."""
+        return self.subject.speaker.snapshot
+
+    @property
+    def patient_pointer(self) -> str:
+        """Where `patient` stands in the study document."""
+        return f"{self.subject.speaker.pointer}/snapshotMetadata"
+
+    @property
+    def facility(self) -> Facility | None:
+        """The configured facility of the examination, if there is one."""
+        return self.site.facility(self.snapshot.facility_name)
+
+    def at_snapshot(self, key: str) -> str:
+        """The pointer to a field of `snapshot`."""
+        return f"{self.lead.pointer}/snapshotMetadata/{key}"
+
+    def signer(self, report: Report) -> User | None:
+        """The User who signed a report, if known."""
+        return self.study.users.get(report.user_id)
+
+    def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
+        """Keep an issue."""
+        self.issues.append(MappingIssue(code, severity, pointer, action))
+
+    def fit(self, segment: str, number: int, text: str, pointer: str) -> str:
+        """The field as it is, with an issue where the standard has it shorter: nothing is cut."""
+        if len(text) > LENGTHS[segment][number]:
+            over = max(excess(segment, number, part) for part in text.split(REPETITION))
+            if over:
+                action = f"{segment}-{number} sent whole, {over} characters longer than HL7 v2.5.1 has it"
+                self.note("length-exceeded", "warning", pointer, action)
+        return text

@@ -1,0 +1,97 @@
+"""N(text), the normal form of a report text that HL7 v2 fields and FHIR strings share, and its original bytes (D5).
+
+The `string` rules of https://hl7.org/fhir/R4/datatypes.html#string, the characters of
+https://www.w3.org/TR/xml/#charsets, and what an MLLP block cannot hold (HL7 v2.5.1 Appendix C). N in full:
+
+| in the text | in N(text) | issue |
+|---|---|---|
+| CR LF, LF, CR, VT, FF, NEL (U+0085), LS (U+2028), PS (U+2029) | one LF | none |
+| FS, GS, RS (U+001C to U+001E) | one LF | `character-replaced` |
+| tab | four spaces, wherever it stands, so N(a + b) = N(a) + N(b) unless the cut parts CR from LF | none |
+| a lone surrogate (U+D800 to U+DFFF) | U+FFFD | `character-replaced` |
+| any other C0 or C1 control, DEL, U+FFFE, U+FFFF | nothing | `character-removed` |
+| anything else, blanks at line ends and the byte order mark included | itself | none |
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Final
+
+from mappings.issues import MappingIssue
+from mappings.model import Mapped
+
+TAB: Final = "    "
+REPLACEMENT: Final = "\ufffd"
+_LINE_BREAKS: Final = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+_SEPARATORS: Final = ("\x1c", "\x1d", "\x1e")
+_REMOVED: Final = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def lines(text: str) -> list[str]:
+    r"""The lines of N(text), always at least one: `"\n".join(lines(text)) == normal_form(text)`."""
+    found = text.splitlines()
+    if not text or text[-1] in _LINE_BREAKS:
+        found.append("")
+    return [line if line.isprintable() else _clean(line) for line in found]
+
+
+def normal_form(text: str) -> str:
+    r"""N(text): idempotent, every visible character kept, `\n` the only control character."""
+    return text if text.isprintable() else "\n".join(lines(text))
+
+
+def normal_form_with_issues(text: str, pointer: str) -> Mapped[str]:
+    """N(text) with one MappingIssue for each kind of character it removed or replaced; `pointer` names the source."""
+    return Mapped(normal_form(text), character_issues(text, pointer))
+
+
+def character_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
+    """What N removes or replaces: one issue a kind, in code point order; lone surrogates count as one kind."""
+    if text.isprintable():
+        return ()
+    odd = "".join(line for line in text.splitlines() if not line.isprintable())
+    issues = [
+        MappingIssue("character-removed", "warning", pointer, f"removed {count} x {_name(character)}")
+        for character, count in sorted(Counter(_REMOVED.findall(odd)).items())
+    ]
+    issues += [
+        MappingIssue(
+            "character-replaced", "warning", pointer, f"{text.count(mark)} x {_name(mark)} became a line break"
+        )
+        for mark in _SEPARATORS
+        if mark in text
+    ]
+    if surrogates := len(_SURROGATE.findall(odd)):
+        action = f"{surrogates} x lone surrogate (U+D800 to U+DFFF) became U+FFFD"
+        issues.append(MappingIssue("character-replaced", "warning", pointer, action))
+    return tuple(issues)
+
+
+def fhir_string(text: str | None) -> str | None:
+    """N(text) as a FHIR string, or None where nothing is to be said: a FHIR string is never empty.
+
+    The limit of 1,048,576 characters is the caller's to mind; nothing is cut here.
+    """
+    if text is None:
+        return None
+    form = normal_form(text)
+    return form if form.strip() else None
+
+
+def utf8(text: str) -> tuple[bytes, bool]:
+    """The text's own bytes for `presentedForm`; True if a lone surrogate, which UTF-8 cannot hold, became U+FFFD."""
+    try:
+        return text.encode(), False
+    except UnicodeEncodeError:
+        return _SURROGATE.sub(REPLACEMENT, text).encode(), True
+
+
+def _clean(line: str) -> str:
+    return _SURROGATE.sub(REPLACEMENT, _REMOVED.sub("", line.replace("\t", TAB)))
+
+
+def _name(character: str) -> str:
+    return f"U+{ord(character):04X}"

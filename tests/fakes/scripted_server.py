@@ -1,0 +1,130 @@
+"""An HTTP/1.1 server on a loopback port that answers as told: also by cutting bodies, resetting, hanging and waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int = 200
+    body: bytes = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
+    manner: str = "whole"  # whole | cut | hang | reset | silent
+    gate: asyncio.Event | None = None
+
+    @classmethod
+    def of(cls, document: Any, **more: Any) -> Self:
+        return cls(body=json.dumps(document).encode(), **more)
+
+
+Script = list[Reply] | Callable[[Request], Reply]
+
+
+class ScriptedServer:
+    """Answers from `script`: a function of the request, or replies in turn of which the last is repeated."""
+
+    def __init__(self, script: Script | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self.script: Script = script or [Reply()]
+        self.requests: list[Request] = []
+        self.open, self.most_open, self.connections = 0, 0, 0
+        self.arrived = asyncio.Condition()
+        self._tls = tls
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await self._answer_one(reader, writer):
+                    pass
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, target, _ = head[0].split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        request = Request(method, target, headers, body)
+        self.requests.append(request)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        async with self.arrived:
+            self.arrived.notify_all()
+        try:
+            return await self._send(self._next(request), writer)
+        finally:
+            self.open -= 1
+
+    def _next(self, request: Request) -> Reply:
+        if callable(self.script):
+            return self.script(request)
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+    async def _send(self, reply: Reply, writer: asyncio.StreamWriter) -> bool:
+        if reply.gate is not None:
+            await reply.gate.wait()
+        if reply.manner == "hang":
+            await asyncio.Event().wait()
+        if reply.manner == "silent":
+            return False
+        if reply.manner == "reset":
+            raw = writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(reply.body)), **reply.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"HTTP/1.1 {reply.status} Reason\r\n{lines}\r\n".encode())
+        writer.write(reply.body[: len(reply.body) // 2] if reply.manner == "cut" else reply.body)
+        await writer.drain()
+        if reply.manner == "cut":
+            writer.close()
+            await writer.wait_closed()
+        return reply.manner == "whole"

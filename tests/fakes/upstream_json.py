@@ -1,0 +1,64 @@
+"""JSON as AutoScribe sends it: small objects that satisfy the wire contract, with what a test changes as keywords."""
+
+STUDY_ID = "stu_" + "1" * 32
+USER_ID = "usr_" + "2" * 32
+STUDY_UID = "1.2.840.113619.2.55.3.1234567890"
+
+
+def report_id(digit):
+    """A report id made of one hex digit."""
+    return "rep_" + str(digit) * 32
+
+
+def report_json(digit="3", **changes):
+    return {
+        "reportId": report_id(digit),
+        "studyId": STUDY_ID,
+        "userId": USER_ID,
+        "status": "completed",
+        "isAddendum": False,
+        "isCritical": False,
+        "createdAt": "2024-03-15T14:30:00Z",
+        "signedAt": "2024-03-15T16:00:00Z",
+        "updatedAt": "2024-03-15T16:00:00Z",
+        "snapshotMetadata": {},
+        **changes,
+    }
+
+
+def response_json(*reports):
+    return {"reports": list(reports), "studyId": STUDY_ID, "studyInstanceUid": STUDY_UID}
+
+
+def study_json(**changes):
+    return {
+        "studyId": STUDY_ID,
+        "studyInstanceUid": STUDY_UID,
+        "studyDescription": "Brain MRI with Contrast",
+        "severity": "normal",
+        "studyReportStatus": "completed",
+        "reportMetadata": {},
+        "isCancelled": False,
+        "createdAt": "2024-03-15T10:30:00Z",
+        "updatedAt": "2024-03-15T14:20:00Z",
+        "cancelledAt": None,
+        **changes,
+    }
+
+
+def user_json(**changes):
+    return {
+        "userId": USER_ID,
+        "email": "dr.johnson@hospital.example",
+        "firstName": "Sarah",
+        "lastName": "Johnson",
+        "canCreateReports": True,
+        "canManageStudies": True,
+        "hasDashboardAccess": True,
+        "clinicRole": "Radiologist",
+        "invitedSource": "dashboard",
+        "level": "member",
+        "createdAt": "2024-01-15T10:00:00Z",
+        "lastLoginAt": None,
+        **changes,
+    }

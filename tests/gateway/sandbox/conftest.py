@@ -1,0 +1,99 @@
+"""A sandbox on a real loopback port, one inside the process, and a mailbox that receives webhooks."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+from gateway.sandbox.state import State
+from gateway.sandbox.upstream import Options, listening_socket, open_sandbox, server
+from gateway.sandbox.webhooks import Target
+
+WEBHOOK_KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+@dataclass
+class Running:
+    """A sandbox that answers at `url`."""
+
+    url: str
+    state: State
+    options: Options
+
+    def http(self, **more) -> httpx.Client:
+        headers = {"authorization": f"Bearer {self.options.api_key}"}
+        return httpx.Client(base_url=f"{self.url}/v1/autoScribe", headers=headers, timeout=5, **more)
+
+    def control(self, method: str, path: str, content: str = "") -> dict:
+        with httpx.Client() as client:
+            answer = client.request(method, f"{self.url}/sandbox{path}", content=content)
+        answer.raise_for_status()
+        return answer.json()
+
+
+@contextmanager
+def running(options: Options) -> Iterator[Running]:
+    with listening_socket("127.0.0.1", 0) as listener:
+        options = replace(options, port=listener.getsockname()[1])
+        app, state = open_sandbox(options)
+        serving = server(app)
+        thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not serving.started:
+                time.sleep(0.005)
+            yield Running(options.base_url, state, options)
+        finally:
+            serving.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Callable[..., Running]]:
+    """Starts a sandbox with the options given; it stops with the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(running(Options(**options)))
+
+
+@dataclass
+class Mailbox:
+    """Receives webhooks: keeps (headers, body) of each and answers with the next status, 200 when there is none."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    reply: bytes = b'{"success": true}'
+    received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    @property
+    def target(self) -> Target:
+        return Target(self.url, WEBHOOK_KEY)
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            box.received.append(({key.lower(): value for key, value in self.headers.items()}, body))
+            self.send_response(box.answers.pop(0) if box.answers else 200)
+            self.send_header("content-length", str(len(box.reply)))
+            self.end_headers()
+            self.wfile.write(box.reply)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        box.url = f"http://127.0.0.1:{http_server.server_address[1]}/webhooks/autoscribe"
+        thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield box
+        http_server.shutdown()
+        thread.join()

@@ -1,0 +1,35 @@
+"""The modality as DICOM and table 0074 name it; free text is no code (D23)."""
+
+import pytest
+
+from mappings.codes import DICOM_MODALITY, HL70074
+from mappings.procedures import diagnostic_service_section, dicom_modality
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "section"),
+    [
+        ("MRI", "MR", "NMR"),
+        (" ct ", "CT", "CT"),
+        ("Ultrasound", "US", "RUS"),
+        ("XR", "DX", "RX"),
+        ("mammography", "MG", "RX"),
+        ("PT", "PT", "NMS"),
+        ("PET", "PT", "NMS"),
+    ],
+)
+def test_a_modality_as_people_write_it_has_a_code_in_both_tables(written, code, section):
+    assert dicom_modality(written) == code
+    assert diagnostic_service_section(written) == section
+
+
+@pytest.mark.parametrize("written", [None, "", "  ", "PET/CT", "MRI Brain", "Röntgen", "OT", "\ud800"])
+def test_a_modality_that_is_not_in_the_table_has_no_code_and_stays_radiology(written):
+    assert dicom_modality(written) is None
+    assert diagnostic_service_section(written) == "RAD"
+
+
+def test_every_dicom_modality_has_a_section_and_pet_is_not_physical_therapy():
+    assert set(HL70074) == set(DICOM_MODALITY.values())
+    assert "PT" not in HL70074.values()
+    assert all(written == written.strip().upper() for written in DICOM_MODALITY)

@@ -1,0 +1,110 @@
+"""One table for what a report's state is called; every state is reachable (D16, D17, D21, D22)."""
+
+from typing import get_args
+
+import pytest
+from fakes.upstream_json import report_id, report_json, response_json, study_json
+
+from mappings.autoscribe import decode
+from mappings.status import CORRECTED, STATUS, State, addendum_parent, report_state, report_status
+
+DRAFT = {"status": "in_progress", "signedAt": None, "isCritical": None}
+FHIR_STATUS = {
+    *("registered", "partial", "preliminary", "final", "amended", "corrected", "appended", "cancelled"),
+    *("entered-in-error", "unknown"),
+}
+# HL7 v2.5.1 tables 0123, 0085 and 0038
+TABLE_0123 = set("OISAPCRFXYZ")
+TABLE_0085 = set("CDFINOPRSXUW")
+TABLE_0038 = {"A", "CA", "CM", "DC", "ER", "HD", "IP", "RP", "SC"}
+
+
+def state_of(digit, *reports, **study):
+    decoded = decode(study_json(**study), response_json(*reports))
+    report = next(report for report in decoded.reports if report.report_id == report_id(digit))
+    row, issues = report_status(decoded, report)
+    assert row is STATUS[report_state(decoded, report)]
+    return report_state(decoded, report), [(issue.code, issue.pointer) for issue in issues]
+
+
+def test_the_table_has_a_row_for_every_state_with_codes_of_the_standards():
+    assert set(STATUS) == set(get_args(State))
+    for row in (*STATUS.values(), CORRECTED):
+        assert row.diagnostic_report in FHIR_STATUS
+        assert {row.obr_25} <= TABLE_0123 | {None}
+        assert {row.obx_11} <= TABLE_0085 | {None}
+        assert {row.orc_5} <= TABLE_0038 | {None}
+
+
+def test_only_signed_states_have_v2_codes():
+    assert {state for state, row in STATUS.items() if row.obr_25} == {"signed", "signed_with_addenda"}
+    for row in STATUS.values():
+        assert (row.obr_25 is None) == (row.obx_11 is None) == (row.orc_5 is None)
+
+
+def test_an_unsigned_report_is_a_draft_that_is_registered_and_sent_nowhere():
+    assert state_of("3", report_json("3", **DRAFT)) == ("draft", [])
+    assert (STATUS["draft"].diagnostic_report, STATUS["draft"].obr_25) == ("registered", None)
+
+
+def test_a_signed_report_is_final():
+    assert state_of("3", report_json("3")) == ("signed", [])
+    assert (STATUS["signed"].diagnostic_report, STATUS["signed"].obr_25) == ("final", "F")
+
+
+def test_a_signed_addendum_makes_every_signed_original_appended_and_is_itself_final():
+    reports = (report_json("3"), report_json("4"), report_json("5", isAddendum=True), report_json("6", **DRAFT))
+    assert state_of("3", *reports)[0] == state_of("4", *reports)[0] == "signed_with_addenda"
+    assert state_of("5", *reports)[0] == "signed"
+    assert state_of("6", *reports)[0] == "draft"
+
+
+def test_an_addendum_that_is_not_signed_changes_nothing_about_its_original():
+    reports = (report_json("3"), report_json("5", isAddendum=True, **DRAFT))
+    assert state_of("3", *reports, studyReportStatus="addendum_active") == ("signed", [])
+    assert state_of("5", *reports, studyReportStatus="addendum_active") == ("draft", [])
+
+
+def test_only_a_cancelled_study_without_a_signed_report_cancels_its_drafts():
+    assert state_of("3", report_json("3", **DRAFT), isCancelled=True)[0] == "cancelled"
+    assert state_of("4", report_json("3"), report_json("4", **DRAFT), isCancelled=True)[0] == "draft"
+
+
+def test_a_signed_report_of_a_cancelled_study_stays_final_with_an_issue():
+    assert state_of("3", report_json("3"), isCancelled=True) == ("signed", [("cancelled-after-sign", "/isCancelled")])
+
+
+@pytest.mark.parametrize("status", ["draft", "COMPLETED", "", "final"])
+def test_a_status_that_is_not_known_is_unknown_with_an_issue_and_not_sent(status):
+    state, issues = state_of("3", report_json("3", **{**DRAFT, "status": status}), isCancelled=True)
+    assert (state, issues) == ("not_known", [("status-unknown", "/reports/0/status")])
+    assert STATUS["not_known"].obr_25 is None
+
+
+def test_a_signed_report_without_a_time_of_signing_says_so():
+    assert state_of("3", report_json("3", signedAt=None)) == ("signed", [("signed-at-absent", "/reports/0/signedAt")])
+
+
+def test_a_time_of_signing_on_an_unsigned_report_is_a_contradiction_that_is_reported():
+    issues = [("signed-at-unexpected", "/reports/1/signedAt")]
+    report = report_json("3", status="in_progress")
+    assert state_of("3", report_json("4"), report) == ("draft", issues)
+
+
+def test_an_addendum_belongs_to_the_only_completed_original():
+    study = decode(None, [report_json("5", isAddendum=True), report_json("4", **DRAFT), report_json("3")])
+    assert addendum_parent(study, study.reports[-1]) == (study.completed[0], ())
+    assert study.completed[0].report_id == report_id("3")
+
+
+def test_an_original_has_no_parent():
+    study = decode(None, [report_json("3"), report_json("4")])
+    assert addendum_parent(study, study.reports[0]) == (None, ())
+
+
+@pytest.mark.parametrize("originals", [[], [report_json("3"), report_json("4")], [report_json("3", **DRAFT)]])
+def test_an_addendum_with_no_or_several_completed_originals_is_linked_to_none(originals):
+    study = decode(None, [report_json("5", isAddendum=True), *originals])
+    parent, (issue,) = addendum_parent(study, study.reports[-1])
+    assert parent is None
+    assert (issue.code, issue.pointer) == ("addendum-parent-unclear", "/reports/0/isAddendum")

@@ -1,0 +1,74 @@
+"""N(text), the normal form, and what it reports (D5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from mappings.text import character_issues, fhir_string, lines, normal_form, normal_form_with_issues, utf8
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029", "\x1c", "\x1d", "\x1e"])
+def test_every_line_break_becomes_one_line_feed(end: str) -> None:
+    assert normal_form(f"one{end}two{end}{end}three{end}") == "one\ntwo\n\nthree\n"
+    assert lines(f"one{end}two{end}") == ["one", "two", ""]
+
+
+def test_two_breaks_that_are_no_pair_are_two_line_feeds() -> None:
+    assert normal_form("a\n\rb\r\v\nc") == "a\n\nb\n\n\nc"
+
+
+def test_a_tab_becomes_four_spaces_wherever_it_stands() -> None:
+    assert normal_form("a\tb\n\tc") == "a    b\n    c"
+
+
+@pytest.mark.parametrize(
+    "character", ["\x00", "\x07", "\x08", "\x0e", "\x1b", "\x1f", "\x7f", "\x80", "\x9f", "\ufffe", "\uffff"]
+)
+def test_a_control_character_is_removed_and_reported_by_its_code_point(character: str) -> None:
+    mapped = normal_form_with_issues(f"secret{character} words{character}", "/reports/0/reportPlainText")
+    assert mapped.output == "secret words"
+    (issue,) = mapped.issues
+    assert (issue.code, issue.severity, issue.pointer) == ("character-removed", "warning", "/reports/0/reportPlainText")
+    assert issue.action == f"removed 2 x U+{ord(character):04X}"
+
+
+def test_a_separator_and_a_lone_surrogate_are_replaced_and_reported() -> None:
+    mapped = normal_form_with_issues("a\x1cb\ud83d\udfffc\x07d", "/x")
+    assert mapped.output == "a\nb\ufffd\ufffdcd"
+    assert [(issue.code, issue.action) for issue in mapped.issues] == [
+        ("character-removed", "removed 1 x U+0007"),
+        ("character-replaced", "1 x U+001C became a line break"),
+        ("character-replaced", "2 x lone surrogate (U+D800 to U+DFFF) became U+FFFD"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "plain", "a\r\nb\tc\x0b", "\ufeff\u00a0\u00ad\u200f\u2067\ufdd0\U0001fffe\U0001f600\ue000"]
+)
+def test_line_breaks_tabs_and_what_can_be_seen_or_read_need_no_issue(text: str) -> None:
+    assert character_issues(text, "/x") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "trailing  \n  leading", "\ufeff\u00a0\u00ad\u200f\u2067\ufdd0\U0001fffe\U0001f600\ue000", "|^~\\&"],
+)
+def test_everything_else_stays(text: str) -> None:
+    assert normal_form(text) == text
+
+
+def test_the_empty_text_is_one_empty_line() -> None:
+    assert (normal_form(""), lines("")) == ("", [""])
+
+
+@pytest.mark.parametrize(("text", "string"), [(None, None), ("", None), (" \t\r\n\x00", None), (" a\rb ", " a\nb ")])
+def test_a_fhir_string_is_the_normal_form_or_nothing(text: str | None, string: str | None) -> None:
+    assert fhir_string(text) == string
+
+
+def test_the_bytes_are_the_texts_own() -> None:
+    assert utf8("a\r\n\x00\u00e9\ufeff") == (b"a\r\n\x00\xc3\xa9\xef\xbb\xbf", False)
+
+
+def test_a_lone_surrogate_in_the_bytes_becomes_the_replacement_character_and_is_told() -> None:
+    assert utf8("a\ud800b") == ("a\ufffdb".encode(), True)
