@@ -1,7 +1,6 @@
 """The commands: `autoscribe-gateway …`, also `python -m gateway …`.
 
-Carries out no clause of a standard: the names are fixed by the design. Exit codes: 0 done, 1 faults were found, 2 bad input
-or settings.
+Carries out no clause of a standard. Exit codes: 0 done, 1 faults were found, 2 bad input or settings.
 """
 
 from __future__ import annotations
@@ -12,18 +11,21 @@ import sys
 from collections.abc import Coroutine
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from gateway import clock, config_check, demo as demonstration
+from gateway import clock, config_check
+from gateway import demo as demonstration
 from gateway.app import serve as serve_gateway
-from gateway.convert import Request, Target
+from gateway.convert import Request
 from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError
-from gateway.sandbox.command import Options as SandboxOptions
-from gateway.sandbox.command import run as run_sandbox
 from gateway.sandbox.receiver import ACK_MODES, run_listen
+from gateway.sandbox.upstream import DEFAULT_API_KEY
+from gateway.sandbox.upstream import Options as SandboxOptions
+from gateway.sandbox.upstream import run as run_sandbox
+from gateway.sandbox.webhooks import Target as WebhookTarget
 from gateway.settings import Configuration, load
 from mappings.hl7v2 import RECEIVERS, receiver
 from mappings.issues import SiteError, WireError
@@ -57,21 +59,29 @@ def demo(
 
 @app.command()
 def convert(
-    to: Annotated[Target, typer.Option("--to", help="What to make of it.")],
-    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")] = "-",
-    receiver_name: Annotated[str, typer.Option("--receiver", help=f"One of {', '.join(RECEIVERS)}.")] = "generic",
+    to: Annotated[Literal["fhir", "hl7v2"], typer.Option("--to", help="What to make of it.")],
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")
+    ] = "-",
+    receiver_name: Annotated[
+        str, typer.Option("--receiver", help=f"One of {', '.join(RECEIVERS)}.")
+    ] = "generic",
     config: Config = None,
     pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
     validate: Annotated[bool, typer.Option("--validate", help="Judge the output; exit 1 if a fault is found.")] = False,
 ) -> None:
     """AutoScribe JSON into a FHIR Bundle or HL7 messages, without a network."""
     configuration = _load(config)
-    if receiver_name not in RECEIVERS:
-        _fail(f"--receiver: no such receiver. Known: {', '.join(RECEIVERS)}.")
     if configuration.site.site_key == DEMO_SITE_KEY:
         print("note: patient ids are made with the published demo key (set GATEWAY_MAPPING__SITE_KEY)", file=sys.stderr)
     request = Request(
-        to, configuration.site, configuration.settings.server.fhir_base, receiver(receiver_name), clock.now(), pretty, validate
+        to,
+        configuration.site,
+        configuration.settings.server.fhir_base,
+        receiver(receiver_name),
+        clock.now(),
+        pretty,
+        validate,
     )
     try:
         conversion = convert_text(_input(file), request)
@@ -103,16 +113,26 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
     fault: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="A fault to inject; repeatable.")] = None,
-    switch: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question; repeatable.")] = None,
-    api_key: Annotated[str, typer.Option(help="The key clients must send.")] = "sandbox",
+    switch: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question; repeatable.")
+    ] = None,
+    api_key: Annotated[str, typer.Option(help="The key clients must send.")] = DEFAULT_API_KEY,
     webhook_url: Annotated[str | None, typer.Option(help="Where report.delivered events go.")] = None,
     webhook_key: Annotated[str | None, typer.Option(help="Secret of their signatures (whsec_…).")] = None,
 ) -> None:
     """An AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
     options = SandboxOptions(
-        port, studies, seed, latency_ms, tuple(fault or ()), tuple(switch or ()), api_key, webhook_url, webhook_key
+        port=port,
+        studies=studies,
+        seed=seed,
+        latency_ms=latency_ms,
+        faults=tuple(fault or ()),
+        switches=tuple(switch or ()),
+        api_key=api_key,
+        webhook=WebhookTarget(webhook_url, webhook_key) if webhook_url and webhook_key else None,
     )
-    sys.exit(_run(run_sandbox(options)))
+    print(f"sandbox AutoScribe on http://127.0.0.1:{port}, key {api_key}. Ctrl-C stops.", flush=True)
+    run_sandbox(options)
 
 
 @app.command()

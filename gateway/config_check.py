@@ -1,4 +1,4 @@
-"""`autoscribe-gateway check-config`: every mistake in the settings with its file, key and remedy; else what is in force.
+"""`autoscribe-gateway check-config`: every mistake in the settings with file, key and remedy; else what is in force.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 """

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from mappings.fhir.bundle import collection
-from mappings.fhir.judge import judge
-from mappings.hl7v2.judge import judge_message
-
 from mappings import decode, to_fhir, to_oru, wire
 from mappings.dates import parse_instant
-from mappings.identifiers import identify, message_control_id, subject_snapshot
+from mappings.fhir.bundle import collection
+from mappings.fhir.judge import judge
+from mappings.hl7v2 import patients
+from mappings.hl7v2.judge import judge_message
+from mappings.identifiers import message_control_id, subject_snapshot
 from mappings.issues import MappingIssue, WireError
-from mappings.model import Cause, CauseKind, Facts, Study
+from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site
 
 DESTINATION: Final = "convert"
@@ -133,19 +133,15 @@ _TARGETS: Final = {"fhir": _fhir, "hl7v2": _hl7v2}
 
 
 def causes(study: Study, site: Site) -> list[Cause]:
-    """Why messages are made of a study seen for the first time: its newest signed report, for each patient it names.
+    """Why messages are made of a study seen for the first time: its newest signature, for each patient it names.
 
-    One study names one patient; where its reports disagree each patient gets a message of his own (D12).
+    A study without a signed report gives the cause whose message is not made, so that the reason is told.
     """
-    if not study.completed:
-        return [Cause(study.reports[-1].report_id)] if study.reports else []
-    newest: dict[str, Cause] = {}
-    for report in study.completed:
-        snapshot, pointer = subject_snapshot(study, report)
-        patient_id = identify(study, snapshot, site, pointer).patient_id
-        kind: CauseKind = "addendum_signed" if report.is_addendum else "signed"
-        newest[patient_id] = Cause(report.report_id, kind, content_version(study))
-    return list(newest.values())
+    newest = [group[-1] for group in patients(study, site)] or list(study.reports[-1:])
+    return [
+        Cause(report.report_id, "addendum_signed" if report.is_addendum else "signed", content_version(study))
+        for report in newest
+    ]
 
 
 def content_version(study: Study) -> str:

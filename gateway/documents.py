@@ -13,7 +13,7 @@ import typer.main
 
 from gateway import cli
 from gateway.fhir_api.search_params import facade_rows
-from gateway.sandbox.faults import FAULTS
+from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
 
@@ -44,7 +44,7 @@ def facade_table() -> str:
 
 def fault_table() -> str:
     """Every fault of the sandbox upstream."""
-    return table(("fault", "does"), ((f"`{name}`", fault.about) for name, fault in FAULTS.items()))
+    return table(("fault", "does"), ((f"`{name}`", fault.doc) for name, fault in BEHAVIOURS.items()))
 
 
 def switch_table() -> str:
@@ -52,7 +52,11 @@ def switch_table() -> str:
     return table(
         ("switch", "values", "decides"),
         (
-            (f"`{switch.name}`", ", ".join(f"`{value}`" for value in switch.metadata["choices"]), switch.metadata["doc"])
+            (
+                f"`{switch.name}`",
+                ", ".join(f"`{value}`" for value in switch.metadata["choices"]),
+                switch.metadata["doc"],
+            )
             for switch in fields(Switches)
         ),
     )

@@ -217,14 +217,14 @@ def loads(text: str | bytes, pointer: str = "") -> Json:
             object_pairs_hook=_no_key_twice,
         )
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise WireError(pointer, "JSON", f"something else at {place} ({error.msg})") from None
+        problem = "JSON", f"something else at line {error.lineno}, column {error.colno} ({error.msg})"
     except UnicodeDecodeError as error:
-        raise WireError(pointer, "JSON in UTF-8", f"a byte that is not at offset {error.start}") from None
+        problem = "JSON in UTF-8", f"a byte that is not at offset {error.start}"
     except RecursionError:
-        raise WireError(pointer, "JSON", "nesting too deep to read") from None
+        problem = "JSON", "nesting too deep to read"
     except WireError as error:
-        raise WireError(pointer, error.expected, error.found) from None
+        problem = error.expected, error.found
+    raise WireError(pointer, *problem)  # outside: the exceptions above hold the whole text
 
 
 def _no_constant(name: str) -> NoReturn:

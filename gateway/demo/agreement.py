@@ -74,9 +74,17 @@ def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) ->
     held = name.get("family", name.get("text", ""))
     yield Row("patient name", whole, held, family, family == held and held in whole)
     born = (snapshot.get("dateOfBirth") or "").replace("-", "")
-    yield Row("born", born, patient.get("birthDate", ""), pid.field(7), patient.get("birthDate", "").replace("-", "") == pid.field(7))
+    yield Row(
+        "born",
+        born,
+        patient.get("birthDate", ""),
+        pid.field(7),
+        patient.get("birthDate", "").replace("-", "") == pid.field(7),
+    )
     gender = _GENDER.get(pid.field(8), "?")
-    yield Row("sex", snapshot.get("sex") or "", patient.get("gender", ""), pid.field(8), patient.get("gender") == gender)
+    yield Row(
+        "sex", snapshot.get("sex") or "", patient.get("gender", ""), pid.field(8), patient.get("gender") == gender
+    )
 
 
 def _shown(mrn: str, values: set[str], sent: list[str]) -> tuple[str, str, bool]:
@@ -91,7 +99,13 @@ def _status(report: Json, diagnostic_report: Json, obr: Segment) -> Iterator[Row
     yield Row("status", report["status"], status, obr.field(25), same)
     digits = "".join(character for character in report["signedAt"] if character.isdigit())[:14]
     issued = "".join(character for character in diagnostic_report.get("issued", "") if character.isdigit())[:14]
-    yield Row("signed", report["signedAt"], diagnostic_report.get("issued", ""), obr.field(22), digits == issued == obr.field(22)[:14])
+    yield Row(
+        "signed",
+        report["signedAt"],
+        diagnostic_report.get("issued", ""),
+        obr.field(22),
+        digits == issued == obr.field(22)[:14],
+    )
 
 
 def _text(report: Json, diagnostic_report: Json, received: Received) -> Row:
@@ -100,10 +114,10 @@ def _text(report: Json, diagnostic_report: Json, received: Received) -> Row:
     shown = base64.b64decode(form["data"]).decode()
     sent = "\n".join(report_lines(received))
     counted = [f"{len(text.splitlines())} lines, {len(text)} characters" for text in (said, shown, sent)]
-    return Row("text", *counted, agrees=said == shown and normal_form(said) == sent)
+    return Row("text", counted[0], counted[1], counted[2], said == shown and normal_form(said) == sent)
 
 
 def report_lines(received: Received) -> list[str]:
-    """The report's lines as a receiver reads them: OBX-5 of the TX segments, unescaped, a lone space for a blank line."""
+    """The report's lines as a receiver reads them: OBX-5 of the TX segments, unescaped; " " is a blank line."""
     lines = [segment.field(5) for segment in received.segments if segment.name == "OBX" and segment.field(2) == "TX"]
     return ["" if line == " " else received.delimiters.unescape(line) for line in lines]

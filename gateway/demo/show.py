@@ -21,7 +21,9 @@ def side_by_side(columns: Sequence[tuple[str, str]], width: int) -> str:
     """Texts in columns of equal width under their titles, wrapped; `width` is that of the terminal."""
     each = (width - len(_GAP) * (len(columns) - 1)) // len(columns)
     wrapped = [[title, "─" * each, *_wrap(text, each)] for title, text in columns]
-    return "\n".join(_GAP.join(_pad(cell, each) for cell in row).rstrip() for row in zip_longest(*wrapped, fillvalue=""))
+    return "\n".join(
+        _GAP.join(_pad(cell, each) for cell in row).rstrip() for row in zip_longest(*wrapped, fillvalue="")
+    )
 
 
 def pretty(document: Mapping[str, Any]) -> str:
@@ -52,7 +54,9 @@ def _shortened(value: Any) -> Any:
 def _wrap(text: str, width: int) -> list[str]:
     lines: list[str] = []
     for line in text.splitlines():
-        lines += textwrap.wrap(line, width, subsequent_indent="  ", replace_whitespace=False, drop_whitespace=False) or [""]
+        lines += textwrap.wrap(
+            line, width, subsequent_indent="  ", replace_whitespace=False, drop_whitespace=False
+        ) or [""]
     return lines
 
 

@@ -72,7 +72,7 @@ class Connection:
                 await _connect(endpoint, peer, context)
         except TimeoutError:
             raise ConnectFailed(str(endpoint), f"no connection after {endpoint.connect_timeout:g} s") from None
-        except (OSError, ssl.CertificateError) as error:
+        except OSError as error:
             raise ConnectFailed(str(endpoint), reason(error)) from None
         return cls(endpoint, peer)
 

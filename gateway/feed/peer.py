@@ -27,11 +27,13 @@ KEEPALIVE_PROBES: Final = 4
 
 
 class Peer(asyncio.Protocol):
-    """The receiver at the other end of one connection.
+    """The receiver at the other end of one connection, once `connection_made` was called.
 
     Frames that come while an answer is awaited and the whole message has been handed to the network go to `answers`;
     everything else goes to `unasked`, so that it can never be taken for the answer to what is sent next.
     """
+
+    _transport: asyncio.Transport
 
     def __init__(self, max_ack_bytes: int) -> None:
         self.decoder = Decoder(max_ack_bytes)
@@ -42,29 +44,26 @@ class Peer(asyncio.Protocol):
         self.lost: str | None = None
         self.news = asyncio.Event()
         self.gone = asyncio.Event()
-        self._transport: asyncio.Transport | None = None
 
     @property
     def usable(self) -> bool:
         """Whether something can be written, as far as is known."""
-        return self.lost is None and self._transport is not None and not self._transport.is_closing()
+        return self.lost is None and not self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the network; `unwritten` says whether some of them still wait here."""
-        if self._transport is not None:
-            self._transport.write(data)
+        self._transport.write(data)
 
     def abort(self, why: str) -> None:
         """Drop the connection without waiting for anything that is still unwritten."""
         self.lost = self.lost or why
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
         self.news.set()
 
     def close(self) -> None:
         """Close in good order; `gone` is set when that is done."""
         self.lost = self.lost or "closed here"
-        if self._transport is not None and not self._transport.is_closing():
+        if not self._transport.is_closing():
             self._transport.close()
 
     def set_aside(self) -> None:
@@ -132,7 +131,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or 'failed'}"
+        return f"TLS: {getattr(error, 'reason', None) or 'failed'}"
     if isinstance(error, socket.gaierror):
         return "the host name is not known"
     if isinstance(error, OSError) and error.errno:

@@ -144,13 +144,20 @@ class Receiver:
         clients = tuple(self._clients)
         for client in clients:
             client.cancel()
-        await asyncio.gather(*clients, return_exceptions=True)
+        await asyncio.gather(*clients)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._clients.add(task)
         task.add_done_callback(self._clients.discard)
+        try:
+            await self._attend(reader, writer)
+        except asyncio.CancelledError:
+            # Only leaving the receiver cancels. Not raised on: asyncio's server takes a cancelled task for a fault.
+            writer.transport.abort()
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._converse(reader, writer)
         except OSError as error:

@@ -95,8 +95,10 @@ def _unknown_codes(shown: Json) -> Json:
 
 
 def _null_optional(shown: Json) -> Json:
-    key = "reportMetadata" if "reportMetadata" in shown else "snapshotMetadata"
-    return {**shown, "technologistNotes": None, key: {**dict.fromkeys(STUDY_REPORT_METADATA), **shown[key]}}
+    key, more = (
+        ("reportMetadata", {"technologistNotes": None}) if "reportMetadata" in shown else ("snapshotMetadata", {})
+    )
+    return {**shown, **more, key: {**dict.fromkeys(STUDY_REPORT_METADATA), **shown[key]}}
 
 
 def _absent_nullable(shown: Json) -> Json:

@@ -26,14 +26,19 @@ Json = dict[str, Any]
 OLD_KEY: Final = "whsec_b2xkLXNhbmRib3gtd2ViaG9vay1rZXk="
 _TIMEOUT: Final = 10.0
 _SWAP_DELAY: Final = 0.3
+_LONGEST_WAIT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where events go, and the key (`whsec_` + base64) they are signed with."""
+    """Where events go, the key (`whsec_` + base64) they are signed with, and the wait before a second attempt.
+
+    The wait is in seconds; before each further attempt it is four times as long, but at most 10 s.
+    """
 
     url: str
     key: str
+    wait: float = 0.1
 
 
 def signature(key: str, webhook_id: str, timestamp: int, body: bytes) -> str:
@@ -98,7 +103,7 @@ class Sender:
         async with turn:
             await clock.sleep(delay)
             for attempt in range(int(self.switches.webhook_attempts)):
-                await clock.sleep(min(0.1 * 4**attempt, 10) if attempt else 0)
+                await clock.sleep(min(self.target.wait * 4 ** (attempt - 1), _LONGEST_WAIT) if attempt else 0)
                 if await asyncio.to_thread(self._post, webhook_id, body):
                     self.delivered.append(webhook_id)
                     return

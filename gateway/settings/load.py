@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from gateway.errors import ConfigError
-from gateway.settings.model import PREFIX, VENDOR_NAMES, MappingSettings, Server, Settings, is_loopback
+from gateway.settings.model import PREFIX, MappingSettings, Server, Settings, fields, is_loopback, variables
 from gateway.settings.rows import rows
 from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, parse_site
@@ -111,8 +110,6 @@ def _load(path: Path | None) -> Configuration | list[ConfigError]:
     except ValidationError as error:
         found += _pydantic_problems(error, source)
         found += _site_problems(text, source, {problem.key for problem in found})
-    except SettingsError:
-        return found  # a whole section as one JSON variable, which _unknown_variables has named
     except SiteError as error:
         found.append(_problem(source, error.key, error.problem, error.remedy))
     return found or Configuration(settings, site, source)
@@ -140,18 +137,13 @@ def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[ConfigError]:
-    known = {row.env for row in rows()} | {f"{PREFIX}{row.key.replace('.', '__')}".upper() for row in rows() if row.env}
+    known = {variable for section, name, _ in fields() for variable in variables(f"{section}.{name}")}
     sections = {f"{PREFIX}{section}".upper() for section in Settings.model_fields}
-    for name in sorted(environ):
+    for name in sorted(environ.keys() - known):
         upper = name.upper()
-        nested = upper.startswith(PREFIX) and "__" in upper
-        if upper in sections or (nested and upper not in known):
-            near = difflib.get_close_matches(upper, sorted(known), n=1)
-            remedy = (
-                f"Did you mean {near[0]}?"
-                if near
-                else "Settings are GATEWAY_<SECTION>__<FIELD>; the README has them all."
-            )
+        if upper in sections or (upper.startswith(PREFIX) and "__" in upper):
+            near = difflib.get_close_matches(upper, sorted(known), n=1, cutoff=0.8)
+            remedy = f"Did you mean {near[0]}?" if near else "Variables are GATEWAY_<SECTION>__<FIELD>: see the README."
             yield ConfigError("environment", name, "no such setting", remedy)
 
 
@@ -185,8 +177,7 @@ def _pydantic_problems(error: ValidationError, source: str, under: tuple[str, ..
 
 def _problem(source: str, key: str, problem: str, remedy: str) -> ConfigError:
     """Name the environment variable when that is where the value came from, else the file and its key."""
-    vendor = [name for name, place in VENDOR_NAMES.items() if ".".join(place) == key]
-    for name in (f"{PREFIX}{key.replace('.', '__')}".upper(), *vendor):
-        if os.environ.get(name):
-            return ConfigError("environment", name, problem, remedy)
+    for variable in variables(key):
+        if os.environ.get(variable):
+            return ConfigError("environment", variable, problem, remedy)
     return ConfigError(source, key, problem, remedy)

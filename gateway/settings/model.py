@@ -9,28 +9,25 @@ import ipaddress
 import os
 import re
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mappings.profile import Site
 
 PREFIX: Final = "GATEWAY_"
 VENDOR_NAMES: Final = {
-    "AVARA_API_KEY": ("upstream", "api_key"),
-    "AVARA_BASE_URL": ("upstream", "base_url"),
-    "AVARA_WEBHOOK_KEY": ("webhook", "key"),
+    "upstream.api_key": "AVARA_API_KEY",
+    "upstream.base_url": "AVARA_BASE_URL",
+    "webhook.key": "AVARA_WEBHOOK_KEY",
 }
+FILE_ONLY: Final = frozenset({"mapping.facilities"})
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 _SITE: Final = Site()
@@ -162,7 +159,7 @@ class Server(_Group):
 class Pdf(_Group):
     """Section `[pdf]`: the reports' PDFs."""
 
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         ("storage.avarasoftware.com",),
         description="Hosts (host or host:port) PDFs may come from; that of upstream.base_url always may.",
     )
@@ -220,14 +217,7 @@ class Log(_Group):
 class Settings(BaseSettings):
     """All settings. Keyword arguments are what the TOML file says: the environment outranks them."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        env_ignore_empty=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     upstream: Upstream = Upstream()
     server: Server = Server()
@@ -246,9 +236,30 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then the vendor's names, then the file."""
-        vendor: dict[str, dict[str, str]] = {}
-        for name, (section, field) in VENDOR_NAMES.items():
-            if value := os.environ.get(name):
-                vendor.setdefault(section, {})[field] = value
-        return env_settings, InitSettingsSource(settings_cls, init_kwargs=vendor), init_settings
+        """The variables that `variables` names, then the file; no variable is taken by a likeness of its name."""
+        return InitSettingsSource(settings_cls, init_kwargs=_environment()), init_settings
+
+
+def fields() -> Iterator[tuple[str, str, FieldInfo]]:
+    """Every setting as section, name and field, in the order of the sections."""
+    for section, group in Settings.model_fields.items():
+        for name, field in type(group.default).model_fields.items():
+            yield section, name, field
+
+
+def variables(key: str) -> tuple[str, ...]:
+    """The environment variables that set `section.name`, the strongest first; none for what only the file can say."""
+    if key in FILE_ONLY:
+        return ()
+    vendor = VENDOR_NAMES.get(key)
+    own = f"{PREFIX}{key.replace('.', '__')}".upper()
+    return (own, vendor) if vendor else (own,)
+
+
+def _environment() -> dict[str, dict[str, str]]:
+    values: dict[str, dict[str, str]] = {}
+    for section, name, _ in fields():
+        for variable in reversed(variables(f"{section}.{name}")):
+            if value := os.environ.get(variable):
+                values.setdefault(section, {})[name] = value
+    return values

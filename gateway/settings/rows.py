@@ -12,9 +12,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 
-from gateway.settings.model import PREFIX, VENDOR_NAMES, Settings
-
-FILE_ONLY: Final = frozenset({"mapping.facilities"})
+from gateway.settings.model import fields, variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +27,17 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """Every setting, in the order of the sections, read off the model."""
-    vendor = {f"{section}.{field}": name for name, (section, field) in VENDOR_NAMES.items()}
-    table = []
-    for section, group in Settings.model_fields.items():
-        for name, field in group.default.__class__.model_fields.items():
-            key = f"{section}.{name}"
-            env = "" if key in FILE_ONLY else vendor.get(key, f"{PREFIX}{section}__{name}".upper())
-            table.append(Row(env, key, _type_name(field.annotation), _default(field.default), field.description or ""))
-    return table
+    """Every setting, in the order of the sections, read off the model; of two variables the vendor's is shown."""
+    return [
+        Row(
+            env=next(reversed(variables(f"{section}.{name}")), ""),
+            key=f"{section}.{name}",
+            type=_type_name(field.annotation),
+            default=_default(field.default),
+            description=field.description or "",
+        )
+        for section, name, field in fields()
+    ]
 
 
 _TYPE_NAMES: Final = {

@@ -98,6 +98,14 @@ def diagnostic_report_issued(parts: ReportParts, addenda: Sequence[ReportParts])
     return next((one.signed for one in addenda if one.signed), parts.signed)
 
 
+def diagnostic_report_performer(parts: ReportParts) -> list[Json]:
+    """DiagnosticReport.performer <- snapshotMetadata.facilityName, userId.
+
+    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.performer
+    """
+    return [parts.organization, parts.practitioner] if parts.organization else [parts.practitioner]
+
+
 def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
     """DiagnosticReport.conclusion <- the impression sections of reportPlainText, after the text of signed addenda.
 
@@ -173,7 +181,7 @@ def diagnostic_report(
             "subject": parts.subject_reference,
             **diagnostic_report_effective(parts),
             "issued": issued,
-            "performer": parts.performer,
+            "performer": diagnostic_report_performer(parts),
             "resultsInterpreter": [parts.practitioner],
             "result": [reference("Observation", result["id"]) for result in results],
             "imagingStudy": [reference("ImagingStudy", fhir_id(scene.study.study_id))],

@@ -26,21 +26,28 @@ _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uff
 _YEAR: Final = r"([1-9]\d{3}|0\d\d[1-9]|0\d[1-9]0|0[1-9]00)"
 _DAY: Final = r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?(Z|[+\-]((0\d|1[0-3]):[0-5]\d|14:00))"
-_MARKUP: Final = re.compile(r"<[^<>]*>|&[^;&<\s]*;?|[<>]")
-_ROOT: Final = '<div xmlns="http://www.w3.org/1999/xhtml">'
-_OPENING: Final = {_ROOT: "</div>", "<p>": "</p>", "<b>": "</b>", "<pre>": "</pre>"}
-_ALONE: Final = frozenset({"<br/>", "&amp;", "&lt;", "&gt;"})
+_ROOT: Final = 'div xmlns="http://www.w3.org/1999/xhtml"'
+_OPENING: Final = {_ROOT: "/div", "p": "/p", "b": "/b", "pre": "/pre"}
+_ENTITIES: Final = ("&amp;", "&lt;", "&gt;")
 
 
 def _is_string(value: str) -> bool:
     """A FHIR string: not empty, not white space alone, nothing that XML cannot hold, within the limit."""
-    if value.isprintable():
-        return bool(value) and not value.isspace()
-    return not value.isspace() and len(value) <= STRING_LIMIT and not _NOT_XML.search(value)
+    return len(value) <= STRING_LIMIT and bool(value.strip()) and (value.isprintable() or _is_xml(value))
+
+
+def _is_xml(value: str) -> bool:
+    """No character that XML 1.0 cannot hold; printable lines, the common case, need no search."""
+    return value.replace("\n", "").isprintable() or not _NOT_XML.search(value)
 
 
 def _one_of(codes: str) -> Check:
     return frozenset(codes.split()).__contains__, "fhir-binding"
+
+
+def _reference(types: str) -> Check:
+    """A relative address of one of these types: no other server, no fragment, no version."""
+    return re.compile(rf"({types})/[A-Za-z0-9.-]{{1,64}}").fullmatch, "fhir-reference"
 
 
 def _is_base64(value: str) -> bool:
@@ -58,15 +65,23 @@ def _bytes(value: str) -> bytes | None:
 
 def _is_narrative(value: str) -> bool:
     """Well-formed XHTML of the few elements we write, without attributes, scripts, links or images (txt-1, txt-2)."""
-    if not value.startswith(_ROOT) or not value.endswith("</div>") or _NOT_XML.search(value):
+    before, *pieces = value.split("<")
+    if before or not _is_xml(value) or value.count(">") != len(pieces):
+        return False
+    if value.count("&") != sum(map(value.count, _ENTITIES)):
         return False
     awaited: list[str] = []
-    for token in _MARKUP.findall(value):
-        if token in _OPENING:
-            awaited.append(_OPENING[token])
-        elif token not in _ALONE and not (awaited and awaited.pop() == token):
+    is_text = False
+    for index, piece in enumerate(pieces):
+        tag, closes, text = piece.partition(">")
+        if tag in _OPENING and (tag == _ROOT) == (index == 0):
+            awaited.append(_OPENING[tag])
+        elif not closes or (tag != "br/" and not (awaited and awaited.pop() == tag)):
             return False
-    return not awaited and bool(_MARKUP.sub("", value).strip())
+        is_text = is_text or bool(text.strip())
+        if text and not awaited:
+            return False
+    return is_text and not awaited and pieces[-1] == "/div>"
 
 
 _STRING: Final[Check] = (_is_string, "fhir-string")
@@ -78,7 +93,6 @@ _DATE_TIME: Final[Check] = (
 )
 _INSTANT: Final[Check] = (re.compile(rf"{_YEAR}-{_DAY}T{_CLOCK}", re.ASCII).fullmatch, "fhir-instant")
 _BASE64: Final[Check] = (_is_base64, "fhir-base64")
-_BINARY: Final[Check] = (re.compile(r"Binary/[A-Za-z0-9\-.]{1,64}").fullmatch, "fhir-reference")
 
 # Element name -> check, wherever it stands; any other string is a FHIR string
 _ANYWHERE: Final[dict[str, Check]] = {
@@ -93,12 +107,7 @@ _ANYWHERE: Final[dict[str, Check]] = {
     "id": (re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch, "fhir-id"),
     "issued": _INSTANT,
     "recorded": _INSTANT,
-    "reference": (
-        re.compile(
-            "(Patient|Organization|Practitioner|ImagingStudy|DiagnosticReport|Observation)/[A-Za-z0-9.-]{1,64}"
-        ).fullmatch,
-        "fhir-reference",
-    ),
+    "reference": _reference("Patient|Organization|Practitioner|ImagingStudy|DiagnosticReport|Observation"),
     "start": _DATE_TIME,
     "started": _DATE_TIME,
     "system": _URI,
@@ -120,7 +129,14 @@ _IN: Final[dict[str, dict[str, Check]]] = {
     "entity": {"role": _one_of("derivation revision quotation source removal")},
     "identifier": {"use": _one_of("usual official temp secondary old")},
     "name": {"use": _one_of("usual official temp nickname anonymous old maiden")},
-    "presentedForm": {"url": _BINARY},
+    "presentedForm": {"url": _reference("Binary")},
+    "subject": {"reference": _reference("Patient")},
+    "managingOrganization": {"reference": _reference("Organization")},
+    "onBehalfOf": {"reference": _reference("Organization")},
+    "imagingStudy": {"reference": _reference("ImagingStudy")},
+    "result": {"reference": _reference("Observation")},
+    "resultsInterpreter": {"reference": _reference("Practitioner")},
+    "target": {"reference": _reference("DiagnosticReport")},
 }
 _CHECKS: Final = {parent: {**_ANYWHERE, **checks} for parent, checks in _IN.items()}
 # https://hl7.org/fhir/R4/valueset-data-absent-reason.html
@@ -131,16 +147,6 @@ _ABSENT: Final = frozenset(
         *("not-performed", "not-permitted"),
     }
 )
-# Element -> what it may refer to
-_TARGETS: Final = {
-    "subject": "Patient/",
-    "managingOrganization": "Organization/",
-    "onBehalfOf": "Organization/",
-    "imagingStudy": "ImagingStudy/",
-    "result": "Observation/",
-    "target": "DiagnosticReport/",
-    "resultsInterpreter": "Practitioner/",
-}
 
 
 def faults(resource: Json) -> tuple[MappingIssue, ...]:
@@ -156,8 +162,10 @@ def _issue(code: str, pointer: str) -> MappingIssue:
 
 
 def _walk(node: Json, parent: str) -> list[Fault]:
-    """Faults below a node, with pointers from there: no pointer is made where nothing is wrong."""
-    found: list[Fault] = []
+    """Faults of a node and below, with pointers from there: no pointer is made where nothing is wrong."""
+    found = _ELEMENTS[parent](node) if parent in _ELEMENTS else []
+    if not node:
+        found.append(("fhir-empty", ""))
     checks = _CHECKS.get(parent, _ANYWHERE)
     for key, value in node.items():
         kind = type(value)
@@ -165,9 +173,11 @@ def _walk(node: Json, parent: str) -> list[Fault]:
             is_good, fault = checks.get(key, _STRING)
             if not is_good(value):
                 found.append((fault, f"/{key}"))
-        elif kind is dict or kind is list:
-            below = _element(value, key) if kind is dict else _items(value, key)
-            if below:
+        elif kind is dict:
+            if below := _walk(value, key):
+                found += [(code, f"/{key}{place}") for code, place in below]
+        elif kind is list:
+            if below := _items(value, key):
                 found += [(code, f"/{key}{place}") for code, place in below]
         elif value is None or (kind is float and not isfinite(value)):
             found.append(("fhir-empty", f"/{key}"))
@@ -178,20 +188,10 @@ def _items(items: list[Any], key: str) -> list[Fault]:
     found: list[Fault] = [] if items else [("fhir-empty", "")]
     for index, item in enumerate(items):
         if type(item) is dict:
-            below = _element(item, key)
-            if below:
+            if below := _walk(item, key):
                 found += [(code, f"/{index}{place}") for code, place in below]
         elif type(item) is not str or not _is_string(item):
             found.append(("fhir-string", f"/{index}"))
-    return found
-
-
-def _element(value: Json, key: str) -> list[Fault]:
-    found = _walk(value, key) if value else [("fhir-empty", "")]
-    if key in _ELEMENTS:
-        found += _ELEMENTS[key](value)
-    elif key in _TARGETS and not value.get("reference", _TARGETS[key]).startswith(_TARGETS[key]):
-        found.append(("fhir-reference-target", ""))
     return found
 
 

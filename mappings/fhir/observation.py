@@ -20,7 +20,7 @@ from mappings.codes import (
     US_CORE,
 )
 from mappings.dates import parse_date
-from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
+from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
@@ -61,13 +61,11 @@ def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
     return {"dataAbsentReason": {"coding": [coding(DATA_ABSENT_REASON, "unsupported")]}}
 
 
-def observation_interpretation(parts: ReportParts, is_flagged: bool) -> list[Json]:
+def observation_interpretation() -> list[Json]:
     """Observation.interpretation <- isCritical: `AA` on what carries the flag; false and null assert nothing (D22).
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.interpretation
     """
-    if not (is_flagged and parts.report.is_critical):
-        return []
     return [{"coding": [coding(OBSERVATION_INTERPRETATION, "AA", "Critical abnormal")]}]
 
 
@@ -89,30 +87,28 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
         found = [(0, _WHOLE, "", parts.text)]
     flagged = _flagged({label for _, label, _, _ in found}, found[0][1])
     alike = {
-        "subject": parts.subject_reference,
-        "effectiveDateTime": parts.effective.fhir if parts.effective else None,
-        "issued": parts.signed,
-        "performer": parts.performer,
+        "subject": {"reference": parts.subject_reference["reference"]},
+        **({"effectiveDateTime": parts.effective.fhir} if parts.effective else {}),
+        **({"issued": parts.signed} if parts.signed else {}),
+        "performer": [{key: value for key, value in parts.practitioner.items() if key != "display"}],
     }
     made = []
     for index, label, heading, text in found:
         code = observation_code(label, heading)
-        made.append(
-            said(
-                {
-                    "resourceType": "Observation",
-                    "id": f"{parts.resource_id}-s{index}",
-                    "meta": {"profile": [f"{US_CORE}observation-clinical-result"]},
-                    "text": narrative(code["text"], text=text),
-                    "status": "final",
-                    "category": [{"coding": [coding(OBSERVATION_CATEGORY, "imaging", "Imaging")]}],
-                    "code": code,
-                    **alike,
-                    **observation_value(scene, parts, text),
-                    "interpretation": observation_interpretation(parts, label in flagged),
-                }
-            )
-        )
+        observation: Json = {
+            "resourceType": "Observation",
+            "id": f"{parts.resource_id}-s{index}",
+            "meta": {"profile": [f"{US_CORE}observation-clinical-result"]},
+            "text": narrative(code["text"], text=text),
+            "status": "final",
+            "category": [{"coding": [coding(OBSERVATION_CATEGORY, "imaging", "Imaging")]}],
+            "code": code,
+            **alike,
+            **observation_value(scene, parts, text),
+        }
+        if parts.report.is_critical and label in flagged:
+            observation["interpretation"] = observation_interpretation()
+        made.append(observation)
     return made
 
 
@@ -145,7 +141,7 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
                 "status": _VITAL_STATUS.get(parts.status.diagnostic_report, "final"),
                 "category": [{"coding": [coding(OBSERVATION_CATEGORY, "vital-signs", "Vital Signs")]}],
                 "code": {"coding": [coding(LOINC, sign.code, sign.display)], "text": sign.display},
-                "subject": parts.subject_reference,
+                "subject": {"reference": parts.subject_reference["reference"]},
                 "effectiveDateTime": parts.effective.fhir,
                 "valueQuantity": {"value": sign.value, "unit": sign.unit, "system": UCUM, "code": sign.ucum},
             }

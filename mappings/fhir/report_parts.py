@@ -42,11 +42,6 @@ class ReportParts:
     text: str
     forms: tuple[Json, ...]
 
-    @property
-    def performer(self) -> list[Json]:
-        """Who is responsible: the facility's Organization, then the radiologist."""
-        return [self.organization, self.practitioner] if self.organization else [self.practitioner]
-
 
 def report_parts(scene: Scene, report: Report, subject: Subject) -> ReportParts:
     """The shared parts of a report."""

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import Final
 
 from mappings.hl7v2.oru_r01 import to_oru
+from mappings.hl7v2.subject import patients
 from mappings.issues import SiteError
 from mappings.profile import Receiver, parse_receiver
 
-__all__ = ["receiver", "receiver_names", "to_oru"]
+_PROFILES: Final = resources.files(__name__) / "receivers"
+RECEIVERS: Final = tuple(sorted(file.name[:-5] for file in _PROFILES.iterdir() if file.name.endswith(".toml")))
+"""The names of the receiver profiles of this package."""
+
+__all__ = ["RECEIVERS", "patients", "receiver", "to_oru"]
 
 
 @cache
@@ -22,12 +28,6 @@ def receiver(name: str) -> Receiver:
     Raises:
         SiteError: there is no such profile.
     """
-    if name not in receiver_names():
-        raise SiteError("receiver", "no such receiver profile", f"Known here: {', '.join(receiver_names())}.")
-    return parse_receiver((resources.files(__name__) / "receivers" / f"{name}.toml").read_text("utf-8"))
-
-
-def receiver_names() -> tuple[str, ...]:
-    """The names of the profiles in this package, sorted."""
-    files = (resources.files(__name__) / "receivers").iterdir()
-    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+    if name not in RECEIVERS:
+        raise SiteError("receiver", "no such receiver profile", f"Known here: {', '.join(RECEIVERS)}.")
+    return parse_receiver((_PROFILES / f"{name}.toml").read_text("utf-8"))

@@ -27,7 +27,6 @@ from mappings.names import parse_name
 from mappings.profile import Receiver, Site
 from mappings.status import CORRECTED, report_status
 
-
 _NO_FACTS: Final = Facts()
 
 

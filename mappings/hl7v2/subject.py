@@ -15,6 +15,7 @@ from mappings.profile import Site
 
 # Snapshot fields that tell two people apart
 _TELLING: Final = ("mrn", "date_of_birth", "sex")
+_Known = tuple[Report, Identity]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +33,41 @@ class Subject:
     issues: tuple[MappingIssue, ...] = ()
 
 
+def patients(study: Study, site: Site) -> tuple[tuple[Report, ...], ...]:
+    """The completed reports that one message restates, for each patient of the study; the first owns its filler number.
+
+    Nearly always there is one patient. Reports that name several people never share a message.
+    """
+    return tuple(tuple(report for report, _ in group) for group in _groups(study, site))
+
+
 def subject(study: Study, report: Report, site: Site) -> Subject:
     """The patient of `report`, with every completed report of the study that is about the same one.
 
     The study's filler order number belongs to the patient of its first signed original. A report about someone else
     goes out under a number of its own, made of the first such report's id, so that neither overwrites the other.
     """
-    completed = study.completed
-    identities = [identify(study, one.snapshot, site, f"{one.pointer}/snapshotMetadata") for one in completed]
-    known = list(zip(completed, identities, strict=True))
-    if len(known) == 1:
-        return Subject(completed, report, report, identities[0], filler_order_number(study))
-    owner = known[0]
-    group = [one for one in known if _joins(one, owner)]
-    filler, others = filler_order_number(study), len(known) - len(group)
-    if report not in [one for one, _ in group]:
-        mine = next(one for one in known if one[0] is report)
-        group = [one for one in known if one not in group and _is_same(one, mine)]
-        filler, others = short_id(group[0][0].report_id), len(known) - len(group)
+    groups = _groups(study, site)
+    group = next(group for group in groups if any(one is report for one, _ in group))
+    filler = filler_order_number(study) if group is groups[0] else short_id(group[0][0].report_id)
     lead = _newest(group)[0]
     speaker, identity = _newest([one for one in group if one[1].is_linked] or group)
-    reports = tuple(one for one, _ in group)
-    return Subject(reports, lead, speaker, identity, filler, _conflict(report, others))
+    issues = _conflict(report, sum(map(len, groups)) - len(group))
+    return Subject(tuple(one for one, _ in group), lead, speaker, identity, filler, issues)
+
+
+def _groups(study: Study, site: Site) -> list[list[_Known]]:
+    groups: list[list[_Known]] = []
+    for report in study.completed:
+        one = report, identify(study, report.snapshot, site, f"{report.pointer}/snapshotMetadata")
+        home = next((group for group in groups if _is_same(one, group[0])), None)
+        if home is None and groups and _says_nothing(one, groups[0][0]):
+            home = groups[0]
+        if home is None:
+            groups.append([one])
+        else:
+            home.append(one)
+    return groups
 
 
 def _conflict(report: Report, others: int) -> tuple[MappingIssue, ...]:
@@ -63,18 +77,17 @@ def _conflict(report: Report, others: int) -> tuple[MappingIssue, ...]:
     return (MappingIssue("identity-conflict", "error", f"{report.pointer}/snapshotMetadata", action),)
 
 
-def _newest(group: list[tuple[Report, Identity]]) -> tuple[Report, Identity]:
+def _newest(group: list[_Known]) -> _Known:
     originals = [one for one in group if not one[0].is_addendum]
     return (originals or group)[-1]
 
 
-def _joins(one: tuple[Report, Identity], owner: tuple[Report, Identity]) -> bool:
-    """A report is about the owner's patient if it says so, or says no identity of its own and nothing against it."""
-    says_nothing = not one[1].is_linked and not _differs(one[0].snapshot, owner[0].snapshot)
-    return says_nothing or _is_same(one, owner)
+def _says_nothing(one: _Known, owner: _Known) -> bool:
+    """A report without an identity of its own, and with nothing against the owner's, is about the owner's patient."""
+    return not one[1].is_linked and not _differs(one[0].snapshot, owner[0].snapshot)
 
 
-def _is_same(one: tuple[Report, Identity], other: tuple[Report, Identity]) -> bool:
+def _is_same(one: _Known, other: _Known) -> bool:
     """Two reports of one identity; what identifies the study alone proves nothing, so nothing else may differ then."""
     if one[1].patient_id != other[1].patient_id:
         return False

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server on a loopback port that answers as told: also by cutting bodies, resetting, hanging and waiting."""
+"""An HTTP/1.1 server on a loopback port that answers as told: also by cutting bodies, resetting, hanging, waiting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Request:
 class Reply:
     status: int = 200
     body: bytes = b"{}"
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # an empty value takes a header away
     manner: str = "whole"  # whole | cut | hang | reset | silent
     gate: asyncio.Event | None = None
 
@@ -120,7 +120,7 @@ class ScriptedServer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
         headers = {"Content-Type": "application/json", "Content-Length": str(len(reply.body)), **reply.headers}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
         writer.write(f"HTTP/1.1 {reply.status} Reason\r\n{lines}\r\n".encode())
         writer.write(reply.body[: len(reply.body) // 2] if reply.manner == "cut" else reply.body)
         await writer.drain()

@@ -1,16 +1,23 @@
 """JSON as AutoScribe sends it: small objects that satisfy the wire contract, with what a test changes as keywords."""
 
+from __future__ import annotations
+
+from typing import Any
+
 STUDY_ID = "stu_" + "1" * 32
 USER_ID = "usr_" + "2" * 32
 STUDY_UID = "1.2.840.113619.2.55.3.1234567890"
 
+Document = dict[str, Any]
 
-def report_id(digit):
+
+def report_id(digit: str) -> str:
     """A report id made of one hex digit."""
-    return "rep_" + str(digit) * 32
+    return "rep_" + digit * 32
 
 
-def report_json(digit="3", **changes):
+def report_json(digit: str = "3", **changes: Any) -> Document:
+    """A signed report whose snapshot says nothing."""
     return {
         "reportId": report_id(digit),
         "studyId": STUDY_ID,
@@ -26,11 +33,11 @@ def report_json(digit="3", **changes):
     }
 
 
-def response_json(*reports):
+def response_json(*reports: Document) -> Document:
     return {"reports": list(reports), "studyId": STUDY_ID, "studyInstanceUid": STUDY_UID}
 
 
-def study_json(**changes):
+def study_json(**changes: Any) -> Document:
     return {
         "studyId": STUDY_ID,
         "studyInstanceUid": STUDY_UID,
@@ -46,7 +53,7 @@ def study_json(**changes):
     }
 
 
-def user_json(**changes):
+def user_json(**changes: Any) -> Document:
     return {
         "userId": USER_ID,
         "email": "dr.johnson@hospital.example",

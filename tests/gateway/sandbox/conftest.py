@@ -71,7 +71,7 @@ class Mailbox:
 
     @property
     def target(self) -> Target:
-        return Target(self.url, WEBHOOK_KEY)
+        return Target(self.url, WEBHOOK_KEY, wait=0.002)
 
 
 @pytest.fixture

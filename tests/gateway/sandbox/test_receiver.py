@@ -284,11 +284,14 @@ async def test_a_patient_is_not_in_the_repr_of_a_message():
 
 
 async def test_leaving_it_ends_open_connections():
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
     async with Receiver(port=0) as receiver:
         connection = await Connection.open(Endpoint("127.0.0.1", receiver.port))
         await connection.exchange(message())
     await until(lambda: not connection.usable)
     await connection.close()
+    assert faults == []
 
 
 async def test_a_receiver_that_was_never_entered_can_be_left():

@@ -6,9 +6,10 @@ import json
 import httpx
 import pytest
 
+from gateway import clock
 from gateway.errors import ConfigError
-from gateway.sandbox.state import State
 from gateway.sandbox.seed import generate
+from gateway.sandbox.state import State
 from gateway.sandbox.switches import Switches, parse_switches, table
 from gateway.sandbox.upstream import Options, open_sandbox
 from mappings import wire
@@ -362,9 +363,12 @@ ROWS = [
 
 
 @pytest.mark.parametrize(
-    ("probe", "settings", "expected"), ROWS, ids=[f"{probe.__name__}:{','.join(given) or 'default'}" for probe, given, _ in ROWS]
+    ("probe", "settings", "expected"),
+    ROWS,
+    ids=[f"{probe.__name__}:{','.join(given) or 'default'}" for probe, given, _ in ROWS],
 )
-async def test_a_switch_changes_what_it_says(probe, settings, expected, mailbox):
+async def test_a_switch_changes_what_it_says(probe, settings, expected, mailbox, monkeypatch):
+    monkeypatch.setattr(clock, "monotonic", lambda: 5.0)
     app, state = open_sandbox(Options(studies=60, switches=tuple(settings), webhook=mailbox.target))
     transport = httpx.ASGITransport(app)
     headers = {"authorization": f"Bearer {KEY}"}

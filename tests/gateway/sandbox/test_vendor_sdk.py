@@ -43,7 +43,11 @@ def test_reports_of_a_study_are_listed(api, signed, selector):
 
 @pytest.mark.parametrize(
     ("selector", "shape"),
-    [("report_id", wire.REPORT_TEXT), ("study_id", wire.REPORT_TEXT_LIST), ("study_instance_uid", wire.REPORT_TEXT_LIST)],
+    [
+        ("report_id", wire.REPORT_TEXT),
+        ("study_id", wire.REPORT_TEXT_LIST),
+        ("study_instance_uid", wire.REPORT_TEXT_LIST),
+    ],
 )
 def test_texts_come_singly_by_report_and_as_a_list_by_study(api, signed, selector, shape):
     raw = api.reports.with_raw_response.text(**by(selector, signed))
@@ -159,7 +163,10 @@ def test_users_are_filtered(api, filters, count):
 
 def test_users_are_filtered_by_how_they_were_invited(api):
     everyone = len(list(api.users.list()))
-    assert len(list(api.users.list(invited_source="api"))) + len(list(api.users.list(invited_source="dashboard"))) == everyone
+    assert (
+        len(list(api.users.list(invited_source="api"))) + len(list(api.users.list(invited_source="dashboard")))
+        == everyone
+    )
 
 
 def test_a_study_is_sent_in_changed_cancelled_and_taken_back(api, running):

@@ -121,9 +121,7 @@ async def test_a_revoked_user_is_none(server, connected):
 async def test_filters_go_out_in_the_wire_form(server, connected):
     server.script = [Reply.of({"studies": [], "hasMore": False})]
     async with connected(server.url) as client:
-        await _pages(
-            client.studies(study_report_status=["completed", "addendum_active"], is_cancelled=False, limit=20)
-        )
+        await _pages(client.studies(study_report_status=["completed", "addendum_active"], is_cancelled=False, limit=20))
         await _pages(client.studies(study_report_status=[], severity="stat"))
     assert server.requests[0].target.split("?")[1] == (
         "limit=20&studyReportStatus=completed%2Caddendum_active&isCancelled=false"

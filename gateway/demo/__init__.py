@@ -1,0 +1,104 @@
+"""`autoscribe-gateway demo`: the whole way of a report on one machine, to look at or to check.
+
+Carries out no clause of a standard: it plays what the other packages hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+
+from gateway.demo.agreement import compare
+from gateway.demo.rounds import Round, play
+from gateway.demo.show import comparison, pretty, side_by_side
+from gateway.demo.stage import HOST, Ports, Stage, stage
+from gateway.sandbox.inbox import Message
+from gateway.sandbox.readable import readable
+from mappings.identifiers import fhir_id
+
+__all__ = ["Ports", "once", "run"]
+
+
+async def once(ports: Ports) -> int:
+    """One report in its three forms, side by side, and whether they agree; 0 only if they do."""
+    async with stage(ports, on_message=_ignore) as playing:
+        signed = playing.account.sign_new()
+        played = await play(playing, signed.report_id, signed.study_id)
+    return _judge(played)
+
+
+async def run(ports: Ports, every: float) -> int:
+    """Sign a report every few seconds and follow it, until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with stage(ports, on_message=_print_message) as playing:
+        signed = playing.account.sign_new()
+        _print(_welcome(playing, signed.report_id, signed.study_id, signed.study_instance_uid))
+        while not stop.is_set():
+            _print(_line(await play(playing, signed.report_id, signed.study_id)))
+            await _pause(stop, every)
+            signed = playing.account.sign_new()
+    _print("stopped")
+    return 0
+
+
+def _judge(played: Round) -> int:
+    width = max(shutil.get_terminal_size((160, 40)).columns, 100)
+    rows = compare(played.report, played.diagnostic_report, played.patient, played.message)
+    fhir = "\n".join(pretty(one) for one in (played.diagnostic_report, played.patient))
+    columns = [
+        ("AutoScribe: Report", pretty(played.report)),
+        ("FHIR: DiagnosticReport, Patient", fhir),
+        ("HL7 v2: ORU^R01 as received", played.message.decode().replace("\r", "\n")),
+    ]
+    _print(side_by_side(columns, width))
+    _print("")
+    _print(comparison(rows, width))
+    agree = all(row.agrees for row in rows) and played.acknowledgement == "AA"
+    _print(f"\nacknowledged with {played.acknowledgement}; " + ("all three agree" if agree else "they do not agree"))
+    return 0 if agree else 1
+
+
+def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:
+    base, report, study = playing.fhir_base, fhir_id(report_id), fhir_id(study_id)
+    return f"""running until Ctrl-C:
+  sandbox AutoScribe  {playing.configuration.settings.upstream.base_url}
+  gateway, FHIR base  {base}
+  MLLP listener       {HOST}:{playing.receiver.port}
+
+try in another terminal:
+  curl -s '{base}/DiagnosticReport/{report}'
+  curl -s '{base}/DiagnosticReport?study={study}&_include=DiagnosticReport:subject'
+  curl -s '{base}/DiagnosticReport?imagingStudy.identifier=urn:dicom:uid|urn:oid:{uid}'
+  curl -s '{base}/Binary/{report}-pdf' -o report.pdf
+"""
+
+
+def _line(played: Round) -> str:
+    resource = f"DiagnosticReport/{played.diagnostic_report['id']}"
+    return (
+        f"=== {resource} is {played.diagnostic_report['status']}; its ORU^R01 was answered {played.acknowledgement}\n"
+    )
+
+
+def _print_message(message: Message) -> None:
+    _print(readable(message.payload))
+
+
+def _ignore(_: Message) -> None:
+    """The round shows the message itself."""
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,103 @@
+"""Everything the demo needs, on one machine and one event loop: sandbox upstream, gateway, MLLP listener.
+
+Carries out no clause of a standard: it only starts what the other packages hold, on loopback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, cast
+from zoneinfo import ZoneInfo
+
+from pydantic import SecretStr
+
+from gateway.app import create_app
+from gateway.feed.connection import Connection, Endpoint
+from gateway.sandbox.inbox import Message
+from gateway.sandbox.people import FACILITIES
+from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.state import State
+from gateway.sandbox.upstream import DEFAULT_API_KEY, Options, open_sandbox
+from gateway.serving import listening_socket, running
+from gateway.settings import Configuration, Server, Settings, Upstream
+from gateway.upstream.client import UpstreamClient
+from mappings.profile import AssigningAuthority, Facility, NameOrder, Site
+
+HOST: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the three listen; 0 takes a free port."""
+
+    gateway: int = 8800
+    sandbox: int = 8801
+    mllp: int = 2575
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What runs: the sandbox's account and a client of it, the gateway's settings, the listener, a connection to it."""
+
+    account: State
+    client: UpstreamClient
+    configuration: Configuration
+    receiver: Receiver
+    connection: Connection
+
+    @property
+    def fhir_base(self) -> str:
+        """The gateway's FHIR base."""
+        return self.configuration.settings.server.fhir_base
+
+
+def demo_site() -> Site:
+    """The sandbox's facilities as a site would describe them; one is left out, as happens."""
+    known = [
+        Facility(
+            name=facility.name,
+            time_zone=ZoneInfo(facility.time_zone),
+            name_order=cast(NameOrder, facility.name_order),
+            mrn=AssigningAuthority(facility.mrn_system, facility.mrn_namespace),
+        )
+        for facility in FACILITIES
+        if facility.is_known
+    ]
+    return Site(
+        facilities={facility.name: facility for facility in known},
+        sending_facility="SANDBOX",
+        receiving_application="DEMO_EHR",
+        receiving_facility="DEMO",
+        processing_id="T",
+    )
+
+
+@asynccontextmanager
+async def stage(ports: Ports, on_message: Callable[[Message], object]) -> AsyncIterator[Stage]:
+    """Start all three, in the order in which they need each other; stop them in the opposite order.
+
+    Raises:
+        ConfigError: a port cannot be had.
+    """
+    async with AsyncExitStack() as stack:
+        upstream_socket = stack.enter_context(listening_socket(HOST, ports.sandbox))
+        gateway_socket = stack.enter_context(listening_socket(HOST, ports.gateway))
+        receiver = await stack.enter_async_context(Receiver(HOST, ports.mllp, on_message=on_message))
+        options = Options(host=HOST, port=upstream_socket.getsockname()[1])
+        sandbox, account = open_sandbox(options)
+        configuration = _configuration(options.base_url, gateway_socket.getsockname()[1])
+        settings = configuration.settings
+        await stack.enter_async_context(running(sandbox, upstream_socket))
+        await stack.enter_async_context(running(create_app(configuration), gateway_socket))
+        client = await stack.enter_async_context(UpstreamClient(settings.upstream, settings.pdf))
+        connection = await stack.enter_async_context(await Connection.open(Endpoint(HOST, receiver.port)))
+        yield Stage(account, client, configuration, receiver, connection)
+
+
+def _configuration(upstream_url: str, port: int) -> Configuration:
+    """The demo's own settings: nothing of the environment may send it to a real AutoScribe."""
+    upstream = Upstream(api_key=SecretStr(DEFAULT_API_KEY), base_url=upstream_url)
+    settings = Settings.model_construct(upstream=upstream, server=Server(host=HOST, port=port))
+    return Configuration(settings, demo_site(), "demo")

@@ -1,0 +1,61 @@
+"""Serves an ASGI application on a socket, inside a loop that belongs to somebody else.
+
+Carries out no clause of a standard: uvicorn does the work, this only keeps it quiet and stops it in good order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import uvicorn
+
+from gateway.errors import ConfigError
+
+GRACE: Final = 5
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to whoever runs the loop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family)
+    except OSError as error:
+        problem = f"cannot be listened on ({error.strerror})"
+        remedy = "Stop what uses it, or choose another port."
+        raise ConfigError("command line or settings", f"{host}:{port}", problem, remedy) from None
+
+
+@asynccontextmanager
+async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve the application on that socket while the block runs; requests under way get a few seconds to end."""
+    config = uvicorn.Config(
+        app, log_level="critical", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started:
+            if task.done():
+                task.result()
+                raise ConfigError("server", "start", "the application did not start", "See the lines before this one.")
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,181 @@
+"""The judge of our messages: positions, cardinality and datatypes by hl7apy's tables, and the whole read by its parser.
+
+HL7 v2.5.1 §2.5, §7.3.1; lengths by mappings/hl7v2/lengths.py, for hl7apy's tables know none (decision D2).
+
+An issue names the field (`OBX[3]-5`) in its pointer and says what is wrong, never with which value: hl7apy's own
+exceptions hold values and are not passed on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final
+
+from hl7apy import SUPPORTED_LIBRARIES, load_reference
+from hl7apy.consts import VALIDATION_LEVEL
+from hl7apy.exceptions import ChildNotFound, HL7apyException
+from hl7apy.parser import parse_message
+from hl7apy.validation import Validator
+
+from mappings.hl7v2.er7 import NULL
+from mappings.hl7v2.lengths import LENGTHS, excess
+from mappings.hl7v2.received import Delimiters, Received, Segment, Unreadable, read
+from mappings.issues import MappingIssue, Severity
+
+# What the value of a primitive type looks like (HL7 v2.5.1 §2.A.47 NM, §2.A.70 SI, §2.A.21 DT, §2.A.22 DTM, §2.A.75 TM)
+_OFFSET: Final = r"(?:[+-][0-9]{4})?"
+_CLOCK: Final = r"(?:[01][0-9]|2[0-3])(?:[0-5][0-9](?:[0-5][0-9](?:\.[0-9]{1,4})?)?)?"
+_DAY: Final = r"[0-9]{4}(?:(?:0[1-9]|1[0-2])(?:(?:0[1-9]|[12][0-9]|3[01])%s)?)?"
+PRIMITIVES: Final[dict[str, re.Pattern[str]]] = {
+    "DT": re.compile(_DAY % ""),
+    "DTM": re.compile(_DAY % f"(?:{_CLOCK})?" + _OFFSET),
+    "NM": re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?"),
+    "SI": re.compile(r"[0-9]+"),
+    "TM": re.compile(_CLOCK + _OFFSET),
+}
+# Waived: hl7apy's parser refuses any component of more than 199 characters, whatever its type. What is longer is cut
+# for the parser alone; lengths are judged by our own table.
+_LONG: Final = re.compile(r"[^|^~&]{151,}")
+_CONTROL: Final = re.compile(rb"[\x00-\x0c\x0e-\x1f\x7f]")
+
+
+def judge_message(message: bytes) -> tuple[MappingIssue, ...]:
+    """What is wrong with a message of ours; empty if nothing is.
+
+    Slow (milliseconds a segment): for `convert --validate`, `check-config` and tests, in a worker thread.
+    """
+    try:
+        received = read(message)
+    except Unreadable as error:
+        return (_fault("unreadable", "MSH", f"no HL7 v2 message ({error.code})"),)
+    version = received.components(received.msh.field(12))[0]
+    if version not in SUPPORTED_LIBRARIES:
+        return (_fault("version-unknown", "MSH-12", "a version that the judge has no tables of"),)
+    faults = [*_byte_faults(message)]
+    for place, segment in _placed(received):
+        faults += _segment_faults(segment, place, version, received.delimiters)
+    if not any(fault.severity == "error" for fault in faults):
+        faults += _whole_faults(received)
+    return tuple(faults)
+
+
+def _fault(code: str, place: str, action: str, severity: Severity = "error") -> MappingIssue:
+    return MappingIssue(code, severity, place, action)
+
+
+def _byte_faults(message: bytes) -> Iterator[MappingIssue]:
+    found = _CONTROL.search(message)
+    if found:
+        yield _fault("control-character", "", f"a control character at offset {found.start()}")
+    try:
+        message.decode("utf-8")
+    except UnicodeDecodeError as error:
+        yield _fault("charset", "MSH-18", f"no UTF-8 at offset {error.start}")
+
+
+def _placed(received: Received) -> Iterator[tuple[str, Segment]]:
+    """Each segment with its name for messages: `PID`, or `OBX[3]` where there are several."""
+    total = Counter(segment.name for segment in received.segments)
+    seen: Counter[str] = Counter()
+    for segment in received.segments:
+        seen[segment.name] += 1
+        yield segment.name if total[segment.name] == 1 else f"{segment.name}[{seen[segment.name]}]", segment
+
+
+@cache
+def _field_table(name: str, version: str) -> tuple[Any, ...] | None:
+    try:
+        return tuple(load_reference(name, "Segment", version)[1])
+    except ChildNotFound:
+        return None
+
+
+@cache
+def _components(datatype: str, version: str) -> tuple[str | None, ...] | None:
+    """The datatypes of a datatype's components; None for a primitive one."""
+    try:
+        return tuple(row[1][2] if row[1] else None for row in load_reference(datatype, "Datatypes_Structs", version))
+    except ChildNotFound:
+        return None
+
+
+def _segment_faults(segment: Segment, place: str, version: str, delimiters: Delimiters) -> Iterator[MappingIssue]:
+    if segment.name.startswith("Z"):
+        return
+    table = _field_table(segment.name, version)
+    if table is None:
+        yield _fault("segment-unknown", place, f"no segment of HL7 v{version}")
+        return
+    if len(segment.fields) - 1 > len(table):
+        yield _fault("position-unknown", f"{place}-{len(table) + 1}", f"the segment of HL7 v{version} ends before it")
+    for number, (_, reference, (least, most), _) in enumerate(table, 1):
+        text, where = segment.field(number), f"{place}-{number}"
+        if not text and least:
+            yield _fault("field-required", where, "required and empty")
+        if not text or (segment.name == "MSH" and number <= 2):
+            continue
+        repeated = text.split(delimiters.repetition)
+        if 0 <= most < len(repeated):
+            yield _fault("repetition", where, f"{len(repeated)} repetitions, {most} allowed")
+        separators = delimiters.component + delimiters.subcomponent
+        datatype = segment.field(2) if reference[2] == "varies" else reference[2]
+        for repetition in repeated:
+            yield from _length_faults(segment.name, number, repetition, where)
+            yield from _type_faults(datatype, repetition, where, version, separators)
+
+
+def _length_faults(segment: str, number: int, repetition: str, where: str) -> Iterator[MappingIssue]:
+    if number in LENGTHS.get(segment, ()) and (over := excess(segment, number, repetition)):
+        yield _fault("length-exceeded", where, f"{over} characters longer than HL7 v2.5.1 has it", "warning")
+
+
+def _type_faults(datatype: str | None, text: str, where: str, version: str, separators: str) -> Iterator[MappingIssue]:
+    """Hold a value against its datatype; `separators` are those that may still divide it, the outer one first."""
+    if not text or text == NULL or datatype is None:
+        return
+    types = _components(datatype, version)
+    if types is None or not separators:
+        primitive = types[0] if types else datatype
+        if any(separator in text for separator in separators):
+            yield _fault("datatype", where, f"{datatype} has no components")
+        elif primitive in PRIMITIVES and not PRIMITIVES[primitive].fullmatch(text):
+            yield _fault("datatype", where, f"no {primitive}")
+        return
+    parts = text.split(separators[0])
+    if len(parts) > len(types):
+        yield _fault("datatype", where, f"{len(parts)} components, {datatype} has {len(types)}")
+    for number, (part, inner) in enumerate(zip(parts, types, strict=False), 1):
+        yield from _type_faults(inner, part, f"{where}.{number}", version, separators[1:])
+
+
+def _whole_faults(received: Received) -> Iterator[MappingIssue]:
+    """What hl7apy's own parser and validator make of the message as a whole: order and groups of its segments."""
+    text = "\r".join(_for_parser(received))
+    try:
+        Validator.validate(parse_message(text, validation_level=VALIDATION_LEVEL.STRICT))
+    except HL7apyException as error:
+        yield _fault("structure", "", f"hl7apy refuses the message ({type(error).__name__})")
+
+
+def _for_parser(received: Received) -> Iterator[str]:
+    """The segments with long values cut, and of OBX that differ in nothing but number and value only the first."""
+    before: tuple[str, ...] = ()
+    for segment in received.segments:
+        fields = segment.fields
+        if segment.name == "MSH":
+            fields = ("MSH", *fields[2:])
+        elif segment.name == "OBX":
+            alike = fields[2:5] + fields[6:]
+            if alike == before:
+                continue
+            before = alike
+        yield _LONG.sub(_cut, received.delimiters.separator.join(fields))
+
+
+def _cut(long: re.Match[str]) -> str:
+    """The first characters of a value, no escape sequence cut in two."""
+    start = long[0][:150]
+    return start[: start.rindex("\\")] if start.count("\\") % 2 else start

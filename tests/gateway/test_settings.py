@@ -1,0 +1,287 @@
+import os
+from unittest.mock import patch
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from gateway import settings
+from gateway.errors import ConfigError
+from gateway.settings import Settings
+from mappings.profile import DEMO_SITE_KEY
+
+KEY = "CANARY-" + "k" * 32
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in os.environ:
+        if name.upper().startswith(("GATEWAY_", "AVARA_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "gateway.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def test_without_anything_the_defaults_stand_and_the_site_has_the_demo_key():
+    read = settings.load()
+    assert (read.settings, read.source) == (Settings(), "environment")
+    assert read.settings.server.fhir_base == "http://127.0.0.1:8800/fhir"
+    assert read.settings.upstream.base_url == "https://api.avarasoftware.com"
+    with pytest.raises(ConfigError) as caught:
+        settings.require_site_key(read)
+    assert caught.value.key == "mapping.site_key"
+
+
+def test_the_environment_outranks_the_vendors_names_and_those_the_file(write, monkeypatch):
+    path = write(
+        '[upstream]\napi_key = "file"\nbase_url = "https://file.example"\nattempts = 5\n[webhook]\nkey = "file"\n'
+    )
+    monkeypatch.setenv("AVARA_API_KEY", "vendor")
+    monkeypatch.setenv("AVARA_BASE_URL", "https://vendor.example/")
+    monkeypatch.setenv("GATEWAY_UPSTREAM__BASE_URL", "https://ours.example/")
+    monkeypatch.setenv("AVARA_WEBHOOK_KEY", "")
+    read = settings.load(path).settings
+    assert read.upstream.api_key == SecretStr("vendor")
+    assert read.upstream.base_url == "https://ours.example"
+    assert (read.upstream.attempts, read.webhook.key) == (5, SecretStr("file"))
+
+
+def test_the_file_is_the_one_given_else_the_one_the_environment_names(write, monkeypatch, tmp_path):
+    (tmp_path / "named.toml").write_text("[server]\nport = 1")
+    monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "named.toml"))
+    assert settings.load().settings.server.port == 1
+    assert settings.load(write("[server]\nport = 2")).settings.server.port == 2
+    assert settings.load().source == str(tmp_path / "named.toml")
+
+
+def test_the_mapping_table_makes_the_site_and_the_environment_outranks_it(write, monkeypatch):
+    path = write(f"""
+        [mapping]
+        site_key = "{KEY}"
+        sending_facility = "FILE"
+        processing_id = "T"
+        [[mapping.facilities]]
+        name = "City"
+        time_zone = "America/New_York"
+        name_order = "given_family"
+        mrn_system = "urn:oid:1.2.3"
+        mrn_namespace = "CITY"
+    """)
+    site = settings.load(path).site
+    assert (site.site_key, site.sending_facility, site.processing_id) == (KEY.encode(), "FILE", "T")
+    assert site.facility("City").mrn.namespace == "CITY"
+    monkeypatch.setenv("GATEWAY_MAPPING__SITE_KEY", "e" * 32)
+    monkeypatch.setenv("GATEWAY_MAPPING__SENDING_FACILITY", "ENVIRONMENT")
+    read = settings.load(path)
+    assert (read.site.site_key, read.site.sending_facility) == (b"e" * 32, "ENVIRONMENT")
+    settings.require_site_key(read)
+
+
+def test_the_published_demo_key_is_no_site_key(write, monkeypatch):
+    monkeypatch.setenv("GATEWAY_MAPPING__SITE_KEY", DEMO_SITE_KEY.decode())
+    with pytest.raises(ConfigError):
+        settings.require_site_key(settings.load())
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[server]\nport = 'x'", "server.port"),
+        ("[server]\nport = 70000", "server.port"),
+        ("[server]\nprot = 1", "server.prot"),
+        ("[server]\npublic_url = 'gateway.example'", "server.public_url"),
+        ("server = 1", "server"),
+        ("[sever]\nport = 1", "sever"),
+        ("[upstream]\nbase_url = 'ftp://x'", "upstream.base_url"),
+        ("[upstream]\nbase_url = 'http://api.example'", "upstream.base_url"),
+        ("[upstream]\nbase_url = 'https://u:p@api.example'", "upstream.base_url"),
+        ("[upstream]\nbase_url = 'https://api.example?x=1'", "upstream.base_url"),
+        ("[upstream]\nbase_url = 'https://api.example:99999'", "upstream.base_url"),
+        ("[upstream]\nbase_url = 'https://[::1'", "upstream.base_url"),
+        ("[upstream]\nbase_url = 'https://a b'", "upstream.base_url"),
+        ("[upstream]\nproxy = 'socks5://x:1'", "upstream.proxy"),
+        ("[upstream]\nca_file = '/nowhere.pem'", "upstream.ca_file"),
+        ("[upstream]\napi_key = 'two words'", "upstream.api_key"),
+        ("[upstream]\napi_key = 'clé'", "upstream.api_key"),
+        ("[upstream]\nattempts = 0", "upstream.attempts"),
+        ("[upstream]\nread_timeout = 0", "upstream.read_timeout"),
+        ("[pdf]\nallowed_hosts = ['https://x']", "pdf.allowed_hosts"),
+        ("[pdf]\nallowed_hosts = [1]", "pdf.allowed_hosts"),
+        ("[log]\nlevel = 'loud'", "log.level"),
+        ("[mapping]\nsite_key = 'short'", "mapping.site_key"),
+        ("[mapping]\nprocessing_id = 'X'", "mapping.processing_id"),
+        ("[mapping]\nmrn = 'X'", "mapping.mrn"),
+        ("mapping = 1", "mapping"),
+        ("[[mapping.facilities]]\nname = 'A'\ntime_zone = 'Mars'", "mapping.facilities[0].time_zone"),
+        ("[[mapping.facilities]]\nnam = 'A'", "mapping.facilities[0].nam"),
+        ("[server", "file"),
+        ("x = " + "9" * 5000, "file"),
+        (b"x = '\xff'", "file"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_file_key_and_remedy(text, key, write):
+    path = write(text)
+    with pytest.raises(ConfigError) as caught:
+        settings.load(path)
+    assert (caught.value.source, caught.value.key) == (str(path), key)
+    assert caught.value.problem
+    assert caught.value.cure
+    assert [problem.key for problem in settings.problems(path)] == [key]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    for path in (tmp_path / "nowhere.toml", tmp_path):
+        with pytest.raises(ConfigError, match="cannot be read") as caught:
+            settings.load(path)
+        assert caught.value.source == str(path)
+
+
+def test_all_problems_are_found_at_once_and_those_of_the_environment_named_by_their_variable(write, monkeypatch):
+    path = write("[server]\nport = 'x'\n[log]\nlevel = 'loud'\n[[mapping.facilities]]\nname = ''")
+    monkeypatch.setenv("AVARA_API_KEY", "two words")
+    monkeypatch.setenv("GATEWAY_LOG__LEVEL", "silent")
+    monkeypatch.setenv("GATEWAY_SREVER__PORT", "1")
+    assert [(problem.source, problem.key) for problem in settings.problems(path)] == [
+        ("environment", "GATEWAY_SREVER__PORT"),
+        ("environment", "AVARA_API_KEY"),
+        (str(path), "server.port"),
+        ("environment", "GATEWAY_LOG__LEVEL"),
+        (str(path), "mapping.facilities[0].name"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("GATEWAY_SREVER__PORT", "GATEWAY_SERVER__PORT"),
+        ("GATEWAY_X__Y", "README"),
+        ("GATEWAY_MAPPING__FACILITIES", ""),
+        ("GATEWAY_SERVER__PORT__X", "GATEWAY_SERVER__PORT"),
+        ("GATEWAY_SERVER", ""),
+        ("gateway_server", ""),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_not_passed_over(name, hint, monkeypatch):
+    monkeypatch.setenv(name, "[]")
+    (problem,) = settings.problems()
+    assert (problem.source, problem.key) == ("environment", name)
+    assert hint in problem.cure
+
+
+def test_variables_a_container_platform_injects_are_not_ours(monkeypatch):
+    monkeypatch.setenv("GATEWAY_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("GATEWAY_PORT_8800_TCP", "tcp://10.0.0.1:8800")
+    assert settings.problems() == []
+
+
+def test_a_list_in_the_environment_is_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("GATEWAY_PDF__ALLOWED_HOSTS", "A.example, b.example:9000")
+    assert settings.load().settings.pdf.allowed_hosts == ("a.example", "b.example:9000")
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), min_size=9))
+def test_no_message_shows_a_secret(secret):
+    values = {
+        row.env: f"{KEY} {secret}"
+        for row in settings.rows()
+        if row.type in {"secret", "whole number", "number", "path"}
+    }
+    with patch.dict(os.environ, values):
+        found = settings.problems()
+    assert found
+    assert not any("CANARY" in f"{problem} {problem!r} {vars(problem)}" for problem in found)
+
+
+def test_no_secret_is_in_the_repr_of_what_was_loaded(write):
+    path = write(f'[upstream]\napi_key = "{KEY}"\nproxy = "http://{KEY}@h:1"\n[mapping]\nsite_key = "{KEY}"')
+    assert "CANARY" not in repr(settings.load(path))
+
+
+def test_an_api_key_loses_the_white_space_around_it_and_a_blank_one_is_none():
+    assert settings.Upstream(api_key=SecretStr(" key\n")).api_key == SecretStr("key")
+    assert settings.Upstream(api_key=SecretStr(" \n")).api_key is None
+
+
+def test_http_to_another_machine_needs_to_be_allowed(monkeypatch):
+    monkeypatch.setenv("GATEWAY_UPSTREAM__ALLOW_HTTP", "true")
+    monkeypatch.setenv("AVARA_BASE_URL", "http://sandbox:8801")
+    assert settings.load().settings.upstream.base_url == "http://sandbox:8801"
+
+
+def test_the_command_line_outranks_host_and_port(write):
+    read = settings.load(write("[server]\nport = 1\nhost = '::1'"))
+    assert read.listening_on(port=9000).settings.server.fhir_base == "http://[::1]:9000/fhir"
+    assert read.listening_on(host="localhost").settings.server.fhir_base == "http://localhost:1/fhir"
+    assert read.listening_on() == read
+    with pytest.raises(ConfigError) as caught:
+        read.listening_on(port=70000)
+    assert (caught.value.source, caught.value.key) == ("command line", "server.port")
+
+
+def test_the_public_url_is_the_fhir_base(write):
+    read = settings.load(write("[server]\npublic_url = 'https://fhir.example/r4/'"))
+    assert read.settings.server.fhir_base == "https://fhir.example/r4"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])
+def test_loopback_is_listened_on(host):
+    settings.require_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "10.0.0.1", "::ffff:127.0.0.1", "gateway.example", "", "127.1", "localhost.example", "128.0.0.1"],
+)
+def test_an_address_others_reach_is_refused(host):
+    with pytest.raises(ConfigError) as caught:
+        settings.require_loopback(host)
+    assert caught.value.key == "server.host"
+
+
+def test_every_field_is_a_row_with_type_and_description_and_its_variable_sets_it(monkeypatch):
+    rows = settings.rows()
+    assert {row.key for row in rows} == {
+        f"{section}.{name}"
+        for section, field in Settings.model_fields.items()
+        for name in type(field.default).model_fields
+    }
+    assert all(row.type and row.description.endswith(".") for row in rows)
+    assert [row.key for row in rows if not row.env] == ["mapping.facilities"]
+    by_key = {row.key: row for row in rows}
+    assert (by_key["upstream.api_key"].env, by_key["upstream.api_key"].default) == ("AVARA_API_KEY", "")
+    assert (by_key["server.port"].env, by_key["server.port"].default) == ("GATEWAY_SERVER__PORT", "8800")
+    assert (by_key["log.format"].type, by_key["pdf.allowed_hosts"].type) == ("json, console", "list of text")
+
+
+@pytest.mark.parametrize("row", [row for row in settings.rows() if row.env], ids=lambda row: row.env)
+def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
+    (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
+    examples = {
+        "true or false": "true",
+        "whole number": "9",
+        "number": "9",
+        "P, T, D": "T",
+        "debug, info, warning, error": "error",
+        "json, console": "console",
+        "secret": "http://h:1" + "x" * 32,
+        "path": str(tmp_path / "ca.pem"),
+        "list of text": "a.example",
+        "text": "https://a.example",
+    }
+    large = {"upstream.max_response_bytes": "2048", "upstream.max_pdf_bytes": "2048"}
+    monkeypatch.setenv(row.env, large.get(row.key, examples[row.type]))
+    section, name = row.key.split(".")
+    if row.key == "upstream.proxy":
+        monkeypatch.setenv(row.env, "http://h:1")
+    before = type(Settings.model_fields[section].default).model_fields[name].default
+    assert getattr(getattr(settings.load().settings, section), name) != before

@@ -1,0 +1,218 @@
+"""Time is said as it is known: no invented zone, no impossible date, no moment that may be another (D15)."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from fakes.upstream_json import report_json
+
+from mappings.autoscribe import decode
+from mappings.dates import When, dtm_date, dtm_instant, effective, fhir_instant, parse_date, parse_instant
+from mappings.profile import Facility, Site
+
+PLACE = "/reports/0/snapshotMetadata"
+SIGNED = {"fhir": "2024-03-15T16:00:00Z", "dtm": "20240315160000+0000"}
+
+
+def when(zone=None, signed_at="2024-03-15T16:00:00Z", **snapshot):
+    facility = Facility("Mercy", time_zone=ZoneInfo(zone) if zone else None)
+    (report,) = decode(
+        None, [report_json(signedAt=signed_at, snapshotMetadata={"facilityName": "Mercy", **snapshot})]
+    ).reports
+    said, issues = effective(report, Site(facilities={"Mercy": facility}))
+    return said, [(issue.code, issue.pointer) for issue in issues]
+
+
+@pytest.mark.parametrize(
+    ("text", "dtm"),
+    [
+        ("1985-07-20", "19850720"),
+        ("2024-02-29", "20240229"),
+        ("2000-02-29", "20000229"),
+        ("0001-01-01", "00010101"),
+        ("9999-12-31", "99991231"),
+        ("1985-07", "198507"),
+        ("1985", "1985"),
+    ],
+)
+def test_a_date_that_exists_is_kept_whole_or_partial(text, dtm):
+    assert parse_date(text) == text
+    assert parse_date(f" {text}\n") == text
+    assert dtm_date(text) == dtm
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", " ", "7321-69-10", "2023-02-29", "1900-02-29", "2024-04-31", "2024-00-10", "2024-13", "0000-01-01"),
+        *(
+            "0000",
+            "85-07-20",
+            "1985-7-20",
+            "19850720",
+            "07/20/1985",
+            "1985-07-20T00:00:00Z",
+            "1985-07-",
+            "１９８５-07-20",
+        ),
+    ],
+)
+def test_a_date_that_no_calendar_has_is_none(text):
+    assert parse_date(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fhir", "dtm"),
+    [
+        ("2024-03-15T16:00:00Z", "2024-03-15T16:00:00Z", "20240315160000+0000"),
+        ("2024-03-15t16:00:00z", "2024-03-15T16:00:00Z", "20240315160000+0000"),
+        (" 2024-03-15T16:00:00Z ", "2024-03-15T16:00:00Z", "20240315160000+0000"),
+        ("2024-03-15T16:00:00+00:00", "2024-03-15T16:00:00Z", "20240315160000+0000"),
+        ("2024-03-15T16:00:00-00:00", "2024-03-15T16:00:00Z", "20240315160000+0000"),
+        ("2024-03-15T11:00:00-05:00", "2024-03-15T11:00:00-05:00", "20240315110000-0500"),
+        ("2024-03-15T21:30:00+0530", "2024-03-15T21:30:00+05:30", "20240315213000+0530"),
+        ("2024-03-16T06:00:00+14:00", "2024-03-16T06:00:00+14:00", "20240316060000+1400"),
+        ("2024-03-15T16:00:00.5Z", "2024-03-15T16:00:00.500000Z", "20240315160000.5+0000"),
+        ("2024-03-15T16:00:00.123456789Z", "2024-03-15T16:00:00.123456Z", "20240315160000.1234+0000"),
+        ("2024-03-15T16:00:00.000Z", "2024-03-15T16:00:00Z", "20240315160000+0000"),
+        ("2024-03-15T16:00:00.00009Z", "2024-03-15T16:00:00.000090Z", "20240315160000+0000"),
+        ("2024-02-29T23:59:59Z", "2024-02-29T23:59:59Z", "20240229235959+0000"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "00010101000000+0000"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z", "99991231235959+0000"),
+    ],
+)
+def test_an_instant_is_written_with_its_offset_in_both_languages(text, fhir, dtm):
+    moment = parse_instant(text)
+    assert (fhir_instant(moment), dtm_instant(moment)) == (fhir, dtm)
+    assert parse_instant(fhir) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", "2024-03-15", "2024-03-15T16:00:00", "2024-03-15T16:00Z", "2024-03-15 16:00:00Z"),
+        *("2023-02-29T16:00:00Z", "7321-69-10T16:00:00Z", "2024-03-15T24:00:00Z", "2024-03-15T23:59:60Z"),
+        *("2024-03-15T16:00:00+15:00", "2024-03-15T16:00:00+14:30", "2024-03-15T16:00:00+12:60"),
+        *("0000-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "1710518400"),
+        *("2024-03-15T16:00:00.Z", "2024-03-15T16:00:00.1234567890Z", "2024-03-15T16:00:00Z\x00"),
+    ],
+)
+def test_without_an_offset_or_a_calendar_date_no_moment_is_known(text):
+    assert parse_instant(text) is None
+
+
+def test_a_dtm_offset_has_four_digits_and_a_short_year_has_four_too():
+    assert dtm_instant(datetime(987, 6, 5, 4, 3, 2, tzinfo=timezone(timedelta(hours=-3, minutes=-30)))) == (
+        "09870605040302-0330"
+    )
+
+
+def test_a_zone_that_is_at_utc_is_written_as_z():
+    assert fhir_instant(datetime(2024, 1, 15, 12, tzinfo=ZoneInfo("Europe/London"))) == "2024-01-15T12:00:00Z"
+    assert fhir_instant(datetime(2024, 7, 15, 12, tzinfo=ZoneInfo("Europe/London"))) == "2024-07-15T12:00:00+01:00"
+
+
+def test_a_date_alone_is_said_as_a_date_alone():
+    assert (When("2024-03-15").fhir, When("2024-03-15").dtm) == ("2024-03-15", "20240315")
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "clock", "fhir", "dtm"),
+    [
+        ("America/New_York", "2024-03-15", "14:30", "2024-03-15T14:30:00-04:00", "20240315143000-0400"),
+        ("America/New_York", "2024-01-15", "14:30", "2024-01-15T14:30:00-05:00", "20240115143000-0500"),
+        ("Asia/Kolkata", "2024-03-15", "00:00", "2024-03-15T00:00:00+05:30", "20240315000000+0530"),
+        ("UTC", "2024-02-29", "23:59:59", "2024-02-29T23:59:59Z", "20240229235959+0000"),
+        ("UTC", "2024-02-29", " 09:05:07.25 ", "2024-02-29T09:05:07.250000Z", "20240229090507.25+0000"),
+        ("UTC", "9999-12-31", "23:59", "9999-12-31T23:59:00Z", "99991231235900+0000"),
+        ("UTC", "0001-01-01", "00:00", "0001-01-01T00:00:00Z", "00010101000000+0000"),
+    ],
+)
+def test_date_and_time_of_a_facility_with_a_zone_are_said_with_their_offset(zone, day, clock, fhir, dtm):
+    said, issues = when(zone, studyDate=day, studyTime=clock)
+    assert (said.fhir, said.dtm, said.day, issues) == (fhir, dtm, day, [])
+
+
+def test_without_a_zone_only_the_date_is_said():
+    assert when(studyDate="2024-03-15", studyTime="14:30") == (
+        When("2024-03-15"),
+        [("time-zone-unknown", f"{PLACE}/studyTime")],
+    )
+
+
+def test_a_facility_that_the_site_does_not_know_has_no_zone():
+    said, issues = when("UTC", facilityName="Mercy East", studyDate="2024-03-15", studyTime="14:30")
+    assert (said, issues) == (When("2024-03-15"), [("time-zone-unknown", f"{PLACE}/studyTime")])
+
+
+def test_a_date_without_a_time_is_no_issue():
+    assert when("UTC", studyDate="2024-03-15") == (When("2024-03-15"), [])
+
+
+@pytest.mark.parametrize(
+    "clock", ["24:00", "25:00", "12:60", "12:00:60", "1430", "2:30", "2:30 PM", "", "noon", "14:30Z"]
+)
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_a_time_that_no_clock_shows_leaves_the_date(clock, zone):
+    said, issues = when(zone, studyDate="2024-03-15", studyTime=clock)
+    assert (said, issues) == (When("2024-03-15"), [("study-time-impossible", f"{PLACE}/studyTime")])
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "clock"),
+    [
+        ("America/New_York", "2024-03-10", "02:30"),
+        ("America/New_York", "2024-11-03", "01:30"),
+        ("Europe/Berlin", "2024-03-31", "02:00"),
+        ("Europe/Berlin", "2024-10-27", "02:59"),
+        ("Australia/Lord_Howe", "2024-04-07", "01:45"),
+        ("Australia/Lord_Howe", "2024-10-06", "02:15"),
+        ("America/Sao_Paulo", "2018-11-04", "00:30"),
+        ("Pacific/Apia", "2011-12-30", "12:00"),
+        ("Asia/Kolkata", "1850-01-01", "12:00"),
+        ("Asia/Tokyo", "0001-01-01", "00:00"),
+        ("America/New_York", "9999-12-31", "23:00"),
+    ],
+)
+def test_a_time_with_no_or_two_or_no_writable_offset_leaves_the_date(zone, day, clock):
+    said, issues = when(zone, studyDate=day, studyTime=clock)
+    assert (said, issues) == (When(day), [("study-time-ambiguous", f"{PLACE}/studyTime")])
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "clock", "fhir"),
+    [
+        ("America/New_York", "2024-03-10", "01:59:59", "2024-03-10T01:59:59-05:00"),
+        ("America/New_York", "2024-03-10", "03:00", "2024-03-10T03:00:00-04:00"),
+        ("America/New_York", "2024-11-03", "00:59", "2024-11-03T00:59:00-04:00"),
+        ("America/New_York", "2024-11-03", "02:00", "2024-11-03T02:00:00-05:00"),
+        ("Australia/Lord_Howe", "2024-04-07", "02:00", "2024-04-07T02:00:00+10:30"),
+    ],
+)
+def test_the_hours_beside_a_change_of_clocks_are_certain(zone, day, clock, fhir):
+    said, issues = when(zone, studyDate=day, studyTime=clock)
+    assert (said.fhir, issues) == (fhir, [])
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "code"),
+    [
+        ({}, "study-date-absent"),
+        ({"studyTime": "14:30"}, "study-date-absent"),
+        ({"studyDate": "7321-69-10", "studyTime": "14:30"}, "study-date-impossible"),
+        ({"studyDate": "2024-03"}, "study-date-impossible"),
+        ({"studyDate": ""}, "study-date-impossible"),
+    ],
+)
+def test_without_a_whole_study_date_the_time_of_signing_stands_for_it_or_nothing(snapshot, code):
+    said, issues = when("UTC", **snapshot)
+    assert (said.fhir, said.dtm, said.day) == (SIGNED["fhir"], SIGNED["dtm"], "2024-03-15")
+    assert issues == [(code, f"{PLACE}/studyDate")]
+    for signed_at in (None, "2024-03-15T16:00:00"):
+        assert when("UTC", signed_at, **snapshot) == (None, [(code, f"{PLACE}/studyDate")])
+
+
+def test_the_day_of_a_time_of_signing_is_that_of_its_own_offset():
+    said, _ = when(signed_at="2024-03-15T23:30:00-05:00")
+    assert said.day == "2024-03-15"
+    assert said.moment.astimezone(UTC).day == 16
