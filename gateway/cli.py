@@ -63,9 +63,7 @@ def convert(
     file: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")
     ] = "-",
-    receiver_name: Annotated[
-        str, typer.Option("--receiver", help=f"One of {', '.join(RECEIVERS)}.")
-    ] = "generic",
+    receiver_name: Annotated[str, typer.Option("--receiver", help=f"One of {', '.join(RECEIVERS)}.")] = "generic",
     config: Config = None,
     pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
     validate: Annotated[bool, typer.Option("--validate", help="Judge the output; exit 1 if a fault is found.")] = False,
@@ -109,7 +107,7 @@ def serve(
 @app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="Port to listen on, on loopback.")] = 8801,
-    studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 50,
+    studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 40,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
     fault: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="A fault to inject; repeatable.")] = None,
@@ -121,6 +119,8 @@ def sandbox(
     webhook_key: Annotated[str | None, typer.Option(help="Secret of their signatures (whsec_…).")] = None,
 ) -> None:
     """An AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
+    if (webhook_url is None) != (webhook_key is None):
+        _fail("--webhook-url and --webhook-key go together: an event is signed or not sent.")
     options = SandboxOptions(
         port=port,
         studies=studies,
@@ -131,8 +131,7 @@ def sandbox(
         api_key=api_key,
         webhook=WebhookTarget(webhook_url, webhook_key) if webhook_url and webhook_key else None,
     )
-    print(f"sandbox AutoScribe on http://127.0.0.1:{port}, key {api_key}. Ctrl-C stops.", flush=True)
-    run_sandbox(options)
+    sys.exit(_run(run_sandbox(options)))
 
 
 @app.command()

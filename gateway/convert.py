@@ -81,7 +81,7 @@ def read(text: bytes) -> list[tuple[Study, Source]]:
     """Every study in the input, decoded.
 
     Raises:
-        WireError: the input is none of the forms; the pointer is into the input (`line 3: /0/reportId` for NDJSON).
+        WireError: the input is none of the forms; the pointer is into the input (`line 3/0/reportId` for NDJSON).
     """
     return [(source.decode(), source) for source in _sources(_documents(text))]
 
@@ -179,7 +179,7 @@ def _documents(text: bytes) -> list[tuple[str, Any]]:
         lines = [(number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
         if len(lines) < 2 or not _is_json(lines[0][1]):
             raise
-        values = [(f"line {number}: ", wire.loads(line, f"line {number}: ")) for number, line in lines]
+        values = [(f"line {number}", wire.loads(line, f"line {number}")) for number, line in lines]
         return [member for place, value in values for member in _members(place, value)]
     return _members("", value)
 

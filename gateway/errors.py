@@ -5,7 +5,7 @@ Issue codes are of https://hl7.org/fhir/R4/valueset-issue-type.html; retry class
     GatewayError
     ├── ConfigError                 a setting is wrong: the key and the remedy are named
     ├── UpstreamError               AutoScribe did not give what was asked
-    │   ├── UpstreamUnreachable     no connection: the request never arrived
+    │   ├── UpstreamUnreachable     no connection, or it broke before a GET was answered whole
     │   ├── UpstreamTimeout         no answer in time
     │   ├── UpstreamAmbiguous       a POST may or may not have been carried out
     │   ├── UpstreamKeyRefused      401 or 403 on our key
@@ -93,7 +93,7 @@ class UpstreamError(GatewayError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection to AutoScribe could be made."""
+    """No connection to AutoScribe could be made, or it broke before a GET was answered whole."""
 
     code, retry, http_status = "upstream-unreachable", "transient", 503
     remedy = "Check AVARA_BASE_URL, the proxy and the firewall."

@@ -1,8 +1,8 @@
 """Structured logging with a list of what may be said: a key that is not on it never reaches the log.
 
 Carries out no clause of a standard. An event is a fixed name; a value is a number, a truth value or an id-like token.
-Texts, of our own or of a library, are never written, nor is the text of an exception (decision D9). What was left out is
-named by its key under `dropped`.
+Texts, of our own or of a library, are never written, nor is the text of an exception (decision D9). What was left out
+is named by its key under `dropped`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Carries out no clause of a standard: uvicorn does the work, this only keeps it q
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,8 +15,10 @@ from typing import Any, Final
 import uvicorn
 
 from gateway.errors import ConfigError
+from gateway.log import UVICORN
 
-GRACE: Final = 5
+GRACE: Final = 1
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Server(uvicorn.Server):
@@ -43,10 +46,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve the application on that socket while the block runs; requests under way get a few seconds to end."""
-    config = uvicorn.Config(
-        app, log_level="critical", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
-    )
+    """Serve the application on that socket while the block runs; requests under way get a few seconds to end.
+
+    Raises:
+        ConfigError: the application did not start.
+    """
+    config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=GRACE, **UVICORN)
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -59,3 +64,17 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     finally:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def stop_signal() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set while the block runs."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)

@@ -5,7 +5,7 @@ AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports?studyId=`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,8 +21,6 @@ Json = Mapping[str, Any]
 _STUDY_IDS: Final = ("studyId", "studyInstanceUid")
 _BARE_REPORTS: Final = {"reports": wire.REPORT_LIST["reports"]}
 _BARE_USERS: Final = {"users": wire.USER_PAGE["users"]}
-_STUDY_INSTANTS: Final = ("createdAt", "updatedAt", "cancelledAt")
-_REPORT_INSTANTS: Final = ("createdAt", "signedAt", "updatedAt")
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 # Study field -> model field, for what is copied as it came
@@ -83,12 +81,9 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
     issues: list[MappingIssue] = []
     if study is not None:
         issues += wire.check(study, wire.STUDY)
-        issues += _unreadable_instants(study, _STUDY_INSTANTS, "")
     response = reports if isinstance(reports, Mapping) else {"reports": _listed(reports)}
     issues += wire.check(response, wire.REPORT_LIST if response is reports else _BARE_REPORTS)
     rows: Sequence[Json] = response["reports"]
-    for index, row in enumerate(rows):
-        issues += _unreadable_instants(row, _REPORT_INSTANTS, f"/reports/{index}")
     issues += wire.check({"users": _listed(users)}, _BARE_USERS)
     head = _head(study, reports, rows)
     _refuse_other_studies(head["studyId"], rows)
@@ -98,7 +93,7 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
         metadata_snapshot=_snapshot(head["reportMetadata"]) if head.get("reportMetadata") is not None else None,
         express_customer=_express_customer(head.get("expressCustomer")),
         technologist_notes=tuple(head.get("technologistNotes") or ()),
-        metadata=dict(head.get("metadata") or {}),
+        metadata={key: value for key, value in (head.get("metadata") or {}).items() if value is not None},
         users=_users(users),
         issues=tuple(issues),
         **{name: head.get(key) for key, name in _STUDY_COPIES.items()},
@@ -108,13 +103,6 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
 def _listed(rows: Sequence[Json]) -> Sequence[Json]:
     """A tuple as the list that the wire contract knows; anything else as it is, to be judged by it."""
     return list(rows) if isinstance(rows, tuple) else rows
-
-
-def _unreadable_instants(row: Json, keys: Sequence[str], pointer: str) -> Iterator[MappingIssue]:
-    """What is said of a moment and yet names none: no offset, or no such date."""
-    for key in keys:
-        if row.get(key) is not None and parse_instant(row[key]) is None:
-            yield MappingIssue("instant-impossible", "warning", f"{pointer}/{key}", "taken as not known")
 
 
 def _head(study: Json | None, reports: Json | Sequence[Json], rows: Sequence[Json]) -> Json:

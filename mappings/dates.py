@@ -21,6 +21,7 @@ _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"(Z|[+-](0[0-9]|1[0-3]):?[0-5][0-9]|[+-]14:?00)"
 )
+_NO_MARKS: Final = {ord(mark): None for mark in "-T:"}
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
@@ -84,9 +85,10 @@ def fhir_instant(moment: datetime) -> str:
 
 def dtm_instant(moment: datetime) -> str:
     """As HL7 DTM `YYYYMMDDHHMMSS[.S[S[S[S]]]]±ZZZZ`; years keep four digits."""
-    fraction = f".{moment.microsecond:06d}"[:5].rstrip("0").rstrip(".")
-    offset = moment.strftime("%z")[:5]
-    return f"{moment.year:04d}{moment:%m%d%H%M%S}{fraction}{offset}"
+    text = moment.isoformat()
+    offset = max(text.rfind("+"), text.rfind("-", 19))
+    fraction = text[19:offset][:5].rstrip("0").rstrip(".")
+    return text[:19].translate(_NO_MARKS) + fraction + text[offset : offset + 6].replace(":", "")
 
 
 def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:

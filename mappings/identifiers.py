@@ -133,6 +133,13 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
     return Identity(_patient_id(alone, site), (alone, *shown), False, tuple(issues))
 
 
+def report_alone(identity: Identity, report: Report, site: Site) -> Identity:
+    """Another patient than the study's, known by one report only: unlinked, and its snapshot contradicts (D12)."""
+    key = PatientIdentifier("", SID_STUDY_PATIENT, report.report_id)
+    shown = tuple(one for one in identity.identifiers if one.system != SID_STUDY_PATIENT)
+    return Identity(_patient_id(key, site), (key, *shown), False, identity.issues)
+
+
 def subject_snapshot(study: Study, report: Report | None = None) -> tuple[Snapshot, str]:
     """The snapshot that says who the patient is, with its pointer: a report's own, else that of the newest original.
 
@@ -192,4 +199,4 @@ def _assigned(
 
 def _patient_id(key: PatientIdentifier, site: Site) -> str:
     message = f"{key.system}\x1f{key.value}".encode("utf-8", "surrogatepass")
-    return "pat-" + hmac.new(site.site_key, message, hashlib.sha256).hexdigest()[:32]
+    return "pat-" + hmac.digest(site.site_key, message, "sha256").hex()[:32]

@@ -111,7 +111,7 @@ def _peel(tokens: list[str]) -> tuple[tuple[str, ...], list[str], tuple[str, ...
     start, end = 0, len(tokens)
     while start < end and _key(tokens[start]) in _PLAIN_PREFIXES:
         start += 1
-    while end > start + 1 and _PLAIN_SUFFIX.fullmatch(tokens[end - 1]):
+    while end > start and _PLAIN_SUFFIX.fullmatch(tokens[end - 1]):
         end -= 1
     return tuple(tokens[:start]), tokens[start:end], tuple(tokens[end:])
 

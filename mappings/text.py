@@ -40,7 +40,7 @@ def lines(text: str) -> list[str]:
 
 def normal_form(text: str) -> str:
     r"""N(text): idempotent, every visible character kept, `\n` the only control character."""
-    return text if text.isprintable() else "\n".join(lines(text))
+    return text if _is_normal(text) else "\n".join(lines(text))
 
 
 def normal_form_with_issues(text: str, pointer: str) -> Mapped[str]:
@@ -50,7 +50,7 @@ def normal_form_with_issues(text: str, pointer: str) -> Mapped[str]:
 
 def character_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
     """What N removes or replaces: one issue a kind, in code point order; lone surrogates count as one kind."""
-    if text.isprintable():
+    if _is_normal(text):
         return ()
     odd = "".join(line for line in text.splitlines() if not line.isprintable())
     issues = [
@@ -87,6 +87,11 @@ def utf8(text: str) -> tuple[bytes, bool]:
         return text.encode(), False
     except UnicodeEncodeError:
         return _SURROGATE.sub(REPLACEMENT, text).encode(), True
+
+
+def _is_normal(text: str) -> bool:
+    """True for the common case, printable characters and LF: N changes nothing and need not look line by line."""
+    return text.isprintable() or text.replace("\n", "").isprintable()
 
 
 def _clean(line: str) -> str:

@@ -280,7 +280,11 @@ def _check_kind(value: Json, kind: Kind, pointer: str, issues: list[MappingIssue
         _check_items(value, kind.items, pointer, issues)
     if kind.values is not None:
         for key, inner in value.items():
-            _check_kind(inner, kind.values, f"{pointer}/{escape_pointer(key)}", issues)
+            place = f"{pointer}/{escape_pointer(key)}"
+            if inner is None:
+                issues.append(MappingIssue("null-value", "information", place, "taken as absent"))
+            else:
+                _check_kind(inner, kind.values, place, issues)
 
 
 def _check_items(value: Sequence[Json], kind: Kind, pointer: str, issues: list[MappingIssue]) -> None:

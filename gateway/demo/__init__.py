@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 
 from gateway.demo.agreement import compare
 from gateway.demo.rounds import Round, play
@@ -15,6 +14,7 @@ from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
 from gateway.sandbox.inbox import Message
 from gateway.sandbox.readable import readable
+from gateway.serving import stop_signal
 from mappings.identifiers import fhir_id
 
 __all__ = ["Ports", "once", "run"]
@@ -30,11 +30,7 @@ async def once(ports: Ports) -> int:
 
 async def run(ports: Ports, every: float) -> int:
     """Sign a report every few seconds and follow it, until SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with stage(ports, on_message=_print_message) as playing:
+    async with stop_signal() as stop, stage(ports, on_message=_print_message) as playing:
         signed = playing.account.sign_new()
         _print(_welcome(playing, signed.report_id, signed.study_id, signed.study_instance_uid))
         while not stop.is_set():

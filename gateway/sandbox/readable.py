@@ -122,7 +122,7 @@ def _shown(character: str) -> str:
 def _filled(line: str, fields: Iterator[str], width: int) -> Iterator[str]:
     """As many fields on a line as it holds."""
     for field in fields:
-        if len(line) + 2 + len(field) > width and line.strip():
+        if len(line) + 2 + len(field) > width - len(_INDENT) and line.strip():
             yield from _wrapped(line, width)
             line = _INDENT[2:]
         line = f"{line}  {field}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from gateway.feed.peer import reason
 from gateway.sandbox.folder import Folder
 from gateway.sandbox.inbox import Inbox, Message
 from gateway.sandbox.readable import plain, readable
+from gateway.serving import stop_signal
 from mappings.hl7v2.ack import AckCode, AckError, acknowledge
 from mappings.hl7v2.received import Unreadable, read
 
@@ -32,7 +32,6 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 READ_BYTES: Final = 65_536
 CLOSE_WAIT: Final = 1.0
 PRINT: Final = partial(print, flush=True)
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,18 +255,10 @@ async def run_listen(
     Raises:
         ConfigError: `ack` is no such name, or the port or the folder cannot be had.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     receiver = Receiver(host, port, ack, out, on_message=lambda message: show(_shown(message)), say=show)
-    async with receiver:
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, stop.set)
-        try:
-            show(f"MLLP on {host}:{receiver.port}, answer: {ACK_MODES[ack].about}. Ctrl-C stops.")
-            await stop.wait()
-        finally:
-            for number in STOP_SIGNALS:
-                loop.remove_signal_handler(number)
+    async with stop_signal() as stop, receiver:
+        show(f"MLLP on {host}:{receiver.port}, answer: {ACK_MODES[ack].about}. Ctrl-C stops.")
+        await stop.wait()
     show(f"{len(receiver.messages)} messages kept, stopped.")
 
 

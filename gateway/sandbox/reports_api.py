@@ -46,7 +46,7 @@ async def report_pdfs(request: Request) -> Response:
     """`GET /reports/pdf`: one presigned URL by `reportId`, or all of a study."""
     state = account(request)
     links: Links = request.app.state.links
-    base_url: str = request.app.state.base_url
+    base_url = str(request.base_url).removesuffix("/")
 
     def as_item(report: Json, uid: str) -> Json:
         url = base_url + links.path(report["reportId"])

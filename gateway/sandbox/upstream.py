@@ -5,18 +5,15 @@ AutoScribe REST API, state of November 2026 (`/reports`, `/studies`, `/users`, w
 
 from __future__ import annotations
 
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from gateway.errors import ConfigError
 from gateway.sandbox import control_api, reports_api, studies_api
 from gateway.sandbox.answers import on_refusal
 from gateway.sandbox.fault_plan import FaultLayer, FaultPlan, parse_faults
@@ -26,6 +23,7 @@ from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.sandbox.switches import parse_switches
 from gateway.sandbox.webhooks import Sender, Target
+from gateway.serving import listening_socket, running, stop_signal
 
 DEFAULT_PORT: Final = 8801
 DEFAULT_API_KEY: Final = "sandbox-key"
@@ -48,7 +46,7 @@ class Options:
 
     @property
     def base_url(self) -> str:
-        """Where the sandbox can be reached; presigned URLs begin with it."""
+        """Where the sandbox can be reached; the presigned URLs of its webhooks begin with it."""
         return f"http://{self.host}:{self.port}"
 
 
@@ -85,8 +83,8 @@ def create_app(state: State, options: Options = DEFAULTS) -> Starlette:
         exception_handlers={HTTPException: on_refusal},
         lifespan=lifespan,
     )
-    app.state.account, app.state.links, app.state.base_url, app.state.faults = state, links, options.base_url, plan
-    app.state.cursors, app.state.used_cursors, app.state.sender = [], set(), sender
+    app.state.account, app.state.links, app.state.faults, app.state.sender = state, links, plan, sender
+    app.state.cursors, app.state.used_cursors = [], set()
     return app
 
 
@@ -100,30 +98,15 @@ def open_sandbox(options: Options = DEFAULTS) -> tuple[Starlette, State]:
     return create_app(state, options), state
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 takes a free one.
-
-    Raises:
-        ConfigError: the address cannot be had.
-    """
-    try:
-        return socket.create_server((host, port))
-    except OSError as error:
-        problem = f"cannot be listened on ({error.strerror})"
-        raise ConfigError("--port", f"{host}:{port}", problem, "Stop what uses it or choose another --port.") from None
-
-
-def server(app: Starlette) -> uvicorn.Server:
-    """A quiet server for the application: `await serve(sockets=[…])` runs it until `should_exit` is set."""
-    return uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1))
-
-
-def run(options: Options = DEFAULTS) -> None:
-    """Run the sandbox until it is interrupted.
+async def run(options: Options = DEFAULTS, show: Callable[[str], object] = print) -> None:
+    """Run the sandbox until SIGINT or SIGTERM.
 
     Raises:
         ConfigError: a fault or a switch is not one there is, or the address cannot be had.
     """
-    listener = listening_socket(options.host, options.port)
-    app, _ = open_sandbox(replace(options, port=listener.getsockname()[1]))
-    server(app).run(sockets=[listener])
+    with listening_socket(options.host, options.port) as listener:
+        bound = replace(options, port=listener.getsockname()[1])
+        app, _ = open_sandbox(bound)
+        async with stop_signal() as stop, running(app, listener):
+            show(f"sandbox AutoScribe on {bound.base_url}, key {bound.api_key}. Ctrl-C stops.")
+            await stop.wait()

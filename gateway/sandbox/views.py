@@ -95,10 +95,9 @@ def _unknown_codes(shown: Json) -> Json:
 
 
 def _null_optional(shown: Json) -> Json:
-    key, more = (
-        ("reportMetadata", {"technologistNotes": None}) if "reportMetadata" in shown else ("snapshotMetadata", {})
-    )
-    return {**shown, **more, key: {**dict.fromkeys(STUDY_REPORT_METADATA), **shown[key]}}
+    key = "reportMetadata" if "reportMetadata" in shown else "snapshotMetadata"
+    notes = {"technologistNotes": None} if key == "reportMetadata" else {}
+    return {**shown, **notes, key: {**dict.fromkeys(STUDY_REPORT_METADATA), **shown[key]}}
 
 
 def _absent_nullable(shown: Json) -> Json:

@@ -16,8 +16,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from gateway import clock
+from gateway.errors import ConfigError
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.switches import Switches
 
@@ -34,11 +36,25 @@ class Target:
     """Where events go, the key (`whsec_` + base64) they are signed with, and the wait before a second attempt.
 
     The wait is in seconds; before each further attempt it is four times as long, but at most 10 s.
+
+    Raises:
+        ConfigError: the URL is not one of HTTP, or the key is not base64.
     """
 
     url: str
     key: str
     wait: float = 0.1
+
+    def __post_init__(self) -> None:
+        place = urlsplit(self.url)
+        if place.scheme not in {"http", "https"} or not place.hostname:
+            raise ConfigError(
+                "--webhook-url", "URL", "not one of HTTP", "Write http://127.0.0.1:8800/webhooks/autoscribe."
+            )
+        try:
+            Webhook(self.key)
+        except (ValueError, EmptyWebhookSecretError):
+            raise ConfigError("--webhook-key", "key", "not base64", "Write whsec_ and the key in base64.") from None
 
 
 def signature(key: str, webhook_id: str, timestamp: int, body: bytes) -> str:
@@ -112,7 +128,7 @@ class Sender:
     def _post(self, webhook_id: str, body: bytes) -> bool:
         place = urlsplit(self.target.url)
         connect = HTTPSConnection if place.scheme == "https" else HTTPConnection
-        connection = connect(place.hostname or "127.0.0.1", place.port, timeout=_TIMEOUT)
+        connection = connect(str(place.hostname), place.port, timeout=_TIMEOUT)
         try:
             connection.request("POST", place.path or "/", body, self._headers(webhook_id, body))
             answer = connection.getresponse()

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
@@ -44,13 +44,23 @@ def is_loopback(host: str) -> bool:
     return address in ipaddress.ip_network("127.0.0.0/8") if address.version == 4 else str(address) == "::1"
 
 
+def _parts(value: str) -> SplitResult:
+    """An absolute http(s) URL taken apart; what the library says of a bad one would show it."""
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or re.search(r"[\s\\\x00-\x1f\x7f]", value):
+        raise ValueError("not an absolute http or https URL")
+    return parts
+
+
 def _url(value: str) -> str:
     """An absolute http(s) URL without user, query and fragment; a slash at the end is taken off."""
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s\\]", value):
-        raise ValueError("not an absolute http or https URL")
-    if parts.username is not None or parts.query or parts.fragment or parts.port == 0:
-        raise ValueError("a URL with a user, a query, a fragment or port 0")
+    parts = _parts(value)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("a URL with a user, a query or a fragment")
     return value.rstrip("/")
 
 
@@ -108,19 +118,18 @@ class Upstream(_Group):
     @validates("base_url")
     @classmethod
     def _reachable(cls, value: str, info: ValidationInfo) -> str:
-        url = urlsplit(_url(value))
+        url = _parts(_url(value))
         if url.scheme == "http" and not is_loopback(url.hostname or "") and not info.data.get("allow_http"):
             raise ValueError("http to another machine: the API key could be read on the way")
-        return value.rstrip("/")
+        return _url(value)
 
     @validates("proxy")
     @classmethod
     def _http_proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        parts = urlsplit(value.get_secret_value())
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-            raise ValueError("not an http or https URL")
+        if value is not None:
+            parts = _parts(value.get_secret_value())
+            if parts.path not in {"", "/"} or parts.query or parts.fragment:
+                raise ValueError("a URL with a path, a query or a fragment")
         return value
 
     @validates("ca_file")

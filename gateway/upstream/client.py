@@ -284,11 +284,10 @@ def _http(upstream: Upstream, headers: Mapping[str, str]) -> httpx.AsyncClient:
     if upstream.proxy is not None:
         url = httpx.URL(upstream.proxy.get_secret_value())
         proxy = httpx.Proxy(url, ssl_context=tls if url.scheme == "https" else None)
-    connections = upstream.max_concurrency
     return httpx.AsyncClient(
         headers=_HEADERS | dict(headers),
         timeout=httpx.Timeout(upstream.read_timeout, connect=upstream.connect_timeout),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=upstream.max_concurrency),
         verify=tls,
         proxy=proxy,
         trust_env=False,

@@ -1,6 +1,6 @@
 """A PDF while it arrives: known by its first bytes, never by its headers, and never longer than allowed.
 
-ISO 32000-2 §7.5.2: a PDF file begins with the five characters `%PDF-`.
+RFC 8118, magic number (ISO 32000-2 §7.5.2): a PDF begins with the five characters `%PDF-`.
 """
 
 from __future__ import annotations

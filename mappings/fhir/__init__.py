@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/resourcelist.html; US Core profiles where a resource sat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from mappings.fhir.datatypes import Json
 from mappings.fhir.diagnostic_report import diagnostic_report
@@ -13,11 +13,11 @@ from mappings.fhir.imaging_study import imaging_study
 from mappings.fhir.observation import section_observations, vital_observations
 from mappings.fhir.organization import organization
 from mappings.fhir.patient import patient
-from mappings.fhir.practitioner import practitioner
+from mappings.fhir.practitioner import radiologists
 from mappings.fhir.provenance import provenance
 from mappings.fhir.report_parts import ReportParts, report_parts
 from mappings.fhir.scene import Scene, scene
-from mappings.fhir.subject import Subject, subjects
+from mappings.fhir.subject import subjects
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Mapped, Study
 from mappings.profile import Site
@@ -39,38 +39,31 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
         issue = MappingIssue("external-study", "warning", "/studyType", "not an AutoScribe report: nothing is made")
         return Mapped((), (issue,))
     made = scene(study, site, facts)
-    people = subjects(made)
-    reports = [report_parts(made, report, people[report.report_id]) for report in study.reports]
-    resources = (
-        *_shared(made, people),
-        *(resource for parts in reports for resource in _of_report(made, parts, reports)),
-    )
-    return Mapped(resources, tuple(dict.fromkeys(made.issues)))
-
-
-def _shared(made: Scene, people: Mapping[str, Subject]) -> Iterator[Json]:
-    """What several reports may refer to, each once."""
-    for subject in {one.identity.patient_id: one for one in people.values()}.values():
-        yield patient(subject, made)
-    snapshots = [one.snapshot for one in people.values()] + [one.snapshot for one in made.study.reports]
-    organizations = [found for snapshot in snapshots if (found := organization(snapshot, made.site))]
-    yield from {one["id"]: one for one in organizations}.values()
-    for user_id in dict.fromkeys(report.user_id for report in made.study.reports):
-        if (user := made.study.users.get(user_id)) and (found := practitioner(user, made)):
-            yield found
-    yield imaging_study(made, people[made.study.study_id])
-
-
-def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts]) -> Iterator[Json]:
-    """The resources of one report; an original shows the study's signed addenda, newest first (D17)."""
-    results = section_observations(made, parts)
-    addenda = [
-        one
-        for one in reversed(reports)
-        if one.report.is_addendum and one.report.is_completed and parts.status.diagnostic_report == "appended"
+    people, signers = subjects(made), radiologists(made)
+    reports = [
+        report_parts(made, report, people[report.report_id], signers[report.user_id]) for report in study.reports
     ]
-    yield diagnostic_report(made, parts, addenda, results)
-    yield from results
-    yield from vital_observations(made, parts)
-    if (found := provenance(made, parts)) is not None:
-        yield found
+    resources = [patient(one, made) for one in {one.identity.patient_id: one for one in people.values()}.values()]
+    snapshots = {one.facility_name: one for one in (made.snapshot, *(report.snapshot for report in study.reports))}
+    organizations = [found for one in snapshots.values() if (found := organization(one, site))]
+    resources += {one["id"]: one for one in organizations}.values()
+    resources += [one.resource for one in signers.values() if one.resource]
+    resources.append(imaging_study(made, people[study.study_id], reports))
+    for parts in reports:
+        resources += _of_report(made, parts, reports)
+    return Mapped(tuple(resources), tuple(dict.fromkeys(made.issues)))
+
+
+def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts]) -> list[Json]:
+    """The resources of one report; an original shows the study's signed addenda, newest first (D17)."""
+    addenda: list[ReportParts] = []
+    if parts.status.diagnostic_report == "appended":
+        addenda = [one for one in reversed(reports) if one.report.is_addendum and one.report.is_completed]
+    results = section_observations(made, parts)
+    source = provenance(made, parts)
+    return [
+        diagnostic_report(made, parts, addenda, results),
+        *results,
+        *vital_observations(made, parts),
+        *([source] if source else []),
+    ]

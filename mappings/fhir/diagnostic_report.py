@@ -85,7 +85,7 @@ def diagnostic_report_effective(parts: ReportParts) -> Json:
     """
     if parts.effective is None:
         return {"_effectiveDateTime": data_absent("unknown")}
-    return {"effectiveDateTime": parts.effective.fhir}
+    return {"effectiveDateTime": parts.effective}
 
 
 def diagnostic_report_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
@@ -104,6 +104,14 @@ def diagnostic_report_performer(parts: ReportParts) -> list[Json]:
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.performer
     """
     return [parts.organization, parts.practitioner] if parts.organization else [parts.practitioner]
+
+
+def diagnostic_report_results_interpreter(parts: ReportParts) -> list[Json]:
+    """DiagnosticReport.resultsInterpreter <- userId, "the radiologist who created or signed" (D24).
+
+    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.resultsInterpreter
+    """
+    return [parts.practitioner]
 
 
 def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
@@ -182,7 +190,7 @@ def diagnostic_report(
             **diagnostic_report_effective(parts),
             "issued": issued,
             "performer": diagnostic_report_performer(parts),
-            "resultsInterpreter": [parts.practitioner],
+            "resultsInterpreter": diagnostic_report_results_interpreter(parts),
             "result": [reference("Observation", result["id"]) for result in results],
             "imagingStudy": [reference("ImagingStudy", fhir_id(scene.study.study_id))],
             "conclusion": diagnostic_report_conclusion(scene, parts, addenda),

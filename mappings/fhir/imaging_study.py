@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/imagingstudy.html
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import (
@@ -16,9 +17,9 @@ from mappings.codes import (
     SID_STUDY_UID_ODD,
     V2_0203,
 )
-from mappings.dates import effective
 from mappings.fhir.datatypes import Json, coding, extension, identifier, line, reference, said
 from mappings.fhir.narrative import narrative
+from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
 from mappings.fhir.subject import Subject
 from mappings.identifiers import fhir_id
@@ -71,17 +72,13 @@ def imaging_study_modality(scene: Scene) -> list[Json]:
     return [{"system": DICOM_DCM, "code": code, "userSelected": False, "display": text}]
 
 
-def imaging_study_started(scene: Scene) -> str | None:
+def imaging_study_started(scene: Scene, reports: Sequence[ReportParts]) -> str | None:
     """ImagingStudy.started <- snapshotMetadata.studyDate, studyTime of the newest original; never the time of signing.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.started
     """
-    spoken = next((report for report in scene.study.reports if report.snapshot is scene.snapshot), None)
-    if spoken is None:
-        return None
-    when, doubts = effective(spoken, scene.site)
-    is_derived = any(doubt.pointer.endswith("/studyDate") for doubt in doubts)
-    return None if when is None or is_derived else when.fhir
+    spoken = next((parts for parts in reports if parts.report.snapshot is scene.snapshot), None)
+    return spoken.effective if spoken and not spoken.is_effective_derived else None
 
 
 def imaging_study_reason(scene: Scene) -> list[Json]:
@@ -116,11 +113,11 @@ def imaging_study_extension(scene: Scene) -> list[Json]:
     return made
 
 
-def imaging_study(scene: Scene, subject: Subject) -> Json:
+def imaging_study(scene: Scene, subject: Subject, reports: Sequence[ReportParts]) -> Json:
     """The ImagingStudy of the study; series and instances are not known."""
     snapshot = scene.snapshot
     description, procedure = line(scene.study.study_description), line(snapshot.procedure)
-    referrer, started = line(snapshot.referring_physician_name), imaging_study_started(scene)
+    referrer, started = line(snapshot.referring_physician_name), imaging_study_started(scene, reports)
     return said(
         {
             "resourceType": "ImagingStudy",

@@ -41,6 +41,15 @@ def _is_xml(value: str) -> bool:
     return value.replace("\n", "").isprintable() or not _NOT_XML.search(value)
 
 
+def _is_uri(value: str) -> bool:
+    return bool(value) and value.isprintable() and " " not in value
+
+
+def _is_code(value: str) -> bool:
+    """No white space at the ends, single blanks inside."""
+    return bool(value) and " ".join(value.split()) == value
+
+
 def _one_of(codes: str) -> Check:
     return frozenset(codes.split()).__contains__, "fhir-binding"
 
@@ -85,8 +94,8 @@ def _is_narrative(value: str) -> bool:
 
 
 _STRING: Final[Check] = (_is_string, "fhir-string")
-_CODE: Final[Check] = (re.compile(r"\S+(\s\S+)*").fullmatch, "fhir-code")
-_URI: Final[Check] = (re.compile(r"\S+").fullmatch, "fhir-uri")
+_CODE: Final[Check] = (_is_code, "fhir-code")
+_URI: Final[Check] = (_is_uri, "fhir-uri")
 _DATE_TIME: Final[Check] = (
     re.compile(rf"{_YEAR}(-(0[1-9]|1[0-2]|{_DAY}(T{_CLOCK})?))?", re.ASCII).fullmatch,
     "fhir-date-time",

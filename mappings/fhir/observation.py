@@ -33,6 +33,10 @@ _VITAL_STATUS: Final = {"registered": "preliminary", "cancelled": "cancelled", "
 # The sections that carry the critical flag, the first kind that the report has (D22)
 _FLAGGED: Final = (("impression", "findings_impression"), ("findings",))
 _WHOLE: Final = "whole report"
+_SECTION_CODES: Final = {
+    label: (code, RADIOLOGY_OBSERVATION) if label == "findings" else (code,) for label, code in SECTION_LOINC.items()
+}
+_DECORATION: Final = " :-\u2013\u2014*#=_"
 
 
 def observation_code(label: str, heading: str) -> Json:
@@ -42,11 +46,9 @@ def observation_code(label: str, heading: str) -> Json:
     """
     if label == _WHOLE:
         return {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": DIAGNOSTIC_IMAGING_STUDY[1]}
-    text = (line(heading) or "").strip(" :-\u2013\u2014*#=_\n") or label.replace("_", " ")
-    codings = [coding(LOINC, *SECTION_LOINC[label])] if label in SECTION_LOINC else []
-    if label == "findings":
-        codings.append(coding(LOINC, *RADIOLOGY_OBSERVATION))
-    return {"coding": codings, "text": text} if codings else {"text": text}
+    text = (line(heading) or "").strip(_DECORATION) or label.replace("_", " ")
+    codes = _SECTION_CODES.get(label)
+    return {"coding": [coding(LOINC, *code) for code in codes], "text": text} if codes else {"text": text}
 
 
 def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
@@ -88,7 +90,7 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     flagged = _flagged({label for _, label, _, _ in found}, found[0][1])
     alike = {
         "subject": {"reference": parts.subject_reference["reference"]},
-        **({"effectiveDateTime": parts.effective.fhir} if parts.effective else {}),
+        **({"effectiveDateTime": parts.effective} if parts.effective else {}),
         **({"issued": parts.signed} if parts.signed else {}),
         "performer": [{key: value for key, value in parts.practitioner.items() if key != "display"}],
     }
@@ -142,7 +144,7 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
                 "category": [{"coding": [coding(OBSERVATION_CATEGORY, "vital-signs", "Vital Signs")]}],
                 "code": {"coding": [coding(LOINC, sign.code, sign.display)], "text": sign.display},
                 "subject": {"reference": parts.subject_reference["reference"]},
-                "effectiveDateTime": parts.effective.fhir,
+                "effectiveDateTime": parts.effective,
                 "valueQuantity": {"value": sign.value, "unit": sign.unit, "system": UCUM, "code": sign.ucum},
             }
         )

@@ -5,15 +5,15 @@ https://hl7.org/fhir/R4/practitioner.html, US Core Practitioner Profile.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_CORE, US_NPI
 from mappings.fhir.datatypes import Json, extension, identifier, line, reference, said
 from mappings.fhir.narrative import narrative
-from mappings.fhir.scene import Scene
+from mappings.fhir.scene import Scene, odd_characters
 from mappings.identifiers import fhir_id
 from mappings.model import Report, User
-from mappings.text import character_issues
 
 # Suffixes that belong to a name and are no credential
 _GENERATIONS: Final = frozenset({"JR", "SR", "II", "III", "IV", "V"})
@@ -30,32 +30,21 @@ _TEXT_FIELDS: Final = {
 }
 
 
-def practitioner_reference(report: Report, user: User | None, scene: Scene) -> Json:
-    """DiagnosticReport.resultsInterpreter <- Report.userId: "the radiologist who created or signed" (D24).
+@dataclass(frozen=True, slots=True)
+class Radiologist:
+    """The user behind Report.userId: what refers to them, and their Practitioner where they have one."""
 
-    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.resultsInterpreter
-    A user who is not known, or has no last name, is named by identifier: no reference ever leads nowhere.
-    """
-    if user is not None and line(user.last_name):
-        return reference("Practitioner", fhir_id(user.user_id), practitioner_text(user))
-    if user is None:
-        place = f"{report.pointer}/userId"
-        scene.warn("user-unknown", place, "the radiologist is named by identifier only")
-    else:
-        place = f"{user.pointer}/lastName"
-        scene.warn("user-last-name-absent", place, "no Practitioner; named by identifier")
-    made: Json = {"type": "Practitioner", "identifier": identifier(SID_USER, report.user_id)}
-    shown = practitioner_text(user) if user else None
-    return {**made, "display": shown} if shown else made
+    reference: Json
+    resource: Json | None
 
 
-def practitioner_text(user: User) -> str | None:
-    """Practitioner.name.text <- firstName middleName lastName, suffix1, suffix2.
-
-    https://hl7.org/fhir/R4/datatypes-definitions.html#HumanName.text
-    """
-    names = [name for name in map(line, (user.first_name, user.middle_name, user.last_name)) if name]
-    return ", ".join([" ".join(names), *_suffixes(user)]) if names else None
+def radiologists(scene: Scene) -> dict[str, Radiologist]:
+    """Everybody who created or signed a report of the study, by user id, in reading order."""
+    first = {report.user_id: report for report in reversed(scene.study.reports)}
+    return {
+        user_id: _radiologist(scene, first[user_id])
+        for user_id in dict.fromkeys(report.user_id for report in scene.study.reports)
+    }
 
 
 def practitioner_name(user: User) -> Json:
@@ -63,14 +52,12 @@ def practitioner_name(user: User) -> Json:
 
     https://hl7.org/fhir/R4/practitioner-definitions.html#Practitioner.name
     """
-    return said(
-        {
-            "text": practitioner_text(user),
-            "family": line(user.last_name),
-            "given": [name for name in map(line, (user.first_name, user.middle_name)) if name],
-            "suffix": _suffixes(user),
-        }
-    )
+    family = line(user.last_name)
+    given = [name for name in (line(user.first_name), line(user.middle_name)) if name]
+    suffixes = [suffix for suffix in (line(user.suffix1), line(user.suffix2)) if suffix]
+    spoken = " ".join([*given, family] if family else given)
+    text = ", ".join([spoken, *suffixes]) if spoken else None
+    return said({"text": text, "family": family, "given": given, "suffix": suffixes})
 
 
 def practitioner_identifier(user: User, scene: Scene) -> list[Json]:
@@ -89,13 +76,12 @@ def practitioner_identifier(user: User, scene: Scene) -> list[Json]:
     return made
 
 
-def practitioner_qualification(user: User) -> list[Json]:
+def practitioner_qualification(name: Json) -> list[Json]:
     """Practitioner.qualification <- User.suffix1, suffix2, where they are credentials and no generation.
 
     https://hl7.org/fhir/R4/practitioner-definitions.html#Practitioner.qualification
     """
-    credentials = [suffix for suffix in _suffixes(user) if suffix.strip(".").upper() not in _GENERATIONS]
-    return [{"code": {"text": credential}} for credential in credentials]
+    return [{"code": {"text": suffix}} for suffix in name.get("suffix", ()) if _key(suffix) not in _GENERATIONS]
 
 
 def is_npi(number: str) -> bool:
@@ -106,12 +92,9 @@ def is_npi(number: str) -> bool:
     return (24 + doubled + sum(map(int, number[1:9:2])) + int(number[9])) % 10 == 0
 
 
-def practitioner(user: User, scene: Scene) -> Json | None:
-    """The Practitioner of a user, or None without a last name, which US Core and every search need."""
-    if not line(user.last_name):
-        return None
-    for name, key in _TEXT_FIELDS.items():
-        scene.issues.extend(character_issues(getattr(user, name) or "", f"{user.pointer}/{key}"))
+def practitioner(user: User, name: Json, scene: Scene) -> Json:
+    """The Practitioner of a user with a last name, which US Core and every search need."""
+    scene.issues.extend(odd_characters(user, _TEXT_FIELDS, user.pointer))
     telecom = [
         {"system": system, "value": value}
         for system, value in (("email", line(user.email)), ("phone", line(user.phone_number)))
@@ -123,15 +106,30 @@ def practitioner(user: User, scene: Scene) -> Json | None:
             "resourceType": "Practitioner",
             "id": fhir_id(user.user_id),
             "meta": {"profile": [f"{US_CORE}practitioner"]},
-            "text": narrative(practitioner_text(user) or "", [("Role", role)]),
+            "text": narrative(name["text"], [("Role", role)]),
             "extension": [extension("clinicRole", "String", role)] if role else None,
             "identifier": practitioner_identifier(user, scene),
-            "name": [practitioner_name(user)],
+            "name": [name],
             "telecom": telecom,
-            "qualification": practitioner_qualification(user),
+            "qualification": practitioner_qualification(name),
         }
     )
 
 
-def _suffixes(user: User) -> list[str]:
-    return [suffix for suffix in map(line, (user.suffix1, user.suffix2)) if suffix]
+def _radiologist(scene: Scene, report: Report) -> Radiologist:
+    """A user who is not known, or has no last name, is named by identifier: no reference ever leads nowhere."""
+    user = scene.study.users.get(report.user_id)
+    name = practitioner_name(user) if user else {}
+    if user is not None and "family" in name:
+        to_user = reference("Practitioner", fhir_id(user.user_id), name["text"])
+        return Radiologist(to_user, practitioner(user, name, scene))
+    if user is None:
+        scene.warn("user-unknown", f"{report.pointer}/userId", "the radiologist is named by identifier only")
+    else:
+        scene.warn("user-last-name-absent", f"{user.pointer}/lastName", "no Practitioner; named by identifier")
+    made: Json = {"type": "Practitioner", "identifier": identifier(SID_USER, report.user_id)}
+    return Radiologist({**made, "display": name["text"]} if "text" in name else made, None)
+
+
+def _key(suffix: str) -> str:
+    return suffix.strip(".").upper()

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mappings.dates import When, effective, fhir_instant, parse_instant
+from mappings.dates import effective, fhir_instant, parse_instant
 from mappings.fhir.datatypes import Json, base64_of, line, reference, text_attachment
 from mappings.fhir.organization import organization_reference
-from mappings.fhir.practitioner import practitioner_reference
+from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
 from mappings.fhir.subject import Subject
 from mappings.identifiers import fhir_id
@@ -23,7 +23,8 @@ from mappings.text import character_issues, normal_form, utf8
 class ReportParts:
     """A report with its references; `text` (N of it) and `forms` are empty while it is not signed (D16).
 
-    `is_time_merged`: studyTime stands in `effective`. `created`, `signed`, `updated` are FHIR instants or None.
+    `effective` is a FHIR dateTime; `is_effective_derived`: the time of signing stands for the study's;
+    `is_time_merged`: studyTime stands in it. `created`, `signed`, `updated` are FHIR instants, None where not readable.
     """
 
     report: Report
@@ -33,7 +34,8 @@ class ReportParts:
     subject_reference: Json
     organization: Json | None
     practitioner: Json
-    effective: When | None
+    effective: str | None
+    is_effective_derived: bool
     is_time_merged: bool
     created: str | None
     signed: str | None
@@ -43,11 +45,12 @@ class ReportParts:
     forms: tuple[Json, ...]
 
 
-def report_parts(scene: Scene, report: Report, subject: Subject) -> ReportParts:
+def report_parts(scene: Scene, report: Report, subject: Subject, radiologist: Radiologist) -> ReportParts:
     """The shared parts of a report."""
     status, doubts = report_status(scene.study, report)
     when, derived = effective(report, scene.site)
     scene.issues.extend((*doubts, *derived))
+    is_derived = any(doubt.pointer.endswith("/studyDate") for doubt in derived)
     resource_id = fhir_id(report.report_id)
     signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt")
     title = _title(report, signed)
@@ -59,9 +62,10 @@ def report_parts(scene: Scene, report: Report, subject: Subject) -> ReportParts:
         subject=subject,
         subject_reference=reference("Patient", subject.identity.patient_id, line(report.snapshot.patient_name)),
         organization=organization_reference(report.snapshot, scene.site),
-        practitioner=practitioner_reference(report, scene.study.users.get(report.user_id), scene),
-        effective=when,
-        is_time_merged=when is not None and when.moment is not None and not derived,
+        practitioner=radiologist.reference,
+        effective=when.fhir if when else None,
+        is_time_merged=when is not None and when.moment is not None and not is_derived,
+        is_effective_derived=is_derived,
         created=_instant(scene, report.created_at, f"{report.pointer}/createdAt"),
         signed=signed,
         updated=_instant(scene, report.updated_at, f"{report.pointer}/updatedAt"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mappings.fhir.scene import Scene
-from mappings.identifiers import Identity, PatientIdentifier, identify
+from mappings.identifiers import Identity, PatientIdentifier, identify, report_alone
 from mappings.model import Report, Snapshot, Study
 
 # Snapshot fields that tell two people apart, with their names in the upstream
@@ -29,15 +29,22 @@ class Subject:
 def subjects(scene: Scene) -> Mapping[str, Subject]:
     """The subject of every report by report id, and the study's own under the study id.
 
-    Reports of one identity share one subject; a report whose snapshot says no identity of its own, and nothing against
-    the study's newest original, is about that one's patient.
+    Reports of one linked identity share a subject. A report without a linked identity is about the study's patient
+    unless its snapshot speaks against that; then it has a Patient of its own.
     """
     study = scene.study
-    main = Subject(identify(study, scene.snapshot, scene.site, scene.pointer), scene.snapshot, scene.pointer)
-    scene.issues.extend(main.identity.issues)
+    main = Subject(scene.identity, scene.snapshot, scene.pointer)
     claims: dict[str, Subject] = {study.study_id: main}
+    unlinked = None if main.identity.is_linked else main
     for report in study.reports:
-        claims[report.report_id] = main if report.snapshot is main.snapshot else _claim(scene, report, main)
+        claim = _claim(scene, report, unlinked)
+        claims[report.report_id] = claim
+        unlinked = unlinked or (None if claim.identity.is_linked else claim)
+        if claim.identity.patient_id != main.identity.patient_id:
+            action = "not the patient of the study's newest original: a Patient of its own"
+            scene.warn("patient-differs", claim.pointer, action)
+    if not study.reports:
+        scene.issues.extend(main.identity.issues)
     shared = _speakers(study, claims, main)
     return {key: shared[claim.identity.patient_id] for key, claim in claims.items()}
 
@@ -53,21 +60,22 @@ def differing(snapshot: Snapshot, other: Snapshot) -> tuple[str, ...]:
     )
 
 
-def _claim(scene: Scene, report: Report, main: Subject) -> Subject:
+def _claim(scene: Scene, report: Report, unlinked: Subject | None) -> Subject:
+    """Who a report is about; `unlinked` is the subject that holds the identity of the study alone."""
     pointer = f"{report.pointer}/snapshotMetadata"
-    own = Subject(identify(scene.study, report.snapshot, scene.site, pointer), report.snapshot, pointer)
-    if own.identity.patient_id == main.identity.patient_id:
+    identity = scene.identity if report.snapshot is scene.snapshot else None
+    own = Subject(identity or identify(scene.study, report.snapshot, scene.site, pointer), report.snapshot, pointer)
+    if own.identity.is_linked:
         scene.issues.extend(own.identity.issues)
         return own
-    conflict = differing(report.snapshot, main.snapshot)
-    if not own.identity.is_linked and not conflict:
+    if scene.identity.is_linked and not differing(report.snapshot, scene.snapshot):
         action = "says no identity of its own: the patient of the study's newest original stands"
         scene.inform("patient-from-study", pointer, action)
         typed = tuple(one for one in own.identity.identifiers if one.type)
-        return replace(own, identity=replace(main.identity, identifiers=typed))
+        return replace(own, identity=replace(scene.identity, identifiers=typed))
     scene.issues.extend(own.identity.issues)
-    action = "not the patient of the study's newest original: a Patient of its own"
-    scene.warn("patient-differs", pointer, action)
+    if unlinked is not None and differing(report.snapshot, unlinked.snapshot):
+        return replace(own, identity=report_alone(own.identity, report, scene.site))
     return own
 
 

@@ -6,6 +6,7 @@ HL7 v2.5.1 §2.A.88 (XPN), §2.A.86 (XCN), §2.A.11 (CNN), §2.A.36 (HD), decisi
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from mappings.hl7v2.er7 import components, subcomponents, value
@@ -26,6 +27,8 @@ def hd(text: str | None, separator: str = "^") -> str:
 
 
 def _suffix_and_degree(suffixes: tuple[str, ...]) -> tuple[str, str]:
+    if not suffixes:
+        return "", ""
     generations = [one for one in suffixes if one.strip(".,").upper() in _GENERATIONS]
     degrees = [one for one in suffixes if one not in generations]
     return value(" ".join(generations)), value(" ".join(degrees))
@@ -50,33 +53,40 @@ def xcn(name: PersonName) -> str:
     return components("", *_parts(name))
 
 
-def xcn_of_user(user: User, issues: list[MappingIssue]) -> str:
-    """XCN of a User, with the NPI where it is one."""
-    parts, npi = _user_parts(user), _npi(user, issues)
-    if not any(parts):
-        return npi and components(npi, *[""] * 7, "NPI", "", "", "", "NPI")
-    return components(npi, *parts, "", "NPI" if npi else "", "L", "", "", "NPI" if npi else "")
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A User as the fields have it: `npi` or "", and family, given, middle, suffix, prefix, degree, all escaped."""
+
+    user: User
+    npi: str
+    parts: tuple[str, str, str, str, str, str]
+
+    @property
+    def xcn(self) -> str:
+        """XCN, with the authority of the NPI (XCN.9) and its type (XCN.13, table 0203)."""
+        authority = "NPI" if self.npi else ""
+        name_type = "L" if any(self.parts) else ""
+        return components(self.npi, *self.parts, "", authority, name_type, "", "", authority)
+
+    @property
+    def cnn(self) -> str:
+        """CNN as sub-components of one component."""
+        return subcomponents(self.npi, *self.parts)
+
+    @property
+    def display(self) -> str:
+        """First, middle and last name with suffixes, not escaped."""
+        user = self.user
+        parts = (user.first_name, user.middle_name, user.last_name, user.suffix1, user.suffix2)
+        return " ".join(part.strip() for part in parts if part and part.strip())
 
 
-def cnn_of_user(user: User, issues: list[MappingIssue]) -> str:
-    """CNN of a User as sub-components of one component, with the NPI where it is one."""
-    return subcomponents(_npi(user, issues), *_user_parts(user))
-
-
-def display_name(user: User) -> str:
-    """First, middle and last name with suffixes, not escaped."""
-    parts = (user.first_name, user.middle_name, user.last_name, user.suffix1, user.suffix2)
-    return " ".join(part.strip() for part in parts if part and part.strip())
-
-
-def _user_parts(user: User) -> tuple[str, str, str, str, str, str]:
+def signer(user: User, issues: list[MappingIssue]) -> Signer:
+    """The User behind Report.userId, with the NPI only where it is one."""
+    npi = value(user.npi_number)
+    if npi and not is_npi(npi):
+        issues.append(MappingIssue("npi-invalid", "warning", f"{user.pointer}/npiNumber", "not sent as an NPI"))
+        npi = ""
     suffix, degree = _suffix_and_degree(tuple(one.strip() for one in (user.suffix1, user.suffix2) if one))
-    return value(user.last_name), value(user.first_name), value(user.middle_name), suffix, "", degree
-
-
-def _npi(user: User, issues: list[MappingIssue]) -> str:
-    number = value(user.npi_number)
-    if not number or is_npi(number):
-        return number
-    issues.append(MappingIssue("npi-invalid", "warning", f"{user.pointer}/npiNumber", "not sent as an NPI"))
-    return ""
+    names = value(user.last_name), value(user.first_name), value(user.middle_name)
+    return Signer(user, npi, (*names, suffix, "", degree))

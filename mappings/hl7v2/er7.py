@@ -11,7 +11,8 @@ blank behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 from mappings.text import lines, normal_form
 
@@ -71,16 +72,27 @@ def repetitions(parts: Iterable[str]) -> str:
     return REPETITION.join(parts)
 
 
-def fields(table: Table[Context], first: int, last: int, context: Context) -> str:
-    """Fields `first` to `last` of a segment's table: a row is the field's text or the function that makes it."""
-    rows = [table.get(number, "") for number in range(first, last + 1)]
-    return FIELD.join([row if isinstance(row, str) else row(context) for row in rows])
+@dataclass(frozen=True, slots=True)
+class Layout(Generic[Context]):
+    """A segment's table made ready: the constant text around its functions, and the functions in order."""
+
+    text: str
+    functions: tuple[Callable[[Context], str], ...]
+
+    def render(self, context: Context) -> str:
+        """The fields with what the functions make of `context`; empty fields at the end are left out."""
+        return (self.text % tuple([function(context) for function in self.functions])).rstrip(FIELD)
 
 
-def segment(name: str, table: Table[Context], context: Context) -> str:
-    """A whole segment; empty fields at the end are left out."""
-    first = 2 if name == "MSH" else 1  # MSH-1 is the separator that follows the name
-    return f"{name}{FIELD}{fields(table, first, max(table), context)}".rstrip(FIELD)
+def layout(table: Table[Context], name: str = "", first: int = 1, last: int = 0) -> Layout[Context]:
+    """The layout of a segment, or without a name of its fields `first` to `last`.
+
+    A row of the table is the field's text or the function that makes it; MSH-1 is the separator after the name.
+    """
+    rows = [table.get(number, "") for number in range(2 if name == "MSH" else first, (last or max(table)) + 1)]
+    texts = [row.replace("%", "%%") if isinstance(row, str) else "%s" for row in rows]
+    functions = tuple(row for row in rows if not isinstance(row, str))
+    return Layout(FIELD.join([name, *texts] if name else texts), functions)
 
 
 def message(segments: Iterable[str], charset: str) -> bytes:

@@ -10,10 +10,9 @@ from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, HL70485
 from mappings.dates import dtm_instant, effective, parse_instant
-from mappings.hl7v2.datatypes import cnn_of_user
 from mappings.hl7v2.er7 import Table, components, is_one_line, value
 from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.orc import filler_order_number
+from mappings.hl7v2.orc import filler_order_number, ordering_provider
 from mappings.hl7v2.result import Result
 from mappings.identifiers import short_id
 from mappings.procedures import diagnostic_service_section, dicom_modality
@@ -129,20 +128,18 @@ def obr_32_principal_result_interpreter(result: Result) -> str:
 
     HL7 v2.5.1 §7.4.1.32: NDL, whose first component is a CNN of sub-components.
     """
-    user = result.signer(result.lead)
-    if user is None:
-        return ""
-    return result.fit("OBR", 32, cnn_of_user(user, result.issues), user.pointer)
+    signer = result.signer(result.lead)
+    return result.fit("OBR", 32, signer.cnn, signer.user.pointer) if signer else ""
 
 
 OBR: Final[Table[Result]] = {
     1: "1",
-    3: filler_order_number,
-    4: lambda result: result.service,
+    3: lambda result: result.once(filler_order_number),
+    4: lambda result: result.once(obr_4_universal_service_identifier),
     5: obr_5_priority,
     7: obr_7_observation_date_time,
     13: obr_13_relevant_clinical_information,
-    16: lambda result: result.referring,
+    16: lambda result: result.once(ordering_provider),
     18: lambda result: result.fit("OBR", 18, value(result.facts.accession_number), "/metadata"),
     21: obr_21_filler_field_2,
     22: obr_22_results_rpt_status_chng_date_time,
@@ -151,5 +148,5 @@ OBR: Final[Table[Result]] = {
     27: obr_27_quantity_timing,
     31: obr_31_reason_for_study,
     32: obr_32_principal_result_interpreter,
-    44: lambda result: result.service,
+    44: lambda result: result.once(obr_4_universal_service_identifier),
 }

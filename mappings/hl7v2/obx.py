@@ -5,16 +5,14 @@ HL7 v2.5.1 §7.4.2, decisions D19, D22, D24, D34.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
 from mappings.dates import dtm_instant, effective, parse_instant
-from mappings.hl7v2.datatypes import xcn_of_user
-from mappings.hl7v2.er7 import NOT_NULL, NULL, Table, components, fields, segment
+from mappings.hl7v2.er7 import Table, components, layout
 from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.report_text import BLANK, Stretch, header, is_absent, stretches
+from mappings.hl7v2.report_text import ABSENT, BLANK, Stretch, has_plain_lines, header, stretches
 from mappings.hl7v2.result import Result
 from mappings.model import Report
 from mappings.text import character_issues
@@ -26,16 +24,14 @@ OBX_3_LOINC: Final[dict[str, str]] = {
     "findings": components(*SECTION_LOINC["findings"], "LN"),
     "impression": components(*SECTION_LOINC["impression"], "LN"),
 }
-PER_LINE: Final = "the only two fields that differ from line to line"
+PER_LINE: Final = "differs from line to line: put in by report_segments"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportLine:
-    """What is equal on all OBX of a stretch of lines."""
+    """What is equal on all OBX of a report's lines, marked critical or not."""
 
     result: Result
-    observation: str
-    sub_id: int
     is_critical: bool
     signed_at: str
     signer: str
@@ -79,82 +75,79 @@ def obx_16_responsible_observer(result: Result, report: Report) -> str:
 
     HL7 v2.5.1 §7.4.2.16.
     """
-    user = result.signer(report)
-    if user is None:
+    signer = result.signer(report)
+    if signer is None:
         result.note("user-unknown", "warning", f"{report.pointer}/userId", "no signer in OBX-16 and OBR-32")
         return ""
-    return result.fit("OBX", 16, xcn_of_user(user, result.issues), user.pointer)
+    return result.fit("OBX", 16, signer.xcn, signer.user.pointer)
 
 
 OBX: Final[Table[ReportLine]] = {
     1: PER_LINE,
     2: "TX",
-    3: lambda line: line.observation,
-    4: lambda line: str(line.sub_id),
-    5: PER_LINE,
+    3: PER_LINE,  # obx_3_observation_identifier
+    4: PER_LINE,  # report_segments
+    5: PER_LINE,  # stretches
     8: obx_8_abnormal_flags,
     11: obx_11_observation_result_status,
-    14: lambda line: line.signed_at,
-    16: lambda line: line.signer,
+    14: lambda line: line.signed_at,  # obx_14_date_time_of_the_observation
+    16: lambda line: line.signer,  # obx_16_responsible_observer
 }
+_AFTER_VALUE: Final = layout(OBX, first=6)
 
 
 def report_segments(result: Result, first: int) -> list[str]:
-    """The OBX of every report restated, numbered from `first`."""
+    """The OBX of every report restated, numbered from `first`: addenda newest first, then originals as signed (D19).
+
+    OBX-4 counts runs of lines of one code within a report.
+    """
+    reports = result.subject.reports
+    addenda = [report for report in reversed(reports) if report.is_addendum]
     written: list[str] = []
-    for line, rows in _report_lines(result):
-        written += _written(line, rows, first + len(written))
+    sub_id = 0
+    ordered = [*addenda, *(report for report in reports if not report.is_addendum)]
+    for report in ordered:
+        signed = obx_14_date_time_of_the_observation(report), obx_16_responsible_observer(result, report)
+        plain = critical = _AFTER_VALUE.render(ReportLine(result, False, *signed))
+        if report.is_critical:
+            critical = _AFTER_VALUE.render(ReportLine(result, True, *signed))
+        code = ""
+        for stretch in _shown(result, report, is_last=report is ordered[-1]):
+            observation = obx_3_observation_identifier(stretch.label)
+            sub_id += observation != code
+            code = observation
+            before = f"TX|{code}|{sub_id}"
+            after = critical if stretch.is_critical else plain
+            # a blank line says nothing and is never marked critical
+            written += [
+                f"OBX|{number}|{before}|{row}|{after}" if row else f"OBX|{number}|{before}|{BLANK}|{plain}"
+                for number, row in enumerate(stretch.lines, first + len(written))
+            ]
     if first + len(written) - 1 > 9999:
         result.note("length-exceeded", "warning", "/reports", "OBX-1 has more than the 4 digits of HL7 v2.5.1")
     return written
 
 
-def _report_lines(result: Result) -> Iterator[tuple[ReportLine, list[str]]]:
-    """Every stretch of lines: addenda newest first, then originals as signed (D19); OBX-4 counts runs of one code.
-
-    A report alone in its message has no header line; several are parted by a blank line.
-    """
-    reports = result.subject.reports
-    addenda = [report for report in reversed(reports) if report.is_addendum]
-    ordered = [*addenda, *(report for report in reports if not report.is_addendum)]
-    sub_id = 0
-    for report in ordered:
-        _note_text(result, report)
-        signed_at, signer = obx_14_date_time_of_the_observation(report), obx_16_responsible_observer(result, report)
-        texts = stretches(report)
-        if len(ordered) > 1:
-            facility = result.site.facility(report.snapshot.facility_name)
-            texts.insert(0, Stretch("", False, [header(report, result.signer(report), facility)]))
-        if report is not ordered[-1]:
-            texts[-1].lines.append("")
-        code = ""
-        for stretch in texts:
-            observation = obx_3_observation_identifier(stretch.label)
-            sub_id += observation != code
-            code = observation
-            yield ReportLine(result, code, sub_id, stretch.is_critical, signed_at, signer), stretch.lines
+def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
+    """The lines of one report; if it is restated with others, under a header and with a blank line before the next."""
+    texts = stretches(report)
+    _note_text(result, report, texts)
+    if len(result.subject.reports) > 1:
+        facility = result.site.facility(report.snapshot.facility_name)
+        signer = result.signer(report)
+        texts.insert(0, Stretch("", False, [header(report, signer.display if signer else "", facility)]))
+    if not is_last:
+        texts[-1].lines.append("")
+    return texts
 
 
-def _written(line: ReportLine, rows: list[str], number: int) -> list[str]:
-    """The OBX of one stretch, the first numbered `number`; a blank line says nothing and is never marked critical."""
-    before = fields(OBX, 2, 4, line)
-    after = blank = fields(OBX, 6, 16, line).rstrip("|")
-    if line.is_critical:
-        blank = fields(OBX, 6, 16, replace(line, is_critical=False)).rstrip("|")
-    if NULL in rows:
-        rows = [NOT_NULL if row == NULL else row for row in rows]
-    return [
-        f"OBX|{index}|{before}|{row}|{after}" if row else f"OBX|{index}|{before}|{BLANK}|{blank}"
-        for index, row in enumerate(rows, number)
-    ]
-
-
-def _note_text(result: Result, report: Report) -> None:
+def _note_text(result: Result, report: Report, texts: list[Stretch]) -> None:
     pointer = f"{report.pointer}/reportPlainText"
     text = report.text or ""
-    if is_absent(report):
+    if texts[0].lines == [ABSENT]:
         result.note("text-absent", "error", pointer, "one OBX says that no report text was sent")
-    result.issues.extend(character_issues(text, pointer))
+    if not has_plain_lines(text):
+        result.issues.extend(character_issues(text, pointer))
     if len(text) > LENGTHS["OBX"][5] and max(map(len, text.splitlines())) > LENGTHS["OBX"][5]:
         result.note("length-exceeded", "warning", pointer, "a line longer than OBX-5 of HL7 v2.5.1, sent whole")
 
@@ -186,6 +179,7 @@ VITAL: Final[Table[VitalLine]] = {
     11: "F",
     14: obx_14_of_a_vital_sign,
 }
+_VITAL: Final = layout(VITAL, "OBX")
 
 
 def vital_segments(result: Result) -> list[str]:
@@ -197,5 +191,5 @@ def vital_segments(result: Result) -> list[str]:
         vital, issues = vital_sign(kind, measurement, result.at_snapshot(kind))
         result.issues.extend(issues)
         if vital is not None:
-            written.append(segment("OBX", VITAL, VitalLine(result, len(written) + 1, vital)))
+            written.append(_VITAL.render(VitalLine(result, len(written) + 1, vital)))
     return written

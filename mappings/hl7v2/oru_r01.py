@@ -5,14 +5,12 @@ HL7 v2.5.1 §7.3.1: MSH { PID [PV1] { [ORC] OBR { TQ1 } { OBX } } }, then ZDS.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from mappings.hl7v2.datatypes import xcn
-from mappings.hl7v2.er7 import message, segment
+from mappings.hl7v2.er7 import layout, message
 from mappings.hl7v2.msh import MSH
-from mappings.hl7v2.obr import OBR, obr_4_universal_service_identifier
+from mappings.hl7v2.obr import OBR
 from mappings.hl7v2.obx import report_segments, vital_segments
 from mappings.hl7v2.orc import ORC
 from mappings.hl7v2.pid import PID
@@ -20,13 +18,21 @@ from mappings.hl7v2.pv1 import PV1
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.subject import subject
 from mappings.hl7v2.tq1 import TQ1, tq1_9_priority
-from mappings.hl7v2.zds import ZDS
+from mappings.hl7v2.zds import ZDS, zds_1_study_instance_uid
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Mapped, Report, Study
-from mappings.names import parse_name
 from mappings.profile import Receiver, Site
 from mappings.status import CORRECTED, report_status
 
+_BEFORE_OBX: Final = (
+    layout(MSH, "MSH"),
+    layout(PID, "PID"),
+    layout(PV1, "PV1"),
+    layout(ORC, "ORC"),
+    layout(OBR, "OBR"),
+)
+_TQ1: Final = layout(TQ1, "TQ1")
+_ZDS: Final = layout(ZDS, "ZDS")
 _NO_FACTS: Final = Facts()
 
 
@@ -63,9 +69,7 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
         status=CORRECTED if cause.sent_before else status,
         issues=[*found.issues, *found.identity.issues, *issues],
     )
-    result = replace(result, referring=referring_physician(result), service=obr_4_universal_service_identifier(result))
-    rendered = message(_segments(result), receiver.charset)
-    return Mapped(rendered, tuple(dict.fromkeys(result.issues)))
+    return Mapped(message(_segments(result), receiver.charset), tuple(dict.fromkeys(result.issues)))
 
 
 def _refusal(study: Study, report: Report | None) -> MappingIssue | None:
@@ -80,30 +84,12 @@ def _refusal(study: Study, report: Report | None) -> MappingIssue | None:
 
 
 def _segments(result: Result) -> list[str]:
-    header = [segment("MSH", MSH, result), segment("PID", PID, result), segment("PV1", PV1, result)]
-    order = [segment("ORC", ORC, result), segment("OBR", OBR, result)]
-    timing = [segment("TQ1", TQ1, result)] if tq1_9_priority(result) else []
+    segments = [one.render(result) for one in (*_HEADER, *_ORDER)]
+    if tq1_9_priority(result):
+        segments.append(_TQ1.render(result))
     vitals = vital_segments(result)
-    images = [segment("ZDS", ZDS, result)] if result.receiver.uid == "zds" else []
-    return [*header, *order, *timing, *vitals, *report_segments(result, len(vitals) + 1), *_with_fields(images)]
-
-
-def _with_fields(segments: list[str]) -> list[str]:
-    return [text for text in segments if "|" in text]
-
-
-def referring_physician(result: Result) -> str:
-    """PV1-8 = OBR-16 = ORC-12 Ordering Provider <- snapshot.referringPhysicianName; no id is known (D14).
-
-    HL7 v2.5.1 §3.4.3.8, §4.5.3.16, §4.5.1.12.
-    """
-    facility = result.facility
-    pointer = result.at_snapshot("referringPhysicianName")
-    name = parse_name(result.snapshot.referring_physician_name, facility.name_order if facility else None)
-    if name is None:
-        return ""
-    if name.doubt:
-        is_split = name.family or name.given
-        action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
-        result.note(name.doubt, "warning", pointer, action)
-    return result.fit("PV1", 8, xcn(name), pointer)
+    segments += vitals
+    segments += report_segments(result, len(vitals) + 1)
+    if result.receiver.uid == "zds" and zds_1_study_instance_uid(result):
+        segments.append(_ZDS.render(result))
+    return segments

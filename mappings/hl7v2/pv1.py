@@ -9,6 +9,7 @@ from typing import Final
 
 from mappings.hl7v2.datatypes import hd
 from mappings.hl7v2.er7 import Table, components
+from mappings.hl7v2.orc import ordering_provider
 from mappings.hl7v2.result import Result
 
 
@@ -27,5 +28,5 @@ PV1: Final[Table[Result]] = {
     1: "1",
     2: "U",  # table 0004: unknown
     3: pv1_3_assigned_patient_location,
-    8: lambda result: result.referring,
+    8: lambda result: result.once(ordering_provider),
 }

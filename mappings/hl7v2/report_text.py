@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mappings.dates import parse_instant
-from mappings.hl7v2.datatypes import display_name
-from mappings.hl7v2.er7 import escape, value
-from mappings.model import Report, Section, User
+from mappings.hl7v2.er7 import NOT_NULL, NULL, escape, value
+from mappings.model import Report, Section
 from mappings.profile import Facility
 from mappings.text import lines
 
@@ -42,30 +41,50 @@ class _Everything(Container[str]):
 
 def stretches(report: Report) -> list[Stretch]:
     """The text of a report in order; a text that is absent or empty is one line that says so."""
+    text = report.text or ""
+    is_plain = has_plain_lines(text)
+    rows = escape(text).split("\n") if is_plain else lines(escape(text))
+    marks = _marks(report, is_plain=is_plain)
+    if rows == [""]:
+        rows = [ABSENT]
+    if NULL in rows:
+        rows = [NOT_NULL if row == NULL else row for row in rows]
+    ends = [*[mark[0] for mark in marks[1:]], len(rows)]
+    return [
+        Stretch(label, is_critical, rows[start:end])
+        for (start, label, is_critical), end in zip(marks, ends, strict=True)
+        if start < end
+    ]
+
+
+def has_plain_lines(text: str) -> bool:
+    """True where N(text) is the text itself and LF its only line break, as nearly always."""
+    return text.replace("\n", "").isprintable()
+
+
+def _marks(report: Report, *, is_plain: bool) -> list[tuple[int, str, bool]]:
+    """Where the section or the critical mark changes: row, label, whether what follows is marked; the first is row 0.
+
+    A row belongs to the section in which it begins; it is marked if any of what it says is critical.
+    """
     critical = _critical_labels(report)
-    sections = report.sections or (Section("", "", report.text or ""),)
-    found: list[Stretch] = []
-    for section in sections:
-        rows = lines(escape(section.heading + section.body))
+    marks: list[tuple[int, str, bool]] = [(0, "", "" in critical)]
+    row, begins = 0, True
+    for section in report.sections:
+        text = section.heading + section.body
+        found = text.split("\n") if is_plain else lines(text)
         is_critical = section.label in critical
         alone = _heading_lines(section) if is_critical else 0
-        if found and (begun := found[-1].lines.pop()):
-            before = found[-1]
-            found.append(
-                Stretch(before.label, before.is_critical or (is_critical and not alone), [begun + rows.pop(0)])
-            )
-            alone = max(0, alone - 1)
-        for part, marked in ((rows[:alone], False), (rows[alone:], is_critical)):
-            if part:
-                found.append(Stretch(section.label, marked, part))
-    if found == [Stretch(found[0].label, found[0].is_critical, [""])]:
-        return [Stretch("", found[0].is_critical, [ABSENT])]
-    return [stretch for stretch in found if stretch.lines]
-
-
-def is_absent(report: Report) -> bool:
-    """True where nothing of the text is left to send."""
-    return lines(report.text or "") == [""]
+        if is_critical and not begins and not alone:
+            marks.append((row, marks[-1][1], True))
+        if begins or len(found) > 1:
+            first = row if begins else row + 1
+            marks.append((first, section.label, is_critical and not alone))
+            if alone:
+                marks.append((row + alone, section.label, True))
+        row += len(found) - 1
+        begins = not found[-1]
+    return marks
 
 
 def _critical_labels(report: Report) -> Container[str]:
@@ -83,12 +102,11 @@ def _heading_lines(section: Section) -> int:
     return breaks if lines(section.body)[0].strip() else breaks + 1
 
 
-def header(report: Report, user: User | None, facility: Facility | None) -> str:
+def header(report: Report, signer: str, facility: Facility | None) -> str:
     """The line above a report that is restated with others: kind, time in the site's zone or UTC, signer (D19)."""
     kind = "ADDENDUM" if report.is_addendum else "REPORT"
     moment = parse_instant(report.signed_at)
     when = _spoken(moment, facility) if moment else "time of signing not known"
-    signer = display_name(user) if user else ""
     return value(f"{kind} ({when}{', ' if signer else ''}{signer}):")
 
 

@@ -5,24 +5,23 @@ Carries out no clause of a standard: it is the argument that all functions of th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS, excess
 from mappings.hl7v2.subject import Subject
 from mappings.issues import MappingIssue, Severity
-from mappings.model import Cause, Facts, Report, Snapshot, Study, User
+from mappings.model import Cause, Facts, Report, Snapshot, Study
 from mappings.profile import Facility, Receiver, Site
 from mappings.status import Status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One message in the making; `issues` gathers what could not be mapped as it came.
-
-    `referring` (XCN) and `service` (CE) stand in several fields and are made once.
-    """
+    """One message in the making; `issues` gathers what could not be mapped as it came, `made` what `once` has made."""
 
     study: Study
     cause: Cause
@@ -34,8 +33,8 @@ class Result:
     subject: Subject
     status: Status
     issues: list[MappingIssue] = field(default_factory=list)
-    referring: str = ""
-    service: str = ""
+    made: dict[Callable[[Result], str], str] = field(default_factory=dict)
+    signers: dict[str, Signer] = field(default_factory=dict)
 
     @property
     def lead(self) -> Report:
@@ -62,13 +61,24 @@ class Result:
         """The configured facility of the examination, if there is one."""
         return self.site.facility(self.snapshot.facility_name)
 
+    def once(self, make: Callable[[Result], str]) -> str:
+        """What a function makes of this result, for what stands in several fields: made the first time only."""
+        if make not in self.made:
+            self.made[make] = make(self)
+        return self.made[make]
+
     def at_snapshot(self, key: str) -> str:
         """The pointer to a field of `snapshot`."""
         return f"{self.lead.pointer}/snapshotMetadata/{key}"
 
-    def signer(self, report: Report) -> User | None:
+    def signer(self, report: Report) -> Signer | None:
         """The User who signed a report, if known."""
-        return self.study.users.get(report.user_id)
+        user = self.study.users.get(report.user_id)
+        if user is None:
+            return None
+        if user.user_id not in self.signers:
+            self.signers[user.user_id] = signer(user, self.issues)
+        return self.signers[user.user_id]
 
     def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
         """Keep an issue."""

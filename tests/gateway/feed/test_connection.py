@@ -207,6 +207,17 @@ async def test_a_peer_that_stops_reading_is_send_failed_when_time_runs_out():
         assert not connection.usable
 
 
+async def test_a_peer_that_ends_its_side_while_the_message_is_being_written_is_send_failed_at_once():
+    async def behave(reader, writer):
+        await reader.readexactly(10)
+        writer.write_eof()
+        await asyncio.Event().wait()
+
+    async with peer(behave) as endpoint, await Connection.open(endpoint) as connection:
+        with pytest.raises(SendFailed, match="closed by the peer"):
+            await connection.exchange(b"x" * 30_000_000)
+
+
 async def test_no_acknowledgement_in_time_closes_the_connection_so_that_a_late_one_meets_nothing():
     late = asyncio.Event()
     gone = asyncio.Event()

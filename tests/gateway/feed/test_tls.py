@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from gateway.errors import ConfigError, ConnectFailed, ConnectionLost, FeedError
 from gateway.feed.connection import Connection, Endpoint
@@ -26,6 +27,13 @@ def pki(tmp_path_factory):
     client.private_key_and_cert_chain_pem.write_to_path(folder / "client.pem")
     client.private_key_pem.write_to_path(folder / "client-key.pem")
     client.cert_chain_pems[0].write_to_path(folder / "client-cert.pem")
+    key = serialization.load_pem_private_key(client.private_key_pem.bytes(), password=None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"sesame"),
+    )
+    (folder / "locked-key.pem").write_bytes(locked)
     (folder / "nonsense.pem").write_text("no PEM at all")
     return ca, folder
 
@@ -144,6 +152,20 @@ def test_a_wrong_file_is_named_by_its_setting(pki, files, key, problem):
     with pytest.raises(ConfigError, match=problem) as wrong:
         tls_context(settings, "destination ehr")
     assert (wrong.value.source, wrong.value.key) == ("destination ehr", key)
+
+
+def test_an_encrypted_key_is_opened_with_its_password(pki):
+    _, folder = pki
+    files = {"certificate_file": folder / "client-cert.pem", "key_file": folder / "locked-key.pem"}
+    assert tls_context(TlsSettings(**files, key_password="sesame"), "destination ehr")
+
+
+@pytest.mark.parametrize("password", [None, "", "wrong"])
+def test_an_encrypted_key_without_its_password_is_a_wrong_setting_and_nobody_is_asked(pki, password):
+    _, folder = pki
+    files = {"certificate_file": folder / "client-cert.pem", "key_file": folder / "locked-key.pem"}
+    with pytest.raises(ConfigError, match="password do not belong together"):
+        tls_context(TlsSettings(**files, key_password=password), "destination ehr")
 
 
 def test_the_key_password_is_not_in_repr():

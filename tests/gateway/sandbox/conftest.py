@@ -1,7 +1,7 @@
 """A sandbox on a real loopback port, one inside the process, and a mailbox that receives webhooks."""
 
+import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from gateway.sandbox.state import State
-from gateway.sandbox.upstream import Options, listening_socket, open_sandbox, server
+from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.sandbox.webhooks import Target
+from gateway.serving import listening_socket
+from gateway.serving import running as serving
 
 WEBHOOK_KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -38,18 +40,24 @@ class Running:
 
 @contextmanager
 def running(options: Options) -> Iterator[Running]:
+    """A sandbox on a loop of its own, so that clients which block can talk to it."""
     with listening_socket("127.0.0.1", 0) as listener:
         options = replace(options, port=listener.getsockname()[1])
         app, state = open_sandbox(options)
-        serving = server(app)
-        thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})
+        started, stop = threading.Event(), threading.Event()
+
+        async def serve() -> None:
+            async with serving(app, listener):
+                started.set()
+                await asyncio.to_thread(stop.wait)
+
+        thread = threading.Thread(target=asyncio.run, args=(serve(),))
         thread.start()
         try:
-            while not serving.started:
-                time.sleep(0.005)
+            assert started.wait(10)
             yield Running(options.base_url, state, options)
         finally:
-            serving.should_exit = True
+            stop.set()
             thread.join()
 
 

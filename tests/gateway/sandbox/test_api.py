@@ -9,7 +9,8 @@ import pytest
 
 from gateway import clock
 from gateway.errors import ConfigError
-from gateway.sandbox.upstream import Options, listening_socket, open_sandbox
+from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.serving import listening_socket
 
 
 @pytest.fixture
@@ -200,17 +201,49 @@ async def test_the_overview_says_what_there_is(inside):
 
 
 def test_a_port_in_use_is_named_with_the_remedy():
-    with listening_socket("127.0.0.1", 0) as taken, pytest.raises(ConfigError, match="choose another --port"):
+    with listening_socket("127.0.0.1", 0) as taken, pytest.raises(ConfigError, match="choose another port"):
         listening_socket("127.0.0.1", taken.getsockname()[1])
 
 
 def test_the_sandbox_runs_until_it_is_interrupted_and_ends_quietly():
     with listening_socket("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    code = f"from gateway.sandbox.upstream import Options, run; run(Options(port={port}, studies=2))"
+    code = f"""
+import asyncio
+from gateway.sandbox.upstream import Options, run
+asyncio.run(run(Options(port={port}, studies=2)))
+"""
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with httpx.Client(transport=httpx.HTTPTransport(retries=8), timeout=20) as client:
         assert client.get(f"http://127.0.0.1:{port}/sandbox").json()["studies"] == 2
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=20)
-    assert (process.returncode, output) == (0, b"")
+    told = f"sandbox AutoScribe on http://127.0.0.1:{port}, key sandbox-key. Ctrl-C stops.\n"
+    assert (process.returncode, output.decode()) == (0, told)
+
+
+async def test_a_list_shows_what_was_signed_since_it_was_last_asked_for(inside):
+    client, _ = inside
+    query = f"{API}/studies?studyReportStatus=completed"
+    before = (await client.get(query)).json()["studies"]
+    signed = (await client.post("/sandbox/sign")).json()
+    after = (await client.get(query)).json()["studies"]
+    assert (before[0]["studyId"] == signed["studyId"], after[0]["studyId"] == signed["studyId"]) == (False, True)
+
+
+async def test_a_page_that_ends_with_the_last_study_is_the_last_page(inside):
+    client, _ = inside
+    first = (await client.get(f"{API}/studies")).json()
+    second = (await client.get(f"{API}/studies", params={"cursor": first["cursor"]})).json()
+    assert (first["hasMore"], second["hasMore"], len(second["studies"])) == (True, False, 20)
+
+
+async def test_a_cancelled_addendum_leaves_nothing_behind(inside):
+    client, state = inside
+    report = next(one.reports[0] for one in state.world.seeded if one.study["studyReportStatus"] == "completed")
+    before = (await client.get("/sandbox")).json()["reports"]
+    addendum = state.open_addendum(report["reportId"])
+    assert (await client.get("/sandbox")).json()["reports"] == before + 1
+    assert (await client.post(f"{API}/reports/{addendum}/cancel-addendum")).json() == {"success": True}
+    assert (await client.get("/sandbox")).json()["reports"] == before
+    assert (await client.get(f"{API}/reports/text?reportId={addendum}")).status_code == 404

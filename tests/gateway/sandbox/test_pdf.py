@@ -121,3 +121,7 @@ def test_a_link_is_good_for_its_own_report_only():
     assert links.allows("rep_a", token)
     assert not links.allows("rep_b", token)
     assert not Links(b"other").allows("rep_a", token)
+
+
+def test_brackets_and_backslashes_are_escaped():
+    assert rb"(a \(b\) c\\d) Tj" in pdf.render("T", "a (b) c\\d")

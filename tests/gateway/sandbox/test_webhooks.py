@@ -6,6 +6,7 @@ import json
 import pytest
 from standardwebhooks import Webhook
 
+from gateway.errors import ConfigError
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.sandbox.switches import Switches
@@ -117,3 +118,17 @@ async def test_an_event_that_is_not_delivered_yet_stops_no_other_report_from_bei
     await sender.settled()
     told = [json.loads(body)["data"]["studyId"] for _, body in mailbox.received]
     assert told == list(state.studies)[-5:]
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "names"),
+    [
+        ("ftp://127.0.0.1/x", KEY, "--webhook-url"),
+        ("http:///x", KEY, "--webhook-url"),
+        ("http://127.0.0.1/x", "whsec_", "--webhook-key"),
+        ("http://127.0.0.1/x", "whsec_a", "--webhook-key"),
+    ],
+)
+def test_a_target_that_cannot_be_used_is_refused_at_once(url, key, names):
+    with pytest.raises(ConfigError, match=names):
+        Target(url, key)

@@ -46,6 +46,12 @@ async def test_the_content_type_says_nothing_the_first_bytes_do(download, storag
     assert (await download())[1] == b"%PDF-1.4"
 
 
+async def test_the_first_bytes_are_seen_however_small_the_pieces_are(download, storage):
+    pieces = b"".join(b"2\r\n" + PDF[start : start + 2] + b"\r\n" for start in range(0, 3008, 2))
+    storage.script = [Reply(body=pieces + b"0\r\n\r\n", headers={"Transfer-Encoding": "chunked", "Content-Length": ""})]
+    assert await download() == (None, PDF[:3008])
+
+
 @pytest.mark.parametrize("status", [403, 404])
 async def test_an_expired_link_is_fetched_anew_once(status, download, storage, server):
     storage.script = [Reply(status), Reply(body=PDF)]

@@ -1,0 +1,88 @@
+"""How fast a study becomes FHIR, as ratios of one run: against fhir.resources building, dumping and validating the same.
+
+Run by `make bench`; measured on one report with nine sections and two vital signs, 17 resources. Each pair of
+contenders runs in alternating rounds and the fastest round of each counts, so that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from fakes.fhir_studies import SITE, report
+from fakes.upstream_json import response_json, study_json, user_json
+
+from mappings import decode, to_fhir
+from mappings.fhir.judge import CLASSES, judge
+from mappings.fhir.rendering import json_bytes
+
+TEXT = """EXAM: CT CHEST WITH CONTRAST
+
+CLINICAL HISTORY: 64 year old with cough and weight loss, smoker.
+
+INDICATION: Rule out malignancy.
+
+TECHNIQUE: Contiguous axial images were obtained after 80 mL of contrast. Coronal and sagittal reformats.
+
+COMPARISON: Chest radiograph of 2 weeks ago.
+
+FINDINGS:
+Lungs: There is a 12 mm spiculated nodule in the right upper lobe. No consolidation. Mild centrilobular emphysema.
+Pleura: No effusion or pneumothorax.
+Mediastinum: No enlarged lymph nodes. Heart size is normal. The thoracic aorta is of normal calibre.
+Upper abdomen: Unremarkable.
+Bones: No aggressive lesion.
+
+IMPRESSION:
+1. 12 mm spiculated nodule in the right upper lobe, suspicious for primary malignancy.
+2. Mild emphysema.
+
+RECOMMENDATION: PET/CT and tissue sampling.
+
+CRITICAL RESULTS: Findings were communicated to Dr. Chen at 15:40.
+"""
+STUDY = decode(study_json(), response_json(report(reportPlainText=TEXT)), [user_json()])
+READY: tuple[dict[str, Any], ...] = to_fhir(STUDY, SITE).output
+ROUNDS, RUNS = 40, 10
+
+
+def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> float:
+    """How many times longer the first takes than the second."""
+    best = [float("inf"), float("inf")]
+    for _ in range(ROUNDS):
+        for index, contender in enumerate((slow, fast)):
+            start = perf_counter()
+            for _ in range(RUNS):
+                contender()
+            best[index] = min(best[index], perf_counter() - start)
+    return best[0] / best[1]
+
+
+def to_bytes() -> list[bytes]:
+    return [json_bytes(resource) for resource in to_fhir(STUDY, SITE).output]
+
+
+def to_judged_bytes() -> list[bytes]:
+    made = []
+    for resource in to_fhir(STUDY, SITE).output:
+        assert not judge(resource)
+        made.append(json_bytes(resource))
+    return made
+
+
+def validated() -> list[Any]:
+    return [CLASSES[resource["resourceType"]].model_validate(resource) for resource in READY]
+
+
+def built_and_dumped() -> list[str]:
+    return [one.model_dump_json() for one in validated()]
+
+
+def test_fhir_ratios() -> None:
+    assert len(READY) == 17
+    speed = ratio(built_and_dumped, to_bytes)
+    cost = ratio(to_judged_bytes, validated)
+    print()
+    print(f"FHIR: study -> bytes is {speed:.1f} x as fast as fhir.resources building and dumping (to reach: 20)")
+    print(f"FHIR: map + dump + judge takes {cost:.2f} x the time of model_validate alone (to reach: 1.30)")

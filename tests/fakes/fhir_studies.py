@@ -1,0 +1,89 @@
+"""Studies mapped to FHIR for the tests: a full signed report, with what a test changes as keywords."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fakes.upstream_json import report_json, response_json, user_json
+
+from mappings import decode, to_fhir
+from mappings.model import Facts, Mapped
+from mappings.profile import Site, parse_site
+
+SITE = parse_site("""
+[[mapping.facilities]]
+name = "City Medical Center"
+aliases = ["CMC"]
+time_zone = "America/New_York"
+name_order = "given_family"
+mrn_system = "urn:oid:1.2.3"
+mrn_namespace = "CITY"
+""")
+TEXT = "FINDINGS: Normal brain.\nIMPRESSION: Unremarkable."
+SNAPSHOT = {
+    "age": "38 years",
+    "dateOfBirth": "1985-07-20",
+    "facilityName": "City Medical Center",
+    "height": {"unit": "cm", "value": 165},
+    "mrn": "MRN-001234",
+    "patientName": "Jane Doe",
+    "procedure": "MRI Brain with Contrast",
+    "referringPhysicianName": "Dr. Michael Chen",
+    "sex": "female",
+    "studyDate": "2024-03-15",
+    "studyTime": "14:30",
+    "weight": {"unit": "kg", "value": 62},
+}
+Json = dict[str, Any]
+
+
+def snapshot(**changes: Any) -> Json:
+    """The full snapshot; a change to None takes the field away."""
+    return {key: value for key, value in {**SNAPSHOT, **changes}.items() if value is not None}
+
+
+def report(digit: str = "3", **changes: Any) -> Json:
+    """A signed report with the full snapshot and a text of two sections."""
+    return report_json(digit, **{"snapshotMetadata": SNAPSHOT, "reportPlainText": TEXT, **changes})
+
+
+def addendum(digit: str = "4", **changes: Any) -> Json:
+    """A signed addendum, a day after the report."""
+    later = "2024-03-16T09:00:00Z"
+    return report(digit, **{"isAddendum": True, "signedAt": later, "reportPlainText": "Addendum text.", **changes})
+
+
+def mapped(
+    *reports: Json,
+    study: Json | None = None,
+    users: tuple[Json, ...] = (user_json(),),
+    site: Site = SITE,
+    facts: Facts = Facts(),  # noqa: B008
+) -> Mapped[tuple[Json, ...]]:
+    """The FHIR of a study with these reports."""
+    return to_fhir(decode(study, response_json(*(reports or (report(),))), users), site, facts)
+
+
+def one(made: Mapped[tuple[Json, ...]], resource_type: str, ending: str = "") -> Json:
+    """The only resource of a type (whose id ends so)."""
+    found = [
+        resource
+        for resource in made.output
+        if resource["resourceType"] == resource_type and resource["id"].endswith(ending)
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def codes(made: Mapped[tuple[Json, ...]]) -> set[str]:
+    """The codes of all issues."""
+    return {issue.code for issue in made.issues}
+
+
+def extensions(resource: Json) -> Json:
+    """The values of our own extensions by name."""
+    return {
+        found["url"].rpartition(":")[2]: next(value for key, value in found.items() if key.startswith("value"))
+        for found in resource.get("extension", ())
+        if found["url"].startswith("urn:autoscribe-gateway:extension:")
+    }

@@ -1,0 +1,178 @@
+"""`convert`: every form of input, every way it can be wrong, and nothing written when it is."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.convert import Request, convert
+from mappings.hl7v2 import receiver
+from mappings.issues import WireError
+from mappings.profile import AssigningAuthority, Facility, Site
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
+BASE = "http://127.0.0.1:8800/fhir"
+CITY = Facility("City Medical Center", mrn=AssigningAuthority("urn:oid:2.999.7", "CITY"))
+SITE = Site(facilities={CITY.name: CITY})
+
+
+def golden(case: str) -> dict:
+    return json.loads((GOLDEN / case / "wire.json").read_text())
+
+
+def asked(to: str, **more) -> Request:
+    return Request(to, SITE, BASE, receiver("generic"), AT, **more)
+
+
+def resources(text: bytes, kind: str, **more) -> list[dict]:
+    bundle = json.loads(convert(text, asked("fhir", **more)).output)
+    assert (bundle["resourceType"], bundle["type"]) == ("Bundle", "collection")
+    return [entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == kind]
+
+
+def messages(text: bytes) -> list[bytes]:
+    output = convert(text, asked("hl7v2")).output
+    return [b"MSH" + rest for rest in output.split(b"MSH|")[1:]]
+
+
+def forms() -> dict[str, bytes]:
+    """The same study in every form that is read."""
+    study = golden("final-ct")
+    head = {key: value for key, value in study.items() if key not in ("reports", "users")}
+    response = {"studyId": study["studyId"], "studyInstanceUid": study["studyInstanceUid"], "reports": study["reports"]}
+    lines = [json.dumps(head), *(json.dumps(report) for report in study["reports"])]
+    return {
+        "a study with its reports": json.dumps(study).encode(),
+        "a GET /reports response": json.dumps(response).encode(),
+        "one Report": json.dumps(study["reports"][0]).encode(),
+        "an array": json.dumps([study]).encode(),
+        "an indented document": json.dumps(study, indent=2).encode(),
+        "NDJSON of a Study and its Reports": "\n".join(lines).encode() + b"\n\n",
+        "NDJSON of one study a line": (json.dumps(study) + "\r\n" + json.dumps(golden("critical"))).encode(),
+    }
+
+
+@pytest.mark.parametrize("form", forms())
+def test_every_form_of_input_gives_the_report_in_fhir_and_in_hl7(form: str) -> None:
+    text = forms()[form]
+    report_id = golden("final-ct")["reports"][0]["reportId"].replace("_", "-")
+    assert report_id in [resource["id"] for resource in resources(text, "DiagnosticReport")]
+    assert messages(text)
+
+
+def test_reports_of_one_study_belong_together_wherever_they_stand() -> None:
+    study = golden("addendum")
+    apart = "\n".join(json.dumps(report) for report in study["reports"]).encode()
+    original = next(one for one in resources(apart, "DiagnosticReport") if one["status"] == "appended")
+    assert len(original["presentedForm"]) >= 2
+    assert len(messages(apart)) == 1
+
+
+def test_the_same_study_twice_is_sent_once() -> None:
+    study = golden("final-ct")
+    assert len(messages(json.dumps([study, study]).encode())) == 1
+
+
+def test_a_draft_makes_no_message_and_says_why() -> None:
+    conversion = convert(json.dumps(golden("draft")).encode(), asked("hl7v2"))
+    assert conversion.output == b""
+    assert [issue.severity for issue in conversion.issues if issue.code == "report-not-signed"]
+
+
+def test_pretty_hl7_has_a_line_per_segment_and_plain_hl7_ends_each_with_cr() -> None:
+    text = json.dumps(golden("final-ct")).encode()
+    plain, pretty = convert(text, asked("hl7v2")).output, convert(text, asked("hl7v2", pretty=True)).output
+    assert b"\n" not in plain and plain.endswith(b"\r")
+    assert pretty == plain.replace(b"\r", b"\n")
+
+
+def test_the_newest_study_speaks_for_a_patient_of_several_studies() -> None:
+    old, new = golden("final-ct"), golden("metric")
+    new["reports"][0]["snapshotMetadata"] |= {"studyDate": "2026-02-01", "patientName": "Roe, Jane"}
+    for order in ([old, new], [new, old]):
+        patients = resources(json.dumps(order).encode(), "Patient")
+        assert [patient["name"][0]["text"] for patient in patients] == ["Roe, Jane"]
+
+
+def test_two_studies_that_give_one_patient_two_birth_dates_are_an_error_issue() -> None:
+    old, new = golden("final-ct"), golden("metric")
+    new["reports"][0]["snapshotMetadata"] |= {"dateOfBirth": "1950-01-01"}
+    issues = convert(json.dumps([old, new]).encode(), asked("fhir")).issues
+    assert [issue.severity for issue in issues if issue.code == "identity-conflict"] == ["error"]
+
+
+def test_issues_point_into_the_input() -> None:
+    study = golden("no-mrn")
+    listed = convert(json.dumps([golden("final-ct"), study]).encode(), asked("fhir")).issues
+    assert "/1/reports/0/snapshotMetadata/mrn" in [issue.pointer for issue in listed if issue.code == "mrn-absent"]
+    single = convert(json.dumps(study["reports"][0]).encode(), asked("fhir")).issues
+    assert "/snapshotMetadata/mrn" in [issue.pointer for issue in single if issue.code == "mrn-absent"]
+
+
+def broken(change) -> bytes:
+    study = golden("final-ct")
+    change(study)
+    return json.dumps(study).encode()
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "no JSON": (b"reports, please", "/: expected JSON, found something else at line 1, column 1"),
+    "JSON that is cut off": (json.dumps(golden("final-ct")).encode()[:-9], "/: expected JSON"),
+    "bytes that are no UTF-8": (b'{"a": "\xff"}', "/: expected JSON in UTF-8"),
+    "a number": (b"7", "found a number"),
+    "an empty object": (b"{}", "found an object that is none of them"),
+    "an item of /reports/text": (
+        b'{"reportId": "rep_1234567890abcdef1234567890abcdef", "plainText": ""}',
+        "which has no status",
+    ),
+    "a required key that is missing": (
+        broken(lambda study: study["reports"][0].pop("userId")),
+        "/reports/0/userId: expected an id",
+    ),
+    "a value of the wrong kind": (
+        broken(lambda study: study["reports"][0].update(isAddendum="no")),
+        "/reports/0/isAddendum: expected true or false, found a string",
+    ),
+    "reports that are no array": (
+        broken(lambda study: study.update(reports={})),
+        "/reports: expected an array, found an object",
+    ),
+    "users that are no array": (
+        broken(lambda study: study.update(users=7)),
+        "/users: expected an array, found a number",
+    ),
+    "a report of another study": (
+        broken(lambda study: study["reports"][0].update(studyId="stu_" + "0" * 32)),
+        "/reports/0/studyId: expected the studyId of the study it came with",
+    ),
+    "the third line of NDJSON": (
+        b"\n".join([json.dumps(golden("final-ct")).encode(), b"", b'{"reports": ']),
+        "line 3: expected JSON",
+    ),
+    "NaN": (b'[{"studyId": NaN}]', "NaN, which JSON does not have"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("to", ["fhir", "hl7v2"])
+def test_bad_input_names_the_place_and_what_was_expected(case: str, to: str) -> None:
+    text, message = BAD[case]
+    with pytest.raises(WireError) as raised:
+        convert(text, asked(to))
+    assert message in str(raised.value)
+
+
+def test_validate_reports_no_fault_of_a_good_study_in_either_language() -> None:
+    text = json.dumps(golden("final-ct")).encode()
+    for to in ("fhir", "hl7v2"):
+        assert convert(text, asked(to, validate=True)).faults == ()
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    text = json.dumps(golden("delimiters")).encode()
+    for to in ("fhir", "hl7v2"):
+        assert convert(text, asked(to)).output == convert(text, asked(to)).output

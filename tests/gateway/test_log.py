@@ -1,0 +1,132 @@
+import io
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+
+from gateway import clock, log
+from gateway.errors import UpstreamTimeout
+
+CANARY = "CANARY Jane Doe"
+
+
+def _fail(error):
+    raise error
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """Configure logging and give what was written, one decoded line after the other."""
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level, before = root.handlers, root.level, structlog.get_config()
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 1, 12, 0, 0, 5000, tzinfo=UTC))
+    log.configure("info", "json", stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    structlog.configure(**before)
+    structlog.contextvars.clear_contextvars()
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def test_an_event_with_ids_and_counts_is_written_as_one_json_object(lines):
+    log.get_logger().info("study-read", study_id="stu_1", count=3, seconds=0.25, code=None, status=200)
+    assert lines() == [
+        {
+            "event": "study-read",
+            "level": "info",
+            "timestamp": "2026-11-01T12:00:00.005+00:00",
+            "study_id": "stu_1",
+            "count": 3,
+            "seconds": 0.25,
+            "code": None,
+            "status": 200,
+        }
+    ]
+
+
+@pytest.mark.parametrize("value", [CANARY, [CANARY], {"a": CANARY}, ("ok", CANARY), CANARY.encode(), Exception(CANARY)])
+@pytest.mark.parametrize("key", ["patient_name", "code", "report_id", "where", "destination"])
+def test_no_text_gets_through_under_any_key_but_its_key_is_named(key, value, lines):
+    log.get_logger().warning("study-read", **{key: value})
+    (line,) = lines()
+    assert "CANARY" not in json.dumps(line)
+    assert line["dropped"] == [key]
+
+
+def test_a_key_that_is_itself_a_text_is_not_named(lines):
+    log.get_logger().info("study-read", **{CANARY: 1})
+    assert lines()[0]["dropped"] == ["?"]
+
+
+def test_a_link_with_its_token_is_no_token(lines):
+    log.get_logger().info("pdf-read", route="https://storage.example/r.pdf?token=abc")
+    assert lines()[0]["dropped"] == ["route"]
+
+
+def test_an_event_is_a_fixed_name_never_a_sentence(lines):
+    log.get_logger().error(f"no report for {CANARY}")
+    log.get_logger().error("read %s", CANARY)
+    assert [(line["event"], line["dropped"]) for line in lines()] == [("unnamed-event", ["event"])] * 2
+
+
+def test_the_context_of_a_request_is_written_and_filtered_too(lines):
+    structlog.contextvars.bind_contextvars(request_id="req-1", patient=CANARY)
+    log.get_logger().info("study-read")
+    assert (lines()[0]["request_id"], lines()[0]["dropped"]) == ("req-1", ["patient"])
+
+
+def test_an_exception_is_its_type_our_code_and_its_place_never_its_text(lines):
+    for error in (ValueError(CANARY), UpstreamTimeout("GET /reports", detail=CANARY)):
+        try:
+            _fail(error)
+        except Exception:
+            log.get_logger().exception("read-failed")
+    log.get_logger().error("read-failed", exc_info=ValueError(CANARY))
+    foreign, ours, given = lines()
+    assert (foreign["error_type"], foreign["error_code"]) == ("ValueError", "internal")
+    assert (ours["error_type"], ours["error_code"]) == ("UpstreamTimeout", "upstream-timeout")
+    assert foreign["where"][0].startswith(f"{__name__}:")
+    assert (given["error_type"], given["where"]) == ("ValueError", [])
+    assert "CANARY" not in json.dumps(lines())
+
+
+def test_what_a_library_logs_is_told_without_its_words(lines):
+    logging.getLogger("some.library").info("reading %s", CANARY)
+    logging.getLogger("some.library").debug("reading")
+    try:
+        _fail(ValueError(CANARY))
+    except ValueError:
+        logging.getLogger("some.library").critical("failed for %s", CANARY, exc_info=True)
+    logging.getLogger("some.library").log(35, "a level of its own")
+    told, failed, odd = lines()
+    assert (told["event"], told["logger"], told["level"]) == ("foreign-log", "some.library", "info")
+    assert told["where"].startswith("test_log:")
+    assert (failed["level"], failed["error_type"]) == ("critical", "ValueError")
+    assert odd["level"] == "error"
+    assert "CANARY" not in json.dumps(lines())
+
+
+def test_below_the_level_nothing_is_written(lines):
+    log.get_logger().debug("study-read")
+    assert lines() == []
+
+
+def test_the_console_form_hides_the_same(lines, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    log.configure("debug", "console")
+    log.get_logger().debug("study-read", patient=CANARY, report_id="rep_1")
+    assert "study-read" in stream.getvalue()
+    assert "rep_1" in stream.getvalue()
+    assert "CANARY" not in stream.getvalue()
+
+
+def test_uvicorn_is_told_to_log_nothing_of_its_own():
+    import uvicorn
+
+    config = uvicorn.Config("gateway:none", **log.UVICORN)
+    assert config.access_log is False
+    assert config.log_config is None

@@ -1,0 +1,255 @@
+"""DiagnosticReport (https://hl7.org/fhir/R4/diagnosticreport.html; US Core DiagnosticReport note; D3, D15-D17, D23)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from fakes.fhir_studies import SITE, TEXT, addendum, codes, extensions, mapped, one, report, snapshot
+from fakes.upstream_json import report_id, study_json, user_json
+
+from mappings.codes import DATA_ABSENT_REASON_EXTENSION, SID_FILLER_ORDER, SID_REPORT, SID_USER
+from mappings.model import Facts, PdfFacts
+from mappings.profile import Site
+
+
+def made(**changes):
+    return one(mapped(report(**changes)), "DiagnosticReport")
+
+
+def draft(digit: str = "5", **changes):
+    return report(digit, **{"status": "in_progress", "signedAt": None, "isCritical": None, **changes})
+
+
+def test_a_signed_report_is_final_with_everything_in_its_place() -> None:
+    found = made()
+    assert found["id"] == "rep-" + "3" * 32
+    assert found["status"] == "final"
+    assert found["issued"] == "2024-03-15T16:00:00Z"
+    assert found["effectiveDateTime"] == "2024-03-15T14:30:00-04:00"
+    assert found["conclusion"] == "Unremarkable."
+    assert [each["reference"].partition("/")[0] for each in found["performer"]] == ["Organization", "Practitioner"]
+    assert found["resultsInterpreter"] == [found["performer"][1]]
+    assert found["imagingStudy"] == [{"reference": "ImagingStudy/stu-" + "1" * 32}]
+
+
+def test_the_original_id_and_the_filler_order_number_are_identifiers() -> None:
+    found = {each["system"]: each for each in made()["identifier"]}
+    assert found[SID_REPORT]["value"] == report_id("3")
+    assert len(found[SID_FILLER_ORDER]["value"]) == 22
+    assert found[SID_FILLER_ORDER]["type"]["coding"][0]["code"] == "FILL"
+
+
+def test_an_accession_number_is_an_identifier_only_when_the_store_knows_it() -> None:
+    found = one(mapped(facts=Facts(accession_number="ACC-1")), "DiagnosticReport")["identifier"]
+    assert found[2] == {
+        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]},
+        "value": "ACC-1",
+    }
+    assert len(made()["identifier"]) == 2
+
+
+def test_both_categories_stand_always_and_the_modalitys_beside_them() -> None:
+    def categories(**changes):
+        found = one(mapped(study=study_json(**changes)), "DiagnosticReport")["category"]
+        return [each["coding"][0]["code"] for each in found]
+
+    assert categories() == ["LP29684-5", "RAD"]
+    assert categories(modality="MRI") == ["LP29684-5", "RAD", "NMR"]
+
+
+def test_the_code_is_18748_4_with_the_procedure_as_text() -> None:
+    code = made()["code"]
+    assert code["coding"][0]["code"] == "18748-4"
+    assert code["text"] == "MRI Brain with Contrast"
+
+
+def test_without_a_procedure_the_studys_description_is_the_text_and_then_the_codes_own_name() -> None:
+    bare = report(snapshotMetadata=snapshot(procedure=None))
+    assert one(mapped(bare, study=study_json()), "DiagnosticReport")["code"]["text"] == "Brain MRI with Contrast"
+    assert one(mapped(bare), "DiagnosticReport")["code"]["text"] == "Diagnostic imaging study"
+
+
+def test_without_a_zone_only_the_date_is_said_and_the_time_kept_as_text() -> None:
+    found = one(mapped(site=Site()), "DiagnosticReport")
+    assert found["effectiveDateTime"] == "2024-03-15"
+    assert extensions(found)["studyTime"] == "14:30"
+    assert "studyTime" not in extensions(made())
+
+
+def test_without_a_study_date_the_time_of_signing_stands_and_the_study_time_is_not_lost() -> None:
+    found = mapped(report(snapshotMetadata=snapshot(studyDate=None)))
+    resource = one(found, "DiagnosticReport")
+    assert resource["effectiveDateTime"] == "2024-03-15T16:00:00Z"
+    assert extensions(resource)["studyTime"] == "14:30"
+    assert "study-date-absent" in codes(found)
+
+
+def test_with_no_date_at_all_the_element_says_that_it_is_not_known() -> None:
+    found = made(signedAt=None, snapshotMetadata=snapshot(studyDate="2024-02-30"))
+    assert "effectiveDateTime" not in found
+    absent = {"extension": [{"url": DATA_ABSENT_REASON_EXTENSION, "valueCode": "unknown"}]}
+    assert found["_effectiveDateTime"] == absent
+
+
+def test_presented_form_holds_the_original_bytes_with_size_and_hash() -> None:
+    text = "FINDINGS: a\r\nb\x01\u00fc\u5c71"
+    form = made(reportPlainText=text)["presentedForm"][0]
+    assert base64.b64decode(form["data"]) == text.encode()
+    assert form["contentType"] == "text/plain; charset=utf-8"
+    assert form["size"] == len(text.encode())
+    assert base64.b64decode(form["hash"]) == hashlib.sha1(text.encode()).digest()
+    assert (form["title"], form["creation"]) == ("Radiology report", "2024-03-15T16:00:00Z")
+
+
+def test_a_lone_surrogate_becomes_the_replacement_character_and_is_reported() -> None:
+    found = mapped(report(reportPlainText="a\ud800b"))
+    data = one(found, "DiagnosticReport")["presentedForm"][0]["data"]
+    assert base64.b64decode(data).decode() == "a\ufffdb"
+    assert "character-replaced" in codes(found)
+
+
+def test_the_pdf_is_a_stable_address_and_its_size_and_hash_are_said_only_when_seen() -> None:
+    unseen = made()["presentedForm"][1]
+    assert unseen["url"] == "Binary/rep-" + "3" * 32 + "-pdf"
+    assert unseen["contentType"] == "application/pdf"
+    assert not {"size", "hash"} & unseen.keys()
+    facts = Facts(pdf={report_id("3"): PdfFacts(1234, b"\x01" * 20)})
+    seen = one(mapped(facts=facts), "DiagnosticReport")["presentedForm"][1]
+    assert (seen["size"], base64.b64decode(seen["hash"])) == (1234, b"\x01" * 20)
+
+
+def test_a_draft_is_registered_and_says_nothing_of_its_text() -> None:
+    found = mapped(draft())
+    resource = one(found, "DiagnosticReport")
+    assert resource["status"] == "registered"
+    assert not {"presentedForm", "conclusion", "result", "issued"} & resource.keys()
+    assert "Normal brain" not in str(found.output)
+    assert resource["resultsInterpreter"]
+    assert "unsigned-text-withheld" in codes(found)
+
+
+def test_a_report_of_an_unknown_status_is_unknown_and_its_text_withheld() -> None:
+    found = mapped(report(status="dictated"))
+    assert one(found, "DiagnosticReport")["status"] == "unknown"
+    assert "Normal brain" not in str(found.output)
+
+
+def test_a_cancelled_study_without_a_signed_report_is_cancelled() -> None:
+    found = mapped(draft(), study=study_json(isCancelled=True))
+    assert one(found, "DiagnosticReport")["status"] == "cancelled"
+    assert one(found, "ImagingStudy")["status"] == "cancelled"
+
+
+def test_critical_is_three_valued() -> None:
+    assert extensions(made(isCritical=True))["isCritical"] is True
+    assert extensions(made(isCritical=False))["isCritical"] is False
+    assert "isCritical" not in extensions(made(isCritical=None))
+
+
+def test_what_r4_has_no_place_for_is_in_extensions() -> None:
+    said = extensions(made())
+    assert said["isAddendum"] is False
+    assert said["createdAt"] == "2024-03-15T14:30:00Z"
+    assert said["age"] == "38 years"
+
+
+def test_instants_that_cannot_be_read_are_kept_as_text_and_reported() -> None:
+    found = mapped(report(createdAt="yesterday", signedAt="2024-03-15T16:00:00", updatedAt="?"))
+    said = extensions(one(found, "DiagnosticReport"))
+    assert (said["createdAt"], said["signedAt"], said["updatedAt"]) == ("yesterday", "2024-03-15T16:00:00", "?")
+    assert [issue.pointer for issue in found.issues if issue.code == "instant-unreadable"] == [
+        "/reports/0/signedAt",
+        "/reports/0/createdAt",
+        "/reports/0/updatedAt",
+    ]
+
+
+def test_an_addendum_refers_to_its_parent_and_the_parent_shows_it_first() -> None:
+    found = mapped(report(), addendum())
+    own, parent = one(found, "DiagnosticReport", "4"), one(found, "DiagnosticReport", "3")
+    assert own["extension"][0] == {
+        "url": "http://hl7.org/fhir/StructureDefinition/diagnosticReport-addendumOf",
+        "valueReference": {"reference": "DiagnosticReport/rep-" + "3" * 32},
+    }
+    assert (own["status"], parent["status"]) == ("final", "appended")
+    titles = [form["title"] for form in parent["presentedForm"]]
+    signed = "Addendum, signed 2024-03-16T09:00:00Z"
+    assert titles == [signed, f"{signed} (PDF)", "Radiology report", "Radiology report (PDF)"]
+    assert parent["conclusion"] == f"{signed}:\nAddendum text.\n\nUnremarkable."
+    assert parent["issued"] == "2024-03-16T09:00:00Z"
+
+
+def test_the_newest_addendum_comes_first() -> None:
+    last = addendum("6", signedAt="2024-03-18T09:00:00Z", reportPlainText="The last word.")
+    parent = one(mapped(report(), addendum(), last), "DiagnosticReport", "3")
+    assert parent["conclusion"].index("last word") < parent["conclusion"].index("Addendum text")
+    assert parent["issued"] == "2024-03-18T09:00:00Z"
+
+
+def test_an_addendum_without_a_time_of_signing_is_titled_so() -> None:
+    parent = one(mapped(report(), addendum(signedAt=None)), "DiagnosticReport", "3")
+    assert parent["presentedForm"][0]["title"] == "Addendum, time of signing not known"
+    assert parent["issued"] == "2024-03-15T16:00:00Z"
+
+
+def test_an_open_addendum_leaves_the_parent_final_and_its_text_unsaid() -> None:
+    found = mapped(report(), addendum(status="in_progress", signedAt=None))
+    assert one(found, "DiagnosticReport", "3")["status"] == "final"
+    assert one(found, "DiagnosticReport", "4")["status"] == "registered"
+    assert "Addendum text" not in str(found.output)
+
+
+def test_an_addendum_of_two_originals_is_linked_to_none_and_shown_by_both() -> None:
+    found = mapped(report(), report("5"), addendum())
+    own = one(found, "DiagnosticReport", "4")
+    assert not any("valueReference" in each for each in own["extension"])
+    assert {one(found, "DiagnosticReport", digit)["status"] for digit in "35"} == {"appended"}
+    assert "addendum-parent-unclear" in codes(found)
+
+
+def test_a_signed_report_without_text_says_so_and_still_names_its_pdf() -> None:
+    found = mapped(report(reportPlainText=""))
+    resource = one(found, "DiagnosticReport")
+    assert [form["contentType"] for form in resource["presentedForm"]] == ["application/pdf"]
+    assert "result" not in resource
+    assert "report-text-absent" in codes(found)
+
+
+def test_a_conclusion_beyond_a_megabyte_is_left_to_presented_form() -> None:
+    found = mapped(report(reportPlainText="FINDINGS: a\nIMPRESSION: " + "x" * (1024 * 1024 + 1)))
+    assert "conclusion" not in one(found, "DiagnosticReport")
+    assert "dataAbsentReason" in one(found, "Observation", "s1")
+    assert "text-too-long" in codes(found)
+
+
+def test_an_unknown_user_is_named_by_identifier_and_no_reference_leads_nowhere() -> None:
+    found = mapped(users=())
+    named = one(found, "DiagnosticReport")["resultsInterpreter"][0]
+    assert named == {"type": "Practitioner", "identifier": {"system": SID_USER, "value": "usr_" + "2" * 32}}
+    assert "user-unknown" in codes(found)
+
+
+def test_a_user_without_a_last_name_is_named_by_identifier_and_first_name() -> None:
+    found = mapped(users=(user_json(lastName=" "),))
+    assert one(found, "DiagnosticReport")["resultsInterpreter"][0]["display"] == "Sarah"
+    assert "user-last-name-absent" in codes(found)
+    nameless = mapped(users=(user_json(lastName=" ", firstName=""),))
+    assert "display" not in one(nameless, "DiagnosticReport")["resultsInterpreter"][0]
+
+
+def test_an_external_study_gives_nothing_but_an_issue() -> None:
+    found = mapped(study=study_json(studyType="external"))
+    assert found.output == ()
+    assert codes(found) == {"external-study"}
+
+
+def test_a_report_without_a_facility_is_performed_by_the_radiologist_alone() -> None:
+    found = one(mapped(report(snapshotMetadata=snapshot(facilityName=None)), site=SITE), "DiagnosticReport")
+    assert [each["reference"] for each in found["performer"]] == ["Practitioner/usr-" + "2" * 32]
+
+
+def test_the_narrative_holds_the_text_escaped() -> None:
+    div = made(reportPlainText=TEXT + "\n<script>alert(1)</script>")["text"]["div"]
+    assert "&lt;script&gt;" in div
+    assert "<script>" not in div

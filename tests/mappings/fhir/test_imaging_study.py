@@ -1,0 +1,71 @@
+"""ImagingStudy (https://hl7.org/fhir/R4/imagingstudy.html)."""
+
+from __future__ import annotations
+
+from fakes.fhir_studies import codes, extensions, mapped, one, report, snapshot
+from fakes.upstream_json import STUDY_UID, study_json
+
+from mappings import decode, to_fhir
+from mappings.codes import SID_STUDY, SID_STUDY_UID_ODD
+from mappings.model import Facts
+from mappings.profile import Site
+
+
+def test_the_study_uid_is_an_oid_under_dicoms_system() -> None:
+    found = one(mapped(facts=Facts(accession_number="A1")), "ImagingStudy")["identifier"]
+    assert found[0] == {"system": "urn:dicom:uid", "value": f"urn:oid:{STUDY_UID}"}
+    assert found[1] == {"system": SID_STUDY, "value": "stu_" + "1" * 32}
+    assert found[2]["value"] == "A1"
+
+
+def test_a_uid_that_is_no_oid_is_kept_under_a_system_of_our_own() -> None:
+    wire = {"studyId": "stu_" + "1" * 32, "studyInstanceUid": "1.02.3", "reports": [report()]}
+    found = to_fhir(decode(None, wire), Site())
+    assert one(found, "ImagingStudy")["identifier"][0] == {"system": SID_STUDY_UID_ODD, "value": "1.02.3"}
+    assert "study-uid-not-an-oid" in codes(found)
+
+
+def test_a_bare_report_still_has_its_study() -> None:
+    found = one(to_fhir(decode(None, [report()]), Site()), "ImagingStudy")
+    assert [each["system"] for each in found["identifier"]] == [SID_STUDY]
+
+
+def test_what_the_order_said_has_its_place() -> None:
+    study = study_json(
+        modality="MRI",
+        clinicalIndication="Headache",
+        clinicalHistory="Migraine",
+        technologistTechnique="Multiplanar",
+        technologistNotes=["Motion"],
+        expressCustomer={"expressCustomerId": "cus_1", "expressCustomerName": "Tampa"},
+        severity="stat",
+    )
+    found = one(mapped(study=study), "ImagingStudy")
+    assert found["modality"][0]["code"] == "MR"
+    assert [each["text"] for each in found["reasonCode"]] == ["Headache", "Migraine"]
+    assert [each["text"] for each in found["note"]] == ["Multiplanar", "Motion"]
+    assert found["description"] == "Brain MRI with Contrast"
+    assert found["referrer"] == {"display": "Dr. Michael Chen"}
+    assert found["procedureCode"] == [{"text": "MRI Brain with Contrast"}]
+    assert extensions(found)["severity"] == "stat"
+    assert extensions(found)["expressCustomer"]["assigner"] == {"display": "Tampa"}
+
+
+def test_an_unknown_modality_is_kept_as_text_without_a_code() -> None:
+    found = mapped(study=study_json(modality="Thermography"))
+    assert one(found, "ImagingStudy")["modality"] == [{"display": "Thermography"}]
+    assert "modality-unknown" in codes(found)
+
+
+def test_the_start_is_the_studys_and_never_the_time_of_signing() -> None:
+    assert one(mapped(), "ImagingStudy")["started"] == "2024-03-15T14:30:00-04:00"
+    assert "started" not in one(mapped(report(snapshotMetadata=snapshot(studyDate=None))), "ImagingStudy")
+
+
+def test_a_study_without_reports_has_its_patient_and_itself() -> None:
+    wire = {"studyId": "stu_" + "1" * 32, "studyInstanceUid": STUDY_UID, "reports": []}
+    study = study_json(reportMetadata={"patientName": "DOE^JANE", "facilityName": "City Medical Center"})
+    found = to_fhir(decode(study, wire), Site())
+    assert [each["resourceType"] for each in found.output] == ["Patient", "Organization", "ImagingStudy"]
+    assert one(found, "Patient")["name"][0]["family"] == "DOE"
+    assert "mrn-absent" in codes(found)

@@ -1,0 +1,279 @@
+"""Who the patient is: only a value under a configured system links two studies (D11); ids are reversible (D3, D18)."""
+
+import re
+
+import pytest
+from fakes.upstream_json import STUDY_ID, report_id, report_json, response_json, study_json
+
+from mappings.autoscribe import decode
+from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
+from mappings.identifiers import (
+    PatientIdentifier,
+    base62,
+    fhir_id,
+    filler_order_number,
+    identify,
+    is_npi,
+    is_placeholder,
+    long_id,
+    message_control_id,
+    organization_id,
+    report_alone,
+    short_id,
+    subject_snapshot,
+    upstream_id,
+)
+from mappings.model import Cause, Snapshot
+from mappings.profile import AssigningAuthority, Facility, Site
+
+MERCY = Facility(
+    "Mercy",
+    aliases=("Mercy East",),
+    mrn=AssigningAuthority("urn:oid:1.2.3", "MERCY"),
+    external_patient_id=AssigningAuthority("urn:oid:1.2.3.9", "MERCYX"),
+)
+CITY = Facility("City", mrn=AssigningAuthority("urn:oid:4.5.6", "CITY"))
+BARE = Facility("Bare")
+SITE = Site(site_key=b"k" * 32, facilities={"Mercy": MERCY, "Mercy East": MERCY, "City": CITY, "Bare": BARE})
+OTHER_STUDY = "stu_" + "9" * 32
+
+
+def identity(study_id=STUDY_ID, site=SITE, external=None, customer=None, **snapshot):
+    study = decode(
+        study_json(studyId=study_id, externalPatientId=external, expressCustomer=customer),
+        [report_json(studyId=study_id, snapshotMetadata=snapshot)],
+    )
+    return identify(study, study.reports[0].snapshot, site, "/reports/0/snapshotMetadata")
+
+
+def codes(found):
+    return [(issue.code, issue.pointer) for issue in found.issues]
+
+
+def test_an_mrn_under_its_facilitys_system_is_the_key():
+    found = identity(facilityName="Mercy", mrn="A-001")
+    assert found.identifiers == (PatientIdentifier("MR", "urn:oid:1.2.3", "A-001", "MERCY"),)
+    assert (found.is_linked, found.issues) == (True, ())
+    assert found.patient_id == identity(OTHER_STUDY, facilityName="Mercy East", mrn=" A-001\n").patient_id
+
+
+def test_the_same_mrn_at_two_facilities_is_two_patients():
+    assert identity(facilityName="Mercy", mrn="1001").patient_id != identity(facilityName="City", mrn="1001").patient_id
+
+
+@pytest.mark.parametrize(("one", "other"), [("001001", "1001"), ("A1", "a1"), ("1 001", "1001"), ("1001-", "1001")])
+def test_mrns_that_differ_in_any_character_are_two_patients_and_keep_their_zeros(one, other):
+    first, second = (identity(facilityName="Mercy", mrn=mrn) for mrn in (one, other))
+    assert first.patient_id != second.patient_id
+    assert [found.identifiers[0].value for found in (first, second)] == [one, other]
+
+
+def test_another_site_key_makes_other_ids():
+    other = Site(site_key=b"j" * 32, facilities=SITE.facilities)
+    assert identity(facilityName="Mercy", mrn="1001").patient_id != (
+        identity(site=other, facilityName="Mercy", mrn="1001").patient_id
+    )
+    assert identity().patient_id != identity(site=other).patient_id
+
+
+@pytest.mark.parametrize("mrn", ["MRN-2024-001234", "abcdef", "A\ud800", "1"])
+def test_a_patient_id_is_opaque(mrn):
+    found = identity(facilityName="Mercy", mrn=mrn)
+    assert re.fullmatch("pat-[0-9a-f]{32}", found.patient_id)
+    assert found.is_linked
+
+
+@pytest.mark.parametrize("facility", [None, "Bare", " Bare ", "mercy", "Mercy West", ""])
+def test_an_mrn_without_a_system_is_never_a_key(facility):
+    found = identity(facilityName=facility, mrn="1001")
+    other = identity(OTHER_STUDY, facilityName=facility, mrn="1001")
+    assert found.patient_id != other.patient_id
+    assert (found.is_linked, other.is_linked) == (False, False)
+    assert found.identifiers == (
+        PatientIdentifier("", SID_STUDY_PATIENT, STUDY_ID),
+        PatientIdentifier("MR", SID_MRN_UNASSIGNED, "1001", assigner=(facility or "").strip()),
+    )
+    assert codes(found) == [("identifier-system-unknown", "/reports/0/snapshotMetadata/mrn")]
+
+
+PLACEHOLDERS = [
+    *("0", "0000", "999999999", "000-00-0000", "99-99", "UNKNOWN", "unknown", "Unk", "NA", "N/A", "n.a.", "None"),
+    *("null", "TEMP", "test", "XXX", "xxxxxx", "-", "...", "?", "_", " - ", "０００", "\u200b"),
+]
+
+
+@pytest.mark.parametrize("value", PLACEHOLDERS)
+def test_a_placeholder_is_kept_but_never_links_two_studies(value):
+    assert is_placeholder(value)
+    found = identity(facilityName="Mercy", mrn=value, external=value)
+    assert found.patient_id != identity(OTHER_STUDY, facilityName="Mercy", mrn=value, external=value).patient_id
+    assert not found.is_linked
+    assert [(one.type, one.system, one.value) for one in found.identifiers] == [
+        ("", SID_STUDY_PATIENT, STUDY_ID),
+        ("MR", SID_MRN_UNASSIGNED, value.strip()),
+        ("PI", SID_EXTERNAL_UNASSIGNED, value.strip()),
+    ]
+    assert codes(found) == [
+        ("identifier-placeholder", "/reports/0/snapshotMetadata/mrn"),
+        ("identifier-placeholder", "/externalPatientId"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", ["1", "0001", "9990", "A0", "TEMP1", "TESTA", "UNKNOWN1", "NAOMI", "X1", "XX", "患者1", "0-1"]
+)
+def test_what_may_be_an_identifier_is_no_placeholder(value):
+    assert not is_placeholder(value)
+
+
+@pytest.mark.parametrize("mrn", [None, "", "  \t"])
+def test_without_an_mrn_the_study_stands_alone_with_an_issue(mrn):
+    found = identity(facilityName="Mercy", mrn=mrn)
+    assert found.identifiers == (PatientIdentifier("", SID_STUDY_PATIENT, STUDY_ID),)
+    assert not found.is_linked
+    assert codes(found) == [("mrn-absent", "/reports/0/snapshotMetadata/mrn")]
+    assert found.patient_id != identity(OTHER_STUDY, facilityName="Mercy", mrn=mrn).patient_id
+    assert found.patient_id == identity().patient_id
+
+
+def test_an_external_patient_id_under_a_configured_system_stands_in_for_the_mrn():
+    found = identity(external="EHR-9", facilityName="Mercy")
+    assert found.identifiers == (PatientIdentifier("PI", "urn:oid:1.2.3.9", "EHR-9", "MERCYX"),)
+    assert found.is_linked
+    assert codes(found) == [("mrn-absent", "/reports/0/snapshotMetadata/mrn")]
+    assert found.patient_id == identity(OTHER_STUDY, external="EHR-9", facilityName="Mercy", mrn="000").patient_id
+
+
+def test_both_ids_are_shown_and_the_mrn_is_the_key():
+    found = identity(external="EHR-9", facilityName="Mercy", mrn="1001")
+    assert [(one.type, one.value, one.namespace) for one in found.identifiers] == [
+        ("MR", "1001", "MERCY"),
+        ("PI", "EHR-9", "MERCYX"),
+    ]
+    assert found.patient_id == identity(OTHER_STUDY, external="EHR-8", facilityName="Mercy", mrn="1001").patient_id
+
+
+def test_an_external_patient_id_without_a_system_is_shown_under_its_customer_and_is_no_key():
+    customer = {"expressCustomerId": "cus_1", "expressCustomerName": " South Tampa "}
+    found = identity(external="EHR-9", customer=customer, facilityName="City", mrn="1001")
+    assert found.identifiers[1] == PatientIdentifier("PI", SID_EXTERNAL_UNASSIGNED, "EHR-9", assigner="South Tampa")
+    assert found.patient_id == identity(facilityName="City", mrn="1001").patient_id
+    alone = identity(external="EHR-9", facilityName="City")
+    assert not alone.is_linked
+    assert alone.patient_id != identity(OTHER_STUDY, external="EHR-9", facilityName="City").patient_id
+
+
+def test_a_report_alone_is_a_patient_of_its_own_who_keeps_what_was_shown_and_said():
+    study = decode(study_json(), [report_json("3", snapshotMetadata={"mrn": "1001"}), report_json("4")])
+    first, second = study.reports
+    found = identify(study, first.snapshot, SITE, "/reports/0/snapshotMetadata")
+    alone = report_alone(found, first, SITE)
+    assert len({found.patient_id, alone.patient_id, report_alone(found, second, SITE).patient_id}) == 3
+    assert alone.identifiers == (
+        PatientIdentifier("", SID_STUDY_PATIENT, report_id("3")),
+        PatientIdentifier("MR", SID_MRN_UNASSIGNED, "1001"),
+    )
+    assert (alone.is_linked, alone.issues) == (False, found.issues)
+
+
+@pytest.mark.parametrize("number", ["1234567893", "1679576722", "1003000126"])
+def test_an_npi_has_ten_digits_and_a_luhn_check_digit(number):
+    assert is_npi(number)
+    for digit in "0123456789".replace(number[-1], ""):
+        assert not is_npi(number[:-1] + digit)
+
+
+@pytest.mark.parametrize(
+    "number", ["", "123456789", "12345678930", "123456789A", "１２３４５６７８９３", " 1234567893"]
+)
+def test_what_has_no_ten_ascii_digits_is_no_npi(number):
+    assert not is_npi(number)
+
+
+def test_the_subject_is_the_snapshot_of_the_newest_original_and_no_addendum_moves_it():
+    study = decode(
+        study_json(reportMetadata={"mrn": "study"}),
+        [
+            report_json("3", isAddendum=True, signedAt="2024-05-01T00:00:00Z", snapshotMetadata={"mrn": "addendum"}),
+            report_json("4", signedAt="2024-04-01T00:00:00Z", snapshotMetadata={"mrn": "newest"}),
+            report_json("5", signedAt="2024-03-01T00:00:00Z", snapshotMetadata={"mrn": "oldest"}),
+        ],
+    )
+    assert subject_snapshot(study) == (Snapshot(mrn="newest"), "/reports/1/snapshotMetadata")
+    addendum = study.reports[-1]
+    assert subject_snapshot(study, addendum) == (Snapshot(mrn="addendum"), "/reports/0/snapshotMetadata")
+
+
+def test_a_study_of_addenda_alone_speaks_through_the_newest_and_one_without_reports_through_itself():
+    addendum = report_json("3", isAddendum=True, snapshotMetadata={"mrn": "addendum"})
+    assert subject_snapshot(decode(None, [addendum]))[0] == Snapshot(mrn="addendum")
+    study = decode(study_json(reportMetadata={"mrn": "study"}), [])
+    assert subject_snapshot(study) == (Snapshot(mrn="study"), "/reportMetadata")
+    assert subject_snapshot(decode(None, response_json())) == (Snapshot(), "/reportMetadata")
+
+
+@pytest.mark.parametrize(
+    ("digits", "short"),
+    [
+        ("7d4f0c2a9b1e4f6f8a3d5c7e9f1b2d4a", "3oSAGvLY3tMWHhsMcmBrT8"),
+        ("1b9e6f0d3c5a4e7f8091a2b3c4d5e6f7", "0q7CEKJEfPH4C86NS9l66J"),
+        ("0" * 32, "0" * 22),
+        ("f" * 32, "7n42DGM5Tflk9n8mt7Fhc7"),
+    ],
+)
+def test_an_id_has_22_characters_in_base_62_and_comes_back(digits, short):
+    assert short_id(f"rep_{digits}") == short
+    assert long_id("rep", short) == f"rep_{digits}"
+
+
+def test_the_filler_order_number_is_the_study_whatever_its_reports():
+    numbers = {filler_order_number(decode(study_json(), rows)) for rows in ([], [report_json("3")], [report_json("4")])}
+    assert numbers == {short_id(STUDY_ID)}
+
+
+def test_what_is_not_base_62_is_no_short_id():
+    with pytest.raises(ValueError, match="substring"):
+        long_id("stu", "-" * 22)
+
+
+@pytest.mark.parametrize(("number", "length", "text"), [(0, 3, "000"), (61, 1, "z"), (62, 2, "10"), (35, 0, "Z")])
+def test_base_62_counts_in_digits_upper_case_and_lower_case(number, length, text):
+    assert base62(number, length) == text
+
+
+def test_a_fhir_id_is_the_upstream_id_without_its_underscore():
+    assert fhir_id(report_id("3")) == "rep-" + "3" * 32
+    assert upstream_id("stu-" + "3" * 32) == "stu_" + "3" * 32
+
+
+NO_IDS = [
+    *("", "rep-", "rep_" + "3" * 32, "rep-" + "3" * 31, "rep-" + "G" * 32, "rep-" + "A" * 32, "pat-" + "3" * 32),
+    *("rep-" + "3" * 32 + "-pdf", "rep-" + "3" * 32 + "\n", "rep-" + "３" * 32),
+]
+
+
+@pytest.mark.parametrize("resource_id", NO_IDS)
+def test_what_no_upstream_id_can_have_become_has_none(resource_id):
+    assert upstream_id(resource_id) is None
+
+
+def test_a_control_id_is_the_same_on_a_retry_and_another_when_anything_else_changes():
+    cause = Cause(report_id("3"))
+    made = [
+        message_control_id(cause, "EHR"),
+        message_control_id(cause, "PACS"),
+        message_control_id(Cause(report_id("4")), "EHR"),
+        message_control_id(Cause(report_id("3"), content_version="2"), "EHR"),
+        message_control_id(Cause(report_id("3"), "text_changed"), "EHR"),
+    ]
+    assert message_control_id(Cause(report_id("3"), sent_before=True), "EHR") == made[0]
+    assert len(set(made)) == len(made)
+    assert all(re.fullmatch("[0-9A-Za-z]{20}", control_id) for control_id in made)
+
+
+def test_an_organization_has_an_id_by_its_name_alone():
+    names = ["Mercy", "mercy", "Mercy ", "Clínica", "\ud800", "\ud801", "?"]
+    ids = [organization_id(name) for name in names]
+    assert len(set(ids)) == len(names)
+    assert all(re.fullmatch("org-[0-9a-f]{32}", made) for made in ids)
+    assert organization_id("Mercy") == ids[0]

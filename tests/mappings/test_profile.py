@@ -1,0 +1,166 @@
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mappings.issues import SiteError
+from mappings.profile import (
+    DEMO_SITE_KEY,
+    RECEIVER_SWITCHES,
+    AssigningAuthority,
+    Facility,
+    Receiver,
+    Site,
+    parse_receiver,
+    parse_site,
+)
+
+FULL = """
+[server]
+port = 1
+
+[mapping]
+sending_application = "GW"
+sending_facility = "CITY"
+receiving_application = "EPIC"
+receiving_facility = "MERCY"
+processing_id = "T"
+
+[[mapping.facilities]]
+name = " City Medical Center "
+aliases = ["City", "CMC "]
+time_zone = "America/New_York"
+name_order = "given_family"
+code = "CMC"
+mrn_system = "urn:oid:1.2.3"
+mrn_namespace = "CITY"
+external_patient_id_system = "https://city.example/ids"
+external_patient_id_namespace = "CITYX"
+
+[[mapping.facilities]]
+name = "Mercy"
+"""
+
+
+def _facility(lines):
+    return parse_site(f'[[mapping.facilities]]\nname = "A"\n{lines}').facilities["A"]
+
+
+def test_a_site_is_read_whole_and_other_tables_are_not_its_business():
+    site = parse_site(FULL)
+    city = Facility(
+        name="City Medical Center",
+        aliases=("City", "CMC"),
+        time_zone=ZoneInfo("America/New_York"),
+        name_order="given_family",
+        mrn=AssigningAuthority("urn:oid:1.2.3", "CITY"),
+        external_patient_id=AssigningAuthority("https://city.example/ids", "CITYX"),
+        code="CMC",
+    )
+    assert site == Site(
+        facilities={"City Medical Center": city, "City": city, "CMC": city, "Mercy": Facility("Mercy")},
+        sending_application="GW",
+        sending_facility="CITY",
+        receiving_application="EPIC",
+        receiving_facility="MERCY",
+        processing_id="T",
+    )
+
+
+def test_nothing_said_is_nothing_assumed():
+    assert parse_site("") == Site()
+    assert Site().facility("City Medical Center") is None
+
+
+def test_a_facility_is_found_by_its_exact_name_or_alias_and_by_nothing_near():
+    site = parse_site(FULL)
+    assert site.facility(" City ").code == "CMC"
+    assert [site.facility(name) for name in ("city", "City Medical", "", None)] == [None] * 4
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory", "", "America", "../UTC", "UTC\\u0000", "EST/X"])
+def test_a_zone_that_depends_on_the_machine_or_is_none_is_refused(name):
+    with pytest.raises(SiteError, match="IANA"):
+        _facility(f'time_zone = "{name}"')
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("x = ", "file"),
+        ("mapping = 1", "mapping"),
+        ("[[mapping]]", "mapping"),
+        ("[mapping]\nzone = 1", "mapping.zone"),
+        ("[mapping]\nsending_facility = 1", "mapping.sending_facility"),
+        ("[mapping]\nprocessing_id = 'X'", "mapping.processing_id"),
+        ("[mapping]\nsite_key = 1", "mapping.site_key"),
+        ("[mapping]\nsite_key = 'short'", "mapping.site_key"),
+        ("[mapping]\nfacilities = 1", "mapping.facilities"),
+        ("[mapping]\nfacilities = [1]", "mapping.facilities"),
+        ("[[mapping.facilities]]", "mapping.facilities[0].name"),
+        ("[[mapping.facilities]]\nname = ' '", "mapping.facilities[0].name"),
+        ("[[mapping.facilities]]\nname = 'A'\naliases = 'B'", "mapping.facilities[0].aliases"),
+        ("[[mapping.facilities]]\nname = 'A'\naliases = [' ']", "mapping.facilities[0].aliases"),
+        ("[[mapping.facilities]]\nname = 'A'\naliases = ['A']", "mapping.facilities[0].name"),
+        ("[[mapping.facilities]]\nname='A'\n[[mapping.facilities]]\nname='A '", "mapping.facilities[1].name"),
+        ("[[mapping.facilities]]\nname = 'A'\nname_order = 'any'", "mapping.facilities[0].name_order"),
+        ("[[mapping.facilities]]\nname = 'A'\ntime_zone = 5", "mapping.facilities[0].time_zone"),
+        ("[[mapping.facilities]]\nname = 'A'\nmrn_system = 'urn:x'", "mapping.facilities[0].mrn_namespace"),
+        ("[[mapping.facilities]]\nname = 'A'\nmrn_namespace = 'X'", "mapping.facilities[0].mrn_system"),
+        ("[[mapping.facilities]]\nname = 'A'\nmrn = 'X'", "mapping.facilities[0].mrn"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_key_and_a_remedy(text, key):
+    with pytest.raises(SiteError) as caught:
+        parse_site(text)
+    assert caught.value.key == key
+    assert caught.value.problem
+    assert caught.value.remedy.endswith(".")
+
+
+@pytest.mark.parametrize("system", ["1.2.3", "urn:a b", "mercy", "urn:", "http://<x>"])
+def test_an_mrn_system_is_an_absolute_uri(system):
+    with pytest.raises(SiteError) as caught:
+        _facility(f'mrn_system = "{system}"\nmrn_namespace = "X"')
+    assert caught.value.key.endswith("mrn_system")
+
+
+@pytest.mark.parametrize("namespace", ["", "A B", "A^B", "A&B", "A|B", "A~B", "A\\\\B", "x" * 21, "A\\u0001"])
+def test_an_assigning_authority_fits_hd_1(namespace):
+    with pytest.raises(SiteError) as caught:
+        _facility(f'mrn_system = "urn:oid:1.2"\nmrn_namespace = "{namespace}"')
+    assert caught.value.key.endswith("mrn_namespace")
+
+
+def test_the_site_key_comes_from_the_caller_first_then_the_text_then_the_published_one():
+    text = f"[mapping]\nsite_key = '{'f' * 32}'"
+    assert parse_site(text, site_key=b"g" * 32).site_key == b"g" * 32
+    assert parse_site(text).site_key == b"f" * 32
+    assert parse_site("").site_key == parse_site("", site_key=b"").site_key == DEMO_SITE_KEY
+    with pytest.raises(SiteError, match="32 bytes"):
+        parse_site("", site_key=b"g" * 31)
+
+
+def test_the_site_key_is_in_no_repr():
+    assert "gggg" not in repr(parse_site("", site_key=b"g" * 32))
+
+
+def test_a_receiver_profile_that_says_only_its_name_is_as_generic():
+    assert parse_receiver('name = "mine"') == Receiver("mine")
+
+
+@pytest.mark.parametrize("switch", RECEIVER_SWITCHES)
+def test_a_switch_of_a_receiver_takes_its_values_and_no_other(switch):
+    for value in RECEIVER_SWITCHES[switch]:
+        assert getattr(parse_receiver(f'name = "mine"\n{switch} = "{value}"'), switch) == value
+    with pytest.raises(SiteError) as caught:
+        parse_receiver(f'name = "mine"\n{switch} = "other"')
+    assert caught.value.key == f"receiver.{switch}"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [("x = ", "receiver"), ("", "receiver.name"), ("name = 'a'\nx = 1", "receiver.x")]
+)
+def test_a_receiver_profile_that_is_wrong_is_named_with_its_key(text, key):
+    with pytest.raises(SiteError) as caught:
+        parse_receiver(text)
+    assert caught.value.key == key
