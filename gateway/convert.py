@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from mappings import decode, to_fhir, to_oru, wire
-from mappings.dates import parse_instant
+from mappings.dates import parse_date, parse_instant
 from mappings.fhir.bundle import collection
 from mappings.fhir.judge import judge
 from mappings.hl7v2 import patients
@@ -149,13 +149,13 @@ def content_version(study: Study) -> str:
     return hashlib.sha256(repr(study).encode("utf-8", "replace")).hexdigest()
 
 
-def _recency(study: Study) -> tuple[str, str]:
+def _recency(study: Study) -> tuple[str, float]:
     """Orders studies so that the newest comes last and its patient snapshot wins (D12)."""
     snapshot, _ = subject_snapshot(study)
-    signed = [
-        moment for report in study.completed if (moment := parse_instant(report.signed_at)) and not report.is_addendum
-    ]
-    return snapshot.study_date or "", max(signed).isoformat() if signed else ""
+    originals = [parse_instant(report.signed_at) for report in study.completed if not report.is_addendum]
+    return parse_date(snapshot.study_date) or "", max(
+        (moment.timestamp() for moment in originals if moment), default=0.0
+    )
 
 
 def _conflict(held: Mapping[str, Any] | None, new: Mapping[str, Any], source: Source) -> Iterator[MappingIssue]:

@@ -26,13 +26,17 @@ Issue codes are of https://hl7.org/fhir/R4/valueset-issue-type.html; retry class
     │   ├── AckUnreadable           the message was written, what came back is no acknowledgement
     │   └── FrameInvalid            bytes that are no MLLP frame
     └── RequestError                a FHIR client asked for something that cannot be given
-        ├── BadRequest              malformed or unsupported parameter
+        ├── BadRequest              malformed parameter, header or body
+        ├── NotSupported            a parameter, modifier or value that is not offered
         ├── SearchTooCostly         nothing narrows the search
         ├── ResourceNotFound        unknown type, id or version; a suppressed resource
         ├── MethodNotAllowed        the interaction is not offered
         ├── NotAcceptable           no format that the client accepts
         ├── UnsupportedMediaType    the body is of a type that is not read
-        └── IdempotencyKeyMissing   an operation that must not run twice came without a key
+        ├── RequestTooLarge         the body is over the limit
+        ├── WrongHost               addressed to a host name that is not this gateway's
+        ├── IdempotencyKeyMissing   an operation that must not run twice came without a key
+        └── IdempotencyKeyReused    its key was given for another request before
 
 Every leaf carries a stable `code`, a `retry` class, the facade's HTTP status and issue code, and a `remedy`.
 Messages hold ids, codes, offsets and counts, never payload, keys or presigned URLs.
@@ -249,9 +253,15 @@ class RequestError(GatewayError):
 
 
 class BadRequest(RequestError):
-    """A parameter or body is malformed or not supported."""
+    """A parameter, header or body is malformed."""
 
     code = "bad-request"
+
+
+class NotSupported(RequestError):
+    """A parameter, modifier or value is not offered, and leaving it out would answer another question."""
+
+    code, issue_code = "not-supported", "not-supported"
 
 
 class SearchTooCostly(RequestError):
@@ -288,8 +298,29 @@ class UnsupportedMediaType(RequestError):
     remedy = "Send no body, or application/fhir+json."
 
 
+class RequestTooLarge(RequestError):
+    """The body is over the size limit."""
+
+    code, http_status, issue_code = "request-too-large", 413, "too-long"
+    remedy = "Send no body, or a small one."
+
+
+class WrongHost(RequestError):
+    """The Host header names another host: a page of another site may be behind it (DNS rebinding)."""
+
+    code, http_status, issue_code = "wrong-host", 421, "security"
+    remedy = "Use 127.0.0.1 or localhost, or the name in server.public_url."
+
+
 class IdempotencyKeyMissing(RequestError):
     """An operation that must not run twice came without an Idempotency-Key."""
 
     code, issue_code = "idempotency-key-missing", "required"
     remedy = "Send an Idempotency-Key header of your choice; a repeat with the same key is answered, not carried out."
+
+
+class IdempotencyKeyReused(RequestError):
+    """The Idempotency-Key was given before, for another report or another operation."""
+
+    code, http_status, issue_code = "idempotency-key-reused", 422, "business-rule"
+    remedy = "Make a new key for every new request; repeat a request with the key it had."

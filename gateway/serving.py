@@ -28,6 +28,13 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            problem, remedy = "the application did not start", "See the lines before this one."
+            raise ConfigError("server", "start", problem, remedy) from None
+
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """A socket that listens there; port 0 takes a free one.
@@ -57,8 +64,7 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     try:
         while not server.started:
             if task.done():
-                task.result()
-                raise ConfigError("server", "start", "the application did not start", "See the lines before this one.")
+                await task
             await asyncio.sleep(0.005)
         yield
     finally:

@@ -18,6 +18,7 @@ from mappings.model import Cause, Report, Snapshot, Study
 from mappings.profile import AssigningAuthority, Facility, Site
 
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS: Final = tuple(first + second for first in _BASE62 for second in _BASE62)
 _BASE62_LENGTH_OF_128_BITS: Final = 22
 _CONTROL_ID_LENGTH: Final = 20
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
@@ -39,11 +40,11 @@ def upstream_id(resource_id: str) -> str | None:
 
 def base62(number: int, length: int) -> str:
     """A number in base 62 (`0-9A-Za-z`), left-padded with `0` to `length` characters."""
-    digits = []
+    pairs = []
     while number:
-        number, digit = divmod(number, 62)
-        digits.append(_BASE62[digit])
-    return "".join(reversed(digits)).rjust(length, "0")
+        number, pair = divmod(number, 62 * 62)
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs)).lstrip("0").rjust(length, "0")
 
 
 def short_id(upstream_id: str) -> str:

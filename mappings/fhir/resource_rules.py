@@ -24,23 +24,22 @@ from mappings.fhir.practitioner import is_npi
 Fault = tuple[str, str]
 
 _NEED_EFFECTIVE: Final = frozenset({"partial", "preliminary", "final", "amended", "corrected", "appended"})
-_VITAL_PROFILES: Final = (f"{US_CORE}body-height", f"{US_CORE}body-weight")
+_VITAL_PROFILES: Final = frozenset({f"{US_CORE}body-height", f"{US_CORE}body-weight"})
 # Resource type -> elements that R4 or the profile makes mandatory
 _MANDATORY: Final = {
-    "Patient": ("identifier", "name", "gender"),
-    "Organization": ("active", "name"),
-    "Practitioner": ("identifier", "name"),
-    "ImagingStudy": ("status", "subject"),
-    "DiagnosticReport": ("status", "category", "code", "subject"),
-    "Observation": ("status", "category", "code", "subject"),
-    "Provenance": ("target", "recorded", "agent"),
+    "Patient": {"id", "text", "identifier", "name", "gender"},
+    "Organization": {"id", "text", "active", "name"},
+    "Practitioner": {"id", "text", "identifier", "name"},
+    "ImagingStudy": {"id", "text", "status", "subject"},
+    "DiagnosticReport": {"id", "text", "status", "category", "code", "subject"},
+    "Observation": {"id", "text", "status", "category", "code", "subject"},
+    "Provenance": {"id", "text", "target", "recorded", "agent"},
 }
 
 
 def _mandatory(resource: Json) -> Iterator[Fault]:
-    for name in ("id", "text", *_MANDATORY[resource["resourceType"]]):
-        if name not in resource:
-            yield "fhir-mandatory", f"/{name}"
+    missing = _MANDATORY[resource["resourceType"]] - resource.keys()
+    yield from (("fhir-mandatory", f"/{name}") for name in sorted(missing))
 
 
 def patient_rules(resource: Json) -> Iterator[Fault]:
@@ -91,7 +90,7 @@ def diagnostic_report_rules(resource: Json) -> Iterator[Fault]:
 def observation_rules(resource: Json) -> Iterator[Fault]:
     """obs-6, us-core-1, us-core-2; a vital sign has a time and a category of its own (vs-1)."""
     yield from _mandatory(resource)
-    has_value = any(key.startswith("value") for key in resource)
+    has_value = "valueString" in resource or "valueQuantity" in resource
     if has_value and "dataAbsentReason" in resource:
         yield "fhir-obs-6", "/dataAbsentReason"
     if not has_value and "dataAbsentReason" not in resource:
@@ -99,7 +98,7 @@ def observation_rules(resource: Json) -> Iterator[Fault]:
     effective = resource.get("effectiveDateTime")
     if effective is not None and len(effective) < len("YYYY-MM-DD"):
         yield "us-core-1", "/effectiveDateTime"
-    is_vital = any(profile in _VITAL_PROFILES for profile in resource.get("meta", {}).get("profile", ()))
+    is_vital = not _VITAL_PROFILES.isdisjoint(resource.get("meta", {}).get("profile", ()))
     if is_vital and effective is None:
         yield "fhir-vs-1", "/effectiveDateTime"
     if not _has_coding(resource, OBSERVATION_CATEGORY, "vital-signs" if is_vital else "imaging"):
@@ -114,8 +113,6 @@ def provenance_rules(resource: Json) -> Iterator[Fault]:
     if start is not None and end is not None and end < start:
         yield "fhir-per-1", "/occurredPeriod"
     for index, agent in enumerate(resource.get("agent", ())):
-        if "who" not in agent:
-            yield "fhir-mandatory", f"/agent/{index}/who"
         if "onBehalfOf" not in agent and "meta" in resource:
             yield "us-core-provenance-1", f"/agent/{index}"
 

@@ -23,7 +23,7 @@ _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 def hd(text: str | None, separator: str = "^") -> str:
     """HD: an OID as universal id (`^1.2.3^ISO`), anything else as namespace id; `separator` `&` inside a component."""
     plain = value(text)
-    return f"{separator}{plain}{separator}ISO" if _OID.fullmatch(plain) else plain
+    return f"{separator}{plain}{separator}ISO" if plain[:1].isdigit() and _OID.fullmatch(plain) else plain
 
 
 def _suffix_and_degree(suffixes: tuple[str, ...]) -> tuple[str, str]:

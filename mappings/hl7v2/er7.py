@@ -49,6 +49,8 @@ def value(text: str | None) -> str:
     if not text:
         return ""
     plain = (text if text.isprintable() else " ".join(lines(text))).strip()
+    if plain.isalnum():
+        return plain
     return escape(plain) if plain != NULL else NOT_NULL
 
 

@@ -5,11 +5,10 @@ HL7 v2.5.1 §4.5.3 and §7.4.1.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, HL70485
-from mappings.dates import dtm_instant, effective, parse_instant
+from mappings.dates import dtm_instant, effective
 from mappings.hl7v2.er7 import Table, components, is_one_line, value
 from mappings.hl7v2.lengths import LENGTHS
 from mappings.hl7v2.orc import filler_order_number, ordering_provider
@@ -77,14 +76,7 @@ def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
 
     HL7 v2.5.1 §7.4.1.22.
     """
-    moments: list[datetime] = []
-    for report in result.subject.reports:
-        moment = parse_instant(report.signed_at)
-        if moment is not None:
-            moments.append(moment)
-        elif report.signed_at is not None:
-            pointer = f"{report.pointer}/signedAt"
-            result.note("signed-at-impossible", "warning", pointer, "no time of signing is sent")
+    moments = [moment for report in result.subject.reports if (moment := result.signed_at(report))]
     return dtm_instant(max(moments)) if moments else ""
 
 

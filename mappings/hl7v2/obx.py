@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
-from mappings.dates import dtm_instant, effective, parse_instant
+from mappings.dates import dtm_instant, effective
 from mappings.hl7v2.er7 import Table, components, layout
 from mappings.hl7v2.lengths import LENGTHS
 from mappings.hl7v2.report_text import ABSENT, BLANK, Stretch, has_plain_lines, header, stretches
@@ -61,12 +61,12 @@ def obx_11_observation_result_status(line: ReportLine) -> str:
     return line.result.status.obx_11 or ""
 
 
-def obx_14_date_time_of_the_observation(report: Report) -> str:
+def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
     """OBX-14 Date/Time of the Observation <- signedAt of the report that the line is from (D19).
 
     HL7 v2.5.1 §7.4.2.14.
     """
-    moment = parse_instant(report.signed_at)
+    moment = result.signed_at(report)
     return dtm_instant(moment) if moment else ""
 
 
@@ -107,7 +107,7 @@ def report_segments(result: Result, first: int) -> list[str]:
     sub_id = 0
     ordered = [*addenda, *(report for report in reports if not report.is_addendum)]
     for report in ordered:
-        signed = obx_14_date_time_of_the_observation(report), obx_16_responsible_observer(result, report)
+        signed = obx_14_date_time_of_the_observation(result, report), obx_16_responsible_observer(result, report)
         plain = critical = _AFTER_VALUE.render(ReportLine(result, False, *signed))
         if report.is_critical:
             critical = _AFTER_VALUE.render(ReportLine(result, True, *signed))
@@ -130,23 +130,27 @@ def report_segments(result: Result, first: int) -> list[str]:
 
 def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
     """The lines of one report; if it is restated with others, under a header and with a blank line before the next."""
-    texts = stretches(report)
-    _note_text(result, report, texts)
+    is_plain = has_plain_lines(report.text or "")
+    texts = stretches(report, is_plain=is_plain)
+    _note_text(result, report, texts, is_plain=is_plain)
     if len(result.subject.reports) > 1:
         facility = result.site.facility(report.snapshot.facility_name)
         signer = result.signer(report)
-        texts.insert(0, Stretch("", False, [header(report, signer.display if signer else "", facility)]))
+        texts.insert(
+            0,
+            Stretch("", False, [header(report, result.signed_at(report), signer.display if signer else "", facility)]),
+        )
     if not is_last:
         texts[-1].lines.append("")
     return texts
 
 
-def _note_text(result: Result, report: Report, texts: list[Stretch]) -> None:
+def _note_text(result: Result, report: Report, texts: list[Stretch], *, is_plain: bool) -> None:
     pointer = f"{report.pointer}/reportPlainText"
     text = report.text or ""
     if texts[0].lines == [ABSENT]:
         result.note("text-absent", "error", pointer, "one OBX says that no report text was sent")
-    if not has_plain_lines(text):
+    if not is_plain:
         result.issues.extend(character_issues(text, pointer))
     if len(text) > LENGTHS["OBX"][5] and max(map(len, text.splitlines())) > LENGTHS["OBX"][5]:
         result.note("length-exceeded", "warning", pointer, "a line longer than OBX-5 of HL7 v2.5.1, sent whole")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from mappings.hl7v2.er7 import layout, message
+from mappings.codes import HL70485
+from mappings.hl7v2.er7 import FIELD, layout, message
 from mappings.hl7v2.msh import MSH
 from mappings.hl7v2.obr import OBR
 from mappings.hl7v2.obx import report_segments, vital_segments
@@ -17,8 +18,8 @@ from mappings.hl7v2.pid import PID
 from mappings.hl7v2.pv1 import PV1
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.subject import subject
-from mappings.hl7v2.tq1 import TQ1, tq1_9_priority
-from mappings.hl7v2.zds import ZDS, zds_1_study_instance_uid
+from mappings.hl7v2.tq1 import TQ1
+from mappings.hl7v2.zds import ZDS
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Mapped, Report, Study
 from mappings.profile import Receiver, Site
@@ -84,12 +85,13 @@ def _refusal(study: Study, report: Report | None) -> MappingIssue | None:
 
 
 def _segments(result: Result) -> list[str]:
-    segments = [one.render(result) for one in (*_HEADER, *_ORDER)]
-    if tq1_9_priority(result):
+    segments = [one.render(result) for one in _BEFORE_OBX]
+    if result.study.severity in HL70485:
         segments.append(_TQ1.render(result))
     vitals = vital_segments(result)
     segments += vitals
     segments += report_segments(result, len(vitals) + 1)
-    if result.receiver.uid == "zds" and zds_1_study_instance_uid(result):
-        segments.append(_ZDS.render(result))
+    images = _ZDS.render(result) if result.receiver.uid == "zds" else ""
+    if FIELD in images:
+        segments.append(images)
     return segments

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from mappings.dates import parse_instant
 from mappings.hl7v2.er7 import NOT_NULL, NULL, escape, value
 from mappings.model import Report, Section
 from mappings.profile import Facility
@@ -39,10 +38,12 @@ class _Everything(Container[str]):
         return True
 
 
-def stretches(report: Report) -> list[Stretch]:
-    """The text of a report in order; a text that is absent or empty is one line that says so."""
+def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
+    """The text of a report in order; a text that is absent or empty is one line that says so.
+
+    `is_plain` is what `has_plain_lines` says of the text: it saves looking at each line again.
+    """
     text = report.text or ""
-    is_plain = has_plain_lines(text)
     rows = escape(text).split("\n") if is_plain else lines(escape(text))
     marks = _marks(report, is_plain=is_plain)
     if rows == [""]:
@@ -71,20 +72,26 @@ def _marks(report: Report, *, is_plain: bool) -> list[tuple[int, str, bool]]:
     marks: list[tuple[int, str, bool]] = [(0, "", "" in critical)]
     row, begins = 0, True
     for section in report.sections:
-        text = section.heading + section.body
-        found = text.split("\n") if is_plain else lines(text)
+        breaks, ends = _breaks(section.heading + section.body, is_plain=is_plain)
         is_critical = section.label in critical
         alone = _heading_lines(section) if is_critical else 0
         if is_critical and not begins and not alone:
             marks.append((row, marks[-1][1], True))
-        if begins or len(found) > 1:
+        if begins or breaks:
             first = row if begins else row + 1
             marks.append((first, section.label, is_critical and not alone))
             if alone:
                 marks.append((row + alone, section.label, True))
-        row += len(found) - 1
-        begins = not found[-1]
+        row, begins = row + breaks, ends
     return marks
+
+
+def _breaks(text: str, *, is_plain: bool) -> tuple[int, bool]:
+    """How many line breaks a part of the text has, and whether it ends with one."""
+    if is_plain:
+        return text.count("\n"), text.endswith("\n")
+    found = lines(text)
+    return len(found) - 1, not found[-1]
 
 
 def _critical_labels(report: Report) -> Container[str]:
@@ -102,10 +109,9 @@ def _heading_lines(section: Section) -> int:
     return breaks if lines(section.body)[0].strip() else breaks + 1
 
 
-def header(report: Report, signer: str, facility: Facility | None) -> str:
+def header(report: Report, moment: datetime | None, signer: str, facility: Facility | None) -> str:
     """The line above a report that is restated with others: kind, time in the site's zone or UTC, signer (D19)."""
     kind = "ADDENDUM" if report.is_addendum else "REPORT"
-    moment = parse_instant(report.signed_at)
     when = _spoken(moment, facility) if moment else "time of signing not known"
     return value(f"{kind} ({when}{', ' if signer else ''}{signer}):")
 

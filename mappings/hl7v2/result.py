@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mappings.dates import parse_instant
 from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS, excess
@@ -35,6 +36,7 @@ class Result:
     issues: list[MappingIssue] = field(default_factory=list)
     made: dict[Callable[[Result], str], str] = field(default_factory=dict)
     signers: dict[str, Signer] = field(default_factory=dict)
+    moments: dict[str, datetime | None] = field(default_factory=dict)
 
     @property
     def lead(self) -> Report:
@@ -79,6 +81,14 @@ class Result:
         if user.user_id not in self.signers:
             self.signers[user.user_id] = signer(user, self.issues)
         return self.signers[user.user_id]
+
+    def signed_at(self, report: Report) -> datetime | None:
+        """When a report was signed; None with an issue where what is said is no moment."""
+        if report.report_id not in self.moments:
+            moment = self.moments[report.report_id] = parse_instant(report.signed_at)
+            if moment is None and report.signed_at is not None:
+                self.note("signed-at-impossible", "warning", f"{report.pointer}/signedAt", "no time of signing is sent")
+        return self.moments[report.report_id]
 
     def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
         """Keep an issue."""

@@ -48,6 +48,8 @@ def subject(study: Study, report: Report, site: Site) -> Subject:
     goes out under a number of its own, made of the first such report's id, so that neither overwrites the other.
     """
     groups = _groups(study, site)
+    if len(groups) == len(groups[0]) == 1:
+        return Subject((report,), report, report, groups[0][0][1], filler_order_number(study))
     group = next(group for group in groups if any(one is report for one, _ in group))
     filler = filler_order_number(study) if group is groups[0] else short_id(group[0][0].report_id)
     lead = _newest(group)[0]

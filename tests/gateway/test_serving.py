@@ -1,0 +1,57 @@
+"""Serving on a socket inside a loop that is somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from gateway.errors import ConfigError
+from gateway.serving import listening_socket, running, stop_signal
+
+HELLO = Starlette(routes=[Route("/", lambda _: PlainTextResponse("hello"))])
+
+
+def test_a_port_in_use_is_named_with_the_remedy() -> None:
+    with listening_socket("127.0.0.1", 0) as taken, pytest.raises(ConfigError, match="choose another port"):
+        listening_socket("127.0.0.1", taken.getsockname()[1])
+
+
+def test_an_ipv6_loopback_can_be_listened_on() -> None:
+    with listening_socket("::1", 0) as listener:
+        assert listener.family == socket.AF_INET6
+
+
+async def test_an_application_is_served_while_the_block_runs_and_not_after() -> None:
+    with listening_socket("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        async with running(HELLO, listener), httpx.AsyncClient() as client:
+            answer = await client.get(url)
+            assert (answer.text, "server" in answer.headers) == ("hello", False)
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(url)
+
+
+async def test_an_application_that_cannot_start_is_an_error_and_not_a_wait_without_end() -> None:
+    async def broken(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no"})
+
+    with listening_socket("127.0.0.1", 0) as listener, pytest.raises(ConfigError, match="did not start"):
+        async with running(broken, listener):
+            raise AssertionError("it must not come here")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_sets_the_event_and_ends_nothing_by_itself(number: int) -> None:
+    async with stop_signal() as stop:
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(stop.wait(), 5)
