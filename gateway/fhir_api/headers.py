@@ -59,10 +59,10 @@ def is_strict(request: Request) -> bool:
     return re.search(r"handling\s*=\s*\"?strict", request.headers.get("prefer", ""), re.IGNORECASE) is not None
 
 
-def matches(request: Request, etag: str) -> bool:
+def matches(request: Request, tag: str) -> bool:
     """True if If-None-Match names that entity tag, compared weakly, or is `*`."""
     header = request.headers.get("if-none-match", "")
-    return header.strip() == "*" or etag in {f'W/"{tag}"' for tag in _ETAG.findall(header)}
+    return header.strip() == "*" or tag in {f'W/"{one}"' for one in _ETAG.findall(header)}
 
 
 def answer(
@@ -79,20 +79,23 @@ def answer(
 
 
 def conditional(
-    request: Request, body: bytes, version_id: str, last_updated: datetime | None = None, **more: str
+    request: Request, body: bytes, headers: Mapping[str, str], *, media_type: str = CONTENT_TYPE
 ) -> Response:
-    """An answer with an ETag, or a 304 to a client that has it already; `more`: `media_type`."""
-    headers = {"ETag": f'W/"{version_id}"'}
-    if last_updated is not None:
-        headers["Last-Modified"] = format_datetime(last_updated, usegmt=True)
+    """An answer whose headers have an ETag, or a 304 to a client that has it already."""
     if matches(request, headers["ETag"]):
         return Response(None, 304, {**PRIVATE, **headers})
-    return answer(request, body, headers=headers, **more)
+    return answer(request, body, headers=headers, media_type=media_type)
+
+
+def etag(version_id: str, last_updated: datetime | None = None) -> dict[str, str]:
+    """ETag and, where a time is given, Last-Modified."""
+    headers = {"ETag": f'W/"{version_id}"'}
+    return headers if last_updated is None else {**headers, "Last-Modified": format_datetime(last_updated, usegmt=True)}
 
 
 def resource_answer(request: Request, version: Version, given: Parameters) -> Response:
     """A version of a resource."""
-    return conditional(request, pretty(version.body, given), version.version_id, version.last_updated)
+    return conditional(request, pretty(version.body, given), etag(version.version_id, version.last_updated))
 
 
 def pretty(body: bytes, given: Parameters) -> bytes:

@@ -121,7 +121,7 @@ class Outcomes:
 
         try:
             await self.app(scope, receive, watch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an OperationOutcome
+        except Exception as error:
             request_id = secrets.token_hex(8)
             _log(error, scope, request_id)
             if not begun:

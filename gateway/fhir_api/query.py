@@ -1,7 +1,7 @@
-"""The query string of a request, taken apart strictly and within limits.
+r"""The query string of a request, taken apart strictly and within limits.
 
 https://url.spec.whatwg.org/#urlencoded-parsing, but bytes that are no UTF-8 are refused;
-https://hl7.org/fhir/R4/search.html#escaping for `\\,` and `\\|`.
+https://hl7.org/fhir/R4/search.html#escaping for `\,` and `\|`.
 """
 
 from __future__ import annotations

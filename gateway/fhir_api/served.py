@@ -83,13 +83,14 @@ RESOURCES: Final = (
 OPERATIONS: Final = (
     Operation(
         "addendum",
-        "Opens an addendum to a signed report. Needs an Idempotency-Key header: a repeat with the same key is answered, "
-        "not carried out again; keys are kept in memory and forgotten on a restart. 201 with the new report, or 202 "
-        "while AutoScribe does not list it yet.",
+        "Opens an addendum to a signed report. Needs an Idempotency-Key header: a repeat with the same key is "
+        "answered, not carried out again; keys are kept in memory and forgotten on a restart. 201 with the new "
+        "report, or 202 while AutoScribe does not list it yet.",
     ),
     Operation(
         "cancel-addendum",
-        "Cancels the active addendum; takes the id of the addendum or of the original. Needs an Idempotency-Key header.",
+        "Cancels the active addendum; takes the id of the addendum or of the original. "
+        "Needs an Idempotency-Key header.",
     ),
 )
 BY_TYPE: Final = {row.resource_type: row for row in RESOURCES}

@@ -6,9 +6,6 @@ https://hl7.org/fhir/R4/narrative.html: generated, escaped XHTML without scripts
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
-
-_OPEN = '<div xmlns="http://www.w3.org/1999/xhtml">'
 
 
 def narrative(title: str, rows: Iterable[tuple[str, str | None]] = (), text: str | None = None) -> dict[str, str]:
@@ -16,11 +13,13 @@ def narrative(title: str, rows: Iterable[tuple[str, str | None]] = (), text: str
 
     All strings must be N(text) already: XML cannot hold the characters that N removes.
     """
-    shown = "\n".join(f"{name}: {value}" for name, value in rows if value)
-    parts = [_OPEN, "<p><b>", escape(title, quote=False), "</b></p>"]
-    if shown:
-        parts += ["<p>", escape(shown, quote=False).replace("\n", "<br/>"), "</p>"]
-    if text:
-        parts += ["<pre>", escape(text, quote=False), "</pre>"]
-    parts.append("</div>")
-    return {"status": "generated", "div": "".join(parts)}
+    shown = "\n".join([f"{name}: {value}" for name, value in rows if value])
+    lines = f"<p>{_escape(shown).replace(chr(10), '<br/>')}</p>" if shown else ""
+    body = f"<pre>{_escape(text)}</pre>" if text else ""
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p><b>{_escape(title)}</b></p>{lines}{body}</div>'
+    return {"status": "generated", "div": div}
+
+
+def _escape(text: str) -> str:
+    """The characters that mean something between tags; attributes, where quotes would, are never written."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

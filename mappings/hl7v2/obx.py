@@ -136,10 +136,8 @@ def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
     if len(result.subject.reports) > 1:
         facility = result.site.facility(report.snapshot.facility_name)
         signer = result.signer(report)
-        texts.insert(
-            0,
-            Stretch("", False, [header(report, result.signed_at(report), signer.display if signer else "", facility)]),
-        )
+        name = signer.display if signer else ""
+        texts.insert(0, Stretch("", False, [header(report, result.signed_at(report), name, facility)]))
     if not is_last:
         texts[-1].lines.append("")
     return texts

@@ -23,14 +23,15 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     """PID-3 Patient Identifier List <- snapshot.mrn (MR), study.externalPatientId (PI), each with its authority.
 
     HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. With
-    no identifier left, the study stands for the patient under the gateway's own authority, of type `U` (table 0203,
-    unspecified identifier), which no receiver takes for a record number.
+    no identifier left, the study (or report) stands for the patient under the gateway's own authority, of type `U`
+    (table 0203, unspecified identifier), which no receiver takes for a record number.
     """
-    shown = [one for one in result.subject.identity.identifiers if one.type and not is_placeholder(one.value)]
+    known = result.subject.identity.identifiers
+    shown = [one for one in known if one.type and not is_placeholder(one.value)]
     pointer = f"{result.patient_pointer}/mrn"
     if not shown:
         result.note("patient-identifier-absent", "warning", pointer, "the study's own id stands in PID-3, type U")
-        return components(short_id(result.study.study_id), "", "", "AUTOSCRIBE", "U")
+        return components(short_id(known[0].value), "", "", "AUTOSCRIBE", "U")
     return result.fit("PID", 3, repetitions(map(_cx, shown)), pointer)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mappings.identifiers import Identity, filler_order_number, identify, short_id
+from mappings.identifiers import Identity, filler_order_number, identify, report_alone, short_id
 from mappings.issues import MappingIssue
 from mappings.model import Report, Snapshot, Study
 from mappings.profile import Site
@@ -51,9 +51,13 @@ def subject(study: Study, report: Report, site: Site) -> Subject:
     if len(groups) == len(groups[0]) == 1:
         return Subject((report,), report, report, groups[0][0][1], filler_order_number(study))
     group = next(group for group in groups if any(one is report for one, _ in group))
-    filler = filler_order_number(study) if group is groups[0] else short_id(group[0][0].report_id)
     lead = _newest(group)[0]
     speaker, identity = _newest([one for one in group if one[1].is_linked] or group)
+    filler = filler_order_number(study)
+    if group is not groups[0]:
+        first = group[0][0]
+        filler = short_id(first.report_id)
+        identity = identity if identity.is_linked else report_alone(identity, first, site)
     issues = _conflict(report, sum(map(len, groups)) - len(group))
     return Subject(tuple(one for one, _ in group), lead, speaker, identity, filler, issues)
 

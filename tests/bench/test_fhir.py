@@ -44,7 +44,7 @@ CRITICAL RESULTS: Findings were communicated to Dr. Chen at 15:40.
 """
 STUDY = decode(study_json(), response_json(report(reportPlainText=TEXT)), [user_json()])
 READY: tuple[dict[str, Any], ...] = to_fhir(STUDY, SITE).output
-ROUNDS, RUNS = 40, 10
+ROUNDS, RUNS = 12, 50
 
 
 def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> float:

@@ -35,6 +35,8 @@ SNAPSHOT = {
     "weight": {"unit": "kg", "value": 62},
 }
 Json = dict[str, Any]
+USERS: tuple[Json, ...] = (user_json(),)
+NO_FACTS = Facts()
 
 
 def snapshot(**changes: Any) -> Json:
@@ -56,9 +58,9 @@ def addendum(digit: str = "4", **changes: Any) -> Json:
 def mapped(
     *reports: Json,
     study: Json | None = None,
-    users: tuple[Json, ...] = (user_json(),),
+    users: tuple[Json, ...] = USERS,
     site: Site = SITE,
-    facts: Facts = Facts(),  # noqa: B008
+    facts: Facts = NO_FACTS,
 ) -> Mapped[tuple[Json, ...]]:
     """The FHIR of a study with these reports."""
     return to_fhir(decode(study, response_json(*(reports or (report(),))), users), site, facts)

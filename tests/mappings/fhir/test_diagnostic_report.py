@@ -129,6 +129,10 @@ def test_a_draft_is_registered_and_says_nothing_of_its_text() -> None:
     assert "unsigned-text-withheld" in codes(found)
 
 
+def test_a_draft_without_a_text_has_nothing_to_withhold() -> None:
+    assert "unsigned-text-withheld" not in codes(mapped(draft(reportPlainText="")))
+
+
 def test_a_report_of_an_unknown_status_is_unknown_and_its_text_withheld() -> None:
     found = mapped(report(status="dictated"))
     assert one(found, "DiagnosticReport")["status"] == "unknown"

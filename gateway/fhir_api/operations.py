@@ -1,0 +1,157 @@
+"""POST of an operation on a DiagnosticReport: carried out at most once for a key, its outcome read back.
+
+https://hl7.org/fhir/R4/operations.html#executing, https://hl7.org/fhir/R4/http.html#Status-Codes.
+AutoScribe has no idempotency: what may have arrived is looked for, never sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import clock
+from gateway.errors import (
+    BadRequest,
+    GatewayError,
+    RequestTooLarge,
+    ResourceNotFound,
+    UnsupportedMediaType,
+    UpstreamAmbiguous,
+    UpstreamConflict,
+    UpstreamNotFound,
+    UpstreamRefused,
+    UpstreamUnprocessable,
+)
+from gateway.fhir_api.addendum import ACTS, Act
+from gateway.fhir_api.facade import Facade, base, facade
+from gateway.fhir_api.headers import FHIR_JSON, answer, pretty, require_json
+from gateway.fhir_api.idempotency import HEADER, Answered, Entry, Sent
+from gateway.fhir_api.outcome import Issue, outcome
+from gateway.fhir_api.query import parameters
+from gateway.fhir_api.served import Operation
+from mappings.fhir.rendering import json_bytes
+from mappings.identifiers import upstream_id
+from mappings.issues import WireError
+from mappings.wire import loads
+
+MAX_BODY_BYTES: Final = 65_536
+# Seconds to wait before each try to read the outcome back
+READ_BACK: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
+# What AutoScribe says only of a POST that it did not carry out and would not carry out again
+_REFUSALS: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
+
+
+def operation(row: Operation) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of POST [base]/DiagnosticReport/[id]/$[name]."""
+    act = ACTS[row.name]
+
+    async def handle(request: Request) -> Response:
+        given = parameters(request)
+        require_json(request, given)
+        await _refuse_input(request)
+        report_id = upstream_id(request.path_params["id"]) or ""
+        if not report_id.startswith("rep_"):
+            raise ResourceNotFound("no DiagnosticReport can have this id")
+        serving = facade(request)
+        entry = serving.keys.entry(request.headers.get(HEADER), (act.name, report_id))
+        async with entry.lock:
+            is_repeat = entry.answered is not None
+            answered = await _carry_out(serving, entry, act, report_id)
+        headers = {"Idempotency-Replayed": "true"} if is_repeat else {}
+        if answered.location:
+            headers["Location"] = f"{base(request)}/{answered.location}"
+        return answer(request, pretty(json_bytes(dict(answered.resource)), given), answered.status, headers=headers)
+
+    return handle
+
+
+async def _carry_out(serving: Facade, entry: Entry, act: Act, report_id: str) -> Answered:
+    """The answer to a request: as before to a repeat, read back where it was sent, else sent now."""
+    if entry.refused is not None:
+        raise entry.refused
+    if entry.answered is not None:
+        return entry.answered
+    if entry.sent is None:
+        await _send(serving, entry, act, report_id)
+    return await _outcome(serving, entry, act)
+
+
+async def _send(serving: Facade, entry: Entry, act: Act, report_id: str) -> None:
+    """Read the study, refuse what cannot work, then POST. `entry.sent` stands from then on unless nothing arrived."""
+    rendered = (await serving.reads.report(report_id, fresh=True)).rendered
+    report = next(one for one in rendered.study.reports if one.report_id == report_id)
+    act.check(rendered.study, report)
+    entry.sent = Sent(rendered.study.study_id, frozenset(one.report_id for one in rendered.study.reports))
+    try:
+        await act.send(serving.upstream, rendered.study, report)
+    except UpstreamAmbiguous:
+        raise
+    except _REFUSALS as error:
+        entry.sent, entry.refused = None, error
+        raise
+    except GatewayError:
+        entry.sent = None
+        raise
+    entry.sent = replace(entry.sent, is_sure=True)
+
+
+async def _outcome(serving: Facade, entry: Entry, act: Act) -> Answered:
+    """What came of a POST that was sent: the answer to give, 202 while it is sure but does not show.
+
+    Raises:
+        UpstreamAmbiguous: it is not sure, and does not show.
+    """
+    if entry.sent is None:
+        raise UpstreamAmbiguous(act.name)
+    is_sure = entry.sent.is_sure
+    for seconds in READ_BACK:
+        if seconds:
+            await clock.sleep(seconds)
+        try:
+            study = (await serving.reads.study(entry.sent.study_id, fresh=True)).rendered.study
+        except GatewayError:
+            continue
+        entry.answered = act.find(study, entry.sent)
+        if entry.answered is not None:
+            return entry.answered
+        is_sure = is_sure or act.shows(study)
+    if is_sure:
+        return Answered(202, _incomplete(act))
+    detail = "read back: it does not show that it was carried out; ask again with a new key once you know"
+    raise UpstreamAmbiguous(act.name, detail=detail)
+
+
+def _incomplete(act: Act) -> dict[str, Any]:
+    said = f"{act.name} was carried out; AutoScribe does not show the outcome yet. Repeat with the same {HEADER} to see it."
+    return outcome([Issue("information", "incomplete", said, "not-read-back")])
+
+
+async def _refuse_input(request: Request) -> None:
+    """The operations take no parameters: no body, or a Parameters resource with nothing in it.
+
+    Raises:
+        RequestTooLarge: it is over the limit; no more than that is read.
+        UnsupportedMediaType: it is of another type.
+        BadRequest: it is not that.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise RequestTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+    if not body:
+        return
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in FHIR_JSON:
+        raise UnsupportedMediaType("a body must be application/fhir+json")
+    try:
+        given = loads(bytes(body))
+    except WireError as error:
+        raise BadRequest(f"the body: {error}") from None
+    if not isinstance(given, dict) or given.get("resourceType") != "Parameters":
+        raise BadRequest("the body: expected a Parameters resource, or none")
+    if given.get("parameter"):
+        raise BadRequest("the body: this operation takes no parameters", expression="Parameters.parameter")

@@ -1,0 +1,164 @@
+"""The commands as a user types them: what they print, where, and how they exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+WIRE = str(GOLDEN / "final-ct" / "wire.json")
+SITE_KEY = "0123456789abcdef0123456789abcdef"
+
+
+def environment(**more: str) -> dict[str, str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("AVARA_", "GATEWAY_"))}
+    return clean | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | more
+
+
+def run(*arguments: str, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "gateway", *arguments]
+    return subprocess.run(command, input=stdin, env=environment(**more), capture_output=True, timeout=60, check=False)
+
+
+def test_convert_writes_a_bundle_on_stdout_and_everything_else_on_stderr() -> None:
+    result = run("convert", "--to", "fhir", WIRE)
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["type"] == "collection"
+    assert b"published demo key" in result.stderr
+
+
+def test_convert_reads_a_pipe_and_writes_er7_with_cr() -> None:
+    result = run("convert", "--to", "hl7v2", stdin=Path(WIRE).read_bytes(), GATEWAY_MAPPING__SITE_KEY=SITE_KEY)
+    assert (result.returncode, b"demo key" in result.stderr) == (0, False)
+    assert result.stdout.startswith(b"MSH|^~\\&|") and result.stdout.endswith(b"\r") and b"\n" not in result.stdout
+
+
+def test_convert_judges_its_output_on_request() -> None:
+    for to in ("fhir", "hl7v2"):
+        assert run("convert", "--to", to, "--validate", WIRE).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        (b"[1", "/: expected JSON, found something else at line 1, column 3"),
+        (b'{"reportId": 7}', "/studyId: expected an id `stu_` + 32 hex digits, found nothing"),
+    ],
+)
+def test_bad_input_exits_2_names_the_place_and_writes_nothing(stdin: bytes, message: str) -> None:
+    for to in ("fhir", "hl7v2"):
+        result = run("convert", "--to", to, stdin=stdin)
+        assert (result.returncode, result.stdout) == (2, b"")
+        assert "expected" in result.stderr.decode()
+        assert "Traceback" not in result.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("convert", "--to", "fhir", "no-such-file.json"),
+            "no-such-file.json: cannot be read (No such file or directory).",
+        ),
+        (("convert", "--to", "hl7v2", "--receiver", "nobody", WIRE), "no such receiver profile"),
+        (("convert", "--to", "fhir", "--config", "no-such.toml", WIRE), "no-such.toml: file: cannot be read"),
+        (("convert", "--to", "latin", WIRE), "Invalid value for '--to'"),
+        (("serve", "--host", "0.0.0.0"), "there is no authentication"),
+        (("sandbox", "--webhook-url", "http://127.0.0.1:1/"), "--webhook-url and --webhook-key go together"),
+        (("sandbox", "--fault", "hiccup", "--port", "0"), "hiccup"),
+        (("listen", "--ack", "perhaps", "--port", "0"), "Name one of aa, ae, ar"),
+        (("demo", "--once", "--port", "-1"), "--port"),
+    ],
+)
+def test_a_mistake_exits_2_and_says_what_to_do(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2, result.stderr.decode()
+    assert message in result.stderr.decode()
+    assert "Traceback" not in result.stderr.decode()
+
+
+def test_serve_says_which_setting_is_missing() -> None:
+    assert "mapping.site_key: missing" in run("serve", AVARA_API_KEY="k").stderr.decode()
+    assert "AVARA_API_KEY" in run("serve", GATEWAY_MAPPING__SITE_KEY=SITE_KEY).stderr.decode()
+
+
+def test_check_config_exits_1_with_a_line_for_each_fault_and_0_with_what_is_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text('[server]\nport = "eighty"\n[mapping]\nsite_key = "short"\n')
+    wrong = run("check-config", "--config", str(path))
+    assert (wrong.returncode, wrong.stdout) == (1, b"")
+    assert [line.split(": ")[1] for line in wrong.stderr.decode().splitlines()] == ["server.port", "mapping.site_key"]
+    right = run("check-config", AVARA_API_KEY="a-real-key", GATEWAY_MAPPING__SITE_KEY=SITE_KEY)
+    assert right.returncode == 0
+    assert b"server.port = 8800" in right.stdout and b"a-real-key" not in right.stdout + right.stderr
+
+
+def test_keys_site_makes_another_key_each_time_that_is_long_enough() -> None:
+    made = {run("keys", "site").stdout.decode().strip() for _ in range(2)}
+    assert len(made) == 2 and all(len(key) == 64 for key in made)
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    assert run("version").stdout.decode().strip() == "0.1.0"
+
+
+def test_demo_once_shows_all_three_forms_and_exits_0_only_because_they_agree() -> None:
+    result = run(
+        "demo", "--once", "--port", "0", "--sandbox-port", "0", "--mllp-port", "0", AVARA_BASE_URL="http://127.0.0.1:9"
+    )
+    shown = result.stdout.decode()
+    assert result.returncode == 0, shown + result.stderr.decode()
+    for text in (
+        '"reportPlainText"',
+        '"DiagnosticReport"',
+        '"Patient"',
+        "MSH|^~",
+        "acknowledged with AA; all three agree",
+    ):
+        assert text in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_prints_four_lines_to_try_and_stops_cleanly(number: int) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "gateway",
+        "demo",
+        "--port",
+        "0",
+        "--sandbox-port",
+        "0",
+        "--mllp-port",
+        "0",
+        "--every",
+        "0.2",
+    ]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        shown = []
+        for line in process.stdout:
+            shown.append(line)
+            if sum(line.startswith("=== DiagnosticReport/") for line in shown) == 3:
+                break
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert sum(line.strip().startswith("curl -s") for line in shown) == 4
+    assert rest.endswith("stopped\n")
+
+
+def test_a_port_in_use_is_named_with_a_remedy() -> None:
+    result = run(
+        "demo", "--once", "--port", "0", "--sandbox-port", "0", "--mllp-port", "1" if os.geteuid() else "65536"
+    )
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr.decode()

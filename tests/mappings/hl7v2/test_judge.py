@@ -1,0 +1,81 @@
+"""Decision D2: a message is judged by hl7apy's tables and parser, and by our own table of lengths."""
+
+from dataclasses import replace
+
+import pytest
+from fakes.oru_example import addendum, report, sent, study
+
+from mappings.hl7v2 import receiver
+from mappings.hl7v2.judge import judge_message
+
+GOOD = sent(accession="ACC1")
+
+
+def faults(message: bytes) -> list[tuple[str, str]]:
+    return [(fault.code, fault.pointer) for fault in judge_message(message)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        GOOD,
+        sent(study(report(isCritical=True), addendum()), sent_before=True),
+        sent(study(report(snapshot={"patientName": None, "mrn": None}, reportPlainText=None), users=(), severity="x")),
+        sent(to=replace(receiver("generic"), vitals="on", uid="none")),
+        sent(study(externalPatientId="E-1", clinicalIndication=None, modality=None)),
+    ],
+)
+def test_messages_of_ours_are_good(message: bytes) -> None:
+    assert judge_message(message) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (b"PID|1|", b"PID|one|", ("datatype", "PID-1")),
+        (b"|19710214|", b"|19711314|", ("datatype", "PID-7.1")),
+        (b"|19710214|", b"|19710214^a^b|", ("datatype", "PID-7")),
+        (b"|F\rPV1", b"|F^x\rPV1", ("datatype", "PID-8")),
+        (b"|F\rPV1", b"|F~M\rPV1", ("repetition", "PID-8")),
+        (b"|00412345^^^MERCY^MR|", b"||", ("field-required", "PID-3")),
+        (b"TQ1|1", b"TQX|1", ("segment-unknown", "TQX")),
+        (b"OBX|3|TX", b"OBX|3|NM", ("datatype", "OBX[3]-5")),
+        (b"||||||F|||2026", b"|" * 11 + b"x" + b"|" * 20 + b"x|2026", ("position-unknown", "OBX[1]-26")),
+        (b"|P|2.5.1|", b"|P|9.9|", ("version-unknown", "MSH-12")),
+        (b"FINDINGS:", b"FINDINGS:\n", ("control-character", "")),
+        (b"FINDINGS:", b"FINDINGS:\xff", ("charset", "MSH-18")),
+        (b"|S||2026", b"|STAT||2026", ("length-exceeded", "OBR-5")),
+    ],
+)
+def test_a_planted_fault_is_found_at_its_field(before: bytes, after: bytes, expected: tuple[str, str]) -> None:
+    assert before in GOOD
+    assert expected in faults(GOOD.replace(before, after, 1))
+
+
+def test_segments_in_the_wrong_order_are_found_by_the_parser() -> None:
+    first, _, rest = GOOD.partition(b"PID|")
+    pid, _, rest = rest.partition(b"\r")
+    assert ("structure", "") in faults(first + rest + b"PID|" + pid + b"\r")
+
+
+def test_a_value_longer_than_the_parser_takes_is_waived_and_its_length_judged_by_our_table() -> None:
+    long = study(report(reportPlainText="x|" * 5000), clinicalIndication="y" * 240)
+    assert judge_message(sent(long)) == ()
+    assert faults(sent(study(clinicalIndication="y" * 260))) == [("length-exceeded", "OBR-31")]
+
+
+@pytest.mark.parametrize("junk", [b"", b"PID|1", b"MSH", b"\xff\xfe", b"MSH|^~\\&|" + b"\x00" * 9, b"MSHabcdefg\r"])
+def test_no_bytes_at_all_break_the_judge(junk: bytes) -> None:
+    assert judge_message(junk) != ()
+
+
+@pytest.mark.parametrize("number", range(0, len(GOOD), 97))
+def test_a_message_cut_anywhere_is_judged(number: int) -> None:
+    judge_message(GOOD[:number])
+
+
+def test_no_fault_shows_a_value() -> None:
+    broken = GOOD.replace(b"PID|1|", b"PID|SECRET|").replace(b"|19710214|", b"|SECRET|").replace(b"|S||", b"|SECRET||")
+    texts = "".join(map(str, judge_message(broken)))
+    assert texts
+    assert "SECRET" not in texts

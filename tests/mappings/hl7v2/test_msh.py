@@ -1,0 +1,58 @@
+"""HL7 v2.5.1 §2.15.9."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+from fakes.er7_reader import field
+from fakes.oru_example import REPORT_ID, SITE, codes, report, sent, study
+
+from mappings import to_oru
+from mappings.hl7v2 import receiver
+from mappings.model import Cause
+from mappings.profile import Site
+
+
+def test_a_configured_facility_is_sent_by_its_code() -> None:
+    assert field(sent(), "MSH-4") == "MERCY_EAST"
+
+
+def test_an_unknown_facility_is_sent_as_the_sites_sending_facility() -> None:
+    site = Site(sending_facility="CLINIC")
+    assert field(sent(site=site), "MSH-4") == "CLINIC"
+
+
+def test_a_facility_name_stands_for_itself_where_nothing_is_configured() -> None:
+    assert field(sent(site=Site()), "MSH-4") == "Mercy East"
+    assert field(sent(study(report(snapshot={"facilityName": None})), site=Site()), "MSH-4") == ""
+
+
+def test_a_facility_name_of_any_length_is_sent_whole() -> None:
+    what = study(report(snapshot={"facilityName": "M" * 300}))
+    assert field(sent(what, site=Site()), "MSH-4") == "M" * 300
+    assert codes(what, site=Site())["length-exceeded"] == "/reports/0/snapshotMetadata/facilityName"
+
+
+def test_an_oid_goes_into_the_universal_id() -> None:
+    assert field(sent(site=replace(SITE, receiving_facility="1.2.840.1")), "MSH-6") == "^1.2.840.1^ISO"
+
+
+def test_a_configured_value_cannot_break_the_message() -> None:
+    assert field(sent(site=replace(SITE, sending_application="A|B\rC")), "MSH-3") == r"A\F\B C"
+
+
+def test_the_time_of_the_message_has_its_offset() -> None:
+    at = datetime(2026, 1, 5, 11, 30, 14, tzinfo=timezone(timedelta(hours=-5)))
+    mapped = to_oru(study(), Cause(REPORT_ID), SITE, receiver("generic"), control_id="1", at=at)
+    assert mapped.output is not None
+    assert field(mapped.output, "MSH-7") == "20260105113014-0500"
+    assert at.astimezone(UTC).hour == 16
+
+
+def test_processing_id_version_and_charset_come_from_site_and_receiver() -> None:
+    message = sent(site=replace(SITE, processing_id="T"))
+    assert [field(message, f"MSH-{number}") for number in (9, 11, 12, 18)] == [
+        "ORU^R01^ORU_R01",
+        "T",
+        "2.5.1",
+        "UNICODE UTF-8",
+    ]

@@ -1,0 +1,132 @@
+"""HL7 v2.5.1 §4.5.3 and §7.4.1."""
+
+import pytest
+from fakes.er7_reader import field
+from fakes.oru_example import ADDENDUM_ID, USER, addendum, codes, report, send, sent, study
+
+from mappings.identifiers import short_id
+from mappings.profile import Site
+
+
+def obr(number: int, **changes: object) -> str:
+    snapshot = changes.pop("snapshot", {})
+    return field(sent(study(report(snapshot=snapshot), **changes)), f"OBR-{number}")
+
+
+def test_the_procedure_is_sent_as_text_and_no_code_is_made_up() -> None:
+    assert obr(4) == obr(44) == "^CT CHEST WITH CONTRAST"
+
+
+def test_without_a_procedure_the_description_of_the_study_stands_for_it() -> None:
+    assert obr(4, snapshot={"procedure": None}) == "^CT chest"
+    assert "procedure-absent" in codes(study(report(snapshot={"procedure": " "})))
+
+
+def test_without_either_the_required_field_says_any_diagnostic_imaging_study() -> None:
+    assert obr(4, snapshot={"procedure": None}, studyDescription="") == "18748-4^Diagnostic imaging study^LN"
+
+
+@pytest.mark.parametrize(("severity", "code"), [("normal", "R"), ("high", "A"), ("stat", "S")])
+def test_the_priority_is_the_severity_of_the_study(severity: str, code: str) -> None:
+    message = sent(study(severity=severity))
+    assert field(message, "OBR-5") == code
+    assert field(message, "OBR-27") == f"^^^^^{code}"
+    assert field(message, "TQ1-9").startswith(f"{code}^")
+
+
+def test_a_critical_finding_is_no_priority() -> None:
+    assert field(sent(study(report(isCritical=True), severity="normal")), "OBR-5") == "R"
+
+
+def test_the_examination_has_its_time_only_in_a_known_zone() -> None:
+    assert obr(7) == "20260105142000-0500"
+    assert field(sent(site=Site()), "OBR-7") == "20260105"
+
+
+def test_without_a_study_date_the_time_of_signing_stands_for_it_and_says_so() -> None:
+    assert obr(7, snapshot={"studyDate": None}) == "20260105163012+0000"
+    assert "study-date-absent" in codes(study(report(snapshot={"studyDate": None})))
+
+
+def test_an_indication_of_300_characters_stands_in_obr_13_and_obr_31() -> None:
+    assert obr(13, clinicalIndication="x" * 300) == "x" * 300
+    assert obr(31, clinicalIndication="x" * 249) == "^" + "x" * 249
+
+
+def test_a_longer_indication_stands_in_obr_31_alone_and_whole() -> None:
+    what = study(clinicalIndication="x" * 301)
+    assert field(sent(what), "OBR-13") == ""
+    assert field(sent(what), "OBR-31") == "^" + "x" * 301
+    assert codes(what)["length-exceeded"] == "/clinicalIndication"
+
+
+def test_the_length_of_an_indication_counts_its_escapes() -> None:
+    assert obr(13, clinicalIndication="x" * 298 + "|") == ""
+
+
+def test_an_indication_of_several_lines_is_joined_into_one() -> None:
+    assert obr(13, clinicalIndication="Cough.\r\nFever.\n") == "Cough. Fever."
+    assert codes(study(clinicalIndication="Cough.\nFever."))["lines-joined"] == "/clinicalIndication"
+    assert "lines-joined" not in codes(study(clinicalIndication="Cough.\n"))
+
+
+def test_the_accession_number_stands_in_obr_18() -> None:
+    assert field(sent(accession="A|7"), "OBR-18") == r"A\F\7"
+    assert field(sent(), "OBR-18") == ""
+
+
+def test_obr_21_names_the_report_that_caused_the_message() -> None:
+    what = study(report(), addendum())
+    assert field(sent(what), "OBR-21") == "0q7CEKJEfPH4C86NS9l66J"
+    assert field(sent(what, report_id=ADDENDUM_ID), "OBR-21") == short_id(ADDENDUM_ID)
+
+
+def test_obr_22_is_the_newest_time_of_signing() -> None:
+    assert field(sent(study(report(), addendum())), "OBR-22") == "20260105174500+0000"
+
+
+def test_a_time_of_signing_that_is_none_is_left_out_and_reported() -> None:
+    what = study(report(signedAt="yesterday"))
+    assert field(sent(what), "OBR-22") == field(sent(what), "OBX-14") == ""
+    assert codes(what)["signed-at-impossible"] == "/reports/0/signedAt"
+    assert "signed-at-absent" in codes(study(report(signedAt=None)))
+
+
+@pytest.mark.parametrize(
+    ("modality", "code"), [("MRI", "NMR"), ("PET", "NMS"), ("xr", "RX"), ("US", "RUS"), (None, "RAD")]
+)
+def test_the_section_is_of_table_0074(modality: str | None, code: str) -> None:
+    assert obr(24, modality=modality) == code
+    assert ("modality-unknown" in codes(study(modality=modality))) is (code == "RAD")
+
+
+def test_the_first_message_is_final_and_each_later_one_corrects() -> None:
+    assert field(sent(), "OBR-25") == "F"
+    assert field(sent(sent_before=True), "OBR-25") == "C"
+    assert field(sent(study(report(), addendum())), "OBR-25") == "F"
+
+
+def test_a_study_cancelled_after_signing_is_said_in_an_issue() -> None:
+    assert "cancelled-after-sign" in codes(study(isCancelled=True))
+
+
+def test_the_interpreter_is_the_user_who_signed() -> None:
+    assert obr(32) == "1234567893&SMITH&ALEX&R&&&MD"
+
+
+def test_a_number_that_is_no_npi_is_not_sent_as_one() -> None:
+    what = study(users=({**USER, "npiNumber": "1234567890"},))
+    assert field(sent(what), "OBR-32") == "&SMITH&ALEX&R&&&MD"
+    assert codes(what)["npi-invalid"] == "/users/0/npiNumber"
+
+
+def test_a_generation_is_a_suffix_and_anything_else_a_degree() -> None:
+    what = study(users=({**USER, "suffix1": "Jr.", "suffix2": "MD"},))
+    assert field(sent(what), "OBR-32") == "1234567893&SMITH&ALEX&R&Jr.&&MD"
+
+
+def test_a_signer_who_is_not_known_leaves_the_field_empty_and_is_reported() -> None:
+    mapped = send(study(users=()))
+    assert mapped.output is not None
+    assert field(mapped.output, "OBR-32") == ""
+    assert [issue.code for issue in mapped.issues] == ["user-unknown"]

@@ -1,0 +1,18 @@
+"""IHE RAD TF-2 Table 4.4-6."""
+
+from fakes.er7_reader import all_of, segments
+from fakes.oru_example import UID, codes, sent, study
+
+
+def test_the_study_instance_uid_is_the_last_segment() -> None:
+    assert segments(sent())[-1] == ["ZDS", f"{UID}^AUTOSCRIBE^Application^DICOM"]
+
+
+def test_an_odd_uid_is_sent_as_it_came_and_reported() -> None:
+    assert all_of(sent(study(studyInstanceUid="not|a uid")), "ZDS")[0][1].startswith(r"not\F\a uid^")
+    assert codes(study(studyInstanceUid="1.02.3"))["study-uid-odd"] == "/studyInstanceUid"
+
+
+def test_without_a_uid_there_is_no_segment() -> None:
+    assert all_of(sent(study(studyInstanceUid=" ")), "ZDS") == []
+    assert "study-uid-absent" in codes(study(studyInstanceUid=" "))
