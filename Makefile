@@ -45,7 +45,7 @@ check: install ## lint, format, types, import contracts, generated documents, li
 	$(BIN)/python tests/licences.py
 
 bench: install ## measure speed as ratios, the last lines are the result
-	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs= -o addopts=--import-mode=importlib
+	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
 
 lock: install ## resolve requirements.lock and requirements-dev.lock anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --group build -o requirements.lock

@@ -5,8 +5,6 @@ Carries out no clause of a standard: it wires, and decides nothing.
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -18,7 +16,7 @@ from gateway import clock, log
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.hosts import KnownHosts
 from gateway.fhir_api.routes import fhir_app
-from gateway.serving import listening_socket, running
+from gateway.serving import listening_socket, running, stop_signal
 from gateway.settings import Configuration, require_loopback, require_site_key
 from gateway.store.seen import Seen
 from gateway.sync.read_through import ReadThrough
@@ -71,13 +69,9 @@ async def serve(configuration: Configuration) -> int:
     require_loopback(settings.server.host)
     require_site_key(configuration)
     log.configure(settings.log.level, settings.log.format)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     app = create_app(configuration)
     with listening_socket(settings.server.host, settings.server.port) as listener:
-        async with running(app, listener):
+        async with stop_signal() as stop, running(app, listener):
             host, port = listener.getsockname()[:2]
             log.get_logger().info("serving", host=host, port=port, action="nothing-is-stored-yet")
             await stop.wait()

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Coroutine
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 import typer
 
@@ -41,15 +41,16 @@ app = typer.Typer(
 keys = typer.Typer(help="Make secrets.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
+PORT: Final = {"min": 0, "max": 65535}
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
 
 
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="One report, shown in all three forms and compared.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.")] = 8800,
-    sandbox_port: Annotated[int, typer.Option(help="Port of the sandbox upstream.")] = 8801,
-    mllp_port: Annotated[int, typer.Option(help="Port of the MLLP listener.")] = 2575,
+    port: Annotated[int, typer.Option(**PORT, help="Port of the gateway; 0 takes a free one.")] = 8800,
+    sandbox_port: Annotated[int, typer.Option(**PORT, help="Port of the sandbox upstream.")] = 8801,
+    mllp_port: Annotated[int, typer.Option(**PORT, help="Port of the MLLP listener.")] = 2575,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two signatures.")] = 4.0,
 ) -> None:
     """Everything on one machine: sandbox upstream, gateway and MLLP listener; a report is signed every few seconds."""
@@ -98,7 +99,7 @@ def convert(
 def serve(
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on: loopback only, for now.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(**PORT, help="Port to listen on.")] = None,
 ) -> None:
     """The gateway: a FHIR facade that reads AutoScribe through. Nothing is stored yet."""
     sys.exit(_run(serve_gateway(_load(config).listening_on(host, port))))
@@ -106,7 +107,7 @@ def serve(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port to listen on, on loopback.")] = 8801,
+    port: Annotated[int, typer.Option(**PORT, help="Port to listen on, on loopback.")] = 8801,
     studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 40,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
@@ -137,7 +138,7 @@ def sandbox(
 @app.command()
 def listen(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 2575,
+    port: Annotated[int, typer.Option(**PORT, help="Port to listen on.")] = 2575,
     ack: Annotated[str, typer.Option(help=f"How to answer: {', '.join(ACK_MODES)}.")] = "aa",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep each message as a file.")] = None,
 ) -> None:

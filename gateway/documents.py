@@ -12,7 +12,8 @@ from typing import Any
 import typer.main
 
 from gateway import cli
-from gateway.fhir_api.search_params import facade_rows
+from gateway.fhir_api.search_params import OF_REPORTS, PARAMETERS
+from gateway.fhir_api.served import OPERATIONS, RESOURCES
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
@@ -38,8 +39,12 @@ def settings_table() -> str:
 
 
 def facade_table() -> str:
-    """Every interaction of the facade, read off the table the code runs on."""
-    return table(("request", "answers"), facade_rows())
+    """Every interaction of the facade, read off the tables the code runs on."""
+    rows = [("`GET /fhir/metadata`", "The CapabilityStatement, made from the tables the code runs on.")]
+    rows += [(f"`GET /fhir/{row.resource_type}/{row.ids}`", row.documentation) for row in RESOURCES]
+    rows += [(f"`GET /fhir/{OF_REPORTS}?{row.name}=`", row.documentation) for row in PARAMETERS]
+    rows += [(f"`POST /fhir/{OF_REPORTS}/rep-<32 hex>/${row.name}`", row.documentation) for row in OPERATIONS]
+    return table(("request", "answers"), rows)
 
 
 def fault_table() -> str:
@@ -73,7 +78,7 @@ def _commands(command: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 def _option(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        return str(parameter.make_metavar())
+        return str(parameter.metavar)
     name = parameter.opts[0]
     if parameter.is_flag:
         return f"[{name}]"

@@ -63,49 +63,39 @@ def _ids(report: Json, diagnostic_report: Json, segment: Mapping[str, Segment], 
 
 
 def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) -> Iterator[Row]:
-    unescape = received.delimiters.unescape
-    values = {identifier["value"] for identifier in patient.get("identifier", ())}
-    sent = [unescape(received.components(one)[0]) for one in pid.field(3).split(received.delimiters.repetition)]
-    mrn = (snapshot.get("mrn") or "").strip() or "(none)"
-    yield Row("patient id", mrn, *_shown(mrn, values, sent))
-    name = patient.get("name", [{}])[0]
-    family = unescape(received.components(pid.field(5))[0])
-    whole = (snapshot.get("patientName") or "").strip()
+    name, born, gender = patient.get("name", [{}])[0], patient.get("birthDate", ""), patient.get("gender")
     held = name.get("family", name.get("text", ""))
+    family = _first_component(pid, 5, received)
+    whole = (snapshot.get("patientName") or "").strip()
+    yield _patient_id(patient, pid, received)
     yield Row("patient name", whole, held, family, family == held and held in whole)
-    born = (snapshot.get("dateOfBirth") or "").replace("-", "")
-    yield Row(
-        "born",
-        born,
-        patient.get("birthDate", ""),
-        pid.field(7),
-        patient.get("birthDate", "").replace("-", "") == pid.field(7),
-    )
-    gender = _GENDER.get(pid.field(8), "?")
-    yield Row(
-        "sex", snapshot.get("sex") or "", patient.get("gender", ""), pid.field(8), patient.get("gender") == gender
-    )
+    yield Row("born", snapshot.get("dateOfBirth") or "", born, pid.field(7), _digits(born) == pid.field(7))
+    yield Row("sex", snapshot.get("sex") or "", gender or "", pid.field(8), gender == _GENDER.get(pid.field(8)))
 
 
-def _shown(mrn: str, values: set[str], sent: list[str]) -> tuple[str, str, bool]:
-    if mrn == "(none)":
-        return ", ".join(sorted(values)), ", ".join(sent), bool(values & set(sent)) or not sent
-    return mrn if mrn in values else "missing", mrn if mrn in sent else "missing", mrn in values and mrn in sent
+def _patient_id(patient: Json, pid: Segment, received: Received) -> Row:
+    """The number that PID-3 begins with is one of the Patient's; that of the study alone is written in base 62."""
+    shown = [identifier["value"] for identifier in patient.get("identifier", ())]
+    sent = _first_component(pid, 3, received)
+    own = sent if sent in shown else long_id("stu", sent) if sent.isalnum() else ""
+    return Row("patient id", ", ".join(shown), own if own in shown else "missing", sent, own in shown)
+
+
+def _first_component(segment: Segment, field: int, received: Received) -> str:
+    first = segment.field(field).split(received.delimiters.repetition)[0]
+    return received.delimiters.unescape(received.components(first)[0])
 
 
 def _status(report: Json, diagnostic_report: Json, obr: Segment) -> Iterator[Row]:
-    status = diagnostic_report["status"]
-    same = _STATUS.get(obr.field(25)) == status and report["status"] == "completed"
-    yield Row("status", report["status"], status, obr.field(25), same)
-    digits = "".join(character for character in report["signedAt"] if character.isdigit())[:14]
-    issued = "".join(character for character in diagnostic_report.get("issued", "") if character.isdigit())[:14]
-    yield Row(
-        "signed",
-        report["signedAt"],
-        diagnostic_report.get("issued", ""),
-        obr.field(22),
-        digits == issued == obr.field(22)[:14],
-    )
+    status, code = diagnostic_report["status"], obr.field(25)
+    yield Row("status", report["status"], status, code, _STATUS.get(code) == status and report["status"] == "completed")
+    signed, issued = report["signedAt"] or "", diagnostic_report.get("issued", "")
+    same = _digits(signed)[:14] == _digits(issued)[:14] == obr.field(22)[:14]
+    yield Row("signed", signed, issued, obr.field(22), same)
+
+
+def _digits(text: str) -> str:
+    return "".join(character for character in text if character.isdigit())
 
 
 def _text(report: Json, diagnostic_report: Json, received: Received) -> Row:

@@ -24,9 +24,10 @@ _ACTIVE: Final = "addendum_active"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One operation. `check` refuses what cannot work before anything is sent; `find` is the outcome in a study read
+    """One operation. `check` refuses what cannot work, before anything is sent.
 
-    back, or None while it does not show; `shows` is True where the study's state alone says that it was carried out.
+    `find` is the outcome in a study that was read back, None while it does not show; `shows` is True where the study's
+    state alone says that it was carried out.
     """
 
     name: str
@@ -62,9 +63,7 @@ def _find_addendum(study: Study, sent: Sent) -> Answered | None:
     fresh = [one for one in study.reports if one.is_addendum and one.report_id not in sent.report_ids]
     if len(fresh) != 1:
         return None
-    status, _ = report_status(study, fresh[0])
-    made = _parameters(study, fresh[0].report_id, status.diagnostic_report)
-    return Answered(201, made, f"DiagnosticReport/{fhir_id(fresh[0].report_id)}")
+    return Answered(201, _parameters(study, fresh[0]), f"DiagnosticReport/{fhir_id(fresh[0].report_id)}")
 
 
 def _check_cancel(study: Study, report: Report) -> None:
@@ -82,27 +81,33 @@ async def _send_cancel(upstream: UpstreamClient, study: Study, report: Report) -
     try:
         await upstream.cancel_addendum(target.report_id)
     except UpstreamNotFound:
-        originals = [report] if not report.is_addendum else [one for one in study.completed if not one.is_addendum]
+        originals = _originals(study) if report.is_addendum else [report]
         if len(originals) != 1 or originals[0] == target:
             raise
         await upstream.cancel_addendum(originals[0].report_id)
 
 
 def _find_cancelled(study: Study, sent: Sent) -> Answered | None:
-    """The study without an open addendum."""
+    """The study without an open addendum, and its original if there is but one."""
     if is_active(study):
         return None
-    originals = [one for one in study.completed if not one.is_addendum]
-    report_id = originals[0].report_id if len(originals) == 1 else ""
-    return Answered(200, _parameters(study, report_id, "cancelled"))
+    originals = _originals(study)
+    return Answered(200, _parameters(study, originals[0] if len(originals) == 1 else None))
 
 
-def _parameters(study: Study, report_id: str, status: str) -> dict[str, Any]:
-    """What came of it: the addendum, or after a cancellation its original, and the addendum's status."""
-    made: list[dict[str, Any]] = [{"name": "status", "valueCode": status}]
-    if report_id:
-        reference = {"reference": f"DiagnosticReport/{fhir_id(report_id)}"}
-        made.insert(0, {"name": "report", "valueReference": reference})
+def _originals(study: Study) -> list[Report]:
+    return [one for one in study.completed if not one.is_addendum]
+
+
+def _parameters(study: Study, report: Report | None) -> dict[str, Any]:
+    """What came of it: a report with its status, and its study."""
+    made: list[dict[str, Any]] = []
+    if report is not None:
+        status, _ = report_status(study, report)
+        made.append(
+            {"name": "report", "valueReference": {"reference": f"DiagnosticReport/{fhir_id(report.report_id)}"}}
+        )
+        made.append({"name": "status", "valueCode": status.diagnostic_report})
     made.append({"name": "study", "valueReference": {"reference": f"ImagingStudy/{fhir_id(study.study_id)}"}})
     return {"resourceType": "Parameters", "parameter": made}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -21,6 +21,7 @@ from gateway.fhir_api.served import NOTHING_STORED, OPERATIONS, RESOURCES, Serve
 from mappings.dates import fhir_instant
 from mappings.fhir.rendering import json_bytes
 
+_NAME: Final = "autoscribe-gateway"
 FHIR_VERSION: Final = "4.0.1"
 NOT_SUPPORTED: Final = (
     "Not supported, for now: search by patient, category or date (AutoScribe lists reports by study only, and there is "
@@ -44,12 +45,12 @@ def statement(fhir_base: str, started: datetime) -> dict[str, Any]:
     return {
         "resourceType": "CapabilityStatement",
         "name": "AutoscribeGateway",
-        "title": "autoscribe-gateway",
+        "title": _NAME,
         "status": "active",
         "date": fhir_instant(started.replace(microsecond=0)),
         "description": f"Radiology reports signed in AutoScribe, read through. {NOTHING_STORED}",
         "kind": "instance",
-        "software": {"name": "autoscribe-gateway", "version": version("autoscribe-gateway")},
+        "software": _software(),
         "implementation": {"description": "FHIR R4 facade in front of AutoScribe", "url": fhir_base},
         "fhirVersion": FHIR_VERSION,
         "format": ["application/fhir+json", "json"],
@@ -61,6 +62,12 @@ def statement(fhir_base: str, started: datetime) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _software() -> dict[str, str]:
+    """Name and version; a checkout that was never installed has no version to say."""
+    installed = next(iter(distributions(name=_NAME)), None)
+    return {"name": _NAME, "version": installed.version} if installed else {"name": _NAME}
 
 
 def _resource(row: Served) -> dict[str, Any]:

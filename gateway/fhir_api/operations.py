@@ -126,7 +126,7 @@ async def _outcome(serving: Facade, entry: Entry, act: Act) -> Answered:
 
 
 def _incomplete(act: Act) -> dict[str, Any]:
-    said = f"{act.name} was carried out; AutoScribe does not show the outcome yet. Repeat with the same {HEADER} to see it."
+    said = f"{act.name} was carried out; AutoScribe does not show it yet. Repeat with the same {HEADER} to see it."
     return outcome([Issue("information", "incomplete", said, "not-read-back")])
 
 

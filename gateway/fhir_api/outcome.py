@@ -29,6 +29,7 @@ MAPPING_SYSTEM: Final = "urn:autoscribe-gateway:mapping-issue"
 ROUTE: Final = "gateway.route"  # scope key: the template of the route, for the log
 ALLOW: Final = "gateway.allow"  # scope key: the methods the route has, for a 405
 _RETRY_AFTER: Final = 5
+_NO_SUCH: Final = "There is nothing at this address; /fhir/metadata names the types that are served."
 _BUG: Final = "The gateway failed. The request id names the line in its log."
 
 
@@ -84,7 +85,7 @@ def of_error(error: Exception) -> tuple[int, Issue]:
     if isinstance(error, WireError):
         return HTTPStatus.BAD_GATEWAY, Issue("error", "processing", str(error), "upstream-not-understood")
     if isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:
-        return error.status_code, Issue("error", "not-found", "There is nothing at this address.", "no-such-address")
+        return error.status_code, Issue("error", "not-found", _NO_SUCH, "no-such-address")
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return error.status_code, Issue("error", "not-supported", HTTPStatus(error.status_code).phrase, "http")
     return HTTPStatus.INTERNAL_SERVER_ERROR, Issue("fatal", "exception", _BUG, "internal")

@@ -105,8 +105,8 @@ def _heading_lines(section: Section) -> int:
     """How many lines hold the heading and nothing of what it heads."""
     if not section.heading:
         return 0
-    breaks = len(lines(section.heading)) - 1
-    return breaks if lines(section.body)[0].strip() else breaks + 1
+    first, *rest = lines(section.body)
+    return len(lines(section.heading)) - (1 if first.strip() or not rest else 0)
 
 
 def header(report: Report, moment: datetime | None, signer: str, facility: Facility | None) -> str:

@@ -94,6 +94,7 @@ def message_of(text: str, *, is_critical: bool = False) -> bytes:
 @given(TEXTS, st.booleans())
 @example("FINDINGS: a. IMPRESSION: b", True)
 @example('""', False)
+@example("FINDING:\tFINDING:0", True)
 @example(" \n ", False)
 def test_any_text_reads_back_as_its_normal_form(text: str, is_critical: bool) -> None:
     message = message_of(text, is_critical=is_critical)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from fakes.oru_example import addendum, report, sent, study
+from fakes.oru_example import USER, addendum, report, sent, study
 
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import judge_message
@@ -62,6 +62,10 @@ def test_a_value_longer_than_the_parser_takes_is_waived_and_its_length_judged_by
     long = study(report(reportPlainText="x|" * 5000), clinicalIndication="y" * 240)
     assert judge_message(sent(long)) == ()
     assert faults(sent(study(clinicalIndication="y" * 260))) == [("length-exceeded", "OBR-31")]
+
+
+def test_a_degree_longer_than_the_strict_parser_takes_is_waived() -> None:
+    assert judge_message(sent(study(users=({**USER, "suffix1": "Diplomate of Radiology"},)))) == ()
 
 
 @pytest.mark.parametrize("junk", [b"", b"PID|1", b"MSH", b"\xff\xfe", b"MSH|^~\\&|" + b"\x00" * 9, b"MSHabcdefg\r"])

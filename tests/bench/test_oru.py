@@ -1,0 +1,95 @@
+"""How fast one ORU^R01 of 60 OBX is made, as ratios in one run (design §5); `make bench` prints them last."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from fakes import er7_reader
+from fakes.oru_example import REPORT_ID, SITE, report, study
+from hl7apy.core import Message
+
+from mappings import to_oru
+from mappings.hl7v2 import receiver
+from mappings.model import Cause, Facts
+
+FINDINGS = "\n".join(
+    f"Line {number}: the lungs are clear | no effusion & no mass; the ratio of the ventricles is ~ 0.{number}."
+    for number in range(49)
+)
+TEXT = f"""EXAM: CT CHEST WITH CONTRAST
+
+CLINICAL INDICATION: Shortness of breath & pleuritic pain; R/O PE.
+
+FINDINGS:
+{FINDINGS}
+
+IMPRESSION:
+1. Acute segmental pulmonary embolism, right lower lobe.
+2. No right heart strain.
+3. No other finding.
+4. Follow-up as needed."""
+STUDY = study(report(reportPlainText=TEXT))
+CAUSE, GENERIC, FACTS = Cause(REPORT_ID), receiver("generic"), Facts(accession_number="ACC0098127")
+AT = datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC)
+
+
+def ours() -> bytes:
+    output = to_oru(STUDY, CAUSE, SITE, GENERIC, FACTS, control_id="Js8H5Znu6q8Ibanjv4jC", at=AT).output
+    assert output is not None
+    return output
+
+
+MESSAGE = ours()
+SEGMENTS = er7_reader.segments(MESSAGE)
+HEADER = MESSAGE[: MESSAGE.index(b"OBX|")].decode()
+
+
+def f_strings() -> bytes:
+    """The least that makes these lines: the text escaped and split, one f-string for each, everything else ready."""
+    text = TEXT.replace("\\", "\\E\\").replace("|", "\\F\\").replace("^", "\\S\\").replace("~", "\\R\\")
+    code, after = "18748-4^Diagnostic imaging study^LN", f"F|||{SEGMENTS[-2][14]}||{SEGMENTS[-2][16]}"
+    rows = [
+        f"OBX|{number}|TX|{code}|1|{line or ' '}||||||{after}\r"
+        for number, line in enumerate(text.replace("&", "\\T\\").split("\n"), 1)
+    ]
+    return "".join([HEADER, *rows, "ZDS|1.2.3^AUTOSCRIBE^Application^DICOM\r"]).encode()
+
+
+def by_hl7apy() -> str:
+    """hl7apy setting every field that our message has."""
+    message = Message("ORU_R01", version="2.5.1")
+    for row in SEGMENTS:
+        segment = message.msh if row[0] == "MSH" else message.add_segment(row[0])
+        for number, value in enumerate(row[1:], 1):
+            if value and not (row[0] == "MSH" and number <= 2):
+                setattr(segment, f"{row[0].lower()}_{number}", value)
+    return message.to_er7()
+
+
+def seconds(make: Callable[[], object], number: int) -> float:
+    start = time.perf_counter()
+    for _ in range(number):
+        make()
+    return (time.perf_counter() - start) / number
+
+
+def test_one_message_against_hl7apy_and_against_f_strings() -> None:
+    assert len(er7_reader.all_of(MESSAGE, "OBX")) == 60
+    assert f_strings().count(b"OBX|") == 60
+    gc.disable()
+    try:
+        rounds = [(seconds(ours, 200), seconds(f_strings, 500), seconds(by_hl7apy, 2)) for _ in range(15)]
+    finally:
+        gc.enable()
+    to_f_strings = statistics.median(mine / floor for mine, floor, _ in rounds)
+    to_hl7apy = statistics.median(library / mine for mine, _, library in rounds)
+    sys.stdout.write(
+        f"\nORU^R01 of 60 OBX: {statistics.median(row[0] for row in rounds) * 1e6:.0f} us\n"
+        f"  hl7apy setting every field / ours: {to_hl7apy:.0f} x (to reach: >= 1000 x)\n"
+        f"  ours / one f-string per OBX line: {to_f_strings:.1f} x (to reach: <= 8 x)\n"
+    )

@@ -1,0 +1,120 @@
+"""The gateway in front of the sandbox upstream: the real client over a loopback socket, the facade called in process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+from pydantic import SecretStr
+
+from gateway.app import create_app
+from gateway.sandbox.fault_plan import parse_faults
+from gateway.sandbox.people import FACILITIES
+from gateway.sandbox.state import State
+from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.serving import listening_socket, running
+from gateway.settings import Configuration, Server, Settings, Upstream
+from mappings.identifiers import fhir_id
+from mappings.profile import AssigningAuthority, Facility, Site
+
+BASE = "http://127.0.0.1:8800/fhir"
+Json = dict[str, Any]
+
+
+@dataclass
+class Counted:
+    """ASGI: notes the requests that reach the sandbox, as `GET /v1/autoScribe/…` without the query."""
+
+    app: Any
+    requests: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            self.requests.append(f"{scope['method']} {scope['path'].removeprefix('/v1/autoScribe')}")
+        await self.app(scope, receive, send)
+
+
+@dataclass
+class Stage:
+    """The client of the facade, the account behind it, and what the sandbox was asked for."""
+
+    client: httpx.AsyncClient
+    account: State
+    sandbox: Any
+    requests: list[str]
+    app: Any
+
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        return await self.client.get(f"{BASE}/{path}", **more)
+
+    async def post(self, path: str, key: str | None = "k1", **more: Any) -> httpx.Response:
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self.client.post(f"{BASE}/{path}", headers={**headers, **more.pop("headers", {})}, **more)
+
+    def fail(self, *specs: str) -> None:
+        """The faults of the sandbox from now on; without any, none."""
+        self.sandbox.state.faults.replace(parse_faults(specs))
+
+    def reports(self, **wanted: Any) -> Iterator[Json]:
+        """The account's reports whose keys have these values, of studies that AutoScribe reported."""
+        for study_id, reports in self.account.reports.items():
+            if self.account.studies[study_id].get("studyType") == "external":
+                continue
+            for report in reports:
+                if all(report.get(key) == value for key, value in wanted.items()):
+                    yield report
+
+    def signed(self) -> Json:
+        """A signed original, alone in its study, with a text and an MRN."""
+        return next(
+            report
+            for report in self.reports(status="completed", isAddendum=False)
+            if report.get("reportPlainText")
+            and report["snapshotMetadata"].get("mrn")
+            and len(self.account.reports[report["studyId"]]) == 1
+            and self.account.studies[report["studyId"]]["studyReportStatus"] == "completed"
+            and not self.account.studies[report["studyId"]]["isCancelled"]
+        )
+
+
+def resource_id(report: Json) -> str:
+    return fhir_id(report["reportId"])
+
+
+def site() -> Site:
+    known = [
+        Facility(one.name, time_zone=ZoneInfo(one.time_zone), mrn=AssigningAuthority(one.mrn_system, one.mrn_namespace))
+        for one in FACILITIES
+        if one.is_known
+    ]
+    return Site(facilities={one.name: one for one in known})
+
+
+@asynccontextmanager
+async def facade(*switches: str, faults: tuple[str, ...] = (), **upstream: Any) -> AsyncIterator[Stage]:
+    """The facade over a sandbox with these switches and faults; `upstream` changes settings of the client."""
+    with listening_socket("127.0.0.1", 0) as listener:
+        options = Options(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
+        sandbox, account = open_sandbox(options)
+        counted = Counted(sandbox)
+        async with running(counted, listener):
+            settings = Settings.model_construct(
+                upstream=Upstream(
+                    **{
+                        "api_key": SecretStr(options.api_key),
+                        "base_url": options.base_url,
+                        "max_backoff": 0,
+                        "retry_after_cap": 0,
+                        **upstream,
+                    }
+                ),
+                server=Server(),
+            )
+            app = create_app(Configuration(settings, site(), "test"))
+            transport = httpx.ASGITransport(app)
+            async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
+                yield Stage(client, account, sandbox, counted.requests, app)
