@@ -21,7 +21,6 @@ _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"(Z|[+-](0[0-9]|1[0-3]):?[0-5][0-9]|[+-]14:?00)"
 )
-_NO_MARKS: Final = {ord(mark): None for mark in "-T:"}
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
@@ -88,7 +87,8 @@ def dtm_instant(moment: datetime) -> str:
     text = moment.isoformat()
     offset = max(text.rfind("+"), text.rfind("-", 19))
     fraction = text[19:offset][:5].rstrip("0").rstrip(".")
-    return text[:19].translate(_NO_MARKS) + fraction + text[offset : offset + 6].replace(":", "")
+    digits = text[:19].replace("-", "").replace("T", "").replace(":", "")
+    return digits + fraction + text[offset : offset + 6].replace(":", "")
 
 
 def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:

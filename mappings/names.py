@@ -156,7 +156,8 @@ def _caret_name(whole: str) -> PersonName:
     alphabetic = whole.split("=", 1)[0]
     parts = [part.strip() for part in alphabetic.split("^")] + [""] * 2
     given = tuple(token for part in parts[1:3] for token in part.split())
-    if "^" not in alphabetic or re.search("[,~]", "".join(parts[:3])) or not _is_word(parts[0] + "".join(given)):
+    names = "".join(parts[:3])
+    if "^" not in alphabetic or "," in names or "~" in names or not _is_word(names):
         return _not_split(whole)
     prefix, suffix, unclear = _by_value([token.strip(",") for part in parts[3:] for token in part.split()])
     return PersonName(whole, parts[0], given, prefix, suffix, "name-part-unclear" if unclear else "")
@@ -184,6 +185,8 @@ def _all_titles(tokens: list[str]) -> bool:
 
 
 def _by_value(tokens: list[str]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    if not tokens:
+        return (), (), False
     prefix = tuple(token for token in tokens if _key(token) in _PREFIXES)
     suffix = tuple(token for token in tokens if _key(token) in _SUFFIXES)
     return prefix, suffix, len(prefix) + len(suffix) < len(tokens)

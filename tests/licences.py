@@ -25,7 +25,7 @@ def main() -> int:
             text = licence_of(name)
             if FORBIDDEN.search(text) or not ALLOWED.search(text):
                 faults.append(f"{name}: {text.strip() or 'no licence named'}")
-    print("\n".join(faults) or f"licences: {len(pinned)} runtime packages, all permissive")
+    sys.stdout.write("\n".join(faults) or f"licences: {len(pinned)} runtime packages, all permissive\n")
     return 1 if faults else 0
 
 

@@ -67,18 +67,18 @@ def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) ->
     held = name.get("family", name.get("text", ""))
     family = _first_component(pid, 5, received)
     whole = (snapshot.get("patientName") or "").strip()
-    yield _patient_id(patient, pid, received)
+    yield _patient_id((snapshot.get("mrn") or "").strip(), patient, pid, received)
     yield Row("patient name", whole, held, family, family == held and held in whole)
     yield Row("born", snapshot.get("dateOfBirth") or "", born, pid.field(7), _digits(born) == pid.field(7))
     yield Row("sex", snapshot.get("sex") or "", gender or "", pid.field(8), gender == _GENDER.get(pid.field(8)))
 
 
-def _patient_id(patient: Json, pid: Segment, received: Received) -> Row:
-    """The number that PID-3 begins with is one of the Patient's; that of the study alone is written in base 62."""
+def _patient_id(mrn: str, patient: Json, pid: Segment, received: Received) -> Row:
+    """The MRN is one of the Patient's numbers, and so is what PID-3 begins with (the study's own in base 62)."""
     shown = [identifier["value"] for identifier in patient.get("identifier", ())]
     sent = _first_component(pid, 3, received)
     own = sent if sent in shown else long_id("stu", sent) if sent.isalnum() else ""
-    return Row("patient id", ", ".join(shown), own if own in shown else "missing", sent, own in shown)
+    return Row("patient id", mrn, ", ".join(shown), sent, own in shown and (not mrn or mrn in shown))
 
 
 def _first_component(segment: Segment, field: int, received: Received) -> str:

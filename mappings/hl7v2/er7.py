@@ -99,4 +99,4 @@ def layout(table: Table[Context], name: str = "", first: int = 1, last: int = 0)
 
 def message(segments: Iterable[str], charset: str) -> bytes:
     """The message as bytes: each segment ended by CR, in the charset that its MSH-18 names."""
-    return "".join([text + SEGMENT_END for text in segments]).encode(CHARSETS[charset])
+    return (SEGMENT_END.join(segments) + SEGMENT_END).encode(CHARSETS[charset])

@@ -52,12 +52,17 @@ def obr_7_observation_date_time(result: Result) -> str:
     return when.dtm if when else ""
 
 
+def clinical_indication(result: Result) -> str:
+    """What OBR-13 and OBR-31 have of study.clinicalIndication: one line, escaped."""
+    return value(result.study.clinical_indication)
+
+
 def obr_13_relevant_clinical_information(result: Result) -> str:
     """OBR-13 Relevant Clinical Information <- study.clinicalIndication, where it fits; OBR-31 has it in any case.
 
     HL7 v2.5.1 §7.4.1.13. ST and CE know no line break: lines are joined by a blank.
     """
-    text = value(result.study.clinical_indication)
+    text = result.once(clinical_indication)
     if text and not is_one_line(result.study.clinical_indication or ""):
         result.note("lines-joined", "information", "/clinicalIndication", "one line in OBR-13 and OBR-31")
     return text if len(text) <= LENGTHS["OBR"][13] else ""
@@ -111,7 +116,7 @@ def obr_31_reason_for_study(result: Result) -> str:
 
     HL7 v2.5.1 §7.4.1.31.
     """
-    reason = components("", value(result.study.clinical_indication))
+    reason = components("", result.once(clinical_indication))
     return result.fit("OBR", 31, reason, "/clinicalIndication")
 
 

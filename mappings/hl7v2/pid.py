@@ -27,7 +27,7 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     (table 0203, unspecified identifier), which no receiver takes for a record number.
     """
     known = result.subject.identity.identifiers
-    shown = [one for one in known if one.type and not is_placeholder(one.value)]
+    shown = [one for one in known if one.type and (one.namespace or not is_placeholder(one.value))]
     pointer = f"{result.patient_pointer}/mrn"
     if not shown:
         result.note("patient-identifier-absent", "warning", pointer, "the study's own id stands in PID-3, type U")

@@ -20,6 +20,7 @@ from mappings.text import lines
 
 BLANK: Final = " "
 ABSENT: Final = "(AutoScribe sent no report text)"
+_PLAIN_ASCII: Final = bytes([ord("\n"), *range(32, 127)])
 _IMPRESSIONS: Final = frozenset({"impression", "findings_impression"})
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -48,7 +49,7 @@ def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
     marks = _marks(report, is_plain=is_plain)
     if rows == [""]:
         rows = [ABSENT]
-    if NULL in rows:
+    if '"' in text and NULL in rows:
         rows = [NOT_NULL if row == NULL else row for row in rows]
     ends = [*[mark[0] for mark in marks[1:]], len(rows)]
     return [
@@ -60,6 +61,8 @@ def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
 
 def has_plain_lines(text: str) -> bool:
     """True where N(text) is the text itself and LF its only line break, as nearly always."""
+    if text.isascii():
+        return not text.encode().translate(None, _PLAIN_ASCII)
     return text.replace("\n", "").isprintable()
 
 

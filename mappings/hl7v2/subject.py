@@ -47,9 +47,11 @@ def subject(study: Study, report: Report, site: Site) -> Subject:
     The study's filler order number belongs to the patient of its first signed original. A report about someone else
     goes out under a number of its own, made of the first such report's id, so that neither overwrites the other.
     """
+    completed = study.completed
+    if len(completed) == 1:
+        identity = identify(study, report.snapshot, site, f"{report.pointer}/snapshotMetadata")
+        return Subject(completed, report, report, identity, filler_order_number(study))
     groups = _groups(study, site)
-    if len(groups) == len(groups[0]) == 1:
-        return Subject((report,), report, report, groups[0][0][1], filler_order_number(study))
     group = next(group for group in groups if any(one is report for one, _ in group))
     lead = _newest(group)[0]
     speaker, identity = _newest([one for one in group if one[1].is_linked] or group)

@@ -9,12 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for package in ("gateway", "mappings") for path in (ROOT / package).rglob("*.py"))
 CLAUSE = re.compile(r"https?://\S+|HL7 v2\.5\.1 |RFC \d+|DICOM PS3|AutoScribe REST API")
-UNCITED = {
-    name: reason
-    for name, reason in (
-        line.split(": ", 1) for line in (ROOT / "tests/architecture/uncited.txt").read_text().splitlines() if line
-    )
-}
+UNCITED = dict(line.split(": ", 1) for line in (ROOT / "tests/architecture/uncited.txt").read_text().splitlines())
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

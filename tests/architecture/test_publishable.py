@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FORBIDDEN = re.compile(r"/home/\w+/|/root/|https?://(?:files\.pythonhosted|pypi|registry\.npmjs|repo1?\.maven)\.|BEGIN [A-Z ]*PRIVATE KEY")
+REGISTRIES = r"https?://(?:files\.pythonhosted|pypi|registry\.npmjs|repo1?\.maven)\."
+FORBIDDEN = re.compile(rf"/home/\w+/|/root/|{REGISTRIES}|BEGIN [A-Z ]*PRIVATE KEY")
 
 
 def tracked() -> list[Path]:

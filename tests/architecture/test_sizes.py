@@ -26,7 +26,8 @@ def is_literal(node: ast.expr) -> bool:
         return all(is_literal(part) for part in (*(key for key in node.keys if key), *node.values))
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         return all(is_literal(part) for part in node.elts)
-    return isinstance(node, ast.Constant | ast.Name | ast.Attribute | ast.Starred | ast.JoinedStr | ast.UnaryOp | ast.Lambda)
+    leaves = ast.Constant | ast.Name | ast.Attribute | ast.Starred | ast.JoinedStr | ast.UnaryOp | ast.Lambda
+    return isinstance(node, leaves)
 
 
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -43,9 +44,8 @@ def test_a_file_has_at_most_400_lines(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_function_has_at_most_40_lines(path: Path) -> None:
-    functions = [
-        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    nodes = ast.walk(ast.parse(path.read_text()))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     too_long = {function.name: body_lines(function) for function in functions if body_lines(function) > 40}
     assert too_long == {}
 

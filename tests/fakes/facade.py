@@ -1,4 +1,4 @@
-"""The gateway in front of the sandbox upstream: the real client over a loopback socket, the facade called in process."""
+"""The gateway in front of the sandbox: the real upstream client over a socket, the facade called in process."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ class Stage:
     sandbox: Any
     requests: list[str]
     app: Any
+
+    def routes_seen(self) -> list[str]:
+        """What the sandbox was asked for since the last call."""
+        seen = list(self.requests)
+        self.requests.clear()
+        return seen
 
     async def get(self, path: str, **more: Any) -> httpx.Response:
         return await self.client.get(f"{BASE}/{path}", **more)

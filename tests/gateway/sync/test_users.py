@@ -1,0 +1,72 @@
+"""AutoScribe REST API, `GET /users/{userId}`: a user who is not found is normal."""
+
+import pytest
+from fakes.upstream import USER_ID, FakeUpstream, report_json, user_json
+
+from gateway import clock
+from gateway.errors import UpstreamFailed
+from gateway.sync import users as module
+from gateway.sync.single_flight import SingleFlight
+from gateway.sync.users import REMEMBERED_SECONDS, Users
+
+OTHER = "usr_" + "7" * 32
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    hand = [100.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: hand[0])
+    return hand
+
+
+async def test_each_signer_is_asked_for_once_and_remembered_for_a_while(seconds):
+    upstream = FakeUpstream()
+    users = Users(upstream, SingleFlight())
+    reports = [report_json("3"), report_json("4")]
+    assert await users.of(reports) == ([user_json()], [])
+    assert await users.of(reports) == ([user_json()], [])
+    assert upstream.calls == [f"user {USER_ID}"]
+    seconds[0] += REMEMBERED_SECONDS
+    await users.of(reports)
+    assert len(upstream.calls) == 2
+
+
+async def test_that_a_user_is_not_known_is_remembered_too(seconds):
+    upstream = FakeUpstream()
+    upstream.users = {}
+    users = Users(upstream, SingleFlight())
+    assert [await users.get(USER_ID), await users.get(USER_ID)] == [None, None]
+    assert upstream.calls == [f"user {USER_ID}"]
+
+
+async def test_a_user_who_cannot_be_asked_for_is_said_and_not_remembered(seconds):
+    upstream = FakeUpstream()
+    upstream.users[OTHER] = UpstreamFailed("GET /users/{userId}", status=500)
+    users = Users(upstream, SingleFlight())
+    found, issues = await users.of([report_json("3"), report_json("4", userId=OTHER)])
+    assert found == [user_json()]
+    assert [(one.code, one.severity, one.pointer) for one in issues] == [
+        ("user-unavailable", "warning", "/reports/1/userId")
+    ]
+    upstream.users[OTHER] = user_json(userId=OTHER)
+    assert len((await users.of([report_json("4", userId=OTHER)]))[0]) == 1
+
+
+async def test_a_failure_that_is_not_the_upstreams_is_not_swallowed():
+    class Broken(FakeUpstream):
+        async def user(self, user_id):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await Users(Broken(), SingleFlight()).of([report_json()])
+
+
+async def test_only_so_many_are_remembered(seconds, monkeypatch):
+    monkeypatch.setattr(module, "MOST_REMEMBERED", 2)
+    upstream = FakeUpstream()
+    ids = [f"usr_{digit * 32}" for digit in "789"]
+    upstream.users = {one: user_json(userId=one) for one in ids}
+    users = Users(upstream, SingleFlight())
+    for one in (*ids, *ids[1:], ids[0]):
+        await users.get(one)
+    assert upstream.calls == [f"user {one}" for one in (*ids, ids[0])]
