@@ -24,7 +24,7 @@ FHIR_JSON: Final = frozenset({"application/fhir+json", "application/json", "text
 FHIR_XML: Final = frozenset({"application/fhir+xml", "application/xml", "text/xml", "xml"})
 _ANY: Final = frozenset({"*/*", "application/*"})
 _OTHER_VERSION: Final = re.compile(r";\s*fhirversion=\"?(?!4\.0\b)", re.IGNORECASE)
-_QUALITY: Final = re.compile(r";\s*q=([0-9.]+)", re.IGNORECASE)
+_QUALITY: Final = re.compile(r";\s*q=([^;]*)", re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 PRIVATE: Final = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 

@@ -46,11 +46,9 @@ def escape(text: str) -> str:
 
 def value(text: str | None) -> str:
     """A value of one line: N(text) without outer white space, its lines joined by a blank, escaped; "" for None."""
-    if not text:
-        return ""
+    if not text or text.isalnum():
+        return text or ""
     plain = (text if text.isprintable() else " ".join(lines(text))).strip()
-    if plain.isalnum():
-        return plain
     return escape(plain) if plain != NULL else NOT_NULL
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, HL70485
-from mappings.dates import dtm_instant, effective
+from mappings.dates import effective
 from mappings.hl7v2.er7 import Table, components, is_one_line, value
 from mappings.hl7v2.lengths import LENGTHS
 from mappings.hl7v2.orc import filler_order_number, ordering_provider
@@ -81,8 +81,8 @@ def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
 
     HL7 v2.5.1 §7.4.1.22.
     """
-    moments = [moment for report in result.subject.reports if (moment := result.signed_at(report))]
-    return dtm_instant(max(moments)) if moments else ""
+    signings = [signing for report in result.subject.reports if (signing := result.signed_at(report))]
+    return max(signings)[1] if signings else ""
 
 
 def obr_24_diagnostic_serv_sect_id(result: Result) -> str:

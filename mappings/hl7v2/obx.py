@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
-from mappings.dates import dtm_instant, effective
+from mappings.dates import effective
 from mappings.hl7v2.er7 import Table, components, layout
 from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.report_text import ABSENT, BLANK, Stretch, has_plain_lines, header, stretches
+from mappings.hl7v2.report_text import ABSENT, BLANK, Stretch, has_plain_lines, header, is_marked, stretches
 from mappings.hl7v2.result import Result
 from mappings.model import Report
 from mappings.text import character_issues
@@ -66,8 +66,8 @@ def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
 
     HL7 v2.5.1 §7.4.2.14.
     """
-    moment = result.signed_at(report)
-    return dtm_instant(moment) if moment else ""
+    signing = result.signed_at(report)
+    return signing[1] if signing else ""
 
 
 def obx_16_responsible_observer(result: Result, report: Report) -> str:
@@ -136,8 +136,8 @@ def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
     if len(result.subject.reports) > 1:
         facility = result.site.facility(report.snapshot.facility_name)
         signer = result.signer(report)
-        name = signer.display if signer else ""
-        texts.insert(0, Stretch("", False, [header(report, result.signed_at(report), name, facility)]))
+        signing, name = result.signed_at(report), signer.display if signer else ""
+        texts.insert(0, Stretch("", False, [header(report, signing and signing[0], name, facility)]))
     if not is_last:
         texts[-1].lines.append("")
     return texts
@@ -148,6 +148,9 @@ def _note_text(result: Result, report: Report, texts: list[Stretch], *, is_plain
     text = report.text or ""
     if texts[0].lines == [ABSENT]:
         result.note("text-absent", "error", pointer, "one OBX says that no report text was sent")
+    if report.is_critical and result.receiver.critical != "none" and not is_marked(texts):
+        action = "the text has no line that could be marked as critical"
+        result.note("critical-not-marked", "error", f"{report.pointer}/isCritical", action)
     if not is_plain:
         result.issues.extend(character_issues(text, pointer))
     if len(text) > LENGTHS["OBX"][5] and max(map(len, text.splitlines())) > LENGTHS["OBX"][5]:

@@ -68,6 +68,7 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
         at=at,
         subject=found,
         status=CORRECTED if cause.sent_before else status,
+        facility=site.facility(found.lead.snapshot.facility_name),
         issues=[*found.issues, *found.identity.issues, *issues],
     )
     return Mapped(message(_segments(result), receiver.charset), tuple(dict.fromkeys(result.issues)))

@@ -52,11 +52,19 @@ def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
     if '"' in text and NULL in rows:
         rows = [NOT_NULL if row == NULL else row for row in rows]
     ends = [*[mark[0] for mark in marks[1:]], len(rows)]
-    return [
+    found = [
         Stretch(label, is_critical, rows[start:end])
         for (start, label, is_critical), end in zip(marks, ends, strict=True)
         if start < end
     ]
+    if report.is_critical and not is_marked(found):
+        return [Stretch(stretch.label, True, stretch.lines) for stretch in found]
+    return found
+
+
+def is_marked(found: list[Stretch]) -> bool:
+    """True where a line that says something is marked as critical; an impression may be a heading and nothing else."""
+    return any(stretch.is_critical and any(stretch.lines) for stretch in found)
 
 
 def has_plain_lines(text: str) -> bool:

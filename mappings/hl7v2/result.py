@@ -1,6 +1,7 @@
 """What one ORU^R01 is made from: the study, the reports it restates, and what every segment needs of them.
 
-Carries out no clause of a standard: it is the argument that all functions of the segment tables take.
+HL7 v2.5.1 §7.3.1 (one patient, one order, many observations), §2.5.3.2 (length, in `fit`). It is the argument that all
+functions of the segment tables take.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mappings.dates import parse_instant
+from mappings.dates import dtm_instant, parse_instant
 from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS, excess
@@ -22,7 +23,10 @@ from mappings.status import Status
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One message in the making; `issues` gathers what could not be mapped as it came, `made` what `once` has made."""
+    """One message in the making; `facility` is that of the examination, if the site knows it.
+
+    `issues` gathers what could not be mapped as it came; `made`, `signers` and `signings` keep what is made once.
+    """
 
     study: Study
     cause: Cause
@@ -33,10 +37,11 @@ class Result:
     at: datetime
     subject: Subject
     status: Status
+    facility: Facility | None
     issues: list[MappingIssue] = field(default_factory=list)
     made: dict[Callable[[Result], str], str] = field(default_factory=dict)
     signers: dict[str, Signer] = field(default_factory=dict)
-    moments: dict[str, datetime | None] = field(default_factory=dict)
+    signings: dict[str, tuple[datetime, str] | None] = field(default_factory=dict)
 
     @property
     def lead(self) -> Report:
@@ -58,11 +63,6 @@ class Result:
         """Where `patient` stands in the study document."""
         return f"{self.subject.speaker.pointer}/snapshotMetadata"
 
-    @property
-    def facility(self) -> Facility | None:
-        """The configured facility of the examination, if there is one."""
-        return self.site.facility(self.snapshot.facility_name)
-
     def once(self, make: Callable[[Result], str]) -> str:
         """What a function makes of this result, for what stands in several fields: made the first time only."""
         if make not in self.made:
@@ -82,13 +82,14 @@ class Result:
             self.signers[user.user_id] = signer(user, self.issues)
         return self.signers[user.user_id]
 
-    def signed_at(self, report: Report) -> datetime | None:
-        """When a report was signed; None with an issue where what is said is no moment."""
-        if report.report_id not in self.moments:
-            moment = self.moments[report.report_id] = parse_instant(report.signed_at)
+    def signed_at(self, report: Report) -> tuple[datetime, str] | None:
+        """When a report was signed, also as DTM; None with an issue where what is said is no moment."""
+        if report.report_id not in self.signings:
+            moment = parse_instant(report.signed_at)
             if moment is None and report.signed_at is not None:
                 self.note("signed-at-impossible", "warning", f"{report.pointer}/signedAt", "no time of signing is sent")
-        return self.moments[report.report_id]
+            self.signings[report.report_id] = (moment, dtm_instant(moment)) if moment else None
+        return self.signings[report.report_id]
 
     def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
         """Keep an issue."""

@@ -11,7 +11,7 @@ from typing import Final
 from mappings.hl7v2.er7 import Table, components, value
 from mappings.hl7v2.result import Result
 
-_UID: Final = re.compile(r"(?=.{1,64}$)(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
+_UID: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 
 
 def zds_1_study_instance_uid(result: Result) -> str:
@@ -23,7 +23,7 @@ def zds_1_study_instance_uid(result: Result) -> str:
     if not uid:
         result.note("study-uid-absent", "warning", "/studyInstanceUid", "no ZDS segment")
         return ""
-    if not _UID.fullmatch(uid):
+    if len(uid) > 64 or not _UID.fullmatch(uid):
         result.note("study-uid-odd", "warning", "/studyInstanceUid", "no DICOM UID: sent as it came")
     return components(uid, "AUTOSCRIBE", "Application", "DICOM")
 

@@ -99,6 +99,8 @@ def message_of(text: str, *, is_critical: bool = False) -> bytes:
 def test_any_text_reads_back_as_its_normal_form(text: str, is_critical: bool) -> None:
     message = message_of(text, is_critical=is_critical)
     assert "\n".join(er7_reader.lines(message)) == readable(text)
+    marks = [row[8] for row in er7_reader.all_of(message, "OBX")]
+    assert ("AA" in marks) is (is_critical and any((normal_form(text) or ABSENT).split("\n")))
 
 
 @LIMITS

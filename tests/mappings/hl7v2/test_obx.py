@@ -72,6 +72,19 @@ def test_a_combined_heading_counts_as_impression() -> None:
     assert flags("TECHNIQUE:\nCT\n\nFINDINGS AND IMPRESSION:\nbleeding") == ["", "", "", "", "AA"]
 
 
+def test_an_impression_without_content_leaves_the_mark_to_everything_else() -> None:
+    assert flags("FINDINGS: bleeding\nIMPRESSION:\n\n") == ["AA", "AA", "", ""]
+    assert flags("FINDINGS:\n\n") == ["AA", "", ""]
+    assert flags("IMPRESSION:") == ["AA"]
+
+
+def test_a_critical_report_without_a_line_to_mark_is_reported() -> None:
+    blank = study(report(reportPlainText="\n\n", isCritical=True))
+    assert codes(blank)["critical-not-marked"] == "/reports/0/isCritical"
+    assert "critical-not-marked" not in codes(blank, to=replace(receiver("generic"), critical="none"))
+    assert "critical-not-marked" not in codes(study(report(isCritical=True)))
+
+
 def test_without_an_impression_every_line_that_says_something_is_marked() -> None:
     assert flags("bleeding\n\nurgent") == ["AA", "", "AA"]
     assert flags("FINDINGS:\nbleeding") == ["", "AA"]

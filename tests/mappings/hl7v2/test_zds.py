@@ -13,6 +13,10 @@ def test_an_odd_uid_is_sent_as_it_came_and_reported() -> None:
     assert codes(study(studyInstanceUid="1.02.3"))["study-uid-odd"] == "/studyInstanceUid"
 
 
+def test_a_uid_longer_than_64_characters_is_odd_too() -> None:
+    assert "study-uid-odd" in codes(study(studyInstanceUid="1." + "2" * 80))
+
+
 def test_without_a_uid_there_is_no_segment() -> None:
     assert all_of(sent(study(studyInstanceUid=" ")), "ZDS") == []
     assert "study-uid-absent" in codes(study(studyInstanceUid=" "))

@@ -1,0 +1,50 @@
+"""RFC 9110 §7.2: a request addressed to another name is refused (DNS rebinding)."""
+
+import pytest
+from fakes.facade import facade
+from fakes.outcomes import issue, refusal
+
+from gateway.fhir_api.hosts import KnownHosts
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8800", "localhost", "LOCALHOST:1", "[::1]:8800", "127.9.9.9"])
+async def test_loopback_names_pass_on_any_port(stage, host):
+    assert (await stage.get("metadata", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.nip.io", "", "[", "a:b:c"]
+)
+async def test_other_names_are_refused(stage, host):
+    response = await stage.get("metadata", headers={"Host": host})
+    assert refusal(response) == (421, "error", "security")
+    assert issue(response)["detail"] == "wrong-host"
+    assert "evil" not in response.text
+
+
+async def test_two_host_headers_are_refused_and_a_name_of_the_site_passes():
+    passed = []
+
+    async def app(scope, receive, send):
+        passed.append(scope)
+
+    async def send(message):
+        sent.append(message)
+
+    for hosts, expected in ((["gateway.example"], 1), (["gateway.example", "localhost"], 1), ([], 1)):
+        sent = []
+        scope = {"type": "http", "method": "GET", "headers": [(b"host", one.encode()) for one in hosts]}
+        await KnownHosts(app, ["Gateway.Example"])(scope, None, send)
+        assert len(passed) == expected
+
+
+async def test_the_public_url_is_the_base_when_the_site_sets_one(monkeypatch):
+    async with facade() as stage:
+        stage.app.state.facade = type(stage.app.state.facade)(
+            stage.app.state.facade.upstream,
+            stage.app.state.facade.seen,
+            stage.app.state.facade.reads,
+            stage.app.state.facade.started,
+            "https://fhir.example/r4",
+        )
+        assert (await stage.get("metadata")).json()["implementation"]["url"] == "https://fhir.example/r4"

@@ -1,0 +1,75 @@
+"""https://hl7.org/fhir/R4/operationoutcome.html: every error of the tree, mapped in one place."""
+
+import httpx
+import pytest
+from fakes.outcomes import issue, refusal
+from starlette.exceptions import HTTPException
+
+from gateway import errors
+from gateway.fhir_api.outcome import Outcomes, of_error, of_mapping
+from mappings.issues import MappingIssue, WireError
+
+
+def leaves(kind=errors.GatewayError):
+    below = kind.__subclasses__()
+    return [leaf for one in below for leaf in leaves(one)] if below else [kind]
+
+
+def made(kind):
+    if issubclass(kind, errors.ConfigError):
+        return kind("settings", "a.b", "wrong", "Mend it.")
+    return kind("something")
+
+
+async def answered(error, begun=False):
+    async def app(scope, receive, send):
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise error
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(Outcomes(app))) as client:
+        return await client.get("http://127.0.0.1/")
+
+
+@pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.__name__)
+async def test_every_error_of_ours_says_its_status_code_and_remedy(kind):
+    response = await answered(made(kind))
+    assert refusal(response) == (kind.http_status, "error", kind.issue_code)
+    assert issue(response)["detail"] == kind.code
+    assert issue(response)["details"]["text"] == kind.remedy
+    assert ("retry-after" in response.headers) == (kind.http_status in {429, 503})
+    assert ("allow" in response.headers) == (kind.http_status == 405)
+
+
+async def test_json_of_autoscribe_that_is_not_understood_is_a_502_with_the_pointer():
+    response = await answered(WireError("/reports/0/status", "a string", "null"))
+    assert refusal(response) == (502, "error", "processing")
+    assert "/reports/0/status" in issue(response)["diagnostics"]
+
+
+async def test_the_routers_own_refusals_are_outcomes_too():
+    assert refusal(await answered(HTTPException(404))) == (404, "error", "not-found")
+    assert refusal(await answered(HTTPException(413))) == (413, "error", "not-supported")
+
+
+def test_of_an_exception_that_is_not_ours_nothing_is_said():
+    status, found = of_error(ValueError("Jane Doe"))
+    assert (status, found.severity, found.code) == (500, "fatal", "exception")
+    assert "Jane" not in str(found.json())
+
+
+async def test_an_answer_that_had_begun_is_cut_off_where_it_stands():
+    with pytest.raises(AssertionError):  # httpx's transport asserts that an answer ends
+        await answered(errors.PdfUnavailable("GET the PDF"), begun=True)
+
+
+@pytest.mark.parametrize(("severity", "code"), [("information", "informational"), ("warning", "processing")])
+def test_an_issue_of_a_mapping_keeps_its_severity_and_names_its_place(severity, code):
+    said = of_mapping(MappingIssue("mrn-absent", severity, "/mrn", "not linked"), "ImagingStudy/stu-1").json()
+    assert said == {
+        "severity": severity,
+        "code": code,
+        "details": {"coding": [{"system": "urn:autoscribe-gateway:mapping-issue", "code": "mrn-absent"}]},
+        "diagnostics": "ImagingStudy/stu-1 /mrn: not linked",
+    }
