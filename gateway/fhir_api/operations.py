@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -75,12 +76,14 @@ async def _carry_out(serving: Facade, entry: Entry, act: Act, report_id: str) ->
         raise entry.refused
     if entry.answered is not None:
         return entry.answered
-    if entry.sent is None:
-        await _send(serving, entry, act, report_id)
-    return await _outcome(serving, entry, act)
+    sent = entry.sent or await _send(serving, entry, act, report_id)
+    answered = await _outcome(serving, sent, act)
+    if answered.status != HTTPStatus.ACCEPTED:
+        entry.answered = answered
+    return answered
 
 
-async def _send(serving: Facade, entry: Entry, act: Act, report_id: str) -> None:
+async def _send(serving: Facade, entry: Entry, act: Act, report_id: str) -> Sent:
     """Read the study, refuse what cannot work, then POST. `entry.sent` stands from then on unless nothing arrived."""
     rendered = (await serving.reads.report(report_id, fresh=True)).rendered
     report = next(one for one in rendered.study.reports if one.report_id == report_id)
@@ -97,30 +100,28 @@ async def _send(serving: Facade, entry: Entry, act: Act, report_id: str) -> None
         entry.sent = None
         raise
     entry.sent = replace(entry.sent, is_sure=True)
+    return entry.sent
 
 
-async def _outcome(serving: Facade, entry: Entry, act: Act) -> Answered:
+async def _outcome(serving: Facade, sent: Sent, act: Act) -> Answered:
     """What came of a POST that was sent: the answer to give, 202 while it is sure but does not show.
 
     Raises:
         UpstreamAmbiguous: it is not sure, and does not show.
     """
-    if entry.sent is None:
-        raise UpstreamAmbiguous(act.name)
-    is_sure = entry.sent.is_sure
+    is_sure = sent.is_sure
     for seconds in READ_BACK:
         if seconds:
             await clock.sleep(seconds)
         try:
-            study = (await serving.reads.study(entry.sent.study_id, fresh=True)).rendered.study
+            study = (await serving.reads.study(sent.study_id, fresh=True)).rendered.study
         except GatewayError:
             continue
-        entry.answered = act.find(study, entry.sent)
-        if entry.answered is not None:
-            return entry.answered
+        if (answered := act.find(study, sent)) is not None:
+            return answered
         is_sure = is_sure or act.shows(study)
     if is_sure:
-        return Answered(202, _incomplete(act))
+        return Answered(HTTPStatus.ACCEPTED, _incomplete(act))
     detail = "read back: it does not show that it was carried out; ask again with a new key once you know"
     raise UpstreamAmbiguous(act.name, detail=detail)
 

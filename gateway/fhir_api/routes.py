@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -76,8 +75,6 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ROUTE], scope[ALLOW] = self._template, tuple(self._handlers)
-        if scope["type"] != "http":
-            raise HTTPException(404)
         handler = self._handlers.get(scope["method"])
         if handler is None:
             raise MethodNotAllowed(self._otherwise)

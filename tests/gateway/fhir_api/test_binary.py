@@ -1,12 +1,15 @@
 """https://hl7.org/fhir/R4/binary.html#rest, decisions D16 and D28."""
 
 import base64
+from contextlib import asynccontextmanager
 
 import pytest
 from fakes.facade import BASE, facade, resource_id
 from fakes.outcomes import issue, refusal
 
 from gateway.fhir_api import binary
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.pdf_stream import PdfStream
 
 FHIR = {"Accept": "application/fhir+json"}
 
@@ -121,3 +124,16 @@ async def test_a_pdf_that_cannot_be_had_is_a_502_that_shows_no_link(stage):
     assert refusal(response) == (502, "error", "processing")
     assert "token" not in response.text
     assert "storage" not in response.text
+
+
+async def test_a_pdf_whose_length_the_store_does_not_say_has_none(stage, monkeypatch):
+    async def chunks():
+        yield b"1.7 rest"
+
+    @asynccontextmanager
+    async def stream_pdf(self, report_id):
+        yield PdfStream(b"%PDF-", chunks(), None, 100)
+
+    monkeypatch.setattr(UpstreamClient, "stream_pdf", stream_pdf)
+    response = await stage.get(f"Binary/{resource_id(stage.signed())}-pdf")
+    assert (response.content, "content-length" in response.headers) == (b"%PDF-1.7 rest", False)
