@@ -18,10 +18,11 @@ from mappings.fhir.bundle import collection
 from mappings.fhir.judge import judge
 from mappings.hl7v2 import patients
 from mappings.hl7v2.judge import judge_message
-from mappings.identifiers import message_control_id, subject_snapshot
+from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, WireError
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site
+from mappings.subjects import subject_snapshot
 
 DESTINATION: Final = "convert"
 _FORMS: Final = "a GET /reports response, a Report, a Study with its reports, or an array or NDJSON of those"
@@ -151,7 +152,7 @@ def content_version(study: Study) -> str:
 
 def _recency(study: Study) -> tuple[str, float]:
     """Orders studies so that the newest comes last and its patient snapshot wins (D12)."""
-    snapshot, _ = subject_snapshot(study)
+    snapshot, _ = subject_snapshot(study, study.reports)
     originals = [parse_instant(report.signed_at) for report in study.completed if not report.is_addendum]
     return parse_date(snapshot.study_date) or "", max(
         (moment.timestamp() for moment in originals if moment), default=0.0

@@ -12,8 +12,7 @@ from typing import Any
 import typer.main
 
 from gateway import cli
-from gateway.fhir_api.search_params import OF_REPORTS, PARAMETERS
-from gateway.fhir_api.served import OPERATIONS, RESOURCES
+from gateway.fhir_api.search_params import facade_rows
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
@@ -40,11 +39,7 @@ def settings_table() -> str:
 
 def facade_table() -> str:
     """Every interaction of the facade, read off the tables the code runs on."""
-    rows = [("`GET /fhir/metadata`", "The CapabilityStatement, made from the tables the code runs on.")]
-    rows += [(f"`GET /fhir/{row.resource_type}/{row.ids}`", row.documentation) for row in RESOURCES]
-    rows += [(f"`GET /fhir/{OF_REPORTS}?{row.name}=`", row.documentation) for row in PARAMETERS]
-    rows += [(f"`POST /fhir/{OF_REPORTS}/rep-<32 hex>/${row.name}`", row.documentation) for row in OPERATIONS]
-    return table(("request", "answers"), rows)
+    return table(("request", "answers"), facade_rows())
 
 
 def fault_table() -> str:

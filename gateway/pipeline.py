@@ -15,10 +15,11 @@ from typing import Any, Final
 from mappings import decode, to_fhir
 from mappings.dates import parse_date, parse_instant
 from mappings.fhir.judge import judge
-from mappings.identifiers import fhir_id, subject_snapshot
+from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Study
 from mappings.profile import Site
+from mappings.subjects import subject_snapshot
 from mappings.text import utf8
 
 Json = Mapping[str, Any]
@@ -46,7 +47,7 @@ class Rendered:
     @property
     def rank(self) -> str:
         """Which of two studies is newer, as strings compare: study date, then the newest original's signedAt (D12)."""
-        snapshot, _ = subject_snapshot(self.study)
+        snapshot, _ = subject_snapshot(self.study, self.study.reports)
         signed = [moment for one in self.study.completed if (moment := parse_instant(one.signed_at))]
         newest = max(signed).astimezone(UTC).isoformat() if signed else ""
         return f"{parse_date(snapshot.study_date) or '':10} {newest}"

@@ -12,7 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from mappings.issues import MappingIssue
-from mappings.model import Report
+from mappings.model import Report, Snapshot
 from mappings.profile import Site
 
 _PARTIAL_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
@@ -76,6 +76,27 @@ def parse_instant(text: str | None) -> datetime | None:
     return moment
 
 
+def read_instant(text: str | None, pointer: str) -> tuple[datetime | None, tuple[MappingIssue, ...]]:
+    """`parse_instant` of the text at `pointer`, with an issue where something is said that is no moment."""
+    moment = parse_instant(text)
+    if moment is not None or text is None:
+        return moment, ()
+    return None, (MappingIssue("instant-unreadable", "warning", pointer, "no moment is said; FHIR keeps it as text"),)
+
+
+def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[MappingIssue, ...]]:
+    """PID-7 and Patient.birthDate: whole or partial, dropped where no calendar has it; `pointer` is the snapshot's."""
+    if snapshot.date_of_birth is None:
+        return None, ()
+    place = f"{pointer}/dateOfBirth"
+    day, study_day = parse_date(snapshot.date_of_birth), parse_date(snapshot.study_date)
+    if day is None:
+        return None, (MappingIssue("birth-date-impossible", "warning", place, "dropped"),)
+    if study_day and day > study_day:
+        return day, (MappingIssue("birth-date-after-study", "warning", place, "kept as it came"),)
+    return day, ()
+
+
 def fhir_instant(moment: datetime) -> str:
     """As FHIR instant; UTC is written `Z`, a fraction of a second is kept."""
     text = moment.isoformat()
@@ -96,7 +117,7 @@ def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIss
 
     Without a studyDate that exists it is the signedAt instant, with an issue; without that either, None and an issue.
     """
-    snapshot, place = report.snapshot, f"{report.pointer}/snapshotMetadata"
+    snapshot, place = report.snapshot, report.snapshot_pointer
     day = parse_date(snapshot.study_date)
     if day is not None and len(day) == 10:
         facility = site.facility(snapshot.facility_name)

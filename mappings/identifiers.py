@@ -22,6 +22,8 @@ _PAIRS: Final = tuple(first + second for first in _BASE62 for second in _BASE62)
 _BASE62_LENGTH_OF_128_BITS: Final = 22
 _CONTROL_ID_LENGTH: Final = 20
 _LUHN_DOUBLED: Final = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
+_OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
+_DICOM_UID_LENGTH: Final = 64
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
 
 # What people type when they have no identifier (D11); compared in upper case, letters and digits only.
@@ -142,19 +144,6 @@ def report_alone(identity: Identity, report: Report, site: Site) -> Identity:
     return Identity(_patient_id(key, site), (key, *shown), False, identity.issues)
 
 
-def subject_snapshot(study: Study, report: Report | None = None) -> tuple[Snapshot, str]:
-    """The snapshot that says who the patient is, with its pointer: a report's own, else that of the newest original.
-
-    Addenda never move the patient (D12); a study without reports speaks through its reportMetadata.
-    """
-    originals = [candidate for candidate in study.reports if not candidate.is_addendum]
-    spoken = originals or list(study.reports)
-    source = report or (spoken[-1] if spoken else None)
-    if source is not None:
-        return source.snapshot, f"{source.pointer}/snapshotMetadata"
-    return study.metadata_snapshot or Snapshot(), "/reportMetadata"
-
-
 def is_placeholder(value: str) -> bool:
     """True for what people type when they have no identifier: all 0 or 9, UNKNOWN, N/A, punctuation only (D11)."""
     return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, normalize("NFKC", value))).upper()) is not None
@@ -166,6 +155,16 @@ def is_npi(number: str) -> bool:
         return False
     digits = number.encode()
     return (24 + sum(digits[::2].translate(_LUHN_DOUBLED)) + sum(digits[1::2]) - 5 * ord("0")) % 10 == 0
+
+
+def is_oid(text: str) -> bool:
+    """True for an OID in dots and digits (HL7 v2.5.1 §2.A.36, ISO)."""
+    return text[:1].isdigit() and _OID.fullmatch(text) is not None
+
+
+def is_dicom_uid(text: str) -> bool:
+    """True for an OID of at most 64 characters (DICOM PS3.5 §9.1)."""
+    return len(text) <= _DICOM_UID_LENGTH and is_oid(text)
 
 
 def _mrn(snapshot: Snapshot, facility: Facility | None) -> tuple[PatientIdentifier, AssigningAuthority | None] | None:

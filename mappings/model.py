@@ -85,6 +85,11 @@ class Report:
         """True once the radiologist has signed (`status` is `completed`)."""
         return self.status == "completed"
 
+    @property
+    def snapshot_pointer(self) -> str:
+        """The place of `snapshot` in the study document."""
+        return f"{self.pointer}/snapshotMetadata"
+
 
 @dataclass(frozen=True, slots=True)
 class User:

@@ -51,6 +51,8 @@ _SUFFIXES: Final = frozenset(
         "ESQ",
     ]
 )
+# Suffixes that belong to the name; the others are degrees
+_GENERATIONS: Final = frozenset({"JR", "SR", "II", "III", "IV", "V"})
 # Titles, where nothing sets them apart: only what is no name as well (`Do`, `Hon` and `Md` are names)
 _PLAIN_PREFIXES: Final = frozenset({"DR", "MR", "MRS", "MS", "PROF"})
 _PLAIN_SUFFIX: Final = re.compile(r"(?i:jr|sr)\.?|II|III|IV|MD|M\.D\.|PHD|PhD|Ph\.D\.")
@@ -81,6 +83,11 @@ def parse_name(text: str | None, order: NameOrder | None) -> PersonName | None:
     if "," in whole:
         return _comma_name(whole)
     return _plain_name(whole, order)
+
+
+def is_generation(suffix: str) -> bool:
+    """True for a suffix that belongs to the name (`Jr.`, `III`), and is no degree or credential."""
+    return _key(suffix) in _GENERATIONS
 
 
 def _not_split(whole: str) -> PersonName:

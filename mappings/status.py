@@ -65,6 +65,13 @@ def report_status(study: Study, report: Report) -> tuple[Status, tuple[MappingIs
     return STATUS[state], tuple(issues)
 
 
+def refusal(study: Study) -> MappingIssue | None:
+    """Why nothing is made of a study: it is of an external archive, not AutoScribe's to report (D25)."""
+    if study.study_type != "external":
+        return None
+    return MappingIssue("study-external", "information", "/studyType", "no AutoScribe report: nothing is made of it")
+
+
 def addendum_parent(study: Study, report: Report) -> tuple[Report | None, tuple[MappingIssue, ...]]:
     """The report that an addendum adds to: the study's only completed original, else None with an issue (D17)."""
     if not report.is_addendum:

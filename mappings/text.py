@@ -70,6 +70,14 @@ def character_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
     return tuple(issues)
 
 
+def signed_text_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
+    """`character_issues` of the text of a signed report, with an error where N leaves nothing of it to read."""
+    issues = character_issues(text, pointer)
+    if text.strip() and (not issues or normal_form(text).strip()):
+        return issues
+    return (MappingIssue("report-text-absent", "error", pointer, "the report is signed, its text is empty"), *issues)
+
+
 def fhir_string(text: str | None) -> str | None:
     """N(text) as a FHIR string, or None where nothing is to be said: a FHIR string is never empty.
 

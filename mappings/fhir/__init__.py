@@ -17,10 +17,9 @@ from mappings.fhir.practitioner import radiologists
 from mappings.fhir.provenance import provenance
 from mappings.fhir.report_parts import ReportParts, report_parts
 from mappings.fhir.scene import Scene, scene
-from mappings.fhir.subject import subjects
-from mappings.issues import MappingIssue
 from mappings.model import Facts, Mapped, Study
 from mappings.profile import Site
+from mappings.status import refusal
 
 __all__ = ["to_fhir"]
 
@@ -35,20 +34,17 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
     (or to the PDF's Binary). Inner objects may be shared between resources: copy before changing one. An external
     study is not AutoScribe's to report and gives nothing (D25). Issues of `study.issues` are not repeated.
     """
-    if study.study_type == "external":
-        issue = MappingIssue("external-study", "warning", "/studyType", "not an AutoScribe report: nothing is made")
+    if issue := refusal(study):
         return Mapped((), (issue,))
     made = scene(study, site, facts)
-    people, signers = subjects(made), radiologists(made)
-    reports = [
-        report_parts(made, report, people[report.report_id], signers[report.user_id]) for report in study.reports
-    ]
-    resources = [patient(one, made) for one in {one.identity.patient_id: one for one in people.values()}.values()]
+    signers = radiologists(made)
+    reports = [report_parts(made, report, signers[report.user_id]) for report in study.reports]
+    resources = [patient(one, made) for one in made.patients]
     snapshots = {one.facility_name: one for one in (made.snapshot, *(report.snapshot for report in study.reports))}
     organizations = [found for one in snapshots.values() if (found := organization(one, site))]
     resources += {one["id"]: one for one in organizations}.values()
     resources += [one.resource for one in signers.values() if one.resource]
-    resources.append(imaging_study(made, people[study.study_id], reports))
+    resources.append(imaging_study(made, reports))
     for parts in reports:
         resources += _of_report(made, parts, reports)
     return Mapped(tuple(resources), tuple(dict.fromkeys(made.issues)))

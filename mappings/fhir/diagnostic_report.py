@@ -33,9 +33,8 @@ from mappings.fhir.datatypes import (
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
-from mappings.fhir.subject import differing
-from mappings.identifiers import fhir_id, filler_order_number
-from mappings.procedures import diagnostic_service_section
+from mappings.identifiers import fhir_id, short_id
+from mappings.procedures import diagnostic_service_section, examination
 from mappings.status import addendum_parent
 from mappings.text import fhir_string
 
@@ -43,13 +42,13 @@ CONCLUDING: Final = ("impression", "findings_impression")
 
 
 def diagnostic_report_identifier(scene: Scene, parts: ReportParts) -> list[Json]:
-    """DiagnosticReport.identifier <- reportId, studyId (as filler order number, D18), and the accession number.
+    """DiagnosticReport.identifier <- reportId, the filler order number of OBR-3 (D18), and the accession number.
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.identifier
     """
     made = [
         identifier(SID_REPORT, parts.report.report_id),
-        identifier(SID_FILLER_ORDER, filler_order_number(scene.study), "FILL"),
+        identifier(SID_FILLER_ORDER, short_id(parts.subject.number), "FILL"),
     ]
     if accession := line(scene.facts.accession_number):
         made.append({"type": {"coding": [coding(V2_0203, "ACSN")]}, "value": accession})
@@ -73,8 +72,9 @@ def diagnostic_report_code(scene: Scene, parts: ReportParts) -> Json:
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code
     """
-    text = line(parts.report.snapshot.procedure) or line(scene.study.study_description) or DIAGNOSTIC_IMAGING_STUDY[1]
-    return {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": text}
+    text, doubts = examination(scene.study, parts.report, line)
+    scene.issues.extend(doubts)
+    return {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": text or DIAGNOSTIC_IMAGING_STUDY[1]}
 
 
 def diagnostic_report_effective(parts: ReportParts) -> Json:
@@ -204,9 +204,6 @@ def _own_snapshot(scene: Scene, parts: ReportParts) -> dict[str, str | None]:
     own, shown = parts.report.snapshot, parts.subject.snapshot
     if own is shown and own is scene.snapshot:
         return {}
-    if parts.subject.snapshot is not own and (fields := differing(own, shown)):
-        action = f"the Patient shows another report's {', '.join(fields)}; this report's own stand in extensions"
-        scene.warn("patient-snapshot-differs", f"{parts.report.pointer}/snapshotMetadata", action)
     return {
         "dateOfBirth": own.date_of_birth if own.date_of_birth != shown.date_of_birth else None,
         "sex": own.sex if own.sex != shown.sex else None,

@@ -5,9 +5,7 @@ https://hl7.org/fhir/R4/imagingstudy.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Final
 
 from mappings.codes import (
     DICOM_DCM,
@@ -21,12 +19,8 @@ from mappings.fhir.datatypes import Json, coding, extension, identifier, line, r
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
-from mappings.fhir.subject import Subject
-from mappings.identifiers import fhir_id
-from mappings.procedures import dicom_modality
-
-_OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
-_UID_LENGTH: Final = 64
+from mappings.identifiers import fhir_id, is_dicom_uid
+from mappings.procedures import dicom_modality, modality_issues
 
 
 def imaging_study_identifier(scene: Scene) -> list[Json]:
@@ -38,7 +32,7 @@ def imaging_study_identifier(scene: Scene) -> list[Json]:
     study = scene.study
     made = []
     if uid := line(study.study_instance_uid):
-        if _OID.fullmatch(uid) and len(uid) <= _UID_LENGTH:
+        if is_dicom_uid(uid):
             made.append(identifier(DICOM_UID, f"urn:oid:{uid}"))
         else:
             scene.warn("study-uid-not-an-oid", "/studyInstanceUid", "kept under a system of our own")
@@ -62,12 +56,12 @@ def imaging_study_modality(scene: Scene) -> list[Json]:
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.modality
     """
+    scene.issues.extend(modality_issues(scene.study))
     text = line(scene.study.modality)
     if text is None:
         return []
     code = dicom_modality(text)
     if code is None:
-        scene.warn("modality-unknown", "/modality", "kept as text, without a DICOM code")
         return [{"display": text}]
     return [{"system": DICOM_DCM, "code": code, "userSelected": False, "display": text}]
 
@@ -113,9 +107,9 @@ def imaging_study_extension(scene: Scene) -> list[Json]:
     return made
 
 
-def imaging_study(scene: Scene, subject: Subject, reports: Sequence[ReportParts]) -> Json:
+def imaging_study(scene: Scene, reports: Sequence[ReportParts]) -> Json:
     """The ImagingStudy of the study; series and instances are not known."""
-    snapshot = scene.snapshot
+    snapshot, subject = scene.snapshot, scene.subjects[scene.study.study_id]
     description, procedure = line(scene.study.study_description), line(snapshot.procedure)
     referrer, started = line(snapshot.referring_physician_name), imaging_study_started(scene, reports)
     return said(

@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.codes import ADMINISTRATIVE_GENDER, US_CORE
-from mappings.dates import parse_date
+from mappings.dates import birth_date
 from mappings.fhir.datatypes import Json, data_absent, extension, identifier, line, said
 from mappings.fhir.narrative import narrative
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.scene import Scene
-from mappings.fhir.subject import Subject
 from mappings.identifiers import Identity
 from mappings.model import Snapshot
 from mappings.names import parse_name
+from mappings.subjects import Subject
 
 _NO_NAME: Final = "Name not known"
 
@@ -77,14 +77,8 @@ def patient_birth_date(scene: Scene, snapshot: Snapshot, pointer: str) -> str | 
 
     https://hl7.org/fhir/R4/patient-definitions.html#Patient.birthDate
     """
-    if snapshot.date_of_birth is None:
-        return None
-    place = f"{pointer}/dateOfBirth"
-    day, study_day = parse_date(snapshot.date_of_birth), parse_date(snapshot.study_date)
-    if day is None:
-        scene.warn("birth-date-impossible", place, "dropped")
-    elif study_day and day > study_day:
-        scene.warn("birth-date-after-study", place, "kept as it came")
+    day, doubts = birth_date(snapshot, pointer)
+    scene.issues.extend(doubts)
     return day
 
 
@@ -93,8 +87,8 @@ def patient(subject: Subject, scene: Scene) -> Json:
     snapshot, pointer = subject.snapshot, subject.pointer
     name = patient_name(scene, snapshot, pointer)
     gender = patient_gender(scene, snapshot, pointer)
-    birth_date = patient_birth_date(scene, snapshot, pointer)
-    rows = (("Gender", gender["gender"]), ("Birth date", birth_date))
+    born = patient_birth_date(scene, snapshot, pointer)
+    rows = (("Gender", gender["gender"]), ("Birth date", born))
     return said(
         {
             "resourceType": "Patient",
@@ -104,7 +98,7 @@ def patient(subject: Subject, scene: Scene) -> Json:
             "identifier": patient_identifier(subject.identity),
             "name": [name],
             **gender,
-            "birthDate": birth_date,
+            "birthDate": born,
             "managingOrganization": organization_reference(snapshot, scene.site),
         }
     )

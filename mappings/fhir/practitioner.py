@@ -12,11 +12,10 @@ from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_CORE, US_NPI
 from mappings.fhir.datatypes import Json, extension, identifier, line, reference, said
 from mappings.fhir.narrative import narrative
 from mappings.fhir.scene import Scene, odd_characters
-from mappings.identifiers import fhir_id
+from mappings.identifiers import fhir_id, is_npi
 from mappings.model import Report, User
+from mappings.names import is_generation
 
-# Suffixes that belong to a name and are no credential
-_GENERATIONS: Final = frozenset({"JR", "SR", "II", "III", "IV", "V"})
 _TEXT_FIELDS: Final = {
     "email": "email",
     "first_name": "firstName",
@@ -81,15 +80,7 @@ def practitioner_qualification(name: Json) -> list[Json]:
 
     https://hl7.org/fhir/R4/practitioner-definitions.html#Practitioner.qualification
     """
-    return [{"code": {"text": suffix}} for suffix in name.get("suffix", ()) if _key(suffix) not in _GENERATIONS]
-
-
-def is_npi(number: str) -> bool:
-    """True for ten ASCII digits whose last is the Luhn check digit of `80840` and the first nine (45 CFR 162.406)."""
-    if len(number) != 10 or not (number.isascii() and number.isdigit()):
-        return False
-    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in number[:9:2])
-    return (24 + doubled + sum(map(int, number[1:9:2])) + int(number[9])) % 10 == 0
+    return [{"code": {"text": suffix}} for suffix in name.get("suffix", ()) if not is_generation(suffix)]
 
 
 def practitioner(user: User, name: Json, scene: Scene) -> Json:
@@ -129,7 +120,3 @@ def _radiologist(scene: Scene, report: Report) -> Radiologist:
         scene.warn("user-last-name-absent", f"{user.pointer}/lastName", "no Practitioner; named by identifier")
     made: Json = {"type": "Practitioner", "identifier": identifier(SID_USER, report.user_id)}
     return Radiologist({**made, "display": name["text"]} if "text" in name else made, None)
-
-
-def _key(suffix: str) -> str:
-    return suffix.strip(".").upper()

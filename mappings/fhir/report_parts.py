@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mappings.dates import effective, fhir_instant, parse_instant
+from mappings.dates import effective, fhir_instant, read_instant
 from mappings.fhir.datatypes import Json, base64_of, line, reference, text_attachment
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
-from mappings.fhir.subject import Subject
 from mappings.identifiers import fhir_id
 from mappings.model import Report
 from mappings.status import Status, report_status
-from mappings.text import character_issues, normal_form, utf8
+from mappings.subjects import Subject
+from mappings.text import normal_form, signed_text_issues, utf8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ class ReportParts:
     forms: tuple[Json, ...]
 
 
-def report_parts(scene: Scene, report: Report, subject: Subject, radiologist: Radiologist) -> ReportParts:
+def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
     """The shared parts of a report."""
+    subject = scene.subjects[report.report_id]
     status, doubts = report_status(scene.study, report)
     when, derived = effective(report, scene.site)
     scene.issues.extend((*doubts, *derived))
@@ -107,17 +108,11 @@ def _signed_text(scene: Scene, report: Report) -> str:
         if text:
             scene.inform("unsigned-text-withheld", place, "not said before it is signed")
         return ""
-    if not text.strip():
-        scene.warn("report-text-absent", place, "the report is signed, its text is empty")
-    scene.issues.extend(character_issues(text, place))
+    scene.issues.extend(signed_text_issues(text, place))
     return text
 
 
 def _instant(scene: Scene, text: str | None, pointer: str) -> str | None:
-    if text is None:
-        return None
-    moment = parse_instant(text)
-    if moment is None:
-        scene.warn("instant-unreadable", pointer, "kept as text in an extension")
-        return None
-    return fhir_instant(moment)
+    moment, doubts = read_instant(text, pointer)
+    scene.issues.extend(doubts)
+    return fhir_instant(moment) if moment else None

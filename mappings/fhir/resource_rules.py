@@ -19,7 +19,7 @@ from mappings.codes import (
 )
 from mappings.dates import parse_instant
 from mappings.fhir.datatypes import Json
-from mappings.fhir.practitioner import is_npi
+from mappings.identifiers import is_npi
 
 Fault = tuple[str, str]
 

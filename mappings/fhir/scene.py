@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mappings.identifiers import Identity, identify, subject_snapshot
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Snapshot, Study
 from mappings.profile import Site
+from mappings.subjects import Subject, subjects
 from mappings.text import character_issues
 
 _SNAPSHOT_TEXTS: Final = {
@@ -39,15 +39,23 @@ _STUDY_TEXTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One study to be mapped; `snapshot` at `pointer` speaks for it and says who `identity` is; `issues` grows."""
+    """One study to be mapped; `subjects` are its patients by report id, and by study id its own; `issues` grows."""
 
     study: Study
     site: Site
     facts: Facts
-    snapshot: Snapshot
-    pointer: str
-    identity: Identity
+    subjects: Mapping[str, Subject]
     issues: list[MappingIssue] = field(default_factory=list)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot that speaks for the study."""
+        return self.subjects[self.study.study_id].snapshot
+
+    @property
+    def patients(self) -> tuple[Subject, ...]:
+        """Each patient once, first the study's own."""
+        return tuple(dict.fromkeys(self.subjects.values()))
 
     def warn(self, code: str, pointer: str, action: str) -> None:
         """Add a warning."""
@@ -60,12 +68,14 @@ class Scene:
 
 def scene(study: Study, site: Site, facts: Facts) -> Scene:
     """The scene of a study, with the characters that N takes out of its short texts reported."""
-    made = Scene(study, site, facts, *_speaker(study, site))
+    made = Scene(study, site, facts, subjects(study, study.reports, site))
+    for one in made.patients:
+        made.issues.extend(one.issues)
     made.issues.extend(odd_characters(study, _STUDY_TEXTS, ""))
     for index, note in enumerate(study.technologist_notes):
         made.issues.extend(character_issues(note, f"/technologistNotes/{index}"))
     for report in study.reports:
-        made.issues.extend(odd_characters(report.snapshot, _SNAPSHOT_TEXTS, f"{report.pointer}/snapshotMetadata"))
+        made.issues.extend(odd_characters(report.snapshot, _SNAPSHOT_TEXTS, report.snapshot_pointer))
     return made
 
 
@@ -75,14 +85,3 @@ def odd_characters(source: object, names: Mapping[str, str], pointer: str) -> li
     if "".join(said.values()).isprintable():
         return []
     return [issue for key, value in said.items() for issue in character_issues(value, f"{pointer}/{key}")]
-
-
-def _speaker(study: Study, site: Site) -> tuple[Snapshot, str, Identity]:
-    """The newest original's snapshot that says a linked identity (a draft's may say nothing), else the newest's."""
-    for report in reversed(study.reports):
-        pointer = f"{report.pointer}/snapshotMetadata"
-        identity = identify(study, report.snapshot, site, pointer)
-        if identity.is_linked and not report.is_addendum:
-            return report.snapshot, pointer, identity
-    snapshot, pointer = subject_snapshot(study)
-    return snapshot, pointer, identify(study, snapshot, site, pointer)

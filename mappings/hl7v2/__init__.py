@@ -9,8 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from mappings.hl7v2.oru_r01 import to_oru
-from mappings.hl7v2.subject import patients
+from mappings.hl7v2.oru_r01 import patients, to_oru
 from mappings.issues import SiteError
 from mappings.profile import Receiver, parse_receiver
 

@@ -5,32 +5,27 @@ HL7 v2.5.1 §2.A.88 (XPN), §2.A.86 (XCN), §2.A.11 (CNN), §2.A.36 (HD), decisi
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Final
 
 from mappings.hl7v2.er7 import components, subcomponents, value
-from mappings.identifiers import is_npi
+from mappings.identifiers import is_npi, is_oid
 from mappings.issues import MappingIssue
 from mappings.model import User
-from mappings.names import PersonName
-
-# Suffixes that belong to the name (XPN.4); the others are degrees (XPN.6)
-_GENERATIONS: Final = frozenset({"JR", "SR", "II", "III", "IV", "V"})
-_OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
+from mappings.names import PersonName, is_generation
 
 
 def hd(text: str | None, separator: str = "^") -> str:
     """HD: an OID as universal id (`^1.2.3^ISO`), anything else as namespace id; `separator` `&` inside a component."""
     plain = value(text)
-    return f"{separator}{plain}{separator}ISO" if plain[:1].isdigit() and _OID.fullmatch(plain) else plain
+    return f"{separator}{plain}{separator}ISO" if is_oid(plain) else plain
 
 
 def _suffix_and_degree(suffixes: tuple[str, ...]) -> tuple[str, str]:
+    """XPN.4 and XPN.6."""
     if not suffixes:
         return "", ""
-    generations = [one for one in suffixes if one.strip(".,").upper() in _GENERATIONS]
-    degrees = [one for one in suffixes if one not in generations]
+    generations = [one for one in suffixes if is_generation(one)]
+    degrees = [one for one in suffixes if not is_generation(one)]
     return value(" ".join(generations)), value(" ".join(degrees))
 
 

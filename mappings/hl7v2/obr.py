@@ -14,7 +14,7 @@ from mappings.hl7v2.lengths import LENGTHS
 from mappings.hl7v2.orc import filler_order_number, ordering_provider
 from mappings.hl7v2.result import Result
 from mappings.identifiers import short_id
-from mappings.procedures import diagnostic_service_section, dicom_modality
+from mappings.procedures import diagnostic_service_section, examination, modality_issues
 
 
 def obr_4_universal_service_identifier(result: Result) -> str:
@@ -23,15 +23,11 @@ def obr_4_universal_service_identifier(result: Result) -> str:
     HL7 v2.5.1 §4.5.3.4. Without a procedure the study's description stands for it; without that, since the field is
     required, the LOINC code for any diagnostic imaging study.
     """
-    pointer = result.at_snapshot("procedure")
-    text = value(result.snapshot.procedure)
-    if not text:
-        text = value(result.study.study_description)
-        action = "studyDescription stands for it" if text else "sent as LOINC 18748-4, any diagnostic imaging study"
-        result.note("procedure-absent", "warning", pointer, action)
-    if not text:
+    text, doubts = examination(result.study, result.lead, value)
+    result.issues.extend(doubts)
+    if text is None:
         return components(*DIAGNOSTIC_IMAGING_STUDY, "LN")
-    return result.fit("OBR", 4, components("", text), pointer)
+    return result.fit("OBR", 4, components("", text), result.at_snapshot("procedure"))
 
 
 def obr_5_priority(result: Result) -> str:
@@ -90,8 +86,7 @@ def obr_24_diagnostic_serv_sect_id(result: Result) -> str:
 
     HL7 v2.5.1 §7.4.1.24.
     """
-    if dicom_modality(result.study.modality) is None:
-        result.note("modality-unknown", "information", "/modality", "OBR-24 is RAD (radiology)")
+    result.issues.extend(modality_issues(result.study))
     return diagnostic_service_section(result.study.modality)
 
 

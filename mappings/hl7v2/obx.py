@@ -12,10 +12,10 @@ from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
 from mappings.dates import effective
 from mappings.hl7v2.er7 import Table, components, layout
 from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.report_text import ABSENT, BLANK, Stretch, has_plain_lines, header, is_marked, stretches
+from mappings.hl7v2.report_text import BLANK, Stretch, has_plain_lines, header, is_marked, stretches
 from mappings.hl7v2.result import Result
 from mappings.model import Report
-from mappings.text import character_issues
+from mappings.text import signed_text_issues
 from mappings.units import VitalSign, vital_sign
 
 # Section label -> OBX-3; every other line is of the report as a whole (LOINC)
@@ -146,13 +146,11 @@ def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
 def _note_text(result: Result, report: Report, texts: list[Stretch], *, is_plain: bool) -> None:
     pointer = f"{report.pointer}/reportPlainText"
     text = report.text or ""
-    if texts[0].lines == [ABSENT]:
-        result.note("text-absent", "error", pointer, "one OBX says that no report text was sent")
     if report.is_critical and result.receiver.critical != "none" and not is_marked(texts):
         action = "the text has no line that could be marked as critical"
         result.note("critical-not-marked", "error", f"{report.pointer}/isCritical", action)
-    if not is_plain:
-        result.issues.extend(character_issues(text, pointer))
+    if not (is_plain and text.strip()):
+        result.issues.extend(signed_text_issues(text, pointer))
     if len(text) > LENGTHS["OBX"][5] and max(map(len, text.splitlines())) > LENGTHS["OBX"][5]:
         result.note("length-exceeded", "warning", pointer, "a line longer than OBX-5 of HL7 v2.5.1, sent whole")
 

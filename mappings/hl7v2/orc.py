@@ -10,15 +10,17 @@ from typing import Final
 from mappings.hl7v2.datatypes import xcn
 from mappings.hl7v2.er7 import Table, components
 from mappings.hl7v2.result import Result
-from mappings.names import parse_name
+from mappings.identifiers import short_id
 
 
 def filler_order_number(result: Result) -> str:
     """ORC-3 = OBR-3 Filler Order Number <- studyId in 22 characters, under the gateway's namespace (D18).
 
+    A report about another patient than that of the first signed one has a number of its own.
+
     HL7 v2.5.1 §4.5.1.3.
     """
-    return components(result.subject.filler, "AUTOSCRIBE")
+    return components(short_id(result.subject.number), "AUTOSCRIBE")
 
 
 def orc_5_order_status(result: Result) -> str:
@@ -34,16 +36,9 @@ def ordering_provider(result: Result) -> str:
 
     HL7 v2.5.1 §4.5.1.12, §4.5.3.16, §3.4.3.8; decision D14.
     """
-    facility = result.facility
     pointer = result.at_snapshot("referringPhysicianName")
-    name = parse_name(result.snapshot.referring_physician_name, facility.name_order if facility else None)
-    if name is None:
-        return ""
-    if name.doubt:
-        is_split = name.family or name.given
-        action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
-        result.note(name.doubt, "warning", pointer, action)
-    return result.fit("ORC", 12, xcn(name), pointer)
+    name = result.name(result.snapshot.referring_physician_name, result.facility, pointer)
+    return result.fit("ORC", 12, xcn(name), pointer) if name else ""
 
 
 ORC: Final[Table[Result]] = {

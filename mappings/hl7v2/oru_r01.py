@@ -17,13 +17,13 @@ from mappings.hl7v2.orc import ORC
 from mappings.hl7v2.pid import PID
 from mappings.hl7v2.pv1 import PV1
 from mappings.hl7v2.result import Result
-from mappings.hl7v2.subject import subject
 from mappings.hl7v2.tq1 import TQ1
 from mappings.hl7v2.zds import ZDS
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Mapped, Report, Study
 from mappings.profile import Receiver, Site
-from mappings.status import CORRECTED, report_status
+from mappings.status import CORRECTED, refusal, report_status
+from mappings.subjects import subjects
 
 _BEFORE_OBX: Final = (
     layout(MSH, "MSH"),
@@ -53,10 +53,11 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
     completed report of the study about the same patient is restated (D19).
     """
     report = next((one for one in study.reports if one.report_id == cause.report_id), None)
-    refusal = _refusal(study, report)
-    if report is None or refusal is not None:
-        return Mapped(None, (refusal,) if refusal else ())
-    found = subject(study, report, site)
+    why = _refusal(study, report)
+    if report is None or why is not None:
+        return Mapped(None, (why,) if why else ())
+    subject = subjects(study, study.completed, site)[report.report_id]
+    lead = next((one for one in reversed(subject.reports) if not one.is_addendum), subject.reports[-1])
     status, issues = report_status(study, report)
     result = Result(
         study=study,
@@ -66,18 +67,28 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
         facts=facts,
         control_id=control_id,
         at=at,
-        subject=found,
+        subject=subject,
+        lead=lead,
         status=CORRECTED if cause.sent_before else status,
-        facility=site.facility(found.lead.snapshot.facility_name),
-        issues=[*found.issues, *found.identity.issues, *issues],
+        facility=site.facility(lead.snapshot.facility_name),
+        issues=[*subject.issues, *issues],
     )
     return Mapped(message(_segments(result), receiver.charset), tuple(dict.fromkeys(result.issues)))
 
 
+def patients(study: Study, site: Site) -> tuple[tuple[Report, ...], ...]:
+    """The signed reports that one message restates, for each patient of the study; the first owns its filler number.
+
+    Nearly always there is one patient. Reports about several people never share a message.
+    """
+    found = subjects(study, study.completed, site)
+    return tuple(one.reports for one in dict.fromkeys(found[report.report_id] for report in study.completed))
+
+
 def _refusal(study: Study, report: Report | None) -> MappingIssue | None:
     """Why nothing is sent: the report is not there, not signed (D16), or of an external archive (D25)."""
-    if study.study_type == "external":
-        return MappingIssue("study-external", "information", "/studyType", "no AutoScribe report: never sent in v2")
+    if external := refusal(study):
+        return external
     if report is None:
         return MappingIssue("report-absent", "error", "/reports", "the report that caused the message is not there")
     if not report.is_completed:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.codes import HL70001
-from mappings.dates import dtm_date, parse_date
+from mappings.dates import birth_date, dtm_date
 from mappings.hl7v2.datatypes import xpn
 from mappings.hl7v2.er7 import Table, components, repetitions, value
 from mappings.hl7v2.result import Result
 from mappings.identifiers import PatientIdentifier, is_placeholder, short_id
-from mappings.names import parse_name
 
 # Table 0200: `U` unspecified. The second repetition says that there is no name (§3.4.2.5)
 NAME_NOT_KNOWN: Final = "~^^^^^^U"
@@ -31,7 +30,7 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     pointer = f"{result.patient_pointer}/mrn"
     if not shown:
         result.note("patient-identifier-absent", "warning", pointer, "the study's own id stands in PID-3, type U")
-        return components(short_id(known[0].value), "", "", "AUTOSCRIBE", "U")
+        return components(short_id(result.subject.number), "", "", "AUTOSCRIBE", "U")
     return result.fit("PID", 3, repetitions(map(_cx, shown)), pointer)
 
 
@@ -46,14 +45,10 @@ def pid_5_patient_name(result: Result) -> str:
     """
     pointer = f"{result.patient_pointer}/patientName"
     facility = result.site.facility(result.patient.facility_name)
-    name = parse_name(result.patient.patient_name, facility.name_order if facility else None)
+    name = result.name(result.patient.patient_name, facility, pointer)
     if name is None or not value(name.text):
         result.note("patient-name-absent", "warning", pointer, "the name is sent as not known (type U)")
         return NAME_NOT_KNOWN
-    if name.doubt:
-        is_split = name.family or name.given
-        action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
-        result.note(name.doubt, "warning", pointer, action)
     return result.fit("PID", 5, xpn(name, "L"), pointer)
 
 
@@ -62,10 +57,8 @@ def pid_7_date_time_of_birth(result: Result) -> str:
 
     HL7 v2.5.1 §3.4.2.7.
     """
-    text = result.patient.date_of_birth
-    day = parse_date(text)
-    if text is not None and day is None:
-        result.note("birth-date-impossible", "warning", f"{result.patient_pointer}/dateOfBirth", "dropped")
+    day, doubts = birth_date(result.patient, result.patient_pointer)
+    result.issues.extend(doubts)
     return dtm_date(day) if day else ""
 
 

@@ -10,21 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mappings.dates import dtm_instant, parse_instant
+from mappings.dates import dtm_instant, read_instant
 from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS, excess
-from mappings.hl7v2.subject import Subject
 from mappings.issues import MappingIssue, Severity
 from mappings.model import Cause, Facts, Report, Snapshot, Study
+from mappings.names import PersonName, parse_name
 from mappings.profile import Facility, Receiver, Site
 from mappings.status import Status
+from mappings.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One message in the making; `facility` is that of the examination, if the site knows it.
+    """One message in the making: the signed reports about `subject`, all of them restated.
 
+    `lead` is the newest original of them: order, examination and interpreter of the message are its own. `facility` is
+    that of the examination, if the site knows it.
     `issues` gathers what could not be mapped as it came; `made`, `signers` and `signings` keep what is made once.
     """
 
@@ -36,6 +39,7 @@ class Result:
     control_id: str
     at: datetime
     subject: Subject
+    lead: Report
     status: Status
     facility: Facility | None
     issues: list[MappingIssue] = field(default_factory=list)
@@ -44,24 +48,19 @@ class Result:
     signings: dict[str, tuple[datetime, str] | None] = field(default_factory=dict)
 
     @property
-    def lead(self) -> Report:
-        """The newest original: order, examination and interpreter of the message are its own."""
-        return self.subject.lead
-
-    @property
     def snapshot(self) -> Snapshot:
         """What the newest original says of order and examination."""
-        return self.subject.lead.snapshot
+        return self.lead.snapshot
 
     @property
     def patient(self) -> Snapshot:
         """What is said of the patient."""
-        return self.subject.speaker.snapshot
+        return self.subject.snapshot
 
     @property
     def patient_pointer(self) -> str:
         """Where `patient` stands in the study document."""
-        return f"{self.subject.speaker.pointer}/snapshotMetadata"
+        return self.subject.pointer
 
     def once(self, make: Callable[[Result], str]) -> str:
         """What a function makes of this result, for what stands in several fields: made the first time only."""
@@ -71,7 +70,7 @@ class Result:
 
     def at_snapshot(self, key: str) -> str:
         """The pointer to a field of `snapshot`."""
-        return f"{self.lead.pointer}/snapshotMetadata/{key}"
+        return f"{self.lead.snapshot_pointer}/{key}"
 
     def signer(self, report: Report) -> Signer | None:
         """The User who signed a report, if known."""
@@ -85,11 +84,19 @@ class Result:
     def signed_at(self, report: Report) -> tuple[datetime, str] | None:
         """When a report was signed, also as DTM; None with an issue where what is said is no moment."""
         if report.report_id not in self.signings:
-            moment = parse_instant(report.signed_at)
-            if moment is None and report.signed_at is not None:
-                self.note("signed-at-impossible", "warning", f"{report.pointer}/signedAt", "no time of signing is sent")
+            moment, doubts = read_instant(report.signed_at, f"{report.pointer}/signedAt")
+            self.issues.extend(doubts)
             self.signings[report.report_id] = (moment, dtm_instant(moment)) if moment else None
         return self.signings[report.report_id]
+
+    def name(self, text: str | None, facility: Facility | None, pointer: str) -> PersonName | None:
+        """A name split on evidence alone, with an issue where that leaves a doubt."""
+        name = parse_name(text, facility.name_order if facility else None)
+        if name and name.doubt:
+            is_split = name.family or name.given
+            action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
+            self.note(name.doubt, "warning", pointer, action)
+        return name
 
     def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
         """Keep an issue."""

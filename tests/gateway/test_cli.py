@@ -47,6 +47,15 @@ def test_convert_judges_its_output_on_request() -> None:
         assert run("convert", "--to", to, "--validate", WIRE).returncode == 0
 
 
+def test_what_the_judge_finds_is_a_line_each_on_stderr_and_exit_1() -> None:
+    study = json.loads(Path(WIRE).read_text())
+    study["reports"][0]["snapshotMetadata"]["patientName"] = "D" * 400 + ", Jane"
+    result = run("convert", "--to", "hl7v2", "--validate", stdin=json.dumps(study).encode())
+    faults = [line for line in result.stderr.decode().splitlines() if line.startswith("fault: ")]
+    assert (result.returncode, len(faults)) == (1, 1)
+    assert "PID" in faults[0] and "length-exceeded" in faults[0] and "DDDD" not in result.stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("stdin", "message"),
     [

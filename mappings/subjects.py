@@ -1,0 +1,172 @@
+"""Who each report of a study is about, and whose snapshot speaks for that patient: one rule for FHIR and HL7 v2.
+
+https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.subject, HL7 v2.5.1 §7.3.1 (ORU^R01: one PID
+for all that follows it), decisions D11, D12, D17, D18.
+
+1. Reports whose identity is linked to one patient are about that patient, and never about another.
+2. A report without a linked identity is about the study's patient: the one that its newest original names, if all
+   originals that name anybody name the same. If its snapshot speaks against that (MRN, birth date, sex), or there is no
+   such patient, it joins the other reports without identity that it agrees with, or stands alone.
+3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its stead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from mappings.identifiers import Identity, identify, report_alone
+from mappings.issues import MappingIssue
+from mappings.model import Report, Snapshot, Study
+from mappings.profile import Site
+
+# Snapshot fields that tell two people apart, with their names in the upstream
+_TELLING: Final = {"mrn": "mrn", "date_of_birth": "dateOfBirth", "sex": "sex"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A patient of a study, and the `reports` about that patient: signed ones in reading order, then drafts.
+
+    `identity` has the identifiers of all of them; the snapshot at `pointer` speaks for the patient. `number` is the
+    upstream id that EI.1 of OBR-3 is made of: the study's for the patient of its first signed report, else that of the
+    patient's first report, so that no result overwrites another person's.
+    """
+
+    identity: Identity
+    snapshot: Snapshot
+    pointer: str
+    reports: tuple[Report, ...]
+    number: str
+    issues: tuple[MappingIssue, ...]
+
+
+class _Claim(NamedTuple):
+    """What one report says of its patient; `order` is unique."""
+
+    order: int
+    report: Report
+    identity: Identity
+
+
+def subjects(study: Study, reports: Sequence[Report], site: Site) -> dict[str, Subject]:
+    """The subject of each of these `reports` of the study by report id, and the study's own under the study id.
+
+    FHIR asks for all reports, HL7 v2 for the signed ones: the answer for a signed report is the same.
+    """
+    if len(reports) < 2:
+        return _alone(study, reports, site)
+    ordered = sorted(reports, key=lambda report: not report.is_completed)
+    claims = [
+        _Claim(order, report, identify(study, report.snapshot, site, report.snapshot_pointer))
+        for order, report in enumerate(ordered)
+    ]
+    groups = _groups(claims)
+    found: dict[str, Subject] = {}
+    for group in groups:
+        number = study.study_id if group is groups[0] else group[0].report.report_id
+        made = _subject(group, number, site, is_only=len(groups) == 1)
+        found.update((claim.report.report_id, made) for claim in group)
+    return {study.study_id: found[_speaker(claims).report.report_id], **found}
+
+
+def subject_snapshot(study: Study, reports: Sequence[Report]) -> tuple[Snapshot, str]:
+    """The snapshot that speaks for these `reports` of a study, with its pointer: the newest signed original's.
+
+    Addenda never move the patient (D12); without reports the study speaks through its reportMetadata.
+    """
+    if not reports:
+        return study.metadata_snapshot or Snapshot(), "/reportMetadata"
+    newest = max(reversed(reports), key=_standing)
+    return newest.snapshot, newest.snapshot_pointer
+
+
+def _alone(study: Study, reports: Sequence[Report], site: Site) -> dict[str, Subject]:
+    snapshot, pointer = subject_snapshot(study, reports)
+    identity = identify(study, snapshot, site, pointer)
+    made = Subject(identity, snapshot, pointer, tuple(reports), study.study_id, identity.issues)
+    return dict.fromkeys((study.study_id, *(report.report_id for report in reports)), made)
+
+
+def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
+    """The claims by patient; first the patient of the first report, and so on."""
+    home = _home(claims)
+    groups: list[list[_Claim]] = []
+    for claim in sorted(claims, key=lambda one: (not one.report.is_completed, not one.identity.is_linked)):
+        group = next((one for one in groups if _belongs(claim, one, home)), None)
+        if group is None:
+            groups.append([claim])
+        else:
+            group.append(claim)
+    return sorted(sorted(group) for group in groups)
+
+
+def _home(claims: list[_Claim]) -> str | None:
+    """The id of the study's patient: the only one that its originals name (if none is signed, what there is)."""
+    best = max(_standing(claim.report) for claim in claims)
+    named = {one.identity.patient_id for one in claims if one.identity.is_linked and _standing(one.report) == best}
+    return named.pop() if len(named) == 1 else None
+
+
+def _belongs(claim: _Claim, group: list[_Claim], home: str | None) -> bool:
+    """Whether a claim is about the patient of a group, whose first is linked if any of it is."""
+    first = group[0].identity
+    if claim.identity.is_linked:
+        return first.is_linked and first.patient_id == claim.identity.patient_id
+    if first.is_linked and first.patient_id != home:
+        return False
+    return not any(_differing(claim.report.snapshot, one.report.snapshot) for one in group)
+
+
+def _standing(report: Report) -> tuple[bool, bool]:
+    """Signed before drafts, then originals before addenda: the greatest speaks for the patient."""
+    return report.is_completed, not report.is_addendum
+
+
+def _speaker(claims: list[_Claim]) -> _Claim:
+    """The newest of the highest standing that says who it is about (a report may say nothing of the patient)."""
+    return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
+
+
+def _subject(group: list[_Claim], number: str, site: Site, *, is_only: bool) -> Subject:
+    speaker = _speaker(group)
+    identity = speaker.identity
+    if not identity.is_linked and number == group[0].report.report_id:
+        identity = report_alone(identity, group[0].report, site)
+    known = {(one.type, one.value): one for one in identity.identifiers}
+    for claim in reversed(group):
+        for one in claim.identity.identifiers:
+            if one.type:
+                known.setdefault((one.type, one.value), one)
+    identity = replace(identity, identifiers=tuple(known.values()))
+    pointer = speaker.report.snapshot_pointer
+    issues = [issue for claim in group for issue in _issues(claim, speaker)]
+    if not is_only:
+        action = "reports of this study are about other patients: neither Patient nor message is shared with them"
+        issues.append(MappingIssue("identity-conflict", "error", pointer, action))
+    reports = tuple(claim.report for claim in group)
+    return Subject(identity, speaker.report.snapshot, pointer, reports, number, tuple(issues))
+
+
+def _issues(claim: _Claim, speaker: _Claim) -> Iterator[MappingIssue]:
+    pointer = claim.report.snapshot_pointer
+    if speaker.identity.is_linked and not claim.identity.is_linked:
+        action = "says no identity of its own: the study's patient stands"
+        yield MappingIssue("patient-from-study", "information", pointer, action)
+    else:
+        yield from claim.identity.issues
+    if fields := _differing(claim.report.snapshot, speaker.report.snapshot):
+        action = f"the patient is shown with another report's {', '.join(fields)}"
+        yield MappingIssue("patient-snapshot-differs", "warning", pointer, action)
+
+
+def _differing(snapshot: Snapshot, other: Snapshot) -> list[str]:
+    """Upstream names of the fields that tell people apart and are said by both, but not the same."""
+    return [
+        key
+        for name, key in _TELLING.items()
+        if (mine := (getattr(snapshot, name) or "").strip())
+        and (theirs := (getattr(other, name) or "").strip())
+        and mine != theirs
+    ]

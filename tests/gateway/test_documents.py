@@ -1,0 +1,33 @@
+"""The generated tables say all there is, so that the documents cannot leave anything out."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from gateway import documents
+from gateway.fhir_api.search_params import PARAMETERS
+from gateway.fhir_api.served import OPERATIONS, RESOURCES
+from gateway.sandbox.faults import BEHAVIOURS
+from gateway.sandbox.switches import Switches
+from gateway.settings import rows
+
+
+def test_a_cell_holds_its_pipes_and_line_breaks_without_breaking_the_table() -> None:
+    assert documents.table(("a", "b"), [("x|y", "1\n2")]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 2 |"
+
+
+def test_every_command_stands_in_the_table_with_its_options_and_what_it_does() -> None:
+    table = documents.command_table()
+    commands = ("demo [--once]", "convert --to …", "serve", "sandbox", "listen", "check-config", "keys site", "version")
+    assert [name for name in commands if f"| `{name}" not in table] == []
+    assert "|  |" not in table
+
+
+def test_every_setting_fault_switch_and_route_stands_in_its_table() -> None:
+    assert [row.key for row in rows() if f"`{row.key}`" not in documents.settings_table()] == []
+    assert [name for name in BEHAVIOURS if f"`{name}`" not in documents.fault_table()] == []
+    assert [switch.name for switch in fields(Switches) if f"`{switch.name}`" not in documents.switch_table()] == []
+    facade = documents.facade_table()
+    assert [row.resource_type for row in RESOURCES if f"GET /fhir/{row.resource_type}/" not in facade] == []
+    assert [row.name for row in PARAMETERS if f"?{row.name}=" not in facade] == []
+    assert [row.name for row in OPERATIONS if f"/${row.name}`" not in facade] == []
