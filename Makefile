@@ -16,6 +16,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.locked: requirements-dev.lock | $(VENV)/bin/python
+	@echo "installing into $(VENV), once; this may take a minute or two"
 	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 

@@ -73,7 +73,8 @@ async def serve(configuration: Configuration) -> int:
     with listening_socket(settings.server.host, settings.server.port) as listener:
         async with stop_signal() as stop, running(app, listener):
             host, port = listener.getsockname()[:2]
-            log.get_logger().info("serving", host=host, port=port, action="nothing-is-stored-yet")
+            base = f"http://{f'[{host}]' if ':' in host else host}:{port}{MOUNT}"
+            log.get_logger().info("serving", fhir_base=settings.server.public_url or base, stored="nothing-yet")
             await stop.wait()
     log.get_logger().info("stopped")
     return 0

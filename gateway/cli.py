@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import sys
 from collections.abc import Coroutine
+from dataclasses import replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
@@ -48,13 +49,17 @@ Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="S
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="One report, shown in all three forms and compared.")] = False,
-    port: Annotated[int, typer.Option(**PORT, help="Port of the gateway; 0 takes a free one.")] = 8800,
-    sandbox_port: Annotated[int, typer.Option(**PORT, help="Port of the sandbox upstream.")] = 8801,
-    mllp_port: Annotated[int, typer.Option(**PORT, help="Port of the MLLP listener.")] = 2575,
+    port: Annotated[
+        int | None, typer.Option(**PORT, help="Port of the gateway (8800; with --once a free one).")
+    ] = None,
+    sandbox_port: Annotated[int | None, typer.Option(**PORT, help="Port of the sandbox (8801, or a free one).")] = None,
+    mllp_port: Annotated[int | None, typer.Option(**PORT, help="Port of the MLLP listener (2575, or free).")] = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two signatures.")] = 4.0,
 ) -> None:
     """Everything on one machine: sandbox upstream, gateway and MLLP listener; a report is signed every few seconds."""
-    ports = demonstration.Ports(port, sandbox_port, mllp_port)
+    usual = demonstration.Ports(0, 0, 0) if once else demonstration.Ports()
+    given = {"gateway": port, "sandbox": sandbox_port, "mllp": mllp_port}
+    ports = replace(usual, **{name: number for name, number in given.items() if number is not None})
     sys.exit(_run(demonstration.once(ports) if once else demonstration.run(ports, every)))
 
 
@@ -92,6 +97,8 @@ def convert(
         print(issue, file=sys.stderr)
     for fault in conversion.faults:
         print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
+    if validate and not conversion.faults:
+        print("validated: no faults", file=sys.stderr)
     sys.exit(1 if conversion.faults else 0)
 
 
@@ -111,10 +118,10 @@ def sandbox(
     studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 40,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
-    fault: Annotated[list[str] | None, typer.Option(metavar="SPEC", help="A fault to inject; repeatable.")] = None,
-    switch: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question; repeatable.")
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="SPEC", help="A fault, such as 500:rate=0.1; repeatable.")
     ] = None,
+    switch: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question, answered.")] = None,
     api_key: Annotated[str, typer.Option(help="The key clients must send.")] = DEFAULT_API_KEY,
     webhook_url: Annotated[str | None, typer.Option(help="Where report.delivered events go.")] = None,
     webhook_key: Annotated[str | None, typer.Option(help="Secret of their signatures (whsec_…).")] = None,
@@ -187,6 +194,8 @@ def _load(path: Path | None) -> Configuration:
 
 def _input(file: str) -> bytes:
     if file == "-":
+        if sys.stdin.isatty():
+            print("reading standard input; Ctrl-D ends it", file=sys.stderr)
         return sys.stdin.buffer.read()
     try:
         return Path(file).read_bytes()

@@ -174,6 +174,8 @@ def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingI
 
 def _documents(text: bytes) -> list[tuple[str, Any]]:
     """The JSON values of the input with their places: one value, the members of one array, or one per line (NDJSON)."""
+    if not text.strip():
+        raise WireError("", _FORMS, "nothing: the input is empty")
     try:
         value = wire.loads(text)
     except WireError:

@@ -44,7 +44,13 @@ def facade_table() -> str:
 
 def fault_table() -> str:
     """Every fault of the sandbox upstream."""
-    return table(("fault", "does"), ((f"`{name}`", fault.doc) for name, fault in BEHAVIOURS.items()))
+    return table(
+        ("fault", "options with defaults", "does"),
+        (
+            (f"`{name}`", ", ".join(f"`{key}={value:g}`" for key, value in fault.options.items()), fault.doc)
+            for name, fault in BEHAVIOURS.items()
+        ),
+    )
 
 
 def switch_table() -> str:

@@ -184,7 +184,7 @@ class PdfUnavailable(UpstreamError):
     """The PDF of a report cannot be had."""
 
     code, http_status, issue_code = "pdf-unavailable", 502, "processing"
-    remedy = "Check that pdf.allowed_hosts names the host AutoScribe stores PDFs on."
+    remedy = "Ask again later; where no host is allowed, check that pdf.allowed_hosts names AutoScribe's PDF store."
 
 
 class FeedError(GatewayError):

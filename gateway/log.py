@@ -34,6 +34,7 @@ ALLOWED: Final = frozenset(
         "error_code",
         "error_type",
         "event",
+        "fhir_base",
         "host",
         "level",
         "logger",
@@ -47,6 +48,7 @@ ALLOWED: Final = frozenset(
         "seconds",
         "severity",
         "status",
+        "stored",
         "study_id",
         "timestamp",
         "upstream_request_id",
@@ -82,6 +84,7 @@ def configure(level: str = "info", form: Literal["json", "console"] = "json", st
     root = logging.getLogger()
     root.handlers = [_ForeignHandler()]
     root.setLevel(_LEVELS[level])
+    logging.getLogger("uvicorn").setLevel(max(_LEVELS[level], _LEVELS["warning"]))  # our own lines say that it serves
 
 
 def get_logger() -> FilteringBoundLogger:

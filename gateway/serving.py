@@ -6,6 +6,7 @@ Carries out no clause of a standard: uvicorn does the work, this only keeps it q
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -46,9 +47,9 @@ def listening_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host.strip("[]"), port), family=family)
     except OSError as error:
-        problem = f"cannot be listened on ({error.strerror})"
-        remedy = "Stop what uses it, or choose another port."
-        raise ConfigError("command line or settings", f"{host}:{port}", problem, remedy) from None
+        problem = f"cannot be listened on ({os.strerror(error.errno or 0)})"
+        remedy = "Stop what uses it, or choose another port; --help names the option."
+        raise ConfigError("port", f"{host}:{port}", problem, remedy) from None
 
 
 @asynccontextmanager

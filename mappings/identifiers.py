@@ -67,11 +67,6 @@ def long_id(prefix: Literal["rep", "stu", "usr"], short: str) -> str:
     return f"{prefix}_{number:032x}"
 
 
-def filler_order_number(study: Study) -> str:
-    """OBR-3 = ORC-3 Filler Order Number <- studyId: one per study, the same over its whole life (D18)."""
-    return short_id(study.study_id)
-
-
 def message_control_id(cause: Cause, destination: str) -> str:
     """MSH-10 Message Control ID: 20 characters made of report, version, destination and cause; a retry has the same."""
     text = "\x1f".join((cause.report_id, cause.content_version, destination, cause.kind))

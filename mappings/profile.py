@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfo
@@ -108,35 +109,28 @@ def parse_site(text: str, *, site_key: bytes | None = None) -> Site:
     Raises:
         SiteError: the first setting that is wrong, with its key and what to write instead.
     """
-    try:
-        table: Any = tomllib.loads(text).get("mapping", {})
-    except tomllib.TOMLDecodeError as error:
-        raise SiteError(
-            "file", f"not TOML: {error}", "Mend the line named; https://toml.io shows the syntax."
-        ) from None
+    site, faults = read_site(text, site_key=site_key)
+    if faults:
+        raise faults[0]
+    return site
+
+
+def read_site(text: str, *, site_key: bytes | None = None) -> tuple[Site, list[SiteError]]:
+    """The site of the gateway's TOML text without what is wrong in it, and every setting that is wrong."""
+    table = _toml(text, "file").get("mapping", {})
+    faults: list[SiteError] = []
     if not isinstance(table, dict):
-        raise SiteError("mapping", "not a table", "Write the settings under `[mapping]`.")
-    allowed = {"site_key", "facilities", "processing_id", *_TEXT_KEYS}
-    _refuse_unknown(table, allowed, "mapping")
-    facilities: dict[str, Facility] = {}
-    for index, row in enumerate(_tables(table.get("facilities", []))):
-        facility = _facility(row, f"mapping.facilities[{index}]")
-        for name in (facility.name, *facility.aliases):
-            if name in facilities:
-                raise SiteError(
-                    f"mapping.facilities[{index}].name",
-                    "two facilities have this name or alias",
-                    "Give each name once.",
-                )
-            facilities[name] = facility
-    given = {key: _text(table, key, "mapping") for key in _TEXT_KEYS}
-    texts = {key: text for key, text in given.items() if text is not None}
-    return Site(
-        site_key=_site_key(site_key, table),
-        facilities=facilities,
-        processing_id=_one_of(table, "processing_id", "mapping", ("P", "T", "D")) or "P",
-        **texts,
+        return Site(), [SiteError("mapping", "not a table", "Write the settings under `[mapping]`.")]
+    mapping = _Table(table, "mapping", faults)
+    mapping.refuse_unknown({"site_key", "facilities", "processing_id", *_TEXT_KEYS})
+    given = {key: mapping.text(key) for key in _TEXT_KEYS}
+    site = Site(
+        site_key=_site_key(site_key, mapping),
+        facilities=_facilities(mapping),
+        processing_id=mapping.one_of("processing_id", ("P", "T", "D")) or "P",
+        **{key: value for key, value in given.items() if value is not None},
     )
+    return site, faults
 
 
 def parse_receiver(text: str) -> Receiver:
@@ -145,102 +139,119 @@ def parse_receiver(text: str) -> Receiver:
     Raises:
         SiteError: the first switch that is wrong or not known, with what to write instead.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SiteError(
-            "receiver", f"not TOML: {error}", "Mend the line named; https://toml.io shows the syntax."
-        ) from None
-    _refuse_unknown(table, {"name", *RECEIVER_SWITCHES}, "receiver")
-    name = _text(table, "name", "receiver")
+    faults: list[SiteError] = []
+    table = _Table(_toml(text, "receiver"), "receiver", faults)
+    table.refuse_unknown({"name", *RECEIVER_SWITCHES})
+    name = table.text("name")
     if not name:
-        raise SiteError("receiver.name", "missing", "Write the name of the profile.")
-    given = {key: _one_of(table, key, "receiver", allowed) for key, allowed in RECEIVER_SWITCHES.items()}
-    return Receiver(name, **{key: value for key, value in given.items() if value is not None})
+        table.refuse("name", "missing", "Write the name of the profile.")
+    given = {key: table.one_of(key, allowed) for key, allowed in RECEIVER_SWITCHES.items()}
+    if faults:
+        raise faults[0]
+    return Receiver(name or "", **{key: value for key, value in given.items() if value is not None})
 
 
-def _site_key(given: bytes | None, table: Mapping[str, Any]) -> bytes:
-    key = given if given is not None else (_text(table, "site_key", "mapping") or "").encode()
-    if not key:
-        return DEMO_SITE_KEY
-    if len(key) < SITE_KEY_MIN_BYTES:
-        raise SiteError("mapping.site_key", "shorter than 32 bytes", "Make one with `autoscribe-gateway keys site`.")
-    return key
+def _toml(text: str, key: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        remedy = "Mend the line named; https://toml.io shows the syntax."
+        raise SiteError(key, f"not TOML: {error}", remedy) from None
 
 
-def _tables(value: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-        raise SiteError(
-            "mapping.facilities", "not a list of tables", "Write each facility under `[[mapping.facilities]]`."
-        )
-    return value
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One TOML table while it is read: what is wrong is noted and taken as not said, so that all faults are found."""
+
+    row: Mapping[str, Any]
+    place: str
+    faults: list[SiteError]
+
+    def refuse(self, key: str, problem: str, remedy: str) -> None:
+        self.faults.append(SiteError(f"{self.place}.{key}", problem, remedy))
+
+    def refuse_unknown(self, allowed: AbstractSet[str]) -> None:
+        for key in self.row.keys() - allowed:
+            self.refuse(key, "no such setting", f"Known here: {', '.join(sorted(allowed))}.")
+
+    def text(self, key: str) -> str | None:
+        value = self.row.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        self.refuse(key, "not a string", "Put it in quotes.")
+        return None
+
+    def one_of(self, key: str, allowed: tuple[str, ...]) -> str | None:
+        value = self.text(key)
+        if value is None or value in allowed:
+            return value
+        self.refuse(key, "not one of the values it can have", f"Write one of {', '.join(allowed)}.")
+        return None
 
 
-def _facility(row: Mapping[str, Any], place: str) -> Facility:
-    _refuse_unknown(row, _FACILITY_KEYS, place)
-    name = _text(row, "name", place)
-    if not name or not name.strip():
-        raise SiteError(f"{place}.name", "missing", "Write the facilityName exactly as AutoScribe reports it.")
-    aliases = row.get("aliases", [])
+def _site_key(given: bytes | None, mapping: _Table) -> bytes:
+    key = given if given is not None else (mapping.text("site_key") or "").encode()
+    if key and len(key) < SITE_KEY_MIN_BYTES:
+        mapping.refuse("site_key", "shorter than 32 bytes", "Make one with `autoscribe-gateway keys site`.")
+    return key or DEMO_SITE_KEY
+
+
+def _facilities(mapping: _Table) -> dict[str, Facility]:
+    rows = mapping.row.get("facilities", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        mapping.refuse("facilities", "not a list of tables", "Write each facility under `[[mapping.facilities]]`.")
+        return {}
+    facilities: dict[str, Facility] = {}
+    for index, row in enumerate(rows):
+        table = _Table(row, f"mapping.facilities[{index}]", mapping.faults)
+        facility = _facility(table)
+        for name in (facility.name, *facility.aliases):
+            if name in facilities:
+                table.refuse("name", "two facilities have this name or alias", "Give each name once.")
+            facilities[name] = facility
+    return facilities
+
+
+def _facility(table: _Table) -> Facility:
+    table.refuse_unknown(_FACILITY_KEYS)
+    name = (table.text("name") or "").strip()
+    if not name:
+        table.refuse("name", "missing", "Write the facilityName exactly as AutoScribe reports it.")
+    aliases = table.row.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(alias, str) and alias.strip() for alias in aliases):
-        raise SiteError(f"{place}.aliases", "not a list of names", 'Write a list, such as ["Mercy", "Mercy East"].')
-    order = cast("NameOrder | None", _one_of(row, "name_order", place, NAME_ORDERS))
+        table.refuse("aliases", "not a list of names", 'Write a list, such as ["Mercy", "Mercy East"].')
+        aliases = []
     return Facility(
-        name=name.strip(),
+        name=name,
         aliases=tuple(alias.strip() for alias in aliases),
-        time_zone=_time_zone(row, place),
-        name_order=order,
-        mrn=_authority(row, "mrn", place),
-        external_patient_id=_authority(row, "external_patient_id", place),
-        code=_text(row, "code", place),
+        time_zone=_time_zone(table),
+        name_order=cast("NameOrder | None", table.one_of("name_order", NAME_ORDERS)),
+        mrn=_authority(table, "mrn"),
+        external_patient_id=_authority(table, "external_patient_id"),
+        code=table.text("code"),
     )
 
 
-def _time_zone(row: Mapping[str, Any], place: str) -> ZoneInfo | None:
-    name = _text(row, "time_zone", place)
+def _time_zone(table: _Table) -> ZoneInfo | None:
+    name = table.text("time_zone")
     if name is None:
         return None
     try:
-        zone = None if name in _NO_ZONES else ZoneInfo(name)
+        if name not in _NO_ZONES:
+            return ZoneInfo(name)
     except (ValueError, OSError, LookupError):
-        zone = None
-    if zone is None:
-        raise SiteError(f"{place}.time_zone", "not an IANA time zone", "Write a name such as America/New_York.")
-    return zone
+        pass
+    table.refuse("time_zone", "not an IANA time zone", "Write a name such as America/New_York.")
+    return None
 
 
-def _authority(row: Mapping[str, Any], kind: str, place: str) -> AssigningAuthority | None:
-    system, namespace = _text(row, f"{kind}_system", place), _text(row, f"{kind}_namespace", place)
+def _authority(table: _Table, kind: str) -> AssigningAuthority | None:
+    system, namespace = table.text(f"{kind}_system"), table.text(f"{kind}_namespace")
     if system is None and namespace is None:
         return None
     if system is None or not _URI.fullmatch(system):
-        raise SiteError(
-            f"{place}.{kind}_system", "not an absolute URI", "Write one such as urn:oid:1.2.3 or https://…."
-        )
+        table.refuse(f"{kind}_system", "not an absolute URI", "Write one such as urn:oid:1.2.3 or https://….")
     if namespace is None or not _HD_NAMESPACE.fullmatch(namespace):
-        raise SiteError(
-            f"{place}.{kind}_namespace",
-            "not 1 to 20 letters without | ^ ~ \\ & or space",
-            "Write the HL7 assigning authority, such as MERCY.",
-        )
-    return AssigningAuthority(system, namespace)
-
-
-def _one_of(row: Mapping[str, Any], key: str, place: str, allowed: tuple[str, ...]) -> str | None:
-    value = _text(row, key, place)
-    if value is not None and value not in allowed:
-        raise SiteError(f"{place}.{key}", "not one of the values it can have", f"Write one of {', '.join(allowed)}.")
-    return value
-
-
-def _text(row: Mapping[str, Any], key: str, place: str) -> str | None:
-    value = row.get(key)
-    if value is not None and not isinstance(value, str):
-        raise SiteError(f"{place}.{key}", "not a string", "Put it in quotes.")
-    return value
-
-
-def _refuse_unknown(row: Mapping[str, Any], allowed: set[str] | frozenset[str], place: str) -> None:
-    for key in row:
-        if key not in allowed:
-            raise SiteError(f"{place}.{key}", "no such setting", f"Known here: {', '.join(sorted(allowed))}.")
+        problem = "not 1 to 20 letters without | ^ ~ \\ & or space"
+        table.refuse(f"{kind}_namespace", problem, "Write the HL7 assigning authority, such as MERCY.")
+    return AssigningAuthority(system or "", namespace or "")

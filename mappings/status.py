@@ -1,4 +1,4 @@
-"""What a report's state is called, in FHIR and in HL7 v2, decided once.
+"""What a report's state is called in FHIR and in HL7 v2, who signed it and what it adds to, decided once.
 
 https://hl7.org/fhir/R4/valueset-diagnostic-report-status.html, HL7 v2.5.1 tables 0123, 0085, 0038, decisions D16-D22.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from mappings.issues import MappingIssue
-from mappings.model import Report, Study
+from mappings.model import Report, Study, User
 
 State = Literal["draft", "signed", "signed_with_addenda", "cancelled", "not_known"]
 
@@ -70,6 +70,15 @@ def refusal(study: Study) -> MappingIssue | None:
     if study.study_type != "external":
         return None
     return MappingIssue("study-external", "information", "/studyType", "no AutoScribe report: nothing is made of it")
+
+
+def signer(study: Study, report: Report) -> tuple[User | None, tuple[MappingIssue, ...]]:
+    """The User behind a report's userId, who created or signed it (D24), or None with an issue."""
+    user = study.users.get(report.user_id)
+    if user is not None:
+        return user, ()
+    action = "FHIR names the radiologist by identifier only, v2 not at all"
+    return None, (MappingIssue("user-unknown", "warning", f"{report.pointer}/userId", action),)
 
 
 def addendum_parent(study: Study, report: Report) -> tuple[Report | None, tuple[MappingIssue, ...]]:

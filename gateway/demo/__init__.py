@@ -34,7 +34,7 @@ async def run(ports: Ports, every: float) -> int:
         signed = playing.account.sign_new()
         _print(_welcome(playing, signed.report_id, signed.study_id, signed.study_instance_uid))
         while not stop.is_set():
-            _print(_line(await play(playing, signed.report_id, signed.study_id)))
+            _print(_line(playing, await play(playing, signed.report_id, signed.study_id)))
             await _pause(stop, every)
             signed = playing.account.sign_new()
     _print("stopped")
@@ -46,7 +46,7 @@ def _judge(played: Round) -> int:
     rows = compare(played.report, played.diagnostic_report, played.patient, played.message)
     fhir = "\n".join(pretty(one) for one in (played.diagnostic_report, played.patient))
     columns = [
-        ("AutoScribe: Report", pretty(played.report)),
+        ("AutoScribe: Report (long texts cut here)", pretty(played.report)),
         ("FHIR: DiagnosticReport, Patient", fhir),
         ("HL7 v2: ORU^R01 as received", played.message.decode().replace("\r", "\n")),
     ]
@@ -60,7 +60,7 @@ def _judge(played: Round) -> int:
 
 def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:
     base, report, study = playing.fhir_base, fhir_id(report_id), fhir_id(study_id)
-    return f"""running until Ctrl-C:
+    return f"""running until Ctrl-C, with the published demo key for patient ids:
   sandbox AutoScribe  {playing.configuration.settings.upstream.base_url}
   gateway, FHIR base  {base}
   MLLP listener       {HOST}:{playing.receiver.port}
@@ -69,15 +69,14 @@ try in another terminal:
   curl -s '{base}/DiagnosticReport/{report}'
   curl -s '{base}/DiagnosticReport?study={study}&_include=DiagnosticReport:subject'
   curl -s '{base}/DiagnosticReport?imagingStudy.identifier=urn:dicom:uid|urn:oid:{uid}'
-  curl -s '{base}/Binary/{report}-pdf' -o report.pdf
+  curl -sf '{base}/Binary/{report}-pdf' -o report.pdf
 """
 
 
-def _line(played: Round) -> str:
-    resource = f"DiagnosticReport/{played.diagnostic_report['id']}"
-    return (
-        f"=== {resource} is {played.diagnostic_report['status']}; its ORU^R01 was answered {played.acknowledgement}\n"
-    )
+def _line(playing: Stage, played: Round) -> str:
+    address = f"{playing.fhir_base}/DiagnosticReport/{played.diagnostic_report['id']}"
+    status = played.diagnostic_report["status"]
+    return f"=== {status} in FHIR, its ORU^R01 answered {played.acknowledgement}: curl -s '{address}'\n"
 
 
 def _print_message(message: Message) -> None:

@@ -68,7 +68,7 @@ def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) ->
     family = _first_component(pid, 5, received)
     whole = (snapshot.get("patientName") or "").strip()
     yield _patient_id((snapshot.get("mrn") or "").strip(), patient, pid, received)
-    yield Row("patient name", whole, held, family, family == held and held in whole)
+    yield Row("family name", whole, held, family, family == held and held in whole)
     yield Row("born", snapshot.get("dateOfBirth") or "", born, pid.field(7), _digits(born) == pid.field(7))
     yield Row("sex", snapshot.get("sex") or "", gender or "", pid.field(8), gender == _GENDER.get(pid.field(8)))
 

@@ -56,7 +56,7 @@ def operation(row: Operation) -> Callable[[Request], Awaitable[Response]]:
         await _refuse_input(request)
         report_id = upstream_id(request.path_params["id"]) or ""
         if not report_id.startswith("rep_"):
-            raise ResourceNotFound("no DiagnosticReport can have this id")
+            raise ResourceNotFound("no DiagnosticReport can have this id: it is rep-<32 hex>")
         serving = facade(request)
         entry = serving.keys.entry(request.headers.get(HEADER), (act.name, report_id))
         async with entry.lock:

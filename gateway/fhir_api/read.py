@@ -16,7 +16,7 @@ from gateway.errors import ResourceNotFound
 from gateway.fhir_api.facade import Facade, facade
 from gateway.fhir_api.headers import require_json, resource_answer
 from gateway.fhir_api.query import parameters
-from gateway.fhir_api.served import NOTHING_STORED, Served
+from gateway.fhir_api.served import BY_TYPE, NOTHING_STORED, Served
 from gateway.store.seen import Version
 from mappings.identifiers import upstream_id
 from mappings.issues import MappingIssue
@@ -46,7 +46,7 @@ async def _through(serving: Facade, resource_type: str, resource_id: str) -> Ver
     found = _OWNER.match(resource_id)
     owner = upstream_id(found[0]) if found else None
     if owner is None:
-        raise ResourceNotFound(f"no {resource_type} can have this id")
+        raise ResourceNotFound(f"no {resource_type} can have this id: it is {BY_TYPE[resource_type].ids}")
     reading = await (serving.reads.report(owner) if owner.startswith("rep_") else serving.reads.study(owner))
     key = (resource_type, resource_id)
     if key in reading.rendered.suppressed:

@@ -71,7 +71,7 @@ def understand(given: Parameters, *, strict: bool) -> Query:
             query.clauses.append(tuple(_criterion(read, name, one) for one in alternatives(value)))
             query.used.append((name, value))
         else:
-            _ignore(query, name, "this parameter is not known here and was left out")
+            _ignore(query, name, "this parameter is not known here and is not used")
     if strict and query.ignored:
         raise NotSupported(query.ignored[0].diagnostics, expression=query.ignored[0].expression)
     if not query.clauses:
@@ -98,7 +98,7 @@ def _shape(query: Query, name: str, value: str) -> None:
     if name == "_include":
         element = included_element(value)
         if element is None:
-            _ignore(query, name, "an _include that is not offered was left out")
+            _ignore(query, name, "this _include is not offered and is not used")
             return
         query.includes.append(element)
     query.used.append((name, value))

@@ -94,8 +94,10 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "500": Behaviour(_failed, "internal error; the request is not carried out"),
     "502": Behaviour(_bad_gateway, "an HTML page of a proxy"),
     "503": Behaviour(_unavailable, "unavailable, plain text"),
-    "timeout": Behaviour(_timeout, "no answer for so many seconds, then none", options={"seconds": 120}),
-    "lost": Behaviour(_lost, "the request is carried out, its answer never comes", options={"seconds": 120}),
+    "timeout": Behaviour(_timeout, "no answer for so many seconds, then 504", options={"seconds": 120}),
+    "lost": Behaviour(
+        _lost, "the request is carried out, no answer for so many seconds, then 504", options={"seconds": 120}
+    ),
     "cut-off": Behaviour(_cut_off, "the request is carried out, half of the promised bytes come"),
     "non-json": Behaviour(_non_json, "200 with an HTML page"),
     "broken-json": Behaviour(_broken_json, "200 with JSON that ends too early"),

@@ -7,6 +7,7 @@ message is on the disk before it is acknowledged.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from collections import deque
@@ -130,7 +131,9 @@ class Receiver:
         try:
             self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self.tls)
         except OSError as error:
-            raise ConfigError("receiver", "port", reason(error), "Name a free port of this machine.") from None
+            problem = f"cannot be listened on ({os.strerror(error.errno or 0)})"
+            remedy = "Stop what uses it, or choose another port; --help names the option."
+            raise ConfigError("port", f"{self.host}:{self.port}", problem, remedy) from None
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

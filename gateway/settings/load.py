@@ -20,7 +20,7 @@ from gateway.errors import ConfigError
 from gateway.settings.model import PREFIX, MappingSettings, Server, Settings, fields, is_loopback, variables
 from gateway.settings.rows import rows
 from mappings.issues import SiteError
-from mappings.profile import DEMO_SITE_KEY, Site, parse_site
+from mappings.profile import DEMO_SITE_KEY, Site, read_site
 
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 
@@ -104,15 +104,17 @@ def _load(path: Path | None) -> Configuration | list[ConfigError]:
     except ConfigError as error:
         return [error]
     found = list(_unknown_variables(os.environ))
+    settings, site = None, Site()
     try:
         settings = Settings(**table)
-        site = _site(text, settings.mapping)
+        site, faults = _site(text, settings.mapping)
     except ValidationError as error:
         found += _pydantic_problems(error, source)
-        found += _site_problems(text, source, {problem.key for problem in found})
-    except SiteError as error:
-        found.append(_problem(source, error.key, error.problem, error.remedy))
-    return found or Configuration(settings, site, source)
+        _, faults = read_site(text)
+    reported = {problem.key for problem in found}
+    site_problems = [_problem(source, fault.key, fault.problem, fault.remedy) for fault in faults]
+    found += [problem for problem in site_problems if problem.key not in reported]
+    return Configuration(settings, site, source) if settings and not found else found
 
 
 def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
@@ -122,7 +124,7 @@ def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
         text = path.read_text("utf-8")
         return text, tomllib.loads(text)
     except OSError as error:
-        problem, remedy = f"cannot be read ({type(error).__name__})", "Name a file that is there and readable."
+        problem, remedy = f"cannot be read ({os.strerror(error.errno or 0)})", "Name a file that is there and readable."
     except UnicodeDecodeError:
         problem, remedy = "not UTF-8", "Save the file as UTF-8."
     except tomllib.TOMLDecodeError as error:
@@ -147,19 +149,11 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[ConfigError]:
             yield ConfigError("environment", name, "no such setting", remedy)
 
 
-def _site(text: str, mapping: MappingSettings) -> Site:
+def _site(text: str, mapping: MappingSettings) -> tuple[Site, list[SiteError]]:
     key = mapping.site_key.get_secret_value().encode() if mapping.site_key else None
     texts = mapping.model_dump(include=set(MappingSettings.model_fields) - {"site_key", "facilities"})
-    return replace(parse_site(text, site_key=key), **texts)
-
-
-def _site_problems(text: str, source: str, reported: set[str]) -> Iterator[ConfigError]:
-    try:
-        parse_site(text)
-    except SiteError as error:
-        problem = _problem(source, error.key, error.problem, error.remedy)
-        if problem.key not in reported:
-            yield problem
+    site, faults = read_site(text, site_key=key)
+    return replace(site, **texts), faults
 
 
 def _pydantic_problems(error: ValidationError, source: str, under: tuple[str, ...] = ()) -> Iterator[ConfigError]:

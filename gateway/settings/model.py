@@ -79,7 +79,9 @@ class Upstream(_Group):
     allow_http: bool = Field(
         False, description="Allow an http base_url that is not on this machine: the key is then readable."
     )
-    base_url: str = Field("https://api.avarasoftware.com", description="Where the AutoScribe API is.")
+    base_url: str = Field(
+        "https://api.avarasoftware.com", description="Where the AutoScribe API is: https, without /v1."
+    )
     connect_timeout: float = Field(5, gt=0, description="Seconds to wait for a connection.")
     read_timeout: float = Field(60, gt=0, description="Seconds to wait for the next bytes of an answer.")
     timeout: float = Field(
@@ -185,9 +187,7 @@ class Pdf(_Group):
 class Webhook(_Group):
     """Section `[webhook]`: events AutoScribe sends."""
 
-    key: SecretStr | None = Field(
-        None, description="Secret of the webhook signatures (whsec_…), from AutoScribe's dashboard."
-    )
+    key: SecretStr | None = Field(None, description="Secret of the webhook signatures (whsec_…); not used yet.")
 
 
 class Cache(_Group):

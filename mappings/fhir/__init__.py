@@ -31,8 +31,8 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
 
     Patients, Organizations, Practitioners, the ImagingStudy, then for each report in reading order its
     DiagnosticReport, Observations and Provenance. Every relative reference leads to a resource of the same output
-    (or to the PDF's Binary). Inner objects may be shared between resources: copy before changing one. An external
-    study is not AutoScribe's to report and gives nothing (D25). Issues of `study.issues` are not repeated.
+    (or to the PDF's Binary). Inner objects may be shared, also with other studies: copy before changing one. An
+    external study is not AutoScribe's to report and gives nothing (D25). Issues of `study.issues` are not repeated.
     """
     if issue := refusal(study):
         return Mapped((), (issue,))

@@ -38,6 +38,10 @@ from mappings.procedures import diagnostic_service_section, examination
 from mappings.status import addendum_parent
 from mappings.text import fhir_string
 
+_CATEGORIES: Final[list[Json]] = [
+    {"coding": [coding(LOINC, *RADIOLOGY_CATEGORY)]},
+    {"coding": [coding(V2_0074, "RAD", "Radiology")]},
+]
 CONCLUDING: Final = ("impression", "findings_impression")
 
 
@@ -61,10 +65,7 @@ def diagnostic_report_category(scene: Scene) -> list[Json]:
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.category
     """
     section = diagnostic_service_section(scene.study.modality)
-    made = [{"coding": [coding(LOINC, *RADIOLOGY_CATEGORY)]}, {"coding": [coding(V2_0074, "RAD", "Radiology")]}]
-    if section != "RAD":
-        made.append({"coding": [coding(V2_0074, section)]})
-    return made
+    return _CATEGORIES if section == "RAD" else [*_CATEGORIES, {"coding": [coding(V2_0074, section)]}]
 
 
 def diagnostic_report_code(scene: Scene, parts: ReportParts) -> Json:

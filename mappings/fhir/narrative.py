@@ -5,19 +5,20 @@ https://hl7.org/fhir/R4/narrative.html: generated, escaped XHTML without scripts
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 
-def narrative(title: str, rows: Iterable[tuple[str, str | None]] = (), text: str | None = None) -> dict[str, str]:
+def narrative(title: str, rows: Sequence[tuple[str, str | None]] = (), text: str | None = None) -> dict[str, str]:
     """Narrative: a title, one line for each row that says something, and a text with its line breaks kept.
 
     All strings must be N(text) already: XML cannot hold the characters that N removes.
     """
-    shown = "\n".join([f"{name}: {value}" for name, value in rows if value])
-    lines = f"<p>{_escape(shown).replace(chr(10), '<br/>')}</p>" if shown else ""
-    body = f"<pre>{_escape(text)}</pre>" if text else ""
-    div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p><b>{_escape(title)}</b></p>{lines}{body}</div>'
-    return {"status": "generated", "div": div}
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p><b>{_escape(title)}</b></p>'
+    if shown := "\n".join([f"{name}: {value}" for name, value in rows if value]) if rows else "":
+        div += f"<p>{_escape(shown).replace(chr(10), '<br/>')}</p>"
+    if text:
+        div += f"<pre>{_escape(text)}</pre>"
+    return {"status": "generated", "div": f"{div}</div>"}
 
 
 def _escape(text: str) -> str:

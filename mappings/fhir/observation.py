@@ -19,7 +19,6 @@ from mappings.codes import (
     UCUM,
     US_CORE,
 )
-from mappings.dates import parse_date
 from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
@@ -33,9 +32,13 @@ _VITAL_STATUS: Final = {"registered": "preliminary", "cancelled": "cancelled", "
 # The sections that carry the critical flag, the first kind that the report has (D22)
 _FLAGGED: Final = (("impression", "findings_impression"), ("findings",))
 _WHOLE: Final = "whole report"
-_SECTION_CODES: Final = {
-    label: (code, RADIOLOGY_OBSERVATION) if label == "findings" else (code,) for label, code in SECTION_LOINC.items()
+_SECTION_CODINGS: Final = {
+    label: [coding(LOINC, *code), *([coding(LOINC, *RADIOLOGY_OBSERVATION)] if label == "findings" else [])]
+    for label, code in SECTION_LOINC.items()
 }
+_CLINICAL_RESULT: Final[Json] = {"profile": [f"{US_CORE}observation-clinical-result"]}
+_IMAGING: Final[list[Json]] = [{"coding": [coding(OBSERVATION_CATEGORY, "imaging", "Imaging")]}]
+_VITAL_SIGNS: Final[list[Json]] = [{"coding": [coding(OBSERVATION_CATEGORY, "vital-signs", "Vital Signs")]}]
 _DECORATION: Final = " :-\u2013\u2014*#=_"
 
 
@@ -47,8 +50,8 @@ def observation_code(label: str, heading: str) -> Json:
     if label == _WHOLE:
         return {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": DIAGNOSTIC_IMAGING_STUDY[1]}
     text = (line(heading) or "").strip(_DECORATION) or label.replace("_", " ")
-    codes = _SECTION_CODES.get(label)
-    return {"coding": [coding(LOINC, *code) for code in codes], "text": text} if codes else {"text": text}
+    codings = _SECTION_CODINGS.get(label)
+    return {"coding": codings, "text": text} if codings else {"text": text}
 
 
 def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
@@ -100,10 +103,10 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
         observation: Json = {
             "resourceType": "Observation",
             "id": f"{parts.resource_id}-s{index}",
-            "meta": {"profile": [f"{US_CORE}observation-clinical-result"]},
+            "meta": _CLINICAL_RESULT,
             "text": narrative(code["text"], text=text),
             "status": "final",
-            "category": [{"coding": [coding(OBSERVATION_CATEGORY, "imaging", "Imaging")]}],
+            "category": _IMAGING,
             "code": code,
             **alike,
             **observation_value(scene, parts, text),
@@ -130,8 +133,7 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
         scene.issues.extend(doubts)
         if sign is None:
             continue
-        day = parse_date(parts.report.snapshot.study_date)
-        if day is None or len(day) < len("YYYY-MM-DD") or parts.effective is None:
+        if parts.effective is None or parts.is_effective_derived:
             scene.warn("measurement-undated", place, "not published: no study date says when it was measured")
             continue
         made.append(
@@ -139,9 +141,12 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
                 "resourceType": "Observation",
                 "id": f"{parts.resource_id}-{kind}",
                 "meta": {"profile": [f"{US_CORE}body-{kind}"]},
-                "text": narrative(sign.display, [("Value", f"{sign.value} {sign.unit}"), ("Date", day)]),
+                "text": narrative(
+                    sign.display,
+                    [("Value", f"{sign.value} {sign.unit}"), ("Date", parts.effective[: len("YYYY-MM-DD")])],
+                ),
                 "status": _VITAL_STATUS.get(parts.status.diagnostic_report, "final"),
-                "category": [{"coding": [coding(OBSERVATION_CATEGORY, "vital-signs", "Vital Signs")]}],
+                "category": _VITAL_SIGNS,
                 "code": {"coding": [coding(LOINC, sign.code, sign.display)], "text": sign.display},
                 "subject": {"reference": parts.subject_reference["reference"]},
                 "effectiveDateTime": parts.effective,

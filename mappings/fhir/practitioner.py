@@ -15,6 +15,7 @@ from mappings.fhir.scene import Scene, odd_characters
 from mappings.identifiers import fhir_id, is_npi
 from mappings.model import Report, User
 from mappings.names import is_generation
+from mappings.status import signer
 
 _TEXT_FIELDS: Final = {
     "email": "email",
@@ -109,14 +110,13 @@ def practitioner(user: User, name: Json, scene: Scene) -> Json:
 
 def _radiologist(scene: Scene, report: Report) -> Radiologist:
     """A user who is not known, or has no last name, is named by identifier: no reference ever leads nowhere."""
-    user = scene.study.users.get(report.user_id)
+    user, doubts = signer(scene.study, report)
+    scene.issues.extend(doubts)
     name = practitioner_name(user) if user else {}
     if user is not None and "family" in name:
         to_user = reference("Practitioner", fhir_id(user.user_id), name["text"])
         return Radiologist(to_user, practitioner(user, name, scene))
-    if user is None:
-        scene.warn("user-unknown", f"{report.pointer}/userId", "the radiologist is named by identifier only")
-    else:
+    if user is not None:
         scene.warn("user-last-name-absent", f"{user.pointer}/lastName", "no Practitioner; named by identifier")
     made: Json = {"type": "Practitioner", "identifier": identifier(SID_USER, report.user_id)}
     return Radiologist({**made, "display": name["text"]} if "text" in name else made, None)

@@ -76,10 +76,7 @@ def obx_16_responsible_observer(result: Result, report: Report) -> str:
     HL7 v2.5.1 §7.4.2.16.
     """
     signer = result.signer(report)
-    if signer is None:
-        result.note("user-unknown", "warning", f"{report.pointer}/userId", "no signer in OBX-16 and OBR-32")
-        return ""
-    return result.fit("OBX", 16, signer.xcn, signer.user.pointer)
+    return result.fit("OBX", 16, signer.xcn, signer.user.pointer) if signer else ""
 
 
 OBX: Final[Table[ReportLine]] = {

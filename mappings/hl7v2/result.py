@@ -19,6 +19,7 @@ from mappings.model import Cause, Facts, Report, Snapshot, Study
 from mappings.names import PersonName, parse_name
 from mappings.profile import Facility, Receiver, Site
 from mappings.status import Status
+from mappings.status import signer as user_of
 from mappings.subjects import Subject
 
 
@@ -74,8 +75,9 @@ class Result:
 
     def signer(self, report: Report) -> Signer | None:
         """The User who signed a report, if known."""
-        user = self.study.users.get(report.user_id)
+        user, doubts = user_of(self.study, report)
         if user is None:
+            self.issues.extend(doubts)
             return None
         if user.user_id not in self.signers:
             self.signers[user.user_id] = signer(user, self.issues)

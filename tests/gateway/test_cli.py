@@ -158,7 +158,7 @@ def test_the_demo_prints_four_lines_to_try_and_stops_cleanly(number: int) -> Non
         shown = []
         for line in process.stdout:
             shown.append(line)
-            if sum(line.startswith("=== DiagnosticReport/") for line in shown) == 3:
+            if sum(line.startswith("=== final in FHIR") for line in shown) == 3:
                 break
         process.send_signal(number)
         rest, errors = process.communicate(timeout=30)

@@ -66,6 +66,14 @@ def test_a_mistake_is_named_with_its_file_its_key_and_a_remedy(config, old, new,
     assert str(path) in str(faults[0]) or faults[0].source == "settings"
 
 
+def test_every_mistake_of_a_facility_is_named_not_just_the_first(config) -> None:
+    text = (
+        GOOD.replace("America/New_York", "Eastern").replace("given_family", "western").replace("urn:oid:1.2.3", "x y")
+    )
+    keys = [fault.key.rpartition(".")[2] for fault in config_check.faults(config(text))]
+    assert sorted(keys) == ["mrn_system", "name_order", "time_zone"]
+
+
 def test_what_is_in_force_is_shown_with_secrets_masked(config) -> None:
     shown = "\n".join(config_check.effective(load(config(GOOD))))
     assert "server.port = 8800" in shown

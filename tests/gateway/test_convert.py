@@ -124,6 +124,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "JSON that is cut off": (json.dumps(golden("final-ct")).encode()[:-9], "/: expected JSON"),
     "lines that are no JSON": (b"reports,\nplease", "/: expected JSON, found something else at line 1, column 1"),
     "bytes that are no UTF-8": (b'{"a": "\xff"}', "/: expected JSON in UTF-8"),
+    "nothing at all": (b" \n", "found nothing: the input is empty"),
     "a number": (b"7", "found a number"),
     "an empty object": (b"{}", "found an object that is none of them"),
     "an item of /reports/text": (

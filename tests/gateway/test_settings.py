@@ -124,7 +124,7 @@ def test_the_published_demo_key_is_no_site_key(write, monkeypatch):
         ("[mapping]\nmrn = 'X'", "mapping.mrn"),
         ("mapping = 1", "mapping"),
         ("[[mapping.facilities]]\nname = 'A'\ntime_zone = 'Mars'", "mapping.facilities[0].time_zone"),
-        ("[[mapping.facilities]]\nnam = 'A'", "mapping.facilities[0].nam"),
+        ("[[mapping.facilities]]\nname = 'A'\nnam = 'A'", "mapping.facilities[0].nam"),
         ("[server", "file"),
         ("x = " + "9" * 5000, "file"),
         (b"x = '\xff'", "file"),

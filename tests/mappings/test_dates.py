@@ -7,7 +7,18 @@ import pytest
 from fakes.upstream_json import report_json
 
 from mappings.autoscribe import decode
-from mappings.dates import When, dtm_date, dtm_instant, effective, fhir_instant, parse_date, parse_instant
+from mappings.dates import (
+    When,
+    birth_date,
+    dtm_date,
+    dtm_instant,
+    effective,
+    fhir_instant,
+    parse_date,
+    parse_instant,
+    read_instant,
+)
+from mappings.model import Snapshot
 from mappings.profile import Facility, Site
 
 PLACE = "/reports/0/snapshotMetadata"
@@ -216,3 +227,27 @@ def test_the_day_of_a_time_of_signing_is_that_of_its_own_offset():
     said, _ = when(signed_at="2024-03-15T23:30:00-05:00")
     assert said.day == "2024-03-15"
     assert said.moment.astimezone(UTC).day == 16
+
+
+@pytest.mark.parametrize(
+    ("born", "studied", "day", "said"),
+    [
+        (None, "2024-03-15", None, []),
+        ("1985-07", "2024-03-15", "1985-07", []),
+        ("1985-02-30", None, None, ["birth-date-impossible"]),
+        ("2031-01-01", "2024-03-15", "2031-01-01", ["birth-date-after-study"]),
+    ],
+)
+def test_a_birth_date_that_no_calendar_has_is_dropped_and_one_after_the_study_kept(born, studied, day, said):
+    found, issues = birth_date(Snapshot(date_of_birth=born, study_date=studied), "/s")
+    assert found == day
+    assert [(issue.code, issue.pointer) for issue in issues] == [(code, "/s/dateOfBirth") for code in said]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, []), ("2024-03-15T16:00:00Z", []), ("never", ["instant-unreadable"])]
+)
+def test_a_moment_that_is_said_but_is_none_is_an_issue(text, said):
+    moment, issues = read_instant(text, "/signedAt")
+    assert moment == parse_instant(text)
+    assert [issue.code for issue in issues] == said

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from fakes.upstream_json import STUDY_ID, report_id, report_json, response_json, study_json
+from fakes.upstream_json import STUDY_ID, report_id, report_json, study_json
 
 from mappings.autoscribe import decode
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
@@ -11,19 +11,19 @@ from mappings.identifiers import (
     PatientIdentifier,
     base62,
     fhir_id,
-    filler_order_number,
     identify,
+    is_dicom_uid,
     is_npi,
+    is_oid,
     is_placeholder,
     long_id,
     message_control_id,
     organization_id,
     report_alone,
     short_id,
-    subject_snapshot,
     upstream_id,
 )
-from mappings.model import Cause, Snapshot
+from mappings.model import Cause
 from mappings.profile import AssigningAuthority, Facility, Site
 
 MERCY = Facility(
@@ -190,26 +190,17 @@ def test_what_has_no_ten_ascii_digits_is_no_npi(number):
     assert not is_npi(number)
 
 
-def test_the_subject_is_the_snapshot_of_the_newest_original_and_no_addendum_moves_it():
-    study = decode(
-        study_json(reportMetadata={"mrn": "study"}),
-        [
-            report_json("3", isAddendum=True, signedAt="2024-05-01T00:00:00Z", snapshotMetadata={"mrn": "addendum"}),
-            report_json("4", signedAt="2024-04-01T00:00:00Z", snapshotMetadata={"mrn": "newest"}),
-            report_json("5", signedAt="2024-03-01T00:00:00Z", snapshotMetadata={"mrn": "oldest"}),
-        ],
-    )
-    assert subject_snapshot(study) == (Snapshot(mrn="newest"), "/reports/1/snapshotMetadata")
-    addendum = study.reports[-1]
-    assert subject_snapshot(study, addendum) == (Snapshot(mrn="addendum"), "/reports/0/snapshotMetadata")
+@pytest.mark.parametrize("text", ["1.2.840.113619", "0.1", "2.25.0"])
+def test_an_oid_is_dots_and_numbers_without_leading_zeros(text):
+    assert is_oid(text)
+    assert is_dicom_uid(text)
+    assert not is_dicom_uid(text + ".1" * 32)
 
 
-def test_a_study_of_addenda_alone_speaks_through_the_newest_and_one_without_reports_through_itself():
-    addendum = report_json("3", isAddendum=True, snapshotMetadata={"mrn": "addendum"})
-    assert subject_snapshot(decode(None, [addendum]))[0] == Snapshot(mrn="addendum")
-    study = decode(study_json(reportMetadata={"mrn": "study"}), [])
-    assert subject_snapshot(study) == (Snapshot(mrn="study"), "/reportMetadata")
-    assert subject_snapshot(decode(None, response_json())) == (Snapshot(), "/reportMetadata")
+@pytest.mark.parametrize("text", ["", "1", "3.1", "1.02", "1.", "1..2", "1.2 ", "\u0661.2", "MERCY"])
+def test_what_is_no_oid_is_none(text):
+    assert not is_oid(text)
+    assert not is_dicom_uid(text)
 
 
 @pytest.mark.parametrize(
@@ -224,11 +215,6 @@ def test_a_study_of_addenda_alone_speaks_through_the_newest_and_one_without_repo
 def test_an_id_has_22_characters_in_base_62_and_comes_back(digits, short):
     assert short_id(f"rep_{digits}") == short
     assert long_id("rep", short) == f"rep_{digits}"
-
-
-def test_the_filler_order_number_is_the_study_whatever_its_reports():
-    numbers = {filler_order_number(decode(study_json(), rows)) for rows in ([], [report_json("3")], [report_json("4")])}
-    assert numbers == {short_id(STUDY_ID)}
 
 
 def test_what_is_not_base_62_is_no_short_id():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mappings.names import PersonName, parse_name
+from mappings.names import PersonName, is_generation, parse_name
 
 ORDERS = (None, "given_family", "family_given", "marked_only")
 
@@ -253,3 +253,13 @@ def test_titles_around_plain_names_are_taken_off():
     assert parts("Dr. Michael Chen MD PhD", "given_family") == ("Chen", "Michael", "Dr.", "MD PhD", "")
     assert parts("Prof. Dr. Hans Müller", "given_family") == ("Müller", "Hans", "Prof. Dr.", "", "")
     assert parts("Mr John Smith III", "given_family") == ("Smith", "John", "Mr", "III", "")
+
+
+@pytest.mark.parametrize("suffix", ["Jr.", "SR", "iii", "V"])
+def test_a_generation_belongs_to_the_name(suffix):
+    assert is_generation(suffix)
+
+
+@pytest.mark.parametrize("suffix", ["MD", "Ph.D.", "", "VIII"])
+def test_a_degree_is_no_generation(suffix):
+    assert not is_generation(suffix)

@@ -3,7 +3,8 @@
 import pytest
 
 from mappings.codes import DICOM_MODALITY, HL70074
-from mappings.procedures import diagnostic_service_section, dicom_modality
+from mappings.model import Report, Snapshot, Study
+from mappings.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,27 @@ def test_every_dicom_modality_has_a_section_and_pet_is_not_physical_therapy():
     assert set(HL70074) == set(DICOM_MODALITY.values())
     assert "PT" not in HL70074.values()
     assert all(written == written.strip().upper() for written in DICOM_MODALITY)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"), [("MRI", []), ("Fluoro", ["modality-unknown"]), (None, ["modality-unknown"])]
+)
+def test_a_modality_that_is_not_known_is_said(written, said):
+    assert [issue.code for issue in modality_issues(Study("stu_1", (), modality=written))] == said
+
+
+@pytest.mark.parametrize(
+    ("procedure", "description", "text", "said"),
+    [
+        (" CT Chest ", "CT", "CT Chest", []),
+        (" ", "CT", "CT", ["procedure-absent"]),
+        (None, " ", None, ["procedure-absent"]),
+    ],
+)
+def test_the_examination_is_the_procedure_else_the_description_of_the_study(procedure, description, text, said):
+    snapshot = Snapshot(procedure=procedure)
+    report = Report("rep_1", "stu_1", "usr_1", "completed", False, None, None, None, None, snapshot, None, ())
+    study = Study("stu_1", (report,), study_description=description)
+    found, issues = examination(study, report, lambda one: (one or "").strip())
+    assert (found, [issue.code for issue in issues]) == (text, said)
+    assert {issue.pointer for issue in issues} <= {"/reports/0/snapshotMetadata/procedure"}

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from mappings.text import character_issues, fhir_string, lines, normal_form, normal_form_with_issues, utf8
+from mappings.text import (
+    character_issues,
+    fhir_string,
+    lines,
+    normal_form,
+    normal_form_with_issues,
+    signed_text_issues,
+    utf8,
+)
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029", "\x1c", "\x1d", "\x1e"])
@@ -72,3 +80,15 @@ def test_the_bytes_are_the_texts_own() -> None:
 
 def test_a_lone_surrogate_in_the_bytes_becomes_the_replacement_character_and_is_told() -> None:
     assert utf8("a\ud800b") == ("a\ufffdb".encode(), True)
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t", "\x00", " \x01\n"])
+def test_a_signed_text_of_which_nothing_is_left_to_read_is_an_error(text):
+    codes = [issue.code for issue in signed_text_issues(text, "/reports/0/reportPlainText")]
+    assert codes[0] == "report-text-absent"
+    assert codes[1:] == [issue.code for issue in character_issues(text, "")]
+
+
+@pytest.mark.parametrize("text", ["a", "\x00a", "\n.\n"])
+def test_a_signed_text_that_says_something_has_the_issues_of_its_characters(text):
+    assert signed_text_issues(text, "/x") == character_issues(text, "/x")

@@ -303,7 +303,7 @@ async def test_what_it_cannot_start_with_is_named(tmp_path):
     file.write_text("")
     async with Receiver(port=0) as receiver:
         for options, key in (
-            ({"port": receiver.port}, "port"),
+            ({"port": receiver.port}, f"127.0.0.1:{receiver.port}"),
             ({"port": 0, "ack": "yes"}, "ack"),
             ({"port": 0, "out": file}, "out"),
         ):

@@ -245,7 +245,7 @@ def test_a_user_without_a_last_name_is_named_by_identifier_and_first_name() -> N
 def test_an_external_study_gives_nothing_but_an_issue() -> None:
     found = mapped(study=study_json(studyType="external"))
     assert found.output == ()
-    assert codes(found) == {"external-study"}
+    assert codes(found) == {"study-external"}
 
 
 def test_a_report_without_a_facility_is_performed_by_the_radiologist_alone() -> None:

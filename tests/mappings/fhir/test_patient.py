@@ -104,7 +104,7 @@ def test_a_report_of_another_mrn_has_a_patient_of_its_own() -> None:
     subjects = {one(made, "DiagnosticReport", digit)["subject"]["reference"] for digit in "34"}
     assert subjects == {f"Patient/{found}" for found in patients}
     assert len(patients) == 2
-    assert "patient-differs" in codes(made)
+    assert "identity-conflict" in codes(made)
 
 
 def test_unlinked_reports_that_contradict_each_other_never_share_a_patient() -> None:

@@ -88,7 +88,7 @@ def test_obr_22_is_the_newest_time_of_signing() -> None:
 def test_a_time_of_signing_that_is_none_is_left_out_and_reported() -> None:
     what = study(report(signedAt="yesterday"))
     assert field(sent(what), "OBR-22") == field(sent(what), "OBX-14") == ""
-    assert codes(what)["signed-at-impossible"] == "/reports/0/signedAt"
+    assert codes(what)["instant-unreadable"] == "/reports/0/signedAt"
     assert "signed-at-absent" in codes(study(report(signedAt=None)))
 
 

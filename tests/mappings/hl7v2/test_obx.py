@@ -111,7 +111,7 @@ def test_the_mark_of_a_report_stays_with_that_report() -> None:
 def test_a_report_without_a_text_is_sent_and_says_so(text: str | None) -> None:
     what = study(report(reportPlainText=text))
     assert [row[5] for row in all_of(sent(what), "OBX")] == ["(AutoScribe sent no report text)"]
-    assert codes(what)["text-absent"] == "/reports/0/reportPlainText"
+    assert codes(what)["report-text-absent"] == "/reports/0/reportPlainText"
 
 
 def test_characters_that_v2_cannot_hold_are_reported() -> None:

@@ -1,0 +1,142 @@
+"""Who each report of a study is about (D11, D12, D17, D18)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fakes.fhir_studies import SITE, addendum, report, snapshot
+from fakes.upstream_json import STUDY_ID, report_id, response_json, study_json
+
+from mappings import decode
+from mappings.model import Snapshot, Study
+from mappings.subjects import Subject, subject_snapshot, subjects
+
+NOWHERE = {"facilityName": None}
+
+
+def study(*reports: dict[str, Any], **changes: Any) -> Study:
+    return decode(study_json(**changes), response_json(*reports))
+
+
+def people(*reports: dict[str, Any], **changes: Any) -> dict[str, Subject]:
+    """The subjects by the digit of the report's id, and the study's own as `study`."""
+    what = study(*reports, **changes)
+    found = subjects(what, what.reports, SITE)
+    return {"study" if key == STUDY_ID else key[-1]: one for key, one in found.items()}
+
+
+def codes(subject: Subject) -> list[tuple[str, str]]:
+    return [(issue.code, issue.pointer) for issue in subject.issues]
+
+
+def test_one_report_is_about_the_patient_it_names() -> None:
+    found = people(report())
+    assert found["3"] is found["study"]
+    assert (found["3"].number, found["3"].pointer) == (STUDY_ID, "/reports/0/snapshotMetadata")
+    assert [one.value for one in found["3"].identity.identifiers] == ["MRN-001234"]
+    assert found["3"].issues == ()
+
+
+def test_a_study_without_reports_speaks_through_its_metadata() -> None:
+    found = people(reportMetadata=snapshot())
+    assert list(found) == ["study"]
+    assert (found["study"].identity.is_linked, found["study"].pointer) == (True, "/reportMetadata")
+    assert subject_snapshot(study(), ()) == (Snapshot(), "/reportMetadata")
+
+
+def test_an_addendum_that_says_nothing_follows_the_studys_patient() -> None:
+    found = people(report(), addendum(snapshotMetadata={}))
+    assert found["4"] is found["3"]
+    assert codes(found["3"]) == [("patient-from-study", "/reports/1/snapshotMetadata")]
+
+
+def test_an_older_original_that_says_nothing_follows_the_newer_one_and_keeps_the_number() -> None:
+    found = people(report(snapshotMetadata={}), report("5", signedAt="2024-04-01T00:00:00Z"))
+    assert found["5"] is found["3"] is found["study"]
+    assert found["3"].number == STUDY_ID
+    assert found["3"].pointer == "/reports/1/snapshotMetadata"
+
+
+def test_where_originals_name_two_patients_a_report_that_names_none_follows_neither() -> None:
+    second = report("5", signedAt="2024-04-01T00:00:00Z", snapshotMetadata=snapshot(mrn="MRN-9"))
+    found = people(report(), second, addendum(snapshotMetadata={}))
+    assert len({one.identity.patient_id for one in found.values()}) == 3
+    assert [found[digit].number for digit in "354"] == [STUDY_ID, report_id("5"), report_id("4")]
+    assert all("identity-conflict" in dict(codes(one)) for one in found.values())
+
+
+def test_the_newest_original_speaks_for_the_study_when_it_names_another_patient() -> None:
+    second = report("5", signedAt="2024-04-01T00:00:00Z", snapshotMetadata=snapshot(mrn="MRN-9"))
+    found = people(report(), second)
+    assert found["study"] is found["5"]
+    assert codes(found["3"]) == [("identity-conflict", "/reports/0/snapshotMetadata")]
+
+
+@pytest.mark.parametrize("telling", [{"mrn": "MRN-9"}, {"dateOfBirth": "1999-01-01"}, {"sex": "male"}])
+def test_a_report_that_names_nobody_but_speaks_against_the_patient_is_about_another(telling: dict[str, str]) -> None:
+    found = people(report(), addendum(snapshotMetadata=snapshot(**NOWHERE, **telling)))
+    assert found["4"] is not found["3"]
+    assert not found["4"].identity.is_linked
+    assert found["4"].identity.identifiers[0].value == found["4"].number == report_id("4")
+
+
+def test_unlinked_reports_that_agree_share_a_patient_and_one_that_contradicts_any_of_them_does_not() -> None:
+    unsaid = snapshot(**NOWHERE, sex=None, mrn=None)
+    found = people(
+        report(snapshotMetadata=unsaid),
+        addendum("4", snapshotMetadata={**unsaid, "sex": "female"}),
+        addendum("5", signedAt="2024-05-01T00:00:00Z", snapshotMetadata={**unsaid, "sex": "male"}),
+    )
+    assert found["3"] is found["4"]
+    assert found["5"] is not found["3"]
+    assert [one.value for one in found["3"].identity.identifiers] == [STUDY_ID]
+    assert [one.value for one in found["5"].identity.identifiers] == [report_id("5")]
+
+
+def test_two_more_reports_without_identity_that_agree_share_the_other_patient() -> None:
+    other = snapshot(**NOWHERE, sex="male")
+    later = addendum("5", signedAt="2024-05-01T00:00:00Z", snapshotMetadata=other)
+    found = people(report(), addendum("4", snapshotMetadata=other), later)
+    assert found["4"] is found["5"]
+    assert found["4"].number == report_id("4")
+
+
+def test_an_mrn_that_the_speaker_does_not_say_is_shown_with_the_speakers_identifiers() -> None:
+    found = people(
+        report(snapshotMetadata=snapshot(**NOWHERE, mrn=None)), addendum(snapshotMetadata=snapshot(**NOWHERE))
+    )
+    assert [one.value for one in found["3"].identity.identifiers] == [STUDY_ID, "MRN-001234"]
+
+
+def test_one_mrn_with_another_birth_date_shares_the_patient_with_a_warning() -> None:
+    found = people(report(), addendum(snapshotMetadata=snapshot(dateOfBirth="1986-07-20", sex="male")))
+    assert found["4"] is found["3"]
+    assert codes(found["3"]) == [("patient-snapshot-differs", "/reports/1/snapshotMetadata")]
+
+
+def test_an_addendum_with_an_identity_never_moves_an_original_without_one() -> None:
+    found = people(report(snapshotMetadata={}), addendum())
+    assert found["3"] is not found["4"]
+    assert found["study"] is found["3"]
+
+
+def test_no_draft_speaks_for_a_signed_report_or_moves_it() -> None:
+    draft = report("5", status="in_progress", signedAt=None, createdAt="2024-05-01T00:00:00Z")
+    found = people(report(), {**draft, "snapshotMetadata": snapshot(patientName="Jane Draft")})
+    assert found["5"] is found["3"]
+    assert found["3"].snapshot.patient_name == "Jane Doe"
+    named = people(report(snapshotMetadata={}), draft)
+    assert not named["3"].identity.is_linked
+    assert named["study"] is named["3"]
+
+
+def test_the_snapshot_of_a_study_is_that_of_its_newest_signed_original_and_no_addendum_moves_it() -> None:
+    what = study(
+        addendum("4", signedAt="2024-05-01T00:00:00Z", snapshotMetadata={"mrn": "addendum"}),
+        report("5", signedAt="2024-04-01T00:00:00Z", snapshotMetadata={"mrn": "newest"}),
+        report("3", signedAt="2024-03-01T00:00:00Z", snapshotMetadata={"mrn": "oldest"}),
+    )
+    assert subject_snapshot(what, what.reports) == (Snapshot(mrn="newest"), "/reports/1/snapshotMetadata")
+    alone = study(addendum(snapshotMetadata={"mrn": "addendum"}))
+    assert subject_snapshot(alone, alone.reports)[0] == Snapshot(mrn="addendum")

@@ -1,0 +1,106 @@
+"""Laws of who a report is about: FHIR and HL7 v2 never disagree, and no draft has a say (D11, D12, D16, D18)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+
+from fakes import er7_reader
+from fakes.wire_strategies import studies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mappings import decode, to_fhir, to_oru
+from mappings.codes import SID_FILLER_ORDER, SID_STUDY_PATIENT
+from mappings.hl7v2 import er7, patients, receiver
+from mappings.identifiers import fhir_id, long_id, short_id
+from mappings.model import Cause, Report, Snapshot, Study
+from mappings.profile import Site, parse_site
+from mappings.subjects import subjects
+
+SITE = parse_site("""
+[[mapping.facilities]]
+name = "Mercy"
+mrn_system = "urn:oid:1.2.3"
+mrn_namespace = "MERCY"
+[[mapping.facilities]]
+name = "City Medical Center"
+external_patient_id_system = "urn:oid:1.2.4"
+external_patient_id_namespace = "CMC"
+""")
+SYSTEMS = {"MERCY": "urn:oid:1.2.3", "CMC": "urn:oid:1.2.4"}
+LIMITS = settings(max_examples=150, deadline=timedelta(seconds=5))
+# Few values, so that reports agree and contradict each other in all ways
+SNAPSHOTS = st.builds(
+    Snapshot,
+    facility_name=st.sampled_from(("Mercy", "City Medical Center", "Elsewhere", None)),
+    mrn=st.sampled_from(("MRN-1", "MRN-2", "0000", "", None)),
+    sex=st.sampled_from(("female", "male", None)),
+    date_of_birth=st.sampled_from(("1985-07-20", "1986", None)),
+)
+
+
+@st.composite
+def contradicting(draw: st.DrawFn) -> Study:
+    """A study the wire allows, with snapshots that name few people."""
+    study = replace(decode(*draw(studies())), study_type=None)
+    if not draw(st.booleans()):
+        return study
+    status = st.sampled_from(("completed", "completed", "in_progress"))
+    reports = [replace(one, snapshot=draw(SNAPSHOTS), status=draw(status)) for one in study.reports]
+    return replace(study, reports=tuple(reports), external_patient_id=draw(st.sampled_from(("EHR-1", None))))
+
+
+def sent(study: Study, report: Report, site: Site) -> bytes:
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+    message = to_oru(study, Cause(report.report_id), site, receiver("generic"), control_id="1", at=at).output
+    assert message is not None
+    return message
+
+
+@LIMITS
+@given(contradicting(), st.sampled_from((SITE, Site())))
+def test_two_signed_reports_share_a_message_exactly_if_they_share_a_patient_in_fhir(study: Study, site: Site) -> None:
+    groups = patients(study, site)
+    assert sorted(one.report_id for group in groups for one in group) == sorted(
+        one.report_id for one in study.completed
+    )
+    home = {one.report_id: index for index, group in enumerate(groups) for one in group}
+    resources = {one["id"]: one for one in to_fhir(study, site).output}
+    subject = {one: resources[fhir_id(one)]["subject"]["reference"] for one in home}
+    for one, other in combinations(home, 2):
+        assert (home[one] == home[other]) is (subject[one] == subject[other])
+
+
+@LIMITS
+@given(contradicting(), st.sampled_from((SITE, Site())))
+def test_a_message_names_the_patient_and_the_order_that_the_resources_name(study: Study, site: Site) -> None:
+    resources = {one["id"]: one for one in to_fhir(study, site).output}
+    for report in study.completed:
+        message = sent(study, report, site)
+        made = resources[fhir_id(report.report_id)]
+        patient = resources[made["subject"]["reference"].removeprefix("Patient/")]
+        shown = {(one["system"], er7_reader.unescape(er7.value(one["value"]))) for one in patient["identifier"]}
+        for repetition in er7_reader.field(message, "PID-3").split("~"):
+            value, _, _, authority, kind = (er7_reader.unescape(part) for part in repetition.split("^"))
+            system = SYSTEMS.get(authority)
+            if kind == "U":
+                made_of = "stu" if value == short_id(study.study_id) else "rep"
+                system, value = SID_STUDY_PATIENT, long_id(made_of, value)
+            assert any(known == value and system in (None, of) for of, known in shown)
+        filler = er7_reader.field(message, "OBR-3").removesuffix("^AUTOSCRIBE")
+        assert filler in {one["value"] for one in made["identifier"] if one.get("system") == SID_FILLER_ORDER}
+
+
+@LIMITS
+@given(contradicting(), st.sampled_from((SITE, Site())))
+def test_the_answer_for_a_signed_report_is_the_same_with_and_without_drafts(study: Study, site: Site) -> None:
+    every, signed = subjects(study, study.reports, site), subjects(study, study.completed, site)
+    for report in study.completed:
+        one, other = every[report.report_id], signed[report.report_id]
+        assert (one.identity.patient_id, one.snapshot, one.pointer, one.number) == (
+            *(other.identity.patient_id, other.snapshot, other.pointer, other.number),
+        )
+        assert set(other.identity.identifiers) <= set(one.identity.identifiers)
+        assert [each for each in one.reports if each.is_completed] == list(other.reports)
