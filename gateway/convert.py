@@ -231,10 +231,13 @@ def _add_study(sources: dict[str, Source], place: str, value: Mapping[str, Any])
         raise WireError(place, _FORMS, "an object that is none of them")
     wire.check(head if is_study else value, wire.STUDY if is_study else wire.REPORT_LIST, place)
     source = sources.setdefault(value["studyId"], Source(place))
+    held = source.study if is_study else source.response
+    if held is not None and held != head:
+        raise WireError(place, "each study once", "two different accounts of one study")
     if is_study:
-        source.study = source.study or head
+        source.study = head
     else:
-        source.response = source.response or head
+        source.response = head
     reports = _array(value, "reports", place)
     _add_reports(source, reports, [f"{place}/reports/{index}" for index in range(len(reports))])
     source.users += _array(value, "users", place)

@@ -6,6 +6,7 @@ HL7 v2.5.1 §7.3.1 (ORU^R01) against https://hl7.org/fhir/R4/diagnosticreport.ht
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -64,11 +65,11 @@ def _ids(report: Json, diagnostic_report: Json, segment: Mapping[str, Segment], 
 
 def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) -> Iterator[Row]:
     name, born, gender = patient.get("name", [{}])[0], patient.get("birthDate", ""), patient.get("gender")
-    held = name.get("family", name.get("text", ""))
-    family = _first_component(pid, 5, received)
+    held = " ".join([name.get("family", name.get("text", "")), *name.get("given", ())])
+    sent = _person_name(pid, received)
     whole = (snapshot.get("patientName") or "").strip()
     yield _patient_id((snapshot.get("mrn") or "").strip(), patient, pid, received)
-    yield Row("family name", whole, held, family, family == held and held in whole)
+    yield Row("patient name", whole, held, sent, sent == held and set(held.split()) <= _tokens(whole))
     yield Row("born", snapshot.get("dateOfBirth") or "", born, pid.field(7), _digits(born) == pid.field(7))
     yield Row("sex", snapshot.get("sex") or "", gender or "", pid.field(8), gender == _GENDER.get(pid.field(8)))
 
@@ -79,6 +80,17 @@ def _patient_id(mrn: str, patient: Json, pid: Segment, received: Received) -> Ro
     sent = _first_component(pid, 3, received)
     own = sent if sent in shown else long_id("stu", sent) if sent.isalnum() else ""
     return Row("patient id", mrn, ", ".join(shown), sent, own in shown and (not mrn or mrn in shown))
+
+
+def _person_name(pid: Segment, received: Received) -> str:
+    """Family and given names of the first repetition of PID-5, in that order."""
+    first = pid.field(5).split(received.delimiters.repetition)[0]
+    parts = [received.delimiters.unescape(part) for part in received.components(first)[:3]]
+    return " ".join(part for part in parts if part)
+
+
+def _tokens(name: str) -> set[str]:
+    return set(re.split(r"[\s,^]+", name))
 
 
 def _first_component(segment: Segment, field: int, received: Received) -> str:

@@ -92,7 +92,7 @@ async def _send(serving: Facade, entry: Entry, act: Act, report_id: str) -> Sent
     try:
         await act.send(serving.upstream, rendered.study, report)
     except UpstreamAmbiguous:
-        raise
+        return entry.sent  # what may have been carried out is looked for, never sent again
     except _REFUSALS as error:
         entry.sent, entry.refused = None, error
         raise

@@ -63,10 +63,10 @@ async def test_it_serves_until_it_is_told_to_stop_and_says_that_nothing_is_store
         assert not serving.done()
         await asyncio.sleep(0.01)
     [line] = [line for line in log_lines() if line["event"] == "serving"]
-    assert line["action"] == "nothing-is-stored-yet"
+    assert line["stored"] == "nothing-yet"
     async with httpx.AsyncClient() as client:
-        response = await client.get(f"http://127.0.0.1:{line['port']}/fhir/metadata")
-    assert response.json()["implementation"]["url"] == f"http://127.0.0.1:{line['port']}/fhir"
+        response = await client.get(f"{line['fhir_base']}/metadata")
+    assert response.json()["implementation"]["url"] == line["fhir_base"]
     os.kill(os.getpid(), signal.SIGTERM)
     assert await serving == 0
     assert log_lines()[-1]["event"] == "stopped"

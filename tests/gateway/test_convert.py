@@ -155,6 +155,10 @@ BAD: dict[str, tuple[bytes, str]] = {
         b"\n".join([json.dumps(golden("final-ct")).encode(), b"", b'{"reports": ']),
         "line 3: expected JSON",
     ),
+    "two accounts of one study": (
+        json.dumps([golden("final-ct"), golden("final-ct") | {"isCancelled": True}]).encode(),
+        "/1: expected each study once, found two different accounts of one study",
+    ),
     "NaN": (b'[{"studyId": NaN}]', "NaN, which JSON does not have"),
 }
 

@@ -75,7 +75,7 @@ def test_a_message_that_says_something_else_is_seen(what: str, old: bytes, new: 
     ("what", "change"),
     [
         ("patient id", lambda report, resource, patient: patient["identifier"].clear()),
-        ("family name", lambda report, resource, patient: patient["name"][0].update(text="Jane Roe")),
+        ("patient name", lambda report, resource, patient: patient["name"][0].update(given=["Joan"])),
         ("born", lambda report, resource, patient: patient.update(birthDate="1971-02-15")),
         ("sex", lambda report, resource, patient: patient.update(gender="male")),
         ("status", lambda report, resource, patient: resource.update(status="preliminary")),
