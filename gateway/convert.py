@@ -16,6 +16,7 @@ from mappings import decode, to_fhir, to_oru, wire
 from mappings.dates import parse_date, parse_instant
 from mappings.fhir.bundle import collection
 from mappings.fhir.judge import judge
+from mappings.fhir.patient import taken_patient_ids
 from mappings.hl7v2 import patients
 from mappings.hl7v2.judge import judge_message
 from mappings.identifiers import message_control_id
@@ -99,13 +100,18 @@ def convert(text: bytes, request: Request) -> Conversion:
 def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     resources: dict[str, dict[str, Any]] = {}
-    for study, source in sorted(studies, key=lambda pair: _recency(pair[0])):
-        mapped = to_fhir(study, request.site, Facts())
+    patients_held: dict[str, list[dict[str, Any]]] = {}
+    # The newest study comes first and its Patient stands; an older study's of one id may be somebody else (D12)
+    for study, source in sorted(studies, key=lambda pair: _recency(pair[0]), reverse=True):
+        mapped = to_fhir(study, request.site)
+        taken = taken_patient_ids(mapped.output, lambda patient_id: patients_held.get(patient_id, ()))
+        if taken:
+            mapped = to_fhir(study, request.site, Facts(taken_patient_ids=taken))
         issues += _placed((*study.issues, *mapped.issues), source)
         for resource in mapped.output:
-            key = f"{resource['resourceType']}/{resource['id']}"
-            issues += _conflict(resources.get(key), resource, source)
-            resources[key] = resource
+            resources.setdefault(f"{resource['resourceType']}/{resource['id']}", resource)
+            if resource["resourceType"] == "Patient":
+                patients_held.setdefault(resource["id"], []).append(resource)
     faults = [fault for resource in resources.values() for fault in judge(resource)] if request.validate else []
     bundle = collection(tuple(resources.values()), request.base_url)
     dumped = json.dumps(bundle, ensure_ascii=False, indent=2 if request.pretty else None)
@@ -157,14 +163,6 @@ def _recency(study: Study) -> tuple[str, float]:
     return parse_date(snapshot.study_date) or "", max(
         (moment.timestamp() for moment in originals if moment), default=0.0
     )
-
-
-def _conflict(held: Mapping[str, Any] | None, new: Mapping[str, Any], source: Source) -> Iterator[MappingIssue]:
-    if held is not None and new["resourceType"] == "Patient":
-        for element in ("birthDate", "gender"):
-            if held.get(element) != new.get(element):
-                action = f"two studies give one patient another {element}: the newest study's is shown"
-                yield MappingIssue("identity-conflict", "error", source.point(""), action)
 
 
 def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:

@@ -48,7 +48,8 @@ class Rendered:
     def rank(self) -> str:
         """Which of two studies is newer, as strings compare: study date, then the newest original's signedAt (D12)."""
         snapshot, _ = subject_snapshot(self.study, self.study.reports)
-        signed = [moment for one in self.study.completed if (moment := parse_instant(one.signed_at))]
+        originals = [one for one in self.study.completed if not one.is_addendum]
+        signed = [moment for one in originals if (moment := parse_instant(one.signed_at))]
         newest = max(signed).astimezone(UTC).isoformat() if signed else ""
         return f"{parse_date(snapshot.study_date) or '':10} {newest}"
 

@@ -5,7 +5,7 @@ AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports?studyId=`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -87,6 +87,7 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
     issues += wire.check({"users": _listed(users)}, _BARE_USERS)
     head = _head(study, reports, rows)
     _refuse_other_studies(head["studyId"], rows)
+    issues += _missing_and_critical(head, rows)
     return Study(
         study_id=head["studyId"],
         reports=_reports(rows, issues),
@@ -98,6 +99,21 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
         issues=tuple(issues),
         **{name: head.get(key) for key, name in _STUDY_COPIES.items()},
     )
+
+
+def _missing_and_critical(head: Json, rows: Sequence[Json]) -> Iterator[MappingIssue]:
+    """What the study says of its reports and they do not bear out: one that did not come, a critical flag (D4, D22)."""
+    came = {row["reportId"]: row for row in rows}
+    for index, one in enumerate(head.get("reportIds") or ()):
+        row, pointer = came.get(one["reportId"]), f"/reportIds/{index}"
+        if row is None:
+            is_signed = one["status"] == "completed"
+            action = "the study names a report that did not come" + (", and it is signed" if is_signed else "")
+            yield MappingIssue("report-missing", "error" if is_signed else "warning", pointer, action)
+        elif one.get("isCritical") and not row.get("isCritical"):
+            yield MappingIssue("critical-disagrees", "warning", f"{pointer}/isCritical", "the report's own flag stands")
+    if head.get("isCritical") and rows and not any(row.get("isCritical") for row in rows):
+        yield MappingIssue("critical-disagrees", "warning", "/isCritical", "the reports' own flags stand")
 
 
 def _listed(rows: Sequence[Json]) -> Sequence[Json]:

@@ -104,12 +104,11 @@ def fhir_instant(moment: datetime) -> str:
 
 
 def dtm_instant(moment: datetime) -> str:
-    """As HL7 DTM `YYYYMMDDHHMMSS[.S[S[S[S]]]]±ZZZZ`; years keep four digits."""
+    """As HL7 DTM `YYYYMMDDHHMMSS±ZZZZ`: whole seconds (D15); years keep four digits."""
     text = moment.isoformat()
     offset = max(text.rfind("+"), text.rfind("-", 19))
-    fraction = text[19:offset][:5].rstrip("0").rstrip(".")
     digits = text[:19].replace("-", "").replace("T", "").replace(":", "")
-    return digits + fraction + text[offset : offset + 6].replace(":", "")
+    return digits + text[offset : offset + 6].replace(":", "")
 
 
 def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:

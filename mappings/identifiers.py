@@ -14,7 +14,7 @@ from unicodedata import normalize
 
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
 from mappings.issues import MappingIssue
-from mappings.model import Cause, Report, Snapshot, Study
+from mappings.model import Cause, Snapshot, Study
 from mappings.profile import AssigningAuthority, Facility, Site
 
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -27,7 +27,10 @@ _DICOM_UID_LENGTH: Final = 64
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
 
 # What people type when they have no identifier (D11); compared in upper case, letters and digits only.
-_PLACEHOLDER: Final = re.compile(r"0*|9*|UNKNOWN|UNK|NA|NONE|NULL|TEMP|TEST|XXX+")
+_PLACEHOLDER: Final = re.compile(
+    r"0*|9*|([0-9X])\1{2,}|(?:TEMP|TEST)[0-9]*"
+    r"|UNKNOWN|UNK|NA|NONE|NULL|NOMRN|NOTAVAILABLE|NOTGIVEN|PENDING|TBD|UNASSIGNED"
+)
 
 
 def fhir_id(upstream_id: str) -> str:
@@ -132,9 +135,9 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
     return Identity(_patient_id(alone, site), (alone, *shown), False, tuple(issues))
 
 
-def report_alone(identity: Identity, report: Report, site: Site) -> Identity:
-    """Another patient than the study's, known by one report only: unlinked, and its snapshot contradicts (D12)."""
-    key = PatientIdentifier("", SID_STUDY_PATIENT, report.report_id)
+def stand_alone(identity: Identity, upstream_id: str, site: Site) -> Identity:
+    """A patient known by one study or report only, with the identifiers shown but linked to nobody by them (D12)."""
+    key = PatientIdentifier("", SID_STUDY_PATIENT, upstream_id)
     shown = tuple(one for one in identity.identifiers if one.system != SID_STUDY_PATIENT)
     return Identity(_patient_id(key, site), (key, *shown), False, identity.issues)
 

@@ -162,10 +162,14 @@ class PdfFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the store knows and the upstream does not say; empty where nothing is stored."""
+    """What the store knows and the upstream does not say; empty where nothing is stored.
+
+    `taken_patient_ids`: Patient ids under which other studies speak of somebody else (identity verdict, D12).
+    """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
     accession_number: str | None = None
+    taken_patient_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,16 @@ def _plain_name(whole: str, order: NameOrder | None) -> PersonName:
         return _not_split(whole)
     if "MD" in suffix and (len(tokens) == 1 or order == "family_given"):
         return _not_split(whole)  # `RAHMAN MD` may be Mohammed as well
+    if len(tokens) > 1 and _is_doubtful_ending(tokens[-1], order):
+        return _not_split(whole)
     family, given = _split_tokens(tokens, order)
     return PersonName(whole, family, given, prefix, suffix) if family else _not_split(whole)
+
+
+def _is_doubtful_ending(token: str, order: NameOrder | None) -> bool:
+    """True for what may be a title or a generation as well as a family name: `NP`, `DO`, `V`, `2nd`."""
+    is_letter = len(_key(token)) == 1 and order != "family_given"
+    return _key(token) in _SUFFIXES or is_letter or token[0].isdigit()
 
 
 def _is_word(text: str) -> bool:

@@ -209,6 +209,7 @@ def _facilities(mapping: _Table) -> dict[str, Facility]:
             if name in facilities:
                 table.refuse("name", "two facilities have this name or alias", "Give each name once.")
             facilities[name] = facility
+    _refuse_ambiguous(mapping, facilities)
     return facilities
 
 
@@ -228,8 +229,26 @@ def _facility(table: _Table) -> Facility:
         name_order=cast("NameOrder | None", table.one_of("name_order", NAME_ORDERS)),
         mrn=_authority(table, "mrn"),
         external_patient_id=_authority(table, "external_patient_id"),
-        code=table.text("code"),
+        code=_code(table),
     )
+
+
+def _code(table: _Table) -> str | None:
+    code = table.text("code")
+    if code is None or _HD_NAMESPACE.fullmatch(code):
+        return code
+    table.refuse(
+        "code", "not 1 to 20 letters without | ^ ~ \\ & or space", "Write the code for MSH-4, such as MERCY_EAST."
+    )
+    return None
+
+
+def _refuse_ambiguous(mapping: _Table, facilities: Mapping[str, Facility]) -> None:
+    """PID-3.4 must tell authorities apart as the FHIR systems do: a namespace stands for one system, and back."""
+    given = {one for row in facilities.values() for one in (row.mrn, row.external_patient_id) if one is not None}
+    if len({one.namespace for one in given}) < len(given) or len({one.system for one in given}) < len(given):
+        problem = "a namespace that stands for two systems, or a system with two namespaces"
+        mapping.refuse("facilities", problem, "Give each system a namespace of its own.")
 
 
 def _time_zone(table: _Table) -> ZoneInfo | None:

@@ -3,26 +3,33 @@
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.subject, HL7 v2.5.1 §7.3.1 (ORU^R01: one PID
 for all that follows it), decisions D11, D12, D17, D18.
 
-1. Reports whose identity is linked to one patient are about that patient, and never about another.
+1. Reports whose identity is linked to one patient are about that patient, unless they contradict each other: another
+   birth date or sex, or a birth date not said on one side and no name token in common (D12). Then the first keeps the
+   patient and the other has one of its own.
 2. A report without a linked identity is about the study's patient: the one that its newest original names, if all
-   originals that name anybody name the same. If its snapshot speaks against that (MRN, birth date, sex), or there is no
-   such patient, it joins the other reports without identity that it agrees with, or stands alone.
+   originals that name anybody name the same, or the one with its very MRN. If its snapshot speaks against that (another
+   MRN, or as in 1), or there is no such patient, it joins the reports without identity that it agrees with, or stands
+   alone.
 3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its stead.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
+from unicodedata import combining, normalize
 
-from mappings.identifiers import Identity, identify, report_alone
+from mappings.identifiers import Identity, identify, stand_alone
 from mappings.issues import MappingIssue
 from mappings.model import Report, Snapshot, Study
 from mappings.profile import Site
 
 # Snapshot fields that tell two people apart, with their names in the upstream
 _TELLING: Final = {"mrn": "mrn", "date_of_birth": "dateOfBirth", "sex": "sex"}
+_TAKEN: Final = "other studies speak of somebody else under the same identifiers: a Patient of its own"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +57,16 @@ class _Claim(NamedTuple):
     identity: Identity
 
 
-def subjects(study: Study, reports: Sequence[Report], site: Site) -> dict[str, Subject]:
+def subjects(
+    study: Study, reports: Sequence[Report], site: Site, taken: AbstractSet[str] = frozenset()
+) -> dict[str, Subject]:
     """The subject of each of these `reports` of the study by report id, and the study's own under the study id.
 
-    FHIR asks for all reports, HL7 v2 for the signed ones: the answer for a signed report is the same.
+    FHIR asks for all reports, HL7 v2 for the signed ones: the answer for a signed report is the same. `taken` are
+    patient ids under which other studies speak of somebody else: those are not used (D12).
     """
     if len(reports) < 2:
-        return _alone(study, reports, site)
+        return _alone(study, reports, site, taken)
     ordered = sorted(reports, key=lambda report: not report.is_completed)
     claims = [
         _Claim(order, report, identify(study, report.snapshot, site, report.snapshot_pointer))
@@ -64,9 +74,11 @@ def subjects(study: Study, reports: Sequence[Report], site: Site) -> dict[str, S
     ]
     groups = _groups(claims)
     found: dict[str, Subject] = {}
+    used = set(taken)
     for group in groups:
         number = study.study_id if group is groups[0] else group[0].report.report_id
-        made = _subject(group, number, site, is_only=len(groups) == 1)
+        made = _subject(group, number, site, used, is_only=len(groups) == 1)
+        used.add(made.identity.patient_id)
         found.update((claim.report.report_id, made) for claim in group)
     return {study.study_id: found[_speaker(claims).report.report_id], **found}
 
@@ -82,10 +94,45 @@ def subject_snapshot(study: Study, reports: Sequence[Report]) -> tuple[Snapshot,
     return newest.snapshot, newest.snapshot_pointer
 
 
-def _alone(study: Study, reports: Sequence[Report], site: Site) -> dict[str, Subject]:
+class Person(NamedTuple):
+    """What tells people apart beside their numbers, as it came; empty where it is not said."""
+
+    birth_date: str
+    sex: str
+    name: str
+
+
+def are_two_people(one: Person, other: Person) -> bool:
+    """D12: another birth date or sex, or a birth date not said on one side and no name token in common."""
+    if one.birth_date and other.birth_date and one.birth_date != other.birth_date:
+        return True
+    if one.sex and other.sex and one.sex != other.sex:
+        return True
+    if one.birth_date and other.birth_date:
+        return False
+    mine, theirs = _tokens(one.name), _tokens(other.name)
+    return bool(mine and theirs) and mine.isdisjoint(theirs)
+
+
+def _tokens(name: str) -> frozenset[str]:
+    """The words of a name, without case and accents."""
+    plain = "".join(one for one in normalize("NFKD", name) if not combining(one))
+    return frozenset(re.findall(r"[^\W_]+", plain.casefold()))
+
+
+def _person(snapshot: Snapshot) -> Person:
+    said = snapshot.date_of_birth, snapshot.sex, snapshot.patient_name
+    return Person(*((text or "").strip() for text in said))
+
+
+def _alone(study: Study, reports: Sequence[Report], site: Site, taken: AbstractSet[str]) -> dict[str, Subject]:
     snapshot, pointer = subject_snapshot(study, reports)
     identity = identify(study, snapshot, site, pointer)
-    made = Subject(identity, snapshot, pointer, tuple(reports), study.study_id, identity.issues)
+    issues = identity.issues
+    if identity.patient_id in taken:
+        identity = stand_alone(identity, study.study_id, site)
+        issues = (*issues, MappingIssue("identity-conflict", "error", pointer, _TAKEN))
+    made = Subject(identity, snapshot, pointer, tuple(reports), study.study_id, issues)
     return dict.fromkeys((study.study_id, *(report.report_id for report in reports)), made)
 
 
@@ -112,11 +159,11 @@ def _home(claims: list[_Claim]) -> str | None:
 def _belongs(claim: _Claim, group: list[_Claim], home: str | None) -> bool:
     """Whether a claim is about the patient of a group, whose first is linked if any of it is."""
     first = group[0].identity
-    if claim.identity.is_linked:
-        return first.is_linked and first.patient_id == claim.identity.patient_id
-    if first.is_linked and first.patient_id != home:
+    if any(_contradicts(claim.report.snapshot, one.report.snapshot) for one in group):
         return False
-    return not any(_differing(claim.report.snapshot, one.report.snapshot) for one in group)
+    if claim.identity.is_linked or not first.is_linked:
+        return first.patient_id == claim.identity.patient_id
+    return first.patient_id == home or any(_is_same_mrn(claim.report.snapshot, one.report.snapshot) for one in group)
 
 
 def _standing(report: Report) -> tuple[bool, bool]:
@@ -129,11 +176,12 @@ def _speaker(claims: list[_Claim]) -> _Claim:
     return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
 
 
-def _subject(group: list[_Claim], number: str, site: Site, *, is_only: bool) -> Subject:
+def _subject(group: list[_Claim], number: str, site: Site, used: AbstractSet[str], *, is_only: bool) -> Subject:
     speaker = _speaker(group)
-    identity = speaker.identity
-    if not identity.is_linked and number == group[0].report.report_id:
-        identity = report_alone(identity, group[0].report, site)
+    identity = max(reversed(group), key=lambda one: (one.report.is_completed, one.identity.is_linked)).identity
+    is_taken = identity.patient_id in used
+    if is_taken or (not identity.is_linked and number == group[0].report.report_id):
+        identity = stand_alone(identity, number, site)
     known = {(one.type, one.value): one for one in identity.identifiers}
     for claim in reversed(group):
         for one in claim.identity.identifiers:
@@ -142,6 +190,8 @@ def _subject(group: list[_Claim], number: str, site: Site, *, is_only: bool) -> 
     identity = replace(identity, identifiers=tuple(known.values()))
     pointer = speaker.report.snapshot_pointer
     issues = [issue for claim in group for issue in _issues(claim, speaker)]
+    if is_taken and is_only:
+        issues.append(MappingIssue("identity-conflict", "error", pointer, _TAKEN))
     if not is_only:
         action = "reports of this study are about other patients: neither Patient nor message is shared with them"
         issues.append(MappingIssue("identity-conflict", "error", pointer, action))
@@ -159,6 +209,17 @@ def _issues(claim: _Claim, speaker: _Claim) -> Iterator[MappingIssue]:
     if fields := _differing(claim.report.snapshot, speaker.report.snapshot):
         action = f"the patient is shown with another report's {', '.join(fields)}"
         yield MappingIssue("patient-snapshot-differs", "warning", pointer, action)
+
+
+def _contradicts(snapshot: Snapshot, other: Snapshot) -> bool:
+    """Another MRN, or two people by what is said of them."""
+    mine, theirs = (snapshot.mrn or "").strip(), (other.mrn or "").strip()
+    return bool(mine and theirs and mine != theirs) or are_two_people(_person(snapshot), _person(other))
+
+
+def _is_same_mrn(snapshot: Snapshot, other: Snapshot) -> bool:
+    mrn = (snapshot.mrn or "").strip()
+    return bool(mrn) and mrn == (other.mrn or "").strip()
 
 
 def _differing(snapshot: Snapshot, other: Snapshot) -> list[str]:

@@ -95,6 +95,11 @@ class Seen:
         self._owners.move_to_end(owner)
         return holding.version
 
+    def of_others(self, owner: str, resource_type: str, resource_id: str) -> list[dict[str, Any]]:
+        """The resource as every other owner has it."""
+        holders = self._holdings.get((resource_type, resource_id), {})
+        return [holding.version.resource for other, holding in holders.items() if other != owner]
+
     def owner_of(self, resource_type: str, resource_id: str) -> str | None:
         """The study or user id that a resource was last made from."""
         found = self._holdings.get((resource_type, resource_id))

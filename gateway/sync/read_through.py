@@ -23,8 +23,10 @@ from gateway.store.seen import Key, Seen, Version
 from gateway.sync.single_flight import SingleFlight
 from gateway.sync.users import Users
 from gateway.upstream.client import UpstreamClient
+from mappings.fhir.patient import taken_patient_ids
 from mappings.identifiers import fhir_id
 from mappings.issues import WireError
+from mappings.model import Facts
 from mappings.profile import Site
 
 Given = TypeVar("Given")
@@ -97,6 +99,10 @@ class ReadThrough:
         users, doubts = await self._users.of(rows)
         try:
             rendered = await render(study.value, reports, users, self._site)
+            taken = self._taken(study_id, rendered)
+            if taken:
+                facts = Facts(taken_patient_ids=taken)
+                rendered = await render(study.value, reports, users, self._site, facts)
         except WireError as error:
             raise UpstreamNotUnderstood("GET /studies/{studyId} and /reports", detail=str(error)) from None
         if rendered.is_external:
@@ -104,10 +110,16 @@ class ReadThrough:
         rendered = replace(rendered, issues=(*rendered.issues, *doubts))
         return Reading(rendered, self._seen.put(study_id, rendered.resources, rendered.rank))
 
+    def _taken(self, study_id: str, rendered: Rendered) -> frozenset[str]:
+        """Patient ids under which another study that was seen speaks of somebody else (D12)."""
+        return taken_patient_ids(
+            rendered.resources.values(), lambda patient_id: self._seen.of_others(study_id, "Patient", patient_id)
+        )
+
     async def _reports(self, study_id: str) -> Json | Sequence[Json]:
         """The `GET /reports` response; a study without reports is an empty one or a 404, which mean the same."""
         try:
-            return (await _found(self._upstream.reports(study_id=study_id))).value
+            return (await self._upstream.reports(study_id=study_id)).value
         except UpstreamNotFound:
             return []
 

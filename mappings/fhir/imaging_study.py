@@ -63,7 +63,7 @@ def imaging_study_modality(scene: Scene) -> list[Json]:
     code = dicom_modality(text)
     if code is None:
         return [{"display": text}]
-    return [{"system": DICOM_DCM, "code": code, "userSelected": False, "display": text}]
+    return [{"system": DICOM_DCM, "code": code}]
 
 
 def imaging_study_started(scene: Scene, reports: Sequence[ReportParts]) -> str | None:

@@ -5,7 +5,8 @@ https://hl7.org/fhir/R4/patient.html, US Core Patient Profile, decisions D11, D1
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from mappings.codes import ADMINISTRATIVE_GENDER, US_CORE
 from mappings.dates import birth_date
@@ -16,7 +17,7 @@ from mappings.fhir.scene import Scene
 from mappings.identifiers import Identity
 from mappings.model import Snapshot
 from mappings.names import parse_name
-from mappings.subjects import Subject
+from mappings.subjects import Person, Subject, are_two_people
 
 _NO_NAME: Final = "Name not known"
 
@@ -102,3 +103,19 @@ def patient(subject: Subject, scene: Scene) -> Json:
             "managingOrganization": organization_reference(snapshot, scene.site),
         }
     )
+
+
+def taken_patient_ids(
+    resources: Iterable[Mapping[str, Any]], held: Callable[[str], Iterable[Mapping[str, Any]]]
+) -> frozenset[str]:
+    """The ids of Patients among `resources` that are other people than those `held` under the same ids (D12)."""
+    patients = [one for one in resources if one["resourceType"] == "Patient"]
+    return frozenset(
+        one["id"] for one in patients if any(are_two_people(_person(one), _person(other)) for other in held(one["id"]))
+    )
+
+
+def _person(resource: Mapping[str, Any]) -> Person:
+    gender = resource.get("gender", "unknown")
+    name = resource.get("name", [{}])[0].get("text", "")
+    return Person(resource.get("birthDate", ""), "" if gender == "unknown" else gender, name)

@@ -68,7 +68,7 @@ class Scene:
 
 def scene(study: Study, site: Site, facts: Facts) -> Scene:
     """The scene of a study, with the characters that N takes out of its short texts reported."""
-    made = Scene(study, site, facts, subjects(study, study.reports, site))
+    made = Scene(study, site, facts, subjects(study, study.reports, site, facts.taken_patient_ids))
     for one in made.patients:
         made.issues.extend(one.issues)
     made.issues.extend(odd_characters(study, _STUDY_TEXTS, ""))

@@ -130,7 +130,7 @@ def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
     is_plain = has_plain_lines(report.text or "")
     texts = stretches(report, is_plain=is_plain)
     _note_text(result, report, texts, is_plain=is_plain)
-    if len(result.subject.reports) > 1:
+    if len(result.subject.reports) > 1 or report.is_addendum:
         facility = result.site.facility(report.snapshot.facility_name)
         signer = result.signer(report)
         signing, name = result.signed_at(report), signer.display if signer else ""

@@ -14,6 +14,7 @@ from mappings.hl7v2.er7 import Table, components, repetitions, value
 from mappings.hl7v2.result import Result
 from mappings.identifiers import PatientIdentifier, is_placeholder, short_id
 
+NO_AUTHORITY: Final = "UNASSIGNED"
 # Table 0200: `U` unspecified. The second repetition says that there is no name (§3.4.2.5)
 NAME_NOT_KNOWN: Final = "~^^^^^^U"
 
@@ -21,21 +22,25 @@ NAME_NOT_KNOWN: Final = "~^^^^^^U"
 def pid_3_patient_identifier_list(result: Result) -> str:
     """PID-3 Patient Identifier List <- snapshot.mrn (MR), study.externalPatientId (PI), each with its authority.
 
-    HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. With
-    no identifier left, the study (or report) stands for the patient under the gateway's own authority, of type `U`
-    (table 0203, unspecified identifier), which no receiver takes for a record number.
+    HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. A
+    patient that no identifier links stands first under the gateway's own authority, made of the study (or report), of
+    type `U` (table 0203, unspecified identifier), which no receiver takes for a record number. A number without an
+    authority names `UNASSIGNED`: an empty one would mean the receiver's own.
     """
     known = result.subject.identity.identifiers
+    own = components(short_id(result.subject.number), "", "", "AUTOSCRIBE", "U")
     shown = [one for one in known if one.type and (one.namespace or not is_placeholder(one.value))]
     pointer = f"{result.patient_pointer}/mrn"
     if not shown:
         result.note("patient-identifier-absent", "warning", pointer, "the study's own id stands in PID-3, type U")
-        return components(short_id(result.subject.number), "", "", "AUTOSCRIBE", "U")
-    return result.fit("PID", 3, repetitions(map(_cx, shown)), pointer)
+        return own
+    numbers = map(_cx, shown)
+    sent = numbers if result.subject.identity.is_linked else (own, *numbers)
+    return result.fit("PID", 3, repetitions(sent), pointer)
 
 
 def _cx(identifier: PatientIdentifier) -> str:
-    return components(value(identifier.value), "", "", value(identifier.namespace), identifier.type)
+    return components(value(identifier.value), "", "", value(identifier.namespace) or NO_AUTHORITY, identifier.type)
 
 
 def pid_5_patient_name(result: Result) -> str:
