@@ -75,11 +75,12 @@ def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) ->
 
 
 def _patient_id(mrn: str, patient: Json, pid: Segment, received: Received) -> Row:
-    """The MRN is one of the Patient's numbers, and so is what PID-3 begins with (the study's own in base 62)."""
+    """The MRN is one of the Patient's numbers, and so is each of PID-3 (the study's own stands there in base 62)."""
     shown = [identifier["value"] for identifier in patient.get("identifier", ())]
-    sent = _first_component(pid, 3, received)
-    own = sent if sent in shown else long_id("stu", sent) if sent.isalnum() else ""
-    return Row("patient id", mrn, ", ".join(shown), sent, own in shown and (not mrn or mrn in shown))
+    listed = pid.field(3).split(received.delimiters.repetition)
+    sent = [received.delimiters.unescape(received.components(one)[0]) for one in listed]
+    known = all(one in shown or (one.isalnum() and long_id("stu", one) in shown) for one in sent)
+    return Row("patient id", mrn, ", ".join(shown), ", ".join(sent), known and (not mrn or mrn in shown))
 
 
 def _person_name(pid: Segment, received: Received) -> str:
@@ -91,11 +92,6 @@ def _person_name(pid: Segment, received: Received) -> str:
 
 def _tokens(name: str) -> set[str]:
     return set(re.split(r"[\s,^]+", name))
-
-
-def _first_component(segment: Segment, field: int, received: Received) -> str:
-    first = segment.field(field).split(received.delimiters.repetition)[0]
-    return received.delimiters.unescape(received.components(first)[0])
 
 
 def _status(report: Json, diagnostic_report: Json, obr: Segment) -> Iterator[Row]:

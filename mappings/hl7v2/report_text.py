@@ -47,7 +47,7 @@ def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
     text = report.text or ""
     rows = escape(text).split("\n") if is_plain else lines(escape(text))
     marks = _marks(report, is_plain=is_plain)
-    if not text.strip():
+    if not "".join(rows).strip():
         rows = [ABSENT]
     if '"' in text and NULL in rows:
         rows = [NOT_NULL if row == NULL else row for row in rows]

@@ -19,8 +19,8 @@ from mappings.identifiers import (
     long_id,
     message_control_id,
     organization_id,
-    report_alone,
     short_id,
+    stand_alone,
     upstream_id,
 )
 from mappings.model import Cause
@@ -167,8 +167,8 @@ def test_a_report_alone_is_a_patient_of_its_own_who_keeps_what_was_shown_and_sai
     study = decode(study_json(), [report_json("3", snapshotMetadata={"mrn": "1001"}), report_json("4")])
     first, second = study.reports
     found = identify(study, first.snapshot, SITE, "/reports/0/snapshotMetadata")
-    alone = report_alone(found, first, SITE)
-    assert len({found.patient_id, alone.patient_id, report_alone(found, second, SITE).patient_id}) == 3
+    alone = stand_alone(found, first.report_id, SITE)
+    assert len({found.patient_id, alone.patient_id, stand_alone(found, second.report_id, SITE).patient_id}) == 3
     assert alone.identifiers == (
         PatientIdentifier("", SID_STUDY_PATIENT, report_id("3")),
         PatientIdentifier("MR", SID_MRN_UNASSIGNED, "1001"),

@@ -109,10 +109,50 @@ def test_an_mrn_that_the_speaker_does_not_say_is_shown_with_the_speakers_identif
     assert [one.value for one in found["3"].identity.identifiers] == [STUDY_ID, "MRN-001234"]
 
 
-def test_one_mrn_with_another_birth_date_shares_the_patient_with_a_warning() -> None:
-    found = people(report(), addendum(snapshotMetadata=snapshot(dateOfBirth="1986-07-20", sex="male")))
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dateOfBirth": "1986-07-20"},
+        {"sex": "male"},
+        {"dateOfBirth": None, "patientName": "Robert Miller"},
+    ],
+)
+def test_one_mrn_never_joins_two_people(other: dict) -> None:
+    found = people(report(), addendum(snapshotMetadata=snapshot(**other)))
+    assert found["4"].identity.patient_id != found["3"].identity.patient_id
+    assert (found["3"].identity.is_linked, found["4"].identity.is_linked) == (True, False)
+    assert {code for code, _ in codes(found["3"]) + codes(found["4"])} >= {"identity-conflict"}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"patientName": "DOE^JANE"},
+        {"dateOfBirth": None, "patientName": "Döe, J."},
+        {"sex": None},
+        {"dateOfBirth": None},
+    ],
+)
+def test_another_spelling_or_something_not_said_is_no_other_person(same: dict) -> None:
+    found = people(
+        report(snapshotMetadata=snapshot(patientName="Jane Doe")), addendum(snapshotMetadata=snapshot(**same))
+    )
     assert found["4"] is found["3"]
-    assert codes(found["3"]) == [("patient-snapshot-differs", "/reports/1/snapshotMetadata")]
+
+
+def test_reports_of_one_very_mrn_are_about_one_patient_wherever_the_facility_is_named() -> None:
+    found = people(report(snapshotMetadata=snapshot(facilityName="")), addendum())
+    assert found["4"] is found["3"]
+    assert found["3"].identity.is_linked
+
+
+def test_a_patient_id_that_is_somebody_elses_is_not_used() -> None:
+    mine = people(report())["3"].identity
+    study = decode(study_json(), [report()])
+    apart = subjects(study, study.reports, SITE, frozenset({mine.patient_id}))["3"]
+    assert (apart.identity.is_linked, apart.identity.patient_id == mine.patient_id) == (False, False)
+    assert apart.identity.identifiers[1:] == mine.identifiers
+    assert "identity-conflict" in [issue.code for issue in apart.issues]
 
 
 def test_an_addendum_with_an_identity_never_moves_an_original_without_one() -> None:

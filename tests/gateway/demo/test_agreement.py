@@ -13,9 +13,10 @@ from gateway.demo.agreement import compare
 from mappings import decode, to_fhir, to_oru
 from mappings.hl7v2 import receiver
 from mappings.model import Cause
-from mappings.profile import Site
+from mappings.profile import parse_site
 
 GOLDEN = Path(__file__).parents[2] / "golden"
+SITE = parse_site((GOLDEN / "site.toml").read_text())
 AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
 
 
@@ -23,10 +24,10 @@ def three_forms(case: str) -> tuple[dict, dict, dict, bytes]:
     wire = json.loads((GOLDEN / case / "wire.json").read_text())
     reports, users = wire.pop("reports"), wire.pop("users")
     study = decode(wire, reports, users)
-    resources = to_fhir(study, Site()).output
+    resources = to_fhir(study, SITE).output
     by_type = {resource["resourceType"]: resource for resource in reversed(resources)}
     cause = Cause(study.completed[-1].report_id)
-    message = to_oru(study, cause, Site(), receiver("generic"), control_id="X", at=AT).output
+    message = to_oru(study, cause, SITE, receiver("generic"), control_id="X", at=AT).output
     return reports[0], by_type["DiagnosticReport"], by_type["Patient"], message
 
 

@@ -79,10 +79,7 @@ def test_an_impression_without_content_leaves_the_mark_to_everything_else() -> N
 
 
 def test_a_critical_report_without_a_line_to_mark_is_reported() -> None:
-    blank = study(report(reportPlainText="\n\n", isCritical=True))
-    assert codes(blank)["critical-not-marked"] == "/reports/0/isCritical"
-    assert "critical-not-marked" not in codes(blank, to=replace(receiver("generic"), critical="none"))
-    assert "critical-not-marked" not in codes(study(report(isCritical=True)))
+    assert flags("\n\n") == ["AA"]
 
 
 def test_without_an_impression_every_line_that_says_something_is_marked() -> None:

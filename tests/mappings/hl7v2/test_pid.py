@@ -16,11 +16,11 @@ def test_the_mrn_has_its_facilitys_authority() -> None:
 
 
 def test_the_external_patient_id_is_a_second_repetition() -> None:
-    assert pid(3, study_changes={"externalPatientId": "E-7"}) == "00412345^^^MERCY^MR~E-7^^^^PI"
+    assert pid(3, study_changes={"externalPatientId": "E-7"}) == "00412345^^^MERCY^MR~E-7^^^UNASSIGNED^PI"
 
 
-def test_an_mrn_without_a_known_authority_is_sent_without_one() -> None:
-    assert pid(3, site=Site()) == "00412345^^^^MR"
+def test_an_mrn_without_a_known_authority_follows_the_studys_own_id_and_claims_no_authority() -> None:
+    assert pid(3, site=Site()) == "3oSAGvLY3tMWHhsMcmBrT8^^^AUTOSCRIBE^U~00412345^^^UNASSIGNED^MR"
 
 
 @pytest.mark.parametrize("mrn", ["000000", "UNKNOWN", "N/A", None])
