@@ -98,11 +98,17 @@ def test_the_newest_study_speaks_for_a_patient_of_several_studies() -> None:
         assert [patient["name"][0]["text"] for patient in patients] == ["Roe, Jane"]
 
 
-def test_two_studies_that_give_one_patient_two_birth_dates_are_an_error_issue() -> None:
+def test_two_people_under_one_mrn_never_share_a_patient() -> None:
     old, new = golden("final-ct"), golden("metric")
-    new["reports"][0]["snapshotMetadata"] |= {"dateOfBirth": "1950-01-01"}
-    issues = convert(json.dumps([old, new]).encode(), asked("fhir")).issues
-    assert [issue.severity for issue in issues if issue.code == "identity-conflict"] == ["error"]
+    new["reports"][0]["snapshotMetadata"] |= {"dateOfBirth": "1950-01-01", "studyDate": "2026-02-01"}
+    for order in ([old, new], [new, old]):
+        text = json.dumps(order).encode()
+        patients = {patient["id"]: patient["birthDate"] for patient in resources(text, "Patient")}
+        reports = {report["id"]: report["subject"]["reference"] for report in resources(text, "DiagnosticReport")}
+        born = {key: patients[subject.removeprefix("Patient/")] for key, subject in reports.items()}
+        assert sorted(born.values()) == ["1950-01-01", "1971-02-14"]
+        issues = convert(text, asked("fhir")).issues
+        assert [issue.severity for issue in issues if issue.code == "identity-conflict"] == ["error"]
 
 
 def test_issues_point_into_the_input() -> None:

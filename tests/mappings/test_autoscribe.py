@@ -295,3 +295,20 @@ def test_a_lone_surrogate_survives():
     (report,) = decode(None, [row]).reports
     assert (report.text, report.snapshot.patient_name) == ("a\ud800b", "\udfff")
     assert "".join(section.heading + section.body for section in report.sections) == report.text
+
+
+def test_a_report_that_the_study_names_and_that_did_not_come_is_an_issue():
+    named = [{"reportId": report_id(digit), "status": status, "isCritical": None} for digit, status in NAMED]
+    found = decode(study_json(reportIds=named), [report_json("3")])
+    said = {issue.pointer: (issue.code, issue.severity) for issue in found.issues if issue.code == "report-missing"}
+    assert said == {"/reportIds/1": ("report-missing", "error"), "/reportIds/2": ("report-missing", "warning")}
+
+
+NAMED = (("3", "completed"), ("4", "completed"), ("5", "in_progress"))
+
+
+def test_a_critical_flag_that_the_reports_do_not_bear_out_is_an_issue():
+    named = [{"reportId": report_id("3"), "status": "completed", "isCritical": True}]
+    for flag, expected in ((None, ["/reportIds/0/isCritical", "/isCritical"]), (True, [])):
+        found = decode(study_json(isCritical=True, reportIds=named), [report_json("3", isCritical=flag)])
+        assert [issue.pointer for issue in found.issues if issue.code == "critical-disagrees"] == expected

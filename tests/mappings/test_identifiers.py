@@ -120,7 +120,7 @@ def test_a_placeholder_is_kept_but_never_links_two_studies(value):
 
 
 @pytest.mark.parametrize(
-    "value", ["1", "0001", "9990", "A0", "TEMP1", "TESTA", "UNKNOWN1", "NAOMI", "X1", "XX", "患者1", "0-1"]
+    "value", ["1", "0001", "9990", "A0", "TEMPA", "TESTA", "UNKNOWN1", "NAOMI", "X1", "XX", "患者1", "0-1"]
 )
 def test_what_may_be_an_identifier_is_no_placeholder(value):
     assert not is_placeholder(value)
@@ -263,3 +263,10 @@ def test_an_organization_has_an_id_by_its_name_alone():
     assert len(set(ids)) == len(names)
     assert all(re.fullmatch("org-[0-9a-f]{32}", made) for made in ids)
     assert organization_id("Mercy") == ids[0]
+
+
+@pytest.mark.parametrize(
+    "value", ["TBD", "pending", "UNASSIGNED", "Not Available", "no mrn", "111111", "TEMP1", "TEST 02", "not-given"]
+)
+def test_what_people_type_for_want_of_a_number_links_nobody(value):
+    assert is_placeholder(value)

@@ -262,3 +262,10 @@ def test_a_generation_belongs_to_the_name(suffix):
 @pytest.mark.parametrize("suffix", ["MD", "Ph.D.", "", "VIII"])
 def test_a_degree_is_no_generation(suffix):
     assert not is_generation(suffix)
+
+
+@pytest.mark.parametrize(
+    "text", ["Ann Jones NP", "Ann Jones PA-C", "Ann Jones DO", "Jane Doe V", "Jane Doe 2nd", "Jane Do"]
+)
+def test_an_ending_that_may_be_a_title_or_a_generation_splits_nothing(text):
+    assert parse_name(text, "given_family") == PersonName(text, doubt="name-not-split")

@@ -12,6 +12,7 @@ from mappings.profile import (
     Site,
     parse_receiver,
     parse_site,
+    read_site,
 )
 
 FULL = """
@@ -164,3 +165,26 @@ def test_a_receiver_profile_that_is_wrong_is_named_with_its_key(text, key):
     with pytest.raises(SiteError) as caught:
         parse_receiver(text)
     assert caught.value.key == key
+
+
+CITY = "[[mapping.facilities]]\nname = 'A'\nmrn_system = 'urn:oid:1.2'\nmrn_namespace = 'CITY'\n"
+LAKE = "[[mapping.facilities]]\nname = 'B'\nmrn_system = 'urn:oid:1.3'\nmrn_namespace = 'LAKE'\n"
+
+
+@pytest.mark.parametrize(("old", "new"), [("LAKE", "CITY"), ("urn:oid:1.3", "urn:oid:1.2")])
+def test_a_namespace_stands_for_one_system_and_back(old, new):
+    assert parse_site(CITY + LAKE).facilities.keys() == {"A", "B"}
+    with pytest.raises(SiteError, match="a namespace that stands for two systems"):
+        parse_site(CITY + LAKE.replace(old, new))
+
+
+@pytest.mark.parametrize("code", ["CI|TY", "CITY^1", "two words", "x" * 21, ""])
+def test_a_code_that_msh_4_cannot_hold_is_refused(code):
+    with pytest.raises(SiteError, match="code"):
+        parse_site(f'[[mapping.facilities]]\nname = "A"\ncode = "{code}"')
+
+
+def test_every_fault_is_found_not_just_the_first():
+    site, faults = read_site(CITY.replace("urn:oid:1.2", "x y") + "time_zone = 'Mars'\nname_order = 'x'\nodd = 1")
+    assert sorted(fault.key.rpartition(".")[2] for fault in faults) == ["mrn_system", "name_order", "odd", "time_zone"]
+    assert site.facilities["A"].time_zone is None

@@ -124,19 +124,18 @@ def test_one_mrn_never_joins_two_people(other: dict) -> None:
     assert {code for code, _ in codes(found["3"]) + codes(found["4"])} >= {"identity-conflict"}
 
 
-@pytest.mark.parametrize(
-    "same",
-    [
-        {"patientName": "DOE^JANE"},
-        {"dateOfBirth": None, "patientName": "Döe, J."},
-        {"sex": None},
-        {"dateOfBirth": None},
-    ],
-)
+SAME: list[dict[str, Any]] = [
+    {"patientName": "DOE^JANE"},
+    {"dateOfBirth": None, "patientName": "Döe, J."},
+    {"sex": None},
+    {"dateOfBirth": None},
+]
+
+
+@pytest.mark.parametrize("same", SAME)
 def test_another_spelling_or_something_not_said_is_no_other_person(same: dict) -> None:
-    found = people(
-        report(snapshotMetadata=snapshot(patientName="Jane Doe")), addendum(snapshotMetadata=snapshot(**same))
-    )
+    other = snapshot(**{"patientName": "Jane Doe"} | same)
+    found = people(report(snapshotMetadata=snapshot(patientName="Jane Doe")), addendum(snapshotMetadata=other))
     assert found["4"] is found["3"]
 
 
@@ -148,11 +147,16 @@ def test_reports_of_one_very_mrn_are_about_one_patient_wherever_the_facility_is_
 
 def test_a_patient_id_that_is_somebody_elses_is_not_used() -> None:
     mine = people(report())["3"].identity
-    study = decode(study_json(), [report()])
-    apart = subjects(study, study.reports, SITE, frozenset({mine.patient_id}))["3"]
+    what = study(report())
+    apart = subjects(what, what.reports, SITE, frozenset({mine.patient_id}))[report_id("3")]
     assert (apart.identity.is_linked, apart.identity.patient_id == mine.patient_id) == (False, False)
     assert apart.identity.identifiers[1:] == mine.identifiers
     assert "identity-conflict" in [issue.code for issue in apart.issues]
+    both = study(report(), addendum())
+    two = subjects(both, both.reports, SITE, frozenset({mine.patient_id}))
+    assert two[report_id("3")] is two[report_id("4")]
+    assert two[report_id("3")].identity.patient_id == apart.identity.patient_id
+    assert "identity-conflict" in [issue.code for issue in two[report_id("3")].issues]
 
 
 def test_an_addendum_with_an_identity_never_moves_an_original_without_one() -> None:

@@ -10,6 +10,7 @@ from fakes.upstream import (
     FakeUpstream,
     report_json,
     response_json,
+    study_json,
     user_json,
 )
 
@@ -24,7 +25,7 @@ from gateway.errors import (
 )
 from gateway.store.seen import Seen
 from gateway.sync.read_through import ReadThrough
-from mappings.profile import Site
+from mappings.profile import AssigningAuthority, Facility, Site
 
 REPORT_ID = "rep_" + "3" * 32
 REPORT = ("DiagnosticReport", "rep-" + "3" * 32)
@@ -92,6 +93,34 @@ async def test_a_study_and_reports_that_are_not_of_one_study_are_not_understood(
         await reading(upstream).study(STUDY_ID)
     assert "/studyInstanceUid" in str(error.value)
     assert "1.2.3" not in str(error.value)
+
+
+async def test_two_people_under_one_mrn_never_share_a_patient_whoever_is_read_first():
+    site = Site(facilities={"City": Facility("City", mrn=AssigningAuthority("urn:oid:1.2.3", "CITY"))})
+    said = {"facilityName": "City", "mrn": "77", "patientName": "Jane Doe", "dateOfBirth": "1971-02-14"}
+    other_id, seen = "stu_" + "9" * 32, Seen(10)
+    first = FakeUpstream(report_json(snapshotMetadata=said))
+    other = FakeUpstream()
+    other.studies = {other_id: study_json(studyId=other_id)}
+    theirs = said | {"patientName": "Robert Miller", "dateOfBirth": "1950-01-01"}
+    row = report_json("4", studyId=other_id, snapshotMetadata=theirs)
+    other.listed = response_json(row) | {"studyId": other_id}
+    subjects = []
+    for upstream, study_id in ((first, STUDY_ID), (other, other_id), (first, STUDY_ID), (other, other_id)):
+        found = await ReadThrough(upstream, seen, site).study(study_id)
+        [patient] = [one.resource for key, one in found.versions.items() if key[0] == "Patient"]
+        subjects.append((patient["id"], patient["birthDate"]))
+        conflicts = [issue for issue in found.rendered.issues if issue.code == "identity-conflict"]
+        assert len(conflicts) == (1 if study_id == other_id else 0)
+    assert subjects[:2] == subjects[2:]
+    assert len({patient_id for patient_id, _ in subjects}) == 2
+    assert [born for _, born in subjects[:2]] == ["1971-02-14", "1950-01-01"]
+
+
+async def test_a_signed_report_that_did_not_come_is_an_error_issue():
+    upstream = FakeUpstream(reportIds=[{"reportId": "rep_" + "8" * 32, "status": "completed", "isCritical": None}])
+    found = await reading(upstream).study(STUDY_ID)
+    assert [issue.severity for issue in found.rendered.issues if issue.code == "report-missing"] == ["error"]
 
 
 async def test_an_archived_study_is_not_served():
