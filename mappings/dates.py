@@ -24,6 +24,9 @@ _INSTANT: Final = re.compile(
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
+_NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only the date is said"
+
+
 @dataclass(frozen=True, slots=True)
 class When:
     """A point in time as it may be said: a calendar date (`YYYY-MM-DD`), or a moment with its offset."""
@@ -138,7 +141,7 @@ def _study_moment(
     if clock is None:
         return When(day), (MappingIssue("study-time-impossible", "warning", pointer, "only the date is said"),)
     if zone is None:
-        return When(day), (MappingIssue("time-zone-unknown", "information", pointer, "only the date is said"),)
+        return When(day), (MappingIssue("time-zone-unknown", "information", pointer, _NO_ZONE),)
     moment = datetime.combine(date.fromisoformat(day), clock, zone)
     if not _has_one_offset(moment):
         action = "the zone has no or two offsets then: only the date is said"

@@ -191,7 +191,8 @@ def _assigned(
             "identifier-placeholder", "warning", pointer, "kept, links the patient to nobody"
         )
     if authority is None:
-        action = "kept as unassigned, links the patient to nobody"
+        setting = {"MR": "mrn_system", "PI": "external_patient_id_system"}[unassigned.type]
+        action = f"no {setting} for its facility in [[mapping.facilities]]: kept, links the patient to nobody"
         return unassigned, MappingIssue("identifier-system-unknown", "warning", pointer, action)
     return PatientIdentifier(unassigned.type, authority.system, unassigned.value, authority.namespace), None
 

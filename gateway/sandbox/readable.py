@@ -68,12 +68,13 @@ def readable(message: bytes, width: int = 110) -> str:
         received = read(message)
     except Unreadable as error:
         return f"not HL7 v2: {error}, {len(message)} bytes"
-    return "\n".join(line for segment in received.segments for line in _segment(segment, received, width))
+    pairs = zip(received.segments, (None, *received.segments), strict=False)
+    return "\n".join(line for segment, before in pairs for line in _segment(segment, before, received, width))
 
 
-def _segment(segment: Segment, received: Received, width: int) -> Iterator[str]:
+def _segment(segment: Segment, before: Segment | None, received: Received, width: int) -> Iterator[str]:
     if segment.name == "OBX":
-        yield from _observation(segment, received, width)
+        yield from _observation(segment, received, width, goes_on=before is not None and _all_but_text(before, segment))
     else:
         first = 3 if segment.name == "MSH" else 1
         yield from _filled(plain(segment.name), _fields(segment, first, received), width)
@@ -87,11 +88,18 @@ def _fields(segment: Segment, first: int, received: Received) -> Iterator[str]:
             yield f"[{name}] {_value(value, received)}"
 
 
-def _observation(segment: Segment, received: Received, width: int) -> Iterator[str]:
+def _all_but_text(one: Segment, other: Segment) -> bool:
+    """True for two text OBX that differ in number and text alone: lines of one report, shown under one title."""
+    parts = [(segment.name, segment.fields[2:5], segment.fields[6:]) for segment in (one, other)]
+    return parts[0] == parts[1] and one.field(2) in _TEXT_TYPES
+
+
+def _observation(segment: Segment, received: Received, width: int, *, goes_on: bool) -> Iterator[str]:
     value_type = segment.field(2)
     head = [segment.field(1), value_type, segment.field(3), f"({segment.field(4)})" if segment.field(4) else ""]
     title = "OBX  " + " ".join(_value(part, received) for part in head if part)
-    yield from _filled(title, _fields(segment, 6, received), width)
+    if not goes_on:
+        yield from _filled(title, _fields(segment, 6, received), width)
     if value_type in _TEXT_TYPES:
         text = "\n".join(map(received.delimiters.unescape, segment.field(5).split(received.delimiters.repetition)))
         for line in text.split("\n"):
