@@ -21,11 +21,12 @@ from mappings.hl7v2 import patients
 from mappings.hl7v2.judge import judge_message
 from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, WireError
-from mappings.model import Cause, Facts, Study
+from mappings.model import Cause, Facts, Mapped, Study
 from mappings.profile import Receiver, Site
 from mappings.subjects import subject_snapshot
 
 DESTINATION: Final = "convert"
+Resources = Mapped[tuple[dict[str, Any], ...]]
 _FORMS: Final = "a GET /reports response, a Report, a Study with its reports, or an array or NDJSON of those"
 
 
@@ -97,21 +98,29 @@ def convert(text: bytes, request: Request) -> Conversion:
     return _TARGETS[request.to](read(text), request)
 
 
+def _mapped(studies: list[tuple[Study, Source]], site: Site) -> Iterator[tuple[Study, Source, Facts, Resources]]:
+    """Each study in FHIR, the newest first: its Patient stands, an older one's of its id may be somebody else (D12)."""
+    held: dict[str, list[dict[str, Any]]] = {}
+    for study, source in sorted(studies, key=lambda pair: _recency(pair[0]), reverse=True):
+        facts = Facts()
+        mapped = to_fhir(study, site, facts)
+        taken = taken_patient_ids(mapped.output, lambda patient_id: held.get(patient_id, ()))
+        if taken:
+            facts = Facts(taken_patient_ids=taken)
+            mapped = to_fhir(study, site, facts)
+        for resource in mapped.output:
+            if resource["resourceType"] == "Patient":
+                held.setdefault(resource["id"], []).append(resource)
+        yield study, source, facts, mapped
+
+
 def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     resources: dict[str, dict[str, Any]] = {}
-    patients_held: dict[str, list[dict[str, Any]]] = {}
-    # The newest study comes first and its Patient stands; an older study's of one id may be somebody else (D12)
-    for study, source in sorted(studies, key=lambda pair: _recency(pair[0]), reverse=True):
-        mapped = to_fhir(study, request.site)
-        taken = taken_patient_ids(mapped.output, lambda patient_id: patients_held.get(patient_id, ()))
-        if taken:
-            mapped = to_fhir(study, request.site, Facts(taken_patient_ids=taken))
+    for study, source, _, mapped in _mapped(studies, request.site):
         issues += _placed((*study.issues, *mapped.issues), source)
         for resource in mapped.output:
             resources.setdefault(f"{resource['resourceType']}/{resource['id']}", resource)
-            if resource["resourceType"] == "Patient":
-                patients_held.setdefault(resource["id"], []).append(resource)
     faults = [fault for resource in resources.values() for fault in judge(resource)] if request.validate else []
     bundle = collection(tuple(resources.values()), request.base_url)
     dumped = json.dumps(bundle, ensure_ascii=False, indent=2 if request.pretty else None)
@@ -121,11 +130,13 @@ def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
 def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     messages: list[bytes] = []
+    facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site)}
     for study, source in studies:
         issues += _placed(study.issues, source)
         for cause in causes(study, request.site):
             control_id = message_control_id(cause, DESTINATION)
-            mapped = to_oru(study, cause, request.site, request.receiver, control_id=control_id, at=request.at)
+            found = facts[study.study_id]
+            mapped = to_oru(study, cause, request.site, request.receiver, found, control_id=control_id, at=request.at)
             issues += _placed(mapped.issues, source)
             messages += [mapped.output] if mapped.output is not None else []
     faults = [fault for message in messages for fault in judge_message(message)] if request.validate else []

@@ -107,8 +107,11 @@ def test_two_people_under_one_mrn_never_share_a_patient() -> None:
         reports = {report["id"]: report["subject"]["reference"] for report in resources(text, "DiagnosticReport")}
         born = {key: patients[subject.removeprefix("Patient/")] for key, subject in reports.items()}
         assert sorted(born.values()) == ["1950-01-01", "1971-02-14"]
-        issues = convert(text, asked("fhir")).issues
-        assert [issue.severity for issue in issues if issue.code == "identity-conflict"] == ["error"]
+        for to in ("fhir", "hl7v2"):
+            issues = convert(text, asked(to)).issues
+            assert [issue.severity for issue in issues if issue.code == "identity-conflict"] == ["error"]
+        numbers = [message.split(b"\r")[1].split(b"|")[3] for message in messages(text)]
+        assert sorted(number.count(b"AUTOSCRIBE^U~") for number in numbers) == [0, 1]
 
 
 def test_issues_point_into_the_input() -> None:
