@@ -28,7 +28,7 @@ _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
 
 # What people type when they have no identifier (D11); compared in upper case, letters and digits only.
 _PLACEHOLDER: Final = re.compile(
-    r"0*|9*|([0-9X])\1{2,}|(?:TEMP|TEST)[0-9]*"
+    r"0*|9*|([1-8])\1{3,}|XXX+|(?:TEMP|TEST)[0-9]*"
     r"|UNKNOWN|UNK|NA|NONE|NULL|NOMRN|NOTAVAILABLE|NOTGIVEN|PENDING|TBD|UNASSIGNED"
 )
 

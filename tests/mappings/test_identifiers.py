@@ -120,7 +120,7 @@ def test_a_placeholder_is_kept_but_never_links_two_studies(value):
 
 
 @pytest.mark.parametrize(
-    "value", ["1", "0001", "9990", "A0", "TEMPA", "TESTA", "UNKNOWN1", "NAOMI", "X1", "XX", "患者1", "0-1"]
+    "value", ["1", "0001", "9990", "A0", "TEMPA", "TESTA", "777", "UNKNOWN1", "NAOMI", "X1", "XX", "患者1", "0-1"]
 )
 def test_what_may_be_an_identifier_is_no_placeholder(value):
     assert not is_placeholder(value)
