@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from mappings import decode, to_fhir, to_oru, wire
-from mappings.dates import parse_date, parse_instant
 from mappings.fhir.bundle import collection
 from mappings.fhir.judge import judge
 from mappings.fhir.patient import taken_patient_ids
@@ -23,7 +22,7 @@ from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, WireError
 from mappings.model import Cause, Facts, Mapped, Study
 from mappings.profile import Receiver, Site
-from mappings.subjects import subject_snapshot
+from mappings.subjects import recency
 
 DESTINATION: Final = "convert"
 Resources = Mapped[tuple[dict[str, Any], ...]]
@@ -101,7 +100,7 @@ def convert(text: bytes, request: Request) -> Conversion:
 def _mapped(studies: list[tuple[Study, Source]], site: Site) -> Iterator[tuple[Study, Source, Facts, Resources]]:
     """Each study in FHIR, the newest first: its Patient stands, an older one's of its id may be somebody else (D12)."""
     held: dict[str, list[dict[str, Any]]] = {}
-    for study, source in sorted(studies, key=lambda pair: _recency(pair[0]), reverse=True):
+    for study, source in sorted(studies, key=lambda pair: recency(pair[0]), reverse=True):
         facts = Facts()
         mapped = to_fhir(study, site, facts)
         taken = taken_patient_ids(mapped.output, lambda patient_id: held.get(patient_id, ()))
@@ -165,15 +164,6 @@ def causes(study: Study, site: Site) -> list[Cause]:
 def content_version(study: Study) -> str:
     """A digest of all that was decoded: other content, another MSH-10."""
     return hashlib.sha256(repr(study).encode("utf-8", "replace")).hexdigest()
-
-
-def _recency(study: Study) -> tuple[str, float]:
-    """Orders studies so that the newest comes last and its patient snapshot wins (D12)."""
-    snapshot, _ = subject_snapshot(study, study.reports)
-    originals = [parse_instant(report.signed_at) for report in study.completed if not report.is_addendum]
-    return parse_date(snapshot.study_date) or "", max(
-        (moment.timestamp() for moment in originals if moment), default=0.0
-    )
 
 
 def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:

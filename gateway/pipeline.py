@@ -9,17 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any, Final
 
 from mappings import decode, to_fhir
-from mappings.dates import parse_date, parse_instant
 from mappings.fhir.judge import judge
 from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Study
 from mappings.profile import Site
-from mappings.subjects import subject_snapshot
 from mappings.text import utf8
 
 Json = Mapping[str, Any]
@@ -43,15 +40,6 @@ class Rendered:
     def is_external(self) -> bool:
         """True for an archived study that AutoScribe did not report: never served (D25)."""
         return self.study.study_type == "external"
-
-    @property
-    def rank(self) -> str:
-        """Which of two studies is newer, as strings compare: study date, then the newest original's signedAt (D12)."""
-        snapshot, _ = subject_snapshot(self.study, self.study.reports)
-        originals = [one for one in self.study.completed if not one.is_addendum]
-        signed = [moment for one in originals if (moment := parse_instant(one.signed_at))]
-        newest = max(signed).astimezone(UTC).isoformat() if signed else ""
-        return f"{parse_date(snapshot.study_date) or '':10} {newest}"
 
     def report(self, resource_id: str) -> Report | None:
         """The report with that resource id (`rep-…`)."""

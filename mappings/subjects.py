@@ -22,13 +22,12 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 from unicodedata import combining, normalize
 
+from mappings.dates import parse_date, parse_instant
 from mappings.identifiers import Identity, identify, stand_alone
 from mappings.issues import MappingIssue
 from mappings.model import Report, Snapshot, Study
 from mappings.profile import Site
 
-# Snapshot fields that tell two people apart, with their names in the upstream
-_TELLING: Final = {"mrn": "mrn", "date_of_birth": "dateOfBirth", "sex": "sex"}
 _TAKEN: Final = "other studies speak of somebody else under the same identifiers: a Patient of its own"
 
 
@@ -92,6 +91,13 @@ def subject_snapshot(study: Study, reports: Sequence[Report]) -> tuple[Snapshot,
         return study.metadata_snapshot or Snapshot(), "/reportMetadata"
     newest = max(reversed(reports), key=_standing)
     return newest.snapshot, newest.snapshot_pointer
+
+
+def recency(study: Study) -> tuple[str, float]:
+    """Which of two studies is newer, the greater one: study date, then the newest original's signedAt (D12)."""
+    snapshot, _ = subject_snapshot(study, study.reports)
+    signed = [parse_instant(report.signed_at) for report in study.completed if not report.is_addendum]
+    return parse_date(snapshot.study_date) or "", max((one.timestamp() for one in signed if one), default=0.0)
 
 
 class Person(NamedTuple):
@@ -206,9 +212,6 @@ def _issues(claim: _Claim, speaker: _Claim) -> Iterator[MappingIssue]:
         yield MappingIssue("patient-from-study", "information", pointer, action)
     else:
         yield from claim.identity.issues
-    if fields := _differing(claim.report.snapshot, speaker.report.snapshot):
-        action = f"the patient is shown with another report's {', '.join(fields)}"
-        yield MappingIssue("patient-snapshot-differs", "warning", pointer, action)
 
 
 def _contradicts(snapshot: Snapshot, other: Snapshot) -> bool:
@@ -220,14 +223,3 @@ def _contradicts(snapshot: Snapshot, other: Snapshot) -> bool:
 def _is_same_mrn(snapshot: Snapshot, other: Snapshot) -> bool:
     mrn = (snapshot.mrn or "").strip()
     return bool(mrn) and mrn == (other.mrn or "").strip()
-
-
-def _differing(snapshot: Snapshot, other: Snapshot) -> list[str]:
-    """Upstream names of the fields that tell people apart and are said by both, but not the same."""
-    return [
-        key
-        for name, key in _TELLING.items()
-        if (mine := (getattr(snapshot, name) or "").strip())
-        and (theirs := (getattr(other, name) or "").strip())
-        and mine != theirs
-    ]

@@ -25,6 +25,10 @@ _VERSION_ID_LENGTH: Final = 32
 _TICK: Final = timedelta(microseconds=1)
 
 
+Rank = tuple[str, float]
+OLDEST: Final[Rank] = ("", 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version of a resource, as the bytes that are served; `last_updated` is in UTC."""
@@ -51,7 +55,7 @@ class Version:
 class _Holding:
     """A version as one owner holds it; the greatest `order` is the current one."""
 
-    order: tuple[str, int]
+    order: tuple[Rank, int]
     version: Version
 
 
@@ -72,7 +76,7 @@ class Seen:
     def __len__(self) -> int:
         return len(self._owners)
 
-    def put(self, owner: str, resources: Mapping[Key, Json], rank: str = "") -> dict[Key, Version]:
+    def put(self, owner: str, resources: Mapping[Key, Json], rank: Rank = OLDEST) -> dict[Key, Version]:
         """Take in all resources of an owner in place of those it had, and return their versions."""
         self._puts += 1
         now = self._tick()
@@ -80,7 +84,7 @@ class Seen:
         self._forget(owner)
         self._owners[owner] = tuple(versions)
         for key, version in versions.items():
-            order = (rank if key[0] == "Patient" else "", self._puts)
+            order = (rank if key[0] == "Patient" else OLDEST, self._puts)
             self._holdings.setdefault(key, {})[owner] = _Holding(order, version)
         while len(self._owners) > self._max_owners:
             self._forget(next(iter(self._owners)))

@@ -28,6 +28,7 @@ from mappings.identifiers import fhir_id
 from mappings.issues import WireError
 from mappings.model import Facts
 from mappings.profile import Site
+from mappings.subjects import recency
 
 Given = TypeVar("Given")
 Json = Mapping[str, Any]
@@ -108,7 +109,7 @@ class ReadThrough:
         if rendered.is_external:
             raise ResourceNotFound("an archived study that AutoScribe did not report is not served")
         rendered = replace(rendered, issues=(*rendered.issues, *doubts))
-        return Reading(rendered, self._seen.put(study_id, rendered.resources, rendered.rank))
+        return Reading(rendered, self._seen.put(study_id, rendered.resources, recency(rendered.study)))
 
     def _taken(self, study_id: str, rendered: Rendered) -> frozenset[str]:
         """Patient ids under which another study that was seen speaks of somebody else (D12)."""

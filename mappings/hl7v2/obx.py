@@ -12,7 +12,7 @@ from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
 from mappings.dates import effective
 from mappings.hl7v2.er7 import Table, components, layout
 from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.report_text import BLANK, Stretch, has_plain_lines, header, is_marked, stretches
+from mappings.hl7v2.report_text import BLANK, Stretch, has_plain_lines, header, stretches
 from mappings.hl7v2.result import Result
 from mappings.model import Report
 from mappings.text import signed_text_issues
@@ -129,7 +129,7 @@ def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
     """The lines of one report; if it is restated with others, under a header and with a blank line before the next."""
     is_plain = has_plain_lines(report.text or "")
     texts = stretches(report, is_plain=is_plain)
-    _note_text(result, report, texts, is_plain=is_plain)
+    _note_text(result, report, is_plain=is_plain)
     if len(result.subject.reports) > 1 or report.is_addendum:
         facility = result.site.facility(report.snapshot.facility_name)
         signer = result.signer(report)
@@ -140,12 +140,9 @@ def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
     return texts
 
 
-def _note_text(result: Result, report: Report, texts: list[Stretch], *, is_plain: bool) -> None:
+def _note_text(result: Result, report: Report, *, is_plain: bool) -> None:
     pointer = f"{report.pointer}/reportPlainText"
     text = report.text or ""
-    if report.is_critical and result.receiver.critical != "none" and not is_marked(texts):
-        action = "the text has no line that could be marked as critical"
-        result.note("critical-not-marked", "error", f"{report.pointer}/isCritical", action)
     if not (is_plain and text.strip()):
         result.issues.extend(signed_text_issues(text, pointer))
     if len(text) > LENGTHS["OBX"][5] and max(map(len, text.splitlines())) > LENGTHS["OBX"][5]:

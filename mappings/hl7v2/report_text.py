@@ -57,12 +57,12 @@ def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
         for (start, label, is_critical), end in zip(marks, ends, strict=True)
         if start < end
     ]
-    if report.is_critical and not is_marked(found):
+    if report.is_critical and not _is_marked(found):
         return [Stretch(stretch.label, True, stretch.lines) for stretch in found]
     return found
 
 
-def is_marked(found: list[Stretch]) -> bool:
+def _is_marked(found: list[Stretch]) -> bool:
     """True where a line that says something is marked as critical; an impression may be a heading and nothing else."""
     return any(stretch.is_critical and any(stretch.lines) for stretch in found)
 

@@ -4,12 +4,8 @@ https://hl7.org/fhir/R4/validation.html. Needs the validator in ../shared/confor
 """
 
 import asyncio
-import fcntl
 import json
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 from fakes.facade import facade, resource_id
@@ -20,25 +16,6 @@ INCLUDES = "".join(
     f"&_include=DiagnosticReport:{name}"
     for name in ("subject", "performer", "results-interpreter", "result", "imagingStudy")
 )
-
-
-@pytest.fixture(scope="module")
-def validator(shared):
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("needs Node.js and npm for the offline validator")
-    script = shared / "conformance" / "fhirval.sh"
-    with (Path(tempfile.gettempdir()) / "fhirval.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        first = subprocess.run(
-            ["bash", script, "--uscore", "none", "-"],
-            input='{"resourceType":"Basic","code":{"text":"a"}}',
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if first.returncode != 0:
-        pytest.skip("needs the npm package fhirpath once, which cannot be installed here")
-    return script
 
 
 async def answers(stage):

@@ -5,12 +5,9 @@ Needs the packages and the validator in ../shared/conformance, and Node.js; FHIR
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
 import subprocess
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,25 +40,6 @@ def resources() -> list[Json]:
     made += mapped(report(snapshotMetadata=snapshot(studyDate=None), signedAt=None)).output
     made += mapped(report(status="in_progress", signedAt=None), study=study_json(isCancelled=True)).output
     return made
-
-
-@pytest.fixture(scope="module")
-def validator(shared: Path) -> Path:
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("needs Node.js and npm for the offline validator")
-    script = shared / "conformance" / "fhirval.sh"
-    with (Path(tempfile.gettempdir()) / "fhirval.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        first = subprocess.run(
-            ["bash", script, "--uscore", "none", "-"],
-            input='{"resourceType":"Basic","code":{"text":"a"}}',
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if first.returncode != 0:
-        pytest.skip("needs the npm package fhirpath once, which cannot be installed here")
-    return script
 
 
 @pytest.mark.timeout(300)

@@ -7,6 +7,7 @@ from gateway import pipeline
 from gateway.pipeline import render, render_user
 from mappings.issues import MappingIssue, WireError
 from mappings.profile import Site
+from mappings.subjects import recency
 
 REPORT = ("DiagnosticReport", "rep-" + "3" * 32)
 
@@ -52,10 +53,10 @@ async def test_the_newer_study_ranks_higher_by_date_then_by_signature():
         return report_json(snapshotMetadata={"studyDate": day}, signedAt=signed)
 
     ranks = [
-        (await rendered(report_json(status="in_progress", signedAt=None))).rank,
-        (await rendered(dated("2024-03-15"))).rank,
-        (await rendered(dated("2024-03-15", "2024-03-15T13:00:00-05:00"))).rank,
-        (await rendered(dated("2024-03-16"))).rank,
+        recency((await rendered(report_json(status="in_progress", signedAt=None))).study),
+        recency((await rendered(dated("2024-03-15"))).study),
+        recency((await rendered(dated("2024-03-15", "2024-03-15T13:00:00-05:00"))).study),
+        recency((await rendered(dated("2024-03-16"))).study),
     ]
     assert ranks == sorted(set(ranks))
 

@@ -59,16 +59,16 @@ def test_instants_never_go_back_with_the_clock(monkeypatch):
 
 def test_the_patient_of_the_newest_study_is_current_whatever_was_read_last():
     seen = Seen(10)
-    seen.put("stu_new", {PATIENT: resource(PATIENT, gender="female")}, rank="2026-03-01")
-    seen.put("stu_old", {PATIENT: resource(PATIENT, gender="male")}, rank="2025-01-01")
+    seen.put("stu_new", {PATIENT: resource(PATIENT, gender="female")}, rank=("2026-03-01", 0.0))
+    seen.put("stu_old", {PATIENT: resource(PATIENT, gender="male")}, rank=("2025-01-01", 0.0))
     assert seen.get(*PATIENT).resource["gender"] == "female"
 
 
 def test_of_other_resources_the_one_put_last_is_current():
     key = ("Practitioner", "usr-1")
     seen = Seen(10)
-    seen.put("stu_new", {key: resource(key, active=True)}, rank="2026-03-01")
-    seen.put("stu_old", {key: resource(key, active=False)}, rank="2025-01-01")
+    seen.put("stu_new", {key: resource(key, active=True)}, rank=("2026-03-01", 0.0))
+    seen.put("stu_old", {key: resource(key, active=False)}, rank=("2025-01-01", 0.0))
     assert seen.get(*key).resource["active"] is False
 
 
