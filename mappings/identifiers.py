@@ -24,6 +24,7 @@ _CONTROL_ID_LENGTH: Final = 20
 _LUHN_DOUBLED: Final = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
 _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 _DICOM_UID_LENGTH: Final = 64
+_ONE_MESSAGE: Final = ("0", "report", "")
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
 
 # What people type when they have no identifier (D11); compared in upper case, letters and digits only.
@@ -71,8 +72,13 @@ def long_id(prefix: Literal["rep", "stu", "usr"], short: str) -> str:
 
 
 def message_control_id(cause: Cause, destination: str) -> str:
-    """MSH-10 Message Control ID: 20 characters made of report, version, destination and cause; a retry has the same."""
-    text = "\x1f".join((cause.report_id, cause.content_version, destination, cause.kind))
+    """MSH-10 Message Control ID: 20 characters made of report, version, destination and cause; a retry has the same.
+
+    A replay, and each of several messages of one cause, has one of its own.
+    """
+    said = (cause.report_id, cause.content_version, destination, cause.kind)
+    several = (str(cause.replay), cause.part, cause.accession_number)
+    text = "\x1f".join(said if several == _ONE_MESSAGE else (*said, *several))
     number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest(), "big")
     return base62(number % 62**_CONTROL_ID_LENGTH, _CONTROL_ID_LENGTH)
 

@@ -14,7 +14,16 @@ from mappings.issues import MappingIssue
 
 Output = TypeVar("Output")
 CauseKind = Literal[
-    "signed", "addendum_signed", "addendum_cancelled", "text_changed", "critical_changed", "patient_changed", "replay"
+    "signed",
+    "addendum_signed",
+    "addendum_cancelled",
+    "text_changed",
+    "critical_changed",
+    "patient_changed",
+    "draft",
+    "withdrawn",
+    "reinstated",
+    "replay",
 ]
 
 
@@ -154,35 +163,46 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class PdfFacts:
-    """What is known of a report's PDF once its bytes were seen: length in bytes and SHA-1 (20 bytes)."""
+    """What is known of a report's PDF once its bytes were seen: length in bytes, SHA-1 (20 bytes), bytes if kept."""
 
     size: int
     sha1: bytes
+    data: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the store knows and the upstream does not say; empty where nothing is stored.
 
-    `taken_patient_ids`: Patient ids under which other studies speak of somebody else (identity verdict, D12).
+    `pdf` by report id; `accession_number` as `patient_study.enrichment_requested` said it; `taken_patient_ids`: Patient
+    ids under which other studies speak of somebody else (identity verdict, D12); `corrected`: ids of signed reports
+    whose text, critical flag or patient changed after the signature (D20, D22); `filler_order_number`: EI.1 of OBR-3 as
+    it was first sent to this destination (D18).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
     accession_number: str | None = None
     taken_patient_ids: frozenset[str] = frozenset()
+    corrected: frozenset[str] = frozenset()
+    filler_order_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a v2 message is made (D20): the report that caused it, what happened, and the version of its content.
 
-    `sent_before` is True once anything was sent under the study's filler order number: then the message corrects.
+    `sent_before` is True once anything was sent under the message's filler order number: then the message corrects.
+    `replay` counts an operator's resends (D35). Where a receiver wants several messages of one cause, `part` and
+    `accession_number` say which one this is (`mappings.hl7v2.messages` lists them).
     """
 
     report_id: str
     kind: CauseKind = "signed"
     content_version: str = "1"
     sent_before: bool = False
+    replay: int = 0
+    part: Literal["report", "pdf"] = "report"
+    accession_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from gateway.errors import UpstreamConflict, UpstreamNotFound, UpstreamUnprocess
 from gateway.fhir_api.idempotency import Answered, Sent
 from gateway.upstream.client import UpstreamClient
 from mappings.identifiers import fhir_id
-from mappings.model import Report, Study
+from mappings.model import Facts, Report, Study
+from mappings.profile import Site
 from mappings.status import report_status
 
 ADDENDUM: Final = "$addendum"
@@ -103,7 +104,7 @@ def _parameters(study: Study, report: Report | None) -> dict[str, Any]:
     """What came of it: a report with its status, and its study."""
     made: list[dict[str, Any]] = []
     if report is not None:
-        status, _ = report_status(study, report)
+        status, _ = report_status(study, report, Site(), Facts())
         made.append(
             {"name": "report", "valueReference": {"reference": f"DiagnosticReport/{fhir_id(report.report_id)}"}}
         )

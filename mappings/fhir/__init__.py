@@ -19,7 +19,7 @@ from mappings.fhir.report_parts import ReportParts, report_parts
 from mappings.fhir.scene import Scene, scene
 from mappings.model import Facts, Mapped, Study
 from mappings.profile import Site
-from mappings.status import refusal
+from mappings.status import has_addenda, refusal
 
 __all__ = ["to_fhir"]
 
@@ -53,7 +53,7 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
 def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts]) -> list[Json]:
     """The resources of one report; an original shows the study's signed addenda, newest first (D17)."""
     addenda: list[ReportParts] = []
-    if parts.status.diagnostic_report == "appended":
+    if has_addenda(made.study, parts.report):
         addenda = [one for one in reversed(reports) if one.report.is_addendum and one.report.is_completed]
     results = section_observations(made, parts)
     source = provenance(made, parts)

@@ -105,7 +105,7 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
             "id": f"{parts.resource_id}-s{index}",
             "meta": _CLINICAL_RESULT,
             "text": narrative(code["text"], text=text),
-            "status": "final",
+            "status": parts.status.observation,
             "category": _IMAGING,
             "code": code,
             **alike,

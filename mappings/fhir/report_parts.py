@@ -48,7 +48,7 @@ class ReportParts:
 def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
     """The shared parts of a report."""
     subject = scene.subjects[report.report_id]
-    status, doubts = report_status(scene.study, report)
+    status, doubts = report_status(scene.study, report, scene.site, scene.facts)
     when, derived = effective(report, scene.site)
     scene.issues.extend((*doubts, *derived))
     is_derived = any(doubt.pointer.endswith("/studyDate") for doubt in derived)

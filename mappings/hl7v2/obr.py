@@ -132,7 +132,7 @@ OBR: Final[Table[Result]] = {
     7: obr_7_observation_date_time,
     13: obr_13_relevant_clinical_information,
     16: lambda result: result.once(ordering_provider),
-    18: lambda result: result.fit("OBR", 18, value(result.facts.accession_number), "/metadata"),
+    18: lambda result: result.fit("OBR", 18, value(result.order.accession_number), result.order.pointer),
     21: obr_21_filler_field_2,
     22: obr_22_results_rpt_status_chng_date_time,
     24: obr_24_diagnostic_serv_sect_id,

@@ -21,6 +21,7 @@ from mappings.hl7v2.tq1 import TQ1
 from mappings.hl7v2.zds import ZDS
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Mapped, Report, Study
+from mappings.orders import orders
 from mappings.profile import Receiver, Site
 from mappings.status import CORRECTED, addendum_parent, refusal, report_status
 from mappings.subjects import subjects
@@ -58,7 +59,8 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
         return Mapped(None, (why,) if why else ())
     subject = subjects(study, study.completed, site, facts.taken_patient_ids)[report.report_id]
     lead = next((one for one in reversed(subject.reports) if not one.is_addendum), subject.reports[-1])
-    status, issues = report_status(study, report)
+    known, unpaired = orders(study, site, facts)
+    status, issues = report_status(study, report, site, facts)
     result = Result(
         study=study,
         cause=cause,
@@ -71,7 +73,8 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
         lead=lead,
         status=CORRECTED if cause.sent_before else status,
         facility=site.facility(lead.snapshot.facility_name),
-        issues=[*subject.issues, *issues, *addendum_parent(study, report)[1]],
+        order=known[0],
+        issues=[*subject.issues, *issues, *unpaired, *addendum_parent(study, report)[1]],
     )
     return Mapped(message(_segments(result), receiver.charset), tuple(dict.fromkeys(result.issues)))
 

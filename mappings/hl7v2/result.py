@@ -17,6 +17,7 @@ from mappings.hl7v2.lengths import LENGTHS, excess
 from mappings.issues import MappingIssue, Severity
 from mappings.model import Cause, Facts, Report, Snapshot, Study
 from mappings.names import PersonName, parse_name
+from mappings.orders import Order
 from mappings.profile import Facility, Receiver, Site
 from mappings.status import Status
 from mappings.status import signer as user_of
@@ -43,6 +44,7 @@ class Result:
     lead: Report
     status: Status
     facility: Facility | None
+    order: Order
     issues: list[MappingIssue] = field(default_factory=list)
     made: dict[Callable[[Result], str], str] = field(default_factory=dict)
     signers: dict[str, Signer] = field(default_factory=dict)

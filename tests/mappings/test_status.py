@@ -6,6 +6,8 @@ import pytest
 from fakes.upstream_json import report_id, report_json, response_json, study_json
 
 from mappings.autoscribe import decode
+from mappings.model import Facts
+from mappings.profile import Site
 from mappings.status import CORRECTED, STATUS, State, addendum_parent, report_state, report_status
 
 DRAFT = {"status": "in_progress", "signedAt": None, "isCritical": None}
@@ -22,9 +24,9 @@ TABLE_0038 = {"A", "CA", "CM", "DC", "ER", "HD", "IP", "RP", "SC"}
 def state_of(digit, *reports, **study):
     decoded = decode(study_json(**study), response_json(*reports))
     report = next(report for report in decoded.reports if report.report_id == report_id(digit))
-    row, issues = report_status(decoded, report)
-    assert row is STATUS[report_state(decoded, report)]
-    return report_state(decoded, report), [(issue.code, issue.pointer) for issue in issues]
+    row, issues = report_status(decoded, report, Site(), Facts())
+    assert row is STATUS[report_state(decoded, report, Site(), Facts())]
+    return report_state(decoded, report, Site(), Facts()), [(issue.code, issue.pointer) for issue in issues]
 
 
 def test_the_table_has_a_row_for_every_state_with_codes_of_the_standards():
@@ -36,8 +38,9 @@ def test_the_table_has_a_row_for_every_state_with_codes_of_the_standards():
         assert {row.orc_5} <= TABLE_0038 | {None}
 
 
-def test_only_signed_states_have_v2_codes():
-    assert {state for state, row in STATUS.items() if row.obr_25} == {"signed", "signed_with_addenda"}
+def test_what_is_not_signed_or_shown_has_no_v2_codes():
+    unsent = {"draft", "cancelled", "not_known"}
+    assert {state for state, row in STATUS.items() if row.obr_25 is None} == unsent
     for row in STATUS.values():
         assert (row.obr_25 is None) == (row.obx_11 is None) == (row.orc_5 is None)
 

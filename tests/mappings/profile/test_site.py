@@ -5,7 +5,6 @@ import pytest
 from mappings.issues import SiteError
 from mappings.profile import (
     DEMO_SITE_KEY,
-    RECEIVER_SWITCHES,
     AssigningAuthority,
     Facility,
     Receiver,
@@ -147,15 +146,6 @@ def test_the_site_key_is_in_no_repr():
 
 def test_a_receiver_profile_that_says_only_its_name_is_as_generic():
     assert parse_receiver('name = "mine"') == Receiver("mine")
-
-
-@pytest.mark.parametrize("switch", RECEIVER_SWITCHES)
-def test_a_switch_of_a_receiver_takes_its_values_and_no_other(switch):
-    for value in RECEIVER_SWITCHES[switch]:
-        assert getattr(parse_receiver(f'name = "mine"\n{switch} = "{value}"'), switch) == value
-    with pytest.raises(SiteError) as caught:
-        parse_receiver(f'name = "mine"\n{switch} = "other"')
-    assert caught.value.key == f"receiver.{switch}"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""A facility: whose patient numbers it uses, its time zone, its name order, and what its Organization shows.
+
+HL7 v2.5.1 §2.A.36 (HD), https://hl7.org/fhir/R4/organization.html, decisions D11, D14, D15. Nothing has a default that
+could file a report under the wrong patient or at the wrong hour.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+from zoneinfo import ZoneInfo
+
+from mappings.profile.table import Table
+
+NameOrder = Literal["given_family", "family_given", "marked_only"]
+NAME_ORDERS: Final = ("given_family", "family_given", "marked_only")
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`]+")
+_NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})  # files of a zone database that name no place
+_HD_NAMESPACE: Final = re.compile(r"[^\s\x00-\x1f\x7f|^~\\&]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class AssigningAuthority:
+    """Who gave out an identifier: `system` for FHIR (a URI), `namespace` for PID-3.4 (HD.1)."""
+
+    system: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facility:
+    """One `[[mapping.facilities]]` table: what `snapshotMetadata.facilityName` alone does not say."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    time_zone: ZoneInfo | None = None
+    name_order: NameOrder | None = None
+    mrn: AssigningAuthority | None = None
+    external_patient_id: AssigningAuthority | None = None
+    code: str | None = None
+
+
+_KEYS: Final = frozenset(
+    {
+        *("name", "aliases", "time_zone", "name_order", "code", "mrn_system", "mrn_namespace"),
+        *("external_patient_id_system", "external_patient_id_namespace"),
+    }
+)
+
+
+def read_facilities(mapping: Table) -> dict[str, Facility]:
+    """The facilities of `[[mapping.facilities]]` by name and alias."""
+    facilities: dict[str, Facility] = {}
+    for table in mapping.tables("facilities", "Write each facility under `[[mapping.facilities]]`."):
+        facility = _facility(table)
+        for name in (facility.name, *facility.aliases):
+            if name in facilities:
+                table.refuse("name", "two facilities have this name or alias", "Give each name once.")
+            facilities[name] = facility
+    return facilities
+
+
+def read_authority(table: Table, kind: str) -> AssigningAuthority | None:
+    """The authority of the settings `<kind>_system` and `<kind>_namespace`, which go together."""
+    system, namespace = table.text(f"{kind}_system"), table.text(f"{kind}_namespace")
+    if system is None and namespace is None:
+        return None
+    if system is None or not _URI.fullmatch(system):
+        table.refuse(f"{kind}_system", "not an absolute URI", "Write one such as urn:oid:1.2.3 or https://….")
+    if namespace is None or not _HD_NAMESPACE.fullmatch(namespace):
+        problem = "not 1 to 20 letters without | ^ ~ \\ & or space"
+        table.refuse(f"{kind}_namespace", problem, "Write the HL7 assigning authority, such as MERCY.")
+    return AssigningAuthority(system or "", namespace or "")
+
+
+def refuse_ambiguous(mapping: Table, authorities: Iterable[AssigningAuthority | None]) -> None:
+    """PID-3.4 must tell authorities apart as the FHIR systems do: a namespace stands for one system, and back."""
+    given = {one for one in authorities if one is not None}
+    if len({one.namespace for one in given}) < len(given) or len({one.system for one in given}) < len(given):
+        problem = "a namespace that stands for two systems, or a system with two namespaces"
+        mapping.refuse("facilities", problem, "Give each system a namespace of its own.")
+
+
+def _facility(table: Table) -> Facility:
+    table.refuse_unknown(_KEYS)
+    name = (table.text("name") or "").strip()
+    if not name:
+        table.refuse("name", "missing", "Write the facilityName exactly as AutoScribe reports it.")
+    return Facility(
+        name=name,
+        aliases=table.texts("aliases", '["Mercy", "Mercy East"]'),
+        time_zone=_time_zone(table),
+        name_order=cast("NameOrder | None", table.one_of("name_order", NAME_ORDERS)),
+        mrn=read_authority(table, "mrn"),
+        external_patient_id=read_authority(table, "external_patient_id"),
+        code=_code(table),
+    )
+
+
+def _code(table: Table) -> str | None:
+    code = table.text("code")
+    if code is None or _HD_NAMESPACE.fullmatch(code):
+        return code
+    table.refuse(
+        "code", "not 1 to 20 letters without | ^ ~ \\ & or space", "Write the code for MSH-4, such as MERCY_EAST."
+    )
+    return None
+
+
+def _time_zone(table: Table) -> ZoneInfo | None:
+    name = table.text("time_zone")
+    if name is None:
+        return None
+    try:
+        if name not in _NO_ZONES:
+            return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        pass
+    table.refuse("time_zone", "not an IANA time zone", "Write a name such as America/New_York.")
+    return None

@@ -1,0 +1,178 @@
+"""A receiver profile: what the messages to one kind of receiver look like, and the rules that they must keep there.
+
+HL7 v2.5.1 §2.15.9 (MSH), §4.5.3 (OBR), §7.4.2 (OBX) for the fields that the switches decide; decision D34. The profiles
+of this package are `mappings/hl7v2/receivers/*.toml`; a site's own starts from one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields, replace
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from mappings.issues import SiteError
+from mappings.profile.rule import Rule, read_rules
+from mappings.profile.table import Table, read_toml
+
+_PROFILES: Final = resources.files("mappings") / "hl7v2" / "receivers"
+RECEIVERS: Final = tuple(sorted(file.name[:-5] for file in _PROFILES.iterdir() if file.name.endswith(".toml")))
+"""The names of the receiver profiles of this package."""
+
+
+def _switch(doc: str, values: str) -> Any:
+    """A switch with the values between the bars, the first of which is the default."""
+    allowed = tuple(values.split("|"))
+    return field(default=allowed[0], metadata={"doc": doc, "values": allowed})
+
+
+def _text(doc: str) -> Any:
+    return field(default="", metadata={"doc": doc})
+
+
+def _number(doc: str, default: int, lowest: int, highest: int) -> Any:
+    return field(default=default, metadata={"doc": doc, "range": (lowest, highest)})
+
+
+def _map(doc: str, keys: tuple[str, ...], values: tuple[str, ...]) -> Any:
+    return field(default=(), metadata={"doc": doc, "keys": keys, "values": values})
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A receiver profile; each field beside `name` and `rules` is a switch, whose first value is the default."""
+
+    name: str
+    version: str = _switch("MSH-12, and what its segments have", "2.5.1|2.3|2.3.1|2.4|2.5|2.7")
+    msh9_3: str = _switch("MSH-9.3 message structure", "on|off")
+    charset: str = _switch("MSH-18; what it cannot hold is spelled out", "UNICODE UTF-8|8859/1|ASCII")
+    escape: str = _switch("escape sequences: all, all but \\F\\, or delimiters replaced", "full|no_F|strip")
+    dtm: str = _switch(
+        "times: as they came, in the site's zone, in UTC, or without offset", "offset|local|utc|no_offset"
+    )
+    pid3_plain: str = _switch("PID-3 as the bare number, without authority and type", "off|on")
+    xpn_type: str = _switch("PID-5.7 name type", "on|off")
+    modality_table: str = _switch("codes of OBR-24", "hl70074|dicom|RAD")
+    placer_required: str = _switch("a message without OBR-2 is refused", "off|on")
+    accession: str = _switch("a message without an accession number is held", "optional|required")
+    accession_field: str = _switch("where the accession number goes: OBR-18, -20, or as filler order number", "18|20|3")
+    accessions: str = _switch(
+        "several accession numbers: an OBR each, a message each, the first only", "groups|messages|first"
+    )
+    text: str = _switch("the report's lines", "tx_lines|tx_sections|ft|tx_repeat|st_lines")
+    blank_line: str = _switch("an empty line: one blank, an empty OBX-5, or left out", "space|empty|omit")
+    wrap: str = _switch("longest line, in characters", "none|75|80")
+    obx3_style: str = _switch("what OBX-3 says of a line", "loinc|gdt_imp|va")
+    uid: str = _switch("where the Study Instance UID goes", "zds|obx113014|both|none")
+    uid_type: str = _switch("OBX-2 of the UID", "ST|HD")
+    zsegments: str = _switch("segments that are not of the standard", "on|off")
+    vitals: str = _switch("height and weight as OBX of type NM", "off|on")
+    critical: str = _switch("how a critical result is marked", "obx8_is|none|obx8_ce|obx15_rid|nte")
+    critical_code: str = _text("OBX-15 of a critical result (CE), where `critical` is `obx15_rid`")
+    nte: str = _switch(
+        "NTE: none, the disclaimer after OBR, technologist notes after OBX, or both", "none|disclaimer|notes|both"
+    )
+    disclaimer: str = _text("the text of the NTE after OBR")
+    addendum: str = _switch(
+        "an addendum: everything again, alone as `A`, or as an order of its own", "replace|append|new_order"
+    )
+    send_drafts: str = _switch("unsigned reports as preliminary, where the site sends drafts", "off|on")
+    status_map: tuple[tuple[str, str], ...] = _map(
+        "OBR-25 as this receiver has it; `none` is not sent, `W` as `void` is a text",
+        tuple("PFCAW"),
+        ("P", "F", "C", "A", "R", "none", "void"),
+    )
+    pdf: str = _switch(
+        "the PDF: none, in OBX as ED, as a link (RP), or ED in a message of its own", "none|ed|rp|separate_message"
+    )
+    pdf_max: int = _number("largest PDF that is sent, in bytes", 10 * 2**20, 1024, 2**30)
+    ack_mode: str = _switch("MSH-15 and -16: original mode, commit only, or two-phase", "original|commit|two_phase")
+    ack_table: tuple[tuple[str, str], ...] = _map(
+        "what an acknowledgement code means",
+        ("AA", "AE", "AR", "CA", "CE", "CR"),
+        ("delivered", "retry", "hold_lane", "dead_letter"),
+    )
+    retry: int = _number("seconds before a message is tried again, doubled each time", 5, 1, 3600)
+    rate_limit: int = _number("most messages a second; 0 is no limit", 0, 0, 10_000)
+    window: int = _number("connections at one time, each with lanes of its own", 1, 1, 64)
+    pipelining: str = _switch("several messages before the first acknowledgement", "off|on")
+    keepalive: int = _number("seconds between TCP keep-alives; 0 is none", 60, 0, 7200)
+    idle_close: int = _number(
+        "seconds without a message after which the connection is closed; 0 is never", 0, 0, 86_400
+    )
+    tls: str = _switch("whether the connection must be TLS", "optional|required")
+    batch: str = _switch("messages in a batch (BHS, BTS)", "off|on")
+    rules: tuple[Rule, ...] = ()
+
+
+def switches() -> dict[str, Field[Any]]:
+    """Every switch by name, in the order of the class; `metadata` has its `doc` and `values`, `range` or `keys`."""
+    return {one.name: one for one in fields(Receiver) if "doc" in one.metadata}
+
+
+@cache
+def receiver(name: str) -> Receiver:
+    """The receiver profile of this package of that name.
+
+    Raises:
+        SiteError: there is no such profile.
+    """
+    if name not in RECEIVERS:
+        raise SiteError("receiver", "no such receiver profile", f"Known here: {', '.join(RECEIVERS)}.")
+    return parse_receiver((_PROFILES / f"{name}.toml").read_text("utf-8"))
+
+
+def parse_receiver(text: str) -> Receiver:
+    """Read a receiver profile from the text of its TOML file; a switch that is left out has its default.
+
+    Raises:
+        SiteError: the first switch or rule that is wrong or not known, with what to write instead.
+    """
+    faults: list[SiteError] = []
+    made = read_receiver(Table(read_toml(text, "receiver"), "receiver", faults))
+    if faults:
+        raise faults[0]
+    return made
+
+
+def read_receiver(table: Table) -> Receiver:
+    """A receiver profile from its table: what is left out is as in the profile that `base` names, if any."""
+    known = switches()
+    table.refuse_unknown({"name", "base", "rules", *known})
+    name = table.text("name")
+    if not name:
+        table.refuse("name", "missing", "Write the name of the profile.")
+    given = {key: value for key, one in known.items() if (value := _read(table, key, one)) is not None}
+    base = table.one_of("base", RECEIVERS)
+    start = receiver(base) if base else Receiver("")
+    return replace(start, name=name or "", rules=(*start.rules, *read_rules(table)), **given)
+
+
+def _read(table: Table, key: str, one: Field[Any]) -> Any:
+    """A switch as its table says it; None where nothing (good) is said."""
+    if key not in table.row:
+        return None
+    if "range" in one.metadata:
+        return _read_number(table, key, one.metadata["range"])
+    if "keys" in one.metadata:
+        return _read_map(table, key, one.metadata["keys"], one.metadata["values"])
+    return table.one_of(key, one.metadata["values"]) if "values" in one.metadata else table.text(key)
+
+
+def _read_number(table: Table, key: str, limits: tuple[int, int]) -> int | None:
+    value, (lowest, highest) = table.row[key], limits
+    if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
+        return value
+    table.refuse(key, "not a number that it can have", f"Write a whole number from {lowest} to {highest}.")
+    return None
+
+
+def _read_map(
+    table: Table, key: str, keys: tuple[str, ...], values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...] | None:
+    value = table.row[key]
+    if isinstance(value, dict) and value.keys() <= set(keys) and all(one in values for one in value.values()):
+        return tuple(sorted(value.items()))
+    remedy = f"Write a table of {', '.join(keys)}, each as one of {', '.join(values)}."
+    table.refuse(key, "not a table that it can have", remedy)
+    return None

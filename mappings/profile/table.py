@@ -1,0 +1,86 @@
+"""One TOML table of settings while it is read: what is wrong is noted and taken as not said, so all faults are found.
+
+https://toml.io/en/v1.0.0.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from mappings.issues import SiteError
+
+
+def read_toml(text: str, key: str) -> dict[str, Any]:
+    """The table of a TOML text.
+
+    Raises:
+        SiteError: not TOML; `key` names what was read.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        remedy = "Mend the line named; https://toml.io shows the syntax."
+        raise SiteError(key, f"not TOML: {error}", remedy) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A TOML table at `place`; `faults` grows."""
+
+    row: Mapping[str, Any]
+    place: str
+    faults: list[SiteError]
+
+    def refuse(self, key: str, problem: str, remedy: str) -> None:
+        """Note that a setting is wrong."""
+        self.faults.append(SiteError(f"{self.place}.{key}", problem, remedy))
+
+    def refuse_unknown(self, allowed: AbstractSet[str]) -> None:
+        """Note every key that is not among the allowed."""
+        for key in sorted(self.row.keys() - allowed):
+            self.refuse(key, "no such setting", f"Known here: {', '.join(sorted(allowed))}.")
+
+    def text(self, key: str) -> str | None:
+        """A string, or None where nothing (good) is said."""
+        value = self.row.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        self.refuse(key, "not a string", "Put it in quotes.")
+        return None
+
+    def texts(self, key: str, example: str) -> tuple[str, ...]:
+        """A list of strings that are not blank, outer white space off."""
+        value = self.row.get(key, [])
+        if isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value):
+            return tuple(one.strip() for one in value)
+        self.refuse(key, "not a list of names", f"Write a list, such as {example}.")
+        return ()
+
+    def flag(self, key: str) -> bool:
+        """True or false; false where nothing (good) is said."""
+        value = self.row.get(key, False)
+        if isinstance(value, bool):
+            return value
+        self.refuse(key, "neither true nor false", "Write true or false, without quotes.")
+        return False
+
+    def one_of(self, key: str, allowed: tuple[str, ...]) -> str | None:
+        """One of the allowed strings."""
+        value = self.text(key)
+        if value is None or value in allowed:
+            return value
+        self.refuse(key, "not one of the values it can have", f"Write one of {', '.join(allowed)}.")
+        return None
+
+    def tables(self, key: str, remedy: str) -> Iterator[Table]:
+        """Each table of a list of tables."""
+        rows = self.row.get(key, [])
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            self.refuse(key, "not a list of tables", remedy)
+            return
+        for index, row in enumerate(rows):
+            yield Table(row, f"{self.place}.{key}[{index}]", self.faults)
