@@ -2,9 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
+DOCUMENTS := README.md docs/*.md mappings/README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage check bench lock clean
+.PHONY: help install demo test coverage conformance check docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,14 +37,20 @@ coverage: install ## run the tests and fail below 95 % branch coverage
 	$(RUN) coverage combine -q
 	$(RUN) coverage report
 
+conformance: install ## proof by validators, converters and parsers of others; needs Node.js, a JDK and Maven
+	$(RUN) pytest tests/conformance -n auto --dist loadfile -o norecursedirs=".* bench"
+
 check: install ## lint, format, types, import contracts, generated documents, licences
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/cog --check -r README.md docs/*.md
+	$(BIN)/cog --check -r $(DOCUMENTS)
 	$(BIN)/deptry .
 	$(BIN)/python tests/licences.py
+
+docs: install ## write the generated tables of the documents anew
+	$(BIN)/cog -r $(DOCUMENTS)
 
 bench: install ## measure speed as ratios, the last lines are the result
 	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib

@@ -28,9 +28,8 @@ from gateway.sandbox.upstream import Options as SandboxOptions
 from gateway.sandbox.upstream import run as run_sandbox
 from gateway.sandbox.webhooks import Target as WebhookTarget
 from gateway.settings import Configuration, load
-from mappings.hl7v2 import RECEIVERS, receiver
 from mappings.issues import SiteError, WireError
-from mappings.profile import DEMO_SITE_KEY
+from mappings.profile import DEMO_SITE_KEY, RECEIVERS
 
 app = typer.Typer(
     name="autoscribe-gateway",
@@ -43,6 +42,7 @@ keys = typer.Typer(help="Make secrets.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
 PORT: Final = {"min": 0, "max": 65535}
+_RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of [[mapping.receivers]]."
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
 
 
@@ -65,11 +65,11 @@ def demo(
 
 @app.command()
 def convert(
-    to: Annotated[Literal["fhir", "hl7v2"], typer.Option("--to", help="What to make of it.")],
+    to: Annotated[Literal["fhir", "hl7v2", "trace"], typer.Option("--to", help="What to make of it.")],
     file: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")
     ] = "-",
-    receiver_name: Annotated[str, typer.Option("--receiver", help=f"One of {', '.join(RECEIVERS)}.")] = "generic",
+    receiver_name: Annotated[str, typer.Option("--receiver", metavar="NAME", help=_RECEIVERS)] = "generic",
     config: Config = None,
     pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
     validate: Annotated[bool, typer.Option("--validate", help="Judge the output; exit 1 if a fault is found.")] = False,
@@ -82,7 +82,7 @@ def convert(
         to,
         configuration.site,
         configuration.settings.server.fhir_base,
-        receiver(receiver_name),
+        configuration.site.receiver(receiver_name),
         clock.now(),
         pretty,
         validate,

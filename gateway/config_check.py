@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr
 
 from gateway.errors import ConfigError
-from gateway.settings import Configuration, load, problems, require_loopback, require_site_key
-from mappings.profile import Facility
+from gateway.settings import FILE_ONLY, Configuration, load, problems, require_loopback, require_site_key
+from mappings.hl7v2.contradictions import contradictions
+from mappings.profile import AssigningAuthority, Facility, Receiver, Site, starter, switches
 
 
 def faults(path: Path | None) -> list[ConfigError]:
@@ -22,36 +23,83 @@ def faults(path: Path | None) -> list[ConfigError]:
     if found:
         return found
     configuration = load(path)
-    return [error for check in (_loopback, _site_key, _api_key) for error in check(configuration)]
+    return [error for check in (_loopback, _site_key, _api_key, _receivers) for error in check(configuration)]
 
 
 def effective(configuration: Configuration) -> Iterator[str]:
-    """The settings in force, one `section.field = value` a line, secrets masked."""
+    """The settings in force, one `section.field = value` a line, secrets masked; then what their tables and files say.
+
+    Of the files only the sizes are said: names of people stand there.
+    """
+    site = configuration.site
     for section, group in configuration.settings:
         for name, value in group if isinstance(group, BaseModel) else ():
-            if (section, name) != ("mapping", "facilities"):
+            if f"{section}.{name}" not in FILE_ONLY:
                 yield f"{section}.{name} = {_shown(value)}"
-    for name, facility in configuration.site.facilities.items():
+    for name, facility in site.facilities.items():
         if name == facility.name:
             yield f"facility {facility.name}: {_facility(facility)}"
+    for customer, authority in site.express_customers.items():
+        yield f"express customer {customer}: external patient id {_authority(authority)}"
+    yield _dictionary(site)
+    yield f"providers: {len(site.providers.by_name)} names, {len(site.providers.by_user_id)} users"
+    for receiver in site.receivers.values():
+        yield f"receiver {receiver.name}: {_receiver(receiver)}"
 
 
 def doubts(configuration: Configuration) -> Iterator[str]:
-    """What works, but says less than it could: facilities whose settings leave something unknown."""
-    if not configuration.site.facilities:
+    """What works, but says less than it could, or more than one may want."""
+    site = configuration.site
+    yield from _policies(site)
+    yield from _numbers(site)
+    if not site.facilities:
         yield "no [[mapping.facilities]]: no time of day is sent, and no patient is linked to another study"
-    for name, facility in configuration.site.facilities.items():
+    for name, facility in site.facilities.items():
         if name == facility.name:
             for field, effect in _UNSAID.items():
                 if getattr(facility, field) is None:
                     yield f"facility {name}: {effect}"
+            if facility.code is None and not site.sending_facility:
+                yield f"facility {name}: no code, and no sending_facility: MSH-4 is empty"
+    for receiver in site.receivers.values():
+        for doubt in _receiver_doubts(receiver, configuration):
+            yield f"receiver {receiver.name}: {doubt}"
 
 
-_UNSAID = {
+_UNSAID: Final = {
     "time_zone": "no time_zone: only dates are sent, no time of day",
     "mrn": "no mrn_system and mrn_namespace: its patients are never linked to another study",
     "name_order": "no name_order: names without a comma or caret are not split",
 }
+
+
+def _policies(site: Site) -> Iterator[str]:
+    if site.send_drafts:
+        yield "send_drafts is on: unsigned text leaves, in FHIR and to receivers whose profile sends drafts"
+    if site.on_cancelled_after_sign == "withdraw":
+        yield "on_cancelled_after_sign is withdraw: a study cancelled after signing takes back what was sent"
+    if not site.procedures:
+        yield "no procedures file, and the starter is off: procedures are sent as text, without a code"
+
+
+def _numbers(site: Site) -> Iterator[str]:
+    if site.number_separator and not (site.accession_keys or site.placer_keys):
+        yield "number_separator parts nothing: neither accession_keys nor placer_keys are set"
+    for key in site.accession_keys:
+        if key in site.placer_keys:
+            yield "accession_keys and placer_keys share a key: one number is sent as both"
+
+
+def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
+    site = configuration.site
+    if not site.accession_keys and (receiver.accession == "required" or receiver.accession_field == "3"):
+        yield "needs an accession number, and no accession_keys are set: most messages will be held"
+    if not site.placer_keys and receiver.placer_required == "on":
+        yield "refuses a message without a placer order number, and no placer_keys are set"
+    if receiver.send_drafts == "on" and not site.send_drafts:
+        yield "send_drafts is on, but not in [mapping]: no draft is sent"
+    if receiver.pdf == "rp" and configuration.settings.server.public_url is None:
+        yield "links to PDFs, and server.public_url is not set: the links work on this machine only"
 
 
 def _loopback(configuration: Configuration) -> Iterator[ConfigError]:
@@ -78,6 +126,12 @@ def _api_key(configuration: Configuration) -> Iterator[ConfigError]:
         )
 
 
+def _receivers(configuration: Configuration) -> Iterator[ConfigError]:
+    for receiver in configuration.site.receivers.values():
+        for fault in contradictions(receiver):
+            yield ConfigError(configuration.source, fault.key, fault.problem, fault.remedy)
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "**********"
@@ -86,17 +140,40 @@ def _shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _authority(authority: AssigningAuthority | None) -> str:
+    return f"{authority.namespace} {authority.system}" if authority else ""
+
+
 def _facility(facility: Facility) -> str:
+    organization = facility.organization
     said = {
         "aliases": ", ".join(facility.aliases),
         "time zone": facility.time_zone.key if facility.time_zone else "",
         "name order": facility.name_order or "",
-        "MRN": f"{facility.mrn.namespace} {facility.mrn.system}" if facility.mrn else "",
-        "external patient id": (
-            f"{facility.external_patient_id.namespace} {facility.external_patient_id.system}"
-            if facility.external_patient_id
-            else ""
-        ),
+        "MRN": _authority(facility.mrn),
+        "external patient id": _authority(facility.external_patient_id),
         "code": facility.code or "",
+        "NPI": organization.npi,
+        "OID": organization.oid,
+        "phone": organization.phone,
+        "address": ", ".join(organization.address),
     }
     return "; ".join(f"{name} {text}" for name, text in said.items() if text)
+
+
+def _dictionary(site: Site) -> str:
+    given = starter()
+    own = sum(1 for text, codes in site.procedures.items() if given.get(text) != codes)
+    fallbacks = ", ".join(f"{modality} {code.code}" for modality, code in site.procedure_fallbacks.items())
+    said = f"procedures: {own} of the site, {len(site.procedures) - own} of the starter"
+    return f"{said}; without a match {fallbacks}" if fallbacks else said
+
+
+def _receiver(receiver: Receiver) -> str:
+    """The switches that are not at their default, and how many rules there are."""
+    said = [
+        f"{name} {getattr(receiver, name)}"
+        for name, switch in switches().items()
+        if getattr(receiver, name) != switch.default
+    ]
+    return "; ".join((*said, f"{len(receiver.rules)} rules"))

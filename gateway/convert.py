@@ -5,24 +5,26 @@ AutoScribe REST API: takes a `GET /reports` response, one Report, a Study with i
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from gateway import trace_table
 from mappings import decode, to_fhir, to_oru, wire
+from mappings.changes import changes
 from mappings.fhir.bundle import collection
 from mappings.fhir.judge import judge
 from mappings.fhir.patient import taken_patient_ids
-from mappings.hl7v2 import patients
+from mappings.hl7v2 import messages_of_all
 from mappings.hl7v2.judge import judge_message
 from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, WireError
 from mappings.model import Cause, Facts, Mapped, Study
 from mappings.profile import Receiver, Site
 from mappings.subjects import recency
+from mappings.trace import trace
 
 DESTINATION: Final = "convert"
 Resources = Mapped[tuple[dict[str, Any], ...]]
@@ -70,7 +72,7 @@ class Conversion:
 class Request:
     """What is asked: the target language and everything the mapping is given. `at` becomes MSH-7."""
 
-    to: Literal["fhir", "hl7v2"]
+    to: Literal["fhir", "hl7v2", "trace"]
     site: Site
     base_url: str
     receiver: Receiver
@@ -132,9 +134,9 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site)}
     for study, source in studies:
         issues += _placed(study.issues, source)
-        for cause in causes(study, request.site):
+        found = facts[study.study_id]
+        for cause in causes(study, request.site, request.receiver, found):
             control_id = message_control_id(cause, DESTINATION)
-            found = facts[study.study_id]
             mapped = to_oru(study, cause, request.site, request.receiver, found, control_id=control_id, at=request.at)
             issues += _placed(mapped.issues, source)
             messages += [mapped.output] if mapped.output is not None else []
@@ -146,24 +148,28 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     return Conversion(b"".join(messages), tuple(issues), tuple(faults))
 
 
-_TARGETS: Final = {"fhir": _fhir, "hl7v2": _hl7v2}
+def _trace(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
+    issues: list[MappingIssue] = []
+    rows: list[tuple[str, ...]] = []
+    for study, source in studies:
+        issues += _placed(study.issues, source)
+        head = source.study or source.response or {"studyId": study.study_id}
+        document = {**head, "reports": source.reports, "users": source.users}
+        found = trace(document, request.site, request.receiver)
+        rows += [trace_table.cells(row, source.point(row.pointer)) for row in found]
+    return Conversion(trace_table.table(rows, pretty=request.pretty).encode(), tuple(issues))
 
 
-def causes(study: Study, site: Site) -> list[Cause]:
-    """Why messages are made of a study seen for the first time: its newest signature, for each patient it names.
+_TARGETS: Final = {"fhir": _fhir, "hl7v2": _hl7v2, "trace": _trace}
 
-    A study without a signed report gives the cause whose message is not made, so that the reason is told.
+
+def causes(study: Study, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
+    """Why messages are made of a study seen for the first time, one cause a message.
+
+    A study of which nothing is to be sent gives the cause whose message is not made, so that the reason is told.
     """
-    newest = [group[-1] for group in patients(study, site)] or list(study.reports[-1:])
-    return [
-        Cause(report.report_id, "addendum_signed" if report.is_addendum else "signed", content_version(study))
-        for report in newest
-    ]
-
-
-def content_version(study: Study) -> str:
-    """A digest of all that was decoded: other content, another MSH-10."""
-    return hashlib.sha256(repr(study).encode("utf-8", "replace")).hexdigest()
+    found = changes(None, study, site).causes or tuple(Cause(report.report_id) for report in study.reports[-1:])
+    return messages_of_all(study, found, site, receiver, facts)
 
 
 def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:

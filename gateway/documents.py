@@ -6,7 +6,7 @@ Carries out no clause of a standard: `make check` holds README.md and docs/ agai
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 import typer.main
@@ -16,6 +16,9 @@ from gateway.fhir_api.search_params import facade_rows
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
+from mappings.profile import RECEIVERS, Receiver, receiver
+from mappings.profile import switches as receiver_switches
+from mappings.profile.receiver import written_as
 
 
 def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -66,6 +69,50 @@ def switch_table() -> str:
             for switch in fields(Switches)
         ),
     )
+
+
+def receiver_switch_table() -> str:
+    """Every switch of a receiver profile; the first value is the default."""
+    return table(
+        ("switch", "values", "decides"),
+        ((f"`{name}`", _switch_values(one), one.metadata["doc"]) for name, one in receiver_switches().items()),
+    )
+
+
+def receiver_table() -> str:
+    """Every receiver profile of this package, and what it sets otherwise than the defaults."""
+    return table(
+        ("profile", "sets", "rules"),
+        (
+            (f"`{name}`", ", ".join(_set_switches(receiver(name))) or "the defaults", str(len(receiver(name).rules)))
+            for name in RECEIVERS
+        ),
+    )
+
+
+def rule_table(name: str) -> str:
+    """The rules of a receiver profile, with their sources."""
+    return table(
+        ("rule", "level", "says", "source"),
+        ((f"`{rule.name}`", rule.level, str(rule), rule.source) for rule in receiver(name).rules),
+    )
+
+
+def _switch_values(one: Field[Any]) -> str:
+    if "range" in one.metadata:
+        lowest, highest = one.metadata["range"]
+        return f"`{one.default}`, from {lowest} to {highest}"
+    values = ", ".join(f"`{value}`" for value in one.metadata.get("values", ()))
+    if "keys" in one.metadata:
+        return f"a table of {', '.join(f'`{key}`' for key in one.metadata['keys'])}, each as one of {values}"
+    return values or "any text"
+
+
+def _set_switches(profile: Receiver) -> Iterator[str]:
+    for name, one in receiver_switches().items():
+        value = getattr(profile, name)
+        if value != one.default:
+            yield f"`{name} = {written_as(value)}`"
 
 
 def _commands(command: Any, prefix: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mappings import decode, to_fhir
-from mappings.fhir.judge import judge
+from mappings.fhir.document_reference import document_reference_id
+from mappings.fhir.judge import judge_all
 from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Study
@@ -46,9 +47,12 @@ class Rendered:
         return next((one for one in self.study.reports if fhir_id(one.report_id) == resource_id), None)
 
     def text(self, resource_id: str) -> bytes | None:
-        """The original bytes of a report's text; None while it is not signed (D16), or has none."""
+        """The original bytes of a report's text; None while it has none that is given out (D16)."""
         report = self.report(resource_id)
-        return utf8(report.text)[0] if report and report.is_completed and report.text else None
+        if report is None or not report.text:
+            return None
+        is_said = report.is_completed or ("DocumentReference", document_reference_id(resource_id)) in self.resources
+        return utf8(report.text)[0] if is_said else None
 
 
 async def render(
@@ -80,9 +84,8 @@ def _render(study: Json, reports: Json | Sequence[Json], users: Sequence[Json], 
     mapped = to_fhir(decoded, site, facts)
     good: dict[Key, Json] = {}
     suppressed: dict[Key, tuple[MappingIssue, ...]] = {}
-    for resource in mapped.output:
+    for resource, faults in zip(mapped.output, judge_all(mapped.output), strict=True):
         key = (resource["resourceType"], resource["id"])
-        faults = judge(resource)
         if faults:
             suppressed[key] = faults
         else:

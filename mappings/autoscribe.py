@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from mappings import wire
-from mappings.dates import parse_instant
+from mappings.dates import reading_order
 from mappings.issues import MappingIssue, WireError
 from mappings.model import ExpressCustomer, Measurement, Report, Snapshot, Study, User
 from mappings.sections import cut
@@ -21,7 +20,6 @@ Json = Mapping[str, Any]
 _STUDY_IDS: Final = ("studyId", "studyInstanceUid")
 _BARE_REPORTS: Final = {"reports": wire.REPORT_LIST["reports"]}
 _BARE_USERS: Final = {"users": wire.USER_PAGE["users"]}
-_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 # Study field -> model field, for what is copied as it came
 _STUDY_COPIES: Final[dict[str, str]] = {
@@ -153,13 +151,7 @@ def _reports(rows: Sequence[Json], issues: list[MappingIssue]) -> tuple[Report, 
             raise WireError(f"{pointer}/reportId", "each reportId once", "two different reports of one id")
         if first is not report:
             issues.append(MappingIssue("report-repeated", "information", pointer, "the same report twice: taken once"))
-    return tuple(sorted(reports.values(), key=_reading_order))
-
-
-def _reading_order(report: Report) -> tuple[bool, datetime, str]:
-    """A moment that cannot be read counts as not said; a report without any comes last."""
-    moments = map(parse_instant, (report.signed_at, report.updated_at, report.created_at))
-    return report.is_addendum, next(filter(None, moments), _NEVER), report.report_id
+    return tuple(sorted(reports.values(), key=reading_order))
 
 
 def _report(row: Json, pointer: str) -> Report:

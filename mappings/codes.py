@@ -12,6 +12,7 @@ LOINC: Final = "http://loinc.org"
 UCUM: Final = "http://unitsofmeasure.org"
 DICOM_DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
 DICOM_UID: Final = "urn:dicom:uid"
+OID: Final = "urn:ietf:rfc:3986"
 US_NPI: Final = "http://hl7.org/fhir/sid/us-npi"
 V2_0074: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
 V2_0203: Final = "http://terminology.hl7.org/CodeSystem/v2-0203"
@@ -23,6 +24,8 @@ SID_STUDY: Final = "urn:autoscribe-gateway:study"
 SID_USER: Final = "urn:autoscribe-gateway:user"
 SID_FACILITY: Final = "urn:autoscribe-gateway:facility"
 SID_FILLER_ORDER: Final = "urn:autoscribe-gateway:filler-order-number"
+SID_ACCESSION: Final = "urn:autoscribe-gateway:accession-number"
+SID_PLACER_ORDER: Final = "urn:autoscribe-gateway:placer-order-number"
 SID_STUDY_PATIENT: Final = "urn:autoscribe-gateway:sid:study-patient"
 SID_MRN_UNASSIGNED: Final = "urn:autoscribe-gateway:mrn:unassigned"
 SID_EXTERNAL_UNASSIGNED: Final = "urn:autoscribe-gateway:external-patient-id:unassigned"
@@ -37,7 +40,9 @@ OBSERVATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation
 OBSERVATION_INTERPRETATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 DATA_ABSENT_REASON: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 PROVENANCE_PARTICIPANT: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+DOCUMENT_COMPLETION: Final = "http://terminology.hl7.org/CodeSystem/v3-DocumentCompletion"
 US_CORE_PROVENANCE_PARTICIPANT: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type"
+US_CORE_DOCUMENT_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category"
 US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 ADDENDUM_OF_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-addendumOf"
 
@@ -80,6 +85,9 @@ HL70485: Final[dict[str, tuple[str, str]]] = {
     "high": ("A", "ASAP"),
     "stat": ("S", "Stat"),
 }
+
+# RequestPriority <- Study.severity, by way of table 0485 (HL7 v2-to-FHIR ConceptMap "Priority": R, A, S)
+REQUEST_PRIORITY: Final[dict[str, str]] = {"normal": "routine", "high": "asap", "stat": "stat"}
 
 # DICOM PS3.16 CID 29 Acquisition Modality <- Study.modality as people write it (upper case, outer white space off)
 DICOM_MODALITY: Final[dict[str, str]] = {

@@ -24,6 +24,7 @@ _INSTANT: Final = re.compile(
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only the date is said"
 
 
@@ -77,6 +78,15 @@ def parse_instant(text: str | None) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment
+
+
+def reading_order(report: Report) -> tuple[bool, datetime, str]:
+    """Sorts reports in reading order: originals, then addenda, by signedAt ?? updatedAt ?? createdAt, then id (D25).
+
+    A moment that cannot be read counts as not said; a report without any comes last.
+    """
+    moments = map(parse_instant, (report.signed_at, report.updated_at, report.created_at))
+    return report.is_addendum, next(filter(None, moments), _NEVER), report.report_id
 
 
 def read_instant(text: str | None, pointer: str) -> tuple[datetime | None, tuple[MappingIssue, ...]]:
@@ -160,8 +170,9 @@ def _has_one_offset(moment: datetime) -> bool:
     False too where the offset is not in whole minutes (local mean time, before standard time) or the moment is out of
     the calendar in UTC: neither FHIR nor DTM can write it.
     """
+    offset = moment.utcoffset()
     try:
-        first, second = (moment.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+        moment.astimezone(UTC)
     except OverflowError:
         return False
-    return first == second and first.second == moment.second
+    return offset is not None and offset == moment.replace(fold=1).utcoffset() and offset.seconds % 60 == 0

@@ -15,14 +15,30 @@ from unicodedata import normalize
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Snapshot, Study
-from mappings.profile import AssigningAuthority, Facility, Site
+from mappings.profile import AssigningAuthority, Facility, Site, is_npi, is_oid
+
+__all__ = [
+    "Identity",
+    "PatientIdentifier",
+    "base62",
+    "fhir_id",
+    "identify",
+    "is_dicom_uid",
+    "is_npi",
+    "is_oid",
+    "is_placeholder",
+    "long_id",
+    "message_control_id",
+    "organization_id",
+    "short_id",
+    "stand_alone",
+    "upstream_id",
+]
 
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS: Final = tuple(first + second for first in _BASE62 for second in _BASE62)
 _BASE62_LENGTH_OF_128_BITS: Final = 22
 _CONTROL_ID_LENGTH: Final = 20
-_LUHN_DOUBLED: Final = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
-_OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 _DICOM_UID_LENGTH: Final = 64
 _ONE_MESSAGE: Final = ("0", "report", "")
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
@@ -49,9 +65,10 @@ def base62(number: int, length: int) -> str:
     """A number in base 62 (`0-9A-Za-z`), left-padded with `0` to `length` characters."""
     pairs = []
     while number:
-        number, pair = divmod(number, 62 * 62)
-        pairs.append(_PAIRS[pair])
-    return "".join(reversed(pairs)).lstrip("0").rjust(length, "0")
+        pairs.append(_PAIRS[number % len(_PAIRS)])
+        number //= len(_PAIRS)
+    pairs.reverse()
+    return "".join(pairs).lstrip("0").rjust(length, "0")
 
 
 def short_id(upstream_id: str) -> str:
@@ -124,7 +141,7 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
     keys: list[PatientIdentifier] = []
     for claim, place in (
         (_mrn(snapshot, facility), f"{pointer}/mrn"),
-        (_external_id(study, facility), "/externalPatientId"),
+        (_external_id(study, facility, site), "/externalPatientId"),
     ):
         if claim is not None:
             identifier, issue = _assigned(*claim, place)
@@ -153,19 +170,6 @@ def is_placeholder(value: str) -> bool:
     return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, normalize("NFKC", value))).upper()) is not None
 
 
-def is_npi(number: str) -> bool:
-    """True for ten ASCII digits whose last is the Luhn check digit of `80840` and the first nine (45 CFR 162.406)."""
-    if len(number) != 10 or not (number.isascii() and number.isdigit()):
-        return False
-    digits = number.encode()
-    return (24 + sum(digits[::2].translate(_LUHN_DOUBLED)) + sum(digits[1::2]) - 5 * ord("0")) % 10 == 0
-
-
-def is_oid(text: str) -> bool:
-    """True for an OID in dots and digits (HL7 v2.5.1 §2.A.36, ISO)."""
-    return text[:1].isdigit() and _OID.fullmatch(text) is not None
-
-
 def is_dicom_uid(text: str) -> bool:
     """True for an OID of at most 64 characters (DICOM PS3.5 §9.1)."""
     return len(text) <= _DICOM_UID_LENGTH and is_oid(text)
@@ -179,13 +183,18 @@ def _mrn(snapshot: Snapshot, facility: Facility | None) -> tuple[PatientIdentifi
     return PatientIdentifier("MR", SID_MRN_UNASSIGNED, value, assigner=assigner), facility.mrn if facility else None
 
 
-def _external_id(study: Study, facility: Facility | None) -> tuple[PatientIdentifier, AssigningAuthority | None] | None:
+def _external_id(
+    study: Study, facility: Facility | None, site: Site
+) -> tuple[PatientIdentifier, AssigningAuthority | None] | None:
+    """externalPatientId under the system of the express customer that sent the study, else of its facility (D11)."""
     value = (study.external_patient_id or "").strip()
     if not value:
         return None
-    assigner = study.express_customer.express_customer_name.strip() if study.express_customer else ""
+    customer = study.express_customer
+    assigner = customer.express_customer_name.strip() if customer else ""
+    authority = site.express_customers.get(customer.express_customer_id.strip()) if customer else None
     unassigned = PatientIdentifier("PI", SID_EXTERNAL_UNASSIGNED, value, assigner=assigner)
-    return unassigned, facility.external_patient_id if facility else None
+    return unassigned, authority or (facility.external_patient_id if facility else None)
 
 
 def _assigned(
@@ -197,8 +206,11 @@ def _assigned(
             "identifier-placeholder", "warning", pointer, "kept, links the patient to nobody"
         )
     if authority is None:
-        setting = {"MR": "mrn_system", "PI": "external_patient_id_system"}[unassigned.type]
-        action = f"no {setting} for its facility in [[mapping.facilities]]: kept, links the patient to nobody"
+        setting = {
+            "MR": "mrn_system for its facility in [[mapping.facilities]]",
+            "PI": "external_patient_id_system for its facility or express customer",
+        }[unassigned.type]
+        action = f"no {setting}: kept, links the patient to nobody"
         return unassigned, MappingIssue("identifier-system-unknown", "warning", pointer, action)
     return PatientIdentifier(unassigned.type, authority.system, unassigned.value, authority.namespace), None
 

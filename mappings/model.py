@@ -191,7 +191,8 @@ class Facts:
 class Cause:
     """Why a v2 message is made (D20): the report that caused it, what happened, and the version of its content.
 
-    `sent_before` is True once anything was sent under the message's filler order number: then the message corrects.
+    `sent_before` is True once anything signed was sent under the message's filler order number: then the message
+    corrects. A draft does not count: what follows it is final.
     `replay` counts an operator's resends (D35). Where a receiver wants several messages of one cause, `part` and
     `accession_number` say which one this is (`mappings.hl7v2.messages` lists them).
     """

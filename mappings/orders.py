@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from mappings.issues import MappingIssue
-from mappings.model import Facts, Study
-from mappings.profile import Site
+from mappings.model import Cause, Facts, Study
+from mappings.profile import Receiver, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,33 @@ def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], t
         placers *= len(accessions)
     found = tuple(Order(*pair, _pointer(site)) for pair in zip_longest(accessions, placers, fillvalue=""))
     return found or (Order(),), issues
+
+
+def wanted_orders(
+    known: tuple[Order, ...], cause: Cause, receiver: Receiver
+) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
+    """The orders that one message is about; none, with the reason, where it must be held (D18)."""
+    wanted = known
+    issues: tuple[MappingIssue, ...] = ()
+    if receiver.accessions == "messages" and len(known) > 1:
+        wanted = tuple(order for order in known if order.accession_number == cause.accession_number)
+        if not wanted:
+            action = "the cause names none of the study's accession numbers: no message of its own"
+            return (), (MappingIssue("accession-unknown", "error", known[0].pointer, action),)
+    if receiver.accessions == "first" and len(known) > 1:
+        wanted = known[:1]
+        action = f"the first order only, {len(known) - 1} more are not said"
+        issues = (MappingIssue("accessions-left-out", "warning", known[0].pointer, action),)
+    missing = [
+        MappingIssue(f"{what}-missing", "error", order.pointer, "the receiver requires it: held until it is known")
+        for order in wanted
+        for what, is_missing in (
+            ("accession", receiver.accession == "required" and not order.accession_number),
+            ("placer", receiver.placer_required == "on" and not order.placer_order_number),
+        )
+        if is_missing
+    ]
+    return ((), tuple(missing)) if missing else (wanted, issues)
 
 
 def _numbers(study: Study, keys: Iterable[str], site: Site) -> Iterator[str]:

@@ -5,11 +5,14 @@ DICOM PS3.16 CID 29, HL7 v2.5.1 table 0074, decision D23.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from mappings.codes import DICOM_MODALITY, HL70074
-from mappings.issues import MappingIssue
+from mappings.issues import MappingIssue, Severity
 from mappings.model import Report, Study
+from mappings.profile import ProcedureCode, Site, exact
 
 
 def dicom_modality(modality: str | None) -> str | None:
@@ -18,7 +21,10 @@ def dicom_modality(modality: str | None) -> str | None:
 
 
 def diagnostic_service_section(modality: str | None) -> str:
-    """OBR-24 Diagnostic Serv Sect ID <- Study.modality, table 0074; `RAD` where the modality is not known."""
+    """OBR-24 Diagnostic Serv Sect ID <- Study.modality, table 0074; `RAD` where the modality is not known.
+
+    HL7 v2.5.1 §7.4.1.24.
+    """
     return HL70074.get(dicom_modality(modality) or "", "RAD")
 
 
@@ -30,15 +36,59 @@ def modality_issues(study: Study) -> tuple[MappingIssue, ...]:
     return (MappingIssue("modality-unknown", "information", "/modality", action),)
 
 
-def examination(
-    study: Study, report: Report, clean: Callable[[str | None], str | None]
-) -> tuple[str | None, tuple[MappingIssue, ...]]:
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was examined: its text, None where nothing is said, and its code where the text is an exact match.
+
+    `fallback` is the site's code for the modality, for OBR-4 only, where there is no exact match (D23).
+    """
+
+    text: str | None
+    code: ProcedureCode | None = None
+    fallback: ProcedureCode | None = None
+    issues: tuple[MappingIssue, ...] = ()
+
+
+def examination(study: Study, report: Report, site: Site, clean: Callable[[str | None], str | None]) -> Examination:
     """OBR-4 and DiagnosticReport.code <- snapshotMetadata.procedure ?? Study.studyDescription, as `clean` leaves them.
 
-    None, with an issue, where neither says anything: then it is any diagnostic imaging study (LOINC 18748-4).
+    HL7 v2.5.1 §4.5.3.4. Without either it is any diagnostic imaging study (LOINC 18748-4), with an issue. The code is
+    that of the site's dictionary or the starter, by exact match alone, and never of another modality than the study's.
     """
-    if text := clean(report.snapshot.procedure):
-        return text, ()
-    text = clean(study.study_description) or None
-    action = "studyDescription stands for it" if text else "sent as LOINC 18748-4, any diagnostic imaging study"
-    return text, (MappingIssue("procedure-absent", "warning", f"{report.snapshot_pointer}/procedure", action),)
+    place = f"{report.snapshot_pointer}/procedure"
+    said, issues = report.snapshot.procedure, []
+    text = clean(said)
+    if not text:
+        said, text = study.study_description, clean(study.study_description) or None
+        action = "studyDescription stands for it" if text else "sent as LOINC 18748-4, any diagnostic imaging study"
+        issues.append(MappingIssue("procedure-absent", "warning", place, action))
+        place = "/studyDescription"
+    modality = dicom_modality(study.modality)
+    code, doubt = _code(site.procedures.get(exact(said), ()), modality) if text else (None, "")
+    if doubt:
+        severity, action = _DOUBTS[doubt]
+        issues.append(MappingIssue(doubt, severity, place, action))
+    fallback = None if code else site.procedure_fallbacks.get(modality or "")
+    return Examination(text, code, fallback, tuple(issues))
+
+
+_DOUBTS: Final[dict[str, tuple[Severity, str]]] = {
+    "procedure-not-coded": ("information", "no row of the procedure dictionary has exactly this text: sent as text"),
+    "procedure-modality-differs": ("warning", "its rows of the dictionary are for other modalities: sent as text"),
+    "procedure-ambiguous": ("warning", "rows of several modalities, and the study's is not known: sent as text"),
+}
+
+
+def _code(rows: Sequence[ProcedureCode], modality: str | None) -> tuple[ProcedureCode | None, str]:
+    """The one row that is for this modality, or why there is none; CR and DX are both projection radiography."""
+    exactly = [row for row in rows if modality and row.modality == modality]
+    fitting = exactly or [
+        row for row in rows if not modality or _radiography(row.modality) in {"", _radiography(modality)}
+    ]
+    if len(fitting) == 1:
+        return fitting[0], ""
+    return None, "procedure-ambiguous" if fitting else "procedure-modality-differs" if rows else "procedure-not-coded"
+
+
+def _radiography(modality: str) -> str:
+    return "DX" if modality == "CR" else modality

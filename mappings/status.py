@@ -5,30 +5,35 @@ https://hl7.org/fhir/R4/valueset-diagnostic-report-status.html, HL7 v2.5.1 table
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Study, User
-from mappings.profile import Site
+from mappings.profile import Receiver, Site
 
 State = Literal[
     "draft", "draft_shown", "signed", "signed_with_addenda", "corrected", "withdrawn", "cancelled", "not_known"
 ]
+Rendering = Literal["restated", "added"]
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One row: status of the DiagnosticReport and its section Observations; OBR-25, OBX-11, ORC-5, None: not sent."""
+    """One row: status of the DiagnosticReport and its section Observations; OBR-25, OBX-11, ORC-5, None: not sent.
+
+    `is_void`: a line that says so stands for the text, for a receiver that knows no OBX-11 `W`.
+    """
 
     diagnostic_report: str
     observation: str
     obr_25: str | None = None
     obx_11: str | None = None
     orc_5: str | None = None
+    is_void: bool = False
 
 
-STATUS: Final[dict[State, Status]] = {
+STATUS: Final[dict[State | Rendering, Status]] = {
     "draft": Status("registered", "registered"),
     "draft_shown": Status("preliminary", "preliminary", "P", "P", "IP"),
     "signed": Status("final", "final", "F", "F", "CM"),
@@ -37,20 +42,50 @@ STATUS: Final[dict[State, Status]] = {
     "withdrawn": Status("entered-in-error", "entered-in-error", "C", "W", "CM"),
     "cancelled": Status("cancelled", "cancelled"),
     "not_known": Status("unknown", "unknown"),
+    # What a signed report is called in v2 once a signed one was sent under the filler order number, whatever its state:
+    # said again with all others of the study, or alone as an addition to them (D19)
+    "restated": Status("corrected", "corrected", "C", "C", "CM"),
+    "added": Status("appended", "final", "A", "F", "CM"),
 }
-# What the same states are called in v2 once anything was sent under the filler order number (D19)
-CORRECTED: Final = STATUS["corrected"]
+
+
+def obr_25(row: Status, receiver: Receiver) -> Status | None:
+    """The row as a receiver has it: OBR-25 by its `status_map`, None where that says `none`.
+
+    A receiver whose map has `W` gets that code in OBX-11 of what is withdrawn, or as `void` the code of a correction;
+    in either case its text is taken away, for without `W` nothing else says that it is no longer valid.
+    """
+    known = dict(receiver.status_map)
+    if not known or row.obr_25 is None:
+        return row
+    code = known.get(row.obr_25, row.obr_25)
+    obx_11 = known.get("W", "W") if row.obx_11 == "W" else row.obx_11
+    if code in _NOT_A_CODE or obx_11 == "none":
+        return None
+    if obx_11 == row.obx_11:
+        return replace(row, obr_25=code)
+    corrected = STATUS["restated"].obx_11
+    return replace(row, obr_25=code, obx_11=corrected if obx_11 == "void" else obx_11, is_void=True)
+
+
+# Values of `status_map` that OBR-25 cannot have
+_NOT_A_CODE: Final = ("none", "void")
 
 
 def report_state(study: Study, report: Report, site: Site, facts: Facts) -> State:
     """The state of one report within its study."""
     if not report.is_completed:
         return _unsigned_state(study, report, site)
-    if study.is_cancelled and site.on_cancelled_after_sign == "withdraw":
+    if is_withdrawn(study, site):
         return "withdrawn"
     if report.report_id in facts.corrected:
         return "corrected"
     return "signed_with_addenda" if has_addenda(study, report) else "signed"
+
+
+def is_withdrawn(study: Study, site: Site) -> bool:
+    """True for a cancelled study whose signed reports the site takes back (D21)."""
+    return bool(study.is_cancelled) and site.on_cancelled_after_sign == "withdraw"
 
 
 def _unsigned_state(study: Study, report: Report, site: Site) -> State:
@@ -58,7 +93,12 @@ def _unsigned_state(study: Study, report: Report, site: Site) -> State:
         return "not_known"
     if study.is_cancelled and not study.completed:
         return "cancelled"
-    return "draft_shown" if site.send_drafts and report.text else "draft"
+    return "draft_shown" if is_shown_draft(report, site) else "draft"
+
+
+def is_shown_draft(report: Report, site: Site) -> bool:
+    """True for an unsigned report whose text the site lets out (D16)."""
+    return site.send_drafts and report.status == "in_progress" and bool((report.text or "").strip())
 
 
 def has_addenda(study: Study, report: Report) -> bool:

@@ -78,6 +78,12 @@ def signed_text_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
     return (MappingIssue("report-text-absent", "error", pointer, "the report is signed, its text is empty"), *issues)
 
 
+def is_merged(parent: str | None, addendum: str | None) -> bool:
+    """True where an addendum's text holds that of its report whole, in normal form (D17); outer white space aside."""
+    whole = normal_form(parent or "").strip()
+    return bool(whole) and whole in normal_form(addendum or "")
+
+
 def fhir_string(text: str | None) -> str | None:
     """N(text) as a FHIR string, or None where nothing is to be said: a FHIR string is never empty.
 

@@ -120,6 +120,7 @@ INCLUDES: Final = {
     "performer": "performer",
     "results-interpreter": "resultsInterpreter",
     "result": "result",
+    "based-on": "basedOn",
     "imagingStudy": "imagingStudy",
     "imaging-study": "imagingStudy",
 }
@@ -167,6 +168,7 @@ TARGETS: Final = {
     "performer": ("Organization", "Practitioner"),
     "resultsInterpreter": ("Practitioner",),
     "result": ("Observation",),
+    "basedOn": ("ServiceRequest",),
     "imagingStudy": ("ImagingStudy",),
 }
 

@@ -50,7 +50,28 @@ RESOURCES: Final = (
         "Read through: the sections of a report, height and weight.",
         (f"{US_CORE}observation-clinical-result", f"{US_CORE}body-height", f"{US_CORE}body-weight"),
     ),
-    Served("Provenance", "upstream", "rep-<32 hex>-prov", "Read through: where a report comes from."),
+    Served(
+        "ServiceRequest",
+        "upstream",
+        "stu-<32 hex>-req…",
+        "Read through: an order that the study answers: its numbers, priority, reason and who asked, as far as known.",
+        (f"{US_CORE}servicerequest",),
+    ),
+    Served(
+        "DocumentReference",
+        "upstream",
+        "rep-<32 hex>-doc",
+        "Read through: a signed report's text and PDF as documents; the attachments have the addresses that "
+        "DiagnosticReport.presentedForm has.",
+        (f"{US_CORE}documentreference",),
+    ),
+    Served(
+        "Provenance",
+        "upstream",
+        "rep-<32 hex>-prov",
+        "Read through: where what is made of a report comes from, and who signed it.",
+        (f"{US_CORE}provenance",),
+    ),
     Served(
         "Practitioner",
         "user",

@@ -7,6 +7,7 @@ the TOML file that `GATEWAY_CONFIG` or `--config` names. An empty variable count
 
 from gateway.settings.load import Configuration, load, problems, require_loopback, require_site_key
 from gateway.settings.model import (
+    FILE_ONLY,
     Cache,
     Log,
     MappingSettings,
@@ -20,6 +21,7 @@ from gateway.settings.model import (
 from gateway.settings.rows import Row, rows
 
 __all__ = [
+    "FILE_ONLY",
     "Cache",
     "Configuration",
     "Log",

@@ -5,6 +5,7 @@ The file is TOML (https://toml.io/en/v1.0.0); its text is read once, for the set
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from gateway.errors import ConfigError
 from gateway.settings.model import PREFIX, MappingSettings, Server, Settings, fields, is_loopback, variables
 from gateway.settings.rows import rows
+from gateway.settings.site_files import SiteFiles
 from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, read_site
 
@@ -44,7 +46,8 @@ class Configuration:
             server = Server.model_validate(self.settings.server.model_dump() | given)
         except ValidationError as error:
             raise next(_pydantic_problems(error, "command line", ("server",))) from None
-        return replace(self, settings=self.settings.model_copy(update={"server": server}))
+        settings = self.settings.model_copy(update={"server": server})
+        return replace(self, settings=settings, site=replace(self.site, fhir_base=server.fhir_base))
 
 
 def load(path: Path | None = None) -> Configuration:
@@ -103,25 +106,40 @@ def _load(path: Path | None) -> Configuration | list[ConfigError]:
         text, table = _read(path)
     except ConfigError as error:
         return [error]
-    found = list(_unknown_variables(os.environ))
-    settings, site = None, Site()
+    files = SiteFiles.read(source, path, table)
+    found = [*_unknown_variables(os.environ), *files.problems]
+    settings, key = None, None
     try:
         settings = Settings(**table)
-        site, faults = _site(text, settings.mapping)
+        key = settings.mapping.site_key
     except ValidationError as error:
         found += _pydantic_problems(error, source)
-        _, faults = read_site(text)
+    site, faults = read_site(
+        text, site_key=key.get_secret_value().encode() if key else None, files=files.texts, given=dict(_given())
+    )
     reported = {problem.key for problem in found}
-    site_problems = [_problem(source, fault.key, fault.problem, fault.remedy) for fault in faults]
+    site_problems = [files.problem(fault) or _problem(source, fault) for fault in faults]
     found += [problem for problem in site_problems if problem.key not in reported]
-    return Configuration(settings, site, source) if settings and not found else found
+    if not settings or found:
+        return found
+    return Configuration(settings, replace(site, fhir_base=settings.server.fhir_base), source)
+
+
+def _given() -> Iterator[tuple[str, Any]]:
+    """The settings of `[mapping]` that the environment makes, but the site key; wrong ones are reported elsewhere."""
+    for name in MappingSettings.model_fields.keys() - {"site_key"}:
+        for variable in variables(f"mapping.{name}"):
+            if value := os.environ.get(variable):
+                with contextlib.suppress(ValidationError):
+                    read = getattr(MappingSettings.model_validate({name: value}), name)
+                    yield name, str(read) if isinstance(read, Path) else list(read) if isinstance(read, tuple) else read
 
 
 def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
     if path is None:
         return "", {}
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         return text, tomllib.loads(text)
     except OSError as error:
         problem, remedy = f"cannot be read ({os.strerror(error.errno or 0)})", "Name a file that is there and readable."
@@ -149,13 +167,6 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[ConfigError]:
             yield ConfigError("environment", name, "no such setting", remedy)
 
 
-def _site(text: str, mapping: MappingSettings) -> tuple[Site, list[SiteError]]:
-    key = mapping.site_key.get_secret_value().encode() if mapping.site_key else None
-    texts = mapping.model_dump(include=set(MappingSettings.model_fields) - {"site_key", "facilities"})
-    site, faults = read_site(text, site_key=key)
-    return replace(site, **texts), faults
-
-
 def _pydantic_problems(error: ValidationError, source: str, under: tuple[str, ...] = ()) -> Iterator[ConfigError]:
     described = {row.key: f"{row.description} It takes: {row.type}." for row in rows()}
     for found in error.errors(include_url=False, include_input=False, include_context=False):
@@ -163,15 +174,16 @@ def _pydantic_problems(error: ValidationError, source: str, under: tuple[str, ..
         key = ".".join(str(part) for part in place[:2])
         if found["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, described, n=1)
-            yield _problem(source, key, "no such setting", f"Did you mean {near[0]}?" if near else "Take it out.")
+            remedy = f"Did you mean {near[0]}?" if near else "Take it out."
+            yield _problem(source, SiteError(key, "no such setting", remedy))
         else:
             problem = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            yield _problem(source, key, problem, described.get(key, "Write a table of settings."))
+            yield _problem(source, SiteError(key, problem, described.get(key, "Write a table of settings.")))
 
 
-def _problem(source: str, key: str, problem: str, remedy: str) -> ConfigError:
+def _problem(source: str, fault: SiteError) -> ConfigError:
     """Name the environment variable when that is where the value came from, else the file and its key."""
-    for variable in variables(key):
+    for variable in variables(fault.key):
         if os.environ.get(variable):
-            return ConfigError("environment", variable, problem, remedy)
-    return ConfigError(source, key, problem, remedy)
+            return ConfigError("environment", variable, fault.problem, fault.remedy)
+    return ConfigError(source, fault.key, fault.problem, fault.remedy)

@@ -27,7 +27,9 @@ VENDOR_NAMES: Final = {
     "upstream.base_url": "AVARA_BASE_URL",
     "webhook.key": "AVARA_WEBHOOK_KEY",
 }
-FILE_ONLY: Final = frozenset({"mapping.facilities"})
+FILE_ONLY: Final = frozenset(
+    f"mapping.{name}" for name in ("facilities", "express_customers", "procedure_fallbacks", "receivers")
+)
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 _SITE: Final = Site()
@@ -66,6 +68,13 @@ def _url(value: str) -> str:
 
 def _split(value: object) -> object:
     return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+
+
+def _split_at_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+_Names = Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)]
 
 
 class _Group(BaseModel):
@@ -199,7 +208,7 @@ class Cache(_Group):
 
 
 class MappingSettings(_Group):
-    """Section `[mapping]`: what `mappings.profile.parse_site` reads."""
+    """Section `[mapping]`: what `mappings.profile.parse_site` reads, and checks more closely."""
 
     site_key: SecretStr | None = Field(
         None, description="Secret of at least 32 bytes that makes patient ids opaque; never change it."
@@ -213,6 +222,34 @@ class MappingSettings(_Group):
     )
     facilities: tuple[dict[str, Any], ...] = Field(
         (), description="`[[mapping.facilities]]` tables: per facility its time zone, name order and MRN system."
+    )
+    express_customers: tuple[dict[str, Any], ...] = Field(
+        (), description="`[[mapping.express_customers]]` tables: whose numbers externalPatientId are."
+    )
+    accession_keys: _Names = Field((), description="Keys of a study's metadata that hold accession numbers.")
+    placer_keys: _Names = Field((), description="Keys of a study's metadata that hold placer order numbers.")
+    number_separator: str = Field(
+        "", description="What parts several accession or placer order numbers in one value; empty: one number."
+    )
+    send_drafts: bool = Field(False, description="Let unsigned text out, as preliminary.")
+    on_cancelled_after_sign: Literal["hold", "withdraw"] = Field(
+        "hold", description="A study cancelled after signing: leave what was sent, or withdraw it."
+    )
+    on_conflict: Literal["send", "hold"] = Field(
+        "send", description="A report whose patient contradicts an earlier one in HL7 v2: sent, or held."
+    )
+    procedures: Path | None = Field(None, description="CSV file of procedure codes; see docs/site-settings.md.")
+    starter: bool = Field(True, description="Use the procedure codes that come with the gateway, too.")
+    procedure_system: str | None = Field(None, description="URI of the site's own procedure codes, for FHIR.")
+    procedure_coding_system: str = Field("L", description="Name of the site's own procedure codes, for OBR-4.3.")
+    procedure_fallbacks: dict[str, Any] = Field(
+        {}, description="`[mapping.procedure_fallbacks]` table: per DICOM modality a code for OBR-4 without a match."
+    )
+    providers: Path | None = Field(None, description="CSV file of the providers; see docs/site-settings.md.")
+    provider_system: str | None = Field(None, description="URI of the providers' local ids, for FHIR.")
+    provider_namespace: str | None = Field(None, description="Assigning authority of those ids, for XCN.9.")
+    receivers: tuple[dict[str, Any], ...] = Field(
+        (), description="`[[mapping.receivers]]` tables: receiver profiles of the site's own."
     )
 
 

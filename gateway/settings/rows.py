@@ -58,10 +58,10 @@ def _type_name(annotation: Any) -> str:
         return ", ".join(inner)
     if get_origin(annotation) is tuple:
         return "list of tables" if get_origin(inner[0]) is dict else "list of " + _type_name(inner[0])
-    return _TYPE_NAMES[annotation]
+    return "table" if get_origin(annotation) is dict else _TYPE_NAMES[annotation]
 
 
 def _default(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+    return ", ".join(value) if isinstance(value, tuple | dict) else "" if value is None else str(value)

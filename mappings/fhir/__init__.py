@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mappings.fhir.datatypes import Json
+from mappings.fhir.datatypes import Json, reference
 from mappings.fhir.diagnostic_report import diagnostic_report
+from mappings.fhir.document_reference import document_reference
 from mappings.fhir.imaging_study import imaging_study
 from mappings.fhir.observation import section_observations, vital_observations
 from mappings.fhir.organization import organization
@@ -17,6 +18,7 @@ from mappings.fhir.practitioner import radiologists
 from mappings.fhir.provenance import provenance
 from mappings.fhir.report_parts import ReportParts, report_parts
 from mappings.fhir.scene import Scene, scene
+from mappings.fhir.service_request import service_requests
 from mappings.model import Facts, Mapped, Study
 from mappings.profile import Site
 from mappings.status import has_addenda, refusal
@@ -29,9 +31,9 @@ _NOTHING_KNOWN = Facts()
 def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[tuple[Json, ...]]:
     """All resources of a study as plain FHIR R4 JSON, with what could not be mapped as it came.
 
-    Patients, Organizations, Practitioners, the ImagingStudy, then for each report in reading order its
-    DiagnosticReport, Observations and Provenance. Every relative reference leads to a resource of the same output
-    (or to the PDF's Binary). Inner objects may be shared, also with other studies: copy before changing one. An
+    Patients, Organizations, Practitioners, ServiceRequests, the ImagingStudy, then for each report in reading order its
+    DiagnosticReport, Observations, DocumentReference and Provenance. Every relative reference leads to a resource of
+    the same output, or to a Binary. Inner objects may be shared, also with other studies: copy before changing one. An
     external study is not AutoScribe's to report and gives nothing (D25). Issues of `study.issues` are not repeated.
     """
     if issue := refusal(study):
@@ -44,22 +46,28 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
     organizations = [found for one in snapshots.values() if (found := organization(one, site))]
     resources += {one["id"]: one for one in organizations}.values()
     resources += [one.resource for one in signers.values() if one.resource]
-    resources.append(imaging_study(made, reports))
+    requests = service_requests(made, reports)
+    orders = _references(requests)
+    resources += [*requests, imaging_study(made, reports, orders)]
     for parts in reports:
-        resources += _of_report(made, parts, reports)
+        resources += _of_report(made, parts, reports, orders)
     return Mapped(tuple(resources), tuple(dict.fromkeys(made.issues)))
 
 
-def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts]) -> list[Json]:
+def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts], orders: Sequence[Json]) -> list[Json]:
     """The resources of one report; an original shows the study's signed addenda, newest first (D17)."""
     addenda: list[ReportParts] = []
     if has_addenda(made.study, parts.report):
         addenda = [one for one in reversed(reports) if one.report.is_addendum and one.report.is_completed]
-    results = section_observations(made, parts)
-    source = provenance(made, parts)
-    return [
-        diagnostic_report(made, parts, addenda, results),
-        *results,
-        *vital_observations(made, parts),
-        *([source] if source else []),
-    ]
+    results, vitals = section_observations(made, parts), vital_observations(made, parts)
+    document = document_reference(parts)
+    documents = [document] if document else []
+    listed = _references(results)
+    report = diagnostic_report(made, parts, addenda, listed, orders)
+    targets = [*_references([report]), *listed, *_references([*vitals, *documents])]
+    source = provenance(made, parts, targets)
+    return [report, *results, *vitals, *documents, *([source] if source else [])]
+
+
+def _references(resources: Sequence[Json]) -> list[Json]:
+    return [reference(one["resourceType"], one["id"]) for one in resources]

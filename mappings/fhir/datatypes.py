@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from typing import Any, Final
 
 from mappings.codes import DATA_ABSENT_REASON_EXTENSION, EXTENSION, V2_0203
@@ -45,9 +46,14 @@ def coding(system: str, code: str, display: str | None = None) -> Json:
     return made
 
 
+@cache
+def _identifier_type(code: str) -> Json:
+    return {"coding": [{"system": V2_0203, "code": code}]}
+
+
 def identifier(system: str, value: str, type_code: str = "", assigner: str | None = None) -> Json:
     """Identifier; `type_code` of HL7 table 0203, `assigner` the display of who gave it out."""
-    made: Json = {"type": {"coding": [{"system": V2_0203, "code": type_code}]}} if type_code else {}
+    made: Json = {"type": _identifier_type(type_code)} if type_code else {}
     made["system"] = system
     made["value"] = value
     if assigner:
@@ -70,11 +76,12 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def text_attachment(data: bytes, title: str, creation: str | None) -> Json:
-    """Attachment of a UTF-8 text with its bytes, their number and their SHA-1."""
+def text_attachment(data: bytes, url: str, title: str, creation: str | None) -> Json:
+    """Attachment of a UTF-8 text: its bytes, the address that gives them too, their number and their SHA-1."""
     made: Json = {
         "contentType": TEXT_PLAIN,
         "data": base64_of(data),
+        "url": url,
         "size": len(data),
         "hash": base64_of(hashlib.sha1(data, usedforsecurity=False).digest()),
         "title": title,

@@ -8,17 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mappings.codes import (
-    ADDENDUM_OF_EXTENSION,
-    DIAGNOSTIC_IMAGING_STUDY,
-    LOINC,
-    RADIOLOGY_CATEGORY,
-    SID_FILLER_ORDER,
-    SID_REPORT,
-    US_CORE,
-    V2_0074,
-    V2_0203,
-)
+from mappings.codes import ADDENDUM_OF_EXTENSION, SID_FILLER_ORDER, US_CORE, V2_0074
+from mappings.fhir.categories import RADIOLOGY
 from mappings.fhir.datatypes import (
     STRING_LIMIT,
     Json,
@@ -31,32 +22,28 @@ from mappings.fhir.datatypes import (
     said,
 )
 from mappings.fhir.narrative import narrative
-from mappings.fhir.report_parts import ReportParts
+from mappings.fhir.order_numbers import accession_identifiers, placer_identifiers
+from mappings.fhir.report_parts import NOT_SIGNED, ReportParts
 from mappings.fhir.scene import Scene
 from mappings.identifiers import fhir_id, short_id
-from mappings.procedures import diagnostic_service_section, examination
-from mappings.status import addendum_parent
+from mappings.procedures import diagnostic_service_section
 from mappings.text import fhir_string
 
-_CATEGORIES: Final[list[Json]] = [
-    {"coding": [coding(LOINC, *RADIOLOGY_CATEGORY)]},
-    {"coding": [coding(V2_0074, "RAD", "Radiology")]},
-]
+_META: Final[Json] = {"profile": [f"{US_CORE}diagnosticreport-note"]}
 CONCLUDING: Final = ("impression", "findings_impression")
 
 
 def diagnostic_report_identifier(scene: Scene, parts: ReportParts) -> list[Json]:
-    """DiagnosticReport.identifier <- reportId, the filler order number of OBR-3 (D18), and the accession number.
+    """DiagnosticReport.identifier <- reportId, the filler order number of OBR-3, the numbers of its orders (D18).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.identifier
     """
-    made = [
-        identifier(SID_REPORT, parts.report.report_id),
+    return [
+        parts.identifier,
         identifier(SID_FILLER_ORDER, short_id(parts.subject.number), "FILL"),
+        *accession_identifiers(scene.orders),
+        *placer_identifiers(scene.orders),
     ]
-    if accession := line(scene.facts.accession_number):
-        made.append({"type": {"coding": [coding(V2_0203, "ACSN")]}, "value": accession})
-    return made
 
 
 def diagnostic_report_category(scene: Scene) -> list[Json]:
@@ -65,17 +52,7 @@ def diagnostic_report_category(scene: Scene) -> list[Json]:
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.category
     """
     section = diagnostic_service_section(scene.study.modality)
-    return _CATEGORIES if section == "RAD" else [*_CATEGORIES, {"coding": [coding(V2_0074, section)]}]
-
-
-def diagnostic_report_code(scene: Scene, parts: ReportParts) -> Json:
-    """DiagnosticReport.code <- snapshotMetadata.procedure ?? Study.studyDescription: always with 18748-4 (D23).
-
-    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code
-    """
-    text, doubts = examination(scene.study, parts.report, line)
-    scene.issues.extend(doubts)
-    return {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": text or DIAGNOSTIC_IMAGING_STUDY[1]}
+    return RADIOLOGY if section == "RAD" else [*RADIOLOGY, {"coding": [coding(V2_0074, section)]}]
 
 
 def diagnostic_report_effective(parts: ReportParts) -> Json:
@@ -94,8 +71,6 @@ def diagnostic_report_issued(parts: ReportParts, addenda: Sequence[ReportParts])
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.issued
     """
-    if not parts.report.is_completed:
-        return None
     return next((one.signed for one in addenda if one.signed), parts.signed)
 
 
@@ -119,11 +94,15 @@ def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequ
     """DiagnosticReport.conclusion <- the impression sections of reportPlainText, after the text of signed addenda.
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion
+    That of a draft is headed so: a conclusion is shown where no status is (D16).
     """
+    impressions = [one.content for one in parts.report.sections if one.label in CONCLUDING] if parts.text else []
     conclusion = "\n\n".join(
         [f"{one.title}:\n{one.text}" for one in addenda if one.text]
-        + [fhir_string(one.content) or "" for one in parts.report.sections if one.label in CONCLUDING and parts.text]
+        + [fhir_string(impression) or "" for impression in impressions]
     ).strip()
+    if conclusion and parts.is_draft_shown:
+        conclusion = f"{parts.title}:\n{conclusion}"
     if len(conclusion) > STRING_LIMIT:
         place = f"{parts.report.pointer}/reportPlainText"
         scene.warn("text-too-long", place, "no conclusion: the whole text is in presentedForm")
@@ -146,13 +125,13 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
     """
     report = parts.report
     made = []
-    parent, doubts = addendum_parent(scene.study, report)
-    scene.issues.extend(doubts)
-    if parent:
-        to_parent = reference("DiagnosticReport", fhir_id(parent.report_id))
+    if parts.parent:
+        to_parent = reference("DiagnosticReport", fhir_id(parts.parent.report_id))
         made.append({"url": ADDENDUM_OF_EXTENSION, "valueReference": to_parent})
     made.append(extension("isAddendum", "Boolean", report.is_addendum))
-    if report.is_critical is not None:
+    if report.is_critical and not report.is_completed:
+        scene.inform("unsigned-critical-withheld", f"{report.pointer}/isCritical", "not said before it is signed")
+    elif report.is_critical is not None:
         made.append(extension("isCritical", "Boolean", report.is_critical))
     if parts.created:
         made.append(extension("createdAt", "Instant", parts.created))
@@ -160,44 +139,67 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
         "age": report.snapshot.age,
         "studyTime": None if parts.is_time_merged else report.snapshot.study_time,
         "createdAt": None if parts.created else report.created_at,
-        "signedAt": None if parts.signed else report.signed_at,
+        "signedAt": None if parts.signed or not report.is_completed else report.signed_at,
         "updatedAt": None if parts.updated else report.updated_at,
         **_own_snapshot(scene, parts),
     }
     return made + [extension(name, "String", value) for name, text in texts.items() if (value := line(text))]
 
 
+def diagnostic_report_based_on(scene: Scene, parts: ReportParts, orders: Sequence[Json]) -> list[Json]:
+    """DiagnosticReport.basedOn <- the study's orders, unless the report is about another patient than they are (D12).
+
+    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.basedOn
+    """
+    return list(orders) if parts.subject is scene.subject else []
+
+
 def diagnostic_report(
-    scene: Scene, parts: ReportParts, addenda: Sequence[ReportParts], results: Sequence[Json]
+    scene: Scene,
+    parts: ReportParts,
+    addenda: Sequence[ReportParts],
+    results: Sequence[Json],
+    orders: Sequence[Json] = (),
 ) -> Json:
-    """The DiagnosticReport of a report; `addenda` are the signed ones it shows, newest first (D17)."""
-    code = diagnostic_report_code(scene, parts)
+    """The DiagnosticReport of a report; `addenda` are the signed ones it shows, newest first (D17).
+
+    `results` are the references to its section Observations, `orders` those to the study's ServiceRequests.
+    """
     issued = diagnostic_report_issued(parts, addenda)
-    status = parts.status.diagnostic_report
-    rows = (("Status", status), ("Signed", issued), ("Radiologist", parts.practitioner.get("display")))
-    shown = "\n\n".join([f"{one.title}:\n{one.text}" for one in addenda if one.text] + [parts.text])
     return said(
         {
             "resourceType": "DiagnosticReport",
             "id": parts.resource_id,
-            "meta": {"profile": [f"{US_CORE}diagnosticreport-note"]},
-            "text": narrative(code["text"], rows, shown),
+            "meta": _META,
+            "text": _narrative(parts, addenda, issued),
             "extension": diagnostic_report_extension(scene, parts),
             "identifier": diagnostic_report_identifier(scene, parts),
-            "status": status,
+            "basedOn": diagnostic_report_based_on(scene, parts, orders),
+            "status": parts.status.diagnostic_report,
             "category": diagnostic_report_category(scene),
-            "code": code,
+            "code": parts.code,
             "subject": parts.subject_reference,
             **diagnostic_report_effective(parts),
             "issued": issued,
             "performer": diagnostic_report_performer(parts),
             "resultsInterpreter": diagnostic_report_results_interpreter(parts),
-            "result": [reference("Observation", result["id"]) for result in results],
+            "result": list(results),
             "imagingStudy": [reference("ImagingStudy", fhir_id(scene.study.study_id))],
             "conclusion": diagnostic_report_conclusion(scene, parts, addenda),
             "presentedForm": diagnostic_report_presented_form(parts, addenda),
         }
     )
+
+
+def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str | None) -> Json:
+    status = parts.status.diagnostic_report
+    rows = (
+        ("Status", f"{status}, {NOT_SIGNED}" if parts.is_draft_shown else status),
+        ("Signed", issued),
+        ("Radiologist", parts.practitioner.get("display")),
+    )
+    shown = "\n\n".join([f"{one.title}:\n{one.text}" for one in addenda if one.text] + [parts.text])
+    return narrative(parts.code["text"], rows, shown)
 
 
 def _own_snapshot(scene: Scene, parts: ReportParts) -> dict[str, str | None]:

@@ -13,10 +13,11 @@ from mappings.codes import (
     SID_EXPRESS_CUSTOMER,
     SID_STUDY,
     SID_STUDY_UID_ODD,
-    V2_0203,
 )
-from mappings.fhir.datatypes import Json, coding, extension, identifier, line, reference, said
+from mappings.fhir.datatypes import Json, extension, identifier, line, reference, said
 from mappings.fhir.narrative import narrative
+from mappings.fhir.order_numbers import accession_identifiers
+from mappings.fhir.provider import requester
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
 from mappings.identifiers import fhir_id, is_dicom_uid
@@ -24,7 +25,7 @@ from mappings.procedures import dicom_modality, modality_issues
 
 
 def imaging_study_identifier(scene: Scene) -> list[Json]:
-    """ImagingStudy.identifier <- studyInstanceUid, studyId, and the accession number.
+    """ImagingStudy.identifier <- studyInstanceUid, studyId, and the accession numbers.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.identifier
     A UID that is no OID is kept under a system of our own: `urn:oid:` before it would not be true.
@@ -38,9 +39,7 @@ def imaging_study_identifier(scene: Scene) -> list[Json]:
             scene.warn("study-uid-not-an-oid", "/studyInstanceUid", "kept under a system of our own")
             made.append(identifier(SID_STUDY_UID_ODD, uid))
     made.append(identifier(SID_STUDY, study.study_id))
-    if accession := line(scene.facts.accession_number):
-        made.append({"type": {"coding": [coding(V2_0203, "ACSN")]}, "value": accession})
-    return made
+    return made + accession_identifiers(scene.orders)
 
 
 def imaging_study_status(scene: Scene) -> str:
@@ -107,11 +106,11 @@ def imaging_study_extension(scene: Scene) -> list[Json]:
     return made
 
 
-def imaging_study(scene: Scene, reports: Sequence[ReportParts]) -> Json:
-    """The ImagingStudy of the study; series and instances are not known."""
-    snapshot, subject = scene.snapshot, scene.subjects[scene.study.study_id]
+def imaging_study(scene: Scene, reports: Sequence[ReportParts], orders: Sequence[Json] = ()) -> Json:
+    """The ImagingStudy of the study, with references to its ServiceRequests; series and instances are not known."""
+    snapshot = scene.snapshot
     description, procedure = line(scene.study.study_description), line(snapshot.procedure)
-    referrer, started = line(snapshot.referring_physician_name), imaging_study_started(scene, reports)
+    started = imaging_study_started(scene, reports)
     return said(
         {
             "resourceType": "ImagingStudy",
@@ -121,9 +120,10 @@ def imaging_study(scene: Scene, reports: Sequence[ReportParts]) -> Json:
             "identifier": imaging_study_identifier(scene),
             "status": imaging_study_status(scene),
             "modality": imaging_study_modality(scene),
-            "subject": reference("Patient", subject.identity.patient_id, line(snapshot.patient_name)),
+            "subject": reference("Patient", scene.subject.identity.patient_id, line(snapshot.patient_name)),
             "started": started,
-            "referrer": {"display": referrer} if referrer else None,
+            "basedOn": list(orders),
+            "referrer": requester(scene),
             "procedureCode": [{"text": procedure}] if procedure else None,
             "reasonCode": imaging_study_reason(scene),
             "note": imaging_study_note(scene),

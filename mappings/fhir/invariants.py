@@ -10,6 +10,7 @@ import hashlib
 import re
 from base64 import b64decode
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from mappings.codes import DATA_ABSENT_REASON_EXTENSION
@@ -39,6 +40,7 @@ def _is_xml(value: str) -> bool:
     return value.replace("\n", "").isprintable() or not _NOT_XML.search(value)
 
 
+@lru_cache(maxsize=256)
 def _is_uri(value: str) -> bool:
     return bool(value) and value.isprintable() and " " not in value
 
@@ -82,14 +84,18 @@ _ANYWHERE: Final[dict[str, Check]] = {
     "contentType": _CLASS,
     "creation": _CLASS,
     "data": _CLASS,
+    "date": _CLASS,
     "div": (_is_narrative, "fhir-narrative"),
     "effectiveDateTime": _CLASS,
     "end": _CLASS,
     "hash": (_is_base64, "fhir-base64"),
     "id": _CLASS,
     "issued": _CLASS,
+    "occurrenceDateTime": _CLASS,
     "recorded": _CLASS,
-    "reference": _reference("Patient|Organization|Practitioner|ImagingStudy|DiagnosticReport|Observation"),
+    "reference": _reference(
+        "Patient|Organization|Practitioner|ServiceRequest|ImagingStudy|DiagnosticReport|Observation|DocumentReference"
+    ),
     "resourceType": _CLASS,
     "start": _CLASS,
     "started": _CLASS,
@@ -100,12 +106,26 @@ _ANYWHERE: Final[dict[str, Check]] = {
 }
 # (resource type or parent element) -> element -> check: required bindings, and where a name means another type.
 # https://hl7.org/fhir/R4/valueset-<name>.html: diagnostic-report-status, observation-status, imagingstudy-status,
-# administrative-gender, narrative-status, contact-point-system, provenance-entity-role, identifier-use, name-use
+# administrative-gender, narrative-status, contact-point-system, provenance-entity-role, identifier-use, name-use,
+# request-status, request-intent, request-priority, document-reference-status, composition-status,
+# document-relationship-type
 _STATUS: Final = "registered preliminary final amended corrected cancelled entered-in-error unknown"
 _IN: Final[dict[str, dict[str, Check]]] = {
     "DiagnosticReport": {"status": _one_of(f"{_STATUS} partial appended")},
     "Observation": {"status": _one_of(_STATUS)},
     "ImagingStudy": {"status": _one_of("registered available cancelled entered-in-error unknown")},
+    "ServiceRequest": {
+        "status": _one_of("draft active on-hold revoked completed entered-in-error unknown"),
+        "intent": _one_of(
+            "proposal plan directive order original-order reflex-order filler-order instance-order option"
+        ),
+        "priority": _one_of("routine urgent asap stat"),
+    },
+    "DocumentReference": {
+        "status": _one_of("current superseded entered-in-error"),
+        "docStatus": _one_of("preliminary final amended entered-in-error"),
+    },
+    "relatesTo": {"code": _one_of("replaces transforms signs appends")},
     "Patient": {"gender": _one_of("male female other unknown")},
     "text": {"status": _one_of("generated extensions additional empty")},
     "telecom": {"system": _one_of("phone fax email pager url sms other")},
@@ -113,15 +133,18 @@ _IN: Final[dict[str, dict[str, Check]]] = {
     "identifier": {"use": _one_of("usual official temp secondary old")},
     "name": {"use": _one_of("usual official temp nickname anonymous old maiden")},
     "presentedForm": {"url": _reference("Binary")},
+    "attachment": {"url": _reference("Binary")},
+    "author": {"reference": _reference("Practitioner")},
+    "basedOn": {"reference": _reference("ServiceRequest")},
+    "custodian": {"reference": _reference("Organization")},
     "subject": {"reference": _reference("Patient")},
     "managingOrganization": {"reference": _reference("Organization")},
     "onBehalfOf": {"reference": _reference("Organization")},
     "imagingStudy": {"reference": _reference("ImagingStudy")},
     "result": {"reference": _reference("Observation")},
     "resultsInterpreter": {"reference": _reference("Practitioner")},
-    "target": {"reference": _reference("DiagnosticReport")},
+    "target": {"reference": _reference("DiagnosticReport|Observation|DocumentReference")},
 }
-_CHECKS: Final = {parent: {**_ANYWHERE, **checks} for parent, checks in _IN.items()}
 # https://hl7.org/fhir/R4/valueset-data-absent-reason.html
 _ABSENT: Final = frozenset(
     {
@@ -146,10 +169,10 @@ def _issue(code: str, pointer: str) -> MappingIssue:
 
 def _walk(node: Json, parent: str) -> list[Fault]:
     """Faults of a node and below, with pointers from there: no pointer is made where nothing is wrong."""
-    found = _ELEMENTS[parent](node) if parent in _ELEMENTS else []
+    rule, checks = _PARENTS.get(parent, _PLAIN)
+    found = rule(node) if rule else []
     if not node:
         found.append(("fhir-empty", ""))
-    checks = _CHECKS.get(parent, _ANYWHERE)
     for key, value in node.items():
         kind = type(value)
         if kind is str:
@@ -207,4 +230,14 @@ def _attachment(value: Json) -> list[Fault]:
     return found
 
 
-_ELEMENTS: Final = {"extension": _extension, "presentedForm": _attachment, "contained": _contained}
+_ELEMENTS: Final = {
+    "extension": _extension,
+    "presentedForm": _attachment,
+    "attachment": _attachment,
+    "contained": _contained,
+}
+# Element -> its rule, and the checks of what stands in it
+_PLAIN: Final[tuple[Callable[[Json], list[Fault]] | None, dict[str, Check]]] = (None, _ANYWHERE)
+_PARENTS: Final = {
+    parent: (_ELEMENTS.get(parent), {**_ANYWHERE, **_IN.get(parent, {})}) for parent in (*_IN, *_ELEMENTS)
+}

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/observation.html, US Core Observation Clinical Result, B
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from mappings.codes import (
@@ -21,14 +22,20 @@ from mappings.codes import (
 )
 from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line
 from mappings.fhir.narrative import narrative
-from mappings.fhir.report_parts import ReportParts
+from mappings.fhir.report_parts import NOT_SIGNED, ReportParts
 from mappings.fhir.scene import Scene
 from mappings.model import Section
 from mappings.text import fhir_string
 from mappings.units import vital_sign
 
 # Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
-_VITAL_STATUS: Final = {"registered": "preliminary", "cancelled": "cancelled", "unknown": "unknown"}
+_VITAL_STATUS: Final = {
+    "registered": "preliminary",
+    "preliminary": "preliminary",
+    "cancelled": "cancelled",
+    "entered-in-error": "entered-in-error",
+    "unknown": "unknown",
+}
 # The sections that carry the critical flag, the first kind that the report has (D22)
 _FLAGGED: Final = (("impression", "findings_impression"), ("findings",))
 _WHOLE: Final = "whole report"
@@ -38,7 +45,9 @@ _SECTION_CODINGS: Final = {
 }
 _CLINICAL_RESULT: Final[Json] = {"profile": [f"{US_CORE}observation-clinical-result"]}
 _IMAGING: Final[list[Json]] = [{"coding": [coding(OBSERVATION_CATEGORY, "imaging", "Imaging")]}]
+_VITAL_META: Final[dict[str, Json]] = {kind: {"profile": [f"{US_CORE}body-{kind}"]} for kind in ("height", "weight")}
 _VITAL_SIGNS: Final[list[Json]] = [{"coding": [coding(OBSERVATION_CATEGORY, "vital-signs", "Vital Signs")]}]
+_CRITICAL: Final[list[Json]] = [{"coding": [coding(OBSERVATION_INTERPRETATION, "AA", "Critical abnormal")]}]
 _DECORATION: Final = " :-\u2013\u2014*#=_"
 
 
@@ -54,11 +63,17 @@ def observation_code(label: str, heading: str) -> Json:
     return {"coding": codings, "text": text} if codings else {"text": text}
 
 
+# Reports have few headings: the same objects serve them all
+_code_of: Final = lru_cache(maxsize=1024)(observation_code)
+
+
 def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
-    """Observation.value[x] <- N of a section of reportPlainText; one that no FHIR string can hold says so.
+    """Observation.value[x] <- N of a section of reportPlainText; where there is none, or one beyond a string, why.
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.value_x_
     """
+    if not text:
+        return {"dataAbsentReason": {"coding": [coding(DATA_ABSENT_REASON, "unknown")]}}
     if len(text) <= STRING_LIMIT:
         return {"valueString": text}
     place = f"{parts.report.pointer}/reportPlainText"
@@ -66,31 +81,28 @@ def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
     return {"dataAbsentReason": {"coding": [coding(DATA_ABSENT_REASON, "unsupported")]}}
 
 
-def observation_interpretation() -> list[Json]:
+def observation_interpretation(parts: ReportParts) -> list[Json]:
     """Observation.interpretation <- isCritical: `AA` on what carries the flag; false and null assert nothing (D22).
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.interpretation
+    A draft is never critical (D16).
     """
-    return [{"coding": [coding(OBSERVATION_INTERPRETATION, "AA", "Critical abnormal")]}]
+    return _CRITICAL if parts.report.is_critical and parts.report.is_completed else []
 
 
 def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     """DiagnosticReport.result: an Observation for each section with a heading; without any, one for the whole text.
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.result
-    What stands under no heading is in presentedForm only. Nothing is made of a report that is not signed (D16).
+    What stands under no heading is in presentedForm only. Nothing is made of a text that is not given out (D16); a
+    critical report without a text has an Observation without a value, so that its flag is seen.
     """
-    if not parts.text.strip():
-        if parts.report.is_critical and parts.report.is_completed:
-            place = f"{parts.report.pointer}/isCritical"
-            scene.warn("critical-without-text", place, "stands in an extension only: no Observation to flag")
-        return []
-    found = list(_sections(parts.report.sections))
+    interpretation = observation_interpretation(parts)
+    found = _found(scene, parts, is_critical=bool(interpretation))
     if not found:
-        place = f"{parts.report.pointer}/reportPlainText"
-        scene.inform("sections-not-found", place, "one Observation holds the whole text")
-        found = [(0, _WHOLE, "", parts.text)]
-    flagged = _flagged({label for _, label, _, _ in found}, found[0][1])
+        return []
+    flagged = _flagged({label for _, label, _, _ in found}, found[0][1]) if interpretation else ()
+    mark = f", {NOT_SIGNED}" if parts.is_draft_shown else ""
     alike = {
         "subject": {"reference": parts.subject_reference["reference"]},
         **({"effectiveDateTime": parts.effective} if parts.effective else {}),
@@ -99,20 +111,20 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     }
     made = []
     for index, label, heading, text in found:
-        code = observation_code(label, heading)
+        code = _code_of(label, heading)
         observation: Json = {
             "resourceType": "Observation",
             "id": f"{parts.resource_id}-s{index}",
             "meta": _CLINICAL_RESULT,
-            "text": narrative(code["text"], text=text),
+            "text": narrative(code["text"] + mark, text=text),
             "status": parts.status.observation,
             "category": _IMAGING,
             "code": code,
             **alike,
             **observation_value(scene, parts, text),
         }
-        if parts.report.is_critical and label in flagged:
-            observation["interpretation"] = observation_interpretation()
+        if label in flagged:
+            observation["interpretation"] = interpretation
         made.append(observation)
     return made
 
@@ -124,7 +136,7 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     Not published: an impossible value, one without a study date, an addendum's repetition of its original's.
     """
     made = []
-    for kind in ("height", "weight"):
+    for kind in _VITAL_META:
         measurement = getattr(parts.report.snapshot, kind)
         if measurement is None or _is_repeated(scene, parts, kind):
             continue
@@ -140,7 +152,7 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
             {
                 "resourceType": "Observation",
                 "id": f"{parts.resource_id}-{kind}",
-                "meta": {"profile": [f"{US_CORE}body-{kind}"]},
+                "meta": _VITAL_META[kind],
                 "text": narrative(
                     sign.display,
                     [("Value", f"{sign.value} {sign.unit}"), ("Date", parts.effective[: len("YYYY-MM-DD")])],
@@ -154,6 +166,22 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
             }
         )
     return made
+
+
+def _found(scene: Scene, parts: ReportParts, *, is_critical: bool) -> list[tuple[int, str, str, str]]:
+    """Index, label, heading and N(text) of what Observations are made of."""
+    if not parts.text.strip():
+        if not is_critical:
+            return []
+        place = f"{parts.report.pointer}/isCritical"
+        scene.warn("critical-without-text", place, "flagged on an Observation without a value: there is no text")
+        return [(0, _WHOLE, "", "")]
+    found = list(_sections(parts.report.sections))
+    if not found:
+        place = f"{parts.report.pointer}/reportPlainText"
+        scene.inform("sections-not-found", place, "one Observation holds the whole text")
+        return [(0, _WHOLE, "", parts.text)]
+    return found
 
 
 def _sections(sections: tuple[Section, ...]) -> Iterator[tuple[int, str, str, str]]:

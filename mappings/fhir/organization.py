@@ -5,12 +5,17 @@ https://hl7.org/fhir/R4/organization.html, US Core Organization Profile.
 
 from __future__ import annotations
 
-from mappings.codes import SID_FACILITY, US_CORE
-from mappings.fhir.datatypes import Json, identifier, line, reference
+from typing import Final
+
+from mappings.codes import OID, SID_FACILITY, US_CORE, US_NPI
+from mappings.fhir.datatypes import Json, identifier, line, reference, said
 from mappings.fhir.narrative import narrative
 from mappings.identifiers import organization_id
 from mappings.model import Snapshot
-from mappings.profile import Site
+from mappings.profile import OrganizationDetails, Site
+
+_META: Final[Json] = {"profile": [f"{US_CORE}organization"]}
+_NOTHING_SAID: Final = OrganizationDetails()
 
 
 def organization_name(snapshot: Snapshot, site: Site) -> str | None:
@@ -28,21 +33,54 @@ def organization_reference(snapshot: Snapshot, site: Site) -> Json | None:
     return reference("Organization", organization_id(name), line(snapshot.facility_name)) if name else None
 
 
+def organization_identifier(name: str, details: OrganizationDetails) -> list[Json]:
+    """Organization.identifier <- facilityName, and the NPI and OID of the site's settings.
+
+    https://hl7.org/fhir/R4/organization-definitions.html#Organization.identifier
+    """
+    made = [identifier(SID_FACILITY, name)]
+    if details.npi:
+        made.append(identifier(US_NPI, details.npi))
+    if details.oid:
+        made.append(identifier(OID, f"urn:oid:{details.oid}"))
+    return made
+
+
+def organization_address(details: OrganizationDetails) -> list[Json]:
+    """Organization.address <- the address of the site's settings, as far as they say it.
+
+    https://hl7.org/fhir/R4/organization-definitions.html#Organization.address
+    """
+    address = said(
+        {
+            "line": list(details.address_lines),
+            "city": details.city,
+            "state": details.state,
+            "postalCode": details.postal_code,
+            "country": details.country,
+        }
+    )
+    return [address] if address else []
+
+
 def organization(snapshot: Snapshot, site: Site) -> Json | None:
     """The facility's Organization, or None without a facilityName: telecom and address are never made up."""
     name = organization_name(snapshot, site)
     if name is None:
         return None
     facility = site.facility(snapshot.facility_name)
-    made: Json = {
-        "resourceType": "Organization",
-        "id": organization_id(name),
-        "meta": {"profile": [f"{US_CORE}organization"]},
-        "text": narrative(name),
-        "identifier": [identifier(SID_FACILITY, name)],
-        "active": True,
-        "name": name,
-    }
-    if facility and facility.aliases:
-        made["alias"] = [alias for alias in map(line, facility.aliases) if alias]
-    return made
+    details = facility.organization if facility else _NOTHING_SAID
+    return said(
+        {
+            "resourceType": "Organization",
+            "id": organization_id(name),
+            "meta": _META,
+            "text": narrative(name),
+            "identifier": organization_identifier(name, details),
+            "active": True,
+            "name": name,
+            "alias": [alias for alias in map(line, facility.aliases) if alias] if facility else [],
+            "telecom": [{"system": "phone", "value": details.phone}] if details.phone else [],
+            "address": organization_address(details),
+        }
+    )

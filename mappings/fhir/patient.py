@@ -19,6 +19,7 @@ from mappings.model import Snapshot
 from mappings.names import parse_name
 from mappings.subjects import Person, Subject, are_two_people
 
+_META: Final[Json] = {"profile": [f"{US_CORE}patient"]}
 _NO_NAME: Final = "Name not known"
 
 
@@ -94,7 +95,7 @@ def patient(subject: Subject, scene: Scene) -> Json:
         {
             "resourceType": "Patient",
             "id": subject.identity.patient_id,
-            "meta": {"profile": [f"{US_CORE}patient"]},
+            "meta": _META,
             "text": narrative(name.get("text", _NO_NAME), rows),
             "identifier": patient_identifier(subject.identity),
             "name": [name],

@@ -5,18 +5,20 @@ https://hl7.org/fhir/R4/practitioner.html, US Core Practitioner Profile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_CORE, US_NPI
 from mappings.fhir.datatypes import Json, extension, identifier, line, reference, said
 from mappings.fhir.narrative import narrative
+from mappings.fhir.provider import provider_identifiers
 from mappings.fhir.scene import Scene, odd_characters
 from mappings.identifiers import fhir_id, is_npi
 from mappings.model import Report, User
 from mappings.names import is_generation
 from mappings.status import signer
 
+_META: Final[Json] = {"profile": [f"{US_CORE}practitioner"]}
 _TEXT_FIELDS: Final = {
     "email": "email",
     "first_name": "firstName",
@@ -61,9 +63,10 @@ def practitioner_name(user: User) -> Json:
 
 
 def practitioner_identifier(user: User, scene: Scene) -> list[Json]:
-    """Practitioner.identifier <- User.userId, npiNumber: an NPI only with a right check digit (us-core-17).
+    """Practitioner.identifier <- User.userId, npiNumber, and what the site's directory adds for that userId.
 
     https://hl7.org/fhir/R4/practitioner-definitions.html#Practitioner.identifier
+    An NPI only with a right check digit (us-core-17); that of the directory where AutoScribe says none.
     """
     made = [identifier(SID_USER, user.user_id)]
     number = line(user.npi_number)
@@ -73,7 +76,10 @@ def practitioner_identifier(user: User, scene: Scene) -> list[Json]:
         place = f"{user.pointer}/npiNumber"
         scene.warn("npi-invalid", place, "kept as an unverified number, not as an NPI")
         made.append(identifier(SID_NPI_UNVERIFIED, number))
-    return made
+    provider = scene.site.user(user.user_id)
+    known = provider_identifiers(provider, scene.site) if provider else []
+    systems = {one["system"] for one in made}
+    return made + [one for one in known if one["system"] not in systems]
 
 
 def practitioner_qualification(name: Json) -> list[Json]:
@@ -97,7 +103,7 @@ def practitioner(user: User, name: Json, scene: Scene) -> Json:
         {
             "resourceType": "Practitioner",
             "id": fhir_id(user.user_id),
-            "meta": {"profile": [f"{US_CORE}practitioner"]},
+            "meta": _META,
             "text": narrative(name["text"], [("Role", role)]),
             "extension": [extension("clinicRole", "String", role)] if role else None,
             "identifier": practitioner_identifier(user, scene),
@@ -110,8 +116,7 @@ def practitioner(user: User, name: Json, scene: Scene) -> Json:
 
 def _radiologist(scene: Scene, report: Report) -> Radiologist:
     """A user who is not known, or has no last name, is named by identifier: no reference ever leads nowhere."""
-    user, doubts = signer(scene.study, report)
-    scene.issues.extend(doubts)
+    user = _user(scene, report)
     name = practitioner_name(user) if user else {}
     if user is not None and "family" in name:
         to_user = reference("Practitioner", fhir_id(user.user_id), name["text"])
@@ -120,3 +125,17 @@ def _radiologist(scene: Scene, report: Report) -> Radiologist:
         scene.warn("user-last-name-absent", f"{user.pointer}/lastName", "no Practitioner; named by identifier")
     made: Json = {"type": "Practitioner", "identifier": identifier(SID_USER, report.user_id)}
     return Radiologist({**made, "display": name["text"]} if "text" in name else made, None)
+
+
+def _user(scene: Scene, report: Report) -> User | None:
+    """The User behind Report.userId; a name that AutoScribe does not say is as the site's directory has it."""
+    provider = scene.site.user(report.user_id)
+    user, doubts = signer(scene.study, report)
+    if provider is None:
+        scene.issues.extend(doubts)
+        return user
+    known = user or User(report.user_id, pointer=f"{report.pointer}/userId")
+    if any(map(line, (known.first_name, known.middle_name, known.last_name))):
+        return known
+    names = {"first_name": provider.given, "middle_name": provider.middle, "last_name": provider.family}
+    return replace(known, **names, suffix1=provider.suffix, suffix2=provider.degree)

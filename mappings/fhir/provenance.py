@@ -5,14 +5,33 @@ https://hl7.org/fhir/R4/provenance.html, US Core Provenance Profile, decision D2
 
 from __future__ import annotations
 
-from mappings.codes import PROVENANCE_PARTICIPANT, SID_GATEWAY, SID_REPORT, US_CORE, US_CORE_PROVENANCE_PARTICIPANT
+from collections.abc import Iterable
+from typing import Final
+
+from mappings.codes import (
+    DOCUMENT_COMPLETION,
+    PROVENANCE_PARTICIPANT,
+    SID_GATEWAY,
+    US_CORE,
+    US_CORE_PROVENANCE_PARTICIPANT,
+)
 from mappings.dates import parse_instant
-from mappings.fhir.datatypes import Json, coding, identifier, reference, said
+from mappings.fhir.datatypes import Json, coding, identifier, said
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
 
-_GATEWAY_NAME = "autoscribe-gateway"
+_GATEWAY_NAME: Final = "autoscribe-gateway"
+_META: Final[Json] = {"profile": [f"{US_CORE}provenance"]}
+_GATEWAY: Final[Json] = {
+    "type": "Device",
+    "identifier": identifier(SID_GATEWAY, _GATEWAY_NAME),
+    "display": _GATEWAY_NAME,
+}
+_AUTHOR: Final[Json] = {"coding": [coding(PROVENANCE_PARTICIPANT, "author", "Author")]}
+_TRANSMITTER: Final[Json] = {"coding": [coding(US_CORE_PROVENANCE_PARTICIPANT, "transmitter", "Transmitter")]}
+_SOURCE: Final = "Report in AutoScribe"
+_SIGNED: Final[Json] = {"coding": [coding(DOCUMENT_COMPLETION, "LA", "legally authenticated")]}
 
 
 def provenance_recorded(parts: ReportParts) -> str | None:
@@ -29,7 +48,7 @@ def provenance_occurred(parts: ReportParts) -> Json | None:
     https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.occurred_x_
     A period that would end before it starts (per-1) is not said.
     """
-    start, end = parse_instant(parts.report.created_at), parse_instant(parts.report.signed_at)
+    start, end = parse_instant(parts.created), parse_instant(parts.signed)
     if start is None or (end is not None and end < start):
         return None
     return said({"start": parts.created, "end": parts.signed})
@@ -40,34 +59,46 @@ def provenance_agent(parts: ReportParts) -> list[Json]:
 
     https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.agent
     """
-    gateway = {"type": "Device", "identifier": identifier(SID_GATEWAY, _GATEWAY_NAME), "display": _GATEWAY_NAME}
-    roles = (
-        (PROVENANCE_PARTICIPANT, "author", parts.practitioner),
-        (US_CORE_PROVENANCE_PARTICIPANT, "transmitter", gateway),
-    )
     return [
-        said({"type": {"coding": [coding(system, code)]}, "who": who, "onBehalfOf": parts.organization})
-        for system, code, who in roles
+        said({"type": role, "who": who, "onBehalfOf": parts.organization})
+        for role, who in ((_AUTHOR, parts.practitioner), (_TRANSMITTER, _GATEWAY))
     ]
 
 
-def provenance(scene: Scene, parts: ReportParts) -> Json | None:
-    """The Provenance of a report's DiagnosticReport; None where no moment is known (R4 wants `recorded`)."""
+def provenance_activity(parts: ReportParts) -> Json | None:
+    """Provenance.activity <- Report.status: its document was signed; nothing is said of one that was not.
+
+    https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.activity
+    """
+    return _SIGNED if parts.report.is_completed else None
+
+
+def provenance_entity(parts: ReportParts) -> list[Json]:
+    """Provenance.entity <- reportId: the report of AutoScribe that all this was made from.
+
+    https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.entity
+    """
+    what = {"type": "DiagnosticReport", "identifier": parts.identifier, "display": _SOURCE}
+    return [{"role": "source", "what": what}]
+
+
+def provenance(scene: Scene, parts: ReportParts, targets: Iterable[Json]) -> Json | None:
+    """The Provenance of the `targets` made of a report; None where no moment is known (R4 wants `recorded`)."""
     recorded = provenance_recorded(parts)
     if recorded is None:
         scene.warn("provenance-undated", f"{parts.report.pointer}/updatedAt", "no Provenance: no moment is known")
         return None
-    source = {"type": "DiagnosticReport", "identifier": identifier(SID_REPORT, parts.report.report_id)}
     return said(
         {
             "resourceType": "Provenance",
             "id": f"{parts.resource_id}-prov",
-            "meta": {"profile": [f"{US_CORE}provenance"]} if parts.organization else None,
+            "meta": _META if parts.organization else None,
             "text": narrative("Provenance", [("Recorded", recorded), ("Author", parts.practitioner.get("display"))]),
-            "target": [reference("DiagnosticReport", parts.resource_id)],
+            "target": list(targets),
             "occurredPeriod": provenance_occurred(parts),
             "recorded": recorded,
+            "activity": provenance_activity(parts),
             "agent": provenance_agent(parts),
-            "entity": [{"role": "source", "what": source}],
+            "entity": provenance_entity(parts),
         }
     )

@@ -7,29 +7,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mappings.codes import SID_REPORT
 from mappings.dates import effective, fhir_instant, read_instant
-from mappings.fhir.datatypes import Json, base64_of, line, reference, text_attachment
+from mappings.fhir.datatypes import Json, base64_of, identifier, line, reference, text_attachment
+from mappings.fhir.examination import diagnostic_report_code
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
 from mappings.identifiers import fhir_id
 from mappings.model import Report
-from mappings.status import Status, report_status
+from mappings.status import Status, addendum_parent, report_status
 from mappings.subjects import Subject
-from mappings.text import normal_form, signed_text_issues, utf8
+from mappings.text import character_issues, normal_form, signed_text_issues, utf8
+
+NOT_SIGNED = "NOT SIGNED"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportParts:
-    """A report with its references; `text` (N of it) and `forms` are empty while it is not signed (D16).
+    """A report with its references; `text` (N of it) and `forms` are empty for an unsigned one, unless shown (D16).
 
-    `effective` is a FHIR dateTime; `is_effective_derived`: the time of signing stands for the study's;
-    `is_time_merged`: studyTime stands in it. `created`, `signed`, `updated` are FHIR instants, None where not readable.
+    `parent` is what an addendum adds to, where that is clear; `code` names the examination. `effective` is a FHIR
+    dateTime; `is_effective_derived`: the time of signing stands for the study's; `is_time_merged`: studyTime stands in
+    it. `created`, `signed`, `updated` are FHIR instants, None where not readable; a draft has no time of signing.
     """
 
     report: Report
     resource_id: str
+    identifier: Json
     status: Status
+    parent: Report | None
+    code: Json
     subject: Subject
     subject_reference: Json
     organization: Json | None
@@ -44,6 +52,11 @@ class ReportParts:
     text: str
     forms: tuple[Json, ...]
 
+    @property
+    def is_draft_shown(self) -> bool:
+        """True for an unsigned report whose text the site lets out."""
+        return self.status.diagnostic_report == "preliminary"
+
 
 def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
     """The shared parts of a report."""
@@ -53,13 +66,21 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     scene.issues.extend((*doubts, *derived))
     is_derived = any(doubt.pointer.endswith("/studyDate") for doubt in derived)
     resource_id = fhir_id(report.report_id)
-    signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt")
+    signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt") if report.is_completed else None
     title = _title(report, signed)
-    text = _signed_text(scene, report)
+    parent, unclear = addendum_parent(scene.study, report)
+    scene.issues.extend(unclear)
+    text = _said_text(scene, report, is_draft_shown=status.diagnostic_report == "preliminary")
+    forms = _text_form(text, resource_id, title, signed)
+    if report.is_completed:
+        forms = (*forms, _pdf_form(scene, report, resource_id, title, signed))
     return ReportParts(
         report=report,
         resource_id=resource_id,
+        identifier=identifier(SID_REPORT, report.report_id),
         status=status,
+        parent=parent,
+        code=diagnostic_report_code(scene, report),
         subject=subject,
         subject_reference=reference("Patient", subject.identity.patient_id, line(report.snapshot.patient_name)),
         organization=organization_reference(report.snapshot, scene.site),
@@ -72,21 +93,21 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         updated=_instant(scene, report.updated_at, f"{report.pointer}/updatedAt"),
         title=title,
         text=normal_form(text),
-        forms=(*_text_form(text, title, signed), _pdf_form(scene, report, resource_id, title, signed))
-        if report.is_completed
-        else (),
+        forms=forms,
     )
 
 
 def _title(report: Report, signed: str | None) -> str:
+    if not report.is_completed:
+        return f"{'Addendum' if report.is_addendum else 'Radiology report'}, {NOT_SIGNED}"
     if not report.is_addendum:
         return "Radiology report"
     return f"Addendum, signed {signed}" if signed else "Addendum, time of signing not known"
 
 
-def _text_form(text: str, title: str, signed: str | None) -> tuple[Json, ...]:
-    """The report text as attachment: its original bytes in base64 (D5)."""
-    return (text_attachment(utf8(text)[0], title, signed),) if text else ()
+def _text_form(text: str, resource_id: str, title: str, signed: str | None) -> tuple[Json, ...]:
+    """The report text as attachment: its original bytes in base64, and the Binary of the same bytes (D5)."""
+    return (text_attachment(utf8(text)[0], f"Binary/{resource_id}-text", title, signed),) if text else ()
 
 
 def _pdf_form(scene: Scene, report: Report, resource_id: str, title: str, signed: str | None) -> Json:
@@ -101,15 +122,19 @@ def _pdf_form(scene: Scene, report: Report, resource_id: str, title: str, signed
     return made
 
 
-def _signed_text(scene: Scene, report: Report) -> str:
+def _said_text(scene: Scene, report: Report, *, is_draft_shown: bool) -> str:
+    """The text that leaves: that of a signed report, and of a draft where the site lets drafts out (D16)."""
     place = f"{report.pointer}/reportPlainText"
     text = report.text or ""
-    if not report.is_completed:
-        if text:
-            scene.inform("unsigned-text-withheld", place, "not said before it is signed")
-        return ""
-    scene.issues.extend(signed_text_issues(text, place))
-    return text
+    if report.is_completed:
+        scene.issues.extend(signed_text_issues(text, place))
+        return text
+    if is_draft_shown:
+        scene.issues.extend(character_issues(text, place))
+        return text
+    if text:
+        scene.inform("unsigned-text-withheld", place, "not said before it is signed")
+    return ""
 
 
 def _instant(scene: Scene, text: str | None, pointer: str) -> str | None:

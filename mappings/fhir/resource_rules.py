@@ -15,6 +15,7 @@ from mappings.codes import (
     OBSERVATION_CATEGORY,
     RADIOLOGY_CATEGORY,
     US_CORE,
+    US_CORE_DOCUMENT_CATEGORY,
     US_NPI,
 )
 from mappings.dates import parse_instant
@@ -34,6 +35,8 @@ _MANDATORY: Final = {
     "DiagnosticReport": {"id", "text", "status", "category", "code", "subject"},
     "Observation": {"id", "text", "status", "category", "code", "subject"},
     "Provenance": {"id", "text", "target", "recorded", "agent"},
+    "ServiceRequest": {"id", "text", "status", "intent", "category", "code", "subject"},
+    "DocumentReference": {"id", "text", "status", "type", "category", "subject", "content"},
 }
 
 
@@ -117,6 +120,26 @@ def provenance_rules(resource: Json) -> Iterator[Fault]:
             yield "us-core-provenance-1", f"/agent/{index}"
 
 
+def service_request_rules(resource: Json) -> Iterator[Fault]:
+    """What R4 and the US Core ServiceRequest Profile make mandatory."""
+    yield from _mandatory(resource)
+
+
+def document_reference_rules(resource: Json) -> Iterator[Fault]:
+    """us-core-6, a type of LOINC and the category by which US Core clients search; it relates to documents only."""
+    yield from _mandatory(resource)
+    if not any(one.get("system") == LOINC for one in resource.get("type", {}).get("coding", ())):
+        yield "us-core-document-type", "/type"
+    if not _has_coding(resource, US_CORE_DOCUMENT_CATEGORY, "clinical-note"):
+        yield "us-core-document-category", "/category"
+    for index, content in enumerate(resource.get("content", ())):
+        if content.get("attachment", {}).keys().isdisjoint({"data", "url"}):
+            yield "us-core-6", f"/content/{index}/attachment"
+    for index, related in enumerate(resource.get("relatesTo", ())):
+        if not related.get("target", {}).get("reference", "").startswith("DocumentReference/"):
+            yield "fhir-reference", f"/relatesTo/{index}/target"
+
+
 RULES: Final[dict[str, Callable[[Json], Iterator[Fault]]]] = {
     "Patient": patient_rules,
     "Organization": organization_rules,
@@ -125,6 +148,8 @@ RULES: Final[dict[str, Callable[[Json], Iterator[Fault]]]] = {
     "DiagnosticReport": diagnostic_report_rules,
     "Observation": observation_rules,
     "Provenance": provenance_rules,
+    "ServiceRequest": service_request_rules,
+    "DocumentReference": document_reference_rules,
 }
 
 

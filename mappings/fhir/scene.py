@@ -11,6 +11,7 @@ from typing import Final
 
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Snapshot, Study
+from mappings.orders import Order, orders
 from mappings.profile import Site
 from mappings.subjects import Subject, subjects
 from mappings.text import character_issues
@@ -39,18 +40,27 @@ _STUDY_TEXTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One study to be mapped; `subjects` are its patients by report id, and by study id its own; `issues` grows."""
+    """One study to be mapped; `subjects` are its patients by report id, and by study id its own; `issues` grows.
+
+    `orders` are those that the study answers, at least one, whose numbers may be unknown.
+    """
 
     study: Study
     site: Site
     facts: Facts
     subjects: Mapping[str, Subject]
+    orders: tuple[Order, ...]
     issues: list[MappingIssue] = field(default_factory=list)
 
     @property
     def snapshot(self) -> Snapshot:
         """The snapshot that speaks for the study."""
-        return self.subjects[self.study.study_id].snapshot
+        return self.subject.snapshot
+
+    @property
+    def subject(self) -> Subject:
+        """The study's own patient."""
+        return self.subjects[self.study.study_id]
 
     @property
     def patients(self) -> tuple[Subject, ...]:
@@ -68,12 +78,16 @@ class Scene:
 
 def scene(study: Study, site: Site, facts: Facts) -> Scene:
     """The scene of a study, with the characters that N takes out of its short texts reported."""
-    made = Scene(study, site, facts, subjects(study, study.reports, site, facts.taken_patient_ids))
+    found, doubts = orders(study, site, facts)
+    made = Scene(study, site, facts, subjects(study, study.reports, site, facts.taken_patient_ids), found)
+    made.issues.extend(doubts)
     for one in made.patients:
         made.issues.extend(one.issues)
     made.issues.extend(odd_characters(study, _STUDY_TEXTS, ""))
     for index, note in enumerate(study.technologist_notes):
         made.issues.extend(character_issues(note, f"/technologistNotes/{index}"))
+    for order in found:
+        made.issues.extend(character_issues(order.accession_number + order.placer_order_number, order.pointer))
     for report in study.reports:
         made.issues.extend(odd_characters(report.snapshot, _SNAPSHOT_TEXTS, report.snapshot_pointer))
     return made

@@ -1,9 +1,19 @@
 """Study -> HL7 v2 messages, as the profile of their receiver has them.
 
-HL7 v2.5.1 chapters 2, 3, 4 and 7; `to_oru` makes an ORU^R01, `receiver` reads a profile of this package.
+HL7 v2.5.1 chapters 2, 3, 4 and 7; `to_oru` makes an ORU^R01, `messages` says which ones a cause asks for, `receiver`
+reads a profile of this package.
 """
 
-from mappings.hl7v2.oru_r01 import patients, to_oru
+from mappings.hl7v2.messages import messages, messages_of_all
+from mappings.hl7v2.oru_r01 import filler_order_number, patients, to_oru
 from mappings.profile import RECEIVERS, receiver
 
-__all__ = ["RECEIVERS", "patients", "receiver", "to_oru"]
+__all__ = [
+    "RECEIVERS",
+    "filler_order_number",
+    "messages",
+    "messages_of_all",
+    "patients",
+    "receiver",
+    "to_oru",
+]

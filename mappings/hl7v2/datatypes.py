@@ -1,19 +1,28 @@
 """The HL7 v2 data types that our fields are made of, as ER7 text.
 
-HL7 v2.5.1 §2.A.88 (XPN), §2.A.86 (XCN), §2.A.11 (CNN), §2.A.36 (HD), decision D14.
+HL7 v2.5.1 §2.A.88 (XPN), §2.A.86 (XCN), §2.A.11 (CNN), §2.A.36 (HD), §2.A.28 (EI), decision D14.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
-from mappings.hl7v2.er7 import components, subcomponents, value
+from mappings.hl7v2.er7 import components, repetitions, subcomponents, value
+from mappings.hl7v2.versions import DEGREE_IS_PROFESSIONAL_SUFFIX
 from mappings.identifiers import is_npi, is_oid
 from mappings.issues import MappingIssue
 from mappings.model import User
 from mappings.names import PersonName, is_generation
+from mappings.profile import Provider
+
+# Family, given, middle, suffix, prefix, degree, in the order of XPN and XCN
+_Parts = tuple[str, str, str, str, str, str]
+_NOTHING: Final = ("",) * 6
 
 
+@lru_cache
 def hd(text: str | None, separator: str = "^") -> str:
     """HD: an OID as universal id (`^1.2.3^ISO`), anything else as namespace id; `separator` `&` inside a component."""
     plain = value(text)
@@ -29,7 +38,7 @@ def _suffix_and_degree(suffixes: tuple[str, ...]) -> tuple[str, str]:
     return value(" ".join(generations)), value(" ".join(degrees))
 
 
-def _parts(name: PersonName) -> tuple[str, str, str, str, str, str]:
+def _parts(name: PersonName) -> _Parts:
     """Family, given, middle, suffix, prefix, degree, in the order of XPN and XCN; unsplit, the whole is the family."""
     if not (name.family or name.given):
         return value(name.text), "", "", "", "", ""
@@ -38,35 +47,64 @@ def _parts(name: PersonName) -> tuple[str, str, str, str, str, str]:
     return value(name.family), value(given), value(middle), suffix, value(" ".join(name.prefix)), degree
 
 
-def xpn(name: PersonName, type_code: str) -> str:
-    """XPN; `type_code` of table 0200."""
-    return components(*_parts(name), type_code)
+def xpn(name: PersonName, type_code: str, version: str = "2.5.1") -> str:
+    """XPN; `type_code` of table 0200. A degree is XPN.6, in versions that withdrew it the professional suffix."""
+    parts = _parts(name)
+    if parts[5] and version in DEGREE_IS_PROFESSIONAL_SUFFIX:
+        return components(*parts[:5], "", type_code, *[""] * 6, parts[5])
+    return components(*parts, type_code)
 
 
-def xcn(name: PersonName) -> str:
+def xcn(name: PersonName, version: str = "2.5.1") -> str:
     """XCN of someone of whom only the name is known."""
-    return components("", *_parts(name))
+    return _xcn("", _parts(name), _NOTHING, version)
+
+
+def provider_xcn(provider: Provider, namespace: str, version: str) -> str:
+    """XCN of someone of the site's provider directory: a repetition for the NPI and one for the id of `namespace`."""
+    suffix, prefix, degree = value(provider.suffix), value(provider.prefix), value(provider.degree)
+    parts = value(provider.family), value(provider.given), value(provider.middle), suffix, prefix, degree
+    numbers = ((provider.npi, "NPI"), (value(provider.local_id), namespace))
+    known = [one for one in numbers if one[0]] or [("", "")]
+    return repetitions(_identified(number, parts, authority, version) for number, authority in known)
+
+
+def _identified(number: str, parts: _Parts, authority: str, version: str) -> str:
+    """XCN with the authority of its number (XCN.9) and the number's type (XCN.13, table 0203): NPI, else PRN."""
+    type_code = authority if authority in ("", "NPI") else "PRN"
+    name_type = "L" if any(parts) else ""
+    return _xcn(number, parts, ("", value(authority), name_type, "", "", type_code), version)
+
+
+def _xcn(number: str, parts: _Parts, rest: tuple[str, ...], version: str) -> str:
+    """XCN of XCN.1, the names, and XCN.8 to .13; a degree is XCN.7, or the professional suffix as in `xpn`."""
+    if parts[5] and version in DEGREE_IS_PROFESSIONAL_SUFFIX:
+        return components(number, *parts[:5], "", *rest, *[""] * 7, parts[5])
+    return components(number, *parts, *rest)
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A User as the fields have it: `npi` or "", and family, given, middle, suffix, prefix, degree, all escaped."""
+    """Who signed, as the fields of `version` have it: the `number` that `authority` gave, or "", and the name, escaped.
+
+    `user` has what AutoScribe and the site's provider directory say of the person.
+    """
 
     user: User
-    npi: str
-    parts: tuple[str, str, str, str, str, str]
+    number: str
+    authority: str
+    parts: _Parts
+    version: str
 
     @property
     def xcn(self) -> str:
-        """XCN, with the authority of the NPI (XCN.9) and its type (XCN.13, table 0203)."""
-        authority = "NPI" if self.npi else ""
-        name_type = "L" if any(self.parts) else ""
-        return components(self.npi, *self.parts, "", authority, name_type, "", "", authority)
+        """XCN, with the authority of the number (XCN.9) and its type (XCN.13, table 0203)."""
+        return _identified(self.number, self.parts, self.authority, self.version)
 
     @property
     def cnn(self) -> str:
-        """CNN as sub-components of one component."""
-        return subcomponents(self.npi, *self.parts)
+        """CNN as sub-components of one component, with the authority of the number (CNN.9)."""
+        return subcomponents(self.number, *self.parts, "", value(self.authority))
 
     @property
     def display(self) -> str:
@@ -76,12 +114,25 @@ class Signer:
         return " ".join(part.strip() for part in parts if part and part.strip())
 
 
-def signer(user: User, issues: list[MappingIssue]) -> Signer:
-    """The User behind Report.userId, with the NPI only where it is one."""
-    npi = value(user.npi_number)
-    if npi and not is_npi(npi):
+def signer(user: User, provider: Provider | None, namespace: str, version: str, issues: list[MappingIssue]) -> Signer:
+    """The User behind Report.userId, with the NPI only where it is one.
+
+    What AutoScribe does not say is as the site's `provider` directory has it: the name, and a number, its NPI before
+    the local id of `namespace`.
+    """
+    number, authority = value(user.npi_number), "NPI"
+    if number and not is_npi(number):
         issues.append(MappingIssue("npi-invalid", "warning", f"{user.pointer}/npiNumber", "not sent as an NPI"))
-        npi = ""
+        number = ""
+    if provider and not number:
+        number, authority = (provider.npi, "NPI") if provider.npi else (value(provider.local_id), namespace)
+    if provider and not any(map(value, (user.first_name, user.middle_name, user.last_name))):
+        user = _named(user, provider)
     suffix, degree = _suffix_and_degree(tuple(one.strip() for one in (user.suffix1, user.suffix2) if one))
     names = value(user.last_name), value(user.first_name), value(user.middle_name)
-    return Signer(user, npi, (*names, suffix, "", degree))
+    return Signer(user, number, authority if number else "", (*names, suffix, "", degree), version)
+
+
+def _named(user: User, provider: Provider) -> User:
+    names = {"first_name": provider.given, "middle_name": provider.middle, "last_name": provider.family}
+    return replace(user, **names, suffix1=provider.suffix, suffix2=provider.degree)

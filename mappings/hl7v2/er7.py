@@ -25,9 +25,10 @@ ENCODING_CHARACTERS: Final = COMPONENT + REPETITION + ESCAPE + SUBCOMPONENT
 SEGMENT_END: Final = "\r"
 NULL: Final = '""'
 NOT_NULL: Final = NULL + " "
+LINE_BREAK: Final = "\\.br\\"  # of formatted text (FT), §2.7.6
 
 # MSH-18 (table 0211) -> the name Python's codecs have for it
-CHARSETS: Final[dict[str, str]] = {"UNICODE UTF-8": "utf-8"}
+CHARSETS: Final[dict[str, str]] = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "ascii"}
 
 Context = TypeVar("Context")
 Table = Mapping[int, str | Callable[[Context], str]]
@@ -93,8 +94,3 @@ def layout(table: Table[Context], name: str = "", first: int = 1, last: int = 0)
     texts = [row.replace("%", "%%") if isinstance(row, str) else "%s" for row in rows]
     functions = tuple(row for row in rows if not isinstance(row, str))
     return Layout(FIELD.join([name, *texts] if name else texts), functions)
-
-
-def message(segments: Iterable[str], charset: str) -> bytes:
-    """The message as bytes: each segment ended by CR, in the charset that its MSH-18 names."""
-    return (SEGMENT_END.join(segments) + SEGMENT_END).encode(CHARSETS[charset])

@@ -1,6 +1,7 @@
 """The judge of our messages: positions, cardinality and datatypes by hl7apy's tables, and the whole read by its parser.
 
-HL7 v2.5.1 §2.5, §7.3.1; lengths by mappings/hl7v2/lengths.py, for hl7apy's tables know none (decision D2).
+HL7 v2.5.1 §2.5, §7.3.1, and the same of every version we write; lengths by mappings/hl7v2/lengths.py, for hl7apy's
+tables know none (decision D2).
 
 An issue names the field (`OBX[3]-5`) in its pointer and says what is wrong, never with which value: hl7apy's own
 exceptions hold values and are not passed on.
@@ -9,20 +10,21 @@ exceptions hold values and are not passed on.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from hl7apy import SUPPORTED_LIBRARIES, load_reference
+from hl7apy import load_reference
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.exceptions import ChildNotFound, HL7apyException
 from hl7apy.parser import parse_message
 from hl7apy.validation import Validator
 
-from mappings.hl7v2.er7 import NULL
-from mappings.hl7v2.lengths import LENGTHS, excess
-from mappings.hl7v2.received import Delimiters, Received, Segment, Unreadable, read
+from mappings.hl7v2.er7 import CHARSETS, NULL
+from mappings.hl7v2.lengths import LENGTHS_OF, excess
+from mappings.hl7v2.received import Delimiters, Received, Segment, Unreadable, placed, read
+from mappings.hl7v2.versions import VERSIONS
 from mappings.issues import MappingIssue, Severity
 
 # What the value of a primitive type looks like (HL7 v2.5.1 §2.A.47 NM, §2.A.70 SI, §2.A.21 DT, §2.A.22 DTM, §2.A.75 TM)
@@ -36,9 +38,27 @@ PRIMITIVES: Final[dict[str, re.Pattern[str]]] = {
     "SI": re.compile(r"[0-9]+"),
     "TM": re.compile(_CLOCK + _OFFSET),
 }
+# Waived: what hl7apy's tables refuse and the standard or a receiver asks for, by versions and field. It is judged as if
+# the text on the right stood there; each waiver has a test.
+_ALL: Final = frozenset(VERSIONS)
+_V2_7: Final = frozenset({"2.7"})
+WAIVED_TEXT: Final[dict[tuple[str, int], tuple[frozenset[str], re.Pattern[str], str]]] = {
+    # HL7 v2.5.1 §7.1.3: a suffix as sub-component of OBX-3.1 (`59776-5&GDT`), for which CE.1 has no room
+    ("OBX", 3): (_ALL, re.compile(r"^([^&^]+)&[A-Z]{3}(?=\^|$)"), r"\1"),
+    # IHE RAD-128: a critical result is coded in OBX-8, which is an IS until v2.6
+    ("OBX", 8): (_ALL, re.compile(r"^(AA)\^[^~^&]*\^HL70078$"), r"\1"),
+    # Receivers that read no authority get a bare number, those that read no message structure none: required in v2.7
+    ("PID", 3): (_V2_7, re.compile(r"^([^~^&]+)$"), r"\1^^^^U"),
+    ("MSH", 9): (_V2_7, re.compile(r"^(ORU\^R01)$"), r"\1^ORU_R01"),
+}
+# Waived: conditional on several OBX of one code, which hl7apy takes for required (§7.4.2.4)
+WAIVED_ABSENCE: Final = frozenset({("2.3.1", "OBX", 4), ("2.7", "OBX", 4)})
+# Waived: hl7apy's own reference of the field is broken, so that its parser falls over it
+UNPARSED: Final = frozenset({("2.7", "TQ1", 1)})
 # Waived: in STRICT mode hl7apy refuses components of more than 199 characters (20 for IS) whatever the field allows, so
 # it parses TOLERANT and then validates, which finds the same; long values are cut for it. Our table judges lengths.
 _LONG: Final = re.compile(r"[^|^~&]{151,}")
+WITHDRAWN: Final = "WD"  # hl7apy's name for the data type of what a version has withdrawn
 _CONTROL: Final = re.compile(rb"[\x00-\x0c\x0e-\x1f\x7f]")
 
 
@@ -48,41 +68,72 @@ def judge_message(message: bytes) -> tuple[MappingIssue, ...]:
     Slow (milliseconds a segment): for `convert --validate`, `check-config` and tests, in a worker thread.
     """
     try:
-        received = read(message)
+        charset = read(message).msh.field(18) or "ASCII"
+        received = read(_as_utf_8(message, charset))
     except Unreadable as error:
         return (_fault("unreadable", "MSH", f"no HL7 v2 message ({error.code})"),)
     version = received.components(received.msh.field(12))[0]
-    if version not in SUPPORTED_LIBRARIES:
+    if version not in VERSIONS:
         return (_fault("version-unknown", "MSH-12", "a version that the judge has no tables of"),)
-    faults = [*_byte_faults(message)]
-    for place, segment in _placed(received):
+    received = replace(received, segments=tuple(_waived(one, version) for one in received.segments))
+    faults = [*_byte_faults(message, charset)]
+    for place, segment in placed(received):
         faults += _segment_faults(segment, place, version, received.delimiters)
     if not any(fault.severity == "error" for fault in faults):
-        faults += _whole_faults(received)
+        faults += _whole_faults(received, version)
     return tuple(faults)
+
+
+def _as_utf_8(message: bytes, charset: str) -> bytes:
+    return message.decode(CHARSETS.get(charset, "utf-8"), "replace").encode()
+
+
+def _waived(segment: Segment, version: str) -> Segment:
+    """The segment as it is judged: with what the waivers put in place of what hl7apy's tables refuse."""
+    fields = list(segment.fields)
+    for number, text in enumerate(fields):
+        waiver = WAIVED_TEXT.get((segment.name, number))
+        if text and waiver and version in waiver[0]:
+            fields[number] = waiver[1].sub(waiver[2], text)
+        elif not text and (version, segment.name, number) in WAIVED_ABSENCE:
+            fields[number] = "1"
+    return replace(segment, fields=tuple(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFacts:
+    """What the standard says of a field: its name, datatype, and how often it stands there (`most` -1: any number)."""
+
+    name: str
+    datatype: str
+    least: int
+    most: int
+
+
+def field_facts(segment: str, version: str) -> dict[int, FieldFacts]:
+    """The fields of a segment of the standard by number; empty for a segment that it does not have."""
+    found = enumerate(_field_table(segment, version) or (), 1)
+    return {
+        number: FieldFacts(reference[3].replace("_", " ").title(), reference[2] or "", least, most)
+        for number, (_, reference, (least, most), _) in found
+    }
 
 
 def _fault(code: str, place: str, action: str, severity: Severity = "error") -> MappingIssue:
     return MappingIssue(code, severity, place, action)
 
 
-def _byte_faults(message: bytes) -> Iterator[MappingIssue]:
+def _byte_faults(message: bytes, charset: str) -> Iterator[MappingIssue]:
     found = _CONTROL.search(message)
     if found:
         yield _fault("control-character", "", f"a control character at offset {found.start()}")
+    if charset not in CHARSETS:
+        yield _fault("charset-unknown", "MSH-18", "a character set that the judge cannot read")
+        return
     try:
-        message.decode("utf-8")
+        message.decode(CHARSETS[charset])
     except UnicodeDecodeError as error:
-        yield _fault("charset", "MSH-18", f"no UTF-8 at offset {error.start}")
-
-
-def _placed(received: Received) -> Iterator[tuple[str, Segment]]:
-    """Each segment with its name for messages: `PID`, or `OBX[3]` where there are several."""
-    total = Counter(segment.name for segment in received.segments)
-    seen: Counter[str] = Counter()
-    for segment in received.segments:
-        seen[segment.name] += 1
-        yield segment.name if total[segment.name] == 1 else f"{segment.name}[{seen[segment.name]}]", segment
+        yield _fault("charset", "MSH-18", f"not of this character set at offset {error.start}")
 
 
 @cache
@@ -97,9 +148,10 @@ def _field_table(name: str, version: str) -> tuple[Any, ...] | None:
 def _components(datatype: str, version: str) -> tuple[str | None, ...] | None:
     """The datatypes of a datatype's components; None for a primitive one."""
     try:
-        return tuple(row[1][2] if row[1] else None for row in load_reference(datatype, "Datatypes_Structs", version))
+        types = tuple(row[1][2] if row[1] else None for row in load_reference(datatype, "Datatypes_Structs", version))
     except ChildNotFound:
         return None
+    return ("DTM", *types[1:]) if datatype == "TS" else types
 
 
 def _segment_faults(segment: Segment, place: str, version: str, delimiters: Delimiters) -> Iterator[MappingIssue]:
@@ -123,18 +175,21 @@ def _segment_faults(segment: Segment, place: str, version: str, delimiters: Deli
         separators = delimiters.component + delimiters.subcomponent
         datatype = segment.field(2) if reference[2] == "varies" else reference[2]
         for repetition in repeated:
-            yield from _length_faults(segment.name, number, repetition, where)
+            yield from _length_faults(segment.name, number, repetition, where, version)
             yield from _type_faults(datatype, repetition, where, version, separators)
 
 
-def _length_faults(segment: str, number: int, repetition: str, where: str) -> Iterator[MappingIssue]:
-    if number in LENGTHS.get(segment, ()) and (over := excess(segment, number, repetition)):
-        yield _fault("length-exceeded", where, f"{over} characters longer than HL7 v2.5.1 has it", "warning")
+def _length_faults(segment: str, number: int, repetition: str, where: str, version: str) -> Iterator[MappingIssue]:
+    if number in LENGTHS_OF[version].get(segment, ()) and (over := excess(segment, number, repetition, version)):
+        yield _fault("length-exceeded", where, f"{over} characters longer than HL7 v{version} has it", "warning")
 
 
 def _type_faults(datatype: str | None, text: str, where: str, version: str, separators: str) -> Iterator[MappingIssue]:
     """Hold a value against its datatype; `separators` are those that may still divide it, the outer one first."""
     if not text or text == NULL or datatype is None:
+        return
+    if datatype == WITHDRAWN:
+        yield _fault("withdrawn", where, f"withdrawn in HL7 v{version}")
         return
     types = _components(datatype, version)
     if types is None or not separators:
@@ -151,20 +206,22 @@ def _type_faults(datatype: str | None, text: str, where: str, version: str, sepa
         yield from _type_faults(inner, part, f"{where}.{number}", version, separators[1:])
 
 
-def _whole_faults(received: Received) -> Iterator[MappingIssue]:
+def _whole_faults(received: Received, version: str) -> Iterator[MappingIssue]:
     """What hl7apy's own parser and validator make of the message as a whole: order and groups of its segments."""
-    text = "\r".join(_for_parser(received))
+    text = "\r".join(_for_parser(received, version))
     try:
         Validator.validate(parse_message(text, validation_level=VALIDATION_LEVEL.TOLERANT))
     except HL7apyException as error:
         yield _fault("structure", "", f"hl7apy refuses the message ({type(error).__name__})")
 
 
-def _for_parser(received: Received) -> Iterator[str]:
+def _for_parser(received: Received, version: str) -> Iterator[str]:
     """The segments with long values cut, and of OBX that differ in nothing but number and value only the first."""
     seen: set[tuple[str, ...]] = set()
     for segment in received.segments:
-        fields = segment.fields
+        fields = tuple(
+            "" if (version, segment.name, number) in UNPARSED else text for number, text in enumerate(segment.fields)
+        )
         if segment.name == "MSH":
             fields = ("MSH", *fields[2:])
         elif segment.name == "OBX":

@@ -7,35 +7,41 @@ from __future__ import annotations
 
 from typing import Final
 
-from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, HL70485
+from mappings.codes import DIAGNOSTIC_IMAGING_STUDY
 from mappings.dates import effective
-from mappings.hl7v2.er7 import Table, components, is_one_line, value
-from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.orc import filler_order_number, ordering_provider
+from mappings.hl7v2.er7 import COMPONENT, Table, components, is_one_line, repetitions, subcomponents, value
+from mappings.hl7v2.lengths import LENGTHS_OF
+from mappings.hl7v2.orc import (
+    NAMESPACE,
+    filler_order_number,
+    ordering_provider,
+    placer_order_number,
+    priority,
+    quantity_timing,
+)
 from mappings.hl7v2.result import Result
+from mappings.hl7v2.versions import PROCEDURE_CODE_OR_NOTHING, layouts
 from mappings.identifiers import short_id
-from mappings.procedures import diagnostic_service_section, examination, modality_issues
+from mappings.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
+
+# Table 0074: where the modality is not known
+RADIOLOGY: Final = "RAD"
 
 
 def obr_4_universal_service_identifier(result: Result) -> str:
-    """OBR-4 = OBR-44 Universal Service Identifier <- snapshot.procedure, as text: a code is never made up (D23).
+    """OBR-4 = OBR-44 Universal Service Identifier <- snapshot.procedure, with a code only by exact match (D23).
 
-    HL7 v2.5.1 §4.5.3.4. Without a procedure the study's description stands for it; without that, since the field is
-    required, the LOINC code for any diagnostic imaging study.
+    HL7 v2.5.1 §4.5.3.4. Without a match it is text, with the site's code for the modality if there is one. Without a
+    procedure the study's description stands for it; without that, since the field is required, the LOINC code for any
+    diagnostic imaging study.
     """
-    text, doubts = examination(result.study, result.lead, value)
-    result.issues.extend(doubts)
-    if text is None:
+    found = examination(result.study, result.lead, result.site, value)
+    result.issues.extend(found.issues)
+    if found.text is None:
         return components(*DIAGNOSTIC_IMAGING_STUDY, "LN")
-    return result.fit("OBR", 4, components("", text), result.at_snapshot("procedure"))
-
-
-def obr_5_priority(result: Result) -> str:
-    """OBR-5 Priority <- study.severity, table 0485: R, A, S; not criticality.
-
-    HL7 v2.5.1 §4.5.3.5.
-    """
-    return HL70485.get(result.study.severity or "", ("",))[0]
+    code = found.code or found.fallback
+    coded = (value(code.code), found.text, code.coding_system) if code else ("", found.text)
+    return result.fit("OBR", 4, components(*coded), result.at_snapshot("procedure"))
 
 
 def obr_7_observation_date_time(result: Result) -> str:
@@ -45,23 +51,58 @@ def obr_7_observation_date_time(result: Result) -> str:
     """
     when, issues = effective(result.lead, result.site)
     result.issues.extend(issues)
-    return when.dtm if when else ""
+    return result.when(when) if when else ""
 
 
 def clinical_indication(result: Result) -> str:
     """What OBR-13 and OBR-31 have of study.clinicalIndication: one line, escaped."""
-    return value(result.study.clinical_indication)
+    return _one_line(result, result.study.clinical_indication, "/clinicalIndication")
+
+
+def clinical_history(result: Result) -> str:
+    """What OBR-13 or OBR-31 has of study.clinicalHistory: one line, escaped."""
+    return _one_line(result, result.study.clinical_history, "/clinicalHistory")
+
+
+def _one_line(result: Result, text: str | None, pointer: str) -> str:
+    """A text without line breaks, which ST and CE do not have: its lines are joined by a blank, with an issue."""
+    if text and not is_one_line(text):
+        result.note("lines-joined", "information", pointer, "one line in OBR-13 and OBR-31")
+    return value(text)
 
 
 def obr_13_relevant_clinical_information(result: Result) -> str:
-    """OBR-13 Relevant Clinical Information <- study.clinicalIndication, where it fits; OBR-31 has it in any case.
+    """OBR-13 Relevant Clinical Information <- study.clinicalHistory, without one study.clinicalIndication; if it fits.
 
-    HL7 v2.5.1 §7.4.1.13. ST and CE know no line break: lines are joined by a blank.
+    HL7 v2.5.1 §7.4.1.13. OBR-31 has the indication in any case, and a history that does not fit here. v2.7 §4.5.3.13
+    has a CWE in hl7apy's tables and an ST in others: the bare text is read by both.
     """
-    text = result.once(clinical_indication)
-    if text and not is_one_line(result.study.clinical_indication or ""):
-        result.note("lines-joined", "information", "/clinicalIndication", "one line in OBR-13 and OBR-31")
-    return text if len(text) <= LENGTHS["OBR"][13] else ""
+    limit = LENGTHS_OF[result.receiver.version]["OBR"][13]
+    history = result.once(clinical_history)
+    text = history if 0 < len(history) <= limit else result.once(clinical_indication)
+    return text if len(text) <= limit else ""
+
+
+def obr_18_placer_field_1(result: Result) -> str:
+    """OBR-18 Placer Field 1 <- the accession number, where the receiver's `accession_field` puts it here.
+
+    HL7 v2.5.1 §4.5.3.18, decision D18. With `accession_field` 3 it stands here only where OBR-3 has another number: one
+    fixed before the accession number was known, or that of another patient's report.
+    """
+    field, number = result.receiver.accession_field, result.order.accession_number
+    if field == "20" or (field == "3" and number == result.filler_order_number):
+        return ""
+    return result.fit("OBR", 18, value(number), result.order.pointer)
+
+
+def obr_20_filler_field_1(result: Result) -> str:
+    """OBR-20 Filler Field 1 <- the accession number, where the receiver's `accession_field` is 20.
+
+    HL7 v2.5.1 §4.5.3.20, decision D18.
+    """
+    if result.receiver.accession_field != "20":
+        return ""
+    return result.fit("OBR", 20, value(result.order.accession_number), result.order.pointer)
 
 
 def obr_21_filler_field_2(result: Result) -> str:
@@ -82,11 +123,16 @@ def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
 
 
 def obr_24_diagnostic_serv_sect_id(result: Result) -> str:
-    """OBR-24 Diagnostic Serv Sect ID <- study.modality, table 0074; `RAD` where the modality is not known.
+    """OBR-24 Diagnostic Serv Sect ID <- study.modality, as the receiver's `modality_table` has it.
 
-    HL7 v2.5.1 §7.4.1.24.
+    HL7 v2.5.1 §7.4.1.24: of table 0074, or DICOM's code of the modality; `RAD` where that is not known.
     """
+    table = result.receiver.modality_table
+    if table == "RAD":
+        return RADIOLOGY
     result.issues.extend(modality_issues(result.study))
+    if table == "dicom":
+        return dicom_modality(result.study.modality) or RADIOLOGY
     return diagnostic_service_section(result.study.modality)
 
 
@@ -98,21 +144,30 @@ def obr_25_result_status(result: Result) -> str:
     return result.status.obr_25 or ""
 
 
-def obr_27_quantity_timing(result: Result) -> str:
-    """OBR-27 Quantity/Timing <- study.severity as TQ.6, for receivers that read no TQ1.
+def obr_29_parent(result: Result) -> str:
+    """OBR-29 Parent <- the order that an addendum with an order of its own adds to: its placer and filler numbers.
 
-    HL7 v2.5.1 §7.4.1.27.
+    HL7 v2.5.1 §4.5.3.29.
     """
-    return components("", "", "", "", "", obr_5_priority(result))
+    number = result.parent_filler
+    if not number:
+        return ""
+    filler = subcomponents(value(number), NAMESPACE if number in result.own_numbers else "")
+    numbers = components(value(result.order.placer_order_number), filler)
+    return result.fit("OBR", 29, numbers, result.order.pointer)
 
 
 def obr_31_reason_for_study(result: Result) -> str:
-    """OBR-31 Reason for Study <- study.clinicalIndication, as text.
+    """OBR-31 Reason for Study <- study.clinicalIndication, as text; then study.clinicalHistory if OBR-13 lacks it.
 
     HL7 v2.5.1 §7.4.1.31.
     """
-    reason = components("", result.once(clinical_indication))
-    return result.fit("OBR", 31, reason, "/clinicalIndication")
+    reason = result.fit("OBR", 31, components("", result.once(clinical_indication)), "/clinicalIndication")
+    history = result.once(clinical_history)
+    if len(history) <= LENGTHS_OF[result.receiver.version]["OBR"][13]:
+        return reason
+    other = result.fit("OBR", 31, components("", history), "/clinicalHistory")
+    return repetitions((reason, other)) if reason else other
 
 
 def obr_32_principal_result_interpreter(result: Result) -> str:
@@ -120,25 +175,39 @@ def obr_32_principal_result_interpreter(result: Result) -> str:
 
     HL7 v2.5.1 §7.4.1.32: NDL, whose first component is a CNN of sub-components.
     """
-    signer = result.signer(result.lead)
+    signer = result.signer(result.interpreted)
     return result.fit("OBR", 32, signer.cnn, signer.user.pointer) if signer else ""
 
 
+def obr_44_procedure_code(result: Result) -> str:
+    """OBR-44 Procedure Code <- as OBR-4; nothing where the version takes no text without a code.
+
+    HL7 v2.5.1 §4.5.3.44.
+    """
+    procedure = result.once(obr_4_universal_service_identifier)
+    is_text = procedure.startswith(COMPONENT)
+    return "" if is_text and result.receiver.version in PROCEDURE_CODE_OR_NOTHING else procedure
+
+
 OBR: Final[Table[Result]] = {
-    1: "1",
+    1: lambda result: str(result.set_id),
+    2: placer_order_number,
     3: lambda result: result.once(filler_order_number),
     4: lambda result: result.once(obr_4_universal_service_identifier),
-    5: obr_5_priority,
+    5: priority,
     7: obr_7_observation_date_time,
     13: obr_13_relevant_clinical_information,
     16: lambda result: result.once(ordering_provider),
-    18: lambda result: result.fit("OBR", 18, value(result.order.accession_number), result.order.pointer),
+    18: obr_18_placer_field_1,
+    20: obr_20_filler_field_1,
     21: obr_21_filler_field_2,
     22: obr_22_results_rpt_status_chng_date_time,
     24: obr_24_diagnostic_serv_sect_id,
     25: obr_25_result_status,
-    27: obr_27_quantity_timing,
+    27: quantity_timing,
+    29: obr_29_parent,
     31: obr_31_reason_for_study,
     32: obr_32_principal_result_interpreter,
-    44: lambda result: result.once(obr_4_universal_service_identifier),
+    44: obr_44_procedure_code,
 }
+OBR_LAYOUTS: Final = layouts(OBR, "OBR")

@@ -1,6 +1,6 @@
-"""OBX, the report line by line, and height and weight where a receiver wants them.
+"""OBX, the report: its lines, and the order of all OBX of an OBR group.
 
-HL7 v2.5.1 §7.4.2, decisions D19, D22, D24, D34.
+HL7 v2.5.1 §7.3.1, §7.4.2, decisions D19, D22, D34.
 """
 
 from __future__ import annotations
@@ -8,23 +8,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
-from mappings.dates import effective
-from mappings.hl7v2.er7 import Table, components, layout
-from mappings.hl7v2.lengths import LENGTHS
-from mappings.hl7v2.report_text import BLANK, Stretch, has_plain_lines, header, stretches
+from mappings.hl7v2.er7 import Table, components, layout, value
+from mappings.hl7v2.lengths import LENGTHS_OF
+from mappings.hl7v2.nte import note_segments
+from mappings.hl7v2.obx_numbers import Numbers
+from mappings.hl7v2.obx_pdf import pdf_segments
+from mappings.hl7v2.obx_report import (
+    is_marked_critical,
+    obx_11_observation_result_status,
+    obx_14_date_time_of_the_observation,
+    obx_16_responsible_observer,
+    restated,
+)
+from mappings.hl7v2.obx_uid import uid_segments
+from mappings.hl7v2.obx_values import (
+    BLANK,
+    obx_2_value_type,
+    obx_3_observation_identifier,
+    obx_5_observation_values,
+    without_blank_lines,
+)
+from mappings.hl7v2.obx_vitals import vital_segments
+from mappings.hl7v2.report_text import NOT_SIGNED, WITHDRAWN, Stretch, has_plain_lines, header, stretches
 from mappings.hl7v2.result import Result
 from mappings.model import Report
-from mappings.text import signed_text_issues
-from mappings.units import VitalSign, vital_sign
+from mappings.text import character_issues, signed_text_issues
 
-# Section label -> OBX-3; every other line is of the report as a whole (LOINC)
-OBX_3_LOINC: Final[dict[str, str]] = {
-    "": components(*DIAGNOSTIC_IMAGING_STUDY, "LN"),
-    "findings": components(*SECTION_LOINC["findings"], "LN"),
-    "impression": components(*SECTION_LOINC["impression"], "LN"),
+# Switch `critical` -> OBX-8, table 0078; IS in v2.5.1, CE where a receiver of RAD-128 wants it
+OBX_8: Final[dict[str, str]] = {
+    "obx8_is": "AA",
+    "obx8_ce": "AA^Critical abnormal^HL70078",
+    "obx15_rid": "AA^Critical abnormal^HL70078",
 }
-PER_LINE: Final = "differs from line to line: put in by report_segments"
+_LONGEST_ESCAPE: Final = 5  # `\.br\` for one line break
+PER_LINE: Final = "differs from line to line: put in by _lines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,156 +54,159 @@ class ReportLine:
     signer: str
 
 
-def obx_3_observation_identifier(label: str) -> str:
-    """OBX-3 Observation Identifier <- the section in which the line begins.
-
-    HL7 v2.5.1 §7.4.2.3.
-    """
-    return OBX_3_LOINC.get(label, OBX_3_LOINC[""])
-
-
 def obx_8_abnormal_flags(line: ReportLine) -> str:
     """OBX-8 Abnormal Flags <- report.isCritical, table 0078: AA on what the impression says; null asserts nothing.
 
     HL7 v2.5.1 §7.4.2.8.
     """
-    return "AA" if line.is_critical and line.result.receiver.critical == "obx8_is" else ""
+    return OBX_8.get(line.result.receiver.critical, "") if line.is_critical else ""
 
 
-def obx_11_observation_result_status(line: ReportLine) -> str:
-    """OBX-11 Observation Result Status <- report.status, table 0085 (mappings/status.py).
+def obx_15_producers_id(line: ReportLine) -> str:
+    """OBX-15 Producer's ID <- the receiver's critical_code on what is marked, which is where RAD-128 samples have it.
 
-    HL7 v2.5.1 §7.4.2.11.
+    HL7 v2.5.1 §7.4.2.15. Its components are the profile's own.
     """
-    return line.result.status.obx_11 or ""
-
-
-def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
-    """OBX-14 Date/Time of the Observation <- signedAt of the report that the line is from (D19).
-
-    HL7 v2.5.1 §7.4.2.14.
-    """
-    signing = result.signed_at(report)
-    return signing[1] if signing else ""
-
-
-def obx_16_responsible_observer(result: Result, report: Report) -> str:
-    """OBX-16 Responsible Observer <- the User behind userId of the report that the line is from (D19).
-
-    HL7 v2.5.1 §7.4.2.16.
-    """
-    signer = result.signer(report)
-    return result.fit("OBX", 16, signer.xcn, signer.user.pointer) if signer else ""
+    receiver = line.result.receiver
+    if not line.is_critical or receiver.critical != "obx15_rid":
+        return ""
+    return components(*map(value, receiver.critical_code.split("^")))
 
 
 OBX: Final[Table[ReportLine]] = {
     1: PER_LINE,
-    2: "TX",
+    2: PER_LINE,  # obx_2_value_type
     3: PER_LINE,  # obx_3_observation_identifier
-    4: PER_LINE,  # report_segments
-    5: PER_LINE,  # stretches
+    4: PER_LINE,
+    5: PER_LINE,  # obx_5_observation_values
     8: obx_8_abnormal_flags,
-    11: obx_11_observation_result_status,
+    11: lambda line: obx_11_observation_result_status(line.result),
     14: lambda line: line.signed_at,  # obx_14_date_time_of_the_observation
+    15: obx_15_producers_id,
     16: lambda line: line.signer,  # obx_16_responsible_observer
 }
 _AFTER_VALUE: Final = layout(OBX, first=6)
 
 
-def report_segments(result: Result, first: int) -> list[str]:
-    """The OBX of every report restated, numbered from `first`: addenda newest first, then originals as signed (D19).
+def observation_segments(result: Result) -> list[str]:
+    """Every OBX of one OBR group with the NTE behind it, numbered from 1: UID, height and weight, reports, PDFs.
 
-    OBX-4 counts runs of lines of one code within a report.
+    Where the cause asks for the PDF alone (`part`), UID and PDF; nothing where there is no PDF.
     """
-    reports = result.subject.reports
-    addenda = [report for report in reversed(reports) if report.is_addendum]
-    written: list[str] = []
-    sub_id = 0
-    ordered = [*addenda, *(report for report in reports if not report.is_addendum)]
-    for report in ordered:
-        signed = obx_14_date_time_of_the_observation(result, report), obx_16_responsible_observer(result, report)
-        plain = critical = _AFTER_VALUE.render(ReportLine(result, False, *signed))
-        if report.is_critical:
-            critical = _AFTER_VALUE.render(ReportLine(result, True, *signed))
-        code = ""
-        for stretch in _shown(result, report, is_last=report is ordered[-1]):
-            observation = obx_3_observation_identifier(stretch.label)
-            sub_id += observation != code
-            code = observation
-            before = f"TX|{code}|{sub_id}"
-            after = critical if stretch.is_critical else plain
-            # a blank line says nothing and is never marked critical
-            written += [
-                f"OBX|{number}|{before}|{row}|{after}" if row else f"OBX|{number}|{before}|{BLANK}|{plain}"
-                for number, row in enumerate(stretch.lines, first + len(written))
-            ]
-    if first + len(written) - 1 > 9999:
+    numbers = Numbers()
+    segments = uid_segments(result, numbers)
+    if result.cause.part == "pdf":
+        documents = pdf_segments(result, numbers)
+        return segments + documents if documents else []
+    segments += vital_segments(result, numbers)
+    segments += report_segments(result, numbers)
+    if result.receiver.pdf in ("ed", "rp"):
+        segments += pdf_segments(result, numbers)
+    if numbers.obx_1 > 9999:
         result.note("length-exceeded", "warning", "/reports", "OBX-1 has more than the 4 digits of HL7 v2.5.1")
-    return written
+    return segments
 
 
-def _shown(result: Result, report: Report, *, is_last: bool) -> list[Stretch]:
-    """The lines of one report; if it is restated with others, under a header and with a blank line before the next."""
-    is_plain = has_plain_lines(report.text or "")
-    texts = stretches(report, is_plain=is_plain)
-    _note_text(result, report, is_plain=is_plain)
-    if len(result.subject.reports) > 1 or report.is_addendum:
-        facility = result.site.facility(report.snapshot.facility_name)
-        signer = result.signer(report)
-        signing, name = result.signed_at(report), signer.display if signer else ""
-        texts.insert(0, Stretch("", False, [header(report, signing and signing[0], name, facility)]))
-    if not is_last:
-        texts[-1].lines.append("")
-    return texts
+def report_segments(result: Result, numbers: Numbers) -> list[str]:
+    """The OBX of every report restated: addenda newest first, then originals as they were signed (D19).
 
-
-def _note_text(result: Result, report: Report, *, is_plain: bool) -> None:
-    pointer = f"{report.pointer}/reportPlainText"
-    text = report.text or ""
-    if not (is_plain and text.strip()):
-        result.issues.extend(signed_text_issues(text, pointer))
-    if len(text) > LENGTHS["OBX"][5] and max(map(len, text.splitlines())) > LENGTHS["OBX"][5]:
-        result.note("length-exceeded", "warning", pointer, "a line longer than OBX-5 of HL7 v2.5.1, sent whole")
-
-
-@dataclass(frozen=True, slots=True)
-class VitalLine:
-    """One height or weight."""
-
-    result: Result
-    number: int
-    vital: VitalSign
-
-
-def obx_14_of_a_vital_sign(line: VitalLine) -> str:
-    """OBX-14 Date/Time of the Observation <- the time of the examination, for height and weight.
-
-    HL7 v2.5.1 §7.4.2.14.
+    Where there is none left (an addendum that is gone is withdrawn), a line says so.
     """
-    when, _ = effective(line.result.lead, line.result.site)
-    return when.dtm if when else ""
-
-
-VITAL: Final[Table[VitalLine]] = {
-    1: lambda line: str(line.number),
-    2: "NM",
-    3: lambda line: components(line.vital.code, line.vital.display, "LN"),
-    5: lambda line: f"{line.vital.value:.10g}",
-    6: lambda line: components(line.vital.ucum, line.vital.unit, "UCUM"),
-    11: "F",
-    14: obx_14_of_a_vital_sign,
-}
-_VITAL: Final = layout(VITAL, "OBX")
-
-
-def vital_segments(result: Result) -> list[str]:
-    """The OBX of height and weight; none where the receiver's profile has `vitals = off`."""
-    if result.receiver.vitals == "off":
-        return []
     written: list[str] = []
-    for kind, measurement in (("height", result.snapshot.height), ("weight", result.snapshot.weight)):
-        vital, issues = vital_sign(kind, measurement, result.at_snapshot(kind))
-        result.issues.extend(issues)
-        if vital is not None:
-            written.append(_VITAL.render(VitalLine(result, len(written) + 1, vital)))
+    omitted = 0
+    reports = restated(result)
+    if not reports:
+        return _lines(result, None, [Stretch("", False, [WITHDRAWN])], numbers)
+    for report in reports:
+        texts = _shown(result, report)
+        if result.receiver.blank_line == "omit":
+            texts, blank_lines = without_blank_lines(texts)
+            omitted += blank_lines
+        elif report is not reports[-1]:
+            texts[-1].lines.append("")
+        written += _lines(result, report, texts, numbers)
+    if omitted:
+        action = f"{omitted} empty lines left out, as the receiver's blank_line asks"
+        result.note("blank-lines-omitted", "information", "/reports", action)
     return written
+
+
+def _lines(result: Result, report: Report | None, texts: list[Stretch], numbers: Numbers) -> list[str]:
+    """The OBX of one report. OBX-4 counts runs of one code, or sections where an OBX is one."""
+    receiver = result.receiver
+    plain = critical = _after_value(result, report, is_critical=False)
+    is_marked = report is not None and is_marked_critical(result, report)
+    if is_marked:
+        critical = _after_value(result, report, is_critical=True)
+    data_type, blank = obx_2_value_type(receiver), BLANK[receiver.blank_line]
+    written: list[str] = []
+    code = before = ""
+    shaped = obx_5_observation_values(texts, receiver)
+    for stretch in shaped:
+        observation = obx_3_observation_identifier(stretch.label, receiver.obx3_style)
+        if observation != code or receiver.text == "tx_sections":
+            code = observation
+            before = f"{data_type}|{code}|{numbers.next_sub_id()}"
+        after = critical if stretch.is_critical else plain
+        # a blank line says nothing and is never marked critical
+        written += [
+            f"OBX|{number}|{before}|{row}|{after}" if row else f"OBX|{number}|{before}|{blank}|{plain}"
+            for number, row in enumerate(stretch.lines, numbers.obx_1 + 1)
+        ]
+        numbers.obx_1 += len(stretch.lines)
+    if report is not None:
+        _note_lengths(result, report, shaped)
+    if receiver.critical == "nte" or receiver.nte != "none":
+        marks = [is_marked and stretch.is_critical and row != "" for stretch in shaped for row in stretch.lines]
+        _put_notes(result, report, written, marks)
+    return written
+
+
+def _after_value(result: Result, report: Report | None, *, is_critical: bool) -> str:
+    """OBX-6 and what follows, equal on all lines of a report."""
+    if report is None:
+        return _AFTER_VALUE.render(ReportLine(result, False, "", ""))
+    signed = obx_14_date_time_of_the_observation(result, report), obx_16_responsible_observer(result, report)
+    return _AFTER_VALUE.render(ReportLine(result, is_critical, *signed))
+
+
+def _note_lengths(result: Result, report: Report, shaped: list[Stretch]) -> None:
+    """Issues for values longer than OBX-5 has them, looked for only where the text is long enough for one."""
+    shortest = LENGTHS_OF[result.receiver.version]["OBX"][5] // _LONGEST_ESCAPE
+    if len(report.text or "") > shortest:
+        for value_of_one in (row for stretch in shaped for row in stretch.lines):
+            result.fit("OBX", 5, value_of_one, f"{report.pointer}/reportPlainText")
+
+
+def _put_notes(result: Result, report: Report | None, written: list[str], marks: list[bool]) -> None:
+    """Put the NTE behind the first OBX that is marked critical, and behind the last of the newest original."""
+    first = marks.index(True) if True in marks else None
+    last = len(written) - 1 if report is result.lead else None
+    for place in sorted({one for one in (first, last) if one is not None}, reverse=True):
+        notes = note_segments(result, is_critical=place == first, is_last=place == last)
+        written[place + 1 : place + 1] = notes
+
+
+def _shown(result: Result, report: Report) -> list[Stretch]:
+    """The lines of one report, under those that say which it is."""
+    text = report.text or ""
+    if result.status.is_void:
+        action = "withdrawn: a line that says so stands for the text, for the receiver knows no OBX-11 W"
+        result.note("report-void", "information", f"{report.pointer}/reportPlainText", action)
+        texts = [Stretch("", False, [WITHDRAWN])]
+    else:
+        is_plain = has_plain_lines(text)
+        texts = stretches(report, is_plain=is_plain)
+        _note_text(result, report, text, is_plain=is_plain)
+    above = [] if report.is_completed else [NOT_SIGNED]
+    if result.has_headers:
+        facility = result.site.facility(report.snapshot.facility_name)
+        signer, signing = result.signer(report), result.signed_at(report)
+        above.append(header(report, signing and signing[0], signer.display if signer else "", facility))
+    return [Stretch("", False, above), *texts] if above else texts
+
+
+def _note_text(result: Result, report: Report, text: str, *, is_plain: bool) -> None:
+    pointer = f"{report.pointer}/reportPlainText"
+    if not (is_plain and text.strip()):
+        result.issues.extend((signed_text_issues if report.is_completed else character_issues)(text, pointer))

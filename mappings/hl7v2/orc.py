@@ -7,20 +7,36 @@ from __future__ import annotations
 
 from typing import Final
 
-from mappings.hl7v2.datatypes import xcn
-from mappings.hl7v2.er7 import Table, components
+from mappings.codes import HL70485
+from mappings.hl7v2.datatypes import provider_xcn, xcn
+from mappings.hl7v2.er7 import Table, components, value
 from mappings.hl7v2.result import Result
-from mappings.identifiers import short_id
+from mappings.hl7v2.versions import QUANTITY_REQUIRED, layouts
+
+NAMESPACE: Final = "AUTOSCRIBE"
+
+
+def placer_order_number(result: Result) -> str:
+    """ORC-2 = OBR-2 Placer Order Number <- the site's `placer_keys` of study.metadata, as EI.1 alone.
+
+    HL7 v2.5.1 §4.5.1.2.
+    """
+    number = result.order.placer_order_number
+    return result.fit("ORC", 2, value(number), result.order.pointer) if number else ""
 
 
 def filler_order_number(result: Result) -> str:
-    """ORC-3 = OBR-3 Filler Order Number <- studyId in 22 characters, under the gateway's namespace (D18).
+    """ORC-3 = OBR-3 Filler Order Number <- studyId in 22 characters, or the accession number with `accession_field` 3.
 
-    A report about another patient than that of the first signed one has a number of its own.
-
-    HL7 v2.5.1 §4.5.1.3.
+    HL7 v2.5.1 §4.5.1.3, decision D18. A report about another patient than that of the first signed one has a number of
+    its own. Only a number that the gateway made stands under its namespace: an accession number is somebody else's.
     """
-    return components(short_id(result.subject.number), "AUTOSCRIBE")
+    number, pointer = result.filler_order_number, result.order.pointer
+    if number not in result.own_numbers:
+        return result.fit("ORC", 3, value(number), pointer)
+    if result.receiver.accession_field == "3":
+        result.note("accession-not-filed-by", "warning", pointer, "OBR-3 has a number of the gateway's own")
+    return components(number, NAMESPACE)
 
 
 def orc_5_order_status(result: Result) -> str:
@@ -31,19 +47,55 @@ def orc_5_order_status(result: Result) -> str:
     return result.status.orc_5 or ""
 
 
-def ordering_provider(result: Result) -> str:
-    """ORC-12 = OBR-16 Ordering Provider = PV1-8 Referring Doctor <- snapshot.referringPhysicianName; no id is known.
+def priority(result: Result) -> str:
+    """OBR-5 = OBR-27.6 = ORC-7.6 Priority <- study.severity, table 0485: R, A, S; not criticality.
 
-    HL7 v2.5.1 §4.5.1.12, §4.5.3.16, §3.4.3.8; decision D14.
+    HL7 v2.5.1 §4.5.3.5.
+    """
+    return HL70485.get(result.study.severity or "", ("",))[0]
+
+
+def quantity_timing(result: Result) -> str:
+    """ORC-7 = OBR-27 Quantity/Timing <- study.severity as TQ.6.
+
+    HL7 v2.5.1 §4.5.1.7, §4.5.3.27. Where it is required and no priority is known it is TQ.1 `1`, the default (§4.3.1).
+    """
+    urgency = priority(result)
+    quantity = "1" if not urgency and result.receiver.version in QUANTITY_REQUIRED else ""
+    return components(quantity, "", "", "", "", urgency)
+
+
+def orc_7_quantity_timing(result: Result) -> str:
+    """ORC-7 Quantity/Timing <- study.severity, in the version that requires it; OBR-27 says the same in all others.
+
+    HL7 v2.5.1 §4.5.1.7.
+    """
+    return quantity_timing(result) if result.receiver.version in QUANTITY_REQUIRED else ""
+
+
+def ordering_provider(result: Result) -> str:
+    """ORC-12 = OBR-16 Ordering Provider = PV1-8 Referring Doctor <- snapshot.referringPhysicianName.
+
+    HL7 v2.5.1 §4.5.1.12, §4.5.3.16, §3.4.3.8; decision D14. Ids and name parts are those of the site's provider
+    directory where it has exactly this spelling; else no id is known, and the name is split on evidence.
     """
     pointer = result.at_snapshot("referringPhysicianName")
-    name = result.name(result.snapshot.referring_physician_name, result.facility, pointer)
-    return result.fit("ORC", 12, xcn(name), pointer) if name else ""
+    said, version = result.snapshot.referring_physician_name, result.receiver.version
+    provider = result.site.provider(said)
+    if provider:
+        authority = result.site.provider_authority
+        known = provider_xcn(provider, authority.namespace if authority else "", version)
+        return result.fit("ORC", 12, known, pointer)
+    name = result.name(said, result.facility, pointer)
+    return result.fit("ORC", 12, xcn(name, version), pointer) if name else ""
 
 
 ORC: Final[Table[Result]] = {
     1: "RE",
+    2: placer_order_number,
     3: lambda result: result.once(filler_order_number),
     5: orc_5_order_status,
+    7: orc_7_quantity_timing,
     12: lambda result: result.once(ordering_provider),
 }
+ORC_LAYOUTS: Final = layouts(ORC, "ORC")

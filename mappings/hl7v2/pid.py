@@ -12,11 +12,14 @@ from mappings.dates import birth_date, dtm_date
 from mappings.hl7v2.datatypes import xpn
 from mappings.hl7v2.er7 import Table, components, repetitions, value
 from mappings.hl7v2.result import Result
+from mappings.hl7v2.versions import ONE_PATIENT_NAME, layouts
 from mappings.identifiers import PatientIdentifier, is_placeholder, short_id
 
-NO_AUTHORITY: Final = "UNASSIGNED"
+# A namespace stands for one FHIR system and back: what no authority gave out, by type, and what is the gateway's own
+UNASSIGNED: Final = {"MR": "UNASSIGNED", "PI": "UNASSIGNED_PI"}
+OWN_AUTHORITY: Final = "AUTOSCRIBE_PATIENT"
 # Table 0200: `U` unspecified. The second repetition says that there is no name (§3.4.2.5)
-NAME_NOT_KNOWN: Final = "~^^^^^^U"
+NAME_NOT_KNOWN: Final = "^^^^^^U"
 
 
 def pid_3_patient_identifier_list(result: Result) -> str:
@@ -25,36 +28,62 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. A
     patient that no identifier links stands first under the gateway's own authority, made of the study (or report), of
     type `U` (table 0203, unspecified identifier), which no receiver takes for a record number. A number without an
-    authority names `UNASSIGNED`: an empty one would mean the receiver's own.
+    authority names `UNASSIGNED` or `UNASSIGNED_PI`: an empty one would mean the receiver's own. With `pid3_plain` it is
+    one bare number.
     """
+    if result.receiver.pid3_plain == "on":
+        return _plain_number(result)
     known = result.subject.identity.identifiers
-    own = components(short_id(result.subject.number), "", "", "AUTOSCRIBE", "U")
     shown = [one for one in known if one.type and (one.namespace or not is_placeholder(one.value))]
     pointer = f"{result.patient_pointer}/mrn"
     if not shown:
         result.note("patient-identifier-absent", "warning", pointer, "the study's own id stands in PID-3, type U")
-        return own
+        return _own_cx(result)
     numbers = map(_cx, shown)
-    sent = numbers if result.subject.identity.is_linked else (own, *numbers)
+    sent = numbers if result.subject.identity.is_linked else (_own_cx(result), *numbers)
     return result.fit("PID", 3, repetitions(sent), pointer)
 
 
+def _own_cx(result: Result) -> str:
+    return components(short_id(result.subject.number), "", "", OWN_AUTHORITY, "U")
+
+
+def _plain_number(result: Result) -> str:
+    """The first number with an authority, bare, for a receiver that reads no authority: it takes it for its own.
+
+    A number without one might be anybody's there, so then it is the study's (or report's) own id, which is nobody's.
+    """
+    pointer = f"{result.patient_pointer}/mrn"
+    known = [one for one in result.subject.identity.identifiers if one.type]
+    number = next((value(one.value) for one in known if one.namespace), "")
+    if not number:
+        action = "no number with an authority: the study's own id stands bare in PID-3"
+        result.note("patient-identifier-absent", "warning", pointer, action)
+    elif len(known) > 1:
+        action = "PID-3 holds one bare number here: the first with an authority"
+        result.note("identifier-not-sent", "warning", result.patient_pointer, action)
+    return result.fit("PID", 3, number or short_id(result.subject.number), pointer)
+
+
 def _cx(identifier: PatientIdentifier) -> str:
-    return components(value(identifier.value), "", "", value(identifier.namespace) or NO_AUTHORITY, identifier.type)
+    authority = value(identifier.namespace) or UNASSIGNED[identifier.type]
+    return components(value(identifier.value), "", "", authority, identifier.type)
 
 
 def pid_5_patient_name(result: Result) -> str:
     """PID-5 Patient Name <- snapshot.patientName, split on evidence alone; unsplit, the whole is the family name.
 
-    HL7 v2.5.1 §3.4.2.5.
+    HL7 v2.5.1 §3.4.2.5. A name that is not known has its type (`U`) even where the receiver wants none: the field is
+    required, and nothing else says so.
     """
     pointer = f"{result.patient_pointer}/patientName"
     facility = result.site.facility(result.patient.facility_name)
     name = result.name(result.patient.patient_name, facility, pointer)
     if name is None or not value(name.text):
         result.note("patient-name-absent", "warning", pointer, "the name is sent as not known (type U)")
-        return NAME_NOT_KNOWN
-    return result.fit("PID", 5, xpn(name, "L"), pointer)
+        return NAME_NOT_KNOWN if result.receiver.version in ONE_PATIENT_NAME else repetitions(("", NAME_NOT_KNOWN))
+    name_type = "L" if result.receiver.xpn_type == "on" else ""
+    return result.fit("PID", 5, xpn(name, name_type, result.receiver.version), pointer)
 
 
 def pid_7_date_time_of_birth(result: Result) -> str:
@@ -85,3 +114,4 @@ PID: Final[Table[Result]] = {
     7: pid_7_date_time_of_birth,
     8: pid_8_administrative_sex,
 }
+PID_LAYOUTS: Final = layouts(PID, "PID")

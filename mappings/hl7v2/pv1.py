@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.hl7v2.datatypes import hd
-from mappings.hl7v2.er7 import Table, components
+from mappings.hl7v2.er7 import REPETITION, Table, components
 from mappings.hl7v2.orc import ordering_provider
 from mappings.hl7v2.result import Result
+from mappings.hl7v2.versions import ONE_REFERRING_DOCTOR, layouts
 
 
 def pv1_3_assigned_patient_location(result: Result) -> str:
@@ -24,9 +25,19 @@ def pv1_3_assigned_patient_location(result: Result) -> str:
     return result.fit("PV1", 3, location, result.at_snapshot("facilityName"))
 
 
+def pv1_8_referring_doctor(result: Result) -> str:
+    """PV1-8 Referring Doctor <- as OBR-16, with all numbers of that person where the version lets the field repeat.
+
+    HL7 v2.5.1 §3.4.3.8.
+    """
+    doctor = result.once(ordering_provider)
+    return doctor.split(REPETITION, 1)[0] if result.receiver.version in ONE_REFERRING_DOCTOR else doctor
+
+
 PV1: Final[Table[Result]] = {
     1: "1",
     2: "U",  # table 0004: unknown
     3: pv1_3_assigned_patient_location,
-    8: lambda result: result.once(ordering_provider),
+    8: pv1_8_referring_doctor,
 }
+PV1_LAYOUTS: Final = layouts(PV1, "PV1")

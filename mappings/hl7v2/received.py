@@ -7,6 +7,7 @@ segments, no last CR, a byte order mark, NULs, and bytes of any charset are take
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -122,6 +123,15 @@ def read(payload: bytes) -> Received:
         raise Unreadable("bad-delimiters", start + 3)
     segments = tuple(_segments(data, start, separator))
     return Received(segments, _delimiters(segments[0], separator.decode("ascii")))
+
+
+def placed(received: Received) -> Iterator[tuple[str, Segment]]:
+    """Each segment with its name for messages: `PID`, or `OBX[3]` where there are several."""
+    total = Counter(segment.name for segment in received.segments)
+    seen: Counter[str] = Counter()
+    for segment in received.segments:
+        seen[segment.name] += 1
+        yield segment.name if total[segment.name] == 1 else f"{segment.name}[{seen[segment.name]}]", segment
 
 
 def _segments(data: bytes, start: int, separator: bytes) -> Iterator[Segment]:

@@ -1,9 +1,9 @@
-r"""A report's text as the lines that its OBX carry, each in the section in which it begins.
+r"""A report's text as the lines that its OBX carry, each in the section in which it begins, and what stands above it.
 
-HL7 v2.5.1 §2.A.79 (TX: one line a message field), §2.7.1 (escape sequences), decisions D5, D19, D22.
+HL7 v2.5.1 §2.7.1 (escape sequences), decisions D5, D16, D19, D21, D22.
 
-Read back, the lines of a report joined by LF are N(text): a section never breaks a line, for a row ends only where the
-text has a line break. A line that is empty is sent as one blank, so a line of exactly one blank reads back as empty.
+The lines of a report joined by LF are N(text): a section never breaks a line, for a row ends only where the text has a
+line break. What becomes of them in OBX-5: `mappings/hl7v2/obx_values.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from mappings.model import Report, Section
 from mappings.profile import Facility
 from mappings.text import lines
 
-BLANK: Final = " "
 ABSENT: Final = "(AutoScribe sent no report text)"
+NOT_SIGNED: Final = "PRELIMINARY REPORT - NOT SIGNED"
+WITHDRAWN: Final = "VOID - THIS REPORT WAS WITHDRAWN"
 _PLAIN_ASCII: Final = bytes([ord("\n"), *range(32, 127)])
 _IMPRESSIONS: Final = frozenset({"impression", "findings_impression"})
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -47,7 +48,7 @@ def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
     text = report.text or ""
     rows = escape(text).split("\n") if is_plain else lines(escape(text))
     marks = _marks(report, is_plain=is_plain)
-    if not "".join(rows).strip():
+    if not (text if is_plain else "".join(rows)).strip():
         rows = [ABSENT]
     if '"' in text and NULL in rows:
         rows = [NOT_NULL if row == NULL else row for row in rows]
@@ -124,6 +125,8 @@ def header(report: Report, moment: datetime | None, signer: str, facility: Facil
     """The line above a report that is restated with others: kind, time in the site's zone or UTC, signer (D19)."""
     kind = "ADDENDUM" if report.is_addendum else "REPORT"
     when = _spoken(moment, facility) if moment else "time of signing not known"
+    if not report.is_completed:
+        when = "not signed"
     return value(f"{kind} ({when}{', ' if signer else ''}{signer}):")
 
 

@@ -7,29 +7,31 @@ functions of the segment tables take.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from mappings.dates import dtm_instant, read_instant
+from mappings.dates import When, dtm_instant, read_instant
 from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
-from mappings.hl7v2.lengths import LENGTHS, excess
+from mappings.hl7v2.lengths import LENGTHS_OF, excess
 from mappings.issues import MappingIssue, Severity
-from mappings.model import Cause, Facts, Report, Snapshot, Study
+from mappings.model import Cause, Facts, Report, Snapshot, Study, User
 from mappings.names import PersonName, parse_name
 from mappings.orders import Order
 from mappings.profile import Facility, Receiver, Site
-from mappings.status import Status
+from mappings.status import STATUS, Status
 from mappings.status import signer as user_of
 from mappings.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One message in the making: the signed reports about `subject`, all of them restated.
+    """One message in the making: the `reports` about `subject` that it carries, for one of its orders.
 
-    `lead` is the newest original of them: order, examination and interpreter of the message are its own. `facility` is
-    that of the examination, if the site knows it.
+    `lead` is the newest original about the subject: order and examination of the message are its own. `facility` is
+    that of the examination, if the site knows it. `status` is the row of mappings/status.py as the receiver has it.
+    `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order which this one adds to, or empty;
+    `own_numbers` are those that the gateway makes for the two. `set_id` counts the orders of a message from 1.
     `issues` gathers what could not be mapped as it came; `made`, `signers` and `signings` keep what is made once.
     """
 
@@ -45,10 +47,39 @@ class Result:
     status: Status
     facility: Facility | None
     order: Order
+    filler_order_number: str
+    parent_filler: str = ""
+    own_numbers: tuple[str, ...] = ()
+    set_id: int = 1
     issues: list[MappingIssue] = field(default_factory=list)
     made: dict[Callable[[Result], str], str] = field(default_factory=dict)
     signers: dict[str, Signer] = field(default_factory=dict)
     signings: dict[str, tuple[datetime, str] | None] = field(default_factory=dict)
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """The reports whose lines the message carries, in reading order."""
+        return self.subject.reports
+
+    @property
+    def has_headers(self) -> bool:
+        """True where a line says which report follows: one of several, an addendum, an addition (D19)."""
+        if len(self.reports) != 1 or self.reports[0].is_addendum:
+            return True
+        return self.status.diagnostic_report == STATUS["added"].diagnostic_report
+
+    @property
+    def interpreted(self) -> Report:
+        """The report whose signer OBR-32 names: the newest original that the message carries, else the newest report.
+
+        A message that carries none names nobody new: it is the lead's.
+        """
+        originals = [report for report in self.reports if not report.is_addendum]
+        return (originals or self.reports or (self.lead,))[-1]
+
+    def of_order(self, order: Order, filler_order_number: str, set_id: int) -> Result:
+        """The same message's part about another of its orders."""
+        return replace(self, order=order, filler_order_number=filler_order_number, set_id=set_id, made={})
 
     @property
     def snapshot(self) -> Snapshot:
@@ -76,22 +107,53 @@ class Result:
         return f"{self.lead.snapshot_pointer}/{key}"
 
     def signer(self, report: Report) -> Signer | None:
-        """The User who signed a report, if known."""
+        """The User who signed a report, if AutoScribe or the site's provider directory knows who that is."""
+        provider = self.site.user(report.user_id)
         user, doubts = user_of(self.study, report)
         if user is None:
-            self.issues.extend(doubts)
-            return None
+            if provider is None:
+                self.issues.extend(doubts)
+                return None
+            user = User(report.user_id, pointer=f"{report.pointer}/userId")
         if user.user_id not in self.signers:
-            self.signers[user.user_id] = signer(user, self.issues)
+            authority = self.site.provider_authority
+            namespace = authority.namespace if authority else ""
+            made = signer(user, provider, namespace, self.receiver.version, self.issues)
+            self.signers[user.user_id] = made
         return self.signers[user.user_id]
 
     def signed_at(self, report: Report) -> tuple[datetime, str] | None:
-        """When a report was signed, also as DTM; None with an issue where what is said is no moment."""
+        """When a report was signed (a draft: last changed), also as DTM; None with an issue where that is no moment."""
         if report.report_id not in self.signings:
-            moment, doubts = read_instant(report.signed_at, f"{report.pointer}/signedAt")
+            said, key = (report.signed_at, "signedAt") if report.is_completed else (report.updated_at, "updatedAt")
+            moment, doubts = read_instant(said, f"{report.pointer}/{key}")
             self.issues.extend(doubts)
-            self.signings[report.report_id] = (moment, dtm_instant(moment)) if moment else None
+            self.signings[report.report_id] = (moment, self.dtm(moment)) if moment else None
         return self.signings[report.report_id]
+
+    def dtm(self, moment: datetime) -> str:
+        """A moment as DTM in the receiver's form: as it came, in the facility's zone or UTC, or without its offset.
+
+        Without an offset it is the facility's time; where that zone is not known, only the date is said (D15).
+        """
+        form = self.receiver.dtm
+        if form == "offset":
+            return dtm_instant(moment)
+        local = self.facility.time_zone if self.facility else None
+        zone = UTC if form == "utc" else local
+        if zone is None:
+            action = "the time keeps its offset" if form == "local" else "only the date is said"
+            self.note("time-zone-unknown", "warning", self.at_snapshot("facilityName"), action)
+            return dtm_instant(moment) if form == "local" else dtm_instant(moment)[:8]
+        try:
+            text = dtm_instant(moment.astimezone(zone))
+        except OverflowError:
+            text = dtm_instant(moment)
+        return text[:14] if form == "no_offset" else text
+
+    def when(self, when: When) -> str:
+        """A point in time as DTM: a moment in the receiver's form, a date as it is."""
+        return self.dtm(when.moment) if when.moment else when.dtm
 
     def name(self, text: str | None, facility: Facility | None, pointer: str) -> PersonName | None:
         """A name split on evidence alone, with an issue where that leaves a doubt."""
@@ -108,9 +170,10 @@ class Result:
 
     def fit(self, segment: str, number: int, text: str, pointer: str) -> str:
         """The field as it is, with an issue where the standard has it shorter: nothing is cut."""
-        if len(text) > LENGTHS[segment][number]:
-            over = max(excess(segment, number, part) for part in text.split(REPETITION))
+        version = self.receiver.version
+        if len(text) > LENGTHS_OF[version][segment][number]:
+            over = max(excess(segment, number, part, version) for part in text.split(REPETITION))
             if over:
-                action = f"{segment}-{number} sent whole, {over} characters longer than HL7 v2.5.1 has it"
+                action = f"{segment}-{number} sent whole, {over} characters longer than HL7 v{version} has it"
                 self.note("length-exceeded", "warning", pointer, action)
         return text

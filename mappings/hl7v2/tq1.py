@@ -10,6 +10,7 @@ from typing import Final
 from mappings.codes import HL70485
 from mappings.hl7v2.er7 import Table, components
 from mappings.hl7v2.result import Result
+from mappings.hl7v2.versions import layouts
 
 
 def tq1_9_priority(result: Result) -> str:
@@ -22,3 +23,10 @@ def tq1_9_priority(result: Result) -> str:
 
 
 TQ1: Final[Table[Result]] = {1: "1", 9: tq1_9_priority}
+TQ1_LAYOUTS: Final = layouts(TQ1, "TQ1")
+
+
+def timing_segments(result: Result) -> list[str]:
+    """The TQ1, where a priority is known and the version has the segment."""
+    layout = TQ1_LAYOUTS.get(result.receiver.version)
+    return [layout.render(result)] if layout and result.study.severity in HL70485 else []

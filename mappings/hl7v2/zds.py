@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mappings.hl7v2.er7 import Table, components, value
+from mappings.hl7v2.er7 import FIELD, Table, components, layout, value
 from mappings.hl7v2.result import Result
 
 _UID: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
@@ -29,3 +29,15 @@ def zds_1_study_instance_uid(result: Result) -> str:
 
 
 ZDS: Final[Table[Result]] = {1: zds_1_study_instance_uid}
+_ZDS: Final = layout(ZDS, "ZDS")
+
+
+def image_segments(result: Result) -> list[str]:
+    """The ZDS with the Study Instance UID where the receiver's `uid` puts it there; none with `zsegments = off`."""
+    if result.receiver.uid not in ("zds", "both"):
+        return []
+    if result.receiver.zsegments == "off":
+        result.note("zds-off", "warning", "/studyInstanceUid", "the receiver wants a ZDS, and no Z segment: none sent")
+        return []
+    segment = _ZDS.render(result)
+    return [segment] if FIELD in segment else []

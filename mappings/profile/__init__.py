@@ -3,26 +3,43 @@
 Carries out no clause itself: `parse_site` and `parse_receiver` read text that the gateway hands over.
 """
 
+from mappings.profile.dictionary import MODALITIES, Dictionary, ProcedureCode, starter
+from mappings.profile.directory import Directory, Provider
 from mappings.profile.facility import NAME_ORDERS, AssigningAuthority, Facility, NameOrder
+from mappings.profile.organization import OrganizationDetails
 from mappings.profile.receiver import RECEIVERS, Receiver, parse_receiver, read_receiver, receiver, switches
+from mappings.profile.registered import is_loinc, is_npi, is_oid
 from mappings.profile.rule import Rule
-from mappings.profile.site import DEMO_SITE_KEY, SITE_KEY_MIN_BYTES, Site, parse_site, read_site
+from mappings.profile.site import DEMO_SITE_KEY, SITE_FILES, SITE_KEY_MIN_BYTES, Site, parse_site, read_site
+from mappings.profile.spelling import exact
 
 __all__ = [
     "DEMO_SITE_KEY",
+    "MODALITIES",
     "NAME_ORDERS",
     "RECEIVERS",
+    "SITE_FILES",
     "SITE_KEY_MIN_BYTES",
     "AssigningAuthority",
+    "Dictionary",
+    "Directory",
     "Facility",
     "NameOrder",
+    "OrganizationDetails",
+    "ProcedureCode",
+    "Provider",
     "Receiver",
     "Rule",
     "Site",
+    "exact",
+    "is_loinc",
+    "is_npi",
+    "is_oid",
     "parse_receiver",
     "parse_site",
     "read_receiver",
     "read_site",
     "receiver",
+    "starter",
     "switches",
 ]

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 from zoneinfo import ZoneInfo
 
+from mappings.profile.organization import NO_DETAILS, ORGANIZATION_KEYS, OrganizationDetails, read_organization
 from mappings.profile.table import Table
 
 NameOrder = Literal["given_family", "family_given", "marked_only"]
 NAME_ORDERS: Final = ("given_family", "family_given", "marked_only")
-_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`]+")
+URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`]+")
 _NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})  # files of a zone database that name no place
 _HD_NAMESPACE: Final = re.compile(r"[^\s\x00-\x1f\x7f|^~\\&]{1,20}")
 
@@ -40,14 +41,16 @@ class Facility:
     mrn: AssigningAuthority | None = None
     external_patient_id: AssigningAuthority | None = None
     code: str | None = None
+    organization: OrganizationDetails = NO_DETAILS
 
 
 _KEYS: Final = frozenset(
     {
         *("name", "aliases", "time_zone", "name_order", "code", "mrn_system", "mrn_namespace"),
-        *("external_patient_id_system", "external_patient_id_namespace"),
+        *("external_patient_id_system", "external_patient_id_namespace", *ORGANIZATION_KEYS),
     }
 )
+_CUSTOMER_KEYS: Final = frozenset({"id", "external_patient_id_system", "external_patient_id_namespace"})
 
 
 def read_facilities(mapping: Table) -> dict[str, Facility]:
@@ -62,12 +65,30 @@ def read_facilities(mapping: Table) -> dict[str, Facility]:
     return facilities
 
 
+def read_express_customers(mapping: Table) -> dict[str, AssigningAuthority]:
+    """Whose numbers `Study.externalPatientId` are, by the id of the express customer that sent the study (D11)."""
+    customers: dict[str, AssigningAuthority] = {}
+    for table in mapping.tables("express_customers", "Write each customer under `[[mapping.express_customers]]`."):
+        table.refuse_unknown(_CUSTOMER_KEYS)
+        customer, authority = (table.text("id") or "").strip(), read_authority(table, "external_patient_id")
+        if not customer:
+            table.refuse("id", "missing", "Write the expressCustomerId as AutoScribe reports it, such as cus_….")
+        elif customer in customers:
+            table.refuse("id", "two tables have this id", "Give each customer once.")
+        elif authority:
+            customers[customer] = authority
+        elif "external_patient_id_system" not in table.row:
+            remedy = "Write the URI of the customer's patient numbers, such as urn:oid:1.2.3."
+            table.refuse("external_patient_id_system", "missing", remedy)
+    return customers
+
+
 def read_authority(table: Table, kind: str) -> AssigningAuthority | None:
     """The authority of the settings `<kind>_system` and `<kind>_namespace`, which go together."""
     system, namespace = table.text(f"{kind}_system"), table.text(f"{kind}_namespace")
     if system is None and namespace is None:
         return None
-    if system is None or not _URI.fullmatch(system):
+    if system is None or not URI.fullmatch(system):
         table.refuse(f"{kind}_system", "not an absolute URI", "Write one such as urn:oid:1.2.3 or https://….")
     if namespace is None or not _HD_NAMESPACE.fullmatch(namespace):
         problem = "not 1 to 20 letters without | ^ ~ \\ & or space"
@@ -96,6 +117,7 @@ def _facility(table: Table) -> Facility:
         mrn=read_authority(table, "mrn"),
         external_patient_id=read_authority(table, "external_patient_id"),
         code=_code(table),
+        organization=read_organization(table),
     )
 
 

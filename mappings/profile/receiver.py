@@ -6,13 +6,15 @@ of this package are `mappings/hl7v2/receivers/*.toml`; a site's own starts from 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Final
 
 from mappings.issues import SiteError
-from mappings.profile.rule import Rule, read_rules
+from mappings.profile.rule import Rule, merge, read_rules
 from mappings.profile.table import Table, read_toml
 
 _PROFILES: Final = resources.files("mappings") / "hl7v2" / "receivers"
@@ -34,8 +36,9 @@ def _number(doc: str, default: int, lowest: int, highest: int) -> Any:
     return field(default=default, metadata={"doc": doc, "range": (lowest, highest)})
 
 
-def _map(doc: str, keys: tuple[str, ...], values: tuple[str, ...]) -> Any:
-    return field(default=(), metadata={"doc": doc, "keys": keys, "values": values})
+def _map(doc: str, keys: tuple[str, ...], values: tuple[str, ...], *, with_pattern: bool = False) -> Any:
+    metadata = {"doc": doc, "keys": keys, "values": values, "with_pattern": with_pattern}
+    return field(default=(), metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +46,43 @@ class Receiver:
     """A receiver profile; each field beside `name` and `rules` is a switch, whose first value is the default."""
 
     name: str
-    version: str = _switch("MSH-12, and what its segments have", "2.5.1|2.3|2.3.1|2.4|2.5|2.7")
+    version: str = _switch("MSH-12, and which segments and fields there are", "2.5.1|2.3|2.3.1|2.4|2.5|2.7")
     msh9_3: str = _switch("MSH-9.3 message structure", "on|off")
     charset: str = _switch("MSH-18; what it cannot hold is spelled out", "UNICODE UTF-8|8859/1|ASCII")
-    escape: str = _switch("escape sequences: all, all but \\F\\, or delimiters replaced", "full|no_F|strip")
+    escape: str = _switch(
+        "escape sequences: all, all but \\F\\, or none, with plain characters in place of delimiters", "full|no_F|strip"
+    )
     dtm: str = _switch(
         "times: as they came, in the site's zone, in UTC, or without offset", "offset|local|utc|no_offset"
     )
     pid3_plain: str = _switch("PID-3 as the bare number, without authority and type", "off|on")
     xpn_type: str = _switch("PID-5.7 name type", "on|off")
-    modality_table: str = _switch("codes of OBR-24", "hl70074|dicom|RAD")
-    placer_required: str = _switch("a message without OBR-2 is refused", "off|on")
-    accession: str = _switch("a message without an accession number is held", "optional|required")
+    modality_table: str = _switch("code of OBR-24: of HL7 table 0074, of DICOM, or `RAD` always", "hl70074|dicom|RAD")
+    placer_required: str = _switch("without a placer order number (OBR-2) nothing is sent", "off|on")
+    accession: str = _switch("without an accession number the message is held", "optional|required")
     accession_field: str = _switch("where the accession number goes: OBR-18, -20, or as filler order number", "18|20|3")
     accessions: str = _switch(
         "several accession numbers: an OBR each, a message each, the first only", "groups|messages|first"
     )
-    text: str = _switch("the report's lines", "tx_lines|tx_sections|ft|tx_repeat|st_lines")
+    text: str = _switch(
+        "the report: a TX for each line, a TX for each section, one FT, one TX with repetitions, an ST for each line",
+        "tx_lines|tx_sections|ft|tx_repeat|st_lines",
+    )
     blank_line: str = _switch("an empty line: one blank, an empty OBX-5, or left out", "space|empty|omit")
-    wrap: str = _switch("longest line, in characters", "none|75|80")
-    obx3_style: str = _switch("what OBX-3 says of a line", "loinc|gdt_imp|va")
-    uid: str = _switch("where the Study Instance UID goes", "zds|obx113014|both|none")
-    uid_type: str = _switch("OBX-2 of the UID", "ST|HD")
+    wrap: str = _switch("longest line of the report, in characters", "none|75|80")
+    obx3_style: str = _switch(
+        "OBX-3: LOINC codes, LOINC with &GDT and &IMP, or R^REPORT^L and I^IMPRESSION^L", "loinc|gdt_imp|va"
+    )
+    uid: str = _switch(
+        "the Study Instance UID: in ZDS-1, in an OBX 113014, in both, nowhere", "zds|obx113014|both|none"
+    )
+    uid_type: str = _switch("OBX-2 of the Study Instance UID", "ST|HD")
     zsegments: str = _switch("segments that are not of the standard", "on|off")
     vitals: str = _switch("height and weight as OBX of type NM", "off|on")
-    critical: str = _switch("how a critical result is marked", "obx8_is|none|obx8_ce|obx15_rid|nte")
+    critical: str = _switch(
+        "a critical result: OBX-8 `AA`, not marked, OBX-8 as CE, that and OBX-15, or an NTE",
+        "obx8_is|none|obx8_ce|obx15_rid|nte",
+    )
     critical_code: str = _text("OBX-15 of a critical result (CE), where `critical` is `obx15_rid`")
     nte: str = _switch(
         "NTE: none, the disclaimer after OBR, technologist notes after OBX, or both", "none|disclaimer|notes|both"
@@ -78,7 +93,7 @@ class Receiver:
     )
     send_drafts: str = _switch("unsigned reports as preliminary, where the site sends drafts", "off|on")
     status_map: tuple[tuple[str, str], ...] = _map(
-        "OBR-25 as this receiver has it; `none` is not sent, `W` as `void` is a text",
+        "OBR-25 as this receiver has it, `none`: not sent; for `W` OBX-11 of what is withdrawn, `void`: a text says it",
         tuple("PFCAW"),
         ("P", "F", "C", "A", "R", "none", "void"),
     )
@@ -88,9 +103,10 @@ class Receiver:
     pdf_max: int = _number("largest PDF that is sent, in bytes", 10 * 2**20, 1024, 2**30)
     ack_mode: str = _switch("MSH-15 and -16: original mode, commit only, or two-phase", "original|commit|two_phase")
     ack_table: tuple[tuple[str, str], ...] = _map(
-        "what an acknowledgement code means",
+        "what an acknowledgement means: by MSA-1, or by MSA-1, a blank and a regular expression of ERR-3.1 or MSA-3",
         ("AA", "AE", "AR", "CA", "CE", "CR"),
         ("delivered", "retry", "hold_lane", "dead_letter"),
+        with_pattern=True,
     )
     retry: int = _number("seconds before a message is tried again, doubled each time", 5, 1, 3600)
     rate_limit: int = _number("most messages a second; 0 is no limit", 0, 0, 10_000)
@@ -108,6 +124,13 @@ class Receiver:
 def switches() -> dict[str, Field[Any]]:
     """Every switch by name, in the order of the class; `metadata` has its `doc` and `values`, `range` or `keys`."""
     return {one.name: one for one in fields(Receiver) if "doc" in one.metadata}
+
+
+def written_as(value: str | int | tuple[tuple[str, str], ...]) -> str:
+    """A switch's value as it is written in TOML."""
+    if isinstance(value, tuple):
+        return f"{{ {', '.join(f'{key} = {written_as(code)}' for key, code in value)} }}"
+    return str(value) if isinstance(value, int) else f'"{value}"'
 
 
 @cache
@@ -145,7 +168,7 @@ def read_receiver(table: Table) -> Receiver:
     given = {key: value for key, one in known.items() if (value := _read(table, key, one)) is not None}
     base = table.one_of("base", RECEIVERS)
     start = receiver(base) if base else Receiver("")
-    return replace(start, name=name or "", rules=(*start.rules, *read_rules(table)), **given)
+    return replace(start, name=name or "", rules=merge(start.rules, read_rules(table)), **given)
 
 
 def _read(table: Table, key: str, one: Field[Any]) -> Any:
@@ -155,7 +178,7 @@ def _read(table: Table, key: str, one: Field[Any]) -> Any:
     if "range" in one.metadata:
         return _read_number(table, key, one.metadata["range"])
     if "keys" in one.metadata:
-        return _read_map(table, key, one.metadata["keys"], one.metadata["values"])
+        return _read_map(table, key, one.metadata)
     return table.one_of(key, one.metadata["values"]) if "values" in one.metadata else table.text(key)
 
 
@@ -167,12 +190,20 @@ def _read_number(table: Table, key: str, limits: tuple[int, int]) -> int | None:
     return None
 
 
-def _read_map(
-    table: Table, key: str, keys: tuple[str, ...], values: tuple[str, ...]
-) -> tuple[tuple[str, str], ...] | None:
-    value = table.row[key]
-    if isinstance(value, dict) and value.keys() <= set(keys) and all(one in values for one in value.values()):
-        return tuple(sorted(value.items()))
+def _read_map(table: Table, key: str, asked: Mapping[str, Any]) -> tuple[tuple[str, str], ...] | None:
+    value, keys, values = table.row[key], asked["keys"], asked["values"]
+    if isinstance(value, dict) and all(_is_key(one, asked) and value[one] in values for one in value):
+        return tuple(value.items())
     remedy = f"Write a table of {', '.join(keys)}, each as one of {', '.join(values)}."
     table.refuse(key, "not a table that it can have", remedy)
     return None
+
+
+def _is_key(text: str, asked: Mapping[str, Any]) -> bool:
+    """Whether a key is one that a map can have, alone or (where it may) with a regular expression behind a blank."""
+    key, blank, pattern = text.partition(" ")
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return key in asked["keys"] and (not blank or (bool(pattern) and asked["with_pattern"]))

@@ -1,24 +1,44 @@
-"""What a site says about itself: its key, its facilities, where orders are named, and its policies.
+"""What a site says about itself: its key, facilities, codes and providers, where orders are named, and its policies.
 
 Parsed from the text of the gateway's TOML file (https://toml.io/en/v1.0.0), table `[mapping]`, and of the files it
-names, which the gateway reads (decisions D11, D12, D16, D18, D21).
+names, which the gateway reads (decisions D11, D12, D16, D18, D21, D23, D34).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from mappings.issues import SiteError
-from mappings.profile.facility import Facility, read_facilities, refuse_ambiguous
+from mappings.profile.dictionary import (
+    Dictionary,
+    ProcedureCode,
+    read_dictionary,
+    read_fallbacks,
+    read_local_codes,
+    starter,
+)
+from mappings.profile.directory import NO_PROVIDERS, Directory, Provider, read_providers
+from mappings.profile.facility import (
+    AssigningAuthority,
+    Facility,
+    read_authority,
+    read_express_customers,
+    read_facilities,
+    refuse_ambiguous,
+)
+from mappings.profile.receiver import RECEIVERS, Receiver, read_receiver, receiver
+from mappings.profile.spelling import exact
 from mappings.profile.table import Table, read_toml
 
 OnCancelled = Literal["hold", "withdraw"]
 OnConflict = Literal["send", "hold"]
 DEMO_SITE_KEY: Final = b"autoscribe-gateway published demo key: never for patients"
 SITE_KEY_MIN_BYTES: Final = 32
-_NO_FILES: Final[Mapping[str, str]] = {}
+SITE_FILES: Final = ("procedures", "providers")
+"""The settings of `[mapping]` that name a file."""
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +47,14 @@ class Site:
 
     `accession_keys` and `placer_keys` name the keys of `Study.metadata` that hold accession and placer order numbers;
     `number_separator` parts several in one value. `send_drafts` lets unsigned text out (D16). `fhir_base` is the
-    address clients see, for links in HL7 v2.
+    address clients see, for links in HL7 v2. `express_customers` says whose numbers externalPatientId are, by
+    expressCustomerId; `procedure_fallbacks` the code of OBR-4 by DICOM modality where no text matches;
+    `provider_authority` who gave out the local ids of `providers`.
     """
 
     site_key: bytes = field(default=DEMO_SITE_KEY, repr=False)
     facilities: Mapping[str, Facility] = field(default_factory=dict)
+    express_customers: Mapping[str, AssigningAuthority] = field(default_factory=dict)
     sending_application: str = "AUTOSCRIBE_GW"
     sending_facility: str = ""
     receiving_application: str = ""
@@ -44,54 +67,99 @@ class Site:
     on_cancelled_after_sign: OnCancelled = "hold"
     on_conflict: OnConflict = "send"
     fhir_base: str = ""
+    procedures: Dictionary = field(default_factory=starter, repr=False)
+    procedure_fallbacks: Mapping[str, ProcedureCode] = field(default_factory=dict)
+    providers: Directory = field(default=NO_PROVIDERS, repr=False)
+    provider_authority: AssigningAuthority | None = None
+    receivers: Mapping[str, Receiver] = field(default_factory=dict)
 
     def facility(self, name: str | None) -> Facility | None:
         """The facility of that exact name or alias (outer white space off), or None: no near match is ever taken."""
         return self.facilities.get(name.strip()) if name else None
+
+    def provider(self, spelling: str | None) -> Provider | None:
+        """The provider of exactly that name, as the directory spells it, or None: no near match is ever taken."""
+        return self.providers.by_name.get(exact(spelling)) if spelling and self.providers.by_name else None
+
+    def user(self, user_id: str) -> Provider | None:
+        """What the directory says of the AutoScribe user with that userId, or None."""
+        return self.providers.by_user_id.get(user_id)
+
+    def receiver(self, name: str) -> Receiver:
+        """The receiver profile of that name, of the site or else of this package.
+
+        Raises:
+            SiteError: there is no such profile.
+        """
+        if name not in self.receivers and name not in RECEIVERS:
+            known = ", ".join((*self.receivers, *RECEIVERS))
+            raise SiteError("receiver", "no such receiver profile", f"Known here: {known}.")
+        return self.receivers.get(name) or receiver(name)
 
 
 _TEXT_KEYS: Final = ("sending_application", "sending_facility", "receiving_application", "receiving_facility")
 _KEYS: Final = frozenset(
     {
         *("site_key", "facilities", "processing_id", "accession_keys", "placer_keys", "number_separator"),
-        *("send_drafts", "on_cancelled_after_sign", "on_conflict", *_TEXT_KEYS),
+        *("send_drafts", "on_cancelled_after_sign", "on_conflict", "express_customers", "receivers", *_TEXT_KEYS),
+        *("procedures", "starter", "procedure_system", "procedure_coding_system", "procedure_fallbacks"),
+        *("providers", "provider_system", "provider_namespace"),
     }
 )
 
 
-def parse_site(text: str, *, site_key: bytes | None = None, files: Mapping[str, str] = _NO_FILES) -> Site:
+def parse_site(
+    text: str,
+    *,
+    site_key: bytes | None = None,
+    files: Mapping[str, str] = _NOTHING,
+    given: Mapping[str, Any] = _NOTHING,
+) -> Site:
     """Read the `[mapping]` table of the gateway's TOML text; see `read_site`.
 
     Raises:
         SiteError: the first setting that is wrong, with its key and what to write instead.
     """
-    site, faults = read_site(text, site_key=site_key, files=files)
+    site, faults = read_site(text, site_key=site_key, files=files, given=given)
     if faults:
         raise faults[0]
     return site
 
 
 def read_site(
-    text: str, *, site_key: bytes | None = None, files: Mapping[str, str] = _NO_FILES
+    text: str,
+    *,
+    site_key: bytes | None = None,
+    files: Mapping[str, str] = _NOTHING,
+    given: Mapping[str, Any] = _NOTHING,
 ) -> tuple[Site, list[SiteError]]:
     """The site of the gateway's TOML text without what is wrong in it, and every setting that is wrong.
 
-    `files` holds the text of each file that a setting of `[mapping]` names, by the name of the setting.
+    `files` holds the text of each file that a setting of `[mapping]` names, by the name of the setting (`SITE_FILES`);
+    `given` are settings of `[mapping]` that outrank those of the text. A fault in a file has a key such as
+    `mapping.procedures, line 3, column code`.
     """
     table = read_toml(text, "file").get("mapping", {})
-    faults: list[SiteError] = []
     if not isinstance(table, dict):
         return Site(), [SiteError("mapping", "not a table", "Write the settings under `[mapping]`.")]
-    mapping = Table(table, "mapping", faults)
+    mapping = Table({**table, **given}, "mapping", [])
     mapping.refuse_unknown(_KEYS)
-    given = {key: mapping.text(key) for key in _TEXT_KEYS}
+    return _site(mapping, site_key, files), mapping.faults
+
+
+def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> Site:
+    texts = {key: mapping.text(key) for key in _TEXT_KEYS}
     on_cancelled = mapping.one_of("on_cancelled_after_sign", ("hold", "withdraw"))
     on_conflict = mapping.one_of("on_conflict", ("send", "hold"))
-    facilities = read_facilities(mapping)
-    refuse_ambiguous(mapping, (one for row in facilities.values() for one in (row.mrn, row.external_patient_id)))
-    site = Site(
+    local = read_local_codes(mapping)
+    providers, provider_authority = _providers(mapping, _file(mapping, "providers", files))
+    facilities, customers = read_facilities(mapping), read_express_customers(mapping)
+    assigned = [one for row in facilities.values() for one in (row.mrn, row.external_patient_id)]
+    refuse_ambiguous(mapping, (*assigned, *customers.values()))
+    return Site(
         site_key=_site_key(site_key, mapping),
         facilities=facilities,
+        express_customers=customers,
         processing_id=mapping.one_of("processing_id", ("P", "T", "D")) or "P",
         accession_keys=mapping.texts("accession_keys", '["accession"]'),
         placer_keys=mapping.texts("placer_keys", '["order"]'),
@@ -99,9 +167,44 @@ def read_site(
         send_drafts=mapping.flag("send_drafts"),
         on_cancelled_after_sign=cast("OnCancelled", on_cancelled or "hold"),
         on_conflict=cast("OnConflict", on_conflict or "send"),
-        **{key: value for key, value in given.items() if value is not None},
+        procedures=read_dictionary(mapping, local, _file(mapping, "procedures", files)),
+        procedure_fallbacks=read_fallbacks(mapping, local),
+        providers=providers,
+        provider_authority=provider_authority,
+        receivers=_receivers(mapping),
+        **{key: value for key, value in texts.items() if value is not None},
     )
-    return site, faults
+
+
+def _file(mapping: Table, key: str, files: Mapping[str, str]) -> str | None:
+    """The text of the file that a setting names; None where it names none, or its text was not handed over."""
+    if mapping.text(key) is None:
+        return None
+    if key not in files:
+        mapping.refuse(key, "the file it names was not read", "Name a file that is there and readable.")
+    return files.get(key)
+
+
+def _providers(mapping: Table, text: str | None) -> tuple[Directory, AssigningAuthority | None]:
+    authority = read_authority(mapping, "provider")
+    providers = NO_PROVIDERS if text is None else read_providers(text, mapping.faults)
+    if providers.has_local_ids and authority is None:
+        problem = "missing, and the providers file has local ids"
+        mapping.refuse("provider_system", problem, "Write the URI of those ids, and provider_namespace for XCN.9.")
+    return providers, authority
+
+
+def _receivers(mapping: Table) -> dict[str, Receiver]:
+    receivers: dict[str, Receiver] = {}
+    for table in mapping.tables("receivers", "Write each receiver under `[[mapping.receivers]]`."):
+        made = read_receiver(table)
+        if made.name in RECEIVERS:
+            table.refuse("name", "a profile of this package has that name", "Choose another, and name it as `base`.")
+        elif made.name in receivers:
+            table.refuse("name", "two receivers have this name", "Give each receiver a name of its own.")
+        elif made.name:
+            receivers[made.name] = made
+    return receivers
 
 
 def _site_key(given: bytes | None, mapping: Table) -> bytes:

@@ -60,13 +60,13 @@ class Table:
         self.refuse(key, "not a list of names", f"Write a list, such as {example}.")
         return ()
 
-    def flag(self, key: str) -> bool:
-        """True or false; false where nothing (good) is said."""
-        value = self.row.get(key, False)
+    def flag(self, key: str, default: bool = False) -> bool:
+        """True or false; the default where nothing (good) is said."""
+        value = self.row.get(key, default)
         if isinstance(value, bool):
             return value
         self.refuse(key, "neither true nor false", "Write true or false, without quotes.")
-        return False
+        return default
 
     def one_of(self, key: str, allowed: tuple[str, ...]) -> str | None:
         """One of the allowed strings."""

@@ -1,4 +1,4 @@
-"""The offline validator that the conformance tests share."""
+"""The offline validator that the conformance tests share, and what they say at the end of a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests recorded as `summary`, a list of lines each."""
+    said = [
+        value
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        for key, value in report.user_properties
+        if key == "summary"
+    ]
+    for lines in said:
+        terminalreporter.write_line("")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

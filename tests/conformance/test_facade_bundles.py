@@ -4,36 +4,10 @@ https://hl7.org/fhir/R4/validation.html. Needs the validator in ../shared/confor
 """
 
 import asyncio
-import json
 import subprocess
 
 import pytest
-from fakes.facade import facade, resource_id
-
-from mappings.identifiers import fhir_id
-
-INCLUDES = "".join(
-    f"&_include=DiagnosticReport:{name}"
-    for name in ("subject", "performer", "results-interpreter", "result", "imagingStudy")
-)
-
-
-async def answers(stage):
-    """Bundles of every study that has a report, and one of each other kind of answer."""
-    for study_id in dict.fromkeys(report["studyId"] for report in stage.reports()):
-        yield await stage.get(f"DiagnosticReport?study={fhir_id(study_id)}{INCLUDES}&colour=blue")
-    report_id = resource_id(stage.signed())
-    yield await stage.get("metadata")
-    yield await stage.get("DiagnosticReport?study=stu-" + "0" * 32)
-    yield await stage.get("Patient/unknown")
-    yield await stage.get(f"Binary/{report_id}-text", headers={"Accept": "application/fhir+json"})
-    yield await stage.post(f"DiagnosticReport/{report_id}/$addendum")
-    yield await stage.post(f"DiagnosticReport/{report_id}/$cancel-addendum", key="k2")
-
-
-async def bodies():
-    async with facade() as stage:
-        return [json.dumps(one.json()) async for one in answers(stage)]
+from conformance.facade_answers import bodies
 
 
 @pytest.mark.timeout(300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,6 +125,11 @@ def study(*reports: dict[str, Any], users: tuple[dict[str, Any], ...] = (USER,),
     return decode(wire, list(reports) or [report()], users)
 
 
+def profile(**switches: Any) -> Receiver:
+    """The profile `generic` with other switches."""
+    return replace(receiver("generic"), **switches)
+
+
 def send(
     what: Study | None = None,
     *,
@@ -131,6 +137,7 @@ def send(
     site: Site = SITE,
     to: Receiver | None = None,
     accession: str | None = None,
+    filler: str | None = None,
     **cause: Any,
 ) -> Mapped[bytes | None]:
     """The study (the example without any) as ORU^R01; keywords of Cause pass through."""
@@ -139,7 +146,7 @@ def send(
         Cause(report_id, **cause),
         site,
         to or receiver("generic"),
-        Facts(accession_number=accession),
+        Facts(accession_number=accession, filler_order_number=filler),
         control_id="Js8H5Znu6q8Ibanjv4jC",
         at=datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC),
     )

@@ -71,6 +71,18 @@ def test_bad_input_exits_2_names_the_place_and_writes_nothing(stdin: bytes, mess
         assert "Traceback" not in result.stderr.decode()
 
 
+def test_convert_takes_the_receivers_of_the_site_by_name_and_names_them_all_when_there_is_no_such(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('[[mapping.receivers]]\nname = "mercy"\nbase = "generic"\nversion = "2.4"\n')
+    result = run("convert", "--to", "hl7v2", "--receiver", "mercy", "--config", str(config), WIRE)
+    assert (result.returncode, result.stdout.split(b"\r")[0].split(b"|")[11]) == (0, b"2.4")
+    result = run("convert", "--to", "hl7v2", "--receiver", "city", "--config", str(config), WIRE)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"Known here: mercy, " in result.stderr and b"generic" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

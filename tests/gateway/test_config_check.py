@@ -86,5 +86,81 @@ def test_what_is_in_force_is_shown_with_secrets_masked(config) -> None:
 
 def test_what_a_facility_leaves_unsaid_is_noted(config) -> None:
     notes = list(config_check.doubts(load(config(GOOD))))
-    assert len(notes) == 3 and all(note.startswith("facility Lakeside: no ") for note in notes)
+    assert len(notes) == 4 and all(note.startswith("facility Lakeside: no ") for note in notes)
     assert "no [[mapping.facilities]]" in next(iter(config_check.doubts(load(config("")))))
+
+
+EXTRA = """
+[[mapping.express_customers]]
+id = "cus_1"
+external_patient_id_system = "urn:oid:1.2.9"
+external_patient_id_namespace = "TAMPA"
+[mapping.procedure_fallbacks]
+CT = "CTGEN"
+[[mapping.receivers]]
+name = "mercy"
+base = "generic"
+uid = "none"
+"""
+
+
+def test_of_tables_and_files_the_sizes_are_shown_and_never_a_row(config, tmp_path: Path) -> None:
+    (tmp_path / "procedures.csv").write_text("procedure,code,system\nToe,24627-2,LOINC\nCT Chest,24627-2,LOINC\n")
+    (tmp_path / "providers.csv").write_text("name,family\nDr. CANARY,CANARY\nCANARY MD,CANARY\n")
+    files = '[mapping]\nprocedures = "procedures.csv"\nproviders = "providers.csv"\n'
+    shown = "\n".join(config_check.effective(load(config(GOOD.replace("[mapping]\n", files) + EXTRA))))
+    assert "\nprocedures: 2 of the site, " in shown and "of the starter; without a match CT CTGEN\n" in shown
+    assert "\nproviders: 2 names, 0 users\n" in shown
+    assert "\nexpress customer cus_1: external patient id TAMPA urn:oid:1.2.9\n" in shown
+    assert "\nreceiver mercy: uid none; " in shown
+    assert "mapping.receivers" not in shown and "CANARY" not in shown
+
+
+def test_the_organization_of_a_facility_is_shown(config) -> None:
+    text = GOOD.replace("code =", 'npi = "1234567893"\ncity = "Tampa"\naddress_lines = ["1 Main Street"]\ncode =')
+    assert "; NPI 1234567893; address 1 Main Street, Tampa" in "\n".join(config_check.effective(load(config(text))))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("send_drafts = true", "unsigned text leaves"),
+        ('on_cancelled_after_sign = "withdraw"', "takes back what was sent"),
+        ("starter = false", "without a code"),
+        ('number_separator = ";"', "parts nothing"),
+        ('accession_keys = ["a"]\nplacer_keys = ["a"]', "share a key"),
+    ],
+)
+def test_a_policy_that_may_surprise_is_noted(config, setting: str, said: str) -> None:
+    notes = list(config_check.doubts(load(config(GOOD.replace("[mapping]\n", f"[mapping]\n{setting}\n")))))
+    assert len(notes) == 5 and said in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("switch", "cure", "said"),
+    [
+        ('accession = "required"', 'accession_keys = ["a"]', "needs an accession number"),
+        ('accession_field = "3"', 'accession_keys = ["a"]', "needs an accession number"),
+        ('placer_required = "on"', 'placer_keys = ["a"]', "placer order number"),
+        ('send_drafts = "on"', "send_drafts = true", "no draft is sent"),
+        ('pdf = "rp"', "", "this machine only"),
+    ],
+)
+def test_a_receiver_that_the_site_cannot_serve_is_noted(config, switch: str, cure: str, said: str) -> None:
+    def notes(mapping: str, server: str = "") -> list[str]:
+        text = GOOD.replace("[mapping]\n", f"{server}[mapping]\n{mapping}\n")
+        receiver = f'[[mapping.receivers]]\nname = "mercy"\nbase = "generic"\n{switch}\n'
+        return [note for note in config_check.doubts(load(config(text + receiver))) if note.startswith("receiver")]
+
+    (note,) = notes("")
+    assert note.startswith("receiver mercy: ") and said in note
+    server = "" if cure else '[server]\npublic_url = "https://gateway.example/fhir"\n'
+    assert notes(cure, server) == []
+
+
+def test_switches_of_a_receiver_that_do_not_go_together_are_a_fault(config) -> None:
+    receiver = '[[mapping.receivers]]\nname = "mercy"\nbase = "generic"\nuid = "zds"\nzsegments = "off"\n'
+    path = config(GOOD + receiver)
+    (fault,) = config_check.faults(path)
+    assert (fault.source, fault.key) == (str(path), "mapping.receivers.mercy.uid")
+    assert config_check.faults(config(GOOD + receiver.replace("zds", "none"))) == []

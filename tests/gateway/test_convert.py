@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,6 +73,26 @@ def test_reports_of_one_study_belong_together_wherever_they_stand() -> None:
     assert len(messages(apart)) == 1
 
 
+@pytest.mark.parametrize(("how", "codes"), [("replace", ["F"]), ("append", ["F", "A"]), ("new_order", ["F", "F"])])
+def test_a_receiver_that_appends_or_takes_new_orders_gets_the_addendum_after_its_report(
+    how: str, codes: list[str]
+) -> None:
+    to = replace(receiver("generic"), addendum=how)
+    request = Request("hl7v2", SITE, BASE, to, AT)
+    output = convert(json.dumps(golden("addendum")).encode(), request).output
+    rows = [row.split(b"|") for row in output.split(b"\r")]
+    assert [row[25].decode() for row in rows if row[0] == b"OBR"] == codes
+    assert len({row[9] for row in rows if row[0] == b"MSH"}) == len(codes)
+
+
+def test_a_withdrawn_study_makes_no_message_and_says_why() -> None:
+    site = replace(SITE, on_cancelled_after_sign="withdraw")
+    request = Request("hl7v2", site, BASE, receiver("generic"), AT)
+    conversion = convert(json.dumps(golden("cancelled-after-sign")).encode(), request)
+    assert conversion.output == b""
+    assert "withdrawn-unsent" in [issue.code for issue in conversion.issues]
+
+
 def test_the_same_study_twice_is_sent_once() -> None:
     study = golden("final-ct")
     assert len(messages(json.dumps([study, study]).encode())) == 1
@@ -111,7 +132,7 @@ def test_two_people_under_one_mrn_never_share_a_patient() -> None:
             issues = convert(text, asked(to)).issues
             assert [issue.severity for issue in issues if issue.code == "identity-conflict"] == ["error"]
         numbers = [message.split(b"\r")[1].split(b"|")[3] for message in messages(text)]
-        assert sorted(number.count(b"AUTOSCRIBE^U~") for number in numbers) == [0, 1]
+        assert sorted(number.count(b"AUTOSCRIBE_PATIENT^U~") for number in numbers) == [0, 1]
 
 
 def test_issues_point_into_the_input() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 from gateway import documents
 from gateway.fhir_api.search_params import PARAMETERS
@@ -10,6 +11,7 @@ from gateway.fhir_api.served import OPERATIONS, RESOURCES
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
+from mappings.profile import RECEIVERS, receiver, switches
 
 
 def test_a_cell_holds_its_pipes_and_line_breaks_without_breaking_the_table() -> None:
@@ -31,3 +33,18 @@ def test_every_setting_fault_switch_and_route_stands_in_its_table() -> None:
     assert [row.resource_type for row in RESOURCES if f"GET /fhir/{row.resource_type}/" not in facade] == []
     assert [row.name for row in PARAMETERS if f"?{row.name}=" not in facade] == []
     assert [row.name for row in OPERATIONS if f"/${row.name}`" not in facade] == []
+
+
+def test_every_switch_profile_and_rule_of_receivers_stands_in_its_table() -> None:
+    assert [name for name in switches() if f"| `{name}` |" not in documents.receiver_switch_table()] == []
+    assert '| `pkb` | `status_map = { W = "void" }` |' in documents.receiver_table()
+    assert "| `generic` | the defaults |" in documents.receiver_table()
+    for name in RECEIVERS:
+        table = documents.rule_table(name)
+        assert f"| `{name}` |" in documents.receiver_table()
+        assert [rule.name for rule in receiver(name).rules if f"| `{rule.name}` | {rule.level} |" not in table] == []
+
+
+def test_the_document_about_receivers_has_the_rules_of_every_profile() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "receivers.md").read_text("utf-8")
+    assert [name for name in RECEIVERS if f'rule_table("{name}")' not in text] == []

@@ -26,7 +26,8 @@ async def test_a_study_becomes_its_resources_by_type_and_id():
 
 async def test_what_the_judge_rejects_is_kept_apart_with_its_faults(monkeypatch):
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
-    monkeypatch.setattr(pipeline, "judge", lambda one: (fault,) if one["resourceType"] == "DiagnosticReport" else ())
+    faults = {"DiagnosticReport": (fault,)}
+    monkeypatch.setattr(pipeline, "judge_all", lambda made: [faults.get(one["resourceType"], ()) for one in made])
     made = await rendered()
     assert made.suppressed == {REPORT: (fault,)}
     assert REPORT not in made.resources
@@ -46,6 +47,12 @@ async def test_a_text_is_given_out_byte_for_byte_once_it_is_signed():
     draft = await rendered(report_json(reportPlainText=text, status="in_progress", signedAt=None))
     assert draft.text(REPORT[1]) is None
     assert made.text("rep-" + "0" * 32) is None
+
+
+async def test_a_draft_is_given_out_where_the_site_lets_drafts_out():
+    draft = response_json(report_json(reportPlainText="FINDINGS: a", status="in_progress", signedAt=None))
+    made = await render(study_json(), draft, [user_json()], Site(send_drafts=True))
+    assert made.text(REPORT[1]) == b"FINDINGS: a"
 
 
 async def test_the_newer_study_ranks_higher_by_date_then_by_signature():
@@ -78,6 +85,6 @@ async def test_a_user_without_a_last_name_is_no_practitioner():
 
 async def test_a_user_that_the_judge_rejects_is_suppressed(monkeypatch):
     fault = MappingIssue("us-core", "error", "/name", "missing")
-    monkeypatch.setattr(pipeline, "judge", lambda one: (fault,))
+    monkeypatch.setattr(pipeline, "judge_all", lambda made: [(fault,)] * len(made))
     alone = await render_user(user_json(), Site())
     assert (list(alone.suppressed), alone.resources) == ([("Practitioner", "usr-" + "2" * 32)], {})

@@ -87,6 +87,37 @@ def test_the_mapping_table_makes_the_site_and_the_environment_outranks_it(write,
     settings.require_site_key(read)
 
 
+def test_the_policies_come_from_the_environment_too_and_a_list_of_keys_is_parted_by_commas(write, monkeypatch):
+    path = write("[mapping]\nsend_drafts = true\naccession_keys = ['a']\non_conflict = 'hold'")
+    monkeypatch.setenv("GATEWAY_MAPPING__SEND_DRAFTS", "false")
+    monkeypatch.setenv("GATEWAY_MAPPING__ACCESSION_KEYS", "accession no, acc")
+    monkeypatch.setenv("GATEWAY_MAPPING__NUMBER_SEPARATOR", ";")
+    site = settings.load(path).site
+    assert (site.send_drafts, site.accession_keys, site.number_separator) == (False, ("accession no", "acc"), ";")
+    assert site.on_conflict == "hold"
+
+
+def test_a_fault_of_a_setting_from_the_environment_names_the_variable(monkeypatch):
+    monkeypatch.setenv("GATEWAY_MAPPING__PROVIDER_SYSTEM", "city")
+    monkeypatch.setenv("GATEWAY_MAPPING__PROVIDER_NAMESPACE", "CITY")
+    monkeypatch.setenv("GATEWAY_MAPPING__SEND_DRAFTS", "perhaps")
+    assert [(problem.source, problem.key) for problem in settings.problems()] == [
+        ("environment", "GATEWAY_MAPPING__SEND_DRAFTS"),
+        ("environment", "GATEWAY_MAPPING__PROVIDER_SYSTEM"),
+    ]
+
+
+def test_the_site_knows_the_address_that_clients_see(write):
+    read = settings.load(write("[server]\nport = 9000"))
+    assert read.site.fhir_base == read.settings.server.fhir_base == "http://127.0.0.1:9000/fhir"
+    assert read.listening_on(port=9001).site.fhir_base == "http://127.0.0.1:9001/fhir"
+
+
+def test_the_file_may_begin_with_a_byte_order_mark_and_end_its_lines_with_cr_lf(write):
+    read = settings.load(write(b"\xef\xbb\xbf[mapping]\r\nsending_facility = 'A'\r\n"))
+    assert read.site.sending_facility == "A"
+
+
 def test_the_published_demo_key_is_no_site_key(write, monkeypatch):
     monkeypatch.setenv("GATEWAY_MAPPING__SITE_KEY", DEMO_SITE_KEY.decode())
     with pytest.raises(ConfigError):
@@ -254,7 +285,7 @@ def test_every_field_is_a_row_with_type_and_description_and_its_variable_sets_it
         for name in type(field.default).model_fields
     }
     assert all(row.type and row.description.endswith(".") for row in rows)
-    assert [row.key for row in rows if not row.env] == ["mapping.facilities"]
+    assert {row.key for row in rows if not row.env} == settings.FILE_ONLY
     by_key = {row.key: row for row in rows}
     assert (by_key["upstream.api_key"].env, by_key["upstream.api_key"].default) == ("AVARA_API_KEY", "")
     assert (by_key["server.port"].env, by_key["server.port"].default) == ("GATEWAY_SERVER__PORT", "8800")
@@ -269,6 +300,8 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "whole number": "9",
         "number": "9",
         "P, T, D": "T",
+        "hold, withdraw": "withdraw",
+        "send, hold": "hold",
         "debug, info, warning, error": "error",
         "json, console": "console",
         "secret": "http://h:1" + "x" * 32,
@@ -276,8 +309,21 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "list of text": "a.example",
         "text": "https://a.example",
     }
-    large = {"upstream.max_response_bytes": "2048", "upstream.max_pdf_bytes": "2048"}
-    monkeypatch.setenv(row.env, large.get(row.key, examples[row.type]))
+    (tmp_path / "procedures.csv").write_text("procedure,code,system\n")
+    (tmp_path / "providers.csv").write_text("name,family\n")
+    special = {
+        "upstream.max_response_bytes": "2048",
+        "upstream.max_pdf_bytes": "2048",
+        "mapping.starter": "false",
+        "mapping.procedures": str(tmp_path / "procedures.csv"),
+        "mapping.procedure_coding_system": "99CITY",
+        "mapping.providers": str(tmp_path / "providers.csv"),
+        "mapping.provider_namespace": "CITY",
+    }
+    authority = {"mapping.provider_namespace": "provider_system", "mapping.provider_system": "provider_namespace"}
+    if other := authority.get(row.key):
+        monkeypatch.setenv(f"GATEWAY_MAPPING__{other}".upper(), "urn:oid:1.2" if other.endswith("system") else "CITY")
+    monkeypatch.setenv(row.env, special.get(row.key, examples[row.type]))
     section, name = row.key.split(".")
     if row.key == "upstream.proxy":
         monkeypatch.setenv(row.env, "http://h:1")

@@ -35,7 +35,8 @@ def outputs(case: str) -> dict[str, str]:
 
 
 def held(case: str) -> dict[str, str]:
-    kept = [path for path in (HERE / case).rglob("*") if path.is_file() and path.name not in ("wire.json", "README.md")]
+    others = ("wire.json", "README.md", "receivers.txt")
+    kept = [path for path in (HERE / case).rglob("*") if path.is_file() and path.name not in others]
     return {str(path.relative_to(HERE / case)): path.read_bytes().decode() for path in kept}
 
 

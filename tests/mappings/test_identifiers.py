@@ -1,6 +1,7 @@
 """Who the patient is: only a value under a configured system links two studies (D11); ids are reversible (D3, D18)."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from fakes.upstream_json import STUDY_ID, report_id, report_json, study_json
@@ -161,6 +162,29 @@ def test_an_external_patient_id_without_a_system_is_shown_under_its_customer_and
     alone = identity(external="EHR-9", facilityName="City")
     assert not alone.is_linked
     assert alone.patient_id != identity(OTHER_STUDY, external="EHR-9", facilityName="City").patient_id
+
+
+def test_an_external_patient_id_is_the_customers_before_it_is_the_facilitys():
+    tampa = AssigningAuthority("urn:oid:1.2.7", "TAMPA")
+    site = replace(SITE, express_customers={"cus_1": tampa})
+    customer = {"expressCustomerId": "cus_1", "expressCustomerName": "South Tampa"}
+    found = identity(site=site, external="EHR-9", customer=customer, facilityName="Mercy")
+    assert found.identifiers == (PatientIdentifier("PI", "urn:oid:1.2.7", "EHR-9", "TAMPA"),)
+    elsewhere = identity(OTHER_STUDY, site=site, external="EHR-9", customer=customer, facilityName="City")
+    assert elsewhere.patient_id == found.patient_id
+    assert found.is_linked
+
+
+def test_the_system_of_one_customer_is_not_that_of_another_nor_of_a_study_without_one():
+    site = replace(SITE, express_customers={"cus_1": AssigningAuthority("urn:oid:1.2.7", "TAMPA")})
+    other = {"expressCustomerId": "cus_2", "expressCustomerName": "South Tampa"}
+    for customer in (other, None):
+        found = identity(site=site, external="EHR-9", customer=customer, facilityName="City")
+        assert not found.is_linked
+        assert ("identifier-system-unknown", "/externalPatientId") in codes(found)
+        assert identity(site=site, external="EHR-9", customer=customer, facilityName="Mercy").identifiers == (
+            PatientIdentifier("PI", "urn:oid:1.2.3.9", "EHR-9", "MERCYX"),
+        )
 
 
 def test_a_report_alone_is_a_patient_of_its_own_who_keeps_what_was_shown_and_said():

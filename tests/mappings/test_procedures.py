@@ -5,6 +5,7 @@ import pytest
 from mappings.codes import DICOM_MODALITY, HL70074
 from mappings.model import Report, Snapshot, Study
 from mappings.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
+from mappings.profile import ProcedureCode, Site, parse_site
 
 
 @pytest.mark.parametrize(
@@ -46,15 +47,84 @@ def test_a_modality_that_is_not_known_is_said(written, said):
 @pytest.mark.parametrize(
     ("procedure", "description", "text", "said"),
     [
-        (" CT Chest ", "CT", "CT Chest", []),
-        (" ", "CT", "CT", ["procedure-absent"]),
+        (" CT Toe ", "CT", "CT Toe", ["procedure-not-coded"]),
+        (" ", "CT", "CT", ["procedure-absent", "procedure-not-coded"]),
+        (" ", "CT Chest", "CT Chest", ["procedure-absent"]),
         (None, " ", None, ["procedure-absent"]),
     ],
 )
 def test_the_examination_is_the_procedure_else_the_description_of_the_study(procedure, description, text, said):
+    found = _examination(procedure, description=description)
+    assert (found.text, [issue.code for issue in found.issues]) == (text, said)
+    assert {issue.pointer for issue in found.issues} <= {"/reports/0/snapshotMetadata/procedure", "/studyDescription"}
+
+
+def test_an_exact_match_has_the_code_of_the_starter_and_the_text_stays_as_it_came():
+    found = _examination(" ct  CHEST w contrast")
+    assert found.text == "ct  CHEST w contrast"
+    assert found.code == ProcedureCode("24628-0", "Chest CT W contrast IV", modality="CT")
+    assert (found.fallback, found.issues) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "near", ["CT Chest with contrast.", "CT Thorax with contrast", "Chest with contrast", "CT Chest+"]
+)
+def test_what_is_only_near_has_no_code(near):
+    found = _examination(near)
+    assert (found.text, found.code, [issue.code for issue in found.issues]) == (near, None, ["procedure-not-coded"])
+
+
+def test_the_description_is_looked_up_where_it_stands_for_the_procedure():
+    assert _examination(None, description="MRI Brain with Contrast", modality="MRI").code.code == "24589-4"
+
+
+SITE = Site()
+FALLBACKS = '[mapping.procedure_fallbacks]\nCT = "CTGEN"\n'
+
+
+def test_the_fallback_is_that_of_the_modality_and_only_where_nothing_matches():
+    site = parse_site(FALLBACKS)
+    assert _examination("CT Toe", site=site).fallback.code == "CTGEN"
+    assert _examination("CT Chest", site=site).fallback is None
+    assert _examination("MRI Toe", modality="MRI", site=site).fallback is None
+    assert _examination("CT Toe", modality=None, site=site).fallback is None
+    assert _examination(None, description=None, site=site).fallback.code == "CTGEN"
+
+
+ROWS = ["Chest,C1,L,,CT", "Chest,X1,L,,XR", "Chest,X2,L,,CR", "Skull,S1,L,,DX", "Any,A1,L,,"]
+CSV = "\n".join(["procedure,code,system,display,modality", *ROWS])
+
+
+@pytest.mark.parametrize(
+    ("procedure", "modality", "code", "said"),
+    [
+        ("Chest", "CT", "C1", []),
+        ("Chest", "X-Ray", "X1", []),
+        ("Chest", "CR", "X2", []),
+        ("Chest", "MRI", None, ["procedure-modality-differs"]),
+        ("Chest", None, None, ["procedure-ambiguous"]),
+        ("Chest", "Fluoro", None, ["procedure-ambiguous"]),
+        ("Skull", "CR", "S1", []),
+        ("Skull", None, "S1", []),
+        ("Skull", "CT", None, ["procedure-modality-differs"]),
+        ("Any", "MRI", "A1", []),
+    ],
+)
+def test_a_code_is_never_that_of_another_modality_and_cr_and_dx_are_one(procedure, modality, code, said):
+    settings = '[mapping]\nprocedures = "p.csv"\nprocedure_system = "urn:oid:1.2"\n'
+    found = _examination(procedure, modality=modality, site=parse_site(settings, files={"procedures": CSV}))
+    assert (found.code and found.code.code, [issue.code for issue in found.issues]) == (code, said)
+    assert found.text == procedure
+
+
+def test_no_issue_says_the_text():
+    for found in (_examination("CANARY"), _examination(None, description="CANARY")):
+        assert found.issues
+        assert not any("CANARY" in str(issue) for issue in found.issues)
+
+
+def _examination(procedure, *, description="CT", modality="CT", site=SITE):
     snapshot = Snapshot(procedure=procedure)
     report = Report("rep_1", "stu_1", "usr_1", "completed", False, None, None, None, None, snapshot, None, ())
-    study = Study("stu_1", (report,), study_description=description)
-    found, issues = examination(study, report, lambda one: (one or "").strip())
-    assert (found, [issue.code for issue in issues]) == (text, said)
-    assert {issue.pointer for issue in issues} <= {"/reports/0/snapshotMetadata/procedure"}
+    study = Study("stu_1", (report,), study_description=description, modality=modality)
+    return examination(study, report, site, lambda one: (one or "").strip())

@@ -1,14 +1,16 @@
 """One table for what a report's state is called; every state is reachable (D16, D17, D21, D22)."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 from fakes.upstream_json import report_id, report_json, response_json, study_json
 
 from mappings.autoscribe import decode
+from mappings.hl7v2 import receiver
 from mappings.model import Facts
 from mappings.profile import Site
-from mappings.status import CORRECTED, STATUS, State, addendum_parent, report_state, report_status
+from mappings.status import STATUS, Rendering, State, addendum_parent, obr_25, report_state, report_status
 
 DRAFT = {"status": "in_progress", "signedAt": None, "isCritical": None}
 FHIR_STATUS = {
@@ -30,8 +32,8 @@ def state_of(digit, *reports, **study):
 
 
 def test_the_table_has_a_row_for_every_state_with_codes_of_the_standards():
-    assert set(STATUS) == set(get_args(State))
-    for row in (*STATUS.values(), CORRECTED):
+    assert set(STATUS) == {*get_args(State), *get_args(Rendering)}
+    for row in STATUS.values():
         assert row.diagnostic_report in FHIR_STATUS
         assert {row.obr_25} <= TABLE_0123 | {None}
         assert {row.obx_11} <= TABLE_0085 | {None}
@@ -111,3 +113,49 @@ def test_an_addendum_with_no_or_several_completed_originals_is_linked_to_none(or
     parent, (issue,) = addendum_parent(study, study.reports[-1])
     assert parent is None
     assert (issue.code, issue.pointer) == ("addendum-parent-unclear", "/reports/0/isAddendum")
+
+
+def mapped(state, **status_map):
+    return obr_25(STATUS[state], replace(receiver("generic"), status_map=tuple(status_map.items())))
+
+
+def test_a_receiver_without_a_map_gets_the_codes_of_the_table():
+    assert all(mapped(state) is row for state, row in STATUS.items())
+
+
+def test_a_receivers_map_changes_obr_25_and_nothing_else():
+    assert mapped("restated", C="F") == replace(STATUS["restated"], obr_25="F")
+    assert mapped("signed", C="F") == STATUS["signed"]
+    assert mapped("draft", P="R") == STATUS["draft"]
+
+
+def test_what_a_receiver_has_no_code_for_is_not_sent():
+    assert mapped("restated", C="none") is None
+    assert mapped("draft_shown", P="void") is None
+    assert mapped("withdrawn", W="none") is None
+    assert mapped("withdrawn", C="none", W="void") is None
+
+
+def test_a_receiver_that_knows_no_w_is_sent_no_text_of_what_is_withdrawn():
+    assert mapped("withdrawn", W="void") == replace(STATUS["withdrawn"], obx_11="C", is_void=True)
+    assert mapped("withdrawn", W="F", C="F") == replace(STATUS["withdrawn"], obr_25="F", obx_11="F", is_void=True)
+    assert mapped("withdrawn", C="F") == replace(STATUS["withdrawn"], obr_25="F")
+
+
+def test_a_draft_is_shown_only_if_it_says_something():
+    shown = Site(send_drafts=True)
+    for text, state in (("FINDINGS: none.", "draft_shown"), (" \n", "draft"), (None, "draft")):
+        study = decode(None, [report_json("3", **DRAFT, **({"reportPlainText": text} if text else {}))])
+        assert report_state(study, study.reports[0], shown, Facts()) == state
+
+
+def test_a_correction_outranks_addenda_and_a_withdrawal_outranks_both():
+    reports = (report_json("3"), report_json("5", isAddendum=True))
+    corrected = Facts(corrected=frozenset({report_id("3")}))
+    for site, cancelled, state in (
+        (Site(), False, "corrected"),
+        (Site(), True, "corrected"),
+        (Site(on_cancelled_after_sign="withdraw"), True, "withdrawn"),
+    ):
+        study = decode(study_json(isCancelled=cancelled), response_json(*reports))
+        assert report_state(study, study.reports[0], site, corrected) == state

@@ -7,6 +7,7 @@ import pytest
 from mappings.text import (
     character_issues,
     fhir_string,
+    is_merged,
     lines,
     normal_form,
     normal_form_with_issues,
@@ -92,3 +93,15 @@ def test_a_signed_text_of_which_nothing_is_left_to_read_is_an_error(text):
 @pytest.mark.parametrize("text", ["a", "\x00a", "\n.\n"])
 def test_a_signed_text_that_says_something_has_the_issues_of_its_characters(text):
     assert signed_text_issues(text, "/x") == character_issues(text, "/x")
+
+
+@pytest.mark.parametrize("addendum", ["One.\nTwo.", "ADDENDUM:\n\nOne.\r\nTwo.\r\n\nNo more.", "\tOne.\rTwo."])
+def test_an_addendum_that_holds_the_whole_report_is_merged(addendum: str) -> None:
+    assert is_merged(" One.\r\nTwo.\n", addendum)
+
+
+@pytest.mark.parametrize(("parent", "addendum"), [("One.\nTwo.", "One."), ("One.", "one."), ("", "One."), (None, None)])
+def test_an_addendum_to_nothing_or_with_a_part_of_the_report_is_not_merged(
+    parent: str | None, addendum: str | None
+) -> None:
+    assert not is_merged(parent, addendum)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from fakes.wire_strategies import studies
+from fakes.wire_strategies import NASTY_TEXTS, studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,8 @@ from mappings.model import Facts, PdfFacts, Study
 from mappings.profile import Site, parse_site
 from mappings.text import utf8
 
-SITE = parse_site("""
+NASTY_KEYS = ("UNKNOWN", "12 345", "0000")
+FACILITIES = """
 [[mapping.facilities]]
 name = "Mercy"
 time_zone = "America/New_York"
@@ -31,8 +33,13 @@ name = "City Medical Center"
 aliases = ["CMC"]
 external_patient_id_system = "urn:oid:1.2.4"
 external_patient_id_namespace = "CMC"
-""")
-sites = st.sampled_from((SITE, Site()))
+"""
+SITE = parse_site(FACILITIES)
+ODD_SITE = parse_site(
+    '[mapping]\nsend_drafts = true\non_cancelled_after_sign = "withdraw"\nnumber_separator = " "\n'
+    f'accession_keys = {list(NASTY_KEYS)}\nplacer_keys = ["O\'Neil"]\n{FACILITIES}'
+)
+sites = st.sampled_from((SITE, ODD_SITE, Site()))
 LIMITS = settings(max_examples=60, deadline=timedelta(seconds=5))
 
 
@@ -80,6 +87,45 @@ def test_a_signed_text_survives_byte_for_byte_and_an_unsigned_one_is_nowhere(wir
             assert texts[-1] == base64.b64encode(utf8(report.text)[0]).decode()
         if not report.is_completed:
             assert forms == []
+
+
+@LIMITS
+@given(studies())
+def test_an_unsigned_text_that_the_site_lets_out_is_preliminary_and_titled_not_signed(wire: Any) -> None:
+    study = decoded(wire)
+    resources = {one["id"]: one for one in to_fhir(study, ODD_SITE).output}
+    for report in study.reports if resources else ():
+        shown = resources[report.report_id.replace("_", "-")]
+        texts = [form for form in shown.get("presentedForm", ()) if "data" in form]
+        if not report.is_completed and texts:
+            assert shown["status"] == "preliminary"
+            assert [form["data"] for form in texts] == [base64.b64encode(utf8(report.text or "")[0]).decode()]
+            assert "NOT SIGNED" in texts[0]["title"]
+        assert (shown["status"] == "preliminary") == (not report.is_completed and bool(texts))
+
+
+@LIMITS
+@given(studies(), sites)
+def test_every_attachment_of_a_report_is_one_of_a_document_too(wire: Any, site: Site) -> None:
+    """US Core CONF-0220: the same attachment is reachable from both."""
+    forms, documents = [], []
+    for resource in to_fhir(decoded(wire), site).output:
+        forms += [form["url"] for form in resource.get("presentedForm", ())]
+        documents += [one["attachment"]["url"] for one in resource.get("content", ())]
+    assert set(forms) == set(documents)
+    assert len(documents) == len(set(documents))
+
+
+@LIMITS
+@given(studies(), sites, st.sampled_from(NASTY_TEXTS), st.booleans())
+def test_no_correction_and_no_number_can_break_a_resource(wire: Any, site: Site, number: str, corrected: bool) -> None:
+    study = decoded(wire)
+    study = replace(
+        study, metadata={key: f"{number} {value}" for key, value in zip(NASTY_KEYS, NASTY_TEXTS[6:], strict=False)}
+    )
+    ids = frozenset(report.report_id for report in study.reports if corrected)
+    for resource in to_fhir(study, site, Facts(accession_number=number, corrected=ids)).output:
+        assert judge(resource) == ()
 
 
 @LIMITS

@@ -70,6 +70,8 @@ async def test_the_other_resources_of_a_study_are_read_through_by_the_id_inside(
         for reference in (
             read["imagingStudy"][0]["reference"],
             read["result"][0]["reference"],
+            read["basedOn"][0]["reference"],
+            f"DocumentReference/{resource_id(report)}-doc",
             f"Provenance/{resource_id(report)}-prov",
             f"Practitioner/{fhir_id(report['userId'])}",
         ):
@@ -106,6 +108,8 @@ async def test_an_organization_is_there_once_a_report_was_read(stage):
         "DiagnosticReport/other",
         f"ImagingStudy/stu-{NO_ONE}",
         f"Observation/rep-{NO_ONE}-s9",
+        f"ServiceRequest/stu-{NO_ONE}-req",
+        f"DocumentReference/rep-{NO_ONE}-doc",
         f"Practitioner/usr-{NO_ONE}",
         f"Practitioner/rep-{NO_ONE}",
         "Patient/pat-1",
@@ -137,7 +141,8 @@ async def test_an_archived_study_is_never_served(stage):
 
 async def test_a_resource_that_the_judge_rejects_is_not_served_and_its_faults_are_named(stage, monkeypatch):
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
-    monkeypatch.setattr(pipeline, "judge", lambda one: (fault,) if one["resourceType"] == "DiagnosticReport" else ())
+    faults = {"DiagnosticReport": (fault,)}
+    monkeypatch.setattr(pipeline, "judge_all", lambda made: [faults.get(one["resourceType"], ()) for one in made])
     response = await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}")
     assert refusal(response) == (404, "error", "not-found")
     assert "/status: fhir-structure" in issue(response)["diagnostics"]

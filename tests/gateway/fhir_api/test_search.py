@@ -42,6 +42,15 @@ async def test_a_study_gives_all_its_reports_in_a_searchset(stage):
     assert bundle["entry"][0]["fullUrl"] == f"{BASE}/DiagnosticReport/{bundle['entry'][0]['resource']['id']}"
 
 
+async def test_every_entry_has_a_full_url_of_its_own_the_outcome_too(stage):
+    response = await stage.get(
+        f"DiagnosticReport?_id={resource_id(stage.signed())}&_include=DiagnosticReport:result&colour=blue"
+    )
+    urls = [entry["fullUrl"] for entry in response.json()["entry"]]
+    assert len(set(urls)) == len(urls) > 2
+    assert [url.startswith("urn:uuid:") for url in urls] == [False] * (len(urls) - 1) + [True]
+
+
 @pytest.mark.parametrize(
     "form",
     [
@@ -134,18 +143,21 @@ async def test_what_a_report_refers_to_is_included_once_and_not_counted(stage):
         f"DiagnosticReport?study={addendum['studyId']}&_include=DiagnosticReport:subject"
         "&_include=DiagnosticReport:patient&_include=DiagnosticReport:performer:Organization"
         "&_include=DiagnosticReport:results-interpreter&_include=DiagnosticReport:result"
-        "&_include=DiagnosticReport:imagingStudy"
+        "&_include=DiagnosticReport:imagingStudy&_include=DiagnosticReport:based-on:ServiceRequest"
     )
     included = [(one["resourceType"], one["id"]) for one in entries(response, "include")]
     assert len(included) == len(set(included))
-    assert {"Patient", "Practitioner", "Observation", "ImagingStudy"} <= {kind for kind, _ in included}
+    assert {"Patient", "Practitioner", "Observation", "ServiceRequest", "ImagingStudy"} <= {
+        kind for kind, _ in included
+    }
     assert response.json()["total"] == 2
     assert "_include=DiagnosticReport:subject" in response.json()["link"][0]["url"]
 
 
 async def test_an_included_resource_that_is_not_served_is_named(stage, monkeypatch):
     fault = MappingIssue("us-core", "error", "/name", "missing")
-    monkeypatch.setattr(pipeline, "judge", lambda one: (fault,) if one["resourceType"] == "Patient" else ())
+    faults = {"Patient": (fault,)}
+    monkeypatch.setattr(pipeline, "judge_all", lambda made: [faults.get(one["resourceType"], ()) for one in made])
     study_id = stage.signed()["studyId"]
     response = await stage.get(f"DiagnosticReport?study={study_id}&_include=DiagnosticReport:subject")
     assert entries(response, "include") == []
@@ -156,7 +168,8 @@ async def test_an_included_resource_that_is_not_served_is_named(stage, monkeypat
 
 async def test_a_report_that_is_not_served_is_named_and_not_counted(stage, monkeypatch):
     fault = MappingIssue("us-core", "error", "/status", "missing")
-    monkeypatch.setattr(pipeline, "judge", lambda one: (fault,) if one["resourceType"] == "DiagnosticReport" else ())
+    faults = {"DiagnosticReport": (fault,)}
+    monkeypatch.setattr(pipeline, "judge_all", lambda made: [faults.get(one["resourceType"], ()) for one in made])
     report = stage.signed()
     response = await stage.get(f"DiagnosticReport?study={report['studyId']}")
     assert response.json()["total"] == 0

@@ -83,7 +83,7 @@ async def test_a_study_without_reports_is_a_study(listed):
     upstream.listed = listed
     found = await reading(upstream).study(STUDY_ID)
     assert found.rendered.study.reports == ()
-    assert {key[0] for key in found.versions} == {"ImagingStudy", "Patient"}
+    assert {key[0] for key in found.versions} == {"ImagingStudy", "Patient", "ServiceRequest"}
 
 
 async def test_a_study_and_reports_that_are_not_of_one_study_are_not_understood():

@@ -8,7 +8,7 @@ import hashlib
 from fakes.fhir_studies import SITE, TEXT, addendum, codes, extensions, mapped, one, report, snapshot
 from fakes.upstream_json import report_id, study_json, user_json
 
-from mappings.codes import DATA_ABSENT_REASON_EXTENSION, SID_FILLER_ORDER, SID_REPORT, SID_USER
+from mappings.codes import DATA_ABSENT_REASON_EXTENSION, SID_ACCESSION, SID_FILLER_ORDER, SID_REPORT, SID_USER
 from mappings.model import Facts, PdfFacts
 from mappings.profile import Site
 
@@ -44,6 +44,7 @@ def test_an_accession_number_is_an_identifier_only_when_the_store_knows_it() -> 
     found = one(mapped(facts=Facts(accession_number="ACC-1")), "DiagnosticReport")["identifier"]
     assert found[2] == {
         "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]},
+        "system": SID_ACCESSION,
         "value": "ACC-1",
     }
     assert len(made()["identifier"]) == 2
@@ -99,6 +100,7 @@ def test_presented_form_holds_the_original_bytes_with_size_and_hash() -> None:
     assert form["contentType"] == "text/plain; charset=utf-8"
     assert form["size"] == len(text.encode())
     assert base64.b64decode(form["hash"]) == hashlib.sha1(text.encode()).digest()
+    assert form["url"] == "Binary/rep-" + "3" * 32 + "-text"
     assert (form["title"], form["creation"]) == ("Radiology report", "2024-03-15T16:00:00Z")
 
 

@@ -66,6 +66,8 @@ def test_a_study_without_reports_has_its_patient_and_itself() -> None:
     wire = {"studyId": "stu_" + "1" * 32, "studyInstanceUid": STUDY_UID, "reports": []}
     study = study_json(reportMetadata={"patientName": "DOE^JANE", "facilityName": "City Medical Center"})
     found = to_fhir(decode(study, wire), Site())
-    assert [each["resourceType"] for each in found.output] == ["Patient", "Organization", "ImagingStudy"]
+    assert [each["resourceType"] for each in found.output] == [
+        *("Patient", "Organization", "ServiceRequest", "ImagingStudy"),
+    ]
     assert one(found, "Patient")["name"][0]["family"] == "DOE"
     assert "mrn-absent" in codes(found)

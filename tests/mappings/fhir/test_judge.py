@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes.fhir_studies import addendum, mapped, report
 
-from mappings.fhir.judge import CLASSES, judge
+from mappings.fhir.judge import CLASSES, judge, judge_all
 from mappings.model import Facts
 
 Json = dict[str, Any]
@@ -40,6 +40,14 @@ def test_good_resources_have_no_fault() -> None:
     assert {one["resourceType"] for one in GOOD} == CLASSES.keys()
     for resource in GOOD:
         assert judge(resource) == ()
+
+
+def test_all_at_once_are_judged_as_one_by_one() -> None:
+    bad = good("Patient")
+    put("gender", "F")(bad)
+    several = [*GOOD, bad, {"resourceType": "Basic"}]
+    assert judge_all(several) == [judge(one) for one in several]
+    assert judge_all(several)[-2:] != [(), ()]
 
 
 DEFECTS = [
@@ -121,6 +129,38 @@ DEFECTS = [
     ("Observation", put("category", 0, "coding", 0, "code", "exam"), "us-core-observation-category", "/category"),
     ("Provenance", put("occurredPeriod", "end", "2020-01-01T00:00:00Z"), "fhir-per-1", "/occurredPeriod"),
     ("Provenance", put("agent", 0, "onBehalfOf", ...), "us-core-provenance-1", "/agent/0"),
+    ("ServiceRequest", put("status", "done"), "fhir-binding", "/status"),
+    ("ServiceRequest", put("intent", "wish"), "fhir-binding", "/intent"),
+    ("ServiceRequest", put("priority", "R"), "fhir-binding", "/priority"),
+    ("ServiceRequest", put("subject", "reference", "Device/a"), "fhir-reference", "/subject/reference"),
+    ("ServiceRequest", put("occurrenceDateTime", "15.03.2024"), "fhir-structure", "/occurrenceDateTime"),
+    ("ServiceRequest", put("code", ...), "fhir-mandatory", "/code"),
+    ("DiagnosticReport", put("basedOn", 0, "reference", "Patient/a"), "fhir-reference", "/basedOn/0/reference"),
+    ("ImagingStudy", put("basedOn", 0, "reference", "Task/a"), "fhir-reference", "/basedOn/0/reference"),
+    ("DocumentReference", put("status", "final"), "fhir-binding", "/status"),
+    ("DocumentReference", put("docStatus", "signed"), "fhir-binding", "/docStatus"),
+    ("DocumentReference-4-doc", put("relatesTo", 0, "code", "adds"), "fhir-binding", "/relatesTo/0/code"),
+    (
+        "DocumentReference-4-doc",
+        put("relatesTo", 0, "target", "reference", "DiagnosticReport/a"),
+        "fhir-reference",
+        "/relatesTo/0/target",
+    ),
+    ("DocumentReference", put("author", 0, "reference", "Patient/a"), "fhir-reference", "/author/0/reference"),
+    ("DocumentReference", put("custodian", "reference", "Patient/a"), "fhir-reference", "/custodian/reference"),
+    (
+        "DocumentReference",
+        put("content", 0, "attachment", "url", "https://s3/x?token=1"),
+        "fhir-reference",
+        "/content/0/attachment/url",
+    ),
+    ("DocumentReference", put("content", 0, "attachment", "data", "@"), "fhir-base64", "/content/0/attachment/data"),
+    ("DocumentReference", put("content", 0, "attachment", "url", ...), "us-core-6", "/content/0/attachment"),
+    ("DocumentReference", put("date", "2024-03-15"), "fhir-structure", "/date"),
+    ("DocumentReference", put("category", ...), "fhir-mandatory", "/category"),
+    ("DocumentReference", put("category", 0, "coding", 0, "code", "note"), "us-core-document-category", "/category"),
+    ("DocumentReference", put("type", "coding", 0, "system", "urn:x"), "us-core-document-type", "/type"),
+    ("DocumentReference", put("content", ...), "fhir-structure", "/content"),
     ("Patient", put("favourite", "x"), "fhir-structure", "/favourite"),
     ("ImagingStudy", put("subject", ...), "fhir-structure", "/subject"),
 ]

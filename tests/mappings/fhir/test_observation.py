@@ -81,8 +81,15 @@ def test_not_critical_asserts_nothing(value: bool | None) -> None:
     assert not any("interpretation" in each for each in sections(mapped(report(isCritical=value))))
 
 
-def test_critical_without_a_text_to_flag_is_an_issue() -> None:
-    assert "critical-without-text" in codes(mapped(report(isCritical=True, reportPlainText=" ")))
+@pytest.mark.parametrize("text", ["", " "])
+def test_critical_without_a_text_is_flagged_on_an_observation_without_a_value_and_is_an_issue(text: str) -> None:
+    found = mapped(report(isCritical=True, reportPlainText=text))
+    [made] = sections(found)
+    assert made["interpretation"][0]["coding"][0]["code"] == "AA"
+    assert made["code"]["coding"][0]["code"] == "18748-4"
+    assert made["dataAbsentReason"]["coding"][0]["code"] == "unknown"
+    assert one(found, "DiagnosticReport")["result"] == [{"reference": f"Observation/{made['id']}"}]
+    assert "critical-without-text" in codes(found)
 
 
 def test_height_and_weight_are_vital_signs_of_the_patient_and_no_results() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fakes.fhir_studies import mapped, one, report, snapshot
 
-from mappings.codes import SID_FACILITY
+from mappings.codes import OID, SID_FACILITY, US_NPI
+from mappings.fhir.judge import judge
+from mappings.profile import parse_site
 
 
 def at(name: str | None):
@@ -23,6 +25,39 @@ def test_an_alias_is_the_same_organization_shown_as_the_report_names_it() -> Non
     assert one(alias, "Organization") == one(name, "Organization")
     assert one(alias, "Organization")["alias"] == ["CMC"]
     assert one(alias, "DiagnosticReport")["performer"][0]["display"] == "CMC"
+
+
+def test_what_the_site_says_of_its_facility_is_shown_and_nothing_else() -> None:
+    site = parse_site("""
+[[mapping.facilities]]
+name = "City Medical Center"
+npi = "1234567893"
+oid = "1.2.3.4"
+phone = "+1 555 010 0100"
+address_lines = ["1 Main Street", "Suite 2"]
+city = "Tampa"
+state = "FL"
+postal_code = "33602"
+country = "US"
+""")
+    found = one(mapped(site=site), "Organization")
+    assert [(each["system"], each["value"]) for each in found["identifier"]] == [
+        (SID_FACILITY, "City Medical Center"),
+        (US_NPI, "1234567893"),
+        (OID, "urn:oid:1.2.3.4"),
+    ]
+    assert found["telecom"] == [{"system": "phone", "value": "+1 555 010 0100"}]
+    assert found["address"] == [
+        {
+            "line": ["1 Main Street", "Suite 2"],
+            "city": "Tampa",
+            "state": "FL",
+            "postalCode": "33602",
+            "country": "US",
+        }
+    ]
+    assert judge(found) == ()
+    assert not {"telecom", "address"} & one(mapped(), "Organization").keys()
 
 
 def test_without_a_facility_there_is_none() -> None:

@@ -8,6 +8,7 @@ from fakes.upstream_json import user_json
 
 from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_NPI
 from mappings.fhir.practitioner import is_npi
+from mappings.profile import parse_site
 
 
 def practitioner(**changes):
@@ -50,6 +51,37 @@ def test_the_check_digit_of_published_examples_is_right(number: str) -> None:
 @pytest.mark.parametrize("number", ["1234567890", "123456789", "12345678931", "123456789x", "\u0661234567893", ""])
 def test_anything_else_is_no_npi(number: str) -> None:
     assert not is_npi(number)
+
+
+DIRECTORY = parse_site(
+    '[mapping]\nproviders = "p.csv"\nprovider_system = "urn:oid:1.2.5"\nprovider_namespace = "CITY"\n',
+    files={
+        "providers": "user_id,local_id,npi,family,given,middle,suffix,degree\n"
+        f"usr_{'2' * 32},J7,1234567893,Johnson,Sarah,Ann,Jr.,MD\n"
+    },
+)
+
+
+def test_the_directory_adds_the_numbers_that_autoscribe_does_not_say() -> None:
+    def numbers(**changes):
+        found = one(mapped(users=(user_json(**changes),), site=DIRECTORY), "Practitioner")
+        return [(each["system"], each["value"]) for each in found["identifier"]]
+
+    own, local = (SID_USER, "usr_" + "2" * 32), ("urn:oid:1.2.5", "J7")
+    assert numbers() == [own, (US_NPI, "1234567893"), local]
+    assert numbers(npiNumber="1245319599") == [own, (US_NPI, "1245319599"), local]
+    assert numbers(npiNumber="1") == [own, (SID_NPI_UNVERIFIED, "1"), (US_NPI, "1234567893"), local]
+
+
+def test_the_name_is_the_directorys_only_where_autoscribe_says_none() -> None:
+    unknown = mapped(users=(), site=DIRECTORY)
+    assert one(unknown, "Practitioner")["name"][0]["text"] == "Sarah Ann Johnson, Jr., MD"
+    assert one(unknown, "DiagnosticReport")["resultsInterpreter"][0]["reference"] == "Practitioner/usr-" + "2" * 32
+    assert "user-unknown" not in codes(unknown)
+    nameless = mapped(users=(user_json(firstName="", lastName=" "),), site=DIRECTORY)
+    assert one(nameless, "Practitioner")["name"] == one(unknown, "Practitioner")["name"]
+    named = mapped(users=(user_json(firstName="Sally"),), site=DIRECTORY)
+    assert one(named, "Practitioner")["name"][0]["given"] == ["Sally"]
 
 
 def test_a_user_who_says_little_has_no_empty_elements() -> None:

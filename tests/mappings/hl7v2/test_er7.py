@@ -5,7 +5,7 @@ from fakes.er7_reader import unescape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.hl7v2.er7 import components, escape, is_one_line, layout, message, repetitions, subcomponents, value
+from mappings.hl7v2.er7 import components, escape, is_one_line, layout, repetitions, subcomponents, value
 
 
 @given(st.text())
@@ -50,7 +50,3 @@ def test_a_layout_writes_constants_and_functions_at_their_positions() -> None:
 
 def test_the_fields_of_msh_are_counted_from_its_separator() -> None:
     assert layout({2: "^~\\&", 4: "x"}, "MSH").render(None) == "MSH|^~\\&||x"
-
-
-def test_every_segment_ends_with_cr() -> None:
-    assert message(["MSH|x", "PID|ü"], "UNICODE UTF-8") == "MSH|x\rPID|ü\r".encode()

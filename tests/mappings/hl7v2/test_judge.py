@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from fakes.oru_example import USER, addendum, report, sent, study
+from fakes.oru_example import USER, addendum, profile, report, sent, study
 
 from mappings.hl7v2 import receiver
-from mappings.hl7v2.judge import judge_message
+from mappings.hl7v2.judge import WAIVED_ABSENCE, WAIVED_TEXT, judge_message
 
 GOOD = sent(accession="ACC1")
 
@@ -42,6 +42,8 @@ def test_messages_of_ours_are_good(message: bytes) -> None:
         (b"OBX|3|TX", b"OBX|3|NM", ("datatype", "OBX[3]-5")),
         (b"||||||F|||2026", b"|" * 11 + b"x" + b"|" * 20 + b"x|2026", ("position-unknown", "OBX[1]-26")),
         (b"|P|2.5.1|", b"|P|9.9|", ("version-unknown", "MSH-12")),
+        (b"|P|2.5.1|", b"|P|2.2|", ("version-unknown", "MSH-12")),
+        (b"|UNICODE UTF-8", b"|BIG-5", ("charset-unknown", "MSH-18")),
         (b"FINDINGS:", b"FINDINGS:\n", ("control-character", "")),
         (b"FINDINGS:", b"FINDINGS:\xff", ("charset", "MSH-18")),
         (b"|S||2026", b"|STAT||2026", ("length-exceeded", "OBR-5")),
@@ -83,3 +85,86 @@ def test_no_fault_shows_a_value() -> None:
     texts = "".join(map(str, judge_message(broken)))
     assert texts
     assert "SECRET" not in texts
+
+
+def planted(before: bytes, after: bytes, version: str) -> list[tuple[str, str]]:
+    message = sent(to=profile(version=version, charset="ASCII"))
+    assert before in message
+    return faults(message.replace(before, after, 1))
+
+
+@pytest.mark.parametrize(
+    ("version", "before", "after", "expected"),
+    [
+        ("2.3", b"ORU^R01", b"ORU^R01^ORU_R01", ("datatype", "MSH-9")),
+        ("2.3", b"|DOE^JANE^Q^^^^L", b"|DOE^JANE~DOE", ("repetition", "PID-5")),
+        ("2.3", b"\rOBX|1|", b"\rTQ1|1\rOBX|1|", ("segment-unknown", "TQ1")),
+        ("2.4", b"\rOBX|1|", b"\rTQ1|1\rOBX|1|", ("segment-unknown", "TQ1")),
+        (
+            "2.7",
+            b"|24628-0^CT CHEST WITH CONTRAST^LN||",
+            b"|24628-0^CT CHEST WITH CONTRAST^LN|S|",
+            ("repetition", "OBR-5"),
+        ),
+        ("2.7", b"^JONES^ANN^^^DR", b"^JONES^ANN^^^DR^MD", ("withdrawn", "PV1-8.7")),
+        ("2.3.1", b"|20260105113012", b"|2026010511301", ("datatype", "MSH-7.1")),
+    ],
+)
+def test_a_fault_is_found_by_the_tables_of_its_version(
+    version: str, before: bytes, after: bytes, expected: tuple[str, str]
+) -> None:
+    if version == "2.3.1":
+        before, after = b"|20260105163014+0000|", b"|20261305163014+0000|"
+    assert expected in planted(before, after, version)
+
+
+@pytest.mark.parametrize(("charset", "name"), [("8859/1", "JOSÉ"), ("UNICODE UTF-8", "JOSÉ 山田"), ("ASCII", "JOSÉ")])
+def test_a_message_is_judged_in_the_character_set_that_it_names(charset: str, name: str) -> None:
+    what = study(report(snapshot={"patientName": f"DOE^{name}"}))
+    message = sent(what, to=profile(charset=charset))
+    assert faults(message) == []
+    wrong = message.replace(f"|{charset}".encode(), b"|ASCII", 1)
+    assert ("charset", "MSH-18") in faults(wrong) or charset == "ASCII"
+
+
+def test_without_a_character_set_the_bytes_are_ascii() -> None:
+    bare = GOOD.replace(b"||||||UNICODE UTF-8", b"")
+    assert faults(bare) == []
+    assert ("charset", "MSH-18") in faults(bare.replace(b"JANE", "JANÉ".encode()))
+
+
+WAIVED = {
+    ("OBX", 3): (b"|59776-5^", b"|59776-5&GDT^"),
+    ("OBX", 8): (b"||||||F|", b"|||AA^Critical abnormal^HL70078|||F|"),
+    ("PID", 3): (b"|00412345^^^MERCY^MR|", b"|00412345|"),
+    ("MSH", 9): (b"|ORU^R01^ORU_R01|", b"|ORU^R01|"),
+}
+
+
+def test_every_waiver_has_a_test() -> None:
+    assert WAIVED.keys() == WAIVED_TEXT.keys()
+    assert {row[1:] for row in WAIVED_ABSENCE} == {("OBX", 4)}
+
+
+@pytest.mark.parametrize("version", ["2.3.1", "2.4", "2.5", "2.5.1", "2.7"])
+@pytest.mark.parametrize("place", WAIVED)
+def test_what_a_receiver_asks_for_and_hl7apy_refuses_is_waived(place: tuple[str, int], version: str) -> None:
+    assert planted(*WAIVED[place], version) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"|59776-5^", b"|59776-5&GDT&X^"),
+        (b"|59776-5^", b"|59776-5&gdt^"),
+        (b"||||||F|", b"|||AA^Critical abnormal^L|||F|"),
+        (b"||||||F|", b"|||AA^a^HL70078^b|||F|"),
+    ],
+)
+def test_a_waiver_waives_nothing_else(before: bytes, after: bytes) -> None:
+    assert "datatype" in [code for code, _ in planted(before, after, "2.5.1")]
+
+
+@pytest.mark.parametrize("version", ["2.3.1", "2.7"])
+def test_an_observation_without_a_sub_id_is_waived_where_hl7apy_requires_one(version: str) -> None:
+    assert faults(sent(to=profile(version=version, vitals="on", uid="obx113014"))) == []

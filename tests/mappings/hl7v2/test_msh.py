@@ -3,8 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from fakes.er7_reader import field
-from fakes.oru_example import REPORT_ID, SITE, codes, report, sent, study
+from fakes.oru_example import REPORT_ID, SITE, codes, profile, report, sent, study
 
 from mappings import to_oru
 from mappings.hl7v2 import receiver
@@ -56,3 +57,50 @@ def test_processing_id_version_and_charset_come_from_site_and_receiver() -> None
         "2.5.1",
         "UNICODE UTF-8",
     ]
+
+
+def test_a_receiver_that_wants_no_message_structure_gets_none() -> None:
+    assert field(sent(to=profile(msh9_3="off")), "MSH-9") == "ORU^R01"
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked"), [("original", ["", ""]), ("commit", ["AL", "NE"]), ("two_phase", ["AL", "AL"])]
+)
+def test_the_acknowledgements_asked_for_are_of_table_0155(mode: str, asked: list[str]) -> None:
+    message = sent(to=profile(ack_mode=mode))
+    assert [field(message, "MSH-15"), field(message, "MSH-16")] == asked
+
+
+@pytest.mark.parametrize("charset", ["UNICODE UTF-8", "8859/1", "ASCII"])
+def test_the_character_set_is_always_said(charset: str) -> None:
+    assert field(sent(to=profile(charset=charset)), "MSH-18") == charset
+
+
+@pytest.mark.parametrize(
+    ("form", "signed", "examined"),
+    [
+        ("offset", "20260105163012+0000", "20260105142000-0500"),
+        ("local", "20260105113012-0500", "20260105142000-0500"),
+        ("utc", "20260105163012+0000", "20260105192000+0000"),
+        ("no_offset", "20260105113012", "20260105142000"),
+    ],
+)
+def test_every_time_of_a_message_has_the_form_of_its_receiver(form: str, signed: str, examined: str) -> None:
+    message = sent(to=profile(dtm=form))
+    assert field(message, "OBR-22") == field(message, "OBX-14") == signed
+    assert field(message, "OBR-7") == examined
+    assert field(message, "MSH-7")[14:] == signed[14:]
+
+
+@pytest.mark.parametrize("form", ["offset", "local", "utc", "no_offset"])
+def test_a_date_alone_stays_a_date_in_every_form(form: str) -> None:
+    what = study(report(snapshot={"studyTime": None}))
+    assert field(sent(what, to=profile(dtm=form)), "OBR-7") == "20260105"
+
+
+def test_without_a_known_zone_no_time_is_said_as_if_it_were_local() -> None:
+    assert field(sent(site=Site(), to=profile(dtm="no_offset")), "OBR-22") == "20260105"
+    assert field(sent(site=Site(), to=profile(dtm="local")), "OBR-22") == "20260105163012+0000"
+    assert field(sent(site=Site(), to=profile(dtm="utc")), "OBR-22") == "20260105163012+0000"
+    for form in ("local", "no_offset"):
+        assert "time-zone-unknown" in codes(site=Site(), to=profile(dtm=form))

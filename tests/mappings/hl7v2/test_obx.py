@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.er7_reader import all_of, lines
-from fakes.oru_example import REPORT_ID, USER, addendum, codes, report, sent, study
+from fakes.oru_example import ADDENDUM_ID, SITE, TEXT, addendum, codes, report, sent, study
 
 from mappings.hl7v2 import receiver
 from mappings.text import normal_form
@@ -22,17 +22,6 @@ def test_every_line_is_one_obx_of_type_tx_numbered_from_one() -> None:
     found = rows("a\n\nb")
     assert [row[1:3] for row in found] == [["1", "TX"], ["2", "TX"], ["3", "TX"]]
     assert [row[5] for row in found] == ["a", " ", "b"]
-
-
-def test_every_line_has_the_status_time_and_signer_of_its_report() -> None:
-    for row in rows("a\n\nb"):
-        assert row[11] == "F"
-        assert row[14] == "20260105163012+0000"
-        assert row[16] == "1234567893^SMITH^ALEX^R^^^MD^^NPI^L^^^NPI"
-
-
-def test_every_line_of_a_correction_is_corrected() -> None:
-    assert {row[11] for row in all_of(sent(sent_before=True), "OBX")} == {"C"}
 
 
 def test_findings_and_impression_have_codes_of_their_own_and_everything_else_is_of_the_report() -> None:
@@ -97,6 +86,26 @@ def test_a_receiver_without_a_place_for_it_gets_no_mark() -> None:
     assert {row[8] for row in all_of(sent(what, to=replace(receiver("generic"), critical="none")), "OBX")} == {""}
 
 
+CODED = "AA^Critical abnormal^HL70078"
+RID = "RID49480^Category 1 Emergent Actionable Finding^RadLex"
+
+
+@pytest.mark.parametrize(
+    ("critical", "code", "producer"),
+    [("none", "", ""), ("obx8_is", "AA", ""), ("obx8_ce", CODED, ""), ("obx15_rid", CODED, RID), ("nte", "", "")],
+)
+def test_a_critical_result_is_marked_as_the_receiver_reads_it(critical: str, code: str, producer: str) -> None:
+    to = replace(receiver("generic"), critical=critical, critical_code=RID)
+    what = study(report(reportPlainText="FINDINGS: a\nIMPRESSION: b", isCritical=True))
+    assert [(row[8], row[15]) for row in all_of(sent(what, to=to), "OBX")] == [("", ""), (code, producer)]
+
+
+def test_the_code_of_a_profile_cannot_break_its_segment() -> None:
+    to = replace(receiver("generic"), critical="obx15_rid", critical_code="a\r|b^c&d")
+    what = study(report(reportPlainText="a", isCritical=True))
+    assert all_of(sent(what, to=to), "OBX")[0][15] == r"a \F\b^c\T\d"
+
+
 def test_the_mark_of_a_report_stays_with_that_report() -> None:
     what = study(report(isCritical=True, reportPlainText="bleeding"), addendum())
     marks = {row[5]: row[8] for row in all_of(sent(what), "OBX")}
@@ -138,18 +147,41 @@ def test_a_line_longer_than_the_standard_has_it_is_sent_whole() -> None:
     assert codes(what)["length-exceeded"] == "/reports/0/reportPlainText"
 
 
-def test_a_signer_without_a_name_is_known_by_his_npi() -> None:
-    nameless = {**USER, "firstName": "", "lastName": "", "middleName": "", "suffix1": ""}
-    message = sent(study(users=(nameless,)))
-    assert all_of(message, "OBX")[0][16] == "1234567893^^^^^^^^NPI^^^^NPI"
+DRAFTS = (replace(SITE, send_drafts=True), replace(receiver("generic"), send_drafts="on"))
+DRAFT = study(report(status="in_progress", signedAt=None, updatedAt="2026-01-05T16:00:00Z", isCritical=True))
 
 
-def test_a_signer_whose_npi_is_not_known_is_named() -> None:
-    message = sent(study(users=({**USER, "npiNumber": ""},)))
-    assert all_of(message, "OBX")[0][16] == "^SMITH^ALEX^R^^^MD^^^L"
+def test_a_draft_says_first_that_it_is_not_signed() -> None:
+    site, to = DRAFTS
+    found = all_of(sent(DRAFT, site=site, to=to, kind="draft"), "OBX")
+    assert [row[5] for row in found] == ["PRELIMINARY REPORT - NOT SIGNED", *[row[5] for row in rows(TEXT)]]
+    assert {(row[8], row[11], row[14]) for row in found} == {("", "P", "20260105160000+0000")}
+    assert {row[16] for row in found} == {"1234567893^SMITH^ALEX^R^^^MD^^NPI^L^^^NPI"}
 
 
-def test_a_name_longer_than_the_standard_has_it_is_sent_whole() -> None:
-    what = study(users=({**USER, "lastName": "S" * 300},))
-    assert "S" * 300 in all_of(sent(what, report_id=REPORT_ID), "OBX")[0][16]
-    assert codes(what)["length-exceeded"] == "/users/0"
+def test_a_draft_of_characters_that_v2_cannot_hold_is_not_called_signed() -> None:
+    site, to = DRAFTS
+    what = study(report(status="in_progress", signedAt=None, reportPlainText="\x00"))
+    found = codes(what, site=site, to=to, kind="draft")
+    assert "character-removed" in found
+    assert "report-text-absent" not in found
+
+
+WITHDRAWN = study(report(isCritical=True), isCancelled=True)
+WITHDRAWING = replace(SITE, on_cancelled_after_sign="withdraw")
+
+
+def test_a_receiver_that_refuses_w_is_sent_a_text_that_says_so() -> None:
+    to = replace(receiver("generic"), status_map=(("W", "void"),))
+    options = {"site": WITHDRAWING, "to": to, "kind": "withdrawn", "sent_before": True}
+    found = all_of(sent(WITHDRAWN, **options), "OBX")
+    assert [(row[5], row[8], row[11]) for row in found] == [("VOID - THIS REPORT WAS WITHDRAWN", "", "C")]
+    assert codes(WITHDRAWN, **options)["report-void"] == "/reports/0/reportPlainText"
+
+
+def test_an_addendum_that_is_gone_is_withdrawn_by_a_line_that_says_so() -> None:
+    to = replace(receiver("generic"), addendum="new_order")
+    found = all_of(sent(report_id=ADDENDUM_ID, to=to, kind="addendum_cancelled", sent_before=True), "OBX")
+    assert [row[5] for row in found] == ["VOID - THIS REPORT WAS WITHDRAWN"]
+    assert {row[11] for row in found} == {"W"}
+    assert {len(row) for row in found} == {12}

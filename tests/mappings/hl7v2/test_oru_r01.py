@@ -15,18 +15,18 @@ AFTER = f"||||||F|||20260105163012+0000||{SIGNER}"
 WHOLE = "18748-4^Diagnostic imaging study^LN|1"
 FINDINGS = "59776-5^Procedure findings Narrative^LN|2"
 IMPRESSION = "19005-8^Radiology Imaging study [Impression] (narrative)^LN|3"
-# Example V1c of the reference without its NM lines, as `generic` has it: the procedure has no code without a site
-# dictionary, findings have their own OBX-3 and OBX-4 (field map), the display of 19005-8 is LOINC's
+# Example V1c of the reference without its NM lines, as `generic` has it: the code of the procedure is the starter
+# dictionary's, findings have their own OBX-3 and OBX-4 (field map), the display of 19005-8 is LOINC's
 V1C = [
     r"MSH|^~\&|AUTOSCRIBE_GW|MERCY_EAST|EHR_RAD|MERCY|20260105163014+0000||ORU^R01^ORU_R01|Js8H5Znu6q8Ibanjv4jC|P|2.5.1"
     r"||||||UNICODE UTF-8",
     "PID|1||00412345^^^MERCY^MR||DOE^JANE^Q^^^^L||19710214|F",
     "PV1|1|U|^^^MERCY_EAST|||||^JONES^ANN^^^DR",
     "ORC|RE||3oSAGvLY3tMWHhsMcmBrT8^AUTOSCRIBE||CM|||||||^JONES^ANN^^^DR",
-    r"OBR|1||3oSAGvLY3tMWHhsMcmBrT8^AUTOSCRIBE|^CT CHEST WITH CONTRAST|S||20260105142000-0500||||||Shortness of breath "
-    r"\T\ pleuritic pain; R/O PE.|||^JONES^ANN^^^DR||ACC0098127|||0q7CEKJEfPH4C86NS9l66J|20260105163012+0000||CT|F||"
-    r"^^^^^S||||^Shortness of breath \T\ pleuritic pain; R/O PE.|1234567893&SMITH&ALEX&R&&&MD||||||||||||"
-    r"^CT CHEST WITH CONTRAST",
+    r"OBR|1||3oSAGvLY3tMWHhsMcmBrT8^AUTOSCRIBE|24628-0^CT CHEST WITH CONTRAST^LN|S||20260105142000-0500||||||"
+    r"Shortness of breath \T\ pleuritic pain; R/O PE.|||^JONES^ANN^^^DR||ACC0098127|||0q7CEKJEfPH4C86NS9l66J"
+    r"|20260105163012+0000||CT|F||^^^^^S||||^Shortness of breath \T\ pleuritic pain; R/O PE."
+    r"|1234567893&SMITH&ALEX&R&&&MD&&NPI||||||||||||24628-0^CT CHEST WITH CONTRAST^LN",
     "TQ1|1||||||||S^Stat^HL70485",
     f"OBX|1|TX|{WHOLE}|EXAM: CT CHEST WITH CONTRAST{AFTER}",
     f"OBX|2|TX|{WHOLE}| {AFTER}",
@@ -191,7 +191,7 @@ def test_the_patient_is_named_by_a_report_that_knows_him_even_if_a_newer_origina
 
 def test_the_interpreter_is_the_newest_originals_signer() -> None:
     what = study(report(), addendum(userId="usr_" + "9" * 32))
-    assert field(sent(what), "OBR-32") == "1234567893&SMITH&ALEX&R&&&MD"
+    assert field(sent(what), "OBR-32") == "1234567893&SMITH&ALEX&R&&&MD&&NPI"
     assert codes(what)["user-unknown"] == "/reports/1/userId"
 
 

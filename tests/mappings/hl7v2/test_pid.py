@@ -2,7 +2,7 @@
 
 import pytest
 from fakes.er7_reader import field
-from fakes.oru_example import SITE, codes, report, sent, study
+from fakes.oru_example import SITE, codes, profile, report, sent, study
 
 from mappings.profile import Site, parse_site
 
@@ -16,16 +16,16 @@ def test_the_mrn_has_its_facilitys_authority() -> None:
 
 
 def test_the_external_patient_id_is_a_second_repetition() -> None:
-    assert pid(3, study_changes={"externalPatientId": "E-7"}) == "00412345^^^MERCY^MR~E-7^^^UNASSIGNED^PI"
+    assert pid(3, study_changes={"externalPatientId": "E-7"}) == "00412345^^^MERCY^MR~E-7^^^UNASSIGNED_PI^PI"
 
 
 def test_an_mrn_without_a_known_authority_follows_the_studys_own_id_and_claims_no_authority() -> None:
-    assert pid(3, site=Site()) == "3oSAGvLY3tMWHhsMcmBrT8^^^AUTOSCRIBE^U~00412345^^^UNASSIGNED^MR"
+    assert pid(3, site=Site()) == "3oSAGvLY3tMWHhsMcmBrT8^^^AUTOSCRIBE_PATIENT^U~00412345^^^UNASSIGNED^MR"
 
 
 @pytest.mark.parametrize("mrn", ["000000", "UNKNOWN", "N/A", None])
 def test_a_placeholder_never_goes_out_as_an_mrn(mrn: str | None) -> None:
-    assert pid(3, mrn=mrn) == "3oSAGvLY3tMWHhsMcmBrT8^^^AUTOSCRIBE^U"
+    assert pid(3, mrn=mrn) == "3oSAGvLY3tMWHhsMcmBrT8^^^AUTOSCRIBE_PATIENT^U"
     assert "patient-identifier-absent" in codes(study(report(snapshot={"mrn": mrn})))
 
 
@@ -88,3 +88,25 @@ def test_the_sex_is_of_table_0001(sex: str | None, expected: str) -> None:
 def test_the_name_order_of_the_facility_splits_a_plain_name() -> None:
     site = parse_site('[mapping]\n[[mapping.facilities]]\nname = "Mercy East"\nname_order = "family_given"\n')
     assert pid(5, site=site, patientName="Nguyen An") == "Nguyen^An^^^^^L"
+
+
+def test_a_receiver_that_wants_no_name_type_gets_none_but_for_a_name_that_is_not_known() -> None:
+    assert field(sent(to=profile(xpn_type="off")), "PID-5") == "DOE^JANE^Q"
+    nameless = study(report(snapshot={"patientName": None}))
+    assert field(sent(nameless, to=profile(xpn_type="off")), "PID-5") == "~^^^^^^U"
+
+
+def test_a_receiver_that_wants_a_plain_number_gets_the_mrn_alone() -> None:
+    assert field(sent(to=profile(pid3_plain="on")), "PID-3") == "00412345"
+
+
+def test_the_second_number_of_a_patient_is_not_sent_plain_and_that_is_said() -> None:
+    what = study(externalPatientId="E-7")
+    assert field(sent(what, to=profile(pid3_plain="on")), "PID-3") == "00412345"
+    assert codes(what, to=profile(pid3_plain="on"))["identifier-not-sent"] == "/reports/0/snapshotMetadata"
+
+
+def test_a_number_without_an_authority_is_never_sent_plain() -> None:
+    bare = sent(site=Site(), to=profile(pid3_plain="on"))
+    assert field(bare, "PID-3") == "3oSAGvLY3tMWHhsMcmBrT8"
+    assert "patient-identifier-absent" in codes(site=Site(), to=profile(pid3_plain="on"))

@@ -1,14 +1,46 @@
-"""Decision D34: receiver profiles."""
+"""Decision D34: the receiver profiles of this package, and that each of their rules is seen to fire."""
+
+from collections.abc import Iterator
+from dataclasses import fields
 
 import pytest
 
 from mappings.hl7v2 import RECEIVERS, receiver
-from mappings.issues import SiteError
-from mappings.profile import Receiver, parse_receiver, switches
+from mappings.hl7v2.received import Received, read
+from mappings.hl7v2.rules import check_rules
+from mappings.hl7v2.specimen import occasions, written
+from mappings.profile import Receiver, Rule, switches
+from mappings.profile.rule import ANYWHERE, Place
+
+# What each profile has otherwise than the defaults
+SWITCHES = {
+    "generic": {},
+    "epic-observed": {"msh9_3": "off", "pid3_plain": "on", "xpn_type": "off"},
+    "vista": {
+        "escape": "no_F",
+        "wrap": "80",
+        "obx3_style": "va",
+        "addendum": "append",
+        "status_map": (("C", "F"), ("P", "R"), ("W", "void")),
+    },
+    "rad128": {"uid": "obx113014", "critical": "obx8_ce", "accession": "required"},
+    "pkb": {"status_map": (("W", "void"),)},
+    "fhir-converter": {},
+}
+# What put at a rule's place breaks it; for the rest see `breaking`
+BAD_TEXT = {"be_valued": "", "be_empty": "X", "be_one_of": "QQ", "equal": "QQ", "match": "Z"}
+ALL_RULES = [(name, rule) for name in RECEIVERS for rule in receiver(name).rules]
 
 
-def test_generic_sends_text_lines_only_with_the_uid_in_zds() -> None:
-    assert receiver("generic") == Receiver("generic")
+def test_the_profiles_are_those_that_public_evidence_tells_of() -> None:
+    assert set(RECEIVERS) == SWITCHES.keys()
+
+
+@pytest.mark.parametrize("name", RECEIVERS)
+def test_a_profile_sets_the_switches_that_its_receiver_needs(name: str) -> None:
+    made, default = receiver(name), Receiver(name)
+    differing = {key for key in switches() if getattr(made, key) != getattr(default, key)}
+    assert {key: getattr(made, key) for key in differing} == SWITCHES[name]
 
 
 @pytest.mark.parametrize("name", RECEIVERS)
@@ -16,40 +48,122 @@ def test_a_profile_is_named_as_its_file(name: str) -> None:
     assert receiver(name).name == name
 
 
-def test_a_profile_that_does_not_exist_is_refused_by_name_of_those_that_do() -> None:
-    with pytest.raises(SiteError, match="generic"):
-        receiver("../generic")
+def test_every_rule_names_where_it_stands() -> None:
+    assert [rule.name for _, rule in ALL_RULES if len(rule.source) < 5] == []
 
 
-def test_a_switch_that_is_left_out_is_as_in_generic() -> None:
-    assert parse_receiver('name = "generic"') == receiver("generic")
+def test_a_rule_of_one_name_is_the_same_wherever_it_stands_or_has_another_source() -> None:
+    said = {(rule.name, rule.must, rule.field) for _, rule in ALL_RULES}
+    assert len(said) == len({name for name, _, _ in said})
 
 
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ('name = "x"\nuidd = "zds"', "receiver.uidd"),
-        ('name = "x"\nuid = "obx"', "receiver.uid"),
-        ('name = "x"\nvitals = true', "receiver.vitals"),
-        ('uid = "zds"', "receiver.name"),
-        ("name =", "receiver"),
-    ],
-)
-def test_a_wrong_profile_is_refused_with_the_key_and_a_remedy(text: str, key: str) -> None:
-    with pytest.raises(SiteError) as caught:
-        parse_receiver(text)
-    assert caught.value.key == key
-    assert caught.value.remedy
+def good(name: str) -> list[bytes]:
+    """The messages of the specimen as a profile has them."""
+    return [message for occasion in occasions() for message in written(occasion, receiver(name))]
 
 
-@pytest.mark.parametrize(
-    ("switch", "value"),
-    [
-        (key, value)
-        for key, one in switches().items()
-        if "keys" not in one.metadata
-        for value in one.metadata.get("values", ())
-    ],
-)
-def test_every_value_of_every_switch_can_be_written(switch: str, value: str) -> None:
-    assert getattr(parse_receiver(f'name = "x"\n{switch} = "{value}"'), switch) == value
+@pytest.mark.parametrize("name", RECEIVERS)
+def test_the_specimen_keeps_every_blocking_rule_of_every_profile(name: str) -> None:
+    assert len(good(name)) >= 5
+    broken = [one for message in good(name) for one in check_rules(message, receiver(name))]
+    assert [(one.rule.name, one.place) for one in broken if one.rule.level == "block"] == []
+
+
+@pytest.mark.parametrize(("name", "rule"), ALL_RULES, ids=[f"{name}-{rule.name}" for name, rule in ALL_RULES])
+def test_every_rule_of_every_profile_is_seen_to_fire(name: str, rule: Rule) -> None:
+    alone = Receiver(name, rules=(rule,))
+    kept = [repaired(message, rule) for message in good(name)]
+    for message in kept:
+        assert check_rules(message, alone) == ()
+    for message in kept:
+        assert [one.rule for one in check_rules(broken(message, rule), alone)][:1] == [rule]
+
+
+@pytest.mark.parametrize(("name", "rule"), ALL_RULES, ids=[f"{name}-{rule.name}" for name, rule in ALL_RULES])
+def test_what_breaks_a_rule_breaks_no_other_but_those_of_the_same_field(name: str, rule: Rule) -> None:
+    message = good(name)[0]
+    before = {one.rule.name for one in check_rules(message, receiver(name))}
+    fired = [one.rule for one in check_rules(broken(message, rule), receiver(name)) if one.rule.name not in before]
+    field = {(one.field.segment, one.field.field) for one in fired if one.field.segment != ANYWHERE}
+    place = place_of_mutation(rule)
+    same = {(place.segment, place.field), *((one.segment, one.field) for one in others(fired))}
+    assert field <= same
+
+
+def others(rules: list[Rule]) -> Iterator[Place]:
+    """Fields that rules hold against another one, or choose segments by."""
+    for rule in rules:
+        if rule.must == "equal" or rule.where:
+            yield rule.field
+
+
+def place_of_mutation(rule: Rule) -> Place:
+    return Place("PID", 5, 1) if rule.field.segment == ANYWHERE else rule.field
+
+
+def breaking(rule: Rule) -> str:
+    """A text that breaks a rule, and leaves the rule to be about the segment."""
+    if rule.must in ("not_be_one_of", "not_contain"):
+        return rule.value[0]
+    if rule.must == "be_at_most":
+        return "x" * (int(rule.value[0]) + 1)
+    is_chosen_by_it = rule.where is not None and rule.where.place.field == rule.field.field
+    return f"{rule.where.text}^QQ" if rule.where and is_chosen_by_it else BAD_TEXT[rule.must]
+
+
+def repaired(message: bytes, rule: Rule) -> bytes:
+    """The message so that it keeps a rule: AutoScribe knows no visit, and a withdrawal is one."""
+    text = rule.value[0] if rule.must == "be_one_of" else "V"
+    return put(message, rule, text) if check_rules(message, Receiver("x", rules=(rule,))) else message
+
+
+def broken(message: bytes, rule: Rule) -> bytes:
+    return put(message, rule, breaking(rule))
+
+
+def put(message: bytes, rule: Rule, text: str) -> bytes:
+    """The message with a text at the place of a rule, in every segment that it is about, or in one put at the end."""
+    received, place = read(message), place_of_mutation(rule)
+    rows = [[segment.name, *segment.fields[2 if segment.name == "MSH" else 1 :]] for segment in received.segments]
+    chosen = [row for row, is_chosen in zip(rows, chosen_by(received, rule, place), strict=True) if is_chosen]
+    if not chosen:
+        rows.append([place.segment])
+        chosen = rows[-1:]
+        if rule.where:
+            set_text(rows[-1], rule.where.place, rule.where.text)
+    for row in chosen:
+        set_text(row, place, text)
+    return "".join("|".join(row) + "\r" for row in rows).encode("utf-8", "surrogateescape")
+
+
+def chosen_by(received: Received, rule: Rule, place: Place) -> Iterator[bool]:
+    """For each segment whether the rule is about it."""
+    for segment in received.segments:
+        where = rule.where
+        is_there = where is None or segment.field(where.place.field).split("^")[0] == where.text
+        yield segment.name == place.segment and is_there
+
+
+def set_text(row: list[str], place: Place, text: str) -> None:
+    """Put a text at a place of a segment, in every repetition; MSH-2 is the first field in `row`."""
+    number = place.field - 1 if row[0] == "MSH" else place.field
+    row += [""] * (number + 1 - len(row))
+    row[number] = "~".join(with_part(one, place, text) for one in row[number].split("~"))
+
+
+def with_part(repetition: str, place: Place, text: str) -> str:
+    if not place.component:
+        return text
+    parts = repetition.split("^")
+    parts += [""] * (place.component - len(parts))
+    if place.subcomponent:
+        inner = parts[place.component - 1].split("&")
+        inner += [""] * (place.subcomponent - len(inner))
+        inner[place.subcomponent - 1] = text
+        text = "&".join(inner)
+    parts[place.component - 1] = text
+    return "^".join(parts)
+
+
+def test_every_switch_is_a_field_of_the_class() -> None:
+    assert [one.name for one in fields(Receiver) if one.name not in ("name", "rules")] == list(switches())

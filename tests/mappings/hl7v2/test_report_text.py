@@ -43,3 +43,8 @@ def test_several_sections_in_one_line_keep_it_in_one_piece() -> None:
         ("", False, ["a F: b I:"]),
         ("impression", True, ["c", "d"]),
     ]
+
+
+def test_the_header_of_a_draft_says_that_it_is_not_signed() -> None:
+    draft = replace(REPORT, status="in_progress")
+    assert header(draft, datetime(2026, 1, 5, 20, 0, tzinfo=UTC), "A B", None) == "ADDENDUM (not signed, A B):"

@@ -1,7 +1,8 @@
 """IHE RAD TF-2 Table 4.4-6."""
 
+import pytest
 from fakes.er7_reader import all_of, segments
-from fakes.oru_example import UID, codes, sent, study
+from fakes.oru_example import UID, codes, profile, sent, study
 
 
 def test_the_study_instance_uid_is_the_last_segment() -> None:
@@ -20,3 +21,14 @@ def test_a_uid_longer_than_64_characters_is_odd_too() -> None:
 def test_without_a_uid_there_is_no_segment() -> None:
     assert all_of(sent(study(studyInstanceUid=" ")), "ZDS") == []
     assert "study-uid-absent" in codes(study(studyInstanceUid=" "))
+
+
+@pytest.mark.parametrize(("uid", "number"), [("zds", 1), ("both", 1), ("obx113014", 0), ("none", 0)])
+def test_the_uid_stands_here_only_where_the_receiver_wants_it(uid: str, number: int) -> None:
+    assert len(all_of(sent(to=profile(uid=uid)), "ZDS")) == number
+
+
+def test_a_receiver_of_no_z_segments_gets_none_and_the_contradiction_is_said() -> None:
+    assert all_of(sent(to=profile(zsegments="off")), "ZDS") == []
+    assert codes(to=profile(zsegments="off"))["zds-off"] == "/studyInstanceUid"
+    assert "zds-off" not in codes(to=profile(zsegments="off", uid="none"))

@@ -14,6 +14,8 @@ from mappings.profile import (
     read_site,
 )
 
+FIRST = "mapping.express_customers[0]"
+CUSTOMER = "external_patient_id_system = 'urn:oid:1.2'\nexternal_patient_id_namespace = 'X'"
 FULL = """
 [server]
 port = 1
@@ -38,6 +40,11 @@ external_patient_id_namespace = "CITYX"
 
 [[mapping.facilities]]
 name = "Mercy"
+
+[[mapping.express_customers]]
+id = "cus_1"
+external_patient_id_system = "urn:oid:1.2.9"
+external_patient_id_namespace = "TAMPA"
 """
 
 
@@ -63,6 +70,7 @@ def test_a_site_is_read_whole_and_other_tables_are_not_its_business():
         receiving_application="EPIC",
         receiving_facility="MERCY",
         processing_id="T",
+        express_customers={"cus_1": AssigningAuthority("urn:oid:1.2.9", "TAMPA")},
     )
 
 
@@ -107,6 +115,31 @@ def test_a_zone_that_depends_on_the_machine_or_is_none_is_refused(name):
         ("[[mapping.facilities]]\nname = 'A'\nmrn_system = 'urn:x'", "mapping.facilities[0].mrn_namespace"),
         ("[[mapping.facilities]]\nname = 'A'\nmrn_namespace = 'X'", "mapping.facilities[0].mrn_system"),
         ("[[mapping.facilities]]\nname = 'A'\nmrn = 'X'", "mapping.facilities[0].mrn"),
+        ("[mapping]\nexpress_customers = 1", "mapping.express_customers"),
+        ("[[mapping.express_customers]]\nname = 'A'", "mapping.express_customers[0].name"),
+        (f"[[mapping.express_customers]]\n{CUSTOMER}", "mapping.express_customers[0].id"),
+        (f"[[mapping.express_customers]]\nid = ' '\n{CUSTOMER}", "mapping.express_customers[0].id"),
+        (
+            "[[mapping.express_customers]]\nid = 'c'\nexternal_patient_id_system = 1",
+            f"{FIRST}.external_patient_id_system",
+        ),
+        ("[[mapping.express_customers]]\nid = 'cus_1'", "mapping.express_customers[0].external_patient_id_system"),
+        (
+            f"[[mapping.express_customers]]\nid='c'\n{CUSTOMER}\n[[mapping.express_customers]]\nid='c'\n{CUSTOMER}",
+            "mapping.express_customers[1].id",
+        ),
+        ("[mapping]\naccession_keys = 'a'", "mapping.accession_keys"),
+        ("[mapping]\nplacer_keys = ['']", "mapping.placer_keys"),
+        ("[mapping]\nnumber_separator = 1", "mapping.number_separator"),
+        ("[mapping]\nsend_drafts = 'yes'", "mapping.send_drafts"),
+        ("[mapping]\non_cancelled_after_sign = 'delete'", "mapping.on_cancelled_after_sign"),
+        ("[mapping]\non_conflict = 'merge'", "mapping.on_conflict"),
+        ("[mapping]\nprovider_namespace = 'X'", "mapping.provider_system"),
+        ("[mapping]\nreceivers = 1", "mapping.receivers"),
+        ("[[mapping.receivers]]\nbase = 'generic'", "mapping.receivers[0].name"),
+        ("[[mapping.receivers]]\nname = 'generic'", "mapping.receivers[0].name"),
+        ("[[mapping.receivers]]\nname = 'a'\nversion = '3'", "mapping.receivers[0].version"),
+        ("[[mapping.receivers]]\nname='a'\n[[mapping.receivers]]\nname='a'", "mapping.receivers[1].name"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_key_and_a_remedy(text, key):
@@ -178,3 +211,49 @@ def test_every_fault_is_found_not_just_the_first():
     site, faults = read_site(CITY.replace("urn:oid:1.2", "x y") + "time_zone = 'Mars'\nname_order = 'x'\nodd = 1")
     assert sorted(fault.key.rpartition(".")[2] for fault in faults) == ["mrn_system", "name_order", "odd", "time_zone"]
     assert site.facilities["A"].time_zone is None
+
+
+def test_the_policies_of_a_site_are_read():
+    site = parse_site(
+        """
+[mapping]
+accession_keys = ["accession", "acc no"]
+placer_keys = ["order"]
+number_separator = ";"
+send_drafts = true
+on_cancelled_after_sign = "withdraw"
+on_conflict = "hold"
+"""
+    )
+    assert (site.accession_keys, site.placer_keys, site.number_separator) == (("accession", "acc no"), ("order",), ";")
+    assert (site.send_drafts, site.on_cancelled_after_sign, site.on_conflict) == (True, "withdraw", "hold")
+
+
+def test_unsigned_text_stays_and_nothing_is_withdrawn_unless_the_site_says_so():
+    site = parse_site("[mapping]")
+    assert (site.send_drafts, site.on_cancelled_after_sign, site.on_conflict) == (False, "hold", "send")
+    assert (site.accession_keys, site.placer_keys) == ((), ())
+
+
+def test_a_receiver_of_the_site_starts_from_a_profile_and_changes_switches():
+    site = parse_site("[[mapping.receivers]]\nname = 'mercy'\nbase = 'generic'\nversion = '2.3'\nuid = 'none'")
+    mercy, generic = site.receiver("mercy"), site.receiver("generic")
+    assert (mercy.name, mercy.version, mercy.uid) == ("mercy", "2.3", "none")
+    assert (mercy.charset, mercy.rules) == (generic.charset, generic.rules)
+    with pytest.raises(SiteError, match=r"Known here: mercy, .*generic"):
+        site.receiver("Mercy")
+
+
+def test_what_is_given_beside_the_text_outranks_it_and_is_checked_like_it():
+    text = "[mapping]\nsend_drafts = false\nprovider_system = 'urn:oid:1.2'"
+    site = parse_site(text, given={"send_drafts": True, "provider_namespace": "CITY", "accession_keys": ["acc"]})
+    assert (site.send_drafts, site.accession_keys) == (True, ("acc",))
+    assert site.provider_authority == AssigningAuthority("urn:oid:1.2", "CITY")
+    _, faults = read_site(text, given={"on_conflict": "x"})
+    assert {fault.key for fault in faults} == {"mapping.on_conflict", "mapping.provider_namespace"}
+
+
+def test_the_namespace_of_a_customer_stands_for_one_system_too():
+    customer = "external_patient_id_system = 'urn:oid:1.9'\nexternal_patient_id_namespace = 'CITY'"
+    with pytest.raises(SiteError, match="a namespace that stands for two systems"):
+        parse_site(CITY + f"[[mapping.express_customers]]\nid = 'c'\n{customer}")

@@ -1,0 +1,17 @@
+"""What kind of service orders and reports of radiology are of.
+
+https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.category, US Core DiagnosticReport Category,
+HL7 table 0074, decision D23. US Core's category of imaging orders is a SNOMED CT code, which is not ours to give out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mappings.codes import LOINC, RADIOLOGY_CATEGORY, V2_0074
+from mappings.fhir.datatypes import Json, coding
+
+RADIOLOGY: Final[list[Json]] = [
+    {"coding": [coding(LOINC, *RADIOLOGY_CATEGORY)]},
+    {"coding": [coding(V2_0074, "RAD", "Radiology")]},
+]

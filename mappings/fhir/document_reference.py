@@ -1,0 +1,123 @@
+"""DocumentReference <- one Report whose text or PDF is given out: the attachments of presentedForm, as documents.
+
+https://hl7.org/fhir/R4/documentreference.html, US Core DocumentReference Profile (the same attachment is reachable from
+DiagnosticReport.presentedForm and from here).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC, US_CORE, US_CORE_DOCUMENT_CATEGORY
+from mappings.fhir.datatypes import Json, coding, reference, said
+from mappings.fhir.narrative import narrative
+from mappings.fhir.report_parts import ReportParts
+from mappings.identifiers import fhir_id
+
+_META: Final[Json] = {"profile": [f"{US_CORE}documentreference"]}
+_TYPE: Final[Json] = {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": DIAGNOSTIC_IMAGING_STUDY[1]}
+_CATEGORY: Final[list[Json]] = [{"coding": [coding(US_CORE_DOCUMENT_CATEGORY, "clinical-note", "Clinical Note")]}]
+_FORMAT: Final = coding(
+    "http://ihe.net/fhir/ValueSet/IHE.FormatCode.codesystem", "urn:ihe:iti:xds:2017:mimeTypeSufficient"
+)
+# DocumentReference.docStatus <- DiagnosticReport.status; signed addenda are documents of their own and change nothing.
+# http://hl7.org/fhir/R4/valueset-composition-status.html
+_DOC_STATUS: Final = {
+    "preliminary": "preliminary",
+    "final": "final",
+    "appended": "final",
+    "corrected": "amended",
+    "entered-in-error": "entered-in-error",
+}
+
+
+def document_reference_id(resource_id: str) -> str:
+    """The id of the DocumentReference that goes with a DiagnosticReport."""
+    return f"{resource_id}-doc"
+
+
+def document_reference_status(parts: ReportParts) -> str:
+    """DocumentReference.status <- Report.status, isCancelled: `current` unless the report is withdrawn (D21).
+
+    https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.status
+    Never `superseded`: what comes later is a new version of this resource, or an addendum beside it.
+    """
+    withdrawn = "entered-in-error"
+    return withdrawn if parts.status.diagnostic_report == withdrawn else "current"
+
+
+def document_reference_doc_status(parts: ReportParts) -> str | None:
+    """DocumentReference.docStatus <- Report.status, and whether its text changed after the signature (D22).
+
+    https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.docStatus
+    """
+    return _DOC_STATUS.get(parts.status.diagnostic_report)
+
+
+def document_reference_date(parts: ReportParts) -> str | None:
+    """DocumentReference.date <- signedAt ?? updatedAt ?? createdAt.
+
+    https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.date
+    """
+    return parts.signed or parts.updated or parts.created
+
+
+def document_reference_relates_to(parts: ReportParts) -> list[Json]:
+    """DocumentReference.relatesTo <- isAddendum: it appends the document of its report, where that is clear (D17).
+
+    https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.relatesTo
+    """
+    if parts.parent is None:
+        return []
+    parent = document_reference_id(fhir_id(parts.parent.report_id))
+    return [{"code": "appends", "target": reference("DocumentReference", parent)}]
+
+
+def document_reference_content(parts: ReportParts) -> list[Json]:
+    """DocumentReference.content <- reportPlainText, the PDF: the addresses of presentedForm, bytes only there (D28).
+
+    https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.content
+    """
+    return [
+        {"attachment": {key: value for key, value in form.items() if key != "data"}, "format": _FORMAT}
+        for form in parts.forms
+    ]
+
+
+def document_reference_context(parts: ReportParts) -> Json:
+    """DocumentReference.context <- studyDate, studyTime, and the DiagnosticReport that the documents present.
+
+    https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.context
+    """
+    related = [reference("DiagnosticReport", parts.resource_id)]
+    if parts.effective is None or parts.is_effective_derived:
+        return {"related": related}
+    return {"period": {"start": parts.effective, "end": parts.effective}, "related": related}
+
+
+def document_reference(parts: ReportParts) -> Json | None:
+    """The DocumentReference of a report; None where nothing of it is given out (D16)."""
+    if not parts.forms:
+        return None
+    date = document_reference_date(parts)
+    return said(
+        {
+            "resourceType": "DocumentReference",
+            "id": document_reference_id(parts.resource_id),
+            "meta": _META,
+            "text": narrative(parts.title, [("Date", date), ("Author", parts.practitioner.get("display"))]),
+            "identifier": [parts.identifier],
+            "status": document_reference_status(parts),
+            "docStatus": document_reference_doc_status(parts),
+            "type": _TYPE,
+            "category": _CATEGORY,
+            "subject": parts.subject_reference,
+            "date": date,
+            "author": [parts.practitioner],
+            "custodian": parts.organization,
+            "relatesTo": document_reference_relates_to(parts),
+            "description": parts.title,
+            "content": document_reference_content(parts),
+            "context": document_reference_context(parts),
+        }
+    )

@@ -1,0 +1,33 @@
+"""The examination that a report is about, as the code of its DiagnosticReport and of the order.
+
+https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code, decision D23.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC
+from mappings.fhir.datatypes import Json, coding, line
+from mappings.fhir.scene import Scene
+from mappings.model import Report
+from mappings.procedures import examination
+
+_ANY: Final[list[Json]] = [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)]
+
+
+def diagnostic_report_code(scene: Scene, report: Report) -> Json:
+    """DiagnosticReport.code <- snapshotMetadata.procedure ?? Study.studyDescription: always with 18748-4 (D23).
+
+    https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code
+    Beside it the code that the site's dictionary or the starter has for exactly this text.
+    """
+    found = examination(scene.study, report, scene.site, line)
+    scene.issues.extend(found.issues)
+    exact = [coding(found.code.system, found.code.code, found.code.display)] if found.code else []
+    return {"coding": [*_ANY, *exact], "text": found.text or DIAGNOSTIC_IMAGING_STUDY[1]}
+
+
+def any_examination(text: str | None) -> Json:
+    """The code of an examination that no report speaks of yet."""
+    return {"coding": _ANY, "text": text or DIAGNOSTIC_IMAGING_STUDY[1]}

@@ -1,0 +1,116 @@
+"""ServiceRequest <- what is known of the orders that the study answers: numbers, priority, indication, who asked.
+
+https://hl7.org/fhir/R4/servicerequest.html, US Core ServiceRequest Profile, decision D18. AutoScribe holds no order:
+when it was written is not known and not said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mappings.codes import REQUEST_PRIORITY, US_CORE
+from mappings.fhir.categories import RADIOLOGY
+from mappings.fhir.datatypes import Json, line, reference, said
+from mappings.fhir.examination import any_examination
+from mappings.fhir.imaging_study import imaging_study_started
+from mappings.fhir.narrative import narrative
+from mappings.fhir.order_numbers import accession_identifier, placer_identifier
+from mappings.fhir.provider import requester
+from mappings.fhir.report_parts import ReportParts
+from mappings.fhir.scene import Scene
+from mappings.identifiers import fhir_id
+from mappings.orders import Order
+
+_META: Final[Json] = {"profile": [f"{US_CORE}servicerequest"]}
+
+# ServiceRequest.status <- DiagnosticReport.status of the study's reports; the first that any report has stands.
+# http://hl7.org/fhir/R4/valueset-request-status.html
+_STATUS: Final[dict[str, frozenset[str]]] = {
+    "completed": frozenset({"final", "appended", "corrected"}),
+    "active": frozenset({"registered", "preliminary"}),
+    "revoked": frozenset({"cancelled", "entered-in-error"}),
+}
+
+
+def service_request_status(scene: Scene, reports: Sequence[ReportParts]) -> str:
+    """ServiceRequest.status <- Report.status, isCancelled: answered by a signed report, called off, or still open.
+
+    https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.status
+    """
+    states = {parts.status.diagnostic_report for parts in reports}
+    if found := next((status for status, any_of in _STATUS.items() if any_of & states), None):
+        return found
+    if states or scene.study.study_report_status is None:
+        return "unknown"
+    return "revoked" if scene.study.is_cancelled else "active"
+
+
+def service_request_priority(scene: Scene) -> str | None:
+    """ServiceRequest.priority <- Study.severity, as OBR-5 has it; a critical finding changes nothing here.
+
+    https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.priority
+    A severity of another name stands in the ImagingStudy alone.
+    """
+    return REQUEST_PRIORITY.get(scene.study.severity or "")
+
+
+def service_request_identifier(order: Order) -> list[Json]:
+    """ServiceRequest.identifier <- the accession and placer order numbers of Study.metadata, or of the facts (D18).
+
+    https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.identifier
+    """
+    return [one for one in (accession_identifier(order), placer_identifier(order)) if one]
+
+
+def service_request_code(scene: Scene, reports: Sequence[ReportParts]) -> Json:
+    """ServiceRequest.code <- what DiagnosticReport.code is made of, in the snapshot that speaks for the study.
+
+    https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.code
+    """
+    spoken = next((parts.code for parts in reports if parts.report.snapshot is scene.snapshot), None)
+    return spoken or any_examination(line(scene.snapshot.procedure) or line(scene.study.study_description))
+
+
+def service_requests(scene: Scene, reports: Sequence[ReportParts]) -> list[Json]:
+    """A ServiceRequest for each order of the study; none where nothing is known of its only one."""
+    study = scene.study
+    indication, history = line(study.clinical_indication), line(study.clinical_history)
+    asked_by = requester(scene)
+    alike = {
+        "status": service_request_status(scene, reports),
+        "intent": "order",
+        "category": RADIOLOGY,
+        "priority": service_request_priority(scene),
+        "code": service_request_code(scene, reports),
+        "subject": reference("Patient", scene.subject.identity.patient_id, line(scene.snapshot.patient_name)),
+        "occurrenceDateTime": imaging_study_started(scene, reports),
+        "requester": asked_by,
+        "reasonCode": [{"text": indication}] if indication else None,
+        "note": [{"text": history}] if history else None,
+    }
+    said_of_all = indication or history or asked_by or alike["priority"]
+    made = []
+    for number, order in enumerate(scene.orders, 1):
+        numbers = service_request_identifier(order)
+        if numbers or said_of_all:
+            made.append(_service_request(scene, number, numbers, alike))
+    return made
+
+
+def _service_request(scene: Scene, number: int, identifiers: list[Json], alike: Json) -> Json:
+    rows = (
+        ("Numbers", ", ".join(one["value"] for one in identifiers)),
+        ("Priority", alike["priority"]),
+        ("Reason", alike["reasonCode"] and alike["reasonCode"][0]["text"]),
+    )
+    return said(
+        {
+            "resourceType": "ServiceRequest",
+            "id": f"{fhir_id(scene.study.study_id)}-req{'' if number == 1 else number}",
+            "meta": _META,
+            "text": narrative(alike["code"]["text"], rows),
+            "identifier": identifiers,
+            **alike,
+        }
+    )

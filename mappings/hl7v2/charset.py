@@ -1,0 +1,120 @@
+"""What a receiver's character set cannot hold, spelled with what it can.
+
+HL7 v2.5.1 §2.15.9.18 (MSH-18, table 0211), https://www.unicode.org/reports/tr15/ (NFC, NFKD). Nothing turns into
+another number or its contrary: ten to the sixth is spelled 10^6, one and a half 1 1/2, not equal <>.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+from unicodedata import category, combining, decomposition, normalize
+
+from mappings.hl7v2.er7 import NOT_NULL, NULL, escape
+
+UNKNOWN: Final = "?"
+# Codec -> the characters that it does not have
+_NOT_HELD: Final[dict[str, re.Pattern[str]]] = {
+    "ascii": re.compile("[^\x00-\x7f]"),
+    "iso-8859-1": re.compile("[^\x00-\xff]"),
+}
+_ELEMENT: Final = re.compile(r"[^|^~&\r]+")
+# Digits above the line, and below it behind a digit: alone they would be more digits of the number before them
+_OFF_THE_LINE: Final = re.compile("[\u00b2\u00b3\u00b9\u2070\u2074-\u207b]+|(?<=[0-9])[\u2080-\u2089]+")
+_OVERLAY: Final = 1  # combining class of a stroke through its letter: it may mean `not`
+
+# What has a spelling that people use; the rest is decomposed
+SPELLING: Final[dict[str, str]] = {
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033", '"'),
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a\u2032\u00b4", "'"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u207b\ufe63", "-"),
+    **dict.fromkeys("\u2022\u2023\u2043\u25aa\u25cf\u25e6\u25a0\u00b7\u2219\u22c5", "*"),
+    **dict.fromkeys("\u00b0\u00ba\u02da", "deg"),
+    **dict.fromkeys("\u00b5\u03bc", "u"),
+    "\u2026": "...",
+    "\u2265": ">=",
+    "\u2264": "<=",
+    "\u2260": "<>",
+    "\u2248": "~",
+    "\u00b1": "+/-",
+    "\u00d7": "x",
+    "\u00f7": "/",
+    "\u2044": "/",
+    "\u2192": "->",
+    "\u2190": "<-",
+    "\u00df": "ss",
+    "\u1e9e": "SS",
+    "\u00e6": "ae",
+    "\u00c6": "AE",
+    "\u0153": "oe",
+    "\u0152": "OE",
+    "\u00f8": "o",
+    "\u00d8": "O",
+    "\u0142": "l",
+    "\u0141": "L",
+    "\u0111": "d",
+    "\u0110": "D",
+    "\u00f0": "d",
+    "\u00d0": "D",
+    "\u00fe": "th",
+    "\u00de": "Th",
+    "\u0131": "i",
+    "\u2122": "(TM)",
+    "\u00ae": "(R)",
+    "\u00a9": "(C)",
+    "\u20ac": "EUR",
+}
+
+
+def spelled(text: str, codec: str) -> tuple[str, int]:
+    """ER7 text with what the codec has not spelled out, escaped, and how many characters that were.
+
+    Of a character the spelling of the table stands, else its compatibility decomposition without combining marks, else
+    `?`; what is invisible goes. An element that says something never comes out empty, or as the null `""`.
+    """
+    missing = _NOT_HELD.get(codec)
+    if missing is None or not missing.search(text):
+        return text, 0
+    count = 0
+
+    def spell(element: re.Match[str]) -> str:
+        nonlocal count
+        if not missing.search(element[0]):
+            return element[0]
+        composed = normalize("NFC", element[0])
+        count += len(missing.findall(composed))
+        on_the_line = _OFF_THE_LINE.sub(lambda run: _marked(run[0], missing), composed)
+        made = missing.sub(lambda character: escape(_spelling(character[0], missing)), on_the_line)
+        if made == NULL:
+            return NOT_NULL
+        return made if made.strip() or composed.isspace() else UNKNOWN
+
+    return _ELEMENT.sub(spell, text), count
+
+
+def _marked(run: str, missing: re.Pattern[str]) -> str:
+    """Superscripts behind `^`, subscripts behind `_`, where one of them is not held."""
+    if not missing.search(run):
+        return run
+    mark = "_" if "\u2080" <= run[0] <= "\u2089" else "^"
+    return escape(mark + normalize("NFKD", run).replace("\u2212", "-"))
+
+
+@cache
+def _spelling(character: str, missing: re.Pattern[str]) -> str:
+    """One character that the codec has not, as characters that it has; "" for what is invisible."""
+    if character in SPELLING:
+        return SPELLING[character]
+    if character.isspace():
+        return " "
+    kind = decomposition(character).partition(" ")[0]
+    parts = normalize("NFKD", character)
+    if any(combining(part) == _OVERLAY for part in parts):
+        return UNKNOWN
+    if parts == character:
+        return "" if category(character) in ("Cf", "Mn", "Me") else UNKNOWN
+    made = "".join(part if not missing.match(part) else _spelling(part, missing) for part in parts)
+    if kind == "<fraction>":
+        return f" {made}"
+    return f"({made})" if kind == "<circle>" else made

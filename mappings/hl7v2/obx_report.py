@@ -1,0 +1,48 @@
+"""What all OBX of one report say of it: its status, when it was signed, and by whom.
+
+HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D16, D19, D21.
+"""
+
+from __future__ import annotations
+
+from mappings.hl7v2.result import Result
+from mappings.model import Report
+
+
+def restated(result: Result) -> list[Report]:
+    """The reports of a message in the order in which it says them: addenda newest first, then originals (D19)."""
+    reports = result.reports
+    addenda = [report for report in reversed(reports) if report.is_addendum]
+    return [*addenda, *(report for report in reports if not report.is_addendum)]
+
+
+def is_marked_critical(result: Result, report: Report) -> bool:
+    """True where OBX say that a report is critical: not once taken back; null and false assert nothing (D22)."""
+    is_withdrawn = result.status.diagnostic_report == "entered-in-error"
+    return report.is_critical is True and not is_withdrawn
+
+
+def obx_11_observation_result_status(result: Result) -> str:
+    """OBX-11 Observation Result Status <- report.status, table 0085 (mappings/status.py).
+
+    HL7 v2.5.1 §7.4.2.11.
+    """
+    return result.status.obx_11 or ""
+
+
+def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
+    """OBX-14 Date/Time of the Observation <- signedAt of the report that the line is from (D19); updatedAt of a draft.
+
+    HL7 v2.5.1 §7.4.2.14.
+    """
+    signing = result.signed_at(report)
+    return signing[1] if signing else ""
+
+
+def obx_16_responsible_observer(result: Result, report: Report) -> str:
+    """OBX-16 Responsible Observer <- the User behind userId of the report that the line is from (D19).
+
+    HL7 v2.5.1 §7.4.2.16.
+    """
+    signer = result.signer(report)
+    return result.fit("OBX", 16, signer.xcn, signer.user.pointer) if signer else ""

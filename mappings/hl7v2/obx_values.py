@@ -1,0 +1,112 @@
+r"""What the OBX-5 of a report hold: a line each, or the lines of a section or a report in one field.
+
+HL7 v2.5.1 §2.A.79 (TX: repetitions are lines that follow each other), §2.A.34 and §2.7.6 (FT: `\.br\`), §2.A.75 (ST),
+decisions D5, D34.
+
+| switch | one OBX is | read back |
+|---|---|---|
+| `text = tx_lines`, `st_lines` | a line | the lines are N(text) |
+| `text = tx_sections` | a section, a repetition of TX for each line | the repetitions are N(text) |
+| `text = tx_repeat` | a report, a repetition of TX for each line | the repetitions are N(text) |
+| `text = ft` | a report, `\.br\` between lines | N(text) |
+| `obx3_style = gdt_imp`, `va` | with `ft` and `tx_repeat`: of a report, what has one OBX-3 | as above |
+| `blank_line = space` | | a line of exactly one blank is an empty one, but in `ft` |
+| `blank_line = empty` | | nothing is lost |
+| `blank_line = omit` | | empty lines are lost: `blank-lines-omitted` says how many |
+| `wrap = 75`, `80` | | the lines are shorter; put together again they are those of N(text) |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Final
+
+from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, SECTION_LOINC
+from mappings.hl7v2.er7 import CHARSETS, LINE_BREAK, REPETITION, components, subcomponents
+from mappings.hl7v2.report_text import Stretch
+from mappings.hl7v2.wrapping import wrapped
+from mappings.profile import Receiver
+
+_REPORT_CODE, _REPORT_TEXT = DIAGNOSTIC_IMAGING_STUDY
+_IMPRESSION_CODE, _IMPRESSION_TEXT = SECTION_LOINC["impression"]
+# Switch `obx3_style` -> section label -> OBX-3; every other line is of the report as a whole. The suffixes of `gdt_imp`
+# are those of HL7 v2.5.1 §7.1.3
+OBX_3: Final[dict[str, dict[str, str]]] = {
+    "loinc": {
+        "": components(*DIAGNOSTIC_IMAGING_STUDY, "LN"),
+        "findings": components(*SECTION_LOINC["findings"], "LN"),
+        "impression": components(*SECTION_LOINC["impression"], "LN"),
+    },
+    "gdt_imp": {
+        "": components(subcomponents(_REPORT_CODE, "GDT"), _REPORT_TEXT, "LN"),
+        "impression": components(subcomponents(_IMPRESSION_CODE, "IMP"), _IMPRESSION_TEXT, "LN"),
+    },
+    "va": {"": "R^REPORT^L", "impression": "I^IMPRESSION^L"},
+}
+# Switch `blank_line` -> what stands for an empty line
+BLANK: Final[dict[str, str]] = {"space": " ", "empty": "", "omit": ""}
+_OBX_2: Final[dict[str, str]] = {"ft": "FT", "st_lines": "ST"}
+_LINES: Final = frozenset({"tx_lines", "st_lines"})
+
+
+def obx_2_value_type(receiver: Receiver) -> str:
+    """OBX-2 Value Type <- the receiver's `text`, table 0125: TX, FT or ST.
+
+    HL7 v2.5.1 §7.4.2.2.
+    """
+    return _OBX_2.get(receiver.text, "TX")
+
+
+def obx_3_observation_identifier(label: str, style: str) -> str:
+    """OBX-3 Observation Identifier <- the section in which the line begins, as the receiver's `obx3_style` calls it.
+
+    HL7 v2.5.1 §7.4.2.3.
+    """
+    codes = OBX_3[style]
+    return codes.get(label) or codes[""]
+
+
+def obx_5_observation_values(texts: list[Stretch], receiver: Receiver) -> list[Stretch]:
+    """OBX-5 Observation Value <- report.reportPlainText: the lines as the receiver's `text` and `wrap` have them.
+
+    HL7 v2.5.1 §7.4.2.5. Each line of the stretches that come out is the value of one OBX; an empty one is left empty.
+    """
+    if receiver.wrap != "none":
+        texts = [Stretch(one.label, one.is_critical, _wrapped(one.lines, receiver)) for one in texts]
+    if receiver.text in _LINES:
+        return texts
+    return [_joined(list(together), receiver) for _, together in groupby(texts, _scope(receiver))]
+
+
+def without_blank_lines(texts: list[Stretch]) -> tuple[list[Stretch], int]:
+    """The lines that say something, and how many do not."""
+    kept = [Stretch(one.label, one.is_critical, [row for row in one.lines if row.strip()]) for one in texts]
+    omitted = sum(len(one.lines) for one in texts) - sum(len(one.lines) for one in kept)
+    return [one for one in kept if one.lines], omitted
+
+
+def _wrapped(rows: list[str], receiver: Receiver) -> list[str]:
+    width, codec = int(receiver.wrap), CHARSETS[receiver.charset]
+    return [line for row in rows for line in wrapped(row, width, codec)]
+
+
+def _scope(receiver: Receiver) -> Callable[[Stretch], str]:
+    """What stretches that follow each other have in common if they are of one OBX."""
+    if receiver.text == "tx_sections":
+        return lambda stretch: stretch.label
+    if receiver.obx3_style == "loinc":
+        return lambda stretch: ""
+    return lambda stretch: obx_3_observation_identifier(stretch.label, receiver.obx3_style)
+
+
+def _joined(together: list[Stretch], receiver: Receiver) -> Stretch:
+    """Stretches as one with a single value; under several codes of LOINC it is of the report as a whole."""
+    rows = [row for one in together for row in one.lines]
+    labels = {obx_3_observation_identifier(one.label, receiver.obx3_style): one.label for one in together}
+    label = next(iter(labels.values())) if len(labels) == 1 else ""
+    is_critical = any(one.is_critical and any(one.lines) for one in together)
+    if receiver.text == "ft":
+        return Stretch(label, is_critical, [LINE_BREAK.join(rows)])
+    blank = BLANK[receiver.blank_line]
+    return Stretch(label, is_critical, [REPETITION.join(row or blank for row in rows)])

@@ -1,0 +1,156 @@
+r"""A made-up study of which everything is known, in each state of its life: what a receiver's profile is tried on.
+
+HL7 v2.5.1 §2.16 (message profiles), decisions D16-D22. Its values are as awkward as good ones get: delimiters, lines of
+200 characters, letters beyond ASCII, several orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from mappings.hl7v2.messages import messages
+from mappings.hl7v2.oru_r01 import to_oru
+from mappings.model import Cause, Facts, Measurement, PdfFacts, Report, Snapshot, Study, User
+from mappings.profile import AssigningAuthority, Facility, Receiver, Site
+from mappings.sections import cut
+
+AT: Final = datetime(2026, 1, 5, 18, 0, tzinfo=UTC)
+SITE: Final = Site(
+    facilities={
+        "Specimen Hospital": Facility(
+            name="Specimen Hospital",
+            time_zone=ZoneInfo("America/New_York"),
+            name_order="given_family",
+            mrn=AssigningAuthority("urn:oid:2.999.1", "SPECIMEN"),
+            external_patient_id=AssigningAuthority("urn:oid:2.999.2", "SPECIMEN_EXT"),
+            code="SPECIMEN",
+        )
+    },
+    sending_facility="SPECIMEN",
+    receiving_application="RECEIVER",
+    receiving_facility="RECEIVER",
+    accession_keys=("accession",),
+    placer_keys=("order",),
+    number_separator=",",
+    send_drafts=True,
+    fhir_base="https://gateway.example/fhir",
+)
+_SNAPSHOT: Final = Snapshot(
+    date_of_birth="1971-02-14",
+    facility_name="Specimen Hospital",
+    height=Measurement("cm", 165),
+    mrn="00412345",
+    patient_name="M\u00fcller^Jos\u00e9^Q^Jr.^Dr.",
+    procedure="CT Chest with contrast",
+    referring_physician_name="JONES^ANN^^^DR",
+    sex="female",
+    study_date="2026-01-05",
+    study_time="14:20",
+    weight=Measurement("kg", 70.5),
+)
+_TEXT: Final = f"""EXAM: CT chest & abdomen
+
+FINDINGS:
+Filling defect (series 4 | image 112) ~ 8 mm; path C:\\x ^ ~ \u2265 1 \u00b5m.
+{"A line that is long. " * 10}
+""
+
+IMPRESSION:
+1. Acute pulmonary embolism | right lower lobe.
+
+RECOMMENDATION: Call."""
+
+
+_ADDENDUM_TEXT: Final = "ADDENDUM: Compared with 12-Mar-2024 | no change."
+REPORT: Final = Report(
+    report_id=f"rep_{1:032x}",
+    study_id=f"stu_{1:032x}",
+    user_id=f"usr_{1:032x}",
+    status="completed",
+    is_addendum=False,
+    is_critical=True,
+    created_at="2026-01-05T15:00:00Z",
+    signed_at="2026-01-05T16:30:12Z",
+    updated_at="2026-01-05T16:30:12Z",
+    snapshot=_SNAPSHOT,
+    text=_TEXT,
+    sections=cut(_TEXT),
+)
+ADDENDUM: Final = replace(
+    REPORT,
+    report_id=f"rep_{2:032x}",
+    is_addendum=True,
+    signed_at="2026-01-05T17:45:00Z",
+    text=_ADDENDUM_TEXT,
+    sections=cut(_ADDENDUM_TEXT),
+    pointer="/reports/1",
+)
+STUDY: Final = Study(
+    study_id=REPORT.study_id,
+    reports=(REPORT,),
+    study_instance_uid="2.999.1.2.3",
+    study_description="CT chest",
+    severity="stat",
+    study_report_status="completed",
+    is_cancelled=False,
+    metadata_snapshot=_SNAPSHOT,
+    external_patient_id="EXT-77",
+    modality="CT",
+    clinical_history="Cancer | 2019",
+    clinical_indication="Dyspnoea & pain",
+    technologist_technique="Helical",
+    technologist_notes=("Contrast given | 80 ml", "Two\nlines"),
+    metadata={"accession": "ACC1,ACC2", "order": "PL1,PL2"},
+    users={
+        REPORT.user_id: User(
+            user_id=REPORT.user_id,
+            first_name="Alex",
+            middle_name="R",
+            last_name="Smith",
+            suffix1="MD",
+            npi_number="1234567893",
+        )
+    },
+)
+_PDF: Final = {one.report_id: PdfFacts(8, bytes(20), b"%PDF-1.4") for one in (REPORT, ADDENDUM)}
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """One reason for a message about the specimen; `name` as one says it: "an addendum"."""
+
+    name: str
+    study: Study
+    cause: Cause
+    site: Site = SITE
+    facts: Facts = field(default_factory=lambda: Facts(pdf=_PDF))
+
+
+def occasions() -> Iterator[Occasion]:
+    """Each state of the specimen's life, and the first again with one order alone."""
+    one_order = replace(STUDY, metadata={"accession": "ACC1", "order": "PL1"})
+    with_addendum = replace(STUDY, reports=(REPORT, ADDENDUM))
+    draft = replace(REPORT, status="in_progress", signed_at=None)
+    yield Occasion("a draft", replace(STUDY, reports=(draft,)), Cause(REPORT.report_id, "draft"))
+    yield Occasion("a first report", one_order, Cause(REPORT.report_id))
+    yield Occasion("a report on two orders", STUDY, Cause(REPORT.report_id))
+    added = Cause(ADDENDUM.report_id, "addendum_signed", sent_before=True)
+    yield Occasion("an addendum", with_addendum, added)
+    yield Occasion("a correction", STUDY, Cause(REPORT.report_id, "text_changed", sent_before=True))
+    cancelled = replace(with_addendum, is_cancelled=True)
+    withdraw = replace(SITE, on_cancelled_after_sign="withdraw")
+    yield Occasion("a withdrawal", cancelled, Cause(REPORT.report_id, "withdrawn", sent_before=True), withdraw)
+
+
+def written(occasion: Occasion, receiver: Receiver) -> tuple[bytes, ...]:
+    """The messages of an occasion as a receiver's profile has them; none where it is not told of it."""
+    study, site, facts = occasion.study, occasion.site, occasion.facts
+    made = (
+        to_oru(study, cause, site, receiver, facts, control_id="SPECIMEN", at=AT).output
+        for cause in messages(study, occasion.cause, site, receiver, facts)
+    )
+    return tuple(message for message in made if message is not None)

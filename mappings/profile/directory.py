@@ -1,0 +1,95 @@
+"""The provider directory: who is meant by a name as AutoScribe writes it, or by a userId, and their identifiers.
+
+HL7 v2.5.1 §2.A.86 (XCN), https://hl7.org/fhir/R4/practitioner.html, issue B. A spelling finds a provider only by exact
+match (`mappings.profile.spelling.exact`); no message holds what a row says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mappings.issues import SiteError
+from mappings.profile.registered import is_npi
+from mappings.profile.sheet import Row, read_rows
+from mappings.profile.spelling import exact
+
+NAME_PARTS: Final = ("family", "given", "middle", "prefix", "suffix", "degree")
+PROVIDER_COLUMNS: Final = ("name", "user_id", "local_id", "npi", *NAME_PARTS)
+_USER_ID: Final = re.compile(r"usr_[0-9a-f]{32}")
+_LOCAL_ID: Final = re.compile(r"[^\s\x00-\x1f\x7f]{1,15}")  # HL7 v2.5.1 §2.A.86, XCN.1 ST
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A row of the directory: `local_id` is under the site's `provider_authority`; what is not said is empty.
+
+    The name parts are those of XCN.2 to XCN.7; several given or middle names stand in one part, parted by blanks.
+    """
+
+    family: str
+    given: str = ""
+    middle: str = ""
+    prefix: str = ""
+    suffix: str = ""
+    degree: str = ""
+    npi: str = ""
+    local_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The providers by the key of each spelling of their name, and by userId; `has_local_ids`: one has a local id."""
+
+    by_name: Mapping[str, Provider]
+    by_user_id: Mapping[str, Provider]
+
+    @property
+    def has_local_ids(self) -> bool:
+        """True if a provider has an identifier that needs an authority."""
+        return any(one.local_id for rows in (self.by_name, self.by_user_id) for one in rows.values())
+
+
+NO_PROVIDERS: Final = Directory({}, {})
+
+
+def read_providers(text: str, faults: list[SiteError]) -> Directory:
+    """The providers of a CSV text with the columns `name,user_id,local_id,npi,family,given,…`."""
+    by_name: dict[str, Provider] = {}
+    by_user_id: dict[str, Provider] = {}
+    lines: dict[str, int] = {}
+    for row in read_rows(text, "mapping.providers", PROVIDER_COLUMNS, ("family",), faults):
+        provider = _provider(row)
+        for column, key, rows in (("name", exact(row.text("name")), by_name), ("user_id", _user_id(row), by_user_id)):
+            first = lines.setdefault(f"{column} {key}", row.line)
+            if key and first != row.line:
+                row.refuse(column, f"the same {column} as in line {first}", "Keep one of them.")
+            elif key and provider:
+                rows[key] = provider
+    return Directory(by_name, by_user_id)
+
+
+def _user_id(row: Row) -> str:
+    """The userId of a row, empty where it is none; a row needs it or a name."""
+    user_id = row.text("user_id")
+    if not user_id and not row.text("name"):
+        row.refuse("name", "neither name nor user_id", "Write the name as AutoScribe spells it, or the userId.")
+    if not user_id or _USER_ID.fullmatch(user_id):
+        return user_id
+    row.refuse("user_id", "not a userId", "Write usr_ and 32 hex digits, as AutoScribe has it.")
+    return ""
+
+
+def _provider(row: Row) -> Provider | None:
+    said = {column: " ".join(row.text(column).split()) for column in NAME_PARTS}
+    npi, local_id = row.text("npi"), row.text("local_id")
+    known = len(row.faults)
+    if not said["family"]:
+        row.refuse("family", "missing", "Write the family name.")
+    if npi and not is_npi(npi):
+        row.refuse("npi", "not a National Provider Identifier", "Write its ten digits; the last is a check digit.")
+    if local_id and not _LOCAL_ID.fullmatch(local_id):
+        row.refuse("local_id", "not 1 to 15 characters without a blank", "Write the id as the site's system has it.")
+    return Provider(**said, npi=npi, local_id=local_id) if len(row.faults) == known else None

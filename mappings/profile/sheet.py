@@ -1,0 +1,98 @@
+"""A CSV file of a site while it is read: what is wrong is noted by line and column, so that all faults are found.
+
+RFC 4180 (https://www.rfc-editor.org/rfc/rfc4180). No message holds what a cell says: names of people stand there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mappings.issues import SiteError
+
+_OTHER_DELIMITERS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: `line` is where it begins, 1 is the first of the file; `faults` grows."""
+
+    cells: Mapping[str, str]
+    line: int
+    sheet: str
+    faults: list[SiteError]
+
+    def text(self, column: str) -> str:
+        """What the cell says, outer white space off; empty where the file has no such column."""
+        return self.cells.get(column, "").strip()
+
+    def refuse(self, column: str, problem: str, remedy: str) -> None:
+        """Note that a cell is wrong."""
+        self.faults.append(SiteError(f"{self.sheet}, line {self.line}, column {column}", problem, remedy))
+
+
+def read_rows(
+    text: str, sheet: str, columns: tuple[str, ...], required: tuple[str, ...], faults: list[SiteError]
+) -> Iterator[Row]:
+    """Each row of a CSV text under its heading; `sheet` is the setting that names the file.
+
+    The heading names the columns in any order; blank lines are passed over, and a byte order mark at the start.
+    """
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    heading: tuple[str, ...] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                if heading is None:
+                    heading = _heading(cells, f"{sheet}, line {line}", columns, required, faults)
+                    if heading is None:
+                        return
+                elif row := _row(cells, heading, line, sheet, faults):
+                    yield row
+            line = reader.line_num + 1
+    except csv.Error:
+        place = f"{sheet}, line {line}"
+        problem = "not CSV: a quote that is not closed or stands inside a cell, or a cell of more than 128 kB"
+        faults.append(SiteError(place, problem, 'Quote a cell with a comma, and write a quote in it twice: "".'))
+        return
+    if heading is None:
+        faults.append(SiteError(f"{sheet}, line 1", "the file is empty", f"Begin it with {','.join(columns)}."))
+
+
+def _heading(
+    cells: list[str], place: str, columns: tuple[str, ...], required: tuple[str, ...], faults: list[SiteError]
+) -> tuple[str, ...] | None:
+    """The names of the columns, or None where rows cannot be read under them."""
+    names = tuple(cell.strip().lower() for cell in cells)
+    known = f"The columns are {','.join(columns)}."
+    for delimiter, name in _OTHER_DELIMITERS.items():
+        if len(cells) == 1 and delimiter in cells[0]:
+            remedy = "Save the file as CSV with commas."
+            faults.append(SiteError(place, f"the columns are separated by {name}, not by commas", remedy))
+            return None
+    found = [
+        SiteError(place, f"the column {column} is missing", f"Name it in the first line. {known}")
+        for column in required
+        if column not in names
+    ]
+    for index, name in enumerate(names):
+        if name not in columns:
+            remedy = f"Take it out, or mend its name. {known}"
+            found.append(SiteError(place, f"column {index + 1} has a name that is not known", remedy))
+        elif name in names[:index]:
+            found.append(SiteError(place, f"the column {name} is there twice", "Keep one of them."))
+    faults.extend(found)
+    return None if found else names
+
+
+def _row(cells: list[str], heading: tuple[str, ...], line: int, sheet: str, faults: list[SiteError]) -> Row | None:
+    if len(cells) != len(heading):
+        problem = f"{len(cells)} cells under {len(heading)} columns"
+        remedy = "Write one cell for each column; quote a cell that holds a comma."
+        faults.append(SiteError(f"{sheet}, line {line}", problem, remedy))
+        return None
+    return Row(dict(zip(heading, cells, strict=True)), line, sheet, faults)

@@ -1,0 +1,105 @@
+"""Which source leaf moves which FHIR element and which HL7 v2 field: measured, one leaf at a time (decision D6).
+
+Carries out no clause of a standard. Each leaf of a study's JSON is given other values of its own kind, everything is
+mapped again, and what came out otherwise is what the leaf moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal
+
+from mappings.issues import WireError
+from mappings.model import Facts
+from mappings.profile import Receiver, Site
+from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, loss
+from mappings.trace.outputs import Outputs, outputs
+from mappings.trace.probes import Leaf, contexts, leaves, probes
+from mappings.trace.rules import rules_of
+
+Json = Mapping[str, Any]
+Class = Literal["exact", "normalised", "derived", "dropped"]
+Mapper = Callable[[Json], Outputs]
+_NO_FACTS: Final = Facts()
+
+__all__ = ["Class", "Row", "defaulted", "trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one source leaf becomes.
+
+    `pointer` is into the study document (`/reports/0/signedAt`), `fhir` and `hl7v2` name elements (`Patient.birthDate`)
+    and fields (`PID-7`), `rules` the functions that make them. `kind`: the value stands in a target as it came
+    (exact), stands there with an issue that says how it was changed (normalised), is worked into a target (derived), or
+    moves nothing (dropped). `hidden_by`: other leaves that say what this one would. `losses` are the reasons why it
+    moves nothing in one of the two.
+    """
+
+    pointer: str
+    fhir: tuple[str, ...]
+    hl7v2: tuple[str, ...]
+    kind: Class
+    rules: tuple[str, ...]
+    hidden_by: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+
+
+def trace(document: Json, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS) -> tuple[Row, ...]:
+    """One row per leaf of a study document: the Study's JSON with its `reports` and `users`.
+
+    Raises:
+        WireError: the document is not what the upstream contract says.
+    """
+    mapped = partial(outputs, site=site, receiver=receiver, facts=facts)
+    base = mapped(document)
+    return tuple(_row(document, leaf, base, mapped, receiver) for leaf in leaves(document))
+
+
+def defaulted(
+    document: Json, rows: Iterable[Row], site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
+) -> tuple[str, ...]:
+    """The targets that no leaf moves: what the gateway or the site's settings say."""
+    base = outputs(document, site, receiver, facts)
+    moved = {target for row in rows for target in (*row.fhir, *row.hl7v2)}
+    return tuple(sorted({*base.fhir_targets(), *base.hl7v2_targets()} - moved))
+
+
+def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Receiver) -> Row:
+    moved = _moved(document, leaf, base, mapped)
+    hidden: list[str] = []
+    for pattern, context in contexts(document, leaf):
+        try:
+            other = mapped(context)
+        except WireError:
+            continue
+        more = _moved(context, leaf, other, mapped) - moved
+        if more:
+            hidden.append(pattern)
+            moved |= more
+    fhir = tuple(sorted(target for target in moved if "." in target or target in base.types()))
+    hl7v2 = tuple(sorted(moved - set(fhir)))
+    silent = [table for table, found in ((FHIR_LOSSES, fhir), (HL7V2_LOSSES, hl7v2)) if not found]
+    losses = tuple(dict.fromkeys(reason for table in silent if (reason := loss(table, leaf.pattern, receiver))))
+    kind = _kind(leaf, moved, base)
+    return Row(leaf.pointer, fhir, hl7v2, kind, rules_of((*fhir, *hl7v2)), tuple(hidden), losses)
+
+
+def _moved(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) -> set[str]:
+    moved: set[str] = set()
+    for probe in probes(document, leaf):
+        try:
+            moved.update(base.differences(mapped(probe)))
+        except WireError:
+            continue
+    return moved
+
+
+def _kind(leaf: Leaf, moved: set[str], base: Outputs) -> Class:
+    if not moved:
+        return "dropped"
+    if any(issue.pointer == leaf.pointer for issue in base.issues):
+        return "normalised"
+    return "exact" if base.holds(leaf.value, moved) else "derived"

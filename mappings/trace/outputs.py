@@ -1,0 +1,160 @@
+"""All that a study document becomes, as targets with their values: FHIR elements and HL7 v2 fields.
+
+Carries out no clause of a standard; elements are named as FHIR R4 names them (`Patient.name.family`), fields as HL7 v2
+does (`PID-5`).
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mappings.autoscribe import decode
+from mappings.fhir import to_fhir
+from mappings.hl7v2 import patients, to_oru
+from mappings.hl7v2.received import read
+from mappings.issues import MappingIssue
+from mappings.model import Cause, Facts
+from mappings.profile import Receiver, Site
+from mappings.text import normal_form
+
+Json = Mapping[str, Any]
+Targets = Mapping[str, frozenset[Any]]
+MESSAGE: Final = "ORU^R01"
+_AT: Final = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
+_HEX: Final = re.compile(r"[0-9a-f]{32}")
+_UNSAID: Final = frozenset({"text", "meta", "resourceType"})
+# Fields that count or name the message: they move with anything
+_COUNTED: Final = frozenset({"MSH-1", "MSH-2", "MSH-7", "MSH-10", "OBX-1", "OBX-4", "NTE-1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The parts (a resource, a message) by names that stay when ids change, each with its targets and their values."""
+
+    parts: Mapping[str, Targets]
+    issues: tuple[MappingIssue, ...]
+
+    def types(self) -> frozenset[str]:
+        """The names of the resource types."""
+        return frozenset(kind for kind in map(_kind, self.parts) if kind != MESSAGE)
+
+    def fhir_targets(self) -> Iterator[str]:
+        """Every FHIR element that has a value."""
+        return (target for part, targets in self.parts.items() if _kind(part) != MESSAGE for target in targets)
+
+    def hl7v2_targets(self) -> Iterator[str]:
+        """Every HL7 v2 field that has a value."""
+        return (target for part, targets in self.parts.items() if _kind(part) == MESSAGE for target in targets)
+
+    def differences(self, other: Outputs) -> Iterator[str]:
+        """The targets whose values differ; of a part that is only in one of the two, the name of its kind."""
+        for part in self.parts.keys() ^ other.parts.keys():
+            yield _kind(part)
+        for part in self.parts.keys() & other.parts.keys():
+            mine, theirs = self.parts[part], other.parts[part]
+            yield from (target for target in mine.keys() | theirs.keys() if mine.get(target) != theirs.get(target))
+
+    def holds(self, value: Any, targets: AbstractSet[str]) -> bool:
+        """True where the value stands in one of these targets as it came."""
+        said = normal_form(value).strip() if isinstance(value, str) else value
+        wanted = {said, str(said)} if not isinstance(said, bool) else {said}
+        return any(
+            wanted & values for part in self.parts.values() for target, values in part.items() if target in targets
+        )
+
+
+def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts) -> Outputs:
+    """Map a study document into both languages.
+
+    Raises:
+        WireError: the document is not what the upstream contract says.
+    """
+    head = {key: value for key, value in document.items() if key not in ("reports", "users")}
+    reports, users = document.get("reports", ()), document.get("users", ())
+    is_study = "studyReportStatus" in head or "reportMetadata" in head
+    study = decode(head if is_study else None, reports, users)
+    mapped = to_fhir(study, site, facts)
+    parts = dict(_resources(mapped.output))
+    issues = [*study.issues, *mapped.issues]
+    for number, group in enumerate(patients(study, site)):
+        sent = to_oru(study, Cause(group[-1].report_id), site, receiver, facts, control_id="TRACE", at=_AT)
+        issues += sent.issues
+        if sent.output is not None:
+            parts[f"{MESSAGE}/{number}"] = _fields(sent.output)
+    return Outputs(parts, tuple(issues))
+
+
+def _kind(part: str) -> str:
+    return part.split("/", 1)[0]
+
+
+def _resources(resources: Iterable[Json]) -> Iterator[tuple[str, Targets]]:
+    """Each resource by type, what follows the number in its id, and its place among those alike."""
+    listed = list(resources)
+    seen: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    for resource in listed:
+        ending = _HEX.sub("", resource["id"])
+        name = f"{resource['resourceType']}/{ending}"
+        names[f"{resource['resourceType']}/{resource['id']}"] = f"{name}/{seen[name]}"
+        seen[name] += 1
+    for resource in listed:
+        kind = resource["resourceType"]
+        targets: dict[str, set[Any]] = {}
+        for path, value in _elements({key: one for key, one in resource.items() if key not in _UNSAID}, kind):
+            targets.setdefault(path, set()).add(names.get(value, value) if path.endswith(".reference") else value)
+        yield names[f"{kind}/{resource['id']}"], {path: frozenset(values) for path, values in targets.items()}
+
+
+def _elements(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The scalars of a resource with their element paths; an extension is named by the end of its address."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "url" and path.endswith(")"):
+                continue
+            yield from _elements(value, f"{path}.{key.removeprefix('_')}")
+    elif isinstance(node, list):
+        for item in node:
+            name = f"{path}({re.split('[:/]', item['url'])[-1]})" if path.endswith(".extension") else path
+            yield from _elements(item, name)
+    elif path.endswith(".data"):
+        yield path, b64decode(node).decode("utf-8", "replace")
+    else:
+        yield path, node
+
+
+def _fields(message: bytes) -> Targets:
+    """The fields of a message; those of an OBX that is no line of the report are named by what it observes."""
+    received = read(message)
+    targets: dict[str, set[Any]] = {}
+    lines: list[str] = []
+    for segment in received.segments:
+        name = segment.name if segment.name != "OBX" else _observation(segment.field(2), segment.field(3))
+        for number, text in enumerate(segment.fields[1:], 1):
+            target = f"{name}-{number}"
+            if not text or f"{segment.name}-{number}" in _COUNTED:
+                continue
+            if target == "OBX-5":
+                lines.append(text)
+                continue
+            values = targets.setdefault(target, set())
+            values.add(text)
+            for repetition in text.split(received.delimiters.repetition):
+                parts = re.split(r"[\^&]", repetition)
+                values.update(received.delimiters.unescape(part) for part in parts if part)
+    if lines:
+        targets["OBX-5"] = {"\n".join(lines)}
+    return {target: frozenset(values) for target, values in targets.items()}
+
+
+def _observation(value_type: str, observed: str) -> str:
+    if value_type in ("TX", "FT"):
+        return "OBX"
+    return "OBX(PDF)" if value_type in ("ED", "RP") else f"OBX({observed.split('^', 1)[0]})"

@@ -1,0 +1,185 @@
+"""The leaves of a study document, and the other values each is given: of its own kind, and never of another shape.
+
+Carries out no clause of a standard; the kinds are those of `mappings.wire`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from mappings.dates import fhir_instant, parse_date, parse_instant
+from mappings.sections import cut
+
+Json = Mapping[str, Any]
+Value = str | int | float | bool | None
+
+# Key -> other values that it can have
+_CODES: Final[dict[str, tuple[Value, ...]]] = {
+    "isAddendum": (True, False),
+    "isCancelled": (True, False),
+    "isCritical": (True, False, None),
+    "modality": ("CT", "MR", "US"),
+    "npiNumber": ("1234567893", "1245319599"),
+    "severity": ("normal", "high", "stat"),
+    "sex": ("male", "female", "other"),
+    "status": ("in_progress", "completed"),
+    "studyReportStatus": ("unassigned", "assigned", "in_progress", "completed", "addendum_active"),
+    "studyTime": ("09:41", "22:07"),
+    "studyType": ("standard", "external"),
+    "unit": ("in", "cm", "lbs", "kg"),
+}
+_DATES: Final = ("1961-03-14", "1985-11-30")
+_STUDY_DATES: Final = ("2026-01-04", "2025-11-30")
+_IDS: Final = frozenset({"studyId", "reportId", "userId"})
+# Pattern of a leaf -> the leaves that outrank it, with what they are for it to be heard (None: not there)
+_OUTRANKED: Final[dict[str, tuple[tuple[str, Value], ...]]] = {
+    "/studyDescription": (("/reports/*/snapshotMetadata/procedure", None),),
+    "/externalPatientId": (("/reports/*/snapshotMetadata/mrn", None),),
+    "/isCancelled": (("/reports/*/status", "in_progress"),),
+    "/reports/*/signedAt": (("/reports/*/snapshotMetadata/studyDate", None), ("/reports/*/updatedAt", None)),
+    "/reports/*/createdAt": (("/reports/*/updatedAt", None), ("/reports/*/signedAt", None)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One scalar of the document: its JSON pointer, that with `*` for array indices, and its value."""
+
+    pointer: str
+    pattern: str
+    value: Value
+
+    @property
+    def key(self) -> str:
+        """The last key of the pointer that is no array index."""
+        return next(part for part in reversed(self.pattern.split("/")) if part != "*")
+
+
+def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
+    """Every scalar of a document in its order (RFC 6901 pointers)."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            step = "/" + str(key).replace("~", "~0").replace("/", "~1")
+            yield from leaves(value, pointer + step, pattern + ("/*" if pattern == "/metadata" else step))
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from leaves(value, f"{pointer}/{index}", f"{pattern}/*")
+    else:
+        yield Leaf(pointer, pattern, node)
+
+
+def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
+    """The document with other values in place of the leaf, and without it."""
+    if leaf.key in _IDS:
+        yield _renamed(document, str(leaf.value))
+        if leaf.pattern in ("/reports/*/userId", "/users/*/userId"):
+            yield _changed(document, leaf.pointer, _other_id(str(leaf.value)))
+        return
+    for value in _others(leaf):
+        yield _changed(document, leaf.pointer, value)
+    yield _removed(document, leaf.pointer)
+
+
+def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
+    """The documents in which a leaf is heard that others outrank, each with the pattern of those others.
+
+    What outranks a leaf of a report stands in the same report.
+    """
+    report = re.match(r"/reports/[0-9]+", leaf.pointer)
+    scope = f"{report[0]}/" if report else "/"
+    known = tuple(leaves(document))
+    for pattern, value in _OUTRANKED.get(leaf.pattern, ()):
+        changed = document
+        for one in known:
+            if one.pattern == pattern and one.pointer.startswith(scope):
+                changed = _removed(changed, one.pointer) if value is None else _changed(changed, one.pointer, value)
+        yield pattern, changed
+
+
+def _others(leaf: Leaf) -> Iterator[Value]:
+    value, key = leaf.value, leaf.key
+    if key in _CODES:
+        yield from (other for other in _CODES[key] if other != value)
+    elif isinstance(value, bool) or value is None:
+        yield not value
+    elif isinstance(value, int | float):
+        yield from (value + 1, value + 2)
+    elif key == "reportPlainText":
+        yield from _other_texts(value)
+    elif (moment := parse_instant(value)) is not None:
+        yield from (fhir_instant(moment + timedelta(seconds=seconds)) for seconds in (1, 7))
+    elif key in ("studyDate", "dateOfBirth") and parse_date(value):
+        yield from (other for other in (_STUDY_DATES if key == "studyDate" else _DATES) if other != value)
+    else:
+        yield from (_with_other_letter(value, place) for place in _letters(value))
+
+
+def _other_texts(text: str) -> Iterator[str]:
+    """The text with one letter of each section changed, never of a heading."""
+    start = 0
+    for section in cut(text):
+        end = start + len(section.heading) + len(section.body)
+        for place in _letters(section.body)[:1]:
+            yield _with_other_letter(text, start + len(section.heading) + place)
+        start = end
+
+
+def _letters(text: str) -> tuple[int, ...]:
+    """The places of the last and the first letter or digit, if there are any."""
+    found = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
+    return tuple(dict.fromkeys((found[-1], found[0]))) if found else ()
+
+
+def _with_other_letter(text: str, place: int) -> str:
+    letter = text[place]
+    other = str((int(letter) + 1) % 10) if letter.isdigit() else chr(ord(letter) ^ 1)
+    if not other.isalnum():
+        other = "q" if letter.islower() else "Q"
+    return text[:place] + other + text[place + 1 :]
+
+
+def _other_id(name: str) -> str:
+    return name[:-1] + ("0" if name[-1] != "0" else "1")
+
+
+def _renamed(document: Json, name: str) -> Json:
+    """The document with an id under another name wherever it stands."""
+    other = _other_id(name)
+
+    def rename(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return {key: rename(value) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            return [rename(value) for value in node]
+        return other if node == name else node
+
+    renamed: Json = rename(document)
+    return renamed
+
+
+def _changed(document: Json, pointer: str, value: Value) -> Json:
+    changed = deepcopy(document)
+    node, key = _place(changed, pointer)
+    node[key] = value
+    return changed
+
+
+def _removed(document: Json, pointer: str) -> Json:
+    changed = deepcopy(document)
+    node, key = _place(changed, pointer)
+    del node[key]
+    return changed
+
+
+def _place(document: Any, pointer: str) -> tuple[Any, Any]:
+    """The object or array that holds what a pointer leads to, and its key or index there."""
+    *steps, last = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+    node = document
+    for step in steps:
+        node = node[int(step)] if isinstance(node, list) else node[step]
+    return node, int(last) if isinstance(node, list) else last

@@ -1,0 +1,119 @@
+"""The rules of the mapping: each function that makes an element or a field, as its docstring names them.
+
+Carries out no clause of a standard. A rule's docstring begins `PID-5 Patient Name <- snapshot.patientName` or
+`Patient.name <- snapshotMetadata.patientName`, and names its clause below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import walk_packages
+from types import FunctionType
+from typing import Final
+
+import mappings
+
+_FIELD: Final = re.compile(r"\b[A-Z][A-Z0-9]{2}-[0-9]+\b")
+_ELEMENT: Final = re.compile(r"\b[A-Z][A-Za-z]+(?:\.[a-z][A-Za-z]*)+")
+_CLAUSE: Final = re.compile(r"HL7 v2[0-9.]* §[0-9A-Z.]+[0-9A-Z]|IHE [^.:]+|https://hl7\.org/fhir/\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A function of the mapping: the `targets` it makes, what it makes them from, where it stands, and its clause."""
+
+    targets: tuple[str, ...]
+    name: str
+    source: str
+    path: str
+    line: int
+    clause: str
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Every rule, in the order of the modules."""
+    return tuple(rule for module in _modules() for rule in _of_module(module))
+
+
+@cache
+def rule_of(target: str) -> Rule | None:
+    """The rule of a target: the one of the field, or of the element that is nearest above it."""
+    found = [(len(made), rule) for rule in rules() for made in rule.targets if _is_within(target, made)]
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def rules_of(targets: Iterable[str]) -> tuple[str, ...]:
+    """The names of the rules that make these targets, each once."""
+    found = (rule_of(_plain(target)) for target in targets)
+    return tuple(dict.fromkeys(rule.name for rule in found if rule))
+
+
+def _plain(target: str) -> str:
+    """A target without what tells its likes apart: `OBX(8302-2)-5` is OBX-5."""
+    return re.sub(r"\([^)]*\)", "", target)
+
+
+def _is_within(target: str, made: str) -> bool:
+    if "-" in made:
+        return target == made
+    return target.startswith(made) and not target[len(made) : len(made) + 1].islower()
+
+
+def _modules() -> Iterator[str]:
+    for module in walk_packages(mappings.__path__, "mappings."):
+        if not module.name.endswith(".judge") and not module.name.startswith("mappings.trace"):
+            yield module.name
+
+
+def _functions(name: str) -> tuple[FunctionType, ...]:
+    """The functions of a module, in their order."""
+    found = vars(import_module(name)).values()
+    return tuple(one for one in found if isinstance(one, FunctionType) and one.__module__ == name)
+
+
+def _path(function: FunctionType) -> str:
+    return function.__module__.replace(".", "/") + ".py"
+
+
+def _of_module(name: str) -> Iterator[Rule]:
+    for function in _functions(name):
+        if "<-" in (function.__doc__ or ""):
+            yield from _rule(function)
+
+
+def _rule(function: FunctionType) -> Iterator[Rule]:
+    text = function.__doc__ or ""
+    made, _, source = text.split("\n", 1)[0].partition("<-")
+    targets = (*_FIELD.findall(made), *_ELEMENT.findall(made))
+    clause = _CLAUSE.search(text)
+    if targets:
+        yield Rule(
+            targets,
+            function.__name__,
+            source.strip().rstrip("."),
+            _path(function),
+            function.__code__.co_firstlineno,
+            clause[0] if clause else "",
+        )
+
+
+@cache
+def builder_of(target: str) -> Rule:
+    """The function that builds the resource of an element which no rule of its own decides.
+
+    Raises:
+        LookupError: there is none.
+    """
+    kind = target.split(".", maxsplit=1)[0]
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
+    named = {one.__name__: one for one in _functions(f"mappings.fhir.{name}")}
+    made = named.get(name) or named.get(f"{name}s") or named.get("vital_observations")
+    if made is None:
+        raise LookupError(kind)
+    page = f"https://hl7.org/fhir/R4/{kind.lower()}.html"
+    return Rule((kind,), made.__name__, "", _path(made), made.__code__.co_firstlineno, page)

@@ -1,0 +1,54 @@
+"""A study in which AutoScribe says all that it can say, and a site: what the documents of the mapping are measured on.
+
+Carries out no clause of a standard; a test holds the sample against the tables of `mappings.wire`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from mappings.profile import Receiver, Site, parse_site, receiver
+from mappings.trace import Row, trace
+
+_HERE: Final = resources.files(__name__.rpartition(".")[0])
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The study document: do not change it, copy it."""
+    made: dict[str, Any] = json.loads((_HERE / "sample.json").read_text("utf-8"))
+    return made
+
+
+@cache
+def site() -> Site:
+    """The site of the sample."""
+    return parse_site((_HERE / "sample.toml").read_text("utf-8"))
+
+
+@cache
+def everything() -> Receiver:
+    """A receiver whose profile switches nothing off."""
+    return replace(receiver("generic"), name="everything", uid="both", vitals="on", nte="both")
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    """The trace of the sample."""
+    return trace(document(), site(), everything())
+
+
+def sources(target: str) -> Iterator[str]:
+    """The leaves that move a field or an element, or anything below it."""
+    for row in rows():
+        if any(_is_at(found, target) for found in (*row.fhir, *row.hl7v2)):
+            yield row.pointer
+
+
+def _is_at(found: str, target: str) -> bool:
+    return found == target or found.startswith((f"{target}.", f"{target}("))

@@ -1,0 +1,38 @@
+"""HL7's own FHIR validator, as HAPI packages it, started once for all resources it is given.
+
+https://hl7.org/fhir/R4/validation.html; validator/ValidateLines.java says what an error is and what a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.outside import java, run
+
+PACKAGES = ("us_core_610", "us_core_800")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An error or warning of one resource, held against R4 and the profiles of a package."""
+
+    package: str
+    is_error: bool
+    id: str
+    location: str
+    message: str
+
+
+def findings(resources: Iterable[str], shared: Path) -> dict[str, tuple[Finding, ...]]:
+    """What the validator finds in each resource, by its text; the same text is validated once."""
+    texts = list(dict.fromkeys(resources))
+    packages = [str(shared / "conformance" / f"{name}.tgz") for name in PACKAGES]
+    command = java("validator", "ValidateLines.java", *packages, under=Path(__file__).parent)
+    return {text: tuple(_finding(row) for row in rows) for text, rows in zip(texts, run(command, texts), strict=True)}
+
+
+def _finding(row: dict[str, str]) -> Finding:
+    is_error = row["severity"] in ("error", "fatal")
+    return Finding(Path(row["package"]).stem, is_error, row["id"] or "", row["location"] or "", row["message"])

@@ -1,0 +1,130 @@
+"""Decision D34: switches that do not go together are told, each with what to write instead."""
+
+from typing import Any
+
+import pytest
+
+from mappings.hl7v2.contradictions import CONFLICTS, contradictions
+from mappings.hl7v2.specimen import occasions, written
+from mappings.profile import RECEIVERS, Receiver, parse_receiver, receiver
+
+RID = "RID49480^Category 1 Emergent Actionable Finding^RadLex"
+# Settings that cannot work whatever the rules say -> the key that is told
+IMPOSSIBLE = [
+    ('version = "2.3"', "version"),
+    ('escape = "strip"\ntext = "ft"', "escape"),
+    ('escape = "strip"\nnte = "notes"', "escape"),
+    ('zsegments = "off"', "uid"),
+    ('zsegments = "off"\nuid = "both"', "uid"),
+    ('critical = "obx15_rid"', "critical_code"),
+    (f'critical_code = "{RID}"', "critical_code"),
+    ('nte = "disclaimer"', "disclaimer"),
+    ('disclaimer = "x"', "disclaimer"),
+    ('accession_field = "3"', "accession_field"),
+    ('accession_field = "3"\naccession = "required"\naccessions = "messages"', "accessions"),
+    ('send_drafts = "on"\nstatus_map = { P = "none" }', "send_drafts"),
+    ('status_map = { P = "F" }', "status_map.P"),
+    ('status_map = { F = "R" }', "status_map.F"),
+    ('status_map = { C = "none" }', "status_map.C"),
+    ('addendum = "append"\nstatus_map = { A = "F" }', "status_map.A"),
+    ('status_map = { W = "none" }', "status_map.W"),
+]
+POSSIBLE = [
+    'version = "2.3"\ncharset = "ASCII"',
+    'escape = "strip"\ntext = "st_lines"',
+    'zsegments = "off"\nuid = "obx113014"',
+    f'critical = "obx15_rid"\ncritical_code = "{RID}"',
+    'nte = "both"\ndisclaimer = "x"',
+    'accession_field = "3"\naccession = "required"',
+    'send_drafts = "on"\nstatus_map = { P = "R" }',
+    'status_map = { C = "F", W = "void" }',
+    'addendum = "append"',
+]
+# Settings on a base whose rules they break -> the key that is told, the rule, and what is to be written
+REFUSED = [
+    ('base = "pkb"\naddendum = "append"', "addendum", "obr-25-never-appends", 'addendum = "replace"'),
+    ('base = "vista"\nescape = "full"', "escape", "no-escaped-field-separator", 'escape = "no_F" or escape = "strip"'),
+    ('base = "vista"\nobx3_style = "gdt_imp"', "obx3_style", "obx-3-suffix-known", 'obx3_style = "va"'),
+    ('base = "vista"\nstatus_map = {}', "status_map.C", "obr-25-known", 'status_map = { C = "F" }'),
+    ('base = "vista"\nsend_drafts = "on"\nstatus_map = { C = "F" }', "status_map.P", "obr-25-known", 'P = "R"'),
+    ('base = "fhir-converter"\nvitals = "on"', "vitals", "obx-2-tx", 'vitals = "off"'),
+    ('base = "fhir-converter"\ntext = "ft"', "text", "obx-2-tx", 'text = "tx_lines"'),
+    ('base = "fhir-converter"\npdf = "separate_message"', "pdf", "obx-2-tx", 'pdf = "none"'),
+    ('base = "fhir-converter"\npid3_plain = "on"', "pid3_plain", "pid-3.4-valued", 'pid3_plain = "off"'),
+    ('base = "epic-observed"\nxpn_type = "on"', "xpn_type", "pid-5.7-empty", 'xpn_type = "off"'),
+    ('base = "rad128"\nuid = "zds"', "uid", "uid-obx-there", 'uid = "obx113014" or uid = "both"'),
+    ('base = "rad128"\nuid_type = "HD"', "uid_type", "uid-obx-typed-st", 'uid_type = "ST"'),
+    ('base = "rad128"\nack_mode = "commit"', "ack_mode", "msh-16-empty", 'ack_mode = "original"'),
+    ('base = "rad128"\nversion = "2.4"', "version", "msh-12-is-2.5.1", 'version = "2.5.1"'),
+    ('base = "rad128"\naccession_field = "20"', "accession_field", "obr-18-valued", 'accession_field = "18"'),
+]
+
+
+def told(settings: str) -> dict[str, str]:
+    """What is told of a profile with these settings: key -> problem and remedy."""
+    faults = contradictions(parse_receiver(f'name = "x"\n{settings}'))
+    return {fault.key.removeprefix("mapping.receivers.x."): f"{fault.problem} {fault.remedy}" for fault in faults}
+
+
+@pytest.mark.parametrize("name", RECEIVERS)
+def test_no_profile_of_this_package_contradicts_itself(name: str) -> None:
+    assert contradictions(receiver(name)) == ()
+
+
+@pytest.mark.parametrize(("settings", "key"), IMPOSSIBLE)
+def test_switches_that_cannot_work_together_are_told(settings: str, key: str) -> None:
+    assert told(settings).keys() == {key}
+
+
+@pytest.mark.parametrize("settings", POSSIBLE)
+def test_switches_that_go_together_are_left_alone(settings: str) -> None:
+    assert told(settings) == {}
+
+
+@pytest.mark.parametrize(("settings", "key", "rule", "remedy"), REFUSED)
+def test_a_switch_that_breaks_a_rule_is_told_with_what_keeps_it(
+    settings: str, key: str, rule: str, remedy: str
+) -> None:
+    said = told(settings)[key]
+    assert f"`{rule}`" in said
+    assert remedy in said
+
+
+def test_what_is_told_says_on_which_occasion_by_which_source_and_what_to_write() -> None:
+    (fault,) = contradictions(parse_receiver('name = "x"\nbase = "pkb"\naddendum = "append"'))
+    assert str(fault) == (
+        "mapping.receivers.x.addendum: an addendum would break `obr-25-never-appends`: OBR-25 must not be one of `A` "
+        '(dev.patientsknowbest.com: a repeat replaces the whole report). Write addendum = "replace" or '
+        'addendum = "new_order".'
+    )
+
+
+def test_a_rule_that_no_switch_can_keep_is_told_as_such() -> None:
+    rule = '[[rules]]\nname = "r"\nlevel = "block"\nsource = "s p. 1"\nfield = "MSH-9"\nmust = "be_empty"'
+    assert told(rule)["rules"].endswith("No switch alone mends it: turn several.")
+
+
+def test_a_warning_is_no_contradiction() -> None:
+    rule = '[[rules]]\nname = "r"\nlevel = "warn"\nsource = "s p. 1"\nfield = "MSH-9"\nmust = "be_empty"'
+    assert told(rule) == {}
+
+
+def test_every_conflict_of_the_table_is_seen() -> None:
+    seen = {one for settings, _ in IMPOSSIBLE for one in CONFLICTS if one.is_there(of(settings))}
+    assert seen == set(CONFLICTS)
+
+
+def of(settings: str) -> Receiver:
+    return parse_receiver(f'name = "x"\n{settings}')
+
+
+@pytest.mark.parametrize(
+    ("switch", "value", "count"),
+    [("accessions", "messages", 1), ("pdf", "separate_message", 1), ("send_drafts", "on", 1), ("vitals", "on", 0)],
+)
+def test_the_specimen_is_written_in_as_many_messages_as_the_switches_ask_for(
+    switch: str, value: Any, count: int
+) -> None:
+    turned = parse_receiver(f'name = "x"\n{switch} = "{value}"')
+    more = sum(len(written(one, turned)) - len(written(one, Receiver("x"))) for one in occasions())
+    assert (more > 0) == bool(count)

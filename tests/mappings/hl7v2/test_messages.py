@@ -1,0 +1,176 @@
+"""HL7 v2.5.1 §7.3.1: how many messages one cause asks for, and how many several at one time (D18, D32)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from fakes.er7_reader import all_of, field
+from fakes.oru_example import ADDENDUM_ID, REPORT_ID, SITE, addendum, profile, report, send, study
+
+from mappings import to_oru
+from mappings.changes import changes
+from mappings.hl7v2 import filler_order_number, messages, messages_of_all
+from mappings.identifiers import message_control_id, short_id
+from mappings.model import Cause, Facts, PdfFacts, Study
+
+TWO_ORDERS = {"metadata": {"acc": "A1,A2", "order": "P1,P2"}}
+ORDERED = replace(SITE, accession_keys=("acc",), placer_keys=("order",), number_separator=",")
+CAUSE = Cause(REPORT_ID)
+AT = datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC)
+
+
+def listed(cause: Cause, **switches: Any) -> list[tuple[str, str]]:
+    found = messages(study(report(), **TWO_ORDERS), cause, ORDERED, profile(**switches), Facts())
+    return [(one.accession_number, one.part) for one in found]
+
+
+def left(what: Study, how: str, *, sent_before: bool = False, site: Any = SITE) -> list[tuple[str, str, bool]]:
+    """What is to be sent of all that a first look finds."""
+    found = changes(None, what, site).causes
+    causes = [replace(one, sent_before=sent_before) for one in found]
+    made = messages_of_all(what, causes, site, profile(addendum=how, send_drafts="on"), Facts())
+    return [(one.kind, one.report_id[-1], one.sent_before) for one in made]
+
+
+def test_a_cause_asks_for_one_message() -> None:
+    assert messages(study(), CAUSE, SITE, profile(), Facts()) == (CAUSE,)
+    assert listed(CAUSE) == listed(CAUSE, accessions="first") == [("", "report")]
+
+
+def test_several_accession_numbers_are_a_message_each_where_the_receiver_wants_that() -> None:
+    assert listed(CAUSE, accessions="messages") == [("A1", "report"), ("A2", "report")]
+    one = messages(study(), CAUSE, ORDERED, profile(accessions="messages"), Facts())
+    assert one == (CAUSE,)
+
+
+def test_a_pdf_in_a_message_of_its_own_comes_after_the_text() -> None:
+    assert listed(CAUSE, pdf="separate_message") == [("", "report"), ("", "pdf")]
+    both = listed(CAUSE, pdf="separate_message", accessions="messages")
+    assert both == [("A1", "report"), ("A2", "report"), ("A1", "pdf"), ("A2", "pdf")]
+
+
+def test_neither_a_draft_nor_a_withdrawal_has_a_pdf() -> None:
+    for kind in ("draft", "withdrawn"):
+        assert listed(Cause(REPORT_ID, kind), pdf="separate_message") == [("", "report")]
+
+
+def test_each_message_of_a_cause_has_a_control_id_of_its_own() -> None:
+    to = profile(pdf="separate_message", accessions="messages")
+    found = messages(study(report(), **TWO_ORDERS), CAUSE, ORDERED, to, Facts())
+    assert len({message_control_id(one, "x") for one in found}) == len(found) == 4
+
+
+def test_a_restatement_leaves_out_what_it_says_again() -> None:
+    what = study(report(), addendum())
+    assert left(what, "replace") == [("addendum_signed", "8", False)]
+    assert left(what, "replace", sent_before=True) == [("addendum_signed", "8", True)]
+
+
+def test_appended_and_own_orders_are_all_sent_originals_first() -> None:
+    what = study(report(), addendum())
+    assert left(what, "append") == [("signed", "7", False), ("addendum_signed", "8", True)]
+    assert left(what, "new_order") == [("signed", "7", False), ("addendum_signed", "8", False)]
+
+
+def test_a_restatement_takes_the_place_of_an_addition() -> None:
+    what = study(report(), addendum())
+    causes = (CAUSE, Cause(ADDENDUM_ID, "addendum_signed"), Cause(REPORT_ID, "text_changed"))
+    made = messages_of_all(what, causes, SITE, profile(addendum="append"), Facts())
+    assert made == (Cause(REPORT_ID, "text_changed"),)
+
+
+def test_what_is_signed_after_a_draft_is_final() -> None:
+    draft, signed = Cause(REPORT_ID, "draft"), Cause(REPORT_ID, "signed")
+    site = replace(SITE, send_drafts=True)
+    open_study = study(report(status="in_progress", signedAt=None))
+    to = profile(send_drafts="on")
+    assert messages_of_all(open_study, (draft, draft), site, to, Facts()) == (draft,)
+    assert messages_of_all(study(), (draft, signed), site, to, Facts()) == (draft, signed)
+
+
+def test_reports_about_two_people_never_take_each_others_place() -> None:
+    what = study(report(), addendum(snapshot={"mrn": "99887766"}))
+    assert [one[1] for one in left(what, "replace")] == ["7", "8"]
+
+
+def test_a_cause_of_which_nothing_is_sent_stays_so_that_the_reason_is_told() -> None:
+    what = study(report(status="in_progress", signedAt=None))
+    assert messages_of_all(what, (CAUSE,), SITE, profile(), Facts()) == (CAUSE,)
+
+
+def test_the_filler_order_number_is_known_before_a_message_is_made() -> None:
+    what = study(report(), addendum())
+    own = Cause(ADDENDUM_ID, "addendum_signed")
+    assert filler_order_number(what, own, SITE, profile()) == short_id(what.study_id)
+    assert filler_order_number(what, own, SITE, profile(addendum="new_order")) == short_id(ADDENDUM_ID)
+    assert filler_order_number(what, CAUSE, SITE, profile(), Facts(filler_order_number="X1")) == "X1"
+    assert filler_order_number(what, Cause("rep_" + "0" * 32), SITE, profile()) is None
+    assert filler_order_number(what, CAUSE, SITE, profile(accession="required")) is None
+
+
+def test_orders_that_are_read_as_one_report_have_a_group_each() -> None:
+    mapped = send(study(report(), **TWO_ORDERS), site=ORDERED, to=profile(nte="disclaimer", disclaimer="Read it."))
+    assert mapped.output is not None
+    rows = mapped.output.decode().split("\r")
+    names = [row.split("|")[0] for row in rows if row and not row.startswith("OBX|1") and row[:3] != "OBX"]
+    group = ["ORC", "OBR", "NTE", "TQ1"]
+    assert names == ["MSH", "PID", "PV1", *group, *group, "ZDS"]
+    orders = all_of(mapped.output, "OBR")
+    assert [(row[1], row[2], row[18]) for row in orders] == [("1", "P1", "A1"), ("2", "P2", "A2")]
+    assert len({row[3] for row in orders}) == 1
+    numbers = [row[1] for row in all_of(mapped.output, "OBX")]
+    half = len(numbers) // 2
+    assert numbers[:half] == numbers[half:] == [str(one + 1) for one in range(half)]
+
+
+def test_a_receiver_that_files_by_accession_number_has_it_as_filler_order_number_of_each_group() -> None:
+    what = study(report(), **TWO_ORDERS)
+    mapped = send(what, site=ORDERED, to=profile(accession_field="3"))
+    assert mapped.output is not None
+    assert [row[3] for row in all_of(mapped.output, "OBR")] == ["A1", "A2"]
+    fixed = send(what, site=ORDERED, to=profile(accession_field="3"), filler="A0")
+    assert fixed.output is not None
+    assert [row[3] for row in all_of(fixed.output, "OBR")] == ["A0", "A2"]
+
+
+def test_another_patients_report_never_has_the_accession_number_of_the_first() -> None:
+    what = study(report(), addendum(snapshot={"mrn": "99887766"}))
+    for options in ({"accession": "A1"}, {"filler": "A1"}):
+        mapped = send(what, to=profile(accession_field="3"), report_id=ADDENDUM_ID, **options)
+        assert mapped.output is not None
+        assert field(mapped.output, "OBR-3") == f"{short_id(ADDENDUM_ID)}^AUTOSCRIBE"
+
+
+def test_a_message_each_is_about_the_order_that_it_names() -> None:
+    what, to = study(report(), **TWO_ORDERS), profile(accessions="messages")
+    for number, accession in enumerate(("A1", "A2"), 1):
+        mapped = send(what, site=ORDERED, to=to, accession_number=accession)
+        assert mapped.output is not None
+        assert [row[1] for row in all_of(mapped.output, "OBR")] == ["1"]
+        assert (field(mapped.output, "OBR-2"), field(mapped.output, "OBR-18")) == (f"P{number}", accession)
+    assert [issue.code for issue in send(what, site=ORDERED, to=to).issues] == ["accession-unknown"]
+
+
+def test_a_message_without_an_accession_number_that_is_required_is_held_with_an_error() -> None:
+    mapped = send(to=profile(accession="required"))
+    assert mapped.output is None
+    assert [(issue.code, issue.severity) for issue in mapped.issues] == [("accession-missing", "error")]
+
+
+def test_a_message_of_the_pdf_alone_has_it_and_no_text() -> None:
+    what, to = study(), profile(pdf="separate_message")
+    facts = Facts(pdf={REPORT_ID: PdfFacts(4, b"\0" * 20, b"%PDF")})
+    mapped = to_oru(what, Cause(REPORT_ID, part="pdf"), SITE, to, facts, control_id="1", at=AT)
+    assert mapped.output is not None
+    assert [row[2] for row in all_of(mapped.output, "OBX")] == ["ED"]
+    text = to_oru(what, Cause(REPORT_ID), SITE, to, facts, control_id="1", at=AT)
+    assert text.output is not None
+    assert {row[2] for row in all_of(text.output, "OBX")} == {"TX"}
+
+
+def test_without_a_pdf_there_is_no_message_of_it() -> None:
+    mapped = send(to=profile(pdf="separate_message"), part="pdf")
+    assert mapped.output is None
+    assert "pdf-message-empty" in [issue.code for issue in mapped.issues]

@@ -1,0 +1,256 @@
+"""HL7 v2.5.1 tables 0123, 0085: what a cause sends to receivers that replace, append or take new orders (D16-D21)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes.er7_reader import all_of, field
+from fakes.oru_example import (
+    ADDENDUM_ID,
+    REPORT_ID,
+    SITE,
+    STUDY_ID,
+    addendum,
+    codes,
+    profile,
+    report,
+    send,
+    sent,
+    study,
+)
+
+from mappings.hl7v2.judge import judge_message
+from mappings.identifiers import short_id
+from mappings.model import Study
+
+SECOND_ID = "rep_" + "4" * 32
+BOTH = study(report(), addendum())
+STUDY_NUMBER = f"{short_id(STUDY_ID)}^AUTOSCRIBE"
+OWN_NUMBER = f"{short_id(ADDENDUM_ID)}^AUTOSCRIBE"
+DRAFT = {"status": "in_progress", "signedAt": None, "updatedAt": "2026-01-05T16:00:00Z"}
+DRAFTS = replace(SITE, send_drafts=True)
+
+
+def second(**changes: Any) -> dict[str, Any]:
+    text = {"reportId": SECOND_ID, "signedAt": "2026-01-05T18:00:00Z", "reportPlainText": "IMPRESSION: Normal abdomen."}
+    return report(**{**text, **changes})
+
+
+def told(what: Study, *, addendum: str = "replace", switches: dict[str, Any] | None = None, **asked: Any) -> list[str]:
+    """OBR-25, OBX-11, ORC-5 and the heads of the reports that a message carries; the reason if there is none."""
+    mapped = send(what, to=profile(addendum=addendum, **(switches or {})), **asked)
+    if mapped.output is None:
+        return [issue.code for issue in mapped.issues]
+    assert judge_message(mapped.output) == ()
+    rows = all_of(mapped.output, "OBX")
+    heads = [row[5].split(" (")[0] for row in rows if row[5].startswith(("ADDENDUM (", "REPORT (", "PRELIM", "VOID"))]
+    statuses = sorted({row[11] for row in rows})
+    return [field(mapped.output, "OBR-25"), *statuses, field(mapped.output, "ORC-5"), *heads]
+
+
+def test_replace_restates_everything_and_corrects_once_anything_was_sent() -> None:
+    for kind in ("signed", "addendum_signed", "text_changed", "critical_changed", "patient_changed", "replay"):
+        assert told(BOTH, kind=kind) == ["F", "F", "CM", "ADDENDUM", "REPORT"]
+        assert told(BOTH, kind=kind, sent_before=True) == ["C", "C", "CM", "ADDENDUM", "REPORT"]
+
+
+def test_a_correction_that_is_the_first_message_is_final_all_the_same() -> None:
+    message = sent(study(), site=SITE, kind="text_changed")
+    assert field(message, "OBR-25") == "F"
+
+
+def test_append_sends_an_addendum_alone_once_something_was_sent() -> None:
+    asked = {"addendum": "append", "report_id": ADDENDUM_ID, "kind": "addendum_signed"}
+    assert told(BOTH, **asked, sent_before=True) == ["A", "F", "CM", "ADDENDUM"]
+    assert told(BOTH, **asked) == ["F", "F", "CM", "ADDENDUM", "REPORT"]
+
+
+def test_append_sends_an_original_alone_and_another_as_an_addition_under_its_header() -> None:
+    assert told(BOTH, addendum="append", kind="signed") == ["F", "F", "CM"]
+    asked = {"addendum": "append", "report_id": SECOND_ID, "kind": "signed", "sent_before": True}
+    assert told(study(report(), second()), **asked) == ["A", "F", "CM", "REPORT"]
+
+
+@pytest.mark.parametrize("kind", ["text_changed", "critical_changed", "patient_changed", "reinstated", "replay"])
+def test_append_corrects_by_saying_everything_again(kind: str) -> None:
+    asked = {"addendum": "append", "report_id": ADDENDUM_ID, "kind": kind, "sent_before": True}
+    assert told(BOTH, **asked) == ["C", "C", "CM", "ADDENDUM", "REPORT"]
+
+
+def test_new_order_gives_an_addendum_an_order_of_its_own_below_its_parents() -> None:
+    message = sent(BOTH, to=profile(addendum="new_order"), report_id=ADDENDUM_ID, kind="addendum_signed")
+    assert (field(message, "ORC-3"), field(message, "OBR-3")) == (OWN_NUMBER, OWN_NUMBER)
+    assert field(message, "OBR-29") == f"^{STUDY_NUMBER.replace('^', '&')}"
+    assert field(message, "OBR-22") == "20260105174500+0000"
+    assert told(BOTH, addendum="new_order", report_id=ADDENDUM_ID) == ["F", "F", "CM", "ADDENDUM"]
+    assert told(BOTH, addendum="new_order", report_id=ADDENDUM_ID, sent_before=True) == ["C", "C", "CM", "ADDENDUM"]
+
+
+def test_new_order_names_no_parent_where_there_are_two_originals() -> None:
+    what = study(report(), second(), addendum())
+    message = sent(what, to=profile(addendum="new_order"), report_id=ADDENDUM_ID)
+    assert field(message, "OBR-29") == ""
+
+
+def test_new_order_names_no_parent_who_is_another_patient() -> None:
+    what = study(report(), addendum(snapshot={"mrn": "99887766"}))
+    message = sent(what, to=profile(addendum="new_order"), report_id=ADDENDUM_ID)
+    assert (field(message, "OBR-3"), field(message, "OBR-29")) == (OWN_NUMBER, "")
+
+
+@pytest.mark.parametrize("signed_at", ["2026-01-05T18:00:00Z", "2026-01-05T10:00:00Z"])
+def test_new_order_keeps_all_originals_under_the_studys_number_whichever_was_signed_first(signed_at: str) -> None:
+    what = study(report(), second(signedAt=signed_at), addendum())
+    for one in (REPORT_ID, SECOND_ID):
+        message = sent(what, to=profile(addendum="new_order"), report_id=one, sent_before=True)
+        assert field(message, "OBR-3") == STUDY_NUMBER
+        assert told(what, addendum="new_order", report_id=one, sent_before=True) == ["C", "C", "CM", "REPORT", "REPORT"]
+
+
+def test_an_addendum_alone_names_its_own_signer_and_its_parents_examination() -> None:
+    nothing = dict.fromkeys(("procedure", "studyDate", "referringPhysicianName"))
+    what = study(report(), addendum(userId="usr_" + "9" * 32, snapshot=nothing))
+    for how in ("append", "new_order"):
+        asked = {"report_id": ADDENDUM_ID, "kind": "addendum_signed", "sent_before": True}
+        message = sent(what, to=profile(addendum=how), **asked)
+        whole = sent(what)
+        assert field(message, "OBR-32") == ""
+        assert field(whole, "OBR-32").startswith("1234567893&SMITH")
+        assert [field(message, name) for name in ("OBR-4", "OBR-7", "OBR-16")] == [
+            field(whole, name) for name in ("OBR-4", "OBR-7", "OBR-16")
+        ]
+
+
+def test_a_withdrawal_says_what_was_said_as_wrong() -> None:
+    asked = {"kind": "withdrawn", "sent_before": True}
+    assert told(BOTH, **asked) == ["C", "W", "CM", "ADDENDUM", "REPORT"]
+    assert told(BOTH, addendum="append", **asked) == ["C", "W", "CM", "ADDENDUM", "REPORT"]
+    own = told(BOTH, addendum="new_order", report_id=ADDENDUM_ID, **asked)
+    assert own == ["C", "W", "CM", "ADDENDUM"]
+
+
+def test_a_receiver_that_knows_no_w_gets_a_line_in_place_of_the_text() -> None:
+    switches = {"status_map": (("C", "F"), ("W", "void"))}
+    assert told(study(), kind="withdrawn", sent_before=True, switches=switches) == [
+        "F",
+        "C",
+        "CM",
+        "VOID - THIS REPORT WAS WITHDRAWN",
+    ]
+
+
+def test_a_withdrawn_study_says_nothing_else_and_nothing_where_nothing_was_sent() -> None:
+    site = replace(SITE, on_cancelled_after_sign="withdraw")
+    what = study(report(), addendum(), isCancelled=True)
+    assert told(what, site=site, kind="text_changed", sent_before=True)[:3] == ["C", "W", "CM"]
+    assert told(what, site=site, kind="signed") == ["withdrawn-unsent"]
+    asked = {"report_id": ADDENDUM_ID, "kind": "addendum_signed", "sent_before": True}
+    assert told(what, site=site, addendum="append", **asked)[:3] == ["C", "W", "CM"]
+
+
+def test_a_cancelled_study_is_reported_as_ever_where_the_site_holds() -> None:
+    assert told(study(report(), isCancelled=True)) == ["F", "F", "CM"]
+
+
+@pytest.mark.parametrize("how", ["replace", "append"])
+def test_a_cancelled_addendum_that_is_gone_leaves_the_rest_to_be_said(how: str) -> None:
+    asked = {"addendum": how, "report_id": ADDENDUM_ID, "kind": "addendum_cancelled", "sent_before": True}
+    for what in (study(), study(report(), addendum(**DRAFT))):
+        assert told(what, **asked) == ["C", "C", "CM"]
+    assert told(study(report(), addendum(reportId=SECOND_ID)), **asked) == ["C", "C", "CM", "ADDENDUM", "REPORT"]
+
+
+def test_a_cancelled_addendum_with_an_order_of_its_own_is_withdrawn_there() -> None:
+    asked = {"report_id": ADDENDUM_ID, "kind": "addendum_cancelled"}
+    void = ["C", "W", "CM", "VOID - THIS REPORT WAS WITHDRAWN"]
+    assert told(study(), addendum="new_order", sent_before=True, **asked) == void
+    assert told(study(), addendum="new_order", switches={"send_drafts": "on"}, **asked) == void
+    assert told(study(), addendum="new_order", **asked) == ["withdrawn-unsent"]
+    message = sent(study(), to=profile(addendum="new_order"), sent_before=True, **asked)
+    assert (field(message, "OBR-3"), field(message, "PID-3")) == (OWN_NUMBER, "00412345^^^MERCY^MR")
+
+
+def test_a_cancelled_addendum_of_which_nothing_is_left_says_why_nothing_is_sent() -> None:
+    what = study(addendum(reportId=SECOND_ID, **DRAFT))
+    assert told(what, report_id=ADDENDUM_ID, kind="addendum_cancelled", sent_before=True) == ["report-absent"]
+
+
+def test_only_a_cancelled_addendum_may_be_gone() -> None:
+    assert told(study(), report_id=ADDENDUM_ID, kind="text_changed") == ["report-absent"]
+
+
+SHOWN = {"site": DRAFTS, "kind": "draft", "switches": {"send_drafts": "on"}}
+
+
+def test_a_draft_is_preliminary_and_never_critical() -> None:
+    what = study(report(**DRAFT, isCritical=True))
+    assert told(what, **SHOWN) == ["P", "P", "IP", "PRELIMINARY REPORT - NOT SIGNED"]
+    message = sent(what, site=DRAFTS, kind="draft", to=profile(send_drafts="on"))
+    assert field(message, "OBR-22") == "20260105160000+0000"
+    assert {row[8] for row in all_of(message, "OBX")} == {""}
+
+
+@pytest.mark.parametrize(("site", "switch"), [(DRAFTS, "off"), (SITE, "on"), (SITE, "off")])
+def test_a_draft_is_sent_only_where_site_and_receiver_want_it(site: Any, switch: str) -> None:
+    asked = {"site": site, "kind": "draft", "switches": {"send_drafts": switch}}
+    assert told(study(report(**DRAFT)), **asked) == ["report-not-signed"]
+
+
+def test_a_draft_of_a_cancelled_study_or_one_that_is_signed_meanwhile_is_not_sent() -> None:
+    assert told(study(report(**DRAFT), isCancelled=True), **SHOWN) == ["report-not-signed"]
+    assert told(study(), **SHOWN) == ["report-not-signed"]
+
+
+@pytest.mark.parametrize("how", ["replace", "append", "new_order"])
+def test_no_draft_follows_what_is_signed(how: str) -> None:
+    what = study(report(), second(**DRAFT))
+    assert told(what, addendum=how, report_id=SECOND_ID, **SHOWN) == ["draft-after-final"]
+    assert told(study(report(**DRAFT)), addendum=how, sent_before=True, **SHOWN) == ["draft-after-final"]
+
+
+def test_an_open_addendum_is_shown_only_where_it_has_an_order_of_its_own() -> None:
+    what = study(report(), addendum(**DRAFT))
+    for how in ("replace", "append"):
+        assert told(what, addendum=how, report_id=ADDENDUM_ID, **SHOWN) == ["draft-after-final"]
+    shown = told(what, addendum="new_order", report_id=ADDENDUM_ID, **SHOWN)
+    assert shown == ["P", "P", "IP", "PRELIMINARY REPORT - NOT SIGNED", "ADDENDUM"]
+    message = sent(
+        what, site=DRAFTS, kind="draft", report_id=ADDENDUM_ID, to=profile(send_drafts="on", addendum="new_order")
+    )
+    assert field(message, "OBR-3") == OWN_NUMBER
+    assert field(message, "OBR-29") == f"^{STUDY_NUMBER.replace('^', '&')}"
+
+
+def test_all_drafts_of_a_study_share_a_message_and_its_number_is_the_finals() -> None:
+    what = study(report(**DRAFT), second(**DRAFT))
+    message = sent(what, site=DRAFTS, kind="draft", to=profile(send_drafts="on"))
+    assert len([row for row in all_of(message, "OBX") if row[5].startswith("PRELIMINARY")]) == 2
+    assert field(message, "OBR-3") == field(sent(), "OBR-3")
+
+
+def test_drafts_about_several_people_are_not_sent() -> None:
+    what = study(report(**DRAFT), second(**DRAFT, snapshot={"mrn": "99887766"}))
+    assert told(what, **SHOWN) == ["draft-patient-unclear"]
+
+
+def test_a_status_that_the_receiver_has_no_code_for_is_not_sent() -> None:
+    switches = {"status_map": (("C", "none"),)}
+    assert told(study(), sent_before=True, switches=switches) == ["status-not-received"]
+    assert told(study(), switches=switches) == ["F", "F", "CM"]
+
+
+def test_a_conflict_of_identities_is_held_where_the_site_asks_for_it() -> None:
+    what = study(report(), addendum(snapshot={"mrn": "99887766"}))
+    assert told(what) == ["F", "F", "CM"]
+    assert told(what, site=replace(SITE, on_conflict="hold")) == ["identity-conflict-held"]
+    assert told(study(), site=replace(SITE, on_conflict="hold")) == ["F", "F", "CM"]
+
+
+def test_a_merged_addendum_is_said_beside_its_report_with_an_issue() -> None:
+    text = report()["reportPlainText"]
+    merged = study(report(), addendum(reportPlainText=f"{text}\n\nADDENDUM: none."))
+    assert codes(merged)["addendum-merged"] == "/reports/1/reportPlainText"
+    assert "addendum-merged" not in codes(BOTH)
+    assert told(merged) == ["F", "F", "CM", "ADDENDUM", "REPORT"]

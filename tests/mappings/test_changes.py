@@ -1,0 +1,288 @@
+"""What causes a v2 message and what does not (D13, D16, D20, D21, D22); table 0123 says why a result is sent again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+from fakes.upstream_json import report_id, report_json, response_json, study_json, user_json
+
+from mappings import decode
+from mappings.changes import Change, Known, changes
+from mappings.identifiers import message_control_id
+from mappings.model import CauseKind, Study
+from mappings.profile import AssigningAuthority, Facility, Site
+
+DRAFT = {"status": "in_progress", "signedAt": None, "isCritical": None}
+LATER = "2024-03-16T08:00:00Z"
+FACILITY = Facility("Mercy", mrn=AssigningAuthority("urn:oid:2.999.1", "MERCY"))
+SITE = Site(facilities={"Mercy": FACILITY})
+WITHDRAWS = Site(on_cancelled_after_sign="withdraw")
+SHOWS = Site(send_drafts=True)
+PATIENT = {
+    "mrn": "12345",
+    "patientName": "DOE^JANE",
+    "dateOfBirth": "1970-01-01",
+    "sex": "female",
+    "facilityName": "Mercy",
+}
+
+
+def study(*reports: dict[str, Any], **changed: Any) -> Study:
+    return decode(study_json(**changed), response_json(*reports), [user_json()])
+
+
+def report(digit: str = "3", **changed: Any) -> dict[str, Any]:
+    snapshot = {**PATIENT, **changed.pop("snapshot", {})}
+    text = {"reportPlainText": "IMPRESSION: Normal.", "snapshotMetadata": snapshot}
+    return report_json(digit, **{**text, **changed})
+
+
+def addendum(digit: str = "5", **changed: Any) -> dict[str, Any]:
+    return report(digit, **{"isAddendum": True, "signedAt": LATER, "reportPlainText": "More.", **changed})
+
+
+def kinds(change: Change) -> list[tuple[str, str]]:
+    return [(cause.kind, cause.report_id[-1]) for cause in change.causes]
+
+
+def seen(before: Study, now: Study, site: Site = SITE) -> list[tuple[str, str]]:
+    return kinds(changes(before, now, site))
+
+
+def codes(change: Change) -> list[tuple[str, str]]:
+    return [(issue.code, issue.pointer) for issue in change.issues]
+
+
+def test_a_first_signature_is_a_cause_whether_the_draft_was_seen_or_not() -> None:
+    signed = study(report())
+    assert kinds(changes(None, signed, SITE)) == [("signed", "3")]
+    assert seen(study(report(**DRAFT)), signed) == [("signed", "3")]
+    assert seen(study(), signed) == [("signed", "3")]
+
+
+def test_originals_go_before_addenda_whatever_the_order_in_which_they_came() -> None:
+    reports = [addendum("5"), report("4", signedAt=LATER), report("3")]
+    for came in (reports, reports[::-1]):
+        found = kinds(changes(None, study(*came), SITE))
+        assert found == [("signed", "3"), ("signed", "4"), ("addendum_signed", "5")]
+
+
+def test_a_draft_says_nothing_to_a_site_that_sends_none() -> None:
+    assert kinds(changes(None, study(report(**DRAFT)), SITE)) == []
+
+
+def test_a_draft_with_new_text_is_a_cause_where_the_site_lets_it_out() -> None:
+    first = study(report(**DRAFT))
+    assert kinds(changes(None, first, SHOWS)) == [("draft", "3")]
+    assert seen(first, first, SHOWS) == []
+    assert seen(first, study(report(**DRAFT, reportPlainText="IMPRESSION: New.")), SHOWS) == [("draft", "3")]
+    assert seen(first, study(report(**DRAFT, snapshot={"patientName": "ROE^JANE"})), SHOWS) == [("draft", "3")]
+    assert seen(study(report(**DRAFT, reportPlainText=None)), first, SHOWS) == [("draft", "3")]
+
+
+@pytest.mark.parametrize("changed", [{"reportPlainText": " \n"}, {"status": "draft"}])
+def test_an_unsigned_report_that_is_blank_or_of_a_status_not_known_is_never_let_out(changed: dict[str, Any]) -> None:
+    assert kinds(changes(None, study(report(**{**DRAFT, **changed})), SHOWS)) == []
+
+
+def test_a_draft_of_a_cancelled_study_is_not_let_out() -> None:
+    assert kinds(changes(None, study(report(**DRAFT), isCancelled=True), SHOWS)) == []
+
+
+def test_another_text_is_a_correction_and_stays_one() -> None:
+    first, second = study(report()), study(report(reportPlainText="IMPRESSION: Not normal."))
+    change = changes(first, second, SITE)
+    assert kinds(change) == [("text_changed", "3")]
+    assert change.corrected == {report_id("3")}
+    again = changes(second, second, SITE, Known(change.corrected))
+    assert (again.causes, again.corrected) == ((), {report_id("3")})
+
+
+def test_a_text_that_differs_in_line_ends_only_is_the_same() -> None:
+    first, second = study(report(reportPlainText="A\nB")), study(report(reportPlainText="A\r\nB"))
+    change = changes(first, second, SITE)
+    assert (change.causes, change.corrected) == ((), frozenset())
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, True), (False, True), (True, False), (True, None)])
+def test_what_is_said_of_criticality_is_a_cause(before: bool | None, after: bool | None) -> None:
+    first, second = study(report(isCritical=before)), study(report(isCritical=after))
+    assert seen(first, second) == [("critical_changed", "3")]
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, False), (False, None)])
+def test_null_and_false_both_assert_nothing(before: bool | None, after: bool | None) -> None:
+    change = changes(study(report(isCritical=before)), study(report(isCritical=after)), SITE)
+    assert (change.causes, change.corrected) == ((), frozenset())
+
+
+@pytest.mark.parametrize(
+    "field", [{"patientName": "ROE^JANE"}, {"dateOfBirth": "1970-01-02"}, {"sex": "male"}, {"sex": None}]
+)
+def test_another_field_of_the_patient_is_a_correction_and_no_move(field: dict[str, Any]) -> None:
+    change = changes(study(report()), study(report(snapshot=field)), SITE)
+    assert (kinds(change), change.is_move) == ([("patient_changed", "3")], False)
+    assert change.corrected == {report_id("3")}
+
+
+def test_white_space_alone_makes_no_other_patient() -> None:
+    spaced = {"mrn": " 12345", "patientName": "DOE^JANE ", "sex": "female "}
+    change = changes(study(report()), study(report(snapshot=spaced)), SITE)
+    assert (change.causes, change.is_move) == ((), False)
+
+
+@pytest.mark.parametrize("field", [{"mrn": "12346"}, {"mrn": None}, {"facilityName": "Elsewhere"}])
+def test_another_identity_is_a_move(field: dict[str, Any]) -> None:
+    change = changes(study(report()), study(report(snapshot=field)), SITE)
+    assert (kinds(change), change.moved) == ([("patient_changed", "3")], {report_id("3")})
+
+
+def test_a_draft_may_change_its_patient_without_a_move() -> None:
+    change = changes(study(report(**DRAFT)), study(report(**DRAFT, snapshot={"mrn": "12346"})), SITE)
+    assert (change.causes, change.is_move) == ((), False)
+
+
+def test_another_external_patient_id_concerns_every_signed_report() -> None:
+    reports = (report(), addendum())
+    found = seen(study(*reports, externalPatientId="A1"), study(*reports, externalPatientId="A2"))
+    assert found == [("patient_changed", "3"), ("patient_changed", "5")]
+
+
+def test_a_report_has_one_cause_a_look() -> None:
+    other = report(isCritical=True, reportPlainText="IMPRESSION: New.", snapshot={"patientName": "ROE^JANE"})
+    assert seen(study(report()), study(other)) == [("text_changed", "3")]
+
+
+def test_no_other_field_and_no_user_causes_anything() -> None:
+    other = {"age": "50 years", "procedure": "X", "studyDate": "2024-01-01", "height": {"unit": "cm", "value": 170.0}}
+    first = study(report())
+    second = decode(
+        study_json(severity="stat", modality="CT", clinicalIndication="Cough.", studyDescription="New"),
+        response_json(report(snapshot=other, userId="usr_" + "9" * 32)),
+        [user_json(lastName="Smithson", userId="usr_" + "9" * 32)],
+    )
+    change = changes(first, second, SITE)
+    assert (change.causes, change.corrected, change.study) == ((), frozenset(), second)
+
+
+def test_a_signed_report_seen_unsigned_stays_at_its_last_signed_version() -> None:
+    first = study(report(), addendum())
+    unsigned = report(**DRAFT, reportPlainText="being changed")
+    change = changes(first, study(addendum(), unsigned), SITE)
+    assert change.causes == ()
+    assert codes(change) == [("signed-report-unsigned", "/reports/1/status")]
+    kept = change.study.reports[0]
+    assert (kept.is_completed, kept.text, kept.pointer) == (True, "IMPRESSION: Normal.", "/reports/1")
+
+
+def test_it_is_compared_with_its_last_signed_version_when_it_is_signed_again() -> None:
+    first = study(report())
+    between = changes(first, study(report(**DRAFT, reportPlainText="other")), SITE).study
+    assert seen(between, first) == []
+    assert seen(between, study(report(reportPlainText="other"))) == [("text_changed", "3")]
+
+
+def test_a_report_that_is_not_listed_changes_nothing_and_keeps_its_signer() -> None:
+    first = study(report(), addendum())
+    change = changes(first, decode(study_json(), response_json(addendum(userId="usr_" + "9" * 32))), SITE)
+    assert change.causes == ()
+    assert codes(change) == [("report-not-visible", "/reports/1")]
+    assert [one.report_id[-1] for one in change.study.reports] == ["3", "5"]
+    assert change.study.users.keys() == first.users.keys()
+
+
+def test_an_open_addendum_is_cancelled_once_the_study_says_that_none_is_active() -> None:
+    first = study(report(), addendum(**DRAFT), studyReportStatus="addendum_active")
+    hidden = changes(first, study(report(), studyReportStatus="addendum_active"), SHOWS)
+    assert codes(hidden) == [("report-not-visible", "/reports/1")]
+    assert len(hidden.study.reports) == 2
+    gone = changes(first, study(report()), SITE)
+    assert (gone.causes, gone.issues, len(gone.study.reports)) == ((), (), 1)
+
+
+def test_a_cancelled_addendum_is_a_cause_where_its_draft_was_let_out() -> None:
+    first = study(report(), addendum(**DRAFT), studyReportStatus="addendum_active")
+    assert seen(first, study(report()), SHOWS) == [("addendum_cancelled", "5")]
+
+
+def test_a_signed_addendum_is_taken_back_only_if_an_operator_knows_that_it_is_cancelled() -> None:
+    first = study(report(), addendum())
+    assert seen(first, study(report())) == []
+    change = changes(first, study(report()), SITE, Known(cancelled=frozenset({report_id("5"), report_id("3")})))
+    assert (kinds(change), len(change.study.reports)) == ([("addendum_cancelled", "5")], 1)
+    original = changes(first, study(addendum()), SITE, Known(cancelled=frozenset({report_id("3")})))
+    assert (original.causes, len(original.study.reports)) == ((), 2)
+
+
+def test_a_cancelled_study_with_a_signed_report_says_nothing_where_the_site_holds() -> None:
+    first = study(report())
+    assert seen(first, study(report(), isCancelled=True)) == []
+    assert seen(study(report(), isCancelled=True), first) == []
+
+
+def test_a_cancelled_study_withdraws_what_was_signed_once_and_reinstates_it() -> None:
+    first, cancelled = study(report(), addendum()), study(report(), addendum(), isCancelled=True)
+    assert seen(first, cancelled, WITHDRAWS) == [("withdrawn", "3"), ("withdrawn", "5")]
+    assert seen(cancelled, cancelled, WITHDRAWS) == []
+    assert seen(cancelled, first, WITHDRAWS) == [("reinstated", "3"), ("reinstated", "5")]
+
+
+def test_what_is_signed_in_a_withdrawn_study_is_told_when_it_is_reinstated() -> None:
+    draft, cancelled = study(report(**DRAFT), isCancelled=True), study(report(), isCancelled=True)
+    assert kinds(changes(None, cancelled, WITHDRAWS)) == seen(draft, cancelled, WITHDRAWS) == []
+    assert seen(cancelled, study(report()), WITHDRAWS) == [("reinstated", "3")]
+
+
+def test_a_correction_in_a_withdrawn_study_is_kept_and_not_told() -> None:
+    cancelled = study(report(), isCancelled=True)
+    change = changes(cancelled, study(report(reportPlainText="New."), isCancelled=True), WITHDRAWS)
+    assert (change.causes, change.corrected) == ((), {report_id("3")})
+
+
+def test_an_external_study_causes_nothing() -> None:
+    assert changes(None, study(report(), studyType="external"), SITE).causes == ()
+
+
+def test_a_text_changed_back_and_forth_has_another_message_control_id_each_time() -> None:
+    one, other = study(report()), study(report(reportPlainText="New."))
+    known, before, numbers = Known(), None, []
+    for now in (one, other, one, other, one):
+        change = changes(before, now, SITE, known)
+        numbers += [message_control_id(cause, "x") for cause in change.causes]
+        before, known = change.study, Known(change.corrected, version=change.version)
+    assert len(set(numbers)) == len(numbers) == 5
+
+
+def test_the_content_version_stays_while_nothing_causes_a_message() -> None:
+    first = changes(None, study(report()), SITE)
+    again = changes(first.study, study(report(), severity="stat"), SITE, Known(version=first.version))
+    assert again.version == first.version == first.causes[0].content_version
+
+
+def test_the_same_content_has_the_same_version_in_whatever_order_its_reports_came() -> None:
+    versions = {changes(None, study(*came), SITE).version for came in ((report(), addendum()), (addendum(), report()))}
+    assert len(versions) == 1
+
+
+def test_every_kind_of_cause_but_an_operators_replay_is_found() -> None:
+    signed, cancelled = study(report(), addendum()), study(report(), addendum(), isCancelled=True)
+    opened = study(report(), addendum(**DRAFT))
+    looks = [
+        (None, signed, WITHDRAWS),
+        (opened, study(report()), SHOWS),
+        (None, opened, SHOWS),
+        (signed, study(report(reportPlainText="New."), addendum(isCritical=True)), SITE),
+        (signed, study(report(snapshot={"sex": "male"}), addendum()), SITE),
+        (signed, cancelled, WITHDRAWS),
+        (cancelled, signed, WITHDRAWS),
+    ]
+    found = {cause.kind for before, now, site in looks for cause in changes(before, now, site).causes}
+    assert found == {*get_args(CauseKind)} - {"replay"}
+
+
+def test_a_study_without_reports_kept_from_before_is_what_came() -> None:
+    now = study(report())
+    assert changes(now, now, SITE).study is now
+    assert changes(None, replace(now, reports=()), SITE).study.reports == ()

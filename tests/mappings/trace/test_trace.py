@@ -1,0 +1,131 @@
+"""Decision D6: what a source leaf moves is measured, in FHIR and in HL7 v2."""
+
+from copy import deepcopy
+
+import pytest
+
+from mappings import wire
+from mappings.issues import WireError
+from mappings.profile import Site, receiver
+from mappings.trace import defaulted, trace
+from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, SWITCHED_OFF, loss
+from mappings.trace.probes import leaves
+from mappings.trace.sample import document, everything, rows, site, sources
+
+BY_POINTER = {row.pointer: row for row in rows()}
+BY_PATTERN = {leaf.pattern: BY_POINTER[leaf.pointer] for leaf in leaves(document())}
+# Of the report model nothing is lost in FHIR (D6)
+REPORT_LEAVES = {pattern for pattern in BY_PATTERN if pattern.startswith("/reports/")}
+
+
+def patterns(shape, pattern=""):
+    """The patterns of all leaves that a wire shape allows."""
+    for key, (kind, _) in shape.items():
+        yield from _below(kind, f"{pattern}/{key}")
+
+
+def _below(kind, pattern):
+    if kind.shape is not None:
+        yield from patterns(kind.shape, pattern)
+    elif kind.items is not None:
+        yield from _below(kind.items, f"{pattern}/*")
+    else:
+        yield f"{pattern}/*" if kind.values is not None else pattern
+
+
+def test_the_sample_says_all_that_autoscribe_can_say():
+    shapes = (("", wire.STUDY), ("/reports/*", wire.REPORT), ("/users/*", wire.USER))
+    assert {found for start, shape in shapes for found in patterns(shape, start)} == set(BY_PATTERN)
+
+
+@pytest.mark.parametrize("pattern", sorted(BY_PATTERN))
+def test_every_leaf_moves_something_in_both_languages_or_stands_in_a_loss_table(pattern):
+    row = BY_PATTERN[pattern]
+    assert row.fhir or loss(FHIR_LOSSES, pattern, everything())
+    assert row.hl7v2 or loss(HL7V2_LOSSES, pattern, everything())
+
+
+@pytest.mark.parametrize("table", [FHIR_LOSSES, HL7V2_LOSSES], ids=["fhir", "hl7v2"])
+def test_nothing_stands_in_a_loss_table_that_moves_something(table):
+    found = [(pattern, row.fhir if table is FHIR_LOSSES else row.hl7v2) for pattern, row in BY_PATTERN.items()]
+    moving = {pattern for pattern, targets in found if targets and loss(table, pattern, everything())}
+    assert moving <= {"/metadata/*"}
+    for key in table:
+        assert any(pattern == key or (key.endswith("**") and pattern.startswith(key[:-2])) for pattern in BY_PATTERN)
+
+
+def test_no_field_of_a_report_is_lost_in_fhir():
+    assert REPORT_LEAVES
+    assert [pattern for pattern in REPORT_LEAVES if loss(FHIR_LOSSES, pattern, everything())] == []
+
+
+def test_what_a_profile_switches_off_is_given_as_the_reason():
+    row = next(
+        one
+        for one in trace(document(), site(), receiver("generic"))
+        if one.pointer.endswith("0/snapshotMetadata/height/value")
+    )
+    assert row.hl7v2 == ()
+    assert row.losses == ("the receiver's profile has vitals = off",)
+    assert all(found.startswith("/") for found in SWITCHED_OFF)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "fhir", "hl7v2", "kind"),
+    [
+        ("/reports/0/snapshotMetadata/dateOfBirth", {"Patient.birthDate"}, {"PID-7"}, "exact"),
+        ("/reports/0/snapshotMetadata/sex", {"Patient.gender"}, {"PID-8"}, "exact"),
+        ("/reports/0/snapshotMetadata/studyTime", {"DiagnosticReport.effectiveDateTime"}, {"OBR-7"}, "derived"),
+        ("/reports/0/isCritical", {"Observation.interpretation.coding.code"}, {"OBX-8"}, "exact"),
+        ("/reports/0/reportPlainText", {"DiagnosticReport.presentedForm.data"}, {"OBX-5"}, "exact"),
+        ("/users/0/lastName", {"Practitioner.name.family"}, {"OBR-32", "OBX-16"}, "exact"),
+        ("/assignedTo/lastName", set(), set(), "dropped"),
+    ],
+)
+def test_a_leaf_moves_the_element_and_the_field_that_it_should(pointer, fhir, hl7v2, kind):
+    row = BY_POINTER[pointer]
+    assert fhir <= set(row.fhir)
+    assert hl7v2 <= set(row.hl7v2)
+    assert row.kind == kind
+
+
+def test_a_leaf_that_another_outranks_says_which():
+    assert BY_POINTER["/studyDescription"].hidden_by == ("/reports/*/snapshotMetadata/procedure",)
+    assert "OBR-4" in BY_POINTER["/studyDescription"].hl7v2
+    assert "OBR-7" in BY_POINTER["/reports/0/signedAt"].hl7v2
+
+
+def test_a_value_that_an_issue_says_was_changed_is_normalised():
+    changed = deepcopy(document())
+    changed["reports"][0]["snapshotMetadata"]["patientName"] = "Jane\x01Doe"
+    found = {row.pointer: row.kind for row in trace(changed, site(), everything())}
+    assert found["/reports/0/snapshotMetadata/patientName"] == "normalised"
+
+
+def test_a_row_names_the_rules_that_make_its_targets():
+    assert "pid_7_date_time_of_birth" in BY_POINTER["/reports/0/snapshotMetadata/dateOfBirth"].rules
+    assert "patient_birth_date" in BY_POINTER["/reports/0/snapshotMetadata/dateOfBirth"].rules
+
+
+def test_what_no_leaf_moves_is_the_gateways_or_the_sites_own():
+    found = defaulted(document(), rows(), site(), everything())
+    assert {"MSH-9", "MSH-12", "PV1-2", "Organization.active"} <= set(found)
+    assert "PID-5" not in found
+
+
+def test_the_sources_of_a_target_are_those_leaves_that_move_it():
+    assert "/reports/0/snapshotMetadata/mrn" in set(sources("Patient.identifier"))
+    assert set(sources("PID-8")) == {"/reports/0/snapshotMetadata/sex"}
+
+
+def test_tracing_changes_nothing_in_the_document():
+    before = deepcopy(document())
+    trace(before, Site(), receiver("generic"))
+    assert before == document()
+
+
+def test_a_document_that_is_none_is_refused_with_its_place():
+    broken = deepcopy(document())
+    broken["reports"][0]["isAddendum"] = "no"
+    with pytest.raises(WireError, match="/reports/0/isAddendum"):
+        trace(broken, site(), receiver("generic"))

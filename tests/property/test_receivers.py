@@ -1,0 +1,97 @@
+"""The law of decision D34: a profile of which nothing is said to contradict writes no message that its rules block."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from fakes.wire_strategies import report_texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mappings.hl7v2.contradictions import contradictions
+from mappings.hl7v2.rules import check_rules
+from mappings.hl7v2.specimen import Occasion, occasions, written
+from mappings.model import Report, Snapshot, Study
+from mappings.profile import RECEIVERS, Receiver, receiver, switches
+from mappings.sections import cut
+
+said = st.text(min_size=1, max_size=30).filter(lambda text: any(one.isalnum() for one in text))
+numbers = st.text('0123456789ABC|^~\\&"', min_size=1, max_size=20).filter(lambda text: any(map(str.isalnum, text)))
+
+
+def _values(name: str) -> st.SearchStrategy[Any]:
+    metadata = switches()[name].metadata
+    if "range" in metadata:
+        return st.integers(*metadata["range"])
+    if "keys" in metadata:
+        pairs = st.dictionaries(st.sampled_from(metadata["keys"]), st.sampled_from(metadata["values"]))
+        return pairs.map(lambda chosen: tuple(chosen.items()))
+    if "values" in metadata:
+        return st.sampled_from(metadata["values"])
+    return st.sampled_from(("", "RID49480^Category 1 Emergent Actionable Finding^RadLex", "Not | for ^ use"))
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> Receiver:
+    """Any profile of this package with up to eight switches turned any way."""
+    names = draw(st.lists(st.sampled_from(sorted(switches())), max_size=8, unique=True))
+    turned = {name: draw(_values(name)) for name in names}
+    return replace(receiver(draw(st.sampled_from(RECEIVERS))), name="x", **turned)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn, like: Snapshot) -> Snapshot:
+    return replace(
+        like,
+        patient_name=draw(st.one_of(said, st.just("DOE^JANE"))),
+        procedure=draw(said),
+        referring_physician_name=draw(st.one_of(st.none(), said)),
+        sex=draw(st.sampled_from(("female", "male", "other", None))),
+        study_time=draw(st.sampled_from(("14:20", "02:30", None))),
+        height=draw(st.sampled_from((like.height, None))),
+    )
+
+
+@st.composite
+def told(draw: st.DrawFn, report: Report, snapshot: Snapshot) -> Report:
+    text = draw(report_texts)
+    critical = draw(st.sampled_from((True, False, None)))
+    return replace(report, text=text, sections=cut(text), is_critical=critical, snapshot=snapshot)
+
+
+@st.composite
+def known(draw: st.DrawFn) -> Occasion:
+    """An occasion of a study of which everything is known, its values as awkward as they come."""
+    occasion = draw(st.sampled_from(list(occasions())))
+    snapshot = draw(snapshots(occasion.study.reports[0].snapshot))
+    accessions = draw(st.lists(numbers, min_size=1, max_size=2))
+    changed: Study = replace(
+        occasion.study,
+        reports=tuple(draw(told(report, snapshot)) for report in occasion.study.reports),
+        severity=draw(st.sampled_from(("normal", "high", "stat"))),
+        modality=draw(st.one_of(st.sampled_from(("MR", "CT", "PET", "US", "XR", None)), said)),
+        clinical_indication=draw(said),
+        metadata={"accession": ",".join(accessions), "order": draw(numbers)},
+        technologist_notes=tuple(draw(st.lists(said, max_size=2))),
+    )
+    return replace(occasion, study=changed)
+
+
+@settings(max_examples=150, deadline=timedelta(seconds=10))
+@given(profiles(), known())
+def test_a_profile_without_contradictions_writes_nothing_that_its_rules_block(made: Receiver, about: Occasion) -> None:
+    if contradictions(made):
+        return
+    broken = [one for message in written(about, made) for one in check_rules(message, made)]
+    assert [(one.rule.name, one.place) for one in broken if one.rule.level == "block"] == []
+
+
+@settings(max_examples=40, deadline=timedelta(seconds=10))
+@given(profiles())
+def test_a_contradiction_names_a_switch_and_what_to_write_instead(made: Receiver) -> None:
+    for fault in contradictions(made):
+        key = fault.key.removeprefix("mapping.receivers.x.").partition(".")[0]
+        assert key in {*switches(), "rules"}
+        assert fault.remedy
