@@ -19,6 +19,7 @@ from mappings.fhir.judge import judge
 from mappings.fhir.patient import taken_patient_ids
 from mappings.hl7v2 import messages_of_all
 from mappings.hl7v2.judge import judge_message
+from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, WireError
 from mappings.model import Cause, Facts, Mapped, Study
@@ -140,7 +141,11 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
             mapped = to_oru(study, cause, request.site, request.receiver, found, control_id=control_id, at=request.at)
             issues += _placed(mapped.issues, source)
             messages += [mapped.output] if mapped.output is not None else []
-    faults = [fault for message in messages for fault in judge_message(message)] if request.validate else []
+    faults: list[MappingIssue] = []
+    for message in messages if request.validate else ():
+        broken = [one.issue for one in check_rules(message, request.receiver)]
+        issues += [issue for issue in broken if issue.severity != "error"]
+        faults += [*judge_message(message), *(issue for issue in broken if issue.severity == "error")]
     if request.pretty:
         return Conversion(
             b"\n".join(message.replace(b"\r", b"\n") for message in messages), tuple(issues), tuple(faults)

@@ -127,7 +127,8 @@ def dtm_instant(moment: datetime) -> str:
 def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:
     """OBR-7 and DiagnosticReport.effective: studyDate and studyTime in the facility's zone, else the date alone.
 
-    Without a studyDate that exists it is the signedAt instant, with an issue; without that either, None and an issue.
+    Without a studyDate that exists it is the signedAt instant, with an issue; without that either, or where the report
+    is not signed, None and an issue.
     """
     snapshot, place = report.snapshot, report.snapshot_pointer
     day = parse_date(snapshot.study_date)
@@ -135,7 +136,7 @@ def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIss
         facility = site.facility(snapshot.facility_name)
         return _study_moment(day, snapshot.study_time, facility.time_zone if facility else None, f"{place}/studyTime")
     code = "study-date-absent" if snapshot.study_date is None else "study-date-impossible"
-    signed = parse_instant(report.signed_at)
+    signed = parse_instant(report.signed_at) if report.is_completed else None
     if signed is not None:
         issue = MappingIssue(code, "warning", f"{place}/studyDate", "the time of signing stands for it (derived)")
         return When(signed.date().isoformat(), signed), (issue,)

@@ -50,22 +50,20 @@ STATUS: Final[dict[State | Rendering, Status]] = {
 
 
 def obr_25(row: Status, receiver: Receiver) -> Status | None:
-    """The row as a receiver has it: OBR-25 by its `status_map`, None where that says `none`.
+    """The row as a receiver has it: OBR-25 and OBX-11 by its `status_map`, None where that says `none`.
 
-    A receiver whose map has `W` gets that code in OBX-11 of what is withdrawn, or as `void` the code of a correction;
-    in either case its text is taken away, for without `W` nothing else says that it is no longer valid.
+    A receiver whose map has `W` gets that code in OBX-11 of what is withdrawn, or as `void` that of a correction; in
+    either case its text is taken away, for without `W` nothing else says that it is no longer valid.
     """
     known = dict(receiver.status_map)
     if not known or row.obr_25 is None:
         return row
-    code = known.get(row.obr_25, row.obr_25)
-    obx_11 = known.get("W", "W") if row.obx_11 == "W" else row.obx_11
+    code, obx_11 = known.get(row.obr_25, row.obr_25), known.get(row.obx_11 or "", row.obx_11)
     if code in _NOT_A_CODE or obx_11 == "none":
         return None
-    if obx_11 == row.obx_11:
-        return replace(row, obr_25=code)
-    corrected = STATUS["restated"].obx_11
-    return replace(row, obr_25=code, obx_11=corrected if obx_11 == "void" else obx_11, is_void=True)
+    corrected = known.get("C", STATUS["restated"].obx_11)
+    is_void = row.obx_11 == "W" and obx_11 != "W"
+    return replace(row, obr_25=code, obx_11=corrected if obx_11 == "void" else obx_11, is_void=is_void)
 
 
 # Values of `status_map` that OBR-25 cannot have

@@ -231,6 +231,10 @@ class MappingSettings(_Group):
     number_separator: str = Field(
         "", description="What parts several accession or placer order numbers in one value; empty: one number."
     )
+    accession_system: str | None = Field(None, description="URI of the accession numbers, for FHIR.")
+    accession_namespace: str | None = Field(None, description="Assigning authority of those numbers, for EI.2.")
+    placer_system: str | None = Field(None, description="URI of the placer order numbers, for FHIR.")
+    placer_namespace: str | None = Field(None, description="Assigning authority of those numbers, for EI.2.")
     send_drafts: bool = Field(False, description="Let unsigned text out, as preliminary.")
     on_cancelled_after_sign: Literal["hold", "withdraw"] = Field(
         "hold", description="A study cancelled after signing: leave what was sent, or withdraw it."

@@ -41,8 +41,8 @@ def diagnostic_report_identifier(scene: Scene, parts: ReportParts) -> list[Json]
     return [
         parts.identifier,
         identifier(SID_FILLER_ORDER, short_id(parts.subject.number), "FILL"),
-        *accession_identifiers(scene.orders),
-        *placer_identifiers(scene.orders),
+        *accession_identifiers(scene.orders, scene.site),
+        *placer_identifiers(scene.orders, scene.site),
     ]
 
 
@@ -119,7 +119,7 @@ def diagnostic_report_presented_form(parts: ReportParts, addenda: Sequence[Repor
 
 
 def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
-    """DiagnosticReport.extension <- isAddendum, isCritical, createdAt, age, and what R4 has no other place for.
+    """DiagnosticReport.extension <- isAddendum, isCritical, createdAt, age, status, and what R4 has no other place for.
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.extension
     """
@@ -141,6 +141,7 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
         "createdAt": None if parts.created else report.created_at,
         "signedAt": None if parts.signed or not report.is_completed else report.signed_at,
         "updatedAt": None if parts.updated else report.updated_at,
+        "status": report.status if parts.status.diagnostic_report == "unknown" else None,
         **_own_snapshot(scene, parts),
     }
     return made + [extension(name, "String", value) for name, text in texts.items() if (value := line(text))]

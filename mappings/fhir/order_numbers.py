@@ -1,6 +1,7 @@
 """The numbers of an order as identifiers: who placed it calls it by one, who carries it out by the other.
 
-https://hl7.org/fhir/R4/datatypes.html#Identifier, table 0203 (ACSN, PLAC), decision D18. Their assigner is not known.
+https://hl7.org/fhir/R4/datatypes.html#Identifier, table 0203 (ACSN, PLAC), decision D18. Without the site's word
+who gave them out they stand under systems of the gateway's own.
 """
 
 from __future__ import annotations
@@ -10,26 +11,29 @@ from collections.abc import Sequence
 from mappings.codes import SID_ACCESSION, SID_PLACER_ORDER
 from mappings.fhir.datatypes import Json, identifier, line
 from mappings.orders import Order
+from mappings.profile import Site
 
 
-def accession_identifier(order: Order) -> Json | None:
+def accession_identifier(order: Order, site: Site) -> Json | None:
     """The accession number of an order, or None where it is not known."""
     value = line(order.accession_number)
-    return identifier(SID_ACCESSION, value, "ACSN") if value else None
+    authority = site.accession_authority
+    return identifier(authority.system if authority else SID_ACCESSION, value, "ACSN") if value else None
 
 
-def placer_identifier(order: Order) -> Json | None:
+def placer_identifier(order: Order, site: Site) -> Json | None:
     """The placer order number of an order, or None where it is not known."""
     value = line(order.placer_order_number)
-    return identifier(SID_PLACER_ORDER, value, "PLAC") if value else None
+    authority = site.placer_authority
+    return identifier(authority.system if authority else SID_PLACER_ORDER, value, "PLAC") if value else None
 
 
-def accession_identifiers(orders: Sequence[Order]) -> list[Json]:
+def accession_identifiers(orders: Sequence[Order], site: Site) -> list[Json]:
     """The accession numbers of all orders."""
-    return [one for order in orders if (one := accession_identifier(order))]
+    return [one for order in orders if (one := accession_identifier(order, site))]
 
 
-def placer_identifiers(orders: Sequence[Order]) -> list[Json]:
+def placer_identifiers(orders: Sequence[Order], site: Site) -> list[Json]:
     """The placer order numbers of all orders, each once."""
     found = {order.placer_order_number: order for order in orders}
-    return [one for order in found.values() if (one := placer_identifier(order))]
+    return [one for order in found.values() if (one := placer_identifier(order, site))]

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from mappings.codes import (
-    DOCUMENT_COMPLETION,
     PROVENANCE_PARTICIPANT,
     SID_GATEWAY,
     US_CORE,
@@ -31,7 +30,6 @@ _GATEWAY: Final[Json] = {
 _AUTHOR: Final[Json] = {"coding": [coding(PROVENANCE_PARTICIPANT, "author", "Author")]}
 _TRANSMITTER: Final[Json] = {"coding": [coding(US_CORE_PROVENANCE_PARTICIPANT, "transmitter", "Transmitter")]}
 _SOURCE: Final = "Report in AutoScribe"
-_SIGNED: Final[Json] = {"coding": [coding(DOCUMENT_COMPLETION, "LA", "legally authenticated")]}
 
 
 def provenance_recorded(parts: ReportParts) -> str | None:
@@ -65,14 +63,6 @@ def provenance_agent(parts: ReportParts) -> list[Json]:
     ]
 
 
-def provenance_activity(parts: ReportParts) -> Json | None:
-    """Provenance.activity <- Report.status: its document was signed; nothing is said of one that was not.
-
-    https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.activity
-    """
-    return _SIGNED if parts.report.is_completed else None
-
-
 def provenance_entity(parts: ReportParts) -> list[Json]:
     """Provenance.entity <- reportId: the report of AutoScribe that all this was made from.
 
@@ -97,7 +87,6 @@ def provenance(scene: Scene, parts: ReportParts, targets: Iterable[Json]) -> Jso
             "target": list(targets),
             "occurredPeriod": provenance_occurred(parts),
             "recorded": recorded,
-            "activity": provenance_activity(parts),
             "agent": provenance_agent(parts),
             "entity": provenance_entity(parts),
         }

@@ -51,7 +51,7 @@ def disclaimer_segments(result: Result) -> list[str]:
 
 
 def note_segments(result: Result, *, is_critical: bool, is_last: bool) -> list[str]:
-    """The NTE after one OBX: a critical result where the profile marks it so; after the last, what the technologist says."""
+    """The NTE after one OBX: a critical result where the profile marks it so, after the last the technologist's."""
     comments = [(CRITICAL, "")] if is_critical and result.receiver.critical == "nte" else []
     if is_last and result.receiver.nte in ("notes", "both"):
         study = result.study

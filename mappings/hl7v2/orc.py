@@ -17,12 +17,16 @@ NAMESPACE: Final = "AUTOSCRIBE"
 
 
 def placer_order_number(result: Result) -> str:
-    """ORC-2 = OBR-2 Placer Order Number <- the site's `placer_keys` of study.metadata, as EI.1 alone.
+    """ORC-2 = OBR-2 Placer Order Number <- the site's `placer_keys` of study.metadata, under their namespace.
 
     HL7 v2.5.1 §4.5.1.2.
     """
     number = result.order.placer_order_number
-    return result.fit("ORC", 2, value(number), result.order.pointer) if number else ""
+    if not number:
+        return ""
+    authority = result.site.placer_authority
+    numbered = components(value(number), authority.namespace if authority else "")
+    return result.fit("ORC", 2, numbered, result.order.pointer)
 
 
 def filler_order_number(result: Result) -> str:
@@ -33,7 +37,8 @@ def filler_order_number(result: Result) -> str:
     """
     number, pointer = result.filler_order_number, result.order.pointer
     if number not in result.own_numbers:
-        return result.fit("ORC", 3, value(number), pointer)
+        authority = result.site.accession_authority
+        return result.fit("ORC", 3, components(value(number), authority.namespace if authority else ""), pointer)
     if result.receiver.accession_field == "3":
         result.note("accession-not-filed-by", "warning", pointer, "OBR-3 has a number of the gateway's own")
     return components(number, NAMESPACE)

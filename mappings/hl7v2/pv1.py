@@ -34,10 +34,19 @@ def pv1_8_referring_doctor(result: Result) -> str:
     return doctor.split(REPETITION, 1)[0] if result.receiver.version in ONE_REFERRING_DOCTOR else doctor
 
 
+def pv1_51_visit_indicator(result: Result) -> str:
+    """PV1-51 Visit Indicator <- the receiver's profile, table 0326: `V` is visit level.
+
+    HL7 v2.5.1 §3.4.3.51.
+    """
+    return "V" if result.receiver.visit_indicator == "on" else ""
+
+
 PV1: Final[Table[Result]] = {
     1: "1",
     2: "U",  # table 0004: unknown
     3: pv1_3_assigned_patient_location,
     8: pv1_8_referring_doctor,
+    51: pv1_51_visit_indicator,
 }
 PV1_LAYOUTS: Final = layouts(PV1, "PV1")

@@ -58,6 +58,7 @@ class Receiver:
     pid3_plain: str = _switch("PID-3 as the bare number, without authority and type", "off|on")
     xpn_type: str = _switch("PID-5.7 name type", "on|off")
     modality_table: str = _switch("code of OBR-24: of HL7 table 0074, of DICOM, or `RAD` always", "hl70074|dicom|RAD")
+    visit_indicator: str = _switch("PV1-51 `V`: what is said is at the level of the visit", "off|on")
     placer_required: str = _switch("without a placer order number (OBR-2) nothing is sent", "off|on")
     accession: str = _switch("without an accession number the message is held", "optional|required")
     accession_field: str = _switch("where the accession number goes: OBR-18, -20, or as filler order number", "18|20|3")

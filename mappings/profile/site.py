@@ -46,7 +46,8 @@ class Site:
     """All site settings the mappings read. `site_key` makes patient ids opaque and is a secret.
 
     `accession_keys` and `placer_keys` name the keys of `Study.metadata` that hold accession and placer order numbers;
-    `number_separator` parts several in one value. `send_drafts` lets unsigned text out (D16). `fhir_base` is the
+    `number_separator` parts several in one value, `accession_authority` and
+    `placer_authority` gave them out. `send_drafts` lets unsigned text out (D16). `fhir_base` is the
     address clients see, for links in HL7 v2. `express_customers` says whose numbers externalPatientId are, by
     expressCustomerId; `procedure_fallbacks` the code of OBR-4 by DICOM modality where no text matches;
     `provider_authority` who gave out the local ids of `providers`.
@@ -63,6 +64,8 @@ class Site:
     accession_keys: tuple[str, ...] = ()
     placer_keys: tuple[str, ...] = ()
     number_separator: str = ""
+    accession_authority: AssigningAuthority | None = None
+    placer_authority: AssigningAuthority | None = None
     send_drafts: bool = False
     on_cancelled_after_sign: OnCancelled = "hold"
     on_conflict: OnConflict = "send"
@@ -104,6 +107,7 @@ _KEYS: Final = frozenset(
         *("send_drafts", "on_cancelled_after_sign", "on_conflict", "express_customers", "receivers", *_TEXT_KEYS),
         *("procedures", "starter", "procedure_system", "procedure_coding_system", "procedure_fallbacks"),
         *("providers", "provider_system", "provider_namespace"),
+        *("accession_system", "accession_namespace", "placer_system", "placer_namespace"),
     }
 )
 
@@ -155,7 +159,8 @@ def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> S
     providers, provider_authority = _providers(mapping, _file(mapping, "providers", files))
     facilities, customers = read_facilities(mapping), read_express_customers(mapping)
     assigned = [one for row in facilities.values() for one in (row.mrn, row.external_patient_id)]
-    refuse_ambiguous(mapping, (*assigned, *customers.values()))
+    accession, placer = read_authority(mapping, "accession"), read_authority(mapping, "placer")
+    refuse_ambiguous(mapping, (*assigned, *customers.values(), accession, placer))
     return Site(
         site_key=_site_key(site_key, mapping),
         facilities=facilities,
@@ -164,6 +169,8 @@ def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> S
         accession_keys=mapping.texts("accession_keys", '["accession"]'),
         placer_keys=mapping.texts("placer_keys", '["order"]'),
         number_separator=mapping.text("number_separator") or "",
+        accession_authority=accession,
+        placer_authority=placer,
         send_drafts=mapping.flag("send_drafts"),
         on_cancelled_after_sign=cast("OnCancelled", on_cancelled or "hold"),
         on_conflict=cast("OnConflict", on_conflict or "send"),

@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mappings.autoscribe import decode
+from mappings.changes import changes
 from mappings.fhir import to_fhir
-from mappings.hl7v2 import patients, to_oru
+from mappings.hl7v2 import messages_of_all, to_oru
 from mappings.hl7v2.received import read
 from mappings.issues import MappingIssue
-from mappings.model import Cause, Facts
+from mappings.model import Facts
 from mappings.profile import Receiver, Site
 from mappings.text import normal_form
 
@@ -83,8 +84,9 @@ def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts) -> Out
     mapped = to_fhir(study, site, facts)
     parts = dict(_resources(mapped.output))
     issues = [*study.issues, *mapped.issues]
-    for number, group in enumerate(patients(study, site)):
-        sent = to_oru(study, Cause(group[-1].report_id), site, receiver, facts, control_id="TRACE", at=_AT)
+    causes = changes(None, study, site).causes
+    for number, cause in enumerate(messages_of_all(study, causes, site, receiver, facts)):
+        sent = to_oru(study, cause, site, receiver, facts, control_id="TRACE", at=_AT)
         issues += sent.issues
         if sent.output is not None:
             parts[f"{MESSAGE}/{number}"] = _fields(sent.output)

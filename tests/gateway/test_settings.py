@@ -318,11 +318,12 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "mapping.procedures": str(tmp_path / "procedures.csv"),
         "mapping.procedure_coding_system": "99CITY",
         "mapping.providers": str(tmp_path / "providers.csv"),
-        "mapping.provider_namespace": "CITY",
+        **{f"mapping.{kind}_namespace": "CITY" for kind in ("provider", "accession", "placer")},
     }
-    authority = {"mapping.provider_namespace": "provider_system", "mapping.provider_system": "provider_namespace"}
-    if other := authority.get(row.key):
-        monkeypatch.setenv(f"GATEWAY_MAPPING__{other}".upper(), "urn:oid:1.2" if other.endswith("system") else "CITY")
+    kind, _, end = row.key.removeprefix("mapping.").partition("_")
+    if kind in ("provider", "accession", "placer") and end in ("system", "namespace"):
+        other, value = ("NAMESPACE", "CITY") if end == "system" else ("SYSTEM", "urn:oid:1.2")
+        monkeypatch.setenv(f"GATEWAY_MAPPING__{kind.upper()}_{other}", value)
     monkeypatch.setenv(row.env, special.get(row.key, examples[row.type]))
     section, name = row.key.split(".")
     if row.key == "upstream.proxy":

@@ -123,8 +123,8 @@ def test_a_receiver_without_a_map_gets_the_codes_of_the_table():
     assert all(mapped(state) is row for state, row in STATUS.items())
 
 
-def test_a_receivers_map_changes_obr_25_and_nothing_else():
-    assert mapped("restated", C="F") == replace(STATUS["restated"], obr_25="F")
+def test_a_receivers_map_changes_obr_25_and_obx_11_with_it_and_nothing_else():
+    assert mapped("restated", C="F") == replace(STATUS["restated"], obr_25="F", obx_11="F")
     assert mapped("signed", C="F") == STATUS["signed"]
     assert mapped("draft", P="R") == STATUS["draft"]
 

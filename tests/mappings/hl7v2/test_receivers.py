@@ -23,7 +23,7 @@ SWITCHES = {
         "addendum": "append",
         "status_map": (("C", "F"), ("P", "R"), ("W", "void")),
     },
-    "rad128": {"uid": "obx113014", "critical": "obx8_ce", "accession": "required"},
+    "rad128": {"uid": "obx113014", "visit_indicator": "on", "critical": "obx8_ce", "accession": "required"},
     "pkb": {"status_map": (("W", "void"),)},
     "fhir-converter": {},
 }

@@ -135,7 +135,7 @@ def test_a_receiver_that_knows_no_w_gets_a_line_in_place_of_the_text() -> None:
     switches = {"status_map": (("C", "F"), ("W", "void"))}
     assert told(study(), kind="withdrawn", sent_before=True, switches=switches) == [
         "F",
-        "C",
+        "F",
         "CM",
         "VOID - THIS REPORT WAS WITHDRAWN",
     ]

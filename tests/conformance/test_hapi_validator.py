@@ -1,0 +1,160 @@
+"""HL7's own validator finds no error in anything we make, and finds every fault that is planted in it.
+
+https://hl7.org/fhir/R4/validation.html: R4 4.0.1, US Core 6.1.0 and 8.0.0. Needs a JDK, Maven and ../shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance.corpus import BASE_URL, GOLDEN, golden_site
+from conformance.facade_answers import bodies
+from conformance.hl7_validator import PACKAGES, Finding, findings
+from conformance.planted_faults import FAULTS
+from fakes import fhir_studies, pitfalls
+from fakes.upstream_json import user_json
+
+from gateway.convert import read
+from mappings import to_fhir
+from mappings.fhir.bundle import collection
+from mappings.fhir.rendering import json_bytes
+from mappings.profile import Site
+
+pytestmark = pytest.mark.timeout(900)
+Json = dict[str, Any]
+Record = Callable[[str, object], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was validated, as JSON text, and what was found in each; `planted` and `sound` by the name of the fault."""
+
+    golden: tuple[str, ...]
+    generated: tuple[str, ...]
+    facade: tuple[str, ...]
+    sound: Mapping[str, str]
+    planted: Mapping[str, str]
+    found: Mapping[str, tuple[Finding, ...]]
+
+    def errors(self, texts: Iterable[str]) -> dict[str, str]:
+        """Each error once, with a place where it stands."""
+        found = [one for text in texts for one in self.found[text] if one.is_error]
+        return {f"{one.package}: {one.id}: {one.message}": one.location for one in found}
+
+
+def bundled(resources: Sequence[Json]) -> Json:
+    """The resources of a study as `convert` gives them, so that a reference is held against what it leads to."""
+    return collection(resources, BASE_URL)
+
+
+def golden() -> Iterable[Json]:
+    """Each golden case, mapped now, with its site and with none."""
+    for path in sorted(GOLDEN.glob("*/wire.json")):
+        [(study, _)] = read(path.read_bytes())
+        for site in (golden_site(), Site()):
+            yield bundled(to_fhir(study, site).output)
+
+
+def generated() -> Iterable[Json]:
+    """Each study with pitfalls, mapped for a site that has said all it can, and for one that has said nothing."""
+    for wire in pitfalls.generated():
+        for site in (pitfalls.SITE, Site()):
+            yield bundled(wire.mapped(site))
+
+
+def sound(facade: Iterable[str]) -> list[Json]:
+    """The resources in which faults are planted: a critical report whose signer has an NPI, its Bundle, and answers."""
+    user = user_json(npiNumber="1234567893", suffix1="MD")
+    snapshot = fhir_studies.snapshot(facilityName=pitfalls.IN_NEW_YORK)
+    report = fhir_studies.report(isCritical=True, snapshotMetadata=snapshot)
+    made = fhir_studies.mapped(report, users=(user,), site=pitfalls.SITE).output
+    return [*made, bundled(made), *map(json.loads, facade)]
+
+
+def chosen(resources: Iterable[Json], wanted: str) -> Json:
+    """The first resource of a type, or of a type and with a part of its id."""
+    kind, _, part = wanted.partition("-")
+    return next(one for one in resources if one["resourceType"] == kind and f"-{part}" in f"-{one.get('id', '')}")
+
+
+def texts(resources: Iterable[Json]) -> tuple[str, ...]:
+    return tuple(json_bytes(one).decode() for one in resources)
+
+
+@pytest.fixture(scope="module")
+def proof(shared: Path) -> Proof:
+    facade = tuple(asyncio.run(bodies()))
+    held = sound(facade)
+    hosts = {name: chosen(held, fault.resource) for name, fault in FAULTS.items()}
+    whole = dict(zip(hosts, texts(hosts.values()), strict=True))
+    planted = dict(zip(FAULTS, texts(fault.planted(hosts[name]) for name, fault in FAULTS.items()), strict=True))
+    ours = texts(golden()), texts(generated()), facade
+    every = [text for part in (*ours, whole.values(), planted.values()) for text in part]
+    return Proof(*ours, whole, planted, findings(every, shared))
+
+
+def test_every_golden_case_is_valid(proof: Proof) -> None:
+    assert proof.errors(proof.golden) == {}
+    assert len(proof.golden) >= 50
+
+
+def test_every_generated_study_is_valid_and_each_pitfall_occurs_at_least_ten_times(
+    proof: Proof, record_property: Record
+) -> None:
+    assert proof.errors(proof.generated) == {}
+    wires = list(pitfalls.generated())
+    assert len(wires) >= 500
+    counts = {name: sum(pitfalls.occurs(name, wire) for wire in wires) for name in pitfalls.PITFALLS}
+    rows = [f"{count:5} {name}" for name, count in counts.items()]
+    record_property("summary", [f"pitfalls in {len(wires)} generated studies, each mapped for two sites:", *rows])
+    assert {name: count for name, count in counts.items() if count < 10} == {}
+
+
+def test_every_answer_of_the_facade_is_valid(proof: Proof) -> None:
+    assert proof.errors(proof.facade) == {}
+    kinds = {json.loads(text)["resourceType"] for text in proof.facade}
+    assert {"Bundle", "Binary", "CapabilityStatement", "OperationOutcome", "DiagnosticReport", "Patient"} <= kinds
+
+
+def test_what_faults_are_planted_in_is_valid(proof: Proof) -> None:
+    assert proof.errors(proof.sound.values()) == {}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found(proof: Proof, name: str) -> None:
+    fault = FAULTS[name]
+    errors = [one for one in proof.found[proof.planted[name]] if one.is_error]
+    assert {one.package for one in errors if fault.said in f"{one.id} {one.message}"} == set(fault.packages)
+    assert {one.package for one in errors} == set(fault.packages)
+
+
+def test_the_proof_is_summed_up(proof: Proof, record_property: Record) -> None:
+    ours = [*proof.golden, *proof.generated, *proof.facade]
+    resources = Counter(kind for text in dict.fromkeys(ours) for kind in _types(json.loads(text)))
+    warnings = Counter((one.id, one.package) for text in ours for one in proof.found[text] if not one.is_error)
+    ids = sorted({name for name, _ in warnings})
+    rows = ["".join(f"{warnings[name, package]:7}" for package in PACKAGES) + f" {name}" for name in ids]
+    errors = proof.errors(ours)
+    record_property(
+        "summary",
+        [
+            f"HL7's validator, R4 with {' and '.join(PACKAGES)}: {resources.total()} resources in {len(set(ours))} "
+            f"documents, {len(errors)} errors; {len(FAULTS)} faults planted to be found",
+            "  " + ", ".join(f"{kind} {count}" for kind, count in sorted(resources.items())),
+            f"warnings ({', '.join(PACKAGES)}), for information:",
+            *rows,
+        ],
+    )
+    assert resources.total() > 10_000
+
+
+def _types(resource: Json) -> list[str]:
+    inner = [one["resource"] for one in resource.get("entry", ())]
+    return [resource["resourceType"], *(one["resourceType"] for one in inner)]

@@ -1,0 +1,158 @@
+import ca.uhn.fhir.context.FhirContext;
+import ca.uhn.fhir.context.support.DefaultProfileValidationSupport;
+import ca.uhn.fhir.context.support.IValidationSupport;
+import ca.uhn.fhir.context.support.IValidationSupport.IssueSeverity;
+import ca.uhn.fhir.validation.FhirValidator;
+import ca.uhn.fhir.validation.ResultSeverityEnum;
+import ca.uhn.fhir.validation.SingleValidationMessage;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.BufferedReader;
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.hl7.fhir.common.hapi.validation.support.CommonCodeSystemsTerminologyService;
+import org.hl7.fhir.common.hapi.validation.support.InMemoryTerminologyServerValidationSupport;
+import org.hl7.fhir.common.hapi.validation.support.PrePopulatedValidationSupport;
+import org.hl7.fhir.common.hapi.validation.support.SnapshotGeneratingValidationSupport;
+import org.hl7.fhir.common.hapi.validation.support.UnknownCodeSystemWarningValidationSupport;
+import org.hl7.fhir.common.hapi.validation.support.ValidationSupportChain;
+import org.hl7.fhir.common.hapi.validation.validator.FhirInstanceValidator;
+import org.hl7.fhir.r4.model.CodeSystem;
+import org.hl7.fhir.r4.model.CodeSystem.CodeSystemContentMode;
+import org.hl7.fhir.r4.model.Enumerations.PublicationStatus;
+import org.hl7.fhir.r4.model.ValueSet;
+import org.hl7.fhir.r4.model.ValueSet.ConceptSetComponent;
+import org.hl7.fhir.utilities.npm.NpmPackage;
+
+/**
+ * HL7's validator over FHIR R4 resources; the arguments are packages of profiles (.tgz).
+ *
+ * <p>Stdin one JSON string a line, the text of a resource; stdout one JSON array a line, its errors and warnings. Each is
+ * held against R4 4.0.1 and what it claims in meta.profile, once with each package. What only a terminology server could
+ * tell (SNOMED CT, most of LOINC, value sets of VSAC) is a warning: counted, not lost.
+ */
+class ValidateLines {
+    /** Our own extensions are published nowhere; any other that is not known is an error. */
+    static final String OWN_EXTENSIONS = "urn:autoscribe-gateway:extension:";
+
+    static final String LOINC = "http://loinc.org";
+
+    public static void main(String[] packages) throws IOException {
+        var json = new ObjectMapper();
+        var validators = new LinkedHashMap<String, FhirValidator>();
+        for (var path : packages) {
+            validators.put(path, validator(FhirContext.forR4Cached(), path));
+        }
+        var output = new PrintStream(System.out, false, StandardCharsets.UTF_8);
+        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)).lines().toList().parallelStream()
+                .map(line -> json.valueToTree(findings(validators, text(json, line))).toString())
+                .forEachOrdered(output::println);
+        output.flush();
+    }
+
+    static String text(ObjectMapper json, String line) {
+        try {
+            return json.readValue(line, String.class);
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    static List<Map<String, String>> findings(Map<String, FhirValidator> validators, String resource) {
+        var found = new ArrayList<Map<String, String>>();
+        validators.forEach((path, validator) -> {
+            for (var message : validator.validateWithResult(resource).getMessages()) {
+                if (message.getSeverity().compareTo(ResultSeverityEnum.WARNING) >= 0) {
+                    found.add(row(path, message));
+                }
+            }
+        });
+        return found;
+    }
+
+    static Map<String, String> row(String path, SingleValidationMessage message) {
+        var row = new HashMap<String, String>();
+        row.put("package", path);
+        row.put("severity", message.getSeverity().getCode());
+        row.put("id", message.getMessageId());
+        row.put("location", message.getLocationString());
+        row.put("message", message.getMessage());
+        return row;
+    }
+
+    static FhirValidator validator(FhirContext context, String path) throws IOException {
+        var r4 = new DefaultProfileValidationSupport(context);
+        var profiles = profiles(context, path);
+        var notHeld = new UnknownCodeSystemWarningValidationSupport(context);
+        notHeld.setNonExistentCodeSystemSeverity(IssueSeverity.WARNING);
+        var instances = new FhirInstanceValidator(new ValidationSupportChain(
+                profiles,
+                r4,
+                new CommonCodeSystemsTerminologyService(context),
+                loinc(context, r4, profiles),
+                new InMemoryTerminologyServerValidationSupport(context),
+                notHeld,
+                new SnapshotGeneratingValidationSupport(context)));
+        instances.setAnyExtensionsAllowed(false);
+        instances.setCustomExtensionDomains(OWN_EXTENSIONS);
+        instances.setErrorForUnknownProfiles(true);
+        return context.newValidator().registerValidatorModule(instances);
+    }
+
+    static PrePopulatedValidationSupport profiles(FhirContext context, String path) throws IOException {
+        var profiles = new PrePopulatedValidationSupport(context);
+        try (var file = new FileInputStream(path)) {
+            var held = NpmPackage.fromPackage(file);
+            for (var name : held.listResources("StructureDefinition", "ValueSet", "CodeSystem")) {
+                var resource = context.newJsonParser().parseResource(held.load("package", name));
+                if (resource instanceof ValueSet valueSet) {
+                    valueSet.getCompose().getInclude().forEach(ValidateLines::quoteDocuments);
+                }
+                profiles.addResource(resource);
+            }
+        }
+        return profiles;
+    }
+
+    /** "All of LOINC whose scale is document", which needs all of LOINC, is the list of document types in R4. */
+    static void quoteDocuments(ConceptSetComponent include) {
+        if (include.getFilter().stream().anyMatch(filter -> filter.getProperty().equals("SCALE_TYP"))) {
+            include.setSystem(null).setFilter(null).addValueSet("http://hl7.org/fhir/ValueSet/c80-doc-typecodes");
+        }
+    }
+
+    /**
+     * As much of LOINC as the value sets of R4 and of the profiles quote.
+     *
+     * <p>Without any LOINC the validator fails inside and takes that for a warning, so that a binding is not checked.
+     * A code that is not in a fragment is a warning.
+     */
+    static IValidationSupport loinc(FhirContext context, IValidationSupport... supports) {
+        supports[0].fetchValueSet("http://hl7.org/fhir/ValueSet/observation-codes"); // it loads when first asked
+        var displays = new HashMap<String, String>();
+        for (var support : supports) {
+            for (var resource : support.fetchAllConformanceResources()) {
+                if (resource instanceof ValueSet valueSet) {
+                    valueSet.getCompose().getInclude().stream()
+                            .filter(include -> LOINC.equals(include.getSystem()))
+                            .flatMap(include -> include.getConcept().stream())
+                            .forEach(concept -> displays.put(concept.getCode(), concept.getDisplay()));
+                }
+            }
+        }
+        var loinc = new CodeSystem();
+        loinc.setUrl(LOINC).setStatus(PublicationStatus.ACTIVE).setContent(CodeSystemContentMode.FRAGMENT);
+        displays.forEach((code, display) -> loinc.addConcept().setCode(code).setDisplay(display));
+        var support = new PrePopulatedValidationSupport(context);
+        support.addCodeSystem(loinc);
+        return support;
+    }
+}
