@@ -18,7 +18,7 @@ from mappings.hl7v2 import msh, nte, obr, obx, orc, pid, pv1, tq1, zds
 from mappings.hl7v2.judge import FieldFacts, field_facts
 from mappings.status import STATUS
 from mappings.trace import defaulted
-from mappings.trace.losses import FHIR_LOSSES, HL7V2_LOSSES, SWITCHED_OFF
+from mappings.trace.losses import FHIR_CHANGES, FHIR_LOSSES, HL7V2_CHANGES, HL7V2_LOSSES, SWITCHED_OFF
 from mappings.trace.rules import Rule, builder_of, rule_of
 from mappings.trace.sample import document, everything, rows, site, sources
 
@@ -82,6 +82,14 @@ def loss_table(language: str) -> str:
     """What does not reach a language (`fhir`, `hl7v2`), and why."""
     losses = {"fhir": FHIR_LOSSES, "hl7v2": HL7V2_LOSSES}[language]
     return table(("leaf", "why it is not there"), ((f"`{pattern}`", reason) for pattern, reason in losses.items()))
+
+
+def change_table(language: str) -> str:
+    """What reaches a language (`fhir`, `hl7v2`) otherwise than it was said, when, and why it cannot be undone."""
+    changes = {"fhir": FHIR_CHANGES, "hl7v2": HL7V2_CHANGES}[language]
+    leaves = {one: f"`{one.leaf}`" if one.leaf.startswith("/") else one.leaf for one in changes}
+    rows = ((f"`{one.code}`", leaf, one.when, one.reason) for one, leaf in leaves.items())
+    return table(("code", "leaf", "when", "why"), rows)
 
 
 def switched_off_table() -> str:

@@ -84,12 +84,15 @@ def imaging_study_reason(scene: Scene) -> list[Json]:
 
 
 def imaging_study_note(scene: Scene) -> list[Json]:
-    """ImagingStudy.note <- Study.technologistTechnique, technologistNotes.
+    """ImagingStudy.note <- Study.technologistTechnique, which an extension marks as such, then technologistNotes.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.note
     """
     study = scene.study
-    return [{"text": text} for text in map(line, (study.technologist_technique, *study.technologist_notes)) if text]
+    notes: list[Json] = [{"text": text} for text in map(line, study.technologist_notes) if text]
+    if technique := line(study.technologist_technique):
+        return [{"extension": [extension("technologistTechnique", "Boolean", True)], "text": technique}, *notes]
+    return notes
 
 
 def imaging_study_extension(scene: Scene) -> list[Json]:

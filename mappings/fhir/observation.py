@@ -138,7 +138,7 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     made = []
     for kind in _VITAL_META:
         measurement = getattr(parts.report.snapshot, kind)
-        if measurement is None or _is_repeated(scene, parts, kind):
+        if measurement is None or _is_repeated(parts, kind):
             continue
         place = f"{parts.report.pointer}/snapshotMetadata/{kind}"
         sign, doubts = vital_sign(kind, measurement, place)
@@ -195,8 +195,11 @@ def _flagged(labels: set[str], first: str) -> tuple[str, ...]:
     return next((kind for kind in _FLAGGED if labels.intersection(kind)), (first,))
 
 
-def _is_repeated(scene: Scene, parts: ReportParts, kind: str) -> bool:
-    own = getattr(parts.report.snapshot, kind)
+def _is_repeated(parts: ReportParts, kind: str) -> bool:
+    """True for an addendum that says of the same patient and day what an original of it says."""
+    own = parts.report.snapshot
     return parts.report.is_addendum and any(
-        getattr(other.snapshot, kind) == own for other in scene.study.reports if not other.is_addendum
+        (getattr(other.snapshot, kind), other.snapshot.study_date) == (getattr(own, kind), own.study_date)
+        for other in parts.subject.reports
+        if not other.is_addendum
     )

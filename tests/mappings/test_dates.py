@@ -223,6 +223,12 @@ def test_without_a_whole_study_date_the_time_of_signing_stands_for_it_or_nothing
         assert when("UTC", signed_at, **snapshot) == (None, [(code, f"{PLACE}/studyDate")])
 
 
+def test_a_report_that_is_not_signed_has_no_time_of_signing_to_stand_for_a_study_date():
+    signed = report_json(status="in_progress", signedAt="2024-03-15T16:00:00Z", snapshotMetadata={})
+    said, issues = effective(decode(None, [signed]).reports[0], Site())
+    assert (said, [issue.code for issue in issues]) == (None, ["study-date-absent"])
+
+
 def test_the_day_of_a_time_of_signing_is_that_of_its_own_offset():
     said, _ = when(signed_at="2024-03-15T23:30:00-05:00")
     assert said.day == "2024-03-15"

@@ -138,6 +138,7 @@ def test_a_draft_without_a_text_has_nothing_to_withhold() -> None:
 def test_a_report_of_an_unknown_status_is_unknown_and_its_text_withheld() -> None:
     found = mapped(report(status="dictated"))
     assert one(found, "DiagnosticReport")["status"] == "unknown"
+    assert extensions(one(found, "DiagnosticReport"))["status"] == "dictated"
     assert "Normal brain" not in str(found.output)
 
 

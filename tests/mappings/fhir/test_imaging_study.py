@@ -44,6 +44,7 @@ def test_what_the_order_said_has_its_place() -> None:
     assert found["modality"][0]["code"] == "MR"
     assert [each["text"] for each in found["reasonCode"]] == ["Headache", "Migraine"]
     assert [each["text"] for each in found["note"]] == ["Multiplanar", "Motion"]
+    assert [extensions(each) for each in found["note"]] == [{"technologistTechnique": True}, {}]
     assert found["description"] == "Brain MRI with Contrast"
     assert found["referrer"] == {"display": "Dr. Michael Chen"}
     assert found["procedureCode"] == [{"text": "MRI Brain with Contrast"}]

@@ -128,6 +128,11 @@ def test_an_addendum_that_repeats_a_measurement_makes_none_and_one_that_differs_
     assert [each["id"][4] for each in vitals(mapped(report(), addendum(snapshotMetadata=other)))] == ["3", "3", "4"]
 
 
+def test_what_an_addendum_says_of_another_day_or_patient_is_no_repetition() -> None:
+    for other in ({"studyDate": "2024-03-16"}, {"mrn": "99", "dateOfBirth": "1950-01-01", "patientName": "ROE^RICH"}):
+        assert len(vitals(mapped(report(), addendum(snapshotMetadata=snapshot(**other))))) == 4
+
+
 def test_the_measurements_of_a_draft_are_preliminary() -> None:
     found = vitals(mapped(report(status="in_progress", signedAt=None), site=Site()))
     assert {each["status"] for each in found} == {"preliminary"}

@@ -1,0 +1,212 @@
+"""What of a study cannot be read back from FHIR."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from fakes.read_back.fhir import NOTHING
+from fakes.read_back.telling import Told, each_report, each_snapshot
+from fakes.read_back.values import moment, with_text, written
+
+from mappings.dates import parse_date
+from mappings.model import Report, Snapshot, Study, User
+
+# DICOM PS3.16 CID 29 <- the other ways to write it that AutoScribe's users have
+_SPELLINGS: Final = {
+    **{"XR": "DX", "X-RAY": "DX", "XRAY": "DX", "MAMMOGRAPHY": "MG"},
+    **{"MRI": "MR", "PET": "PT", "ULTRASOUND": "US"},
+}
+_CODES: Final = frozenset(("CR", "CT", "DX", "RF", "XA", "MG", "MR", "NM", "PT", "US"))
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SEXES: Final = ("male", "female", "other")
+
+
+def dicom_code(modality: str | None) -> str | None:
+    """A modality as DICOM codes it, or the text where it is not known."""
+    plain = (modality or "").upper()
+    code = _SPELLINGS.get(plain, plain)
+    return code if code in _CODES else modality
+
+
+def external(study: Study, told: Told) -> Study:
+    """Nothing is made of an external study (D25)."""
+    return NOTHING if told.study.study_type == "external" else study
+
+
+def metadata_of_reports(study: Study, told: Told) -> Study:
+    """reportMetadata, where there are reports."""
+    return replace(study, metadata_snapshot=None) if study.reports else study
+
+
+def metadata_alone(study: Study, told: Told) -> Study:
+    """Where there is no report: what only a report's resources hold."""
+    snapshot = study.metadata_snapshot
+    if snapshot is None:
+        return study
+    nothing = dict.fromkeys(("age", "height", "weight", "study_date", "study_time"))
+    left = replace(snapshot, **nothing)
+    return replace(study, metadata_snapshot=left if left != Snapshot() else None)
+
+
+def not_cancelled(study: Study, told: Told) -> Study:
+    """That a study is not cancelled is not said."""
+    return study if study.is_cancelled else replace(study, is_cancelled=None)
+
+
+def cancelled_after_sign(study: Study, told: Told) -> Study:
+    """A study cancelled after the signature, where the site holds that back (D21)."""
+    is_held = told.site.on_cancelled_after_sign == "hold" and study.completed
+    return replace(study, is_cancelled=None) if is_held else study
+
+
+def drafts(study: Study, told: Told) -> Study:
+    """The text of what is not signed does not leave (D16)."""
+
+    def change(report: Report) -> Report:
+        return report if report.is_completed or _is_shown(told, report) else with_text(report, None)
+
+    return each_report(study, change)
+
+
+def _is_shown(told: Told, report: Report) -> bool:
+    is_called_off = told.study.is_cancelled and not told.study.completed
+    is_draft = report.status == "in_progress" and bool((report.text or "").strip())
+    return told.site.send_drafts and is_draft and not is_called_off
+
+
+def critical_drafts(study: Study, told: Told) -> Study:
+    """A draft is never critical (D16)."""
+    return each_report(
+        study,
+        lambda report: replace(report, is_critical=None) if report.is_critical and not report.is_completed else report,
+    )
+
+
+def signatures_of_drafts(study: Study, told: Told) -> Study:
+    """What is not signed has no time of signing."""
+    return each_report(study, lambda report: report if report.is_completed else replace(report, signed_at=None))
+
+
+def surrogates(study: Study, told: Told) -> Study:
+    """UTF-8 has no lone surrogates."""
+
+    def change(report: Report) -> Report:
+        return with_text(report, report.text and _SURROGATE.sub("\ufffd", report.text))
+
+    return each_report(study, change)
+
+
+def empty_texts(study: Study, told: Told) -> Study:
+    """A text of no characters as none."""
+    return each_report(study, lambda report: with_text(report, report.text or None))
+
+
+def moments(study: Study, told: Told) -> Study:
+    """Moments as FHIR instants, to the microsecond; what is none stays a text."""
+
+    def change(report: Report) -> Report:
+        was = told.original(report)
+        return replace(
+            report,
+            created_at=_written(was.created_at) or report.created_at,
+            signed_at=report.signed_at and (_written(was.signed_at) or report.signed_at),
+            updated_at=_written(was.updated_at) or report.updated_at,
+        )
+
+    return each_report(study, change)
+
+
+def _written(text: str | None) -> str | None:
+    when: datetime | None = moment(text)
+    return written(when) if when else None
+
+
+def updates(study: Study, told: Told) -> Study:
+    """Provenance.recorded is required: without updatedAt it is the time of signing, else of creation."""
+
+    def change(report: Report) -> Report:
+        if report.updated_at:
+            return report
+        was = told.original(report)
+        signed = _written(was.signed_at) if was.is_completed else None
+        return replace(report, updated_at=signed or _written(was.created_at))
+
+    return each_report(study, change)
+
+
+def study_times(study: Study, told: Told) -> Study:
+    """studyTime, where it is told with the date."""
+    return each_snapshot(study, lambda report, own: replace(own, study_time=told.clock(report) or own.study_time))
+
+
+def undated_measurements(study: Study, told: Told) -> Study:
+    """Height and weight without a study date are not published (D24)."""
+    return each_snapshot(
+        study, lambda report, own: own if told.is_dated(report) else replace(own, height=None, weight=None)
+    )
+
+
+def repeated_measurements(study: Study, told: Told) -> Study:
+    """An addendum's repetition of its original's height and weight is not published again (D24)."""
+
+    def change(report: Report, own: Snapshot) -> Snapshot:
+        said = told.original(report).snapshot
+        others = [
+            one.snapshot
+            for one in told.subject(report).reports
+            if not one.is_addendum and one.snapshot.study_date == said.study_date
+        ]
+        if not report.is_addendum:
+            return own
+        return replace(
+            own,
+            height=None if said.height in [one.height for one in others] else own.height,
+            weight=None if said.weight in [one.weight for one in others] else own.weight,
+        )
+
+    return each_snapshot(study, change)
+
+
+def said_by_others(study: Study, told: Told) -> Study:
+    """What a snapshot leaves out, and the patient or the study has from another report."""
+
+    def change(report: Report, own: Snapshot) -> Snapshot:
+        subject = told.subject(report)
+        shown, spoken = subject.snapshot, told.subject().snapshot
+        numbers = [told.clean(one.snapshot.mrn or "") for one in subject.reports]
+        sex = shown.sex if shown.sex in _SEXES else told.clean(shown.sex or "")
+        return replace(
+            own,
+            date_of_birth=own.date_of_birth or parse_date(shown.date_of_birth),
+            mrn=own.mrn or next(filter(None, numbers), None),
+            referring_physician_name=own.referring_physician_name
+            or told.clean(spoken.referring_physician_name or "")
+            or None,
+            sex=own.sex or sex or None,
+        )
+
+    return each_snapshot(study, change)
+
+
+def modality(study: Study, told: Told) -> Study:
+    """A modality that DICOM has a code for is that code."""
+    return replace(study, modality=dicom_code(study.modality))
+
+
+def users_without_last_name(study: Study, told: Told) -> Study:
+    """A user without a last name is no Practitioner."""
+    return replace(study, users={key: user for key, user in study.users.items() if user.last_name})
+
+
+def name_parts_in_order(study: Study, told: Told) -> Study:
+    """Given names and suffixes are lists: a second one alone is the first."""
+
+    def change(user: User) -> User:
+        first, middle, *_ = (*filter(None, (user.first_name, user.middle_name)), None, None)
+        suffix1, suffix2, *_ = (*filter(None, (user.suffix1, user.suffix2)), None, None)
+        return replace(user, first_name=first, middle_name=middle, suffix1=suffix1, suffix2=suffix2)
+
+    return replace(study, users={key: change(user) for key, user in study.users.items()})

@@ -1,0 +1,256 @@
+"""What of a study cannot be read back from one ORU^R01."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from fakes.read_back.fhir_losses import dicom_code
+from fakes.read_back.telling import Told, each_report, each_snapshot
+from fakes.read_back.values import moment, with_text, written
+
+from mappings.identifiers import is_npi, is_placeholder
+from mappings.model import Measurement, Report, Study, User
+from mappings.names import is_generation, parse_name
+from mappings.text import normal_form
+
+# HL7 table 0074 <- DICOM, where a section is of several modalities; OBR-13 is ST of 300 characters
+_SECTIONS: Final = {**dict.fromkeys(("CR", "DX", "MG", "RF", "XA"), "RX"), **dict.fromkeys(("NM", "PT"), "NMS")}
+_KNOWN: Final = ("CT", "MR", "US", *_SECTIONS)
+_LONGEST_OBR_13: Final = 300
+_SEXES: Final = ("male", "female", "other")
+_SEVERITIES: Final = ("normal", "high", "stat")
+
+
+def ages(study: Study, told: Told) -> Study:
+    """The age in words."""
+    return each_snapshot(study, lambda report, own: replace(own, age=None))
+
+
+def drafts(study: Study, told: Told) -> Study:
+    """What is not signed is not sent (D16)."""
+    return replace(study, reports=study.completed)
+
+
+def other_patients(study: Study, told: Told) -> Study:
+    """Reports about other people have a message of their own (D12)."""
+    here = {report.report_id for report in told.subject().reports}
+    return replace(study, reports=tuple(report for report in study.reports if report.report_id in here))
+
+
+def study_numbers(study: Study, told: Told) -> Study:
+    """The message about another patient has a number of its own, made of its first report's id (D18)."""
+    number = f"stu_{told.subject().number[4:]}"
+    made = each_report(study, lambda report: replace(report, study_id=number))
+    return replace(made, study_id=number)
+
+
+def report_ids(study: Study, told: Told) -> Study:
+    """OBR-21 has the id of the report that caused the message: which of several that is, is not said."""
+    return each_report(study, lambda report: replace(report, report_id="")) if len(study.reports) > 1 else study
+
+
+def user_ids(study: Study, told: Told) -> Study:
+    """A signer is known by number and name, not by the userId."""
+    keys = {user_id: _key(user) for user_id, user in study.users.items()}
+    made = each_report(study, lambda report: replace(report, user_id=keys.get(report.user_id, "")))
+    users = {keys[user_id]: replace(user, user_id=keys[user_id]) for user_id, user in study.users.items()}
+    return replace(made, users={key: user for key, user in users.items() if key})
+
+
+def _key(user: User) -> str:
+    parts = user.npi_number, user.last_name, user.first_name, user.middle_name, user.suffix1, user.suffix2
+    return "^".join(part or "" for part in parts).rstrip("^")
+
+
+def suffixes(study: Study, told: Told) -> Study:
+    """What belongs to a name and what is a degree are told apart, each joined by a blank."""
+
+    def change(user: User) -> User:
+        said = [one for one in (user.suffix1, user.suffix2) if one]
+        own = " ".join(one for one in said if is_generation(one))
+        degrees = " ".join(one for one in said if not is_generation(one))
+        return replace(user, suffix1=own or None, suffix2=degrees or None)
+
+    return replace(study, users={key: change(user) for key, user in study.users.items()})
+
+
+def unverified_npis(study: Study, told: Told) -> Study:
+    """A number that is no NPI is not sent as one."""
+
+    def change(user: User) -> User:
+        return user if user.npi_number and is_npi(user.npi_number) else replace(user, npi_number=None)
+
+    return replace(study, users={key: change(user) for key, user in study.users.items()})
+
+
+def signatures(study: Study, told: Told) -> Study:
+    """The time of signing in whole seconds; what is no moment is not sent."""
+
+    def change(report: Report) -> Report:
+        when = moment(told.original(report).signed_at)
+        return replace(report, signed_at=written(when.replace(microsecond=0)) if when else None)
+
+    return each_report(study, change)
+
+
+def withdrawn_critical(study: Study, told: Told) -> Study:
+    """What is withdrawn is not marked critical (D21)."""
+    if not (told.study.is_cancelled and told.site.on_cancelled_after_sign == "withdraw"):
+        return study
+    return each_report(study, lambda report: replace(report, is_critical=None) if report.is_critical else report)
+
+
+def not_critical(study: Study, told: Told) -> Study:
+    """That a report is not critical asserts nothing (D22)."""
+    return each_report(study, lambda report: report if report.is_critical else replace(report, is_critical=None))
+
+
+def texts_in_normal_form(study: Study, told: Told) -> Study:
+    """N(text)."""
+    return each_report(study, lambda report: with_text(report, report.text and normal_form(report.text)))
+
+
+def empty_texts(study: Study, told: Told) -> Study:
+    """A text of white space alone, for which a line stands that says so."""
+    return each_report(study, lambda report: with_text(report, report.text if (report.text or "").strip() else None))
+
+
+def blank_lines(study: Study, told: Told) -> Study:
+    """A line of exactly one blank stands for an empty one."""
+    return each_report(study, lambda report: _with_lines(report, {" ": ""}))
+
+
+def nulls(study: Study, told: Told) -> Study:
+    """Two quotation marks alone would delete: they have a blank behind them."""
+    return each_report(study, lambda report: _with_lines(report, {'"" ': '""'}))
+
+
+def _with_lines(report: Report, others: dict[str, str]) -> Report:
+    if report.text is None:
+        return report
+    return with_text(report, "\n".join(others.get(line, line) for line in report.text.split("\n")))
+
+
+def one_snapshot(study: Study, told: Told) -> Study:
+    """A message has one PID and one OBR: the patient of the newest original, the examination of the newest original."""
+    by_id = {report.report_id: report.snapshot for report in study.reports}
+    examined, subject = by_id[told.lead.report_id], told.subject()
+    speaker = next(one for one in subject.reports if one.snapshot_pointer == subject.pointer)
+    patient = by_id[speaker.report_id]
+    numbers = [snapshot.mrn for snapshot in by_id.values() if snapshot.mrn]
+    merged = replace(
+        examined,
+        date_of_birth=patient.date_of_birth,
+        mrn=next(iter(numbers), None),
+        patient_name=patient.patient_name,
+        sex=patient.sex,
+    )
+    return each_snapshot(study, lambda report, own: merged)
+
+
+def placeholders(study: Study, told: Told) -> Study:
+    """A number that is none joins strangers: it is not sent (D11)."""
+    number = study.external_patient_id
+    made = each_snapshot(
+        study, lambda report, own: replace(own, mrn=None) if own.mrn and is_placeholder(own.mrn) else own
+    )
+    return replace(made, external_patient_id=None) if number and is_placeholder(number) else made
+
+
+def unknown_sex(study: Study, told: Told) -> Study:
+    """A code of no table is `U`."""
+    said = told.subject().snapshot.sex
+    return each_snapshot(study, lambda report, own: replace(own, sex=said if said in _SEXES else None))
+
+
+def study_times(study: Study, told: Told) -> Study:
+    """studyTime only in a known zone, in whole seconds (D15)."""
+    clock = told.clock(told.lead)
+    return each_snapshot(study, lambda report, own: replace(own, study_time=clock))
+
+
+def facilities(study: Study, told: Told) -> Study:
+    """The code of a facility that the site knows stands for each of its names."""
+    known = told.site.facility(told.lead.snapshot.facility_name)
+    if known is None or not known.code:
+        return study
+    return each_snapshot(study, lambda report, own: replace(own, facility_name=known.name))
+
+
+def unplaced_words(study: Study, told: Told) -> Study:
+    """Of a name that is split, what is neither family, given, title nor suffix is not sent."""
+    patient, examined = told.subject().snapshot, told.lead.snapshot
+    names = (patient.patient_name, patient.facility_name), (examined.referring_physician_name, examined.facility_name)
+    patient_name, referrer = (_placed(told, *one) for one in names)
+    return each_snapshot(
+        study,
+        lambda report, own: replace(
+            own,
+            patient_name=patient_name if own.patient_name else None,
+            referring_physician_name=referrer if own.referring_physician_name else None,
+        ),
+    )
+
+
+def _placed(told: Told, name: str | None, facility_name: str | None) -> str | None:
+    """The name as it came where every word of it has a place, else the words that have one."""
+    facility = told.site.facility(facility_name)
+    found = parse_name(name, facility.name_order if facility else None)
+    if found is None or not (found.family or found.given):
+        return told.clean(name or "")
+    placed = " ".join((found.family, *found.given, *found.prefix, *found.suffix))
+    whole, parts = told.clean(name or ""), told.clean(placed)
+    return whole if _words(whole) == _words(parts) else parts
+
+
+def words_of_names(study: Study, told: Told) -> Study:
+    """How the parts of a name were set apart, and in which order they came."""
+    return each_snapshot(
+        study,
+        lambda report, own: replace(
+            own,
+            patient_name=_words(own.patient_name),
+            referring_physician_name=_words(own.referring_physician_name),
+        ),
+    )
+
+
+def _words(name: str | None) -> str | None:
+    return " ".join(sorted(filter(None, re.split(r"[\s^,]+", name or "")))) or None
+
+
+def numbers_of_ten_digits(study: Study, told: Told) -> Study:
+    """Height and weight with at most ten digits (NM)."""
+
+    def short(one: Measurement | None) -> Measurement | None:
+        return Measurement(one.unit, float(f"{one.value:.10g}")) if one else None
+
+    return each_snapshot(study, lambda report, own: replace(own, height=short(own.height), weight=short(own.weight)))
+
+
+def descriptions(study: Study, told: Told) -> Study:
+    """The study's description, which only stands for a procedure that is not said."""
+    return replace(study, study_description=None)
+
+
+def unknown_severity(study: Study, told: Told) -> Study:
+    """A severity of no table."""
+    return study if study.severity in _SEVERITIES else replace(study, severity=None)
+
+
+def sections_of_modalities(study: Study, told: Told) -> Study:
+    """Table 0074 has sections, not modalities."""
+    code = dicom_code(study.modality) or ""
+    return replace(study, modality=_SECTIONS.get(code, code) if code in _KNOWN else None)
+
+
+def history_as_indication(study: Study, told: Told) -> Study:
+    """A history beyond OBR-13 without an indication stands where an indication stands; one equal to it is not seen."""
+    history, indication = study.clinical_history, study.clinical_indication
+    escapes = sum((history or "").count(one) for one in "|^~\\&")
+    is_long = len(history or "") + 2 * escapes > _LONGEST_OBR_13
+    if history and not indication and is_long:
+        return replace(study, clinical_history=None, clinical_indication=history)
+    return replace(study, clinical_history=None) if history == indication and not is_long else study

@@ -1,0 +1,590 @@
+"""What cannot be read back, as one table, and the study with exactly that lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fakes.read_back import fhir_losses, hl7v2_losses, values
+from fakes.read_back.telling import Language, Told
+from fakes.read_back.values import Apply, not_said, not_said_of_reports, not_said_of_users
+
+from mappings.model import Cause, Facts, Study
+from mappings.profile import Site
+
+ABSENT: Final = ""
+"""The code of what is not there at all: the tables "Not in FHIR" and "Not in HL7 v2" have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One row: its code, the leaf of AutoScribe's JSON, the language, when, why, and what becomes of the study."""
+
+    code: str
+    leaf: str
+    language: Language
+    when: str
+    reason: str
+    apply: Apply
+
+
+_SNAPSHOT: Final = "/reports/*/snapshotMetadata"
+_ROW: Final = "when AutoScribe last stored the study; a report has times of its own"
+_CANCELLED_AT: Final = "a cancelled study is said by status, without the time"
+_OWN_SNAPSHOT: Final = "said for the study as a whole; each report has a snapshot of its own, which is read"
+_PAIRS: Final = "free pairs: only the keys that a site names are read, for accession and placer order numbers"
+_UNIT: Final = "not published: nobody can say what was measured (issue unit-unknown)"
+_NOBODY: Final = "not published: outside 20-260 cm, 0.2-650 kg (issue measurement-impossible)"
+_DAY: Final = "no calendar has it: dropped (issue birth-date-impossible)"
+_NO_DAY: Final = "dropped (issue study-date-impossible); the time of signing stands for it"
+_NOT_SEPARATE: Final = "one list of notes, the technique first"
+_ORDERS: Final = "a number says whose it is, not under which key it stood"
+
+# In the order in which they are lost
+LOSSES: Final = (
+    Loss(ABSENT, "/createdAt", "fhir", "", _ROW, not_said("created_at")),
+    Loss(ABSENT, "/updatedAt", "fhir", "", _ROW, not_said("updated_at")),
+    Loss(ABSENT, "/cancelledAt", "fhir", "", _CANCELLED_AT, not_said("cancelled_at")),
+    Loss(ABSENT, "/reportMetadata/**", "fhir", "", _OWN_SNAPSHOT, fhir_losses.metadata_of_reports),
+    Loss(ABSENT, "/metadata/*", "fhir", "", _PAIRS, values.unnamed_metadata),
+    Loss(
+        "normal-form",
+        "every text but reportPlainText",
+        "fhir",
+        "control characters, other line breaks than LF, tabs, outer white space, lone surrogates",
+        "N(text): a FHIR string cannot hold them (issues character-removed, character-replaced)",
+        values.normal_forms,
+    ),
+    Loss(
+        "blank",
+        "every text but reportPlainText",
+        "fhir",
+        "nothing is left to read",
+        "a FHIR string is never empty: as if it were not said",
+        values.blanks,
+    ),
+    Loss(
+        "draft-text",
+        "/reports/*/reportPlainText",
+        "fhir",
+        "not signed, and the site sends no drafts",
+        "unsigned text does not leave (issue unsigned-text-withheld)",
+        fhir_losses.drafts,
+    ),
+    Loss(
+        "draft-critical",
+        "/reports/*/isCritical",
+        "fhir",
+        "true, and not signed",
+        "a draft is never critical (issue unsigned-critical-withheld)",
+        fhir_losses.critical_drafts,
+    ),
+    Loss(
+        "draft-signed-at",
+        "/reports/*/signedAt",
+        "fhir",
+        "said, and not signed",
+        "by its status it is not signed: no time of signing is said (issue signed-at-unexpected)",
+        fhir_losses.signatures_of_drafts,
+    ),
+    Loss(
+        "surrogate",
+        "/reports/*/reportPlainText",
+        "fhir",
+        "a lone surrogate",
+        "UTF-8 cannot hold it: U+FFFD stands for it (issue character-replaced)",
+        fhir_losses.surrogates,
+    ),
+    Loss(
+        "empty-text",
+        "/reports/*/reportPlainText",
+        "fhir",
+        "a text of no characters",
+        "no attachment has no bytes: as if there were no text",
+        fhir_losses.empty_texts,
+    ),
+    Loss(
+        "moment",
+        "/reports/*/createdAt, signedAt, updatedAt",
+        "fhir",
+        "the moment is written otherwise than as a FHIR instant, or to the nanosecond",
+        "the same moment as an instant, to the microsecond",
+        fhir_losses.moments,
+    ),
+    Loss(
+        "updated-at-absent",
+        "/reports/*/updatedAt",
+        "fhir",
+        "not said",
+        "Provenance.recorded is required: signedAt, else createdAt, stands there",
+        fhir_losses.updates,
+    ),
+    Loss("birth-date", f"{_SNAPSHOT}/dateOfBirth", "fhir", "no date", _DAY, values.impossible_birth_date),
+    Loss(
+        "metadata-alone",
+        "/reportMetadata/**",
+        "fhir",
+        "the study has no report yet: age, height, weight, studyDate, studyTime",
+        "they stand in a report's resources; patient, facility, procedure and referrer are read",
+        fhir_losses.metadata_alone,
+    ),
+    Loss(
+        "study-time",
+        f"{_SNAPSHOT}/studyTime",
+        "fhir",
+        "said with the date",
+        "seconds of 0 and outer white space go, digits beyond the microsecond too",
+        fhir_losses.study_times,
+    ),
+    Loss("study-date", f"{_SNAPSHOT}/studyDate", "fhir", "no whole date", _NO_DAY, values.no_whole_study_date),
+    Loss("unit", f"{_SNAPSHOT}/height, weight", "fhir", "a unit of no table", _UNIT, values.measured_in_unknown_units),
+    Loss("impossible", f"{_SNAPSHOT}/height, weight", "fhir", "nobody has it", _NOBODY, values.measured_impossibly),
+    Loss(
+        "undated",
+        f"{_SNAPSHOT}/height, weight",
+        "fhir",
+        "no study date",
+        "not published: nothing says when it was measured (issue measurement-undated)",
+        fhir_losses.undated_measurements,
+    ),
+    Loss(
+        "repeated",
+        f"{_SNAPSHOT}/height, weight",
+        "fhir",
+        "an addendum says of the same patient and day what an original says",
+        "one measurement is published once, with the original",
+        fhir_losses.repeated_measurements,
+    ),
+    Loss(
+        "said-by-others",
+        f"{_SNAPSHOT}/mrn, dateOfBirth, sex, referringPhysicianName",
+        "fhir",
+        "this snapshot leaves it out, another report's about the patient or the study has it",
+        "it stands once, in the Patient or the ImagingStudy; only what is said otherwise stands with the report",
+        fhir_losses.said_by_others,
+    ),
+    Loss(
+        "procedure",
+        f"{_SNAPSHOT}/procedure",
+        "fhir",
+        "not said",
+        "studyDescription stands for it (issue procedure-absent)",
+        values.description_for_procedure,
+    ),
+    Loss(
+        "any-examination",
+        f"{_SNAPSHOT}/procedure",
+        "fhir",
+        "`Diagnostic imaging study`",
+        "as if it were not said: that is the name of an examination which is not known",
+        values.any_examination,
+    ),
+    Loss(
+        "study-type",
+        "/studyType",
+        "fhir",
+        "not `external`",
+        "nothing more to say: it is a study of AutoScribe",
+        not_said("study_type"),
+    ),
+    Loss(
+        "not-cancelled",
+        "/isCancelled",
+        "fhir",
+        "false",
+        "as if it were not said: only that a study is cancelled is said, by status",
+        fhir_losses.not_cancelled,
+    ),
+    Loss(
+        "cancelled-after-sign",
+        "/isCancelled",
+        "fhir",
+        "true after the signature, and the site has `on_cancelled_after_sign = hold`",
+        "held back until an operator decides (issue cancelled-after-sign)",
+        fhir_losses.cancelled_after_sign,
+    ),
+    Loss("modality", "/modality", "fhir", "`MRI`, `XR` and the like", "as DICOM codes it", fhir_losses.modality),
+    Loss("order-numbers", "/metadata/*", "fhir", "several numbers", _ORDERS, values.order_numbers),
+    Loss(
+        "not-a-signer",
+        "/users/*",
+        "fhir",
+        "created or signed no report of the study",
+        "no resource refers to that user",
+        values.without_strangers,
+    ),
+    Loss(
+        "no-last-name",
+        "/users/*",
+        "fhir",
+        "no last name",
+        "no Practitioner: named by identifier and display (issue user-last-name-absent)",
+        fhir_losses.users_without_last_name,
+    ),
+    Loss(
+        "name-parts",
+        "/users/*/middleName, suffix2",
+        "fhir",
+        "said without firstName, suffix1",
+        "lists of given names and suffixes have no empty places",
+        fhir_losses.name_parts_in_order,
+    ),
+    Loss(
+        "external",
+        "/studyType",
+        "fhir",
+        "`external`: the whole study",
+        "an archive's study is not AutoScribe's to report (issue study-external)",
+        fhir_losses.external,
+    ),
+    Loss(ABSENT, "/createdAt", "hl7v2", "", _ROW, not_said("created_at")),
+    Loss(ABSENT, "/updatedAt", "hl7v2", "", _ROW, not_said("updated_at")),
+    Loss(ABSENT, "/cancelledAt", "hl7v2", "", _CANCELLED_AT, not_said("cancelled_at")),
+    Loss(ABSENT, "/reportMetadata/**", "hl7v2", "", _OWN_SNAPSHOT, not_said("metadata_snapshot")),
+    Loss(ABSENT, "/metadata/*", "hl7v2", "", _PAIRS, values.unnamed_metadata),
+    Loss(
+        ABSENT,
+        "/reports/*/createdAt",
+        "hl7v2",
+        "",
+        "ORU^R01 has no field for the first dictation",
+        not_said_of_reports("created_at"),
+    ),
+    Loss(
+        ABSENT,
+        "/reports/*/updatedAt",
+        "hl7v2",
+        "",
+        "ORU^R01 says when a result was signed; of a draft it is OBR-22",
+        not_said_of_reports("updated_at"),
+    ),
+    Loss(
+        ABSENT,
+        f"{_SNAPSHOT}/age",
+        "hl7v2",
+        "",
+        "free text; PID-7 has the date of birth",
+        hl7v2_losses.ages,
+    ),
+    Loss(
+        ABSENT,
+        "/isCancelled",
+        "hl7v2",
+        "",
+        "withdraws a signed report only where the site's on_cancelled_after_sign asks for it",
+        not_said("is_cancelled"),
+    ),
+    Loss(
+        ABSENT,
+        "/studyReportStatus",
+        "hl7v2",
+        "",
+        "AutoScribe's work list; the report's own status is OBR-25",
+        not_said("study_report_status"),
+    ),
+    Loss(
+        ABSENT,
+        "/expressCustomer/**",
+        "hl7v2",
+        "",
+        "AutoScribe's customer; what its numbers mean is a setting of the site",
+        not_said("express_customer"),
+    ),
+    Loss(
+        ABSENT, "/users/*/email", "hl7v2", "", "ORU^R01 has no address of the interpreter", not_said_of_users("email")
+    ),
+    Loss(
+        ABSENT,
+        "/users/*/phoneNumber",
+        "hl7v2",
+        "",
+        "ORU^R01 has no number of the interpreter",
+        not_said_of_users("phone_number"),
+    ),
+    Loss(ABSENT, "/users/*/clinicRole", "hl7v2", "", "a role in AutoScribe", not_said_of_users("clinic_role")),
+    Loss(
+        "draft",
+        "/reports/*",
+        "hl7v2",
+        "not signed",
+        "unsigned text does not leave (issue report-not-signed)",
+        hl7v2_losses.drafts,
+    ),
+    Loss(
+        "other-patients",
+        "/reports/*",
+        "hl7v2",
+        "about another patient than the message",
+        "it has a message of its own",
+        hl7v2_losses.other_patients,
+    ),
+    Loss(
+        "normal-form",
+        "every text",
+        "hl7v2",
+        "control characters, line breaks, tabs, lone surrogates, outer white space",
+        "N(text), in fields of one line with a blank for a line break (issues character-removed, lines-joined)",
+        values.normal_forms,
+    ),
+    Loss(
+        "blank",
+        "every text",
+        "hl7v2",
+        "nothing is left to read",
+        "an empty field: as if it were not said",
+        values.blanks,
+    ),
+    Loss("birth-date", f"{_SNAPSHOT}/dateOfBirth", "hl7v2", "no date", _DAY, values.impossible_birth_date),
+    Loss("study-date", f"{_SNAPSHOT}/studyDate", "hl7v2", "no whole date", _NO_DAY, values.no_whole_study_date),
+    Loss(
+        "one-snapshot",
+        f"{_SNAPSHOT}/**",
+        "hl7v2",
+        "several reports are restated",
+        "a message has one PID and one OBR: what the newest original says",
+        hl7v2_losses.one_snapshot,
+    ),
+    Loss(
+        "text",
+        "/reports/*/reportPlainText",
+        "hl7v2",
+        "control characters, other line breaks than LF, tabs, lone surrogates",
+        "N(text) (issues character-removed, character-replaced)",
+        hl7v2_losses.texts_in_normal_form,
+    ),
+    Loss(
+        "empty-text",
+        "/reports/*/reportPlainText",
+        "hl7v2",
+        "white space alone",
+        "a line says that there is no text (issue report-text-absent)",
+        hl7v2_losses.empty_texts,
+    ),
+    Loss(
+        "blank-line",
+        "/reports/*/reportPlainText",
+        "hl7v2",
+        "a line of one blank",
+        "one blank stands for an empty line, which many receivers would drop",
+        hl7v2_losses.blank_lines,
+    ),
+    Loss(
+        "null",
+        "/reports/*/reportPlainText",
+        "hl7v2",
+        'a line of `""` and a blank',
+        'so is a line of `""` sent, which alone would delete',
+        hl7v2_losses.nulls,
+    ),
+    Loss(
+        "signed-at",
+        "/reports/*/signedAt",
+        "hl7v2",
+        "fractions of a second, or no moment",
+        "DTM in whole seconds; what is no moment is not sent (issue instant-unreadable)",
+        hl7v2_losses.signatures,
+    ),
+    Loss(
+        "withdrawn-critical",
+        "/reports/*/isCritical",
+        "hl7v2",
+        "true, and the report is withdrawn",
+        "what is taken back is not marked critical",
+        hl7v2_losses.withdrawn_critical,
+    ),
+    Loss(
+        "not-critical",
+        "/reports/*/isCritical",
+        "hl7v2",
+        "false",
+        "as null: nothing is asserted",
+        hl7v2_losses.not_critical,
+    ),
+    Loss(
+        "placeholder",
+        f"{_SNAPSHOT}/mrn, /externalPatientId",
+        "hl7v2",
+        "what people type when there is none (`000000`, `UNKNOWN`)",
+        "it would join strangers in the receiver (issue identifier-placeholder)",
+        hl7v2_losses.placeholders,
+    ),
+    Loss(
+        "sex",
+        f"{_SNAPSHOT}/sex",
+        "hl7v2",
+        "a code of no table",
+        "`U` (issue sex-unknown-code)",
+        hl7v2_losses.unknown_sex,
+    ),
+    Loss(
+        "study-time",
+        f"{_SNAPSHOT}/studyTime",
+        "hl7v2",
+        "no zone is known, or a fraction of a second, or no time",
+        "only the date, or whole seconds (issues time-zone-unknown, study-time-impossible, study-time-ambiguous)",
+        hl7v2_losses.study_times,
+    ),
+    Loss("unit", f"{_SNAPSHOT}/height, weight", "hl7v2", "a unit of no table", _UNIT, values.measured_in_unknown_units),
+    Loss("impossible", f"{_SNAPSHOT}/height, weight", "hl7v2", "nobody has it", _NOBODY, values.measured_impossibly),
+    Loss(
+        "ten-digits",
+        f"{_SNAPSHOT}/height, weight",
+        "hl7v2",
+        "more than ten digits",
+        "NM with ten digits",
+        hl7v2_losses.numbers_of_ten_digits,
+    ),
+    Loss(
+        "facility",
+        f"{_SNAPSHOT}/facilityName",
+        "hl7v2",
+        "an alias of a facility that the site has a code for",
+        "the code stands for the facility",
+        hl7v2_losses.facilities,
+    ),
+    Loss(
+        "unplaced-words",
+        f"{_SNAPSHOT}/patientName, referringPhysicianName",
+        "hl7v2",
+        "a word that is neither family, given, title nor suffix",
+        "XPN has no place for it (issue name-part-unclear)",
+        hl7v2_losses.unplaced_words,
+    ),
+    Loss(
+        "name",
+        f"{_SNAPSHOT}/patientName, referringPhysicianName",
+        "hl7v2",
+        "said",
+        "the words are sent in their parts: how they were set apart and ordered is not",
+        hl7v2_losses.words_of_names,
+    ),
+    Loss(
+        "procedure",
+        f"{_SNAPSHOT}/procedure",
+        "hl7v2",
+        "not said",
+        "studyDescription stands for it (issue procedure-absent)",
+        values.description_for_procedure,
+    ),
+    Loss(
+        "description",
+        "/studyDescription",
+        "hl7v2",
+        "said",
+        "only stands for a procedure that is not said",
+        hl7v2_losses.descriptions,
+    ),
+    Loss(
+        "study-type",
+        "/studyType",
+        "hl7v2",
+        "not `external`",
+        "nothing more to say: it is a study of AutoScribe",
+        not_said("study_type"),
+    ),
+    Loss(
+        "severity",
+        "/severity",
+        "hl7v2",
+        "a code of no table",
+        "table 0485 has none for it",
+        hl7v2_losses.unknown_severity,
+    ),
+    Loss(
+        "modality",
+        "/modality",
+        "hl7v2",
+        "said",
+        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown",
+        hl7v2_losses.sections_of_modalities,
+    ),
+    Loss(
+        "history",
+        "/clinicalHistory",
+        "hl7v2",
+        "equal to the indication, or beyond 300 characters without an indication",
+        "OBR-13 and OBR-31 do not say which of the two they hold",
+        hl7v2_losses.history_as_indication,
+    ),
+    Loss("technique", "/technologistTechnique", "hl7v2", "said", _NOT_SEPARATE, values.technique_among_notes),
+    Loss("order-numbers", "/metadata/*", "hl7v2", "several numbers", _ORDERS, values.order_numbers),
+    Loss(
+        "not-a-signer",
+        "/users/*",
+        "hl7v2",
+        "created or signed no report of the message",
+        "no field names that user",
+        values.without_strangers,
+    ),
+    Loss(
+        "npi",
+        "/users/*/npiNumber",
+        "hl7v2",
+        "a wrong check digit",
+        "not sent as an NPI (issue npi-invalid)",
+        hl7v2_losses.unverified_npis,
+    ),
+    Loss(
+        "suffixes",
+        "/users/*/suffix1, suffix2",
+        "hl7v2",
+        "two degrees, or a degree first",
+        "XCN.5 has what belongs to the name (Jr., III), XCN.7 the degrees",
+        hl7v2_losses.suffixes,
+    ),
+    Loss(
+        "study-number",
+        "/studyId",
+        "hl7v2",
+        "the message is about another patient than the study's first signed report",
+        "no result overwrites another person's: OBR-3 is made of its own first report's id",
+        hl7v2_losses.study_numbers,
+    ),
+    Loss(
+        "report-id",
+        "/reports/*/reportId",
+        "hl7v2",
+        "several reports are restated",
+        "OBR-21 has the id of the report that caused the message, and does not say which of them that is",
+        hl7v2_losses.report_ids,
+    ),
+    Loss(
+        "user-id",
+        "/reports/*/userId, /users/*/userId",
+        "hl7v2",
+        "always",
+        "OBX-16 has the signer's NPI and name",
+        hl7v2_losses.user_ids,
+    ),
+)
+
+
+_NO_FACTS: Final = Facts()
+
+
+def said(study: Study) -> Study:
+    """The study without where things stood in the document, and what decoding found odd."""
+    users = {key: replace(user, pointer="") for key, user in study.users.items()}
+    reports = tuple(replace(report, pointer="") for report in study.reports)
+    return replace(study, reports=reports, users=users, issues=())
+
+
+def lose_fhir(study: Study, site: Site, facts: Facts = _NO_FACTS) -> Study:
+    """The study with what FHIR loses lost."""
+    return lost(study, Told("fhir", study, site, facts))[0]
+
+
+def lose_hl7v2(study: Study, cause: Cause, site: Site, facts: Facts = _NO_FACTS) -> Study:
+    """The study with what the message of a cause loses lost."""
+    return lost(study, Told("hl7v2", study, site, facts, cause))[0]
+
+
+def lost(study: Study, told: Told) -> tuple[Study, list[Loss]]:
+    """The study with what a language loses lost, and what was."""
+    made, found = said(study), []
+    for loss in LOSSES:
+        if loss.language == told.language:
+            before, made = made, loss.apply(made, told)
+            if made != before:
+                found.append(loss)
+    return made, found

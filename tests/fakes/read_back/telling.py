@@ -1,0 +1,112 @@
+"""What the losses of reading back are told against: the study as AutoScribe said it, and who each report is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal
+
+from mappings.dates import effective, parse_date
+from mappings.model import Cause, ExpressCustomer, Facts, Report, Snapshot, Study, User
+from mappings.profile import Site
+from mappings.subjects import Subject, subjects
+from mappings.text import normal_form
+
+Language = Literal["fhir", "hl7v2"]
+# Texts of a study and of a report that are no ids, no codes of the model and not the report's own text
+_STUDY_TEXTS: Final = (
+    *("study_instance_uid", "study_description", "severity", "study_report_status", "external_patient_id", "modality"),
+    *("clinical_history", "clinical_indication"),
+)
+_REPORT_TEXTS: Final = ("created_at", "signed_at", "updated_at")
+_USER_TEXTS: Final = tuple(one.name for one in fields(User) if one.name not in ("user_id", "pointer"))
+_SNAPSHOT_TEXTS: Final = tuple(one.name for one in fields(Snapshot) if one.name not in ("height", "weight"))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told in a language: the study as it came, and for a message the `cause`."""
+
+    language: Language
+    study: Study
+    site: Site
+    facts: Facts
+    cause: Cause | None = None
+
+    def clean(self, text: str) -> str:
+        """N(text) without outer white space; in HL7 v2 on one line."""
+        return formatted(text if self.language == "fhir" else normal_form(text).replace("\n", " "))
+
+    def original(self, report: Report) -> Report:
+        """The report as it came."""
+        return next(one for one in self.study.reports if one.report_id == report.report_id)
+
+    def subject(self, report: Report | None = None) -> Subject:
+        """Whom a report is about; without one, the study or what caused the message."""
+        told = self.study.reports if self.language == "fhir" else self.study.completed
+        found = subjects(self.study, told, self.site, self.facts.taken_patient_ids)
+        if report is not None:
+            return found[report.report_id]
+        return found[self.cause.report_id if self.cause else self.study.study_id]
+
+    @property
+    def lead(self) -> Report:
+        """The newest original of a message, whose examination it is."""
+        told = self.subject().reports
+        return next((one for one in reversed(told) if not one.is_addendum), told[-1])
+
+    def is_dated(self, report: Report) -> bool:
+        """True where the report's own studyDate is a whole day of the calendar."""
+        return len(parse_date(self.original(report).snapshot.study_date) or "") == len("YYYY-MM-DD")
+
+    def clock(self, report: Report) -> str | None:
+        """studyTime where it is told with the date, in the facility's zone; seconds only where there are some."""
+        when, _ = effective(self.original(report), self.site)
+        if when is None or when.moment is None or not self.is_dated(report):
+            return None
+        said = when.moment.replace(tzinfo=None).time()
+        if self.language == "hl7v2":
+            said = said.replace(microsecond=0)
+        return said.isoformat().removesuffix(":00") if not said.microsecond else said.isoformat()
+
+
+def formatted(text: str) -> str:
+    """N(text) without outer white space, line breaks kept."""
+    return normal_form(text).strip()
+
+
+def each_report(study: Study, change: Callable[[Report], Report]) -> Study:
+    """The study with every report changed."""
+    return replace(study, reports=tuple(change(report) for report in study.reports))
+
+
+def each_snapshot(study: Study, change: Callable[[Report, Snapshot], Snapshot]) -> Study:
+    """The study with the snapshot of every report changed."""
+    return each_report(study, lambda report: replace(report, snapshot=change(report, report.snapshot)))
+
+
+def each_text(study: Study, change: Callable[[str], str | None]) -> Study:
+    """The study with every short text changed: what is neither an id nor the text of a report."""
+    customer = study.express_customer
+    if customer:
+        name = change(customer.express_customer_name) or ""
+        customer = ExpressCustomer(change(customer.express_customer_id) or "", name)
+    snapshot = study.metadata_snapshot
+    made = each_report(study, lambda report: _report(report, change))
+    return replace(
+        _texts(made, _STUDY_TEXTS, change),
+        metadata_snapshot=_texts(snapshot, _SNAPSHOT_TEXTS, change) if snapshot else None,
+        express_customer=customer,
+        users={key: _texts(user, _USER_TEXTS, change) for key, user in study.users.items()},
+    )
+
+
+def _report(report: Report, change: Callable[[str], str | None]) -> Report:
+    snapshot = _texts(report.snapshot, _SNAPSHOT_TEXTS, change)
+    return replace(_texts(report, _REPORT_TEXTS, change), snapshot=snapshot, status=change(report.status) or "")
+
+
+def _texts(one: Any, names: Sequence[str], change: Callable[[str], str | None]) -> Any:
+    said = {name: value for name in names if (value := getattr(one, name)) is not None}
+    changed = {name: change(value) for name, value in said.items()}
+    return replace(one, **changed) if changed != said else one
