@@ -12,18 +12,20 @@ from typing import Any, Final
 from pydantic import BaseModel, SecretStr
 
 from gateway.errors import ConfigError
-from gateway.settings import FILE_ONLY, Configuration, load, problems, require_loopback, require_site_key
+from gateway.settings import FILE_ONLY, Configuration, require_loopback, require_site_key, survey
 from mappings.hl7v2.contradictions import contradictions
 from mappings.profile import AssigningAuthority, Facility, Receiver, Site, starter, switches
 
 
 def faults(path: Path | None) -> list[ConfigError]:
     """What keeps `serve` from starting: wrong settings first, then what is missing."""
-    found = problems(path)
-    if found:
+    configuration, found = survey(path)
+    if configuration is None:
         return found
-    configuration = load(path)
-    return [error for check in (_loopback, _site_key, _api_key, _receivers) for error in check(configuration)]
+    reported = {error.key for error in found}
+    checks = (_loopback, _site_key, _api_key, _receivers)
+    missing = [error for check in checks for error in check(configuration)]
+    return [*found, *(error for error in missing if error.key not in reported)]
 
 
 def effective(configuration: Configuration) -> Iterator[str]:
@@ -72,6 +74,9 @@ _UNSAID: Final = {
     "name_order": "no name_order: names without a comma or caret are not split",
 }
 
+# Field of MSH -> the setting of `[mapping]` that alone fills it
+_MSH: Final = {"MSH-3": "sending_application", "MSH-5": "receiving_application", "MSH-6": "receiving_facility"}
+
 
 def _policies(site: Site) -> Iterator[str]:
     if site.send_drafts:
@@ -92,7 +97,7 @@ def _numbers(site: Site) -> Iterator[str]:
 
 def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
     site = configuration.site
-    if not site.accession_keys and (receiver.accession == "required" or receiver.accession_field == "3"):
+    if not site.accession_keys and receiver.accession == "required":
         yield "needs an accession number, and no accession_keys are set: most messages will be held"
     if not site.placer_keys and receiver.placer_required == "on":
         yield "refuses a message without a placer order number, and no placer_keys are set"
@@ -100,6 +105,10 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
         yield "send_drafts is on, but not in [mapping]: no draft is sent"
     if receiver.pdf == "rp" and configuration.settings.server.public_url is None:
         yield "links to PDFs, and server.public_url is not set: the links work on this machine only"
+    for rule in receiver.rules:
+        setting = _MSH.get(str(rule.field), "")
+        if (rule.level, rule.must) == ("block", "be_valued") and setting and not getattr(site, setting):
+            yield f"its rule {rule.name} asks for {rule.field}, and no {setting} is set: nothing is sent"
 
 
 def _loopback(configuration: Configuration) -> Iterator[ConfigError]:

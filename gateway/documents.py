@@ -102,10 +102,16 @@ def _switch_values(one: Field[Any]) -> str:
     if "range" in one.metadata:
         lowest, highest = one.metadata["range"]
         return f"`{one.default}`, from {lowest} to {highest}"
-    values = ", ".join(f"`{value}`" for value in one.metadata.get("values", ()))
     if "keys" in one.metadata:
-        return f"a table of {', '.join(f'`{key}`' for key in one.metadata['keys'])}, each as one of {values}"
-    return values or "any text"
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for key, values in one.metadata["keys"].items():
+            alike.setdefault(values, []).append(key)
+        return f"a table of {'; '.join(f'{_quoted(keys)} as {_quoted(values)}' for values, keys in alike.items())}"
+    return _quoted(one.metadata.get("values", ())) or "any text"
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return ", ".join(f"`{text}`" for text in texts)
 
 
 def _set_switches(profile: Receiver) -> Iterator[str]:

@@ -16,9 +16,12 @@ from typing import Final
 from gateway.documents import table
 from mappings.hl7v2 import msh, nte, obr, obx, orc, pid, pv1, tq1, zds
 from mappings.hl7v2.judge import FieldFacts, field_facts
+from mappings.model import Facts
 from mappings.status import STATUS
 from mappings.trace import defaulted
 from mappings.trace.losses import FHIR_CHANGES, FHIR_LOSSES, HL7V2_CHANGES, HL7V2_LOSSES, SWITCHED_OFF
+from mappings.trace.outputs import outputs
+from mappings.trace.probes import leaves
 from mappings.trace.rules import Rule, builder_of, rule_of
 from mappings.trace.sample import document, everything, rows, site, sources
 
@@ -111,10 +114,23 @@ def _fhir_rows() -> Iterator[tuple[str, ...]]:
         moved = _leaves(element)
         yield (
             f"`{element}`",
-            rule.source or ("a copy" if moved else "a constant, or a reference"),
+            rule.source or _made(element),
             moved,
             *_place(rule),
         )
+
+
+def _made(element: str) -> str:
+    """How an element comes about that has no rule of its own: a copy where all that moves it stands as it came."""
+    made = outputs(document(), site(), everything(), Facts())
+    within = {one for one in made.fhir_targets() if one == element or one.startswith((f"{element}.", f"{element}("))}
+    moving = set(sources(element))
+    is_copy = all(made.holds(leaf.value, within) for leaf in leaves(document()) if leaf.pointer in moving)
+    if f"{element}.reference" in within:
+        return "a reference, its display a copy" if moving and is_copy else "a reference"
+    if not moving:
+        return "a constant"
+    return "a copy" if is_copy else "computed in the resource"
 
 
 def _element(target: str) -> str:

@@ -15,7 +15,7 @@ from mappings.issues import MappingIssue
 from mappings.model import Report, Snapshot
 from mappings.profile import Site
 
-_PARTIAL_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+_PARTIAL_DATE: Final = re.compile(r"[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?")
 # Hours and offsets as FHIR instant allows them: no 24:00, no offset beyond 14:00
 _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
@@ -48,15 +48,14 @@ class When:
 
 def parse_date(text: str | None) -> str | None:
     """The text if it is a date that exists (`YYYY-MM-DD`, or partial: `YYYY-MM`, `YYYY`), else None."""
-    match = _PARTIAL_DATE.fullmatch((text or "").strip())
-    if match is None:
+    said = (text or "").strip()
+    if not _PARTIAL_DATE.fullmatch(said):
         return None
-    year, month, day = match.groups()
     try:
-        date(int(year), int(month or 1), int(day or 1))
+        date.fromisoformat(f"{said}-01-01"[:10])
     except ValueError:
         return None
-    return match[0]
+    return said
 
 
 def dtm_date(iso: str) -> str:
@@ -113,15 +112,13 @@ def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[Mapp
 def fhir_instant(moment: datetime) -> str:
     """As FHIR instant; UTC is written `Z`, a fraction of a second is kept."""
     text = moment.isoformat()
-    return text.removesuffix("+00:00") + "Z" if moment.utcoffset() == UTC.utcoffset(None) else text
+    return text[:-6] + "Z" if text.endswith("+00:00") else text
 
 
 def dtm_instant(moment: datetime) -> str:
     """As HL7 DTM `YYYYMMDDHHMMSS±ZZZZ`: whole seconds (D15); years keep four digits."""
-    text = moment.isoformat()
-    offset = max(text.rfind("+"), text.rfind("-", 19))
-    digits = text[:19].replace("-", "").replace("T", "").replace(":", "")
-    return digits + text[offset : offset + 6].replace(":", "")
+    text = moment.isoformat(":", "seconds")  # of two or three hyphens the first two part the date
+    return text.replace(":", "").replace("-", "", 2)[:19]
 
 
 def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:

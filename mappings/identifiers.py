@@ -9,7 +9,8 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
 from unicodedata import normalize
 
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
@@ -43,6 +44,12 @@ _DICOM_UID_LENGTH: Final = 64
 _ONE_MESSAGE: Final = ("0", "report", "")
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
 
+# Type of a number whose authority is not known -> its system, and the setting that would name the authority
+_UNASSIGNED: Final[dict[str, tuple[str, str]]] = {
+    "MR": (SID_MRN_UNASSIGNED, "mrn_system for its facility in [[mapping.facilities]]"),
+    "PI": (SID_EXTERNAL_UNASSIGNED, "external_patient_id_system for its facility or express customer"),
+}
+
 # What people type when they have no identifier (D11); compared in upper case, letters and digits only.
 _PLACEHOLDER: Final = re.compile(
     r"0*|9*|([1-8])\1{3,}|XXX+|(?:TEMP|TEST)[0-9]*"
@@ -63,12 +70,11 @@ def upstream_id(resource_id: str) -> str | None:
 
 def base62(number: int, length: int) -> str:
     """A number in base 62 (`0-9A-Za-z`), left-padded with `0` to `length` characters."""
-    pairs = []
+    text = ""
     while number:
-        pairs.append(_PAIRS[number % len(_PAIRS)])
-        number //= len(_PAIRS)
-    pairs.reverse()
-    return "".join(pairs).lstrip("0").rjust(length, "0")
+        number, pair = divmod(number, len(_PAIRS))
+        text = _PAIRS[pair] + text
+    return text.lstrip("0").rjust(length, "0")
 
 
 def short_id(upstream_id: str) -> str:
@@ -100,6 +106,7 @@ def message_control_id(cause: Cause, destination: str) -> str:
     return base62(number % 62**_CONTROL_ID_LENGTH, _CONTROL_ID_LENGTH)
 
 
+@lru_cache(maxsize=256)
 def organization_id(facility_name: str) -> str:
     """The id of a facility's Organization: the same for the same name."""
     return "org-" + hashlib.sha256(facility_name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -139,18 +146,16 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
     issues: list[MappingIssue] = []
     shown: list[PatientIdentifier] = []
     keys: list[PatientIdentifier] = []
-    for claim, place in (
-        (_mrn(snapshot, facility), f"{pointer}/mrn"),
-        (_external_id(study, facility, site), "/externalPatientId"),
-    ):
+    mrn, external_id = _mrn(snapshot, facility, pointer), _external_id(study, facility, site)
+    for claim in (mrn, external_id):
         if claim is not None:
-            identifier, issue = _assigned(*claim, place)
+            identifier, issue = _assigned(claim)
             shown.append(identifier)
             if issue is None:
                 keys.append(identifier)
             else:
                 issues.append(issue)
-    if not any(identifier.type == "MR" for identifier in shown):
+    if mrn is None:
         issues.append(MappingIssue("mrn-absent", "warning", f"{pointer}/mrn", "the patient is not linked by MRN"))
     if keys:
         return Identity(_patient_id(keys[0], site), tuple(shown), True, tuple(issues))
@@ -167,7 +172,8 @@ def stand_alone(identity: Identity, upstream_id: str, site: Site) -> Identity:
 
 def is_placeholder(value: str) -> bool:
     """True for what people type when they have no identifier: all 0 or 9, UNKNOWN, N/A, punctuation only (D11)."""
-    return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, normalize("NFKC", value))).upper()) is not None
+    said = value if value.isascii() else normalize("NFKC", value)
+    return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, said)).upper()) is not None
 
 
 def is_dicom_uid(text: str) -> bool:
@@ -175,17 +181,25 @@ def is_dicom_uid(text: str) -> bool:
     return len(text) <= _DICOM_UID_LENGTH and is_oid(text)
 
 
-def _mrn(snapshot: Snapshot, facility: Facility | None) -> tuple[PatientIdentifier, AssigningAuthority | None] | None:
+class _Claim(NamedTuple):
+    """A number that the patient is said to have: `type` of table 0203, its authority if the site knows it."""
+
+    type: str
+    value: str
+    authority: AssigningAuthority | None
+    assigner: str
+    pointer: str
+
+
+def _mrn(snapshot: Snapshot, facility: Facility | None, pointer: str) -> _Claim | None:
     value = (snapshot.mrn or "").strip()
     if not value:
         return None
     assigner = (snapshot.facility_name or "").strip()
-    return PatientIdentifier("MR", SID_MRN_UNASSIGNED, value, assigner=assigner), facility.mrn if facility else None
+    return _Claim("MR", value, facility.mrn if facility else None, assigner, f"{pointer}/mrn")
 
 
-def _external_id(
-    study: Study, facility: Facility | None, site: Site
-) -> tuple[PatientIdentifier, AssigningAuthority | None] | None:
+def _external_id(study: Study, facility: Facility | None, site: Site) -> _Claim | None:
     """externalPatientId under the system of the express customer that sent the study, else of its facility (D11)."""
     value = (study.external_patient_id or "").strip()
     if not value:
@@ -193,26 +207,23 @@ def _external_id(
     customer = study.express_customer
     assigner = customer.express_customer_name.strip() if customer else ""
     authority = site.express_customers.get(customer.express_customer_id.strip()) if customer else None
-    unassigned = PatientIdentifier("PI", SID_EXTERNAL_UNASSIGNED, value, assigner=assigner)
-    return unassigned, authority or (facility.external_patient_id if facility else None)
+    if authority is None and facility:
+        authority = facility.external_patient_id
+    return _Claim("PI", value, authority, assigner, "/externalPatientId")
 
 
-def _assigned(
-    unassigned: PatientIdentifier, authority: AssigningAuthority | None, pointer: str
-) -> tuple[PatientIdentifier, MappingIssue | None]:
+def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:
     """The identifier under its authority; without one, or with a placeholder for a value, it links to nobody."""
-    if is_placeholder(unassigned.value):
-        return unassigned, MappingIssue(
-            "identifier-placeholder", "warning", pointer, "kept, links the patient to nobody"
-        )
-    if authority is None:
-        setting = {
-            "MR": "mrn_system for its facility in [[mapping.facilities]]",
-            "PI": "external_patient_id_system for its facility or express customer",
-        }[unassigned.type]
-        action = f"no {setting}: kept, links the patient to nobody"
-        return unassigned, MappingIssue("identifier-system-unknown", "warning", pointer, action)
-    return PatientIdentifier(unassigned.type, authority.system, unassigned.value, authority.namespace), None
+    authority, is_nobodys = claim.authority, is_placeholder(claim.value)
+    if authority and not is_nobodys:
+        return PatientIdentifier(claim.type, authority.system, claim.value, authority.namespace), None
+    system, setting = _UNASSIGNED[claim.type]
+    unassigned = PatientIdentifier(claim.type, system, claim.value, assigner=claim.assigner)
+    if is_nobodys:
+        action = "kept, links the patient to nobody"
+        return unassigned, MappingIssue("identifier-placeholder", "warning", claim.pointer, action)
+    action = f"no {setting}: kept, links the patient to nobody"
+    return unassigned, MappingIssue("identifier-system-unknown", "warning", claim.pointer, action)
 
 
 def _patient_id(key: PatientIdentifier, site: Site) -> str:

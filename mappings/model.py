@@ -21,6 +21,7 @@ CauseKind = Literal[
     "critical_changed",
     "patient_changed",
     "draft",
+    "draft_cancelled",
     "withdrawn",
     "reinstated",
     "replay",
@@ -176,15 +177,18 @@ class Facts:
 
     `pdf` by report id; `accession_number` as `patient_study.enrichment_requested` said it; `taken_patient_ids`: Patient
     ids under which other studies speak of somebody else (identity verdict, D12); `corrected`: ids of signed reports
-    whose text, critical flag or patient changed after the signature (D20, D22); `filler_order_number`: EI.1 of OBR-3 as
-    it was first sent to this destination (D18).
+    whose text, critical flag or patient changed after the signature (D20, D22); `seen`: ids of signed reports in the
+    order in which they were first seen signed, which says whose the study's numbers are (`mappings.changes` keeps it);
+    `filler_order_numbers`: by report id, EI.1 of OBR-3 in each order of the message in which it was first sent to this
+    destination (D18).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
     accession_number: str | None = None
     taken_patient_ids: frozenset[str] = frozenset()
     corrected: frozenset[str] = frozenset()
-    filler_order_number: str | None = None
+    seen: tuple[str, ...] = ()
+    filler_order_numbers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

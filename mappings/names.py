@@ -97,7 +97,7 @@ def _not_split(whole: str) -> PersonName:
 def _plain_name(whole: str, order: NameOrder | None) -> PersonName:
     """`Dr. Jane van der Berg Jr.`: nothing marks the parts, so every token must be a name or a known title."""
     prefix, tokens, suffix = _peel(whole.split())
-    if not tokens or not all(_is_word(token) for token in tokens) or _JOINERS.intersection(tokens):
+    if not tokens or not all(map(_is_word, tokens)) or _JOINERS.intersection(tokens):
         return _not_split(whole)
     if "MD" in suffix and (len(tokens) == 1 or order == "family_given"):
         return _not_split(whole)  # `RAHMAN MD` may be Mohammed as well
@@ -109,12 +109,13 @@ def _plain_name(whole: str, order: NameOrder | None) -> PersonName:
 
 def _is_doubtful_ending(token: str, order: NameOrder | None) -> bool:
     """True for what may be a title or a generation as well as a family name: `NP`, `DO`, `V`, `2nd`."""
-    is_letter = len(_key(token)) == 1 and order != "family_given"
-    return _key(token) in _SUFFIXES or is_letter or token[0].isdigit()
+    key = _key(token)
+    is_letter = len(key) == 1 and order != "family_given"
+    return key in _SUFFIXES or is_letter or token[0].isdigit()
 
 
 def _is_word(text: str) -> bool:
-    return any(character.isalpha() for character in text)
+    return text.isalpha() or any(map(str.isalpha, text))
 
 
 def _key(token: str) -> str:
@@ -170,11 +171,11 @@ def _caret_name(whole: str) -> PersonName:
     """
     alphabetic = whole.split("=", 1)[0]
     parts = [part.strip() for part in alphabetic.split("^")] + [""] * 2
-    given = tuple(token for part in parts[1:3] for token in part.split())
+    given = tuple(" ".join(parts[1:3]).split())
     names = "".join(parts[:3])
     if "^" not in alphabetic or "," in names or "~" in names or not _is_word(names):
         return _not_split(whole)
-    prefix, suffix, unclear = _by_value([token.strip(",") for part in parts[3:] for token in part.split()])
+    prefix, suffix, unclear = _by_value([token.strip(",") for token in " ".join(parts[3:]).split()])
     return PersonName(whole, parts[0], given, prefix, suffix, "name-part-unclear" if unclear else "")
 
 
@@ -202,6 +203,6 @@ def _all_titles(tokens: list[str]) -> bool:
 def _by_value(tokens: list[str]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     if not tokens:
         return (), (), False
-    prefix = tuple(token for token in tokens if _key(token) in _PREFIXES)
-    suffix = tuple(token for token in tokens if _key(token) in _SUFFIXES)
+    prefix = tuple([token for token in tokens if _key(token) in _PREFIXES])
+    suffix = tuple([token for token in tokens if _key(token) in _SUFFIXES])
     return prefix, suffix, len(prefix) + len(suffix) < len(tokens)

@@ -7,7 +7,7 @@ the accession number when it asked for the study's details.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -28,53 +28,97 @@ class Order:
 def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
     """The orders of a study, at least one: accession numbers with the placer order numbers that go with them.
 
-    Several are read as one report. Numbers are paired by position, and only where there are as many of both.
+    Several are read as one report. Numbers are paired by position, and only where there are as many of both. Where the
+    study's metadata say accession numbers, another one that AutoScribe's PACS said makes no order of its own.
     """
-    accessions = tuple(dict.fromkeys((*_numbers(study, site.accession_keys, site), *_said(facts.accession_number))))
+    asked = _said(facts.accession_number)
+    accessions = tuple(dict.fromkeys(_numbers(study, site.accession_keys, site))) or asked
     placers = tuple(_numbers(study, site.placer_keys, site))
     issues: tuple[MappingIssue, ...] = ()
+    if asked and asked[0] not in accessions:
+        action = "the accession number of the study's details is another: those of its metadata stand"
+        issues = (MappingIssue("accession-conflict", "warning", _pointer(site), action),)
     if len(placers) > 1 and len(placers) != len(accessions):
         action = f"{len(placers)} placer order numbers, {len(accessions)} accession numbers: no placer is said"
-        issues = (MappingIssue("placer-unpaired", "warning", "/metadata", action),)
+        issues = (*issues, MappingIssue("placer-unpaired", "warning", "/metadata", action))
         placers = ()
     if len(placers) == 1 and len(accessions) > 1:
         placers *= len(accessions)
-    found = tuple(Order(*pair, _pointer(site)) for pair in zip_longest(accessions, placers, fillvalue=""))
+    found = tuple([Order(*pair, _pointer(site)) for pair in zip_longest(accessions, placers, fillvalue="")])
     return found or (Order(),), issues
 
 
+def filed(
+    known: tuple[Order, ...], own: str, fixed: Sequence[str], receiver: Receiver
+) -> tuple[tuple[str, ...], tuple[MappingIssue, ...]]:
+    """The filler order number of each order: the accession number where the receiver files by it, else the `own` one.
+
+    `fixed` are the numbers under which the result was sent: an order whose accession number is among them keeps it, and
+    the one number left stays with the one order left. Where one number stands for all orders (the gateway's own, or the
+    receiver does not file by accession number) it stays with all. A number that has no order any more is an issue: what
+    was filed there stays as it was.
+    """
+    by_accession = receiver.accession_field == "3"
+    accessions = [order.accession_number for order in known]
+    left = [number for number in dict.fromkeys(fixed) if number not in accessions]
+    others = sum(number not in fixed for number in accessions)
+    is_kept = len(left) == 1 and (others == 1 or (others > 1 and (left == [own] or not by_accession)))
+    found = [
+        number if number in fixed else left[0] if is_kept else (by_accession and number) or own for number in accessions
+    ]
+    issues: tuple[MappingIssue, ...] = ()
+    if left and not is_kept:
+        action = f"{len(left)} numbers under which the result was sent have no order: what was filed there stays"
+        issues = (MappingIssue("filler-order-left", "error", known[0].pointer, action),)
+    return tuple(found), issues
+
+
 def wanted_orders(
-    known: tuple[Order, ...], cause: Cause, receiver: Receiver
+    known: tuple[Order, ...], cause: Cause, receiver: Receiver, fixed: Sequence[str] = ()
 ) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
-    """The orders that one message is about; none, with the reason, where it must be held (D18)."""
+    """The orders that one message is about; none, with the reason, where it must be held (D18).
+
+    A receiver of the first order keeps the one whose accession number is among `fixed`, under which the result was
+    sent. One that wants a message for each order is told of all in one by a cause that names none, as it was made when
+    there was one: `mappings.hl7v2.messages` makes one each of it.
+    """
     wanted = known
     issues: tuple[MappingIssue, ...] = ()
-    if receiver.accessions == "messages" and len(known) > 1:
+    if receiver.accessions == "messages" and len(known) > 1 and not cause.accession_number:
+        action = f"the cause names no order: one message about all {len(known)}"
+        issues = (MappingIssue("accessions-together", "warning", known[0].pointer, action),)
+    elif receiver.accessions == "messages" and len(known) > 1:
         wanted = tuple(order for order in known if order.accession_number == cause.accession_number)
         if not wanted:
             action = "the cause names none of the study's accession numbers: no message of its own"
             return (), (MappingIssue("accession-unknown", "error", known[0].pointer, action),)
     if receiver.accessions == "first" and len(known) > 1:
-        wanted = known[:1]
+        wanted = tuple(order for order in known if order.accession_number in fixed)[:1] or known[:1]
         action = f"the first order only, {len(known) - 1} more are not said"
         issues = (MappingIssue("accessions-left-out", "warning", known[0].pointer, action),)
-    missing = [
-        MappingIssue(f"{what}-missing", "error", order.pointer, "the receiver requires it: held until it is known")
-        for order in wanted
-        for what, is_missing in (
-            ("accession", receiver.accession == "required" and not order.accession_number),
-            ("placer", receiver.placer_required == "on" and not order.placer_order_number),
-        )
-        if is_missing
-    ]
-    return ((), tuple(missing)) if missing else (wanted, issues)
+    missing = _missing(wanted, receiver)
+    return ((), missing) if missing else (wanted, issues)
 
 
-def _numbers(study: Study, keys: Iterable[str], site: Site) -> Iterator[str]:
-    for key in keys:
-        value = study.metadata.get(key, "")
-        for part in value.split(site.number_separator) if site.number_separator else (value,):
-            yield from _said(part)
+def _missing(wanted: Sequence[Order], receiver: Receiver) -> tuple[MappingIssue, ...]:
+    """What the receiver requires of orders and is not known."""
+    lacks: list[tuple[str, Order]] = []
+    for order in wanted:
+        if receiver.accession == "required" and not order.accession_number:
+            lacks.append(("accession", order))
+        if receiver.placer_required == "on" and not order.placer_order_number:
+            lacks.append(("placer", order))
+    action = "the receiver requires it: held until it is known"
+    return tuple([MappingIssue(f"{what}-missing", "error", order.pointer, action) for what, order in lacks])
+
+
+def _numbers(study: Study, keys: Sequence[str], site: Site) -> Sequence[str]:
+    if not keys:
+        return ()
+    values = [study.metadata.get(key, "") for key in keys]
+    if site.number_separator:
+        values = [part for value in values for part in value.split(site.number_separator)]
+    return [number for value in values for number in _said(value)]
 
 
 def _said(text: str | None) -> tuple[str, ...]:

@@ -81,13 +81,15 @@ _DOUBTS: Final[dict[str, tuple[Severity, str]]] = {
 
 def _code(rows: Sequence[ProcedureCode], modality: str | None) -> tuple[ProcedureCode | None, str]:
     """The one row that is for this modality, or why there is none; CR and DX are both projection radiography."""
+    if not rows:
+        return None, "procedure-not-coded"
     exactly = [row for row in rows if modality and row.modality == modality]
     fitting = exactly or [
         row for row in rows if not modality or _radiography(row.modality) in {"", _radiography(modality)}
     ]
     if len(fitting) == 1:
         return fitting[0], ""
-    return None, "procedure-ambiguous" if fitting else "procedure-modality-differs" if rows else "procedure-not-coded"
+    return None, "procedure-ambiguous" if fitting else "procedure-modality-differs"
 
 
 def _radiography(modality: str) -> str:

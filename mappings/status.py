@@ -1,15 +1,16 @@
-"""What a report's state is called in FHIR and in HL7 v2, who signed it and what it adds to, decided once.
+"""What a report's state is called in FHIR and in HL7 v2, and what it adds to, decided once.
 
 https://hl7.org/fhir/R4/valueset-diagnostic-report-status.html, HL7 v2.5.1 tables 0123, 0085, 0038, decisions D16-D22.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from mappings.issues import MappingIssue
-from mappings.model import Facts, Report, Study, User
+from mappings.model import Facts, Report, Study
 from mappings.profile import Receiver, Site
 
 State = Literal[
@@ -55,9 +56,9 @@ def obr_25(row: Status, receiver: Receiver) -> Status | None:
     A receiver whose map has `W` gets that code in OBX-11 of what is withdrawn, or as `void` that of a correction; in
     either case its text is taken away, for without `W` nothing else says that it is no longer valid.
     """
-    known = dict(receiver.status_map)
-    if not known or row.obr_25 is None:
+    if not receiver.status_map or row.obr_25 is None:
         return row
+    known = dict(receiver.status_map)
     code, obx_11 = known.get(row.obr_25, row.obr_25), known.get(row.obx_11 or "", row.obx_11)
     if code in _NOT_A_CODE or obx_11 == "none":
         return None
@@ -70,15 +71,15 @@ def obr_25(row: Status, receiver: Receiver) -> Status | None:
 _NOT_A_CODE: Final = ("none", "void")
 
 
-def report_state(study: Study, report: Report, site: Site, facts: Facts) -> State:
-    """The state of one report within its study."""
+def report_state(study: Study, report: Report, peers: Sequence[Report], site: Site, facts: Facts) -> State:
+    """The state of one report within its study; `peers` are the reports about its patient, itself among them."""
     if not report.is_completed:
         return _unsigned_state(study, report, site)
     if is_withdrawn(study, site):
         return "withdrawn"
     if report.report_id in facts.corrected:
         return "corrected"
-    return "signed_with_addenda" if has_addenda(study, report) else "signed"
+    return "signed_with_addenda" if has_addenda(report, peers) else "signed"
 
 
 def is_withdrawn(study: Study, site: Site) -> bool:
@@ -89,7 +90,7 @@ def is_withdrawn(study: Study, site: Site) -> bool:
 def _unsigned_state(study: Study, report: Report, site: Site) -> State:
     if report.status != "in_progress":
         return "not_known"
-    if study.is_cancelled and not study.completed:
+    if is_withdrawn(study, site) or (study.is_cancelled and not study.completed):
         return "cancelled"
     return "draft_shown" if is_shown_draft(report, site) else "draft"
 
@@ -99,14 +100,20 @@ def is_shown_draft(report: Report, site: Site) -> bool:
     return site.send_drafts and report.status == "in_progress" and bool((report.text or "").strip())
 
 
-def has_addenda(study: Study, report: Report) -> bool:
-    """True for a signed original that signed addenda add to: it shows them (D17)."""
-    return report.is_completed and not report.is_addendum and any(other.is_addendum for other in study.completed)
+def has_addenda(report: Report, peers: Sequence[Report]) -> bool:
+    """True for a signed original that signed addenda about the same patient add to: it shows them (D12, D17)."""
+    return report.is_completed and not report.is_addendum and any(map(_is_signed_addendum, peers))
 
 
-def report_status(study: Study, report: Report, site: Site, facts: Facts) -> tuple[Status, tuple[MappingIssue, ...]]:
-    """The row of a report, with an issue where its state is doubtful."""
-    state = report_state(study, report, site, facts)
+def _is_signed_addendum(report: Report) -> bool:
+    return report.is_addendum and report.is_completed
+
+
+def report_status(
+    study: Study, report: Report, peers: Sequence[Report], site: Site, facts: Facts
+) -> tuple[Status, tuple[MappingIssue, ...]]:
+    """The row of a report, with an issue where its state is doubtful; `peers` are the reports about its patient."""
+    state = report_state(study, report, peers, site, facts)
     issues: list[MappingIssue] = []
     if state == "not_known":
         place = f"{report.pointer}/status"
@@ -136,21 +143,12 @@ def refusal(study: Study) -> MappingIssue | None:
     return MappingIssue("study-external", "information", "/studyType", "no AutoScribe report: nothing is made of it")
 
 
-def signer(study: Study, report: Report) -> tuple[User | None, tuple[MappingIssue, ...]]:
-    """The User behind a report's userId, who created or signed it (D24), or None with an issue."""
-    user = study.users.get(report.user_id)
-    if user is not None:
-        return user, ()
-    action = "FHIR names the radiologist by identifier only, v2 not at all"
-    return None, (MappingIssue("user-unknown", "warning", f"{report.pointer}/userId", action),)
-
-
-def addendum_parent(study: Study, report: Report) -> tuple[Report | None, tuple[MappingIssue, ...]]:
-    """The report that an addendum adds to: the study's only completed original, else None with an issue (D17)."""
+def addendum_parent(report: Report, peers: Sequence[Report]) -> tuple[Report | None, tuple[MappingIssue, ...]]:
+    """The report that an addendum adds to: its patient's only completed original, else None with an issue (D17)."""
     if not report.is_addendum:
         return None, ()
-    originals = [other for other in study.completed if not other.is_addendum]
+    originals = [other for other in peers if other.is_completed and not other.is_addendum]
     if len(originals) == 1:
         return originals[0], ()
-    action = f"{len(originals)} completed originals in the study: linked to none"
+    action = f"{len(originals)} completed originals about the patient: linked to none"
     return None, (MappingIssue("addendum-parent-unclear", "warning", f"{report.pointer}/isAddendum", action),)

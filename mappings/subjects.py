@@ -10,7 +10,11 @@ for all that follows it), decisions D11, D12, D17, D18.
    originals that name anybody name the same, or the one with its very MRN. If its snapshot speaks against that (another
    MRN, or as in 1), or there is no such patient, it joins the reports without identity that it agrees with, or stands
    alone.
-3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its stead.
+3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its stead; and those that
+   were seen signed earlier before others, so that a report which comes late, though signed early, takes no patient and
+   no number from another (`Facts.seen`).
+4. What the study says is of its own patient, the one that has its number: `externalPatientId` and the numbers of its
+   orders are no other patient's.
 """
 
 from __future__ import annotations
@@ -36,8 +40,8 @@ class Subject:
     """A patient of a study, and the `reports` about that patient: signed ones in reading order, then drafts.
 
     `identity` has the identifiers of all of them; the snapshot at `pointer` speaks for the patient. `number` is the
-    upstream id that EI.1 of OBR-3 is made of: the study's for the patient of its first signed report, else that of the
-    patient's first report, so that no result overwrites another person's.
+    upstream id that EI.1 of OBR-3 is made of: the study's for the patient of the report first seen signed, else that of
+    the patient's report first seen, so that no result overwrites another person's.
     """
 
     identity: Identity
@@ -49,37 +53,57 @@ class Subject:
 
 
 class _Claim(NamedTuple):
-    """What one report says of its patient; `order` is unique."""
+    """What one report says of its patient; `order` is unique, and so is `rank`, which says who was there first."""
 
     order: int
     report: Report
     identity: Identity
+    rank: tuple[bool, int, int]
 
 
 def subjects(
-    study: Study, reports: Sequence[Report], site: Site, taken: AbstractSet[str] = frozenset()
+    study: Study,
+    reports: Sequence[Report],
+    site: Site,
+    taken: AbstractSet[str] = frozenset(),
+    seen: Sequence[str] = (),
 ) -> dict[str, Subject]:
     """The subject of each of these `reports` of the study by report id, and the study's own under the study id.
 
-    FHIR asks for all reports, HL7 v2 for the signed ones: the answer for a signed report is the same. `taken` are
-    patient ids under which other studies speak of somebody else: those are not used (D12).
+    The study's own is the patient that has its number, and the first of the values. FHIR asks for all reports, HL7 v2
+    for the signed ones: the answer for a signed report is the same. `taken` are patient ids under which other studies
+    speak of somebody else: those are not used (D12). `seen` is Facts.seen; without it reading order stands for it.
     """
     if len(reports) < 2:
         return _alone(study, reports, site, taken)
-    ordered = sorted(reports, key=lambda report: not report.is_completed)
-    claims = [
-        _Claim(order, report, identify(study, report.snapshot, site, report.snapshot_pointer))
-        for order, report in enumerate(ordered)
-    ]
-    groups = _groups(claims)
+    groups = _groups(_claims(study, reports, site, seen))
     found: dict[str, Subject] = {}
     used = set(taken)
     for group in groups:
-        number = study.study_id if group is groups[0] else group[0].report.report_id
-        made = _subject(group, number, site, used, is_only=len(groups) == 1)
+        own = study if group is groups[0] else None
+        made = _subject(group, own, site, used, is_only=len(groups) == 1)
         used.add(made.identity.patient_id)
         found.update((claim.report.report_id, made) for claim in group)
-    return {study.study_id: found[_speaker(claims).report.report_id], **found}
+    return {study.study_id: found[groups[0][0].report.report_id], **found}
+
+
+def _claims(study: Study, reports: Sequence[Report], site: Site, seen: Sequence[str]) -> list[_Claim]:
+    """What the reports say of their patients, without what the study says of its own."""
+    bare = replace(study, external_patient_id=None) if study.external_patient_id else study
+    places = {report_id: place for place, report_id in enumerate(seen)}
+    return [
+        _Claim(
+            order,
+            report,
+            identify(bare, report.snapshot, site, report.snapshot_pointer),
+            (not report.is_completed, places.get(report.report_id, len(places)), order),
+        )
+        for order, report in enumerate(sorted(reports, key=lambda report: not report.is_completed))
+    ]
+
+
+def _rank(claim: _Claim) -> tuple[bool, int, int]:
+    return claim.rank
 
 
 def subject_snapshot(study: Study, reports: Sequence[Report]) -> tuple[Snapshot, str]:
@@ -89,7 +113,7 @@ def subject_snapshot(study: Study, reports: Sequence[Report]) -> tuple[Snapshot,
     """
     if not reports:
         return study.metadata_snapshot or Snapshot(), "/reportMetadata"
-    newest = max(reversed(reports), key=_standing)
+    newest = reports[0] if len(reports) == 1 else max(reversed(reports), key=_standing)
     return newest.snapshot, newest.snapshot_pointer
 
 
@@ -139,20 +163,20 @@ def _alone(study: Study, reports: Sequence[Report], site: Site, taken: AbstractS
         identity = stand_alone(identity, study.study_id, site)
         issues = (*issues, MappingIssue("identity-conflict", "error", pointer, _TAKEN))
     made = Subject(identity, snapshot, pointer, tuple(reports), study.study_id, issues)
-    return dict.fromkeys((study.study_id, *(report.report_id for report in reports)), made)
+    return dict.fromkeys([study.study_id, *[report.report_id for report in reports]], made)
 
 
 def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
-    """The claims by patient; first the patient of the first report, and so on."""
+    """The claims by patient; first the patient of the report that was there first, and so on."""
     home = _home(claims)
     groups: list[list[_Claim]] = []
-    for claim in sorted(claims, key=lambda one: (not one.report.is_completed, not one.identity.is_linked)):
+    for claim in sorted(claims, key=lambda one: (not one.report.is_completed, not one.identity.is_linked, one.rank)):
         group = next((one for one in groups if _belongs(claim, one, home)), None)
         if group is None:
             groups.append([claim])
         else:
             group.append(claim)
-    return sorted(sorted(group) for group in groups)
+    return sorted((sorted(group) for group in groups), key=lambda group: min(map(_rank, group)))
 
 
 def _home(claims: list[_Claim]) -> str | None:
@@ -182,11 +206,16 @@ def _speaker(claims: list[_Claim]) -> _Claim:
     return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
 
 
-def _subject(group: list[_Claim], number: str, site: Site, used: AbstractSet[str], *, is_only: bool) -> Subject:
+def _subject(group: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], *, is_only: bool) -> Subject:
+    """The patient of a group; `own` is the study of its own patient, who has the study's number and identifier too."""
+    number = own.study_id if own is not None else min(group, key=_rank).report.report_id
     speaker = _speaker(group)
-    identity = max(reversed(group), key=lambda one: (one.report.is_completed, one.identity.is_linked)).identity
+    namer = max(reversed(group), key=lambda one: (one.report.is_completed, one.identity.is_linked))
+    identity = namer.identity
+    if own is not None and own.external_patient_id:
+        identity = identify(own, namer.report.snapshot, site, namer.report.snapshot_pointer)
     is_taken = identity.patient_id in used
-    if is_taken or (not identity.is_linked and number == group[0].report.report_id):
+    if is_taken or (not identity.is_linked and own is None):
         identity = stand_alone(identity, number, site)
     known = {(one.type, one.value): one for one in identity.identifiers}
     for claim in reversed(group):
@@ -196,6 +225,7 @@ def _subject(group: list[_Claim], number: str, site: Site, used: AbstractSet[str
     identity = replace(identity, identifiers=tuple(known.values()))
     pointer = speaker.report.snapshot_pointer
     issues = [issue for claim in group for issue in _issues(claim, speaker)]
+    issues += [issue for issue in identity.issues if issue.pointer == "/externalPatientId"]
     if is_taken and is_only:
         issues.append(MappingIssue("identity-conflict", "error", pointer, _TAKEN))
     if not is_only:

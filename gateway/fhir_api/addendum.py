@@ -17,6 +17,7 @@ from mappings.identifiers import fhir_id
 from mappings.model import Facts, Report, Study
 from mappings.profile import Site
 from mappings.status import report_status
+from mappings.subjects import subjects
 
 ADDENDUM: Final = "$addendum"
 CANCEL_ADDENDUM: Final = "$cancel-addendum"
@@ -104,7 +105,8 @@ def _parameters(study: Study, report: Report | None) -> dict[str, Any]:
     """What came of it: a report with its status, and its study."""
     made: list[dict[str, Any]] = []
     if report is not None:
-        status, _ = report_status(study, report, Site(), Facts())
+        peers = subjects(study, study.reports, Site())[report.report_id].reports
+        status, _ = report_status(study, report, peers, Site(), Facts())
         made.append(
             {"name": "report", "valueReference": {"reference": f"DiagnosticReport/{fhir_id(report.report_id)}"}}
         )

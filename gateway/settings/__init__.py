@@ -5,7 +5,7 @@ Carries out no clause of a standard. Read, in this order of precedence, from the
 the TOML file that `GATEWAY_CONFIG` or `--config` names. An empty variable counts as not set.
 """
 
-from gateway.settings.load import Configuration, load, problems, require_loopback, require_site_key
+from gateway.settings.load import Configuration, load, require_loopback, require_site_key, survey
 from gateway.settings.model import (
     FILE_ONLY,
     Cache,
@@ -34,8 +34,8 @@ __all__ = [
     "Webhook",
     "is_loopback",
     "load",
-    "problems",
     "require_loopback",
     "require_site_key",
     "rows",
+    "survey",
 ]

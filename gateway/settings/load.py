@@ -54,18 +54,12 @@ def load(path: Path | None = None) -> Configuration:
     """Read the TOML file (`path`, else what `GATEWAY_CONFIG` names, else none) and the environment.
 
     Raises:
-        ConfigError: the first setting that is wrong; `problems` gives all of them.
+        ConfigError: the first setting that is wrong; `survey` gives all of them.
     """
-    result = _load(path)
-    if isinstance(result, Configuration):
-        return result
-    raise result[0]
-
-
-def problems(path: Path | None = None) -> list[ConfigError]:
-    """Everything that is wrong with the settings, an error each, without any value; empty if `load` would succeed."""
-    result = _load(path)
-    return [] if isinstance(result, Configuration) else result
+    configuration, found = survey(path)
+    if configuration is None or found:
+        raise found[0]
+    return configuration
 
 
 def require_loopback(host: str) -> None:
@@ -98,14 +92,18 @@ def require_site_key(configuration: Configuration) -> None:
         )
 
 
-def _load(path: Path | None) -> Configuration | list[ConfigError]:
+def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigError]]:
+    """What `load` would read without what is wrong in it, and everything that is wrong, an error each, never a value.
+
+    There is no configuration where the file cannot be read, or a setting of the service is wrong.
+    """
     named = os.environ.get(CONFIG_VARIABLE)
     path = path or (Path(named) if named else None)
     source = str(path) if path else "environment"
     try:
         text, table = _read(path)
     except ConfigError as error:
-        return [error]
+        return None, [error]
     files = SiteFiles.read(source, path, table)
     found = [*_unknown_variables(os.environ), *files.problems]
     settings, key = None, None
@@ -120,9 +118,9 @@ def _load(path: Path | None) -> Configuration | list[ConfigError]:
     reported = {problem.key for problem in found}
     site_problems = [files.problem(fault) or _problem(source, fault) for fault in faults]
     found += [problem for problem in site_problems if problem.key not in reported]
-    if not settings or found:
-        return found
-    return Configuration(settings, replace(site, fhir_base=settings.server.fhir_base), source)
+    if settings is None:
+        return None, found
+    return Configuration(settings, replace(site, fhir_base=settings.server.fhir_base), source), found
 
 
 def _given() -> Iterator[tuple[str, Any]]:

@@ -55,10 +55,11 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
 
 
 def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts], orders: Sequence[Json]) -> list[Json]:
-    """The resources of one report; an original shows the study's signed addenda, newest first (D17)."""
+    """The resources of one report; an original shows the signed addenda about its patient, newest first (D12, D17)."""
     addenda: list[ReportParts] = []
-    if has_addenda(made.study, parts.report):
-        addenda = [one for one in reversed(reports) if one.report.is_addendum and one.report.is_completed]
+    if has_addenda(parts.report, parts.subject.reports):
+        signed = [one for one in reports if one.report.is_addendum and one.report.is_completed]
+        addenda = [one for one in reversed(signed) if one.subject is parts.subject]
     results, vitals = section_observations(made, parts), vital_observations(made, parts)
     document = document_reference(parts)
     documents = [document] if document else []

@@ -19,8 +19,13 @@ TEXT_PLAIN: Final = "text/plain; charset=utf-8"
 
 
 def said(element: Json) -> Json:
-    """The element without what is not said: no nulls, no empty strings, arrays or objects (`false` and 0 are said)."""
-    return {key: value for key, value in element.items() if value or value is False or value == 0}
+    """The element itself, from which what is not said is taken out: nulls, empty strings, arrays and objects.
+
+    `false` and 0 are said.
+    """
+    for key in [key for key, value in element.items() if not value and value is not False and value != 0]:
+        del element[key]
+    return element
 
 
 def line(text: str | None) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import ADDENDUM_OF_EXTENSION, SID_FILLER_ORDER, US_CORE, V2_0074
+from mappings.dates import parse_instant
 from mappings.fhir.categories import RADIOLOGY
 from mappings.fhir.datatypes import (
     STRING_LIMIT,
@@ -37,12 +38,14 @@ def diagnostic_report_identifier(scene: Scene, parts: ReportParts) -> list[Json]
     """DiagnosticReport.identifier <- reportId, the filler order number of OBR-3, the numbers of its orders (D18).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.identifier
+    The orders are those of the study's own patient: a report about another has none (D12).
     """
+    orders = scene.orders if parts.subject is scene.subject else ()
     return [
         parts.identifier,
         identifier(SID_FILLER_ORDER, short_id(parts.subject.number), "FILL"),
-        *accession_identifiers(scene.orders, scene.site),
-        *placer_identifiers(scene.orders, scene.site),
+        *accession_identifiers(orders, scene.site),
+        *placer_identifiers(orders, scene.site),
     ]
 
 
@@ -67,11 +70,14 @@ def diagnostic_report_effective(parts: ReportParts) -> Json:
 
 
 def diagnostic_report_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
-    """DiagnosticReport.issued <- signedAt: the newest of the report's and its signed addenda's (D17).
+    """DiagnosticReport.issued <- signedAt: the newest of the report's and of the addenda that it shows (D17).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.issued
     """
-    return next((one.signed for one in addenda if one.signed), parts.signed)
+    if not addenda:
+        return parts.signed
+    moments = {moment: one.signed for one in (parts, *addenda) if (moment := parse_instant(one.signed))}
+    return moments[max(moments)] if moments else None
 
 
 def diagnostic_report_performer(parts: ReportParts) -> list[Json]:

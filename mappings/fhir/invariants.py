@@ -155,12 +155,16 @@ _ABSENT: Final = frozenset(
 )
 
 
-def faults(resource: Json) -> tuple[MappingIssue, ...]:
-    """Every rule the resource breaks, as an error with a JSON pointer into the resource; never a value."""
+def faults(resource: Json, part: Json) -> tuple[MappingIssue, ...]:
+    """Every rule the resource breaks, as an error with a JSON pointer into the resource; never a value.
+
+    `part` has the elements that are looked into: all, or those that no earlier resource has.
+    """
     kind = resource.get("resourceType", "")
     if kind not in RULES:
         return (_issue("fhir-resource-type", "/resourceType"),)
-    return tuple(_issue(code, pointer) for code, pointer in (*_walk(resource, kind), *RULES[kind](resource)))
+    found = [*_walk(part, kind), *RULES[kind](resource)]
+    return tuple([_issue(code, pointer) for code, pointer in found]) if found else ()
 
 
 def _issue(code: str, pointer: str) -> MappingIssue:

@@ -37,19 +37,45 @@ CLASSES: Final[dict[str, Any]] = {
 }
 
 
+_OFTEN_SHARED: Final = ("meta", "category", "subject", "performer")
+# Resource type -> the elements of those that its class can do without: whether they are good says nothing of the rest
+SHARED: Final = {
+    kind: [key for key in _OFTEN_SHARED if key in model.model_fields and not model.model_fields[key].is_required()]
+    for kind, model in CLASSES.items()
+}
+
+
 def judge(resource: Json) -> tuple[MappingIssue, ...]:
     """The faults of a resource, empty if it may be served; each pointer is into the resource, no value is shown."""
-    return judge_all([resource])[0]
+    return (*_refusals(resource), *faults(resource, resource))
 
 
 def judge_all(resources: Sequence[Json]) -> list[tuple[MappingIssue, ...]]:
     """The faults of each resource, in order: what `judge` says of them, in less time.
 
-    First all are held against the classes, then all against the invariants: alternating, either finds the processor's
-    caches full of the other's code.
+    What resources of one type share is looked at once; where anything is wrong, each is judged by itself. First all
+    are held against the classes, then all against the invariants: alternating, either finds the processor's caches
+    full of the other's code.
     """
-    refused = [_refusals(resource) for resource in resources]
-    return [(*found, *faults(resource)) for found, resource in zip(refused, resources, strict=True)]
+    parts = _parts(resources)
+    if any(map(_refusals, parts)) or any(map(faults, resources, parts)):
+        return [judge(resource) for resource in resources]
+    return [()] * len(resources)
+
+
+def _parts(resources: Sequence[Json]) -> list[Json]:
+    """Each resource without the elements that are the same objects as in an earlier one of its type."""
+    seen: set[tuple[str, str, int]] = set()
+    parts = []
+    for resource in resources:
+        part, kind = dict(resource), resource.get("resourceType", "")
+        for key in SHARED.get(kind, ()):
+            place = kind, key, id(resource.get(key))
+            if place in seen:
+                part.pop(key, None)
+            seen.add(place)
+        parts.append(part)
+    return parts
 
 
 def _refusals(resource: Json) -> list[MappingIssue]:

@@ -5,7 +5,6 @@ https://hl7.org/fhir/R4/observation.html, US Core Observation Clinical Result, B
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -24,7 +23,7 @@ from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import NOT_SIGNED, ReportParts
 from mappings.fhir.scene import Scene
-from mappings.model import Section
+from mappings.model import Report
 from mappings.text import fhir_string
 from mappings.units import vital_sign
 
@@ -85,9 +84,10 @@ def observation_interpretation(parts: ReportParts) -> list[Json]:
     """Observation.interpretation <- isCritical: `AA` on what carries the flag; false and null assert nothing (D22).
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.interpretation
-    A draft is never critical (D16).
+    A draft is never critical (D16), and what is withdrawn no longer is (D21).
     """
-    return _CRITICAL if parts.report.is_critical and parts.report.is_completed else []
+    is_withdrawn = parts.status.observation == "entered-in-error"
+    return _CRITICAL if _is_critical(parts.report) and not is_withdrawn else []
 
 
 def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
@@ -98,12 +98,19 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     critical report without a text has an Observation without a value, so that its flag is seen.
     """
     interpretation = observation_interpretation(parts)
-    found = _found(scene, parts, is_critical=bool(interpretation))
+    found = _found(scene, parts)
     if not found:
         return []
     flagged = _flagged({label for _, label, _, _ in found}, found[0][1]) if interpretation else ()
     mark = f", {NOT_SIGNED}" if parts.is_draft_shown else ""
-    alike = {
+    alike: Json = {
+        "resourceType": "Observation",
+        "id": "",
+        "meta": _CLINICAL_RESULT,
+        "text": None,
+        "status": parts.status.observation,
+        "category": _IMAGING,
+        "code": None,
         "subject": {"reference": parts.subject_reference["reference"]},
         **({"effectiveDateTime": parts.effective} if parts.effective else {}),
         **({"issued": parts.signed} if parts.signed else {}),
@@ -112,17 +119,11 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     made = []
     for index, label, heading, text in found:
         code = _code_of(label, heading)
-        observation: Json = {
-            "resourceType": "Observation",
-            "id": f"{parts.resource_id}-s{index}",
-            "meta": _CLINICAL_RESULT,
-            "text": narrative(code["text"] + mark, text=text),
-            "status": parts.status.observation,
-            "category": _IMAGING,
-            "code": code,
-            **alike,
-            **observation_value(scene, parts, text),
-        }
+        observation = alike.copy()
+        observation["id"] = f"{parts.resource_id}-s{index}"
+        observation["text"] = narrative(code["text"] + mark, text=text)
+        observation["code"] = code
+        observation.update(observation_value(scene, parts, text))
         if label in flagged:
             observation["interpretation"] = interpretation
         made.append(observation)
@@ -168,15 +169,21 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     return made
 
 
-def _found(scene: Scene, parts: ReportParts, *, is_critical: bool) -> list[tuple[int, str, str, str]]:
-    """Index, label, heading and N(text) of what Observations are made of."""
+def _is_critical(report: Report) -> bool:
+    return bool(report.is_critical) and report.is_completed
+
+
+def _found(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
+    """Index, label, heading and N(text) of what Observations are made of; the same whether withdrawn or not."""
     if not parts.text.strip():
-        if not is_critical:
+        if not _is_critical(parts.report):
             return []
         place = f"{parts.report.pointer}/isCritical"
-        scene.warn("critical-without-text", place, "flagged on an Observation without a value: there is no text")
+        scene.warn(
+            "critical-without-text", place, "an Observation without a value stands for the report: there is no text"
+        )
         return [(0, _WHOLE, "", "")]
-    found = list(_sections(parts.report.sections))
+    found = _sections(parts)
     if not found:
         place = f"{parts.report.pointer}/reportPlainText"
         scene.inform("sections-not-found", place, "one Observation holds the whole text")
@@ -184,10 +191,13 @@ def _found(scene: Scene, parts: ReportParts, *, is_critical: bool) -> list[tuple
     return found
 
 
-def _sections(sections: tuple[Section, ...]) -> Iterator[tuple[int, str, str, str]]:
-    for index, section in enumerate(sections):
-        if section.label and (text := fhir_string(section.content)):
-            yield index, section.label, section.heading, text
+def _sections(parts: ReportParts) -> list[tuple[int, str, str, str]]:
+    is_normal = parts.text == parts.report.text
+    return [
+        (index, section.label, section.heading, text)
+        for index, section in enumerate(parts.report.sections)
+        if section.label and (text := section.body.strip() if is_normal else fhir_string(section.content))
+    ]
 
 
 def _flagged(labels: set[str], first: str) -> tuple[str, ...]:

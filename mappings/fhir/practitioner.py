@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/practitioner.html, US Core Practitioner Profile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from mappings.codes import SID_NPI_UNVERIFIED, SID_USER, US_CORE, US_NPI
@@ -16,7 +16,7 @@ from mappings.fhir.scene import Scene, odd_characters
 from mappings.identifiers import fhir_id, is_npi
 from mappings.model import Report, User
 from mappings.names import is_generation
-from mappings.status import signer
+from mappings.signers import signer
 
 _META: Final[Json] = {"profile": [f"{US_CORE}practitioner"]}
 _TEXT_FIELDS: Final = {
@@ -45,7 +45,7 @@ def radiologists(scene: Scene) -> dict[str, Radiologist]:
     first = {report.user_id: report for report in reversed(scene.study.reports)}
     return {
         user_id: _radiologist(scene, first[user_id])
-        for user_id in dict.fromkeys(report.user_id for report in scene.study.reports)
+        for user_id in dict.fromkeys([report.user_id for report in scene.study.reports])
     }
 
 
@@ -77,9 +77,10 @@ def practitioner_identifier(user: User, scene: Scene) -> list[Json]:
         scene.warn("npi-invalid", place, "kept as an unverified number, not as an NPI")
         made.append(identifier(SID_NPI_UNVERIFIED, number))
     provider = scene.site.user(user.user_id)
-    known = provider_identifiers(provider, scene.site) if provider else []
+    if provider is None:
+        return made
     systems = {one["system"] for one in made}
-    return made + [one for one in known if one["system"] not in systems]
+    return made + [one for one in provider_identifiers(provider, scene.site) if one["system"] not in systems]
 
 
 def practitioner_qualification(name: Json) -> list[Json]:
@@ -116,7 +117,8 @@ def practitioner(user: User, name: Json, scene: Scene) -> Json:
 
 def _radiologist(scene: Scene, report: Report) -> Radiologist:
     """A user who is not known, or has no last name, is named by identifier: no reference ever leads nowhere."""
-    user = _user(scene, report)
+    user, doubts = signer(scene.study, report, scene.site)
+    scene.issues.extend(doubts)
     name = practitioner_name(user) if user else {}
     if user is not None and "family" in name:
         to_user = reference("Practitioner", fhir_id(user.user_id), name["text"])
@@ -125,17 +127,3 @@ def _radiologist(scene: Scene, report: Report) -> Radiologist:
         scene.warn("user-last-name-absent", f"{user.pointer}/lastName", "no Practitioner; named by identifier")
     made: Json = {"type": "Practitioner", "identifier": identifier(SID_USER, report.user_id)}
     return Radiologist({**made, "display": name["text"]} if "text" in name else made, None)
-
-
-def _user(scene: Scene, report: Report) -> User | None:
-    """The User behind Report.userId; a name that AutoScribe does not say is as the site's directory has it."""
-    provider = scene.site.user(report.user_id)
-    user, doubts = signer(scene.study, report)
-    if provider is None:
-        scene.issues.extend(doubts)
-        return user
-    known = user or User(report.user_id, pointer=f"{report.pointer}/userId")
-    if any(map(line, (known.first_name, known.middle_name, known.last_name))):
-        return known
-    names = {"first_name": provider.given, "middle_name": provider.middle, "last_name": provider.family}
-    return replace(known, **names, suffix1=provider.suffix, suffix2=provider.degree)

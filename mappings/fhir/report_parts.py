@@ -61,14 +61,14 @@ class ReportParts:
 def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
     """The shared parts of a report."""
     subject = scene.subjects[report.report_id]
-    status, doubts = report_status(scene.study, report, scene.site, scene.facts)
+    status, doubts = report_status(scene.study, report, subject.reports, scene.site, scene.facts)
     when, derived = effective(report, scene.site)
     scene.issues.extend((*doubts, *derived))
     is_derived = any(doubt.pointer.endswith("/studyDate") for doubt in derived)
     resource_id = fhir_id(report.report_id)
     signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt") if report.is_completed else None
     title = _title(report, signed)
-    parent, unclear = addendum_parent(scene.study, report)
+    parent, unclear = addendum_parent(report, subject.reports)
     scene.issues.extend(unclear)
     text = _said_text(scene, report, is_draft_shown=status.diagnostic_report == "preliminary")
     forms = _text_form(text, resource_id, title, signed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 from mappings.issues import MappingIssue
@@ -79,7 +80,7 @@ class Scene:
 def scene(study: Study, site: Site, facts: Facts) -> Scene:
     """The scene of a study, with the characters that N takes out of its short texts reported."""
     found, doubts = orders(study, site, facts)
-    made = Scene(study, site, facts, subjects(study, study.reports, site, facts.taken_patient_ids), found)
+    made = Scene(study, site, facts, subjects(study, study.reports, site, facts.taken_patient_ids, facts.seen), found)
     made.issues.extend(doubts)
     for one in made.patients:
         made.issues.extend(one.issues)
@@ -95,7 +96,8 @@ def scene(study: Study, site: Site, facts: Facts) -> Scene:
 
 def odd_characters(source: object, names: Mapping[str, str], pointer: str) -> list[MappingIssue]:
     """What N takes out of the text fields of an upstream object; `names` gives their names in the upstream."""
-    said = {key: value for name, key in names.items() if (value := getattr(source, name))}
-    if "".join(said.values()).isprintable():
+    texts = list(map(getattr, repeat(source), names))
+    if "".join(filter(None, texts)).isprintable():
         return []
-    return [issue for key, value in said.items() for issue in character_issues(value, f"{pointer}/{key}")]
+    said = zip(names.values(), texts, strict=True)
+    return [issue for key, text in said if text for issue in character_issues(text, f"{pointer}/{key}")]

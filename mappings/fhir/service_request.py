@@ -25,7 +25,7 @@ from mappings.profile import Site
 
 _META: Final[Json] = {"profile": [f"{US_CORE}servicerequest"]}
 
-# ServiceRequest.status <- DiagnosticReport.status of the study's reports; the first that any report has stands.
+# ServiceRequest.status <- DiagnosticReport.status of the reports that answer it; the first that any report has stands.
 # http://hl7.org/fhir/R4/valueset-request-status.html
 _STATUS: Final[dict[str, frozenset[str]]] = {
     "completed": frozenset({"final", "appended", "corrected"}),
@@ -39,7 +39,7 @@ def service_request_status(scene: Scene, reports: Sequence[ReportParts]) -> str:
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.status
     """
-    states = {parts.status.diagnostic_report for parts in reports}
+    states = {parts.status.diagnostic_report for parts in reports if parts.subject is scene.subject}
     if found := next((status for status, any_of in _STATUS.items() if any_of & states), None):
         return found
     if states or scene.study.study_report_status is None:

@@ -22,6 +22,8 @@ _NOT_HELD: Final[dict[str, re.Pattern[str]]] = {
 _ELEMENT: Final = re.compile(r"[^|^~&\r]+")
 # Digits above the line, and below it behind a digit: alone they would be more digits of the number before them
 _OFF_THE_LINE: Final = re.compile("[\u00b2\u00b3\u00b9\u2070\u2074-\u207b]+|(?<=[0-9])[\u2080-\u2089]+")
+# The ordinal sign (N\u00ba 5) where it is typed for the degree sign, which looks alike
+_DEGREE: Final = re.compile("(?<=[0-9])\u00ba|\u00ba(?=[CF]\\b)")
 _OVERLAY: Final = 1  # combining class of a stroke through its letter: it may mean `not`
 
 # What has a spelling that people use; the rest is decomposed
@@ -30,19 +32,21 @@ SPELLING: Final[dict[str, str]] = {
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a\u2032\u00b4", "'"),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u207b\ufe63", "-"),
     **dict.fromkeys("\u2022\u2023\u2043\u25aa\u25cf\u25e6\u25a0\u00b7\u2219\u22c5", "*"),
-    **dict.fromkeys("\u00b0\u00ba\u02da", "deg"),
+    **dict.fromkeys("\u00b0\u02da", "deg"),
     **dict.fromkeys("\u00b5\u03bc", "u"),
     "\u2026": "...",
-    "\u2265": ">=",
-    "\u2264": "<=",
+    **dict.fromkeys("\u2265\u2267\u2a7e", ">="),
+    **dict.fromkeys("\u2264\u2266\u2a7d", "<="),
     "\u2260": "<>",
-    "\u2248": "~",
+    **dict.fromkeys("\u2248\u2245\u2243\u223c", "~"),
     "\u00b1": "+/-",
     "\u00d7": "x",
     "\u00f7": "/",
     "\u2044": "/",
     "\u2192": "->",
     "\u2190": "<-",
+    "\u2191": "(up)",
+    "\u2193": "(down)",
     "\u00df": "ss",
     "\u1e9e": "SS",
     "\u00e6": "ae",
@@ -85,6 +89,8 @@ def spelled(text: str, codec: str) -> tuple[str, int]:
         composed = normalize("NFC", element[0])
         count += len(missing.findall(composed))
         on_the_line = _OFF_THE_LINE.sub(lambda run: _marked(run[0], missing), composed)
+        if missing.match("\u00ba"):
+            on_the_line = _DEGREE.sub("\u00b0", on_the_line)
         made = missing.sub(lambda character: escape(_spelling(character[0], missing)), on_the_line)
         if made == NULL:
             return NOT_NULL

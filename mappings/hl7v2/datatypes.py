@@ -5,7 +5,7 @@ HL7 v2.5.1 §2.A.88 (XPN), §2.A.86 (XCN), §2.A.11 (CNN), §2.A.36 (HD), §2.A.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -14,8 +14,8 @@ from mappings.hl7v2.versions import DEGREE_IS_PROFESSIONAL_SUFFIX
 from mappings.identifiers import is_npi, is_oid
 from mappings.issues import MappingIssue
 from mappings.model import User
-from mappings.names import PersonName, is_generation
-from mappings.profile import Provider
+from mappings.names import PersonName, is_generation, parse_name
+from mappings.profile import NameOrder, Provider
 
 # Family, given, middle, suffix, prefix, degree, in the order of XPN and XCN
 _Parts = tuple[str, str, str, str, str, str]
@@ -29,12 +29,13 @@ def hd(text: str | None, separator: str = "^") -> str:
     return f"{separator}{plain}{separator}ISO" if is_oid(plain) else plain
 
 
+@lru_cache
 def _suffix_and_degree(suffixes: tuple[str, ...]) -> tuple[str, str]:
     """XPN.4 and XPN.6."""
     if not suffixes:
         return "", ""
-    generations = [one for one in suffixes if is_generation(one)]
     degrees = [one for one in suffixes if not is_generation(one)]
+    generations = [one for one in suffixes if one not in degrees]
     return value(" ".join(generations)), value(" ".join(degrees))
 
 
@@ -42,7 +43,7 @@ def _parts(name: PersonName) -> _Parts:
     """Family, given, middle, suffix, prefix, degree, in the order of XPN and XCN; unsplit, the whole is the family."""
     if not (name.family or name.given):
         return value(name.text), "", "", "", "", ""
-    given, middle = (*name.given, "")[0], " ".join(name.given[1:])
+    given, middle = (name.given[0], " ".join(name.given[1:])) if name.given else ("", "")
     suffix, degree = _suffix_and_degree(name.suffix)
     return value(name.family), value(given), value(middle), suffix, value(" ".join(name.prefix)), degree
 
@@ -58,6 +59,13 @@ def xpn(name: PersonName, type_code: str, version: str = "2.5.1") -> str:
 def xcn(name: PersonName, version: str = "2.5.1") -> str:
     """XCN of someone of whom only the name is known."""
     return _xcn("", _parts(name), _NOTHING, version)
+
+
+@lru_cache(maxsize=1024)
+def referrer(text: str | None, order: NameOrder | None, version: str) -> tuple[PersonName | None, str]:
+    """The name of a referring physician, split on evidence, and its XCN: a site has few, who refer again and again."""
+    name = parse_name(text, order)
+    return name, xcn(name, version) if name else ""
 
 
 def provider_xcn(provider: Provider, namespace: str, version: str) -> str:
@@ -117,8 +125,8 @@ class Signer:
 def signer(user: User, provider: Provider | None, namespace: str, version: str, issues: list[MappingIssue]) -> Signer:
     """The User behind Report.userId, with the NPI only where it is one.
 
-    What AutoScribe does not say is as the site's `provider` directory has it: the name, and a number, its NPI before
-    the local id of `namespace`.
+    A number that AutoScribe does not say is as the site's `provider` directory has it: its NPI before the local id of
+    `namespace`.
     """
     number, authority = value(user.npi_number), "NPI"
     if number and not is_npi(number):
@@ -126,13 +134,6 @@ def signer(user: User, provider: Provider | None, namespace: str, version: str, 
         number = ""
     if provider and not number:
         number, authority = (provider.npi, "NPI") if provider.npi else (value(provider.local_id), namespace)
-    if provider and not any(map(value, (user.first_name, user.middle_name, user.last_name))):
-        user = _named(user, provider)
-    suffix, degree = _suffix_and_degree(tuple(one.strip() for one in (user.suffix1, user.suffix2) if one))
+    suffix, degree = _suffix_and_degree(tuple([one.strip() for one in (user.suffix1, user.suffix2) if one]))
     names = value(user.last_name), value(user.first_name), value(user.middle_name)
     return Signer(user, number, authority if number else "", (*names, suffix, "", degree), version)
-
-
-def _named(user: User, provider: Provider) -> User:
-    names = {"first_name": provider.given, "middle_name": provider.middle, "last_name": provider.family}
-    return replace(user, **names, suffix1=provider.suffix, suffix2=provider.degree)

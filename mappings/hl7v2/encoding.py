@@ -18,11 +18,13 @@ from mappings.profile import Receiver
 
 # From left to right: `\E\F\E\` is a value's `\F\`, no `|`
 _SEQUENCE: Final = re.compile(r"\\(\.br|[EFSRT])\\")
-# Escape sequence -> what stands for it; `*` is the power of UCUM (10*6), `=` no minus sign before a number
+# Escape sequence -> what stands for it, `R` where it says `about`; `**` is a power, `*` alone would multiply
 PLAIN: Final[dict[str, dict[str, str]]] = {
     "no_F": {"F": "/"},
-    "strip": {"E": "/", "F": "/", "S": "*", "T": "+", "R": "="},
+    "strip": {"E": "/", "F": "/", "S": "**", "T": "+", "R": "approx."},
 }
+_TILDE: Final = r"\R"
+_OPENING: Final = " ([|^~&\r"  # nothing or one of these before a word: it needs no blank
 
 
 def encoded(segments: Iterable[str], receiver: Receiver) -> Mapped[bytes]:
@@ -53,7 +55,20 @@ def _plain(text: str, switch: str) -> tuple[str, int]:
 
     def replaced(sequence: re.Match[str]) -> str:
         nonlocal count
-        count += sequence[1] in table
-        return table.get(sequence[1], sequence[0])
+        if sequence[1] not in table:
+            return sequence[0]
+        count += 1
+        return _tilde(sequence, table["R"]) if sequence[1] == "R" else table[sequence[1]]
 
     return _SEQUENCE.sub(replaced, text), count
+
+
+def _tilde(sequence: re.Match[str], about: str) -> str:
+    """A tilde: `-` of a range (`5~10`, `L4~L5`), `=` of a line of them, else the word with a blank on either side."""
+    text, start, end = sequence.string, sequence.start(), sequence.end()
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    if text.endswith(_TILDE, 0, max(0, start - 1)) or text.startswith(_TILDE, end):
+        return "="
+    if before.isalnum() and after.isalnum() and (before.isdigit() or after.isalpha()):
+        return "-"
+    return ("" if before in _OPENING else " ") + about + ("" if after == " " else " ")

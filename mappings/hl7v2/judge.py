@@ -216,7 +216,7 @@ def _whole_faults(received: Received, version: str) -> Iterator[MappingIssue]:
 
 
 def _for_parser(received: Received, version: str) -> Iterator[str]:
-    """The segments with long values cut, and of OBX that differ in nothing but number and value only the first."""
+    """The segments with long values cut; of an order's OBX that differ only in number and value the first alone."""
     seen: set[tuple[str, ...]] = set()
     for segment in received.segments:
         fields = tuple(
@@ -224,6 +224,8 @@ def _for_parser(received: Received, version: str) -> Iterator[str]:
         )
         if segment.name == "MSH":
             fields = ("MSH", *fields[2:])
+        elif segment.name == "OBR":
+            seen.clear()
         elif segment.name == "OBX":
             alike = fields[2:5] + fields[6:]
             if alike in seen:

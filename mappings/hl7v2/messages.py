@@ -6,62 +6,120 @@ HL7 v2.5.1 §7.3.1 (one message a result), decisions D18, D28, D32.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mappings.hl7v2.rendering import rendering
+from mappings.hl7v2.place import Asked, Place, place
+from mappings.hl7v2.rendering import rendered
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
-from mappings.orders import orders
 from mappings.profile import Receiver, Site
 
-_WITHOUT_PDF: Final = frozenset({"draft", "withdrawn"})
+_NO_FACTS: Final = Facts()
+_OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
+_SIGNATURES: Final = frozenset({"signed", "addendum_signed"})
+
+
+def filler_order_numbers(
+    study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
+) -> tuple[str, ...]:
+    """EI.1 of OBR-3 in each order of the message that a cause asks for; none where there is nothing to be sent.
+
+    What was sent before has no part in it: whether anything was sent under them makes `Cause.sent_before`.
+    """
+    found = place(Asked(study, cause, site, receiver, facts))
+    return () if isinstance(found, MappingIssue) else found.filler_order_numbers
+
+
+def filler_order_number(
+    study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
+) -> str | None:
+    """The first of `filler_order_numbers`, or None."""
+    return next(iter(filler_order_numbers(study, cause, site, receiver, facts)), None)
 
 
 def messages(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
     """The causes of all messages that one cause asks for, in the order in which they are sent.
 
-    One for each accession number where the receiver wants that, then those with the PDF where it wants that apart. All
-    share `sent_before`: it is known before the first of them is sent. Whether there is anything to send, and a PDF,
-    `to_oru` says when it renders them.
+    One for each accession number where the receiver wants that, then those with the PDF where it wants that apart.
+    Whether there is anything to send, and a PDF, `to_oru` says when it renders them.
     """
-    causes: tuple[Cause, ...] = (cause,)
-    known = orders(study, site, facts)[0]
-    if receiver.accessions == "messages" and len(known) > 1:
-        causes = tuple(replace(cause, accession_number=order.accession_number) for order in known)
-    if receiver.pdf == "separate_message" and cause.kind not in _WITHOUT_PDF:
+    causes = in_orders(study, cause, site, receiver, facts)
+    if receiver.pdf == "separate_message" and cause.kind not in _OF_DRAFTS and cause.part == "report":
         causes += tuple(replace(one, part="pdf") for one in causes)
     return causes
 
 
+def in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
+    """The causes of one message for each order, where the receiver wants that and the cause names none.
+
+    A message that was held because no accession number was known is asked for again in this way: there may be several.
+    """
+    if receiver.accessions != "messages" or cause.accession_number:
+        return (cause,)
+    found = place(Asked(study, cause, site, receiver, facts))
+    if isinstance(found, MappingIssue) or len(found.known) < 2:
+        return (cause,)
+    return tuple(replace(cause, accession_number=order.accession_number) for order in found.known)
+
+
 @dataclass(frozen=True, slots=True)
 class _Queued:
-    """A message in the making; `place` is what another one of the same place restates, None where nothing is sent."""
+    """A message in the making; `key` is what another one of the same key restates, None where nothing is sent.
 
-    place: tuple[str, str, str] | None
+    `carried` are the ids of the reports that a restatement has, for nothing else to be said of them.
+    """
+
+    key: tuple[str, str] | None
     cause: Cause
+    carried: frozenset[str] = frozenset()
 
 
-def messages_of_all(
-    study: Study, causes: Iterable[Cause], site: Site, receiver: Receiver, facts: Facts
+def messages_of_all(  # noqa: PLR0913 (what the door has, and what the feed knows)
+    study: Study,
+    causes: Iterable[Cause],
+    site: Site,
+    receiver: Receiver,
+    facts: Facts,
+    *,
+    sent: AbstractSet[str] | None = None,
 ) -> tuple[Cause, ...]:
     """The causes of all messages that several causes found at one time ask for, in order.
 
-    What a later full restatement of the same order says again is left out (D32: none of it was sent yet), and what
-    follows another message of a signed report under its filler order number has `sent_before`.
+    What a full restatement of the same order says again is left out (D32: none of it was sent yet), before it and
+    behind it, and what follows another message of a signed report under its filler order number has `sent_before`.
+    `sent` are the filler order numbers under which a signed report was sent to the destination; where they are given,
+    they say `sent_before` of each message, and without them its cause does.
     """
     queued: list[_Queued] = []
     for one in (message for cause in causes for message in messages(study, cause, site, receiver, facts)):
-        made = rendering(study, one, site, receiver, facts)
-        if isinstance(made, MappingIssue):
+        asked = Asked(study, one, site, receiver, facts)
+        found = place(asked)
+        if isinstance(found, MappingIssue):
             queued.append(_Queued(None, one))
             continue
-        place = made.number, one.accession_number, one.part
-        before = [other.cause for other in queued if other.place == place]
-        later = replace(one, sent_before=one.sent_before or any(other.kind != "draft" for other in before))
-        made = rendering(study, later, site, receiver, facts)
-        if before and not isinstance(made, MappingIssue) and made.is_whole:
-            queued = [other for other in queued if other.place != place]
-            later = replace(one, sent_before=one.sent_before or before[0].sent_before)
-        queued.append(_Queued(place, later))
+        if sent is not None:
+            asked = asked._replace(cause=replace(one, sent_before=not sent.isdisjoint(found.filler_order_numbers)))
+        queued = _with(queued, asked, found)
     return tuple(one.cause for one in queued)
+
+
+def _with(queued: list[_Queued], asked: Asked, found: Place) -> list[_Queued]:
+    """The queue with one more message, without what that makes needless; as it was where that is the needless one."""
+    first = asked.cause
+    key = found.number, first.accession_number
+    before = [other for other in queued if other.key == key]
+    is_behind = any(other.cause.kind not in _OF_DRAFTS for other in before)
+    later = replace(first, sent_before=first.sent_before or is_behind)
+    made = rendered(asked._replace(cause=later), found)
+    if isinstance(made, MappingIssue):
+        return [*queued, _Queued(None, later)]
+    if not made.is_whole:
+        is_said = first.kind in _SIGNATURES and any(first.report_id in other.carried for other in before)
+        return queued if is_said else [*queued, _Queued(key, later)]
+    carried = frozenset(report.report_id for report in made.subject.reports)
+    if before:
+        queued = [other for other in queued if other.key != key]
+        later = replace(later, sent_before=first.sent_before or before[0].cause.sent_before)
+    return [*queued, _Queued(key, later, carried)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mappings.hl7v2.er7 import Table, components, layout, value
+from mappings.hl7v2.er7 import FIELD, Table, components, layout, value
 from mappings.hl7v2.lengths import LENGTHS_OF
 from mappings.hl7v2.nte import note_segments
 from mappings.hl7v2.obx_numbers import Numbers
@@ -91,12 +91,13 @@ _AFTER_VALUE: Final = layout(OBX, first=6)
 def observation_segments(result: Result) -> list[str]:
     """Every OBX of one OBR group with the NTE behind it, numbered from 1: UID, height and weight, reports, PDFs.
 
-    Where the cause asks for the PDF alone (`part`), UID and PDF; nothing where there is no PDF.
+    Where the cause asks for the PDF alone (`part`), UID and PDF; nothing where there is no PDF. Where that is
+    withdrawn, a line says so.
     """
     numbers = Numbers()
     segments = uid_segments(result, numbers)
     if result.cause.part == "pdf":
-        documents = pdf_segments(result, numbers)
+        documents = pdf_segments(result, numbers) if result.reports else report_segments(result, numbers)
         return segments + documents if documents else []
     segments += vital_segments(result, numbers)
     segments += report_segments(result, numbers)
@@ -146,14 +147,14 @@ def _lines(result: Result, report: Report | None, texts: list[Stretch], numbers:
         observation = obx_3_observation_identifier(stretch.label, receiver.obx3_style)
         if observation != code or receiver.text == "tx_sections":
             code = observation
-            before = f"{data_type}|{code}|{numbers.next_sub_id()}"
+            before = f"{data_type}|{code}|{numbers.next_sub_id()}|"
         after = critical if stretch.is_critical else plain
+        beginnings = numbers.next_beginnings(len(stretch.lines))
         # a blank line says nothing and is never marked critical
         written += [
-            f"OBX|{number}|{before}|{row}|{after}" if row else f"OBX|{number}|{before}|{blank}|{plain}"
-            for number, row in enumerate(stretch.lines, numbers.obx_1 + 1)
+            f"{beginning}{before}{row}{after}" if row else f"{beginning}{before}{blank}{plain}"
+            for beginning, row in zip(beginnings, stretch.lines, strict=True)
         ]
-        numbers.obx_1 += len(stretch.lines)
     if report is not None:
         _note_lengths(result, report, shaped)
     if receiver.critical == "nte" or receiver.nte != "none":
@@ -163,11 +164,11 @@ def _lines(result: Result, report: Report | None, texts: list[Stretch], numbers:
 
 
 def _after_value(result: Result, report: Report | None, *, is_critical: bool) -> str:
-    """OBX-6 and what follows, equal on all lines of a report."""
+    """What follows OBX-5, equal on all lines of a report."""
     if report is None:
-        return _AFTER_VALUE.render(ReportLine(result, False, "", ""))
+        return FIELD + _AFTER_VALUE.render(ReportLine(result, False, "", ""))
     signed = obx_14_date_time_of_the_observation(result, report), obx_16_responsible_observer(result, report)
-    return _AFTER_VALUE.render(ReportLine(result, is_critical, *signed))
+    return FIELD + _AFTER_VALUE.render(ReportLine(result, is_critical, *signed))
 
 
 def _note_lengths(result: Result, report: Report, shaped: list[Stretch]) -> None:

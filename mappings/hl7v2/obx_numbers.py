@@ -5,7 +5,11 @@ HL7 v2.5.1 §7.4.2.1 (OBX-1 counts them), §7.4.2.4 (OBX-4 tells those of one OB
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_BEGINNINGS: Final = tuple(f"OBX|{number}|" for number in range(1, 1000))
 
 
 @dataclass(slots=True)
@@ -19,6 +23,13 @@ class Numbers:
         """OBX-1 Set ID of one more OBX."""
         self.obx_1 += 1
         return str(self.obx_1)
+
+    def next_beginnings(self, count: int) -> Sequence[str]:
+        """The segment name and OBX-1 Set ID of several more OBX: `OBX|1|`, `OBX|2|`, …"""
+        first, self.obx_1 = self.obx_1, self.obx_1 + count
+        if self.obx_1 <= len(_BEGINNINGS):
+            return _BEGINNINGS[first : self.obx_1]
+        return [f"OBX|{number}|" for number in range(first + 1, self.obx_1 + 1)]
 
     def next_sub_id(self) -> str:
         """OBX-4 Observation Sub-ID of one more OBX, or of lines that belong together."""

@@ -97,6 +97,7 @@ def pdf_segments(result: Result, numbers: Numbers) -> list[str]:
     for report in restated(result):
         content = make(result, report) if report.is_completed else ""
         if content:
+            content = result.fit("OBX", 5, content, report.pointer)
             line = PdfLine(result, report, numbers.next_set_id(), numbers.next_sub_id(), data_type, content)
             written.append(_PDF.render(line))
     return written

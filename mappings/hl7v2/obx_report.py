@@ -12,6 +12,8 @@ from mappings.model import Report
 def restated(result: Result) -> list[Report]:
     """The reports of a message in the order in which it says them: addenda newest first, then originals (D19)."""
     reports = result.reports
+    if len(reports) == 1:
+        return list(reports)
     addenda = [report for report in reversed(reports) if report.is_addendum]
     return [*addenda, *(report for report in reports if not report.is_addendum)]
 

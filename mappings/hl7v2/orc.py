@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.codes import HL70485
-from mappings.hl7v2.datatypes import provider_xcn, xcn
+from mappings.hl7v2.datatypes import provider_xcn, referrer
 from mappings.hl7v2.er7 import Table, components, value
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.versions import QUANTITY_REQUIRED, layouts
@@ -91,8 +91,11 @@ def ordering_provider(result: Result) -> str:
         authority = result.site.provider_authority
         known = provider_xcn(provider, authority.namespace if authority else "", version)
         return result.fit("ORC", 12, known, pointer)
-    name = result.name(said, result.facility, pointer)
-    return result.fit("ORC", 12, xcn(name, version), pointer) if name else ""
+    name, written = referrer(said, result.facility.name_order if result.facility else None, version)
+    if name is None:
+        return ""
+    result.note_doubt(name, pointer)
+    return result.fit("ORC", 12, written, pointer)
 
 
 ORC: Final[Table[Result]] = {

@@ -22,10 +22,8 @@ from mappings.hl7v2.rendering import rendering
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.tq1 import timing_segments
 from mappings.hl7v2.zds import image_segments
-from mappings.identifiers import short_id
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Mapped, Report, Study
-from mappings.orders import Order, orders, wanted_orders
 from mappings.profile import Receiver, Site
 from mappings.subjects import subjects
 
@@ -50,12 +48,9 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
     made = rendering(study, cause, site, receiver, facts)
     if isinstance(made, MappingIssue):
         return Mapped(None, (made,))
-    known, doubts = orders(study, site, facts)
-    wanted, reasons = wanted_orders(known, cause, receiver)
-    if not wanted:
-        return Mapped(None, reasons)
-    own = short_id(made.number)
-    own_parent = made.parent_number and short_id(made.parent_number)
+    filed = made.place
+    if not filed.orders:
+        return Mapped(None, tuple(dict.fromkeys(filed.issues)))
     result = Result(
         study=study,
         cause=cause,
@@ -65,38 +60,26 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
         control_id=control_id,
         at=at,
         subject=made.subject,
-        lead=made.lead,
+        lead=filed.lead,
         status=made.status,
-        facility=site.facility(made.lead.snapshot.facility_name),
-        order=wanted[0],
-        filler_order_number=_filed_by(study, made.number, wanted[0], receiver, facts) or own,
-        parent_filler=_filed_by(study, made.parent_number, known[0], receiver, facts) or own_parent,
-        own_numbers=(own, own_parent),
-        issues=[*made.issues, *doubts, *reasons],
+        facility=site.facility(filed.lead.snapshot.facility_name),
+        order=filed.orders[0],
+        filler_order_number=filed.filler_order_numbers[0],
+        parent_filler=filed.parent_fillers[0],
+        own_numbers=filed.made,
+        issues=list(made.issues),
     )
     groups = [result]
-    for order in wanted[1:]:
-        number = _filed_by(study, made.number, order, receiver, _NO_FACTS) or own
-        groups.append(result.of_order(order, number, len(groups) + 1))
+    for number, order in enumerate(filed.orders[1:], 1):
+        groups.append(
+            result.of_order(order, filed.filler_order_numbers[number], filed.parent_fillers[number], number + 1)
+        )
     segments = _segments(groups)
     if cause.part == "pdf" and not any(segment.startswith("OBX") for segment in segments):
-        result.note("pdf-message-empty", "information", made.lead.pointer, "no PDF to send: no message of its own")
+        result.note("pdf-message-empty", "information", filed.lead.pointer, "no PDF to send: no message of its own")
         return Mapped(None, tuple(dict.fromkeys(result.issues)))
     message = encoded(segments, receiver)
     return Mapped(message.output, tuple(dict.fromkeys((*result.issues, *message.issues))))
-
-
-def filler_order_number(
-    study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
-) -> str | None:
-    """EI.1 of OBR-3 in the (first) order of the message that a cause asks for; None where nothing is sent."""
-    made = rendering(study, cause, site, receiver, facts)
-    if isinstance(made, MappingIssue):
-        return None
-    wanted, _ = wanted_orders(orders(study, site, facts)[0], cause, receiver)
-    if not wanted:
-        return None
-    return _filed_by(study, made.number, wanted[0], receiver, facts) or short_id(made.number)
 
 
 def patients(study: Study, site: Site) -> tuple[tuple[Report, ...], ...]:
@@ -105,17 +88,7 @@ def patients(study: Study, site: Site) -> tuple[tuple[Report, ...], ...]:
     Nearly always there is one patient. Reports about several people never share a message.
     """
     found = subjects(study, study.completed, site)
-    return tuple(one.reports for one in dict.fromkeys(found[report.report_id] for report in study.completed))
-
-
-def _filed_by(study: Study, number: str, order: Order, receiver: Receiver, facts: Facts) -> str:
-    """The filler order number as it was first sent, or the accession number where the receiver files by it; else empty.
-
-    What is not the study's own order (another patient, an addendum apart) has a number that no accession number is.
-    """
-    if number != study.study_id:
-        return ""
-    return facts.filler_order_number or (order.accession_number if receiver.accession_field == "3" else "")
+    return tuple(one.reports for one in dict.fromkeys(found.values()) if one.reports)
 
 
 def _segments(groups: Sequence[Result]) -> list[str]:

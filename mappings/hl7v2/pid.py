@@ -51,7 +51,8 @@ def _own_cx(result: Result) -> str:
 def _plain_number(result: Result) -> str:
     """The first number with an authority, bare, for a receiver that reads no authority: it takes it for its own.
 
-    A number without one might be anybody's there, so then it is the study's (or report's) own id, which is nobody's.
+    A number without one might be anybody's there, and one that stands for somebody else too (D12) is no name for this
+    patient: then it is the study's (or report's) own id, which is nobody's.
     """
     pointer = f"{result.patient_pointer}/mrn"
     known = [one for one in result.subject.identity.identifiers if one.type]
@@ -59,6 +60,10 @@ def _plain_number(result: Result) -> str:
     if not number:
         action = "no number with an authority: the study's own id stands bare in PID-3"
         result.note("patient-identifier-absent", "warning", pointer, action)
+    elif not result.subject.identity.is_linked:
+        action = "the number stands for somebody else too: the study's (or report's) own id stands bare in PID-3"
+        result.note("patient-identifier-contested", "warning", pointer, action)
+        number = ""
     elif len(known) > 1:
         action = "PID-3 holds one bare number here: the first with an authority"
         result.note("identifier-not-sent", "warning", result.patient_pointer, action)

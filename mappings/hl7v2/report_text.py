@@ -9,9 +9,8 @@ line break. What becomes of them in OBX-5: `mappings/hl7v2/obx_values.py`.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from mappings.hl7v2.er7 import NOT_NULL, NULL, escape, value
 from mappings.model import Report, Section
@@ -26,8 +25,7 @@ _IMPRESSIONS: Final = frozenset({"impression", "findings_impression"})
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """Lines that follow each other in one section, escaped; `is_critical`: what they say is marked as critical."""
 
     label: str
@@ -84,7 +82,7 @@ def _marks(report: Report, *, is_plain: bool) -> list[tuple[int, str, bool]]:
     marks: list[tuple[int, str, bool]] = [(0, "", "" in critical)]
     row, begins = 0, True
     for section in report.sections:
-        breaks, ends = _breaks(section.heading + section.body, is_plain=is_plain)
+        breaks, ends = _breaks(section, is_plain=is_plain)
         is_critical = section.label in critical
         alone = _heading_lines(section) if is_critical else 0
         if is_critical and not begins and not alone:
@@ -98,11 +96,12 @@ def _marks(report: Report, *, is_plain: bool) -> list[tuple[int, str, bool]]:
     return marks
 
 
-def _breaks(text: str, *, is_plain: bool) -> tuple[int, bool]:
-    """How many line breaks a part of the text has, and whether it ends with one."""
+def _breaks(section: Section, *, is_plain: bool) -> tuple[int, bool]:
+    """How many line breaks a section has, and whether it ends with one."""
+    heading, body = section.heading, section.body
     if is_plain:
-        return text.count("\n"), text.endswith("\n")
-    found = lines(text)
+        return heading.count("\n") + body.count("\n"), (body or heading).endswith("\n")
+    found = lines(heading + body)
     return len(found) - 1, not found[-1]
 
 

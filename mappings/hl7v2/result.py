@@ -6,7 +6,7 @@ functions of the segment tables take.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -15,12 +15,12 @@ from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS_OF, excess
 from mappings.issues import MappingIssue, Severity
-from mappings.model import Cause, Facts, Report, Snapshot, Study, User
+from mappings.model import Cause, Facts, Report, Snapshot, Study
 from mappings.names import PersonName, parse_name
 from mappings.orders import Order
 from mappings.profile import Facility, Receiver, Site
+from mappings.signers import signer as user_of
 from mappings.status import STATUS, Status
-from mappings.status import signer as user_of
 from mappings.subjects import Subject
 
 
@@ -31,7 +31,7 @@ class Result:
     `lead` is the newest original about the subject: order and examination of the message are its own. `facility` is
     that of the examination, if the site knows it. `status` is the row of mappings/status.py as the receiver has it.
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order which this one adds to, or empty;
-    `own_numbers` are those that the gateway makes for the two. `set_id` counts the orders of a message from 1.
+    `own_numbers` has those that the gateway made. `set_id` counts the orders of a message from 1.
     `issues` gathers what could not be mapped as it came; `made`, `signers` and `signings` keep what is made once.
     """
 
@@ -49,7 +49,7 @@ class Result:
     order: Order
     filler_order_number: str
     parent_filler: str = ""
-    own_numbers: tuple[str, ...] = ()
+    own_numbers: Set[str] = frozenset()
     set_id: int = 1
     issues: list[MappingIssue] = field(default_factory=list)
     made: dict[Callable[[Result], str], str] = field(default_factory=dict)
@@ -74,12 +74,20 @@ class Result:
 
         A message that carries none names nobody new: it is the lead's.
         """
-        originals = [report for report in self.reports if not report.is_addendum]
-        return (originals or self.reports or (self.lead,))[-1]
+        reports = self.reports
+        originals = [report for report in reports if not report.is_addendum] if len(reports) > 1 else ()
+        return (originals or reports or (self.lead,))[-1]
 
-    def of_order(self, order: Order, filler_order_number: str, set_id: int) -> Result:
+    def of_order(self, order: Order, filler_order_number: str, parent_filler: str, set_id: int) -> Result:
         """The same message's part about another of its orders."""
-        return replace(self, order=order, filler_order_number=filler_order_number, set_id=set_id, made={})
+        return replace(
+            self,
+            order=order,
+            filler_order_number=filler_order_number,
+            parent_filler=parent_filler,
+            set_id=set_id,
+            made={},
+        )
 
     @property
     def snapshot(self) -> Snapshot:
@@ -98,9 +106,10 @@ class Result:
 
     def once(self, make: Callable[[Result], str]) -> str:
         """What a function makes of this result, for what stands in several fields: made the first time only."""
-        if make not in self.made:
-            self.made[make] = make(self)
-        return self.made[make]
+        made = self.made.get(make)
+        if made is None:
+            made = self.made[make] = make(self)
+        return made
 
     def at_snapshot(self, key: str) -> str:
         """The pointer to a field of `snapshot`."""
@@ -108,19 +117,20 @@ class Result:
 
     def signer(self, report: Report) -> Signer | None:
         """The User who signed a report, if AutoScribe or the site's provider directory knows who that is."""
-        provider = self.site.user(report.user_id)
-        user, doubts = user_of(self.study, report)
+        if known := self.signers.get(report.user_id):
+            return known
+        if not report.user_id:
+            return None
+        user, doubts = user_of(self.study, report, self.site)
         if user is None:
-            if provider is None:
-                self.issues.extend(doubts)
-                return None
-            user = User(report.user_id, pointer=f"{report.pointer}/userId")
-        if user.user_id not in self.signers:
-            authority = self.site.provider_authority
-            namespace = authority.namespace if authority else ""
-            made = signer(user, provider, namespace, self.receiver.version, self.issues)
-            self.signers[user.user_id] = made
-        return self.signers[user.user_id]
+            self.issues.extend(doubts)
+            return None
+        provider = self.site.user(user.user_id)
+        authority = self.site.provider_authority
+        namespace = authority.namespace if authority else ""
+        made = signer(user, provider, namespace, self.receiver.version, self.issues)
+        self.signers[report.user_id] = made
+        return made
 
     def signed_at(self, report: Report) -> tuple[datetime, str] | None:
         """When a report was signed (a draft: last changed), also as DTM; None with an issue where that is no moment."""
@@ -158,11 +168,16 @@ class Result:
     def name(self, text: str | None, facility: Facility | None, pointer: str) -> PersonName | None:
         """A name split on evidence alone, with an issue where that leaves a doubt."""
         name = parse_name(text, facility.name_order if facility else None)
-        if name and name.doubt:
+        if name:
+            self.note_doubt(name, pointer)
+        return name
+
+    def note_doubt(self, name: PersonName, pointer: str) -> None:
+        """Keep an issue where evidence does not split the whole of a name."""
+        if name.doubt:
             is_split = name.family or name.given
             action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
             self.note(name.doubt, "warning", pointer, action)
-        return name
 
     def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
         """Keep an issue."""

@@ -5,13 +5,11 @@ IHE Radiology Technical Framework Volume 2 §4.4.4.1.2.7 (ZDS, RAD-4); HL7 v2.5.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from mappings.hl7v2.er7 import FIELD, Table, components, layout, value
 from mappings.hl7v2.result import Result
-
-_UID: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
+from mappings.identifiers import is_dicom_uid
 
 
 def zds_1_study_instance_uid(result: Result) -> str:
@@ -23,7 +21,7 @@ def zds_1_study_instance_uid(result: Result) -> str:
     if not uid:
         result.note("study-uid-absent", "warning", "/studyInstanceUid", "no ZDS segment")
         return ""
-    if len(uid) > 64 or not _UID.fullmatch(uid):
+    if not is_dicom_uid(uid):
         result.note("study-uid-odd", "warning", "/studyInstanceUid", "no DICOM UID: sent as it came")
     return components(uid, "AUTOSCRIBE", "Application", "DICOM")
 

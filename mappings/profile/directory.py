@@ -60,8 +60,10 @@ def read_providers(text: str, faults: list[SiteError]) -> Directory:
     by_name: dict[str, Provider] = {}
     by_user_id: dict[str, Provider] = {}
     lines: dict[str, int] = {}
+    npi_of: dict[str, str] = {}
     for row in read_rows(text, "mapping.providers", PROVIDER_COLUMNS, ("family",), faults):
         provider = _provider(row)
+        _refuse_another_person(row, provider, npi_of)
         for column, key, rows in (("name", exact(row.text("name")), by_name), ("user_id", _user_id(row), by_user_id)):
             first = lines.setdefault(f"{column} {key}", row.line)
             if key and first != row.line:
@@ -69,6 +71,14 @@ def read_providers(text: str, faults: list[SiteError]) -> Directory:
             elif key and provider:
                 rows[key] = provider
     return Directory(by_name, by_user_id)
+
+
+def _refuse_another_person(row: Row, provider: Provider | None, npi_of: dict[str, str]) -> None:
+    """Two persons under one local id would be one to a receiver: the id has one NPI."""
+    if provider is None or not (provider.local_id and provider.npi):
+        return
+    if npi_of.setdefault(provider.local_id, provider.npi) != provider.npi:
+        row.refuse("local_id", "the id of an earlier line with another NPI", "Give each person an id of their own.")
 
 
 def _user_id(row: Row) -> str:

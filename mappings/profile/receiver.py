@@ -7,7 +7,7 @@ of this package are `mappings/hl7v2/receivers/*.toml`; a site's own starts from 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
@@ -36,9 +36,23 @@ def _number(doc: str, default: int, lowest: int, highest: int) -> Any:
     return field(default=default, metadata={"doc": doc, "range": (lowest, highest)})
 
 
-def _map(doc: str, keys: tuple[str, ...], values: tuple[str, ...], *, with_pattern: bool = False) -> Any:
-    metadata = {"doc": doc, "keys": keys, "values": values, "with_pattern": with_pattern}
-    return field(default=(), metadata=metadata)
+def _map(doc: str, keys: Mapping[str, tuple[str, ...]], *, with_pattern: bool = False) -> Any:
+    """A table with these keys, each with the values that it can have."""
+    return field(default=(), metadata={"doc": doc, "keys": keys, "with_pattern": with_pattern})
+
+
+# Key of `status_map` -> what it can be: HL7 v2.5.1 tables 0123 and 0085, and no code that says more than is so. Nothing
+# unsigned is called final, and what is signed, corrected or withdrawn is neither kept back nor called a draft
+STATUS_CODES: Final[dict[str, tuple[str, ...]]] = {
+    "P": ("P", "R", "none"),
+    "F": ("F",),
+    "C": ("C", "F"),
+    "A": ("A",),
+    "W": ("W", "void"),
+}
+_ACKNOWLEDGED: Final = dict.fromkeys(
+    ("AA", "AE", "AR", "CA", "CE", "CR"), ("delivered", "retry", "hold_lane", "dead_letter")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,7 @@ class Receiver:
     msh9_3: str = _switch("MSH-9.3 message structure", "on|off")
     charset: str = _switch("MSH-18; what it cannot hold is spelled out", "UNICODE UTF-8|8859/1|ASCII")
     escape: str = _switch(
-        "escape sequences: all, all but \\F\\, or none, with plain characters in place of delimiters", "full|no_F|strip"
+        "escape sequences: all, all but \\F\\, or none, with plain text in place of delimiters", "full|no_F|strip"
     )
     dtm: str = _switch(
         "times: as they came, in the site's zone, in UTC, or without offset", "offset|local|utc|no_offset"
@@ -95,18 +109,17 @@ class Receiver:
     send_drafts: str = _switch("unsigned reports as preliminary, where the site sends drafts", "off|on")
     status_map: tuple[tuple[str, str], ...] = _map(
         "OBR-25 as this receiver has it, `none`: not sent; for `W` OBX-11 of what is withdrawn, `void`: a text says it",
-        tuple("PFCAW"),
-        ("P", "F", "C", "A", "R", "none", "void"),
+        STATUS_CODES,
     )
     pdf: str = _switch(
-        "the PDF: none, in OBX as ED, as a link (RP), or ED in a message of its own", "none|ed|rp|separate_message"
+        "the PDF: none, in OBX as ED, as a link (RP), or ED in a message and under a filler order number of its own",
+        "none|ed|rp|separate_message",
     )
     pdf_max: int = _number("largest PDF that is sent, in bytes", 10 * 2**20, 1024, 2**30)
     ack_mode: str = _switch("MSH-15 and -16: original mode, commit only, or two-phase", "original|commit|two_phase")
     ack_table: tuple[tuple[str, str], ...] = _map(
         "what an acknowledgement means: by MSA-1, or by MSA-1, a blank and a regular expression of ERR-3.1 or MSA-3",
-        ("AA", "AE", "AR", "CA", "CE", "CR"),
-        ("delivered", "retry", "hold_lane", "dead_letter"),
+        _ACKNOWLEDGED,
         with_pattern=True,
     )
     retry: int = _number("seconds before a message is tried again, doubled each time", 5, 1, 3600)
@@ -120,6 +133,81 @@ class Receiver:
     tls: str = _switch("whether the connection must be TLS", "optional|required")
     batch: str = _switch("messages in a batch (BHS, BTS)", "off|on")
     rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Switches that cannot work together: the one to look at first, when it is so, why, and what to write instead."""
+
+    key: str
+    is_there: Callable[[Receiver], bool]
+    problem: str
+    remedy: str
+
+
+# HL7 v2.3 table 0211 knows no Unicode
+_WITHOUT_UNICODE: Final = frozenset({"2.3"})
+CONFLICTS: Final = (
+    Conflict(
+        "version",
+        lambda receiver: receiver.version in _WITHOUT_UNICODE and receiver.charset == "UNICODE UTF-8",
+        "HL7 v2.3 knows no Unicode in MSH-18",
+        'Write charset = "8859/1" or "ASCII".',
+    ),
+    Conflict(
+        "escape",
+        lambda receiver: receiver.escape == "strip" and receiver.text == "ft",
+        "formatted text needs the escape sequence \\.br\\ that this receiver cannot read",
+        'Write text = "tx_lines" or "st_lines".',
+    ),
+    Conflict(
+        "escape",
+        lambda receiver: receiver.escape == "strip" and receiver.nte != "none",
+        "an NTE of several lines needs the escape sequence \\.br\\ that this receiver cannot read",
+        'Write nte = "none".',
+    ),
+    Conflict(
+        "uid",
+        lambda receiver: receiver.uid in ("zds", "both") and receiver.zsegments == "off",
+        "the ZDS segment is not of the standard, and zsegments is off",
+        'Write uid = "obx113014" or "none", or zsegments = "on".',
+    ),
+    Conflict(
+        "critical_code",
+        lambda receiver: (receiver.critical == "obx15_rid") is not bool(receiver.critical_code.strip()),
+        "critical = obx15_rid and critical_code go together",
+        "Write the code, such as RID49480^Category 1 Emergent Actionable Finding^RadLex, or another `critical`.",
+    ),
+    Conflict(
+        "disclaimer",
+        lambda receiver: (receiver.nte in ("disclaimer", "both")) is not bool(receiver.disclaimer.strip()),
+        "a disclaimer and nte = disclaimer or both go together",
+        "Write both or neither.",
+    ),
+    Conflict(
+        "accession_field",
+        lambda receiver: receiver.accession_field == "3" and receiver.accession == "optional",
+        "without an accession number a report would be filed under another number",
+        'Write accession = "required".',
+    ),
+    Conflict(
+        "accessions",
+        lambda receiver: receiver.accession_field == "3" and receiver.accessions == "messages",
+        "a study keeps the filler order number that was sent first, so all corrections would go to that one",
+        'Write accessions = "groups" or "first".',
+    ),
+    Conflict(
+        "send_drafts",
+        lambda receiver: receiver.send_drafts == "on" and ("P", "none") in receiver.status_map,
+        "drafts are asked for, and status_map has no code for them",
+        'Write send_drafts = "off", or leave out P.',
+    ),
+)
+
+
+def conflicts(receiver: Receiver) -> list[Conflict]:
+    """The switches of a profile that cannot work together, whatever its rules say."""
+    return [one for one in CONFLICTS if one.is_there(receiver)]
 
 
 def switches() -> dict[str, Field[Any]]:
@@ -160,8 +248,11 @@ def parse_receiver(text: str) -> Receiver:
 
 
 def read_receiver(table: Table) -> Receiver:
-    """A receiver profile from its table: what is left out is as in the profile that `base` names, if any."""
-    known = switches()
+    """A receiver profile from its table: what is left out is as in the profile that `base` names, if any.
+
+    Switches that cannot work together are noted once each of them is good.
+    """
+    known, faults = switches(), len(table.faults)
     table.refuse_unknown({"name", "base", "rules", *known})
     name = table.text("name")
     if not name:
@@ -169,7 +260,11 @@ def read_receiver(table: Table) -> Receiver:
     given = {key: value for key, one in known.items() if (value := _read(table, key, one)) is not None}
     base = table.one_of("base", RECEIVERS)
     start = receiver(base) if base else Receiver("")
-    return replace(start, name=name or "", rules=merge(start.rules, read_rules(table)), **given)
+    made = replace(start, name=name or "", rules=merge(start.rules, read_rules(table)), **given)
+    if len(table.faults) == faults:
+        for one in conflicts(made):
+            table.refuse(one.key, one.problem, one.remedy)
+    return made
 
 
 def _read(table: Table, key: str, one: Field[Any]) -> Any:
@@ -192,12 +287,22 @@ def _read_number(table: Table, key: str, limits: tuple[int, int]) -> int | None:
 
 
 def _read_map(table: Table, key: str, asked: Mapping[str, Any]) -> tuple[tuple[str, str], ...] | None:
-    value, keys, values = table.row[key], asked["keys"], asked["values"]
-    if isinstance(value, dict) and all(_is_key(one, asked) and value[one] in values for one in value):
-        return tuple(value.items())
-    remedy = f"Write a table of {', '.join(keys)}, each as one of {', '.join(values)}."
-    table.refuse(key, "not a table that it can have", remedy)
-    return None
+    value, keys = table.row[key], asked["keys"]
+    if not isinstance(value, dict):
+        table.refuse(key, "not a table", f"Write a table of {', '.join(keys)}.")
+        return None
+    good = []
+    for one, code in value.items():
+        codes = keys[one.partition(" ")[0]] if _is_key(one, asked) else ()
+        if code in codes:
+            good.append((one, code))
+        elif codes:
+            remedy = f"Write {' or '.join(map(written_as, codes))}, or leave it out."
+            table.refuse(f"{key}.{one}", "not one of the values it can have", remedy)
+        else:
+            behind = ", also with a blank and a regular expression behind" if asked["with_pattern"] else ""
+            table.refuse(f"{key}.{one}", "no such key", f"Known here: {', '.join(keys)}{behind}.")
+    return tuple(good)
 
 
 def _is_key(text: str, asked: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _LUHN_DOUBLED: Final = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
@@ -13,6 +14,7 @@ _LOINC: Final = re.compile(r"([0-9]{1,7})-([0-9])")
 _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 
 
+@lru_cache(maxsize=1024)
 def is_npi(number: str) -> bool:
     """True for ten ASCII digits whose last is the Luhn check digit of `80840` and the first nine (45 CFR 162.406)."""
     if len(number) != 10 or not (number.isascii() and number.isdigit()):

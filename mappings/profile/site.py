@@ -204,12 +204,13 @@ def _providers(mapping: Table, text: str | None) -> tuple[Directory, AssigningAu
 def _receivers(mapping: Table) -> dict[str, Receiver]:
     receivers: dict[str, Receiver] = {}
     for table in mapping.tables("receivers", "Write each receiver under `[[mapping.receivers]]`."):
+        faults = len(mapping.faults)
         made = read_receiver(table)
         if made.name in RECEIVERS:
             table.refuse("name", "a profile of this package has that name", "Choose another, and name it as `base`.")
         elif made.name in receivers:
             table.refuse("name", "two receivers have this name", "Give each receiver a name of its own.")
-        elif made.name:
+        elif made.name and len(mapping.faults) == faults:
             receivers[made.name] = made
     return receivers
 

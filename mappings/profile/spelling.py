@@ -5,9 +5,11 @@ Carries out no clause of a standard: decision D23 asks for exact matches, and th
 
 from __future__ import annotations
 
+from functools import lru_cache
 from unicodedata import normalize
 
 
+@lru_cache(maxsize=1024)
 def exact(text: str | None) -> str:
     """The key of a text: equal keys are an exact match; empty for a text that is blank or not there.
 

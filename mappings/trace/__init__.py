@@ -34,8 +34,8 @@ class Row:
     `pointer` is into the study document (`/reports/0/signedAt`), `fhir` and `hl7v2` name elements (`Patient.birthDate`)
     and fields (`PID-7`), `rules` the functions that make them. `kind`: the value stands in a target as it came
     (exact), stands there with an issue that says how it was changed (normalised), is worked into a target (derived), or
-    moves nothing (dropped). `hidden_by`: other leaves that say what this one would. `losses` are the reasons why it
-    moves nothing in one of the two.
+    moves nothing (dropped). `hidden_by`: other leaves that say what this one would. `losses` say of each of the
+    two in which it moves nothing why.
     """
 
     pointer: str
@@ -81,8 +81,12 @@ def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Re
             moved |= more
     fhir = tuple(sorted(target for target in moved if "." in target or target in base.types()))
     hl7v2 = tuple(sorted(moved - set(fhir)))
-    silent = [table for table, found in ((FHIR_LOSSES, fhir), (HL7V2_LOSSES, hl7v2)) if not found]
-    losses = tuple(dict.fromkeys(reason for table in silent if (reason := loss(table, leaf.pattern, receiver))))
+    silent = [
+        (name, table)
+        for name, table, found in (("FHIR", FHIR_LOSSES, fhir), ("HL7 v2", HL7V2_LOSSES, hl7v2))
+        if not found
+    ]
+    losses = tuple(f"{name}: {reason}" for name, table in silent if (reason := loss(table, leaf.pattern, receiver)))
     kind = _kind(leaf, moved, base)
     return Row(leaf.pointer, fhir, hl7v2, kind, rules_of((*fhir, *hl7v2)), tuple(hidden), losses)
 

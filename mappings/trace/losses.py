@@ -374,6 +374,12 @@ HL7V2_CHANGES: Final = (
     Change(
         "order-numbers", "/metadata/*", "several numbers", "a number says whose it is, not under which key it stood"
     ),
+    Change(
+        "not-their-numbers",
+        "/externalPatientId, /metadata/*",
+        "the message is about another patient than the study's own",
+        "they are the number of the study's own patient, and those of orders for that patient",
+    ),
     Change("not-a-signer", "/users/*", "created or signed no report of the message", "no field names that user"),
     Change("npi", "/users/*/npiNumber", "a wrong check digit", "not sent as an NPI (issue npi-invalid)"),
     Change(

@@ -40,22 +40,37 @@ def rules() -> tuple[Rule, ...]:
     return tuple(rule for module in _modules() for rule in _of_module(module))
 
 
+# What an OBX that is no line of the report observes -> the module that writes it
+_OBX: Final = {
+    "PDF": "mappings/hl7v2/obx_pdf.py",
+    "113014": "mappings/hl7v2/obx_uid.py",
+    "8302-2": "mappings/hl7v2/obx_vitals.py",
+    "29463-7": "mappings/hl7v2/obx_vitals.py",
+}
+
+
 @cache
 def rule_of(target: str) -> Rule | None:
-    """The rule of a target: the one of the field, or of the element that is nearest above it."""
-    found = [(len(made), rule) for rule in rules() for made in rule.targets if _is_within(target, made)]
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+    """The rule of a target: the one of the field, or of the element that is nearest above it.
+
+    `OBX(8302-2)-5` is OBX-5 of the OBX that observes a height: a rule of its module, if it has one.
+    """
+    kind = re.match(r"OBX\(([^)]*)\)", target)
+    plain = re.sub(r"\([^)]*\)", "", target)
+    own = _OBX.get(kind[1]) if kind else None
+    found = [
+        (rule.path == own, len(made), rule)
+        for rule in rules()
+        for made in rule.targets
+        if _is_within(plain, made) and (rule.path == own or rule.path not in _OBX.values())
+    ]
+    return max(found, key=lambda row: row[:2])[2] if found else None
 
 
 def rules_of(targets: Iterable[str]) -> tuple[str, ...]:
     """The names of the rules that make these targets, each once."""
-    found = (rule_of(_plain(target)) for target in targets)
+    found = map(rule_of, targets)
     return tuple(dict.fromkeys(rule.name for rule in found if rule))
-
-
-def _plain(target: str) -> str:
-    """A target without what tells its likes apart: `OBX(8302-2)-5` is OBX-5."""
-    return re.sub(r"\([^)]*\)", "", target)
 
 
 def _is_within(target: str, made: str) -> bool:

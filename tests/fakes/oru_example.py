@@ -137,16 +137,18 @@ def send(
     site: Site = SITE,
     to: Receiver | None = None,
     accession: str | None = None,
-    filler: str | None = None,
+    filler: str | tuple[str, ...] = (),
+    seen: tuple[str, ...] = (),
     **cause: Any,
 ) -> Mapped[bytes | None]:
-    """The study (the example without any) as ORU^R01; keywords of Cause pass through."""
+    """The study (none: the example) as ORU^R01; `filler`: under what it was first sent. Keywords of Cause pass."""
+    fixed = {REPORT_ID: (filler,) if isinstance(filler, str) else filler} if filler else {}
     return to_oru(
         what or study(),
         Cause(report_id, **cause),
         site,
         to or receiver("generic"),
-        Facts(accession_number=accession, filler_order_number=filler),
+        Facts(accession_number=accession, filler_order_numbers=fixed, seen=seen),
         control_id="Js8H5Znu6q8Ibanjv4jC",
         at=datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC),
     )

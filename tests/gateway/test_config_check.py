@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway import config_check
+from gateway.errors import ConfigError
 from gateway.settings import load
 
 GOOD = """
@@ -140,7 +141,7 @@ def test_a_policy_that_may_surprise_is_noted(config, setting: str, said: str) ->
     ("switch", "cure", "said"),
     [
         ('accession = "required"', 'accession_keys = ["a"]', "needs an accession number"),
-        ('accession_field = "3"', 'accession_keys = ["a"]', "needs an accession number"),
+        ('accession = "required"\naccession_field = "3"', 'accession_keys = ["a"]', "needs an accession number"),
         ('placer_required = "on"', 'placer_keys = ["a"]', "placer order number"),
         ('send_drafts = "on"', "send_drafts = true", "no draft is sent"),
         ('pdf = "rp"', "", "this machine only"),
@@ -158,9 +159,50 @@ def test_a_receiver_that_the_site_cannot_serve_is_noted(config, switch: str, cur
     assert notes(cure, server) == []
 
 
+@pytest.mark.parametrize(
+    ("rule", "setting"),
+    [
+        ("msh-3-valued", "sending_application"),
+        ("msh-5-valued", "receiving_application"),
+        ("msh-6-valued", "receiving_facility"),
+    ],
+)
+def test_a_receiver_that_refuses_every_message_of_the_site_is_noted(config, rule: str, setting: str) -> None:
+    def notes(**settings: str) -> list[str]:
+        said = {"sending_application": "GW", "receiving_application": "ARC", "receiving_facility": "CITY"} | settings
+        keys = "".join(f'{key} = "{value}"\n' for key, value in said.items())
+        text = GOOD.replace("[mapping]\n", f'[mapping]\naccession_keys = ["a"]\n{keys}')
+        receiver = '[[mapping.receivers]]\nname = "archive"\nbase = "rad128"\n'
+        return [note for note in config_check.doubts(load(config(text + receiver))) if note.startswith("receiver")]
+
+    assert notes() == []
+    (note,) = notes(**{setting: ""})
+    assert f"its rule {rule} asks for" in note and f"no {setting} is set: nothing is sent" in note
+
+
+def test_a_receiver_is_refused_whenever_it_is_read(config) -> None:
+    path = config(GOOD + '[[mapping.receivers]]\nname = "mercy"\nbase = "vista"\nstatus_map = { P = "F" }\n')
+    assert [fault.key for fault in config_check.faults(path)] == ["mapping.receivers[0].status_map.P"]
+    with pytest.raises(ConfigError, match=r"status_map\.P: not one of the values it can have"):
+        load(path)
+
+
 def test_switches_of_a_receiver_that_do_not_go_together_are_a_fault(config) -> None:
     receiver = '[[mapping.receivers]]\nname = "mercy"\nbase = "generic"\nuid = "zds"\nzsegments = "off"\n'
     path = config(GOOD + receiver)
     (fault,) = config_check.faults(path)
-    assert (fault.source, fault.key) == (str(path), "mapping.receivers.mercy.uid")
+    assert (fault.source, fault.key) == (str(path), "mapping.receivers[0].uid")
     assert config_check.faults(config(GOOD + receiver.replace("zds", "none"))) == []
+
+
+def test_what_is_wrong_and_what_is_missing_are_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.delenv("AVARA_API_KEY", raising=False)
+    (tmp_path / "p.csv").write_text("procedure,code,system\nX,not-a-loinc,LOINC\n")
+    path = tmp_path / "gateway.toml"
+    path.write_text(
+        '[mapping]\nprocedures = "p.csv"\n[[mapping.receivers]]\nname = "r"\nbase = "rad128"\nuid = "none"\n'
+    )
+    keys = [error.key for error in config_check.faults(path)]
+    assert {"mapping.site_key", "upstream.api_key"} < set(keys)
+    assert any(key.startswith("mapping.receivers") and key.endswith("uid") for key in keys)
+    assert any(key.startswith("line 2") for key in keys)

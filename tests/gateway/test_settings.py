@@ -101,7 +101,7 @@ def test_a_fault_of_a_setting_from_the_environment_names_the_variable(monkeypatc
     monkeypatch.setenv("GATEWAY_MAPPING__PROVIDER_SYSTEM", "city")
     monkeypatch.setenv("GATEWAY_MAPPING__PROVIDER_NAMESPACE", "CITY")
     monkeypatch.setenv("GATEWAY_MAPPING__SEND_DRAFTS", "perhaps")
-    assert [(problem.source, problem.key) for problem in settings.problems()] == [
+    assert [(problem.source, problem.key) for problem in settings.survey()[1]] == [
         ("environment", "GATEWAY_MAPPING__SEND_DRAFTS"),
         ("environment", "GATEWAY_MAPPING__PROVIDER_SYSTEM"),
     ]
@@ -168,7 +168,7 @@ def test_a_wrong_setting_is_named_with_file_key_and_remedy(text, key, write):
     assert (caught.value.source, caught.value.key) == (str(path), key)
     assert caught.value.problem
     assert caught.value.cure
-    assert [problem.key for problem in settings.problems(path)] == [key]
+    assert [problem.key for problem in settings.survey(path)[1]] == [key]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
@@ -183,7 +183,7 @@ def test_all_problems_are_found_at_once_and_those_of_the_environment_named_by_th
     monkeypatch.setenv("AVARA_API_KEY", "two words")
     monkeypatch.setenv("GATEWAY_LOG__LEVEL", "silent")
     monkeypatch.setenv("GATEWAY_SREVER__PORT", "1")
-    assert [(problem.source, problem.key) for problem in settings.problems(path)] == [
+    assert [(problem.source, problem.key) for problem in settings.survey(path)[1]] == [
         ("environment", "GATEWAY_SREVER__PORT"),
         ("environment", "AVARA_API_KEY"),
         (str(path), "server.port"),
@@ -205,7 +205,7 @@ def test_all_problems_are_found_at_once_and_those_of_the_environment_named_by_th
 )
 def test_a_variable_that_sets_nothing_is_not_passed_over(name, hint, monkeypatch):
     monkeypatch.setenv(name, "[]")
-    (problem,) = settings.problems()
+    (problem,) = settings.survey()[1]
     assert (problem.source, problem.key) == ("environment", name)
     assert hint in problem.cure
 
@@ -213,7 +213,7 @@ def test_a_variable_that_sets_nothing_is_not_passed_over(name, hint, monkeypatch
 def test_variables_a_container_platform_injects_are_not_ours(monkeypatch):
     monkeypatch.setenv("GATEWAY_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("GATEWAY_PORT_8800_TCP", "tcp://10.0.0.1:8800")
-    assert settings.problems() == []
+    assert settings.survey()[1] == []
 
 
 def test_a_list_in_the_environment_is_separated_by_commas(monkeypatch):
@@ -226,7 +226,7 @@ def test_no_message_shows_a_secret(secret):
     kinds = {"secret", "whole number", "number", "path", "text"}
     values = {row.env: f"http://{KEY}:{secret}\x01" for row in settings.rows() if row.type in kinds}
     with patch.dict(os.environ, values):
-        found = settings.problems()
+        found = settings.survey()[1]
     assert {"AVARA_API_KEY", "AVARA_BASE_URL", "GATEWAY_UPSTREAM__PROXY"} <= {problem.key for problem in found}
     assert not any("CANARY" in f"{problem} {problem!r} {vars(problem)}" for problem in found)
 

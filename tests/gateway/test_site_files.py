@@ -29,7 +29,7 @@ def config(tmp_path):
 
 
 def _problems(path):
-    return [(problem.source, problem.key, problem.problem) for problem in settings.problems(path)]
+    return [(problem.source, problem.key, problem.problem) for problem in settings.survey(path)[1]]
 
 
 def test_a_path_of_the_settings_file_is_relative_to_that_file(config, monkeypatch, tmp_path):
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_read_is_named_by_its_setting(config, content, pro
 
 def test_a_file_of_the_environment_that_cannot_be_read_is_named_by_its_variable(config, monkeypatch):
     monkeypatch.setenv("GATEWAY_MAPPING__PROCEDURES", "CANARY.csv")
-    (found,) = settings.problems(config)
+    (found,) = settings.survey(config)[1]
     assert (found.source, found.key) == ("environment", "GATEWAY_MAPPING__PROCEDURES")
     assert "CANARY" not in str(found)
 

@@ -24,6 +24,7 @@ from mappings.identifiers import message_control_id
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site, parse_site
 from mappings.status import report_status
+from mappings.subjects import subjects
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("life/*/1.json"))
@@ -51,7 +52,7 @@ def looks(case: str) -> Iterator[Change]:
     for now in seen(case):
         change = changes(before, now, site_of(case), known)
         yield change
-        before, known = change.study, Known(change.corrected, version=change.version)
+        before, known = change.study, Known(change.corrected, version=change.version, seen=change.seen)
 
 
 class Feed:
@@ -64,7 +65,7 @@ class Feed:
 
     def send(self, change: Change) -> Iterator[tuple[Cause, bytes | None, str]]:
         """Each message of the look, or why there is none."""
-        facts, study = Facts(corrected=change.corrected), change.study
+        facts, study = Facts(corrected=change.corrected, seen=change.seen), change.study
         causes = [
             replace(one, sent_before=filler_order_number(study, one, self.site, self.to, facts) in self.sent)
             for one in change.causes
@@ -86,9 +87,10 @@ def told(case: str) -> Iterator[str]:
             yield f"  moved: {', '.join(map(short, sorted(change.moved)))}"
         for issue in change.issues:
             yield f"  issue: {issue.code} {issue.pointer}"
-        facts = Facts(corrected=change.corrected)
+        facts = Facts(corrected=change.corrected, seen=change.seen)
+        about = subjects(change.study, change.study.reports, site_of(case), seen=change.seen)
         for report in change.study.reports:
-            status, doubts = report_status(change.study, report, site_of(case), facts)
+            status, doubts = report_status(change.study, report, about[report.report_id].reports, site_of(case), facts)
             kind = "addendum" if report.is_addendum else "original"
             said = "".join(f" ({doubt.code})" for doubt in doubts)
             yield f"  fhir: {short(report.report_id)} {kind} {status.diagnostic_report}{said}"
@@ -144,7 +146,7 @@ def test_every_message_of_a_life_is_found_good_and_has_a_number_of_its_own(case:
 @pytest.mark.parametrize("case", CASES)
 def test_a_look_at_what_was_seen_before_finds_nothing(case: str) -> None:
     for now, change in zip(seen(case), looks(case), strict=True):
-        known = Known(change.corrected, version=change.version)
+        known = Known(change.corrected, version=change.version, seen=change.seen)
         again = changes(change.study, now, site_of(case), known)
         assert again == replace(change, causes=(), moved=frozenset())
 

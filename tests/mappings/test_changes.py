@@ -106,7 +106,7 @@ def test_a_text_that_differs_in_line_ends_only_is_the_same() -> None:
     assert (change.causes, change.corrected) == ((), frozenset())
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, True), (False, True), (True, False), (True, None)])
+@pytest.mark.parametrize(("before", "after"), [(None, True), (False, True), (True, False)])
 def test_what_is_said_of_criticality_is_a_cause(before: bool | None, after: bool | None) -> None:
     first, second = study(report(isCritical=before)), study(report(isCritical=after))
     assert seen(first, second) == [("critical_changed", "3")]
@@ -118,9 +118,7 @@ def test_null_and_false_both_assert_nothing(before: bool | None, after: bool | N
     assert (change.causes, change.corrected) == ((), frozenset())
 
 
-@pytest.mark.parametrize(
-    "field", [{"patientName": "ROE^JANE"}, {"dateOfBirth": "1970-01-02"}, {"sex": "male"}, {"sex": None}]
-)
+@pytest.mark.parametrize("field", [{"patientName": "ROE^JANE"}, {"dateOfBirth": "1970-01-02"}, {"sex": "male"}])
 def test_another_field_of_the_patient_is_a_correction_and_no_move(field: dict[str, Any]) -> None:
     change = changes(study(report()), study(report(snapshot=field)), SITE)
     assert (kinds(change), change.is_move) == ([("patient_changed", "3")], False)
@@ -133,7 +131,7 @@ def test_white_space_alone_makes_no_other_patient() -> None:
     assert (change.causes, change.is_move) == ((), False)
 
 
-@pytest.mark.parametrize("field", [{"mrn": "12346"}, {"mrn": None}, {"facilityName": "Elsewhere"}])
+@pytest.mark.parametrize("field", [{"mrn": "12346"}, {"facilityName": "Elsewhere"}])
 def test_another_identity_is_a_move(field: dict[str, Any]) -> None:
     change = changes(study(report()), study(report(snapshot=field)), SITE)
     assert (kinds(change), change.moved) == ([("patient_changed", "3")], {report_id("3")})
@@ -202,9 +200,10 @@ def test_an_open_addendum_is_cancelled_once_the_study_says_that_none_is_active()
     assert (gone.causes, gone.issues, len(gone.study.reports)) == ((), (), 1)
 
 
-def test_a_cancelled_addendum_is_a_cause_where_its_draft_was_let_out() -> None:
+def test_a_cancelled_addendum_is_a_cause_of_its_own_kind_where_its_draft_was_let_out() -> None:
     first = study(report(), addendum(**DRAFT), studyReportStatus="addendum_active")
-    assert seen(first, study(report()), SHOWS) == [("addendum_cancelled", "5")]
+    assert seen(first, study(report()), SHOWS) == [("draft_cancelled", "5")]
+    assert seen(study(report(), addendum(**DRAFT, reportPlainText=None)), study(report()), SHOWS) == []
 
 
 def test_a_signed_addendum_is_taken_back_only_if_an_operator_knows_that_it_is_cancelled() -> None:
@@ -272,13 +271,15 @@ def test_every_kind_of_cause_but_an_operators_replay_is_found() -> None:
     looks = [
         (None, signed, WITHDRAWS),
         (opened, study(report()), SHOWS),
+        (signed, study(report()), SITE),
         (None, opened, SHOWS),
         (signed, study(report(reportPlainText="New."), addendum(isCritical=True)), SITE),
         (signed, study(report(snapshot={"sex": "male"}), addendum()), SITE),
         (signed, cancelled, WITHDRAWS),
         (cancelled, signed, WITHDRAWS),
     ]
-    found = {cause.kind for before, now, site in looks for cause in changes(before, now, site).causes}
+    known = Known(cancelled=frozenset({report_id("5")}))
+    found = {cause.kind for before, now, site in looks for cause in changes(before, now, site, known).causes}
     assert found == {*get_args(CauseKind)} - {"replay"}
 
 
@@ -286,3 +287,128 @@ def test_a_study_without_reports_kept_from_before_is_what_came() -> None:
     now = study(report())
     assert changes(now, now, SITE).study is now
     assert changes(None, replace(now, reports=()), SITE).study.reports == ()
+
+
+VANISHED = [
+    ("reportPlainText", {"reportPlainText": None}),
+    ("reportPlainText", {"reportPlainText": " \r\n"}),
+    ("isCritical", {"isCritical": None}),
+    ("signedAt", {"signedAt": None}),
+    *((f"snapshotMetadata/{field}", {"snapshot": {field: None}}) for field in PATIENT),
+    ("snapshotMetadata/patientName", {"snapshot": {"patientName": ""}}),
+    ("snapshotMetadata/age", {"snapshot": {"age": None}}),
+    ("snapshotMetadata/weight", {"snapshot": {"weight": None}}),
+]
+
+
+@pytest.mark.parametrize(("place", "absent"), VANISHED)
+def test_a_signed_value_that_is_no_longer_said_stays_and_is_no_change(place: str, absent: dict[str, Any]) -> None:
+    said = {"age": "54 years", "weight": {"unit": "kg", "value": 70}}
+    first = study(report(isCritical=True, snapshot=said))
+    absent = {"isCritical": True, **absent, "snapshot": {**said, **absent.get("snapshot", {})}}
+    change = changes(first, study(report(**absent)), SITE)
+    assert (kinds(change), change.corrected, change.is_move) == ([], frozenset(), False)
+    assert codes(change) == [("signed-value-not-visible", f"/reports/0/{place}")]
+    assert change.study.reports == first.reports
+
+
+def test_all_that_a_report_no_longer_says_is_one_issue_without_a_value() -> None:
+    first = study(report(isCritical=True))
+    gone = report_json("3", reportPlainText=None, isCritical=None, snapshotMetadata={})
+    change = changes(first, study(gone), SITE)
+    assert (change.causes, change.study.reports) == ((), first.reports)
+    (issue,) = change.issues
+    assert (issue.code, issue.pointer) == ("signed-value-not-visible", "/reports/0")
+    assert issue.action.endswith(
+        ": reportPlainText, isCritical, snapshotMetadata/dateOfBirth, snapshotMetadata/facilityName,"
+        " snapshotMetadata/mrn, snapshotMetadata/patientName, snapshotMetadata/sex"
+    )
+
+
+def test_a_value_that_was_not_visible_is_compared_with_when_it_is_said_again() -> None:
+    first = study(report())
+    between = changes(first, study(report(reportPlainText=None)), SITE).study
+    assert seen(between, first) == []
+    assert seen(between, study(report(reportPlainText="New."))) == [("text_changed", "3")]
+
+
+def test_what_is_said_for_the_first_time_after_the_signature_is_a_change() -> None:
+    assert seen(study(report(reportPlainText=None)), study(report())) == [("text_changed", "3")]
+    assert seen(study(report(snapshot={"sex": None})), study(report())) == [("patient_changed", "3")]
+
+
+def test_a_signed_report_takes_nothing_from_its_draft() -> None:
+    change = changes(study(report(**DRAFT)), study(report(reportPlainText=None)), SITE)
+    assert (kinds(change), change.study.reports[0].text, change.issues) == ([("signed", "3")], None, ())
+
+
+def test_a_draft_that_says_less_is_mapped_as_it_came_and_is_no_cause() -> None:
+    first = study(report(**DRAFT))
+    for absent in ({"reportPlainText": None}, {"snapshot": {"patientName": None, "mrn": None}}):
+        now = study(report(**{**DRAFT, **absent}))
+        change = changes(first, now, SHOWS)
+        assert (change.causes, change.issues, change.study) == ((), (), now)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{"mrn": "99887766"}, {"patientName": "ROE^RICK", "dateOfBirth": None}, {"facilityName": "Elsewhere", "mrn": None}],
+)
+def test_what_was_said_of_one_patient_never_fills_up_another(named: dict[str, Any]) -> None:
+    """Another number, a name that has nothing of the name before, or a facility without the patient's number in it."""
+    now = study(report(snapshot={"sex": None, **named}))
+    change = changes(study(report()), now, SITE)
+    assert (kinds(change), change.study, change.issues) == ([("patient_changed", "3")], now, ())
+
+
+def test_a_study_value_that_is_no_longer_said_stays_and_is_no_change() -> None:
+    customer = {"expressCustomerId": "C1", "expressCustomerName": "One"}
+    first = study(report(), isCancelled=True, externalPatientId="A1", studyType="standard", expressCustomer=customer)
+    now = replace(first, is_cancelled=None, external_patient_id=None, study_type=None, express_customer=None)
+    change = changes(first, now, WITHDRAWS)
+    assert (change.causes, change.study) == ((), first)
+    pointers = ["/isCancelled", "/studyType", "/externalPatientId", "/expressCustomer"]
+    assert codes(change) == [("study-value-not-visible", pointer) for pointer in pointers]
+    other = {"expressCustomerId": "C2", "expressCustomerName": "Two"}
+    moved = study(report(), externalPatientId=None, expressCustomer=other, isCancelled=True)
+    assert changes(first, moved, WITHDRAWS).study.external_patient_id is None
+
+
+def test_a_shown_draft_of_a_cancelled_study_is_taken_back_once_where_the_site_withdraws() -> None:
+    withdraws = replace(SHOWS, on_cancelled_after_sign="withdraw")
+    opened = study(report(**DRAFT), addendum(**DRAFT))
+    cancelled = study(report(**DRAFT), addendum(**DRAFT), isCancelled=True)
+    assert seen(opened, cancelled, withdraws) == [("draft_cancelled", "3"), ("draft_cancelled", "5")]
+    assert seen(cancelled, cancelled, withdraws) == seen(cancelled, study(isCancelled=True), withdraws) == []
+    assert seen(opened, cancelled, SHOWS) == seen(opened, cancelled, WITHDRAWS) == []
+
+
+def test_a_draft_that_is_signed_and_cancelled_between_two_looks_is_taken_back_where_the_site_withdraws() -> None:
+    withdraws = replace(SHOWS, on_cancelled_after_sign="withdraw")
+    cancelled = study(report(), isCancelled=True)
+    assert seen(study(report(**DRAFT)), cancelled, withdraws) == [("draft_cancelled", "3")]
+
+
+def test_a_shown_draft_is_let_out_again_when_its_study_is_uncancelled() -> None:
+    cancelled = study(report(**DRAFT), isCancelled=True)
+    assert seen(cancelled, study(report(**DRAFT)), SHOWS) == [("draft", "3")]
+
+
+def test_reports_are_known_in_the_order_in_which_they_were_first_seen_signed() -> None:
+    first = changes(None, study(report("4", signedAt=LATER), report("5", **DRAFT)), SITE)
+    assert first.seen == (report_id("4"),)
+    now = study(report("4", signedAt=LATER), report("5"), report("3"), addendum("6"))
+    second = changes(first.study, now, SITE, Known(seen=first.seen))
+    assert second.seen == tuple(map(report_id, "4356"))
+    gone = Known(seen=second.seen, cancelled=frozenset({report_id("6")}))
+    assert changes(second.study, study(report("3")), SITE, gone).seen == second.seen
+    assert changes(first.study, now, SITE).seen == second.seen
+
+
+def test_a_late_report_of_another_patient_moves_nobody() -> None:
+    """Although it was signed first: whoever was seen first keeps the study's number, and so the Patient made of it."""
+    unlinked = {"mrn": None, "patientName": "DOE^JANE"}
+    first = changes(None, study(report("4", signedAt=LATER, snapshot=unlinked)), SITE)
+    roe = report("3", snapshot={"mrn": None, "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01", "sex": "male"})
+    change = changes(first.study, study(report("4", signedAt=LATER, snapshot=unlinked), roe), SITE)
+    assert (kinds(change), change.moved) == ([("signed", "3")], frozenset())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from fakes.upstream_json import response_json, study_json
 
 from mappings import decode
@@ -75,9 +74,12 @@ def test_a_receiver_of_a_message_each_gets_the_order_that_the_cause_names() -> N
     assert wanted(TWO[:1], accessions="messages") == (["A1"], [])
 
 
-@pytest.mark.parametrize("named", ["", "A3"])
-def test_a_cause_that_names_no_order_of_several_is_not_guessed(named: str) -> None:
-    assert wanted(TWO, accessions="messages", named=named) == ([], [("accession-unknown", "error")])
+def test_a_cause_that_names_another_order_is_held() -> None:
+    assert wanted(TWO, accessions="messages", named="A3") == ([], [("accession-unknown", "error")])
+
+
+def test_a_cause_that_names_no_order_of_several_tells_of_all() -> None:
+    assert wanted(TWO, accessions="messages") == (["A1", "A2"], [("accessions-together", "warning")])
 
 
 def test_a_message_without_a_number_that_is_required_is_held() -> None:

@@ -26,9 +26,11 @@ TABLE_0038 = {"A", "CA", "CM", "DC", "ER", "HD", "IP", "RP", "SC"}
 def state_of(digit, *reports, **study):
     decoded = decode(study_json(**study), response_json(*reports))
     report = next(report for report in decoded.reports if report.report_id == report_id(digit))
-    row, issues = report_status(decoded, report, Site(), Facts())
-    assert row is STATUS[report_state(decoded, report, Site(), Facts())]
-    return report_state(decoded, report, Site(), Facts()), [(issue.code, issue.pointer) for issue in issues]
+    row, issues = report_status(decoded, report, decoded.reports, Site(), Facts())
+    assert row is STATUS[report_state(decoded, report, decoded.reports, Site(), Facts())]
+    return report_state(decoded, report, decoded.reports, Site(), Facts()), [
+        (issue.code, issue.pointer) for issue in issues
+    ]
 
 
 def test_the_table_has_a_row_for_every_state_with_codes_of_the_standards():
@@ -79,6 +81,14 @@ def test_a_signed_report_of_a_cancelled_study_stays_final_with_an_issue():
     assert state_of("3", report_json("3"), isCancelled=True) == ("signed", [("cancelled-after-sign", "/isCancelled")])
 
 
+@pytest.mark.parametrize(("policy", "state"), [("hold", "draft_shown"), ("withdraw", "cancelled")])
+def test_an_open_draft_of_a_withdrawn_study_is_cancelled_with_it(policy, state):
+    site = Site(send_drafts=True, on_cancelled_after_sign=policy)
+    reports = report_json("3"), report_json("5", isAddendum=True, reportPlainText="Addendum.", **DRAFT)
+    study = decode(study_json(isCancelled=True), response_json(*reports))
+    assert report_state(study, study.reports[-1], study.reports, site, Facts()) == state
+
+
 @pytest.mark.parametrize("status", ["draft", "COMPLETED", "", "final"])
 def test_a_status_that_is_not_known_is_unknown_with_an_issue_and_not_sent(status):
     state, issues = state_of("3", report_json("3", **{**DRAFT, "status": status}), isCancelled=True)
@@ -98,21 +108,31 @@ def test_a_time_of_signing_on_an_unsigned_report_is_a_contradiction_that_is_repo
 
 def test_an_addendum_belongs_to_the_only_completed_original():
     study = decode(None, [report_json("5", isAddendum=True), report_json("4", **DRAFT), report_json("3")])
-    assert addendum_parent(study, study.reports[-1]) == (study.completed[0], ())
+    assert addendum_parent(study.reports[-1], study.reports) == (study.completed[0], ())
     assert study.completed[0].report_id == report_id("3")
 
 
 def test_an_original_has_no_parent():
     study = decode(None, [report_json("3"), report_json("4")])
-    assert addendum_parent(study, study.reports[0]) == (None, ())
+    assert addendum_parent(study.reports[0], study.reports) == (None, ())
 
 
 @pytest.mark.parametrize("originals", [[], [report_json("3"), report_json("4")], [report_json("3", **DRAFT)]])
 def test_an_addendum_with_no_or_several_completed_originals_is_linked_to_none(originals):
     study = decode(None, [report_json("5", isAddendum=True), *originals])
-    parent, (issue,) = addendum_parent(study, study.reports[-1])
+    parent, (issue,) = addendum_parent(study.reports[-1], study.reports)
     assert parent is None
     assert (issue.code, issue.pointer) == ("addendum-parent-unclear", "/reports/0/isAddendum")
+
+
+def test_only_reports_about_the_same_patient_are_a_parent_or_make_an_original_appended():
+    study = decode(study_json(), response_json(report_json("3"), report_json("4"), report_json("5", isAddendum=True)))
+    first, second, addition = study.reports
+    assert addendum_parent(addition, (second, addition)) == (second, ())
+    assert report_state(study, second, (second, addition), Site(), Facts()) == "signed_with_addenda"
+    assert report_state(study, first, (first,), Site(), Facts()) == "signed"
+    parent, (issue,) = addendum_parent(addition, (addition,))
+    assert (parent, issue.code) == (None, "addendum-parent-unclear")
 
 
 def mapped(state, **status_map):
@@ -146,7 +166,7 @@ def test_a_draft_is_shown_only_if_it_says_something():
     shown = Site(send_drafts=True)
     for text, state in (("FINDINGS: none.", "draft_shown"), (" \n", "draft"), (None, "draft")):
         study = decode(None, [report_json("3", **DRAFT, **({"reportPlainText": text} if text else {}))])
-        assert report_state(study, study.reports[0], shown, Facts()) == state
+        assert report_state(study, study.reports[0], study.reports, shown, Facts()) == state
 
 
 def test_a_correction_outranks_addenda_and_a_withdrawal_outranks_both():
@@ -158,4 +178,4 @@ def test_a_correction_outranks_addenda_and_a_withdrawal_outranks_both():
         (Site(on_cancelled_after_sign="withdraw"), True, "withdrawn"),
     ):
         study = decode(study_json(isCancelled=cancelled), response_json(*reports))
-        assert report_state(study, study.reports[0], site, corrected) == state
+        assert report_state(study, study.reports[0], study.reports, site, corrected) == state

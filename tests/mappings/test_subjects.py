@@ -10,6 +10,7 @@ from fakes.upstream_json import STUDY_ID, report_id, response_json, study_json
 
 from mappings import decode
 from mappings.model import Snapshot, Study
+from mappings.profile import parse_site
 from mappings.subjects import Subject, subject_snapshot, subjects
 
 NOWHERE = {"facilityName": None}
@@ -19,10 +20,10 @@ def study(*reports: dict[str, Any], **changes: Any) -> Study:
     return decode(study_json(**changes), response_json(*reports))
 
 
-def people(*reports: dict[str, Any], **changes: Any) -> dict[str, Subject]:
-    """The subjects by the digit of the report's id, and the study's own as `study`."""
+def people(*reports: dict[str, Any], seen: str = "", **changes: Any) -> dict[str, Subject]:
+    """The subjects by the digit of the report's id, and the study's own as `study`; `seen` are such digits too."""
     what = study(*reports, **changes)
-    found = subjects(what, what.reports, SITE)
+    found = subjects(what, what.reports, SITE, seen=[report_id(digit) for digit in seen])
     return {"study" if key == STUDY_ID else key[-1]: one for key, one in found.items()}
 
 
@@ -66,11 +67,64 @@ def test_where_originals_name_two_patients_a_report_that_names_none_follows_neit
     assert all("identity-conflict" in dict(codes(one)) for one in found.values())
 
 
-def test_the_newest_original_speaks_for_the_study_when_it_names_another_patient() -> None:
-    second = report("5", signedAt="2024-04-01T00:00:00Z", snapshotMetadata=snapshot(mrn="MRN-9"))
-    found = people(report(), second)
-    assert found["study"] is found["5"]
+ROE = report("5", signedAt="2024-04-01T00:00:00Z", snapshotMetadata=snapshot(mrn="MRN-9"))
+
+
+def test_the_studys_own_patient_is_the_one_that_has_its_number_whoever_is_named_later() -> None:
+    found = people(report(), ROE)
+    assert found["study"] is found["3"]
+    assert next(iter(found)) == "study"
+    assert [found[digit].number for digit in "35"] == [STUDY_ID, report_id("5")]
     assert codes(found["3"]) == [("identity-conflict", "/reports/0/snapshotMetadata")]
+
+
+def test_a_report_that_comes_late_takes_no_number_from_the_patient_of_one_seen_before() -> None:
+    found = people(report(), {**ROE, "signedAt": "2024-01-01T00:00:00Z"}, seen="3")
+    assert [found[digit].number for digit in "35"] == [STUDY_ID, report_id("5")]
+    assert found["study"] is found["3"]
+    again = people(report(signedAt="2024-06-01T00:00:00Z"), ROE, seen="35")
+    assert [again[digit].number for digit in "35"] == [STUDY_ID, report_id("5")]
+
+
+def test_another_patients_number_is_that_of_the_report_first_seen() -> None:
+    earlier = report("6", signedAt="2024-03-30T00:00:00Z", snapshotMetadata=snapshot(mrn="MRN-9"))
+    late = people(report(), ROE, earlier, seen="35")
+    assert late["5"] is late["6"]
+    assert late["6"].number == report_id("5")
+    assert people(report(), ROE, earlier)["6"].number == report_id("6")
+
+
+def test_a_report_that_comes_late_takes_no_identity_from_the_patient_of_one_seen_before() -> None:
+    other = report("5", signedAt="2024-01-01T00:00:00Z", snapshotMetadata=snapshot(sex="male"))
+    found = people(report(), other, seen="3")
+    assert found["3"].identity == people(report())["3"].identity
+    assert not found["5"].identity.is_linked
+
+
+def test_what_the_study_says_of_a_patient_is_said_of_its_own_alone() -> None:
+    for says in ({}, {"mrn": None}):
+        second = {**ROE, "snapshotMetadata": snapshot(**{"mrn": "MRN-9", "patientName": "Roe", "sex": "male"} | says)}
+        found = people(report(), second, externalPatientId="EXT-77")
+        assert ("PI", "EXT-77") in [(one.type, one.value) for one in found["3"].identity.identifiers]
+        assert "EXT-77" not in [one.value for one in found["5"].identity.identifiers]
+        assert "/externalPatientId" in dict(map(reversed, codes(found["3"])))
+        assert "/externalPatientId" not in dict(map(reversed, codes(found["5"])))
+
+
+def test_an_addendum_without_a_number_is_about_the_patient_whom_the_study_numbers() -> None:
+    text = """[[mapping.facilities]]
+    name = "City Medical Center"
+    mrn_system = "urn:oid:1.2.3"
+    mrn_namespace = "CMC"
+    external_patient_id_system = "urn:oid:1.2.4"
+    external_patient_id_namespace = "EXT"
+    """
+    what = study(report(), addendum(snapshotMetadata=snapshot(mrn=None)), externalPatientId="EXT-77")
+    found = subjects(what, what.reports, parse_site(text))
+    assert found[report_id("3")] is found[report_id("4")]
+    assert [one.value for one in found[report_id("3")].identity.identifiers] == ["MRN-001234", "EXT-77"]
+    unnamed = study(*(one(snapshotMetadata=snapshot(mrn=None)) for one in (report, addendum)), externalPatientId="E7")
+    assert subjects(unnamed, unnamed.reports, parse_site(text))[STUDY_ID].identity.is_linked
 
 
 @pytest.mark.parametrize("telling", [{"mrn": "MRN-9"}, {"dateOfBirth": "1999-01-01"}, {"sex": "male"}])

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from fakes.wire_strategies import report_texts
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mappings.hl7v2.contradictions import contradictions
@@ -15,6 +15,7 @@ from mappings.hl7v2.rules import check_rules
 from mappings.hl7v2.specimen import Occasion, occasions, written
 from mappings.model import Report, Snapshot, Study
 from mappings.profile import RECEIVERS, Receiver, receiver, switches
+from mappings.profile.receiver import conflicts
 from mappings.sections import cut
 
 said = st.text(min_size=1, max_size=30).filter(lambda text: any(one.isalnum() for one in text))
@@ -26,8 +27,8 @@ def _values(name: str) -> st.SearchStrategy[Any]:
     if "range" in metadata:
         return st.integers(*metadata["range"])
     if "keys" in metadata:
-        pairs = st.dictionaries(st.sampled_from(metadata["keys"]), st.sampled_from(metadata["values"]))
-        return pairs.map(lambda chosen: tuple(chosen.items()))
+        codes = {key: st.sampled_from(values) for key, values in metadata["keys"].items()}
+        return st.fixed_dictionaries({}, optional=codes).map(lambda chosen: tuple(chosen.items()))
     if "values" in metadata:
         return st.sampled_from(metadata["values"])
     return st.sampled_from(("", "RID49480^Category 1 Emergent Actionable Finding^RadLex", "Not | for ^ use"))
@@ -35,10 +36,12 @@ def _values(name: str) -> st.SearchStrategy[Any]:
 
 @st.composite
 def profiles(draw: st.DrawFn) -> Receiver:
-    """Any profile of this package with up to eight switches turned any way."""
+    """Any profile of this package with up to eight switches turned any way that a profile can be read with."""
     names = draw(st.lists(st.sampled_from(sorted(switches())), max_size=8, unique=True))
     turned = {name: draw(_values(name)) for name in names}
-    return replace(receiver(draw(st.sampled_from(RECEIVERS))), name="x", **turned)
+    made = replace(receiver(draw(st.sampled_from(RECEIVERS))), name="x", **turned)
+    assume(not conflicts(made))
+    return made
 
 
 @st.composite

@@ -72,7 +72,8 @@ def drafts(study: Study, told: Told) -> Study:
 
 
 def _is_shown(told: Told, report: Report) -> bool:
-    is_called_off = told.study.is_cancelled and not told.study.completed
+    is_withdrawn = told.site.on_cancelled_after_sign == "withdraw"
+    is_called_off = told.study.is_cancelled and (is_withdrawn or not told.study.completed)
     is_draft = report.status == "in_progress" and bool((report.text or "").strip())
     return told.site.send_drafts and is_draft and not is_called_off
 

@@ -39,6 +39,13 @@ def other_patients(study: Study, told: Told) -> Study:
     return replace(study, reports=tuple(report for report in study.reports if report.report_id in here))
 
 
+def numbers_of_the_studys_patient(study: Study, told: Told) -> Study:
+    """The numbers of the study are its own patient's and those of orders for that patient (D12, D18)."""
+    if told.subject().number == told.study.study_id:
+        return study
+    return replace(study, external_patient_id=None, metadata={})
+
+
 def study_numbers(study: Study, told: Told) -> Study:
     """The message about another patient has a number of its own, made of its first report's id (D18)."""
     number = f"stu_{told.subject().number[4:]}"

@@ -509,6 +509,14 @@ LOSSES: Final = (
     Loss("technique", "/technologistTechnique", "hl7v2", "said", _NOT_SEPARATE, values.technique_among_notes),
     Loss("order-numbers", "/metadata/*", "hl7v2", "several numbers", _ORDERS, values.order_numbers),
     Loss(
+        "not-their-numbers",
+        "/externalPatientId, /metadata/*",
+        "hl7v2",
+        "the message is about another patient than the study's own",
+        "they are the number of the study's own patient, and those of orders for that patient",
+        hl7v2_losses.numbers_of_the_studys_patient,
+    ),
+    Loss(
         "not-a-signer",
         "/users/*",
         "hl7v2",

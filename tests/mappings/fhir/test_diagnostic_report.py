@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 
+import pytest
 from fakes.fhir_studies import SITE, TEXT, addendum, codes, extensions, mapped, one, report, snapshot
 from fakes.upstream_json import report_id, study_json, user_json
 
 from mappings.codes import DATA_ABSENT_REASON_EXTENSION, SID_ACCESSION, SID_FILLER_ORDER, SID_REPORT, SID_USER
 from mappings.model import Facts, PdfFacts
-from mappings.profile import Site
+from mappings.profile import Site, parse_site
+
+OTHER_PATIENT = snapshot(patientName="Rick Roe", mrn="OTHER-1", sex="male", dateOfBirth="1950-01-01")
+LATER = "2024-03-15T17:00:00Z"
 
 
 def made(**changes):
@@ -185,6 +189,64 @@ def test_an_addendum_refers_to_its_parent_and_the_parent_shows_it_first() -> Non
     assert titles == [signed, f"{signed} (PDF)", "Radiology report", "Radiology report (PDF)"]
     assert parent["conclusion"] == f"{signed}:\nAddendum text.\n\nUnremarkable."
     assert parent["issued"] == "2024-03-16T09:00:00Z"
+
+
+def test_an_addendum_about_another_patient_is_no_part_of_the_report() -> None:
+    """D12: neither its text nor a link of it stands with the other person's report."""
+    own = mapped(report(), addendum(snapshotMetadata=OTHER_PATIENT))
+    stranger, parent = one(own, "DiagnosticReport", "4"), one(own, "DiagnosticReport", "3")
+    assert stranger["subject"]["reference"] != parent["subject"]["reference"]
+    assert "Addendum text" not in str(parent)
+    assert not any("valueReference" in each for each in stranger["extension"])
+    assert "addendum-parent-unclear" in codes(own)
+    assert {**parent, "identifier": ()} == {**one(mapped(), "DiagnosticReport"), "identifier": ()}
+
+
+def test_each_of_two_patients_reports_shows_the_addenda_about_its_own() -> None:
+    theirs = {"snapshotMetadata": OTHER_PATIENT}
+    found = mapped(
+        report(),
+        report("5", signedAt=LATER, reportPlainText="IMPRESSION: Theirs.", **theirs),
+        addendum(signedAt="2024-03-18T09:00:00Z"),
+        addendum("6", signedAt="2024-03-16T10:00:00Z", reportPlainText="To theirs.", **theirs),
+    )
+    mine, other = one(found, "DiagnosticReport", "3"), one(found, "DiagnosticReport", "5")
+    assert mine["conclusion"] == "Addendum, signed 2024-03-18T09:00:00Z:\nAddendum text.\n\nUnremarkable."
+    assert other["conclusion"] == "Addendum, signed 2024-03-16T10:00:00Z:\nTo theirs.\n\nTheirs."
+    assert [form["url"].rpartition("-")[0][-1] for form in other["presentedForm"]] == ["6", "6", "5", "5"]
+    assert (mine["issued"], other["issued"]) == ("2024-03-18T09:00:00Z", "2024-03-16T10:00:00Z")
+    assert (mine["status"], other["status"]) == ("appended", "appended")
+    parents = {digit: one(found, "DiagnosticReport", digit)["extension"][0]["valueReference"] for digit in "46"}
+    assert {key: to["reference"][-1] for key, to in parents.items()} == {"4": "3", "6": "5"}
+    assert "addendum-parent-unclear" not in codes(found)
+
+
+def test_the_numbers_of_the_order_stand_with_the_reports_of_the_patient_whose_order_it_is() -> None:
+    site = parse_site('[mapping]\naccession_keys = ["acc"]\nplacer_keys = ["order"]\n')
+    study = study_json(metadata={"acc": "A1", "order": "P1"})
+    found = mapped(report(), report("5", signedAt=LATER, snapshotMetadata=OTHER_PATIENT), study=study, site=site)
+    numbers = {
+        digit: [each["type"]["coding"][0]["code"] for each in one(found, "DiagnosticReport", digit)["identifier"][1:]]
+        for digit in "35"
+    }
+    assert numbers == {"3": ["FILL", "ACSN", "PLAC"], "5": ["FILL"]}
+    assert "A1" not in str(one(found, "DiagnosticReport", "5"))
+
+
+@pytest.mark.parametrize(
+    ("signed", "added", "issued"),
+    [
+        ("2024-03-20T09:00:00Z", "2024-03-16T09:00:00Z", "2024-03-20T09:00:00Z"),
+        ("2024-03-16T09:00:00.5Z", "2024-03-16T09:00:00Z", "2024-03-16T09:00:00.500000Z"),
+        ("2024-03-16T09:00:00+02:00", "2024-03-16T08:00:00Z", "2024-03-16T08:00:00Z"),
+        (None, "2024-03-16T09:00:00Z", "2024-03-16T09:00:00Z"),
+        (None, None, None),
+    ],
+)
+def test_issued_is_the_newest_signature_also_where_the_original_was_signed_again(signed, added, issued) -> None:
+    parent = one(mapped(report(signedAt=signed), addendum(signedAt=added)), "DiagnosticReport", "3")
+    assert parent.get("issued") == issued
+    assert (f"Signed: {issued}" in parent["text"]["div"]) == bool(issued)
 
 
 def test_the_newest_addendum_comes_first() -> None:

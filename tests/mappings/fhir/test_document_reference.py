@@ -63,6 +63,15 @@ def test_an_addendum_of_two_originals_appends_none() -> None:
     assert "relatesTo" not in one(found, "DocumentReference", "4-doc")
 
 
+def test_an_addendum_about_another_patient_appends_no_document() -> None:
+    theirs = snapshot(patientName="Rick Roe", mrn="OTHER-1", sex="male", dateOfBirth="1950-01-01")
+    found = one(mapped(report(), addendum(snapshotMetadata=theirs)), "DocumentReference", "4-doc")
+    assert "relatesTo" not in found
+    both = mapped(report(), report("5", snapshotMetadata=theirs), addendum("6", snapshotMetadata=theirs))
+    (link,) = one(both, "DocumentReference", "6-doc")["relatesTo"]
+    assert link["target"]["reference"].endswith("5-doc")
+
+
 def test_a_corrected_report_is_an_amended_document() -> None:
     found = one(mapped(facts=Facts(corrected=frozenset({report_id("3")}))), "DocumentReference")
     assert (found["status"], found["docStatus"]) == ("current", "amended")

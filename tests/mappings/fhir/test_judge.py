@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes.fhir_studies import addendum, mapped, report
 
-from mappings.fhir.judge import CLASSES, judge, judge_all
+from mappings.fhir.judge import CLASSES, SHARED, judge, judge_all
 from mappings.model import Facts
 
 Json = dict[str, Any]
@@ -48,6 +48,34 @@ def test_all_at_once_are_judged_as_one_by_one() -> None:
     several = [*GOOD, bad, {"resourceType": "Basic"}]
     assert judge_all(several) == [judge(one) for one in several]
     assert judge_all(several)[-2:] != [(), ()]
+
+
+def test_no_class_needs_what_is_looked_at_in_one_resource_alone() -> None:
+    fields = [CLASSES[kind].model_fields[key] for kind, keys in SHARED.items() for key in keys]
+    assert len(fields) > len(CLASSES)
+    assert not any(field.is_required() or "one_of_many" in field.json_schema_extra for field in fields)
+    for resource in GOOD:
+        assert CLASSES[resource["resourceType"]].model_validate(
+            {key: value for key, value in resource.items() if key not in SHARED[resource["resourceType"]]}
+        )
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("meta", {"profile": [" "]}),
+        ("category", [{"coding": [{"code": " "}]}]),
+        ("category", []),
+        ("subject", {"reference": "Group/a"}),
+        ("performer", None),
+    ],
+)
+def test_a_fault_in_what_resources_share_is_said_of_each_of_them(key: str, wrong: object) -> None:
+    one, other = good("Observation", "-s0"), good("Observation", "-s1")
+    one[key] = other[key] = wrong
+    judged = judge_all([one, other])
+    assert judged == [judge(one), judge(other)]
+    assert all(judged)
 
 
 DEFECTS = [

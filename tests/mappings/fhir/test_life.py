@@ -76,6 +76,31 @@ def test_a_withdrawn_report_keeps_its_content() -> None:
         assert withdrawn[name] == standing[name]
 
 
+BOTH = parse_site('[mapping]\nsend_drafts = true\non_cancelled_after_sign = "withdraw"\n')
+
+
+def test_an_open_draft_of_a_withdrawn_study_is_called_off_and_not_said() -> None:
+    found = mapped(report(), draft(digit="4", isAddendum=True, reportPlainText="Draft."), study=CANCELLED, site=BOTH)
+    open_one = one(found, "DiagnosticReport", "4")
+    assert open_one["status"] == "cancelled"
+    assert not {"presentedForm", "conclusion", "result"} & open_one.keys()
+    assert "Draft." not in str(found.output)
+    assert one(found, "ServiceRequest")["status"] == "revoked"
+    assert "unsigned-text-withheld" in codes(found)
+
+
+@pytest.mark.parametrize("text", [TEXT, ""])
+def test_what_is_withdrawn_is_no_longer_flagged_critical_but_stays_where_it_was(text: str) -> None:
+    standing, withdrawn = (
+        observations(mapped(report(isCritical=True, reportPlainText=text), study=CANCELLED, site=site), "s")
+        for site in (Site(), WITHDRAWS)
+    )
+    assert any("interpretation" in each for each in standing)
+    assert not any("interpretation" in each for each in withdrawn)
+    assert {each["status"] for each in withdrawn} == {"entered-in-error"}
+    assert [each["id"] for each in withdrawn] == [each["id"] for each in standing]
+
+
 def test_a_draft_that_the_site_lets_out_is_marked_wherever_its_text_is_read() -> None:
     found = mapped(draft(), site=DRAFTS)
     shown = one(found, "DiagnosticReport")

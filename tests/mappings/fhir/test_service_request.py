@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes.fhir_studies import SITE, codes, extensions, mapped, one, report, snapshot
-from fakes.upstream_json import STUDY_ID, STUDY_UID, study_json
+from fakes.upstream_json import STUDY_ID, STUDY_UID, report_id, study_json
 
 from mappings import decode, to_fhir
 from mappings.codes import SID_ACCESSION, SID_PLACER_ORDER
@@ -130,6 +130,34 @@ def test_a_study_without_a_report_is_an_order_still_open_or_called_off(cancelled
     found = one(to_fhir(decode(study, wire), SITE), "ServiceRequest")
     assert found["status"] == status
     assert found["code"]["text"] == "CT Head"
+
+
+def test_the_order_is_that_of_the_patient_who_has_the_studys_number_and_not_of_the_newest_original() -> None:
+    other = snapshot(patientName="Bob Roe", mrn="OTHER-1", sex="male", dateOfBirth="1950-01-01")
+    second = report("5", signedAt="2024-03-15T18:00:00Z", snapshotMetadata=other)
+    alone, both = (mapped(*reports, study=study_json()) for reports in ([report()], [report(), second]))
+    for kind in ("ServiceRequest", "ImagingStudy"):
+        assert one(both, kind)["subject"] == one(alone, kind)["subject"]
+    assert "basedOn" in one(both, "DiagnosticReport", "3")
+    assert "basedOn" not in one(both, "DiagnosticReport", "5")
+
+
+def test_a_report_that_comes_late_though_signed_early_takes_no_order_from_another_patient() -> None:
+    other = snapshot(patientName="Bob Roe", mrn="OTHER-1", sex="male", dateOfBirth="1950-01-01")
+    late = report("5", signedAt="2024-03-15T12:00:00Z", snapshotMetadata=other)
+    facts = Facts(accession_number="A1", seen=(report_id("3"),))
+    found = mapped(late, report(), study=study_json(), facts=facts)
+    kept, apart = one(found, "DiagnosticReport", "3"), one(found, "DiagnosticReport", "5")
+    assert one(found, "ServiceRequest")["subject"] == one(found, "ImagingStudy")["subject"] == kept["subject"]
+    assert [each["identifier"][-1]["value"] == "A1" for each in (kept, apart)] == [True, False]
+    assert ("basedOn" in kept, "basedOn" in apart) == (True, False)
+
+
+def test_another_patients_report_does_not_answer_the_order() -> None:
+    other = snapshot(patientName="Bob Roe", mrn="OTHER-1", sex="male", dateOfBirth="1950-01-01")
+    found = mapped(report(status="dictated"), report("5", snapshotMetadata=other, **DRAFT), study=study_json())
+    assert one(found, "ServiceRequest")["subject"] == one(found, "DiagnosticReport", "3")["subject"]
+    assert one(found, "ServiceRequest")["status"] == "unknown"
 
 
 def test_a_report_about_another_patient_is_not_based_on_the_studys_order() -> None:

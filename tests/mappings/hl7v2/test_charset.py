@@ -21,6 +21,9 @@ CODECS = ("ascii", "iso-8859-1")
         ("a\u200db\ufe0f \ufeffc", "ab c"),
         ("a\u00a0b\u3000c", "a b c"),
         ("\u65e5\u672c \u0663", "?? ?"),
+        ("N\u00ba5, 1\u00aa, 30\u00ba, 38 \u00baC, 38\u00baC", "No5, 1a, 30deg, 38 degC, 38degC"),
+        ("\u2248 5, \u2267 5, \u2a7d 5", "\\R\\ 5, >= 5, <= 5"),
+        ("\u2191 uptake, \u2193 signal", "(up) uptake, (down) signal"),
     ],
 )
 def test_what_ascii_has_not_is_spelled_as_people_do(text: str, ascii_text: str) -> None:

@@ -1,45 +1,13 @@
-"""Decision D34: switches that do not go together are told, each with what to write instead."""
+"""Decision D34: switches that break a rule of their profile are told, each with what to write instead."""
 
 from typing import Any
 
 import pytest
 
-from mappings.hl7v2.contradictions import CONFLICTS, contradictions
+from mappings.hl7v2.contradictions import contradictions
 from mappings.hl7v2.specimen import occasions, written
 from mappings.profile import RECEIVERS, Receiver, parse_receiver, receiver
 
-RID = "RID49480^Category 1 Emergent Actionable Finding^RadLex"
-# Settings that cannot work whatever the rules say -> the key that is told
-IMPOSSIBLE = [
-    ('version = "2.3"', "version"),
-    ('escape = "strip"\ntext = "ft"', "escape"),
-    ('escape = "strip"\nnte = "notes"', "escape"),
-    ('zsegments = "off"', "uid"),
-    ('zsegments = "off"\nuid = "both"', "uid"),
-    ('critical = "obx15_rid"', "critical_code"),
-    (f'critical_code = "{RID}"', "critical_code"),
-    ('nte = "disclaimer"', "disclaimer"),
-    ('disclaimer = "x"', "disclaimer"),
-    ('accession_field = "3"', "accession_field"),
-    ('accession_field = "3"\naccession = "required"\naccessions = "messages"', "accessions"),
-    ('send_drafts = "on"\nstatus_map = { P = "none" }', "send_drafts"),
-    ('status_map = { P = "F" }', "status_map.P"),
-    ('status_map = { F = "R" }', "status_map.F"),
-    ('status_map = { C = "none" }', "status_map.C"),
-    ('addendum = "append"\nstatus_map = { A = "F" }', "status_map.A"),
-    ('status_map = { W = "none" }', "status_map.W"),
-]
-POSSIBLE = [
-    'version = "2.3"\ncharset = "ASCII"',
-    'escape = "strip"\ntext = "st_lines"',
-    'zsegments = "off"\nuid = "obx113014"',
-    f'critical = "obx15_rid"\ncritical_code = "{RID}"',
-    'nte = "both"\ndisclaimer = "x"',
-    'accession_field = "3"\naccession = "required"',
-    'send_drafts = "on"\nstatus_map = { P = "R" }',
-    'status_map = { C = "F", W = "void" }',
-    'addendum = "append"',
-]
 # Settings on a base whose rules they break -> the key that is told, the rule, and what is to be written
 REFUSED = [
     ('base = "pkb"\naddendum = "append"', "addendum", "obr-25-never-appends", 'addendum = "replace"'),
@@ -71,16 +39,6 @@ def test_no_profile_of_this_package_contradicts_itself(name: str) -> None:
     assert contradictions(receiver(name)) == ()
 
 
-@pytest.mark.parametrize(("settings", "key"), IMPOSSIBLE)
-def test_switches_that_cannot_work_together_are_told(settings: str, key: str) -> None:
-    assert told(settings).keys() == {key}
-
-
-@pytest.mark.parametrize("settings", POSSIBLE)
-def test_switches_that_go_together_are_left_alone(settings: str) -> None:
-    assert told(settings) == {}
-
-
 @pytest.mark.parametrize(("settings", "key", "rule", "remedy"), REFUSED)
 def test_a_switch_that_breaks_a_rule_is_told_with_what_keeps_it(
     settings: str, key: str, rule: str, remedy: str
@@ -107,15 +65,6 @@ def test_a_rule_that_no_switch_can_keep_is_told_as_such() -> None:
 def test_a_warning_is_no_contradiction() -> None:
     rule = '[[rules]]\nname = "r"\nlevel = "warn"\nsource = "s p. 1"\nfield = "MSH-9"\nmust = "be_empty"'
     assert told(rule) == {}
-
-
-def test_every_conflict_of_the_table_is_seen() -> None:
-    seen = {one for settings, _ in IMPOSSIBLE for one in CONFLICTS if one.is_there(of(settings))}
-    assert seen == set(CONFLICTS)
-
-
-def of(settings: str) -> Receiver:
-    return parse_receiver(f'name = "x"\n{settings}')
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,34 @@ def test_a_receiver_that_knows_no_field_sequence_gets_a_plain_character() -> Non
 
 def test_a_receiver_that_knows_no_sequence_gets_plain_characters_only() -> None:
     made = encoded(["MSH|^~\\&|x", "OBX|a\\F\\b\\S\\c\\E\\d\\R\\e\\T\\f"], replace(GENERIC, escape="strip"))
-    assert made.output == b"MSH|^~\\&|x\rOBX|a/b*c/d=e+f\r"
+    assert made.output == b"MSH|^~\\&|x\rOBX|a/b**c/d-e+f\r"
     assert [issue.code for issue in made.issues] == ["delimiters-replaced"]
     assert made.issues[0].action.startswith("5 delimiters")
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("~5 mm", "approx. 5 mm"),
+        ("ratio ~ 0.8", "ratio approx. 0.8"),
+        ("ratio~0.8 (~1)", "ratio approx. 0.8 (approx. 1)"),
+        ("<~5", "< approx. 5"),
+        ("~ the same", "approx. the same"),
+        ("5~10 mm, L4~L5, mild~moderate", "5-10 mm, L4-L5, mild-moderate"),
+        ("~~~~", "===="),
+        ("10^6/L, x^-2", "10**6/L, x**-2"),
+        ("a \\R\\ b", "a /R/ b"),
+    ],
+)
+def test_no_plain_text_says_something_else_than_the_sign_it_stands_for(text: str, plain: str) -> None:
+    made = encoded([f"OBX|{escape(text)}|{escape(text)}"], replace(GENERIC, escape="strip"))
+    assert made.output == f"OBX|{plain}|{plain}\r".encode()
+
+
+@pytest.mark.parametrize("text", ["\u2248 5 mm", "\u223c5 mm", "\u2245 5 mm"])
+def test_about_stays_about_in_ascii_without_escapes(text: str) -> None:
+    made = encoded([f"OBX|{text}"], replace(GENERIC, charset="ASCII", escape="strip"))
+    assert made.output == b"OBX|approx. 5 mm\r"
 
 
 @pytest.mark.parametrize("switch", PLAIN)

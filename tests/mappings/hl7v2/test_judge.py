@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from fakes.oru_example import USER, addendum, profile, report, sent, study
+from fakes.oru_example import SITE, USER, addendum, profile, report, sent, study
 
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import WAIVED_ABSENCE, WAIVED_TEXT, judge_message
@@ -168,3 +168,11 @@ def test_a_waiver_waives_nothing_else(before: bytes, after: bytes) -> None:
 @pytest.mark.parametrize("version", ["2.3.1", "2.7"])
 def test_an_observation_without_a_sub_id_is_waived_where_hl7apy_requires_one(version: str) -> None:
     assert faults(sent(to=profile(version=version, vitals="on", uid="obx113014"))) == []
+
+
+@pytest.mark.parametrize("version", ["2.3.1", "2.4", "2.5.1"])
+def test_the_lines_of_a_second_order_are_judged_as_those_of_the_first(version) -> None:
+    site = replace(SITE, accession_keys=("accession",), number_separator=";")
+    message = sent(study(metadata={"accession": "A1;A2"}), site=site, to=profile(version=version))
+    assert message.count(b"\rOBR|") == 2
+    assert judge_message(message) == ()

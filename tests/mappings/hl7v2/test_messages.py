@@ -51,9 +51,10 @@ def test_a_pdf_in_a_message_of_its_own_comes_after_the_text() -> None:
     assert both == [("A1", "report"), ("A2", "report"), ("A1", "pdf"), ("A2", "pdf")]
 
 
-def test_neither_a_draft_nor_a_withdrawal_has_a_pdf() -> None:
-    for kind in ("draft", "withdrawn"):
+def test_a_draft_has_no_pdf_and_a_withdrawal_takes_it_back() -> None:
+    for kind in ("draft", "draft_cancelled"):
         assert listed(Cause(REPORT_ID, kind), pdf="separate_message") == [("", "report")]
+    assert listed(Cause(REPORT_ID, "withdrawn"), pdf="separate_message") == [("", "report"), ("", "pdf")]
 
 
 def test_each_message_of_a_cause_has_a_control_id_of_its_own() -> None:
@@ -105,7 +106,8 @@ def test_the_filler_order_number_is_known_before_a_message_is_made() -> None:
     own = Cause(ADDENDUM_ID, "addendum_signed")
     assert filler_order_number(what, own, SITE, profile()) == short_id(what.study_id)
     assert filler_order_number(what, own, SITE, profile(addendum="new_order")) == short_id(ADDENDUM_ID)
-    assert filler_order_number(what, CAUSE, SITE, profile(), Facts(filler_order_number="X1")) == "X1"
+    known = Facts(filler_order_numbers={REPORT_ID: ("X1",)})
+    assert filler_order_number(what, CAUSE, SITE, profile(), known) == "X1"
     assert filler_order_number(what, Cause("rep_" + "0" * 32), SITE, profile()) is None
     assert filler_order_number(what, CAUSE, SITE, profile(accession="required")) is None
 
@@ -130,9 +132,18 @@ def test_a_receiver_that_files_by_accession_number_has_it_as_filler_order_number
     mapped = send(what, site=ORDERED, to=profile(accession_field="3"))
     assert mapped.output is not None
     assert [row[3] for row in all_of(mapped.output, "OBR")] == ["A1", "A2"]
-    fixed = send(what, site=ORDERED, to=profile(accession_field="3"), filler="A0")
-    assert fixed.output is not None
-    assert [row[3] for row in all_of(fixed.output, "OBR")] == ["A0", "A2"]
+    numbers = {
+        "A0": ["A1", "A2"],
+        "A2": ["A1", "A2"],
+        short_id(what.study_id): [f"{short_id(what.study_id)}^AUTOSCRIBE"] * 2,
+    }
+    for filler, expected in numbers.items():
+        fixed = send(what, site=ORDERED, to=profile(accession_field="3"), filler=filler)
+        assert fixed.output is not None
+        assert [row[3] for row in all_of(fixed.output, "OBR")] == expected
+    kept = send(what, site=ORDERED, to=profile(accession_field="3"), filler=("A0", "A2"))
+    assert kept.output is not None
+    assert [row[3] for row in all_of(kept.output, "OBR")] == ["A0", "A2"]
 
 
 def test_another_patients_report_never_has_the_accession_number_of_the_first() -> None:
@@ -150,7 +161,10 @@ def test_a_message_each_is_about_the_order_that_it_names() -> None:
         assert mapped.output is not None
         assert [row[1] for row in all_of(mapped.output, "OBR")] == ["1"]
         assert (field(mapped.output, "OBR-2"), field(mapped.output, "OBR-18")) == (f"P{number}", accession)
-    assert [issue.code for issue in send(what, site=ORDERED, to=to).issues] == ["accession-unknown"]
+    together = send(what, site=ORDERED, to=to)
+    assert together.output is not None
+    assert [row[18] for row in all_of(together.output, "OBR")] == ["A1", "A2"]
+    assert "accessions-together" in [issue.code for issue in together.issues]
 
 
 def test_a_message_without_an_accession_number_that_is_required_is_held_with_an_error() -> None:

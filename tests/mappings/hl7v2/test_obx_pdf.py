@@ -86,6 +86,16 @@ def test_a_pdf_larger_than_the_receiver_takes_is_reported() -> None:
     assert codes(mapped)["pdf-too-large"] == "/reports/0"
 
 
+@pytest.mark.parametrize(("version", "size"), [("2.3.1", 65536), ("2.5.1", 99999)])
+def test_a_pdf_longer_than_the_standard_has_obx_5_goes_out_whole_and_is_reported(version: str, size: int) -> None:
+    head = len("AUTOSCRIBE^Application^PDF^Base64^")
+    for length, is_reported in (((size - head) // 4 * 3, False), (size // 4 * 3 + 3, True)):
+        mapped = made(replace(ED, version=version), known(b"x" * length))
+        [row] = pdfs(mapped)
+        assert len(b64decode(row[5].split("^")[4], validate=True)) == length
+        assert (codes(mapped).get("length-exceeded") == "/reports/0") is is_reported
+
+
 @pytest.mark.parametrize("to", [GENERIC, APART])
 def test_a_report_goes_without_where_the_receiver_wants_none_or_gets_it_apart(to: Receiver) -> None:
     mapped = made(to, known())

@@ -2,8 +2,9 @@
 
 import pytest
 from fakes.er7_reader import field
-from fakes.oru_example import SITE, codes, profile, report, sent, study
+from fakes.oru_example import ADDENDUM_ID, SITE, codes, profile, report, sent, study
 
+from mappings.identifiers import short_id
 from mappings.profile import Site, parse_site
 
 
@@ -110,3 +111,13 @@ def test_a_number_without_an_authority_is_never_sent_plain() -> None:
     bare = sent(site=Site(), to=profile(pid3_plain="on"))
     assert field(bare, "PID-3") == "3oSAGvLY3tMWHhsMcmBrT8"
     assert "patient-identifier-absent" in codes(site=Site(), to=profile(pid3_plain="on"))
+
+
+def test_a_number_that_stands_for_two_people_is_never_sent_plain_for_the_second() -> None:
+    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot={"dateOfBirth": "1950-01-01"})
+    what, plain = study(report(), other), profile(pid3_plain="on")
+    assert field(sent(what, to=plain), "PID-3") == "00412345"
+    assert field(sent(what, report_id=ADDENDUM_ID, to=plain), "PID-3") == short_id(ADDENDUM_ID)
+    told = codes(what, report_id=ADDENDUM_ID, to=plain)
+    assert told["patient-identifier-contested"] == "/reports/1/snapshotMetadata/mrn"
+    assert "patient-identifier-contested" not in codes(what, to=plain)

@@ -100,6 +100,15 @@ def test_new_order_names_no_parent_who_is_another_patient() -> None:
     assert (field(message, "OBR-3"), field(message, "OBR-29")) == (OWN_NUMBER, "")
 
 
+def test_new_order_names_the_only_original_about_the_addendums_patient_where_others_have_one_too() -> None:
+    theirs = {"mrn": "99887766"}
+    for snapshot, parent in (({}, STUDY_ID), (theirs, SECOND_ID)):
+        what = study(report(), second(snapshot=theirs), addendum(snapshot=snapshot))
+        mapped = send(what, to=profile(addendum="new_order"), report_id=ADDENDUM_ID)
+        assert field(mapped.output or b"", "OBR-29") == f"^{short_id(parent)}&AUTOSCRIBE"
+        assert "addendum-parent-unclear" not in {issue.code for issue in mapped.issues}
+
+
 @pytest.mark.parametrize("signed_at", ["2026-01-05T18:00:00Z", "2026-01-05T10:00:00Z"])
 def test_new_order_keeps_all_originals_under_the_studys_number_whichever_was_signed_first(signed_at: str) -> None:
     what = study(report(), second(signedAt=signed_at), addendum())
@@ -166,15 +175,22 @@ def test_a_cancelled_addendum_with_an_order_of_its_own_is_withdrawn_there() -> N
     asked = {"report_id": ADDENDUM_ID, "kind": "addendum_cancelled"}
     void = ["C", "W", "CM", "VOID - THIS REPORT WAS WITHDRAWN"]
     assert told(study(), addendum="new_order", sent_before=True, **asked) == void
+    assert told(study(), addendum="new_order", **asked) == ["withdrawn-unsent"]
+    asked["kind"] = "draft_cancelled"
     assert told(study(), addendum="new_order", switches={"send_drafts": "on"}, **asked) == void
     assert told(study(), addendum="new_order", **asked) == ["withdrawn-unsent"]
+    asked["kind"] = "addendum_cancelled"
     message = sent(study(), to=profile(addendum="new_order"), sent_before=True, **asked)
     assert (field(message, "OBR-3"), field(message, "PID-3")) == (OWN_NUMBER, "00412345^^^MERCY^MR")
 
 
-def test_a_cancelled_addendum_of_which_nothing_is_left_says_why_nothing_is_sent() -> None:
-    what = study(addendum(reportId=SECOND_ID, **DRAFT))
-    assert told(what, report_id=ADDENDUM_ID, kind="addendum_cancelled", sent_before=True) == ["report-absent"]
+def test_a_cancelled_addendum_of_which_nothing_is_left_is_withdrawn_if_it_is_known_whose_it_was() -> None:
+    asked = {"report_id": ADDENDUM_ID, "kind": "addendum_cancelled", "sent_before": True}
+    void = ["C", "W", "CM", "VOID - THIS REPORT WAS WITHDRAWN"]
+    assert told(study(addendum(reportId=SECOND_ID, **DRAFT)), **asked) == void
+    assert told(study(addendum(reportId=SECOND_ID, **DRAFT, snapshotMetadata={})), **asked) == [
+        "withdrawal-patient-unclear"
+    ]
 
 
 def test_only_a_cancelled_addendum_may_be_gone() -> None:

@@ -96,3 +96,9 @@ def test_no_message_and_no_repr_of_a_site_says_what_stands_in_a_row():
     assert len(faults) >= 5
     assert not any("canary" in str(fault).lower() for fault in faults)
     assert "canary" not in repr(site).lower()
+
+
+def test_one_local_id_never_stands_for_two_people():
+    row = "Dr. A,,R1,1234567893,A,,,,,\nDr. B,,R1,{},B,,,,,\n"
+    assert [key for key, _ in _faults(row.format("1245319599"))] == ["mapping.providers, line 3, column local_id"]
+    assert _faults(row.format("1234567893")) == []

@@ -1,10 +1,51 @@
 """Decision D34: how a receiver profile is read, what it starts from, and what is said of one that is wrong."""
 
+from dataclasses import replace
+from tomllib import loads
+
 import pytest
 
 from mappings.issues import SiteError
-from mappings.profile import RECEIVERS, Receiver, parse_receiver, receiver, switches
+from mappings.profile import RECEIVERS, Receiver, parse_receiver, read_receiver, receiver, switches
+from mappings.profile.receiver import CONFLICTS, STATUS_CODES, conflicts
+from mappings.profile.table import Table
 
+RID = "RID49480^Category 1 Emergent Actionable Finding^RadLex"
+# Settings that cannot work whatever the rules say -> the key that is told
+IMPOSSIBLE = [
+    ('version = "2.3"', "version"),
+    ('escape = "strip"\ntext = "ft"', "escape"),
+    ('escape = "strip"\nnte = "notes"', "escape"),
+    ('zsegments = "off"', "uid"),
+    ('zsegments = "off"\nuid = "both"', "uid"),
+    ('critical = "obx15_rid"', "critical_code"),
+    (f'critical_code = "{RID}"', "critical_code"),
+    ('nte = "disclaimer"', "disclaimer"),
+    ('disclaimer = "x"', "disclaimer"),
+    ('accession_field = "3"', "accession_field"),
+    ('accession_field = "3"\naccession = "required"\naccessions = "messages"', "accessions"),
+    ('send_drafts = "on"\nstatus_map = { P = "none" }', "send_drafts"),
+]
+POSSIBLE = [
+    'version = "2.3"\ncharset = "ASCII"',
+    'escape = "strip"\ntext = "st_lines"',
+    'zsegments = "off"\nuid = "obx113014"',
+    f'critical = "obx15_rid"\ncritical_code = "{RID}"',
+    'nte = "both"\ndisclaimer = "x"',
+    'accession_field = "3"\naccession = "required"',
+    'send_drafts = "on"\nstatus_map = { P = "R" }',
+    'status_map = { C = "F", W = "void" }',
+    'addendum = "append"',
+]
+# What a value of a switch cannot be without
+COMPANIONS = {
+    ("version", "2.3"): 'charset = "ASCII"',
+    ("accession_field", "3"): 'accession = "required"',
+    ("zsegments", "off"): 'uid = "none"',
+    ("critical", "obx15_rid"): f'critical_code = "{RID}"',
+    ("nte", "disclaimer"): 'disclaimer = "x"',
+    ("nte", "both"): 'disclaimer = "x"',
+}
 RULE = """
 [[rules]]
 name = "obr-18-valued"
@@ -66,12 +107,13 @@ def test_a_profile_that_does_not_exist_is_refused_by_name_of_those_that_do() -> 
         ('name = "x"\nretry = true', "receiver.retry"),
         ('name = "x"\nwindow = 65', "receiver.window"),
         ('name = "x"\nstatus_map = "F"', "receiver.status_map"),
-        ('name = "x"\nstatus_map = { X = "F" }', "receiver.status_map"),
-        ('name = "x"\nstatus_map = { C = "X" }', "receiver.status_map"),
-        ('name = "x"\nstatus_map = { "C .*" = "F" }', "receiver.status_map"),
-        ('name = "x"\nack_table = { AA = "done" }', "receiver.ack_table"),
-        ('name = "x"\nack_table = { "AE " = "retry" }', "receiver.ack_table"),
-        ('name = "x"\nack_table = { "AE [" = "retry" }', "receiver.ack_table"),
+        ('name = "x"\nstatus_map = { X = "F" }', "receiver.status_map.X"),
+        ('name = "x"\nstatus_map = { C = "X" }', "receiver.status_map.C"),
+        ('name = "x"\nstatus_map = { C = ["F"] }', "receiver.status_map.C"),
+        ('name = "x"\nstatus_map = { "C .*" = "F" }', "receiver.status_map.C .*"),
+        ('name = "x"\nack_table = { AA = "done" }', "receiver.ack_table.AA"),
+        ('name = "x"\nack_table = { "AE " = "retry" }', "receiver.ack_table.AE "),
+        ('name = "x"\nack_table = { "AE [" = "retry" }', "receiver.ack_table.AE ["),
         ('uid = "zds"', "receiver.name"),
         ("name =", "receiver"),
     ],
@@ -93,7 +135,8 @@ def test_a_wrong_profile_is_refused_with_the_key_and_a_remedy(text: str, key: st
     ],
 )
 def test_every_value_of_every_switch_can_be_written(switch: str, value: str) -> None:
-    assert getattr(parse_receiver(f'name = "x"\n{switch} = "{value}"'), switch) == value
+    beside = COMPANIONS.get((switch, value), "")
+    assert getattr(parse_receiver(f'name = "x"\n{switch} = "{value}"\n{beside}'), switch) == value
 
 
 @pytest.mark.parametrize("switch", [key for key, one in switches().items() if "range" in one.metadata])
@@ -108,7 +151,59 @@ def test_the_meaning_of_an_acknowledgement_can_depend_on_its_error() -> None:
 
 
 def test_a_text_can_be_anything() -> None:
-    assert parse_receiver('name = "x"\ndisclaimer = "Not | for ^ use"').disclaimer == "Not | for ^ use"
+    text = 'name = "x"\nnte = "disclaimer"\ndisclaimer = "Not | for ^ use"'
+    assert parse_receiver(text).disclaimer == "Not | for ^ use"
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [
+        *(("P", code) for code in ("F", "C", "A", "void")),
+        *(("F", code) for code in ("P", "R", "C", "A", "none", "void")),
+        *(("C", code) for code in ("P", "R", "A", "none", "void")),
+        *(("A", code) for code in ("P", "R", "F", "C", "none", "void")),
+        *(("W", code) for code in ("P", "R", "F", "C", "A", "none")),
+    ],
+)
+def test_no_code_of_a_receiver_says_more_of_a_report_than_is_so_or_keeps_a_signed_one_back(key: str, code: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        parse_receiver(f'name = "x"\nstatus_map = {{ {key} = "{code}" }}')
+    assert caught.value.key == f"receiver.status_map.{key}"
+    assert f'"{code}"' not in caught.value.remedy
+
+
+@pytest.mark.parametrize(("key", "code"), [(key, code) for key, codes in STATUS_CODES.items() for code in codes])
+def test_every_code_that_says_the_same_or_less_can_be_written(key: str, code: str) -> None:
+    assert parse_receiver(f'name = "x"\nstatus_map = {{ {key} = "{code}" }}').status_map == ((key, code),)
+
+
+def test_every_wrong_entry_of_a_map_is_told_not_just_the_first() -> None:
+    faults: list[SiteError] = []
+    read_receiver(Table({"name": "x", "status_map": {"P": "F", "C": "F", "F": "P"}}, "receiver", faults))
+    assert [fault.key for fault in faults] == ["receiver.status_map.P", "receiver.status_map.F"]
+
+
+@pytest.mark.parametrize(("settings", "key"), IMPOSSIBLE)
+def test_switches_that_cannot_work_together_are_refused(settings: str, key: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        parse_receiver(f'name = "x"\n{settings}')
+    assert caught.value.key == f"receiver.{key}"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("settings", POSSIBLE)
+def test_switches_that_go_together_are_left_alone(settings: str) -> None:
+    assert conflicts(parse_receiver(f'name = "x"\n{settings}')) == []
+
+
+def test_every_conflict_of_the_table_is_seen() -> None:
+    seen = []
+    for settings, _ in IMPOSSIBLE:
+        given = {
+            key: tuple(value.items()) if isinstance(value, dict) else value for key, value in loads(settings).items()
+        }
+        seen += conflicts(replace(Receiver("x"), **given))
+    assert set(seen) == set(CONFLICTS)
 
 
 def test_every_switch_says_what_it_decides() -> None:

@@ -236,9 +236,9 @@ def test_unsigned_text_stays_and_nothing_is_withdrawn_unless_the_site_says_so():
 
 
 def test_a_receiver_of_the_site_starts_from_a_profile_and_changes_switches():
-    site = parse_site("[[mapping.receivers]]\nname = 'mercy'\nbase = 'generic'\nversion = '2.3'\nuid = 'none'")
+    site = parse_site("[[mapping.receivers]]\nname = 'mercy'\nbase = 'generic'\nversion = '2.4'\nuid = 'none'")
     mercy, generic = site.receiver("mercy"), site.receiver("generic")
-    assert (mercy.name, mercy.version, mercy.uid) == ("mercy", "2.3", "none")
+    assert (mercy.name, mercy.version, mercy.uid) == ("mercy", "2.4", "none")
     assert (mercy.charset, mercy.rules) == (generic.charset, generic.rules)
     with pytest.raises(SiteError, match=r"Known here: mercy, .*generic"):
         site.receiver("Mercy")

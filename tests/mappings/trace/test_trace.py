@@ -66,7 +66,7 @@ def test_what_a_profile_switches_off_is_given_as_the_reason():
         if one.pointer.endswith("0/snapshotMetadata/height/value")
     )
     assert row.hl7v2 == ()
-    assert row.losses == ("the receiver's profile has vitals = off",)
+    assert row.losses == ("HL7 v2: the receiver's profile has vitals = off",)
     assert all(found.startswith("/") for found in SWITCHED_OFF)
 
 
