@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Final
 
 from gateway.documents import table
-from mappings.hl7v2 import msh, nte, obr, obx, orc, pid, pv1, tq1, zds
+from mappings.hl7v2 import msh, nte, obr, obx, obx_pdf, obx_uid, obx_vitals, orc, pid, pv1, tq1, zds
 from mappings.hl7v2.judge import FieldFacts, field_facts
 from mappings.model import Facts
 from mappings.status import STATUS
@@ -30,12 +30,21 @@ Segment = Mapping[int, str | Callable[..., str]]
 
 @dataclass(frozen=True, slots=True)
 class SegmentTable:
-    """A segment's table with the module that it stands in and the clause of its fields; empty for no standard field."""
+    """A segment's table with the module that it stands in and the clause of its fields.
+
+    `variable` is what the table is called in its module, `kind` what a trace calls its OBX by; empty for the report's.
+    """
 
     name: str
     module: ModuleType
     fields: Segment
     clause: str
+    variable: str = ""
+    kind: str = ""
+
+    def target(self, number: int) -> str:
+        """A field as a trace names it."""
+        return f"{self.name}({self.kind})-{number}" if self.kind else f"{self.name}-{number}"
 
 
 SEGMENTS: Final = (
@@ -47,10 +56,69 @@ SEGMENTS: Final = (
     SegmentTable("TQ1", tq1, tq1.TQ1, "HL7 v2.5.1 §4.5.4"),
     SegmentTable("NTE", nte, nte.NTE, "HL7 v2.5.1 §2.15.10"),
     SegmentTable("OBX", obx, obx.OBX, "HL7 v2.5.1 §7.4.2"),
+    SegmentTable("OBX", obx_vitals, obx_vitals.VITAL, "HL7 v2.5.1 §7.4.2", "VITAL", "8302-2"),
+    SegmentTable("OBX", obx_uid, obx_uid.UID, "HL7 v2.5.1 §7.4.2", "UID", "113014"),
+    SegmentTable("OBX", obx_pdf, obx_pdf.PDF, "HL7 v2.5.1 §7.4.2", "PDF", "PDF"),
     SegmentTable("ZDS", zds, zds.ZDS, "IHE RAD TF-2 Table 4.4-6"),
 )
 _STATUS_COLUMNS: Final = ("diagnostic_report", "observation", "obr_25", "obx_11", "orc_5")
-_TITLES: Final = {"ZDS-1": "Study Instance UID"}
+_TITLES: Final = {
+    "MSH-7": "Date/Time of Message",
+    "OBR-5": "Priority",
+    "OBR-7": "Observation Date/Time",
+    "OBR-22": "Results Rpt/Status Chng - Date/Time",
+    "OBX-4": "Observation Sub-ID",
+    "OBX-14": "Date/Time of the Observation",
+    "OBX-15": "Producer's ID",
+    "PID-7": "Date/Time of Birth",
+    "ZDS-1": "Study Instance UID",
+}
+# What rows say that are no rule and no constant
+_ROWS: Final = {
+    "MSH-3": "the site's `sending_application`",
+    "MSH-5": "the site's `receiving_application`",
+    "MSH-6": "the site's `receiving_facility`",
+    "MSH-10": "a digest of the report, its version, the cause and the destination",
+    "MSH-11": "the site's `processing_id`, table 0103",
+    "MSH-12": "the receiver's `version`",
+    "MSH-15": "the receiver's `ack_mode`, table 0155",
+    "MSH-16": "the receiver's `ack_mode`, table 0155",
+    "OBR-1": "counts the orders of the message from 1",
+    "NTE-1": "counts the notes at one place from 1",
+    "OBX-1": "counts all OBX of an order from 1",
+    "OBX-4": "counts runs of lines with one code; with `tx_sections` the sections",
+    "OBX(8302-2)-1": "counts all OBX of an order from 1",
+    "OBX(8302-2)-3": "8302-2 Body height, 29463-7 Body weight (LN)",
+    "OBX(8302-2)-5": "snapshot.height, snapshot.weight: the value as it came, ten digits",
+    "OBX(8302-2)-6": "their unit, in UCUM",
+    "OBX(113014)-1": "counts all OBX of an order from 1",
+    "OBX(113014)-2": "the receiver's `uid_type`",
+    "OBX(PDF)-1": "counts all OBX of an order from 1",
+    "OBX(PDF)-2": "the receiver's `pdf`, table 0125: ED or RP",
+    "OBX(PDF)-4": "counts on from the report's",
+    "OBX(PDF)-5": "the PDF as the receiver's `pdf` has it: ED in Base64 without line breaks, or its address as RP",
+}
+# Fields that stand in every message, or in every such OBX, though the standard does not ask for them
+_ALWAYS: Final = frozenset(
+    {
+        *(
+            "MSH-18",
+            "OBR-1",
+            "OBR-3",
+            "OBR-21",
+            "OBR-25",
+            "ORC-3",
+            "ORC-5",
+            "NTE-1",
+            "NTE-3",
+            "OBX-1",
+            "OBX-2",
+            "OBX-5",
+        ),
+        *("OBX(8302-2)-1", "OBX(8302-2)-5", "OBX(8302-2)-6", "OBX(113014)-1", "OBX(113014)-2", "OBX(113014)-5"),
+        *("OBX(PDF)-1", "OBX(PDF)-2", "OBX(PDF)-4", "OBX(PDF)-5", "ZDS-1"),
+    }
+)
 
 
 def fhir_index() -> str:
@@ -65,8 +133,8 @@ def hl7v2_index() -> str:
 
 
 def segment_table(name: str) -> str:
-    """A segment as the conformance statement has it: field, usage, cardinality, source, rule and clause."""
-    segment = next(one for one in SEGMENTS if one.name == name)
+    """A segment, or kind of OBX, as the conformance statement has it: usage, cardinality, source, rule and clause."""
+    segment = next(one for one in SEGMENTS if name == (one.kind or one.name))
     return table(("field", "name", "type", "usage", "card.", "source", "rule", "clause"), _statement_rows(segment))
 
 
@@ -143,53 +211,54 @@ def _element(target: str) -> str:
 
 def _hl7v2_rows(segment: SegmentTable) -> Iterator[tuple[str, ...]]:
     for number in segment.fields:
-        target = f"{segment.name}-{number}"
-        rule = _rule(segment, number)
+        target, rule = segment.target(number), _rule(segment, number)
         yield (target, rule.source, _leaves(target), *_place(rule))
 
 
 def _statement_rows(segment: SegmentTable) -> Iterator[tuple[str, ...]]:
     facts = field_facts(segment.name, "2.5.1")
     for number in segment.fields:
-        target = f"{segment.name}-{number}"
-        known = facts.get(number, FieldFacts(_TITLES.get(target, ""), "", 0, 1))
-        rule = _rule(segment, number)
+        field, rule = f"{segment.name}-{number}", _rule(segment, number)
+        known = facts.get(number, FieldFacts("", "", 0, 1))
         most = "*" if known.most < 0 else str(known.most)
         name = f"`{rule.name}`" if rule.name else "table row"
-        usage = _usage(target, segment.fields[number], known)
-        yield (target, known.name, known.datatype, usage, f"{known.least}..{most}", rule.source, name, rule.clause)
+        usage = _usage(segment.target(number), segment.fields[number], known)
+        clause = f"{segment.clause}.{number}" if segment.clause.startswith("HL7") else segment.clause
+        clause = rule.clause if rule.clause.endswith(f".{number}") else clause
+        title = _TITLES.get(field) or _title(known.name)
+        yield (field, title, known.datatype, usage, f"{known.least}..{most}", rule.source, name, clause)
+
+
+def _title(name: str) -> str:
+    """A field's name as the standard writes it, of the one that a library has."""
+    spelled = re.sub(r"\bSet Id \w+", "Set ID", name).replace("Quantity Timing", "Quantity/Timing")
+    return re.sub(r"\bId\b", "ID", spelled)
 
 
 def _usage(target: str, row: str | Callable[..., str], known: FieldFacts) -> str:
-    """R: in every message; RE: where AutoScribe or the site says it."""
-    is_constant = isinstance(row, str) and not row.startswith("differs")
-    return "R" if known.least or is_constant else "RE"
+    """R: in every message, or every such OBX; RE: where AutoScribe or the site says it."""
+    is_said = target in _ALWAYS or (isinstance(row, str) and row != obx.PER_LINE)
+    return "R" if known.least or is_said else "RE"
 
 
 def _rule(segment: SegmentTable, number: int) -> Rule:
     """The rule of a field: its function, else the row of the segment's table."""
-    target = f"{segment.name}-{number}"
-    if rule := rule_of(target):
+    target, row = segment.target(number), segment.fields[number]
+    said = _ROWS.get(target) or (f"`{row}`" if isinstance(row, str) and row != obx.PER_LINE else "")
+    rule = rule_of(target)
+    if rule and not said:
         return rule
-    row = segment.fields[number]
-    source = f"`{row}`" if isinstance(row, str) else f"`{_expression(row)}`"
     place = _line(segment, number)
     clause = f"{segment.clause}.{number}" if segment.clause.startswith("HL7") else segment.clause
-    return Rule((target,), "", source, segment.module.__name__.replace(".", "/") + ".py", place, clause)
+    return Rule((target,), "", said, segment.module.__name__.replace(".", "/") + ".py", place, clause)
 
 
 def _line(segment: SegmentTable, number: int) -> int:
     """The line of a module in which the row of a field stands."""
     lines = inspect.getsource(segment.module).split("\n")
-    start = next(index for index, text in enumerate(lines) if text.startswith(f"{segment.name}: "))
+    start = next(index for index, text in enumerate(lines) if text.startswith(f"{segment.variable or segment.name}: "))
     row = re.compile(rf"(?:^    |[{{ ]){number}: ")
     return next(index for index, text in enumerate(lines[start:], start + 1) if row.search(text))
-
-
-def _expression(row: Callable[..., str]) -> str:
-    """What a row of a table says, as it is written there."""
-    written = inspect.getsource(row).strip().rstrip(",")
-    return re.sub(r"^\d+: ", "", written).partition(": ")[2].split("  #")[0].rstrip(",") or written
 
 
 def _place(rule: Rule) -> tuple[str, str, str]:

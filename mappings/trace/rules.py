@@ -17,7 +17,7 @@ from typing import Final
 
 import mappings
 
-_FIELD: Final = re.compile(r"\b[A-Z][A-Z0-9]{2}-[0-9]+\b")
+_FIELD: Final = re.compile(r"\b[A-Z][A-Z0-9]{2}-[0-9]+\b(?!\.[0-9])")
 _ELEMENT: Final = re.compile(r"\b[A-Z][A-Za-z]+(?:\.[a-z][A-Za-z]*)+")
 _CLAUSE: Final = re.compile(r"HL7 v2[0-9.]* §[0-9A-Z.]+[0-9A-Z]|IHE [^.:]+|https://hl7\.org/fhir/\S+")
 
@@ -53,18 +53,20 @@ _OBX: Final = {
 def rule_of(target: str) -> Rule | None:
     """The rule of a target: the one of the field, or of the element that is nearest above it.
 
-    `OBX(8302-2)-5` is OBX-5 of the OBX that observes a height: a rule of its module, if it has one.
+    `OBX(8302-2)-5` is OBX-5 of the OBX that observes a height: a rule of its module, if it has one. Of two rules of a
+    field it is the one that is named after it.
     """
     kind = re.match(r"OBX\(([^)]*)\)", target)
     plain = re.sub(r"\([^)]*\)", "", target)
     own = _OBX.get(kind[1]) if kind else None
+    named = f"{plain.lower().replace('-', '_')}_"
     found = [
-        (rule.path == own, len(made), rule)
+        (rule.path == own, rule.name.startswith(named), len(made), rule)
         for rule in rules()
         for made in rule.targets
         if _is_within(plain, made) and (rule.path == own or rule.path not in _OBX.values())
     ]
-    return max(found, key=lambda row: row[:2])[2] if found else None
+    return max(found, key=lambda row: row[:3])[3] if found else None
 
 
 def rules_of(targets: Iterable[str]) -> tuple[str, ...]:
