@@ -1,6 +1,7 @@
 """The commands: `autoscribe-gateway …`, also `python -m gateway …`.
 
-Carries out no clause of a standard. Exit codes: 0 done, 1 faults were found, 2 bad input or settings.
+Carries out no clause of a standard. Exit codes: 0 done, 1 faults were found (or nothing to judge), 2 bad input or
+settings.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import typer
 from gateway import clock, config_check
 from gateway import demo as demonstration
 from gateway.app import serve as serve_gateway
-from gateway.convert import Request
+from gateway.convert import Conversion, Request
 from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError
 from gateway.sandbox.receiver import ACK_MODES, run_listen
@@ -42,7 +43,7 @@ keys = typer.Typer(help="Make secrets.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
 PORT: Final = {"min": 0, "max": 65535}
-_RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of [[mapping.receivers]]."
+_RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
 
 
@@ -72,9 +73,13 @@ def convert(
     receiver_name: Annotated[str, typer.Option("--receiver", metavar="NAME", help=_RECEIVERS)] = "generic",
     config: Config = None,
     pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
-    validate: Annotated[bool, typer.Option("--validate", help="Judge the output; exit 1 if a fault is found.")] = False,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Judge the output; exit 1 on a fault, or if nothing was made.")
+    ] = False,
 ) -> None:
-    """AutoScribe JSON into a FHIR Bundle or HL7 messages, without a network."""
+    """AutoScribe JSON into a FHIR Bundle, HL7 messages, or a trace of every field, without a network."""
+    if validate and to == "trace":
+        _fail("--validate: a trace has nothing to be judged. Use --to fhir or --to hl7v2.")
     configuration = _load(config)
     if configuration.site.site_key == DEMO_SITE_KEY:
         print("note: patient ids are made with the published demo key (set GATEWAY_MAPPING__SITE_KEY)", file=sys.stderr)
@@ -95,11 +100,7 @@ def convert(
     sys.stdout.flush()
     for issue in conversion.issues:
         print(issue, file=sys.stderr)
-    for fault in conversion.faults:
-        print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
-    if validate and not conversion.faults:
-        print("validated: no faults", file=sys.stderr)
-    sys.exit(1 if conversion.faults else 0)
+    sys.exit(_judged(conversion, to) if validate else 0)
 
 
 @app.command()
@@ -201,6 +202,23 @@ def _input(file: str) -> bytes:
         return Path(file).read_bytes()
     except OSError as error:
         _fail(f"{file}: cannot be read ({error.strerror}).")
+
+
+def _judged(conversion: Conversion, to: str) -> int:
+    """Say what the judge found; the exit code."""
+    for fault in conversion.faults:
+        print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
+    things = "resource" if to == "fhir" else "message"
+    if not conversion.made:
+        print(f"judged: nothing, for no {things} was made", file=sys.stderr)
+        return 1
+    found = _counted(len(conversion.faults), "fault") if conversion.faults else "no faults"
+    print(f"judged: {_counted(conversion.made, things)}, {found}", file=sys.stderr)
+    return 1 if conversion.faults else 0
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> int:

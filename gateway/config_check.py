@@ -74,7 +74,7 @@ _UNSAID: Final = {
     "name_order": "no name_order: names without a comma or caret are not split",
 }
 
-# Field of MSH -> the setting of `[mapping]` that alone fills it
+# Field of MSH -> the setting of `[mapping]` that fills it, MSH-5 and -6 unless the receiver has its own
 _MSH: Final = {"MSH-3": "sending_application", "MSH-5": "receiving_application", "MSH-6": "receiving_facility"}
 
 
@@ -107,7 +107,8 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
         yield "links to PDFs, and server.public_url is not set: the links work on this machine only"
     for rule in receiver.rules:
         setting = _MSH.get(str(rule.field), "")
-        if (rule.level, rule.must) == ("block", "be_valued") and setting and not getattr(site, setting):
+        is_asked = bool(setting) and (rule.level, rule.must) == ("block", "be_valued")
+        if is_asked and not (getattr(receiver, setting, "") or getattr(site, setting)).strip():
             yield f"its rule {rule.name} asks for {rule.field}, and no {setting} is set: nothing is sent"
 
 

@@ -62,9 +62,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What `convert` writes: the output, and the lines about it."""
+    """What `convert` writes: the output, and the lines about it; `made` counts its resources, messages or rows."""
 
     output: bytes
+    made: int
     issues: tuple[MappingIssue, ...]
     faults: tuple[MappingIssue, ...] = ()
 
@@ -126,7 +127,7 @@ def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     faults = [fault for resource in resources.values() for fault in judge(resource)] if request.validate else []
     bundle = collection(tuple(resources.values()), request.base_url)
     dumped = json.dumps(bundle, ensure_ascii=False, indent=2 if request.pretty else None)
-    return Conversion(dumped.encode() + b"\n", tuple(issues), tuple(faults))
+    return Conversion(dumped.encode() + b"\n", len(resources), tuple(issues), tuple(faults))
 
 
 def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
@@ -146,11 +147,9 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
         broken = [one.issue for one in check_rules(message, request.receiver)]
         issues += [issue for issue in broken if issue.severity != "error"]
         faults += [*judge_message(message), *(issue for issue in broken if issue.severity == "error")]
-    if request.pretty:
-        return Conversion(
-            b"\n".join(message.replace(b"\r", b"\n") for message in messages), tuple(issues), tuple(faults)
-        )
-    return Conversion(b"".join(messages), tuple(issues), tuple(faults))
+    separator = b"\n" if request.pretty else b""
+    shown = [message.replace(b"\r", b"\n") for message in messages] if request.pretty else messages
+    return Conversion(separator.join(shown), len(messages), tuple(issues), tuple(faults))
 
 
 def _trace(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
@@ -162,7 +161,7 @@ def _trace(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
         document = {**head, "reports": source.reports, "users": source.users}
         found = trace(document, request.site, request.receiver)
         rows += [trace_table.cells(row, source.point(row.pointer)) for row in found]
-    return Conversion(trace_table.table(rows, pretty=request.pretty).encode(), tuple(issues))
+    return Conversion(trace_table.table(rows, pretty=request.pretty).encode(), len(rows), tuple(issues))
 
 
 _TARGETS: Final = {"fhir": _fhir, "hl7v2": _hl7v2, "trace": _trace}

@@ -76,8 +76,8 @@ _TITLES: Final = {
 # What rows say that are no rule and no constant
 _ROWS: Final = {
     "MSH-3": "the site's `sending_application`",
-    "MSH-5": "the site's `receiving_application`",
-    "MSH-6": "the site's `receiving_facility`",
+    "MSH-5": "the receiver's own, else the site's `receiving_application`",
+    "MSH-6": "the receiver's own, else the site's `receiving_facility`",
     "MSH-10": "a digest of the report, its version, the cause and the destination",
     "MSH-11": "the site's `processing_id`, table 0103",
     "MSH-12": "the receiver's `version`",

@@ -33,10 +33,11 @@ from typing import Any, Final
 
 from mappings.dates import reading_order
 from mappings.issues import MappingIssue
-from mappings.model import Cause, CauseKind, Report, Snapshot, Study
+from mappings.model import Cause, CauseKind, Facts, Report, Snapshot, Study
+from mappings.orders import orders
 from mappings.profile import Site
 from mappings.status import is_shown_draft, is_withdrawn, refusal
-from mappings.subjects import Person, are_two_people, subjects
+from mappings.subjects import Person, Subject, are_two_people, subjects
 from mappings.text import normal_form
 
 
@@ -44,17 +45,20 @@ from mappings.text import normal_form
 class Known:
     """What is known of a study beside how it was seen last.
 
-    `corrected`, `version` and `seen` are those of the look before. `cancelled` are ids of signed addenda that an
-    operator knows to be cancelled: only not being listed does not take a signed report back (D21).
+    `cancelled` are ids of signed addenda that an operator knows to be cancelled: only not being listed does not take a
+    signed report back (D21). All else is as the look before left it (`Change.known`).
     """
 
     corrected: frozenset[str] = frozenset()
     cancelled: frozenset[str] = frozenset()
     version: str = ""
     seen: tuple[str, ...] = ()
+    gone: tuple[Report, ...] = ()
 
 
 _NOTHING: Final = Known()
+_NO_FACTS: Final = Facts()
+_NOWHERE: Final = "/reports/-"  # RFC 6901 §4: no report of the document
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,11 @@ class Change:
 
     `study` is the study to map, and `before` of the next look: what came, with the reports and the values that a look
     must not take back. Reports that did not come stand behind the others, also by their pointers. `causes` are in the
-    order in which they must be sent, none with `sent_before`: what was sent is the feed's to know. `corrected` and
-    `seen` are for Facts: `seen` has the ids of all reports ever seen signed, in the order in which they were (of one
-    look, in reading order). `version` is that of the content, other with every cause; `moved` are ids of signed reports
-    whose patient is another identity: a move, not a correction (D13).
+    order in which they must be sent, none with `sent_before`: what was sent is the feed's to know. `corrected`, `seen`
+    and `gone` are for Facts: `seen` has the ids of all reports ever seen signed, in the order in which they were (of
+    one look, in reading order), `gone` the reports that are no longer there, as they were said last. `version` is that
+    of the content, other with every cause; `moved` are ids of reports that were told of and whose patient, or number,
+    is another: a move, not a correction (D13).
     """
 
     study: Study
@@ -76,6 +81,12 @@ class Change:
     moved: frozenset[str] = frozenset()
     issues: tuple[MappingIssue, ...] = ()
     seen: tuple[str, ...] = ()
+    gone: tuple[Report, ...] = ()
+
+    @property
+    def known(self) -> Known:
+        """What the next look must know of this one."""
+        return Known(self.corrected, version=self.version, seen=self.seen, gone=self.gone)
 
     @property
     def is_move(self) -> bool:
@@ -93,8 +104,8 @@ class _Look:
     before: Study
     study: Study
     said: Study
-    seen_before: tuple[str, ...]
-    seen: tuple[str, ...]
+    facts_before: Facts
+    facts: Facts
     site: Site
 
 
@@ -111,7 +122,7 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
         was = old.get(report.report_id)
         is_other = was is not None and (report.report_id in moved or _patient(before, was) != _patient(look.said, said))
         kind = _changed(was, said, is_other=is_other)
-        if was is not None and was.is_completed and kind:
+        if was is not None and _may_be_sent(was, site) and kind:
             changed.add(report.report_id)
         kind = _told(look, was, report, kind)
         found += [(report, kind)] if kind else []
@@ -121,25 +132,29 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
     return Change(
         study=look.study,
         causes=tuple(Cause(report.report_id, kind, version) for report, kind in ordered),
-        corrected=known.corrected | changed,
+        corrected=known.corrected | {one for one in changed if old[one].is_completed},
         version=version,
         moved=frozenset(changed & moved),
         issues=tuple(issues),
-        seen=look.seen,
+        seen=look.facts.seen,
+        gone=look.facts.gone,
     )
 
 
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
-    study, issues = _kept(before, _in_order(now), known.cancelled)
+    study, issues = _kept(before, _in_order(now), site, known.cancelled)
     old = {report.report_id: report for report in before.reports}
     said = tuple(_with_last_said(old.get(report.report_id), report) for report in study.reports)
     earlier = _with(known.seen, before.completed)
+    listed = {report.report_id for report in study.reports}
+    left = [replace(was, pointer=_NOWHERE) for was in before.reports if _may_be_sent(was, site)]
+    gone = {report.report_id: report for report in (*known.gone, *left) if report.report_id not in listed}
     look = _Look(
         before=before,
         study=study,
         said=study if said == study.reports else replace(study, reports=said),
-        seen_before=earlier,
-        seen=_with(earlier, study.completed),
+        facts_before=Facts(seen=earlier, gone=known.gone),
+        facts=Facts(seen=_with(earlier, study.completed), gone=tuple(gone.values())),
         site=site,
     )
     return look, issues
@@ -169,9 +184,9 @@ def _in_order(study: Study) -> Study:
     return study if ordered == study.reports else replace(study, reports=ordered)
 
 
-def _kept(before: Study, now: Study, cancelled: AbstractSet[str]) -> tuple[Study, list[MappingIssue]]:
+def _kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> tuple[Study, list[MappingIssue]]:
     """The study as it came, with each signed report as it was said last, and with the reports not listed."""
-    vanished = _vanished_of_study(before, now)
+    vanished = _vanished_of_study(before, now, site)
     action = "no longer said: stays as it was"
     issues = [MappingIssue("study-value-not-visible", "warning", f"/{_key(name)}", action) for name in vanished]
     old = {report.report_id: report for report in before.reports}
@@ -182,11 +197,22 @@ def _kept(before: Study, now: Study, cancelled: AbstractSet[str]) -> tuple[Study
             pointer = f"/reports/{len(reports)}"
             reports.append(replace(report, pointer=pointer))
             issues.append(MappingIssue("report-not-visible", "warning", pointer, "no longer listed: stays as it was"))
+    issues += _left_orders(before, now, site)
     if not issues:
         return now, issues
     signers = {one.user_id for one in reports}
     known = {user_id: user for user_id, user in before.users.items() if user_id in signers}
     return _in_order(replace(now, reports=tuple(reports), users={**known, **now.users}, **vanished)), issues
+
+
+def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue]:
+    """An issue where another accession number stands for one under which a signed report may have been filed."""
+    was, stays = (orders(one, site, _NO_FACTS)[0] for one in (before, now))
+    numbers = {order.accession_number for order in stays} - {""}
+    left = {order.accession_number for order in was} - numbers
+    if before.completed and numbers and left - {""}:
+        action = f"{len(left)} accession numbers are no longer said: what was filed under them alone stays as it was"
+        yield MappingIssue("order-not-visible", "error", was[0].pointer, action)
 
 
 def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue]) -> Report:
@@ -236,13 +262,17 @@ def _vanished(was: object, now: object, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(was, name) for name in names if _is_said(getattr(was, name)) > _is_said(getattr(now, name))}
 
 
-def _vanished_of_study(before: Study, now: Study) -> dict[str, Any]:
+def _vanished_of_study(before: Study, now: Study, site: Site) -> dict[str, Any]:
     """What is no longer said of the study and decides what is sent; a number only together with whose it is."""
     names = ["is_cancelled", "study_type"]
     customers = (one.express_customer.express_customer_id if one.express_customer else None for one in (before, now))
     if not _is_other(*customers) and not _is_other(before.external_patient_id, now.external_patient_id):
         names += ["external_patient_id", "express_customer"]
-    return _vanished(before, now, names)
+    vanished = _vanished(before, now, names)
+    keys = {*site.accession_keys, *site.placer_keys}
+    numbers = {key: text for key, text in before.metadata.items() if key in keys and _is_said(text)}
+    metadata = {**numbers, **{key: text for key, text in now.metadata.items() if key not in numbers or _is_said(text)}}
+    return vanished if metadata == now.metadata else {**vanished, "metadata": metadata}
 
 
 def _with_last_said(was: Report | None, report: Report) -> Report:
@@ -288,10 +318,13 @@ def _gone(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
         return
     listed = {report.report_id for report in look.study.reports}
     for was in look.before.reports:
-        if was.report_id not in listed and was.is_completed:
-            yield was, "addendum_cancelled"
-        elif was.report_id not in listed and is_shown_draft(was, look.site):
-            yield was, "draft_cancelled"
+        if was.report_id not in listed and _may_be_sent(was, look.site):
+            yield was, "addendum_cancelled" if was.is_completed else "draft_cancelled"
+
+
+def _may_be_sent(was: Report, site: Site) -> bool:
+    """True for what somebody may have been told of: what is signed, and a draft, though it says nothing by now."""
+    return was.is_completed or (site.send_drafts and was.status == "in_progress")
 
 
 def _changed(was: Report | None, report: Report, *, is_other: bool) -> CauseKind | None:
@@ -323,9 +356,9 @@ def _told(look: _Look, was: Report | None, report: Report, kind: CauseKind | Non
 
 def _withdrawn(was: Report, site: Site) -> CauseKind | None:
     """What is taken back of a report of a study that is cancelled now."""
-    if was.is_completed:
-        return "withdrawn"
-    return "draft_cancelled" if is_shown_draft(was, site) else None
+    if not _may_be_sent(was, site):
+        return None
+    return "withdrawn" if was.is_completed else "draft_cancelled"
 
 
 def _text(report: Report) -> str:
@@ -341,8 +374,13 @@ def _patient(study: Study, report: Report) -> tuple[str, ...]:
 
 
 def _moved(look: _Look) -> set[str]:
-    """The reports that are about another identity than before, under the site as it is now (D7, D11)."""
-    was = subjects(look.before, look.before.reports, look.site, seen=look.seen_before)
-    now = subjects(look.said, look.said.reports, look.site, seen=look.seen)
+    """The reports that are about another identity than before, under the site as it is now (D7, D11), or renumbered."""
+    was = subjects(look.before, look.before.reports, look.site, look.facts_before)
+    now = subjects(look.said, look.said.reports, look.site, look.facts)
     reports = {report.report_id for report in look.study.reports} & was.keys()
-    return {one for one in reports if was[one].identity.patient_id != now[one].identity.patient_id}
+    return {one for one in reports if _is_at(was[one]) != _is_at(now[one])}
+
+
+def _is_at(subject: Subject) -> tuple[str, str]:
+    """Under what a patient's reports are filed."""
+    return subject.identity.patient_id, subject.number

@@ -179,8 +179,9 @@ class Facts:
     ids under which other studies speak of somebody else (identity verdict, D12); `corrected`: ids of signed reports
     whose text, critical flag or patient changed after the signature (D20, D22); `seen`: ids of signed reports in the
     order in which they were first seen signed, which says whose the study's numbers are (`mappings.changes` keeps it);
-    `filler_order_numbers`: by report id, EI.1 of OBR-3 in each order of the message in which it was first sent to this
-    destination (D18).
+    `gone`: reports that are no longer there, as they were said last, which says whose they were (likewise);
+    `filler_order_numbers`: by report id, EI.1 of OBR-3 in each order of the messages in which it was sent to this
+    destination, unsigned or signed, the first first (D18).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
@@ -188,6 +189,7 @@ class Facts:
     taken_patient_ids: frozenset[str] = frozenset()
     corrected: frozenset[str] = frozenset()
     seen: tuple[str, ...] = ()
+    gone: tuple[Report, ...] = ()
     filler_order_numbers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 

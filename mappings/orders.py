@@ -74,13 +74,14 @@ def filed(
 
 
 def wanted_orders(
-    known: tuple[Order, ...], cause: Cause, receiver: Receiver, fixed: Sequence[str] = ()
+    known: tuple[Order, ...], cause: Cause, receiver: Receiver, fixed: Sequence[str] = (), *, is_sent: bool = False
 ) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
     """The orders that one message is about; none, with the reason, where it must be held (D18).
 
     A receiver of the first order keeps the one whose accession number is among `fixed`, under which the result was
-    sent. One that wants a message for each order is told of all in one by a cause that names none, as it was made when
-    there was one: `mappings.hl7v2.messages` makes one each of it.
+    sent. Where the message's own number was (`is_sent`), nothing more is required. One that wants a message for each
+    order is told of all in one by a cause that names none, as it was made when there was one:
+    `mappings.hl7v2.messages` makes one each of it.
     """
     wanted = known
     issues: tuple[MappingIssue, ...] = ()
@@ -96,7 +97,7 @@ def wanted_orders(
         wanted = tuple(order for order in known if order.accession_number in fixed)[:1] or known[:1]
         action = f"the first order only, {len(known) - 1} more are not said"
         issues = (MappingIssue("accessions-left-out", "warning", known[0].pointer, action),)
-    missing = _missing(wanted, receiver)
+    missing = () if is_sent else _missing(wanted, receiver)
     return ((), missing) if missing else (wanted, issues)
 
 

@@ -13,7 +13,9 @@ for all that follows it), decisions D11, D12, D17, D18.
 3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its stead; and those that
    were seen signed earlier before others, so that a report which comes late, though signed early, takes no patient and
    no number from another (`Facts.seen`).
-4. What the study says is of its own patient, the one that has its number: `externalPatientId` and the numbers of its
+4. Reports that are gone keep their place, so that no patient takes the number of another (`Facts.gone`); they speak for
+   a patient only where nothing else does.
+5. What the study says is of its own patient, the one that has its number: `externalPatientId` and the numbers of its
    orders are no other patient's.
 """
 
@@ -29,9 +31,10 @@ from unicodedata import combining, normalize
 from mappings.dates import parse_date, parse_instant
 from mappings.identifiers import Identity, identify, stand_alone
 from mappings.issues import MappingIssue
-from mappings.model import Report, Snapshot, Study
+from mappings.model import Facts, Report, Snapshot, Study
 from mappings.profile import Site
 
+_NO_FACTS: Final = Facts()
 _TAKEN: Final = "other studies speak of somebody else under the same identifiers: a Patient of its own"
 
 
@@ -59,35 +62,36 @@ class _Claim(NamedTuple):
     report: Report
     identity: Identity
     rank: tuple[bool, int, int]
+    is_here: bool
 
 
-def subjects(
-    study: Study,
-    reports: Sequence[Report],
-    site: Site,
-    taken: AbstractSet[str] = frozenset(),
-    seen: Sequence[str] = (),
-) -> dict[str, Subject]:
+def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts = _NO_FACTS) -> dict[str, Subject]:
     """The subject of each of these `reports` of the study by report id, and the study's own under the study id.
 
     The study's own is the patient that has its number, and the first of the values. FHIR asks for all reports, HL7 v2
-    for the signed ones: the answer for a signed report is the same. `taken` are patient ids under which other studies
-    speak of somebody else: those are not used (D12). `seen` is Facts.seen; without it reading order stands for it.
+    for the signed ones: the answer for a signed report is the same. Of the facts `taken_patient_ids` are those under
+    which other studies speak of somebody else: they are not used (D12). Without `seen`, reading order stands for it.
+    What is `gone` has a subject too, and is no report of it.
     """
-    if len(reports) < 2:
-        return _alone(study, reports, site, taken)
-    groups = _groups(_claims(study, reports, site, seen))
+    here = {report.report_id for report in reports}
+    every = (*reports, *(report for report in facts.gone if report.report_id not in here))
+    if len(every) < 2:
+        return _alone(study, every, here, site, facts.taken_patient_ids)
+    groups = _groups(_claims(study, every, here, site, facts.seen))
     found: dict[str, Subject] = {}
-    used = set(taken)
+    used = set(facts.taken_patient_ids)
+    is_only = sum(any(claim.is_here for claim in group) for group in groups) < 2
     for group in groups:
         own = study if group is groups[0] else None
-        made = _subject(group, own, site, used, is_only=len(groups) == 1)
+        made = _subject(group, own, site, used, is_only=is_only)
         used.add(made.identity.patient_id)
         found.update((claim.report.report_id, made) for claim in group)
     return {study.study_id: found[groups[0][0].report.report_id], **found}
 
 
-def _claims(study: Study, reports: Sequence[Report], site: Site, seen: Sequence[str]) -> list[_Claim]:
+def _claims(
+    study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, seen: Sequence[str]
+) -> list[_Claim]:
     """What the reports say of their patients, without what the study says of its own."""
     bare = replace(study, external_patient_id=None) if study.external_patient_id else study
     places = {report_id: place for place, report_id in enumerate(seen)}
@@ -97,6 +101,7 @@ def _claims(study: Study, reports: Sequence[Report], site: Site, seen: Sequence[
             report,
             identify(bare, report.snapshot, site, report.snapshot_pointer),
             (not report.is_completed, places.get(report.report_id, len(places)), order),
+            report.report_id in here,
         )
         for order, report in enumerate(sorted(reports, key=lambda report: not report.is_completed))
     ]
@@ -155,14 +160,17 @@ def _person(snapshot: Snapshot) -> Person:
     return Person(*((text or "").strip() for text in said))
 
 
-def _alone(study: Study, reports: Sequence[Report], site: Site, taken: AbstractSet[str]) -> dict[str, Subject]:
+def _alone(
+    study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, taken: AbstractSet[str]
+) -> dict[str, Subject]:
     snapshot, pointer = subject_snapshot(study, reports)
     identity = identify(study, snapshot, site, pointer)
     issues = identity.issues
     if identity.patient_id in taken:
         identity = stand_alone(identity, study.study_id, site)
         issues = (*issues, MappingIssue("identity-conflict", "error", pointer, _TAKEN))
-    made = Subject(identity, snapshot, pointer, tuple(reports), study.study_id, issues)
+    present = tuple([report for report in reports if report.report_id in here])
+    made = Subject(identity, snapshot, pointer, present, study.study_id, issues)
     return dict.fromkeys([study.study_id, *[report.report_id for report in reports]], made)
 
 
@@ -206,9 +214,10 @@ def _speaker(claims: list[_Claim]) -> _Claim:
     return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
 
 
-def _subject(group: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], *, is_only: bool) -> Subject:
+def _subject(whole: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], *, is_only: bool) -> Subject:
     """The patient of a group; `own` is the study of its own patient, who has the study's number and identifier too."""
-    number = own.study_id if own is not None else min(group, key=_rank).report.report_id
+    number = own.study_id if own is not None else min(whole, key=_rank).report.report_id
+    group = [claim for claim in whole if claim.is_here] or whole
     speaker = _speaker(group)
     namer = max(reversed(group), key=lambda one: (one.report.is_completed, one.identity.is_linked))
     identity = namer.identity
@@ -231,7 +240,7 @@ def _subject(group: list[_Claim], own: Study | None, site: Site, used: AbstractS
     if not is_only:
         action = "reports of this study are about other patients: neither Patient nor message is shared with them"
         issues.append(MappingIssue("identity-conflict", "error", pointer, action))
-    reports = tuple(claim.report for claim in group)
+    reports = tuple(claim.report for claim in group if claim.is_here)
     return Subject(identity, speaker.report.snapshot, pointer, reports, number, tuple(issues))
 
 

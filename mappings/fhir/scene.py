@@ -80,7 +80,7 @@ class Scene:
 def scene(study: Study, site: Site, facts: Facts) -> Scene:
     """The scene of a study, with the characters that N takes out of its short texts reported."""
     found, doubts = orders(study, site, facts)
-    made = Scene(study, site, facts, subjects(study, study.reports, site, facts.taken_patient_ids, facts.seen), found)
+    made = Scene(study, site, facts, subjects(study, study.reports, site, facts), found)
     made.issues.extend(doubts)
     for one in made.patients:
         made.issues.extend(one.issues)

@@ -115,11 +115,13 @@ def _with(queued: list[_Queued], asked: Asked, found: Place) -> list[_Queued]:
     made = rendered(asked._replace(cause=later), found)
     if isinstance(made, MappingIssue):
         return [*queued, _Queued(None, later)]
-    if not made.is_whole:
-        is_said = first.kind in _SIGNATURES and any(first.report_id in other.carried for other in before)
-        return queued if is_said else [*queued, _Queued(key, later)]
-    carried = frozenset(report.report_id for report in made.subject.reports)
-    if before:
-        queued = [other for other in queued if other.key != key]
-        later = replace(later, sent_before=first.sent_before or before[0].cause.sent_before)
-    return [*queued, _Queued(key, later, carried)]
+    carried = frozenset(report.report_id for report in made.subject.reports) if made.is_whole else frozenset()
+    if before and made.is_whole:
+        instead = replace(first, sent_before=first.sent_before or before[0].cause.sent_before)
+        alone = rendered(asked._replace(cause=instead), found)
+        if isinstance(alone, MappingIssue) and made.status.diagnostic_report != "entered-in-error":
+            return [*queued, _Queued(None, instead)]
+        if isinstance(alone, MappingIssue) or alone.is_whole:
+            return [*(other for other in queued if other.key != key), _Queued(key, instead, carried)]
+    is_said = first.kind in _SIGNATURES and any(first.report_id in other.carried for other in before)
+    return queued if is_said else [*queued, _Queued(key, later, carried)]

@@ -16,7 +16,7 @@ about the study's own patient has no number of the study's orders: they are that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -25,10 +25,10 @@ from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Report, Study
 from mappings.orders import Order, filed, orders, wanted_orders
 from mappings.profile import Receiver, Site
-from mappings.status import is_shown_draft, refusal
+from mappings.status import is_shown_draft, is_withdrawn, refusal
 from mappings.subjects import Subject, subjects
 
-_CANCELLED: Final = frozenset({"addendum_cancelled", "draft_cancelled"})
+CANCELLED: Final = frozenset({"addendum_cancelled", "draft_cancelled"})
 
 
 class Asked(NamedTuple):
@@ -49,7 +49,8 @@ class Place:
     original of them: order and examination are its own. `number` is what the gateway itself makes EI.1 of OBR-3 of;
     `filler_order_numbers` and `parent_fillers` (of the orders that these add to, or empty) are those of the `orders`,
     which are none, with the reason in `issues`, where the message must be held. `known` are all orders of the patient,
-    `made` those of the numbers that the gateway made.
+    `made` those of the numbers that the gateway made. `has_new_order`: one of the orders was not there when the rest
+    was sent.
     """
 
     report: Report | None
@@ -62,6 +63,7 @@ class Place:
     parent_fillers: tuple[str, ...] = ()
     known: tuple[Order, ...] = ()
     made: frozenset[str] = frozenset()
+    has_new_order: bool = False
     issues: tuple[MappingIssue, ...] = ()
 
 
@@ -71,11 +73,17 @@ def place(asked: Asked) -> Place | MappingIssue:
     if issue := refusal(study):
         return issue
     report = next((one for one in study.reports if one.report_id == cause.report_id), None)
-    if cause.kind in _CANCELLED and not (report and report.is_completed):
-        return _gone(asked, report)
+    if cause.kind in CANCELLED and not (report and report.is_completed and _stands(asked)):
+        gone = next((one for one in asked.facts.gone if one.report_id == cause.report_id), None)
+        return _taken_back(asked, report or gone)
     if report is None:
         return MappingIssue("report-absent", "error", "/reports", "the report that caused the message is not there")
     return _draft(asked, report) if cause.kind == "draft" else _final(asked, report)
+
+
+def _stands(asked: Asked) -> bool:
+    """True unless a draft is taken back, of a study of which also what is signed is withdrawn."""
+    return not (asked.cause.kind == "draft_cancelled" and is_withdrawn(asked.study, asked.site))
 
 
 def _final(asked: Asked, report: Report) -> Place | MappingIssue:
@@ -84,13 +92,13 @@ def _final(asked: Asked, report: Report) -> Place | MappingIssue:
         return MappingIssue("report-not-signed", "information", f"{report.pointer}/status", "nothing sent in v2")
     if asked.cause.kind == "draft_cancelled":
         return _unsent(f"{report.pointer}/status", "it is signed by now: no draft of it is taken back")
-    known = _subjects(asked)
+    known = _subjects(asked, kept=_sent_drafts(asked))
     return _placed(asked, known, known[report.report_id], report)
 
 
-def is_apart(asked: Asked, report: Report | None) -> bool:
-    """True for what has an order of its own: an addendum (what is gone was one), where the receiver wants that."""
-    return asked.receiver.addendum == "new_order" and (report is None or report.is_addendum)
+def is_apart(asked: Asked, report: Report) -> bool:
+    """True for what has an order of its own: an addendum, where the receiver wants that."""
+    return asked.receiver.addendum == "new_order" and report.is_addendum
 
 
 def pdf_number(report_id: str) -> str:
@@ -108,9 +116,18 @@ def _unsent(pointer: str, action: str) -> MappingIssue:
     return MappingIssue("withdrawn-unsent", "information", pointer, action)
 
 
-def _subjects(asked: Asked, drafts: Sequence[Report] = ()) -> dict[str, Subject]:
+def _sent_drafts(asked: Asked) -> Iterator[Report]:
+    """The unsigned reports that this destination was sent: what they stand under is nobody else's."""
+    sent = asked.facts.filler_order_numbers
+    return (one for one in asked.study.reports if sent and not one.is_completed and one.report_id in sent)
+
+
+def _subjects(asked: Asked, drafts: Iterable[Report] = (), kept: Iterable[Report] = ()) -> dict[str, Subject]:
+    """The patients of what is signed and of `drafts`; what is `kept` is placed like what is gone."""
     study, facts = asked.study, asked.facts
-    return subjects(study, (*study.completed, *drafts), asked.site, facts.taken_patient_ids, facts.seen)
+    kept = tuple(kept)
+    facts = replace(facts, gone=(*facts.gone, *kept)) if kept else facts
+    return subjects(study, (*study.completed, *drafts), asked.site, facts)
 
 
 def _draft(asked: Asked, report: Report) -> Place | MappingIssue:
@@ -136,86 +153,78 @@ def _draft(asked: Asked, report: Report) -> Place | MappingIssue:
     return replace(made, subject=replace(made.subject, reports=tuple(carried)))
 
 
-def _gone(asked: Asked, report: Report | None) -> Place | MappingIssue:
-    """What is cancelled: the number of its own, or what is left under the number that it shared."""
-    if asked.cause.part == "report" and not is_apart(asked, report):
-        return _rest(asked, report)
-    if asked.cause.kind == "draft_cancelled" and (asked.cause.part == "pdf" or asked.receiver.send_drafts == "off"):
-        return _unsent("/reports", "no draft of it was sent")
-    known = _subjects(asked, () if asked.study.completed else asked.study.reports)
-    subject = known[report.report_id if report and report.report_id in known else asked.study.study_id]
-    if len(set(map(id, known.values()))) > 1 and report is None:
-        return _unclear("the study is about several people: whose addendum it was is not known, nothing is sent")
-    return _emptied(asked, known, subject)
-
-
-def _rest(asked: Asked, report: Report | None) -> Place | MappingIssue:
-    """What is left under the number that a cancelled addendum or draft shared with other reports."""
+def _taken_back(asked: Asked, report: Report | None) -> Place | MappingIssue:
+    """The place of what is cancelled, with what is left there: where it has a number of its own, nothing."""
     study, is_draft = asked.study, asked.cause.kind == "draft_cancelled"
-    if is_draft and (study.completed or asked.receiver.send_drafts == "off"):
-        return _unsent("/reports", "no draft of it was sent, or a signed report stands in its place")
-    if is_draft and not study.is_cancelled and (left := shown_drafts(asked)):
-        return _draft(asked, left[0])
-    known = _subjects(asked, () if study.completed else study.reports)
-    subject = known[report.report_id if report and report.report_id in known else study.study_id]
-    if not study.completed:
-        return _emptied(asked, known, subject)
-    if numbers := asked.facts.filler_order_numbers.get(asked.cause.report_id):
-        told = [one for one in dict.fromkeys(known.values()) if not set(numbers).isdisjoint(_fixed(asked, known, one))]
-        if not told:
-            return _unclear("it was sent under a number that no other report has: an operator takes it back")
-        subject = told[0]
-    return _placed(asked, known, subject, None)
+    if report is None:
+        return _unclear("whose addendum it was is not known: an operator takes it back")
+    if is_draft and (asked.cause.part == "pdf" or asked.receiver.send_drafts == "off"):
+        return _unsent("/reports", "no draft of it was sent")
+    drafts = [one for one in study.reports if not one.is_completed] if is_draft else []
+    known = _subjects(asked, drafts)
+    subject = known[report.report_id]
+    if asked.cause.part == "pdf" or is_apart(asked, report):
+        return _emptied(asked, known, subject, report)
+    if not is_draft:
+        found = _placed(asked, known, subject, report) if subject.reports else _emptied(asked, known, subject, report)
+        return found if isinstance(found, MappingIssue) else replace(found, report=None)
+    if _stands(asked) and any(one.is_completed for one in subject.reports):
+        return _unsent("/reports", "a signed report stands in its place")
+    left = [one for one in shown_drafts(asked) if known[one.report_id] is subject and not is_apart(asked, one)]
+    restated = _draft(asked, left[0]) if left and not study.is_cancelled else None
+    return restated if isinstance(restated, Place) else _emptied(asked, known, subject, report)
 
 
-def _emptied(asked: Asked, known: Mapping[str, Subject], subject: Subject) -> Place | MappingIssue:
+def _emptied(asked: Asked, known: Mapping[str, Subject], subject: Subject, report: Report) -> Place | MappingIssue:
     """A place of which nothing is left to be said, if it is known whose it is."""
     said = subject.snapshot
     if not (subject.identity.is_linked or said.mrn or said.patient_name):
-        return _unclear("nothing is left that says whose report it was: an operator takes it back")
-    made = _placed(asked, known, subject, None)
-    return replace(made, subject=replace(made.subject, reports=()))
+        return _unclear("nothing says whose report it was: an operator takes it back")
+    made = _placed(asked, known, subject, report)
+    return replace(made, report=None, subject=replace(made.subject, reports=()))
 
 
 def _unclear(action: str) -> MappingIssue:
     return MappingIssue("withdrawal-patient-unclear", "error", "/reports", action)
 
 
-def _placed(asked: Asked, known: Mapping[str, Subject], subject: Subject, report: Report | None) -> Place:
+def _placed(asked: Asked, known: Mapping[str, Subject], subject: Subject, report: Report) -> Place:
     """The place of all reports about a patient that share their number with what caused the message."""
     study, cause, is_own = asked.study, asked.cause, subject.number == asked.study.study_id
     has_own_order = is_apart(asked, report)
     every, doubts = orders(study, asked.site, asked.facts)
     if not is_own:
         every, doubts = (Order(pointer=every[0].pointer),), ()
-    shared = short_id(subject.number)
     fixed = _fixed(asked, known, subject)
+    shared = _shared(asked, known, subject, fixed)
     fillers, lost = filed(every, shared, fixed, asked.receiver)
     parents = ("",) * len(every)
-    number = shared
+    number, sent = shared, fixed
     if cause.part == "pdf" or has_own_order:
         if cause.part == "report" and _has_one_original(subject):
             parents = fillers
         number = pdf_number(cause.report_id) if cause.part == "pdf" else short_id(cause.report_id)
-        fillers, lost = (number,) * len(every), ()
-    wanted, reasons = wanted_orders(every, cause, asked.receiver, fixed)
+        fillers, lost, sent = (number,) * len(every), (), asked.facts.filler_order_numbers.get(cause.report_id, ())
+    wanted, reasons = wanted_orders(every, cause, asked.receiver, fixed, is_sent=bool(sent))
     chosen = [number for number, order in enumerate(every) if order in wanted]
+    filed_under = tuple([fillers[one] for one in chosen])
     return Place(
         report=report,
         subject=replace(subject, reports=tuple(_sharing(asked, subject, report))),
         peers=subject.reports,
-        lead=_newest_original(subject.reports) or _nothing(study, subject),
+        lead=_newest_original(subject.reports) or report,
         number=number,
         orders=wanted,
-        filler_order_numbers=tuple([fillers[one] for one in chosen]),
+        filler_order_numbers=filed_under,
         parent_fillers=tuple([parents[one] for one in chosen]),
         known=every,
         made=frozenset((number, shared, *_own_numbers(asked))),
+        has_new_order=bool(sent) and not set(filed_under).issubset(sent),
         issues=(*subject.issues, *doubts, *lost, *reasons),
     )
 
 
-def _sharing(asked: Asked, subject: Subject, report: Report | None) -> Iterator[Report]:
+def _sharing(asked: Asked, subject: Subject, report: Report) -> Iterator[Report]:
     """The reports about a patient that stand under one number with the one that caused a message."""
     is_alone = asked.cause.part == "pdf" or is_apart(asked, report)
     for one in subject.reports:
@@ -224,20 +233,31 @@ def _sharing(asked: Asked, subject: Subject, report: Report | None) -> Iterator[
 
 
 def _fixed(asked: Asked, known: Mapping[str, Subject], subject: Subject) -> tuple[str, ...]:
-    """The numbers under which a patient's reports were first sent, unless a patient who was there before has them."""
-    numbers: tuple[str, ...] = ()
+    """The numbers under which a patient's reports were sent, unless a patient who was there before has them."""
+    sent, facts = asked.facts.filler_order_numbers, asked.facts
+    if not sent:
+        return ()
+    places = {report_id: number for number, report_id in enumerate(facts.seen)}
+    reports = {report.report_id: report for report in (*facts.gone, *asked.study.reports)}
+    shared = [one for one in known if one in sent and one in reports and not is_apart(asked, reports[one])]
+    shared.sort(key=lambda report_id: places.get(report_id, len(places)))
     claimed: set[str] = set()
-    sent = asked.facts.filler_order_numbers
-    places = {report_id: number for number, report_id in enumerate(asked.facts.seen)}
-    for one in dict.fromkeys(known.values()) if sent else ():
-        shared = [report.report_id for report in one.reports if not is_apart(asked, report)]
-        shared.sort(key=lambda report_id: places.get(report_id, len(places)))
-        told = (sent[report_id] for report_id in shared if report_id in sent)
-        numbers = next((found for found in told if claimed.isdisjoint(found)), ())
+    for one in dict.fromkeys(known.values()):
+        told = [sent[report_id] for report_id in shared if known[report_id] is one]
+        numbers = dict.fromkeys(number for found in told if claimed.isdisjoint(found) for number in found)
         if one is subject:
-            return numbers
+            return tuple(numbers)
         claimed.update(numbers or (short_id(one.number),))
     return ()
+
+
+def _shared(asked: Asked, known: Mapping[str, Subject], subject: Subject, fixed: Sequence[str]) -> str:
+    """The number that the gateway makes for a patient's reports, unless somebody else's draft was sent under it."""
+    number, sent = short_id(subject.number), asked.facts.filler_order_numbers
+    others = (one for one in sent if known.get(one, subject) is not subject)
+    if fixed or not subject.reports or not any(number in sent[one] for one in others):
+        return number
+    return short_id(subject.reports[0].report_id)
 
 
 def _own_numbers(asked: Asked) -> Iterator[str]:
@@ -253,22 +273,3 @@ def _has_one_original(subject: Subject) -> bool:
 
 def _newest_original(reports: Sequence[Report]) -> Report | None:
     return next((one for one in reversed(reports) if not one.is_addendum), reports[-1] if reports else None)
-
-
-def _nothing(study: Study, subject: Subject) -> Report:
-    """What stands for the report where none is left: what the study itself says."""
-    return Report(
-        report_id=study.study_id,
-        study_id=study.study_id,
-        user_id="",
-        status="completed",
-        is_addendum=False,
-        is_critical=None,
-        created_at=None,
-        signed_at=None,
-        updated_at=None,
-        snapshot=subject.snapshot,
-        text=None,
-        sections=(),
-        pointer="",
-    )

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mappings.hl7v2.place import Asked, Place, place
+from mappings.hl7v2.place import CANCELLED, Asked, Place, place
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Report, Study
 from mappings.profile import Receiver, Site
@@ -91,7 +91,8 @@ def _signed(asked: Asked, found: Place) -> Rendering | MappingIssue:
         return MappingIssue("withdrawn-unsent", "information", "/isCancelled", action)
     issues = found.issues
     if report is not None:
-        if not cause.sent_before and _is_without_original(asked, report):
+        is_told = cause.sent_before or row is STATUS["withdrawn"]
+        if not is_told and _is_without_original(asked, report):
             action = "the receiver is told of addenda apart, and their report is not there: held until it is"
             return MappingIssue("addendum-without-original", "error", f"{report.pointer}/isAddendum", action)
         doubts = report_status(asked.study, report, found.peers, asked.site, asked.facts)[1]
@@ -106,12 +107,15 @@ def _signed(asked: Asked, found: Place) -> Rendering | MappingIssue:
 
 
 def _row(asked: Asked, found: Place) -> Status | None:
-    """The row of the table; None for a withdrawal of what was not sent."""
+    """The row of the table; None where nothing was sent that could be taken back (of a draft Facts say it)."""
     cause = asked.cause
+    was_sent = cause.report_id in asked.facts.filler_order_numbers
     if cause.kind == "draft_cancelled":
-        return None if cause.sent_before else STATUS["withdrawn"]
+        return STATUS["withdrawn"] if was_sent and not cause.sent_before else None
     if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site) or not found.subject.reports:
-        return STATUS["withdrawn"] if cause.sent_before else None
+        return STATUS["withdrawn"] if was_sent or cause.sent_before else None
+    if cause.kind in CANCELLED and not cause.sent_before:
+        return None
     return STATUS["restated" if cause.sent_before else "signed"]
 
 
@@ -128,9 +132,11 @@ def _without_text(made: Rendering) -> Rendering:
 def _appended(made: Rendering, report: Report, cause: Cause) -> Rendering:
     """A signature where addenda are appended: alone, as long as what it adds to was sent.
 
-    An addendum to what was never sent (D31), and the first original behind addenda, go with everything.
+    An addendum to what was never sent (D31), or not under one of the orders, and the first original behind addenda go
+    with everything.
     """
-    if made.status is STATUS["withdrawn"] or (report.is_addendum and not cause.sent_before):
+    is_first = not cause.sent_before or made.place.has_new_order
+    if made.status is STATUS["withdrawn"] or (report.is_addendum and is_first):
         return made
     others = [one for one in made.subject.reports if one.report_id != report.report_id]
     if cause.sent_before and others and not report.is_addendum and all(one.is_addendum for one in others):

@@ -63,7 +63,7 @@ def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
 
 def _is_marked(found: list[Stretch]) -> bool:
     """True where a line that says something is marked as critical; an impression may be a heading and nothing else."""
-    return any(stretch.is_critical and any(stretch.lines) for stretch in found)
+    return any(stretch.is_critical and any(map(str.strip, stretch.lines)) for stretch in found)
 
 
 def has_plain_lines(text: str) -> bool:

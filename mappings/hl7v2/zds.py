@@ -31,11 +31,8 @@ _ZDS: Final = layout(ZDS, "ZDS")
 
 
 def image_segments(result: Result) -> list[str]:
-    """The ZDS with the Study Instance UID where the receiver's `uid` puts it there; none with `zsegments = off`."""
+    """The ZDS with the Study Instance UID where the receiver's `uid` puts it there."""
     if result.receiver.uid not in ("zds", "both"):
-        return []
-    if result.receiver.zsegments == "off":
-        result.note("zds-off", "warning", "/studyInstanceUid", "the receiver wants a ZDS, and no Z segment: none sent")
         return []
     segment = _ZDS.render(result)
     return [segment] if FIELD in segment else []

@@ -61,6 +61,8 @@ class Receiver:
 
     name: str
     version: str = _switch("MSH-12, and which segments and fields there are", "2.5.1|2.3|2.3.1|2.4|2.5|2.7")
+    receiving_application: str = _text("MSH-5 Receiving Application; empty: the site's")
+    receiving_facility: str = _text("MSH-6 Receiving Facility; empty: the site's")
     msh9_3: str = _switch("MSH-9.3 message structure", "on|off")
     charset: str = _switch("MSH-18; what it cannot hold is spelled out", "UNICODE UTF-8|8859/1|ASCII")
     escape: str = _switch(

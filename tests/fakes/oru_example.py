@@ -8,7 +8,7 @@ from typing import Any
 
 from mappings import decode, to_oru
 from mappings.hl7v2 import receiver
-from mappings.model import Cause, Facts, Mapped, Study
+from mappings.model import Cause, Facts, Mapped, Report, Study
 from mappings.profile import Receiver, Site, parse_site
 
 STUDY_ID = "stu_7d4f0c2a9b1e4f6f8a3d5c7e9f1b2d4a"
@@ -139,16 +139,18 @@ def send(
     accession: str | None = None,
     filler: str | tuple[str, ...] = (),
     seen: tuple[str, ...] = (),
+    gone: tuple[Report, ...] = (),
+    numbers: dict[str, tuple[str, ...]] | None = None,
     **cause: Any,
 ) -> Mapped[bytes | None]:
     """The study (none: the example) as ORU^R01; `filler`: under what it was first sent. Keywords of Cause pass."""
-    fixed = {REPORT_ID: (filler,) if isinstance(filler, str) else filler} if filler else {}
+    fixed = dict.fromkeys((REPORT_ID, report_id), (filler,) if isinstance(filler, str) else filler) if filler else {}
     return to_oru(
         what or study(),
         Cause(report_id, **cause),
         site,
         to or receiver("generic"),
-        Facts(accession_number=accession, filler_order_numbers=fixed, seen=seen),
+        Facts(accession_number=accession, filler_order_numbers=numbers or fixed, seen=seen, gone=gone),
         control_id="Js8H5Znu6q8Ibanjv4jC",
         at=datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC),
     )

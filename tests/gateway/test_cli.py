@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from gateway.serving import listening_socket
+from mappings.profile import RECEIVERS
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
+CASES = ("final-ct", "critical", "metric")
 WIRE = str(GOLDEN / "final-ct" / "wire.json")
 SITE_KEY = "0123456789abcdef0123456789abcdef"
 
@@ -42,9 +45,39 @@ def test_convert_reads_a_pipe_and_writes_er7_with_cr() -> None:
     assert result.stdout.startswith(b"MSH|^~\\&|") and result.stdout.endswith(b"\r") and b"\n" not in result.stdout
 
 
-def test_convert_judges_its_output_on_request() -> None:
-    for to in ("fhir", "hl7v2"):
-        assert run("convert", "--to", to, "--validate", WIRE).returncode == 0
+@pytest.mark.parametrize(
+    ("to", "said"), [("fhir", r"judged: \d+ resources, no faults"), ("hl7v2", r"judged: 1 message, no faults")]
+)
+def test_convert_judges_its_output_on_request_and_says_how_much_it_judged(to: str, said: str) -> None:
+    result = run("convert", "--to", to, "--validate", WIRE)
+    assert result.returncode == 0
+    assert re.fullmatch(said, result.stderr.decode().splitlines()[-1])
+    assert b"judged" not in run("convert", "--to", to, WIRE).stderr
+
+
+def test_convert_counts_every_message_that_it_judges() -> None:
+    studies = b"\n".join(json.dumps(json.loads((GOLDEN / case / "wire.json").read_text())).encode() for case in CASES)
+    result = run("convert", "--to", "hl7v2", "--validate", stdin=studies)
+    assert (result.returncode, result.stdout.count(b"MSH|")) == (0, 3)
+    assert result.stderr.decode().splitlines()[-1] == "judged: 3 messages, no faults"
+
+
+def test_a_report_that_is_held_is_an_issue_on_stderr_and_fails_only_the_judging_of_nothing() -> None:
+    draft = str(GOLDEN / "draft" / "wire.json")
+    plain = run("convert", "--to", "hl7v2", draft)
+    assert (plain.returncode, plain.stdout) == (0, b"")
+    judged = run("convert", "--to", "hl7v2", "--validate", draft)
+    assert (judged.returncode, judged.stdout) == (1, b"")
+    assert b"report-not-signed" in plain.stderr and b"report-not-signed" in judged.stderr
+    assert judged.stderr.decode().splitlines()[-1] == "judged: nothing, for no message was made"
+    nothing = run("convert", "--to", "fhir", "--validate", stdin=b"[]")
+    assert (nothing.returncode, nothing.stderr.splitlines()[-1]) == (1, b"judged: nothing, for no resource was made")
+
+
+def test_the_help_of_convert_loses_nothing_to_markup() -> None:
+    shown = run("convert", "--help").stdout.decode()
+    assert all(name in shown for name in RECEIVERS)
+    assert "or one of the site's own." in " ".join(shown.replace("│", " ").split())
 
 
 def test_what_the_judge_finds_is_a_line_each_on_stderr_and_exit_1() -> None:
@@ -53,6 +86,7 @@ def test_what_the_judge_finds_is_a_line_each_on_stderr_and_exit_1() -> None:
     result = run("convert", "--to", "hl7v2", "--validate", stdin=json.dumps(study).encode())
     faults = [line for line in result.stderr.decode().splitlines() if line.startswith("fault: ")]
     assert (result.returncode, len(faults)) == (1, 1)
+    assert result.stderr.decode().splitlines()[-1] == "judged: 1 message, 1 fault"
     assert "PID" in faults[0] and "length-exceeded" in faults[0] and "DDDD" not in result.stderr.decode()
 
 
@@ -93,6 +127,7 @@ def test_convert_takes_the_receivers_of_the_site_by_name_and_names_them_all_when
         (("convert", "--to", "hl7v2", "--receiver", "nobody", WIRE), "no such receiver profile"),
         (("convert", "--to", "fhir", "--config", "no-such.toml", WIRE), "no-such.toml: file: cannot be read"),
         (("convert", "--to", "latin", WIRE), "Invalid value for '--to'"),
+        (("convert", "--to", "trace", "--validate", WIRE), "a trace has nothing to be judged. Use --to fhir"),
         (("serve", "--host", "0.0.0.0"), "there is no authentication"),
         (("sandbox", "--webhook-url", "http://127.0.0.1:1/"), "--webhook-url and --webhook-key go together"),
         (("sandbox", "--fault", "hiccup", "--port", "0"), "hiccup"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,14 @@ def test_a_receiver_that_the_site_cannot_serve_is_noted(config, switch: str, cur
     assert notes(cure, server) == []
 
 
+def notes_about_an_archive(config, own: str = "", **settings: str) -> list[str]:
+    said = {"sending_application": "GW", "receiving_application": "ARC", "receiving_facility": "CITY"} | settings
+    keys = "".join(f'{key} = "{value}"\n' for key, value in said.items())
+    text = GOOD.replace("[mapping]\n", f'[mapping]\naccession_keys = ["a"]\n{keys}')
+    receiver = f'[[mapping.receivers]]\nname = "archive"\nbase = "rad128"\n{own}'
+    return [note for note in config_check.doubts(load(config(text + receiver))) if note.startswith("receiver")]
+
+
 @pytest.mark.parametrize(
     ("rule", "setting"),
     [
@@ -168,16 +177,18 @@ def test_a_receiver_that_the_site_cannot_serve_is_noted(config, switch: str, cur
     ],
 )
 def test_a_receiver_that_refuses_every_message_of_the_site_is_noted(config, rule: str, setting: str) -> None:
-    def notes(**settings: str) -> list[str]:
-        said = {"sending_application": "GW", "receiving_application": "ARC", "receiving_facility": "CITY"} | settings
-        keys = "".join(f'{key} = "{value}"\n' for key, value in said.items())
-        text = GOOD.replace("[mapping]\n", f'[mapping]\naccession_keys = ["a"]\n{keys}')
-        receiver = '[[mapping.receivers]]\nname = "archive"\nbase = "rad128"\n'
-        return [note for note in config_check.doubts(load(config(text + receiver))) if note.startswith("receiver")]
-
+    notes = partial(notes_about_an_archive, config)
     assert notes() == []
-    (note,) = notes(**{setting: ""})
-    assert f"its rule {rule} asks for" in note and f"no {setting} is set: nothing is sent" in note
+    for unsaid in ("", " "):
+        (note,) = notes(**{setting: unsaid})
+        assert f"its rule {rule} asks for" in note and f"no {setting} is set: nothing is sent" in note
+
+
+@pytest.mark.parametrize("setting", ["receiving_application", "receiving_facility"])
+def test_a_receiver_with_an_address_of_its_own_needs_none_of_the_site(config, setting: str) -> None:
+    assert notes_about_an_archive(config, f'{setting} = "ARC"\n', **{setting: ""}) == []
+    (note,) = notes_about_an_archive(config, f'{setting} = ""\n', **{setting: ""})
+    assert f"no {setting} is set" in note
 
 
 def test_a_receiver_is_refused_whenever_it_is_read(config) -> None:

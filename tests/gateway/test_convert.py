@@ -208,6 +208,14 @@ def test_validate_reports_no_fault_of_a_good_study_in_either_language() -> None:
         assert convert(text, asked(to, validate=True)).faults == ()
 
 
+def test_what_is_made_is_counted_as_resources_or_messages() -> None:
+    text = json.dumps([golden("final-ct"), golden("draft"), golden("critical")]).encode()
+    assert convert(text, asked("hl7v2")).made == len(messages(text)) == 2
+    fhir = convert(text, asked("fhir"))
+    assert fhir.made == len(json.loads(fhir.output)["entry"])
+    assert convert(json.dumps(golden("draft")).encode(), asked("hl7v2")).made == 0
+
+
 def test_the_same_input_gives_the_same_bytes() -> None:
     text = json.dumps(golden("delimiters")).encode()
     for to in ("fhir", "hl7v2"):

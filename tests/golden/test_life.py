@@ -18,8 +18,9 @@ from fakes.er7_reader import all_of, field
 from gateway.convert import read
 from mappings import to_oru
 from mappings.changes import Change, Known, changes
-from mappings.hl7v2 import filler_order_number, messages_of_all, receiver
+from mappings.hl7v2 import messages_of_all, receiver
 from mappings.hl7v2.judge import judge_message
+from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.identifiers import message_control_id
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site, parse_site
@@ -52,30 +53,43 @@ def looks(case: str) -> Iterator[Change]:
     for now in seen(case):
         change = changes(before, now, site_of(case), known)
         yield change
-        before, known = change.study, Known(change.corrected, version=change.version, seen=change.seen)
+        before, known = change.study, change.known
 
 
 class Feed:
-    """What a destination was sent: the filler order numbers that hold something signed."""
+    """What a destination was sent: each report's filler order numbers, and those that hold something signed."""
 
     def __init__(self, to: Receiver, site: Site) -> None:
         self.to = to
         self.site = site
-        self.sent: set[str | None] = set()
+        self.sent: set[str] = set()
+        self.numbers: dict[str, tuple[str, ...]] = {}
 
     def send(self, change: Change) -> Iterator[tuple[Cause, bytes | None, str]]:
         """Each message of the look, or why there is none."""
-        facts, study = Facts(corrected=change.corrected, seen=change.seen), change.study
-        causes = [
-            replace(one, sent_before=filler_order_number(study, one, self.site, self.to, facts) in self.sent)
-            for one in change.causes
-        ]
-        for cause in messages_of_all(study, causes, self.site, self.to, facts):
-            number = message_control_id(cause, self.to.addendum)
+        study = change.study
+        known = self.facts(change)
+        for cause in messages_of_all(study, change.causes, self.site, self.to, known, sent=frozenset(self.sent)):
+            facts, number = self.facts(change), message_control_id(cause, self.to.addendum)
             mapped = to_oru(study, cause, self.site, self.to, facts, control_id=number, at=AT)
-            if mapped.output is not None and cause.kind != "draft":
-                self.sent.add(filler_order_number(study, cause, self.site, self.to, facts))
+            if mapped.output is not None:
+                self.keep(study, cause, facts)
             yield cause, mapped.output, ", ".join(dict.fromkeys(issue.code for issue in mapped.issues))
+
+    def facts(self, change: Change) -> Facts:
+        """What is known when a message is made."""
+        numbers = dict(self.numbers)
+        return Facts(corrected=change.corrected, seen=change.seen, gone=change.gone, filler_order_numbers=numbers)
+
+    def keep(self, study: Study, cause: Cause, facts: Facts) -> None:
+        """Keep under which numbers what was sent."""
+        made = rendering(study, cause, self.site, self.to, facts)
+        assert isinstance(made, Rendering)
+        under = made.place.filler_order_numbers
+        for report_id in (cause.report_id, *(report.report_id for report in made.subject.reports)):
+            self.numbers[report_id] = tuple(dict.fromkeys((*self.numbers.get(report_id, ()), *under)))
+        if cause.kind not in ("draft", "draft_cancelled"):
+            self.sent.update(under)
 
 
 def told(case: str) -> Iterator[str]:
@@ -87,8 +101,8 @@ def told(case: str) -> Iterator[str]:
             yield f"  moved: {', '.join(map(short, sorted(change.moved)))}"
         for issue in change.issues:
             yield f"  issue: {issue.code} {issue.pointer}"
-        facts = Facts(corrected=change.corrected, seen=change.seen)
-        about = subjects(change.study, change.study.reports, site_of(case), seen=change.seen)
+        facts = Facts(corrected=change.corrected, seen=change.seen, gone=change.gone)
+        about = subjects(change.study, change.study.reports, site_of(case), facts)
         for report in change.study.reports:
             status, doubts = report_status(change.study, report, about[report.report_id].reports, site_of(case), facts)
             kind = "addendum" if report.is_addendum else "original"
@@ -146,8 +160,7 @@ def test_every_message_of_a_life_is_found_good_and_has_a_number_of_its_own(case:
 @pytest.mark.parametrize("case", CASES)
 def test_a_look_at_what_was_seen_before_finds_nothing(case: str) -> None:
     for now, change in zip(seen(case), looks(case), strict=True):
-        known = Known(change.corrected, version=change.version, seen=change.seen)
-        again = changes(change.study, now, site_of(case), known)
+        again = changes(change.study, now, site_of(case), change.known)
         assert again == replace(change, causes=(), moved=frozenset())
 
 

@@ -96,7 +96,7 @@ def test_another_text_is_a_correction_and_stays_one() -> None:
     change = changes(first, second, SITE)
     assert kinds(change) == [("text_changed", "3")]
     assert change.corrected == {report_id("3")}
-    again = changes(second, second, SITE, Known(change.corrected))
+    again = changes(second, second, SITE, change.known)
     assert (again.causes, again.corrected) == ((), {report_id("3")})
 
 
@@ -203,7 +203,38 @@ def test_an_open_addendum_is_cancelled_once_the_study_says_that_none_is_active()
 def test_a_cancelled_addendum_is_a_cause_of_its_own_kind_where_its_draft_was_let_out() -> None:
     first = study(report(), addendum(**DRAFT), studyReportStatus="addendum_active")
     assert seen(first, study(report()), SHOWS) == [("draft_cancelled", "5")]
-    assert seen(study(report(), addendum(**DRAFT, reportPlainText=None)), study(report()), SHOWS) == []
+    said_nothing = study(report(), addendum(**DRAFT, reportPlainText=None))
+    assert seen(said_nothing, study(report()), SHOWS) == [("draft_cancelled", "5")]
+    assert seen(first, study(report())) == []
+
+
+ORDERED = replace(SITE, accession_keys=("accession",), number_separator=",")
+
+
+def test_an_accession_number_that_is_no_longer_said_stays() -> None:
+    first = study(report(), metadata={"accession": "A1", "room": "7"})
+    change = changes(first, study(report(), metadata={"room": "8"}), ORDERED)
+    assert change.study.metadata == {"accession": "A1", "room": "8"}
+    assert [(one.code, one.pointer) for one in change.issues] == [("study-value-not-visible", "/metadata")]
+    assert changes(first, study(report(), metadata={}), SITE).study.metadata == {}
+
+
+def test_another_accession_number_in_place_of_one_that_was_sent_is_an_error() -> None:
+    first = study(report(), metadata={"accession": "A1,A2"})
+    for now, codes in (("A1", ["order-not-visible"]), ("A2,A1,A3", [])):
+        change = changes(first, study(report(), metadata={"accession": now}), ORDERED)
+        assert (change.study.metadata["accession"], [one.code for one in change.issues]) == (now, codes)
+
+
+def test_what_is_gone_is_kept_as_it_was_said_last_until_it_is_there_again() -> None:
+    first = study(report(), addendum())
+    change = changes(first, study(report()), SITE, Known(cancelled=frozenset({report_id("5")})))
+    assert [(one.report_id, one.text, one.pointer) for one in change.gone] == [
+        (report_id("5"), first.reports[1].text, "/reports/-")
+    ]
+    again = changes(change.study, study(report()), SITE, change.known)
+    assert again.gone == change.gone
+    assert changes(again.study, first, SITE, again.known).gone == ()
 
 
 def test_a_signed_addendum_is_taken_back_only_if_an_operator_knows_that_it_is_cancelled() -> None:
@@ -250,7 +281,7 @@ def test_a_text_changed_back_and_forth_has_another_message_control_id_each_time(
     for now in (one, other, one, other, one):
         change = changes(before, now, SITE, known)
         numbers += [message_control_id(cause, "x") for cause in change.causes]
-        before, known = change.study, Known(change.corrected, version=change.version)
+        before, known = change.study, change.known
     assert len(set(numbers)) == len(numbers) == 5
 
 
@@ -403,6 +434,23 @@ def test_reports_are_known_in_the_order_in_which_they_were_first_seen_signed() -
     gone = Known(seen=second.seen, cancelled=frozenset({report_id("6")}))
     assert changes(second.study, study(report("3")), SITE, gone).seen == second.seen
     assert changes(first.study, now, SITE).seen == second.seen
+
+
+ROE = {"mrn": "99887766", "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01", "sex": "male"}
+
+
+def test_who_gets_another_number_by_somebody_elses_move_is_moved_too() -> None:
+    first = changes(None, study(report(), addendum()), SITE)
+    other = report(snapshot=ROE)
+    change = changes(first.study, study(other, addendum()), SITE, first.known)
+    assert {one[-1] for one in change.moved} == {"3", "5"}
+
+
+def test_a_draft_that_is_signed_about_somebody_else_is_moved() -> None:
+    site = replace(SITE, send_drafts=True)
+    first = changes(None, study(report(**DRAFT)), site)
+    change = changes(first.study, study(report(snapshot=ROE)), site, first.known)
+    assert ({one[-1] for one in change.moved}, change.corrected) == ({"3"}, frozenset())
 
 
 def test_a_late_report_of_another_patient_moves_nobody() -> None:

@@ -9,7 +9,7 @@ from fakes.fhir_studies import SITE, addendum, report, snapshot
 from fakes.upstream_json import STUDY_ID, report_id, response_json, study_json
 
 from mappings import decode
-from mappings.model import Snapshot, Study
+from mappings.model import Facts, Snapshot, Study
 from mappings.profile import parse_site
 from mappings.subjects import Subject, subject_snapshot, subjects
 
@@ -23,7 +23,7 @@ def study(*reports: dict[str, Any], **changes: Any) -> Study:
 def people(*reports: dict[str, Any], seen: str = "", **changes: Any) -> dict[str, Subject]:
     """The subjects by the digit of the report's id, and the study's own as `study`; `seen` are such digits too."""
     what = study(*reports, **changes)
-    found = subjects(what, what.reports, SITE, seen=[report_id(digit) for digit in seen])
+    found = subjects(what, what.reports, SITE, Facts(seen=tuple(report_id(digit) for digit in seen)))
     return {"study" if key == STUDY_ID else key[-1]: one for key, one in found.items()}
 
 
@@ -202,12 +202,12 @@ def test_reports_of_one_very_mrn_are_about_one_patient_wherever_the_facility_is_
 def test_a_patient_id_that_is_somebody_elses_is_not_used() -> None:
     mine = people(report())["3"].identity
     what = study(report())
-    apart = subjects(what, what.reports, SITE, frozenset({mine.patient_id}))[report_id("3")]
+    apart = subjects(what, what.reports, SITE, Facts(taken_patient_ids=frozenset({mine.patient_id})))[report_id("3")]
     assert (apart.identity.is_linked, apart.identity.patient_id == mine.patient_id) == (False, False)
     assert apart.identity.identifiers[1:] == mine.identifiers
     assert "identity-conflict" in [issue.code for issue in apart.issues]
     both = study(report(), addendum())
-    two = subjects(both, both.reports, SITE, frozenset({mine.patient_id}))
+    two = subjects(both, both.reports, SITE, Facts(taken_patient_ids=frozenset({mine.patient_id})))
     assert two[report_id("3")] is two[report_id("4")]
     assert two[report_id("3")].identity.patient_id == apart.identity.patient_id
     assert "identity-conflict" in [issue.code for issue in two[report_id("3")].issues]

@@ -65,7 +65,7 @@ def _changed(draw: st.DrawFn, report: Report, other: Study) -> Report:
 def test_the_same_study_twice_finds_nothing_new(looks: tuple[Study, Study], site: Site) -> None:
     first, now = looks
     change = changes(changes(None, first, site).study, now, site)
-    known = Known(change.corrected, version=change.version, seen=change.seen)
+    known = change.known
     again = changes(change.study, now, site, known)
     assert again == replace(change, causes=(), moved=frozenset())
     kept = changes(change.study, change.study, site, known)
@@ -166,14 +166,17 @@ def lived(looks: Iterable[Study], site: Site) -> Iterator[tuple[Study | None, St
     for now in looks:
         change = changes(before, now, site, known)
         yield before, now, change
-        before, known = change.study, Known(change.corrected, version=change.version, seen=change.seen)
+        before, known = (
+            change.study,
+            change.known,
+        )
 
 
 @LIVES
 @given(looks_of_a_life(), LIFE_SITES, st.data())
 def test_what_is_no_longer_said_causes_nothing_and_stays(looks: list[Study], site: Site, data: st.DataObject) -> None:
     for _, now, change in lived(looks, site):
-        known = Known(change.corrected, version=change.version, seen=change.seen)
+        known = change.known
         later = changes(change.study, _less(now, data.draw), site, known)
         assert (later.causes, later.corrected, later.moved) == ((), change.corrected, frozenset())
         assert [*map(_said, later.study.completed)] == [*map(_said, change.study.completed)]
@@ -238,7 +241,7 @@ def _is_said(kind: CauseKind, report: Report | None, was: Report | None, now: St
 @given(looks_of_a_life(), LIFE_SITES)
 def test_each_look_of_a_life_twice_finds_nothing_new(looks: list[Study], site: Site) -> None:
     for _, now, change in lived(looks, site):
-        known = Known(change.corrected, version=change.version, seen=change.seen)
+        known = change.known
         assert changes(change.study, now, site, known) == replace(change, causes=(), moved=frozenset())
 
 

@@ -103,6 +103,7 @@ def expected(text: str, to: Receiver) -> list[str]:
 @settings(max_examples=8, deadline=timedelta(seconds=5))
 @given(text=TEXTS, is_critical=st.booleans())
 @example(text="\n\nIMPRESSION:\n\n", is_critical=True)
+@example(text="FINDING\r ", is_critical=True)
 @example(text='"" \n""\n \n  ', is_critical=False)
 @example(text="x" * 75 + '""' + "\n" + "y" * 80 + '""', is_critical=False)
 @example(text="FINDINGS: a. IMPRESSION: b|\\.br\\\n\\", is_critical=True)

@@ -44,7 +44,7 @@ class Told:
     def subject(self, report: Report | None = None) -> Subject:
         """Whom a report is about; without one, the study or what caused the message."""
         told = self.study.reports if self.language == "fhir" else self.study.completed
-        found = subjects(self.study, told, self.site, self.facts.taken_patient_ids, self.facts.seen)
+        found = subjects(self.study, told, self.site, self.facts)
         if report is not None:
             return found[report.report_id]
         return found[self.cause.report_id if self.cause else self.study.study_id]

@@ -91,6 +91,24 @@ def test_what_is_signed_after_a_draft_is_final() -> None:
     assert messages_of_all(study(), (draft, signed), site, to, Facts()) == (draft, signed)
 
 
+def test_an_addendum_that_was_held_goes_with_the_original_for_which_it_waited() -> None:
+    what, held = study(report(), addendum()), Cause(ADDENDUM_ID, "addendum_signed")
+    made = messages_of_all(what, (held, CAUSE), SITE, profile(addendum="append"), Facts(), sent=frozenset())
+    assert made == (held,)
+    message = send(what, to=profile(addendum="append"), report_id=ADDENDUM_ID, kind="addendum_signed").output
+    assert message is not None
+    heads = [row[5].split(" (")[0] for row in all_of(message, "OBX") if row[5].startswith(("ADDENDUM (", "REPORT ("))]
+    assert heads == ["ADDENDUM", "REPORT"]
+
+
+def test_a_cancelled_addendum_that_was_never_sent_takes_nothing_out_of_the_queue() -> None:
+    what, gone = study(report()), study(addendum()).reports
+    causes = (CAUSE, Cause(ADDENDUM_ID, "addendum_cancelled"))
+    made = messages_of_all(what, causes, SITE, profile(), Facts(gone=gone), sent=frozenset())
+    assert [one.kind for one in made] == ["signed", "addendum_cancelled"]
+    assert made[0] == CAUSE
+
+
 def test_reports_about_two_people_never_take_each_others_place() -> None:
     what = study(report(), addendum(snapshot={"mrn": "99887766"}))
     assert [one[1] for one in left(what, "replace")] == ["7", "8"]
@@ -165,6 +183,32 @@ def test_a_message_each_is_about_the_order_that_it_names() -> None:
     assert together.output is not None
     assert [row[18] for row in all_of(together.output, "OBR")] == ["A1", "A2"]
     assert "accessions-together" in [issue.code for issue in together.issues]
+
+
+def test_what_was_sent_is_corrected_and_withdrawn_though_its_accession_number_is_no_longer_known() -> None:
+    to = profile(accession="required", accession_field="3")
+    for kind in ("text_changed", "withdrawn"):
+        mapped = send(to=to, filler="A1", kind=kind, sent_before=True)
+        assert mapped.output is not None
+        assert field(mapped.output, "OBR-3") == "A1"
+
+
+def test_an_order_that_comes_late_is_told_of_everything_not_of_an_addendum_alone() -> None:
+    what, to = (
+        study(report(), addendum(), **TWO_ORDERS),
+        profile(accession="required", accession_field="3", addendum="append"),
+    )
+    mapped = send(
+        what,
+        site=ORDERED,
+        to=to,
+        report_id=ADDENDUM_ID,
+        kind="addendum_signed",
+        sent_before=True,
+        numbers={REPORT_ID: ("A1",)},
+    )
+    assert mapped.output is not None
+    assert [(row[3], row[25]) for row in all_of(mapped.output, "OBR")] == [("A1", "C"), ("A2", "C")]
 
 
 def test_a_message_without_an_accession_number_that_is_required_is_held_with_an_error() -> None:

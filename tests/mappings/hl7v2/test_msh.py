@@ -37,6 +37,14 @@ def test_an_oid_goes_into_the_universal_id() -> None:
     assert field(sent(site=replace(SITE, receiving_facility="1.2.840.1")), "MSH-6") == "^1.2.840.1^ISO"
 
 
+def test_a_receiver_is_addressed_as_its_profile_says_else_as_the_site_does() -> None:
+    assert [field(sent(), "MSH-5"), field(sent(), "MSH-6")] == ["EHR_RAD", "MERCY"]
+    own = sent(to=profile(receiving_application="ARC|1", receiving_facility="1.2.840.1"))
+    assert [field(own, "MSH-5"), field(own, "MSH-6")] == [r"ARC\F\1", "^1.2.840.1^ISO"]
+    half = sent(to=profile(receiving_facility="CITY"))
+    assert [field(half, "MSH-5"), field(half, "MSH-6")] == ["EHR_RAD", "CITY"]
+
+
 def test_a_configured_value_cannot_break_the_message() -> None:
     assert field(sent(site=replace(SITE, sending_application="A|B\rC")), "MSH-3") == r"A\F\B C"
 

@@ -181,7 +181,8 @@ def test_a_receiver_that_refuses_w_is_sent_a_text_that_says_so() -> None:
 
 def test_an_addendum_that_is_gone_is_withdrawn_by_a_line_that_says_so() -> None:
     to = replace(receiver("generic"), addendum="new_order")
-    found = all_of(sent(report_id=ADDENDUM_ID, to=to, kind="addendum_cancelled", sent_before=True), "OBX")
+    gone = study(addendum()).reports
+    found = all_of(sent(report_id=ADDENDUM_ID, to=to, kind="addendum_cancelled", sent_before=True, gone=gone), "OBX")
     assert [row[5] for row in found] == ["VOID - THIS REPORT WAS WITHDRAWN"]
     assert {row[11] for row in found} == {"W"}
     assert {len(row) for row in found} == {12}

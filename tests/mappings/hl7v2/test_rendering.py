@@ -33,6 +33,9 @@ DRAFT = {"status": "in_progress", "signedAt": None, "updatedAt": "2026-01-05T16:
 DRAFTS = replace(SITE, send_drafts=True)
 
 
+GONE = study(addendum()).reports
+
+
 def second(**changes: Any) -> dict[str, Any]:
     text = {"reportId": SECOND_ID, "signedAt": "2026-01-05T18:00:00Z", "reportPlainText": "IMPRESSION: Normal abdomen."}
     return report(**{**text, **changes})
@@ -165,32 +168,85 @@ def test_a_cancelled_study_is_reported_as_ever_where_the_site_holds() -> None:
 
 @pytest.mark.parametrize("how", ["replace", "append"])
 def test_a_cancelled_addendum_that_is_gone_leaves_the_rest_to_be_said(how: str) -> None:
-    asked = {"addendum": how, "report_id": ADDENDUM_ID, "kind": "addendum_cancelled", "sent_before": True}
+    asked = {"addendum": how, "report_id": ADDENDUM_ID, "kind": "addendum_cancelled", "gone": GONE}
     for what in (study(), study(report(), addendum(**DRAFT))):
-        assert told(what, **asked) == ["C", "C", "CM"]
-    assert told(study(report(), addendum(reportId=SECOND_ID)), **asked) == ["C", "C", "CM", "ADDENDUM", "REPORT"]
+        assert told(what, **asked, sent_before=True) == ["C", "C", "CM"]
+        assert told(what, **asked) == ["withdrawn-unsent"]
+    rest = told(study(report(), addendum(reportId=SECOND_ID)), **asked, sent_before=True)
+    assert rest == ["C", "C", "CM", "ADDENDUM", "REPORT"]
+
+
+VOID = ["C", "W", "CM", "VOID - THIS REPORT WAS WITHDRAWN"]
 
 
 def test_a_cancelled_addendum_with_an_order_of_its_own_is_withdrawn_there() -> None:
-    asked = {"report_id": ADDENDUM_ID, "kind": "addendum_cancelled"}
-    void = ["C", "W", "CM", "VOID - THIS REPORT WAS WITHDRAWN"]
-    assert told(study(), addendum="new_order", sent_before=True, **asked) == void
-    assert told(study(), addendum="new_order", **asked) == ["withdrawn-unsent"]
-    asked["kind"] = "draft_cancelled"
-    assert told(study(), addendum="new_order", switches={"send_drafts": "on"}, **asked) == void
-    assert told(study(), addendum="new_order", **asked) == ["withdrawn-unsent"]
-    asked["kind"] = "addendum_cancelled"
-    message = sent(study(), to=profile(addendum="new_order"), sent_before=True, **asked)
+    asked = {"addendum": "new_order", "report_id": ADDENDUM_ID, "gone": GONE}
+    assert told(study(), kind="addendum_cancelled", sent_before=True, **asked) == VOID
+    assert told(study(), kind="addendum_cancelled", **asked) == ["withdrawn-unsent"]
+    to = profile(addendum="new_order")
+    message = sent(study(), to=to, report_id=ADDENDUM_ID, kind="addendum_cancelled", sent_before=True, gone=GONE)
     assert (field(message, "OBR-3"), field(message, "PID-3")) == (OWN_NUMBER, "00412345^^^MERCY^MR")
+
+
+def test_a_draft_is_taken_back_where_it_was_sent_and_the_receiver_gets_drafts() -> None:
+    asked = {"addendum": "new_order", "report_id": ADDENDUM_ID, "kind": "draft_cancelled", "gone": GONE}
+    shows = {"send_drafts": "on"}
+    assert told(study(), switches=shows, filler=short_id(ADDENDUM_ID), **asked) == VOID
+    assert told(study(), switches=shows, **asked) == ["withdrawn-unsent"]
+    assert told(study(), filler=short_id(ADDENDUM_ID), **asked) == ["withdrawn-unsent"]
+
+
+def test_a_draft_of_a_withdrawn_study_is_taken_back_though_it_was_signed_meanwhile() -> None:
+    what, site = study(report(), isCancelled=True), replace(DRAFTS, on_cancelled_after_sign="withdraw")
+    asked = {"site": site, "kind": "draft_cancelled", "switches": {"send_drafts": "on"}}
+    for how in ("replace", "append", "new_order"):
+        assert told(what, addendum=how, filler=short_id(STUDY_ID), **asked) == VOID
+        assert told(what, addendum=how, **asked) == ["withdrawn-unsent"]
+    held = study(addendum(), isCancelled=True)
+    asked = {**asked, "report_id": ADDENDUM_ID, "kind": "withdrawn", "addendum": "new_order"}
+    assert told(held, filler=short_id(ADDENDUM_ID), **asked)[:3] == ["C", "W", "CM"]
 
 
 def test_a_cancelled_addendum_of_which_nothing_is_left_is_withdrawn_if_it_is_known_whose_it_was() -> None:
     asked = {"report_id": ADDENDUM_ID, "kind": "addendum_cancelled", "sent_before": True}
-    void = ["C", "W", "CM", "VOID - THIS REPORT WAS WITHDRAWN"]
-    assert told(study(addendum(reportId=SECOND_ID, **DRAFT)), **asked) == void
-    assert told(study(addendum(reportId=SECOND_ID, **DRAFT, snapshotMetadata={})), **asked) == [
-        "withdrawal-patient-unclear"
-    ]
+    what = study(addendum(reportId=SECOND_ID, **DRAFT))
+    assert told(what, gone=GONE, **asked) == VOID
+    assert told(what, **asked) == ["withdrawal-patient-unclear"]
+    nobodys = study(addendum(snapshotMetadata={}), externalPatientId=None).reports
+    assert told(study(externalPatientId=None), gone=nobodys, addendum="new_order", **asked)[0] == "C"
+
+
+def test_a_cancelled_addendum_about_another_patient_is_withdrawn_from_that_patient() -> None:
+    gone = study(addendum(snapshot={"mrn": "99887766"})).reports
+    asked = {"report_id": ADDENDUM_ID, "kind": "addendum_cancelled", "sent_before": True, "gone": gone}
+    for how in ("replace", "append", "new_order"):
+        message = sent(study(), to=profile(addendum=how), seen=(REPORT_ID, ADDENDUM_ID), **asked)
+        assert (field(message, "OBR-3"), field(message, "PID-3")) == (OWN_NUMBER, "99887766^^^MERCY^MR")
+        assert [row[5] for row in all_of(message, "OBX")] == ["VOID - THIS REPORT WAS WITHDRAWN"]
+
+
+def test_nobody_takes_the_number_of_a_patient_whose_reports_are_gone() -> None:
+    gone = study(addendum(snapshot={"mrn": "99887766"})).reports
+    message = sent(study(), seen=(ADDENDUM_ID, REPORT_ID), gone=gone)
+    assert field(message, "OBR-3") == f"{short_id(REPORT_ID)}^AUTOSCRIBE"
+
+
+def test_a_signed_report_never_stands_under_the_number_of_somebody_elses_draft() -> None:
+    what = study(report(**DRAFT), second(snapshot={"mrn": "99887766"}))
+    to = profile(send_drafts="on")
+    message = sent(what, site=DRAFTS, to=to, report_id=SECOND_ID, numbers={REPORT_ID: (short_id(STUDY_ID),)})
+    assert (field(message, "OBR-3"), field(message, "PID-3")) == (
+        f"{short_id(SECOND_ID)}^AUTOSCRIBE",
+        "99887766^^^MERCY^MR",
+    )
+    signed = sent(
+        study(report(), second(snapshot={"mrn": "99887766"})),
+        site=DRAFTS,
+        to=to,
+        seen=(SECOND_ID, REPORT_ID),
+        numbers={REPORT_ID: (short_id(STUDY_ID),), SECOND_ID: (short_id(SECOND_ID),)},
+    )
+    assert (field(signed, "OBR-3"), field(signed, "PID-3")) == (STUDY_NUMBER, "00412345^^^MERCY^MR")
 
 
 def test_only_a_cancelled_addendum_may_be_gone() -> None:

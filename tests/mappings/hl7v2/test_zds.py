@@ -26,9 +26,3 @@ def test_without_a_uid_there_is_no_segment() -> None:
 @pytest.mark.parametrize(("uid", "number"), [("zds", 1), ("both", 1), ("obx113014", 0), ("none", 0)])
 def test_the_uid_stands_here_only_where_the_receiver_wants_it(uid: str, number: int) -> None:
     assert len(all_of(sent(to=profile(uid=uid)), "ZDS")) == number
-
-
-def test_a_receiver_of_no_z_segments_gets_none_and_the_contradiction_is_said() -> None:
-    assert all_of(sent(to=profile(zsegments="off")), "ZDS") == []
-    assert codes(to=profile(zsegments="off"))["zds-off"] == "/studyInstanceUid"
-    assert "zds-off" not in codes(to=profile(zsegments="off", uid="none"))

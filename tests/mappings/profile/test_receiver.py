@@ -73,6 +73,11 @@ def test_a_profile_starts_from_the_one_that_it_names_as_its_base() -> None:
     )
 
 
+def test_a_profile_can_name_its_receiver_and_give_the_name_back_to_the_site() -> None:
+    made = parse_receiver('name = "x"\nbase = "rad128"\nreceiving_application = "ARC"\nreceiving_facility = ""')
+    assert (made.receiving_application, made.receiving_facility) == ("ARC", "")
+
+
 def test_a_map_stands_in_place_of_that_of_the_base() -> None:
     assert parse_receiver('name = "x"\nbase = "vista"\nstatus_map = { C = "F" }').status_map == (("C", "F"),)
 
