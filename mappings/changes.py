@@ -18,26 +18,23 @@ queues a message: no other field of study or snapshot, no user, no release, no s
 only who was sent the draft, and what is there in its place. Where the site holds, a cancelled study says nothing of its
 drafts either: what was sent of them stands, unsigned as it is (D21).
 
-Only another value is a change, never that nothing is said (null, blank or no field): the study to map has what was said
-last, with an issue. This goes for the fields of signed reports and for those of the study that decide what is sent.
-Unsigned reports are mapped as they came.
+Only another value is a change, never that nothing is said: `mappings.last_said` keeps what was.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 from mappings.dates import reading_order
 from mappings.issues import MappingIssue
-from mappings.model import Cause, CauseKind, Facts, Report, Snapshot, Study
-from mappings.orders import orders
+from mappings.last_said import in_order, is_said, kept, with_last_said, words
+from mappings.model import Cause, CauseKind, Facts, Report, Study
 from mappings.profile import Site
 from mappings.status import is_shown_draft, is_withdrawn, refusal
-from mappings.subjects import Person, Subject, are_two_people, subjects
+from mappings.subjects import Subject, subjects
 from mappings.text import normal_form
 
 
@@ -111,7 +108,7 @@ class _Look:
 
 def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHING) -> Change:
     """What happened between two looks at one study; `before` is None at the first."""
-    before = _in_order(before or replace(now, reports=()))
+    before = in_order(before or replace(now, reports=()))
     look, issues = _look(before, now, site, known)
     old = {report.report_id: report for report in before.reports}
     moved = _moved(look)
@@ -142,9 +139,9 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
 
 
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
-    study, issues = _kept(before, _in_order(now), site, known.cancelled)
+    study, issues = kept(before, in_order(now), site, known.cancelled)
     old = {report.report_id: report for report in before.reports}
-    said = tuple(_with_last_said(old.get(report.report_id), report) for report in study.reports)
+    said = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
     earlier = _with(known.seen, before.completed)
     listed = {report.report_id for report in study.reports}
     left = [replace(was, pointer=_NOWHERE) for was in before.reports if _may_be_sent(was, site)]
@@ -176,140 +173,6 @@ def _version(before: str, study: Study) -> str:
     ]
     said = repr((before, study.study_id, bool(study.is_cancelled), reports))
     return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
-
-
-def _in_order(study: Study) -> Study:
-    """The study with its reports in reading order: who they are about depends on it."""
-    ordered = tuple(sorted(study.reports, key=reading_order))
-    return study if ordered == study.reports else replace(study, reports=ordered)
-
-
-def _kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> tuple[Study, list[MappingIssue]]:
-    """The study as it came, with each signed report as it was said last, and with the reports not listed."""
-    vanished = _vanished_of_study(before, now, site)
-    action = "no longer said: stays as it was"
-    issues = [MappingIssue("study-value-not-visible", "warning", f"/{_key(name)}", action) for name in vanished]
-    old = {report.report_id: report for report in before.reports}
-    reports = [_last_signed(old.get(report.report_id), report, issues) for report in now.reports]
-    listed = {report.report_id for report in reports}
-    for report in before.reports:
-        if report.report_id not in listed and not _is_cancelled(report, now, cancelled):
-            pointer = f"/reports/{len(reports)}"
-            reports.append(replace(report, pointer=pointer))
-            issues.append(MappingIssue("report-not-visible", "warning", pointer, "no longer listed: stays as it was"))
-    issues += _left_orders(before, now, site)
-    if not issues:
-        return now, issues
-    signers = {one.user_id for one in reports}
-    known = {user_id: user for user_id, user in before.users.items() if user_id in signers}
-    return _in_order(replace(now, reports=tuple(reports), users={**known, **now.users}, **vanished)), issues
-
-
-def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue]:
-    """An issue where another accession number stands for one under which a signed report may have been filed."""
-    was, stays = (orders(one, site, _NO_FACTS)[0] for one in (before, now))
-    numbers = {order.accession_number for order in stays} - {""}
-    left = {order.accession_number for order in was} - numbers
-    if before.completed and numbers and left - {""}:
-        action = f"{len(left)} accession numbers are no longer said: what was filed under them alone stays as it was"
-        yield MappingIssue("order-not-visible", "error", was[0].pointer, action)
-
-
-def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue]) -> Report:
-    if was is None or not was.is_completed:
-        return report
-    if not report.is_completed:
-        action = "it was signed: stays at its last signed version"
-        issues.append(MappingIssue("signed-report-unsigned", "warning", f"{report.pointer}/status", action))
-        return replace(was, pointer=report.pointer)
-    kept = _with_last_said(was, report)
-    if kept is not report:
-        keys = [_key(name) for name in _REPORT_FIELDS if getattr(kept, name) != getattr(report, name)]
-        pairs = [(name, getattr(kept.snapshot, name), getattr(report.snapshot, name)) for name in _SNAPSHOT_FIELDS]
-        keys += [f"snapshotMetadata/{_key(name)}" for name, one, other in pairs if one != other]
-        pointer = f"{report.pointer}/{keys[0]}" if len(keys) == 1 else report.pointer
-        action = f"no longer said, stays as it was signed: {', '.join(keys)}"
-        issues.append(MappingIssue("signed-value-not-visible", "warning", pointer, action))
-    return kept
-
-
-_KEYS: Final = {"text": "reportPlainText"}
-_REPORT_FIELDS: Final = ("text", "is_critical", "created_at", "signed_at", "updated_at")
-_SNAPSHOT_FIELDS: Final = tuple(field.name for field in fields(Snapshot))
-
-
-def _key(name: str) -> str:
-    """The wire's name of a field of the model."""
-    first, *others = name.split("_")
-    return _KEYS.get(name) or first + "".join(map(str.title, others))
-
-
-def _is_said(value: object) -> bool:
-    return bool(normal_form(value).strip()) if isinstance(value, str) else value is not None
-
-
-def _words(text: str | None) -> str:
-    return " ".join(normal_form(text or "").split())
-
-
-def _is_other(was: str | None, now: str | None) -> bool:
-    """True for another text than before; false where either says nothing."""
-    return bool(_words(was) and _words(now)) and _words(was) != _words(now)
-
-
-def _vanished(was: object, now: object, names: Iterable[str]) -> dict[str, Any]:
-    """What was said under these names and is no longer."""
-    return {name: getattr(was, name) for name in names if _is_said(getattr(was, name)) > _is_said(getattr(now, name))}
-
-
-def _vanished_of_study(before: Study, now: Study, site: Site) -> dict[str, Any]:
-    """What is no longer said of the study and decides what is sent; a number only together with whose it is."""
-    names = ["is_cancelled", "study_type"]
-    customers = (one.express_customer.express_customer_id if one.express_customer else None for one in (before, now))
-    if not _is_other(*customers) and not _is_other(before.external_patient_id, now.external_patient_id):
-        names += ["external_patient_id", "express_customer"]
-    vanished = _vanished(before, now, names)
-    keys = {*site.accession_keys, *site.placer_keys}
-    numbers = {key: text for key, text in before.metadata.items() if key in keys and _is_said(text)}
-    metadata = {**numbers, **{key: text for key, text in now.metadata.items() if key not in numbers or _is_said(text)}}
-    return vanished if metadata == now.metadata else {**vanished, "metadata": metadata}
-
-
-def _with_last_said(was: Report | None, report: Report) -> Report:
-    """The report with what it said before and no longer says; a signature makes nothing of a draft its own."""
-    if was is None or was.is_completed != report.is_completed:
-        return report
-    kept = _vanished(was, report, _REPORT_FIELDS)
-    if "text" in kept:
-        kept["sections"] = was.sections
-    snapshot = (
-        {}
-        if _is_somebody_else(was.snapshot, report.snapshot)
-        else _vanished(was.snapshot, report.snapshot, _SNAPSHOT_FIELDS)
-    )
-    if snapshot:
-        kept["snapshot"] = replace(report.snapshot, **snapshot)
-    return replace(report, **kept) if kept else report
-
-
-def _is_somebody_else(was: Snapshot, now: Snapshot) -> bool:
-    """True where a snapshot names another patient, or a facility without the patient's number in it.
-
-    What was said before is then nothing to fill it with.
-    """
-    is_number_gone = not _is_said(now.mrn) and _is_other(was.facility_name, now.facility_name)
-    return is_number_gone or _is_other(was.mrn, now.mrn) or are_two_people(_person(was), _person(now))
-
-
-def _person(snapshot: Snapshot) -> Person:
-    return Person(*map(_words, (snapshot.date_of_birth, snapshot.sex, snapshot.patient_name)))
-
-
-def _is_cancelled(report: Report, now: Study, cancelled: AbstractSet[str]) -> bool:
-    """An addendum not listed: an open one is cancelled once the study is no longer `addendum_active`."""
-    if report.is_completed:
-        return report.is_addendum and report.report_id in cancelled
-    return report.is_addendum and now.study_report_status not in ("addendum_active", None)
 
 
 def _gone(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
@@ -363,14 +226,14 @@ def _withdrawn(was: Report, site: Site) -> CauseKind | None:
 
 def _text(report: Report) -> str:
     """N(text), empty where it is blank."""
-    return normal_form(report.text or "") if _is_said(report.text) else ""
+    return normal_form(report.text or "") if is_said(report.text) else ""
 
 
 def _patient(study: Study, report: Report) -> tuple[str, ...]:
     """What is said of a report's patient; white space alone makes no other patient (D13)."""
     snapshot = report.snapshot
     said = snapshot.mrn, snapshot.patient_name, snapshot.date_of_birth, snapshot.sex, study.external_patient_id
-    return tuple(map(_words, said))
+    return tuple(map(words, said))
 
 
 def _moved(look: _Look) -> set[str]:

@@ -6,53 +6,25 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-from fakes.upstream_json import report_id, report_json, response_json, study_json, user_json
+from fakes.looks import (
+    DRAFT,
+    LATER,
+    SHOWS,
+    SITE,
+    WITHDRAWS,
+    addendum,
+    codes,
+    kinds,
+    report,
+    seen,
+    study,
+)
+from fakes.upstream_json import report_id, response_json, study_json, user_json
 
 from mappings import decode
-from mappings.changes import Change, Known, changes
+from mappings.changes import Known, changes
 from mappings.identifiers import message_control_id
-from mappings.model import CauseKind, Study
-from mappings.profile import AssigningAuthority, Facility, Site
-
-DRAFT = {"status": "in_progress", "signedAt": None, "isCritical": None}
-LATER = "2024-03-16T08:00:00Z"
-FACILITY = Facility("Mercy", mrn=AssigningAuthority("urn:oid:2.999.1", "MERCY"))
-SITE = Site(facilities={"Mercy": FACILITY})
-WITHDRAWS = Site(on_cancelled_after_sign="withdraw")
-SHOWS = Site(send_drafts=True)
-PATIENT = {
-    "mrn": "12345",
-    "patientName": "DOE^JANE",
-    "dateOfBirth": "1970-01-01",
-    "sex": "female",
-    "facilityName": "Mercy",
-}
-
-
-def study(*reports: dict[str, Any], **changed: Any) -> Study:
-    return decode(study_json(**changed), response_json(*reports), [user_json()])
-
-
-def report(digit: str = "3", **changed: Any) -> dict[str, Any]:
-    snapshot = {**PATIENT, **changed.pop("snapshot", {})}
-    text = {"reportPlainText": "IMPRESSION: Normal.", "snapshotMetadata": snapshot}
-    return report_json(digit, **{**text, **changed})
-
-
-def addendum(digit: str = "5", **changed: Any) -> dict[str, Any]:
-    return report(digit, **{"isAddendum": True, "signedAt": LATER, "reportPlainText": "More.", **changed})
-
-
-def kinds(change: Change) -> list[tuple[str, str]]:
-    return [(cause.kind, cause.report_id[-1]) for cause in change.causes]
-
-
-def seen(before: Study, now: Study, site: Site = SITE) -> list[tuple[str, str]]:
-    return kinds(changes(before, now, site))
-
-
-def codes(change: Change) -> list[tuple[str, str]]:
-    return [(issue.code, issue.pointer) for issue in change.issues]
+from mappings.model import CauseKind
 
 
 def test_a_first_signature_is_a_cause_whether_the_draft_was_seen_or_not() -> None:
@@ -165,32 +137,6 @@ def test_no_other_field_and_no_user_causes_anything() -> None:
     assert (change.causes, change.corrected, change.study) == ((), frozenset(), second)
 
 
-def test_a_signed_report_seen_unsigned_stays_at_its_last_signed_version() -> None:
-    first = study(report(), addendum())
-    unsigned = report(**DRAFT, reportPlainText="being changed")
-    change = changes(first, study(addendum(), unsigned), SITE)
-    assert change.causes == ()
-    assert codes(change) == [("signed-report-unsigned", "/reports/1/status")]
-    kept = change.study.reports[0]
-    assert (kept.is_completed, kept.text, kept.pointer) == (True, "IMPRESSION: Normal.", "/reports/1")
-
-
-def test_it_is_compared_with_its_last_signed_version_when_it_is_signed_again() -> None:
-    first = study(report())
-    between = changes(first, study(report(**DRAFT, reportPlainText="other")), SITE).study
-    assert seen(between, first) == []
-    assert seen(between, study(report(reportPlainText="other"))) == [("text_changed", "3")]
-
-
-def test_a_report_that_is_not_listed_changes_nothing_and_keeps_its_signer() -> None:
-    first = study(report(), addendum())
-    change = changes(first, decode(study_json(), response_json(addendum(userId="usr_" + "9" * 32))), SITE)
-    assert change.causes == ()
-    assert codes(change) == [("report-not-visible", "/reports/1")]
-    assert [one.report_id[-1] for one in change.study.reports] == ["3", "5"]
-    assert change.study.users.keys() == first.users.keys()
-
-
 def test_an_open_addendum_is_cancelled_once_the_study_says_that_none_is_active() -> None:
     first = study(report(), addendum(**DRAFT), studyReportStatus="addendum_active")
     hidden = changes(first, study(report(), studyReportStatus="addendum_active"), SHOWS)
@@ -206,24 +152,6 @@ def test_a_cancelled_addendum_is_a_cause_of_its_own_kind_where_its_draft_was_let
     said_nothing = study(report(), addendum(**DRAFT, reportPlainText=None))
     assert seen(said_nothing, study(report()), SHOWS) == [("draft_cancelled", "5")]
     assert seen(first, study(report())) == []
-
-
-ORDERED = replace(SITE, accession_keys=("accession",), number_separator=",")
-
-
-def test_an_accession_number_that_is_no_longer_said_stays() -> None:
-    first = study(report(), metadata={"accession": "A1", "room": "7"})
-    change = changes(first, study(report(), metadata={"room": "8"}), ORDERED)
-    assert change.study.metadata == {"accession": "A1", "room": "8"}
-    assert [(one.code, one.pointer) for one in change.issues] == [("study-value-not-visible", "/metadata")]
-    assert changes(first, study(report(), metadata={}), SITE).study.metadata == {}
-
-
-def test_another_accession_number_in_place_of_one_that_was_sent_is_an_error() -> None:
-    first = study(report(), metadata={"accession": "A1,A2"})
-    for now, codes in (("A1", ["order-not-visible"]), ("A2,A1,A3", [])):
-        change = changes(first, study(report(), metadata={"accession": now}), ORDERED)
-        assert (change.study.metadata["accession"], [one.code for one in change.issues]) == (now, codes)
 
 
 def test_what_is_gone_is_kept_as_it_was_said_last_until_it_is_there_again() -> None:
@@ -312,97 +240,6 @@ def test_every_kind_of_cause_but_an_operators_replay_is_found() -> None:
     known = Known(cancelled=frozenset({report_id("5")}))
     found = {cause.kind for before, now, site in looks for cause in changes(before, now, site, known).causes}
     assert found == {*get_args(CauseKind)} - {"replay"}
-
-
-def test_a_study_without_reports_kept_from_before_is_what_came() -> None:
-    now = study(report())
-    assert changes(now, now, SITE).study is now
-    assert changes(None, replace(now, reports=()), SITE).study.reports == ()
-
-
-VANISHED = [
-    ("reportPlainText", {"reportPlainText": None}),
-    ("reportPlainText", {"reportPlainText": " \r\n"}),
-    ("isCritical", {"isCritical": None}),
-    ("signedAt", {"signedAt": None}),
-    *((f"snapshotMetadata/{field}", {"snapshot": {field: None}}) for field in PATIENT),
-    ("snapshotMetadata/patientName", {"snapshot": {"patientName": ""}}),
-    ("snapshotMetadata/age", {"snapshot": {"age": None}}),
-    ("snapshotMetadata/weight", {"snapshot": {"weight": None}}),
-]
-
-
-@pytest.mark.parametrize(("place", "absent"), VANISHED)
-def test_a_signed_value_that_is_no_longer_said_stays_and_is_no_change(place: str, absent: dict[str, Any]) -> None:
-    said = {"age": "54 years", "weight": {"unit": "kg", "value": 70}}
-    first = study(report(isCritical=True, snapshot=said))
-    absent = {"isCritical": True, **absent, "snapshot": {**said, **absent.get("snapshot", {})}}
-    change = changes(first, study(report(**absent)), SITE)
-    assert (kinds(change), change.corrected, change.is_move) == ([], frozenset(), False)
-    assert codes(change) == [("signed-value-not-visible", f"/reports/0/{place}")]
-    assert change.study.reports == first.reports
-
-
-def test_all_that_a_report_no_longer_says_is_one_issue_without_a_value() -> None:
-    first = study(report(isCritical=True))
-    gone = report_json("3", reportPlainText=None, isCritical=None, snapshotMetadata={})
-    change = changes(first, study(gone), SITE)
-    assert (change.causes, change.study.reports) == ((), first.reports)
-    (issue,) = change.issues
-    assert (issue.code, issue.pointer) == ("signed-value-not-visible", "/reports/0")
-    assert issue.action.endswith(
-        ": reportPlainText, isCritical, snapshotMetadata/dateOfBirth, snapshotMetadata/facilityName,"
-        " snapshotMetadata/mrn, snapshotMetadata/patientName, snapshotMetadata/sex"
-    )
-
-
-def test_a_value_that_was_not_visible_is_compared_with_when_it_is_said_again() -> None:
-    first = study(report())
-    between = changes(first, study(report(reportPlainText=None)), SITE).study
-    assert seen(between, first) == []
-    assert seen(between, study(report(reportPlainText="New."))) == [("text_changed", "3")]
-
-
-def test_what_is_said_for_the_first_time_after_the_signature_is_a_change() -> None:
-    assert seen(study(report(reportPlainText=None)), study(report())) == [("text_changed", "3")]
-    assert seen(study(report(snapshot={"sex": None})), study(report())) == [("patient_changed", "3")]
-
-
-def test_a_signed_report_takes_nothing_from_its_draft() -> None:
-    change = changes(study(report(**DRAFT)), study(report(reportPlainText=None)), SITE)
-    assert (kinds(change), change.study.reports[0].text, change.issues) == ([("signed", "3")], None, ())
-
-
-def test_a_draft_that_says_less_is_mapped_as_it_came_and_is_no_cause() -> None:
-    first = study(report(**DRAFT))
-    for absent in ({"reportPlainText": None}, {"snapshot": {"patientName": None, "mrn": None}}):
-        now = study(report(**{**DRAFT, **absent}))
-        change = changes(first, now, SHOWS)
-        assert (change.causes, change.issues, change.study) == ((), (), now)
-
-
-@pytest.mark.parametrize(
-    "named",
-    [{"mrn": "99887766"}, {"patientName": "ROE^RICK", "dateOfBirth": None}, {"facilityName": "Elsewhere", "mrn": None}],
-)
-def test_what_was_said_of_one_patient_never_fills_up_another(named: dict[str, Any]) -> None:
-    """Another number, a name that has nothing of the name before, or a facility without the patient's number in it."""
-    now = study(report(snapshot={"sex": None, **named}))
-    change = changes(study(report()), now, SITE)
-    assert (kinds(change), change.study, change.issues) == ([("patient_changed", "3")], now, ())
-
-
-def test_a_study_value_that_is_no_longer_said_stays_and_is_no_change() -> None:
-    customer = {"expressCustomerId": "C1", "expressCustomerName": "One"}
-    first = study(report(), isCancelled=True, externalPatientId="A1", studyType="standard", expressCustomer=customer)
-    now = replace(first, is_cancelled=None, external_patient_id=None, study_type=None, express_customer=None)
-    change = changes(first, now, WITHDRAWS)
-    assert (change.causes, change.study) == ((), first)
-    pointers = ["/isCancelled", "/studyType", "/externalPatientId", "/expressCustomer"]
-    assert codes(change) == [("study-value-not-visible", pointer) for pointer in pointers]
-    other = {"expressCustomerId": "C2", "expressCustomerName": "Two"}
-    moved = study(report(), externalPatientId=None, expressCustomer=other, isCancelled=True)
-    assert changes(first, moved, WITHDRAWS).study.external_patient_id is None
 
 
 def test_a_shown_draft_of_a_cancelled_study_is_taken_back_once_where_the_site_withdraws() -> None:

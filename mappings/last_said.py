@@ -1,0 +1,160 @@
+"""What a look at a study must not take back: what is no longer listed, or no longer said, stays as it was.
+
+AutoScribe REST API (null, blank and absent fields), decisions D16 and D21. Only another value is a change, never that
+nothing is said: the study to map has what was said last, with an issue. This goes for the fields of signed reports and
+for those of the study that decide what is sent. Unsigned reports are mapped as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from mappings.dates import reading_order
+from mappings.issues import MappingIssue
+from mappings.model import Facts, Report, Snapshot, Study
+from mappings.orders import orders
+from mappings.profile import Site
+from mappings.subjects import Person, are_two_people
+from mappings.text import normal_form
+
+_NO_FACTS: Final = Facts()
+
+
+def in_order(study: Study) -> Study:
+    """The study with its reports in reading order: who they are about depends on it."""
+    ordered = tuple(sorted(study.reports, key=reading_order))
+    return study if ordered == study.reports else replace(study, reports=ordered)
+
+
+def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> tuple[Study, list[MappingIssue]]:
+    """The study as it came, with each signed report as it was said last, and with the reports not listed."""
+    vanished = _vanished_of_study(before, now, site)
+    action = "no longer said: stays as it was"
+    issues = [MappingIssue("study-value-not-visible", "warning", f"/{_key(name)}", action) for name in vanished]
+    old = {report.report_id: report for report in before.reports}
+    reports = [_last_signed(old.get(report.report_id), report, issues) for report in now.reports]
+    listed = {report.report_id for report in reports}
+    for report in before.reports:
+        if report.report_id not in listed and not _is_cancelled(report, now, cancelled):
+            pointer = f"/reports/{len(reports)}"
+            reports.append(replace(report, pointer=pointer))
+            issues.append(MappingIssue("report-not-visible", "warning", pointer, "no longer listed: stays as it was"))
+    issues += _left_orders(before, now, site)
+    if not issues:
+        return now, issues
+    signers = {one.user_id for one in reports}
+    known = {user_id: user for user_id, user in before.users.items() if user_id in signers}
+    return in_order(replace(now, reports=tuple(reports), users={**known, **now.users}, **vanished)), issues
+
+
+def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue]:
+    """An issue where another accession number stands for one under which a signed report may have been filed."""
+    was, stays = (orders(one, site, _NO_FACTS)[0] for one in (before, now))
+    numbers = {order.accession_number for order in stays} - {""}
+    left = {order.accession_number for order in was} - numbers
+    if before.completed and numbers and left - {""}:
+        action = f"{len(left)} accession numbers are no longer said: what was filed under them alone stays as it was"
+        yield MappingIssue("order-not-visible", "error", was[0].pointer, action)
+
+
+def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue]) -> Report:
+    """The report as it was signed last, with what is no longer said of it."""
+    if was is None or not was.is_completed:
+        return report
+    if not report.is_completed:
+        action = "it was signed: stays at its last signed version"
+        issues.append(MappingIssue("signed-report-unsigned", "warning", f"{report.pointer}/status", action))
+        return replace(was, pointer=report.pointer)
+    whole = with_last_said(was, report)
+    if whole is not report:
+        keys = [_key(name) for name in _REPORT_FIELDS if getattr(whole, name) != getattr(report, name)]
+        pairs = [(name, getattr(whole.snapshot, name), getattr(report.snapshot, name)) for name in _SNAPSHOT_FIELDS]
+        keys += [f"snapshotMetadata/{_key(name)}" for name, one, other in pairs if one != other]
+        pointer = f"{report.pointer}/{keys[0]}" if len(keys) == 1 else report.pointer
+        action = f"no longer said, stays as it was signed: {', '.join(keys)}"
+        issues.append(MappingIssue("signed-value-not-visible", "warning", pointer, action))
+    return whole
+
+
+_KEYS: Final = {"text": "reportPlainText"}
+_REPORT_FIELDS: Final = ("text", "is_critical", "created_at", "signed_at", "updated_at")
+_SNAPSHOT_FIELDS: Final = tuple(field.name for field in fields(Snapshot))
+
+
+def _key(name: str) -> str:
+    """The wire's name of a field of the model."""
+    first, *others = name.split("_")
+    return _KEYS.get(name) or first + "".join(map(str.title, others))
+
+
+def is_said(value: object) -> bool:
+    """True for a value that is there, and a text that is not blank."""
+    return bool(normal_form(value).strip()) if isinstance(value, str) else value is not None
+
+
+def words(text: str | None) -> str:
+    """N(text) with one blank for any white space: what two texts are compared by."""
+    return " ".join(normal_form(text or "").split())
+
+
+def _is_other(was: str | None, now: str | None) -> bool:
+    """True for another text than before; false where either says nothing."""
+    return bool(words(was) and words(now)) and words(was) != words(now)
+
+
+def _vanished(was: object, now: object, names: Iterable[str]) -> dict[str, Any]:
+    """What was said under these names and is no longer."""
+    return {name: getattr(was, name) for name in names if is_said(getattr(was, name)) > is_said(getattr(now, name))}
+
+
+def _vanished_of_study(before: Study, now: Study, site: Site) -> dict[str, Any]:
+    """What is no longer said of the study and decides what is sent; a number only together with whose it is."""
+    names = ["is_cancelled", "study_type"]
+    customers = (one.express_customer.express_customer_id if one.express_customer else None for one in (before, now))
+    if not _is_other(*customers) and not _is_other(before.external_patient_id, now.external_patient_id):
+        names += ["external_patient_id", "express_customer"]
+    vanished = _vanished(before, now, names)
+    keys = {*site.accession_keys, *site.placer_keys}
+    numbers = {key: text for key, text in before.metadata.items() if key in keys and is_said(text)}
+    metadata = {**numbers, **{key: text for key, text in now.metadata.items() if key not in numbers or is_said(text)}}
+    return vanished if metadata == now.metadata else {**vanished, "metadata": metadata}
+
+
+def with_last_said(was: Report | None, report: Report) -> Report:
+    """The report with what it said before and no longer says; a signature makes nothing of a draft its own."""
+    if was is None or was.is_completed != report.is_completed:
+        return report
+    gone = _vanished(was, report, _REPORT_FIELDS)
+    if "text" in gone:
+        gone["sections"] = was.sections
+    snapshot = (
+        {}
+        if _is_somebody_else(was.snapshot, report.snapshot)
+        else _vanished(was.snapshot, report.snapshot, _SNAPSHOT_FIELDS)
+    )
+    if snapshot:
+        gone["snapshot"] = replace(report.snapshot, **snapshot)
+    return replace(report, **gone) if gone else report
+
+
+def _is_somebody_else(was: Snapshot, now: Snapshot) -> bool:
+    """True where a snapshot names another patient, or a facility without the patient's number in it.
+
+    What was said before is then nothing to fill it with.
+    """
+    is_number_gone = not is_said(now.mrn) and _is_other(was.facility_name, now.facility_name)
+    return is_number_gone or _is_other(was.mrn, now.mrn) or are_two_people(_person(was), _person(now))
+
+
+def _person(snapshot: Snapshot) -> Person:
+    return Person(*map(words, (snapshot.date_of_birth, snapshot.sex, snapshot.patient_name)))
+
+
+def _is_cancelled(report: Report, now: Study, cancelled: AbstractSet[str]) -> bool:
+    """An addendum not listed: an open one is cancelled once the study is no longer `addendum_active`."""
+    if report.is_completed:
+        return report.is_addendum and report.report_id in cancelled
+    return report.is_addendum and now.study_report_status not in ("addendum_active", None)

@@ -1,0 +1,160 @@
+"""What is no longer said, or no longer listed, stays as it was (D16, D21)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes.looks import (
+    DRAFT,
+    PATIENT,
+    SHOWS,
+    SITE,
+    WITHDRAWS,
+    addendum,
+    codes,
+    kinds,
+    report,
+    seen,
+    study,
+)
+from fakes.upstream_json import report_json, response_json, study_json
+
+from mappings import decode
+from mappings.changes import changes
+
+
+def test_a_signed_report_seen_unsigned_stays_at_its_last_signed_version() -> None:
+    first = study(report(), addendum())
+    unsigned = report(**DRAFT, reportPlainText="being changed")
+    change = changes(first, study(addendum(), unsigned), SITE)
+    assert change.causes == ()
+    assert codes(change) == [("signed-report-unsigned", "/reports/1/status")]
+    kept = change.study.reports[0]
+    assert (kept.is_completed, kept.text, kept.pointer) == (True, "IMPRESSION: Normal.", "/reports/1")
+
+
+def test_it_is_compared_with_its_last_signed_version_when_it_is_signed_again() -> None:
+    first = study(report())
+    between = changes(first, study(report(**DRAFT, reportPlainText="other")), SITE).study
+    assert seen(between, first) == []
+    assert seen(between, study(report(reportPlainText="other"))) == [("text_changed", "3")]
+
+
+def test_a_report_that_is_not_listed_changes_nothing_and_keeps_its_signer() -> None:
+    first = study(report(), addendum())
+    change = changes(first, decode(study_json(), response_json(addendum(userId="usr_" + "9" * 32))), SITE)
+    assert change.causes == ()
+    assert codes(change) == [("report-not-visible", "/reports/1")]
+    assert [one.report_id[-1] for one in change.study.reports] == ["3", "5"]
+    assert change.study.users.keys() == first.users.keys()
+
+
+ORDERED = replace(SITE, accession_keys=("accession",), number_separator=",")
+
+
+def test_an_accession_number_that_is_no_longer_said_stays() -> None:
+    first = study(report(), metadata={"accession": "A1", "room": "7"})
+    change = changes(first, study(report(), metadata={"room": "8"}), ORDERED)
+    assert change.study.metadata == {"accession": "A1", "room": "8"}
+    assert [(one.code, one.pointer) for one in change.issues] == [("study-value-not-visible", "/metadata")]
+    assert changes(first, study(report(), metadata={}), SITE).study.metadata == {}
+
+
+def test_another_accession_number_in_place_of_one_that_was_sent_is_an_error() -> None:
+    first = study(report(), metadata={"accession": "A1,A2"})
+    for now, told in (("A1", ["order-not-visible"]), ("A2,A1,A3", [])):
+        change = changes(first, study(report(), metadata={"accession": now}), ORDERED)
+        assert (change.study.metadata["accession"], [one.code for one in change.issues]) == (now, told)
+
+
+def test_a_study_without_reports_kept_from_before_is_what_came() -> None:
+    now = study(report())
+    assert changes(now, now, SITE).study is now
+    assert changes(None, replace(now, reports=()), SITE).study.reports == ()
+
+
+VANISHED = [
+    ("reportPlainText", {"reportPlainText": None}),
+    ("reportPlainText", {"reportPlainText": " \r\n"}),
+    ("isCritical", {"isCritical": None}),
+    ("signedAt", {"signedAt": None}),
+    *((f"snapshotMetadata/{field}", {"snapshot": {field: None}}) for field in PATIENT),
+    ("snapshotMetadata/patientName", {"snapshot": {"patientName": ""}}),
+    ("snapshotMetadata/age", {"snapshot": {"age": None}}),
+    ("snapshotMetadata/weight", {"snapshot": {"weight": None}}),
+]
+
+
+@pytest.mark.parametrize(("place", "absent"), VANISHED)
+def test_a_signed_value_that_is_no_longer_said_stays_and_is_no_change(place: str, absent: dict[str, Any]) -> None:
+    said = {"age": "54 years", "weight": {"unit": "kg", "value": 70}}
+    first = study(report(isCritical=True, snapshot=said))
+    absent = {"isCritical": True, **absent, "snapshot": {**said, **absent.get("snapshot", {})}}
+    change = changes(first, study(report(**absent)), SITE)
+    assert (kinds(change), change.corrected, change.is_move) == ([], frozenset(), False)
+    assert codes(change) == [("signed-value-not-visible", f"/reports/0/{place}")]
+    assert change.study.reports == first.reports
+
+
+def test_all_that_a_report_no_longer_says_is_one_issue_without_a_value() -> None:
+    first = study(report(isCritical=True))
+    gone = report_json("3", reportPlainText=None, isCritical=None, snapshotMetadata={})
+    change = changes(first, study(gone), SITE)
+    assert (change.causes, change.study.reports) == ((), first.reports)
+    (issue,) = change.issues
+    assert (issue.code, issue.pointer) == ("signed-value-not-visible", "/reports/0")
+    assert issue.action.endswith(
+        ": reportPlainText, isCritical, snapshotMetadata/dateOfBirth, snapshotMetadata/facilityName,"
+        " snapshotMetadata/mrn, snapshotMetadata/patientName, snapshotMetadata/sex"
+    )
+
+
+def test_a_value_that_was_not_visible_is_compared_with_when_it_is_said_again() -> None:
+    first = study(report())
+    between = changes(first, study(report(reportPlainText=None)), SITE).study
+    assert seen(between, first) == []
+    assert seen(between, study(report(reportPlainText="New."))) == [("text_changed", "3")]
+
+
+def test_what_is_said_for_the_first_time_after_the_signature_is_a_change() -> None:
+    assert seen(study(report(reportPlainText=None)), study(report())) == [("text_changed", "3")]
+    assert seen(study(report(snapshot={"sex": None})), study(report())) == [("patient_changed", "3")]
+
+
+def test_a_signed_report_takes_nothing_from_its_draft() -> None:
+    change = changes(study(report(**DRAFT)), study(report(reportPlainText=None)), SITE)
+    assert (kinds(change), change.study.reports[0].text, change.issues) == ([("signed", "3")], None, ())
+
+
+def test_a_draft_that_says_less_is_mapped_as_it_came_and_is_no_cause() -> None:
+    first = study(report(**DRAFT))
+    for absent in ({"reportPlainText": None}, {"snapshot": {"patientName": None, "mrn": None}}):
+        now = study(report(**{**DRAFT, **absent}))
+        change = changes(first, now, SHOWS)
+        assert (change.causes, change.issues, change.study) == ((), (), now)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{"mrn": "99887766"}, {"patientName": "ROE^RICK", "dateOfBirth": None}, {"facilityName": "Elsewhere", "mrn": None}],
+)
+def test_what_was_said_of_one_patient_never_fills_up_another(named: dict[str, Any]) -> None:
+    """Another number, a name that has nothing of the name before, or a facility without the patient's number in it."""
+    now = study(report(snapshot={"sex": None, **named}))
+    change = changes(study(report()), now, SITE)
+    assert (kinds(change), change.study, change.issues) == ([("patient_changed", "3")], now, ())
+
+
+def test_a_study_value_that_is_no_longer_said_stays_and_is_no_change() -> None:
+    customer = {"expressCustomerId": "C1", "expressCustomerName": "One"}
+    first = study(report(), isCancelled=True, externalPatientId="A1", studyType="standard", expressCustomer=customer)
+    now = replace(first, is_cancelled=None, external_patient_id=None, study_type=None, express_customer=None)
+    change = changes(first, now, WITHDRAWS)
+    assert (change.causes, change.study) == ((), first)
+    pointers = ["/isCancelled", "/studyType", "/externalPatientId", "/expressCustomer"]
+    assert codes(change) == [("study-value-not-visible", pointer) for pointer in pointers]
+    other = {"expressCustomerId": "C2", "expressCustomerName": "Two"}
+    moved = study(report(), externalPatientId=None, expressCustomer=other, isCancelled=True)
+    assert changes(first, moved, WITHDRAWS).study.external_patient_id is None
