@@ -211,6 +211,21 @@ class Cause:
     part: Literal["report", "pdf"] = "report"
     accession_number: str = ""
 
+    @property
+    def is_signature(self) -> bool:
+        """True for a report that was not signed before."""
+        return self.kind in ("signed", "addendum_signed")
+
+    @property
+    def is_of_draft(self) -> bool:
+        """True for what concerns an unsigned report."""
+        return self.kind in ("draft", "draft_cancelled")
+
+    @property
+    def is_cancellation(self) -> bool:
+        """True for a report that is gone, or whose draft is taken back."""
+        return self.kind in ("addendum_cancelled", "draft_cancelled")
+
 
 @dataclass(frozen=True, slots=True)
 class Mapped(Generic[Output]):

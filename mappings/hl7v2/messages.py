@@ -17,8 +17,6 @@ from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site
 
 _NO_FACTS: Final = Facts()
-_OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
-_SIGNATURES: Final = frozenset({"signed", "addendum_signed"})
 
 
 def filler_order_numbers(
@@ -32,13 +30,6 @@ def filler_order_numbers(
     return () if isinstance(found, MappingIssue) else found.filler_order_numbers
 
 
-def filler_order_number(
-    study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
-) -> str | None:
-    """The first of `filler_order_numbers`, or None."""
-    return next(iter(filler_order_numbers(study, cause, site, receiver, facts)), None)
-
-
 def messages(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
     """The causes of all messages that one cause asks for, in the order in which they are sent.
 
@@ -46,7 +37,7 @@ def messages(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: 
     Whether there is anything to send, and a PDF, `to_oru` says when it renders them.
     """
     causes = in_orders(study, cause, site, receiver, facts)
-    if receiver.pdf == "separate_message" and cause.kind not in _OF_DRAFTS and cause.part == "report":
+    if receiver.pdf == "separate_message" and cause.part == "report" and not cause.is_of_draft:
         causes += tuple(replace(one, part="pdf") for one in causes)
     return causes
 
@@ -110,7 +101,7 @@ def _with(queued: list[_Queued], asked: Asked, found: Place) -> list[_Queued]:
     first = asked.cause
     key = found.number, first.accession_number
     before = [other for other in queued if other.key == key]
-    is_behind = any(other.cause.kind not in _OF_DRAFTS for other in before)
+    is_behind = not all(other.cause.is_of_draft for other in before)
     later = replace(first, sent_before=first.sent_before or is_behind)
     made = rendered(asked._replace(cause=later), found)
     if isinstance(made, MappingIssue):
@@ -123,5 +114,5 @@ def _with(queued: list[_Queued], asked: Asked, found: Place) -> list[_Queued]:
             return [*queued, _Queued(None, instead)]
         if isinstance(alone, MappingIssue) or alone.is_whole:
             return [*(other for other in queued if other.key != key), _Queued(key, instead, carried)]
-    is_said = first.kind in _SIGNATURES and any(first.report_id in other.carried for other in before)
+    is_said = first.is_signature and any(first.report_id in other.carried for other in before)
     return queued if is_said else [*queued, _Queued(key, later, carried)]

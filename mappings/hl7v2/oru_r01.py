@@ -23,9 +23,8 @@ from mappings.hl7v2.result import Result
 from mappings.hl7v2.tq1 import timing_segments
 from mappings.hl7v2.zds import image_segments
 from mappings.issues import MappingIssue
-from mappings.model import Cause, Facts, Mapped, Report, Study
+from mappings.model import Cause, Facts, Mapped, Study
 from mappings.profile import Receiver, Site
-from mappings.subjects import subjects
 
 _NO_FACTS: Final = Facts()
 
@@ -80,15 +79,6 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
         return Mapped(None, tuple(dict.fromkeys(result.issues)))
     message = encoded(segments, receiver)
     return Mapped(message.output, tuple(dict.fromkeys((*result.issues, *message.issues))))
-
-
-def patients(study: Study, site: Site) -> tuple[tuple[Report, ...], ...]:
-    """The signed reports that one message restates, for each patient of the study; the first owns its filler number.
-
-    Nearly always there is one patient. Reports about several people never share a message.
-    """
-    found = subjects(study, study.completed, site)
-    return tuple(one.reports for one in dict.fromkeys(found.values()) if one.reports)
 
 
 def _segments(groups: Sequence[Result]) -> list[str]:

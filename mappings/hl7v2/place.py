@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from mappings.identifiers import base62, short_id
 from mappings.issues import MappingIssue
@@ -27,8 +27,6 @@ from mappings.orders import Order, filed, orders, wanted_orders
 from mappings.profile import Receiver, Site
 from mappings.status import is_shown_draft, is_withdrawn, refusal
 from mappings.subjects import Subject, subjects
-
-CANCELLED: Final = frozenset({"addendum_cancelled", "draft_cancelled"})
 
 
 class Asked(NamedTuple):
@@ -73,7 +71,7 @@ def place(asked: Asked) -> Place | MappingIssue:
     if issue := refusal(study):
         return issue
     report = next((one for one in study.reports if one.report_id == cause.report_id), None)
-    if cause.kind in CANCELLED and not (report and report.is_completed and _stands(asked)):
+    if cause.is_cancellation and not (report and report.is_completed and _stands(asked)):
         gone = next((one for one in asked.facts.gone if one.report_id == cause.report_id), None)
         return _taken_back(asked, report or gone)
     if report is None:

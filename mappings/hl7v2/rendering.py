@@ -20,9 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
-from mappings.hl7v2.place import CANCELLED, Asked, Place, place
+from mappings.hl7v2.place import Asked, Place, place
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Report, Study
 from mappings.profile import Receiver, Site
@@ -36,8 +35,6 @@ from mappings.status import (
 )
 from mappings.subjects import Subject
 from mappings.text import is_merged
-
-_SIGNATURES: Final = frozenset({"signed", "addendum_signed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ def _signed(asked: Asked, found: Place) -> Rendering | MappingIssue:
     made = Rendering(found, subject, row, issues=issues)
     if cause.part == "pdf":
         return _without_text(made) if row is STATUS["withdrawn"] else made
-    if report is not None and asked.receiver.addendum == "append" and cause.kind in _SIGNATURES:
+    if report is not None and asked.receiver.addendum == "append" and cause.is_signature:
         return _appended(made, report, cause)
     merged = _merged(subject.reports) if len(subject.reports) > 1 else []
     return replace(made, issues=(*issues, *merged)) if merged else made
@@ -114,7 +111,7 @@ def _row(asked: Asked, found: Place) -> Status | None:
         return STATUS["withdrawn"] if was_sent and not cause.sent_before else None
     if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site) or not found.subject.reports:
         return STATUS["withdrawn"] if was_sent or cause.sent_before else None
-    if cause.kind in CANCELLED and not cause.sent_before:
+    if cause.is_cancellation and not cause.sent_before:
         return None
     return STATUS["restated" if cause.sent_before else "signed"]
 

@@ -11,6 +11,7 @@ from typing import Any
 import hl7
 from fakes import er7_reader
 from fakes.oru_example import report, sent, study
+from fakes.patients import patients
 from fakes.wire_strategies import REPORT_TEXTS, studies
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
@@ -18,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mappings import decode, to_oru
-from mappings.hl7v2 import patients, receiver
+from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.report_text import ABSENT
 from mappings.model import Cause, Facts, Study

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from fakes import pitfalls
+from fakes.patients import patients
 from fakes.read_back import fhir, oru
 from fakes.read_back.losses import ABSENT, LOSSES, Loss, lose_fhir, lose_hl7v2, lost, said
 from fakes.read_back.oddities import SITE, odd_studies
@@ -25,7 +26,6 @@ from hypothesis import strategies as st
 from gateway.convert import read
 from gateway.sandbox.seed import generate
 from mappings import decode, to_fhir, to_oru
-from mappings.hl7v2 import patients
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Site, parse_site
 from mappings.trace.sample import document, everything

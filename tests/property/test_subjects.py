@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
 from fakes import er7_reader
+from fakes.patients import patients
 from fakes.wire_strategies import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings import decode, to_fhir, to_oru
 from mappings.codes import SID_FILLER_ORDER, SID_STUDY_PATIENT
-from mappings.hl7v2 import er7, patients, receiver
+from mappings.hl7v2 import er7, receiver
 from mappings.identifiers import fhir_id, long_id, short_id
 from mappings.model import Cause, Report, Snapshot, Study
 from mappings.profile import Site, parse_site

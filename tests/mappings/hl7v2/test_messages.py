@@ -11,7 +11,7 @@ from fakes.oru_example import ADDENDUM_ID, REPORT_ID, SITE, addendum, profile, r
 
 from mappings import to_oru
 from mappings.changes import changes
-from mappings.hl7v2 import filler_order_number, messages, messages_of_all
+from mappings.hl7v2 import filler_order_numbers, messages, messages_of_all
 from mappings.identifiers import message_control_id, short_id
 from mappings.model import Cause, Facts, PdfFacts, Study
 
@@ -122,12 +122,12 @@ def test_a_cause_of_which_nothing_is_sent_stays_so_that_the_reason_is_told() -> 
 def test_the_filler_order_number_is_known_before_a_message_is_made() -> None:
     what = study(report(), addendum())
     own = Cause(ADDENDUM_ID, "addendum_signed")
-    assert filler_order_number(what, own, SITE, profile()) == short_id(what.study_id)
-    assert filler_order_number(what, own, SITE, profile(addendum="new_order")) == short_id(ADDENDUM_ID)
+    assert filler_order_numbers(what, own, SITE, profile()) == (short_id(what.study_id),)
+    assert filler_order_numbers(what, own, SITE, profile(addendum="new_order")) == (short_id(ADDENDUM_ID),)
     known = Facts(filler_order_numbers={REPORT_ID: ("X1",)})
-    assert filler_order_number(what, CAUSE, SITE, profile(), known) == "X1"
-    assert filler_order_number(what, Cause("rep_" + "0" * 32), SITE, profile()) is None
-    assert filler_order_number(what, CAUSE, SITE, profile(accession="required")) is None
+    assert filler_order_numbers(what, CAUSE, SITE, profile(), known) == ("X1",)
+    assert filler_order_numbers(what, Cause("rep_" + "0" * 32), SITE, profile()) == ()
+    assert filler_order_numbers(what, CAUSE, SITE, profile(accession="required")) == ()
 
 
 def test_orders_that_are_read_as_one_report_have_a_group_each() -> None:
