@@ -194,9 +194,10 @@ CONFLICTS: Final = (
     ),
     Conflict(
         "accessions",
-        lambda receiver: receiver.accession_field == "3" and receiver.accessions == "messages",
-        "a study keeps the filler order number that was sent first, so all corrections would go to that one",
-        'Write accessions = "groups" or "first".',
+        lambda receiver: (receiver.accession_field, receiver.accessions) == ("3", "messages")
+        and (receiver.addendum == "new_order" or receiver.pdf == "separate_message"),
+        "an addendum or PDF with a number of its own would have the same in the message of each order",
+        'Write accessions = "groups" or "first", or another `addendum` and `pdf`.',
     ),
     Conflict(
         "send_drafts",

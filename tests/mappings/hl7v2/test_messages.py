@@ -164,6 +164,21 @@ def test_a_receiver_that_files_by_accession_number_has_it_as_filler_order_number
     assert [row[3] for row in all_of(kept.output, "OBR")] == ["A0", "A2"]
 
 
+def test_a_message_each_is_filed_under_its_accession_number_and_corrected_there() -> None:
+    what, to = study(report(), **TWO_ORDERS), profile(accession_field="3", accession="required", accessions="messages")
+    known: dict[str, tuple[str, ...]] = {}
+    for kind, filler in (("signed", "F"), ("text_changed", "C")):
+        facts = Facts(filler_order_numbers=dict(known))
+        causes = messages_of_all(
+            what, (Cause(REPORT_ID, kind),), ORDERED, to, facts, sent=frozenset(known.get(REPORT_ID, ()))
+        )
+        for cause, number in zip(causes, ("A1", "A2"), strict=True):
+            mapped = to_oru(what, cause, ORDERED, to, facts, control_id="1", at=AT)
+            assert mapped.output is not None
+            assert [(row[3], row[25]) for row in all_of(mapped.output, "OBR")] == [(number, filler)]
+        known = {REPORT_ID: ("A1", "A2")}
+
+
 def test_another_patients_report_never_has_the_accession_number_of_the_first() -> None:
     what = study(report(), addendum(snapshot={"mrn": "99887766"}))
     for options in ({"accession": "A1"}, {"filler": "A1"}):

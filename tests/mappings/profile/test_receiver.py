@@ -23,7 +23,7 @@ IMPOSSIBLE = [
     ('nte = "disclaimer"', "disclaimer"),
     ('disclaimer = "x"', "disclaimer"),
     ('accession_field = "3"', "accession_field"),
-    ('accession_field = "3"\naccession = "required"\naccessions = "messages"', "accessions"),
+    ('accession_field = "3"\naccession = "required"\naccessions = "messages"\naddendum = "new_order"', "accessions"),
     ('send_drafts = "on"\nstatus_map = { P = "none" }', "send_drafts"),
 ]
 POSSIBLE = [
