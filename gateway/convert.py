@@ -134,19 +134,21 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     messages: list[bytes] = []
     facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site)}
+    destination = f"{DESTINATION} {request.receiver.name}"
     for study, source in studies:
         issues += _placed(study.issues, source)
         found = facts[study.study_id]
         for cause in causes(study, request.site, request.receiver, found):
-            control_id = message_control_id(cause, DESTINATION)
+            control_id = message_control_id(cause, destination)
             mapped = to_oru(study, cause, request.site, request.receiver, found, control_id=control_id, at=request.at)
             issues += _placed(mapped.issues, source)
             messages += [mapped.output] if mapped.output is not None else []
     faults: list[MappingIssue] = []
-    for message in messages if request.validate else ():
+    for message in messages:
         broken = [one.issue for one in check_rules(message, request.receiver)]
-        issues += [issue for issue in broken if issue.severity != "error"]
-        faults += [*judge_message(message), *(issue for issue in broken if issue.severity == "error")]
+        blocking = [issue for issue in broken if issue.severity == "error"] if request.validate else []
+        issues += [issue for issue in broken if issue not in blocking]
+        faults += [*judge_message(message), *blocking] if request.validate else []
     separator = b"\n" if request.pretty else b""
     shown = [message.replace(b"\r", b"\n") for message in messages] if request.pretty else messages
     return Conversion(separator.join(shown), len(messages), tuple(issues), tuple(faults))

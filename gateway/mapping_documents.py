@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Final
 
@@ -223,10 +223,8 @@ def _statement_rows(segment: SegmentTable) -> Iterator[tuple[str, ...]]:
         most = "*" if known.most < 0 else str(known.most)
         name = f"`{rule.name}`" if rule.name else "table row"
         usage = _usage(segment.target(number), segment.fields[number], known)
-        clause = f"{segment.clause}.{number}" if segment.clause.startswith("HL7") else segment.clause
-        clause = rule.clause if rule.clause.endswith(f".{number}") else clause
         title = _TITLES.get(field) or _title(known.name)
-        yield (field, title, known.datatype, usage, f"{known.least}..{most}", rule.source, name, clause)
+        yield (field, title, known.datatype, usage, f"{known.least}..{most}", rule.source, name, rule.clause)
 
 
 def _title(name: str) -> str:
@@ -246,10 +244,10 @@ def _rule(segment: SegmentTable, number: int) -> Rule:
     target, row = segment.target(number), segment.fields[number]
     said = _ROWS.get(target) or (f"`{row}`" if isinstance(row, str) and row != obx.PER_LINE else "")
     rule = rule_of(target)
-    if rule and not said:
-        return rule
-    place = _line(segment, number)
     clause = f"{segment.clause}.{number}" if segment.clause.startswith("HL7") else segment.clause
+    if rule and not said:
+        return rule if rule.name.startswith(f"{segment.name.lower()}_{number}_") else replace(rule, clause=clause)
+    place = _line(segment, number)
     return Rule((target,), "", said, segment.module.__name__.replace(".", "/") + ".py", place, clause)
 
 

@@ -109,8 +109,10 @@ def _missing(wanted: Sequence[Order], receiver: Receiver) -> tuple[MappingIssue,
             lacks.append(("accession", order))
         if receiver.placer_required == "on" and not order.placer_order_number:
             lacks.append(("placer", order))
-    action = "the receiver requires it: held until it is known"
-    return tuple([MappingIssue(f"{what}-missing", "error", order.pointer, action) for what, order in lacks])
+    action = "the receiver requires it: held until a study's metadata say it under one of the site's {}_keys"
+    return tuple(
+        [MappingIssue(f"{what}-missing", "error", order.pointer, action.format(what)) for what, order in lacks]
+    )
 
 
 def _numbers(study: Study, keys: Sequence[str], site: Site) -> Sequence[str]:

@@ -67,7 +67,7 @@ _code_of: Final = lru_cache(maxsize=1024)(observation_code)
 
 
 def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
-    """Observation.value[x] <- N of a section of reportPlainText; where there is none, or one beyond a string, why.
+    """Observation.valueString <- N of a section of reportPlainText; where there is none, or one beyond a string, why.
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.value_x_
     """
@@ -131,7 +131,7 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
 
 
 def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
-    """The vital signs <- snapshotMetadata.height, weight: the patient's, on the study date, no part of `result` (D24).
+    """Observation.valueQuantity <- snapshotMetadata.height, weight: on the study date, no part of `result` (D24).
 
     https://hl7.org/fhir/R4/observation-vitalsigns.html
     Not published: an impossible value, one without a study date, an addendum's repetition of its original's.

@@ -114,7 +114,7 @@ def obr_21_filler_field_2(result: Result) -> str:
 
 
 def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
-    """OBR-22 Results Rpt/Status Chng - Date/Time <- the newest signedAt of the reports restated (D19).
+    """OBR-22 Results Rpt/Status Chng - Date/Time <- the newest signedAt restated (D19), updatedAt of a draft.
 
     HL7 v2.5.1 §7.4.1.22.
     """

@@ -57,7 +57,7 @@ class ReportLine:
 def obx_8_abnormal_flags(line: ReportLine) -> str:
     """OBX-8 Abnormal Flags <- report.isCritical, table 0078: AA on what the impression says; null asserts nothing.
 
-    HL7 v2.5.1 §7.4.2.8.
+    HL7 v2.5.1 §7.4.2.8. With `obx8_ce` and `obx15_rid` it is a CE: `AA^Critical abnormal^HL70078`.
     """
     return OBX_8.get(line.result.receiver.critical, "") if line.is_critical else ""
 

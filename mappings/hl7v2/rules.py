@@ -12,7 +12,7 @@ from typing import Final
 
 from mappings.hl7v2.er7 import NULL
 from mappings.hl7v2.received import Delimiters, Received, Segment, placed, read
-from mappings.issues import MappingIssue, Severity
+from mappings.issues import MappingIssue
 from mappings.profile import Receiver, Rule
 from mappings.profile.rule import ANYWHERE, Place, Where, place_of
 
@@ -54,8 +54,9 @@ class Broken:
     @property
     def issue(self) -> MappingIssue:
         """The same as an issue: an error where the message must not be sent."""
-        severity: Severity = "error" if self.rule.level == "block" else "warning"
-        return MappingIssue(f"rule-{self.rule.name}", severity, self.place, f"{self.rule} ({self.rule.source})")
+        is_blocking = self.rule.level == "block"
+        action = f"{self.rule} ({self.rule.source}){': not sent' if is_blocking else ''}"
+        return MappingIssue(f"rule-{self.rule.name}", "error" if is_blocking else "warning", self.place, action)
 
 
 def check_rules(message: bytes, receiver: Receiver) -> tuple[Broken, ...]:

@@ -194,8 +194,10 @@ CONFLICTS: Final = (
     ),
     Conflict(
         "accessions",
-        lambda receiver: (receiver.accession_field, receiver.accessions) == ("3", "messages")
-        and (receiver.addendum == "new_order" or receiver.pdf == "separate_message"),
+        lambda receiver: (
+            (receiver.accession_field, receiver.accessions) == ("3", "messages")
+            and (receiver.addendum == "new_order" or receiver.pdf == "separate_message")
+        ),
         "an addendum or PDF with a number of its own would have the same in the message of each order",
         'Write accessions = "groups" or "first", or another `addendum` and `pdf`.',
     ),

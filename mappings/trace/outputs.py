@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Final
 
 from mappings.autoscribe import decode
 from mappings.changes import changes
 from mappings.fhir import to_fhir
 from mappings.hl7v2 import messages_of_all, to_oru
-from mappings.hl7v2.received import read
+from mappings.hl7v2.received import Segment, read
 from mappings.issues import MappingIssue
 from mappings.model import Facts
 from mappings.profile import Receiver, Site
@@ -133,12 +134,18 @@ def _elements(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _fields(message: bytes) -> Targets:
-    """The fields of a message; those of an OBX that is no line of the report are named by what it observes."""
+    """The fields of a message; those of an OBX that is no line of the report are named by what it observes.
+
+    Beside its values a field has their sequence over the segments, each once as long as it stays: one that says nothing
+    any more, while others do, is a difference too.
+    """
     received = read(message)
     targets: dict[str, set[Any]] = {}
+    named: dict[str, list[Segment]] = {}
     lines: list[str] = []
     for segment in received.segments:
         name = segment.name if segment.name != "OBX" else _observation(segment.field(2), segment.field(3))
+        named.setdefault(name, []).append(segment)
         for number, text in enumerate(segment.fields[1:], 1):
             target = f"{name}-{number}"
             if not text or f"{segment.name}-{number}" in _COUNTED:
@@ -151,6 +158,9 @@ def _fields(message: bytes) -> Targets:
             for repetition in text.split(received.delimiters.repetition):
                 parts = re.split(r"[\^&]", repetition)
                 values.update(received.delimiters.unescape(part) for part in parts if part)
+    for target, values in targets.items():
+        name, _, field = target.rpartition("-")
+        values.add(tuple(text for text, _ in groupby(segment.field(int(field)) for segment in named[name])))
     if lines:
         targets["OBX-5"] = {"\n".join(lines)}
     return {target: frozenset(values) for target, values in targets.items()}

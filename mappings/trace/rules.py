@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from inspect import cleandoc
 from pkgutil import walk_packages
 from types import FunctionType
 from typing import Final
@@ -19,7 +20,9 @@ import mappings
 
 _FIELD: Final = re.compile(r"\b[A-Z][A-Z0-9]{2}-[0-9]+\b(?!\.[0-9])")
 _ELEMENT: Final = re.compile(r"\b[A-Z][A-Za-z]+(?:\.[a-z][A-Za-z]*)+")
-_CLAUSE: Final = re.compile(r"HL7 v2[0-9.]* §[0-9A-Z.]+[0-9A-Z]|IHE [^.:]+|https://hl7\.org/fhir/\S+")
+_CLAUSE: Final = re.compile(
+    r"^(?:HL7 v2[0-9.]* §[0-9A-Z.]+[0-9A-Z]|IHE [^:,\n]+?(?=\.(?:\s|$)|[:,])|https://hl7\.org/fhir/\S+)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _rule(function: FunctionType) -> Iterator[Rule]:
     text = function.__doc__ or ""
     made, _, source = text.split("\n", 1)[0].partition("<-")
     targets = (*_FIELD.findall(made), *_ELEMENT.findall(made))
-    clause = _CLAUSE.search(text)
+    clause = _CLAUSE.search(cleandoc(text))
     if targets:
         yield Rule(
             targets,

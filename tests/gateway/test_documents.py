@@ -11,6 +11,7 @@ from gateway.fhir_api.served import OPERATIONS, RESOURCES
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
+from mappings.hl7v2.report_text import ABSENT, NOT_SIGNED, WITHDRAWN
 from mappings.profile import RECEIVERS, receiver, switches
 
 
@@ -48,3 +49,8 @@ def test_every_switch_profile_and_rule_of_receivers_stands_in_its_table() -> Non
 def test_the_document_about_receivers_has_the_rules_of_every_profile() -> None:
     text = (Path(__file__).parents[2] / "docs" / "receivers.md").read_text("utf-8")
     assert [name for name in RECEIVERS if f'rule_table("{name}")' not in text] == []
+
+
+def test_every_line_that_the_gateway_adds_to_a_report_stands_in_the_conformance_statement() -> None:
+    statement = (Path(__file__).parents[2] / "docs/hl7-conformance-statement.md").read_text()
+    assert [line for line in (ABSENT, NOT_SIGNED, WITHDRAWN) if f"| `{line}` |" not in statement] == []

@@ -129,3 +129,13 @@ def test_a_document_that_is_none_is_refused_with_its_place():
     broken["reports"][0]["isAddendum"] = "no"
     with pytest.raises(WireError, match="/reports/0/isAddendum"):
         trace(broken, site(), receiver("generic"))
+
+
+def test_a_field_that_one_segment_no_longer_says_while_others_do_is_moved() -> None:
+    what = deepcopy(document())
+    first, second = what["reports"][0], deepcopy(what["reports"][0])
+    what["reports"] = [first, {**second, "reportId": "rep_" + "a" * 32, "isAddendum": True}]
+    what["reportIds"] = []
+    found = {row.pointer: row.hl7v2 for row in trace(what, site(), receiver("generic"))}
+    for number in (0, 1):
+        assert "OBX-16" in found[f"/reports/{number}/userId"]
