@@ -6,10 +6,10 @@ for all that follows it), decisions D11, D12, D17, D18.
 1. Reports whose identity is linked to one patient are about that patient, unless they contradict each other: another
    birth date or sex, or a birth date not said on one side and no name token in common (D12). Then the first keeps the
    patient and the other has one of its own.
-2. A report without a linked identity is about the study's patient: the one that its newest original names, if all
-   originals that name anybody name the same, or the one with its very MRN. If its snapshot speaks against that (another
-   MRN, or as in 1), or there is no such patient, it joins the reports without identity that it agrees with, or stands
-   alone.
+2. A report without a linked identity is about the study's patient: the one that its originals name (those that were
+   there before it, if any were), if all that name anybody name the same, or the one with its very MRN. If its snapshot
+   speaks against that (another MRN, or as in 1), or there is no such patient, it joins the reports without identity
+   that it agrees with, or stands alone.
 3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its stead; and those that
    were seen signed earlier before others, so that a report which comes late, though signed early, takes no patient and
    no number from another (`Facts.seen`).
@@ -176,9 +176,9 @@ def _alone(
 
 def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
     """The claims by patient; first the patient of the report that was there first, and so on."""
-    home = _home(claims)
     groups: list[list[_Claim]] = []
     for claim in sorted(claims, key=lambda one: (not one.report.is_completed, not one.identity.is_linked, one.rank)):
+        home = None if claim.identity.is_linked else _home(claims, claim)
         group = next((one for one in groups if _belongs(claim, one, home)), None)
         if group is None:
             groups.append([claim])
@@ -187,11 +187,16 @@ def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
     return sorted((sorted(group) for group in groups), key=lambda group: min(map(_rank, group)))
 
 
-def _home(claims: list[_Claim]) -> str | None:
-    """The id of the study's patient: the only one that its originals name (if none is signed, what there is)."""
-    best = max(_standing(claim.report) for claim in claims)
-    named = {one.identity.patient_id for one in claims if one.identity.is_linked and _standing(one.report) == best}
-    return named.pop() if len(named) == 1 else None
+def _home(claims: list[_Claim], claim: _Claim) -> str | None:
+    """The id of the patient that a claim without identity is about: the only one that the originals name.
+
+    If none is signed it is what there is. Originals that came after it do not count where others were there before.
+    """
+    best = max(_standing(one.report) for one in claims)
+    named = [one for one in claims if one.identity.is_linked and _standing(one.report) == best]
+    before = [one for one in named if one.rank < claim.rank]
+    found = {one.identity.patient_id for one in before or named}
+    return found.pop() if len(found) == 1 else None
 
 
 def _belongs(claim: _Claim, group: list[_Claim], home: str | None) -> bool:
@@ -217,7 +222,9 @@ def _speaker(claims: list[_Claim]) -> _Claim:
 def _subject(whole: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], *, is_only: bool) -> Subject:
     """The patient of a group; `own` is the study of its own patient, who has the study's number and identifier too."""
     number = own.study_id if own is not None else min(whole, key=_rank).report.report_id
-    group = [claim for claim in whole if claim.is_here] or whole
+    group = [claim for claim in whole if claim.is_here]
+    if not any(claim.identity.is_linked for claim in group):
+        group = whole
     speaker = _speaker(group)
     namer = max(reversed(group), key=lambda one: (one.report.is_completed, one.identity.is_linked))
     identity = namer.identity

@@ -250,8 +250,11 @@ def _fixed(asked: Asked, known: Mapping[str, Subject], subject: Subject) -> tupl
 
 
 def _shared(asked: Asked, known: Mapping[str, Subject], subject: Subject, fixed: Sequence[str]) -> str:
-    """The number that the gateway makes for a patient's reports, unless somebody else's draft was sent under it."""
-    number, sent = short_id(subject.number), asked.facts.filler_order_numbers
+    """The number that the gateway makes for a patient's reports, which is nobody else's and no single addendum's."""
+    sent = asked.facts.filler_order_numbers
+    sharing = [one for one in subject.reports if not is_apart(asked, one)]
+    own = next((one for one in subject.reports if one.report_id == subject.number), None)
+    number = short_id(sharing[0].report_id if own and sharing and is_apart(asked, own) else subject.number)
     others = (one for one in sent if known.get(one, subject) is not subject)
     if fixed or not subject.reports or not any(number in sent[one] for one in others):
         return number

@@ -106,7 +106,7 @@ def _signed(asked: Asked, found: Place) -> Rendering | MappingIssue:
 def _row(asked: Asked, found: Place) -> Status | None:
     """The row of the table; None where nothing was sent that could be taken back (of a draft Facts say it)."""
     cause = asked.cause
-    was_sent = cause.report_id in asked.facts.filler_order_numbers
+    was_sent = cause.part == "report" and cause.report_id in asked.facts.filler_order_numbers
     if cause.kind == "draft_cancelled":
         return STATUS["withdrawn"] if was_sent and not cause.sent_before else None
     if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site) or not found.subject.reports:

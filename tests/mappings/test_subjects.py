@@ -238,3 +238,23 @@ def test_the_snapshot_of_a_study_is_that_of_its_newest_signed_original_and_no_ad
     assert subject_snapshot(what, what.reports) == (Snapshot(mrn="newest"), "/reports/1/snapshotMetadata")
     alone = study(addendum(snapshotMetadata={"mrn": "addendum"}))
     assert subject_snapshot(alone, alone.reports)[0] == Snapshot(mrn="addendum")
+
+
+def test_a_report_without_identity_stays_with_the_originals_that_were_there_before_it() -> None:
+    other = {"mrn": "99887766", "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01", "sex": "male"}
+    unnamed = addendum(snapshotMetadata={})
+    reports = (report(), unnamed, report("7", snapshotMetadata={**report()["snapshotMetadata"], **other}))
+    for seen, is_with_first in (("347", True), ("374", False)):
+        found = people(*reports, seen=seen)
+        assert (found["4"] is found["3"]) is is_with_first
+        assert found["4"] is not found["7"]
+
+
+def test_a_patient_whose_reports_name_nobody_any_more_is_the_one_that_a_gone_report_named() -> None:
+    what = study(addendum(snapshotMetadata={}))
+    gone = study(addendum("5")).reports
+    facts = Facts(seen=(report_id("5"), report_id("4")), gone=gone)
+    found = subjects(what, what.reports, SITE, facts)
+    assert found[report_id("4")].identity.is_linked
+    assert found[report_id("4")] is found[report_id("5")]
+    assert [one.report_id for one in found[report_id("4")].reports] == [report_id("4")]

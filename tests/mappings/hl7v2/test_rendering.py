@@ -326,3 +326,23 @@ def test_a_merged_addendum_is_said_beside_its_report_with_an_issue() -> None:
     assert codes(merged)["addendum-merged"] == "/reports/1/reportPlainText"
     assert "addendum-merged" not in codes(BOTH)
     assert told(merged) == ["F", "F", "CM", "ADDENDUM", "REPORT"]
+
+
+def test_an_addendum_with_a_number_of_its_own_shares_it_with_no_original() -> None:
+    other = {"mrn": "99887766"}
+    what, seen = study(report(), addendum(snapshot=other), second(snapshot=other)), (REPORT_ID, ADDENDUM_ID, SECOND_ID)
+    numbers = {}
+    for report_id in seen:
+        message = sent(what, to=profile(addendum="new_order"), report_id=report_id, seen=seen)
+        numbers[report_id] = field(message, "OBR-3")
+    assert numbers == {
+        REPORT_ID: STUDY_NUMBER,
+        ADDENDUM_ID: OWN_NUMBER,
+        SECOND_ID: f"{short_id(SECOND_ID)}^AUTOSCRIBE",
+    }
+
+
+def test_a_pdf_of_which_only_the_draft_of_its_report_was_sent_is_not_withdrawn() -> None:
+    what, site = study(report(), isCancelled=True), replace(SITE, on_cancelled_after_sign="withdraw")
+    asked = {"site": site, "kind": "withdrawn", "part": "pdf", "filler": short_id(STUDY_ID)}
+    assert told(what, switches={"pdf": "separate_message"}, **asked) == ["withdrawn-unsent"]
