@@ -29,11 +29,12 @@ def faults(path: Path | None) -> list[ConfigError]:
 
 
 def effective(configuration: Configuration) -> Iterator[str]:
-    """The settings in force, one `section.field = value` a line, secrets masked; then what their tables and files say.
+    """Where the settings are from, one `section.field = value` a line, secrets masked; then what their tables say.
 
     Of the files only the sizes are said: names of people stand there.
     """
     site = configuration.site
+    yield f"settings: {configuration.source}"
     for section, group in configuration.settings:
         for name, value in group if isinstance(group, BaseModel) else ():
             if f"{section}.{name}" not in FILE_ONLY:

@@ -27,6 +27,16 @@ from mappings.profile import DEMO_SITE_KEY, Site, read_site
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 
 
+# How what tomllib says begins -> what to do
+_TOML_REMEDIES: Final = {
+    "Cannot declare": "Write each [table] once, with all its keys under it.",
+    "Cannot overwrite": "Write each key once.",
+    "Invalid value": "Write text in quotes.",
+    "Unescaped '\\'": "Write a path with / or in single quotes.",
+    "Invalid hex value": "Write a path with / or in single quotes.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """What `load` read: the settings, the site of the mappings, and their source (a file name, or `environment`)."""
@@ -145,13 +155,17 @@ def _read(path: Path | None) -> tuple[str, dict[str, Any]]:
         problem, remedy = "not UTF-8", "Save the file as UTF-8."
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\(at .*\)$", str(error))
-        problem, remedy = (
-            f"not TOML {place.group() if place else ''}".strip(),
-            "Mend that line; https://toml.io has the syntax.",
-        )
+        problem = f"not TOML {place.group() if place else ''}".strip()
+        remedy = _toml_remedy(str(error))
     except (ValueError, RecursionError):
         problem, remedy = "not TOML that can be read", "Shorten the numbers and the nesting."
     raise ConfigError(str(path), "file", problem, remedy)
+
+
+def _toml_remedy(reason: str) -> str:
+    """What to do about text that is no TOML; the reason itself may hold a value."""
+    known = (one for start, one in _TOML_REMEDIES.items() if reason.startswith(start))
+    return next(known, "Mend that line; https://toml.io has the syntax.")
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -171,7 +185,7 @@ def _pydantic_problems(error: ValidationError, source: str, under: tuple[str, ..
         place = (*under, *found["loc"])
         key = ".".join(str(part) for part in place[:2])
         if found["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, described, n=1)
+            near = difflib.get_close_matches(key, described if "." in key else Settings.model_fields, n=1)
             remedy = f"Did you mean {near[0]}?" if near else "Take it out."
             yield _problem(source, SiteError(key, "no such setting", remedy))
         else:

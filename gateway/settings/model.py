@@ -71,6 +71,8 @@ def _split(value: object) -> object:
 
 
 def _split_at_commas(value: object) -> object:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        raise ValueError("a list in brackets: write it with commas alone, such as accession,order")
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -130,6 +132,8 @@ class Upstream(_Group):
     @classmethod
     def _reachable(cls, value: str, info: ValidationInfo) -> str:
         url = _parts(_url(value))
+        if url.path.rstrip("/").endswith("/v1"):
+            raise ValueError("/v1 at its end, which the gateway adds: take it off")
         if url.scheme == "http" and not is_loopback(url.hostname or "") and not info.data.get("allow_http"):
             raise ValueError("http to another machine: the API key could be read on the way")
         return _url(value)

@@ -88,9 +88,15 @@ def read_authority(table: Table, kind: str) -> AssigningAuthority | None:
     system, namespace = table.text(f"{kind}_system"), table.text(f"{kind}_namespace")
     if system is None and namespace is None:
         return None
-    if system is None or not URI.fullmatch(system):
+    if system is None:
+        remedy = f"Write the URI of the numbers, such as urn:oid:1.2.3, or take out {kind}_namespace."
+        table.refuse(f"{kind}_system", "missing, with a namespace there", remedy)
+    elif not URI.fullmatch(system):
         table.refuse(f"{kind}_system", "not an absolute URI", "Write one such as urn:oid:1.2.3 or https://….")
-    if namespace is None or not _HD_NAMESPACE.fullmatch(namespace):
+    if namespace is None:
+        remedy = f"Write the HL7 assigning authority, such as MERCY, or take out {kind}_system."
+        table.refuse(f"{kind}_namespace", "missing, with a system there", remedy)
+    elif not _HD_NAMESPACE.fullmatch(namespace):
         problem = "not 1 to 20 letters without | ^ ~ \\ & or space"
         table.refuse(f"{kind}_namespace", problem, "Write the HL7 assigning authority, such as MERCY.")
     return AssigningAuthority(system or "", namespace or "")

@@ -77,7 +77,9 @@ def test_every_mistake_of_a_facility_is_named_not_just_the_first(config) -> None
 
 
 def test_what_is_in_force_is_shown_with_secrets_masked(config) -> None:
-    shown = "\n".join(config_check.effective(load(config(GOOD))))
+    path = config(GOOD)
+    shown = "\n".join(config_check.effective(load(path)))
+    assert shown.startswith(f"settings: {path}\n")
     assert "server.port = 8800" in shown
     assert "upstream.api_key = **********" in shown
     assert "secret-api-key" not in shown and "0123456789abcdef" not in shown

@@ -330,3 +330,36 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         monkeypatch.setenv(row.env, "http://h:1")
     before = type(Settings.model_fields[section].default).model_fields[name].default
     assert getattr(getattr(settings.load().settings, section), name) != before
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("[mapping]\nsending_facility = MERCY", "in quotes"),
+        ('[mapping]\nsending_facility = "A"\n[mapping]\nprocessing_id = "T"', "each [table] once"),
+        ('[mapping]\nprocedures = "C:\\temp\\p.csv"', "single quotes"),
+        ("[mapping]\nprocessing_id", "toml.io"),
+    ],
+)
+def test_text_that_is_no_toml_is_met_with_a_cure_and_never_shown(write, text, remedy):
+    _, (found,) = settings.survey(write(text))
+    assert remedy in str(found)
+    assert "MERCY" not in str(found)
+
+
+def test_a_section_that_is_spelled_wrong_is_met_with_the_right_one(write):
+    _, (found,) = settings.survey(write("[maping]\nprocessing_id = 'T'"))
+    assert str(found).endswith("maping: no such setting. Did you mean mapping?")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("AVARA_BASE_URL", "https://api.avarasoftware.com/v1/", "/v1 at its end"),
+        ("GATEWAY_MAPPING__ACCESSION_KEYS", '["accession", "order"]', "a list in brackets"),
+    ],
+)
+def test_a_variable_that_looks_right_and_is_not_is_refused(monkeypatch, variable, value, problem):
+    monkeypatch.setenv(variable, value)
+    _, (found,) = settings.survey()
+    assert (found.key, problem in found.problem) == (variable, True)

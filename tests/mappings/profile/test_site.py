@@ -190,6 +190,13 @@ def test_a_receiver_profile_that_is_wrong_is_named_with_its_key(text, key):
     assert caught.value.key == key
 
 
+@pytest.mark.parametrize("half", ["mrn_system = 'urn:oid:1.2'", "mrn_namespace = 'X'"])
+def test_half_of_an_authority_is_told_what_is_missing(half):
+    with pytest.raises(SiteError) as caught:
+        _facility(half)
+    assert caught.value.problem.startswith("missing, with a ")
+
+
 CITY = "[[mapping.facilities]]\nname = 'A'\nmrn_system = 'urn:oid:1.2'\nmrn_namespace = 'CITY'\n"
 LAKE = "[[mapping.facilities]]\nname = 'B'\nmrn_system = 'urn:oid:1.3'\nmrn_namespace = 'LAKE'\n"
 
