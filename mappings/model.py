@@ -180,8 +180,8 @@ class Facts:
     whose text, critical flag or patient changed after the signature (D20, D22); `seen`: ids of signed reports in the
     order in which they were first seen signed, which says whose the study's numbers are (`mappings.changes` keeps it);
     `gone`: reports that are no longer there, as they were said last, which says whose they were (likewise);
-    `filler_order_numbers`: by report id, EI.1 of OBR-3 in each order of the messages in which it was sent to this
-    destination, unsigned or signed, the first first (D18).
+    `filler_order_numbers`: by report id, EI.1 of OBR-3 in each order of the messages in which its text was sent to
+    this destination, unsigned or signed, the first first (D18).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)

@@ -80,8 +80,8 @@ def messages_of_all(  # noqa: PLR0913 (what the door has, and what the feed know
 
     What a full restatement of the same order says again is left out (D32: none of it was sent yet), before it and
     behind it, and what follows another message of a signed report under its filler order number has `sent_before`.
-    `sent` are the filler order numbers under which a signed report was sent to the destination; where they are given,
-    they say `sent_before` of each message, and without them its cause does.
+    `sent` are the filler order numbers under which a signed report was sent to the destination, which a withdrawal of a
+    draft is not; where they are given, they say `sent_before` of each message, and without them its cause does.
     """
     queued: list[_Queued] = []
     for one in (message for cause in causes for message in messages(study, cause, site, receiver, facts)):
