@@ -15,6 +15,7 @@ from gateway.errors import ConfigError
 from gateway.settings import FILE_ONLY, Configuration, require_loopback, require_site_key, survey
 from mappings.hl7v2.contradictions import contradictions
 from mappings.profile import AssigningAuthority, Facility, Receiver, Site, starter, switches
+from mappings.profile.receiver import written_as
 
 
 def faults(path: Path | None) -> list[ConfigError]:
@@ -183,7 +184,7 @@ def _dictionary(site: Site) -> str:
 def _receiver(receiver: Receiver) -> str:
     """The switches that are not at their default, and how many rules there are."""
     said = [
-        f"{name} {getattr(receiver, name)}"
+        f"{name} = {written_as(getattr(receiver, name))}"
         for name, switch in switches().items()
         if getattr(receiver, name) != switch.default
     ]

@@ -7,6 +7,7 @@ could file a report under the wrong patient or at the wrong hour.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, cast
@@ -105,9 +106,12 @@ def read_authority(table: Table, kind: str) -> AssigningAuthority | None:
 def refuse_ambiguous(mapping: Table, authorities: Iterable[AssigningAuthority | None]) -> None:
     """PID-3.4 must tell authorities apart as the FHIR systems do: a namespace stands for one system, and back."""
     given = {one for one in authorities if one is not None}
-    if len({one.namespace for one in given}) < len(given) or len({one.system for one in given}) < len(given):
-        problem = "a namespace that stands for two systems, or a system with two namespaces"
-        mapping.refuse("facilities", problem, "Give each system a namespace of its own.")
+    namespaces = Counter(one.namespace for one in given)
+    systems = Counter(one.system for one in given)
+    found = [f"the namespace {one} stands for two systems" for one, count in namespaces.items() if count > 1]
+    found += [f"the system {one} has two namespaces" for one, count in systems.items() if count > 1]
+    if found:
+        mapping.refuse("facilities", "; ".join(sorted(found)), "Give each system a namespace of its own.")
 
 
 def _facility(table: Table) -> Facility:

@@ -116,7 +116,7 @@ def test_of_tables_and_files_the_sizes_are_shown_and_never_a_row(config, tmp_pat
     assert "\nprocedures: 2 of the site, " in shown and "of the starter; without a match CT CTGEN\n" in shown
     assert "\nproviders: 2 names, 0 users\n" in shown
     assert "\nexpress customer cus_1: external patient id TAMPA urn:oid:1.2.9\n" in shown
-    assert "\nreceiver mercy: uid none; " in shown
+    assert '\nreceiver mercy: uid = "none"; ' in shown
     assert "mapping.receivers" not in shown and "CANARY" not in shown
 
 
