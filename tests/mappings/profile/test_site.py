@@ -204,9 +204,7 @@ LAKE = "[[mapping.facilities]]\nname = 'B'\nmrn_system = 'urn:oid:1.3'\nmrn_name
 @pytest.mark.parametrize(("old", "new"), [("LAKE", "CITY"), ("urn:oid:1.3", "urn:oid:1.2")])
 def test_a_namespace_stands_for_one_system_and_back(old, new):
     assert parse_site(CITY + LAKE).facilities.keys() == {"A", "B"}
-    with pytest.raises(
-        SiteError, match=r"CITY stands for two systems|urn:oid:1\.2 has two namespaces"
-    ):
+    with pytest.raises(SiteError, match=r"CITY stands for two systems|urn:oid:1\.2 has two namespaces"):
         parse_site(CITY + LAKE.replace(old, new))
 
 
@@ -264,7 +262,5 @@ def test_what_is_given_beside_the_text_outranks_it_and_is_checked_like_it():
 
 def test_the_namespace_of_a_customer_stands_for_one_system_too():
     customer = "external_patient_id_system = 'urn:oid:1.9'\nexternal_patient_id_namespace = 'CITY'"
-    with pytest.raises(
-        SiteError, match=r"CITY stands for two systems|urn:oid:1\.2 has two namespaces"
-    ):
+    with pytest.raises(SiteError, match=r"CITY stands for two systems|urn:oid:1\.2 has two namespaces"):
         parse_site(CITY + f"[[mapping.express_customers]]\nid = 'c'\n{customer}")
