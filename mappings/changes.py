@@ -30,12 +30,12 @@ from typing import Final
 
 from mappings.dates import reading_order
 from mappings.issues import MappingIssue
-from mappings.last_said import in_order, is_said, kept, with_last_said, words
+from mappings.last_said import in_order, kept, with_last_said, words
 from mappings.model import Cause, CauseKind, Facts, Report, Study
 from mappings.profile import Site
 from mappings.status import is_shown_draft, is_withdrawn, refusal
 from mappings.subjects import Subject, subjects
-from mappings.text import normal_form
+from mappings.text import is_said, normal_form
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from mappings.model import Facts, Report, Snapshot, Study
 from mappings.orders import orders
 from mappings.profile import Site
 from mappings.subjects import Person, are_two_people
-from mappings.text import normal_form
+from mappings.text import is_said, normal_form
 
 _NO_FACTS: Final = Facts()
 
@@ -88,11 +88,6 @@ def _key(name: str) -> str:
     """The wire's name of a field of the model."""
     first, *others = name.split("_")
     return _KEYS.get(name) or first + "".join(map(str.title, others))
-
-
-def is_said(value: object) -> bool:
-    """True for a value that is there, and a text that is not blank."""
-    return bool(normal_form(value).strip()) if isinstance(value, str) else value is not None
 
 
 def words(text: str | None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from mappings.issues import MappingIssue
 from mappings.model import Report, Study, User
 from mappings.profile import Site
-from mappings.text import normal_form
+from mappings.text import is_said
 
 
 def signer(study: Study, report: Report, site: Site) -> tuple[User | None, tuple[MappingIssue, ...]]:
@@ -24,11 +24,7 @@ def signer(study: Study, report: Report, site: Site) -> tuple[User | None, tuple
         action = "FHIR names the radiologist by identifier only, v2 not at all"
         return None, (MappingIssue("user-unknown", "warning", f"{report.pointer}/userId", action),)
     known = user or User(report.user_id, pointer=f"{report.pointer}/userId")
-    if provider is None or any(map(_is_said, (known.first_name, known.middle_name, known.last_name))):
+    if provider is None or any(map(is_said, (known.first_name, known.middle_name, known.last_name))):
         return known, ()
     names = {"first_name": provider.given, "middle_name": provider.middle, "last_name": provider.family}
     return replace(known, **names, suffix1=provider.suffix, suffix2=provider.degree), ()
-
-
-def _is_said(name: str | None) -> bool:
-    return bool(name and normal_form(name).strip())

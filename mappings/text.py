@@ -43,6 +43,11 @@ def normal_form(text: str) -> str:
     return text if _is_normal(text) else "\n".join(lines(text))
 
 
+def is_said(value: object) -> bool:
+    """True for a value that is there, and of a text where N(text) is not blank."""
+    return bool(normal_form(value).strip()) if isinstance(value, str) else value is not None
+
+
 def normal_form_with_issues(text: str, pointer: str) -> Mapped[str]:
     """N(text) with one MappingIssue for each kind of character it removed or replaced; `pointer` names the source."""
     return Mapped(normal_form(text), character_issues(text, pointer))

@@ -4,14 +4,13 @@ HL7 v2.5.1 chapters 2, 3, 4 and 7; `to_oru` makes an ORU^R01, `messages` says wh
 reads a profile of this package.
 """
 
-from mappings.hl7v2.messages import filler_order_numbers, in_orders, messages, messages_of_all
+from mappings.hl7v2.messages import filler_order_numbers, messages, messages_of_all
 from mappings.hl7v2.oru_r01 import to_oru
 from mappings.profile import RECEIVERS, receiver
 
 __all__ = [
     "RECEIVERS",
     "filler_order_numbers",
-    "in_orders",
     "messages",
     "messages_of_all",
     "receiver",

@@ -36,13 +36,13 @@ def messages(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: 
     One for each accession number where the receiver wants that, then those with the PDF where it wants that apart.
     Whether there is anything to send, and a PDF, `to_oru` says when it renders them.
     """
-    causes = in_orders(study, cause, site, receiver, facts)
+    causes = _in_orders(study, cause, site, receiver, facts)
     if receiver.pdf == "separate_message" and cause.part == "report" and not cause.is_of_draft:
         causes += tuple(replace(one, part="pdf") for one in causes)
     return causes
 
 
-def in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
+def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
     """The causes of one message for each order, where the receiver wants that and the cause names none.
 
     A message that was held because no accession number was known is asked for again in this way: there may be several.

@@ -6,19 +6,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-from fakes.looks import (
-    DRAFT,
-    LATER,
-    SHOWS,
-    SITE,
-    WITHDRAWS,
-    addendum,
-    codes,
-    kinds,
-    report,
-    seen,
-    study,
-)
+from fakes.looks import DRAFT, LATER, SHOWS, SITE, WITHDRAWS, addendum, codes, kinds, report, seen, study
 from fakes.upstream_json import report_id, response_json, study_json, user_json
 
 from mappings import decode

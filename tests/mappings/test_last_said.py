@@ -6,19 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.looks import (
-    DRAFT,
-    PATIENT,
-    SHOWS,
-    SITE,
-    WITHDRAWS,
-    addendum,
-    codes,
-    kinds,
-    report,
-    seen,
-    study,
-)
+from fakes.looks import DRAFT, PATIENT, SHOWS, SITE, WITHDRAWS, addendum, codes, kinds, report, seen, study
 from fakes.upstream_json import report_json, response_json, study_json
 
 from mappings import decode

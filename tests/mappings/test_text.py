@@ -8,6 +8,7 @@ from mappings.text import (
     character_issues,
     fhir_string,
     is_merged,
+    is_said,
     lines,
     normal_form,
     normal_form_with_issues,
@@ -105,3 +106,7 @@ def test_an_addendum_to_nothing_or_with_a_part_of_the_report_is_not_merged(
     parent: str | None, addendum: str | None
 ) -> None:
     assert not is_merged(parent, addendum)
+
+
+def test_what_is_blank_or_not_there_is_not_said_and_false_is() -> None:
+    assert [is_said(value) for value in (None, "", " \n", "\x00", "\u200b a", 0, False)] == [False] * 4 + [True] * 3
