@@ -37,8 +37,8 @@ coverage: install ## run the tests and fail below 95 % branch coverage
 	$(RUN) coverage combine -q
 	$(RUN) coverage report
 
-conformance: install ## proof by validators, converters and parsers of others; needs Node.js, a JDK and Maven
-	$(RUN) pytest tests/conformance -n auto --dist loadfile -o norecursedirs=".* bench"
+conformance: install ## proof by validators, converters, parsers and FHIR clients of others; needs Node.js, a JDK and Maven
+	$(RUN) pytest tests/conformance tests/clients -n auto --dist loadfile -o norecursedirs=".* bench"
 
 check: install ## lint, format, types, import contracts, generated documents, licences
 	$(RUN) ruff check .
@@ -56,7 +56,7 @@ bench: install ## measure speed as ratios, the last lines are the result
 	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib
 
 lock: install ## resolve requirements.lock and requirements-dev.lock anew
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --group build -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra postgres --group build -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml --group dev -o requirements-dev.lock
 
 clean: ## remove .venv and what the tools leave behind
