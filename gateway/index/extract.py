@@ -1,0 +1,197 @@
+"""The rows of the index that a resource is found by, as the table of parameters says.
+
+https://hl7.org/fhir/R4/search.html#ptypes, #token, #reference, #string, #date. Whatever shape an element has, what its
+parameter compares is taken from it: the codings of a CodeableConcept, the parts of a HumanName, the days of a Period.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import tzinfo
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from gateway.index.intervals import interval
+from gateway.index.keys import key
+from gateway.index.parameter import Parameter
+from gateway.index.parameters import OWN_COLUMNS, PARAMETERS, TYPES
+from gateway.index.terms import code_term, exact, typed_term, word_starts
+
+# No interval of the index is longer, a day in any zone: a search for what overlaps need not look further back. What
+# the mappings make says days and instants; a longer Period counts by its beginning, one without by its end.
+LONGEST: Final = 26 * 60 * 60 * 1_000_000
+# But of a birth date the year may be all that is said
+_YEAR: Final = 366 * 24 * 60 * 60 * 1_000_000
+_BIRTH_DATE: Final = key("Patient", "birthdate")
+# The elements of HumanName and Address that are compared
+_PARTS: Final = (
+    *("text", "family", "given", "prefix", "suffix"),
+    *("line", "city", "district", "state", "postalCode", "country"),
+)
+_EXTENSION: Final = re.compile(r"extension\('([^']+)'\)\.(\w+)")
+
+Term: TypeAlias = tuple[int, str]
+Moment: TypeAlias = tuple[int, int, int]
+
+
+class Rows(NamedTuple):
+    """What a resource is found by: `terms` as (key, value), `moments` as (key, low, high)."""
+
+    terms: frozenset[Term]
+    moments: frozenset[Moment]
+
+
+class _Source(NamedTuple):
+    """An element of a type, the keys of what it gives, and what turns one value of it into terms."""
+
+    first: str
+    rest: tuple[str, ...]
+    url: str
+    key: int
+    text_key: int | None
+    typed_key: int | None
+    exact_key: int
+    identifier_key: int
+    system: str
+    absent: str
+    terms: Callable[[Any, _Source], Iterable[Term]] | None
+
+
+def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None) -> Rows:
+    """The rows of a resource; a date without an offset is one of `zone`.
+
+    `signed` is the instant at which a DiagnosticReport itself was signed, which an appended version no longer says.
+    """
+    terms: set[Term] = set()
+    moments: set[Moment] = set()
+    for source in _SOURCES.get(resource["resourceType"], ()):
+        values = _values(resource, source)
+        if source.terms is None:
+            moments.update(_moments(values, source.key, zone))
+        elif values:
+            for value in values:
+                terms.update(source.terms(value, source))
+        elif source.absent:
+            terms.add((source.key, code_term(source.absent)))
+    if signed is not None:
+        moments.update(_moments([signed], _SIGNED, zone))
+    return Rows(frozenset(terms), frozenset(moments))
+
+
+def _values(resource: Mapping[str, Any], source: _Source) -> list[Any]:
+    found = _listed(resource.get(source.first))
+    if source.url:
+        found = [one for one in found if one.get("url") == source.url]
+    for step in source.rest:
+        found = [value for one in found for value in _listed(one.get(step))]
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _token_terms(value: Any, source: _Source) -> Iterator[Term]:
+    """A code or boolean, an Identifier, a CodeableConcept or a Coding."""
+    if not isinstance(value, dict):
+        code = str(value).lower() if isinstance(value, bool) else value
+        yield source.key, code_term(code, source.system)
+    elif "value" in value:
+        yield from _identifier_terms(value, source)
+    else:
+        yield from _concept_terms(value, source)
+
+
+def _identifier_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term]:
+    yield source.key, code_term(value["value"], value.get("system", ""))
+    if source.typed_key is not None and "type" in value:
+        for coding in value["type"].get("coding", ()):
+            yield source.typed_key, typed_term(value["value"], coding.get("system", ""), coding.get("code", ""))
+
+
+def _concept_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term]:
+    codings = value.get("coding", (value,))
+    for coding in codings:
+        if "code" in coding:
+            yield source.key, code_term(coding["code"], coding.get("system", ""))
+    if source.text_key is not None:
+        for text in (value.get("text"), *(coding.get("display") for coding in codings)):
+            if text:
+                yield source.text_key, word_starts(text)[0]
+
+
+def _reference_terms(value: Mapping[str, Any], source: _Source) -> Iterator[Term]:
+    if "reference" in value:
+        yield source.key, exact(value["reference"])
+    if "value" in (identifier := value.get("identifier", {})):
+        yield source.identifier_key, code_term(identifier["value"], identifier.get("system", ""))
+
+
+def _string_terms(value: Any, source: _Source) -> Iterator[Term]:
+    texts = [value] if isinstance(value, str) else [text for part in _PARTS for text in _listed(value.get(part))]
+    for text in texts:
+        yield source.exact_key, exact(text)
+        for start in word_starts(text):
+            yield source.key, start
+
+
+def _uri_terms(value: str, source: _Source) -> Iterator[Term]:
+    yield source.key, exact(value)
+
+
+def longest(parameter_key: int) -> int:
+    """The longest interval that there is of a parameter, in microseconds."""
+    return _YEAR if parameter_key == _BIRTH_DATE else LONGEST
+
+
+def _moments(values: list[Any], parameter_key: int, zone: tzinfo) -> Iterator[Moment]:
+    """Dates, dateTimes, instants and Periods; of a Period that is longer, or has one end only, what is next to it."""
+    for value in values:
+        start, end = (value.get("start"), value.get("end")) if isinstance(value, dict) else (value, value)
+        first, last = interval(start or end or "", zone), interval(end or start or "", zone)
+        if first and last:
+            low = first[0] if start else last[1] - longest(parameter_key)
+            high = last[1] if end else low + longest(parameter_key)
+            if low < high:
+                yield parameter_key, low, min(high, low + longest(parameter_key))
+
+
+_TERMS: Final[dict[str, Callable[[Any, _Source], Iterable[Term]] | None]] = {
+    "token": _token_terms,
+    "reference": _reference_terms,
+    "string": _string_terms,
+    "uri": _uri_terms,
+    "date": None,
+}
+
+
+def _source(row: Parameter, path: str) -> _Source:
+    extension = _EXTENSION.fullmatch(path)
+    first, *rest = ("extension", extension[2]) if extension else path.split(".")
+    return _Source(
+        first,
+        tuple(rest),
+        extension[1] if extension else "",
+        row.key,
+        row.key_with("text") if "text" in row.modifiers else None,
+        row.key_with("of-type") if "of-type" in row.modifiers else None,
+        row.key_with("exact"),
+        row.key_with("identifier"),
+        row.system,
+        row.absent,
+        _TERMS[row.type],
+    )
+
+
+_SOURCES: Final = {
+    name: tuple(
+        _source(row, path)
+        for row in PARAMETERS
+        if row.resource_type == name and not row.shares and row.name not in OWN_COLUMNS
+        for path in row.paths
+    )
+    for name in TYPES
+}
+_SIGNED: Final = next(row.key for row in PARAMETERS if (row.resource_type, row.name) == ("DiagnosticReport", "signed"))

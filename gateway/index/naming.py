@@ -1,0 +1,56 @@
+"""Which studies and reports of AutoScribe a search names, for the caller to ask for what the index does not hold yet.
+
+Decision D3: the id of a resource begins with that of the report or study it is made of, `_` written as `-`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, NamedTuple
+
+from gateway.index.criteria import At, Clause, Criterion, Is, Refers, Starts
+from gateway.index.keys import MOST, SEPARATOR, key
+from mappings.codes import DICOM_UID, SID_STUDY, SID_STUDY_UID_ODD
+
+_OWNED: Final = re.compile(r"[A-Za-z]+/(rep|stu)-([0-9a-f]{32})(?:-[a-z0-9]+)?")
+_OWNER: Final[dict[str, Literal["report", "study"]]] = {"rep": "report", "stu": "study"}
+_STUDY_IDENTIFIER: Final = key("ImagingStudy", "identifier")
+_URN_OID: Final = "urn:oid:"
+
+
+class Name(NamedTuple):
+    """A report or study by its id in AutoScribe, or a study by its DICOM UID."""
+
+    by: Literal["report", "study", "uid"]
+    value: str
+
+
+def named(clauses: Iterable[Clause]) -> frozenset[Name]:
+    """What the criteria of the clauses name; what they say is not to be so (`:not`, `:missing`) names nothing."""
+    return frozenset(name for clause in clauses for criterion in clause for name in _names(criterion))
+
+
+def _names(criterion: Criterion) -> Iterator[Name]:
+    if isinstance(criterion, Refers):
+        yield from _names(criterion.criterion)
+    elif isinstance(criterion, At):
+        yield from _owner(criterion.address)
+    elif isinstance(criterion, Is | Starts) and criterion.key == _STUDY_IDENTIFIER:
+        value, system = criterion.value.split(SEPARATOR)
+        yield from _study(value, system if isinstance(criterion, Is) else None)
+    elif isinstance(criterion, Is):
+        yield from _owner(criterion.value)
+
+
+def _owner(address: str) -> Iterator[Name]:
+    if match := _OWNED.fullmatch(address):
+        yield Name(_OWNER[match[1]], f"{match[1]}_{match[2]}")
+
+
+def _study(value: str, system: str | None) -> Iterator[Name]:
+    """Of an identifier without a system it is not known what it is: it may be a UID that is no OID."""
+    if system == SID_STUDY:
+        yield Name("study", value)
+    elif system in {DICOM_UID, SID_STUDY_UID_ODD, None} and len(value) <= MOST:
+        yield Name("uid", value.removeprefix(_URN_OID))

@@ -1,0 +1,180 @@
+"""What a search parameter of a request asks for: its name found in the table, its values read.
+
+https://hl7.org/fhir/R4/search.html#combining, #modifiers, #chaining, #has, decision D30. Alternatives of a value are
+parted by commas. A chain has one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import Final
+
+from gateway.errors import BadRequest, NotSupported
+from gateway.index.criteria import Clause, Criterion, During, Ends, Not, Referred, Refers, Updated
+from gateway.index.escaping import alternatives, token
+from gateway.index.parameter import Parameter
+from gateway.index.parameters import REVERSE_CHAINS, parameter
+from gateway.index.value import Circumstances, Value
+from gateway.index.values import criteria_of
+
+_HAS: Final = "_has:"
+_ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# How IHE IMR names parts of a name in a chain
+_INNER: Final = {"name.family": "family", "name.given": "given"}
+# What a chain has no room for: it asks that there be a resource which is so, not that none be
+_DENIALS: Final = frozenset({"not", "missing"})
+_NEVER_NARROWS: Final = frozenset({"not", "missing", "contains", "text"})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the name of a parameter leads: whose values are read, one for each type that a chain leads to.
+
+    `through` is the reference that a chain follows, `referred_by` the one of another type that `_has` follows back.
+    """
+
+    parameters: tuple[Parameter, ...]
+    modifier: str = ""
+    through: Parameter | None = None
+    referred_by: Parameter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a parameter of a request asks for: all clauses hold, each by any of its criteria.
+
+    `narrows`: this alone makes a search allowed (D30). `has_unknown_code`: a code is not one that the element may have.
+    """
+
+    route: Route
+    clauses: tuple[Clause, ...]
+    narrows: bool
+    has_unknown_code: bool
+
+
+def find(resource_type: str, name: str) -> Route | None:
+    """Where a name, modifier and chain included, leads; None where the parameter or the chain is not known.
+
+    Raises:
+        NotSupported: the parameter is known, the modifier is not offered.
+    """
+    if name.startswith(_HAS):
+        return _reverse(resource_type, name)
+    head, dot, rest = name.partition(".")
+    plain, colon, modifier = head.partition(":")
+    row = parameter(resource_type, plain)
+    if row is None:
+        return None
+    said = modifier if colon else None
+    if dot:
+        return _chain(row, said, rest)
+    return Route((row,), _offered(row.name, said, (*row.modifiers, *_types(row))))
+
+
+def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> Asked | None:
+    """What one name and its value ask for; None where the parameter or the chain is not known.
+
+    Raises:
+        NotSupported: the parameter is known, the modifier is not offered.
+        BadRequest: the value is malformed.
+    """
+    if "ap" in value:  # the one comparison that minds what time it is
+        return _asked(resource_type, name, value, circumstances)
+    return _remembered(resource_type, name, value, circumstances.zone, circumstances.base)
+
+
+@lru_cache(maxsize=2048)
+def _remembered(resource_type: str, name: str, value: str, zone: tzinfo, base: str) -> Asked | None:
+    """What is the same at any time, for the same codes and days are asked for again and again."""
+    return _asked(resource_type, name, value, Circumstances(zone, _ANY_TIME, base))
+
+
+def _asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> Asked | None:
+    route = find(resource_type, name)
+    return read(route, name, value, circumstances) if route else None
+
+
+def read(route: Route, name: str, value: str, circumstances: Circumstances) -> Asked:
+    """What a value asks for of what its `name` led to.
+
+    Raises:
+        BadRequest: the value is malformed.
+    """
+    texts = alternatives(value)
+    if not texts:
+        raise BadRequest(f"{name}: expected a value", expression=f"http.{name}")
+    values = [Value(row, route.modifier, text, circumstances) for text in texts for row in route.parameters]
+    try:
+        found = tuple(dict.fromkeys(criterion for one in values for criterion in criteria_of(one)))
+    except BadRequest as error:
+        raise BadRequest(f"{name}: {error.detail}", expression=f"http.{name}") from None
+    return Asked(route, _clauses(route, found), _narrows(route, found), _has_unknown_code(route, texts))
+
+
+def _types(row: Parameter) -> tuple[str, ...]:
+    return row.targets if row.type == "reference" else ()
+
+
+def _offered(name: str, modifier: str | None, offered: Iterable[str]) -> str:
+    if modifier is not None and modifier not in offered:
+        raise NotSupported(f"{name}: this modifier is not offered", expression=f"http.{name}")
+    return modifier or ""
+
+
+def _chain(row: Parameter, target: str | None, rest: str) -> Route | None:
+    """`reference.name`, `reference:Type.name`."""
+    if target is not None and target not in _types(row):
+        raise NotSupported(f"{row.name}: it leads to no such type", expression=f"http.{row.name}")
+    inner, colon, modifier = rest.partition(":")
+    inner = _INNER.get(inner, inner)
+    if inner not in row.chains:
+        return None
+    rows = tuple(found for one in ([target] if target else row.targets) if (found := parameter(one, inner)))
+    offered = {one for found in rows for one in found.modifiers} - _DENIALS
+    return Route(rows, _offered(f"{row.name}.{inner}", modifier if colon else None, offered), through=row)
+
+
+def _reverse(resource_type: str, name: str) -> Route | None:
+    """`_has:Type:reference:name`."""
+    source, _, rest = name.removeprefix(_HAS).partition(":")
+    reference, _, inner = rest.partition(":")
+    row, asked_of = parameter(source, reference), parameter(source, inner)
+    if row is None or asked_of is None or inner not in REVERSE_CHAINS.get((source, reference), ()):
+        return None
+    return Route((asked_of,), referred_by=row) if resource_type in row.targets else None
+
+
+def _clauses(route: Route, found: Clause) -> tuple[Clause, ...]:
+    """One clause; for `:not`, under which none of the alternatives may hold, one for each."""
+    if route.modifier == "not":
+        return tuple((Not(criterion),) for criterion in found)
+    return (tuple(_led_to(route, criterion) for criterion in found),)
+
+
+def _led_to(route: Route, criterion: Criterion) -> Criterion:
+    if route.through is not None:
+        return Refers(route.through.key, criterion)
+    return Referred(route.referred_by.key, criterion) if route.referred_by is not None else criterion
+
+
+def _narrows(route: Route, found: Clause) -> bool:
+    if route.modifier in _NEVER_NARROWS:
+        return False
+    return all(row.narrows for row in route.parameters) and all(map(_is_narrow, found))
+
+
+def _is_narrow(criterion: Criterion) -> bool:
+    """False for what may hold of almost every resource: a whole system, any other date."""
+    if isinstance(criterion, During | Updated):
+        return criterion.comparison != "ne"
+    return not isinstance(criterion, Ends)
+
+
+def _has_unknown_code(route: Route, texts: Iterable[str]) -> bool:
+    codes = route.parameters[0].codes
+    if not codes or route.modifier not in {"", "not"}:
+        return False
+    return any((code := token(text)[1]) and code not in codes for text in texts)

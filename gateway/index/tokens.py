@@ -1,0 +1,100 @@
+"""What a value of a token parameter asks for: a code, an identifier, the text beside a code.
+
+https://hl7.org/fhir/R4/search.html#token. The UID of a study is found in each form that clients write it in: with and
+without `urn:dicom:uid|`, with and without `urn:oid:` (https://hl7.org/fhir/R4/imagingstudy.html#notes).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.errors import BadRequest
+from gateway.index.criteria import Clause, Contains, Criterion, Ends, Is, Nothing, Starts
+from gateway.index.escaping import parts, token, unescaped
+from gateway.index.terms import code_start, code_term, system_end, typed_term, words
+from gateway.index.value import Value
+from mappings.codes import DICOM_UID, SID_STUDY
+from mappings.identifiers import is_dicom_uid
+
+STUDY_ID: Final = re.compile(r"(?:ImagingStudy/)?stu[_-]([0-9a-f]{32})")
+_URN_OID: Final = "urn:oid:"
+
+
+def by_code(value: Value) -> Clause:
+    """`code`, `system|code`, `|code`, `system|`; in the element of a `code`, whose system goes without saying, too.
+
+    Raises:
+        BadRequest: neither code nor system, or not one of the values that there are.
+    """
+    row = value.parameter
+    system, code = token(value.text)
+    if row.values and code not in row.values:
+        raise BadRequest("expected " + " or ".join(row.values))
+    if (row.resource_type, row.name) == ("ImagingStudy", "identifier"):
+        return _by_study_identifier(row.key, system, code)
+    return (_criterion(row.key, system or None if row.system else system, code),)
+
+
+def by_text(value: Value) -> Clause:
+    """`:text`: what stands beside the code in words."""
+    return (Contains(value.parameter.key_with("text"), words(unescaped(value.text))),)
+
+
+def by_typed_identifier(value: Value) -> Clause:
+    """`:of-type`: `system|code|value`, the first two those of the identifier's type.
+
+    Raises:
+        BadRequest: one of the three is not there.
+    """
+    found = parts(value.text, 3)
+    if len(found) < 3 or not all(found):
+        raise BadRequest("expected the system and the code of the identifier's type and its value: system|code|value")
+    system, code, number = found
+    return (Is(value.parameter.key_with("of-type"), typed_term(number, system, code)),)
+
+
+def by_identifier_of_reference(value: Value) -> Clause:
+    """`:identifier`: the identifier that stands in a reference itself."""
+    return (_criterion(value.parameter.key_with("identifier"), *token(value.text)),)
+
+
+def by_study_id(value: Value) -> Clause:
+    """A study by its id here (`stu-…`), or as AutoScribe writes it (`stu_…`), with or without its system.
+
+    Raises:
+        BadRequest: no id that a study can have.
+    """
+    system, code = token(value.text)
+    if system not in {None, SID_STUDY}:
+        return (Nothing(),)
+    return (Is(value.parameter.key, f"ImagingStudy/stu-{_study_number(code)}"),)
+
+
+def _by_study_identifier(key: int, system: str | None, code: str) -> Clause:
+    """The study's UID, its id in AutoScribe, or another of its numbers."""
+    if system == SID_STUDY or (system is None and STUDY_ID.fullmatch(code)):
+        return (Is(key, code_term(f"stu_{_study_number(code)}", SID_STUDY)),)
+    uid = code.removeprefix(_URN_OID)
+    by_uid = Is(key, code_term(_URN_OID + uid, DICOM_UID))
+    if (system == DICOM_UID and code) or (system is None and code.startswith(_URN_OID)):
+        if not is_dicom_uid(uid):
+            raise BadRequest("expected a DICOM UID: numbers with dots between, 64 characters at most")
+        return (by_uid,)
+    criterion = _criterion(key, system, code)
+    return (by_uid, criterion) if system is None and is_dicom_uid(uid) else (criterion,)
+
+
+def _study_number(code: str) -> str:
+    found = STUDY_ID.fullmatch(code)
+    if found is None:
+        raise BadRequest("expected stu-<32 hex>, or stu_<32 hex> as AutoScribe writes it")
+    return found[1]
+
+
+def _criterion(key: int, system: str | None, code: str) -> Criterion:
+    if not code and not system:
+        raise BadRequest("expected code, system|code, |code or system|")
+    if system is None:
+        return Starts(key, code_start(code))
+    return Is(key, code_term(code, system)) if code else Ends(key, system_end(system))

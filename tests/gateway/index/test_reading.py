@@ -1,0 +1,184 @@
+"""https://hl7.org/fhir/R4/search.html#chaining, #has, #modifiers, decision D30: what a name leads to, what narrows."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.indexed import HERE, REPORT, STUDY, UID, search
+
+from gateway.errors import NotSupported
+from gateway.index.criteria import Not, Starts
+from gateway.index.keys import key
+from gateway.index.parameters import PARAMETERS, parameter
+from gateway.index.reading import asked, find
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("patient.identifier=urn:mrn|0042", {"rep-1"}),
+        ("patient.identifier=0042", {"rep-1"}),
+        ("subject.identifier=0042", {"rep-1"}),
+        ("patient:Patient.identifier=0042", {"rep-1"}),
+        ("patient.identifier:of-type=urn:t|MR|0043", {"rep-2"}),
+        ("patient.name=doe", {"rep-1"}),
+        ("patient.name=zoe", {"rep-2"}),
+        ("patient.family=do", {"rep-1"}),
+        ("patient.given=jane", {"rep-1"}),
+        ("patient.given:exact=jane", set()),
+        ("patient.name.given=jane", {"rep-1"}),
+        ("patient.name.family:exact=Doe", {"rep-1"}),
+        ("patient.birthdate=1985-07-20", {"rep-1"}),
+        ("subject:Patient.birthdate=lt1960", {"rep-2"}),
+        ("based-on.identifier=A1", {"rep-1"}),
+        ("basedOn.identifier=urn:acc|A1", {"rep-1"}),
+        (r"based-on.identifier=urn:plac|P\|1\,2", {"rep-1"}),
+        (f"imagingStudy.identifier=urn:dicom:uid|urn:oid:{UID}", {"rep-1"}),
+        (f"imagingStudy:identifier=urn:dicom:uid|urn:oid:{UID}", {"rep-1"}),
+        (f"imagingStudy.identifier=urn:dicom:uid|{UID}", {"rep-1"}),
+        (f"imagingStudy.identifier=urn:oid:{UID}", {"rep-1"}),
+        (f"imagingStudy.identifier={UID}", {"rep-1"}),
+        (f"imagingStudy.identifier=stu_{STUDY}", {"rep-1"}),
+        (f"imagingStudy.identifier=stu-{STUDY}", {"rep-1"}),
+        (f"imagingStudy.identifier=urn:autoscribe-gateway:study|stu_{STUDY}", {"rep-1"}),
+        ("imagingStudy.identifier=odd uid", {"rep-2"}),
+        ("imagingStudy.identifier=urn:autoscribe-gateway:study-instance-uid:not-an-oid|odd uid", {"rep-2"}),
+        ("imagingStudy.identifier=A1", {"rep-1"}),
+        ("imagingStudy.identifier=urn:other|1.2.3.4", set()),
+        ("imagingStudy.identifier=|1.2.3.4", set()),
+        (f"imagingStudy.identifier=urn:other|urn:oid:{UID}", set()),
+        ("imagingStudy.identifier=urn:oid:1.2.3.4", set()),
+        ("imagingStudy.identifier=urn:dicom:uid|", {"rep-1"}),
+        ("imagingStudy.modality=CT,MR", {"rep-1"}),
+        ("imagingStudy.modality:text=fluoro", {"rep-2"}),
+        ("imagingStudy.started=2024-03-15", {"rep-1"}),
+        ("performer.name=smith", {"rep-1"}),
+        ("performer.name=city", {"rep-1"}),
+        ("performer:Practitioner.name=city", set()),
+        ("performer:Organization.name=medical", {"rep-1"}),
+        ("results-interpreter.name=alex", {"rep-1"}),
+        ("results-interpreter.identifier=urn:npi|1234567893", {"rep-1"}),
+        ("_has:Provenance:target:recorded=ge2024-03-16", {"rep-1"}),
+        ("_has:Provenance:target:recorded=lt2024-03-16", set()),
+    ],
+)
+def test_chains_find_what_refers_to_something_that_is_so(query, expected):
+    assert search(query) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("colour", "patients", "patient.colour", "patient.gender", "status.name", "date.x", "_text", "_has"),
+        *("_has:Provenance:target:patient", "_has:Provenance:agent:recorded", "_has:AuditEvent:entity:date", "_has:"),
+        *("_has:Provenance:target:recorded:missing", "performer.family", "patient.", ".", "name", "colour:exact"),
+    ],
+)
+def test_a_parameter_or_chain_that_is_not_known_is_none(name):
+    assert find(REPORT, name) is None
+    assert asked(REPORT, name, "x", HERE) is None
+
+
+def test_what_is_known_of_one_type_is_not_known_of_another():
+    assert find("Practitioner", "_has:Provenance:target:recorded") is None
+    assert find("Patient", "status") is None
+    assert find("Encounter", "_id") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("status:exact", "status"),
+        ("status:text", "status"),
+        ("status:", "status"),
+        ("critical:missing", "critical"),
+        ("_id:not", "_id"),
+        ("_lastUpdated:missing", "_lastUpdated"),
+        ("date:contains", "date"),
+        ("patient:Group", "patient"),
+        ("patient:patient", "patient"),
+        ("_profile:below", "_profile"),
+        ("study:ImagingStudy", "study"),
+        ("study:not", "study"),
+        ("patient:Group.name", "patient"),
+        ("patient:identifier.value", "patient"),
+        ("patient:.name", "patient"),
+        ("patient.name:not", "patient.name"),
+        ("patient.identifier:not", "patient.identifier"),
+        ("patient.identifier:missing", "patient.identifier"),
+        ("patient.name:", "patient.name"),
+        ("patient.name.given:above", "patient.given"),
+    ],
+)
+def test_a_modifier_that_is_not_offered_is_refused(name, plain):
+    with pytest.raises(NotSupported) as error:
+        asked(REPORT, name, "x", HERE)
+    assert error.value.expression == f"http.{plain}"
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "pairs"),
+    [
+        (REPORT, ["patient=pat-1", "subject=pat-1", "patient=Practitioner/1", "identifier=1", "identifier=|1"]),
+        (REPORT, ["_id=rep-1", f"study=stu-{STUDY}", f"imagingStudy=stu-{STUDY}", "based-on=req-1", "basedOn=req-1"]),
+        (REPORT, ["date=2024", "date=gt2024", "issued=lt2024", "signed=ap2024", "_lastUpdated=gt2024"]),
+        (REPORT, ["patient.identifier=1", "patient.name=doe", "based-on.identifier=A1", "performer.name=smith"]),
+        (REPORT, ["imagingStudy.identifier=1.2.3", "imagingStudy:identifier=1.2.3", "imagingStudy.started=2024"]),
+        (REPORT, ["_has:Provenance:target:recorded=ge2024", "patient:identifier=urn:mrn|1", "patient:Patient=1"]),
+        ("Patient", ["name=doe", "name:exact=Doe", "family=doe", "given=jane", "birthdate=1985", "address=main"]),
+        ("Practitioner", ["name=smith", "identifier=1"]),
+        ("Organization", ["name=mercy", "address=main"]),
+        ("Provenance", ["target=rep-1", "patient=pat-1", "recorded=2024"]),
+    ],
+)
+def test_a_search_is_allowed_by_what_narrows_it(resource_type, pairs):
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        assert asked(resource_type, name, value, HERE).narrows, pair
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "pairs"),
+    [
+        (REPORT, ["status=final", "category=RAD", "code=18748-4", "critical=true", "addendum=true", "performer=usr-1"]),
+        (REPORT, ["identifier=urn:x|", "identifier=1,urn:x|", "identifier:not=1", "identifier:missing=false"]),
+        (REPORT, ["date=ne2024", "date=2024,ne2025", "_lastUpdated=ne2024", "date:missing=false", "code:text=chest"]),
+        (REPORT, ["patient:missing=false", "patient.identifier=urn:x|", "patient.birthdate=ne2024"]),
+        (REPORT, ["patient.name:contains=a", "imagingStudy.modality=CT", "patient:identifier=urn:x|"]),
+        (REPORT, ["_has:Provenance:target:recorded=ne2024", "imagingStudy.identifier=urn:dicom:uid|", "_tag=x"]),
+        ("Patient", ["name:contains=doe", "gender=female", "family:missing=false", "birthdate=ne1985"]),
+    ],
+)
+def test_a_search_is_not_allowed_by_what_almost_everything_has(resource_type, pairs):
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        assert not asked(resource_type, name, value, HERE).narrows, pair
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("status", "final", False),
+        ("status", "finished", True),
+        ("status", "final,urn:x|finished", True),
+        ("status:not", "finished", True),
+        ("status", "http://hl7.org/fhir/diagnostic-report-status|", False),
+        ("status:missing", "true", False),
+        ("code", "finished", False),
+    ],
+)
+def test_a_code_that_the_element_cannot_have_is_noted(name, value, expected):
+    assert asked(REPORT, name, value, HERE).has_unknown_code is expected
+
+
+def test_every_chain_of_the_table_can_be_asked():
+    for row in PARAMETERS:
+        for inner in row.chains:
+            assert find(row.resource_type, f"{row.name}.{inner}").through == row
+            for target in row.targets:
+                assert find(row.resource_type, f"{row.name}:{target}.{inner}").parameters == (parameter(target, inner),)
+
+
+def test_none_of_several_alternatives_may_hold_under_not():
+    asking = asked(REPORT, "status:not", "final,registered", HERE)
+    status = key(REPORT, "status")
+    assert asking.clauses == ((Not(Starts(status, "final\x1f")),), (Not(Starts(status, "registered\x1f")),))

@@ -1,0 +1,66 @@
+"""https://hl7.org/fhir/R4/search.html#token."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.indexed import LOINC, STUDY, UID, V2_0074, search
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("status=final", {"rep-1"}),
+        ("status=final,registered", {"rep-1", "rep-2"}),
+        ("status=http://hl7.org/fhir/diagnostic-report-status|final", {"rep-1"}),
+        ("status=|final", {"rep-1"}),
+        ("status=urn:other|final", set()),
+        ("status=FINAL", set()),
+        ("status=fin", set()),
+        ("status=http://hl7.org/fhir/diagnostic-report-status|", {"rep-1", "rep-2"}),
+        (f"category={LOINC}|LP29684-5", {"rep-1", "rep-2"}),
+        ("category=RAD", {"rep-1", "rep-2"}),
+        (f"category={V2_0074}|LP29684-5", set()),
+        (f"code={LOINC}|18748-4,{LOINC}|none", {"rep-1"}),
+        ("code=|18748-4", set()),
+        (f"code={LOINC}|", {"rep-1", "rep-2"}),
+        ("status:not=final", {"rep-2"}),
+        ("status:not=final,registered", set()),
+        ("code:text=chest", {"rep-1"}),
+        ("code:text=IMAGING study", {"rep-1"}),
+        ("code:text=brain", {"rep-2"}),
+        ("conclusion=1", set()),
+        ("conclusion:missing=true", {"rep-1", "rep-2"}),
+        ("issued:missing=false", {"rep-1"}),
+        ("issued:missing=true", {"rep-2"}),
+        ("based-on:missing=true", {"rep-2"}),
+        ("basedOn:missing=true", {"rep-2"}),
+        ("subject:missing=true", set()),
+        ("critical=true", {"rep-1"}),
+        ("critical=unknown", {"rep-2"}),
+        ("critical=false", set()),
+        ("critical:not=true", {"rep-2"}),
+        ("addendum=true", {"rep-2"}),
+        ("_tag=urn:tag|x", {"rep-1"}),
+        ("_tag:not=x", {"rep-2"}),
+        ("_profile=http://hl7.org/p", {"rep-1"}),
+        ("_profile=http://hl7.org/", set()),
+        ("_id=rep-1,rep-3", {"rep-1"}),
+        ("_lastUpdated=ge2024-04-09", {"rep-2"}),
+        ("_lastUpdated=lt2024-04-09", {"rep-1"}),
+        ("signed=2024-03-15", {"rep-1"}),
+        ("signed:missing=true", {"rep-2"}),
+        ("encounter=1", set()),
+        ("identifier=rep_1", {"rep-1"}),
+        ("identifier=urn:autoscribe-gateway:report|rep_1", {"rep-1"}),
+        ("identifier=|rep_1", set()),
+        ("identifier=rep", set()),
+    ],
+)
+def test_tokens_find_what_has_the_code(query, expected):
+    assert search(query) == expected
+
+
+def test_a_study_is_found_by_its_own_numbers():
+    assert search(f"identifier={UID}", "ImagingStudy") == {f"stu-{STUDY}"}
+    assert search("identifier=urn:acc|A1", "ImagingStudy") == {f"stu-{STUDY}"}
+    assert search("modality:not=CT", "ImagingStudy") == {"stu-4"}
