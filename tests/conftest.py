@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from fakes.databases import Engines, Server, copied, migrated_file, server
+
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,6 +30,65 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip("needs the reference material in ../shared, which is not here")
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL server of this run's own; tests that need it skip where PostgreSQL is not installed."""
+    with server() as found:
+        if found is None:
+            pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
+        yield found
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated_file(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def postgres_database(postgres_server: Server) -> Iterator[str]:
+    """The URL of a fresh migrated PostgreSQL database."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_database(migrated_sqlite: Path, tmp_path: Path) -> Path:
+    """A fresh migrated SQLite database."""
+    return copied(migrated_sqlite, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engines(request: pytest.FixtureRequest) -> Engines:
+    """Makes engines, not opened, all of one fresh migrated database; once for SQLite, once for PostgreSQL."""
+    if request.param == "sqlite":
+        return partial(Sqlite, request.getfixturevalue("sqlite_database"))
+    return partial(Postgres, request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+async def engine(engines: Engines) -> AsyncIterator[Sqlite | Postgres]:
+    """An open engine on a fresh migrated database; once for SQLite, once for PostgreSQL."""
+    made = engines()
+    async with made.opened():
+        yield made
+
+
+@pytest.fixture
+async def sqlite_engine(sqlite_database: Path) -> AsyncIterator[Sqlite]:
+    """An open engine on a fresh migrated SQLite database."""
+    made = Sqlite(sqlite_database)
+    async with made.opened():
+        yield made
+
+
+@pytest.fixture
+async def postgres_engine(postgres_database: str) -> AsyncIterator[Postgres]:
+    """An open engine on a fresh migrated PostgreSQL database."""
+    made = Postgres(postgres_database)
+    async with made.opened():
+        yield made
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

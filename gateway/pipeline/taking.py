@@ -1,0 +1,173 @@
+"""From a look at a study to what is stored of it: what changed, what ends, what it says of patients, what is told.
+
+Carries out no clause of a standard; decisions D7 (what a change is), D12, D20, D21.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from typing import Any, Final
+
+from gateway.pipeline.look import NEW_TEXT, Fetched, Key, Look, Resource, Standing, digest, remapped
+from gateway.pipeline.rendering import rendered
+from gateway.store.coverage import digest_of
+from gateway.store.instants import micros
+from gateway.store.intake import Claim, Taken, uid_key
+from gateway.store.kept import Kept, packed
+from gateway.store.statements import Row, storable
+from gateway.store.versions import Made
+from mappings.dates import parse_instant
+from mappings.fhir.rendering import json_bytes
+from mappings.fhir.retired import retired
+from mappings.identifiers import fhir_id
+from mappings.model import Study
+from mappings.profile import Site
+from mappings.status import refusal
+from mappings.subjects import recency
+
+UNROUTED: Final = "unrouted"
+
+
+def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rendered)
+    found: Look,
+    fetched: Fetched,
+    standing: Standing,
+    others: Sequence[Row],
+    site: Site,
+    *,
+    zone: tzinfo,
+    now: int,
+    patient_ids: Sequence[str],
+    stored: Mapping[Key, Resource] | None = None,
+    wants_pdf: bool = True,
+) -> Taken:
+    """What is to be stored of a look. `patient_ids` are those that `others` were read for.
+
+    A resource is stored if it is another than the look before gives under the mapping that runs now. With `stored`, the
+    study's resources as the store has them, all are, and what they are found by (`rerender`).
+    """
+    study = found.change.study
+    before = _before(standing, stored, site)
+    is_anew = stored is not None
+    changed = [one for key, one in found.resources.items() if is_anew or before.get(key) != one]
+    own = [one for one in changed if one["resourceType"] != "Patient"]
+    ended = [] if refusal(study) else _ended(before, found)
+    users_as_of = {fhir_id(user_id): asked for user_id, asked in fetched.users_asked.items()}
+    signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
+
+    def render(resources: Sequence[Resource], asked: int) -> list[Made]:
+        return rendered(resources, zone, owner=study.study_id, as_of=users_as_of, asked=asked, signed=signed)
+
+    changed_ids = {one["id"] for one in changed if one["resourceType"] == "Patient"}
+    return Taken(
+        study_id=study.study_id,
+        revision=standing.revision,
+        accession_number=standing.accession_number,
+        now=now,
+        row=_row(found, fetched, standing),
+        reports=_reports(study, now),
+        resources=render([*own, *ended], fetched.asked),
+        issues=_issues(found),
+        claims=[_claim(found.resources["Patient", one], is_changed=one in changed_ids) for one in found.patient_ids],
+        rank=_rank(study),
+        patient_ids=patient_ids,
+        others=others,
+        users=_users(fetched),
+        conflicts=sorted(found.facts.taken_patient_ids),
+        causes=_causes(found),
+        pdfs=[one.report_id for one in found.change.causes if wants_pdf and one.kind in NEW_TEXT],
+        pdfs_missing=[one.report_id for one in study.completed if wants_pdf and is_anew],
+        render=lambda body: render([json.loads(body)], now)[0],
+        reindex=is_anew,
+    )
+
+
+def _before(standing: Standing, stored: Mapping[Key, Resource] | None, site: Site) -> Mapping[Key, Resource]:
+    if stored is not None:
+        return stored
+    return remapped(standing.kept, site) if standing.kept else {}
+
+
+def _ended(before: Mapping[Key, Resource], found: Look) -> list[Resource]:
+    """The last versions of what the study no longer has."""
+    gone = [one for key, one in before.items() if key not in found.resources]
+    return [last for one in gone if (last := retired(one)) is not None]
+
+
+def _claim(patient: Resource, *, is_changed: bool) -> Claim:
+    return Claim(patient["id"], json_bytes(patient), is_changed)
+
+
+def _rank(study: Study) -> tuple[str, int]:
+    study_date, signed = recency(study)
+    return study_date, int(signed * 1_000_000)
+
+
+def _row(found: Look, fetched: Fetched, standing: Standing) -> dict[str, Any]:
+    study = found.change.study
+    received = {
+        "study": fetched.study,
+        "reports": fetched.reports,
+        "users": fetched.users,
+        "users_asked": fetched.users_asked,
+    }
+    return {
+        "study_instance_uid": uid_key(fetched.study["studyInstanceUid"]),
+        "is_external": int(study.study_type == "external"),
+        "has_signed": int(bool(study.completed)),
+        "has_warnings": int(any(one.severity != "information" for one in found.issues)),
+        "listed_digest": digest_of(fetched.study),
+        "received_digest": digest(fetched, standing),
+        "received": packed(received),
+        "kept": packed(Kept(study, found.change.version, found.facts)),
+        "fetched": fetched.asked,
+    }
+
+
+def _reports(study: Study, now: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "report_id": one.report_id,
+            "status": storable(one.status),
+            "is_addendum": int(one.is_addendum),
+            "signed": micros(at) if (at := parse_instant(one.signed_at)) else None,
+            "first_seen_signed": now if one.is_completed else None,
+        }
+        for one in study.reports
+    ]
+
+
+def _issues(found: Look) -> list[dict[str, Any]]:
+    return [
+        {
+            "place": place,
+            "code": one.code,
+            "severity": one.severity,
+            "pointer": storable(one.pointer),
+            "action": storable(one.action),
+        }
+        for place, one in enumerate(found.issues)
+    ]
+
+
+def _users(fetched: Fetched) -> list[dict[str, Any]]:
+    return [
+        {"user_id": one["userId"], "asked": fetched.users_asked.get(one["userId"], fetched.asked), "body": packed(one)}
+        for one in fetched.users
+    ]
+
+
+def _causes(found: Look) -> list[dict[str, Any]]:
+    return [
+        {
+            "report_id": one.report_id,
+            "kind": one.kind,
+            "content_version": one.content_version,
+            "destination": "",
+            "state": UNROUTED,
+            "is_move": int(one.report_id in found.change.moved),
+        }
+        for one in found.change.causes
+    ]

@@ -1,0 +1,52 @@
+"""A user alone, as the Practitioner that a report signed by that user refers to.
+
+AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; https://hl7.org/fhir/R4/practitioner.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mappings import decode, to_fhir
+from mappings.identifiers import fhir_id
+from mappings.profile import Site
+
+Json = Mapping[str, Any]
+
+# A study with nothing in it but a report that names a user
+_NOBODY: Final = "0" * 32
+_BARE_STUDY: Final[Json] = {
+    "studyId": f"stu_{_NOBODY}",
+    "studyInstanceUid": "none",
+    "studyDescription": "",
+    "severity": "normal",
+    "studyReportStatus": "in_progress",
+    "reportMetadata": {},
+    "isCancelled": False,
+    "createdAt": None,
+    "updatedAt": None,
+    "cancelledAt": None,
+}
+_BARE_REPORT: Final[Json] = {
+    "reportId": f"rep_{_NOBODY}",
+    "studyId": f"stu_{_NOBODY}",
+    "status": "in_progress",
+    "isAddendum": False,
+    "isCritical": None,
+    "createdAt": None,
+    "signedAt": None,
+    "updatedAt": None,
+    "snapshotMetadata": {},
+}
+
+
+def practitioner(user: Json, site: Site) -> dict[str, Any] | None:
+    """The Practitioner of a user; None for one of whom nothing can be made.
+
+    Raises:
+        WireError: the User is not what its contract says.
+    """
+    study = decode(_BARE_STUDY, [{**_BARE_REPORT, "userId": user["userId"]}], [user])
+    key = ("Practitioner", fhir_id(user["userId"]))
+    return next((one for one in to_fhir(study, site).output if (one["resourceType"], one["id"]) == key), None)

@@ -1,0 +1,241 @@
+"""The fragments of a search: criterion → condition on a resource, and criterion → the resources of which it holds.
+
+https://hl7.org/fhir/R4/search.html#ptypes; one table of each. Placeholders are `?`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from gateway.index.criteria import (
+    At,
+    Comparison,
+    Contains,
+    Criterion,
+    During,
+    Ends,
+    Has,
+    Is,
+    Not,
+    Nothing,
+    Referred,
+    Refers,
+    Starts,
+    Updated,
+)
+from gateway.index.extract import longest
+
+_LAST: Final = "\U0010ffff"
+
+
+class Sql(NamedTuple):
+    """SQL and the values of its placeholders."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+
+def glued(*parts: Sql | str) -> Sql:
+    """The parts one behind the other, with their values in that order."""
+    texts: list[str] = []
+    values: list[Any] = []
+    for one in parts:
+        text, more = (one, ()) if isinstance(one, str) else one
+        texts.append(text)
+        values += more
+    return Sql("".join(texts), tuple(values))
+
+
+def joined(word: str, parts: Sequence[Sql]) -> Sql:
+    """The parts with a word between them."""
+    return Sql(word.join([one.text for one in parts]), tuple([value for one in parts for value in one.values]))
+
+
+# Comparison -> condition on a moment; `:l` and `:h` are the ends of the interval asked for
+_MOMENT: Final[dict[Comparison, str]] = {
+    "eq": "{m}.low >= :l AND {m}.high <= :h",
+    "ne": "({m}.low < :l OR {m}.high > :h)",
+    "gt": "{m}.high > :h",
+    "lt": "{m}.low < :l",
+    "ge": "({m}.high > :h OR ({m}.low >= :l AND {m}.high <= :h))",
+    "le": "({m}.low < :l OR ({m}.low >= :l AND {m}.high <= :h))",
+    "sa": "{m}.low >= :h",
+    "eb": "{m}.high <= :l",
+    "ap": "{m}.low < :h AND {m}.high > :l",
+}
+# Comparison -> what it means for `low` alone, for the index to start and end there
+_BOUND: Final[dict[Comparison, str]] = {
+    "eq": "{m}.low >= :l AND {m}.low < :h",
+    "gt": "{m}.low > :hs",
+    "lt": "{m}.low < :l",
+    "ge": "{m}.low > :ls",
+    "le": "{m}.low < :h",
+    "sa": "{m}.low >= :h",
+    "eb": "{m}.low < :l",
+    "ap": "{m}.low < :h AND {m}.low > :ls",
+}
+# Comparison -> condition on the instant of the last update
+_INSTANT: Final[dict[Comparison, str]] = {
+    "eq": "{m}.updated >= :l AND {m}.updated < :h",
+    "ne": "({m}.updated < :l OR {m}.updated >= :h)",
+    "gt": "{m}.updated >= :h",
+    "lt": "{m}.updated < :l",
+    "ge": "{m}.updated >= :l",
+    "le": "{m}.updated < :h",
+    "sa": "{m}.updated >= :h",
+    "eb": "{m}.updated < :l",
+    "ap": "{m}.updated >= :l AND {m}.updated < :h",
+}
+
+
+@lru_cache(maxsize=1024)
+def _with_places(template: str, alias: str) -> tuple[str, tuple[str, ...]]:
+    """The template with placeholders, and the names of the values in their order."""
+    names: list[str] = []
+    parts = template.replace("{m}", alias).split(":")
+    text = parts[0]
+    for part in parts[1:]:
+        name = part[:2] if part[1:2] == "s" else part[:1]
+        names.append(name)
+        text += "?" + part[len(name) :]
+    return text, tuple(names)
+
+
+def _compared(template: str, alias: str, low: int, high: int, span: int = 0) -> Sql:
+    text, names = _with_places(template, alias)
+    given = {"l": low, "h": high, "ls": low - span, "hs": high - span}
+    return Sql(text, tuple([given[name] for name in names]))
+
+
+def holds(criterion: Criterion, alias: str = "r") -> Sql:
+    """The condition that a criterion holds of the resource with that alias."""
+    return _CONDITIONS[type(criterion)](criterion, alias)
+
+
+def _is(one: Is, alias: str) -> Sql:
+    text = f"EXISTS (SELECT 1 FROM term t WHERE t.resource = {alias}.number AND t.key = ? AND t.value = ?)"
+    return Sql(text, (one.key, one.value))
+
+
+def _starts(one: Starts, alias: str) -> Sql:
+    text = (
+        f"EXISTS (SELECT 1 FROM term t WHERE t.resource = {alias}.number AND t.key = ?"
+        " AND t.value >= ? AND t.value < ?)"
+    )
+    return Sql(text, (one.key, one.value, one.value + _LAST))
+
+
+def _ends(one: Ends, alias: str) -> Sql:
+    text = (
+        f"EXISTS (SELECT 1 FROM term t WHERE t.resource = {alias}.number AND t.key = ?"
+        " AND substr(t.value, length(t.value) - ? + 1) = ?)"
+    )
+    return Sql(text, (one.key, len(one.value), one.value))
+
+
+def _contains(one: Contains, alias: str) -> Sql:
+    """Not LIKE, which minds the case in one engine and not in the other."""
+    text = (
+        f"EXISTS (SELECT 1 FROM term t WHERE t.resource = {alias}.number AND t.key = ?"
+        " AND replace(t.value, ?, '') <> t.value)"
+    )
+    return Sql(text, (one.key, one.value))
+
+
+def _during(one: During, alias: str) -> Sql:
+    condition = _compared(_MOMENT[one.comparison], "m", one.low, one.high)
+    text = f"EXISTS (SELECT 1 FROM moment m WHERE m.resource = {alias}.number AND m.key = ? AND {condition.text})"
+    return Sql(text, (one.key, *condition.values))
+
+
+def _has(one: Has, alias: str) -> Sql:
+    return Sql(f"EXISTS (SELECT 1 FROM {one.kind} t WHERE t.resource = {alias}.number AND t.key = ?)", (one.key,))
+
+
+def _not(one: Not, alias: str) -> Sql:
+    inner = holds(one.criterion, alias)
+    return Sql(f"NOT ({inner.text})", inner.values)
+
+
+def _refers(one: Refers, alias: str) -> Sql:
+    target = f"{alias}x"
+    inner = holds(one.criterion, target)
+    text = (
+        f"EXISTS (SELECT 1 FROM term t CROSS JOIN resource {target} WHERE t.resource = {alias}.number AND t.key = ?"
+        f" AND {target}.address = t.value AND {inner.text})"
+    )
+    return Sql(text, (one.key, *inner.values))
+
+
+def _referred(one: Referred, alias: str) -> Sql:
+    source = f"{alias}x"
+    inner = holds(one.criterion, source)
+    text = (
+        f"EXISTS (SELECT 1 FROM term t CROSS JOIN resource {source} WHERE t.key = ? AND t.value = {alias}.address"
+        f" AND {source}.number = t.resource AND {inner.text})"
+    )
+    return Sql(text, (one.key, *inner.values))
+
+
+_CONDITIONS: Final[dict[type, Callable[[Any, str], Sql]]] = {
+    Is: _is,
+    Starts: _starts,
+    Ends: _ends,
+    Contains: _contains,
+    During: _during,
+    Updated: lambda one, alias: _compared(_INSTANT[one.comparison], alias, one.low, one.high),
+    Has: _has,
+    At: lambda one, alias: Sql(f"{alias}.address = ?", (one.address,)),
+    Not: _not,
+    Refers: _refers,
+    Referred: _referred,
+    Nothing: lambda one, alias: Sql("1 = 0"),
+}
+
+
+def found_by(criterion: Criterion) -> Sql:
+    """The numbers of the resources of which a criterion holds, as a column `resource`, by way of an index."""
+    return _STARTS[type(criterion)](criterion)
+
+
+def _found_during(one: During) -> Sql:
+    bound = _compared(_BOUND[one.comparison], "m", one.low, one.high, longest(one.key))
+    exact = _compared(_MOMENT[one.comparison], "m", one.low, one.high)
+    text = f"SELECT m.resource, m.low FROM moment m WHERE m.key = ? AND {bound.text} AND {exact.text}"
+    return Sql(text, (one.key, *bound.values, *exact.values))
+
+
+def _found_starts(one: Starts) -> Sql:
+    text = "SELECT DISTINCT t.resource FROM term t WHERE t.key = ? AND t.value >= ? AND t.value < ?"
+    return Sql(text, (one.key, one.value, one.value + _LAST))
+
+
+def _found_refers(one: Refers) -> Sql:
+    inner = found_by(one.criterion)
+    text = (
+        f"SELECT DISTINCT t.resource FROM ({inner.text}) c CROSS JOIN resource a CROSS JOIN term t"
+        " WHERE a.number = c.resource AND t.key = ? AND t.value = a.address"
+    )
+    return Sql(text, (*inner.values, one.key))
+
+
+def _found_referred(one: Referred) -> Sql:
+    inner = found_by(one.criterion)
+    text = (
+        f"SELECT DISTINCT a.number AS resource FROM ({inner.text}) c CROSS JOIN term t CROSS JOIN resource a"
+        " WHERE t.resource = c.resource AND t.key = ? AND a.address = t.value"
+    )
+    return Sql(text, (*inner.values, one.key))
+
+
+_STARTS: Final[dict[type, Callable[[Any], Sql]]] = {
+    Is: lambda one: Sql("SELECT t.resource FROM term t WHERE t.key = ? AND t.value = ?", (one.key, one.value)),
+    Starts: _found_starts,
+    During: _found_during,
+    At: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", (one.address,)),
+    Refers: _found_refers,
+    Referred: _found_referred,
+    Nothing: lambda one: Sql("SELECT a.number AS resource FROM resource a WHERE a.address = ?", ("",)),
+}

@@ -1,0 +1,60 @@
+"""Which studies are held apart from a patient that they name, and what an operator decided about it.
+
+Carries out no clause of a standard; decision D12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from gateway.store.engine import Engine
+from gateway.store.instants import instant, micros
+from gateway.store.statements import Statement, ask
+
+_EVERY: Final = Statement(
+    "SELECT patient_id, study_id, 'held apart' AS state, since FROM conflict"
+    " UNION ALL SELECT patient_id, study_id, verdict, decided FROM verdict ORDER BY 1, 2, 3"
+)
+_NAMED: Final = Statement(
+    "SELECT patient_id FROM claim WHERE study_id = :study_id"
+    " UNION SELECT patient_id FROM conflict WHERE study_id = :study_id"
+    " UNION SELECT patient_id FROM verdict WHERE study_id = :study_id"
+)
+_DECIDE: Final = Statement(
+    "INSERT INTO verdict (patient_id, study_id, verdict, reason, decided)"
+    " SELECT :patient_id, study_id, :verdict, :reason, :decided FROM study WHERE study_id = :study_id"
+    " ON CONFLICT (patient_id, study_id) DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason,"
+    " decided = excluded.decided RETURNING study_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A patient id that a study names, and how it stands: `held apart`, `link` or `separate`."""
+
+    patient_id: str
+    study_id: str
+    state: str
+    since: datetime
+
+
+async def every(engine: Engine) -> list[Identity]:
+    """All conflicts and verdicts."""
+    rows = await engine.fetch(_EVERY)
+    return [Identity(str(row[0]), str(row[1]), str(row[2]), instant(int(row[3]))) for row in rows]
+
+
+async def named(engine: Engine, study_id: str) -> set[str]:
+    """The ids of the patients that a study names, and of those it is held apart from; none if it is not stored."""
+    return {str(patient_id) for (patient_id,) in await engine.fetch(_NAMED, study_id=study_id)}
+
+
+async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
+    engine: Engine, patient_id: str, study_id: str, verdict: str, reason: str, at: datetime
+) -> bool:
+    """Note a verdict in place of any before; False if no such study is stored."""
+    said = {"verdict": verdict, "reason": reason, "decided": micros(at)}
+    rows = await engine.do(lambda: ask(_DECIDE, patient_id=patient_id, study_id=study_id, **said))
+    return bool(rows)

@@ -1,0 +1,23 @@
+"""How alembic runs: on a connection it is given (SQLite), or writing a script for PostgreSQL.
+
+https://alembic.sqlalchemy.org/en/latest/offline.html
+"""
+
+from __future__ import annotations
+
+from alembic import context
+
+from gateway.store.schema import METADATA
+
+connection = context.config.attributes.get("connection")
+if connection is not None:
+    context.configure(connection=connection, target_metadata=METADATA, render_as_batch=True)
+else:
+    context.configure(
+        dialect_name="postgresql",
+        literal_binds=True,
+        transactional_ddl=False,  # the script runs in a transaction of ours
+        output_buffer=context.config.output_buffer,
+    )
+with context.begin_transaction():
+    context.run_migrations()

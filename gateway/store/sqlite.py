@@ -1,0 +1,236 @@
+"""SQLite: one read-only connection on the loop, one writer thread with the only connection that writes.
+
+https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html. Work that waits together is committed together,
+each in a savepoint of its own: what fails takes nothing from the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
+
+from gateway import clock
+from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.statements import Dialect, Row, Statement, Steps, Work
+
+Result = TypeVar("Result")
+Synchronous = Literal["FULL", "NORMAL"]
+
+_BUSY_SECONDS: Final = 10.0
+_MOST_TOGETHER: Final = 64
+_STATEMENTS: Final = 512
+_STEPS_BETWEEN_LOOKS: Final = 20_000
+_READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAGMA cache_size = -65536")
+_WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -65536")
+_END: Final = None
+# The last two are of values that SQLite cannot hold: beyond 64 bits, or no Unicode
+_OF_THE_LIBRARY: Final = (sqlite3.Error, OSError, OverflowError, UnicodeError)
+
+
+class _Open(NamedTuple):
+    """What an open database has, beside the writer thread: connections for reading on the loop, and in the pool."""
+
+    reader: sqlite3.Connection
+    slow: sqlite3.Connection
+    pool: ThreadPoolExecutor
+
+
+class Sqlite:
+    """A database in one file; see `gateway.store.engine.Engine`."""
+
+    dialect: Dialect = "sqlite"
+
+    def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
+        self.path, self._synchronous = path, synchronous
+        self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._open: _Open | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open while the block runs; work that was asked for is done before it is closed."""
+        with ExitStack() as stack:
+            writer = stack.enter_context(closing(await asyncio.to_thread(self._connect, writes=True)))
+            reader = stack.enter_context(closing(self._connect(writes=False)))
+            slow = stack.enter_context(closing(self._connect(writes=False)))
+            pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="store-scan"))
+            thread = threading.Thread(target=self._write, args=(writer,), name="store-writer", daemon=True)
+            thread.start()
+            self._open = _Open(reader, slow, pool)
+            try:
+                yield
+            finally:
+                self._open = None
+                self._queue.put(_END)
+                slow.interrupt()
+                await asyncio.to_thread(thread.join)
+
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """The rows, read on the loop: an index bounds them."""
+        compiled = statement.compiled("sqlite")
+        return await self.query(compiled.sql, compiled.positional(values))
+
+    async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        """As `fetch`, of composed SQL."""
+        try:
+            return self._opened().reader.execute(sql, values).fetchall()
+        except _OF_THE_LIBRARY as error:
+            raise _unavailable(error) from None
+
+    async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
+        """The rows, read in a thread of its own."""
+        here = self._opened()
+        return await asyncio.get_running_loop().run_in_executor(here.pool, _scan, here.slow, sql, values, seconds)
+
+    async def do(self, work: Work[Result]) -> Result:
+        """The result of work, once it is on the disk."""
+        self._opened()
+        future: Future[Result] = Future()
+        self._queue.put((work, future))
+        return await asyncio.wrap_future(future)
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Be the one service of this file while the block runs (D8).
+
+        Raises:
+            ConfigError: another service has it.
+        """
+        with ExitStack() as stack:
+            with _mapped():
+                lock = stack.enter_context(Path(f"{self.path}.lock").open("w", encoding="ascii"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                remedy = "Stop it, or give this one a database of its own; several processes need PostgreSQL."
+                raise ConfigError("settings", "database.url", "another gateway serves from this file", remedy) from None
+            yield
+
+    def _opened(self) -> _Open:
+        if self._open is None:
+            raise StoreUnavailable("the database is not open")
+        return self._open
+
+    def _connect(self, *, writes: bool) -> sqlite3.Connection:
+        with _mapped():
+            self.path.touch()
+            connection = sqlite3.connect(
+                self.path,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=_STATEMENTS,
+            )
+            with ExitStack() as stack:
+                stack.callback(connection.close)
+                for pragma in (*_WRITE, f"PRAGMA synchronous = {self._synchronous}") if writes else _READ:
+                    connection.execute(pragma)
+                stack.pop_all()
+            return connection
+
+    def _write(self, connection: sqlite3.Connection) -> None:
+        """The writer thread: whatever waits is done together, up to a bound."""
+        while (first := self._queue.get()) is not _END:
+            batch, is_last = [first], False
+            while len(batch) < _MOST_TOGETHER and not self._queue.empty():
+                item = self._queue.get()
+                if item is _END:
+                    is_last = True
+                    break
+                batch.append(item)
+            _settle(_together(connection, [(work, future) for work, future in batch if _is_wanted(future)]))
+            if is_last:
+                return
+
+
+def _scan(connection: sqlite3.Connection, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
+    until = clock.monotonic() + seconds
+    connection.set_progress_handler(lambda: int(clock.monotonic() > until), _STEPS_BETWEEN_LOOKS)
+    try:
+        with _mapped():
+            return connection.execute(sql, values).fetchall()
+    except StoreUnavailable as error:
+        if error.detail == "SQLITE_INTERRUPT" and clock.monotonic() > until:
+            raise StoreTooSlow(f"it took longer than {seconds:g} s") from None
+        raise
+
+
+def _is_wanted(future: Future[Any]) -> bool:
+    return future.set_running_or_notify_cancel()
+
+
+def _together(
+    connection: sqlite3.Connection, batch: Sequence[tuple[Work[Any], Future[Any]]]
+) -> list[Callable[[], None]]:
+    """Do all work of a batch in one transaction; what is to be told to those who wait for it."""
+    told: list[Callable[[], None]] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for work, future in batch:
+            told.append(_one(connection, work, future))
+        connection.execute("COMMIT")
+    except Exception as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return [_failing(future, _unavailable(error)) for _, future in batch]
+    return told
+
+
+def _one(connection: sqlite3.Connection, work: Work[Any], future: Future[Any]) -> Callable[[], None]:
+    connection.execute("SAVEPOINT one")
+    try:
+        result = _drive(connection, work())
+    except Exception as error:
+        if not connection.in_transaction:
+            raise  # a full disk may have undone the work of all
+        connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
+        return _failing(future, _unavailable(error) if isinstance(error, _OF_THE_LIBRARY) else error)
+    connection.execute("RELEASE one")
+    return lambda: future.set_result(result)
+
+
+def _failing(future: Future[Any], error: Exception) -> Callable[[], None]:
+    return lambda: future.set_exception(error)
+
+
+def _settle(told: Sequence[Callable[[], None]]) -> None:
+    for tell in told:
+        tell()
+
+
+def _drive(connection: sqlite3.Connection, steps: Steps[Result]) -> Result:
+    """Answer each question of the steps until they end."""
+    rows: list[Row] = []
+    try:
+        asked = next(steps)
+        while True:
+            compiled = asked.statement.compiled("sqlite")
+            if isinstance(asked.values, Sequence):
+                connection.executemany(compiled.sql, map(compiled.positional, asked.values))
+                rows = []
+            else:
+                rows = connection.execute(compiled.sql, compiled.positional(asked.values)).fetchall()
+            asked = steps.send(rows)
+    except StopIteration as end:
+        return cast(Result, end.value)
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except _OF_THE_LIBRARY as error:
+        raise _unavailable(error) from None
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    """The library's words may hold values of a row; its codes never do."""
+    return StoreUnavailable(getattr(error, "sqlite_errorname", None) or type(error).__name__)

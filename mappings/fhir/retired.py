@@ -1,0 +1,30 @@
+"""The last version of a resource that is made no more: it says that it no longer holds, and keeps what it said.
+
+https://hl7.org/fhir/R4/lifecycle.html, US Core CONF-0187 to CONF-0192: `entered-in-error`, never a delete.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mappings.fhir.datatypes import Json
+from mappings.fhir.narrative import narrative
+
+_ERROR: Final = "entered-in-error"
+# Resource type -> status that never was final -> what it ends as; anything else is entered-in-error
+_ENDS: Final[dict[str, dict[str, str]]] = {
+    "DiagnosticReport": {"registered": "cancelled", "preliminary": "cancelled", "cancelled": "cancelled"},
+    "Observation": {"preliminary": "cancelled", "cancelled": "cancelled"},
+    "DocumentReference": {},
+    "ServiceRequest": {},
+}
+_SAID: Final = "AutoScribe no longer says this"
+
+
+def retired(resource: Json) -> Json | None:
+    """The resource as it ends; None for one that stays as it is: a Patient, an Organization, a Provenance, a study."""
+    ends = _ENDS.get(resource["resourceType"])
+    if ends is None:
+        return None
+    status = ends.get(resource["status"], _ERROR)
+    return {**resource, "text": narrative(_SAID, [("Status", status)]), "status": status}

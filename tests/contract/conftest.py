@@ -1,0 +1,16 @@
+"""What the contract tests may use beside the engines."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+import pytest
+from fakes.fhir_studies import SITE
+
+from gateway.pipeline import Pipeline
+
+
+@pytest.fixture
+def pipeline(engine):
+    """A pipeline into a fresh store, of a site with one facility."""
+    return Pipeline(engine, SITE, UTC)

@@ -1,0 +1,204 @@
+"""Migrations up and down with data in the tables, whole or not at all; what they make is what the statements speak of.
+
+https://alembic.sqlalchemy.org/en/latest/tutorial.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sqlite3
+from contextlib import closing
+from functools import partial
+
+import asyncpg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from fakes.databases import at_once
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from gateway.errors import ConfigError, StoreUnavailable
+from gateway.store import migrations
+from gateway.store.migrate import BASE, HEAD, migrate
+from gateway.store.postgres import Postgres
+from gateway.store.schema import METADATA
+from gateway.store.sqlite import Sqlite
+from gateway.store.statements import Statement, ask
+
+_COLUMNS = """
+    SELECT table_name, column_name, data_type, is_nullable, collation_name,
+           column_default IS NOT NULL OR is_identity = 'YES'
+    FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+"""
+_KEYS = """
+    SELECT conrelid::regclass::text, contype, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+"""
+_INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+VALUES = {"INTEGER": 1, "BIGINT": 1, "TEXT": "Zyxwrumpel", "BLOB": b"x", "BYTEA": b"x"}
+TABLES = sorted(METADATA.tables)
+
+
+def revisions():
+    """Every revision, the first first."""
+    config = Config(output_buffer=io.StringIO())
+    config.set_main_option("script_location", str(next(iter(migrations.__path__))))
+    config.set_main_option("path_separator", "os")
+    return [one.revision for one in reversed(list(ScriptDirectory.from_config(config).walk_revisions()))]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request, tmp_path):
+    """Makes engines, not opened, of one database without tables."""
+    if request.param == "sqlite":
+        yield partial(Sqlite, tmp_path / "a b?c%20#.db")
+        return
+    with request.getfixturevalue("postgres_server").database("template0") as url:
+        yield partial(Postgres, url)
+
+
+async def tables(engine):
+    """The names of the tables there are."""
+    sql = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name",
+        "postgresql": "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
+    }
+    rows = await engine.query(sql[engine.dialect], [])
+    return [name for (name,) in rows if name != "alembic_version"]
+
+
+async def columns(engine, table):
+    """The columns of a table with a value of the right kind."""
+    if engine.dialect == "sqlite":
+        rows = await engine.query(f"SELECT name, type FROM pragma_table_info('{table}')", [])
+    else:
+        rows = await engine.query(
+            "SELECT column_name, upper(data_type) FROM information_schema.columns WHERE table_name = $1", [table]
+        )
+    return {str(name): VALUES[str(kind)] for name, kind in rows}
+
+
+async def fill(engine):
+    """A row in every table."""
+    for table in await tables(engine):
+        row = await columns(engine, table)
+        names = ", ".join(row)
+        insert = Statement(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in row)})")
+        await engine.do(partial(ask, Statement(f"DELETE FROM {table}")))
+        await engine.do(partial(ask, insert, **row))
+
+
+async def test_every_revision_goes_up_and_down_and_up_again_with_a_row_in_every_table(empty):
+    before = BASE
+    engine = empty()
+    async with engine.opened():
+        for revision in revisions():
+            assert await migrate(engine, revision) == (before, revision)
+            await fill(engine)
+            assert await migrate(engine, before) == (revision, before)
+            assert await migrate(engine, revision) == (before, revision)
+            before = revision
+        assert await tables(engine) == TABLES
+        await fill(engine)
+        assert await migrate(engine, BASE) == (before, BASE)
+        assert await tables(engine) == []
+        assert await migrate(engine) == (BASE, before)
+        assert await migrate(engine) == (before, before)
+        assert [tuple(row) for row in await engine.query("SELECT one, last, resource FROM tick", [])] == [(1, 0, 0)]
+
+
+async def test_a_database_of_a_newer_release_is_refused(engines):
+    engine = engines()
+    async with engine.opened():
+        await engine.do(partial(ask, Statement("UPDATE alembic_version SET version_num = '9999'")))
+        for target in (HEAD, BASE):
+            with pytest.raises(ConfigError, match="newer release"):
+                await migrate(engine, target)
+        assert await tables(engine) == TABLES
+
+
+async def test_a_migration_that_fails_halfway_leaves_nothing(empty):
+    engine = empty()
+    async with engine.opened():
+        await engine.do(partial(ask, Statement("CREATE TABLE webhook (in_the_way INTEGER)")))
+        with pytest.raises(StoreUnavailable):
+            await migrate(engine)
+        assert await tables(engine) == ["webhook"]
+        await engine.do(partial(ask, Statement("DROP TABLE webhook")))
+        assert await migrate(engine) == (BASE, revisions()[-1])
+        assert await tables(engine) == TABLES
+
+
+async def test_of_several_that_migrate_at_once_one_does(empty):
+    several = [empty() for _ in range(3)]
+    async with several[0].opened(), several[1].opened(), several[2].opened():
+        found = await asyncio.gather(*map(migrate, several))
+    head = revisions()[-1]
+    assert sorted(found) == sorted([(BASE, head), (head, head), (head, head)])
+
+
+def described(path):
+    """A SQLite database, table by table: its columns, keys and indexes."""
+    with closing(sqlite3.connect(path)) as connection:
+
+        def rows(sql):
+            return connection.execute(sql).fetchall()
+
+        made = {}
+        for _, table, kind, _, without_rowid, strict in rows("PRAGMA table_list"):
+            if kind != "table" or table.startswith("sqlite_") or table == "alembic_version":
+                continue
+            (sql,) = rows(f"SELECT sql FROM sqlite_master WHERE name = '{table}'")[0]
+            indexes = {
+                (name if origin == "c" else "", unique, tuple(one[2] for one in rows(f"PRAGMA index_info('{name}')")))
+                for _, name, unique, origin, _ in rows(f"PRAGMA index_list('{table}')")
+            }
+            columns = {tuple(one[1:]) for one in rows(f"PRAGMA table_info('{table}')")}
+            made[table] = (without_rowid, strict, "AUTOINCREMENT" in sql, columns, indexes)
+        return made
+
+
+def test_the_migrated_schema_is_that_of_the_statements_in_sqlite(migrated_sqlite, tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'other.db'}")
+    METADATA.create_all(engine)
+    engine.dispose()
+    assert described(migrated_sqlite) == described(tmp_path / "other.db")
+    assert set(described(migrated_sqlite)) == set(TABLES)
+
+
+async def catalogue(url):
+    connection = await asyncpg.connect(url)
+    try:
+        return [sorted(map(tuple, await connection.fetch(sql))) for sql in (_COLUMNS, _KEYS, _INDEXES)]
+    finally:
+        await connection.close()
+
+
+async def create_all(url):
+    connection = await asyncpg.connect(url)
+    try:
+        dialect = postgresql.dialect()
+        for table in METADATA.sorted_tables:
+            await connection.execute(str(CreateTable(table).compile(dialect=dialect)))
+            for index in table.indexes:
+                await connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
+    finally:
+        await connection.close()
+
+
+def test_the_migrated_schema_is_that_of_the_statements_in_postgresql(postgres_server, postgres_database):
+    with postgres_server.database("template0") as other:
+        at_once(create_all(other))
+        found, wanted = at_once(catalogue(postgres_database)), at_once(catalogue(other))
+    assert found == wanted
+    assert len(wanted[0]) == sum(len(table.columns) for table in METADATA.tables.values())
+
+
+def test_tables_are_strict_and_text_is_compared_byte_by_byte():
+    for table in METADATA.tables.values():
+        assert "STRICT" in str(CreateTable(table).compile(dialect=sqlite.dialect()))
+        made = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        assert made.count(" TEXT ") == made.count('TEXT COLLATE "C"')

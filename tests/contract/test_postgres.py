@@ -1,0 +1,154 @@
+"""PostgreSQL: a server that goes away and comes back, transactions that it asks to begin anew, many clients at once.
+
+https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+from fakes.relay import Relay
+
+from gateway.errors import ConfigError, StoreUnavailable
+from gateway.store.postgres import Postgres
+from gateway.store.statements import Statement, ask
+
+PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
+SET = Statement("UPDATE cursor SET value = value || :value WHERE name = :name")
+GET = Statement("SELECT value FROM cursor WHERE name = :name")
+QUICKLY = Statement("SET LOCAL deadlock_timeout = '20ms'")
+WAIT = Statement("SELECT pg_sleep(0.1)")
+# What the server says of a transaction that it cannot put in a row with the others
+REFUSED = Statement("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$")
+
+
+async def value(engine, name):
+    return [one for (one,) in await engine.fetch(GET, name=name)]
+
+
+async def test_a_server_that_goes_away_is_unavailable_and_it_goes_on_when_it_is_back(postgres_database):
+    parts = urlsplit(postgres_database)
+    relay = Relay(parts.port)
+    async with relay.running():
+        engine = Postgres(parts._replace(netloc=f"gateway@127.0.0.1:{relay.port}").geturl())
+        async with engine.opened():
+            await engine.do(lambda: ask(PUT, name="a", value="1"))
+            await relay.cut()
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    await engine.fetch(GET, name="a")
+                with pytest.raises(StoreUnavailable):
+                    await engine.scan("SELECT last FROM tick", [], 5.0)
+                with pytest.raises(StoreUnavailable):
+                    await engine.do(lambda: ask(PUT, name="b", value="2"))
+            await relay.mend()
+            assert await value(engine, "a") == ["1"]
+            assert await value(engine, "b") == []
+            await engine.do(lambda: ask(PUT, name="b", value="2"))
+            assert await value(engine, "b") == ["2"]
+            await relay.cut()
+
+
+async def test_work_under_way_when_the_server_goes_away_is_unavailable_and_not_done(postgres_database):
+    parts = urlsplit(postgres_database)
+    relay = Relay(parts.port)
+
+    def work():
+        yield from ask(PUT, name="a", value="1")
+        yield from ask(Statement("SELECT pg_sleep(30)"))
+
+    async with relay.running():
+        engine = Postgres(parts._replace(netloc=f"gateway@127.0.0.1:{relay.port}").geturl())
+        async with engine.opened():
+            task = asyncio.create_task(engine.do(work))
+            await asyncio.sleep(0.1)
+            await relay.cut()
+            with pytest.raises(StoreUnavailable):
+                await task
+            await relay.mend()
+            assert await value(engine, "a") == []
+
+
+async def test_a_server_that_is_not_there_is_unavailable():
+    relay = Relay(1)
+    async with relay.running():
+        port = relay.port
+    with pytest.raises(StoreUnavailable):
+        async with Postgres(f"postgresql://gateway@127.0.0.1:{port}/gateway").opened():
+            pass
+
+
+async def test_a_database_that_is_not_there_is_unavailable(postgres_database):
+    with pytest.raises(StoreUnavailable, match="3D000"):
+        async with Postgres(f"{postgres_database}_not").opened():
+            pass
+
+
+async def test_of_two_that_wait_for_each_other_one_begins_anew_and_both_are_done(postgres_engine):
+    begun = []
+    for name in "ab":
+        await postgres_engine.do(lambda name=name: ask(PUT, name=name, value=""))
+
+    def work(first, then):
+        begun.append(first)
+        yield from ask(QUICKLY)
+        yield from ask(SET, name=first, value=first)
+        yield from ask(WAIT)
+        yield from ask(SET, name=then, value=first)
+
+    await asyncio.gather(
+        postgres_engine.do(lambda: work("a", "b")),
+        postgres_engine.do(lambda: work("b", "a")),
+    )
+    assert len(begun) >= 3
+    for name in "ab":
+        (said,) = await value(postgres_engine, name)
+        assert sorted(said) == ["a", "b"]
+
+
+async def test_what_the_server_refuses_again_and_again_is_unavailable(postgres_engine):
+    begun = []
+
+    def work():
+        begun.append(1)
+        yield from ask(PUT, name="a", value="1")
+        yield from ask(REFUSED)
+
+    with pytest.raises(StoreUnavailable, match="again and again"):
+        await postgres_engine.do(work)
+    assert len(begun) == 5
+    assert await value(postgres_engine, "a") == []
+
+
+async def test_nothing_is_done_of_work_whose_waiter_goes_away_and_the_next_is(postgres_database):
+    engine = Postgres(postgres_database, connections=1)
+
+    def work():
+        yield from ask(PUT, name="a", value="1")
+        yield from ask(Statement("SELECT pg_sleep(30)"))
+
+    async with engine.opened():
+        task = asyncio.create_task(engine.do(work))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await value(engine, "a") == []
+        await engine.do(lambda: ask(PUT, name="b", value="2"))
+        assert await value(engine, "b") == ["2"]
+
+
+async def test_more_at_once_than_there_are_connections_wait_for_their_turn(postgres_database):
+    engine = Postgres(postgres_database, connections=2)
+    async with engine.opened():
+        await asyncio.gather(*(engine.do(lambda n=n: ask(PUT, name=str(n), value="")) for n in range(20)))
+        assert [tuple(row) for row in await engine.query("SELECT count(*) FROM cursor", [])] == [(20,)]
+
+
+def test_without_its_driver_the_cure_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(ConfigError, match=r"pip install 'autoscribe-gateway\[postgres\]'"):
+        Postgres("postgresql://127.0.0.1/gateway")

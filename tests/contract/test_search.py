@@ -1,0 +1,185 @@
+"""Searches as SQL find what trying every resource finds, in order, page by page both ways, on both engines.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC
+
+import pytest
+from fakes.criteria import found
+from fakes.random_index import RandomIndex
+from fakes.store import made, write
+
+from gateway.errors import StoreTooSlow
+from gateway.index.criteria import At, During, Is, Nothing, Referred, Refers, Starts, Updated
+from gateway.index.intervals import interval
+from gateway.index.keys import key
+from gateway.store import search, search_sql
+from gateway.store.search_sql import Search, Sort
+
+BY_UPDATE = (Sort("updated"),)
+SEARCHES = 100
+
+
+@pytest.fixture(params=[1, 2])
+async def index(request, engine):
+    """A random store, written in several transactions."""
+    made_up = RandomIndex(request.param)
+    resources = made_up.resources()
+    for start in range(0, len(resources), 7):
+        made_up.note(await write(engine, *resources[start : start + 7], now=start))
+    return made_up
+
+
+def wanted(index, one, *, suppressed=False):
+    """What the search is to find, in order."""
+    matching = {
+        address
+        for address in found(one.resource_type, one.clauses, index.rows, index.updated)
+        if (address in index.suppressed) == suppressed
+        and (one.until is None or index.updated[address] <= one.until)
+        and (one.since is None or index.updated[address] > one.since)
+    }
+    numbered = {address: number for number, address in enumerate(index.updated, 1)}
+    ordered = sorted(matching, key=numbered.__getitem__)
+    for place in reversed(range(len(one.sort))):
+        ordered.sort(
+            key=lambda address: index.position(address, one.sort)[place],
+            reverse=one.sort[place].descending,
+        )
+    return ordered
+
+
+async def pages(engine, one, size):
+    """What the pages hold that follow each other."""
+    seen = []
+    one = replace(one, most=size)
+    while versions := (await search.page(engine, one)).versions:
+        assert len(versions) <= size
+        seen.append([version.address for version in versions])
+        one = replace(one, after=versions[0 if one.is_back else -1].position)
+    return seen
+
+
+async def test_random_searches_find_what_trying_every_resource_finds_in_order(engine, index):
+    some = 0
+    for _ in range(SEARCHES):
+        one = index.search()
+        answer = await search.page(engine, one)
+        right = wanted(index, one)
+        assert [version.address for version in answer.versions] == right, one
+        assert [version.position[:-1] for version in answer.versions] == [
+            index.position(address, one.sort) for address in right
+        ]
+        assert answer.last == (max(index.updated.values()) if right else 0)
+        assert await search.count(engine, one, 1000) == len(right)
+        assert await search.count(engine, one, 2) == min(2, len(right))
+        assert sorted(await search.suppressed(engine, one, 1000)) == sorted(wanted(index, one, suppressed=True))
+        some += bool(right)
+    assert some > SEARCHES / 4
+
+
+async def test_pages_hold_every_match_once_and_in_order_forwards_and_backwards(engine, index):
+    longest = 0
+    for _ in range(SEARCHES // 2):
+        one = index.search()
+        right = wanted(index, one)
+        size = index.dice.choice((1, 2, 3, 7))
+        forwards = await pages(engine, one, size)
+        assert [address for page in forwards for address in page] == right, one
+        backwards = await pages(engine, replace(one, is_back=True), size)
+        assert [address for page in reversed(backwards) for address in page] == right, one
+        assert all(len(page) == size for page in forwards[:-1])
+        longest = max(longest, len(forwards))
+    assert longest > 5
+
+
+async def test_a_page_walks_back_from_the_middle(engine, index):
+    one = Search("DiagnosticReport", ((Updated("ge", 0, 1),),), (0,), (Sort("moment", 5, True),), 100)
+    right = wanted(index, one)
+    whole = (await search.page(engine, one)).versions
+    back = await search.page(engine, replace(one, most=3, after=whole[5].position, is_back=True))
+    assert [version.address for version in back.versions] == right[2:5]
+    assert [version.resource["id"] for version in back.versions] == [one.partition("/")[2] for one in right[2:5]]
+
+
+@pytest.mark.parametrize("comparison", ["gt", "ge", "ap", "ne"])
+async def test_a_year_is_found_by_what_lies_late_in_it(engine, comparison):
+    """Of a birth date the year may be all that is said: then what ends behind a day begins long before it."""
+    birth_date = key("Patient", "birthdate")
+    year, day = interval("1950", UTC), interval("1950-12-30", UTC)
+    await write(engine, made("Patient/a", moments={(birth_date, *year)}))
+    held = During(birth_date, comparison, *day)
+    start = held if comparison != "ne" else At("Patient/a")
+    one = Search("Patient", ((start,), (held,)), (0,), BY_UPDATE, 10)
+    assert [version.address for version in (await search.page(engine, one)).versions] == ["Patient/a"]
+
+
+async def test_what_does_not_narrow_cannot_be_searched():
+    with pytest.raises(ValueError, match="empty"):
+        search_sql.start(Search("Patient", ((Is(1, "a"),),), (), BY_UPDATE, 1))
+
+
+@pytest.mark.parametrize(
+    ("clauses", "place", "is_bounded"),
+    [
+        (((Starts(1, "a"),), (Is(2, "b"),)), 1, True),
+        (((During(5, "ge", 0, 1),), (Starts(1, "a"),)), 1, False),
+        (((Updated("ge", 0, 1),), (During(5, "ge", 0, 1),)), 1, False),
+        (((Is(1, "a"), Starts(1, "b")), (Refers(3, Is(1, "a")),)), 1, True),
+        (((Referred(3, During(5, "ge", 0, 1)),), (At("Patient/a"),)), 1, True),
+        (((At("Patient/a"),), (Nothing(),)), 1, True),
+        (((Is(1, "a"),) * 20, (Is(1, "a"),) * 20), 0, False),
+    ],
+)
+def test_a_search_starts_from_what_finds_the_fewest(clauses, place, is_bounded):
+    one = Search("Patient", clauses, (0, 1), BY_UPDATE, 1)
+    assert (search_sql.start(one), search_sql.is_bounded(one)) == (place, is_bounded)
+
+
+def test_without_a_wish_the_order_is_that_in_which_it_is_found():
+    date, two = (During(5, "ge", 0, 1),), (During(5, "ge", 0, 1), During(5, "lt", 0, 1))
+    assert search_sql.usual_sort((date,), 0) == Sort("moment", 5)
+    assert search_sql.usual_sort((two,), 0) == search_sql.UPDATED
+    assert search_sql.usual_sort(((Is(1, "a"),), date), 0) == search_sql.UPDATED
+    assert Sort("moment", 5).reversed() == Sort("moment", 5, descending=True)
+
+
+async def test_a_search_that_takes_too_long_says_so(engine, monkeypatch):
+    monkeypatch.setattr(search, "SECONDS", 0.02)
+    every = [made(f"Patient/{number}", terms={(1, "a" * 50)}) for number in range(2000)]
+    await write(engine, *every)
+    clauses = tuple((Starts(1, "a" * (number % 50)),) for number in range(400))
+    one = Search("Patient", clauses, (0,), BY_UPDATE, 100)
+    with pytest.raises(StoreTooSlow):
+        await search.count(engine, one, 10_000)
+
+
+async def test_what_refers_to_resources_and_what_they_refer_to(engine):
+    await write(
+        engine,
+        made("Patient/a"),
+        made("Patient/b", faults="[]"),
+        made("DiagnosticReport/1", terms={(3, "Patient/a"), (4, "Practitioner/x")}),
+        made("DiagnosticReport/2", terms={(3, "Patient/b"), (3, "Patient/a")}),
+        made("DiagnosticReport/3", terms={(3, "Patient/a")}, faults="[]"),
+        made("DiagnosticReport/4", terms={(4, "Patient/a")}),
+    )
+    patients = ["Patient/a", "Patient/b", "Patient/c"]
+    assert [one.address for one in await search.referring(engine, 3, patients[:1], 10)] == [
+        "DiagnosticReport/1",
+        "DiagnosticReport/2",
+    ]
+    assert len(await search.referring(engine, 3, patients[:1], 1)) == 1
+    assert await search.referring(engine, 3, [], 10) == []
+    reports = ["DiagnosticReport/1", "DiagnosticReport/2"]
+    assert await search.referenced(engine, 3, reports, 10) == ["Patient/a", "Patient/b"]
+    assert await search.referenced(engine, 3, reports, 1) == ["Patient/a"]
+    current = await search.current(engine, patients)
+    assert {address: one and one.address for address, one in current.items()} == {
+        "Patient/a": "Patient/a",
+        "Patient/b": None,
+    }

@@ -1,0 +1,64 @@
+"""A PostgreSQL cluster of the tests' own, on a free loopback port, gone when they end.
+
+https://www.postgresql.org/docs/current/app-initdb.html: `initdb` and `postgres` refuse root, so root hands them on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CLUSTER = ("-U", "gateway", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+_SETTINGS = ("fsync=off", "listen_addresses=127.0.0.1", "max_connections=200", "unix_socket_directories=")
+
+
+def binaries() -> Path | None:
+    """Where the server's programs are, or None: as pg_config says, or where Debian puts them, the newest."""
+    config = shutil.which("pg_config")
+    said = subprocess.run([config, "--bindir"], check=True, capture_output=True, text=True).stdout if config else ""
+    usual = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name.zfill(4), reverse=True)
+    folders = [*([Path(said.strip())] if said else []), *usual]
+    return next((one for one in folders if (one / "initdb").exists() and (one / "postgres").exists()), None)
+
+
+@contextmanager
+def cluster(programs: Path) -> Iterator[str]:
+    """The URL of a server that runs while the block does, without a database's name at its end."""
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name) / "data"
+        if user:
+            shutil.chown(name, "postgres")
+        make = [programs / "initdb", "-D", folder, *_CLUSTER]
+        subprocess.run(make, check=True, capture_output=True, cwd=name, **user)
+        port = _free_port()
+        options = [part for setting in _SETTINGS for part in ("-c", setting)]
+        run = [programs / "postgres", "-D", folder, "-p", str(port), *options]
+        server = subprocess.Popen(run, cwd=name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
+        try:
+            _wait(programs, port, server)
+            yield f"postgresql://gateway@127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _wait(programs: Path, port: int, server: subprocess.Popen[bytes]) -> None:
+    ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]
+    until = time.monotonic() + 30
+    while subprocess.run(ready, check=False).returncode:
+        if server.poll() is not None or time.monotonic() > until:
+            raise RuntimeError("PostgreSQL did not start")
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,88 @@
+"""Migrated databases of the tests' own, one for each test: made once, then copied.
+
+https://www.postgresql.org/docs/current/manage-ag-templatedbs.html, https://sqlite.org/wal.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from fakes.cluster import binaries, cluster
+
+from gateway.store.migrate import migrate
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
+
+Engines = Callable[[], Sqlite | Postgres]
+_TEMPLATE = "migrated"
+
+
+def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of a coroutine, on a loop of its own that no test sees."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+class Server:
+    """A PostgreSQL server with a migrated database that is copied for each test."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._numbers = url, count()
+        at_once(self._make_template())
+
+    @contextmanager
+    def database(self, template: str = _TEMPLATE) -> Iterator[str]:
+        """The URL of a copy of the migrated database, or of another (`template0` is an empty one)."""
+        name = f"test{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        try:
+            yield f"{self._url}/{name}"
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, sql: str, name: str = "postgres") -> None:
+        """Run a statement of a test in a database."""
+        at_once(self._execute(sql, name))
+
+    async def _execute(self, sql: str, name: str) -> None:
+        connection = await asyncpg.connect(f"{self._url}/{name}")
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    async def _make_template(self) -> None:
+        await self._execute(f"CREATE DATABASE {_TEMPLATE}", "postgres")
+        engine = Postgres(f"{self._url}/{_TEMPLATE}")
+        async with engine.opened():
+            await migrate(engine)
+
+
+@contextmanager
+def server() -> Iterator[Server | None]:
+    """A server that runs while the block does; None where PostgreSQL is not installed."""
+    programs = binaries()
+    if programs is None:
+        yield None
+        return
+    with cluster(programs) as url:
+        yield Server(url)
+
+
+def migrated_file(folder: Path) -> Path:
+    """A migrated SQLite database to be copied."""
+    path = folder / "migrated.db"
+    at_once(migrate(Sqlite(path)))
+    return path
+
+
+def copied(file: Path, folder: Path) -> Path:
+    """A copy of it in a folder."""
+    return Path(shutil.copyfile(file, folder / "gateway.db"))

@@ -1,0 +1,174 @@
+"""Small random indexes and random searches of them: whatever finds must find what trying every resource finds."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from fakes.store import made
+
+from gateway.index.criteria import (
+    At,
+    Clause,
+    Contains,
+    Criterion,
+    During,
+    Ends,
+    Has,
+    Is,
+    Not,
+    Nothing,
+    Referred,
+    Refers,
+    Starts,
+    Updated,
+)
+from gateway.index.extract import LONGEST, Rows
+from gateway.store.search_sql import Search, Sort
+from gateway.store.versions import Made, Written
+
+TYPES = ("DiagnosticReport", "Patient", "Provenance")
+# Of terms that are texts, of terms that are references, of moments
+TEXTS, REFERENCES, MOMENTS = (1, 2), (3, 4), (5, 6)
+VALUES = ("", "a", "ab", "aB", "b", "a%", "a_b", "ä", "\U0001f9e0", "a\x1fs", "b\x1fs", "b\x1fS", "\x1f", "\U0010fffd")
+COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
+HOUR = 3600 * 1_000_000
+COUNT = 60
+
+
+class RandomIndex:
+    """Resources with random rows, and random searches of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = Random(seed)
+        self.addresses = [f"{self.dice.choice(TYPES)}/r-{number}" for number in range(COUNT)]
+        self.rows = {address: self._rows() for address in self.addresses}
+        self.suppressed = {address for address in self.addresses if self.dice.random() < 0.15}
+        self.updated: dict[str, int] = {}
+
+    def resources(self) -> list[Made]:
+        """What is to be stored, in an order of its own."""
+        order = list(self.addresses)
+        self.dice.shuffle(order)
+        return [
+            made(
+                one,
+                terms=self.rows[one].terms,
+                moments=self.rows[one].moments,
+                faults="[]" if one in self.suppressed else None,
+            )
+            for one in order
+        ]
+
+    def note(self, written: list[Written]) -> None:
+        """When they were written."""
+        self.updated.update((one.address, one.updated) for one in written)
+
+    def search(self) -> Search:
+        """A search with one to four clauses, of which one narrows."""
+        clauses = [self._clause(self._any) for _ in range(self.dice.randrange(4))]
+        place = self.dice.randrange(len(clauses) + 1)
+        clauses.insert(place, self._narrowing())
+        sort = tuple(self._sort() for _ in range(self.dice.choice((1, 1, 2, 3))))
+        limits: dict[str, Any] = {}
+        for name in ("until", "since"):
+            if self.dice.random() < 0.15:
+                limits[name] = self._instant()
+        return Search(self.dice.choice(TYPES), tuple(clauses), (place,), sort, COUNT, **limits)
+
+    def position(self, address: str, sort: tuple[Sort, ...]) -> tuple[Any, ...]:
+        """The value of each sort key."""
+        return tuple(self._value(address, one) for one in sort)
+
+    def _value(self, address: str, sort: Sort) -> Any:
+        if sort.by == "updated":
+            return self.updated[address]
+        if sort.by == "address":
+            return address
+        rows = self.rows[address]
+        first = max if sort.descending else min
+        if sort.by == "term":
+            nothing = "" if sort.descending else "\U0010ffff"
+            return first((value for key, value in rows.terms if key == sort.key), default=nothing)
+        nothing = 1 - 2**63 if sort.descending else 2**63 - 1
+        return first((low for key, low, _ in rows.moments if key == sort.key), default=nothing)
+
+    def _sort(self) -> Sort:
+        by = self.dice.choice(("updated", "address", "term", "moment", "moment"))
+        keys = {"term": TEXTS, "moment": MOMENTS}.get(by, (0,))
+        return Sort(by, self.dice.choice(keys), self.dice.random() < 0.5)
+
+    def _rows(self) -> Rows:
+        dice = self.dice
+        terms = {(key, dice.choice(VALUES)) for key in TEXTS for _ in range(dice.randrange(3))}
+        terms |= {(key, dice.choice(self.addresses)) for key in REFERENCES for _ in range(dice.randrange(3))}
+        moments = set()
+        for key in MOMENTS:
+            if dice.random() < 0.8:
+                low = dice.randrange(-5, 60) * HOUR
+                moments.add((key, low, low + dice.choice((1, HOUR, 24 * HOUR, LONGEST))))
+        return Rows(frozenset(terms), frozenset(moments))
+
+    def _instant(self) -> int:
+        return self.dice.choice(list(self.updated.values())) + self.dice.choice((-1, 0, 1))
+
+    def _clause(self, criterion: Any) -> Clause:
+        return tuple(criterion(2) for _ in range(self.dice.choice((1, 1, 1, 2, 3))))
+
+    def _narrowing(self) -> Clause:
+        if self.dice.random() < 0.2:
+            return self._clause(lambda depth: self._updated())
+        return self._clause(self._start)
+
+    def _interval(self) -> tuple[int, int]:
+        low = self.dice.randrange(-5, 60) * HOUR
+        return low, low + self.dice.choice((1, HOUR, 24 * HOUR, 48 * HOUR))
+
+    def _updated(self) -> Criterion:
+        low = self._instant()
+        return Updated(self.dice.choice(COMPARISONS), low, low + self.dice.choice((1, 5, 20)))
+
+    def _start(self, depth: int) -> Criterion:
+        """One that a search can start from."""
+        dice = self.dice
+        kinds = ["is", "is", "starts", "during", "during", "at", "nothing", *(["refers", "referred"] if depth else [])]
+        match dice.choice(kinds):
+            case "is":
+                key = dice.choice((*TEXTS, *REFERENCES))
+                return Is(key, dice.choice(VALUES if key in TEXTS else self.addresses))
+            case "starts":
+                return Starts(dice.choice(TEXTS), dice.choice(VALUES))
+            case "during":
+                comparison = dice.choice([one for one in COMPARISONS if one != "ne"])
+                return During(dice.choice(MOMENTS), comparison, *self._interval())
+            case "at":
+                return At(dice.choice([*self.addresses, "Patient/nobody"]))
+            case "refers":
+                return Refers(dice.choice(REFERENCES), self._start(depth - 1))
+            case "referred":
+                return Referred(dice.choice(REFERENCES), self._start(depth - 1))
+            case _:
+                return Nothing()
+
+    def _any(self, depth: int) -> Criterion:
+        dice = self.dice
+        kinds = ["start", "start", "ends", "contains", "during", "has", "updated"]
+        kinds += ["not", "through"] if depth else []
+        match dice.choice(kinds):
+            case "ends":
+                return Ends(dice.choice(TEXTS), dice.choice(VALUES))
+            case "contains":
+                return Contains(dice.choice(TEXTS), dice.choice([one for one in VALUES if one]))
+            case "during":
+                return During(dice.choice(MOMENTS), dice.choice(COMPARISONS), *self._interval())
+            case "has":
+                kind = dice.choice(("term", "moment"))
+                return Has(dice.choice(TEXTS if kind == "term" else MOMENTS), kind)
+            case "updated":
+                return self._updated()
+            case "not":
+                return Not(self._any(depth - 1))
+            case "through":
+                return dice.choice((Refers, Referred))(dice.choice(REFERENCES), self._any(depth - 1))
+            case _:
+                return self._start(depth)

@@ -1,0 +1,78 @@
+"""Studies taken into a store by the pipeline, and what stands there then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fakes.fhir_studies import report
+from fakes.store import rows
+from fakes.upstream_json import STUDY_ID, STUDY_UID, response_json, study_json, user_json
+
+from gateway.pipeline import Fetched, Ingested, Pipeline
+from gateway.store.engine import Engine
+
+Json = dict[str, Any]
+DRAFT = {"status": "in_progress", "signedAt": None}
+
+
+def study_id(digit: str) -> str:
+    return "stu_" + digit * 32
+
+
+def said(
+    *reports: Json, digit: str = "1", users: tuple[Json, ...] = (user_json(),), asked: int = 1, **study: Any
+) -> Fetched:
+    """What AutoScribe says of a study with these reports; `study` are changes to the study."""
+    ids = {"studyId": study_id(digit), "studyInstanceUid": f"{STUDY_UID}.{int(digit, 16)}"}
+    if digit == "1":
+        ids = {"studyId": STUDY_ID, "studyInstanceUid": STUDY_UID}
+    own = [{**one, "studyId": ids["studyId"]} for one in reports]
+    return Fetched(study_json(**{**ids, **study}), {**response_json(*own), **ids}, users, asked)
+
+
+def giving(fetched: Fetched) -> Any:
+    """What asks AutoScribe, and is told this."""
+
+    async def fetch() -> Fetched:
+        return fetched
+
+    return fetch
+
+
+async def take(pipeline: Pipeline, *reports: Json, **more: Any) -> Ingested:
+    """Take in a study with these reports, or with one that is signed."""
+    fetched = said(*(reports or (report(),)), **more)
+    return await pipeline.ingest(fetched.study["studyId"], giving(fetched))
+
+
+async def current(engine: Engine, kind: str = "") -> dict[str, Json]:
+    """The current version of each resource by address, of a type or of all."""
+    found = await rows(
+        engine,
+        "SELECT r.address, v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
+        " ORDER BY r.address",
+    )
+    return {address: json.loads(bytes(body)) for address, body in found if address.startswith(kind)}
+
+
+async def contents(engine: Engine, address: str) -> list[Json]:
+    """Every version of a resource, the first first."""
+    found = await rows(
+        engine,
+        "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number WHERE r.address = ? ORDER BY v.version",
+        address,
+    )
+    return [json.loads(bytes(body)) for (body,) in found]
+
+
+async def outbox(engine: Engine) -> list[tuple[str, str]]:
+    """What is to be told, in order: the last digit of the report, and why."""
+    found = await rows(engine, "SELECT report_id, kind FROM outbox ORDER BY number")
+    return [(report_id[-1], kind) for report_id, kind in found]
+
+
+def written(ingested: Ingested | None) -> set[str]:
+    """The addresses of the versions that were written."""
+    assert ingested is not None
+    return {one.address for one in ingested.written}
