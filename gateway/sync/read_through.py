@@ -1,4 +1,4 @@
-"""A study as AutoScribe has it this moment: fetched whole, rendered, and noted as seen.
+"""A study as AutoScribe has it this moment: fetched whole, and taken into the store.
 
 AutoScribe REST API: no call gives one report's metadata, so a report is its text's study, then that study's reports.
 Decision D25: the unit is the study, whatever was asked for.
@@ -7,10 +7,11 @@ Decision D25: the unit is the study, whatever was asked for.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from gateway import clock
 from gateway.errors import (
     ResourceNotFound,
     UpstreamNotFound,
@@ -18,104 +19,125 @@ from gateway.errors import (
     UpstreamRefused,
     UpstreamUnprocessable,
 )
-from gateway.pipeline import Rendered, render, render_user
-from gateway.store.seen import Key, Seen, Version
+from gateway.metrics import Metrics
+from gateway.pipeline import Fetched, Ingested, Pipeline
+from gateway.store.coverage import digest_of
+from gateway.store.engine import Engine
+from gateway.store.instants import micros
+from gateway.store.intake import USERS
+from gateway.store.kept import unpacked
+from gateway.store.statements import Statement
+from gateway.sync.noting import note
 from gateway.sync.single_flight import SingleFlight
 from gateway.sync.users import Users
 from gateway.upstream.client import UpstreamClient
-from mappings.fhir.patient import taken_patient_ids
-from mappings.identifiers import fhir_id
 from mappings.issues import WireError
-from mappings.model import Facts
-from mappings.profile import Site
-from mappings.subjects import recency
 
 Given = TypeVar("Given")
 Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A study as just read: what was rendered, and the versions of its resources."""
-
-    rendered: Rendered
-    versions: Mapping[Key, Version]
+_LISTED: Final = Statement("SELECT listed_digest FROM study WHERE study_id = :study_id")
+STUDY_OF_REPORT: Final = Statement("SELECT study_id FROM report WHERE report_id = :report_id")
 
 
 class ReadThrough:
     """Reads studies, reports and users from AutoScribe; however many ask for a study at one time, it is fetched once.
 
-    Every method raises `UpstreamError`; `UpstreamNotFound` or `ResourceNotFound` for what is not there or not served.
+    Every method raises `UpstreamError`, `UpstreamNotFound` for what is not there, and `StoreUnavailable`.
     """
 
-    def __init__(self, upstream: UpstreamClient, seen: Seen, site: Site) -> None:
-        self._upstream, self._seen, self._site = upstream, seen, site
+    def __init__(self, upstream: UpstreamClient, engine: Engine, pipeline: Pipeline, metrics: Metrics) -> None:
+        self._upstream, self._engine, self._pipeline, self._metrics = upstream, engine, pipeline, metrics
         self._flights = SingleFlight()
         self._users = Users(upstream, self._flights)
 
-    async def study(self, study_id: str, *, fresh: bool = False) -> Reading:
-        """The study with that upstream id (`stu_…`); `fresh` takes no answer that was asked for before this call."""
-        run = self._flights.run_fresh if fresh else self._flights.run
-        return await run(("study", study_id), lambda: self._read(study_id))
+    async def study(self, study_id: str, *, fresh: bool = False, listed: Json | None = None) -> Ingested:
+        """The study with that upstream id (`stu_…`); `fresh` takes no answer that was asked for before this call.
 
-    async def study_by_uid(self, study_instance_uid: str) -> Reading:
+        `listed` is the Study as a listing gave it: it is not asked for again unless that could take something back. Who
+        brings one shares the result with nobody, for another's may be older.
+        """
+        if listed is not None:
+            return await self._ingest(study_id, listed)
+        run = self._flights.run_fresh if fresh else self._flights.run
+        return await run(("study", study_id), lambda: self._ingest(study_id, listed))
+
+    async def study_by_uid(self, study_instance_uid: str) -> Ingested:
         """The study with that DICOM UID."""
         key = ("uid", study_instance_uid)
         study = await self._flights.run(key, lambda: _found(self._upstream.study_by_uid(study_instance_uid)))
         return await self.study(study.value["studyId"])
 
-    async def report(self, report_id: str, *, fresh: bool = False) -> Reading:
+    async def report(self, report_id: str, *, fresh: bool = False) -> Ingested:
         """The study of the report with that upstream id (`rep_…`); the report stands in it."""
-        resource_id = fhir_id(report_id)
-        known = self._seen.owner_of("DiagnosticReport", resource_id)
-        if known is not None:
-            reading = await self.study(known, fresh=fresh)
-            if reading.rendered.report(resource_id):
-                return reading
+        known = await self._engine.fetch(STUDY_OF_REPORT, report_id=report_id)
+        if known:
+            return await self.study(str(known[0][0]), fresh=fresh)
         text = await self._flights.run(("report", report_id), lambda: _found(self._upstream.report_text(report_id)))
-        reading = await self.study(text.value["studyId"], fresh=fresh)
-        if not reading.rendered.report(resource_id):
+        ingested = await self.study(text.value["studyId"], fresh=fresh)
+        if all(one.report_id != report_id for one in ingested.study.reports):
             raise ResourceNotFound("AutoScribe does not list the report in its study, perhaps not yet")
-        return reading
+        return ingested
 
-    async def practitioner(self, user_id: str) -> Version | None:
-        """The Practitioner of a user (`usr_…`); one that AutoScribe no longer knows as it was last seen, else None."""
-        key = ("Practitioner", fhir_id(user_id))
-        user = await _found(self._users.get(user_id))
+    async def user(self, user_id: str) -> None:
+        """Take in the user (`usr_…`), if AutoScribe knows it."""
+        user, at = await _found(self._users.get(user_id))
         if user is None:
-            return self._seen.get(*key)
+            return
         try:
-            rendered = await render_user(user, self._site)
+            await self._pipeline.ingest_user(user, micros(at))
         except WireError as error:
             raise UpstreamNotUnderstood("GET /users/{userId}", detail=str(error)) from None
-        return self._seen.put(user_id, rendered.resources).get(key)
 
     async def close(self) -> None:
         """Stop what is under way."""
         await self._flights.close()
 
-    async def _read(self, study_id: str) -> Reading:
-        study, reports = await asyncio.gather(_found(self._upstream.study(study_id)), self._reports(study_id))
-        rows: Sequence[Json] = reports["reports"] if isinstance(reports, Mapping) else reports
-        users, doubts = await self._users.of(rows)
+    async def _ingest(self, study_id: str, listed: Json | None) -> Ingested:
+        async def fetch() -> Fetched:
+            stands = listed is not None and await self._takes_nothing_back(study_id, listed)
+            return await self._fetched(study_id, listed if stands else None)
+
         try:
-            rendered = await render(study.value, reports, users, self._site)
-            taken = self._taken(study_id, rendered)
-            if taken:
-                facts = Facts(taken_patient_ids=taken)
-                rendered = await render(study.value, reports, users, self._site, facts)
+            ingested = await self._pipeline.ingest(study_id, fetch)
         except WireError as error:
             raise UpstreamNotUnderstood("GET /studies/{studyId} and /reports", detail=str(error)) from None
-        if rendered.is_external:
-            raise ResourceNotFound("an archived study that AutoScribe did not report is not served")
-        rendered = replace(rendered, issues=(*rendered.issues, *doubts))
-        return Reading(rendered, self._seen.put(study_id, rendered.resources, recency(rendered.study)))
+        note(ingested, self._metrics)
+        return ingested
 
-    def _taken(self, study_id: str, rendered: Rendered) -> frozenset[str]:
-        """Patient ids under which another study that was seen speaks of somebody else (D12)."""
-        return taken_patient_ids(
-            rendered.resources.values(), lambda patient_id: self._seen.of_others(study_id, "Patient", patient_id)
+    async def _takes_nothing_back(self, study_id: str, listed: Json) -> bool:
+        """Whether a listing may stand for its study: of one that is not stored, or is stored so.
+
+        Any other may be older than what is stored, which somebody else may have fetched since it was read.
+        """
+        rows = await self._engine.fetch(_LISTED, study_id=study_id)
+        return not rows or rows[0][0] == digest_of(listed)
+
+    async def _fetched(self, study_id: str, listed: Json | None) -> Fetched:
+        """The whole study; `listed` stands for it where it is given."""
+        asked = micros(clock.now())
+        if listed is None:
+            answer, reports = await asyncio.gather(_found(self._upstream.study(study_id)), self._reports(study_id))
+            study: Json = answer.value
+        else:
+            study, reports = listed, await self._reports(study_id)
+        rows: Sequence[Json] = reports["reports"] if isinstance(reports, Mapping) else reports
+        users, doubts = await self._users.of(rows)
+        users_asked = {str(user["userId"]): micros(at) for user, at in users if user is not None}
+        unknown = {str(row["userId"]) for row in rows} - users_asked.keys()
+        known = await self._known_users(unknown) if unknown else []
+        return Fetched(
+            study=study,
+            reports=reports,
+            users=[*(user for user, _ in users if user is not None), *known],
+            asked=asked,
+            users_asked={**users_asked, **{str(user["userId"]): 0 for user in known}},
+            doubts=tuple(doubts),
         )
+
+    async def _known_users(self, user_ids: set[str]) -> list[Json]:
+        """Users that AutoScribe does not give, as it gave them last."""
+        rows = await self._engine.fetch(USERS, user_ids=json.dumps(sorted(user_ids)))
+        return [unpacked(body) for _, body in rows]
 
     async def _reports(self, study_id: str) -> Json | Sequence[Json]:
         """The `GET /reports` response; a study without reports is an empty one or a 404, which mean the same."""

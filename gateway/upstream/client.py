@@ -20,7 +20,14 @@ from typing import Final, Self, TypeVar, Unpack
 import httpx
 
 from gateway import clock
-from gateway.errors import ConfigError, PdfUnavailable, UpstreamConflict, UpstreamNotFound
+from gateway.errors import (
+    ConfigError,
+    PdfInterrupted,
+    PdfUnavailable,
+    UpstreamConflict,
+    UpstreamError,
+    UpstreamNotFound,
+)
 from gateway.settings import Pdf, Upstream
 from gateway.upstream import answers, failures, pdf_stream, query, retry
 from gateway.upstream.answers import Answer, Received
@@ -34,6 +41,9 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)  # they log whole URLs, presigned ones too
 
 Outcome = TypeVar("Outcome", Received, httpx.Response)
+
+# Told of a request to AutoScribe: what it was, the status of its answer or None for none, how many seconds it took
+Observe = Callable[[str, int | None, float], None]
 
 _RANDOM: Final = SystemRandom()
 _API: Final = "/v1/autoScribe"
@@ -51,14 +61,25 @@ _NOT_SENT: Final = (
 )
 
 
+def unobserved(operation: str, status: int | None, seconds: float) -> None:
+    """Tell nobody."""
+
+
 class UpstreamClient:
     """AutoScribe as the gateway sees it. Use as `async with UpstreamClient(settings.upstream, settings.pdf) as client`.
 
     Every method raises a leaf of `UpstreamError`, and `BadRequest` for an id that cannot be one.
     """
 
-    def __init__(self, upstream: Upstream, pdf: Pdf, *, jitter: Callable[[], float] = _RANDOM.random) -> None:
-        """Open nothing yet.
+    def __init__(
+        self,
+        upstream: Upstream,
+        pdf: Pdf,
+        *,
+        jitter: Callable[[], float] = _RANDOM.random,
+        observe: Observe = unobserved,
+    ) -> None:
+        """Open nothing yet; `observe` is told of every request.
 
         Raises:
             ConfigError: there is no API key.
@@ -66,7 +87,7 @@ class UpstreamClient:
         if upstream.api_key is None:
             remedy = "Make a key with scope All in AutoScribe's dashboard and set AVARA_API_KEY."
             raise ConfigError("environment", "AVARA_API_KEY", "missing", remedy)
-        self._settings = upstream
+        self._settings, self._observe = upstream, observe
         self._policy = retry.Policy(upstream.attempts, upstream.retry_after_cap, upstream.max_backoff, jitter)
         self._hosts = AllowedHosts.of(pdf.allowed_hosts, upstream.base_url)
         self._slots = asyncio.Semaphore(upstream.max_concurrency)
@@ -160,6 +181,7 @@ class UpstreamClient:
 
         Raises:
             PdfUnavailable: no link to an allowed host, or what it gives is no PDF or too large; also while reading.
+            PdfInterrupted: the host of the PDFs failed or broke off; also while reading.
         """
         async with self._pdf_slots:
             response = await self._open_pdf(report_id)
@@ -214,6 +236,15 @@ class UpstreamClient:
 
     async def _exchange(
         self, operation: str, method: str, path: str, *, parameters: Mapping[str, str]
+    ) -> Received | Failure:
+        began = clock.monotonic()
+        outcome = await self._attempt(operation, method, path, parameters)
+        status = outcome.error.status if isinstance(outcome, Failure) else outcome.status
+        self._observe(operation, status, clock.monotonic() - began)
+        return outcome
+
+    async def _attempt(
+        self, operation: str, method: str, path: str, parameters: Mapping[str, str]
     ) -> Received | Failure:
         headers = {} if method == "GET" else {"Content-Type": "application/json"}
         url = self._settings.base_url + _API + path
@@ -271,8 +302,9 @@ class UpstreamClient:
             return response
         await response.aclose()
         status, wait = response.status_code, retry.retry_after(response.headers, clock.now())
-        unavailable = PdfUnavailable(pdf_stream.OPERATION, status=status, retry_after=wait)
-        return Failure(unavailable, retry.may_repeat("GET", status, None))
+        repeatable = retry.may_repeat("GET", status, None)
+        kind = PdfInterrupted if repeatable else PdfUnavailable
+        return Failure(kind(pdf_stream.OPERATION, status=status, retry_after=wait), repeatable)
 
 
 def _http(upstream: Upstream, headers: Mapping[str, str]) -> httpx.AsyncClient:
@@ -322,8 +354,9 @@ def _breakage(error: Exception) -> Breakage:
     )
 
 
-def _broken_pdf(error: Exception) -> PdfUnavailable:
-    return PdfUnavailable(pdf_stream.OPERATION, detail=type(error).__name__)
+def _broken_pdf(error: Exception) -> UpstreamError:
+    kind = PdfUnavailable if _is_distrust(error) else PdfInterrupted
+    return kind(pdf_stream.OPERATION, detail=type(error).__name__)
 
 
 def _is_distrust(error: BaseException | None) -> bool:

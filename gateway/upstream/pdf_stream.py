@@ -26,7 +26,8 @@ class PdfStream:
         """Chunks as they arrive.
 
         Raises:
-            PdfUnavailable: the connection broke, or the PDF is larger than allowed.
+            PdfUnavailable: the PDF is larger than allowed.
+            PdfInterrupted: the connection broke.
         """
         total = len(self._head)
         yield self._head
@@ -46,7 +47,8 @@ async def begin(headers: Mapping[str, str], chunks: AsyncIterator[bytes], limit:
     """Look at the headers and the first bytes of a 200 answer.
 
     Raises:
-        PdfUnavailable: compressed, larger than `limit` bytes, no PDF, or broken off before that could be seen.
+        PdfUnavailable: compressed, larger than `limit` bytes, or no PDF.
+        PdfInterrupted: it broke off before that could be seen.
     """
     if is_compressed(headers):
         raise PdfUnavailable(OPERATION, detail="compressed, which was not asked for")

@@ -14,9 +14,13 @@ from gateway.errors import BadRequest
 
 
 class StudyFilters(TypedDict, total=False):
-    """The filters of `GET /studies` that the gateway uses; a list means any of its values, an empty one no filter."""
+    """The filters of `GET /studies` that the gateway uses; a list means any of its values, an empty one no filter.
+
+    `cursor` is that of the page to begin with; empty for the first.
+    """
 
     assigned_to: str
+    cursor: str
     express_customer_id: str
     is_cancelled: bool
     limit: int

@@ -23,11 +23,15 @@ async def test_each_signer_is_asked_for_once_and_remembered_for_a_while(seconds)
     upstream = FakeUpstream()
     users = Users(upstream, SingleFlight())
     reports = [report_json("3"), report_json("4")]
-    assert await users.of(reports) == ([user_json()], [])
-    assert await users.of(reports) == ([user_json()], [])
+    begun = clock.now()
+    [first], no_issues = await users.of(reports)
+    assert (first.user, no_issues) == (user_json(), [])
+    assert begun <= first.at <= clock.now()
+    assert await users.of(reports) == ([first], [])
     assert upstream.calls == [f"user {USER_ID}"]
     seconds[0] += REMEMBERED_SECONDS
-    await users.of(reports)
+    [again], _ = await users.of(reports)
+    assert again.at > first.at
     assert len(upstream.calls) == 2
 
 
@@ -35,7 +39,9 @@ async def test_that_a_user_is_not_known_is_remembered_too(seconds):
     upstream = FakeUpstream()
     upstream.users = {}
     users = Users(upstream, SingleFlight())
-    assert [await users.get(USER_ID), await users.get(USER_ID)] == [None, None]
+    first = await users.get(USER_ID)
+    assert (first.user, await users.get(USER_ID)) == (None, first)
+    assert await users.of([report_json()]) == ([], [])
     assert upstream.calls == [f"user {USER_ID}"]
 
 
@@ -44,7 +50,7 @@ async def test_a_user_who_cannot_be_asked_for_is_said_and_not_remembered(seconds
     upstream.users[OTHER] = UpstreamFailed("GET /users/{userId}", status=500)
     users = Users(upstream, SingleFlight())
     found, issues = await users.of([report_json("3"), report_json("4", userId=OTHER)])
-    assert found == [user_json()]
+    assert [one.user for one in found] == [user_json()]
     assert [(one.code, one.severity, one.pointer) for one in issues] == [
         ("user-unavailable", "warning", "/reports/1/userId")
     ]

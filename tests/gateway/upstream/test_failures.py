@@ -234,7 +234,10 @@ def test_every_exception_of_httpx_is_one_the_client_turns_into_its_own():
 
 
 def test_every_leaf_of_upstream_error_is_raised_by_a_test_of_this_folder():
-    tested = {error for _, error in (*GET_FAILURES.values(), *POST_FAILURES.values())} | {errors.PdfUnavailable}
+    tested = {error for _, error in (*GET_FAILURES.values(), *POST_FAILURES.values())} | {
+        errors.PdfUnavailable,
+        errors.PdfInterrupted,
+    }
     assert set(errors.UpstreamError.__subclasses__()) == tested
 
 

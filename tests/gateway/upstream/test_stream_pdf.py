@@ -1,12 +1,14 @@
 import gzip
 import logging
+import ssl
 
 import pytest
+import trustme
 from fakes import documents
 from fakes.documents import REPORT_ID
 from fakes.scripted_server import Reply, ScriptedServer
 
-from gateway.errors import PdfUnavailable
+from gateway.errors import PdfInterrupted, PdfUnavailable
 from gateway.settings import Pdf
 from gateway.upstream.pdf_link import AllowedHosts
 
@@ -75,11 +77,8 @@ async def test_a_storage_that_fails_in_passing_is_asked_again(download, storage,
 FAILURES = {
     "no PDF": (Reply(body=b"<html>%PDF-</html>"), "not those of a PDF"),
     "no bytes": (Reply(body=b""), "not those of a PDF"),
-    "an error": (Reply(500), "status 500"),
     "a redirect": (Reply(302, headers={"Location": "http://127.0.0.1:1/" + TOKEN}), "status 302"),
     "too large by its header": (Reply(body=b"%PDF-" + b"x" * 9000), "max_pdf_bytes"),
-    "a cut-off": (Reply(body=PDF, manner="cut"), "RemoteProtocolError"),
-    "a reset": (Reply(manner="reset"), "ReadError"),
     "a compressed body": (Reply(body=gzip.compress(PDF), headers={"Content-Encoding": "gzip"}), "compressed"),
     "too large without a header": (
         Reply(
@@ -91,17 +90,36 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("name", FAILURES)
+IN_PASSING = {
+    "an error": (Reply(500), "status 500"),
+    "too many requests": (Reply(429), "status 429"),
+    "a cut-off": (Reply(body=PDF, manner="cut"), "RemoteProtocolError"),
+    "a reset": (Reply(manner="reset"), "ReadError"),
+}
+
+
+@pytest.mark.parametrize("name", [*FAILURES, *IN_PASSING])
 async def test_what_is_not_a_whole_pdf_in_bounds_is_refused_without_showing_the_link(name, download, storage, caplog):
     caplog.set_level(logging.DEBUG)
-    storage.script = [FAILURES[name][0]]
-    with pytest.raises(PdfUnavailable, match=FAILURES[name][1]) as caught:
+    kind = PdfInterrupted if name in IN_PASSING else PdfUnavailable
+    reply, problem = (FAILURES | IN_PASSING)[name]
+    storage.script = [reply]
+    with pytest.raises(kind, match=problem) as caught:
         await download(max_pdf_bytes=8000, attempts=1)
     error = caught.value
     while error is not None:
         assert TOKEN not in f"{error} {error!r} {vars(error)}"
         error = error.__cause__ or error.__context__
     assert TOKEN not in caplog.text
+
+
+async def test_a_host_whose_certificate_is_not_trusted_is_no_fault_in_passing(download, waits):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with ScriptedServer([Reply(body=PDF)], tls=context) as stranger:
+        with pytest.raises(PdfUnavailable, match="ConnectError"):
+            await download(f"{stranger.url}/r.pdf?token={TOKEN}", hosts=[f"127.0.0.1:{stranger.port}"])
+    assert (waits, stranger.requests) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+"""Keeps in mind how far the index is, whichever process sweeps.
+
+Carries out no clause of a standard; decision D26.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway import clock
+from gateway.errors import GatewayError
+from gateway.log import get_logger
+from gateway.sync.ports import Cursors
+from gateway.sync.sweep_record import SweepRecord, read_record
+
+EVERY: Final = 1.0
+
+
+class SweepWatch:
+    """The record of the sweep as it was read last; `run` reads it every second."""
+
+    def __init__(self, cursors: Cursors) -> None:
+        self._cursors = cursors
+        self.record = SweepRecord()
+
+    async def once(self) -> None:
+        """Read it."""
+        self.record = await read_record(self._cursors)
+
+    async def run(self) -> None:
+        """Read it again and again, until cancelled; what was read last stands while the store cannot be reached."""
+        while True:
+            try:
+                await self.once()
+            except Exception as error:
+                code = error.code if isinstance(error, GatewayError) else "internal"
+                get_logger().warning("sweep-record-not-read", code=code, exc_info=error)
+            await clock.sleep(EVERY)

@@ -1,0 +1,75 @@
+"""`/livez`, `/readyz`, `/metrics`: what probes and Prometheus get."""
+
+import asyncio
+
+import httpx
+import pytest
+import structlog
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.metrics import Measured, Metrics
+from gateway.ops.health import Health
+from gateway.ops.routes import Ops, ops_routes
+
+
+def served(health, metrics=None, **more):
+    metrics = metrics or Metrics()
+    app = FastAPI(routes=ops_routes())
+    app.add_middleware(Measured, metrics=metrics)
+    app.state.ops = Ops(health, metrics, "0.1.0", **more)
+    return app
+
+
+async def ask(app, path, method="GET"):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        return await client.request(method, path)
+
+
+async def well():
+    return Health(True, False, 37)
+
+
+async def broken():
+    raise OSError("CANARY")
+
+
+async def hanging():
+    await asyncio.sleep(30)
+
+
+async def test_it_is_alive_whatever_the_store_says():
+    answer = await ask(served(broken), "/livez")
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+async def test_it_is_ready_while_the_first_sweep_goes_on():
+    answer = await ask(served(well), "/readyz")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert answer.json()["index"] == {"complete": False, "percent": 37, "age_seconds": "unknown"}
+
+
+@pytest.mark.parametrize("health", [broken, hanging])
+async def test_a_store_that_fails_or_hangs_is_not_ready_and_the_log_says_so_without_its_words(health):
+    with structlog.testing.capture_logs() as lines:
+        answer = await ask(served(health, patience=0.02), "/readyz")
+    assert (answer.status_code, answer.json()["store"]) == (503, {"reachable": False})
+    assert [line["event"] for line in lines] == ["readiness-unknown"]
+    assert "CANARY" not in answer.text
+
+
+async def test_prometheus_reads_the_metrics_of_this_application_by_route():
+    metrics = Metrics()
+    app = served(well, metrics)
+    await ask(app, "/readyz")
+    answer = await ask(app, "/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = {one.name: one for one in text_string_to_metric_families(answer.text)}
+    [counted] = [one for one in families["autoscribe_gateway_http_requests"].samples if one.name.endswith("_total")]
+    assert (counted.labels, counted.value) == ({"route": "/readyz", "method": "GET", "status": "200"}, 1)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_they_are_read_and_never_written(path):
+    assert (await ask(served(well), path, "HEAD")).status_code == 200
+    assert (await ask(served(well), path, "POST")).status_code == 405

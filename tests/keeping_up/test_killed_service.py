@@ -1,0 +1,95 @@
+"""Decisions D8, D26: a service on SQLite that is killed while it crawls goes on where it stood; it is the only one.
+
+https://sqlite.org/atomiccommit.html, https://man7.org/linux/man-pages/man2/flock.2.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from fakes.busy_account import BusyAccount
+from fakes.gateway_process import FAST, environment, ran, site_file, started
+from fakes.store_audit import audit, check_against, check_causes, check_versions
+
+from gateway.sandbox.upstream import Options, create_app
+from gateway.serving import listening_socket, running
+from gateway.store.coverage import StoredCursors
+from gateway.store.sqlite import Sqlite
+from gateway.sync.sweep_record import SweepRecord, read_record
+
+STUDIES = 350
+SERVE = ["serve", "--port", "0"]
+
+
+@dataclass
+class Listings:
+    """ASGI: notes the cursors of the pages that sweeps ask for, the empty one for the first page."""
+
+    app: Any
+    cursors: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http" and scope["path"] == "/v1/autoScribe/studies":
+            asked = parse_qs(scope["query_string"].decode())
+            if not {"studyReportStatus", "isCancelled"} & asked.keys():
+                self.cursors += asked.get("cursor", [""])
+        await self.app(scope, receive, send)
+
+
+async def until(record: Callable[[], Awaitable[SweepRecord]], holds: Callable[[SweepRecord], Any]) -> SweepRecord:
+    """The record of the sweep, once that holds."""
+    async with asyncio.timeout(100):
+        while not holds(found := await record()):
+            await asyncio.sleep(0.02)
+        return found
+
+
+@pytest.mark.timeout(240)
+async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_beside_it(sqlite_database, tmp_path, say):
+    account, engine = BusyAccount(STUDIES, 1), Sqlite(sqlite_database)
+    cursors = StoredCursors(engine)
+
+    async def record() -> SweepRecord:
+        return await read_record(cursors)
+
+    with listening_socket("127.0.0.1", 0) as listener:
+        options = Options(port=listener.getsockname()[1])
+        own = {**FAST, "GATEWAY_PDF__INGEST": "link"}
+        env = environment(options.base_url, f"sqlite:///{sqlite_database}", site_file(tmp_path), **own)
+        listings = Listings(create_app(account.state, options))
+        async with running(listings, listener), engine.opened():
+            with started(SERVE, env, tmp_path / "first.log") as gateway:
+                await until(record, lambda found: found.running and found.running.cursor)
+                await asyncio.sleep(Random().uniform(0, 1))
+                gateway.kill()
+            stood = (await record()).running
+            assert stood is not None, "the sweep had ended: nothing was proved"
+            listings.cursors.clear()
+            with started(SERVE, env, tmp_path / "second.log") as gateway:
+                await until(record, lambda _: listings.cursors)
+                assert listings.cursors[0] == stood.cursor != ""
+                code, printed, problem = await ran(SERVE, env)
+                assert (code, printed) == (2, "")
+                assert "another gateway serves from this file" in problem
+                code, printed, _ = await ran(["identity", "list"], env)
+                assert code == 0
+                assert "are held apart from a patient" in printed
+                code, printed, _ = await ran(["rerender"], env)
+                assert code == 0
+                assert " 0 new versions; nothing was sent" in printed
+                found = await until(record, lambda found: found.sweeps >= 2)
+                assert found.finished.studies == STUDIES
+                assert gateway.is_alive
+                assert gateway.said("control-not-done") == gateway.said("study-not-taken-in") == []
+                assert await gateway.stop() == 0
+            stored = await audit(engine)
+            say(f"killed at page {stood.pages + 1} of {STUDIES // 100 + 1}: {stored.counts}")
+            check_versions(stored)
+            check_against(stored, account)
+            check_causes(stored, account)

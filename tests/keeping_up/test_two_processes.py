@@ -1,0 +1,176 @@
+"""Decisions D7, D25, D29, D33: two gateways crawl into one PostgreSQL while people work, and each is killed once.
+
+https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-DEADLOCKS
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from fakes.busy_account import BusyAccount
+from fakes.gateway_process import FAST, Running, environment, site_file, started
+from fakes.store_audit import audit, check_against, check_causes, check_versions
+
+from gateway import clock
+from gateway.assembly import pipeline_of
+from gateway.sandbox.upstream import Options, create_app
+from gateway.serving import listening_socket, running
+from gateway.settings import load
+from gateway.store.coverage import StoredCursors
+from gateway.store.postgres import Postgres
+from gateway.sync.sweep_record import read_record
+
+_COUNT = "SELECT count(*) FROM study"
+_NEWER = "SELECT updated FROM version WHERE updated > $1 ORDER BY updated"
+_UNTOLD = "SELECT count(*) FROM pdf WHERE state = 'wanted' OR (state = 'kept' AND due < 4611686018427387904)"
+_DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+_PATIENCE = 1_200.0
+
+
+@dataclass
+class Scene:
+    """An account that people work in, a store, and gateways between the two."""
+
+    account: BusyAccount
+    engine: Postgres
+    env: dict[str, str]
+    folder: Path
+    stack: ExitStack
+    gateways: dict[str, Running] = field(default_factory=dict)
+    numbers: Any = field(default_factory=count)
+
+    def start(self, name: str) -> None:
+        log = self.folder / f"{name}-{next(self.numbers)}.log"
+        self.gateways[name] = self.stack.enter_context(
+            started(["serve", "--roles", "sync", "--port", "0"], self.env, log)
+        )
+
+    def kill_and_restart(self, name: str) -> None:
+        assert self.gateways[name].is_alive, self.gateways[name].printed()
+        self.gateways[name].kill()
+        self.start(name)
+
+    async def stored(self) -> int:
+        (row,) = await self.engine.query(_COUNT, [])
+        return int(row[0])
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(_PATIENCE):
+            while not await holds():
+                dead = [one.printed() for one in self.gateways.values() if not one.is_alive]
+                assert not dead, dead
+                await asyncio.sleep(0.05)
+
+    async def serving(self) -> bool:
+        """Whether each has come up: a signal before that ends it at once."""
+        return all(one.said("serving") for one in self.gateways.values())
+
+    async def quiet(self) -> None:
+        """Wait for the end of a sweep that began after this call."""
+        since, cursors = clock.now(), StoredCursors(self.engine)
+
+        async def swept() -> bool:
+            finished = (await read_record(cursors)).finished
+            return finished is not None and finished.started > since
+
+        await self.until(swept)
+        await self.until(self.told)
+
+    async def told(self) -> bool:
+        """Whether of every PDF that is kept its report says so; one that a killed gateway held is free after 2 min."""
+        (row,) = await self.engine.query(_UNTOLD, [])
+        return int(row[0]) == 0
+
+
+async def polled(engine: Postgres, seen: list[int]) -> None:
+    """What a client sees that asks again and again for what is newer than all it has seen (D29)."""
+    while True:
+        seen += [int(updated) for (updated,) in await engine.query(_NEWER, [seen[-1] if seen else 0])]
+        await asyncio.sleep(0.1)
+
+
+async def worked(scene: Scene, dice: Random) -> None:
+    """A fifth of the studies changes while they are taken in, and again when they are; each gateway is killed once."""
+    studies = sorted(scene.account.state.studies)
+    chosen = dice.sample(studies, len(studies) // 5)
+    first, second = dice.uniform(0.15, 0.7), dice.randrange(len(chosen))
+    for number, study_id in enumerate(chosen):
+        share = number / len(chosen)
+
+        async def so_far(wanted: float = share * len(studies)) -> bool:
+            return await scene.stored() >= wanted
+
+        await scene.until(so_far)
+        scene.account.act(study_id)
+        if first <= share:
+            scene.kill_and_restart("one")
+            first = 2.0
+    for number, study_id in enumerate(dice.sample(chosen, len(chosen))):
+        scene.account.act(study_id)
+        await asyncio.sleep(0.05)
+        if number == second:
+            scene.kill_and_restart("two")
+    for _ in range(5):
+        scene.account.state.sign_new()
+
+
+@pytest.mark.parametrize(
+    ("size", "pdfs"),
+    [
+        pytest.param(300, "link", marks=pytest.mark.timeout(240)),
+        pytest.param(2_000, "fetch", marks=[pytest.mark.soak, pytest.mark.timeout(_PATIENCE)]),
+    ],
+)
+async def test_two_gateways_that_are_killed_lose_double_and_reorder_nothing(
+    size, pdfs, postgres_database, tmp_path, monkeypatch, say
+):
+    seed = Random().randrange(10_000)
+    dice, begun = Random(seed), clock.monotonic()
+    account, engine, seen = BusyAccount(size, seed), Postgres(postgres_database), []
+    with ExitStack() as stack, listening_socket("127.0.0.1", 0) as listener:
+        options = Options(port=listener.getsockname()[1])
+        own = {**FAST, "GATEWAY_PDF__INGEST": pdfs}
+        env = environment(options.base_url, postgres_database, site_file(tmp_path), **own)
+        async with running(create_app(account.state, options), listener), engine.opened():
+            scene = Scene(account, engine, env, tmp_path, stack)
+            scene.start("one")
+            scene.start("two")
+            polling = asyncio.create_task(polled(engine, seen))
+            await worked(scene, dice)
+            await scene.quiet()
+            took = clock.monotonic() - begun
+            await scene.until(scene.serving)
+            assert [await one.stop() for one in scene.gateways.values()] == [0, 0]
+            await asyncio.sleep(0.3)
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
+            found = await audit(engine)
+            say(f"two gateways, {size} studies, seed {seed}, {took:.0f} s: {found.counts}, done: {dict(account.done)}")
+            assert next(scene.numbers) == 4, "each was killed and started again"
+            check_versions(found)
+            check_against(found, account)
+            check_causes(found, account)
+            assert sorted(seen) == sorted(one.updated for versions in found.versions.values() for one in versions)
+            assert [tuple(row) for row in await engine.query(_DEADLOCKS, [])] == [(0,)]
+            assert await rendered_anew(engine, account, env, monkeypatch) == 0
+
+
+async def rendered_anew(engine: Postgres, account: BusyAccount, env: dict[str, str], monkeypatch: Any) -> int:
+    """How many current versions are other than what their study, as it was received, is mapped to."""
+    for key, value in env.items():
+        monkeypatch.setenv(key, value)
+    pipeline = pipeline_of(load(), engine)
+    written = 0
+    for study_id in account.state.studies:
+        ingested = await pipeline.rerender(study_id)
+        assert ingested is not None
+        written += len(ingested.written)
+    return written
