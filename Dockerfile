@@ -14,11 +14,14 @@ LABEL org.opencontainers.image.title="autoscribe-gateway" \
       org.opencontainers.image.description="Radiology reports signed in AutoScribe, delivered as FHIR R4 and HL7 v2 ORU^R01." \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/autoscribe-gateway /opt/autoscribe-gateway
-ENV PATH=/opt/autoscribe-gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-RUN useradd --system --uid 10001 --no-create-home gateway
+ENV PATH=/opt/autoscribe-gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    GATEWAY_DATABASE_URL=sqlite:////var/lib/autoscribe-gateway/gateway.db
+RUN useradd --system --uid 10001 --no-create-home gateway \
+    && install -d -o 10001 -m 0700 /var/lib/autoscribe-gateway
 USER 10001
 WORKDIR /var/empty
-# Nothing is written: run it with a read-only root. It listens on loopback only until authentication exists (see README).
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8800/fhir/metadata', timeout=4)"]
+# Nothing else is written: run it with a read-only root. It listens on loopback only until authentication exists.
+VOLUME /var/lib/autoscribe-gateway
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8800/livez', timeout=4)"]
 ENTRYPOINT ["autoscribe-gateway"]
 CMD ["serve"]

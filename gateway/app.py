@@ -5,43 +5,98 @@ Carries out no clause of a standard: it wires, and decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Set
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.routing import Mount, Route
 
 from gateway import clock, log
+from gateway.assembly import opened_store, pipeline_of, zone_of
+from gateway.errors import ConfigError
+from gateway.fhir_api.compression import Compressed
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.hosts import KnownHosts
+from gateway.fhir_api.page_token import Tokens
 from gateway.fhir_api.routes import fhir_app
+from gateway.metrics import Measured, Metrics
+from gateway.openapi.routes import openapi_routes
+from gateway.ops.health import Health
+from gateway.ops.reachability import Reachability
+from gateway.ops.routes import Ops, ops_routes
 from gateway.serving import listening_socket, running, stop_signal
 from gateway.settings import Configuration, require_loopback, require_site_key
-from gateway.store.seen import Seen
+from gateway.store.controls import Controls
+from gateway.store.coverage import StoredCursors, StoredStudies
+from gateway.store.inbox import StoredEnrichments, StoredWebhooks
+from gateway.store.pdfs import Pdfs
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
+from gateway.store.statements import Statement
+from gateway.sync.control_work import ControlWork
+from gateway.sync.crawler import crawl_forever
+from gateway.sync.pace import Pace
+from gateway.sync.paced_client import PacedClient
+from gateway.sync.pdf import PdfQueue
+from gateway.sync.ports import Crawl, Json
 from gateway.sync.read_through import ReadThrough
-from gateway.upstream.client import UpstreamClient
+from gateway.sync.signatures import SignatureRecord
+from gateway.sync.watch import SweepWatch
+from gateway.sync.webhook import Verifier
+from gateway.sync.webhook_work import WebhookWork
+from gateway.upstream.client import Observe, UpstreamClient, unobserved
+from gateway.webhook_api import Inbox, webhook_routes
+
+API: Final = "api"
+SYNC: Final = "sync"
+ROLES: Final = (API, SYNC)
+_PING: Final = Statement("SELECT one FROM tick WHERE one = 1")
 
 
-def create_app(configuration: Configuration) -> FastAPI:
-    """The gateway as an ASGI application; its lifespan opens and closes the connections to AutoScribe.
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a process works with while it runs."""
+
+    configuration: Configuration
+    engine: Sqlite | Postgres
+    reads: ReadThrough
+    upstream: UpstreamClient
+    metrics: Metrics
+    watch: SweepWatch
+    webhook_work: WebhookWork
+    signatures: SignatureRecord
+
+
+def create_app(configuration: Configuration, roles: Collection[str] = ROLES) -> FastAPI:
+    """The gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs what its roles ask for.
 
     FastAPI's telemetry is off: it would record exception texts and query strings.
 
     Raises:
         ConfigError: there is no API key.
     """
-    settings = configuration.settings
-    client = UpstreamClient(settings.upstream, settings.pdf)
+    metrics = Metrics()
+    reachability = Reachability(metrics)
+    client = UpstreamClient(configuration.settings.upstream, configuration.settings.pdf, observe=reachability)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with client:
-            seen = Seen(settings.cache.max_studies)
-            reads = ReadThrough(client, seen, configuration.site)
-            app.state.facade = Facade(client, seen, reads, clock.now(), settings.server.public_url)
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(opened_store(configuration, serves=True))
+            await stack.enter_async_context(client)
+            parts = _parts(configuration, engine, client, metrics)
+            stack.push_async_callback(parts.reads.close)
+            await parts.watch.once()
+            app.state.facade = _facade(parts)
+            app.state.inbox = _inbox(parts)
+            app.state.ops = Ops(_health(parts, reachability), metrics, _version())
+            await stack.enter_async_context(_at_work(parts, roles, reachability))
             yield
-            await reads.close()
 
     fhir = fhir_app()
     app = FastAPI(
@@ -52,29 +107,156 @@ def create_app(configuration: Configuration) -> FastAPI:
         redirect_slashes=False,
         telemetry={"logs": False, "tracing": False, "metrics": False, "operation_spans": False},
         lifespan=lifespan,
-        routes=[Mount(MOUNT, fhir), Route(MOUNT, fhir)],
+        routes=[Mount(MOUNT, fhir), Route(MOUNT, fhir), *webhook_routes(), *ops_routes(), *openapi_routes()],
     )
-    public = urlsplit(settings.server.public_url or "").hostname
+    public = urlsplit(configuration.settings.server.public_url or "").hostname
     app.add_middleware(KnownHosts, names=[public] if public else [])
+    app.add_middleware(Compressed)
+    app.add_middleware(Measured, metrics=metrics)
     return app
 
 
-async def serve(configuration: Configuration) -> int:
+def _parts(configuration: Configuration, engine: Sqlite | Postgres, client: UpstreamClient, metrics: Metrics) -> _Parts:
+    reads = ReadThrough(client, engine, pipeline_of(configuration, engine), metrics)
+    watch = SweepWatch(StoredCursors(engine))
+    metrics.watch_index_age(lambda: _index_age(watch))
+
+    async def signed(study_id: str) -> Set[str]:
+        study = (await reads.study(study_id, fresh=True)).study
+        return {one.report_id for one in study.completed}
+
+    work = WebhookWork(StoredWebhooks(engine), signed, metrics)
+    record = SignatureRecord(StoredCursors(engine))
+    return _Parts(configuration, engine, reads, client, metrics, watch, work, record)
+
+
+def _facade(parts: _Parts) -> Facade:
+    settings = parts.configuration.settings
+    return Facade(
+        upstream=parts.upstream,
+        engine=parts.engine,
+        reads=parts.reads,
+        site=parts.configuration.site,
+        zone=zone_of(parts.configuration),
+        started=clock.now(),
+        tokens=Tokens(parts.configuration.site.site_key),
+        sweep=lambda: parts.watch.record,
+        max_index_age=settings.sync.max_index_age,
+        public_url=settings.server.public_url,
+        keeps_pdfs=settings.pdf.ingest == "fetch",
+        claims_us_core=settings.fhir.claim_us_core,
+    )
+
+
+def _inbox(parts: _Parts) -> Inbox:
+    return Inbox(
+        Verifier(parts.configuration.settings.webhook.secrets),
+        StoredWebhooks(parts.engine),
+        StoredEnrichments(parts.engine),
+        parts.metrics,
+        parts.webhook_work.wake,
+        parts.signatures.note,
+    )
+
+
+def _index_age(watch: SweepWatch) -> float | None:
+    finished = watch.record.finished
+    return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
+
+
+def _health(parts: _Parts, reachability: Reachability) -> Callable[[], Awaitable[Health]]:
+    async def health() -> Health:
+        await parts.engine.fetch(_PING)
+        record, limit = parts.watch.record, parts.configuration.settings.sync.max_index_age
+        is_current = record.is_current(clock.now(), limit)
+        return Health(
+            is_store_reachable=True,
+            is_index_complete=is_current,
+            index_percent=record.percent,
+            index_age=_index_age(parts.watch),
+            is_upstream_reachable=reachability.is_reachable,
+            upstream_asked=reachability.at,
+        )
+
+    return health
+
+
+def _pdf_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
+    """The loop that fetches PDFs, where they are kept (D28)."""
+    settings = parts.configuration.settings.pdf
+    if settings.ingest != "fetch":
+        return []
+    refresh = pipeline_of(parts.configuration, parts.engine).refresh
+    return [PdfQueue(Pdfs(parts.engine), parts.upstream.stream_pdf, refresh, settings, parts.metrics).run()]
+
+
+@asynccontextmanager
+async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> AsyncIterator[None]:
+    """Run the loops of the roles while the block runs."""
+    async with AsyncExitStack() as stack:
+        loops = [parts.watch.run(), parts.signatures.run()]
+        if SYNC in roles:
+            crawl = await stack.enter_async_context(crawling(parts.configuration, parts.engine, parts.metrics, observe))
+            controls = ControlWork(Controls(parts.engine), pipeline_of(parts.configuration, parts.engine))
+            loops += [crawl_forever(crawl), parts.webhook_work.run(), controls.run(), *_pdf_loops(parts)]
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def crawling(
+    configuration: Configuration, engine: Sqlite | Postgres, metrics: Metrics, observe: Observe = unobserved
+) -> AsyncIterator[Crawl]:
+    """What the crawl works with: a client at its own pace, and what takes studies in; `observe` as of the client.
+
+    Raises:
+        ConfigError: there is no API key.
+    """
+    settings = configuration.settings
+    pace = Pace(settings.sync.concurrency, metrics)
+    async with PacedClient(settings.upstream, settings.pdf, settings.sync, pace, observe) as client:
+        reads = ReadThrough(client, engine, pipeline_of(configuration, engine), metrics)
+
+        async def ingest(study_id: str, *, listed: Json | None) -> None:
+            await reads.study(study_id, fresh=True, listed=listed)
+
+        try:
+            yield Crawl(client, ingest, StoredStudies(engine), StoredCursors(engine), settings.sync, metrics)
+        finally:
+            await reads.close()
+
+
+def _version() -> str:
+    """The version of the gateway; a checkout that was never installed has none to say."""
+    installed = next(iter(distributions(name="autoscribe-gateway")), None)
+    return installed.version if installed else "unknown"
+
+
+async def serve(configuration: Configuration, roles: Collection[str] = ROLES) -> int:
     """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then let requests under way end.
 
     Raises:
-        ConfigError: an address beyond this machine, no site key, no API key, or a port that cannot be had.
+        ConfigError: a role that is not known, an address beyond this machine, no site key, no API key, a port that
+            cannot be had, or a database of another site, a newer release or another service.
     """
     settings = configuration.settings
+    for role in roles:
+        if role not in ROLES:
+            raise ConfigError("command line", "--roles", f"no role {role!r}", f"Roles are {', '.join(ROLES)}.")
     require_loopback(settings.server.host)
     require_site_key(configuration)
     log.configure(settings.log.level, settings.log.format)
-    app = create_app(configuration)
+    app = create_app(configuration, roles)
     with listening_socket(settings.server.host, settings.server.port) as listener:
         async with stop_signal() as stop, running(app, listener):
             host, port = listener.getsockname()[:2]
             base = f"http://{f'[{host}]' if ':' in host else host}:{port}{MOUNT}"
-            log.get_logger().info("serving", fhir_base=settings.server.public_url or base, stored="nothing-yet")
+            log.get_logger().info("serving", fhir_base=settings.server.public_url or base)
             await stop.wait()
     log.get_logger().info("stopped")
     return 0

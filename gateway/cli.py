@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import Annotated, Any, Final, Literal, NoReturn
 
 import typer
 
-from gateway import clock, config_check
+from gateway import clock, config_check, operator
 from gateway import demo as demonstration
+from gateway.app import ROLES
 from gateway.app import serve as serve_gateway
 from gateway.convert import Conversion, Request
 from gateway.convert import convert as convert_text
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.sandbox.receiver import ACK_MODES, run_listen
 from gateway.sandbox.upstream import DEFAULT_API_KEY
 from gateway.sandbox.upstream import Options as SandboxOptions
@@ -41,9 +42,14 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Make secrets.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+identity = typer.Typer(help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True)
+app.add_typer(identity, name="identity")
 
 PORT: Final = {"min": 0, "max": 65535}
 _RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
+Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="Patient id, pat-<32 hex>.")]
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
 
 
@@ -108,9 +114,50 @@ def serve(
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on: loopback only, for now.")] = None,
     port: Annotated[int | None, typer.Option(**PORT, help="Port to listen on.")] = None,
+    roles: Annotated[str, typer.Option(metavar="ROLES", help="What it does, with commas.")] = ",".join(ROLES),
 ) -> None:
-    """The gateway: a FHIR facade that reads AutoScribe through. Nothing is stored yet."""
-    sys.exit(_run(serve_gateway(_load(config).listening_on(host, port))))
+    """The gateway: crawls AutoScribe into its index, takes webhooks, and serves FHIR from there."""
+    wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
+    sys.exit(_run(serve_gateway(_load(config).listening_on(host, port), wanted)))
+
+
+@app.command()
+def sync(
+    config: Config = None,
+    once: Annotated[bool, typer.Option("--once", help="The same; a sweep without end is `serve --roles sync`.")] = True,
+) -> None:
+    """One look at all of AutoScribe into the index, or the rest of one that broke off."""
+    sys.exit(_run(operator.sync_once(_load(config), print)))
+
+
+@app.command()
+def rerender(config: Config = None) -> None:
+    """New FHIR versions of what is stored, after an upgrade or a changed setting; nothing is sent in HL7 v2."""
+    sys.exit(_run(operator.rerender(_load(config), print)))
+
+
+@app.command()
+def migrate(config: Config = None) -> None:
+    """Bring the database to the schema of this release; `serve` does it too when it starts."""
+    sys.exit(_run(operator.migrate(_load(config), print)))
+
+
+@identity.command("list")
+def identity_list(config: Config = None) -> None:
+    """Studies that are held apart from a patient they name, and what was decided about it."""
+    sys.exit(_run(operator.list_identities(_load(config), print)))
+
+
+@identity.command("link")
+def identity_link(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
+    """The study is about that patient, though they seem to be two people."""
+    sys.exit(_run(operator.decide(_load(config), "link", patient, study, reason, print)))
+
+
+@identity.command("separate")
+def identity_separate(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
+    """The study is not about that patient, though it names the same number."""
+    sys.exit(_run(operator.decide(_load(config), "separate", patient, study, reason, print)))
 
 
 @app.command()
@@ -155,7 +202,12 @@ def listen(
 
 
 @app.command("check-config")
-def check_config(config: Config = None) -> None:
+def check_config(
+    config: Config = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask AutoScribe, the database and the PDF store, too.")
+    ] = False,
+) -> None:
     """Every mistake in the settings with file, key and remedy; else the settings in force, secrets masked."""
     faults = config_check.faults(config)
     for fault in faults:
@@ -167,6 +219,8 @@ def check_config(config: Config = None) -> None:
         print(line)
     for doubt in config_check.doubts(configuration):
         print(f"note: {doubt}", file=sys.stderr)
+    if online:
+        sys.exit(_run(operator.check_online(configuration, lambda text: print(text, file=sys.stderr))))
 
 
 @keys.command("site")
@@ -181,12 +235,15 @@ def version() -> None:
     print(installed_version("autoscribe-gateway"))
 
 
-def main() -> None:
-    """Run the command line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line: what was typed, unless arguments are given."""
     try:
-        app()
+        app(args=arguments)
     except (ConfigError, SiteError) as error:
         _fail(str(error))
+    except GatewayError as error:
+        print(f"{error}. {error.remedy}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _load(path: Path | None) -> Configuration:

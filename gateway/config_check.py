@@ -54,6 +54,7 @@ def effective(configuration: Configuration) -> Iterator[str]:
 def doubts(configuration: Configuration) -> Iterator[str]:
     """What works, but says less than it could, or more than one may want."""
     site = configuration.site
+    yield from _service(configuration)
     yield from _policies(site)
     yield from _numbers(site)
     if not site.facilities:
@@ -78,6 +79,17 @@ _UNSAID: Final = {
 
 # Field of MSH -> the setting of `[mapping]` that fills it, MSH-5 and -6 unless the receiver has its own
 _MSH: Final = {"MSH-3": "sending_application", "MSH-5": "receiving_application", "MSH-6": "receiving_facility"}
+
+
+def _service(configuration: Configuration) -> Iterator[str]:
+    settings = configuration.settings
+    if settings.webhook.key is None:
+        yield "no webhook.key: webhooks are refused, and a signature is seen when AutoScribe is looked at next"
+    if settings.fhir.claim_us_core:
+        yield "fhir.claim_us_core is on: US Core asks for create of reports, which is refused here"
+    zones = {facility.time_zone for facility in configuration.site.facilities.values()}
+    if not settings.fhir.time_zone and len(zones) > 1:
+        yield "no fhir.time_zone, and the facilities do not share one: a day in a search is one of UTC"
 
 
 def _policies(site: Site) -> Iterator[str]:

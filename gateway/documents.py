@@ -12,7 +12,10 @@ from typing import Any
 import typer.main
 
 from gateway import cli
-from gateway.fhir_api.search_params import facade_rows
+from gateway.fhir_api.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.served import facade_rows
+from gateway.index.parameters import EVERY, PARAMETERS
+from gateway.metrics import metric_rows
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
@@ -43,6 +46,28 @@ def settings_table() -> str:
 def facade_table() -> str:
     """Every interaction of the facade, read off the tables the code runs on."""
     return table(("request", "answers"), facade_rows())
+
+
+def search_table() -> str:
+    """Every search parameter, read off the table that searches, extraction and CapabilityStatement read."""
+    return table(
+        ("type", "parameter", "kind", "modifiers", "finds"),
+        (
+            (one.resource_type, f"`{one.name}`", one.type, ", ".join(one.modifiers), one.documentation)
+            for one in PARAMETERS
+            if one.name not in EVERY
+        ),
+    )
+
+
+def result_parameter_table() -> str:
+    """What shapes the answer to a search."""
+    return table(("parameter", "means"), ((f"`{name}`", said) for name, said in RESULT_PARAMETERS.items()))
+
+
+def metric_table() -> str:
+    """Every metric."""
+    return table(("metric", "kind", "labels", "counts"), metric_rows())
 
 
 def fault_table() -> str:

@@ -1,7 +1,5 @@
 """The exception tree: what can go wrong, whether trying again can help, and what a person can do about it.
 
-Issue codes are of https://hl7.org/fhir/R4/valueset-issue-type.html; retry classes say what a repeat risks.
-
     GatewayError
     ├── ConfigError                 a setting is wrong: the key and the remedy are named
     ├── UpstreamError               AutoScribe did not give what was asked
@@ -17,7 +15,11 @@ Issue codes are of https://hl7.org/fhir/R4/valueset-issue-type.html; retry class
     │   ├── UpstreamFailed          500 or more
     │   ├── UpstreamTooLarge        a body over the size limit
     │   ├── UpstreamNotUnderstood   a body that is not what the contract says
-    │   └── PdfUnavailable          the PDF link does not give a PDF from an allowed host
+    │   ├── PdfUnavailable          the PDF link does not give a PDF from an allowed host
+    │   └── PdfInterrupted          the PDF's host did not answer, or broke off
+    ├── StoreError                  the store did not do what was asked
+    │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
+    │   └── StoreTooSlow            a query took longer than it may
     ├── FeedError                   a message did not reach its receiver
     │   ├── ConnectFailed           no connection: nothing was sent
     │   ├── SendFailed              the connection broke while the message was being written
@@ -30,16 +32,21 @@ Issue codes are of https://hl7.org/fhir/R4/valueset-issue-type.html; retry class
         ├── NotSupported            a parameter, modifier or value that is not offered
         ├── SearchTooCostly         nothing narrows the search
         ├── ResourceNotFound        unknown type, id or version; a suppressed resource
+        ├── PageExpired             a paging link was kept for longer than it is good for
+        ├── ResourceWithdrawn       the report is not valid any more: its Binary is not served
+        ├── RangeNotSatisfiable     a Range that begins behind the end
         ├── MethodNotAllowed        the interaction is not offered
         ├── NotAcceptable           no format that the client accepts
         ├── UnsupportedMediaType    the body is of a type that is not read
         ├── RequestTooLarge         the body is over the limit
         ├── WrongHost               addressed to a host name that is not this gateway's
         ├── IdempotencyKeyMissing   an operation that must not run twice came without a key
-        └── IdempotencyKeyReused    its key was given for another request before
+        ├── IdempotencyKeyReused    its key was given for another request before
+        ├── VersionConflict         If-Match names another version than the current one
+        └── NoMessage               the report causes no HL7 v2 message that may be sent
 
-Every leaf carries a stable `code`, a `retry` class, the facade's HTTP status and issue code, and a `remedy`.
-Messages hold ids, codes, offsets and counts, never payload, keys or presigned URLs.
+Every leaf has a stable `code`, a `retry` class (what a repeat risks), the facade's HTTP status, an issue code (of
+https://hl7.org/fhir/R4/valueset-issue-type.html) and a `remedy`. Messages hold ids, codes, offsets, counts, no payload.
 """
 
 from __future__ import annotations
@@ -73,9 +80,7 @@ class ConfigError(GatewayError):
 class UpstreamError(GatewayError):
     """AutoScribe did not give what was asked."""
 
-    code = "upstream"
-    http_status = 502
-    issue_code = "transient"
+    code, http_status, issue_code = "upstream", 502, "transient"
     remedy = "See the upstream request id in AutoScribe's support."
 
     def __init__(
@@ -89,11 +94,9 @@ class UpstreamError(GatewayError):
     ) -> None:
         self.operation, self.status, self.request_id = operation, status, request_id
         self.retry_after, self.detail = retry_after, detail
-        parts = [f"{operation}: {self.code}"]
-        parts += [f"status {status}"] if status is not None else []
-        parts += [f"upstream request {request_id}"] if request_id else []
-        parts += [detail] if detail else []
-        super().__init__(", ".join(parts))
+        answered = f"status {status}" if status is not None else ""
+        asked = f"upstream request {request_id}" if request_id else ""
+        super().__init__(", ".join(filter(None, (f"{operation}: {self.code}", answered, asked, detail))))
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -187,6 +190,39 @@ class PdfUnavailable(UpstreamError):
     remedy = "Ask again later; where no host is allowed, check that pdf.allowed_hosts names AutoScribe's PDF store."
 
 
+class PdfInterrupted(UpstreamError):
+    """The host of the PDFs did not answer, failed in passing, or broke off."""
+
+    code, retry = "pdf-interrupted", "transient"
+    remedy = "Try again; check the way to AutoScribe's PDF store if it is always so."
+
+
+class StoreError(GatewayError):
+    """The store did not do what was asked; nothing was changed."""
+
+    code, http_status, issue_code = "store", 503, "transient"
+    retry: ClassVar[Retry] = "transient"
+    remedy = "Look at the database."
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(f"{self.code}: {detail}")
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, is locked by somebody else, or its disk is full."""
+
+    code = "store-unavailable"
+    remedy = "Check the database of database.url, its disk and its locks; then ask again."
+
+
+class StoreTooSlow(StoreError):
+    """A query took longer than it may, and was stopped."""
+
+    code, retry, http_status, issue_code = "store-too-slow", "permanent", 400, "too-costly"
+    remedy = "Narrow the search: name a patient, an identifier, or a shorter window of dates."
+
+
 class FeedError(GatewayError):
     """A message did not reach its receiver, or is not known to have."""
 
@@ -195,7 +231,6 @@ class FeedError(GatewayError):
     remedy = "Look at the receiver."
 
     def __init__(self, where: str, detail: str = "") -> None:
-        self.where, self.detail = where, detail
         super().__init__(f"{where}: {self.code}" + (f", {detail}" if detail else ""))
 
 
@@ -268,7 +303,7 @@ class SearchTooCostly(RequestError):
     """Nothing narrows the search."""
 
     code, issue_code = "search-too-costly", "too-costly"
-    remedy = "Name a study: ?study=stu-… or ?imagingStudy.identifier=urn:dicom:uid|urn:oid:…"
+    remedy = "Name a patient, an identifier, a study, or a window of dates or of _lastUpdated."
 
 
 class ResourceNotFound(RequestError):
@@ -276,6 +311,31 @@ class ResourceNotFound(RequestError):
 
     code, http_status, issue_code = "resource-not-found", 404, "not-found"
     remedy = "Check the type and the id."
+
+
+class PageExpired(RequestError):
+    """The paging link is older than its lifetime."""
+
+    code, http_status, issue_code = "page-expired", 410, "expired"
+    remedy = "Search again from the first page."
+
+
+class ResourceWithdrawn(RequestError):
+    """The resource was taken back: it must not be read as valid."""
+
+    code, http_status, issue_code = "resource-withdrawn", 410, "deleted"
+    remedy = "Read the DiagnosticReport: it says entered-in-error, and its history what it said before."
+
+
+class RangeNotSatisfiable(RequestError):
+    """The Range begins behind the end; `size` is how many bytes there are."""
+
+    code, http_status, issue_code = "range-not-satisfiable", 416, "value"
+    remedy = "Ask without Range, or for bytes that are there."
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(f"the range begins behind the last of {size} bytes", expression="http.Range")
 
 
 class MethodNotAllowed(RequestError):
@@ -288,7 +348,7 @@ class NotAcceptable(RequestError):
     """None of the formats the client accepts is offered."""
 
     code, http_status, issue_code = "not-acceptable", 406, "not-supported"
-    remedy = "Ask for application/fhir+json."
+    remedy = "Ask for application/fhir+json or application/fhir+xml."
 
 
 class UnsupportedMediaType(RequestError):
@@ -302,7 +362,7 @@ class RequestTooLarge(RequestError):
     """The body is over the size limit."""
 
     code, http_status, issue_code = "request-too-large", 413, "too-long"
-    remedy = "Send no body, or a small one."
+    remedy = "Send no body, or a smaller one; ask for less at once."
 
 
 class WrongHost(RequestError):
@@ -324,3 +384,17 @@ class IdempotencyKeyReused(RequestError):
 
     code, http_status, issue_code = "idempotency-key-reused", 422, "business-rule"
     remedy = "Make a new key for every new request; repeat a request with the key it had."
+
+
+class VersionConflict(RequestError):
+    """If-Match names another version of the resource than the current one: nothing was done."""
+
+    code, http_status, issue_code = "version-conflict", 412, "conflict"
+    remedy = "Read the resource again and decide anew; its ETag is what If-Match has to say."
+
+
+class NoMessage(RequestError):
+    """The report causes no HL7 v2 message that may be sent to the receiver."""
+
+    code, http_status, issue_code = "no-message", 422, "business-rule"
+    remedy = "Ask once the report is signed; of a signed one the answer as application/fhir+json says what is wrong."

@@ -15,11 +15,29 @@ from typing import Any, Final
 
 import uvicorn
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.log import UVICORN
 
 GRACE: Final = 1
+_NOT_STARTED: Final = ("server", "start", "the application did not start", "See the lines before this one.")
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Starting:
+    """ASGI: remembers what stopped the application from starting, of which uvicorn says no more than that it did."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.error: GatewayError | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass everything on."""
+        try:
+            await self._app(scope, receive, send)
+        except GatewayError as error:
+            if scope["type"] == "lifespan":
+                self.error = error
+            raise
 
 
 class _Server(uvicorn.Server):
@@ -33,8 +51,7 @@ class _Server(uvicorn.Server):
         try:
             await super().startup(sockets)
         except SystemExit:
-            problem, remedy = "the application did not start", "See the lines before this one."
-            raise ConfigError("server", "start", problem, remedy) from None
+            raise ConfigError(*_NOT_STARTED) from None
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -45,11 +62,13 @@ def listening_socket(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), port), family=family)
+        listener = socket.create_server((host.strip("[]"), port), family=family)
     except OSError as error:
         problem = f"cannot be listened on ({os.strerror(error.errno or 0)})"
         remedy = "Stop what uses it, or choose another port; --help names the option."
         raise ConfigError("port", f"{host}:{port}", problem, remedy) from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else an answer waits for the client's ACK
+    return listener
 
 
 @asynccontextmanager
@@ -58,19 +77,29 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
 
     Raises:
         ConfigError: the application did not start.
+        GatewayError: what it says why.
     """
-    config = uvicorn.Config(app, server_header=False, timeout_graceful_shutdown=GRACE, **UVICORN)
+    starting = _Starting(app)
+    config = uvicorn.Config(starting, server_header=False, timeout_graceful_shutdown=GRACE, **UVICORN)
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:
             if task.done():
-                await task
+                await _why(task, starting)
             await asyncio.sleep(0.005)
         yield
     finally:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _why(task: asyncio.Task[None], starting: _Starting) -> None:
+    """Raise what stopped the application from starting, as it said it."""
+    try:
+        await task
+    except ConfigError:
+        raise starting.error or ConfigError(*_NOT_STARTED) from None
 
 
 @asynccontextmanager

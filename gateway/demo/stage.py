@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, cast
 from zoneinfo import ZoneInfo
 
@@ -21,7 +23,7 @@ from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.state import State
 from gateway.sandbox.upstream import DEFAULT_API_KEY, Options, open_sandbox
 from gateway.serving import listening_socket, running
-from gateway.settings import Configuration, Server, Settings, Upstream
+from gateway.settings import Configuration, Database, Server, Settings, Upstream
 from gateway.upstream.client import UpstreamClient
 from mappings.profile import AssigningAuthority, Facility, NameOrder, Site
 
@@ -87,7 +89,8 @@ async def stage(ports: Ports, on_message: Callable[[Message], object]) -> AsyncI
         receiver = await stack.enter_async_context(Receiver(HOST, ports.mllp, on_message=on_message))
         options = Options(host=HOST, port=upstream_socket.getsockname()[1])
         sandbox, account = open_sandbox(options)
-        configuration = _configuration(options.base_url, gateway_socket.getsockname()[1])
+        folder = stack.enter_context(TemporaryDirectory())
+        configuration = _configuration(options.base_url, gateway_socket.getsockname()[1], Path(folder))
         settings = configuration.settings
         await stack.enter_async_context(running(sandbox, upstream_socket))
         await stack.enter_async_context(running(create_app(configuration), gateway_socket))
@@ -96,8 +99,9 @@ async def stage(ports: Ports, on_message: Callable[[Message], object]) -> AsyncI
         yield Stage(account, client, configuration, receiver, connection)
 
 
-def _configuration(upstream_url: str, port: int) -> Configuration:
-    """The demo's own settings: nothing of the environment may send it to a real AutoScribe."""
+def _configuration(upstream_url: str, port: int, folder: Path) -> Configuration:
+    """The demo's own settings: nothing of the environment may send it to a real AutoScribe, nothing is left behind."""
     upstream = Upstream(api_key=SecretStr(DEFAULT_API_KEY), base_url=upstream_url)
-    settings = Settings.model_construct(upstream=upstream, server=Server(host=HOST, port=port))
+    database = Database(url=SecretStr(f"sqlite:///{folder / 'demo.db'}"))
+    settings = Settings.model_construct(upstream=upstream, server=Server(host=HOST, port=port), database=database)
     return Configuration(settings, demo_site(), "demo")

@@ -6,59 +6,82 @@ https://hl7.org/fhir/R4/capabilitystatement.html, https://hl7.org/fhir/R4/http.h
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from importlib.metadata import distributions
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.fhir_api.facade import base, facade
-from gateway.fhir_api.headers import conditional, etag, pretty, require_json
-from gateway.fhir_api.query import parameters
-from gateway.fhir_api.search_params import INCLUDES, OF_REPORTS, PARAMETERS, RESULT_PARAMETERS
-from gateway.fhir_api.served import NOTHING_STORED, OPERATIONS, RESOURCES, Served
+from gateway.errors import NotSupported
+from gateway.fhir_api.batch_entries import MOST_ENTRIES
+from gateway.fhir_api.facade import Facade, base, facade
+from gateway.fhir_api.headers import etag, fhir_conditional
+from gateway.fhir_api.query import parameters, value_of
+from gateway.fhir_api.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
+from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
+from gateway.index.parameter import Parameter
+from gateway.index.parameters import parameters_of
 from mappings.dates import fhir_instant
 from mappings.fhir.rendering import json_bytes
 
 _NAME: Final = "autoscribe-gateway"
 FHIR_VERSION: Final = "4.0.1"
+US_CORE_SERVER: Final = "http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"
 NOT_SUPPORTED: Final = (
-    "Not supported, for now: search by patient, category or date (AutoScribe lists reports by study only, and there is "
-    "no index yet), search of other types than DiagnosticReport, POST _search, paging, _sort, _count, _summary, "
-    "_elements, _revinclude, chaining but for imagingStudy.identifier, vread, history, XML, batch, create, update, "
-    "patch, delete, and authentication: the gateway listens on this machine only. A parameter that is not known is "
-    "left out and named in an OperationOutcome; with Prefer: handling=strict it is refused."
+    "Not supported: create, update, patch and delete (reports are made in AutoScribe; US Core asks for create of "
+    "DiagnosticReport and DocumentReference), transactions, history of a type or of the system, search across types, "
+    "Encounter, addresses, race, ethnicity and death of patients (AutoScribe does not have them), and authentication: "
+    "the gateway listens on this machine only. XML is written, and not read: bodies are JSON. A parameter that is not "
+    "known is left out and named in an OperationOutcome; with Prefer: handling=strict it is refused. A search that "
+    "nothing narrows is refused."
+)
+_BATCH: Final = (
+    f"GETs, each answered as if it came alone: reads, searches, and operations that change nothing; at most "
+    f"{MOST_ENTRIES}. Any other method is answered 405 in its place."
+)
+_MEANINGS: Final = (
+    "meta.lastUpdated is the instant at which the gateway stored a version, strictly increasing in the order of "
+    "storing: who asks for _lastUpdated=gt the last one seen misses nothing. A date without a zone is of {zone}. "
+    "Until all of AutoScribe was looked at once, and when that is too long ago, an answer says incomplete; Age says "
+    "how old it is; Cache-Control: no-cache in a request asks AutoScribe."
 )
 
 
 async def capability(request: Request) -> Response:
-    """GET [base]/metadata."""
+    """GET [base]/metadata; `mode` may be `full`.
+
+    Raises:
+        NotSupported: another `mode`.
+    """
     given = parameters(request)
-    require_json(request, given)
-    body = json_bytes(statement(base(request), facade(request).started))
-    return conditional(request, pretty(body, given), etag(hashlib.sha256(body).hexdigest()[:32]))
+    if value_of(given, "mode") not in {None, "full"}:
+        raise NotSupported("mode: only full is offered", expression="http.mode")
+    body = json_bytes(statement(base(request), facade(request)))
+    return await fhir_conditional(request, given, body, etag(hashlib.sha256(body).hexdigest()[:32]))
 
 
-def statement(fhir_base: str, started: datetime) -> dict[str, Any]:
-    """The CapabilityStatement of the facade at that base; `started` is when it took up its work."""
+def statement(fhir_base: str, serving: Facade) -> dict[str, Any]:
+    """The CapabilityStatement of the facade at that base."""
+    claims = {"instantiates": [US_CORE_SERVER]} if serving.claims_us_core else {}
     return {
         "resourceType": "CapabilityStatement",
         "name": "AutoscribeGateway",
         "title": _NAME,
         "status": "active",
-        "date": fhir_instant(started.replace(microsecond=0)),
-        "description": f"Radiology reports signed in AutoScribe, read through. {NOTHING_STORED}",
+        "date": fhir_instant(serving.started.replace(microsecond=0)),
+        "description": "Radiology reports signed in AutoScribe.",
         "kind": "instance",
+        **claims,
         "software": _software(),
         "implementation": {"description": "FHIR R4 facade in front of AutoScribe", "url": fhir_base},
         "fhirVersion": FHIR_VERSION,
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "json", "application/fhir+xml", "xml"],
         "rest": [
             {
                 "mode": "server",
-                "documentation": f"{NOT_SUPPORTED} meta.lastUpdated is the instant the gateway first saw that content.",
-                "resource": [_resource(row) for row in RESOURCES],
+                "documentation": f"{NOT_SUPPORTED} {_MEANINGS.format(zone=serving.zone)}",
+                "resource": [*map(_resource, RESOURCES), *map(_definitions, DEFINITIONS)],
+                "interaction": [{"code": "batch", "documentation": _BATCH}],
             }
         ],
     }
@@ -71,29 +94,52 @@ def _software() -> dict[str, str]:
 
 
 def _resource(row: Served) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": row.resource_type}
+    kind = row.resource_type
+    made: dict[str, Any] = {"type": kind}
     if row.profiles:
         made["supportedProfile"] = list(row.profiles)
     made["documentation"] = f"Ids: {row.ids}. {row.documentation}"
-    made["interaction"] = [{"code": "read"}]
-    made["versioning"] = "no-version" if row.source == "binary" else "versioned"
-    made["readHistory"] = False
-    if row.resource_type == OF_REPORTS:
-        made["interaction"].append({"code": "search-type"})
-        made["searchInclude"] = [f"{OF_REPORTS}:{name}" for name in INCLUDES]
-        made["searchParam"] = [
-            {"name": one.name, "definition": one.clause, "type": one.type, "documentation": one.documentation}
-            for one in PARAMETERS
-        ]
-        made["documentation"] += " Result parameters: " + " ".join(
-            f"{name}: {documentation}" for name, documentation in RESULT_PARAMETERS.items()
-        )
-        made["operation"] = [
-            {
-                "name": one.name,
-                "definition": f"urn:autoscribe-gateway:OperationDefinition:{one.name}",
-                "documentation": one.documentation,
-            }
-            for one in OPERATIONS
-        ]
-    return made
+    if row.is_binary:
+        return {**made, "interaction": [{"code": "read"}], "versioning": "no-version", "readHistory": False}
+    made["interaction"] = [{"code": code} for code in ("read", "vread", "history-instance", "search-type")]
+    made |= {"versioning": "versioned", "readHistory": True, "updateCreate": False}
+    made["searchInclude"] = list(includes_of(kind))
+    made["searchRevInclude"] = list(revincludes_of(kind))
+    made["searchParam"] = [_parameter(one) for one in parameters_of(kind)]
+    made["documentation"] += " Result parameters: " + " ".join(
+        f"{name}: {documentation}" for name, documentation in RESULT_PARAMETERS.items()
+    )
+    made["operation"] = [
+        {"name": one.name, "definition": one.definition, "documentation": one.documentation}
+        for one in OPERATIONS
+        if kind in one.resource_types
+    ]
+    return {key: value for key, value in made.items() if value != []}
+
+
+def _definitions(row: Served) -> dict[str, Any]:
+    """What stands still: read and searched, without versions."""
+    named = [("_id", "token", "Resource-id"), ("url", "uri", "conformance-url")]
+    return {
+        "type": row.resource_type,
+        "documentation": f"Ids: {row.ids}. {row.documentation}",
+        "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "versioning": "no-version",
+        "readHistory": False,
+        "searchParam": [
+            {"name": name, "type": kind, "definition": f"http://hl7.org/fhir/SearchParameter/{end}"}
+            for name, kind, end in named
+        ],
+    }
+
+
+def _parameter(one: Parameter) -> dict[str, str]:
+    offered = [*one.modifiers, *one.targets] if one.type == "reference" else list(one.modifiers)
+    said = f" Modifiers: {', '.join(offered)}." if offered else ""
+    said += f" Chains: {', '.join(one.chains)}." if one.chains else ""
+    return {
+        "name": one.name,
+        "definition": one.definition,
+        "type": one.type,
+        "documentation": one.documentation + said,
+    }

@@ -5,30 +5,52 @@ https://hl7.org/fhir/R4/http.html#root: the service base URL.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import cast
 
+from starlette.datastructures import URL
 from starlette.requests import Request
 
+from gateway import clock
 from gateway.fhir_api.idempotency import Keys
-from gateway.store.seen import Seen
+from gateway.fhir_api.page_token import Tokens
+from gateway.index.value import Circumstances
+from gateway.store.engine import Engine
 from gateway.sync.read_through import ReadThrough
+from gateway.sync.sweep_record import SweepRecord
 from gateway.upstream.client import UpstreamClient
+from mappings.profile import Site
 
 MOUNT = "/fhir"
 
 
 @dataclass(frozen=True, slots=True)
 class Facade:
-    """The parts behind the facade; `public_url` is the FHIR base if the site sets one, `started` is in UTC."""
+    """The parts behind the facade; `public_url` is the FHIR base if the site sets one, `started` is in UTC.
+
+    `zone` is that of dates without one; `sweep` tells how far the index is, which is too old after `max_index_age`
+    seconds. `keeps_pdfs` where PDFs are kept (D28). With `claims_us_core` the CapabilityStatement says that this is a
+    US Core server (D30). `measuring` is held by the one `$trace` that is under way.
+    """
 
     upstream: UpstreamClient
-    seen: Seen
+    engine: Engine
     reads: ReadThrough
+    site: Site
+    zone: tzinfo
     started: datetime
+    tokens: Tokens
+    sweep: Callable[[], SweepRecord]
+    max_index_age: float
     public_url: str | None = None
+    keeps_pdfs: bool = True
+    claims_us_core: bool = False
     keys: Keys = field(default_factory=Keys)
+    measuring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 def facade(request: Request) -> Facade:
@@ -38,4 +60,16 @@ def facade(request: Request) -> Facade:
 
 def base(request: Request) -> str:
     """The FHIR base, without a slash at the end: the site's public one, else the loopback name the client used."""
-    return facade(request).public_url or f"http://{request.url.netloc}{MOUNT}"
+    return facade(request).public_url or _base_at(request.headers.get("host", ""), request.scope["server"])
+
+
+@lru_cache(maxsize=256)
+def _base_at(host: str, server: tuple[str, int]) -> str:
+    """The base at the name in a Host header, or if it is none at the address of the server."""
+    url = URL(scope={"type": "http", "path": MOUNT, "headers": [(b"host", host.encode())], "server": server})
+    return f"http://{url.netloc}{MOUNT}"
+
+
+def circumstances(request: Request) -> Circumstances:
+    """What the values of a search depend on beside themselves."""
+    return Circumstances(facade(request).zone, clock.now(), base(request))

@@ -1,32 +1,56 @@
 """What a request's headers ask for and an answer's headers say: format, validators, handling.
 
-https://hl7.org/fhir/R4/http.html#mime-type, #cread (ETag, If-None-Match), #prefer; RFC 9110 §12.5.1 and §13.1.2.
+https://hl7.org/fhir/R4/http.html#mime-type, #cread (ETag, If-None-Match, If-Modified-Since), #prefer; RFC 9110 §13.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
 from collections.abc import Mapping
-from datetime import datetime
-from email.utils import format_datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import NotAcceptable
+from gateway.fhir_api.formats import FHIR_JSON, FHIR_XML, Format, in_format, preferred, ranges
 from gateway.fhir_api.outcome import CONTENT_TYPE
 from gateway.fhir_api.query import Parameters, value_of
-from gateway.store.seen import Version
 
-FHIR_JSON: Final = frozenset({"application/fhir+json", "application/json", "text/json", "json"})
-FHIR_XML: Final = frozenset({"application/fhir+xml", "application/xml", "text/xml", "xml"})
-_ANY: Final = frozenset({"*/*", "application/*"})
-_OTHER_VERSION: Final = re.compile(r";\s*fhirversion=\"?(?!4\.0\b)", re.IGNORECASE)
-_QUALITY: Final = re.compile(r";\s*q=([^;]*)", re.IGNORECASE)
-_ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
+__all__ = [
+    "FHIR_JSON",
+    "FHIR_XML",
+    "PRIVATE",
+    "Format",
+    "accepted",
+    "answer",
+    "etag",
+    "fhir_answer",
+    "fhir_conditional",
+    "is_strict",
+    "is_unchanged",
+    "matches",
+    "negotiated",
+]
+
 PRIVATE: Final = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+_STRICT: Final = re.compile(r"handling\s*=\s*\"?strict", re.IGNORECASE)
+_ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
+
+
+def negotiated(request: Request, given: Parameters) -> Format:
+    """The format of the answer: what `_format`, else Accept, likes best. To be asked before anything is done.
+
+    Raises:
+        NotAcceptable: the client takes neither.
+    """
+    form = preferred(_accept(request), value_of(given, "_format"))
+    if form is None:
+        raise NotAcceptable("only application/fhir+json and application/fhir+xml of FHIR 4.0 are offered")
+    return form
 
 
 def accepted(request: Request, given: Parameters) -> list[str]:
@@ -34,35 +58,32 @@ def accepted(request: Request, given: Parameters) -> list[str]:
 
     A FHIR type of another version than 4.0 is not among them.
     """
-    wanted = value_of(given, "_format")
-    ranges = [wanted.replace(" ", "+")] if wanted else request.headers.get("accept", "*/*").lower().split(",")
-    ranked = [(_quality(one), -place, one) for place, one in enumerate(ranges)]
-    return [
-        one.partition(";")[0].strip().lower()
-        for quality, _, one in sorted(ranked, reverse=True)
-        if quality > 0 and not _OTHER_VERSION.search(one)
-    ]
-
-
-def require_json(request: Request, given: Parameters) -> None:
-    """See that the client takes FHIR JSON, the only format there is for now.
-
-    Raises:
-        NotAcceptable: it takes none that is offered.
-    """
-    if not any(one in FHIR_JSON or one in _ANY for one in accepted(request, given)):
-        raise NotAcceptable("only application/fhir+json of FHIR 4.0 is offered; XML is not, for now")
+    return [one.media_type for one in ranges(_accept(request), value_of(given, "_format")) if one.quality > 0]
 
 
 def is_strict(request: Request) -> bool:
     """True for `Prefer: handling=strict`: a parameter that is not known is then an error."""
-    return re.search(r"handling\s*=\s*\"?strict", request.headers.get("prefer", ""), re.IGNORECASE) is not None
+    return _STRICT.search(request.headers.get("prefer", "")) is not None
 
 
-def matches(request: Request, tag: str) -> bool:
-    """True if If-None-Match names that entity tag, compared weakly, or is `*`."""
-    header = request.headers.get("if-none-match", "")
+def matches(request: Request, tag: str, header_name: str = "if-none-match") -> bool:
+    """True if If-None-Match, or If-Match, names that entity tag, compared weakly as R4 has it, or is `*`."""
+    header = ",".join(request.headers.getlist(header_name))
     return header.strip() == "*" or tag in {f'W/"{one}"' for one in _ETAG.findall(header)}
+
+
+def is_unchanged(request: Request, headers: Mapping[str, str]) -> bool:
+    """True if the client has already what an answer with these ETag and Last-Modified would give it.
+
+    If-None-Match stands above If-Modified-Since. That counts whole seconds, and one that is no date says nothing.
+    """
+    if "if-none-match" in request.headers:
+        return matches(request, headers["ETag"])
+    if "if-modified-since" not in request.headers:
+        return False
+    since = _instant(request.headers["if-modified-since"])
+    changed = _instant(headers.get("Last-Modified", ""))
+    return since is not None and changed is not None and changed <= since
 
 
 def answer(
@@ -78,13 +99,31 @@ def answer(
     return Response(b"" if request.method == "HEAD" else body, status, said, media_type=media_type)
 
 
-def conditional(
-    request: Request, body: bytes, headers: Mapping[str, str], *, media_type: str = CONTENT_TYPE
+async def fhir_answer(
+    request: Request, given: Parameters, body: bytes, status: int = 200, *, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An answer whose headers have an ETag, or a 304 to a client that has it already."""
-    if matches(request, headers["ETag"]):
-        return Response(None, 304, {**PRIVATE, **headers})
-    return answer(request, body, headers=headers, media_type=media_type)
+    """A resource, given as JSON bytes, in the format that is negotiated, with line breaks if `_pretty` asks for them.
+
+    What is not served as it stands is made in a worker thread. Both formats may have the same ETag, for it is weak.
+
+    Raises:
+        NotAcceptable: the client takes neither format.
+    """
+    form = negotiated(request, given)
+    if form is not Format.JSON or _is_pretty(given):
+        body = await asyncio.to_thread(in_format, body, form, indented=_is_pretty(given))
+    return answer(request, body, status, headers=headers, media_type=form.value)
+
+
+async def fhir_conditional(request: Request, given: Parameters, body: bytes, headers: Mapping[str, str]) -> Response:
+    """As `fhir_answer`, with an ETag among the headers; a 304 to a client that has it already.
+
+    Raises:
+        NotAcceptable: the client takes neither format.
+    """
+    if is_unchanged(request, headers):
+        return _not_modified(headers)
+    return await fhir_answer(request, given, body, headers=headers)
 
 
 def etag(version_id: str, last_updated: datetime | None = None) -> dict[str, str]:
@@ -93,21 +132,23 @@ def etag(version_id: str, last_updated: datetime | None = None) -> dict[str, str
     return headers if last_updated is None else {**headers, "Last-Modified": format_datetime(last_updated, usegmt=True)}
 
 
-def resource_answer(request: Request, version: Version, given: Parameters) -> Response:
-    """A version of a resource."""
-    return conditional(request, pretty(version.body, given), etag(version.version_id, version.last_updated))
+def _is_pretty(given: Parameters) -> bool:
+    return value_of(given, "_pretty") == "true"
 
 
-def pretty(body: bytes, given: Parameters) -> bytes:
-    """The JSON with line breaks and indents if `_pretty=true` asks for them."""
-    if value_of(given, "_pretty") != "true":
-        return body
-    return json.dumps(json.loads(body), indent=2, ensure_ascii=False).encode()
+def _accept(request: Request) -> str:
+    """The Accept header, whole where it was sent in several lines."""
+    return ",".join(request.headers.getlist("accept"))
 
 
-def _quality(media_range: str) -> float:
-    found = _QUALITY.search(media_range)
+def _not_modified(headers: Mapping[str, str]) -> Response:
+    return Response(None, 304, {**PRIVATE, **headers})
+
+
+def _instant(http_date: str) -> datetime | None:
+    """An HTTP date of any of the three forms (RFC 9110 §5.6.7); None for anything else."""
     try:
-        return float(found[1]) if found else 1.0
-    except ValueError:
-        return 0.0
+        found = parsedate_to_datetime(http_date)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -18,26 +18,25 @@ from gateway import clock
 from gateway.errors import (
     BadRequest,
     GatewayError,
-    RequestTooLarge,
     ResourceNotFound,
-    UnsupportedMediaType,
     UpstreamAmbiguous,
     UpstreamConflict,
     UpstreamNotFound,
     UpstreamRefused,
     UpstreamUnprocessable,
+    VersionConflict,
 )
 from gateway.fhir_api.addendum import ACTS, Act
+from gateway.fhir_api.body import json_body
 from gateway.fhir_api.facade import Facade, base, facade
-from gateway.fhir_api.headers import FHIR_JSON, answer, pretty, require_json
+from gateway.fhir_api.headers import fhir_answer, matches, negotiated
 from gateway.fhir_api.idempotency import HEADER, Answered, Entry, Sent
 from gateway.fhir_api.outcome import Issue, outcome
 from gateway.fhir_api.query import parameters
-from gateway.fhir_api.served import Operation
+from gateway.fhir_api.served import OF_REPORTS, Operation
+from gateway.store.versions import CURRENT
 from mappings.fhir.rendering import json_bytes
-from mappings.identifiers import upstream_id
-from mappings.issues import WireError
-from mappings.wire import loads
+from mappings.identifiers import fhir_id, upstream_id
 
 MAX_BODY_BYTES: Final = 65_536
 # Seconds to wait before each try to read the outcome back
@@ -46,13 +45,13 @@ READ_BACK: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 _REFUSALS: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
 
 
-def operation(row: Operation) -> Callable[[Request], Awaitable[Response]]:
+def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
     """The handler of POST [base]/DiagnosticReport/[id]/$[name]."""
     act = ACTS[row.name]
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
-        require_json(request, given)
+        negotiated(request, given)
         await _refuse_input(request)
         report_id = upstream_id(request.path_params["id"]) or ""
         if not report_id.startswith("rep_"):
@@ -61,36 +60,41 @@ def operation(row: Operation) -> Callable[[Request], Awaitable[Response]]:
         entry = serving.keys.entry(request.headers.get(HEADER), (act.name, report_id))
         async with entry.lock:
             is_repeat = entry.answered is not None
-            answered = await _carry_out(serving, entry, act, report_id)
+            answered = await _carry_out(request, entry, act, report_id)
         headers = {"Idempotency-Replayed": "true"} if is_repeat else {}
         if answered.location:
             headers["Location"] = f"{base(request)}/{answered.location}"
-        return answer(request, pretty(json_bytes(dict(answered.resource)), given), answered.status, headers=headers)
+        body = json_bytes(dict(answered.resource))
+        return await fhir_answer(request, given, body, answered.status, headers=headers)
 
     return handle
 
 
-async def _carry_out(serving: Facade, entry: Entry, act: Act, report_id: str) -> Answered:
+async def _carry_out(request: Request, entry: Entry, act: Act, report_id: str) -> Answered:
     """The answer to a request: as before to a repeat, read back where it was sent, else sent now."""
     if entry.refused is not None:
         raise entry.refused
     if entry.answered is not None:
         return entry.answered
-    sent = entry.sent or await _send(serving, entry, act, report_id)
-    answered = await _outcome(serving, sent, act)
+    sent = entry.sent or await _send(request, entry, act, report_id)
+    answered = await _outcome(facade(request), sent, act)
     if answered.status != HTTPStatus.ACCEPTED:
         entry.answered = answered
     return answered
 
 
-async def _send(serving: Facade, entry: Entry, act: Act, report_id: str) -> Sent:
+async def _send(request: Request, entry: Entry, act: Act, report_id: str) -> Sent:
     """Read the study, refuse what cannot work, then POST. `entry.sent` stands from then on unless nothing arrived."""
-    rendered = (await serving.reads.report(report_id, fresh=True)).rendered
-    report = next(one for one in rendered.study.reports if one.report_id == report_id)
-    act.check(rendered.study, report)
-    entry.sent = Sent(rendered.study.study_id, frozenset(one.report_id for one in rendered.study.reports))
+    serving = facade(request)
+    study = (await serving.reads.report(report_id, fresh=True)).study
+    report = next((one for one in study.reports if one.report_id == report_id), None)
+    if report is None:
+        raise ResourceNotFound("AutoScribe no longer lists this report")
+    await _see_that_it_is_current(request, report_id)
+    act.check(study, report)
+    entry.sent = Sent(study.study_id, frozenset(one.report_id for one in study.reports))
     try:
-        await act.send(serving.upstream, rendered.study, report)
+        await act.send(serving.upstream, study, report)
     except UpstreamAmbiguous:
         return entry.sent  # what may have been carried out is looked for, never sent again
     except _REFUSALS as error:
@@ -101,6 +105,19 @@ async def _send(serving: Facade, entry: Entry, act: Act, report_id: str) -> Sent
         raise
     entry.sent = replace(entry.sent, is_sure=True)
     return entry.sent
+
+
+async def _see_that_it_is_current(request: Request, report_id: str) -> None:
+    """With If-Match: see that it names the version that the report has in the store this moment.
+
+    Raises:
+        VersionConflict: it does not.
+    """
+    if "if-match" not in request.headers:
+        return
+    rows = await facade(request).engine.fetch(CURRENT, address=f"{OF_REPORTS}/{fhir_id(report_id)}")
+    if not any(matches(request, f'W/"{version}"', "if-match") for version, *_ in rows):
+        raise VersionConflict("If-Match does not name the current version; nothing was sent")
 
 
 async def _outcome(serving: Facade, sent: Sent, act: Act) -> Answered:
@@ -114,7 +131,7 @@ async def _outcome(serving: Facade, sent: Sent, act: Act) -> Answered:
         if seconds:
             await clock.sleep(seconds)
         try:
-            study = (await serving.reads.study(sent.study_id, fresh=True)).rendered.study
+            study = (await serving.reads.study(sent.study_id, fresh=True)).study
         except GatewayError:
             continue
         if (answered := act.find(study, sent)) is not None:
@@ -139,19 +156,9 @@ async def _refuse_input(request: Request) -> None:
         UnsupportedMediaType: it is of another type.
         BadRequest: it is not that.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
-    if not body:
+    given = await json_body(request, MAX_BODY_BYTES)
+    if given is None:
         return
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in FHIR_JSON:
-        raise UnsupportedMediaType("a body must be application/fhir+json")
-    try:
-        given = loads(bytes(body))
-    except WireError as error:
-        raise BadRequest(f"the body: {error}") from None
     if not isinstance(given, dict) or given.get("resourceType") != "Parameters":
         raise BadRequest("the body: expected a Parameters resource, or none")
     if given.get("parameter"):

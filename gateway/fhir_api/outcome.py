@@ -16,17 +16,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import GatewayError, RequestError, UpstreamError
+from gateway.errors import GatewayError, NotAcceptable, RangeNotSatisfiable, RequestError, UpstreamError
+from gateway.fhir_api.formats import Format, asked, in_format
 from gateway.log import get_logger
+from gateway.metrics import ROUTE
 from mappings.fhir.rendering import json_bytes
 from mappings.issues import MappingIssue, WireError
 
 Severity = Literal["fatal", "error", "warning", "information"]
 
-CONTENT_TYPE: Final = "application/fhir+json; charset=utf-8"
+CONTENT_TYPE: Final = Format.JSON.value
 ERROR_SYSTEM: Final = "urn:autoscribe-gateway:error"
 MAPPING_SYSTEM: Final = "urn:autoscribe-gateway:mapping-issue"
-ROUTE: Final = "gateway.route"  # scope key: the template of the route, for the log
 ALLOW: Final = "gateway.allow"  # scope key: the methods the route has, for a 405
 _RETRY_AFTER: Final = 5
 _NO_SUCH: Final = "There is nothing at this address; /fhir/metadata names the types that are served."
@@ -92,7 +93,10 @@ def of_error(error: Exception) -> tuple[int, Issue]:
 
 
 def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
-    """The answer to a request that failed; `X-Request-Id` is the correlation id."""
+    """The answer to a request that failed, in the format the client likes best; `X-Request-Id` is the correlation id.
+
+    To a client that takes nothing of what is offered it is JSON.
+    """
     status, issue = of_error(error)
     headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
@@ -100,9 +104,12 @@ def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
         headers["Retry-After"] = str(math.ceil(wait if wait is not None else _RETRY_AFTER))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(scope.get(ALLOW, ()))
-    body = json_bytes(outcome([issue]))
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
+    form = Format.JSON if isinstance(error, NotAcceptable) else asked(scope)
+    body = in_format(json_bytes(outcome([issue])), form)
     headers["Content-Length"] = str(len(body))
-    return Response(b"" if scope["method"] == "HEAD" else body, status, headers, media_type=CONTENT_TYPE)
+    return Response(b"" if scope["method"] == "HEAD" else body, status, headers, media_type=form.value)
 
 
 class Outcomes:

@@ -1,7 +1,6 @@
-r"""The query string of a request, taken apart strictly and within limits.
+"""The query string of a request, taken apart strictly and within limits.
 
-https://url.spec.whatwg.org/#urlencoded-parsing, but bytes that are no UTF-8 are refused;
-https://hl7.org/fhir/R4/search.html#escaping for `\,` and `\|`.
+https://url.spec.whatwg.org/#urlencoded-parsing, but bytes that are no UTF-8 are refused.
 """
 
 from __future__ import annotations
@@ -12,16 +11,19 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 
-MAX_QUERY_BYTES: Final = 16_384
+FORM: Final = "application/x-www-form-urlencoded"
+PAGE: Final = "_page"
+MAX_QUERY_BYTES: Final = 8_192
+# A page token holds all that was asked: what fits into a query fits into a token of this length
+MAX_PAGE_BYTES: Final = 14_336
 MAX_PARAMETERS: Final = 100
-MAX_VALUE_LENGTH: Final = 1_000
+MAX_VALUE_LENGTH: Final = 4_096
 MAX_NAME_LENGTH: Final = 64
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
-_ALTERNATIVE: Final = re.compile(r"(?:[^\\,]|\\.|\\$)+")
-_SYSTEM: Final = re.compile(r"((?:[^\\|]|\\.)*)\|")
-_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+# What no value has a use for; a blank of another script is none of it
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
 Parameters = tuple[tuple[str, str], ...]
 
@@ -33,42 +35,48 @@ def parameters(request: Request) -> Parameters:
         BadRequest: over a limit, no UTF-8, a control character, or a name that no parameter can have.
     """
     query: bytes = request.scope["query_string"]
-    if len(query) > MAX_QUERY_BYTES:
-        raise BadRequest(f"the query string is longer than {MAX_QUERY_BYTES} bytes")
+    return _taken_apart(query) if query else ()
+
+
+async def form_parameters(request: Request) -> Parameters:
+    """The parameters in the body of a POST of a search, as those of a query string.
+
+    Raises:
+        UnsupportedMediaType: the body is no form.
+        RequestTooLarge: it is over the limit; no more than that is read.
+        BadRequest: as `parameters`.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_PAGE_BYTES:
+            raise RequestTooLarge(f"the form is longer than {MAX_PAGE_BYTES} bytes")
+    if not body:
+        return ()
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise UnsupportedMediaType(f"the parameters of a search are posted as {FORM}")
+    return _taken_apart(bytes(body))
+
+
+def _taken_apart(query: bytes) -> Parameters:
+    if len(query) > (MAX_PAGE_BYTES if f"{PAGE}=".encode() in query else MAX_QUERY_BYTES):
+        raise BadRequest(f"more than {MAX_QUERY_BYTES} bytes of parameters")
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except UnicodeDecodeError:
-        raise BadRequest("the query string is not percent-encoded UTF-8") from None
+        raise BadRequest("the parameters are not percent-encoded UTF-8") from None
     except ValueError:
         raise BadRequest(f"more than {MAX_PARAMETERS} parameters") from None
     for name, value in pairs:
         if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
             raise BadRequest("a parameter has a name that no search parameter can have")
-        if len(value) > MAX_VALUE_LENGTH:
+        if len(value) > MAX_VALUE_LENGTH and name != PAGE:
             raise BadRequest(f"a value is longer than {MAX_VALUE_LENGTH} characters", expression=f"http.{name}")
-        if not value.isprintable():
-            raise BadRequest("a value holds a character that cannot be printed", expression=f"http.{name}")
+        if _CONTROL.search(value):
+            raise BadRequest("a value holds a control character", expression=f"http.{name}")
     return tuple((name, value) for name, value in pairs if value)
 
 
 def value_of(given: Parameters, name: str) -> str | None:
     """The last value of a parameter that has one value."""
     return next((value for key, value in reversed(given) if key == name), None)
-
-
-def alternatives(value: str) -> list[str]:
-    r"""The values between unescaped commas, any of which is asked for; they are still escaped."""
-    return _ALTERNATIVE.findall(value)
-
-
-def unescaped(value: str) -> str:
-    r"""A value with `\,`, `\|`, `\$` and `\\` as the characters they stand for."""
-    return _ESCAPED.sub(r"\1", value)
-
-
-def token(value: str) -> tuple[str | None, str]:
-    r"""`system|code` as both; the system is None where none is named, empty for `|code`."""
-    system = _SYSTEM.match(value)
-    if system is None:
-        return None, unescaped(value)
-    return unescaped(system[1]), unescaped(value[system.end() :])

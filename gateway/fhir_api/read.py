@@ -1,6 +1,6 @@
-"""Read of one resource by its id: asked of AutoScribe where the id says of what, else as last seen.
+"""Read and vread of one resource.
 
-https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/http.html#cread.
+https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/http.html#vread, https://hl7.org/fhir/R4/http.html#cread.
 """
 
 from __future__ import annotations
@@ -12,71 +12,67 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import ResourceNotFound
-from gateway.fhir_api.facade import Facade, facade
-from gateway.fhir_api.headers import require_json, resource_answer
-from gateway.fhir_api.query import parameters
-from gateway.fhir_api.served import BY_TYPE, NOTHING_STORED, Served
-from gateway.store.seen import Version
-from mappings.identifiers import upstream_id
-from mappings.issues import MappingIssue
+from gateway.errors import BadRequest, ResourceNotFound
+from gateway.fhir_api.facade import facade
+from gateway.fhir_api.fetching import current
+from gateway.fhir_api.freshness import age
+from gateway.fhir_api.headers import etag, fhir_conditional
+from gateway.fhir_api.query import Parameters, parameters
+from gateway.fhir_api.shaping import Shape, shaped, wanted_shape
+from gateway.store.instants import instant
+from gateway.store.search import Version
+from gateway.store.versions import ONE_VERSION
+from mappings.fhir.rendering import json_bytes
 
-_OWNER: Final = re.compile(r"(?:rep|stu)-[0-9a-f]{32}")
-_MOST_FAULTS: Final = 5
-_HOW_TO_SEE: Final = (
-    "Read a report about it first: GET DiagnosticReport/rep-…, or search DiagnosticReport?study=stu-… with _include."
-)
+Handler = Callable[[Request], Awaitable[Response]]
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,14}")
+_WHOLE: Final = Shape()
 
 
-def read(row: Served) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of GET [base]/[type]/[id] for a row of the table of resource types."""
-    get = _SOURCES[row.source]
+def read(resource_type: str) -> Handler:
+    """The handler of GET [base]/[type]/[id]."""
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
-        require_json(request, given)
-        version = await get(facade(request), row.resource_type, request.path_params["id"])
-        return resource_answer(request, version, given)
+        shape = _shape(given)
+        found = await current(request, resource_type, request.path_params["id"])
+        headers = _validators(found.version)
+        if found.fetched is not None:
+            headers["Age"] = str(age(found.fetched))
+        return await fhir_conditional(request, given, _body(found.version, shape), headers)
 
     return handle
 
 
-async def _through(serving: Facade, resource_type: str, resource_id: str) -> Version:
-    """A resource of a study: its id begins with the id of its report or study."""
-    found = _OWNER.match(resource_id)
-    owner = upstream_id(found[0]) if found else None
-    if owner is None:
-        raise ResourceNotFound(f"no {resource_type} can have this id: it is {BY_TYPE[resource_type].ids}")
-    reading = await (serving.reads.report(owner) if owner.startswith("rep_") else serving.reads.study(owner))
-    key = (resource_type, resource_id)
-    if key in reading.rendered.suppressed:
-        raise ResourceNotFound(_faults(reading.rendered.suppressed[key]))
-    if key not in reading.versions:
-        raise ResourceNotFound(f"the study has no such {resource_type}")
-    return reading.versions[key]
+def vread(resource_type: str) -> Handler:
+    """The handler of GET [base]/[type]/[id]/_history/[version]."""
+
+    async def handle(request: Request) -> Response:
+        given = parameters(request)
+        shape = _shape(given)
+        address, version = f"{resource_type}/{request.path_params['id']}", request.path_params["version"]
+        number = int(version) if _VERSION.fullmatch(version) else 0
+        rows = await facade(request).engine.fetch(ONE_VERSION, address=address, version=number)
+        if not rows or rows[0][2] is not None:
+            raise ResourceNotFound("there is no such version of this resource; its _history lists those there are")
+        found = Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][3]))
+        return await fhir_conditional(request, given, _body(found, shape), _validators(found))
+
+    return handle
 
 
-async def _user(serving: Facade, resource_type: str, resource_id: str) -> Version:
-    """A Practitioner: the User of AutoScribe, or as last seen if AutoScribe no longer knows it."""
-    user_id = upstream_id(resource_id) or ""
-    version = await serving.reads.practitioner(user_id) if user_id.startswith("usr_") else None
-    if version is None:
-        raise ResourceNotFound(f"AutoScribe knows no user that this {resource_type} could be, and none was seen")
-    return version
+def _shape(given: Parameters) -> Shape:
+    if not given:
+        return _WHOLE
+    shape = wanted_shape(given)
+    if shape.summary == "count":
+        raise BadRequest("_summary=count is for searches", expression="http._summary")
+    return shape
 
 
-async def _seen(serving: Facade, resource_type: str, resource_id: str) -> Version:
-    """A resource that AutoScribe cannot be asked for."""
-    version = serving.seen.get(resource_type, resource_id)
-    if version is None:
-        raise ResourceNotFound(f"this {resource_type} was not seen yet. {NOTHING_STORED} {_HOW_TO_SEE}")
-    return version
+def _body(version: Version, shape: Shape) -> bytes:
+    return version.body if shape.is_whole else json_bytes(shaped(version.resource, shape))
 
 
-def _faults(faults: tuple[MappingIssue, ...]) -> str:
-    """Why a resource is not served: codes and places, never values."""
-    shown = "; ".join(f"{one.pointer or '/'}: {one.code}" for one in faults[:_MOST_FAULTS])
-    return f"suppressed, since it does not pass the check that all resources go through ({len(faults)}): {shown}"
-
-
-_SOURCES: Final = {"upstream": _through, "user": _user, "seen": _seen}
+def _validators(version: Version) -> dict[str, str]:
+    return etag(str(version.version), instant(version.updated))

@@ -5,7 +5,8 @@ https://hl7.org/fhir/R4/http.html#summary.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -13,50 +14,84 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import MethodNotAllowed
+from gateway.errors import MethodNotAllowed, ResourceNotFound
+from gateway.fhir_api.batch import batch
 from gateway.fhir_api.binary import binary
 from gateway.fhir_api.capability import capability
+from gateway.fhir_api.definitions import definition, definitions
+from gateway.fhir_api.docref import docref
+from gateway.fhir_api.everything import everything
+from gateway.fhir_api.facade import MOUNT
+from gateway.fhir_api.history import history
+from gateway.fhir_api.hl7v2 import hl7v2
 from gateway.fhir_api.operations import operation
-from gateway.fhir_api.outcome import ALLOW, ROUTE, Outcomes
-from gateway.fhir_api.read import read
+from gateway.fhir_api.outcome import ALLOW, Outcomes
+from gateway.fhir_api.read import read, vread
 from gateway.fhir_api.search import search
-from gateway.fhir_api.search_params import OF_REPORTS
-from gateway.fhir_api.served import OPERATIONS, RESOURCES, Served
+from gateway.fhir_api.served import DEFINITIONS, OF_REPORTS, OPERATIONS, RESOURCES, Operation, Served
+from gateway.fhir_api.trace import trace
+from gateway.fhir_api.validation import validate
+from gateway.metrics import ROUTE
 
 Handler = Callable[[Request], Awaitable[Response]]
+_ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _NO_WRITES: Final = "resources are made in AutoScribe and cannot be written here"
 _NO_CREATE: Final = (
     "reports are made in AutoScribe. To add to a signed report: POST DiagnosticReport/rep-…/$addendum, which opens an "
     "addendum for the radiologist"
 )
-_NO_SEARCH: Final = (
-    "nothing is stored yet, so this type is not searched. Search DiagnosticReport?study=stu-… with "
-    "_include=DiagnosticReport:subject or another of its includes"
-)
-_NO_HISTORY: Final = "only the current version is served: nothing is stored yet"
+_NO_SEARCH: Final = "a Binary is found by the reports and documents that refer to it, and is not searched"
+_ONLY_POST: Final = "a search by form is POSTed"
+_NO_BASE: Final = "at the base there are batches only: searches and histories are of one type"
+_OPERATIONS: Final[Mapping[str, Callable[[Operation, str], Handler]]] = {
+    "addendum": operation,
+    "cancel-addendum": operation,
+    "docref": docref,
+    "everything": everything,
+    "hl7v2": hl7v2,
+    "trace": trace,
+    "validate": validate,
+}
 
 
 def fhir_app() -> ASGIApp:
     """The facade as an ASGI application, to be mounted at its base; `app.state.facade` must be a `Facade`."""
-    routes = [_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read")]
-    for row in RESOURCES:
-        routes += _of_type(row)
+    router = _BySteps()
+    app = Outcomes(_AtBase(router))
+    router.add(_route("/", {"POST": batch(app)}, _NO_BASE))
+    router.add(_route("/metadata", {"GET": capability}, "the CapabilityStatement is only read"))
     for one in OPERATIONS:
-        routes.append(_route(f"/{OF_REPORTS}/{{id}}/${one.name}", {"POST": operation(one)}, "operations are POSTed"))
-    routes.append(_route("/{type}/{id}/_history", {}, _NO_HISTORY))
-    routes.append(_route("/{type}/{id}/_history/{version}", {}, _NO_HISTORY))
-    return Outcomes(Router(routes, redirect_slashes=False))
+        router.add(*_of_operation(one))
+    for row in DEFINITIONS:
+        find, show = definitions(row.resource_type), definition(row.resource_type)
+        router.add(_route(f"/{row.resource_type}", {"GET": find}, _NO_WRITES))
+        router.add(_route(f"/{row.resource_type}/{{id}}", {"GET": show}, _NO_WRITES))
+    for row in RESOURCES:
+        router.add(*_of_type(row))
+    return app
+
+
+def _of_operation(row: Operation) -> Iterator[Route]:
+    """The addresses of an operation; they stand before those of ids."""
+    for resource_type, address in row.addresses():
+        handler = _OPERATIONS[row.name](row, resource_type)
+        yield _route(address, dict.fromkeys(row.methods, handler), f"asked for by {' or '.join(row.methods)}")
 
 
 def _of_type(row: Served) -> list[Route]:
     """The type level and the instance level of a resource type."""
-    is_searched = row.resource_type == OF_REPORTS
-    handler = binary if row.source == "binary" else read(row)
+    kind = row.resource_type
+    one = f"/{kind}/{{id}}"
+    no_create = _NO_CREATE if kind == OF_REPORTS else _NO_WRITES
+    if row.is_binary:
+        return [_route(f"/{kind}", {}, _NO_SEARCH), _route(one, {"GET": binary}, _NO_WRITES)]
+    find = search(kind)
     return [
-        _route(
-            f"/{row.resource_type}", {"GET": search} if is_searched else {}, _NO_CREATE if is_searched else _NO_SEARCH
-        ),
-        _route(f"/{row.resource_type}/{{id}}", {"GET": handler}, _NO_WRITES),
+        _route(f"/{kind}", {"GET": find}, no_create),
+        _route(f"/{kind}/_search", {"POST": find}, _ONLY_POST),
+        _route(one, {"GET": read(kind)}, _NO_WRITES),
+        _route(f"{one}/_history", {"GET": history(kind)}, _NO_WRITES),
+        _route(f"{one}/_history/{{version}}", {"GET": vread(kind)}, _NO_WRITES),
     ]
 
 
@@ -65,6 +100,44 @@ def _route(template: str, handlers: Mapping[str, Handler], otherwise: str) -> Ro
     if "GET" in handlers:
         handlers = {**handlers, "HEAD": handlers["GET"]}
     return Route(template, _Endpoint(template, handlers, otherwise))
+
+
+class _AtBase:
+    """ASGI: the base without a slash behind it is the base."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == MOUNT:
+            scope["path"], scope["root_path"] = f"{MOUNT}/", MOUNT
+        await self._app(scope, receive, send)
+
+
+class _BySteps:
+    """ASGI: looks for a route only among those whose address begins with the same step and has as many.
+
+    There are a hundred, and each that is tried takes time.
+    """
+
+    def __init__(self) -> None:
+        self._nowhere = Router(redirect_slashes=False)
+        self._routers: dict[tuple[str, int], Router] = {}
+
+    def add(self, *routes: Route) -> None:
+        """Take these routes in; of those that fit an address the first is taken."""
+        for one in routes:
+            router = self._routers.setdefault(_steps(one.path), Router(redirect_slashes=False))
+            router.routes.append(one)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope["root_path"])
+        await self._routers.get(_steps(path), self._nowhere)(scope, receive, send)
+
+
+def _steps(path: str) -> tuple[str, int]:
+    """The first step of an address, and how many it has."""
+    return path.split("/", 2)[1], path.count("/")
 
 
 class _Endpoint:
@@ -78,5 +151,7 @@ class _Endpoint:
         handler = self._handlers.get(scope["method"])
         if handler is None:
             raise MethodNotAllowed(self._otherwise)
+        if not _ID.fullmatch(scope["path_params"].get("id", "-")):
+            raise ResourceNotFound("no resource can have this id: letters, digits, `-` and `.`, 64 at most")
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)

@@ -1,181 +1,149 @@
-"""Search of DiagnosticReport: by study or by id, read through; what was left out is always said.
+"""Search of a type by GET or POST: found in the index, read through for what it names and the index lacks.
 
-https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, decision D30. Repeated parameters are
-AND, values with commas between are OR.
+https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, decisions D26 and D30.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import BadRequest, NotSupported, ResourceNotFound, SearchTooCostly, UpstreamNotFound
+from gateway import clock
+from gateway.errors import StoreTooSlow
+from gateway.fhir_api import doubts
 from gateway.fhir_api.bundle import searchset
-from gateway.fhir_api.facade import Facade, base, facade
-from gateway.fhir_api.headers import answer, is_strict, pretty, require_json
-from gateway.fhir_api.outcome import Issue, of_mapping
-from gateway.fhir_api.query import Parameters, alternatives, parameters
-from gateway.fhir_api.search_params import NOTHING, OF_REPORTS, RESULT_PARAMETERS, Criterion, included_element, parser
-from gateway.store.seen import Key, Version
-from gateway.sync.read_through import Reading
-from mappings.identifiers import fhir_id
-from mappings.model import Report, Study
+from gateway.fhir_api.facade import Facade, base, circumstances, facade
+from gateway.fhir_api.freshness import index_age
+from gateway.fhir_api.headers import fhir_answer, is_strict, negotiated
+from gateway.fhir_api.including import included
+from gateway.fhir_api.lookups import Looked, look_up
+from gateway.fhir_api.outcome import Issue
+from gateway.fhir_api.query import PAGE, Parameters, form_parameters, parameters, value_of
+from gateway.fhir_api.result_parameters import LIFETIME
+from gateway.fhir_api.search_query import Query, ignore, insist, understand
+from gateway.fhir_api.shaping import shaped
+from gateway.fhir_api.walk import BEGINNING, Page, Place, page
+from gateway.store import search as store
+from gateway.store.search import Version
+from mappings.fhir.rendering import json_bytes
 
-MOST_LOOKUPS: Final = 20
-_TOTALS: Final = frozenset({"none", "estimate", "accurate"})
-_TRUTHS: Final = frozenset({"true", "false"})
+_ALL: Final = 2**62
+_USUALLY_COUNTED: Final = 10_000
+_SAFE: Final = ":|,/"
+_BESIDE_A_PAGE: Final = frozenset({PAGE, "_format", "_pretty"})
+_EMPTIED: Final = Issue(
+    "information", "informational", "what was to come has changed meanwhile: it does not match any more", "page-emptied"
+)
 
-
-@dataclass(slots=True)
-class Query:
-    """What is asked for: `clauses` all hold, each by any of its criteria; `used` goes into the self link."""
-
-    clauses: list[tuple[Criterion, ...]] = field(default_factory=list)
-    includes: list[str] = field(default_factory=list)
-    used: list[tuple[str, str]] = field(default_factory=list)
-    ignored: list[Issue] = field(default_factory=list)
-
-
-async def search(request: Request) -> Response:
-    """GET [base]/DiagnosticReport?…: a searchset Bundle."""
-    given = parameters(request)
-    require_json(request, given)
-    query = understand(given, strict=is_strict(request))
-    readings = await _read(facade(request), query)
-    matches, issues = _matches(query, readings)
-    included = list(_included(facade(request), query, matches, readings, issues))
-    self_url = f"{base(request)}/{OF_REPORTS}?{urlencode(query.used, safe=':|,/')}"
-    body = searchset(base(request), self_url, matches, included, [*query.ignored, *issues])
-    return answer(request, pretty(body, given))
+_UNCOUNTED: Final = Issue("warning", "too-costly", "the matches could not be counted in time", "total-unknown")
 
 
-def understand(given: Parameters, *, strict: bool) -> Query:
-    """The query that the parameters make.
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A search as it came: its query, where in it, the total if that is known, and whether links may show values."""
 
-    Raises:
-        BadRequest: a malformed value.
-        NotSupported: an unsupported modifier; when strict, anything that would be ignored.
-        SearchTooCostly: nothing narrows the search, or it asks for too much at once.
-    """
-    query = Query()
-    for name, value in given:
-        if name in RESULT_PARAMETERS or name.partition(":")[0] in RESULT_PARAMETERS:
-            _shape(query, name, value)
-        elif (read := parser(name)) is not None:
-            query.clauses.append(tuple(_criterion(read, name, one) for one in alternatives(value)))
-            query.used.append((name, value))
-        else:
-            _ignore(query, name, "this parameter is not known here and is not used")
-    if strict and query.ignored:
-        raise NotSupported(query.ignored[0].diagnostics, expression=query.ignored[0].expression)
-    if not query.clauses:
-        raise SearchTooCostly("nothing narrows this search: reports are found by study or by id")
-    if len(_start(query)) > MOST_LOOKUPS:
-        raise SearchTooCostly(f"more than {MOST_LOOKUPS} values to look up in one search")
-    return query
+    query: Query
+    place: Place
+    total: int | None
+    is_shown: bool
 
 
-def _criterion(read: Callable[[str], Criterion], name: str, value: str) -> Criterion:
-    try:
-        return read(value)
-    except BadRequest as error:
-        raise BadRequest(f"{name}: {error.detail}", expression=f"http.{name}") from None
+def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of GET [base]/[type]?… and POST [base]/[type]/_search: a searchset Bundle."""
+
+    async def handle(request: Request) -> Response:
+        given = parameters(request)
+        is_posted = request.method == "POST"
+        if is_posted:
+            given = (*given, *await form_parameters(request))
+        asked = _asked(request, resource_type, given, is_posted=is_posted)
+        formats = (*asked.query.used, *given)  # a page has the format of its search, unless it is asked for in another
+        negotiated(request, formats)
+        body = await _answer(request, asked)
+        age = index_age(facade(request))
+        headers = {} if age is None else {"Age": str(age)}
+        return await fhir_answer(request, formats, body, headers=headers)
+
+    return handle
 
 
-def _shape(query: Query, name: str, value: str) -> None:
-    """A parameter that shapes the answer."""
-    plain, colon, _ = name.partition(":")
-    if colon:
-        raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
-    if (name == "_total" and value not in _TOTALS) or (name == "_pretty" and value not in _TRUTHS):
-        raise BadRequest(f"{name}: not a value it can have", expression=f"http.{name}")
-    if name == "_include":
-        element = included_element(value)
-        if element is None:
-            _ignore(query, name, "this _include is not offered and is not used")
-            return
-        query.includes.append(element)
-    query.used.append((name, value))
+def _asked(request: Request, resource_type: str, given: Parameters, *, is_posted: bool) -> _Asked:
+    token = value_of(given, PAGE)
+    if token is None:
+        query = understand(resource_type, given, circumstances(request), strict=is_strict(request))
+        return _Asked(query, BEGINNING, None, not is_posted)
+    state = facade(request).tokens.open(token, clock.now(), resource_type=resource_type)
+    used = tuple((name, value) for name, value in state["q"])
+    query = understand(resource_type, used, circumstances(request), strict=False)
+    for name in dict.fromkeys(name for name, _ in given if name not in _BESIDE_A_PAGE):
+        ignore(query, name, "a page is one of the search that it was given out for: nothing else can be asked of it")
+    if is_strict(request):
+        insist(query)
+    return _Asked(query, Place.of_json(state["p"]), state["t"], state["s"])
 
 
-def _ignore(query: Query, name: str, diagnostics: str) -> None:
-    query.ignored.append(Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression=f"http.{name}"))
+async def _answer(request: Request, asked: _Asked) -> bytes:
+    serving, query, is_first = facade(request), asked.query, asked.place == BEGINNING
+    looked = await look_up(request, query) if is_first else Looked()
+    found = Page(()) if query.is_count else await page(serving.engine, query, asked.place)
+    total = await _total(serving, query, found) if is_first else asked.total
+    if looked.failures and not found.versions and not total:
+        raise looked.failures[0]  # nothing found is no answer where AutoScribe may know of something
+    beside, issues = await included(serving.engine, query.includes, found.versions)
+    said = [*query.ignored, *query.doubts, *looked.issues, *issues]
+    said += await doubts.of(serving, query, found.versions)
+    if not (found.versions or is_first):
+        said.append(_EMPTIED)
+    if query.explain:
+        said.append(doubts.explanation(serving, query, asked.place, looked.asked))
+    links = _links(request, asked, found, total)
+    matches = _shaped(query, found.versions)
+    return searchset(base(request), links, matches, _shaped(query, beside), said, total=total)
 
 
-def _start(query: Query) -> set[Criterion]:
-    """The clause with the fewest things to look up: the other clauses only narrow what it finds."""
-    return min((set(clause) - {NOTHING} for clause in query.clauses), key=len)
-
-
-async def _read(serving: Facade, query: Query) -> list[Reading]:
-    """The studies that the search starts from, each once."""
-    found = await asyncio.gather(*(_look_up(serving, one) for one in sorted(_start(query), key=lambda one: one.value)))
-    return list({one.rendered.study.study_id: one for one in found if one}.values())
-
-
-async def _look_up(serving: Facade, criterion: Criterion) -> Reading | None:
-    """The study of a criterion; what AutoScribe does not know, or what is not served, is found by no search."""
-    try:
-        if criterion.by == "report":
-            return await serving.reads.report(criterion.value)
-        if criterion.by == "study":
-            return await serving.reads.study(criterion.value)
-        return await serving.reads.study_by_uid(criterion.value)
-    except (ResourceNotFound, UpstreamNotFound):
+async def _total(serving: Facade, query: Query, found: Page) -> int | None:
+    """The number of matches, where it is asked for, or where they are not too many to be counted for nothing."""
+    if query.total == "none" and not query.is_count:
         return None
+    if not query.is_count and found.next is None:
+        return len(found.versions)
+    most = _ALL if query.total or query.is_count else _USUALLY_COUNTED
+    try:
+        total = await store.count(serving.engine, query.search(0), most + 1)
+    except StoreTooSlow:
+        if query.is_count:
+            raise
+        query.doubts.append(_UNCOUNTED)
+        return None
+    return total if total <= most else None
 
 
-def _matches(query: Query, readings: Iterable[Reading]) -> tuple[list[Version], list[Issue]]:
-    matches: list[Version] = []
-    issues: list[Issue] = []
-    for reading in readings:
-        study = reading.rendered.study
-        found = [
-            (OF_REPORTS, fhir_id(report.report_id))
-            for report in study.reports
-            if all(any(_holds(one, study, report) for one in clause) for clause in query.clauses)
-        ]
-        matches += [reading.versions[key] for key in found if key in reading.versions]
-        issues += [_suppressed(key) for key in found if key not in reading.versions]
-        if found:
-            whose = f"ImagingStudy/{fhir_id(study.study_id)}"
-            issues += [of_mapping(one, whose) for one in reading.rendered.issues if one.severity != "information"]
-    return matches, issues
+def _shaped(query: Query, versions: Sequence[Version]) -> Sequence[Version]:
+    if query.shape.is_whole:
+        return versions
+    return [replace(one, body=json_bytes(shaped(one.resource, query.shape))) for one in versions]
 
 
-def _holds(criterion: Criterion, study: Study, report: Report) -> bool:
-    held = {"report": report.report_id, "study": study.study_id, "uid": study.study_instance_uid}
-    return criterion.by != "nothing" and held[criterion.by] == criterion.value
+def _links(request: Request, asked: _Asked, found: Page, total: int | None) -> dict[str, str]:
+    """Links to the pages. Those of a search that was posted show no value that was asked for."""
+    here = f"{base(request)}/{asked.query.resource_type}"
+    shown = f"{here}?{'&'.join([f'{name}={quote_plus(value, safe=_SAFE)}' for name, value in asked.query.used])}"
 
+    def at(place: Place) -> str:
+        state = {"q": asked.query.used, "p": place.as_json(), "t": total, "s": asked.is_shown}
+        tokens = facade(request).tokens
+        return f"{here}?{PAGE}={tokens.seal(state, clock.now(), LIFETIME, resource_type=asked.query.resource_type)}"
 
-def _included(
-    serving: Facade, query: Query, matches: list[Version], readings: list[Reading], issues: list[Issue]
-) -> Iterator[Version]:
-    """What the matches refer to, each once; a resource that is not served is named in an issue."""
-    read = {key: version for reading in readings for key, version in reading.versions.items()}
-    wanted = [key for element in query.includes for match in matches for key in _references(match, element)]
-    for key in dict.fromkeys(wanted):
-        version = serving.seen.get(*key) or read.get(key)
-        if version is None:
-            issues.append(_suppressed(key))
-        else:
-            yield version
-
-
-def _references(version: Version, element: str) -> Iterator[Key]:
-    held = version.resource.get(element, [])
-    for reference in held if isinstance(held, list) else [held]:
-        resource_type, slash, resource_id = reference.get("reference", "").partition("/")
-        if slash:
-            yield resource_type, resource_id
-
-
-def _suppressed(key: Key) -> Issue:
-    diagnostics = f"{key[0]}/{key[1]} is not served: it does not pass the check that all resources go through"
-    return Issue("warning", "suppressed", diagnostics, "suppressed")
+    is_plain = asked.is_shown and asked.place == BEGINNING
+    links = {"self": shown if is_plain else at(asked.place)}
+    if found.last is not None:
+        links["first"] = shown if asked.is_shown else at(BEGINNING)
+    for relation, place in (("previous", found.previous), ("next", found.next), ("last", found.last)):
+        if place is not None:
+            links[relation] = at(place)
+    return links

@@ -5,113 +5,223 @@ https://hl7.org/fhir/R4/http.html: the interactions of a RESTful server; https:/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
+Level = Literal["type", "instance"]
+
+OF_REPORTS: Final = "DiagnosticReport"
+OPERATION_URN: Final = "urn:autoscribe-gateway:OperationDefinition:"
 US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
-NOTHING_STORED: Final = (
-    "Nothing is stored yet: what the gateway has read is kept in memory, bounded, and forgotten on a restart."
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A resource type. `ids` says what its ids look like, `source` where a read gets it: upstream, seen or binary."""
+    """A resource type: what its ids look like, what it is, the profiles that its resources may claim."""
 
     resource_type: str
-    source: str
     ids: str
     documentation: str
     profiles: tuple[str, ...] = ()
+    is_binary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A parameter that an operation takes; `type` as FHIR names it, `most` is `1` or `*`."""
+
+    name: str
+    type: str
+    documentation: str
+    is_needed: bool = False
+    most: str = "1"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A POST on one DiagnosticReport, named without its `$`."""
+    """An operation, named without its `$`: of which types, at which levels, and by which methods it is asked for.
+
+    `definition` is the canonical URL of its OperationDefinition.
+    """
 
     name: str
     documentation: str
+    definition: str
+    resource_types: tuple[str, ...] = (OF_REPORTS,)
+    levels: tuple[Level, ...] = ("instance",)
+    methods: tuple[str, ...] = ("GET", "POST")
+    inputs: tuple[Input, ...] = ()
+
+    @property
+    def is_own(self) -> bool:
+        """True for one that no specification defines."""
+        return self.definition.startswith(OPERATION_URN)
+
+    def addresses(self) -> Iterator[tuple[str, str]]:
+        """Each type that it is of, with the address below the base."""
+        for resource_type in self.resource_types:
+            for level in self.levels:
+                yield resource_type, f"/{resource_type}{'/{id}' if level == 'instance' else ''}/${self.name}"
 
 
 RESOURCES: Final = (
     Served(
-        "DiagnosticReport",
-        "upstream",
+        OF_REPORTS,
         "rep-<32 hex>",
-        "Read through: every read asks AutoScribe. Reports are found by study only, for so AutoScribe lists them. "
-        "Reports are made in AutoScribe: create answers 405; `$addendum` opens an addendum.",
+        "A report of AutoScribe; an addendum is a report of its own, and its original shows it. Reports are made in "
+        "AutoScribe: create answers 405; `$addendum` opens an addendum.",
         (f"{US_CORE}diagnosticreport-note",),
     ),
-    Served("ImagingStudy", "upstream", "stu-<32 hex>", "Read through: the study a report is about."),
+    Served("ImagingStudy", "stu-<32 hex>", "The study a report is about; series and instances are not known."),
     Served(
         "Observation",
-        "upstream",
         "rep-<32 hex>-…",
-        "Read through: the sections of a report, height and weight.",
+        "The sections of a report with their text, and height and weight as the report had them.",
         (f"{US_CORE}observation-clinical-result", f"{US_CORE}body-height", f"{US_CORE}body-weight"),
     ),
     Served(
         "ServiceRequest",
-        "upstream",
         "stu-<32 hex>-req…",
-        "Read through: an order that the study answers: its numbers, priority, reason and who asked, as far as known.",
+        "An order that the study answers: its numbers, priority, reason and who asked, as far as known.",
         (f"{US_CORE}servicerequest",),
     ),
     Served(
         "DocumentReference",
-        "upstream",
         "rep-<32 hex>-doc",
-        "Read through: a signed report's text and PDF as documents; the attachments have the addresses that "
+        "A signed report's text and PDF as documents; the attachments have the addresses that "
         "DiagnosticReport.presentedForm has.",
         (f"{US_CORE}documentreference",),
     ),
     Served(
         "Provenance",
-        "upstream",
         "rep-<32 hex>-prov",
-        "Read through: where what is made of a report comes from, and who signed it.",
+        "Where what is made of a report comes from, and who signed it.",
         (f"{US_CORE}provenance",),
     ),
     Served(
         "Practitioner",
-        "user",
         "usr-<32 hex>",
-        "Read through: the radiologist; one that AutoScribe no longer knows is served as last seen.",
+        "The radiologist; one that AutoScribe no longer knows is served as last seen.",
         (f"{US_CORE}practitioner",),
     ),
     Served(
         "Patient",
-        "seen",
         "pat-<32 hex>",
-        f"{NOTHING_STORED} A Patient is served once a report about it was read; AutoScribe has no patients of its own.",
+        "As the newest study about the patient says; AutoScribe has no patients of its own. Address, race, ethnicity "
+        "and death are not known to it.",
         (f"{US_CORE}patient",),
     ),
-    Served(
-        "Organization",
-        "seen",
-        "org-<32 hex>",
-        f"{NOTHING_STORED} An Organization is served once a report of that facility was read.",
-        (f"{US_CORE}organization",),
-    ),
+    Served("Organization", "org-<32 hex>", "The facility that a report is of.", (f"{US_CORE}organization",)),
     Served(
         "Binary",
-        "binary",
         "rep-<32 hex>-pdf, rep-<32 hex>-text",
-        "A signed report's PDF, streamed from AutoScribe, and the bytes of its text. As a resource when "
-        "application/fhir+json is asked for.",
+        "A signed report's PDF, with hash and ranges once it is kept, and the bytes of its text. As a resource when "
+        "application/fhir+json or application/fhir+xml is asked for.",
+        is_binary=True,
     ),
 )
 OPERATIONS: Final = (
     Operation(
         "addendum",
         "Opens an addendum to a signed report. Needs an Idempotency-Key header: a repeat with the same key is "
-        "answered, not carried out again; keys are kept in memory and forgotten on a restart. 201 with the new "
-        "report, or 202 while AutoScribe does not list it yet.",
+        "answered, not carried out again; keys are kept in memory and forgotten on a restart. With If-Match only if "
+        "that is the current version. 201 with the new report, or 202 while AutoScribe does not list it yet.",
+        f"{OPERATION_URN}addendum",
+        methods=("POST",),
     ),
     Operation(
         "cancel-addendum",
         "Cancels the active addendum; takes the id of the addendum or of the original. "
-        "Needs an Idempotency-Key header.",
+        "Needs an Idempotency-Key header; If-Match as for `$addendum`.",
+        f"{OPERATION_URN}cancel-addendum",
+        methods=("POST",),
+    ),
+    Operation(
+        "trace",
+        "What each field that AutoScribe gives for the report becomes in FHIR and in HL7 v2: measured, by changing one "
+        "at a time. Parameters, or a table as text/plain. No value of a field is shown.",
+        f"{OPERATION_URN}trace",
+        inputs=(
+            Input("receiver", "string", "The receiver profile whose HL7 v2 is looked at; generic if none is named."),
+        ),
+    ),
+    Operation(
+        "hl7v2",
+        "The ORU^R01 that the report causes for a receiver, as though nothing had been sent to it before; nothing is "
+        "sent. Parameters with the messages and what there is to say of them, also of one that a rule of the receiver "
+        "blocks; or, as x-application/hl7-v2+er7, the bytes of the messages: 422 where one is blocked.",
+        f"{OPERATION_URN}hl7v2",
+        inputs=(Input("receiver", "string", "The name of the receiver profile.", is_needed=True),),
+    ),
+    Operation(
+        "everything",
+        "All that the index holds about a patient: reports and what is made of them, studies, orders, who signed and "
+        "where. Found in the index alone.",
+        "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        ("Patient",),
+        inputs=(
+            Input("_since", "instant", "Only what was stored then or later."),
+            Input("_type", "code", "Only these types, with commas between.", most="*"),
+            Input("_count", "integer", "How many to a page."),
+        ),
+    ),
+    Operation(
+        "docref",
+        "The documents of a patient. Without start and end the most recent one; documents are signed reports, none is "
+        "made on demand, and no C-CDA.",
+        "http://hl7.org/fhir/us/core/OperationDefinition/docref",
+        ("DocumentReference",),
+        ("type",),
+        inputs=(
+            Input("patient", "id", "The id of the patient; of one who is not known nothing is found.", is_needed=True),
+            Input("start", "dateTime", "Only of studies made then or later."),
+            Input("end", "dateTime", "Only of studies made then or earlier."),
+            Input("type", "Coding", "Only documents of one of these types: system|code.", most="*"),
+            Input("on-demand", "boolean", "true: only documents made on demand, of which there are none."),
+            Input("profile", "canonical", "Only DocumentReferences that claim one of these profiles.", most="*"),
+        ),
+    ),
+    Operation(
+        "validate",
+        "Holds a resource against what the gateway demands of its own before it serves them: R4 and US Core, and "
+        "beyond that references to its types alone and narrative of its form. Without a resource, the one at the "
+        "address is looked at.",
+        "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        tuple(row.resource_type for row in RESOURCES if not row.is_binary),
+        ("type", "instance"),
+        ("POST",),
+        (
+            Input("resource", "Resource", "What to look at; it may also be the whole body."),
+            Input("mode", "code", "create, update, delete or profile: the first three are not offered here."),
+            Input("profile", "uri", "One of the profiles of the type: it is looked at as one that claims it."),
+        ),
     ),
 )
+DEFINITIONS: Final = (
+    Served("OperationDefinition", "the name of the operation", "The operations that this gateway defines itself."),
+    Served("SearchParameter", "<type>-<name>", "The search parameters that this gateway defines itself."),
+)
 BY_TYPE: Final = {row.resource_type: row for row in RESOURCES}
+
+
+def facade_rows() -> Iterator[tuple[str, str]]:
+    """Every interaction as (request, what it answers), for the documents."""
+    yield "`GET /fhir/metadata`", "The CapabilityStatement, made from the tables the code runs on."
+    for row in RESOURCES:
+        yield f"`GET /fhir/{row.resource_type}/<id>`", f"Ids: {row.ids}. {row.documentation}"
+    searched = ", ".join(row.resource_type for row in RESOURCES if not row.is_binary)
+    yield "`GET /fhir/<type>?…`", f"A search; of {searched}."
+    yield "`POST /fhir/<type>/_search`", "The same, with the parameters in a form."
+    yield "`GET /fhir/<type>/<id>/_history`", "Its versions, the newest first."
+    yield "`GET /fhir/<type>/<id>/_history/<version>`", "One version, as it was served."
+    yield "`POST /fhir`", "A batch: a Bundle of reads, searches and operations by GET, each answered as if alone."
+    for operation in OPERATIONS:
+        for resource_type, address in operation.addresses():
+            if resource_type == operation.resource_types[0]:
+                shown = address.replace("{id}", "<id>")
+                if len(operation.resource_types) > 1:
+                    shown = shown.replace(resource_type, "<type>")
+                yield f"`{operation.methods[0]} /fhir{shown}`", operation.documentation
+    for row in DEFINITIONS:
+        yield f"`GET /fhir/{row.resource_type}`", f"{row.documentation} By id, or found by url."

@@ -8,28 +8,32 @@ the TOML file that `GATEWAY_CONFIG` or `--config` names. An empty variable count
 from gateway.settings.load import Configuration, load, require_loopback, require_site_key, survey
 from gateway.settings.model import (
     FILE_ONLY,
-    Cache,
+    Database,
+    Fhir,
     Log,
     MappingSettings,
     Pdf,
     Server,
     Settings,
+    Sync,
     Upstream,
     Webhook,
-    is_loopback,
 )
 from gateway.settings.rows import Row, rows
+from gateway.settings.values import is_loopback
 
 __all__ = [
     "FILE_ONLY",
-    "Cache",
     "Configuration",
+    "Database",
+    "Fhir",
     "Log",
     "MappingSettings",
     "Pdf",
     "Row",
     "Server",
     "Settings",
+    "Sync",
     "Upstream",
     "Webhook",
     "is_loopback",

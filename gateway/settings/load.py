@@ -18,14 +18,14 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from gateway.errors import ConfigError
-from gateway.settings.model import PREFIX, MappingSettings, Server, Settings, fields, is_loopback, variables
+from gateway.settings.model import PREFIX, MappingSettings, Server, Settings, fields, variables
 from gateway.settings.rows import rows
 from gateway.settings.site_files import SiteFiles
+from gateway.settings.values import is_loopback
 from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, read_site
 
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
-
 
 # How what tomllib says begins -> what to do
 _TOML_REMEDIES: Final = {

@@ -5,25 +5,26 @@ Carries out no clause of a standard: what can be set is the gateway's own affair
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.settings.values import absolute_url, is_loopback, parts_of, secrets_in, split, split_at_commas
 from mappings.profile import Site
 
 PREFIX: Final = "GATEWAY_"
 VENDOR_NAMES: Final = {
     "upstream.api_key": "AVARA_API_KEY",
+    "database.url": "GATEWAY_DATABASE_URL",
     "upstream.base_url": "AVARA_BASE_URL",
     "webhook.key": "AVARA_WEBHOOK_KEY",
 }
@@ -32,51 +33,9 @@ FILE_ONLY: Final = frozenset(
 )
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
+_DATABASE: Final = re.compile(r"sqlite:///[^\x00]*[^/\x00]|postgres(?:ql)?://[^/?#]+/[^/?#]+")
 _SITE: Final = Site()
-
-
-def is_loopback(host: str) -> bool:
-    """True for 127.0.0.0/8, ::1 and `localhost`: nothing beyond this machine. No name is ever looked up."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return address in ipaddress.ip_network("127.0.0.0/8") if address.version == 4 else str(address) == "::1"
-
-
-def _parts(value: str) -> SplitResult:
-    """An absolute http(s) URL taken apart; what the library says of a bad one would show it."""
-    try:
-        parts = urlsplit(value)
-        is_url = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url or re.search(r"[\s\\\x00-\x1f\x7f]", value):
-        raise ValueError("not an absolute http or https URL")
-    return parts
-
-
-def _url(value: str) -> str:
-    """An absolute http(s) URL without user, query and fragment; a slash at the end is taken off."""
-    parts = _parts(value)
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a URL with a user, a query or a fragment")
-    return value.rstrip("/")
-
-
-def _split(value: object) -> object:
-    return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
-
-
-def _split_at_commas(value: object) -> object:
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        raise ValueError("a list in brackets: write it with commas alone, such as accession,order")
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-_Names = Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)]
+_Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 
 
 class _Group(BaseModel):
@@ -131,18 +90,18 @@ class Upstream(_Group):
     @validates("base_url")
     @classmethod
     def _reachable(cls, value: str, info: ValidationInfo) -> str:
-        url = _parts(_url(value))
+        url = parts_of(absolute_url(value))
         if url.path.rstrip("/").endswith("/v1"):
             raise ValueError("/v1 at its end, which the gateway adds: take it off")
         if url.scheme == "http" and not is_loopback(url.hostname or "") and not info.data.get("allow_http"):
             raise ValueError("http to another machine: the API key could be read on the way")
-        return _url(value)
+        return absolute_url(value)
 
     @validates("proxy")
     @classmethod
     def _http_proxy(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = _parts(value.get_secret_value())
+            parts = parts_of(value.get_secret_value())
             if parts.path not in {"", "/"} or parts.query or parts.fragment:
                 raise ValueError("a URL with a path, a query or a fragment")
         return value
@@ -171,7 +130,7 @@ class Server(_Group):
     @validates("public_url")
     @classmethod
     def _base(cls, value: str | None) -> str | None:
-        return None if value is None else _url(value)
+        return None if value is None else absolute_url(value)
 
     @property
     def fhir_base(self) -> str:
@@ -183,9 +142,22 @@ class Server(_Group):
 class Pdf(_Group):
     """Section `[pdf]`: the reports' PDFs."""
 
-    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+    ingest: Literal["fetch", "link"] = Field(
+        "fetch", description="fetch: kept and served with hash and size; link: streamed from AutoScribe when asked for."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split)] = Field(
         ("storage.avarasoftware.com",),
         description="Hosts (host or host:port) PDFs may come from; that of upstream.base_url always may.",
+    )
+    concurrency: int = Field(2, ge=1, le=32, description="PDFs that are fetched to be kept at one time.")
+    attempts: int = Field(
+        6,
+        ge=1,
+        le=100,
+        description="How often a PDF that AutoScribe refuses is asked for; an outage counts for nothing.",
+    )
+    max_wait: float = Field(
+        3_600, ge=1, le=86_400, description="Longest wait, in seconds, before a PDF is asked for again."
     )
 
     @validates("allowed_hosts")
@@ -200,14 +172,105 @@ class Pdf(_Group):
 class Webhook(_Group):
     """Section `[webhook]`: events AutoScribe sends."""
 
-    key: SecretStr | None = Field(None, description="Secret of the webhook signatures (whsec_…); not used yet.")
+    key: SecretStr | None = Field(
+        None,
+        description="Secret of the webhook signatures (whsec_…); while it is changed several, with commas or blanks.",
+    )
+
+    @validates("key")
+    @classmethod
+    def _signing(cls, value: SecretStr | None) -> SecretStr | None:
+        secrets = secrets_in(value)
+        if not all(secrets):
+            raise ValueError("holds a secret that is not base64")
+        return value if secrets else None
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The keys a signature may be made with; none where no webhook can be told from a forged one."""
+        return secrets_in(self.key)
 
 
-class Cache(_Group):
-    """Section `[cache]`: what the read-through facade keeps in memory."""
+class Database(_Group):
+    """Section `[database]`: where the gateway keeps what it has read."""
 
-    max_studies: int = Field(
-        2_000, ge=1, description="Studies kept in memory; the one not used for longest goes first."
+    url: SecretStr = Field(
+        SecretStr("sqlite:///autoscribe-gateway.db"),
+        description="sqlite:///<file> for one process, postgresql://<user>:<password>@<host>/<name> for several.",
+    )
+    connections: int = Field(10, ge=2, le=100, description="Connections to PostgreSQL that a process opens at most.")
+    synchronous: Literal["FULL", "NORMAL"] = Field(
+        "FULL",
+        description="SQLite: FULL survives a loss of power, NORMAL may lose the last moments, which are read again.",
+    )
+
+    @validates("url")
+    @classmethod
+    def _known(cls, value: SecretStr) -> SecretStr:
+        if not _DATABASE.match(value.get_secret_value()):
+            raise ValueError("neither sqlite:///<file> nor postgresql://<user>:<password>@<host>/<name>")
+        return value
+
+    @property
+    def file(self) -> Path | None:
+        """The file of SQLite, or None for PostgreSQL."""
+        scheme, _, rest = self.url.get_secret_value().partition(":///")
+        return Path(rest) if scheme == "sqlite" else None
+
+
+class Fhir(_Group):
+    """Section `[fhir]`: the FHIR facade."""
+
+    time_zone: str = Field(
+        "",
+        description="Zone of dates without one in searches (IANA name). Empty: that of all facilities if they share "
+        "one, else UTC.",
+    )
+    claim_us_core: bool = Field(
+        False, description="Claim to be a US Core server, though reports cannot be created here as US Core asks."
+    )
+
+    @validates("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if value:
+            try:
+                ZoneInfo(value)
+            except (KeyError, ValueError, OSError):
+                raise ValueError("not the name of a time zone, such as America/New_York") from None
+        return value
+
+
+class Sync(_Group):
+    """Section `[sync]`: the crawl of AutoScribe. All times in seconds but where it says otherwise."""
+
+    open_interval: float = Field(30, ge=1, le=3600, description="Seconds between two looks at the unsigned studies.")
+    cancelled_interval: float = Field(
+        600, ge=1, le=86_400, description="Seconds between two looks at the cancelled studies."
+    )
+    sweep_interval: float = Field(
+        60, ge=1, le=86_400, description="Least seconds from the start of one sweep of all studies to the next."
+    )
+    pages_per_second: float = Field(
+        2, gt=0, le=50, description="Pages of about 100 studies that a sweep lists in a second, at most."
+    )
+    concurrency: int = Field(
+        8, ge=1, le=100, description="Requests of the crawl to AutoScribe at one time; the facade's are counted apart."
+    )
+    timeout: float = Field(
+        20, gt=0, description="Seconds for one request of the crawl with its whole answer; it is tried again later."
+    )
+    report_refetch_hours: float = Field(
+        24,
+        gt=0,
+        le=24,
+        description="Hours within which a study's reports are fetched again though nothing seems changed.",
+    )
+    missing_sweeps_alert: int = Field(
+        3, ge=1, le=100, description="Sweeps in a row that do not list an indexed study before there is an alert."
+    )
+    max_index_age: float = Field(
+        14_400, gt=0, description="Seconds since the last whole sweep after which answers say `incomplete`."
     )
 
 
@@ -277,7 +340,9 @@ class Settings(BaseSettings):
     server: Server = Server()
     pdf: Pdf = Pdf()
     webhook: Webhook = Webhook()
-    cache: Cache = Cache()
+    database: Database = Database()
+    fhir: Fhir = Fhir()
+    sync: Sync = Sync()
     mapping: MappingSettings = MappingSettings()
     log: Log = Log()
 

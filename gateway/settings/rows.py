@@ -64,4 +64,6 @@ def _type_name(annotation: Any) -> str:
 def _default(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()  # a default is no secret
     return ", ".join(value) if isinstance(value, tuple | dict) else "" if value is None else str(value)

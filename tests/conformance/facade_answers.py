@@ -6,21 +6,24 @@ import json
 from collections.abc import AsyncIterator
 
 import httpx
-from fakes.facade import Stage, facade, resource_id, site
+from fakes.facade import BASE, Stage, facade, resource_id, site
 
 from gateway.errors import ConfigError, GatewayError
 from gateway.fhir_api.outcome import of_error, outcome
-from gateway.fhir_api.search_params import INCLUDES
+from gateway.fhir_api.result_parameters import includes_of, revincludes_of
 from gateway.sandbox.seed import report_list
 from mappings import decode, to_fhir
 from mappings.identifiers import fhir_id
 
-EVERY_INCLUDE = "".join(f"&_include=DiagnosticReport:{name}" for name in INCLUDES)
+EVERY_INCLUDE = "".join(f"&_include={one}" for one in includes_of("DiagnosticReport"))
+EVERY_INCLUDE += "".join(f"&_revinclude={one}" for one in revincludes_of("DiagnosticReport"))
+# Every type that is searched by patient
+OF_A_PATIENT = ("DiagnosticReport", "Observation", "DocumentReference", "ServiceRequest", "ImagingStudy")
 AS_RESOURCE = {"Accept": "application/fhir+json"}
 # What it refuses, for a reason of its own each
 REFUSED = (
     *("Patient/unknown", "Patient", "Nothing/1", "DiagnosticReport/rep-1/_history", "DiagnosticReport"),
-    *("DiagnosticReport?study=no-id", "DiagnosticReport?study:not=stu-1", "metadata?_format=application/fhir%2Bxml"),
+    *("DiagnosticReport?study=no-id", "DiagnosticReport?study:not=stu-1", "metadata?_format=text/html"),
 )
 
 
@@ -32,10 +35,28 @@ async def answers(stage: Stage) -> AsyncIterator[httpx.Response]:
     report_id = resource_id(signed)
     for address in addresses(stage, signed["studyId"]):
         yield await stage.get(address)
+        yield await stage.get(f"{address}/_history")
+    for query in searches(report_id):
+        yield await stage.get(query)
     yield await stage.get("metadata")
     yield await stage.get("DiagnosticReport?study=stu-" + "0" * 32)
     for kind in ("text", "pdf"):
         yield await stage.get(f"Binary/{report_id}-{kind}", headers=AS_RESOURCE)
+    patient = (await stage.get(f"DiagnosticReport/{report_id}")).json()["subject"]["reference"]
+    for path in (
+        *(f"{kind}?patient={patient}&_explain=true" for kind in OF_A_PATIENT),
+        *(f"Patient?_id={patient.partition('/')[2]}", "DiagnosticReport?date=ge2000&_count=3&_sort=-date"),
+        *(f"DiagnosticReport/{report_id}/_history", f"DiagnosticReport/{report_id}/_history/1"),
+        *(f"{patient}/$everything", f"DocumentReference/$docref?patient={patient.partition('/')[2]}"),
+        *(f"DiagnosticReport/{report_id}/$trace", f"DiagnosticReport/{report_id}/$hl7v2?receiver=generic"),
+        *("OperationDefinition", "SearchParameter"),
+    ):
+        yield await stage.get(path)
+    entries = [
+        {"request": {"method": "GET", "url": url}} for url in (patient, "Nothing/1", f"Observation?patient={patient}")
+    ]
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+    yield await stage.client.post(BASE, json=batch, headers={"Content-Type": "application/fhir+json"})
     for path in REFUSED:
         yield await stage.get(path)
     yield await stage.post("DiagnosticReport")
@@ -43,6 +64,17 @@ async def answers(stage: Stage) -> AsyncIterator[httpx.Response]:
     yield await stage.post(f"DiagnosticReport/{report_id}/$addendum")
     yield await stage.post(f"DiagnosticReport/{report_id}/$addendum", key="k3")
     yield await stage.post(f"DiagnosticReport/{report_id}/$cancel-addendum", key="k2")
+
+
+def searches(report_id: str) -> list[str]:
+    """Searches whose answers have pages, parts of resources, or a count alone."""
+    window = "_lastUpdated=ge2020"
+    return [
+        *(f"{kind}?{window}&_count=3&_total=accurate" for kind in ("DiagnosticReport", "Patient", "Observation")),
+        *(f"DiagnosticReport?{window}&_count=2&_summary={how}" for how in ("true", "text", "data", "count")),
+        f"DiagnosticReport?{window}&_count=2&_elements=issued&_explain=true",
+        f"DiagnosticReport/{report_id}?_summary=true",
+    ]
 
 
 def addresses(stage: Stage, study_id: str) -> list[str]:

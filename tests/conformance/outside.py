@@ -35,10 +35,10 @@ def java(project: str, source: str, *arguments: str, under: Path = PARSERS) -> l
         return ["java", "-Xshare:auto", "-cp", kept.read_text(), str(folder / source), *arguments]
 
 
-def node(script: str, *arguments: str) -> list[str]:
+def node(script: str, *arguments: str, under: Path = PARSERS) -> list[str]:
     """The command that runs a script with the packages of package-lock.json; skips without Node.js or npm."""
     _need("node", "npm")
-    sources = [PARSERS / name for name in ("package.json", "package-lock.json", script)]
+    sources = [under / name for name in ("package.json", "package-lock.json", script)]
     with _cache("npm", *sources) as cache:
         if not (cache / "node_modules" / ".package-lock.json").is_file():
             for source in sources:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import atexit
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
+from fakes.databases import copied, migrated_file
 from pydantic import SecretStr
 
 from gateway.app import create_app
@@ -17,7 +25,7 @@ from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.state import State
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.serving import listening_socket, running
-from gateway.settings import Configuration, Server, Settings, Upstream
+from gateway.settings import Configuration, Database, Server, Settings, Upstream
 from mappings.identifiers import fhir_id
 from mappings.profile import AssigningAuthority, Facility, Site
 
@@ -100,10 +108,29 @@ def site() -> Site:
     return Site(facilities={one.name: one for one in known})
 
 
+@cache
+def _migrated() -> Path:
+    """A database of the schema of this release, made once."""
+    folder = mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return migrated_file(Path(folder))
+
+
 @asynccontextmanager
-async def facade(*switches: str, faults: tuple[str, ...] = (), **upstream: Any) -> AsyncIterator[Stage]:
-    """The facade over a sandbox with these switches and faults; `upstream` changes settings of the client."""
-    with listening_socket("127.0.0.1", 0) as listener:
+async def facade(
+    *switches: str,
+    faults: tuple[str, ...] = (),
+    roles: tuple[str, ...] = ("api",),
+    groups: Mapping[str, Any] = MappingProxyType({}),
+    **upstream: Any,
+) -> AsyncIterator[Stage]:
+    """The facade over a sandbox with these switches and faults; `upstream` changes settings of the client.
+
+    `groups` are other groups of settings than the usual ones. Nothing is crawled unless `roles` say so: the index has
+    what was read through.
+    """
+    with listening_socket("127.0.0.1", 0) as listener, TemporaryDirectory() as folder:
+        migrated = await asyncio.to_thread(_migrated)
         options = Options(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
         sandbox, account = open_sandbox(options)
         counted = Counted(sandbox)
@@ -119,8 +146,10 @@ async def facade(*switches: str, faults: tuple[str, ...] = (), **upstream: Any) 
                     }
                 ),
                 server=Server(),
+                database=Database(url=SecretStr(f"sqlite:///{copied(migrated, Path(folder))}")),
+                **groups,
             )
-            app = create_app(Configuration(settings, site(), "test"))
+            app = create_app(Configuration(settings, site(), "test"), roles)
             transport = httpx.ASGITransport(app)
             async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
                 yield Stage(client, account, sandbox, counted.requests, app)

@@ -10,21 +10,35 @@ from dataclasses import replace
 import httpx
 import pytest
 import structlog
-from fakes.facade import facade, resource_id, site
+from fakes.facade import BASE, facade, resource_id, site
+from fakes.inbox import SECRET, body, signed
+from fakes.store import rows
 from pydantic import SecretStr
 
-from gateway.app import create_app, serve
+from gateway import clock
+from gateway.app import API, ROLES, SYNC, create_app, serve
 from gateway.errors import ConfigError
 from gateway.serving import listening_socket, running
-from gateway.settings import Configuration, Server, Settings, Upstream
+from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream, Webhook
+from mappings.identifiers import fhir_id
 
+WEBHOOKS = "http://127.0.0.1:8800/webhooks/autoscribe"
 KEYED = replace(site(), site_key=b"k" * 32)
 
 
-def configuration(host="127.0.0.1", api_key="key", where=KEYED):
-    upstream = Upstream(api_key=SecretStr(api_key) if api_key else None, base_url="http://127.0.0.1:1")
-    settings = Settings.model_construct(upstream=upstream, server=Server(host=host, port=0))
-    return Configuration(settings, where, "test")
+@pytest.fixture
+def configuration(tmp_path):
+    """Makes settings of a gateway with an AutoScribe that is not there, and a database of the test's own."""
+
+    def make(host="127.0.0.1", api_key="key", where=KEYED):
+        settings = Settings.model_construct(
+            upstream=Upstream(api_key=SecretStr(api_key) if api_key else None, base_url="http://127.0.0.1:1"),
+            server=Server(host=host, port=0),
+            database=Database(url=SecretStr(f"sqlite:///{tmp_path / 'gateway.db'}")),
+        )
+        return Configuration(settings, where, "test")
+
+    return make
 
 
 @pytest.fixture
@@ -46,24 +60,31 @@ def log_lines(capsys):
 @pytest.mark.parametrize(
     ("wrong", "key"),
     [
-        (configuration(host="0.0.0.0"), "server.host"),
-        (configuration(where=site()), "mapping.site_key"),
-        (configuration(api_key=None), "AVARA_API_KEY"),
+        ({"host": "0.0.0.0"}, "server.host"),
+        ({"where": site()}, "mapping.site_key"),
+        ({"api_key": None}, "AVARA_API_KEY"),
     ],
 )
-async def test_it_does_not_start_where_it_would_be_open_guessable_or_useless(wrong, key, log_lines):
+async def test_it_does_not_start_where_it_would_be_open_guessable_or_useless(configuration, wrong, key, log_lines):
     with pytest.raises(ConfigError) as error:
-        await serve(wrong)
+        await serve(configuration(**wrong))
     assert error.value.key == key
 
 
-async def test_it_serves_until_it_is_told_to_stop_and_says_that_nothing_is_stored(log_lines):
-    serving = asyncio.create_task(serve(configuration()))
+async def test_it_does_not_start_for_work_that_it_does_not_know(configuration, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        await serve(configuration(), (API, "cook"))
+    assert (error.value.key, error.value.problem) == ("--roles", "no role 'cook'")
+    assert "Roles are api, sync." in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_it_serves_until_it_is_told_to_stop(configuration, log_lines):
+    serving = asyncio.create_task(serve(configuration(), (API,)))
     while not any(line["event"] == "serving" for line in log_lines()):
         assert not serving.done()
         await asyncio.sleep(0.01)
     [line] = [line for line in log_lines() if line["event"] == "serving"]
-    assert line["stored"] == "nothing-yet"
     async with httpx.AsyncClient() as client:
         response = await client.get(f"{line['fhir_base']}/metadata")
     assert response.json()["implementation"]["url"] == line["fhir_base"]
@@ -71,6 +92,120 @@ async def test_it_serves_until_it_is_told_to_stop_and_says_that_nothing_is_store
     assert await serving == 0
     assert log_lines()[-1]["event"] == "stopped"
     assert [one for one in log_lines() if one["event"] not in {"serving", "stopped", "foreign-log"}] == []
+
+
+async def test_a_gateway_that_does_not_crawl_asks_autoscribe_for_nothing_by_itself():
+    async with facade(roles=(API,)) as stage:
+        await asyncio.sleep(0.3)
+        assert stage.requests == []
+        index = (await ready(stage))["index"]
+        assert (index["complete"], index["percent"]) == (False, "unknown")
+
+
+@pytest.mark.parametrize("roles", [(SYNC,), ROLES])
+async def test_a_gateway_that_crawls_finds_all_that_autoscribe_has_and_says_when_it_has(roles):
+    async with facade(roles=roles) as stage:
+        before = await ready(stage)
+        assert not before["index"]["complete"]
+        found = await complete(stage)
+        assert found["index"]["percent"] == 100
+        assert found["index"]["age_seconds"] < 60
+        assert (found["status"], found["store"], found["upstream"]["reachable"]) == ("ready", {"reachable": True}, True)
+        response = await stage.get("DiagnosticReport?_lastUpdated=ge2020&_summary=count")
+        assert response.json()["total"] == len(list(stage.reports()))
+        assert "entry" not in response.json()
+        assert int(response.headers["age"]) < 60
+        metrics = (await stage.client.get("http://127.0.0.1:8800/metrics")).text
+        assert 'autoscribe_gateway_loop_last_studies{loop="sweep"} 150.0' in metrics
+
+
+async def test_a_signature_that_a_webhook_tells_of_is_in_the_index_without_a_crawl():
+    webhook = Webhook(key=SecretStr(SECRET))
+    async with facade(roles=(SYNC,), groups={"webhook": webhook, "sync": Sync(open_interval=3600)}) as stage:
+        await complete(stage)
+        signature = stage.account.sign_new()
+        path = f"DiagnosticReport?_id={fhir_id(signature.report_id)}&_total=accurate"
+        content = body("report.delivered", reportId=signature.report_id, studyId=signature.study_id)
+        stage.routes_seen()
+        answer = await stage.client.post(WEBHOOKS, content=content, headers=signed(content, at=clock.now()))
+        assert (answer.status_code, answer.json()) == (200, {"success": True})
+        for _ in range(200):
+            if f"GET /studies/{signature.study_id}" in stage.routes_seen():
+                break
+            await asyncio.sleep(0.05)
+        for _ in range(200):
+            metrics = (await stage.client.get("http://127.0.0.1:8800/metrics")).text
+            if 'webhook_work_total{outcome="done"} 1.0' in metrics:
+                break
+            await asyncio.sleep(0.05)
+        stage.fail("500")
+        assert (await stage.get(path)).json()["total"] == 1
+
+
+async def test_a_gateway_that_only_serves_records_webhooks_for_another_that_works_them_off():
+    async with facade(roles=(API,), groups={"webhook": Webhook(key=SecretStr(SECRET))}) as stage:
+        report = stage.signed()
+        content = body("report.delivered", reportId=report["reportId"], studyId=report["studyId"])
+        answer = await stage.client.post(WEBHOOKS, content=content, headers=signed(content, at=clock.now()))
+        assert answer.status_code == 200
+        await asyncio.sleep(0.2)
+        assert stage.requests == []
+        [row] = await rows(stage.app.state.facade.engine, "SELECT state FROM webhook")
+        assert row == ("waiting",)
+
+
+@pytest.mark.parametrize(("ingest", "fetched"), [("fetch", True), ("link", False)])
+async def test_pdfs_are_fetched_to_be_kept_where_the_site_keeps_them(ingest, fetched):
+    async with facade(roles=(SYNC,), groups={"pdf": Pdf(ingest=ingest)}) as stage:
+        await complete(stage)
+        for _ in range(100 if fetched else 5):
+            found = await rows(stage.app.state.facade.engine, "SELECT count(*) FROM pdf WHERE state = 'kept'")
+            if found != [(0,)]:
+                break
+            await asyncio.sleep(0.1)
+        assert (found != [(0,)]) is fetched
+        assert any(one.startswith("GET /reports/pdf") for one in stage.requests) is fetched
+
+
+async def complete(stage):
+    """What `/readyz` says once the index is complete."""
+    for _ in range(600):
+        if (found := await ready(stage))["index"]["complete"]:
+            return found
+        await asyncio.sleep(0.1)
+    raise TimeoutError
+
+
+async def ready(stage):
+    response = await stage.client.get("http://127.0.0.1:8800/readyz")
+    assert response.status_code == 200
+    return response.json()
+
+
+async def test_a_store_of_another_site_is_refused(configuration):
+    async with running_once(configuration()):
+        pass
+    with pytest.raises(ConfigError) as error:
+        async with running_once(configuration(where=replace(KEYED, site_key=b"x" * 32))):
+            pass
+    assert error.value.key == "mapping.site_key"
+    assert "not the one of this database" in str(error.value)
+    async with running_once(configuration()):
+        pass
+
+
+async def test_two_gateways_do_not_serve_from_one_file(configuration):
+    async with running_once(configuration()):
+        with pytest.raises(ConfigError) as error:
+            async with running_once(configuration()):
+                pass
+        assert error.value.key == "database.url"
+
+
+def running_once(configuration):
+    """The lifespan of an application."""
+    app = create_app(configuration, (API,))
+    return app.router.lifespan_context(app)
 
 
 async def test_a_read_that_succeeds_writes_no_line_and_one_that_fails_writes_one():
@@ -92,10 +227,12 @@ async def test_a_read_that_succeeds_writes_no_line_and_one_that_fails_writes_one
         ]
 
 
-async def test_there_is_no_page_of_documentation_and_nothing_is_redirected():
+async def test_nothing_is_redirected():
     async with facade() as stage:
-        for path in ("/docs", "/redoc", "/openapi.json", "/", "/fhir", "/fhir/"):
+        for path in ("/redoc", "/", "/docs/", "/console", "/webhooks", "/webhooks/autoscribe/", "/readyz/"):
             assert (await stage.client.get(f"http://127.0.0.1:8800{path}")).status_code == 404
+        for path in (BASE, f"{BASE}/"):
+            assert (await stage.client.get(path)).status_code == 405
 
 
 async def raw(port: int, request: bytes) -> bytes:
@@ -106,8 +243,8 @@ async def raw(port: int, request: bytes) -> bytes:
     return answer
 
 
-async def test_hostile_request_lines_are_answered_and_never_served():
-    app = create_app(configuration())
+async def test_hostile_request_lines_are_answered_and_never_served(configuration):
+    app = create_app(configuration(), (API,))
     with listening_socket("127.0.0.1", 0) as listener:
         async with running(app, listener):
             for target in (
@@ -120,7 +257,9 @@ async def test_hostile_request_lines_are_answered_and_never_served():
                 answer = await raw(listener.getsockname()[1], head)
                 assert int(answer.split(b" ")[1]) in {400, 404}
             without = b"GET /fhir/metadata HTTP/1.0\r\n\r\n"
-            assert (await raw(listener.getsockname()[1], without)).split(b" ")[1] == b"421"
+            assert (await raw(listener.getsockname()[1], without)).split(b" ")[1] == b"400"
+            foreign = b"GET /fhir/metadata HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+            assert (await raw(listener.getsockname()[1], foreign)).split(b" ")[1] == b"421"
             head = b"HEAD /fhir/metadata HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
             answer = await raw(listener.getsockname()[1], head)
             assert answer.startswith(b"HTTP/1.1 200")
@@ -138,7 +277,7 @@ async def test_a_pdf_that_breaks_off_behind_the_gateway_breaks_off_in_front_of_i
                 with pytest.raises(httpx.RemoteProtocolError):
                     await client.get(url)
         assert [(line["event"], line["code"], line["route"]) for line in lines if "code" in line] == [
-            ("request-failed", "pdf-unavailable", "/Binary/{id}")
+            ("request-failed", "pdf-interrupted", "/Binary/{id}")
         ]
 
 

@@ -88,10 +88,51 @@ def test_what_is_in_force_is_shown_with_secrets_masked(config) -> None:
     )
 
 
+def test_the_groups_of_the_service_are_shown_and_the_place_of_the_database_is_a_secret(config) -> None:
+    database = '[database]\nurl = "postgresql://gateway:a-password@db.example/gateway"\n'
+    shown = list(config_check.effective(load(config(database + GOOD))))
+    for line in (
+        "database.url = **********",
+        "database.synchronous = FULL",
+        "fhir.time_zone = ",
+        "fhir.claim_us_core = False",
+        "sync.open_interval = 30",
+        "pdf.ingest = fetch",
+        "webhook.key = ",
+    ):
+        assert line in shown
+    assert "a-password" not in "".join(shown)
+
+
+SHARED = GOOD.replace('name = "Lakeside"', 'name = "Lakeside"\ntime_zone = "America/New_York"')
+WEBHOOK = '[webhook]\nkey = "whsec_c2VjcmV0"\n'
+# Nothing is to be noted of the service itself
+QUIET = WEBHOOK + '[fhir]\ntime_zone = "Europe/Berlin"\n' + GOOD
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SHARED, "no webhook.key"),
+        (WEBHOOK + "[fhir]\nclaim_us_core = true\n" + SHARED, "fhir.claim_us_core is on"),
+        (WEBHOOK + GOOD, "no fhir.time_zone"),
+        (WEBHOOK + GOOD.replace("Lakeside", 'Lakeside"\ntime_zone = "America/Chicago'), "no fhir.time_zone"),
+    ],
+)
+def test_what_the_service_may_do_otherwise_than_one_thinks_is_noted(config, text: str, said: str) -> None:
+    notes = [note for note in config_check.doubts(load(config(text))) if "facility" not in note]
+    assert [note.startswith(said) for note in notes] == [True]
+
+
+@pytest.mark.parametrize("text", [WEBHOOK + SHARED, QUIET])
+def test_where_nothing_is_doubtful_nothing_is_noted_of_the_service(config, text: str) -> None:
+    assert [note for note in config_check.doubts(load(config(text))) if "facility" not in note] == []
+
+
 def test_what_a_facility_leaves_unsaid_is_noted(config) -> None:
-    notes = list(config_check.doubts(load(config(GOOD))))
+    notes = list(config_check.doubts(load(config(QUIET))))
     assert len(notes) == 4 and all(note.startswith("facility Lakeside: no ") for note in notes)
-    assert "no [[mapping.facilities]]" in next(iter(config_check.doubts(load(config("")))))
+    assert "no [[mapping.facilities]]" in next(iter(config_check.doubts(load(config(WEBHOOK)))))
 
 
 EXTRA = """
@@ -136,7 +177,7 @@ def test_the_organization_of_a_facility_is_shown(config) -> None:
     ],
 )
 def test_a_policy_that_may_surprise_is_noted(config, setting: str, said: str) -> None:
-    notes = list(config_check.doubts(load(config(GOOD.replace("[mapping]\n", f"[mapping]\n{setting}\n")))))
+    notes = list(config_check.doubts(load(config(QUIET.replace("[mapping]\n", f"[mapping]\n{setting}\n")))))
     assert len(notes) == 5 and said in notes[0]
 
 

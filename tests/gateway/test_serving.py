@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, StoreUnavailable
 from gateway.serving import listening_socket, running, stop_signal
 
 HELLO = Starlette(routes=[Route("/", lambda _: PlainTextResponse("hello"))])
@@ -48,6 +49,31 @@ async def test_an_application_that_cannot_start_is_an_error_and_not_a_wait_witho
     with listening_socket("127.0.0.1", 0) as listener, pytest.raises(ConfigError, match="did not start"):
         async with running(broken, listener):
             raise AssertionError("it must not come here")
+
+
+@pytest.mark.parametrize("error", [ConfigError("a", "b", "another has it", "Stop it."), StoreUnavailable("locked")])
+async def test_what_stopped_an_application_from_starting_is_said(error) -> None:
+    @asynccontextmanager
+    async def broken(_):
+        raise error
+        yield
+
+    with listening_socket("127.0.0.1", 0) as listener, pytest.raises(type(error)) as caught:
+        async with running(Starlette(lifespan=broken), listener):
+            raise AssertionError("it must not come here")
+    assert caught.value is error
+
+
+async def test_an_error_of_ours_that_a_request_ends_in_stops_nothing() -> None:
+    def fails(_):
+        raise StoreUnavailable("locked")
+
+    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("hello")), Route("/fails", fails)])
+    with listening_socket("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with running(app, listener), httpx.AsyncClient() as client:
+            assert (await client.get(f"{url}/fails")).status_code == 500
+            assert (await client.get(url)).text == "hello"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -149,6 +150,25 @@ def test_the_published_demo_key_is_no_site_key(write, monkeypatch):
         ("[upstream]\nread_timeout = 0", "upstream.read_timeout"),
         ("[pdf]\nallowed_hosts = ['https://x']", "pdf.allowed_hosts"),
         ("[pdf]\nallowed_hosts = [1]", "pdf.allowed_hosts"),
+        ("[pdf]\ningest = 'both'", "pdf.ingest"),
+        ("[webhook]\nkey = 'whsec_?'", "webhook.key"),
+        ("[cache]\nmax_studies = 1", "cache"),
+        ("[database]\nurl = 'gateway.db'", "database.url"),
+        ("[database]\nurl = 'sqlite://gateway.db'", "database.url"),
+        ("[database]\nurl = 'sqlite:///'", "database.url"),
+        ("[database]\nurl = 'sqlite:////'", "database.url"),
+        ("[database]\nurl = 'mysql://u:p@h/n'", "database.url"),
+        ("[database]\nurl = 'postgresql://h'", "database.url"),
+        ("[database]\nurl = 'postgresql:///n'", "database.url"),
+        ("[database]\nconnections = 1", "database.connections"),
+        ("[database]\nsynchronous = 'OFF'", "database.synchronous"),
+        ("[fhir]\ntime_zone = 'Mars/Olympus'", "fhir.time_zone"),
+        ("[fhir]\ntime_zone = '../etc/passwd'", "fhir.time_zone"),
+        ("[fhir]\nclaim_us_core = 'perhaps'", "fhir.claim_us_core"),
+        ("[sync]\nopen_interval = 0", "sync.open_interval"),
+        ("[sync]\npages_per_second = 51", "sync.pages_per_second"),
+        ("[sync]\nreport_refetch_hours = 25", "sync.report_refetch_hours"),
+        ("[sync]\nmax_index_age = 0", "sync.max_index_age"),
         ("[log]\nlevel = 'loud'", "log.level"),
         ("[mapping]\nsite_key = 'short'", "mapping.site_key"),
         ("[mapping]\nprocessing_id = 'X'", "mapping.processing_id"),
@@ -231,6 +251,23 @@ def test_no_message_shows_a_secret(secret):
     assert not any("CANARY" in f"{problem} {problem!r} {vars(problem)}" for problem in found)
 
 
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///gateway.db", Path("gateway.db")),
+        ("sqlite:////var/lib/gateway.db", Path("/var/lib/gateway.db")),
+        ("sqlite:///C:/data/gateway.db", Path("C:/data/gateway.db")),
+        ("postgresql://u:p@h:5432/name", None),
+        ("postgres://h/name?sslmode=require", None),
+    ],
+)
+def test_a_database_is_a_file_or_a_server(url, file, monkeypatch):
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
+    read = settings.load().settings.database
+    assert (read.url.get_secret_value(), read.file) == (url, file)
+    assert url not in repr(read)
+
+
 def test_no_secret_is_in_the_repr_of_what_was_loaded(write):
     path = write(f'[upstream]\napi_key = "{KEY}"\nproxy = "http://{KEY}@h:1"\n[mapping]\nsite_key = "{KEY}"')
     assert "CANARY" not in repr(settings.load(path))
@@ -304,6 +341,8 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "send, hold": "hold",
         "debug, info, warning, error": "error",
         "json, console": "console",
+        "fetch, link": "link",
+        "FULL, NORMAL": "NORMAL",
         "secret": "http://h:1" + "x" * 32,
         "path": str(tmp_path / "ca.pem"),
         "list of text": "a.example",
@@ -314,6 +353,9 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
     special = {
         "upstream.max_response_bytes": "2048",
         "upstream.max_pdf_bytes": "2048",
+        "database.url": "postgresql://u:p@h/name",
+        "fhir.time_zone": "America/New_York",
+        "webhook.key": "whsec_c2VjcmV0Cg==",
         "mapping.starter": "false",
         "mapping.procedures": str(tmp_path / "procedures.csv"),
         "mapping.procedure_coding_system": "99CITY",
@@ -363,3 +405,34 @@ def test_a_variable_that_looks_right_and_is_not_is_refused(monkeypatch, variable
     monkeypatch.setenv(variable, value)
     _, (found,) = settings.survey()
     assert (found.key, problem in found.problem) == (variable, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "keys"),
+    [
+        ("whsec_c2VjcmV0Cg==", (b"secret\n",)),
+        ("c2VjcmV0Cg", (b"secret\n",)),
+        ("whsec_c2VjcmV0Cg==,whsec_b2xk", (b"secret\n", b"old")),
+        (" whsec_c2VjcmV0Cg== \n whsec_b2xk ,", (b"secret\n", b"old")),
+        (" , ", ()),
+    ],
+)
+def test_several_webhook_secrets_stand_side_by_side_while_one_takes_the_place_of_the_other(monkeypatch, written, keys):
+    monkeypatch.setenv("AVARA_WEBHOOK_KEY", written)
+    read = settings.load().settings
+    assert read.webhook.secrets == keys
+    assert (read.webhook.key is None) == (not keys)
+    assert "b2xk" not in repr(read)
+
+
+@pytest.mark.parametrize("wrong", ["whsec_", "whsec_a", "not base64!", "whsec_b2xk,whsec_-_-_", "whsec_b2xk whsec_é"])
+def test_a_webhook_secret_that_is_not_base64_is_refused_at_once_and_not_shown(monkeypatch, wrong):
+    monkeypatch.setenv("AVARA_WEBHOOK_KEY", wrong)
+    with pytest.raises(ConfigError) as caught:
+        settings.load()
+    assert (caught.value.key, caught.value.problem) == ("AVARA_WEBHOOK_KEY", "holds a secret that is not base64")
+    assert not any(part in str(caught.value) for part in ("b2xk", "-_-", "base64!", "é"))
+
+
+def test_without_a_webhook_secret_there_is_none():
+    assert settings.load().settings.webhook.secrets == ()

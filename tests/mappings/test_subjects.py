@@ -11,7 +11,7 @@ from fakes.upstream_json import STUDY_ID, report_id, response_json, study_json
 from mappings import decode
 from mappings.model import Facts, Snapshot, Study
 from mappings.profile import parse_site
-from mappings.subjects import Subject, subject_snapshot, subjects
+from mappings.subjects import Subject, recency, subject_snapshot, subjects
 
 NOWHERE = {"facilityName": None}
 
@@ -258,3 +258,16 @@ def test_a_patient_whose_reports_name_nobody_any_more_is_the_one_that_a_gone_rep
     assert found[report_id("4")].identity.is_linked
     assert found[report_id("4")] is found[report_id("5")]
     assert [one.report_id for one in found[report_id("4")].reports] == [report_id("4")]
+
+
+def test_the_newer_study_ranks_higher_by_date_then_by_signature() -> None:
+    def dated(day: str, signed: str = "2024-03-15T16:00:00Z") -> Study:
+        return study(report(snapshotMetadata=snapshot(studyDate=day), signedAt=signed))
+
+    ranks = [
+        recency(study(report(status="in_progress", signedAt=None, snapshotMetadata={}))),
+        recency(dated("2024-03-15")),
+        recency(dated("2024-03-15", "2024-03-15T13:00:00-05:00")),
+        recency(dated("2024-03-16", "2024-03-01T16:00:00Z")),
+    ]
+    assert ranks == sorted(set(ranks))

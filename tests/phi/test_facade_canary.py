@@ -1,13 +1,32 @@
-"""Decision D9: nothing of a patient, a secret or what a client typed in logs, error bodies, headers or links."""
+"""Decision D9: nothing of a patient, a secret or what a client typed in logs, metrics, error bodies, headers or links.
 
+The one place that repeats what a client typed is the self link of a search by GET, which FHIR asks for.
+"""
+
+import asyncio
+import base64
+import dataclasses
 import logging
+import sqlite3
+import zlib
+from pathlib import Path
 
 import pytest
 import structlog
 from fakes.facade import BASE, facade, resource_id
+from fakes.inbox import SECRET, body, signed
 from pydantic import SecretStr
 
+import gateway.pipeline
+from gateway import clock
+from gateway.errors import StoreError
+from gateway.store import statements
+from gateway.store.statements import Statement
+from gateway.sync.webhook import Verifier
+
 CANARY = "CANARY"
+ROOT = "http://127.0.0.1:8800"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SNAPSHOT = {
     "patientName": "CANARYFAMILY^CANARYGIVEN",
     "mrn": "CANARYMRN77",
@@ -66,15 +85,32 @@ async def ask(stage, report_id, study_id):
         "CANARYTYPE/1",
         "Observation/CANARYID",
         "Practitioner/CANARYID",
+        "Patient?name=CANARYFAMILY",
+        "Patient?name:exact=CANARYFAMILY&_count=1&_total=accurate",
+        "Patient?identifier=CANARYMRN77&_explain=true",
+        "Patient?identifier=CANARYSYSTEM|CANARYMRN77&birthdate=CANARYBIRTH",
+        "DiagnosticReport?patient.identifier=CANARYMRN77&_sort=CANARYSORT",
+        "DiagnosticReport?code:text=CANARYCODE&_lastUpdated=ge2020&_explain=true",
+        "DiagnosticReport?conclusion:contains=CANARYIMPRESSION&_lastUpdated=ge2020",
+        "DiagnosticReport?_page=CANARYPAGE",
+        "DiagnosticReport?_lastUpdated=ge2020&_count=1&_include=DiagnosticReport:subject",
+        f"DiagnosticReport/{report_id}/_history?_since=CANARYSINCE",
+        f"DiagnosticReport/{report_id}/_history?_count=1&colour=CANARYVALUE",
+        f"DiagnosticReport/{report_id}/_history/CANARYVERSION",
+        f"DiagnosticReport/{report_id}?_elements=CANARYELEMENT",
+        f"DiagnosticReport/{report_id}?_summary=CANARYSUMMARY",
     ]
     answers = [await stage.get(path) for path in paths]
+    forms = ("name=CANARYFAMILY&_count=1", "identifier=CANARYMRN77&colour=CANARYCOLOUR", "name=%ffCANARY")
+    answers += [await stage.client.post(f"{BASE}/Patient/_search", content=one, headers=FORM) for one in forms]
+    answers += [await stage.client.get(f"{ROOT}{path}") for path in ("/readyz", "/livez", "/metrics", "/CANARYPATH")]
     answers.append(await stage.get("metadata", headers={"Host": "CANARYHOST", "Accept": "CANARY/ACCEPT"}))
     answers.append(await stage.get("metadata", headers={"Accept": "CANARY/ACCEPT"}))
     for name in ("$addendum", "$cancel-addendum"):
-        for key, body in ((f"CANARYKEY{name}", ""), ("CANARY KEY", ""), (f"CANARY{name}", '{"CANARY": 1}')):
+        for key, content in ((f"CANARYKEY{name}", ""), ("CANARY KEY", ""), (f"CANARY{name}", '{"CANARY": 1}')):
             path = f"DiagnosticReport/{report_id}/{name}"
             headers = {"Content-Type": "application/fhir+json"}
-            answers.append(await stage.post(path, key=key, content=body, headers=headers))
+            answers.append(await stage.post(path, key=key, content=content, headers=headers))
     answers.append(await stage.client.put(f"{BASE}/Patient/CANARYID", content="CANARYBODY"))
     return answers
 
@@ -82,14 +118,29 @@ async def ask(stage, report_id, study_id):
 def told(answer):
     """What of an answer is no resource that was asked for: headers, errors, outcomes, links."""
     parts = [str(dict(answer.headers))]
-    if answer.status_code >= 400:
+    if answer.status_code >= 400 or not answer.request.url.path.startswith("/fhir"):
         parts.append(answer.text)
     elif answer.headers.get("content-type", "").startswith("application/fhir+json"):
-        body = answer.json()
-        parts.append(str(body.get("link")))
-        parts += [str(one["resource"]) for one in body.get("entry", ()) if one["search"]["mode"] == "outcome"]
-        parts += [one.get("fullUrl", "") for one in body.get("entry", ())]
+        bundle = answer.json()
+        parts += [one["url"] for one in bundle.get("link", ()) if not repeats(answer, one)]
+        entries = bundle.get("entry", ())
+        parts += [str(one["resource"]) for one in entries if one.get("search", {}).get("mode") == "outcome"]
+        parts += [one.get("fullUrl", "") for one in entries]
     return parts
+
+
+def repeats(answer, link):
+    """Whether a link is the one that says again what a client asked by GET."""
+    return answer.request.method == "GET" and link["relation"] in {"self", "first"} and "_page=" not in link["url"]
+
+
+def tokens(answers):
+    """Every page token in the links of answers, as the bytes it is made of."""
+    for answer in answers:
+        for part in told(answer):
+            token = part.partition("_page=")[2].partition("&")[0]
+            if token:
+                yield base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
 
 
 @pytest.fixture
@@ -134,11 +185,104 @@ async def test_no_error_shows_the_api_key(everything):
 
 
 async def test_no_bug_shows_what_it_stumbled_over(everything, monkeypatch):
-    async def broken(*_):
+    def broken(*_):
         raise ValueError(f"{CANARY} Jane Doe")
 
-    monkeypatch.setattr("gateway.sync.read_through.render", broken)
+    monkeypatch.setattr(gateway.pipeline, "look", broken)
     async with facade() as stage:
         answers = await ask(stage, *seeded(stage))
         assert answers[0].status_code == 500
         assert all(CANARY not in part.upper() for answer in answers for part in told(answer))
+
+
+async def test_no_page_token_can_be_looked_into(everything):
+    async with facade() as stage:
+        answers = await check(stage, everything)
+        found = list(tokens(answers))
+        assert len(found) >= 2
+        for one in found:
+            assert CANARY.encode() not in one
+            with pytest.raises(zlib.error):
+                zlib.decompress(one)
+
+
+async def test_what_the_index_holds_of_a_patient_is_in_no_log_and_no_metric(everything):
+    """Crawled whole: the seeded study, its conflicts, what could not be mapped and what was taken in."""
+    async with facade(roles=("sync",)) as stage:
+        report_id, study_id = seeded(stage)
+        await swept(stage)
+        whole = await stage.get(f"DiagnosticReport/{report_id}", headers={"Cache-Control": "no-cache"})
+        assert "CANARYFAMILY" in whole.text
+        answers = await ask(stage, report_id, study_id)
+        assert any("CANARYFAMILY" in answer.text for answer in answers)
+        for answer in answers:
+            for part in told(answer):
+                assert CANARY not in part.upper()
+        metrics = (await stage.client.get(f"{ROOT}/metrics")).text
+        assert 'loop="sweep"' in metrics
+        assert CANARY not in metrics.upper()
+    assert "sweep-ended" in everything()
+    assert CANARY not in everything().upper()
+
+
+async def swept(stage):
+    for _ in range(600):
+        if (await stage.client.get(f"{ROOT}/readyz")).json()["index"]["complete"]:
+            return
+        await asyncio.sleep(0.1)
+    raise TimeoutError
+
+
+async def test_no_failure_of_the_store_brings_a_patient_to_light(everything):
+    """The tables are there no more: each statement fails, with the values of a patient bound to it."""
+    async with facade() as stage:
+        report_id, study_id = seeded(stage)
+        assert (await stage.get(f"DiagnosticReport/{report_id}")).status_code == 200
+        with sqlite3.connect(Path(stage.app.state.facade.engine.path)) as database:
+            for table in ("term", "moment", "version", "study", "claim", "person"):
+                database.execute(f"DROP TABLE {table}")
+        database.close()
+        answers = await ask(stage, report_id, study_id)
+        assert [answers[0].status_code, answers[14].status_code] == [503, 503]
+        assert all(CANARY not in part.upper() for answer in answers for part in told(answer))
+        assert all("SELECT" not in part for answer in answers for part in told(answer))
+    assert CANARY not in everything().upper()
+
+
+async def test_no_exception_of_the_store_holds_a_value(engine):
+    missing = Statement("INSERT INTO nowhere (name) VALUES (:name)")
+    refused = Statement("INSERT INTO fact (name, value) VALUES (:name, :value)")
+    for work in (
+        lambda: statements.ask(missing, name="CANARYNAME"),
+        lambda: statements.ask(refused, name="CANARYNAME", value=None),
+        lambda: statements.ask(refused, name="CANARYNAME", value="CANARY\ud800VALUE"),
+    ):
+        with pytest.raises(StoreError) as error:
+            await engine.do(work)
+        seen, kept = [], error.value
+        while kept is not None and kept not in seen:
+            seen.append(kept)
+            kept = kept.__cause__ or (None if kept.__suppress_context__ else kept.__context__)
+        assert CANARY not in "".join(f"{one} {one!r}" for one in seen)
+
+
+async def test_no_webhook_brings_a_patient_to_light(everything):
+    async with facade() as stage:
+        stage.app.state.inbox = replaced(stage.app.state.inbox)
+        contents = (
+            body("CANARY.kind", CANARYKEY="CANARYVALUE"),
+            body("report.delivered", reportId="CANARYREPORT", studyId="CANARYSTUDY"),
+            body("patient_study.enrichment_requested", studyInstanceUid="1.2.3", patientName="CANARYNAME"),
+            b"CANARY no JSON",
+        )
+        deliveries = [(content, signed(content, at=clock.now())) for content in contents]
+        for content, headers in (*deliveries, (b'{"CANARY": "CANARYBODY"}', {"webhook-id": "CANARYID"})):
+            answer = await stage.client.post(f"{ROOT}/webhooks/autoscribe", content=content, headers=headers)
+            assert CANARY not in (answer.text + str(answer.headers)).upper()
+        assert CANARY not in (await stage.client.get(f"{ROOT}/metrics")).text.upper()
+    assert CANARY not in everything().upper()
+
+
+def replaced(inbox):
+    """The inbox with a key that the test can sign with."""
+    return dataclasses.replace(inbox, verifier=Verifier((base64.b64decode(SECRET.removeprefix("whsec_")),)))

@@ -1,10 +1,26 @@
-"""https://hl7.org/fhir/R4/capabilitystatement.html: what is said is what there is."""
+"""https://hl7.org/fhir/R4/capabilitystatement.html: what is said is what there is, and all that there is is said."""
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from fakes.facade import BASE
+from fakes.outcomes import issue, refusal
+from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 
-from gateway.fhir_api.search_params import INCLUDES, PARAMETERS, RESULT_PARAMETERS, facade_rows
-from gateway.fhir_api.served import OPERATIONS, RESOURCES
+from gateway.fhir_api.capability import US_CORE_SERVER
+from gateway.fhir_api.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
+from gateway.fhir_api.served import OPERATIONS, RESOURCES, facade_rows
+from gateway.index.parameters import PARAMETERS, parameters_of
+
+STRICT = {"Prefer": "handling=strict"}
+SEARCHED = [row.resource_type for row in RESOURCES if not row.is_binary]
+# Beside a parameter that narrows nothing, so that the search is allowed
+WINDOW = "_lastUpdated=ge2020"
+NO_STUDY = "stu-" + "0" * 32
+OF_TYPE = {"date": "2024-01-01", "uri": "urn:x"}
+OF_NAME = {"study": NO_STUDY, "critical": "unknown", "addendum": "true"}
+OF_MODIFIER = {"missing": "true", "identifier": "x", "of-type": "http://example.org|MR|1"}
 
 
 @pytest.fixture
@@ -19,70 +35,192 @@ def resource(statement, resource_type):
     return found
 
 
+def asking(one):
+    """Every way in which a search may ask for a parameter, its modifiers and chains included."""
+    if one.type == "reference":
+        yield f"{one.name}={one.targets[0]}/{NO_STUDY}"
+        yield from (f"{one.name}:{target}={NO_STUDY}" for target in one.targets)
+        yield from (f"{one.name}.{chain}=2024-01-01" for chain in one.chains)
+    else:
+        yield f"{one.name}={value(one)}"
+    for modifier in one.modifiers:
+        yield f"{one.name}:{modifier}={OF_MODIFIER.get(modifier, value(one))}"
+
+
+def value(one):
+    return OF_NAME.get(one.name, OF_TYPE.get(one.type, "x"))
+
+
 async def test_it_is_a_server_of_r4_at_the_base_that_was_asked(statement):
-    assert (statement["resourceType"], statement["fhirVersion"], statement["kind"]) == (
-        "CapabilityStatement",
-        "4.0.1",
-        "instance",
-    )
+    assert [statement[key] for key in ("resourceType", "fhirVersion", "kind", "status")] == [
+        *("CapabilityStatement", "4.0.1", "instance", "active")
+    ]
     assert statement["implementation"]["url"] == BASE
-    assert statement["format"] == ["application/fhir+json", "json"]
+    assert statement["format"] == ["application/fhir+json", "json", "application/fhir+xml", "xml"]
+    assert CapabilityStatement.model_validate(statement)
+
+
+async def test_that_it_is_a_us_core_server_is_claimed_only_where_the_site_claims_it(stage, statement):
+    """US Core asks for create of DiagnosticReport, which there is not: decision D30."""
     assert "instantiates" not in statement
+    stage.app.state.facade = replace(stage.app.state.facade, claims_us_core=True)
+    assert (await stage.get("metadata")).json()["instantiates"] == [US_CORE_SERVER]
 
 
-async def test_it_says_plainly_what_is_not_supported_and_that_nothing_is_stored(statement):
-    assert "Not supported" in statement["rest"][0]["documentation"]
-    assert "Nothing is stored yet" in statement["description"]
+async def test_it_says_plainly_what_is_not_supported_and_what_its_words_mean(statement):
+    said = statement["rest"][0]["documentation"]
+    for words in (
+        "Not supported: create",
+        "transactions",
+        "Encounter",
+        "handling=strict",
+        "strictly increasing",
+        "Age",
+    ):
+        assert words in said
+    assert "create answers 405" in resource(statement, "DiagnosticReport")["documentation"]
 
 
-async def test_every_type_it_names_is_read(stage, statement):
-    assert [one["type"] for one in statement["rest"][0]["resource"]] == [row.resource_type for row in RESOURCES]
+async def test_it_says_in_which_zone_a_date_without_one_is(stage, statement):
+    zone = str(stage.app.state.facade.zone)
+    assert f"A date without a zone is of {zone}." in statement["rest"][0]["documentation"]
+
+
+async def test_every_type_of_the_table_is_named_with_its_profiles_and_is_read(stage, statement):
+    for row in RESOURCES:
+        named = resource(statement, row.resource_type)
+        assert named.get("supportedProfile", []) == list(row.profiles)
+        response = await stage.get(f"{row.resource_type}/unknown")
+        assert issue(response)["detail"] == "resource-not-found"
+
+
+async def test_every_interaction_it_names_is_there_and_no_other(stage, statement):
     for one in statement["rest"][0]["resource"]:
-        response = await stage.get(f"{one['type']}/unknown")
-        assert response.json()["issue"][0]["details"]["coding"][0]["code"] == "resource-not-found"
+        named = {interaction["code"] for interaction in one["interaction"]}
+        asked = {
+            "read": f"{one['type']}/unknown",
+            "vread": f"{one['type']}/unknown/_history/1",
+            "history-instance": f"{one['type']}/unknown/_history",
+            "search-type": f"{one['type']}?_id=unknown",
+        }
+        found = {code for code, path in asked.items() if issue_code(await stage.get(path)) != "no-such-address"}
+        offered = {code for code in found if (await stage.get(asked[code])).status_code != 405}
+        assert named == offered
 
 
-async def test_every_search_parameter_it_names_is_understood(stage, statement):
-    named = resource(statement, "DiagnosticReport")["searchParam"]
-    assert [one["name"] for one in named] == [one.name for one in PARAMETERS]
-    values = {
-        "_id": "rep-" + "0" * 32,
-        "study": "stu-" + "0" * 32,
-        "imagingStudy": "stu-" + "0" * 32,
-        "imagingStudy.identifier": "urn:oid:1.2.3",
+def issue_code(response):
+    return None if response.status_code == 200 else issue(response)["detail"]
+
+
+@pytest.mark.parametrize("resource_type", SEARCHED)
+async def test_every_parameter_modifier_and_chain_of_the_table_is_named_and_understood(stage, statement, resource_type):
+    named = resource(statement, resource_type)["searchParam"]
+    rows = parameters_of(resource_type)
+    assert [(one["name"], one["type"], one["definition"]) for one in named] == [
+        (row.name, row.type, row.definition) for row in rows
+    ]
+    for shown, row in zip(named, rows, strict=True):
+        for part in (*row.modifiers, *row.chains):
+            assert part in shown["documentation"]
+        for query in asking(row):
+            response = await stage.get(f"{resource_type}?{query}&{WINDOW}", headers=STRICT)
+            assert response.status_code == 200, (query, response.text)
+
+
+@pytest.mark.parametrize("resource_type", SEARCHED)
+async def test_every_include_of_the_table_is_named_and_understood(stage, statement, resource_type):
+    named = resource(statement, resource_type)
+    assert named.get("searchInclude", []) == list(includes_of(resource_type))
+    assert named.get("searchRevInclude", []) == list(revincludes_of(resource_type))
+    wanted = [f"_include={one}" for one in named.get("searchInclude", [])]
+    wanted += [f"_revinclude={one}" for one in named.get("searchRevInclude", [])]
+    for query in wanted:
+        assert (await stage.get(f"{resource_type}?_id=x&{query}", headers=STRICT)).status_code == 200
+
+
+async def test_every_result_parameter_is_said_of_every_type_that_is_searched(statement):
+    for kind in SEARCHED:
+        assert [
+            name for name in RESULT_PARAMETERS if f"{name}: " not in resource(statement, kind)["documentation"]
+        ] == []
+
+
+async def test_the_searches_that_us_core_asks_for_are_among_them(statement):
+    """CapabilityStatement us-core-server 6.1.0 and 8.0.0: the parameters of its SHALL and SHOULD combinations."""
+    asked = {
+        "DiagnosticReport": {"patient", "category", "date", "code", "status", "_lastUpdated"},
+        "Patient": {"_id", "identifier", "name", "birthdate", "gender", "family", "death-date"},
+        "Practitioner": {"name", "identifier", "_id"},
+        "Organization": {"name", "address"},
+        "DocumentReference": {"_id", "patient", "type", "category", "date", "status", "period"},
+        "Observation": {"patient", "category", "code", "date", "status", "_lastUpdated"},
+        "ServiceRequest": {"_id", "patient", "category", "code", "authored", "status"},
     }
-    for one in named:
-        response = await stage.get(
-            f"DiagnosticReport?{one['name']}={values[one['name']]}", headers={"Prefer": "handling=strict"}
-        )
-        assert response.status_code == 200
+    for kind, names in asked.items():
+        assert names <= {one["name"] for one in resource(statement, kind)["searchParam"]}
+    for kind in ("DiagnosticReport", "DocumentReference", "Observation", "ServiceRequest"):
+        assert "Provenance:target" in resource(statement, kind)["searchRevInclude"]
 
 
-async def test_every_include_it_names_is_understood(stage, statement):
-    named = resource(statement, "DiagnosticReport")["searchInclude"]
-    assert len(named) == len(INCLUDES)
-    for one in named:
-        query = f"DiagnosticReport?study=stu-{'0' * 32}&_include={one}"
-        assert (await stage.get(query, headers={"Prefer": "handling=strict"})).status_code == 200
+async def test_every_operation_of_the_table_is_named_where_it_is_offered_with_its_definition(statement):
+    for one in OPERATIONS:
+        for kind in one.resource_types:
+            [named] = [row for row in resource(statement, kind)["operation"] if row["name"] == one.name]
+            assert (named["definition"], named["documentation"]) == (one.definition, one.documentation)
+    offered = {(kind, one.name) for one in OPERATIONS for kind in one.resource_types}
+    assert offered == {
+        (kind["type"], row["name"]) for kind in statement["rest"][0]["resource"] for row in kind.get("operation", ())
+    }
 
 
-async def test_every_operation_it_names_is_there(stage, statement):
-    for one in resource(statement, "DiagnosticReport")["operation"]:
-        response = await stage.post(f"DiagnosticReport/rep-1/${one['name']}", key=None)
-        assert response.status_code in {400, 404}
-        assert (await stage.get(f"DiagnosticReport/rep-1/${one['name']}")).status_code == 405
+@pytest.mark.parametrize("query", ["", "?mode=full", "?_pretty=true", "?_elements=x"])
+async def test_the_whole_of_it_is_all_there_is(stage, query):
+    assert (await stage.get(f"metadata{query}")).json()["resourceType"] == "CapabilityStatement"
+
+
+@pytest.mark.parametrize("mode", ["normative", "terminology", "x"])
+async def test_another_mode_is_refused(stage, mode):
+    response = await stage.get(f"metadata?mode={mode}")
+    assert refusal(response) == (400, "error", "not-supported")
+    assert issue(response)["expression"] == ["http.mode"]
 
 
 async def test_who_has_it_already_gets_no_body(stage):
     etag = (await stage.get("metadata")).headers["etag"]
     assert (await stage.get("metadata", headers={"If-None-Match": etag})).status_code == 304
+    stage.app.state.facade = replace(stage.app.state.facade, claims_us_core=True)
+    assert (await stage.get("metadata", headers={"If-None-Match": etag})).status_code == 200
 
 
-async def test_it_is_json_only(stage):
-    assert (await stage.get("metadata?_format=xml")).status_code == 406
+async def test_it_is_xml_for_who_wants_that(stage, statement):
+    response = await stage.get("metadata", headers={"Accept": "application/fhir+xml"})
+    assert response.headers["content-type"] == "application/fhir+xml; charset=utf-8"
+    fhir = {"f": "http://hl7.org/fhir"}
+    named = [one.get("value") for one in ET.fromstring(response.content).findall("f:rest/f:resource/f:type", fhir)]
+    assert named == [one["type"] for one in statement["rest"][0]["resource"]]
+
+
+async def test_head_says_what_get_says(stage):
+    plain = {"Accept-Encoding": "identity"}
+    got, head = await stage.get("metadata", headers=plain), await stage.client.head(f"{BASE}/metadata", headers=plain)
+    assert (head.content, head.headers) == (b"", got.headers)
+
+
+async def test_nothing_is_asked_of_autoscribe_for_it(stage, statement):
+    assert statement
+    assert stage.requests == []
 
 
 def test_the_documents_have_a_row_for_all_there_is():
     rows = list(facade_rows())
-    assert len(rows) == 1 + len(RESOURCES) + len(PARAMETERS) + len(RESULT_PARAMETERS) + len(OPERATIONS)
-    assert all(request.startswith("`") and answer.endswith(".") for request, answer in rows)
+    requests = " ".join(request for request, _ in rows)
+    assert len({request for request, _ in rows}) == len(rows)
+    assert all(request.startswith("`") and request.endswith("`") and answer.endswith(".") for request, answer in rows)
+    assert [row.resource_type for row in RESOURCES if f"GET /fhir/{row.resource_type}/<id>`" not in requests] == []
+    assert [row.name for row in OPERATIONS if f"/${row.name}`" not in requests] == []
+    for words in ("/metadata`", "?…`", "/_search`", "/_history`", "/_history/<version>`"):
+        assert words in requests
+
+
+def test_no_parameter_is_of_a_type_that_is_not_served():
+    assert {one.resource_type for one in PARAMETERS} == set(SEARCHED)

@@ -251,7 +251,46 @@ async def test_another_body_is_refused_and_nothing_is_sent(stage, body, content_
     assert stage.requests == []
 
 
-async def test_an_operation_answers_json_only(stage):
+async def test_an_operation_answers_in_xml_where_that_is_asked_for(stage):
     response = await stage.post(addendum(stage.signed()), headers={"Accept": "application/fhir+xml"})
+    assert response.status_code == 201
+    assert response.headers["content-type"] == "application/fhir+xml; charset=utf-8"
+    assert response.content.startswith(b"<?xml")
+
+
+async def test_a_format_that_is_not_offered_is_refused_before_anything_is_asked_for(stage):
+    response = await stage.post(addendum(stage.signed()), headers={"Accept": "image/png"})
     assert refusal(response) == (406, "error", "not-supported")
     assert stage.requests == []
+
+
+@pytest.mark.parametrize("tag", ['W/"1"', '"1"', 'W/"7", W/"1"', "*"])
+async def test_with_if_match_it_is_done_where_that_is_the_current_version(stage, tag):
+    report = stage.signed()
+    etag = (await stage.get(f"DiagnosticReport/{resource_id(report)}")).headers["etag"]
+    assert etag == 'W/"1"'
+    response = await stage.post(addendum(report), headers={"If-Match": tag})
+    assert response.status_code == 201
+    again = await stage.post(addendum(report), headers={"If-Match": tag})
+    assert (again.status_code, again.json()) == (201, response.json())
+    assert len(posts(stage)) == 1
+
+
+@pytest.mark.parametrize("tag", ['W/"2"', "W/1", "", 'W/"01"'])
+async def test_with_if_match_of_another_version_nothing_is_sent(stage, tag):
+    report = stage.signed()
+    for path in (addendum(report), cancel(report)):
+        response = await stage.post(path, key=path, headers={"If-Match": tag})
+        assert refusal(response) == (412, "error", "conflict")
+        assert issue(response)["detail"] == "version-conflict"
+    assert posts(stage) == []
+    assert (await stage.post(addendum(report), key=addendum(report))).status_code == 201
+
+
+async def test_if_match_counts_for_what_autoscribe_has_this_moment(stage):
+    report = stage.signed()
+    await stage.get(f"DiagnosticReport/{resource_id(report)}")
+    report["isCritical"] = not report["isCritical"]
+    response = await stage.post(addendum(report), headers={"If-Match": 'W/"1"'})
+    assert refusal(response) == (412, "error", "conflict")
+    assert (await stage.post(addendum(report), headers={"If-Match": 'W/"2"'})).status_code == 201

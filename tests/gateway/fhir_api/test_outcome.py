@@ -1,5 +1,7 @@
 """https://hl7.org/fhir/R4/operationoutcome.html: every error of the tree, mapped in one place."""
 
+import xml.etree.ElementTree as ET
+
 import httpx
 import pytest
 from fakes.outcomes import issue, refusal
@@ -8,6 +10,8 @@ from starlette.exceptions import HTTPException
 from gateway import errors
 from gateway.fhir_api.outcome import Outcomes, of_error, of_mapping
 from mappings.issues import MappingIssue, WireError
+
+FHIR = "{http://hl7.org/fhir}"
 
 
 def leaves(kind=errors.GatewayError):
@@ -21,7 +25,7 @@ def made(kind):
     return kind("something")
 
 
-async def answered(error, begun=False):
+async def answered(error, begun=False, path="", method="GET", **headers):
     async def app(scope, receive, send):
         if begun:
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -29,7 +33,7 @@ async def answered(error, begun=False):
         raise error
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(Outcomes(app))) as client:
-        return await client.get("http://127.0.0.1/")
+        return await client.request(method, f"http://127.0.0.1/{path}", headers=headers)
 
 
 @pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.__name__)
@@ -40,6 +44,39 @@ async def test_every_error_of_ours_says_its_status_code_and_remedy(kind):
     assert issue(response)["details"]["text"] == kind.remedy
     assert ("retry-after" in response.headers) == (kind.http_status in {429, 503})
     assert ("allow" in response.headers) == (kind.http_status == 405)
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [("", "application/fhir+xml"), ("?_format=xml", "*/*"), ("?%00&_format=application/fhir%2Bxml", "image/png")],
+)
+async def test_who_asked_for_xml_is_told_in_xml_what_went_wrong(path, accept):
+    error = errors.BadRequest("the date is <none> & no day", expression="http.date")
+    response = await answered(error, path=path, accept=accept)
+    assert (response.status_code, response.headers["content-type"]) == (400, "application/fhir+xml; charset=utf-8")
+    told = ET.fromstring(response.content)
+    assert told.tag == f"{FHIR}OperationOutcome"
+    values = {child.tag.removeprefix(FHIR): child.get("value") for child in told[0]}
+    assert values == {
+        "severity": "error",
+        "code": "invalid",
+        "details": None,
+        "diagnostics": "the date is <none> & no day",
+        "expression": "http.date",
+    }
+
+
+async def test_head_is_told_in_xml_how_long_the_outcome_is():
+    got = await answered(errors.ResourceNotFound("no"), accept="application/fhir+xml")
+    head = await answered(errors.ResourceNotFound("no"), method="HEAD", accept="application/fhir+xml")
+    assert (int(head.headers["content-length"]), head.content) == (len(got.content), b"")
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/fhir+json; fhirVersion=5.0", "", "text/html"])
+@pytest.mark.parametrize("kind", [errors.NotAcceptable, errors.ResourceNotFound])
+async def test_who_takes_neither_format_is_told_in_json(kind, accept):
+    response = await answered(kind("no"), accept=accept)
+    assert refusal(response) == (kind.http_status, "error", kind.issue_code)
 
 
 async def test_json_of_autoscribe_that_is_not_understood_is_a_502_with_the_pointer():

@@ -1,11 +1,14 @@
-"""https://hl7.org/fhir/R4/http.html#Status-Codes: whatever goes wrong is an OperationOutcome."""
+"""https://hl7.org/fhir/R4/http.html#summary: the addresses there are; what is asked of any other is told so."""
+
+import asyncio
+import json
+from urllib.parse import unquote
 
 import pytest
-from fakes.facade import BASE, facade, resource_id
+from fakes.facade import BASE
 from fakes.outcomes import issue, refusal
-from pydantic import SecretStr
 
-from gateway.store.seen import Seen
+from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES
 
 NO_ONE = "0" * 32
 
@@ -24,13 +27,20 @@ async def test_a_report_is_not_created_here_and_the_answer_names_what_is(stage):
         ("PATCH", f"Patient/pat-{NO_ONE}", "GET, HEAD"),
         ("DELETE", f"DiagnosticReport/rep-{NO_ONE}", "GET, HEAD"),
         ("OPTIONS", "DiagnosticReport", "GET, HEAD"),
-        ("POST", "DiagnosticReport/_search", "GET, HEAD"),
+        ("POST", "Patient", "GET, HEAD"),
+        ("PUT", "Patient?identifier=1", "GET, HEAD"),
+        ("DELETE", "Patient?identifier=1", "GET, HEAD"),
+        ("GET", "DiagnosticReport/_search", "POST"),
         ("GET", f"DiagnosticReport/rep-{NO_ONE}/$addendum", "POST"),
         ("HEAD", f"DiagnosticReport/rep-{NO_ONE}/$cancel-addendum", "POST"),
-        ("GET", "Patient", ""),
-        ("GET", f"DiagnosticReport/rep-{NO_ONE}/_history", ""),
-        ("GET", f"DiagnosticReport/rep-{NO_ONE}/_history/1", ""),
+        ("GET", "Binary", ""),
+        ("POST", "Binary", ""),
+        ("POST", f"DiagnosticReport/rep-{NO_ONE}/_history", "GET, HEAD"),
+        ("DELETE", f"DiagnosticReport/rep-{NO_ONE}/_history/1", "GET, HEAD"),
         ("DELETE", "metadata", "GET, HEAD"),
+        ("POST", "metadata", "GET, HEAD"),
+        ("GET", "", "POST"),
+        ("BREW", "Patient", "GET, HEAD"),
     ],
 )
 async def test_an_interaction_that_is_not_offered_is_a_405_that_says_which_are(stage, method, path, allow):
@@ -44,8 +54,6 @@ async def test_an_interaction_that_is_not_offered_is_a_405_that_says_which_are(s
 @pytest.mark.parametrize(
     "path",
     [
-        "",
-        "/",
         "/Encounter/1",
         "/Encounter",
         "/diagnosticreport/rep-1",
@@ -57,6 +65,16 @@ async def test_an_interaction_that_is_not_offered_is_a_405_that_says_which_are(s
         "/DiagnosticReport/%00",
         "/DiagnosticReport/%ff%fe",
         f"/DiagnosticReport/rep-{NO_ONE}%0a",
+        "/DiagnosticReport/rep-1/_history/1/2",
+        "/DiagnosticReport/rep-1/_history/",
+        "/DiagnosticReport/_history",
+        "/_history",
+        "/_search",
+        "/metadata/",
+        "/metadata/1",
+        "//metadata",
+        "/$export",
+        "/Patient/$nothing",
         "/Binary/" + "x" * 5_000,
     ],
 )
@@ -85,55 +103,6 @@ async def test_a_query_beyond_the_limits_is_refused_before_anything_is_asked_for
     assert stage.requests == []
 
 
-@pytest.mark.parametrize(
-    ("fault", "expected", "detail"),
-    [
-        ("429:retry-after=7", (429, "error", "throttled"), "upstream-throttled"),
-        ("500", (502, "error", "transient"), "upstream-failed"),
-        ("502", (502, "error", "transient"), "upstream-failed"),
-        ("503", (502, "error", "transient"), "upstream-failed"),
-        ("timeout", (504, "error", "timeout"), "upstream-timeout"),
-        ("non-json", (502, "error", "processing"), "upstream-not-understood"),
-        ("broken-json", (502, "error", "processing"), "upstream-not-understood"),
-    ],
-)
-async def test_what_fails_behind_the_gateway_is_told_as_what_it_is(fault, expected, detail):
-    async with facade(faults=(fault,), timeout=0.3) as stage:
-        response = await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}")
-        assert refusal(response) == expected
-        assert issue(response)["detail"] == detail
-        assert issue(response)["details"]["text"]
-        assert response.headers.get("retry-after") == ("7" if "429" in fault else None)
-
-
-async def test_a_refused_key_is_never_the_clients_fault():
-    async with facade(api_key=SecretStr("wrong")) as stage:
-        response = await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}")
-        assert refusal(response) == (502, "error", "processing")
-        assert issue(response)["detail"] == "upstream-key-refused"
-        assert "wrong" not in response.text
-        assert "www-authenticate" not in response.headers
-
-
-async def test_an_autoscribe_that_is_not_there_is_a_503_that_says_when_to_come_again():
-    async with facade(base_url="http://127.0.0.1:1", attempts=1) as stage:
-        response = await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}")
-        assert refusal(response) == (503, "error", "transient")
-        assert int(response.headers["retry-after"]) > 0
-
-
-async def test_a_bug_is_a_500_with_a_correlation_id_and_nothing_else(stage, monkeypatch):
-    def broken(*_):
-        raise RuntimeError("Jane Doe")
-
-    monkeypatch.setattr(Seen, "put", broken)
-    response = await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}")
-    assert refusal(response) == (500, "fatal", "exception")
-    assert response.headers["x-request-id"]
-    assert "Jane" not in response.text
-    assert "RuntimeError" not in response.text
-
-
 async def test_a_failed_head_has_the_status_and_no_body(stage):
     response = await stage.client.head(f"{BASE}/Patient/pat-1")
     assert (response.status_code, response.content) == (404, b"")
@@ -142,3 +111,80 @@ async def test_a_failed_head_has_the_status_and_no_body(stage):
 async def test_every_error_has_a_correlation_id_of_its_own(stage):
     ids = {(await stage.get("Nothing/1")).headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
+
+
+async def test_every_type_of_the_table_has_its_addresses_and_each_is_named_by_its_template(stage):
+    for row in RESOURCES:
+        kind = row.resource_type
+        expected = {f"{kind}/unknown": 404, f"{kind}/unknown/_history": 404, f"{kind}/unknown/_history/1": 404}
+        expected |= {f"{kind}?_id=unknown": 200, kind: 400}
+        for path, status in expected.items():
+            response = await stage.get(path)
+            if not row.is_binary:
+                assert response.status_code == status
+            else:
+                assert response.status_code in {404, 405}
+        if not row.is_binary:
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            response = await stage.client.post(f"{BASE}/{kind}/_search", content="_id=unknown", headers=form)
+            assert response.status_code == 200
+    routes = (await stage.client.get("http://127.0.0.1:8800/metrics")).text
+    for template in ("/Patient/{id}", "/Patient/{id}/_history", "/Patient/{id}/_history/{version}", "/Patient/_search"):
+        assert f'route="{template}"' in routes
+    assert "unknown" not in routes
+
+
+async def test_every_operation_and_definition_of_the_tables_has_its_address(stage):
+    for one in OPERATIONS:
+        for _, address in one.addresses():
+            response = await stage.client.request("DELETE", f"{BASE}{address.replace('{id}', 'unknown')}")
+            assert (response.status_code, issue(response)["code"]) == (405, "not-supported")
+            assert set(one.methods) <= set(response.headers["allow"].split(", "))
+    for row in DEFINITIONS:
+        assert (await stage.get(row.resource_type)).status_code == 200
+        assert refusal(await stage.get(f"{row.resource_type}/unknown")) == (404, "error", "not-found")
+
+
+async def test_no_path_leads_out_of_the_facade(stage):
+    """Raw, as no client library would send it: nothing is decoded twice, nothing is taken for a folder."""
+    for path in (
+        b"/fhir/../metrics",
+        b"/fhir/%2e%2e/metrics",
+        b"/fhir/Patient/..",
+        b"/fhir/Patient/%252e%252e%252fmetadata",
+        b"/fhir/Patient/a%2fb",
+        b"/fhir/Patient/rep-1;x=1",
+        b"/fhir/Patient/\xc0\xae",
+    ):
+        status, body = await raw(stage.app, path)
+        assert (status, json.loads(body)["resourceType"]) == (404, "OperationOutcome")
+
+
+async def raw(app, path):
+    """The answer to a GET of that path as it stands."""
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": unquote(path.decode("latin-1")),
+        "raw_path": path,
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1:8800")],
+        "server": ("127.0.0.1", 8800),
+        "client": ("127.0.0.1", 1),
+    }
+    await app(scope, receive, send)
+    body = b"".join(one.get("body", b"") for one in sent if one["type"] == "http.response.body")
+    return sent[0]["status"], body

@@ -1,0 +1,90 @@
+"""Puts together what the service and the commands both work with: the store, opened and checked, and the pipeline.
+
+Carries out no clause of a standard: it wires, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from datetime import tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from gateway.errors import ConfigError
+from gateway.log import get_logger
+from gateway.pipeline import Pipeline
+from gateway.settings import Configuration
+from gateway.store import facts
+from gateway.store.migrate import migrate
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
+
+_CHECK: Final = b"autoscribe-gateway:store"
+ZONE: Final = "zone"
+
+
+def engine_of(configuration: Configuration) -> Sqlite | Postgres:
+    """The database of the settings, not opened.
+
+    Raises:
+        ConfigError: its driver is not installed.
+    """
+    settings = configuration.settings.database
+    if settings.file is not None:
+        return Sqlite(settings.file, settings.synchronous)
+    return Postgres(settings.url.get_secret_value(), settings.connections)
+
+
+@asynccontextmanager
+async def opened_store(configuration: Configuration, *, serves: bool = False) -> AsyncIterator[Sqlite | Postgres]:
+    """The store, of the schema of this release and of this site, open while the block runs.
+
+    Raises:
+        ConfigError: it is of another site key, of a newer release, or served from by somebody else.
+        StoreUnavailable: it cannot be reached.
+    """
+    engine = engine_of(configuration)
+    with engine.owned() if serves and isinstance(engine, Sqlite) else nullcontext():
+        async with engine.opened():
+            await migrate(engine)
+            await _require_own(engine, configuration)
+            await _see_zone(engine, configuration)
+            yield engine
+
+
+async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Refuse a store whose patient ids were made with another site key (decision D11)."""
+    check = hmac.digest(configuration.site.site_key, _CHECK, hashlib.sha256).hex()
+    if not hmac.compare_digest(await facts.claimed(engine, "site-key-check", check), check):
+        remedy = "Use the site key that this database was made with, or a database of its own."
+        raise ConfigError(configuration.source, "mapping.site_key", "not the one of this database", remedy)
+
+
+async def _see_zone(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Warn where dates were indexed in another zone than searches ask in: `rerender` indexes them anew."""
+    zone = str(zone_of(configuration))
+    if await facts.claimed(engine, ZONE, zone) != zone:
+        get_logger().warning("index-of-another-zone", action="rerender")
+
+
+async def indexed_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Note that all dates are indexed in the zone of these settings."""
+    await facts.put(engine, ZONE, str(zone_of(configuration)))
+
+
+def zone_of(configuration: Configuration) -> tzinfo:
+    """The zone of dates without one: as set, else that of all facilities if they share it, else UTC."""
+    if configuration.settings.fhir.time_zone:
+        return ZoneInfo(configuration.settings.fhir.time_zone)
+    zones = {one.time_zone for one in configuration.site.facilities.values()}
+    shared = zones.pop() if len(zones) == 1 else None
+    return shared or ZoneInfo("UTC")
+
+
+def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:
+    """The pipeline into that store."""
+    wants_pdf = configuration.settings.pdf.ingest == "fetch"
+    return Pipeline(engine, configuration.site, zone_of(configuration), wants_pdf=wants_pdf)

@@ -1,0 +1,150 @@
+"""Batch: a Bundle of GETs, each answered as if it came alone, in the order they stand in.
+
+https://hl7.org/fhir/R4/http.html#transaction, https://hl7.org/fhir/R4/bundle.html#batch (bdl-3, bdl-4, bdl-7: no
+fullUrl, for the same resource may be read twice). The answers are collected by calling the facade itself, without a
+socket. Headers of the batch count for its entries, but for those of its own body and its own conditions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Scope
+
+from gateway.errors import NotAcceptable, PdfInterrupted, RequestError, RequestTooLarge
+from gateway.fhir_api.batch_entries import MOST_BYTES, Entry, entries
+from gateway.fhir_api.body import json_body
+from gateway.fhir_api.bundle import batch_response
+from gateway.fhir_api.facade import MOUNT, base
+from gateway.fhir_api.formats import Format
+from gateway.fhir_api.headers import fhir_answer, negotiated
+from gateway.fhir_api.outcome import of_error, outcome
+from gateway.fhir_api.query import parameters
+from mappings.dates import fhir_instant
+from mappings.fhir.rendering import json_bytes
+
+AT_ONCE: Final = 8
+# Bytes of all answers together
+MOST_ANSWERED: Final = 32 * 2**20
+_OWN_HEADERS: Final = ("content-", "accept", "transfer-encoding", "expect", "if-", "range")
+
+
+@dataclass(slots=True)
+class _Room:
+    """How many bytes the answers may still have."""
+
+    left: int = MOST_ANSWERED
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the facade sends for one entry."""
+
+    room: _Room
+    status: int = 0
+    headers: Headers = field(default_factory=Headers)
+    body: bytearray = field(default_factory=bytearray)
+    is_whole: bool = False
+
+    async def take(self, message: Message) -> None:
+        """One message of the answer; what there is no room for is let go."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], Headers(raw=message["headers"])
+            return
+        chunk = message.get("body", b"")
+        self.room.left -= len(chunk)
+        if self.room.left >= 0:
+            self.body += chunk
+        self.is_whole = not message.get("more_body", False)
+
+    def entry(self) -> bytes:
+        """The entry of the response."""
+        if self.room.left < 0:
+            return _refused(RequestTooLarge(f"the answers are over {MOST_ANSWERED} bytes: ask for this one alone"))
+        if not self.is_whole:
+            return _refused(PdfInterrupted("GET Binary"))
+        if self.body and self.headers["content-type"] != Format.JSON.value:
+            return _refused(NotAcceptable("in a batch each answer is a resource, in the format of the batch"))
+        return _entry(self.status, bytes(self.body), self._validators())
+
+    def _validators(self) -> dict[str, str]:
+        made = {"etag": self.headers["etag"]} if "etag" in self.headers else {}
+        if "last-modified" in self.headers:
+            made["lastModified"] = fhir_instant(parsedate_to_datetime(self.headers["last-modified"]))
+        return made
+
+
+def batch(app: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of POST [base]; `app` answers what stands in it.
+
+    Raises:
+        BadRequest: the body is no batch; says where.
+        NotSupported: it is a transaction.
+        RequestTooLarge: it is over a limit.
+    """
+
+    async def handle(request: Request) -> Response:
+        given = parameters(request)
+        negotiated(request, given)
+        found = entries(await json_body(request, MOST_BYTES), base(request))
+        room, turns = _Room(), asyncio.Semaphore(AT_ONCE)
+
+        async def answered(entry: Entry | RequestError) -> bytes:
+            if isinstance(entry, RequestError):
+                return _refused(entry)
+            async with turns:
+                answer = _Answer(room)
+                await app(_scope(request.scope, entry), _nothing, answer.take)
+            return answer.entry()
+
+        return await fhir_answer(request, given, await _all(found, answered))
+
+    return handle
+
+
+async def _all(found: Sequence[Any], answered: Callable[[Any], Awaitable[bytes]]) -> bytes:
+    return batch_response(await asyncio.gather(*map(answered, found)))
+
+
+async def _nothing() -> Message:
+    """The body of a GET."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _scope(outer: Scope, entry: Entry) -> Scope:
+    """The request of an entry, as it would have come alone."""
+    kept = [(name, value) for name, value in outer["headers"] if not name.decode().startswith(_OWN_HEADERS)]
+    root = str(outer.get("app_root_path", "")) + MOUNT
+    return {
+        **outer,
+        "method": "GET",
+        "path": root + entry.path,
+        "raw_path": root.encode() + entry.raw_path,
+        "root_path": root,
+        "query_string": entry.query,
+        "headers": [*kept, (b"accept", Format.JSON.value.encode()), *entry.headers],
+        "path_params": {},
+    }
+
+
+def _refused(error: Exception) -> bytes:
+    status, issue = of_error(error)
+    return _entry(status, json_bytes(outcome([issue])), {})
+
+
+def _entry(status: int, body: bytes, validators: dict[str, str]) -> bytes:
+    """An entry of the response: a resource, or the OperationOutcome that says why there is none."""
+    said = json_bytes({"status": f"{int(status)} {HTTPStatus(status).phrase}", **validators})
+    if not body:
+        return b'{"response":' + said + b"}"
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return b'{"resource":' + body + b',"response":' + said + b"}"
+    return b'{"response":' + said[:-1] + b',"outcome":' + body + b"}}"

@@ -1,0 +1,140 @@
+"""OperationDefinition and SearchParameter: what this gateway defines itself, made of its tables.
+
+https://hl7.org/fhir/R4/operationdefinition.html, https://hl7.org/fhir/R4/searchparameter.html. Read by id, or searched
+by `url` and `_id`; they have no versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.errors import NotSupported, ResourceNotFound
+from gateway.fhir_api.bundle import searchset
+from gateway.fhir_api.facade import base
+from gateway.fhir_api.headers import etag, fhir_answer, fhir_conditional, is_strict
+from gateway.fhir_api.operation_input import FORMATS
+from gateway.fhir_api.outcome import Issue
+from gateway.fhir_api.query import parameters
+from gateway.fhir_api.served import OPERATIONS, Operation
+from gateway.index.escaping import alternatives, unescaped
+from gateway.index.parameter import Parameter
+from gateway.index.parameters import PARAMETERS
+from gateway.store.search import Version
+from mappings.fhir.rendering import json_bytes
+
+Handler = Callable[[Request], Awaitable[Response]]
+_OWN: Final = "urn:autoscribe-gateway:"
+# https://hl7.org/fhir/R4/valueset-search-comparator.html
+_COMPARATORS: Final = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
+# Search parameter -> element of the definitions
+SEARCHED: Final = {"_id": "id", "url": "url"}
+
+
+def operation_definition(row: Operation) -> dict[str, Any]:
+    """An operation of ours as an OperationDefinition."""
+    inputs = [
+        {
+            "name": one.name,
+            "use": "in",
+            "min": int(one.is_needed),
+            "max": one.most,
+            "documentation": one.documentation,
+            "type": one.type,
+        }
+        for one in row.inputs
+    ]
+    return {
+        "resourceType": "OperationDefinition",
+        "id": row.name,
+        "url": row.definition,
+        "name": _pascal(row.name),
+        "title": f"${row.name}",
+        "status": "active",
+        "kind": "operation",
+        "description": row.documentation,
+        "affectsState": "GET" not in row.methods,
+        "code": row.name,
+        "resource": list(row.resource_types),
+        "system": False,
+        "type": "type" in row.levels,
+        "instance": "instance" in row.levels,
+        "parameter": [*inputs, {"name": "return", "use": "out", "min": 1, "max": "1", "type": "Parameters"}],
+    }
+
+
+def search_parameter(row: Parameter) -> dict[str, Any]:
+    """A search parameter of ours as a SearchParameter."""
+    made: dict[str, Any] = {
+        "resourceType": "SearchParameter",
+        "id": row.definition.rpartition(":")[2],
+        "url": row.definition,
+        "name": _pascal(f"{row.resource_type}-{row.name}"),
+        "status": "active",
+        "description": row.documentation,
+        "code": row.name,
+        "base": [row.resource_type],
+        "type": row.type,
+        "expression": " | ".join(f"{row.resource_type}.{path}" for path in row.paths),
+        "comparator": list(_COMPARATORS) if row.type == "date" else [],
+        "modifier": list(row.modifiers),
+    }
+    return {key: value for key, value in made.items() if value not in ("", [])}
+
+
+def _pascal(name: str) -> str:
+    """A name that a computer can take for an identifier (opd-0, spd-0)."""
+    return "".join(part[0].upper() + part[1:] for part in name.split("-"))
+
+
+_ALL: Final[Mapping[str, list[dict[str, Any]]]] = {
+    "OperationDefinition": [operation_definition(one) for one in OPERATIONS if one.is_own],
+    "SearchParameter": [search_parameter(one) for one in PARAMETERS if one.definition.startswith(_OWN)],
+}
+
+
+def definition(resource_type: str) -> Handler:
+    """The handler of GET [base]/OperationDefinition/[id] and [base]/SearchParameter/[id]."""
+
+    async def handle(request: Request) -> Response:
+        given, wanted = parameters(request), request.path_params["id"]
+        found = next((one for one in _ALL[resource_type] if one["id"] == wanted), None)
+        if found is None:
+            raise ResourceNotFound(f"this gateway defines no such {resource_type}")
+        body = json_bytes(found)
+        return await fhir_conditional(request, given, body, etag(hashlib.sha256(body).hexdigest()[:32]))
+
+    return handle
+
+
+def definitions(resource_type: str) -> Handler:
+    """The handler of GET [base]/OperationDefinition?… and [base]/SearchParameter?…: those that match."""
+
+    async def handle(request: Request) -> Response:
+        given, found, ignored = parameters(request), _ALL[resource_type], []
+        for name, value in given:
+            plain = name.partition(":")[0]
+            if plain in SEARCHED and name != plain:
+                raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
+            if name in SEARCHED:
+                wanted = {unescaped(one) for one in alternatives(value)}
+                found = [one for one in found if one[SEARCHED[name]] in wanted]
+            elif name not in FORMATS:
+                said = "this parameter is not known here and is not used"
+                ignored.append(Issue("warning", "not-supported", said, "parameter-ignored", expression=f"http.{plain}"))
+        if ignored and is_strict(request):
+            raise NotSupported(ignored[0].diagnostics, expression=ignored[0].expression)
+        used = [pair for pair in given if pair[0] in SEARCHED]
+        here = f"{base(request)}/{resource_type}"
+        links = {"self": f"{here}?{urlencode(used, safe=':')}" if used else here}
+        matches = [Version(f"{resource_type}/{one['id']}", 1, 0, json_bytes(one)) for one in found]
+        return await fhir_answer(
+            request, given, searchset(base(request), links, matches, (), ignored, total=len(matches))
+        )
+
+    return handle

@@ -1,0 +1,92 @@
+"""The current version of a resource: of the index, or read through where the index has none or the client wants newer.
+
+https://hl7.org/fhir/R4/http.html#read, decisions D25 and D26.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+
+from gateway.errors import ResourceNotFound, UpstreamNotFound
+from gateway.fhir_api.facade import Facade, facade
+from gateway.fhir_api.freshness import wants_newer
+from gateway.fhir_api.served import BY_TYPE
+from gateway.store.search import Version
+from gateway.store.versions import CURRENT
+from mappings.identifiers import upstream_id
+
+_OWNER: Final = re.compile(r"(?:rep|stu|usr)-[0-9a-f]{32}")
+_MOST_FAULTS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A version, and when AutoScribe was asked for what it is made of (microseconds; None: for several studies).
+
+    `faults` is what its judge has to say (JSON) where it is suppressed.
+    """
+
+    version: Version
+    fetched: int | None
+    faults: str | None = None
+
+
+async def current(request: Request, resource_type: str, resource_id: str) -> Current:
+    """The current version, as new as the client wants it; what AutoScribe shows no more stands as it was seen last.
+
+    Raises:
+        ResourceNotFound: there is none, or it is suppressed.
+        UpstreamError: it is not stored, or too old, and AutoScribe cannot be asked.
+    """
+    serving, address = facade(request), f"{resource_type}/{resource_id}"
+    found = await _stored(serving, address)
+    if found is None or wants_newer(request, found.fetched):
+        try:
+            await _read_through(serving, resource_type, resource_id, is_known=found is not None)
+        except UpstreamNotFound:
+            if found is None:
+                raise
+        found = await _stored(serving, address)
+    if found is None:
+        raise ResourceNotFound(f"there is no such {resource_type}, or the gateway has not seen it yet")
+    if found.faults is not None:
+        raise ResourceNotFound(_said(found.faults))
+    return found
+
+
+async def _stored(serving: Facade, address: str) -> Current | None:
+    """The current version in the store."""
+    rows = await serving.engine.fetch(CURRENT, address=address)
+    if not rows:
+        return None
+    version, updated, is_suppressed, faults, body, fetched = rows[0]
+    return Current(Version(address, version, updated, body), fetched, faults if is_suppressed else None)
+
+
+async def _read_through(serving: Facade, resource_type: str, resource_id: str, *, is_known: bool) -> None:
+    """Ask AutoScribe for what the id says it is made of; what has no such id is known from reports alone."""
+    found = _OWNER.match(resource_id)
+    owner = upstream_id(found[0]) if found else None
+    if owner is None:
+        if is_known:
+            return
+        ids = BY_TYPE[resource_type].ids
+        raise ResourceNotFound(f"there is no such {resource_type} in the index; its ids are {ids}")
+    if resource_type == "Practitioner":
+        await serving.reads.user(owner)
+    elif owner.startswith("rep_"):
+        await serving.reads.report(owner, fresh=True)
+    else:
+        await serving.reads.study(owner, fresh=True)
+
+
+def _said(faults: str) -> str:
+    """Why a resource is not served: codes and places, never values."""
+    every = json.loads(faults)
+    shown = "; ".join(f"{one['pointer'] or '/'}: {one['code']}" for one in every[:_MOST_FAULTS])
+    return f"suppressed, since it does not pass the check that all resources go through ({len(every)}): {shown}"

@@ -1,0 +1,73 @@
+"""The versions of one resource, the newest first.
+
+https://hl7.org/fhir/R4/http.html#history: what is withdrawn is a version too, and no delete (CONF-0187 to CONF-0192).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import clock
+from gateway.errors import BadRequest, ResourceNotFound
+from gateway.fhir_api.bundle import history_bundle
+from gateway.fhir_api.facade import base, circumstances, facade
+from gateway.fhir_api.headers import fhir_answer
+from gateway.fhir_api.query import PAGE, Parameters, parameters, value_of
+from gateway.fhir_api.result_parameters import LIFETIME, count_of
+from gateway.index.criteria import Updated
+from gateway.index.reading import asked
+from gateway.store.search import Version
+from gateway.store.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY
+
+_NO_END: Final = 2**62
+_ASKED: Final = frozenset({"_at", "_count", "_since"})
+_UNDERSTOOD: Final = _ASKED | {"_format", "_pretty", PAGE}
+
+
+def history(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of GET [base]/[type]/[id]/_history."""
+
+    async def handle(request: Request) -> Response:
+        given, serving = parameters(request), facade(request)
+        address = f"{resource_type}/{request.path_params['id']}"
+        token, most = value_of(given, PAGE), count_of(given)
+        before = serving.tokens.open(token, clock.now(), resource_type=address) if token else _NO_END
+        window = {"address": address, **_window(request, given)}
+        rows = await serving.engine.fetch(HISTORY, **window, before=before, most=most + 1)
+        total = await serving.engine.fetch(COUNT_VERSIONS, **window)
+        if not rows and not await serving.engine.fetch(HAS_RESOURCE, address=address):
+            raise ResourceNotFound(f"there is no such {resource_type} in the index")
+        versions = [Version(address, int(row[0]), int(row[1]), bytes(row[2])) for row in rows[:most]]
+        here = f"{base(request)}/{address}/_history"
+        used = [pair for pair in given if pair[0] in _UNDERSTOOD]
+        links = {"self": f"{here}?{urlencode(used)}" if used else here}
+        if versions and len(rows) > most:
+            page = serving.tokens.seal(versions[-1].version, clock.now(), LIFETIME, resource_type=address)
+            links["next"] = f"{here}?{urlencode([*(pair for pair in given if pair[0] in _ASKED), (PAGE, page)])}"
+        return await fhir_answer(request, given, history_bundle(base(request), links, versions, int(total[0][0])))
+
+    return handle
+
+
+def _window(request: Request, given: Parameters) -> dict[str, int]:
+    """`_since` and `_at` in microseconds."""
+    since, at = value_of(given, "_since"), value_of(given, "_at")
+    low, high = interval(request, "_at", at) if at else (-1, _NO_END)
+    return {"since": interval(request, "_since", since)[0] if since else 0, "at_low": low, "at_high": high}
+
+
+def interval(request: Request, name: str, value: str) -> tuple[int, int]:
+    """A date or an instant as the interval it is."""
+    try:
+        found = asked("Patient", "_lastUpdated", f"eq{value}", circumstances(request))
+    except BadRequest:
+        found = None
+    match found and found.clauses:
+        case ((Updated(low=low, high=high),),):
+            return low, high
+    raise BadRequest(f"{name}: expected one date or instant", expression=f"http.{name}")

@@ -1,0 +1,139 @@
+"""What an operator does from the command line: one sweep, new versions after an upgrade, verdicts about identities.
+
+Carries out no clause of a standard; decisions D8, D12, D26. A command is a short writer on the database that the
+service works with; it need not stop for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Literal
+
+from gateway import clock, log
+from gateway.app import crawling
+from gateway.assembly import engine_of, indexed_anew, opened_store, pipeline_of
+from gateway.errors import ConfigError
+from gateway.metrics import Metrics
+from gateway.online_check import findings
+from gateway.settings import Configuration, require_site_key
+from gateway.store import identities
+from gateway.store.coverage import all_studies
+from gateway.store.migrate import migrate as migrate_store
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
+from gateway.sync.crawler import crawl_once
+from gateway.sync.progress import ProgressBar
+from mappings.identifiers import upstream_id
+from mappings.issues import WireError
+
+Say = Callable[[str], None]
+_EVERY: Final = 1_000
+
+
+async def sync_once(configuration: Configuration, say: Say) -> int:
+    """One look at all of AutoScribe, or the rest of one that broke off; the exit code.
+
+    Raises:
+        ConfigError: no API key, no site key, or a database of another site or a newer release.
+        GatewayError: AutoScribe or the store failed too often; the next call goes on from there.
+    """
+    bar = ProgressBar(sys.stderr)
+    async with _store(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
+        try:
+            swept = await crawl_once(crawl, bar)
+        finally:
+            bar.end()
+    say(f"{swept.listed} studies listed, {swept.taken_in} taken in, {swept.failed} not, {swept.missing} missing")
+    return 1 if swept.failed else 0
+
+
+async def check_online(configuration: Configuration, say: Say) -> int:
+    """Say what is wrong with what the settings lead to; 1 if anything is."""
+    found = [one async for one in findings(configuration)]
+    for one in found:
+        say(str(one))
+    if not found:
+        say("online: AutoScribe, its PDF store and the database answer as they should")
+    return 1 if found else 0
+
+
+async def migrate(configuration: Configuration, say: Say) -> int:
+    """Bring the database to the schema of this release, and say what was done."""
+    engine = engine_of(configuration)
+    async with engine.opened():
+        before, after = await migrate_store(engine)
+    say(f"the database is at {after}" + ("" if before == after else f", it was at {before}"))
+    return 0
+
+
+async def rerender(configuration: Configuration, say: Say) -> int:
+    """New versions of all that is stored, as it looks under this release and these settings; nothing is sent.
+
+    A study that cannot be read any more is named, and left as it is; then the exit code is 1.
+    """
+    done = written = failed = 0
+    async with _store(configuration) as engine:
+        pipeline = pipeline_of(configuration, engine)
+        async for study_id in all_studies(engine):
+            try:
+                ingested = await pipeline.rerender(study_id)
+            except WireError as error:
+                say(f"{study_id} is left as it is: {error}")
+                failed += 1
+                continue
+            done, written = done + 1, written + len(ingested.written if ingested else ())
+            if done % _EVERY == 0:
+                say(f"{done} studies, {written} new versions")
+        if not failed:
+            await indexed_anew(engine, configuration)
+    say(f"{done} studies rendered anew, {written} new versions; nothing was sent")
+    return 1 if failed else 0
+
+
+async def list_identities(configuration: Configuration, say: Say) -> int:
+    """Every conflict and every verdict, a line each: ids alone, and the date."""
+    async with _store(configuration) as engine:
+        found = await identities.every(engine)
+    for one in found:
+        say(f"Patient/{one.patient_id}  {one.study_id}  {one.state}  since {one.since:%Y-%m-%d %H:%M} UTC")
+    say(f"{sum(one.state == 'held apart' for one in found)} studies are held apart from a patient that they name")
+    return 0
+
+
+async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
+    configuration: Configuration,
+    verdict: Literal["link", "separate"],
+    patient_id: str,
+    study_id: str,
+    reason: str,
+    say: Say,
+) -> int:
+    """Say that a study is, or is not, about a patient that it names, whatever else is said there.
+
+    Raises:
+        ConfigError: the study is not stored, or names no such patient.
+    """
+    patient_id, study_id = patient_id.removeprefix("Patient/"), upstream_id(study_id) or study_id
+    async with _store(configuration) as engine:
+        named = await identities.named(engine, study_id)
+        if patient_id not in named:
+            problem = "the study does not name this patient" if named else "no such study is stored"
+            remedy = "`identity list` names some; a report's subject names the patient of any other."
+            raise ConfigError("command line", patient_id if named else study_id, problem, remedy)
+        await identities.decide(engine, patient_id, study_id, verdict, reason, clock.now())
+        ingested = await pipeline_of(configuration, engine).refresh(study_id)
+    versions = len(ingested.written) if ingested else 0
+    how = "belongs to" if verdict == "link" else "is kept apart from"
+    say(f"{study_id} {how} Patient/{patient_id}: {versions} new versions")
+    return 0
+
+
+@asynccontextmanager
+async def _store(configuration: Configuration) -> AsyncIterator[Sqlite | Postgres]:
+    """The store for a command, as strict as the service: with a site key of its own, and its log on stderr."""
+    require_site_key(configuration)
+    log.configure(configuration.settings.log.level, configuration.settings.log.format)
+    async with opened_store(configuration) as engine:
+        yield engine

@@ -1,0 +1,45 @@
+"""The gateway by its command line and the route it is compared with, each a process on the core that is measured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.machine import MEASURED, on_core
+from fakes.gateway_process import environment, site_file, started
+
+NOBODY = "http://127.0.0.1:9"  # AutoScribe, which is not asked
+
+
+@contextmanager
+def gateway(database_url: str, folder: Path) -> Iterator[str]:
+    """The FHIR base of a gateway with the role `api` on that database."""
+    env = environment(NOBODY, database_url, site_file(folder), GATEWAY_SYNC__MAX_INDEX_AGE="86400")
+    with on_core(MEASURED):
+        process = started(["serve", "--roles", "api", "--port", "0"], env, folder / "gateway.log")
+        running = process.__enter__()
+    try:
+        until = time.monotonic() + 60
+        while not (said := running.said("serving")):
+            assert running.is_alive and time.monotonic() < until, running.printed()
+            time.sleep(0.05)
+        yield said[0]["fhir_base"]
+    finally:
+        process.__exit__(None, None, None)
+
+
+@contextmanager
+def constant_route(size: int) -> Iterator[str]:
+    """The address of a bare application that answers so many bytes."""
+    script = Path(__file__).with_name("constant_route.py")
+    with on_core(MEASURED):
+        process = subprocess.Popen([sys.executable, str(script), str(size)], stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/"
+        finally:
+            process.terminate()

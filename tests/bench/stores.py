@@ -1,0 +1,49 @@
+"""Stores with what the sandbox's studies become, and how long that took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from zoneinfo import ZoneInfo
+
+from gateway import clock
+from gateway.demo.stage import demo_site
+from gateway.pipeline import Fetched, Pipeline
+from gateway.sandbox.seed import generate
+from gateway.store.coverage import StoredCursors
+from gateway.store.instants import micros
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
+from gateway.sync.sweep_record import NAME, Finished, SweepRecord
+
+
+def studies(count: int) -> Iterator[Fetched]:
+    """What AutoScribe would say of so many studies of the sandbox."""
+    for study, listed, users in generate(studies=count).documents():
+        if study.get("studyType") != "external":
+            asked = micros(clock.now())
+            yield Fetched(study, listed, users, asked, {one["userId"]: asked for one in users})
+
+
+async def taken_in(engine: Sqlite | Postgres, given: Iterable[Fetched], at_once: int) -> float:
+    """Seconds that it took to take them in, so many side by side."""
+    pipeline, waiting = Pipeline(engine, demo_site(), ZoneInfo("UTC")), iter(given)
+
+    async def work() -> None:
+        for one in waiting:
+
+            async def fetch(one: Fetched = one) -> Fetched:
+                return one
+
+            await pipeline.ingest(one.study["studyId"], fetch)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(at_once)))
+    return time.perf_counter() - begun
+
+
+async def swept(engine: Sqlite | Postgres, count: int) -> None:
+    """Say that all of AutoScribe has been looked at just now: the index is complete."""
+    now = clock.now()
+    await StoredCursors(engine).put(NAME, SweepRecord(1, None, Finished(now, now, count), (now,)).as_json())

@@ -1,0 +1,86 @@
+"""How near a crawl comes to what the latency of AutoScribe allows, and that its memory stays flat.
+
+Run by `make bench`: `sync --once` on one core, an AutoScribe that answers after 50 ms on another, 8 requests at one
+time, one for each study. BENCH_STUDIES says how many studies; at fewer than 20,000 the memory is measured from a
+quarter of them on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from bench.machine import ASKING, MEASURED, on_core
+from fakes.gateway_process import environment, site_file, started
+
+STUDIES = int(os.environ.get("BENCH_STUDIES", "20000"))
+LATENCY, CONCURRENCY = 50, 8
+WARM = 1_000  # studies until everything is loaded and the connections are open
+MB = 1 << 20
+MEMORY = re.compile(r"RssAnon:\s+(\d+) kB")  # without the pages of files, which the system may take back
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@contextmanager
+def autoscribe(studies: int) -> Iterator[str]:
+    script = Path(__file__).with_name("fast_upstream.py")
+    with on_core(ASKING):
+        arguments = [sys.executable, str(script), str(studies), str(LATENCY)]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
+
+
+def given(url: str) -> int:
+    """For how many studies AutoScribe gave the reports."""
+    with urlopen(f"{url}/count") as response:
+        return int(response.read())
+
+
+def memory(process: int) -> int:
+    """Bytes; 0 of a process that has just ended."""
+    found = MEMORY.search(Path(f"/proc/{process}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_crawl_against_what_the_latency_allows(kind, request, tmp_path, say) -> None:
+    database = request.getfixturevalue(f"{'sqlite' if kind == 'sqlite' else 'postgres'}_database")
+    url = f"sqlite:///{database}" if kind == "sqlite" else database
+    seen: list[tuple[float, int, int]] = []
+    with autoscribe(STUDIES) as upstream:
+        env = environment(upstream, url, site_file(tmp_path), GATEWAY_SYNC__CONCURRENCY=str(CONCURRENCY))
+        with on_core(MEASURED):
+            crawl = started(["sync", "--once"], env, tmp_path / "log")
+            running = crawl.__enter__()
+        try:
+            while running.is_alive:
+                seen.append((time.monotonic(), given(upstream), memory(running.process_id)))
+                time.sleep(0.1)
+        finally:
+            crawl.__exit__(None, None, None)
+        assert given(upstream) == STUDIES, running.printed()
+    begin = next(one for one in seen if one[1] >= WARM)
+    end = next(one for one in seen if one[1] >= STUDIES)
+    speed = (end[1] - begin[1]) / (end[0] - begin[0])
+    say(
+        f"crawl, {kind}, of {STUDIES} studies: {speed / (CONCURRENCY / LATENCY * 1000):.0%} of what the latency allows,"
+        f" {speed:.0f} studies/s (to reach: 80%)"
+    )
+    quarter = next(one for one in seen if one[1] >= STUDIES // 4)
+    growth = max(one[2] for one in seen if one[1] >= STUDIES // 4) - quarter[2]
+    say(
+        f"  memory from study {STUDIES // 4} on: {growth / MB:+.1f} MB from {quarter[2] / MB:.0f} MB (to reach: < 20 MB)"
+    )

@@ -1,0 +1,88 @@
+"""A sandbox AutoScribe and the gateway, each started as a user does it: a command, a settings file, the environment."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sysconfig
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fakes.gateway_process import environment, site_file
+
+COMMAND = str(Path(sysconfig.get_path("scripts")) / "autoscribe-gateway")
+PATIENCE = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that has looked at all of its AutoScribe and kept all PDFs; `log` is what it writes to stderr."""
+
+    fhir_base: str
+    upstream: str
+    log: Path
+
+    @property
+    def root(self) -> str:
+        return self.fhir_base.removesuffix("/fhir")
+
+    def events(self, level: str) -> list[dict[str, Any]]:
+        """The lines of the log at that level."""
+        return [line for line in map(json.loads, self.log.read_text().splitlines()) if line["level"] == level]
+
+
+@contextmanager
+def running(folder: Path, database_url: str, studies: int) -> Iterator[Running]:
+    """The gateway over a sandbox of so many studies while the block runs; both must end well when they are told to."""
+    output, log = folder / "sandbox.out", folder / "gateway.err"
+    config = site_file(folder)
+    outside = environment("", database_url, config, PYTHONUNBUFFERED="1")
+    with _started(["sandbox", "--port", "0", "--studies", str(studies)], outside, output, folder / "sandbox.err"):
+        upstream = _awaited("the sandbox", lambda: re.search(r"http://[\d.:]+", output.read_text()))[0]
+        inside = environment(upstream, database_url, config)
+        with _started(["serve", "--port", "0"], inside, folder / "gateway.out", log):
+            base = _awaited("the gateway", lambda: re.search(r'"fhir_base": "([^"]+)"', log.read_text()))[1]
+            gateway = Running(base, upstream, log)
+            _awaited("a whole look at AutoScribe", lambda: _is_complete(gateway))
+            _awaited("all PDFs", lambda: _has_all_pdfs(gateway))
+            yield gateway
+
+
+@contextmanager
+def _started(arguments: list[str], given: Mapping[str, str], output: Path, errors: Path) -> Iterator[None]:
+    with output.open("w") as out, errors.open("w") as err:
+        process = subprocess.Popen([COMMAND, *arguments], env=given, cwd=output.parent, stdout=out, stderr=err)
+    try:
+        yield
+        assert process.poll() is None, errors.read_text()[-2000:]
+    finally:
+        process.terminate()
+        code = process.wait(30)
+    assert code == 0, errors.read_text()[-2000:]
+
+
+def _awaited(what: str, look: Callable[[], Any]) -> Any:
+    """What a look finds at last, trying again until there is something."""
+    until = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < until, f"{what}: not there after {PATIENCE:.0f} s"
+        time.sleep(0.1)
+    return found
+
+
+def _is_complete(gateway: Running) -> bool:
+    return bool(httpx.get(f"{gateway.root}/readyz").json()["index"]["complete"])
+
+
+def _has_all_pdfs(gateway: Running) -> bool:
+    """Whether every PDF that a report speaks of has its size and hash: they come a moment after the text (D28)."""
+    query = {"_lastUpdated": "ge2000", "_elements": "presentedForm", "_count": "500"}
+    entries = httpx.get(f"{gateway.fhir_base}/DiagnosticReport", params=query).json()["entry"]
+    forms = [form for entry in entries for form in entry["resource"].get("presentedForm", ())]
+    return all({"size", "hash"} <= form.keys() for form in forms if form["contentType"] == "application/pdf")

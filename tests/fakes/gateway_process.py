@@ -1,0 +1,120 @@
+"""The gateway as a process of its own, by its command line, so that it can be killed as a machine would kill it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway.sandbox.people import FACILITIES
+from gateway.sandbox.upstream import DEFAULT_API_KEY
+
+ROOT = Path(__file__).parents[2]
+SITE_KEY = "5a" * 32
+# As fast as the settings allow: a test has no half minute to wait
+FAST = {
+    "GATEWAY_SYNC__OPEN_INTERVAL": "1",
+    "GATEWAY_SYNC__CANCELLED_INTERVAL": "1",
+    "GATEWAY_SYNC__SWEEP_INTERVAL": "1",
+    "GATEWAY_SYNC__PAGES_PER_SECOND": "50",
+}
+
+
+def site_file(folder: Path, **more: str) -> Path:
+    """A settings file that describes the sandbox's facilities; `more` are further lines of `[mapping]`."""
+    lines = ["[mapping]", *(f"{key} = {value}" for key, value in more.items())]
+    for one in FACILITIES:
+        if one.is_known:
+            lines += [
+                "[[mapping.facilities]]",
+                f'name = "{one.name}"',
+                f'time_zone = "{one.time_zone}"',
+                f'name_order = "{one.name_order}"',
+                f'mrn_system = "{one.mrn_system}"',
+                f'mrn_namespace = "{one.mrn_namespace}"',
+            ]
+    file = folder / "gateway.toml"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def environment(upstream_url: str, database_url: str, config: Path, **more: str) -> dict[str, str]:
+    """The environment of a gateway; nothing of the test's own may send it to a real AutoScribe."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AVARA_", "GATEWAY_"))}
+    own = {
+        "AVARA_API_KEY": DEFAULT_API_KEY,
+        "AVARA_BASE_URL": upstream_url,
+        "GATEWAY_DATABASE_URL": database_url,
+        "GATEWAY_CONFIG": str(config),
+        "GATEWAY_MAPPING__SITE_KEY": SITE_KEY,
+    }
+    return {**kept, **own, **more}
+
+
+class Running:
+    """A gateway that runs; what it logged is in `log`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process, self._log = process, log
+
+    def kill(self) -> None:
+        """End it at this instant: it can neither say nor write anything any more."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(30)
+
+    async def stop(self) -> int:
+        """Ask it to end and wait until it has; its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self._process.wait, 30)
+
+    @property
+    def is_alive(self) -> bool:
+        """False where it ended by itself."""
+        return self._process.poll() is None
+
+    @property
+    def process_id(self) -> int:
+        """By which the system knows it."""
+        return self._process.pid
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """The log lines of that event; whole lines only, for a killed process may have begun one."""
+        lines = [line for line in self._log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [one for one in found if one["event"] == event]
+
+    def printed(self) -> str:
+        """All that it wrote to stderr."""
+        return self._log.read_text()
+
+
+@contextmanager
+def started(arguments: list[str], env: Mapping[str, str], log: Path) -> Iterator[Running]:
+    """`python -m gateway …` while the block runs; killed at its end if it still runs."""
+    with ExitStack() as stack:
+        stderr = stack.enter_context(log.open("wb"))
+        command = [sys.executable, "-m", "gateway", *arguments]
+        process = subprocess.Popen(command, env=dict(env), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
+        stack.enter_context(process)
+        stack.callback(process.kill)
+        yield Running(process, log)
+
+
+async def ran(arguments: list[str], env: Mapping[str, str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command that ends by itself."""
+    command = [sys.executable, "-m", "gateway", *arguments]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, env=dict(env), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    done = await asyncio.to_thread(run)
+    return done.returncode, done.stdout, done.stderr

@@ -1,0 +1,182 @@
+"""Reads a whole store and holds it against what an account went through: nothing lost, doubled, or out of order."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from fakes.busy_account import BusyAccount, marks
+
+from gateway.store.kept import unpacked
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
+from mappings.identifiers import fhir_id
+
+Json = dict[str, Any]
+SIGNED = frozenset({"final", "amended", "corrected", "appended"})
+_VERSIONS = (
+    "SELECT r.address, r.owner, v.version, v.updated, v.body, r.version FROM resource r"
+    " JOIN version v ON v.resource = r.number ORDER BY r.address, v.version"
+)
+_CAUSES = "SELECT report_id, kind, content_version FROM outbox ORDER BY number"
+
+
+@dataclass(frozen=True)
+class Version:
+    number: int
+    updated: int
+    resource: Json
+
+    @property
+    def content(self) -> Json:
+        """Without what the store itself puts into `meta`."""
+        meta = {key: one for key, one in self.resource["meta"].items() if key not in {"versionId", "lastUpdated"}}
+        return {**self.resource, "meta": meta}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that a store holds: versions by address, the owner of each address, causes, and studies as received."""
+
+    versions: dict[str, list[Version]]
+    owners: dict[str, str]
+    causes: list[tuple[str, str, str]]
+    received: dict[str, Json]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Figures: resources, versions, and causes by kind."""
+        kinds = Counter(kind for _, kind, _ in self.causes)
+        total = sum(map(len, self.versions.values()))
+        return {"studies": len(self.received), "resources": len(self.versions), "versions": total, **sorted_dict(kinds)}
+
+    def texts_seen(self, report_id: str) -> list[int]:
+        """Which changes of a report's text its signed versions were made of, each once as long as it stood."""
+        found: list[int] = []
+        for one in self.versions.get(f"DiagnosticReport/{fhir_id(report_id)}", []):
+            if one.resource["status"] in SIGNED:
+                number = max(marks(text_of(one.resource), report_id), default=0)
+                found += [number] if found[-1:] != [number] else []
+        return found
+
+
+def sorted_dict(counter: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counter.items()))
+
+
+def text_of(report: Json) -> str:
+    """The texts that a DiagnosticReport presents, one after the other."""
+    held = (one.get("data") for one in report.get("presentedForm", ()))
+    return "\n".join(base64.b64decode(one).decode() for one in held if one)
+
+
+def without_pdfs(value: Any) -> Any:
+    """JSON without the attachments that are PDFs: those are fetched later, by a queue of their own."""
+    if isinstance(value, dict):
+        return {key: without_pdfs(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [without_pdfs(one) for one in value if not _is_pdf(one)]
+    return value
+
+
+def _is_pdf(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return value.get("attachment", value).get("contentType") == "application/pdf"
+
+
+def differing(one: Version, other: Version) -> list[str]:
+    """The elements in which two versions differ."""
+    keys = {**one.content, **other.content}
+    return [key for key in keys if one.content.get(key) != other.content.get(key)]
+
+
+async def audit(engine: Postgres | Sqlite) -> Audit:
+    """Read it all."""
+    versions: dict[str, list[Version]] = defaultdict(list)
+    owners: dict[str, str] = {}
+    for address, owner, number, updated, body, current in await engine.query(_VERSIONS, []):
+        versions[address].append(Version(number, updated, json.loads(bytes(body))))
+        assert number <= current
+        owners[address] = owner
+    causes = [tuple(row) for row in await engine.query(_CAUSES, [])]
+    received = {
+        key: unpacked(bytes(body)) for key, body in await engine.query("SELECT study_id, received FROM study", [])
+    }
+    return Audit(dict(versions), owners, causes, received)
+
+
+def check_versions(found: Audit) -> None:
+    """Versions count from 1, none says what the one before it said, and no two of the store have one instant."""
+    instants: list[int] = []
+    for address, versions in found.versions.items():
+        assert [one.number for one in versions] == list(range(1, len(versions) + 1)), address
+        assert all(one.content != other.content for one, other in pairwise(versions)), address
+        updated = [one.updated for one in versions]
+        assert updated == sorted(set(updated)), address
+        instants += updated
+    assert len(set(instants)) == len(instants)
+
+
+def check_against(found: Audit, account: BusyAccount) -> None:
+    """The store holds what the account holds, and went through what the account went through, in its order."""
+    state = account.state
+    assert found.received.keys() == state.studies.keys()
+    for study_id, study in state.studies.items():
+        reports = [] if study.get("studyType") == "external" else list(state.reports[study_id])
+        said = found.received[study_id]["reports"]
+        assert found.received[study_id]["study"] == study
+        assert (said["reports"] if said else []) == reports
+        check_study(found, account, study_id, reports)
+    for address, versions in found.versions.items():
+        owner = found.owners[address]
+        if address.startswith(("Practitioner/", "Organization/")) or (owner and owner not in account.touched):
+            contents = [without_pdfs(one.content) for one in versions]
+            assert all(one == contents[0] for one in contents), (address, differing(versions[0], versions[-1]))
+            assert len(versions) <= 2, address  # the second says of a PDF what came of it (D28)
+
+
+def check_study(found: Audit, account: BusyAccount, study_id: str, reports: list[Json]) -> None:
+    """What was seen of a study never goes back, ends with what is so, and was told once."""
+    address = f"ImagingStudy/{fhir_id(study_id)}"
+    described = [
+        max(marks(one.resource.get("description", ""), study_id), default=0) for one in versions_of(found, address)
+    ]
+    assert described == sorted(described), (address, described)
+    assert described[-1:] in ([], [account.last[study_id]]), address
+    told = Counter((kind, report_id) for report_id, kind, _ in found.causes)
+    for report in reports:
+        report_id = report["reportId"]
+        statuses = [one.resource["status"] for one in versions_of(found, f"DiagnosticReport/{fhir_id(report_id)}")]
+        was_signed = [status in SIGNED for status in statuses]
+        assert was_signed == sorted(was_signed), report_id
+        is_signed = report["status"] == "completed"
+        assert was_signed[-1] is is_signed
+        texts = found.texts_seen(report_id)
+        assert texts == sorted(texts), report_id
+        assert texts[-1:] == ([account.last[report_id]] if is_signed else [])
+        assert told["addendum_signed" if report["isAddendum"] else "signed", report_id] == is_signed, report_id
+        assert told["text_changed", report_id] == max(len(texts) - 1, 0), report_id
+
+
+def versions_of(found: Audit, address: str) -> list[Version]:
+    return found.versions.get(address, [])
+
+
+def check_causes(found: Audit, account: BusyAccount) -> None:
+    """Nothing is told twice, and nothing but what people did."""
+    assert len(set(found.causes)) == len(found.causes)
+    assert {kind for _, kind, _ in found.causes} <= {"signed", "addendum_signed", "text_changed"}
+    signed = [
+        one["reportId"]
+        for study_id, reports in account.state.reports.items()
+        if account.state.studies[study_id].get("studyType") != "external"
+        for one in reports
+        if one["status"] == "completed"
+    ]
+    first = [report_id for report_id, kind, _ in found.causes if kind != "text_changed"]
+    assert sorted(first) == sorted(signed)

@@ -1,0 +1,112 @@
+"""https://hl7.org/fhir/R4/operationdefinition.html, https://hl7.org/fhir/R4/searchparameter.html"""
+
+import re
+
+import pytest
+from fakes.crawled import entries, issues, links
+from fakes.facade import BASE
+from fakes.outcomes import issue, refusal
+from fhir.resources.R4B.operationdefinition import OperationDefinition
+from fhir.resources.R4B.searchparameter import SearchParameter
+
+CLASSES = {"OperationDefinition": OperationDefinition, "SearchParameter": SearchParameter}
+URN = re.compile(r"urn:autoscribe-gateway:(OperationDefinition|SearchParameter):.+")
+
+
+@pytest.fixture
+async def defined(stage):
+    """What the CapabilityStatement names that no specification defines: canonical URL -> name."""
+    found = {}
+    for resource in (await stage.get("metadata")).json()["rest"][0]["resource"]:
+        for one in (*resource.get("operation", ()), *resource.get("searchParam", ())):
+            if URN.fullmatch(one["definition"]):
+                found[one["definition"]] = one["name"]
+    return found
+
+
+async def test_every_definition_of_ours_that_is_named_is_found_by_its_url(stage, defined):
+    assert {url.split(":")[2] for url in defined} == set(CLASSES)
+    for url, name in defined.items():
+        kind = url.split(":")[2]
+        bundle = (await stage.get(f"{kind}?url={url}")).json()
+        [found] = entries(bundle)
+        CLASSES[kind].model_validate(found)
+        assert (found["url"], found["code"], bundle["total"]) == (url, name, 1)
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9_]{0,254}", found["name"])
+        assert (await stage.get(f"{kind}/{found['id']}")).json() == found
+        assert bundle["entry"][0]["fullUrl"] == f"{BASE}/{kind}/{found['id']}"
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+async def test_all_are_listed_and_all_are_ours(stage, defined, kind):
+    bundle = (await stage.get(kind)).json()
+    assert {one["url"] for one in entries(bundle)} == {url for url in defined if f":{kind}:" in url}
+    assert links(bundle) == {"self": f"{BASE}/{kind}"}
+
+
+async def test_an_operation_says_where_it_is_and_what_it_takes(stage):
+    found = (await stage.get("OperationDefinition/hl7v2")).json()
+    assert (found["resource"], found["system"], found["type"], found["instance"], found["affectsState"]) == (
+        ["DiagnosticReport"],
+        False,
+        False,
+        True,
+        False,
+    )
+    receiver, answer = found["parameter"]
+    assert (receiver["name"], receiver["use"], receiver["min"], receiver["max"]) == ("receiver", "in", 1, "1")
+    assert (answer["name"], answer["use"]) == ("return", "out")
+    assert (await stage.get("OperationDefinition/addendum")).json()["affectsState"] is True
+
+
+async def test_a_search_parameter_says_what_it_looks_at(stage):
+    found = (await stage.get("SearchParameter/DiagnosticReport-study")).json()
+    assert (found["base"], found["type"], found["expression"]) == (
+        ["DiagnosticReport"],
+        "token",
+        "DiagnosticReport.imagingStudy",
+    )
+    signed = (await stage.get("SearchParameter/DiagnosticReport-signed")).json()
+    assert "expression" not in signed
+    assert "gt" in signed["comparator"]
+    assert signed["modifier"] == ["missing"]
+
+
+async def test_several_are_asked_for_with_commas_and_both_parameters_must_hold(stage):
+    assert [one["id"] for one in entries((await stage.get("OperationDefinition?_id=trace,addendum,no")).json())] == [
+        "addendum",
+        "trace",
+    ]
+    query = "OperationDefinition?_id=trace&url=urn:autoscribe-gateway:OperationDefinition:addendum"
+    bundle = (await stage.get(query)).json()
+    assert (entries(bundle), bundle["total"]) == ([], 0)
+
+
+async def test_a_parameter_that_is_not_known_is_named_and_refused_when_strict(stage):
+    bundle = (await stage.get("SearchParameter?base=Patient&_id=DiagnosticReport-study")).json()
+    assert len(entries(bundle)) == 1
+    assert [(one["detail"], one["expression"]) for one in issues(bundle)] == [("parameter-ignored", ["http.base"])]
+    assert links(bundle)["self"].endswith("?_id=DiagnosticReport-study")
+    response = await stage.get("SearchParameter?base=Patient", headers={"Prefer": "handling=strict"})
+    assert refusal(response) == (400, "error", "not-supported")
+
+
+async def test_a_modifier_is_refused(stage):
+    response = await stage.get("SearchParameter?url:below=urn:autoscribe-gateway")
+    assert refusal(response) == (400, "error", "not-supported")
+    assert issue(response)["expression"] == ["http.url"]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+async def test_one_that_is_not_defined_here_is_a_404_and_none_is_written(stage, kind):
+    assert refusal(await stage.get(f"{kind}/docref")) == (404, "error", "not-found")
+    assert refusal(await stage.client.put(f"{BASE}/{kind}/trace")) == (405, "error", "not-supported")
+    assert refusal(await stage.client.post(f"{BASE}/{kind}")) == (405, "error", "not-supported")
+
+
+async def test_who_has_it_already_gets_no_body_and_xml_is_offered(stage):
+    etag = (await stage.get("OperationDefinition/trace")).headers["etag"]
+    assert (await stage.get("OperationDefinition/trace", headers={"If-None-Match": etag})).status_code == 304
+    for path in ("OperationDefinition/trace", "SearchParameter?_format=xml"):
+        response = await stage.get(path, headers={"Accept": "application/fhir+xml"})
+        assert response.headers["content-type"] == "application/fhir+xml; charset=utf-8"

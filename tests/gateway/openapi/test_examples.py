@@ -1,0 +1,96 @@
+"""Every example is sent to the gateway and answered with 200; what is read or searched for by id is there."""
+
+import json
+from urllib.parse import quote, urlencode
+
+from fakes.facade import resource_id
+
+ROOT = "http://127.0.0.1:8800"
+NARROW = {"_lastUpdated": "ge2000-01-01"}
+
+
+def of_document(document):
+    for path, item in document["paths"].items():
+        for method, one in item.items():
+            yield path, method, one
+
+
+def filled(path, one):
+    """The address with the examples of its path; None where one has none."""
+    for row in one.get("parameters", ()):
+        if row["in"] == "path":
+            if "example" not in row:
+                return None
+            path = path.replace(f"{{{row['name']}}}", quote(row["example"]))
+    return path
+
+
+async def test_every_address_that_is_shown_is_answered(stage, document):
+    shown = [(path, one) for path, _, one in of_document(document)]
+    addresses = [address for _, one in shown for address in one.get("x-examples", ())]
+    assert len(addresses) > 50
+    for address in addresses:
+        response = await stage.client.get(f"{ROOT}{address}")
+        assert response.status_code == 200, (address, response.text)
+        if "?_id=" in address or "?patient=" in address:
+            assert response.json()["entry"], address
+
+
+async def test_every_get_of_the_facade_shows_one_where_there_is_one_to_show(document):
+    without = [
+        path
+        for path, method, one in of_document(document)
+        if method == "get" and path.startswith("/fhir") and not one.get("x-examples")
+    ]
+    assert without == ["/fhir/OperationDefinition/{id}", "/fhir/SearchParameter/{id}"]
+
+
+async def test_every_example_of_a_parameter_is_answered(stage, document):
+    asked = 0
+    for path, method, one in of_document(document):
+        address = filled(path, one)
+        if method != "get" or address is None or not path.startswith("/fhir"):
+            continue
+        needed = {
+            row["name"]: row["example"]
+            for row in one.get("parameters", ())
+            if row["in"] == "query" and row.get("required")
+        }
+        is_search = path.count("/") == 2 and any(row["name"] == "_sort" for row in one.get("parameters", ()))
+        for row in one.get("parameters", ()):
+            if row["in"] != "query" or "example" not in row:
+                continue
+            query = urlencode({**(NARROW if is_search else {}), **needed, row["name"]: row["example"]})
+            response = await stage.client.get(f"{ROOT}{address}?{query}", headers={"Prefer": "handling=strict"})
+            assert response.status_code == 200, (address, query, response.text)
+            asked += 1
+    assert asked > 250
+
+
+async def test_every_body_that_is_shown_is_answered(stage, document):
+    sent = []
+    for path, method, one in of_document(document):
+        for media_type, shown in one.get("requestBody", {}).get("content", {}).items():
+            if "example" not in shown:
+                continue
+            body = shown["example"]
+            content = urlencode(body) if "urlencoded" in media_type else json.dumps(body)
+            address = f"{ROOT}{filled(path, one)}"
+            response = await stage.client.request(
+                method, address, content=content, headers={"Content-Type": media_type}
+            )
+            assert response.status_code == 200, (path, response.text)
+            sent.append(path)
+            if path == "/fhir":
+                assert {entry["response"]["status"] for entry in response.json()["entry"]} == {"200 OK"}
+    assert "/fhir" in sent
+    assert "/fhir/Organization/$validate" in sent
+    assert "/fhir/Patient/_search" in sent
+
+
+async def test_ids_are_those_around_a_signed_report(stage, document, report):
+    paths = document["paths"]
+    assert paths["/fhir/DiagnosticReport/{id}"]["get"]["parameters"][0]["example"] == resource_id(report)
+    for kind in ("Patient", "Practitioner", "Organization", "ImagingStudy", "Observation", "ServiceRequest"):
+        found = paths[f"/fhir/{kind}/{{id}}"]["get"]["parameters"][0]["example"]
+        assert (await stage.get(f"{kind}/{found}")).status_code == 200

@@ -1,0 +1,250 @@
+"""Whatever a client sends, the answer is a Bundle or an OperationOutcome: never a 500 for what the client sent.
+
+https://hl7.org/fhir/R4/http.html#Status-Codes. All of the sandbox is in the index.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+from fakes.crawled import BASE, PATHS, World, asked_for, links
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.index.parameters import EVERY, TYPES, parameters_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+async def raw(world: World, target: bytes, method: str = "GET", body: bytes = b"", **headers: str):
+    """What the application answers to a request line as it stands, which a client library would have mended."""
+    path, _, query = target.partition(b"?")
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path.decode("utf-8", "replace"),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": [
+            (b"host", b"127.0.0.1:8800"),
+            *((name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()),
+        ],
+        "server": ("127.0.0.1", 8800),
+        "client": ("127.0.0.1", 50000),
+    }
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await world.stage.app(scope, receive, send)
+    return sent[0]["status"], json.loads(b"".join(one.get("body", b"") for one in sent))
+
+
+LONG = b"x" * 10_000
+QUERIES = [
+    b"patient=" + LONG,
+    b"patient=a&" + LONG + b"=1",
+    b"patient=a&_sort=" + LONG,
+    b"patient=a&_elements=" + LONG,
+    b"_page=" + LONG,
+    b"_page=" + LONG + LONG,
+    b"patient=a&" * 500,
+    b"_id=" + b"a," * 3_000,
+    b"patient=%FF%FE",
+    b"patient=%ED%A0%80",
+    b"patient=\xff\xfe",
+    b"patient=a%00b",
+    b"patient=a%0d%0aSet-Cookie:%20a=b",
+    b"patient=a%1b[31m",
+    b"pati%00ent=a",
+    b"patient=a&__proto__[x]=1",
+    b"patient=a&../../etc/passwd=1",
+    b"patient=..%2f..%2fetc%2fpasswd",
+    b"patient=" + b"Patient/" * 100,
+    b"date=ge" + b"9" * 400,
+    b"patient=a&_count=" + b"9" * 300,
+    b"patient=" + b"\\" * 999,
+    b"patient=" + b"|" * 999,
+    b"patient=" + b"%2C" * 999,
+    b"name:contains=" + b"a" * 900,
+    b"&&&&==&=;",
+]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query[:24].decode("latin-1"))
+async def test_what_nobody_in_good_faith_asks_is_refused_in_an_address_and_in_a_form(world, query):
+    status, body = await raw(world, b"/fhir/DiagnosticReport?" + query)
+    assert (status, body["resourceType"]) == (400, "OperationOutcome")
+    posted, said = await raw(
+        world, b"/fhir/DiagnosticReport/_search", "POST", query, content_type="application/x-www-form-urlencoded"
+    )
+    assert (posted in {400, 413}, said["resourceType"]) == (True, "OperationOutcome")
+    assert "xxxx" not in json.dumps([body, said])
+
+
+ODD = [
+    b"_id=" + b"a," * 150,
+    b"_id=" + b",".join(b"id-%d" % number for number in range(100)),
+    b"patient=a&status:not=" + b"a," * 80,
+    b"date=2026-01-01T00:00:00.%31" + b"0" * 300,
+    b"_lastUpdated=gt9999-12-31T23:59:60.999999999-14:00",
+    b"_lastUpdated=le0001-01-01T00:00:00%2B14:00",
+    b"date=ap9999",
+    b"identifier=" + b"%7C%5C" * 400,
+    b"patient:identifier=" + b"%5C%7C" * 400,
+    b"patient.name=" + b"%F0%9F%98%80" * 300,
+    b"signed=ge2000" + b"&critical=true" * 29,
+]
+
+
+@pytest.mark.parametrize("query", ODD, ids=lambda query: query[:24].decode("latin-1"))
+async def test_what_is_odd_but_can_be_asked_is_answered(world, query):
+    status, body = await raw(world, b"/fhir/DiagnosticReport?" + query)
+    assert (status, body["resourceType"]) == (200, "Bundle"), body
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/fhir/../fhir/DiagnosticReport?patient=a",
+        b"/fhir/DiagnosticReport/../Patient?_id=a",
+        b"/fhir/DiagnosticReport/..%2f..%2fetc%2fpasswd",
+        b"/fhir//DiagnosticReport?patient=a",
+        b"/fhir/DiagnosticReport//_search?patient=a",
+        b"/fhir/DiagnosticReport/%00",
+        b"/fhir/DiagnosticReport%00?patient=a",
+        b"/fhir/diagnosticreport?patient=a",
+        b"/fhir/DiagnosticReport;x=1?patient=a",
+        b"/fhir/\xff\xfe?patient=a",
+        b"/fhir/DiagnosticReport/" + LONG,
+        b"/fhir/" + b"a/" * 500,
+    ],
+    ids=lambda target: target[:40].decode("latin-1"),
+)
+async def test_paths_that_lead_astray_lead_nowhere(world, target):
+    status, body = await raw(world, target)
+    assert (status, body["resourceType"]) == (404, "OperationOutcome")
+
+
+async def test_a_form_of_another_type_is_refused(world):
+    for kind in ("application/json", "multipart/form-data; boundary=x", "text/plain", ""):
+        response = await world.stage.client.post(
+            f"{BASE}/DiagnosticReport/_search", content=b"patient=a", headers={"Content-Type": kind}
+        )
+        assert (response.status_code, response.json()["resourceType"]) == (415, "OperationOutcome")
+
+
+@pytest.fixture(scope="module")
+def tally() -> Iterator[Counter[str]]:
+    """What the requests of the fuzz came to: two in five of them must have been good ones."""
+    counts: Counter[str] = Counter()
+    yield counts
+    assert counts["with an entry"] >= 0.4 * counts["requests"], counts
+
+
+# Control characters are refused at the door, and tried above
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=10)
+WHEN = st.dates().map(lambda day: day.isoformat())
+VALUES = {
+    "token": st.sampled_from(
+        ("final", "FINAL", "LP29684-5", "http://loinc.org|18748-4", "|x", "urn:x|", "true", "unknown", "a\\,b,c", "CT")
+    ),
+    "reference": st.sampled_from(("pat-1", "Patient/pat-1", f"{BASE}/Patient/pat-1", "urn:uuid:1", "ServiceRequest/a")),
+    "date": st.builds(
+        "{}{}{}".format,
+        st.sampled_from(("", "ge", "lt", "ap", "ne", "sa", "xx")),
+        WHEN,
+        st.sampled_from(("", "T10:00Z", "T10:00:00-05:00", "T99", "-01")),
+    ),
+    "string": TEXT,
+    "uri": st.sampled_from(("http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient", "urn:x", "nonsense")),
+}
+SHAPES = st.sampled_from(
+    (
+        *(("_count", value) for value in ("1", "2", "7", "501", "0", "x")),
+        *(("_sort", value) for value in ("date", "-_lastUpdated", "status,-_id", "patient", "nonsense")),
+        *(("_include", value) for value in ("DiagnosticReport:patient", "Observation:performer", "Provenance:target")),
+        *(("_revinclude", value) for value in ("Provenance:target", "DocumentReference:related")),
+        *(("_summary", value) for value in ("true", "text", "data", "count")),
+        *(("_elements", value) for value in ("status", "id,code,subject", "nonsense")),
+        *(("_total", value) for value in ("none", "accurate", "estimate")),
+        *(("_format", value) for value in ("json", "xml", "turtle")),
+        ("_include:iterate", "Patient:organization"),
+        ("_pretty", "true"),
+        ("_explain", "true"),
+        ("colour", "blue"),
+        ("_has:Provenance:target:recorded", "ge2026"),
+    )
+)
+NARROWING = (*[("_lastUpdated", "ge2000")] * 4, *[("_id", None)] * 4, ("_profile", "urn:x"))
+OF_PATIENT = [("patient", None)] * 3
+
+
+@st.composite
+def searches(draw):
+    """A type, what it is searched for, and whether by form; a value of None is one that some resource has."""
+    kind = draw(st.sampled_from(TYPES))
+    rows = [row for row in parameters_of(kind) if row.name not in EVERY]
+    rows += 3 * [row for row in rows if row.name in PATHS.get(kind, {})]
+    pairs = [draw(st.sampled_from((*NARROWING, *(OF_PATIENT if "patient" in PATHS.get(kind, {}) else ()))))]
+    for _ in range(draw(st.sampled_from((0, 0, 0, 1, 1, 2)))):
+        row = draw(st.sampled_from(rows))
+        modifier = draw(st.sampled_from((*[""] * 8, *row.modifiers, "nonsense")))
+        value = draw(st.one_of(*[st.none()] * 4, VALUES[row.type], VALUES[row.type], TEXT))
+        pairs.append((f"{row.name}:{modifier}" if modifier else row.name, value))
+    pairs += [draw(SHAPES) for _ in range(draw(st.sampled_from((0, 0, 1, 1, 2))))]
+    return kind, draw(st.permutations(pairs)), draw(st.booleans())
+
+
+def filled(world: World, kind: str, pairs, number: int) -> list[tuple[str, str]]:
+    """The parameters, with the values that a resource has where they leave it open."""
+    every = world.resources[kind]
+    one = every[number % len(every)]
+    found = []
+    for name, value in pairs:
+        plain, _, modifier = name.partition(":")
+        is_known = plain == "_id" or plain in PATHS.get(kind, {})
+        known = asked_for(one, plain) if value is None and is_known else value
+        found.append((name, "true" if modifier == "missing" else known or "2026"))
+    return found
+
+
+@settings(max_examples=1_200, deadline=None)
+@given(searches(), st.integers(0, 1_000))
+async def test_any_search_is_answered_or_refused_and_never_fails(world, tally, asked, number):
+    kind, pairs, by_form = asked
+    given = filled(world, kind, pairs, number)
+    if by_form:
+        response = await world.post(kind, given)
+    else:
+        response = await world.get(f"{kind}?{urlencode(given)}")
+    tally["requests"] += 1
+    said = response.headers["content-type"]
+    assert response.status_code in {200, 400, 406}
+    assert said.startswith("application/fhir+")
+    if "json" not in said:
+        assert ("<Bundle" if response.status_code == 200 else "<OperationOutcome") in response.text
+        tally["with an entry"] += response.status_code == 200 and "<entry>" in response.text
+        return
+    body = response.json()
+    assert body["resourceType"] == ("Bundle" if response.status_code == 200 else "OperationOutcome")
+    matches = [one["resource"] for one in body.get("entry", ()) if one["search"]["mode"] == "match"]
+    assert {one["resourceType"] for one in matches} <= {kind}
+    tally["with an entry"] += bool(body.get("entry"))
+    tally["with a match"] += bool(matches)
+    if body["resourceType"] == "Bundle" and "next" in links(body):
+        following = await world.stage.client.get(links(body)["next"])
+        assert (following.status_code, bool(following.content)) == (200, True)
+        tally["with a page"] += 1
