@@ -116,7 +116,7 @@ def provenance_rules(resource: Json) -> Iterator[Fault]:
     if start is not None and end is not None and end < start:
         yield "fhir-per-1", "/occurredPeriod"
     for index, agent in enumerate(resource.get("agent", ())):
-        if "onBehalfOf" not in agent and "meta" in resource:
+        if "onBehalfOf" not in agent and "profile" in resource.get("meta", {}):
             yield "us-core-provenance-1", f"/agent/{index}"
 
 
