@@ -7,6 +7,7 @@ by `url` and `_id`; they have no versions.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -30,6 +31,7 @@ from mappings.fhir.rendering import json_bytes
 
 Handler = Callable[[Request], Awaitable[Response]]
 _OWN: Final = "urn:autoscribe-gateway:"
+_CHOICE: Final = re.compile(r"\.value[A-Z]\w*")  # of a choice of types FHIRPath knows the common name
 # https://hl7.org/fhir/R4/valueset-search-comparator.html
 _COMPARATORS: Final = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
 # Search parameter -> element of the definitions
@@ -80,7 +82,7 @@ def search_parameter(row: Parameter) -> dict[str, Any]:
         "code": row.name,
         "base": [row.resource_type],
         "type": row.type,
-        "expression": " | ".join(f"{row.resource_type}.{path}" for path in row.paths),
+        "expression": " | ".join(f"{row.resource_type}.{_CHOICE.sub('.value', path)}" for path in row.paths),
         "comparator": list(_COMPARATORS) if row.type == "date" else [],
         "modifier": list(row.modifiers),
     }

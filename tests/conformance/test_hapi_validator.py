@@ -156,5 +156,5 @@ def test_the_proof_is_summed_up(proof: Proof, record_property: Record) -> None:
 
 
 def _types(resource: Json) -> list[str]:
-    inner = [one["resource"] for one in resource.get("entry", ())]
+    inner = [one["resource"] for one in resource.get("entry", ()) if "resource" in one]
     return [resource["resourceType"], *(one["resourceType"] for one in inner)]
