@@ -5,7 +5,7 @@ RUN := $(BIN)/python -m
 DOCUMENTS := README.md docs/*.md mappings/README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage conformance check docs bench lock clean
+.PHONY: help install demo test soak coverage conformance check docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ demo: install ## everything on this machine: sandbox upstream, gateway, MLLP lis
 
 test: install ## run the tests
 	$(RUN) pytest -n auto
+
+soak: install ## the long proofs: gateways killed, a mapping changed, tens of thousands of requests; about half an hour
+	$(RUN) pytest -m soak
 
 coverage: install ## run the tests and fail below 95 % branch coverage
 	rm -f .coverage .coverage.*

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
-from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import clock, log
 from gateway.assembly import opened_store, pipeline_of, zone_of
@@ -98,8 +98,9 @@ def create_app(configuration: Configuration, roles: Collection[str] = ROLES) -> 
             await stack.enter_async_context(_at_work(parts, roles, reachability))
             yield
 
-    fhir = fhir_app()
-    app = FastAPI(
+    public = urlsplit(configuration.settings.server.public_url or "").hostname
+    names = [public] if public else []
+    app = _Application(
         title="autoscribe-gateway",
         docs_url=None,
         redoc_url=None,
@@ -107,13 +108,27 @@ def create_app(configuration: Configuration, roles: Collection[str] = ROLES) -> 
         redirect_slashes=False,
         telemetry={"logs": False, "tracing": False, "metrics": False, "operation_spans": False},
         lifespan=lifespan,
-        routes=[Mount(MOUNT, fhir), Route(MOUNT, fhir), *webhook_routes(), *ops_routes(), *openapi_routes()],
+        routes=[*webhook_routes(), *ops_routes(), *openapi_routes()],
     )
-    public = urlsplit(configuration.settings.server.public_url or "").hostname
-    app.add_middleware(KnownHosts, names=[public] if public else [])
-    app.add_middleware(Compressed)
-    app.add_middleware(Measured, metrics=metrics)
+    app.around = lambda inner: Measured(Compressed(KnownHosts(inner, names)), metrics)
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI with the facade beside its own layers, in which a read would spend a fifth of its time."""
+
+    around: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """`around` both: the facade for what is addressed to its base, FastAPI for all else."""
+        fhir, rest, below = fhir_app(), super().build_middleware_stack(), f"{MOUNT}/"
+
+        async def parted(scope: Scope, receive: Receive, send: Send) -> None:
+            path = scope.get("path", "")
+            is_fhir = path.startswith(below) or path == MOUNT
+            await (fhir if is_fhir else rest)(scope, receive, send)
+
+        return self.around(parted)
 
 
 def _parts(configuration: Configuration, engine: Sqlite | Postgres, client: UpstreamClient, metrics: Metrics) -> _Parts:

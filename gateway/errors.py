@@ -380,7 +380,7 @@ class IdempotencyKeyMissing(RequestError):
 
 
 class IdempotencyKeyReused(RequestError):
-    """The Idempotency-Key was given before, for another report or another operation."""
+    """The Idempotency-Key was given before, for another request."""
 
     code, http_status, issue_code = "idempotency-key-reused", 422, "business-rule"
     remedy = "Make a new key for every new request; repeat a request with the key it had."

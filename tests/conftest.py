@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -89,6 +90,18 @@ async def postgres_engine(postgres_database: str) -> AsyncIterator[Postgres]:
     made = Postgres(postgres_database)
     async with made.opened():
         yield made
+
+
+@pytest.fixture(scope="session")
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Write a line of figures where whoever runs the tests sees it."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def written(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            sys.stdout.write(f"\n{line}\n")
+
+    return written
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

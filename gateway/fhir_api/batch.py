@@ -122,13 +122,11 @@ async def _nothing() -> Message:
 def _scope(outer: Scope, entry: Entry) -> Scope:
     """The request of an entry, as it would have come alone."""
     kept = [(name, value) for name, value in outer["headers"] if not name.decode().startswith(_OWN_HEADERS)]
-    root = str(outer.get("app_root_path", "")) + MOUNT
     return {
         **outer,
         "method": "GET",
-        "path": root + entry.path,
-        "raw_path": root.encode() + entry.raw_path,
-        "root_path": root,
+        "path": MOUNT + entry.path,
+        "raw_path": MOUNT.encode() + entry.raw_path,
         "query_string": entry.query,
         "headers": [*kept, (b"accept", Format.JSON.value.encode()), *entry.headers],
         "path_params": {},

@@ -24,16 +24,35 @@ async def json_body(request: Request, most: int) -> Any:
         UnsupportedMediaType: it is of another type.
         BadRequest: it is no JSON.
     """
+    return await json_of(request, await whole_body(request, most))
+
+
+async def whole_body(request: Request, most: int) -> bytes:
+    """The body as it came.
+
+    Raises:
+        RequestTooLarge: it is over `most` bytes; no more than that is read.
+    """
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
             raise RequestTooLarge(f"the body is over {most} bytes")
+    return bytes(body)
+
+
+async def json_of(request: Request, body: bytes) -> Any:
+    """The JSON in this body of the request; None where there is none.
+
+    Raises:
+        UnsupportedMediaType: it is of another type.
+        BadRequest: it is no JSON.
+    """
     if not body:
         return None
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in FHIR_JSON:
         raise UnsupportedMediaType("a body must be application/fhir+json")
     try:
-        return await asyncio.to_thread(loads, bytes(body))
+        return await asyncio.to_thread(loads, body)
     except WireError as error:
         raise BadRequest(f"the body: {error}") from None

@@ -7,8 +7,9 @@ https://hl7.org/fhir/R4/search.html#include (`search.mode`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Final
-from uuid import NAMESPACE_URL, uuid5
 
 from gateway.fhir_api.outcome import Issue, outcome
 from gateway.store.instants import instant_text
@@ -77,6 +78,7 @@ def _bundle(head: dict[str, Any], entries: Sequence[bytes]) -> bytes:
     return made[:-1] + b',"entry":[' + b",".join(entries) + b"]}" if entries else made
 
 
+@lru_cache(maxsize=256)
 def _opened(base: str) -> bytes:
     """An entry up to the address of its resource, which needs no escapes."""
     return b'{"fullUrl":' + json_bytes({"": f"{base}/"})[4:-2]
@@ -87,5 +89,6 @@ def _entry(here: bytes, version: Version, rest: bytes) -> bytes:
 
 
 def _outcome_url(body: bytes) -> bytes:
-    """Every entry of a searchset has a fullUrl: that of an OperationOutcome, which has no address, follows from it."""
-    return uuid5(NAMESPACE_URL, body.decode()).urn.encode()
+    """A fullUrl for an OperationOutcome, which has no address: a UUID of its bytes (RFC 9562 §5.8)."""
+    made = sha256(body).hexdigest()
+    return f"urn:uuid:{made[:8]}-{made[8:12]}-8{made[13:16]}-a{made[17:20]}-{made[20:32]}".encode()

@@ -66,14 +66,14 @@ def _patient_searches(query: Query) -> Iterator[Search]:
         chained = [one for one in query.clauses[place] if isinstance(one, Refers) and one.key in query.patient_keys]
         if chained:
             asked = tuple(one.criterion for one in chained)
-            yield Search("Patient", (asked,), (0,), (UPDATED,), _MOST_PATIENTS)
+            yield Search("Patient", (asked,), 0, (UPDATED,), _MOST_PATIENTS)
 
 
 def explanation(serving: Facade, query: Query, place: Place, asked: int) -> Issue:
     """How the answer was found: parameters, AutoScribe or index, the SQL without its values, how old it is."""
     search = search_at(query, place)
     used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"
-    kind = type(search.clauses[search_sql.start(search)][0]).__name__
+    kind = type(search.clauses[search.start][0]).__name__
     seconds = index_age(serving)
     said = (
         f"parameters used: {used}; AutoScribe was asked for {asked} of the studies and reports that are named; found"

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from functools import lru_cache
-from typing import cast
+from typing import Final, cast
 
 from starlette.datastructures import URL
 from starlette.requests import Request
 
 from gateway import clock
-from gateway.fhir_api.idempotency import Keys
 from gateway.fhir_api.page_token import Tokens
 from gateway.index.value import Circumstances
 from gateway.store.engine import Engine
@@ -26,6 +25,8 @@ from gateway.upstream.client import UpstreamClient
 from mappings.profile import Site
 
 MOUNT = "/fhir"
+_FACADE: Final = "gateway.facade"  # scope keys
+_BASE: Final = "gateway.base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +50,26 @@ class Facade:
     public_url: str | None = None
     keeps_pdfs: bool = True
     claims_us_core: bool = False
-    keys: Keys = field(default_factory=Keys)
     measuring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 def facade(request: Request) -> Facade:
-    """The facade that serves a request."""
-    return cast(Facade, request.app.state.facade)
+    """The facade that serves a request; looked up once for each, for state is found slowly."""
+    scope = request.scope
+    found = scope.get(_FACADE)
+    if found is None:
+        found = scope[_FACADE] = request.app.state.facade
+    return cast(Facade, found)
 
 
 def base(request: Request) -> str:
     """The FHIR base, without a slash at the end: the site's public one, else the loopback name the client used."""
-    return facade(request).public_url or _base_at(request.headers.get("host", ""), request.scope["server"])
+    scope = request.scope
+    found = scope.get(_BASE)
+    if found is None:
+        public = facade(request).public_url
+        found = scope[_BASE] = public or _base_at(request.headers.get("host", ""), scope["server"])
+    return cast(str, found)
 
 
 @lru_cache(maxsize=256)

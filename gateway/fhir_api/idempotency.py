@@ -1,21 +1,39 @@
-"""The idempotency keys of operations that must not run twice, in memory and bounded: a restart forgets them.
+"""The idempotency key of an operation that must not run twice, and what is known of the request that it came with.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/: the same key with the same request is
-answered as before, with another request it is refused.
+answered as before, with another request it is refused. What is known stands in the store, as JSON without a word that a
+client typed, so that it outlives a restart and counts for every process of the database.
 """
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
+import json
 import re
-from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from gateway.errors import BadRequest, GatewayError, IdempotencyKeyMissing, IdempotencyKeyReused
+from gateway import clock
+from gateway.errors import (
+    BadRequest,
+    IdempotencyKeyMissing,
+    UpstreamConflict,
+    UpstreamError,
+    UpstreamNotFound,
+    UpstreamRefused,
+    UpstreamUnprocessable,
+)
+from gateway.store.engine import Engine
+from gateway.store.idempotency import Claim, Done, Requests
 
 HEADER: Final = "Idempotency-Key"
+# What AutoScribe says only of a POST that it did not carry out and would not carry out again
+REFUSALS: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
+# Seconds between two looks at a key that somebody else holds
+POLL: Final = 0.25
+_BY_CODE: Final = {one.code: one for one in REFUSALS}
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -39,40 +57,101 @@ class Sent:
 
 @dataclass(slots=True)
 class Entry:
-    """What is known of a request by its key. Hold `lock` while carrying it out: a repeat waits, then is answered.
+    """A request that is to be carried out, by nobody else; what is set here is kept when it is let go.
 
-    `sent` without `answered` or `refused` means that the outcome must be read back, never that it is sent again.
+    `sent` without `answered` or `refused` means that the outcome must be read back, never that it is sent again. It is
+    set to None where certainly nothing was done: then the key is forgotten.
     """
 
-    request: tuple[str, str]
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    claim: Claim
+    sent: Sent | None
     answered: Answered | None = None
-    refused: GatewayError | None = None
-    sent: Sent | None = None
+    refused: UpstreamError | None = None
 
-
-class Keys:
-    """Requests by their keys; the oldest is forgotten first."""
-
-    def __init__(self, most: int = 10_000) -> None:
-        self._most = most
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
-
-    def entry(self, key: str | None, request: tuple[str, str]) -> Entry:
-        """The entry of a key for that operation and report.
+    async def send(self, sent: Sent) -> None:
+        """Write that a POST leaves, before it does.
 
         Raises:
-            IdempotencyKeyMissing: there is no key.
-            BadRequest: it is not 1 to 128 printable ASCII characters.
-            IdempotencyKeyReused: it was given for another request.
+            StoreUnavailable: it could not be written, or somebody else took over: nothing may be sent.
         """
-        if not key:
-            raise IdempotencyKeyMissing(f"no {HEADER} header")
-        if not _KEY.fullmatch(key):
-            raise BadRequest(f"{HEADER}: expected 1 to 128 printable ASCII characters without blanks")
-        entry = self._entries.setdefault(key, Entry(request))
-        if entry.request != request:
-            raise IdempotencyKeyReused(f"this {HEADER} was given with another operation or report")
-        while len(self._entries) > self._most:
-            self._entries.popitem(last=False)
-        return entry
+        await self.claim.send(_sent_json(sent))
+        self.sent = sent
+
+
+def fingerprint(*parts: str, body: bytes) -> str:
+    """A digest of what makes a request another one."""
+    return hashlib.sha256(json.dumps(parts).encode() + b"\0" + body).hexdigest()
+
+
+def checked(key: str | None) -> str:
+    """The digest of a key, as it stands in the store.
+
+    Raises:
+        IdempotencyKeyMissing: there is no key.
+        BadRequest: it is not 1 to 128 printable ASCII characters.
+    """
+    if not key:
+        raise IdempotencyKeyMissing(f"no {HEADER} header")
+    if not _KEY.fullmatch(key):
+        raise BadRequest(f"{HEADER}: expected 1 to 128 printable ASCII characters without blanks")
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@asynccontextmanager
+async def entered(engine: Engine, key: str, request: str) -> AsyncIterator[Entry | Answered]:
+    """What is known of a key (as `checked` gives it) with a request (its `fingerprint`): its answer, or what to do.
+
+    An entry is held while the block runs. While somebody else holds it, in this process or another, it is waited for.
+
+    Raises:
+        IdempotencyKeyReused: the key was given for another request.
+        UpstreamError: that is the answer: AutoScribe refused the request before.
+        StoreUnavailable: the store cannot be reached.
+    """
+    requests = Requests(engine)
+    while (found := await requests.claim(key, request)) is None:
+        await clock.sleep(POLL)
+    if isinstance(found, Done):
+        yield _answered(found.answer)
+        return
+    entry = Entry(found, _sent(found.sent))
+    try:
+        yield entry
+    finally:
+        await _let_go(entry)
+
+
+async def _let_go(entry: Entry) -> None:
+    if entry.refused is not None:
+        await entry.claim.done(_refused_json(entry.refused))
+    elif entry.answered is not None:
+        await entry.claim.done(json.dumps({"answered": asdict(entry.answered)}))
+    elif entry.sent is not None:
+        await entry.claim.leave(_sent_json(entry.sent))
+    else:
+        await entry.claim.release()
+
+
+def _answered(answer: str) -> Answered:
+    """The answer as it was given before; raises the refusal that it was."""
+    said = json.loads(answer)
+    if "refused" in said:
+        refused = said["refused"]
+        raise _BY_CODE[refused.pop("code")](**refused)
+    return Answered(**said["answered"])
+
+
+def _refused_json(error: UpstreamError) -> str:
+    said = {name: getattr(error, name) for name in ("code", "operation", "status", "request_id", "detail")}
+    return json.dumps({"refused": said})
+
+
+def _sent_json(sent: Sent) -> str:
+    return json.dumps({**asdict(sent), "report_ids": sorted(sent.report_ids)})
+
+
+def _sent(text: str | None) -> Sent | None:
+    if text is None:
+        return None
+    said = json.loads(text)
+    return Sent(said["study_id"], frozenset(said["report_ids"]), said["is_sure"])

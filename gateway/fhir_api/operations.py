@@ -20,17 +20,13 @@ from gateway.errors import (
     GatewayError,
     ResourceNotFound,
     UpstreamAmbiguous,
-    UpstreamConflict,
-    UpstreamNotFound,
-    UpstreamRefused,
-    UpstreamUnprocessable,
     VersionConflict,
 )
 from gateway.fhir_api.addendum import ACTS, Act
-from gateway.fhir_api.body import json_body
+from gateway.fhir_api.body import json_of, whole_body
 from gateway.fhir_api.facade import Facade, base, facade
 from gateway.fhir_api.headers import fhir_answer, matches, negotiated
-from gateway.fhir_api.idempotency import HEADER, Answered, Entry, Sent
+from gateway.fhir_api.idempotency import HEADER, REFUSALS, Answered, Entry, Sent, checked, entered, fingerprint
 from gateway.fhir_api.outcome import Issue, outcome
 from gateway.fhir_api.query import parameters
 from gateway.fhir_api.served import OF_REPORTS, Operation
@@ -41,8 +37,6 @@ from mappings.identifiers import fhir_id, upstream_id
 MAX_BODY_BYTES: Final = 65_536
 # Seconds to wait before each try to read the outcome back
 READ_BACK: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
-# What AutoScribe says only of a POST that it did not carry out and would not carry out again
-_REFUSALS: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
 
 
 def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
@@ -52,30 +46,26 @@ def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]
     async def handle(request: Request) -> Response:
         given = parameters(request)
         negotiated(request, given)
-        await _refuse_input(request)
+        body = await _body_without_input(request)
         report_id = upstream_id(request.path_params["id"]) or ""
         if not report_id.startswith("rep_"):
             raise ResourceNotFound("no DiagnosticReport can have this id: it is rep-<32 hex>")
-        serving = facade(request)
-        entry = serving.keys.entry(request.headers.get(HEADER), (act.name, report_id))
-        async with entry.lock:
-            is_repeat = entry.answered is not None
-            answered = await _carry_out(request, entry, act, report_id)
+        key = checked(request.headers.get(HEADER))
+        said = fingerprint(act.name, report_id, *request.headers.getlist("if-match"), body=body)
+        async with entered(facade(request).engine, key, said) as found:
+            is_repeat = isinstance(found, Answered)
+            answered = found if isinstance(found, Answered) else await _carry_out(request, found, act, report_id)
         headers = {"Idempotency-Replayed": "true"} if is_repeat else {}
         if answered.location:
             headers["Location"] = f"{base(request)}/{answered.location}"
-        body = json_bytes(dict(answered.resource))
-        return await fhir_answer(request, given, body, answered.status, headers=headers)
+        made = json_bytes(dict(answered.resource))
+        return await fhir_answer(request, given, made, answered.status, headers=headers)
 
     return handle
 
 
 async def _carry_out(request: Request, entry: Entry, act: Act, report_id: str) -> Answered:
-    """The answer to a request: as before to a repeat, read back where it was sent, else sent now."""
-    if entry.refused is not None:
-        raise entry.refused
-    if entry.answered is not None:
-        return entry.answered
+    """The answer to a request: read back where it was sent, by whomever, else sent now."""
     sent = entry.sent or await _send(request, entry, act, report_id)
     answered = await _outcome(facade(request), sent, act)
     if answered.status != HTTPStatus.ACCEPTED:
@@ -84,7 +74,7 @@ async def _carry_out(request: Request, entry: Entry, act: Act, report_id: str) -
 
 
 async def _send(request: Request, entry: Entry, act: Act, report_id: str) -> Sent:
-    """Read the study, refuse what cannot work, then POST. `entry.sent` stands from then on unless nothing arrived."""
+    """Read the study, refuse what cannot work, then POST. `entry.sent` stands before that, unless nothing arrived."""
     serving = facade(request)
     study = (await serving.reads.report(report_id, fresh=True)).study
     report = next((one for one in study.reports if one.report_id == report_id), None)
@@ -92,18 +82,19 @@ async def _send(request: Request, entry: Entry, act: Act, report_id: str) -> Sen
         raise ResourceNotFound("AutoScribe no longer lists this report")
     await _see_that_it_is_current(request, report_id)
     act.check(study, report)
-    entry.sent = Sent(study.study_id, frozenset(one.report_id for one in study.reports))
+    sent = Sent(study.study_id, frozenset(one.report_id for one in study.reports))
+    await entry.send(sent)
     try:
         await act.send(serving.upstream, study, report)
     except UpstreamAmbiguous:
-        return entry.sent  # what may have been carried out is looked for, never sent again
-    except _REFUSALS as error:
+        return sent  # what may have been carried out is looked for, never sent again
+    except REFUSALS as error:
         entry.sent, entry.refused = None, error
         raise
     except GatewayError:
         entry.sent = None
         raise
-    entry.sent = replace(entry.sent, is_sure=True)
+    entry.sent = replace(sent, is_sure=True)
     return entry.sent
 
 
@@ -148,18 +139,20 @@ def _incomplete(act: Act) -> dict[str, Any]:
     return outcome([Issue("information", "incomplete", said, "not-read-back")])
 
 
-async def _refuse_input(request: Request) -> None:
-    """The operations take no parameters: no body, or a Parameters resource with nothing in it.
+async def _body_without_input(request: Request) -> bytes:
+    """The body; the operations take no parameters: it is empty, or a Parameters resource with nothing in it.
 
     Raises:
         RequestTooLarge: it is over the limit; no more than that is read.
         UnsupportedMediaType: it is of another type.
         BadRequest: it is not that.
     """
-    given = await json_body(request, MAX_BODY_BYTES)
+    body = await whole_body(request, MAX_BODY_BYTES)
+    given = await json_of(request, body)
     if given is None:
-        return
+        return body
     if not isinstance(given, dict) or given.get("resourceType") != "Parameters":
         raise BadRequest("the body: expected a Parameters resource, or none")
     if given.get("parameter"):
         raise BadRequest("the body: this operation takes no parameters", expression="Parameters.parameter")
+    return body

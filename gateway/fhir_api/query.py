@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
@@ -21,7 +21,7 @@ MAX_PAGE_BYTES: Final = 14_336
 MAX_PARAMETERS: Final = 100
 MAX_VALUE_LENGTH: Final = 4_096
 MAX_NAME_LENGTH: Final = 64
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
 # What no value has a use for; a blank of another script is none of it
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
@@ -62,13 +62,15 @@ def _taken_apart(query: bytes) -> Parameters:
     if len(query) > (MAX_PAGE_BYTES if f"{PAGE}=".encode() in query else MAX_QUERY_BYTES):
         raise BadRequest(f"more than {MAX_QUERY_BYTES} bytes of parameters")
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+        fields = query.decode("ascii").split("&")
+        if len(fields) > MAX_PARAMETERS:
+            raise BadRequest(f"more than {MAX_PARAMETERS} parameters")
+        parted = [field.partition("=") for field in fields if field]
+        pairs = [(_decoded(name), _decoded(value)) for name, _, value in parted]
     except UnicodeDecodeError:
         raise BadRequest("the parameters are not percent-encoded UTF-8") from None
-    except ValueError:
-        raise BadRequest(f"more than {MAX_PARAMETERS} parameters") from None
     for name, value in pairs:
-        if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
+        if len(name) > MAX_NAME_LENGTH or not NAME.fullmatch(name):
             raise BadRequest("a parameter has a name that no search parameter can have")
         if len(value) > MAX_VALUE_LENGTH and name != PAGE:
             raise BadRequest(f"a value is longer than {MAX_VALUE_LENGTH} characters", expression=f"http.{name}")
@@ -77,6 +79,19 @@ def _taken_apart(query: bytes) -> Parameters:
     return tuple((name, value) for name, value in pairs if value)
 
 
+def _decoded(text: str) -> str:
+    """A name or value as it was before it was encoded.
+
+    Raises:
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    text = text.replace("+", " ")
+    return unquote_to_bytes(text).decode() if "%" in text else text
+
+
 def value_of(given: Parameters, name: str) -> str | None:
     """The last value of a parameter that has one value."""
-    return next((value for key, value in reversed(given) if key == name), None)
+    for key, value in reversed(given):
+        if key == name:
+            return value
+    return None

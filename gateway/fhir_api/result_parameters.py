@@ -40,7 +40,8 @@ RESULT_PARAMETERS: Final = {
     "_explain": "true: the OperationOutcome says how the answer was found.",
     PAGE: "A page of a search that was begun: a token of this gateway, good for an hour.",
 }
-_VALUES: Final = {
+# Of some of them, every value that they can have
+VALUES: Final = {
     "_total": {"none", "estimate", "accurate"},
     "_pretty": {"true", "false"},
     "_explain": {"true", "false"},
@@ -68,8 +69,8 @@ def check(name: str, value: str) -> None:
     plain, colon, _ = name.partition(":")
     if colon and name not in RESULT_PARAMETERS:
         raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
-    if value not in _VALUES.get(name, {value}):
-        said = ", ".join(sorted(_VALUES[name]))
+    if value not in VALUES.get(name, {value}):
+        said = ", ".join(sorted(VALUES[name]))
         raise BadRequest(f"{name}: not a value it can have here: {said}", expression=f"http.{name}")
 
 

@@ -55,7 +55,7 @@ _OPERATIONS: Final[Mapping[str, Callable[[Operation, str], Handler]]] = {
 
 
 def fhir_app() -> ASGIApp:
-    """The facade as an ASGI application, to be mounted at its base; `app.state.facade` must be a `Facade`."""
+    """The facade as an ASGI application, for what is addressed to its base; `app.state.facade` must be a `Facade`."""
     router = _BySteps()
     app = Outcomes(_AtBase(router))
     router.add(_route("/", {"POST": batch(app)}, _NO_BASE))
@@ -103,14 +103,15 @@ def _route(template: str, handlers: Mapping[str, Handler], otherwise: str) -> Ro
 
 
 class _AtBase:
-    """ASGI: the base without a slash behind it is the base."""
+    """ASGI: addresses go on from the base, which is the same with a slash behind it and without."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["root_path"] = MOUNT
         if scope["path"] == MOUNT:
-            scope["path"], scope["root_path"] = f"{MOUNT}/", MOUNT
+            scope["path"] = f"{MOUNT}/"
         await self._app(scope, receive, send)
 
 

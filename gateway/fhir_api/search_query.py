@@ -27,10 +27,11 @@ from gateway.index.criteria import At, Clause, Is
 from gateway.index.parameters import parameter
 from gateway.index.reading import asked
 from gateway.index.value import Circumstances
-from gateway.store.search_sql import Search, Sort, start, usual_sort
+from gateway.store.search_sql import Search, Sort, cheapest, usual_sort
 
 MOST_CLAUSES: Final = 30
 MOST_ALTERNATIVES: Final = 100
+MOST_CRITERIA: Final = 300  # of all parameters together: a database takes seconds to plan thousands
 _PATIENT: Final = "Patient/"
 
 
@@ -38,12 +39,14 @@ _PATIENT: Final = "Patient/"
 class Query:
     """A search of a type; `used` are the parameters that count, in their order, `ignored` says which do not.
 
-    `doubts` is what else there is to say of them. `narrowing` are the places of the clauses that it may start from.
+    `doubts` is what else there is to say of them. `narrowing` are the places of the clauses that it may start from,
+    `start` is that of the one that it does start from.
     """
 
     resource_type: str
     clauses: list[Clause] = field(default_factory=list)
     narrowing: list[int] = field(default_factory=list)
+    start: int = 0
     sort: tuple[Sort, ...] = ()
     count: int = field(default_factory=lambda: USUAL_COUNT)
     shape: Shape = field(default_factory=Shape)
@@ -78,7 +81,7 @@ class Query:
 
     def search(self, most: int, **place: Any) -> Search:
         """The search of the store; `place` says where in it."""
-        return Search(self.resource_type, tuple(self.clauses), tuple(self.narrowing), self.sort, most, **place)
+        return Search(self.resource_type, tuple(self.clauses), self.start, self.sort, most, **place)
 
 
 @cache
@@ -107,7 +110,10 @@ def understand(resource_type: str, given: Parameters, where: Circumstances, *, s
         raise SearchTooCostly("nothing narrows this search")
     if len(query.clauses) > MOST_CLAUSES or max(map(len, query.clauses)) > MOST_ALTERNATIVES:
         raise SearchTooCostly(f"more than {MOST_CLAUSES} parameters, or than {MOST_ALTERNATIVES} values of one")
-    query.sort = keys or (usual_sort(query.clauses, start(query.search(0))),)
+    if sum(map(len, query.clauses)) > MOST_CRITERIA:
+        raise SearchTooCostly(f"more than {MOST_CRITERIA} values of all parameters together")
+    query.start = cheapest(query.clauses, query.narrowing)
+    query.sort = keys or (usual_sort(query.clauses, query.start),)
     return query
 
 

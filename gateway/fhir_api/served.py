@@ -125,7 +125,7 @@ OPERATIONS: Final = (
     Operation(
         "addendum",
         "Opens an addendum to a signed report. Needs an Idempotency-Key header: a repeat with the same key is "
-        "answered, not carried out again; keys are kept in memory and forgotten on a restart. With If-Match only if "
+        "answered, not carried out again; keys are kept in the database, for 24 hours. With If-Match only if "
         "that is the current version. 201 with the new report, or 202 while AutoScribe does not list it yet.",
         f"{OPERATION_URN}addendum",
         methods=("POST",),

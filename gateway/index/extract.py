@@ -65,7 +65,7 @@ def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None
     terms: set[Term] = set()
     moments: set[Moment] = set()
     for source in _SOURCES.get(resource["resourceType"], ()):
-        values = _values(resource, source)
+        values = _values(resource, source) if source.first in resource else ()
         if source.terms is None:
             moments.update(_moments(values, source.key, zone))
         elif values:
@@ -79,7 +79,7 @@ def rows(resource: Mapping[str, Any], zone: tzinfo, *, signed: str | None = None
 
 
 def _values(resource: Mapping[str, Any], source: _Source) -> list[Any]:
-    found = _listed(resource.get(source.first))
+    found = _listed(resource[source.first])
     if source.url:
         found = [one for one in found if one.get("url") == source.url]
     for step in source.rest:
@@ -146,7 +146,7 @@ def longest(parameter_key: int) -> int:
     return _YEAR if parameter_key == _BIRTH_DATE else LONGEST
 
 
-def _moments(values: list[Any], parameter_key: int, zone: tzinfo) -> Iterator[Moment]:
+def _moments(values: Iterable[Any], parameter_key: int, zone: tzinfo) -> Iterator[Moment]:
     """Dates, dateTimes, instants and Periods; of a Period that is longer, or has one end only, what is next to it."""
     for value in values:
         start, end = (value.get("start"), value.get("end")) if isinstance(value, dict) else (value, value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from gateway.index.criteria import At, Clause, Criterion, Is, Refers, Starts
@@ -28,7 +29,12 @@ class Name(NamedTuple):
 
 def named(clauses: Iterable[Clause]) -> frozenset[Name]:
     """What the criteria of the clauses name; what they say is not to be so (`:not`, `:missing`) names nothing."""
-    return frozenset(name for clause in clauses for criterion in clause for name in _names(criterion))
+    return frozenset[Name]().union(*map(_named, clauses))
+
+
+@lru_cache(maxsize=4096)
+def _named(clause: Clause) -> frozenset[Name]:
+    return frozenset(name for criterion in clause for name in _names(criterion))
 
 
 def _names(criterion: Criterion) -> Iterator[Name]:

@@ -15,9 +15,10 @@ from gateway.fhir_api.definitions import SEARCHED
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.hl7v2 import ER7
 from gateway.fhir_api.idempotency import HEADER
-from gateway.fhir_api.query import FORM, PAGE
-from gateway.fhir_api.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.query import FORM, MAX_NAME_LENGTH, NAME, PAGE
+from gateway.fhir_api.result_parameters import RESULT_PARAMETERS, VALUES
 from gateway.fhir_api.served import BY_TYPE, DEFINITIONS, OPERATIONS, RESOURCES, Input, Operation, Served
+from gateway.fhir_api.shaping import SUMMARIES
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of
 from gateway.openapi.examples import RECEIVER, SINCE, Examples
@@ -27,6 +28,13 @@ FHIR_TYPES: Final = ("application/fhir+json", "application/fhir+xml")
 # Operation -> types that it answers beside those of FHIR
 _OTHER_TYPES: Final = {"trace": ("text/plain",), "hl7v2": (ER7,)}
 _SCHEMAS: Final = {"boolean": "boolean", "integer": "integer"}
+# Of some result parameters, every value that they can have
+_LISTED: Final = {**VALUES, "_summary": SUMMARIES}
+# With a modifier or a chain a parameter has another name
+_OTHER_NAMES: Final = {
+    "additionalProperties": {"type": "string"},
+    "propertyNames": {"pattern": f"^{NAME.pattern}$", "maxLength": MAX_NAME_LENGTH},
+}
 _READS: Final = ("_format", "_pretty", "_summary", "_elements")
 _PAGES: Final = ("_count", PAGE, "_format", "_pretty")
 
@@ -140,7 +148,8 @@ def _by_form(row: Served, examples: Examples) -> Json:
     kind = row.resource_type
     rows = [*_searches(kind, examples), *_all_results(kind, examples)]
     properties = {one["name"]: {**one["schema"], "description": one["description"]} for one in rows}
-    form = {"schema": {"type": "object", "properties": properties}, "example": {"_lastUpdated": SINCE, "_count": "5"}}
+    schema = {"type": "object", "properties": properties, **_OTHER_NAMES}
+    form = {"schema": schema, "example": {"_lastUpdated": SINCE, "_count": "5"}}
     body = {"required": False, "content": {FORM: form}}
     return request("The same search, its parameters in a form.", kind, [], _ok("Bundle"), requestBody=body)
 
@@ -171,12 +180,18 @@ def _said(one: Parameter) -> str:
 
 def _all_results(kind: str, examples: Examples) -> Iterator[Json]:
     for name, said in RESULT_PARAMETERS.items():
-        yield query(name, said, example=examples.result(kind, name))
+        yield _result(name, said, examples.result(kind, name))
 
 
 def _results(names: Sequence[str]) -> list[Json]:
     """Result parameters with examples that go with any type."""
-    return [query(name, RESULT_PARAMETERS[name], example=Examples().result("", name)) for name in names]
+    return [_result(name, RESULT_PARAMETERS[name], Examples().result("", name)) for name in names]
+
+
+def _result(name: str, said: str, example: str | None) -> Json:
+    """A result parameter with the values that it can have, where they can be counted."""
+    schema = {"type": "string", **({"enum": sorted(_LISTED[name])} if name in _LISTED else {})}
+    return {**query(name, said, example=example), "schema": schema}
 
 
 def _of_operation(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:

@@ -201,7 +201,8 @@ class Database(_Group):
     connections: int = Field(10, ge=2, le=100, description="Connections to PostgreSQL that a process opens at most.")
     synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL",
-        description="SQLite: FULL survives a loss of power, NORMAL may lose the last moments, which are read again.",
+        description="SQLite: FULL survives a loss of power, NORMAL may lose the last moments, which are read again, "
+        "but for idempotency keys.",
     )
 
     @validates("url")

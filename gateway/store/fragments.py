@@ -114,44 +114,45 @@ def holds(criterion: Criterion, alias: str = "r") -> Sql:
     return _CONDITIONS[type(criterion)](criterion, alias)
 
 
+def _there_is(rows: str) -> str:
+    """The condition that there are rows `FROM` so.
+
+    OFFSET keeps PostgreSQL from making a join of it, which it might begin at the wrong end: what there is to compare
+    with is looked up for one resource after the other, as SQLite does it.
+    """
+    return f"EXISTS (SELECT 1 FROM {rows} LIMIT 1 OFFSET 0)"
+
+
 def _is(one: Is, alias: str) -> Sql:
-    text = f"EXISTS (SELECT 1 FROM term t WHERE t.resource = {alias}.number AND t.key = ? AND t.value = ?)"
+    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND t.value = ?")
     return Sql(text, (one.key, one.value))
 
 
 def _starts(one: Starts, alias: str) -> Sql:
-    text = (
-        f"EXISTS (SELECT 1 FROM term t WHERE t.resource = {alias}.number AND t.key = ?"
-        " AND t.value >= ? AND t.value < ?)"
-    )
+    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND t.value >= ? AND t.value < ?")
     return Sql(text, (one.key, one.value, one.value + _LAST))
 
 
 def _ends(one: Ends, alias: str) -> Sql:
-    text = (
-        f"EXISTS (SELECT 1 FROM term t WHERE t.resource = {alias}.number AND t.key = ?"
-        " AND substr(t.value, length(t.value) - ? + 1) = ?)"
-    )
+    end = "substr(t.value, length(t.value) - ? + 1) = ?"
+    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND {end}")
     return Sql(text, (one.key, len(one.value), one.value))
 
 
 def _contains(one: Contains, alias: str) -> Sql:
     """Not LIKE, which minds the case in one engine and not in the other."""
-    text = (
-        f"EXISTS (SELECT 1 FROM term t WHERE t.resource = {alias}.number AND t.key = ?"
-        " AND replace(t.value, ?, '') <> t.value)"
-    )
+    text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND replace(t.value, ?, '') <> t.value")
     return Sql(text, (one.key, one.value))
 
 
 def _during(one: During, alias: str) -> Sql:
     condition = _compared(_MOMENT[one.comparison], "m", one.low, one.high)
-    text = f"EXISTS (SELECT 1 FROM moment m WHERE m.resource = {alias}.number AND m.key = ? AND {condition.text})"
+    text = _there_is(f"moment m WHERE m.resource = {alias}.number AND m.key = ? AND {condition.text}")
     return Sql(text, (one.key, *condition.values))
 
 
 def _has(one: Has, alias: str) -> Sql:
-    return Sql(f"EXISTS (SELECT 1 FROM {one.kind} t WHERE t.resource = {alias}.number AND t.key = ?)", (one.key,))
+    return Sql(_there_is(f"{one.kind} t WHERE t.resource = {alias}.number AND t.key = ?"), (one.key,))
 
 
 def _not(one: Not, alias: str) -> Sql:
@@ -162,9 +163,9 @@ def _not(one: Not, alias: str) -> Sql:
 def _refers(one: Refers, alias: str) -> Sql:
     target = f"{alias}x"
     inner = holds(one.criterion, target)
-    text = (
-        f"EXISTS (SELECT 1 FROM term t CROSS JOIN resource {target} WHERE t.resource = {alias}.number AND t.key = ?"
-        f" AND {target}.address = t.value AND {inner.text})"
+    text = _there_is(
+        f"term t CROSS JOIN resource {target} WHERE t.resource = {alias}.number AND t.key = ?"
+        f" AND {target}.address = t.value AND {inner.text}"
     )
     return Sql(text, (one.key, *inner.values))
 
@@ -172,9 +173,9 @@ def _refers(one: Refers, alias: str) -> Sql:
 def _referred(one: Referred, alias: str) -> Sql:
     source = f"{alias}x"
     inner = holds(one.criterion, source)
-    text = (
-        f"EXISTS (SELECT 1 FROM term t CROSS JOIN resource {source} WHERE t.key = ? AND t.value = {alias}.address"
-        f" AND {source}.number = t.resource AND {inner.text})"
+    text = _there_is(
+        f"term t CROSS JOIN resource {source} WHERE t.key = ? AND t.value = {alias}.address"
+        f" AND {source}.number = t.resource AND {inner.text}"
     )
     return Sql(text, (one.key, *inner.values))
 

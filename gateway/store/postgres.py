@@ -6,9 +6,9 @@ https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED; wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, TypeVar, cast
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
@@ -18,11 +18,27 @@ Result = TypeVar("Result")
 
 _MOST_TRIES: Final = 5
 _PAUSE: Final = 0.05
+# https://www.postgresql.org/docs/current/runtime-config-query.html: everything is found by an index, row for row, also
+# while nothing is known of how large the tables are. What is quick is planned once for all values, since planning takes
+# longer than finding it; what may take a while by its values, on connections of its own
+_BY_INDEX: Final = {"enable_seqscan": "off", "enable_mergejoin": "off", "enable_hashjoin": "off", "jit": "off"}
+PLANNED_ONCE: Final = {**_BY_INDEX, "plan_cache_mode": "force_generic_plan"}
+PLANNED_EACH: Final = {**_BY_INDEX, "plan_cache_mode": "force_custom_plan"}
 _MIGRATION_LOCK: Final = 0x6761_7465  # any number that nobody else takes
 
 
+class _Open(NamedTuple):
+    """What an open database has: connections for what is quick, and for what may take a while."""
+
+    pool: Any
+    slow: Any
+
+
 class Postgres:
-    """A database behind a URL; see `gateway.store.engine.Engine`. `connections` is the most it opens."""
+    """A database behind a URL; see `gateway.store.engine.Engine`.
+
+    `connections` is the most it opens for what is quick; for what may take a while there are a quarter more.
+    """
 
     dialect: Dialect = "postgresql"
 
@@ -34,25 +50,33 @@ class Postgres:
             remedy = "Install the extra: pip install 'autoscribe-gateway[postgres]'."
             raise ConfigError("settings", "database.url", "PostgreSQL needs asyncpg", remedy) from None
         self._library = asyncpg
-        self._pool: Any = None
+        self._open: _Open | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open while the block runs."""
+        async with AsyncExitStack() as stack:
+            pool = await self._pool(stack, self._connections, PLANNED_ONCE)
+            slow = await self._pool(stack, max(1, self._connections // 4), PLANNED_EACH)
+            self._open = _Open(pool, slow)
+            try:
+                yield
+            finally:
+                self._open = None
+
+    async def _pool(self, stack: AsyncExitStack, connections: int, settings: Mapping[str, str]) -> Any:
         with self._mapped():
-            self._pool = await self._library.create_pool(
+            pool = await self._library.create_pool(
                 self._url,
                 min_size=1,
-                max_size=self._connections,
+                max_size=connections,
                 statement_cache_size=500,
                 command_timeout=60,
+                server_settings=settings,
                 reset=_as_it_is,
             )
-        try:
-            yield
-        finally:
-            pool, self._pool = self._pool, None
-            await pool.close()
+        stack.push_async_callback(pool.close)
+        return pool
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """The rows of a statement."""
@@ -62,12 +86,12 @@ class Postgres:
     async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         """The rows of composed SQL."""
         with self._mapped():
-            return cast(Sequence[Row], await self._open_pool().fetch(sql, *values))
+            return cast(Sequence[Row], await self._opened().pool.fetch(sql, *values))
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
         """The rows of composed SQL that may take a while."""
         with self._mapped():
-            async with self._open_pool().acquire() as connection:
+            async with self._opened().slow.acquire() as connection:
                 try:
                     return cast(Sequence[Row], await connection.fetch(sql, *values, timeout=seconds))
                 except TimeoutError:
@@ -78,7 +102,7 @@ class Postgres:
         for attempt in range(1, _MOST_TRIES + 1):
             try:
                 with self._mapped():
-                    async with self._open_pool().acquire() as connection, connection.transaction():
+                    async with self._opened().pool.acquire() as connection, connection.transaction():
                         return await self._drive(connection, work())
             except self._library.TransactionRollbackError:
                 await clock.sleep(_PAUSE * attempt)
@@ -88,14 +112,14 @@ class Postgres:
     async def migrating(self) -> AsyncIterator[Any]:
         """A connection in a transaction that commits where the block ends, held by one process at a time."""
         with self._mapped():
-            async with self._open_pool().acquire() as connection, connection.transaction():
+            async with self._opened().pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
                 yield connection
 
-    def _open_pool(self) -> Any:
-        if self._pool is None:
+    def _opened(self) -> _Open:
+        if self._open is None:
             raise StoreUnavailable("the database is not open")
-        return self._pool
+        return self._open
 
     async def _drive(self, connection: Any, steps: Steps[Result]) -> Result:
         """Answer each question of the steps until they end."""

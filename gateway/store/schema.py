@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    literal_column,
+)
 
 METADATA: Final = MetaData()
 
@@ -195,6 +206,19 @@ ENRICHMENT: Final = Table(
     _number("kept"),
     sqlite_strict=True,
 )
+# A request that must not run twice, by digests of its key and of itself: until when somebody holds it (0: nobody does),
+# what was written before it was sent, and its answer once that is known, both JSON without anything a client typed
+IDEMPOTENCY: Final = Table(
+    "idempotency",
+    METADATA,
+    _key("key"),
+    _text("request"),
+    _text("sent", needed=False),
+    _text("answer", needed=False),
+    _number("held"),
+    _number("created"),
+    sqlite_strict=True,
+)
 # A report's PDF: wanted, kept (its chunks are those of `generation`) or unavailable (D28)
 PDF: Final = Table(
     "pdf",
@@ -247,6 +271,8 @@ CONTROL: Final = Table(
     sqlite_strict=True,
 )
 
+_SUPPRESSED: Final = RESOURCE.c.is_suppressed == literal_column("1")
+
 INDEXES: Final = (
     Index("study_by_uid", STUDY.c.study_instance_uid),
     Index("study_by_listed", STUDY.c.has_signed, STUDY.c.listed),
@@ -254,7 +280,7 @@ INDEXES: Final = (
     Index("report_by_study", REPORT.c.study_id),
     Index("resource_by_address", RESOURCE.c.address, unique=True),
     Index("resource_by_update", RESOURCE.c.type, RESOURCE.c.updated),
-    Index("resource_suppressed", RESOURCE.c.is_suppressed, RESOURCE.c.type),
+    Index("resource_suppressed", RESOURCE.c.type, sqlite_where=_SUPPRESSED, postgresql_where=_SUPPRESSED),
     Index("resource_by_owner", RESOURCE.c.owner),
     Index("term_forward", TERM.c.key, TERM.c.value, TERM.c.resource),
     Index("moment_forward", MOMENT.c.key, MOMENT.c.low, MOMENT.c.high, MOMENT.c.resource),
@@ -264,6 +290,7 @@ INDEXES: Final = (
     Index("issue_by_code", ISSUE.c.code),
     Index("webhook_by_event", WEBHOOK.c.event_id, unique=True),
     Index("webhook_by_due", WEBHOOK.c.state, WEBHOOK.c.due),
+    Index("idempotency_by_created", IDEMPOTENCY.c.created),
     Index("pdf_by_due", PDF.c.state, PDF.c.due),
     Index("pdf_by_study", PDF.c.study_id),
     Index("outbox_by_study", OUTBOX.c.study_id),

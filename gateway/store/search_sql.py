@@ -17,6 +17,11 @@ from gateway.store.statements import Dialect
 
 _NEVER: Final = 2**63 - 1
 _SAME: Final = Sql("r.number = d.resource")
+_ALL: Final = Sql("")
+_BY_WAY_OF: Final = " d CROSS JOIN resource r"
+# SQLite joins as it is written; PostgreSQL would begin with all of a type, where it knows little of how many they are
+_IN_THAT_ORDER: Final = " d CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.number = d.resource OFFSET 0) r"
+_BY_UPDATE: Final = Sql("resource r")  # read by the index of updates
 # How a sort goes -> the column it goes by, and what stands there for a resource without a value: it comes last
 _UNSORTED: Final = {
     ("moment", False): ("low", _NEVER),
@@ -44,14 +49,14 @@ class Sort:
 class Search:
     """What to find: resources of a type for which every clause holds, at most `most`, in order, behind `after`.
 
-    `narrowing` are the places of the clauses from which it may start. `after` has the value of each sort key, then the
-    number, of the last one that was seen; `is_back` walks the other way. With `until` only what was last updated by
-    then, with `since` only what was updated after. `patients` are the ids of those it names, for the remarks.
+    `start` is the place of the clause from which it starts (`cheapest`). `after` has the value of each sort key, then
+    the number, of the last one that was seen; `is_back` walks the other way. With `until` only what was last updated
+    by then, with `since` only what was updated after. `patients` are the ids of those it names, for the remarks.
     """
 
     resource_type: str
     clauses: tuple[Clause, ...]
-    narrowing: tuple[int, ...]
+    start: int
     sort: tuple[Sort, ...]
     most: int
     after: tuple[Any, ...] = ()
@@ -73,13 +78,13 @@ _MAY_HAVE_REMARKS: Final = (
 )
 
 
-def start(search: Search) -> int:
-    """The place of the clause that the search starts from: what finds the fewest.
+def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
+    """The place of the clause to start from, of those at `narrowing`: what finds the fewest.
 
     Raises:
         ValueError: no clause narrows.
     """
-    return min(search.narrowing, key=lambda place: max(map(_cost, search.clauses[place])))
+    return min(narrowing, key=lambda place: max(map(_cost, clauses[place])))
 
 
 def is_bounded(search: Search) -> bool:
@@ -87,7 +92,7 @@ def is_bounded(search: Search) -> bool:
 
     And it asks for little of them: a database takes its time to plan hundreds of conditions.
     """
-    return max(map(_cost, search.clauses[start(search)])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
+    return max(map(_cost, search.clauses[search.start])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
 
 
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
@@ -113,29 +118,30 @@ def page(search: Search) -> Sql:
     Before the sort keys stands what there may be to say beside them: the sum of `WARNINGS` of the study, `SUPPRESSED`
     resources of the type and `CONFLICTS` about the patients that are named or found.
     """
-    places = range(len(search.sort))
-    columns = [glued(", ", _sort_key(one, search), f" AS k{place}") for place, one in enumerate(search.sort)]
-    listed = "".join(f", p.k{place}" for place in places)
-    order = _order(search)
-    behind = glued(" WHERE ", _behind(search)) if search.after else ""
-    return glued(
-        f"SELECT p.address, p.version, p.updated, p.owner, p.number, v.body, {_LAST}, ",
-        _remarks(search),
-        listed,
-        " FROM (SELECT q.* FROM (SELECT r.address, r.version, r.updated, r.owner, r.number",
-        *columns,
-        " FROM ",
-        _from_where(search),
-        ") q",
-        behind,
-        Sql(f" ORDER BY {order} LIMIT ?", (search.most,)),
-        f") p CROSS JOIN version v WHERE v.resource = p.number AND v.version = p.version ORDER BY {order}",
+    keys = [_sort_key(one, search) for one in search.sort]
+    columns = "".join([f", {one.text} AS k{place}" for place, one in enumerate(keys)])
+    found, order = _from_where(search), _order(search.sort, is_back=search.is_back)
+    behind = _behind(search) if search.after else _ALL
+    remarks = _remarks_of(len(search.patients), finds_patients=search.resource_type == "Patient")
+    return Sql(
+        f"SELECT p.address, p.version, p.updated, p.owner, p.number, v.body, {_LAST}, {remarks}{_listed(len(keys))}"
+        f" FROM (SELECT q.* FROM (SELECT r.address, r.version, r.updated, r.owner, r.number{columns}"
+        f" FROM {found.text}) q{behind.text} ORDER BY {order} LIMIT ?) p"
+        f" CROSS JOIN version v WHERE v.resource = p.number AND v.version = p.version ORDER BY {order}",
+        (
+            search.resource_type,
+            *search.patients,
+            *[value for one in keys for value in one.values],
+            *found.values,
+            *behind.values,
+            search.most,
+        ),
     )
 
 
-def _remarks(search: Search) -> Sql:
-    text = _remarks_of(len(search.patients), finds_patients=search.resource_type == "Patient")
-    return Sql(text, (search.resource_type, *search.patients))
+@lru_cache(maxsize=16)
+def _listed(number: int) -> str:
+    return "".join(f", p.k{place}" for place in range(number))
 
 
 @lru_cache(maxsize=128)
@@ -162,20 +168,20 @@ def suppressed(search: Search, most: int) -> Sql:
 
 def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
     """Where the search starts, and what holds of what it finds."""
-    place = start(search)
-    clause = search.clauses[place]
-    conditions = [Sql(f"r.type = ? AND r.is_suppressed = {is_suppressed}", (search.resource_type,))]
+    clause = search.clauses[search.start]
     if any(isinstance(one, Updated) for one in clause):
-        source = Sql("resource r")  # read by the index of updates
-        conditions.append(_any(clause))
+        source, first = _BY_UPDATE, _any(clause)
     else:
-        source = _by_way_of(clause)
-        conditions.append(_SAME)
-    conditions += [_any(clause) for other, clause in enumerate(search.clauses) if other != place]
-    for limit, text in ((search.until, "r.updated <= ?"), (search.since, "r.updated > ?")):
+        source, first = _by_way_of(clause), _SAME
+    conditions = [Sql(f"r.type = ? AND r.is_suppressed = {is_suppressed}"), first]
+    conditions += [_any(clause) for other, clause in enumerate(search.clauses) if other != search.start]
+    text = f"{source.text} WHERE {' AND '.join([one.text for one in conditions])}"
+    values = [*source.values, search.resource_type, *[value for one in conditions for value in one.values]]
+    for limit, more in ((search.until, " AND r.updated <= ?"), (search.since, " AND r.updated > ?")):
         if limit is not None:
-            conditions.append(Sql(text, (limit,)))
-    return glued(source, " WHERE ", joined(" AND ", conditions))
+            text += more
+            values.append(limit)
+    return Sql(text, tuple(values))
 
 
 @lru_cache(maxsize=4096)
@@ -183,7 +189,7 @@ def _by_way_of(clause: Clause) -> Sql:
     """The numbers of the resources of which any of the criteria holds, and the resources."""
     ways = [found_by(one) for one in clause]
     several = [glued("SELECT u.resource FROM (", one, ") u") for one in ways]
-    return glued("(", ways[0] if len(ways) == 1 else joined(" UNION ", several), ") d CROSS JOIN resource r")
+    return glued("(", ways[0] if len(ways) == 1 else joined(" UNION ", several), f"){_BY_WAY_OF}")
 
 
 @lru_cache(maxsize=4096)
@@ -195,7 +201,7 @@ def _any(clause: Clause) -> Sql:
 def _sort_key(sort: Sort, search: Search) -> Sql:
     if sort.by in {"updated", "address"}:
         return Sql(f"r.{sort.by}")
-    clause = search.clauses[start(search)]
+    clause = search.clauses[search.start]
     if len(clause) == 1 and isinstance(clause[0], During) and (sort.by, sort.key) == ("moment", clause[0].key):
         return Sql("d.low")  # the index gives the order
     column, nothing = _UNSORTED[sort.by, sort.descending]
@@ -203,19 +209,20 @@ def _sort_key(sort: Sort, search: Search) -> Sql:
     return Sql(f"coalesce(({first} WHERE o.resource = r.number AND o.key = ?), ?)", (sort.key, nothing))
 
 
-def _ways(search: Search) -> list[tuple[str, bool]]:
+def _ways(sort: Sequence[Sort], *, is_back: bool) -> list[tuple[str, bool]]:
     """The columns that give the order, and whether each goes down."""
-    keys = [(f"k{place}", one.descending != search.is_back) for place, one in enumerate(search.sort)]
-    return [*keys, ("number", search.is_back)]
+    keys = [(f"k{place}", one.descending != is_back) for place, one in enumerate(sort)]
+    return [*keys, ("number", is_back)]
 
 
-def _order(search: Search) -> str:
-    return ", ".join(f"{column}{' DESC' if goes_down else ''}" for column, goes_down in _ways(search))
+@lru_cache(maxsize=256)
+def _order(sort: tuple[Sort, ...], *, is_back: bool) -> str:
+    return ", ".join(f"{column}{' DESC' if goes_down else ''}" for column, goes_down in _ways(sort, is_back=is_back))
 
 
 def _behind(search: Search) -> Sql:
     """The condition that a resource stands behind the last one that was seen, in the order of the search."""
-    ways = _ways(search)
+    ways = _ways(search.sort, is_back=search.is_back)
     alternatives = []
     for place, (column, goes_down) in enumerate(ways):
         same = [Sql(f"q.{other} = ?", (search.after[before],)) for before, (other, _) in enumerate(ways[:place])]
@@ -223,13 +230,13 @@ def _behind(search: Search) -> Sql:
         alternatives.append(glued("(", joined(" AND ", [*same, further]), ")"))
     first, goes_down = ways[0]
     bound = Sql(f"q.{first} {'<' if goes_down else '>'}= ?", (search.after[0],))
-    return glued(bound, " AND (", joined(" OR ", alternatives), ")")
+    return glued(" WHERE ", bound, " AND (", joined(" OR ", alternatives), ")")
 
 
 @lru_cache(maxsize=2048)
 def for_dialect(text: str, dialect: Dialect) -> str:
-    """The SQL with the placeholders of an engine."""
+    """The SQL as an engine has it, with its placeholders."""
     if dialect == "sqlite":
         return text
-    first, *rest = text.split("?")
+    first, *rest = text.replace(_BY_WAY_OF, _IN_THAT_ORDER).split("?")
     return first + "".join(f"${place}{part}" for place, part in enumerate(rest, 1))

@@ -28,8 +28,8 @@ _BUSY_SECONDS: Final = 10.0
 _MOST_TOGETHER: Final = 64
 _STATEMENTS: Final = 512
 _STEPS_BETWEEN_LOOKS: Final = 20_000
-_READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAGMA cache_size = -65536")
-_WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -65536")
+_READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAGMA cache_size = -8192")
+_WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -8192")
 _END: Final = None
 # The last two are of values that SQLite cannot hold: beyond 64 bits, or no Unicode
 _OF_THE_LIBRARY: Final = (sqlite3.Error, OSError, OverflowError, UnicodeError)

@@ -144,6 +144,7 @@ def write(clock: Clock, resources: Sequence[Made], *, reindex: bool = False) -> 
     yield from _store(clock, found)
     yield from ask_each(_CONFIRM, [{"number": number, "as_of": one.as_of} for one, number in same])
     if reindex:
+        yield from _drop([number for _, number in same])
         yield from _index(same)
     return [written for _, _, written in found]
 
@@ -176,14 +177,19 @@ def _store(clock: Clock, found: Sequence[tuple[Made, Row | None, Written]]) -> S
     yield from ask_each(_ADD_RESOURCE, added)
     yield from ask_each(_MOVE_RESOURCE, moved)
     yield from ask_each(_ADD_VERSION, versions)
+    yield from _drop([row["number"] for row in moved])
     yield from _index(numbers)
 
 
-def _index(numbers: Sequence[tuple[Made, int]]) -> Steps[None]:
-    """The rows by which these are found, in place of those there were."""
-    each = [{"number": number} for _, number in numbers]
+def _drop(numbers: Sequence[int]) -> Steps[None]:
+    """Drop the rows by which these were found."""
+    each = [{"number": number} for number in numbers]
     yield from ask_each(_DROP_TERMS, each)
     yield from ask_each(_DROP_MOMENTS, each)
+
+
+def _index(numbers: Sequence[tuple[Made, int]]) -> Steps[None]:
+    """The rows by which these are found."""
     terms = [{"number": number, "key": key, "value": value} for one, number in numbers for key, value in one.terms]
     yield from ask_each(_ADD_TERM, terms)
     moments = [

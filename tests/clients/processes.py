@@ -38,14 +38,17 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, database_url: str, studies: int) -> Iterator[Running]:
-    """The gateway over a sandbox of so many studies while the block runs; both must end well when they are told to."""
+def running(folder: Path, database_url: str, studies: int, **more: str) -> Iterator[Running]:
+    """The gateway over a sandbox of so many studies while the block runs; both must end well when they are told to.
+
+    `more` is what else stands in the environment of the gateway.
+    """
     output, log = folder / "sandbox.out", folder / "gateway.err"
     config = site_file(folder)
     outside = environment("", database_url, config, PYTHONUNBUFFERED="1")
     with _started(["sandbox", "--port", "0", "--studies", str(studies)], outside, output, folder / "sandbox.err"):
         upstream = _awaited("the sandbox", lambda: re.search(r"http://[\d.:]+", output.read_text()))[0]
-        inside = environment(upstream, database_url, config)
+        inside = environment(upstream, database_url, config, **more)
         with _started(["serve", "--port", "0"], inside, folder / "gateway.out", log):
             base = _awaited("the gateway", lambda: re.search(r'"fhir_base": "([^"]+)"', log.read_text()))[1]
             gateway = Running(base, upstream, log)

@@ -30,7 +30,7 @@ from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import PARAMETERS, TYPES, parameters_of
 from gateway.index.value import Circumstances
 from gateway.store import search_sql
-from gateway.store.postgres import Postgres
+from gateway.store.postgres import PLANNED_EACH, Postgres
 from gateway.store.schema import METADATA
 from gateway.store.search_sql import Search, Sort, for_dialect
 from gateway.store.sqlite import Sqlite
@@ -171,10 +171,9 @@ def test_a_statement_is_understood_by_sqlite_and_reads_no_table_whole(statement,
 
 @asynccontextmanager
 async def planning(url):
-    """A connection that avoids what reads a table whole."""
-    connection = await asyncpg.connect(url)
+    """A connection that plans as those of the store do."""
+    connection = await asyncpg.connect(url, server_settings=PLANNED_EACH)
     try:
-        await connection.execute("SET enable_seqscan = off")
         yield connection
     finally:
         await connection.close()
@@ -243,8 +242,8 @@ def searches(kind, given, sort=""):
     one = understand(kind, pairs, HERE, strict=False).search(20)
     after = (*[("v" if by.by in {"term", "address"} else DAY) for by in one.sort], 5)
     for most, place in ((20, {}), (20, {"after": after}), (20, {"after": after, "is_back": True})):
-        yield search_sql.page(Search(one.resource_type, one.clauses, one.narrowing, one.sort, most, **place))
-    yield search_sql.page(Search(one.resource_type, one.clauses, one.narrowing, one.sort, 20, until=DAY, since=1))
+        yield search_sql.page(Search(one.resource_type, one.clauses, one.start, one.sort, most, **place))
+    yield search_sql.page(Search(one.resource_type, one.clauses, one.start, one.sort, 20, until=DAY, since=1))
     yield search_sql.count(one, 1000)
     yield search_sql.suppressed(one, 20)
 
@@ -327,7 +326,7 @@ def test_the_look_out_sees_a_table_that_is_read_whole(filled_sqlite):
 async def test_many_alternatives_are_understood_by_both(engine, criterion):
     clause = tuple(criterion(number) for number in range(MOST_ALTERNATIVES))
     sort = (Sort("moment", 2), Sort("term", 1, True), Sort("updated"))
-    one = Search("Patient", (clause, clause, *((one,) for one in clause[: MOST_CLAUSES - 2])), (0,), sort, 20)
+    one = Search("Patient", (clause, clause, *((one,) for one in clause[: MOST_CLAUSES - 2])), 0, sort, 20)
     assert not search_sql.is_bounded(one)
     for sql in (search_sql.page(one), search_sql.count(one, 100), search_sql.suppressed(one, 10)):
         await engine.scan(for_dialect(sql.text, engine.dialect), sql.values, 60.0)

@@ -19,7 +19,7 @@ REPORTS = {f"DiagnosticReport/{one}": {"terms": {(1, "a")}, "owner": f"stu_{one}
 
 
 async def said(engine, resource_type="DiagnosticReport", *patients):
-    asked = Search(resource_type, ((Is(1, "a"),),), (0,), (UPDATED,), 10, patients=patients)
+    asked = Search(resource_type, ((Is(1, "a"),),), 0, (UPDATED,), 10, patients=patients)
     return {one.address: one.remarks for one in (await search.page(engine, asked)).versions}
 
 

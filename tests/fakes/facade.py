@@ -116,6 +116,48 @@ def _migrated() -> Path:
     return migrated_file(Path(folder))
 
 
+@dataclass
+class Sandboxed:
+    """A sandbox that listens, and gateways before it."""
+
+    options: Options
+    account: State
+    sandbox: Any
+    requests: list[str]
+
+    @asynccontextmanager
+    async def gateway(
+        self,
+        database: str,
+        roles: tuple[str, ...] = ("api",),
+        groups: Mapping[str, Any] = MappingProxyType({}),
+        **upstream: Any,
+    ) -> AsyncIterator[Stage]:
+        """A gateway on the database of that URL, as `facade` has it; there may be several."""
+        usual = {"api_key": SecretStr(self.options.api_key), "base_url": self.options.base_url}
+        settings = Settings.model_construct(
+            upstream=Upstream(**{**usual, "max_backoff": 0, "retry_after_cap": 0, **upstream}),
+            server=Server(),
+            database=Database(url=SecretStr(database)),
+            **groups,
+        )
+        app = create_app(Configuration(settings, site(), "test"), roles)
+        transport = httpx.ASGITransport(app)
+        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
+            yield Stage(client, self.account, self.sandbox, self.requests, app)
+
+
+@asynccontextmanager
+async def sandboxed(*switches: str, faults: tuple[str, ...] = ()) -> AsyncIterator[Sandboxed]:
+    """A sandbox with these switches and faults that listens while the block runs."""
+    with listening_socket("127.0.0.1", 0) as listener:
+        options = Options(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
+        sandbox, account = open_sandbox(options)
+        counted = Counted(sandbox)
+        async with running(counted, listener):
+            yield Sandboxed(options, account, sandbox, counted.requests)
+
+
 @asynccontextmanager
 async def facade(
     *switches: str,
@@ -129,27 +171,10 @@ async def facade(
     `groups` are other groups of settings than the usual ones. Nothing is crawled unless `roles` say so: the index has
     what was read through.
     """
-    with listening_socket("127.0.0.1", 0) as listener, TemporaryDirectory() as folder:
-        migrated = await asyncio.to_thread(_migrated)
-        options = Options(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
-        sandbox, account = open_sandbox(options)
-        counted = Counted(sandbox)
-        async with running(counted, listener):
-            settings = Settings.model_construct(
-                upstream=Upstream(
-                    **{
-                        "api_key": SecretStr(options.api_key),
-                        "base_url": options.base_url,
-                        "max_backoff": 0,
-                        "retry_after_cap": 0,
-                        **upstream,
-                    }
-                ),
-                server=Server(),
-                database=Database(url=SecretStr(f"sqlite:///{copied(migrated, Path(folder))}")),
-                **groups,
-            )
-            app = create_app(Configuration(settings, site(), "test"), roles)
-            transport = httpx.ASGITransport(app)
-            async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
-                yield Stage(client, account, sandbox, counted.requests, app)
+    with TemporaryDirectory() as folder:
+        file = copied(await asyncio.to_thread(_migrated), Path(folder))
+        async with (
+            sandboxed(*switches, faults=faults) as sandbox,
+            sandbox.gateway(f"sqlite:///{file}", roles, groups, **upstream) as stage,
+        ):
+            yield stage

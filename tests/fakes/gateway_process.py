@@ -90,6 +90,14 @@ class Running:
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [one for one in found if one["event"] == event]
 
+    async def address(self) -> str:
+        """Where it serves, without a slash at the end; waits until it does."""
+        async with asyncio.timeout(60):
+            while not (lines := self.said("serving")):
+                assert self.is_alive, self.printed()
+                await asyncio.sleep(0.05)
+        return str(lines[0]["fhir_base"]).removesuffix("/fhir")
+
     def printed(self) -> str:
         """All that it wrote to stderr."""
         return self._log.read_text()

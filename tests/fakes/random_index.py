@@ -74,7 +74,7 @@ class RandomIndex:
         for name in ("until", "since"):
             if self.dice.random() < 0.15:
                 limits[name] = self._instant()
-        return Search(self.dice.choice(TYPES), tuple(clauses), (place,), sort, COUNT, **limits)
+        return Search(self.dice.choice(TYPES), tuple(clauses), place, sort, COUNT, **limits)
 
     def position(self, address: str, sort: tuple[Sort, ...]) -> tuple[Any, ...]:
         """The value of each sort key."""

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from fakes.facade import site
 from fakes.memory_account import MemoryAccount, of_many_reports
+from fakes.scale import REPORTS
 
 from gateway import clock
 from gateway.metrics import Metrics
@@ -90,18 +91,12 @@ def with_something_new(account: MemoryAccount, every: int = 1) -> None:
         account.listed[study_id] = {**listed, "reports": [{**one, "futureField": 1} for one in listed["reports"]]}
 
 
-@pytest.mark.parametrize(
-    ("studies", "reports"),
-    [
-        pytest.param(400, 25, marks=pytest.mark.timeout(600)),
-        pytest.param(9_000, 0, marks=[pytest.mark.soak, pytest.mark.timeout(1_800)]),
-    ],
-)
+@pytest.mark.parametrize(("studies", "reports"), REPORTS.both())
 async def test_a_changed_mapping_and_a_full_crawl_over_ten_thousand_reports_queue_nothing(
     studies, reports, sqlite_database, say
 ):
     account = of_many_reports(studies, reports) if reports else MemoryAccount(generate(studies=studies).documents())
-    assert account.signed >= 10_000 or (studies, reports) == (9_000, 0)
+    assert account.signed >= 10_000 or (studies, reports) == REPORTS.soak
     engine, seconds, begun = Sqlite(sqlite_database, "NORMAL"), [], clock.monotonic()
     async with engine.opened():
         await crawled(account, engine, site())

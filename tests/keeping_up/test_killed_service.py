@@ -6,24 +6,30 @@ https://sqlite.org/atomiccommit.html, https://man7.org/linux/man-pages/man2/floc
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs
 
+import httpx
 import pytest
 from fakes.busy_account import BusyAccount
 from fakes.gateway_process import FAST, environment, ran, site_file, started
 from fakes.store_audit import audit, check_against, check_causes, check_versions
 
+from gateway import clock
 from gateway.sandbox.upstream import Options, create_app
+from gateway.sandbox.webhooks import signature
 from gateway.serving import listening_socket, running
 from gateway.store.coverage import StoredCursors
 from gateway.store.sqlite import Sqlite
 from gateway.sync.sweep_record import SweepRecord, read_record
 
 STUDIES = 350
+KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+_WEBHOOKS = "SELECT state, code FROM webhook"
 SERVE = ["serve", "--port", "0"]
 
 
@@ -93,3 +99,32 @@ async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_be
             check_versions(stored)
             check_against(stored, account)
             check_causes(stored, account)
+
+
+async def test_an_event_that_was_answered_outlives_the_kill_that_follows(sqlite_database, tmp_path):
+    account, engine = BusyAccount(3, 1), Sqlite(sqlite_database)
+    with listening_socket("127.0.0.1", 0) as listener:
+        options = Options(port=listener.getsockname()[1])
+        own = {**FAST, "GATEWAY_PDF__INGEST": "link", "AVARA_WEBHOOK_KEY": KEY}
+        env = environment(options.base_url, f"sqlite:///{sqlite_database}", site_file(tmp_path), **own)
+        async with running(create_app(account.state, options), listener), engine.opened():
+            signed = account.state.sign_new()
+            data = {"reportId": signed.report_id, "studyId": signed.study_id}
+            body = json.dumps({"id": "whe_1", "type": "report.delivered", "data": data}).encode()
+            with started([*SERVE, "--roles", "api"], env, tmp_path / "first.log") as gateway:
+                url = f"{await gateway.address()}/webhooks/autoscribe"
+                at = int(clock.now().timestamp())
+                stamp = {"webhook-id": "msg_1", "webhook-timestamp": str(at)}
+                headers = {**stamp, "webhook-signature": signature(KEY, "msg_1", at, body)}
+                async with httpx.AsyncClient() as client:
+                    answer = await client.post(url, content=body, headers=headers)
+                gateway.kill()
+            assert answer.json() == {"success": True}
+            assert [tuple(row) for row in await engine.query(_WEBHOOKS, [])] == [("waiting", "")]
+            with started([*SERVE, "--roles", "sync"], env, tmp_path / "second.log") as gateway:
+                async with asyncio.timeout(60):
+                    while [tuple(row) for row in await engine.query(_WEBHOOKS, [])] != [("done", "")]:
+                        await asyncio.sleep(0.05)
+                assert await gateway.stop() == 0
+            causes = await engine.query("SELECT kind FROM outbox WHERE report_id = ?", [signed.report_id])
+            assert [kind for (kind,) in causes] == ["signed"]

@@ -24,6 +24,7 @@ from gateway.sync.crawler import crawl_forever
 from gateway.sync.open_set import OPEN
 from gateway.sync.sweep_record import SweepRecord, read_record
 
+pytestmark = pytest.mark.timeout(300)  # of real time; a day of the other takes half a minute
 _CAUSES = "SELECT kind, decided FROM outbox WHERE report_id = ? ORDER BY number"
 _HOUR = 3_600.0
 

@@ -89,6 +89,21 @@ async def test_a_key_of_another_request_is_refused(stage):
     assert len(posts(stage)) == 1
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"headers": {"If-Match": 'W/"1"'}},
+        {"content": b'{"resourceType":"Parameters"}', "headers": {"Content-Type": "application/fhir+json"}},
+    ],
+    ids=["If-Match", "body"],
+)
+async def test_a_request_with_another_if_match_or_body_is_another_request(stage, changed):
+    report = stage.signed()
+    await stage.post(addendum(report))
+    assert refusal(await stage.post(addendum(report), **changed)) == (422, "error", "business-rule")
+    assert len(posts(stage)) == 1
+
+
 async def test_an_addendum_that_is_open_already_is_a_conflict_and_nothing_is_sent(stage):
     report = stage.signed()
     await stage.post(addendum(report))

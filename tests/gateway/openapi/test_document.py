@@ -5,7 +5,6 @@ import re
 
 import schemathesis
 from fakes.facade import facade
-from starlette.routing import Mount
 
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.result_parameters import RESULT_PARAMETERS
@@ -32,7 +31,7 @@ def test_every_address_of_the_facade_is_in_it_with_its_methods(document):
 
 
 def test_every_address_beside_the_facade_is_in_it(stage, document):
-    beside = {route.path for route in stage.app.routes if not isinstance(route, Mount)} - {MOUNT}
+    beside = {route.path for route in stage.app.routes}
     assert {path for path, _ in requests(document) if not path.startswith(MOUNT)} == beside
 
 
@@ -83,3 +82,30 @@ def test_nothing_of_a_patient_is_in_it(document, report):
     text = json.dumps(document)
     for value in (snapshot["patientName"], snapshot["mrn"], snapshot["dateOfBirth"], report["reportPlainText"][:20]):
         assert value not in text
+
+
+def test_what_a_parameter_may_be_stands_with_it_where_it_can_be_counted(document):
+    one = requests(document)[f"{MOUNT}/Patient", "GET"]
+    listed = {row["name"]: row["schema"]["enum"] for row in one["parameters"] if "enum" in row["schema"]}
+    assert listed == {
+        "_summary": ["count", "data", "false", "text", "true"],
+        "_total": ["accurate", "estimate", "none"],
+        "_pretty": ["false", "true"],
+        "_contained": ["false"],
+        "_explain": ["false", "true"],
+    }
+    assert all(
+        row["example"] in listed.get(row["name"], [row["example"]]) for row in one["parameters"] if "example" in row
+    )
+
+
+def test_a_form_may_hold_other_names_than_those_that_are_listed_but_not_any(document):
+    form = requests(document)[f"{MOUNT}/Patient/_search", "POST"]["requestBody"]["content"]
+    schema = form["application/x-www-form-urlencoded"]["schema"]
+    pattern = re.compile(schema["propertyNames"]["pattern"])
+    assert [
+        name
+        for name in ("name:exact", "general-practitioner.name", "_has:Observation:patient:code", "a b", "")
+        if pattern.search(name)
+    ] == ["name:exact", "general-practitioner.name", "_has:Observation:patient:code"]
+    assert schema["additionalProperties"] == {"type": "string"}

@@ -64,6 +64,13 @@ _TABLES: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "text": "name value",
         },
     ),
+    "idempotency": (
+        "key",
+        {
+            "text": "key request sent? answer?",
+            "number": "held created",
+        },
+    ),
     "issue": (
         "study_id place",
         {
@@ -172,7 +179,6 @@ _INDEXES: Final[dict[str, tuple[str, str]]] = {
     "study_by_fetched": ("study", "fetched"),
     "report_by_study": ("report", "study_id"),
     "resource_by_update": ("resource", "type updated"),
-    "resource_suppressed": ("resource", "is_suppressed type"),
     "resource_by_owner": ("resource", "owner"),
     "term_forward": ("term", "key value resource"),
     "moment_forward": ("moment", "key low high resource"),
@@ -181,6 +187,7 @@ _INDEXES: Final[dict[str, tuple[str, str]]] = {
     "verdict_by_study": ("verdict", "study_id"),
     "issue_by_code": ("issue", "code"),
     "webhook_by_due": ("webhook", "state due"),
+    "idempotency_by_created": ("idempotency", "created"),
     "pdf_by_due": ("pdf", "state due"),
     "pdf_by_study": ("pdf", "study_id"),
     "outbox_by_study": ("outbox", "study_id"),
@@ -212,6 +219,8 @@ def upgrade() -> None:
     for indexes, is_unique in ((_INDEXES, False), (_UNIQUE, True)):
         for name, (table, columns) in indexes.items():
             op.create_index(name, table, columns.split(), unique=is_unique)
+    suppressed = sa.text("is_suppressed = 1")
+    op.create_index("resource_suppressed", "resource", ["type"], sqlite_where=suppressed, postgresql_where=suppressed)
     op.execute("INSERT INTO tick (one, last, resource) VALUES (1, 0, 0)")
 
 

@@ -1,0 +1,35 @@
+"""How large the proofs are: in every run, and in `make soak`, which runs those that are marked so and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The arguments of a proof that say its size, and how many seconds it may take: as usual, then for `make soak`."""
+
+    usual: Any
+    soak: Any
+    seconds: tuple[int, int]
+
+    def both(self) -> list[Any]:
+        """For a test that takes them as parameters."""
+        usual, soak = (one if isinstance(one, tuple) else (one,) for one in (self.usual, self.soak))
+        return [
+            pytest.param(*usual, marks=pytest.mark.timeout(self.seconds[0])),
+            pytest.param(*soak, marks=[pytest.mark.soak, pytest.mark.timeout(self.seconds[1])]),
+        ]
+
+
+# Studies that two gateways crawl at once, and what they do about PDFs
+STUDIES = Scale((300, "link"), (2_000, "fetch"), (240, 1_200))
+# Studies crawled under two mappings, and how many reports each has; 0 for as many as the sandbox gives it
+REPORTS = Scale((400, 25), (9_000, 0), (600, 1_800))
+# Searches made of the table of parameters
+SEARCHES = Scale(1_200, 20_000, (120, 1_800))
+# Requests that schemathesis makes of the OpenAPI document, and the database of the gateway
+REQUESTS = Scale((1_500, "sqlite"), (20_000, "postgresql"), (120, 1_800))

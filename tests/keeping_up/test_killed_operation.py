@@ -1,0 +1,73 @@
+"""Decision D27: a gateway that is ended while AutoScribe is asked for an addendum asks for none a second time.
+
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import httpx
+import pytest
+from fakes.facade import resource_id, sandboxed
+from fakes.gateway_process import environment, site_file, started
+
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
+from gateway.store.statements import Statement, ask
+
+SERVE = ["serve", "--roles", "api", "--port", "0"]
+LATE = Statement("UPDATE idempotency SET held = 1 WHERE held > 0")
+
+
+async def asked(gateway, report):
+    """The answer to a request for an addendum, always with the same key."""
+    async with httpx.AsyncClient(base_url=await gateway.address(), timeout=30, trust_env=False) as client:
+        path = f"/fhir/DiagnosticReport/{resource_id(report)}/$addendum"
+        return await client.post(path, headers={"Idempotency-Key": "k1"})
+
+
+async def interrupted(gateway, report, sandbox, *, is_killed):
+    """Ask for an addendum, and end the gateway while AutoScribe has not answered."""
+    asking = asyncio.create_task(asked(gateway, report))
+    async with asyncio.timeout(60):
+        while not any(one.startswith("POST") for one in sandbox.requests):
+            await asyncio.sleep(0.02)
+    if is_killed:
+        gateway.kill()
+    else:
+        await gateway.stop()
+    await asyncio.gather(asking, return_exceptions=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request):
+    """A fresh migrated database: an engine on it, and its URL; once for SQLite, once for PostgreSQL."""
+    if request.param == "sqlite":
+        file = request.getfixturevalue("sqlite_database")
+        return Sqlite(file), f"sqlite:///{file}"
+    url = request.getfixturevalue("postgres_database")
+    return Postgres(url), url
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_killed", "status"),
+    [("lost", True, 201), ("timeout", True, 504), ("lost", False, 201)],
+    ids=["killed, carried out", "killed, not carried out", "told to stop, carried out"],
+)
+async def test_an_addendum_is_asked_for_once_whenever_the_gateway_ends(store, fault, is_killed, status, tmp_path):
+    engine, url = store
+    async with sandboxed(faults=(f"{fault}:method=POST",)) as sandbox, engine.opened():
+        stage = partial(started, SERVE, environment(sandbox.options.base_url, url, site_file(tmp_path)))
+        report = next(one for [one] in sandbox.account.reports.values() if one["status"] == "completed")
+        with stage(tmp_path / "first.log") as gateway:
+            await interrupted(gateway, report, sandbox, is_killed=is_killed)
+        if is_killed:
+            await engine.do(partial(ask, LATE))
+        with stage(tmp_path / "second.log") as gateway:
+            assert (await asked(gateway, report)).status_code == status, gateway.printed()
+            assert await gateway.stop() == 0
+    assert [one for one in sandbox.requests if one.startswith("POST")] == [
+        f"POST /reports/{report['reportId']}/addendum"
+    ]
