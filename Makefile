@@ -29,14 +29,14 @@ demo: install ## everything on this machine: sandbox upstream, gateway, MLLP lis
 	$(BIN)/autoscribe-gateway demo
 
 test: install ## run the tests
-	$(RUN) pytest -n auto
+	$(RUN) $(UNDER) pytest -n auto
 
-soak: install ## the long proofs: gateways killed, a mapping changed, tens of thousands of requests; about half an hour
+soak: install ## the long proofs: gateways killed, a mapping changed, 40,000 requests; about 20 minutes
 	$(RUN) pytest -m soak
 
 coverage: install ## run the tests and fail below 95 % branch coverage
 	rm -f .coverage .coverage.*
-	$(RUN) coverage run -m pytest -n auto
+	$(MAKE) test UNDER="coverage run -m"
 	$(RUN) coverage combine -q
 	$(RUN) coverage report
 

@@ -6,6 +6,7 @@ Carries out no clause of a standard: it wires, and decides nothing.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import clock, log
 from gateway.assembly import opened_store, pipeline_of, zone_of
+from gateway.destination_check import faults as destination_faults
+from gateway.destinations import routes_of
 from gateway.errors import ConfigError
+from gateway.feed.alerting import Alerting
+from gateway.feed.holder import Holder
+from gateway.feed.making import Making
+from gateway.feed.retention import Retention
 from gateway.fhir_api.compression import Compressed
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.hosts import KnownHosts
@@ -34,6 +41,7 @@ from gateway.settings import Configuration, require_loopback, require_site_key
 from gateway.store.controls import Controls
 from gateway.store.coverage import StoredCursors, StoredStudies
 from gateway.store.inbox import StoredEnrichments, StoredWebhooks
+from gateway.store.leases import Leases
 from gateway.store.pdfs import Pdfs
 from gateway.store.postgres import Postgres
 from gateway.store.sqlite import Sqlite
@@ -46,6 +54,7 @@ from gateway.sync.pdf import PdfQueue
 from gateway.sync.ports import Crawl, Json
 from gateway.sync.read_through import ReadThrough
 from gateway.sync.signatures import SignatureRecord
+from gateway.sync.tidying import Tidying
 from gateway.sync.watch import SweepWatch
 from gateway.sync.webhook import Verifier
 from gateway.sync.webhook_work import WebhookWork
@@ -54,7 +63,8 @@ from gateway.webhook_api import Inbox, webhook_routes
 
 API: Final = "api"
 SYNC: Final = "sync"
-ROLES: Final = (API, SYNC)
+FEED: Final = "feed"
+ROLES: Final = (API, SYNC, FEED)
 _PING: Final = Statement("SELECT one FROM tick WHERE one = 1")
 
 
@@ -74,6 +84,8 @@ class _Parts:
 
 def create_app(configuration: Configuration, roles: Collection[str] = ROLES) -> FastAPI:
     """The gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs what its roles ask for.
+
+    Whatever its roles, it answers probes and metrics; FHIR, webhooks and the description only with the role `api`.
 
     FastAPI's telemetry is off: it would record exception texts and query strings.
 
@@ -108,8 +120,9 @@ def create_app(configuration: Configuration, roles: Collection[str] = ROLES) -> 
         redirect_slashes=False,
         telemetry={"logs": False, "tracing": False, "metrics": False, "operation_spans": False},
         lifespan=lifespan,
-        routes=[*webhook_routes(), *ops_routes(), *openapi_routes()],
+        routes=[*ops_routes(), *((*webhook_routes(), *openapi_routes()) if API in roles else ())],
     )
+    app.serves_fhir = API in roles
     app.around = lambda inner: Measured(Compressed(KnownHosts(inner, names)), metrics)
     return app
 
@@ -118,10 +131,12 @@ class _Application(FastAPI):
     """FastAPI with the facade beside its own layers, in which a read would spend a fifth of its time."""
 
     around: Callable[[ASGIApp], ASGIApp]
+    serves_fhir: bool
 
     def build_middleware_stack(self) -> ASGIApp:
-        """`around` both: the facade for what is addressed to its base, FastAPI for all else."""
-        fhir, rest, below = fhir_app(), super().build_middleware_stack(), f"{MOUNT}/"
+        """`around` both: the facade, if it is served, for what is addressed to its base, FastAPI for all else."""
+        rest, below = super().build_middleware_stack(), f"{MOUNT}/"
+        fhir = fhir_app() if self.serves_fhir else rest
 
         async def parted(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
@@ -205,6 +220,20 @@ def _pdf_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
     return [PdfQueue(Pdfs(parts.engine), parts.upstream.stream_pdf, refresh, settings, parts.metrics).run()]
 
 
+def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
+    """The loops that serve the destinations, one each, and those that watch over them."""
+    settings, site, engine = parts.configuration.settings.feed, parts.configuration.site, parts.engine
+    name = secrets.token_hex(8)
+    leases = Leases(engine, name, settings.lease)
+    destinations = [one for one in routes_of(parts.configuration).destinations if one.is_enabled]
+    holders = [Holder(Making(engine, site, one), leases, settings, parts.metrics) for one in destinations]
+    return [
+        *[one.run() for one in holders],
+        Alerting(engine, destinations, settings, name, parts.metrics).run(),
+        Retention(engine, settings.retention_days).run(),
+    ]
+
+
 @asynccontextmanager
 async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> AsyncIterator[None]:
     """Run the loops of the roles while the block runs."""
@@ -213,7 +242,11 @@ async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> A
         if SYNC in roles:
             crawl = await stack.enter_async_context(crawling(parts.configuration, parts.engine, parts.metrics, observe))
             controls = ControlWork(Controls(parts.engine), pipeline_of(parts.configuration, parts.engine))
-            loops += [crawl_forever(crawl), parts.webhook_work.run(), controls.run(), *_pdf_loops(parts)]
+            tidying = Tidying(StoredWebhooks(parts.engine), Controls(parts.engine))
+            loops += [crawl_forever(crawl), parts.webhook_work.run(), controls.run(), tidying.run()]
+            loops += _pdf_loops(parts)
+        if FEED in roles:
+            loops += _feed_loops(parts)
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
@@ -265,6 +298,8 @@ async def serve(configuration: Configuration, roles: Collection[str] = ROLES) ->
             raise ConfigError("command line", "--roles", f"no role {role!r}", f"Roles are {', '.join(ROLES)}.")
     require_loopback(settings.server.host)
     require_site_key(configuration)
+    for fault in destination_faults(configuration):
+        raise fault
     log.configure(settings.log.level, settings.log.format)
     app = create_app(configuration, roles)
     with listening_socket(settings.server.host, settings.server.port) as listener:

@@ -13,10 +13,11 @@ from datetime import tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from gateway.destinations import routes_of
 from gateway.errors import ConfigError
-from gateway.log import get_logger
+from gateway.log import configure, get_logger
 from gateway.pipeline import Pipeline
-from gateway.settings import Configuration
+from gateway.settings import Configuration, require_site_key
 from gateway.store import facts
 from gateway.store.migrate import migrate
 from gateway.store.postgres import Postgres
@@ -55,6 +56,20 @@ async def opened_store(configuration: Configuration, *, serves: bool = False) ->
             yield engine
 
 
+@asynccontextmanager
+async def store_for_command(configuration: Configuration) -> AsyncIterator[Sqlite | Postgres]:
+    """The store for a command, as strict as the service: with a site key of its own, and its log on stderr.
+
+    Raises:
+        ConfigError: no site key, or a database of another site or a newer release.
+        StoreUnavailable: it cannot be reached.
+    """
+    require_site_key(configuration)
+    configure(configuration.settings.log.level, configuration.settings.log.format)
+    async with opened_store(configuration) as engine:
+        yield engine
+
+
 async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) -> None:
     """Refuse a store whose patient ids were made with another site key (decision D11)."""
     check = hmac.digest(configuration.site.site_key, _CHECK, hashlib.sha256).hex()
@@ -87,4 +102,5 @@ def zone_of(configuration: Configuration) -> tzinfo:
 def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:
     """The pipeline into that store."""
     wants_pdf = configuration.settings.pdf.ingest == "fetch"
-    return Pipeline(engine, configuration.site, zone_of(configuration), wants_pdf=wants_pdf)
+    routes = routes_of(configuration)
+    return Pipeline(engine, configuration.site, zone_of(configuration), wants_pdf=wants_pdf, routes=routes)

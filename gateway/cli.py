@@ -6,14 +6,13 @@ settings.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 import typer
 
@@ -24,11 +23,16 @@ from gateway.app import serve as serve_gateway
 from gateway.convert import Conversion, Request
 from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError, GatewayError
-from gateway.sandbox.receiver import ACK_MODES, run_listen
+from gateway.feed_operator.commands import feed
+from gateway.sandbox.late_acks import Address
+from gateway.sandbox.listen import run_listen
+from gateway.sandbox.manners import MANNERS
+from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.upstream import DEFAULT_API_KEY
 from gateway.sandbox.upstream import Options as SandboxOptions
 from gateway.sandbox.upstream import run as run_sandbox
 from gateway.sandbox.webhooks import Target as WebhookTarget
+from gateway.serving import exit_code as _run
 from gateway.settings import Configuration, load
 from mappings.issues import SiteError, WireError
 from mappings.profile import DEMO_SITE_KEY, RECEIVERS
@@ -44,6 +48,7 @@ keys = typer.Typer(help="Make secrets.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 identity = typer.Typer(help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True)
 app.add_typer(identity, name="identity")
+app.add_typer(feed, name="feed")
 
 PORT: Final = {"min": 0, "max": 65535}
 _RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
@@ -194,11 +199,17 @@ def sandbox(
 def listen(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(**PORT, help="Port to listen on.")] = 2575,
-    ack: Annotated[str, typer.Option(help=f"How to answer: {', '.join(ACK_MODES)}.")] = "aa",
+    ack: Annotated[
+        str, typer.Option(metavar="SPEC", help=f"How to behave, such as ar:3 or random:7: {', '.join(MANNERS)}.")
+    ] = "aa",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep each message as a file.")] = None,
+    reply_to: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where ca-aa-calls sends its late acknowledgements.")
+    ] = None,
 ) -> None:
     """An MLLP receiver for trying things out: prints each message readably and answers as told."""
-    sys.exit(_run(run_listen(host=host, port=port, ack=ack, out=out)))
+    address = Address.parse(reply_to) if reply_to is not None else None
+    sys.exit(_run(run_listen(Receiver(host, port, ack, out, reply_to=address))))
 
 
 @app.command("check-config")
@@ -276,13 +287,6 @@ def _judged(conversion: Conversion, to: str) -> int:
 
 def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _run(work: Coroutine[Any, Any, int | None]) -> int:
-    try:
-        return asyncio.run(work) or 0
-    except KeyboardInterrupt:
-        return 130
 
 
 def _fail(message: str) -> NoReturn:

@@ -6,13 +6,17 @@ Carries out no clause of a standard: the settings are the gateway's own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr
 
+from gateway import destination_check
+from gateway.destinations import Destination, routes_of
 from gateway.errors import ConfigError
 from gateway.settings import FILE_ONLY, Configuration, require_loopback, require_site_key, survey
+from gateway.settings.destination import OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
 from mappings.profile import AssigningAuthority, Facility, Receiver, Site, starter, switches
 from mappings.profile.receiver import written_as
@@ -24,7 +28,7 @@ def faults(path: Path | None) -> list[ConfigError]:
     if configuration is None:
         return found
     reported = {error.key for error in found}
-    checks = (_loopback, _site_key, _api_key, _receivers)
+    checks = (_loopback, _site_key, api_key, _receivers, destination_check.faults)
     missing = [error for check in checks for error in check(configuration)]
     return [*found, *(error for error in missing if error.key not in reported)]
 
@@ -48,7 +52,12 @@ def effective(configuration: Configuration) -> Iterator[str]:
     yield _dictionary(site)
     yield f"providers: {len(site.providers.by_name)} names, {len(site.providers.by_user_id)} users"
     for receiver in site.receivers.values():
-        yield f"receiver {receiver.name}: {_receiver(receiver)}"
+        yield f"receiver {receiver.name}: {'; '.join(_receiver(receiver))}"
+    for destination in routes_of(configuration).destinations:
+        yield f"destination {destination.name}: {'; '.join(_destination(destination, configuration))}"
+    for rule in configuration.settings.ignore:
+        said = (f"{key} {_shown(value)}" for key, value in rule if value is not None and key != "name")
+        yield f"ignore {rule.name}: {'; '.join(said)}"
 
 
 def doubts(configuration: Configuration) -> Iterator[str]:
@@ -57,18 +66,15 @@ def doubts(configuration: Configuration) -> Iterator[str]:
     yield from _service(configuration)
     yield from _policies(site)
     yield from _numbers(site)
-    if not site.facilities:
-        yield "no [[mapping.facilities]]: no time of day is sent, and no patient is linked to another study"
-    for name, facility in site.facilities.items():
-        if name == facility.name:
-            for field, effect in _UNSAID.items():
-                if getattr(facility, field) is None:
-                    yield f"facility {name}: {effect}"
-            if facility.code is None and not site.sending_facility:
-                yield f"facility {name}: no code, and no sending_facility: MSH-4 is empty"
+    yield from _facilities(site)
     for receiver in site.receivers.values():
         for doubt in _receiver_doubts(receiver, configuration):
             yield f"receiver {receiver.name}: {doubt}"
+    for destination in routes_of(configuration).destinations:
+        if destination.is_enabled and destination.receiver not in site.receivers.values():
+            for doubt in _receiver_doubts(destination.receiver, configuration):
+                yield f"destination {destination.name}: {doubt}"
+    yield from destination_check.doubts(configuration)
 
 
 _UNSAID: Final = {
@@ -76,9 +82,6 @@ _UNSAID: Final = {
     "mrn": "no mrn_system and mrn_namespace: its patients are never linked to another study",
     "name_order": "no name_order: names without a comma or caret are not split",
 }
-
-# Field of MSH -> the setting of `[mapping]` that fills it, MSH-5 and -6 unless the receiver has its own
-_MSH: Final = {"MSH-3": "sending_application", "MSH-5": "receiving_application", "MSH-6": "receiving_facility"}
 
 
 def _service(configuration: Configuration) -> Iterator[str]:
@@ -109,6 +112,18 @@ def _numbers(site: Site) -> Iterator[str]:
             yield "accession_keys and placer_keys share a key: one number is sent as both"
 
 
+def _facilities(site: Site) -> Iterator[str]:
+    if not site.facilities:
+        yield "no [[mapping.facilities]]: no time of day is sent, and no patient is linked to another study"
+    for name, facility in site.facilities.items():
+        if name == facility.name:
+            for field, effect in _UNSAID.items():
+                if getattr(facility, field) is None:
+                    yield f"facility {name}: {effect}"
+            if facility.code is None and not site.sending_facility:
+                yield f"facility {name}: no code, and no sending_facility: MSH-4 is its name"
+
+
 def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
     site = configuration.site
     if not site.accession_keys and receiver.accession == "required":
@@ -119,11 +134,8 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
         yield "send_drafts is on, but not in [mapping]: no draft is sent"
     if receiver.pdf == "rp" and configuration.settings.server.public_url is None:
         yield "links to PDFs, and server.public_url is not set: the links work on this machine only"
-    for rule in receiver.rules:
-        setting = _MSH.get(str(rule.field), "")
-        is_asked = bool(setting) and (rule.level, rule.must) == ("block", "be_valued")
-        if is_asked and not (getattr(receiver, setting, "") or getattr(site, setting)).strip():
-            yield f"its rule {rule.name} asks for {rule.field}, and no {setting} is set: nothing is sent"
+    for rule, setting in destination_check.unaddressed(receiver, site):
+        yield f"its rule {rule.name} asks for {rule.field}, and no {setting} is set: nothing is sent"
 
 
 def _loopback(configuration: Configuration) -> Iterator[ConfigError]:
@@ -140,7 +152,8 @@ def _site_key(configuration: Configuration) -> Iterator[ConfigError]:
         yield error
 
 
-def _api_key(configuration: Configuration) -> Iterator[ConfigError]:
+def api_key(configuration: Configuration) -> Iterator[ConfigError]:
+    """What is wrong with the key of AutoScribe: it is missing."""
     if configuration.settings.upstream.api_key is None:
         yield ConfigError(
             configuration.source,
@@ -161,6 +174,8 @@ def _shown(value: Any) -> str:
         return "**********"
     if isinstance(value, tuple):
         return ", ".join(str(part) for part in value)
+    if isinstance(value, datetime):
+        return value.isoformat()
     return "" if value is None else str(value)
 
 
@@ -193,11 +208,24 @@ def _dictionary(site: Site) -> str:
     return f"{said}; without a match {fallbacks}" if fallbacks else said
 
 
-def _receiver(receiver: Receiver) -> str:
+def _receiver(receiver: Receiver) -> Iterator[str]:
     """The switches that are not at their default, and how many rules there are."""
-    said = [
-        f"{name} = {written_as(getattr(receiver, name))}"
-        for name, switch in switches().items()
-        if getattr(receiver, name) != switch.default
-    ]
-    return "; ".join((*said, f"{len(receiver.rules)} rules"))
+    for name, switch in switches().items():
+        if getattr(receiver, name) != switch.default:
+            yield f"{name} = {written_as(getattr(receiver, name))}"
+    yield f"{len(receiver.rules)} rules"
+
+
+# Keys of a destination that its transport, its receiver and the line itself say
+_SAID: Final = frozenset({"name", "kind", "receiver", "host", "port", "tls", "directory", "url", "style", *OVERRIDES})
+
+
+def _destination(destination: Destination, configuration: Configuration) -> Iterator[str]:
+    """How it is reached, what is written of it, and its profile with its own switches."""
+    table = next(one for one in configuration.settings.destination if one.name == destination.name)
+    yield str(destination.transport)
+    for key, value in table:
+        if key in table.model_fields_set - _SAID:
+            yield f"{key} {_shown(value)}"
+    yield f"receiver {destination.receiver.name}"
+    yield from _receiver(destination.receiver)

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import Field, fields
-from typing import Any
+from typing import Any, Literal
 
 import typer.main
 
 from gateway import cli
+from gateway.feed.alerts import alert_rows
 from gateway.fhir_api.result_parameters import RESULT_PARAMETERS
 from gateway.fhir_api.served import facade_rows
 from gateway.index.parameters import EVERY, PARAMETERS
 from gateway.metrics import metric_rows
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
-from gateway.settings import rows
+from gateway.settings import rows, table_rows
 from mappings.profile import RECEIVERS, Receiver, receiver
 from mappings.profile import switches as receiver_switches
 from mappings.profile.receiver import written_as
@@ -35,11 +36,24 @@ def command_table() -> str:
     return table(("command", "does"), _commands(typer.main.get_command(cli.app), ""))
 
 
+def alert_table() -> str:
+    """Every alert of the feed, read off the conditions that the feed is held against."""
+    return table(("alert", "means", "what to do"), alert_rows())
+
+
 def settings_table() -> str:
     """Every setting, read off the settings model."""
     return table(
         ("setting", "environment", "type", "default", "meaning"),
         ((f"`{row.key}`", f"`{row.env}`" if row.env else "", row.type, row.default, row.description) for row in rows()),
+    )
+
+
+def destination_table(section: Literal["destination", "ignore"]) -> str:
+    """Every key of `[[destination]]` or `[[ignore]]`, read off the settings model."""
+    return table(
+        ("key", "type", "default", "meaning"),
+        ((f"`{row.key.partition('.')[2]}`", row.type, row.default, row.description) for row in table_rows(section)),
     )
 
 

@@ -84,7 +84,8 @@ def configure(level: str = "info", form: Literal["json", "console"] = "json", st
     root = logging.getLogger()
     root.handlers = [_ForeignHandler()]
     root.setLevel(_LEVELS[level])
-    logging.getLogger("uvicorn").setLevel(max(_LEVELS[level], _LEVELS["warning"]))  # our own lines say that it serves
+    for library in ("uvicorn", "alembic"):  # our own lines say that it serves, and what became of the database
+        logging.getLogger(library).setLevel(max(_LEVELS[level], _LEVELS["warning"]))
 
 
 def get_logger() -> FilteringBoundLogger:

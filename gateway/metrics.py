@@ -7,6 +7,7 @@ A label is a template, a method, a code, a type or the name of a loop: never an 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ from gateway import clock
 ROUTE: Final = "gateway.route"  # scope key: the template of the route, which the handler of a request sets
 PREFIX: Final = "autoscribe_gateway_"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# MSA-1 with a code of HL7 table 0357, or a code of ours: what else a receiver writes into ERR-3 is its own
+_REASON: Final = re.compile(r"((AA|AE|AR|CA|CE|CR)(-[0-9]{3})?|[a-z]+(-[a-z0-9]+)*)?")
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SLOW: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _LAG: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0, 3600.0, 86400.0)
@@ -48,7 +51,7 @@ METRICS: Final = (
     Row("mapping_issues_total", "counter", ("severity",), "Issues of mappings stored."),
     Row("identity_conflicts_total", "counter", (), "Reports whose patient contradicts an earlier one."),
     Row("missing_studies", "gauge", (), "Studies with signed reports that the last sweep did not list; NaN before."),
-    Row("index_age_seconds", "gauge", (), "Time since the last whole sweep ended; NaN before the first."),
+    Row("index_age_seconds", "gauge", (), "Time since the last whole sweep began; NaN before its end."),
     Row("loop_last_finished_timestamp_seconds", "gauge", ("loop",), "When the loop last finished a round, Unix time."),
     Row("loop_last_duration_seconds", "gauge", ("loop",), "How long its last finished round took."),
     Row("loop_last_studies", "gauge", ("loop",), "Studies seen in its last finished round."),
@@ -58,6 +61,9 @@ METRICS: Final = (
     Row("webhook_work_total", "counter", ("outcome",), "Recorded webhooks worked off: done, again, given_up."),
     Row("pdf_work_total", "counter", ("outcome",), "PDFs fetched: kept, again, unavailable, overtaken."),
     Row("changed_pdfs_total", "counter", (), "PDFs with other bytes than before, of reports whose text is the same."),
+    Row("feed_messages_total", "counter", ("destination", "state", "reason"), "What came of messages that were sent."),
+    Row("feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG),
+    Row("feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."),
     Row("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
 )
 
@@ -159,6 +165,19 @@ class Metrics:
     def changed_pdf(self) -> None:
         """A PDF has other bytes than were kept before, and its report's text is the same."""
         self._counters["changed_pdfs_total"].inc()
+
+    def fed(self, destination: str, state: str, reason: str) -> None:
+        """Something came of a message that was sent; `reason` is a code, a receiver's own is counted as `other`."""
+        known = reason if _REASON.fullmatch(reason) else "other"
+        self._counters["feed_messages_total"].labels(destination, state, known).inc()
+
+    def acknowledged_critical(self, destination: str, seconds: float) -> None:
+        """The receiver's application accepted a critical result that long after its report was signed (D32)."""
+        self._histograms["feed_critical_seconds"].labels(destination).observe(seconds)
+
+    def alerted(self, code: str, destination: str, count: int) -> None:
+        """A condition holds about a destination, by so much, or 0: no more."""
+        self._gauges["feed_alert"].labels(code, destination).set(count)
 
     def stored(self, seconds: float) -> None:
         """A write was committed that long after it was asked for."""

@@ -1,16 +1,21 @@
-"""`check-config --online`: what only shows when AutoScribe, the database and the PDF store are asked.
+"""`check-config --online`: what only shows when AutoScribe, the database, the PDF store and destinations are asked.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`, `/reports/pdf`; the scope of a key (`Self` or `All`) is not said by
-any answer, so it is told by what the key sees.
+any answer, so it is told by what the key sees. Destinations are connected to, and sent nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
+from gateway import clock
 from gateway.assembly import opened_store
-from gateway.errors import ConfigError, PdfUnavailable, StoreError, UpstreamError
+from gateway.destinations import Destination, Folder, Http, routes_of
+from gateway.errors import ConfigError, ConnectFailed, PdfUnavailable, StoreError, UpstreamError
+from gateway.feed.connection import Connection
+from gateway.feed.endpoints import endpoint_of
 from gateway.settings import Configuration
 from gateway.store.coverage import StoredCursors
 from gateway.sync.signatures import signatures
@@ -20,6 +25,22 @@ Json = Mapping[str, Any]
 _ENOUGH: Final = 300
 _FEW: Final = 5
 _MOST_REFUSED: Final = 2
+# Seconds: from TLS 1.3 on a client learns only after the handshake that its certificate is refused
+_LISTEN: Final = 0.5
+
+# What stands in the reason -> the key to look at, over MLLP and over HTTP, and what to do; the first that is there
+_WAYS: Final[dict[str, tuple[str, str, str]]] = {
+    "host name is not known": ("host", "url", "Check the name, and the resolver of this machine."),
+    "refused": ("port", "url", "Check that the receiver listens there, and what the firewall lets through."),
+    "no connection after": ("host", "url", "Check the address, the firewall, and whether TLS is spoken there or not."),
+    "ismatch": ("server_name", "url", "Name the host as its certificate does; over MLLP server_name may."),
+    "expired": ("host", "url", "The certificate of the receiver has to be renewed there."),
+    "certificate": ("ca_file", "ca_file", "Name in ca_file the authority that the receiver's certificate is from."),
+    "WRONG_VERSION_NUMBER": ("tls", "url", "No TLS is spoken there: check the port, or switch TLS off."),
+    "TLS:": ("client_cert", "client_cert", "Check the certificate shown, and which TLS versions the receiver takes."),
+    "closed": ("host", "url", "Check whom the receiver lets in: by this machine's address, with TLS by client_cert."),
+}
+_ANY_WAY: Final = ("host", "url", "Check the receiver's address and the network on the way.")
 
 
 async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
@@ -34,6 +55,8 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
                 if finding is not None:
                     yield finding
     async for finding in _store(configuration):
+        yield finding
+    for finding in await _unreachable(configuration):
         yield finding
 
 
@@ -88,3 +111,28 @@ async def _store(configuration: Configuration) -> AsyncIterator[ConfigError]:
             problem = f"the signatures of {counted.refused} webhooks did not hold {since}"
             remedy = "Set AVARA_WEBHOOK_KEY to the secret of the webhook in AutoScribe's dashboard."
             yield ConfigError(configuration.source, "webhook.key", problem, remedy)
+
+
+async def _unreachable(configuration: Configuration) -> list[ConfigError]:
+    """What is wrong with the way to each enabled destination, all tried at one time, in the order of the file."""
+    asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    found = await asyncio.gather(*(_reached(one, configuration.source) for one in asked))
+    return [one for one in found if one is not None]
+
+
+async def _reached(destination: Destination, source: str) -> ConfigError | None:
+    """Connect, shake hands where TLS is spoken, and leave without a word."""
+    transport = destination.transport
+    if isinstance(transport, Folder):
+        return None
+    try:
+        async with await Connection.open(endpoint_of(transport)) as connection:
+            await clock.sleep(_LISTEN)
+            if connection.usable:
+                return None
+        problem = "closed by the receiver at once"
+    except ConnectFailed as error:
+        problem = str(error).partition(f"{error.code}, ")[2]
+    over_mllp, over_http, remedy = next((way for part, way in _WAYS.items() if part in problem), _ANY_WAY)
+    key = over_http if isinstance(transport, Http) else over_mllp
+    return ConfigError(source, f"{destination.place}.{key}", f"cannot be reached: {problem}", remedy)

@@ -7,22 +7,20 @@ service works with; it need not stop for it.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final, Literal
 
-from gateway import clock, log
+from gateway import clock
 from gateway.app import crawling
-from gateway.assembly import engine_of, indexed_anew, opened_store, pipeline_of
+from gateway.assembly import engine_of, indexed_anew, pipeline_of, store_for_command
+from gateway.config_check import api_key
 from gateway.errors import ConfigError
 from gateway.metrics import Metrics
 from gateway.online_check import findings
-from gateway.settings import Configuration, require_site_key
+from gateway.settings import Configuration
 from gateway.store import identities
 from gateway.store.coverage import all_studies
 from gateway.store.migrate import migrate as migrate_store
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
 from gateway.sync.crawler import crawl_once
 from gateway.sync.progress import ProgressBar
 from mappings.identifiers import upstream_id
@@ -39,13 +37,16 @@ async def sync_once(configuration: Configuration, say: Say) -> int:
         ConfigError: no API key, no site key, or a database of another site or a newer release.
         GatewayError: AutoScribe or the store failed too often; the next call goes on from there.
     """
+    for fault in api_key(configuration):
+        raise fault
     bar = ProgressBar(sys.stderr)
-    async with _store(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
+    async with store_for_command(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
         try:
             swept = await crawl_once(crawl, bar)
         finally:
             bar.end()
-    say(f"{swept.listed} studies listed, {swept.taken_in} taken in, {swept.failed} not, {swept.missing} missing")
+    changed, failed = f"{swept.taken_in} were new or changed", f"{swept.failed} could not be read"
+    say(f"{swept.listed} studies listed: {changed}, {failed}; {swept.missing} that are stored were not listed")
     return 1 if swept.failed else 0
 
 
@@ -74,7 +75,7 @@ async def rerender(configuration: Configuration, say: Say) -> int:
     A study that cannot be read any more is named, and left as it is; then the exit code is 1.
     """
     done = written = failed = 0
-    async with _store(configuration) as engine:
+    async with store_for_command(configuration) as engine:
         pipeline = pipeline_of(configuration, engine)
         async for study_id in all_studies(engine):
             try:
@@ -94,7 +95,7 @@ async def rerender(configuration: Configuration, say: Say) -> int:
 
 async def list_identities(configuration: Configuration, say: Say) -> int:
     """Every conflict and every verdict, a line each: ids alone, and the date."""
-    async with _store(configuration) as engine:
+    async with store_for_command(configuration) as engine:
         found = await identities.every(engine)
     for one in found:
         say(f"Patient/{one.patient_id}  {one.study_id}  {one.state}  since {one.since:%Y-%m-%d %H:%M} UTC")
@@ -116,7 +117,7 @@ async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
         ConfigError: the study is not stored, or names no such patient.
     """
     patient_id, study_id = patient_id.removeprefix("Patient/"), upstream_id(study_id) or study_id
-    async with _store(configuration) as engine:
+    async with store_for_command(configuration) as engine:
         named = await identities.named(engine, study_id)
         if patient_id not in named:
             problem = "the study does not name this patient" if named else "no such study is stored"
@@ -128,12 +129,3 @@ async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
     how = "belongs to" if verdict == "link" else "is kept apart from"
     say(f"{study_id} {how} Patient/{patient_id}: {versions} new versions")
     return 0
-
-
-@asynccontextmanager
-async def _store(configuration: Configuration) -> AsyncIterator[Sqlite | Postgres]:
-    """The store for a command, as strict as the service: with a site key of its own, and its log on stderr."""
-    require_site_key(configuration)
-    log.configure(configuration.settings.log.level, configuration.settings.log.format)
-    async with opened_store(configuration) as engine:
-        yield engine

@@ -22,17 +22,24 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from gateway import clock
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.feed.framing import Event, Frame, FramingError, encode
-from gateway.feed.peer import Peer, reason
+from gateway.feed.peer import KEEPALIVE_IDLE, Peer, reason
 from gateway.feed.tls import TlsSettings, tls_context
 
 CLOSE_WAIT: Final = 2.0
+# Seconds that a connection is looked at, at least and at most, before it counts as open
+_LOOK_AT_LEAST: Final = 0.02
+_LOOK_AT_MOST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a receiver listens and how long it is waited for; times in seconds, sizes in bytes."""
+    """Where a receiver listens and how long it is waited for; times in seconds, sizes in bytes.
+
+    `keepalive` is for how long nothing is said until TCP asks whether the peer is still there; 0: it never does.
+    """
 
     host: str
     port: int
@@ -40,6 +47,7 @@ class Endpoint:
     connect_timeout: float = 10.0
     ack_timeout: float = 30.0
     max_ack_bytes: int = 65_536
+    keepalive: int = KEEPALIVE_IDLE
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -61,12 +69,17 @@ class Connection:
     async def open(cls, endpoint: Endpoint) -> Self:
         """Connect, and shake hands where TLS is asked for, within `connect_timeout`.
 
+        A peer that accepts and then ends (a proxy with nobody behind it, TLS 1.3 without the client certificate that is
+        wanted: RFC 8446 §4.4.2.4) says so a round trip later. That long it is looked at, so that this puts no message
+        in doubt.
+
         Raises:
-            ConnectFailed: refused, no such host, no answer in time, or TLS not agreed.
+            ConnectFailed: refused, no such host, no answer in time, TLS not agreed, or ended at once.
             ConfigError: a TLS file cannot be used.
         """
-        peer = Peer(endpoint.max_ack_bytes)
+        peer = Peer(endpoint.max_ack_bytes, endpoint.keepalive)
         context = tls_context(endpoint.tls, str(endpoint)) if endpoint.tls else None
+        begun = clock.monotonic()
         try:
             async with asyncio.timeout(endpoint.connect_timeout):
                 await _connect(endpoint, peer, context)
@@ -74,7 +87,11 @@ class Connection:
             raise ConnectFailed(str(endpoint), f"no connection after {endpoint.connect_timeout:g} s") from None
         except OSError as error:
             raise ConnectFailed(str(endpoint), reason(error)) from None
-        return cls(endpoint, peer)
+        connection = cls(endpoint, peer)
+        if await connection._ends(clock.monotonic() - begun):
+            await connection.close()
+            raise ConnectFailed(str(endpoint), f"{peer.lost}; nothing was sent")
+        return connection
 
     @property
     def usable(self) -> bool:
@@ -138,6 +155,18 @@ class Connection:
                 await self._peer.gone.wait()
         except TimeoutError:
             self._peer.abort("closed here")
+
+    async def _ends(self, seconds: float) -> bool:
+        """Whether the peer ends the connection within about that time."""
+        try:
+            async with asyncio.timeout(min(max(seconds, _LOOK_AT_LEAST), _LOOK_AT_MOST)):
+                await self._peer.gone.wait()
+        except TimeoutError:
+            return not self.usable
+        except BaseException:
+            self._peer.abort("given up here")
+            raise
+        return True
 
     async def __aenter__(self) -> Self:
         return self

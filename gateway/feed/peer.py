@@ -35,7 +35,8 @@ class Peer(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, max_ack_bytes: int) -> None:
+    def __init__(self, max_ack_bytes: int, keepalive: int = KEEPALIVE_IDLE) -> None:
+        self._keepalive = keepalive
         self.decoder = Decoder(max_ack_bytes)
         self.answers: deque[Event] = deque()
         self.unasked: deque[Event] = deque()
@@ -78,7 +79,7 @@ class Peer(asyncio.Protocol):
         # So that pause_writing and resume_writing tell when the last byte has left this process; 1 and not 0, because
         # TLS transports compare with >= and would never be done.
         self._transport.set_write_buffer_limits(high=1, low=0)
-        keep_alive(transport.get_extra_info("socket"))
+        keep_alive(transport.get_extra_info("socket"), self._keepalive)
 
     def data_received(self, data: bytes) -> None:
         """Callback of asyncio: bytes have come."""
@@ -113,12 +114,17 @@ class Peer(asyncio.Protocol):
         self.unwritten = False
 
 
-def keep_alive(sock: socket.socket) -> None:
-    """Have TCP notice a peer that is gone without a word (RFC 9293 §3.8.4); options a system lacks are left out."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def keep_alive(sock: socket.socket, idle: int = KEEPALIVE_IDLE) -> None:
+    """Have TCP notice a peer that is gone without a word (RFC 9293 §3.8.4) after so many idle seconds; 0: do not.
+
+    Options that a system lacks are left out.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(idle > 0))
+    if idle <= 0:
+        return
     options = {
-        "TCP_KEEPIDLE": KEEPALIVE_IDLE,
-        "TCP_KEEPINTVL": KEEPALIVE_INTERVAL,
+        "TCP_KEEPIDLE": idle,
+        "TCP_KEEPINTVL": min(idle, KEEPALIVE_INTERVAL),
         "TCP_KEEPCNT": KEEPALIVE_PROBES,
     }
     for name, value in options.items():

@@ -48,11 +48,12 @@ async def _follow(
         return
     key = include.reference.key
     if include.is_back:
-        found.update({one.address: one for one in await store.referring(engine, key, start, room)})
-        return
-    every = await store.referenced(engine, key, start, _MOST_REFERENCES)
-    addresses = [one for one in every if _is_of(one, include.target) and one not in found][:room]
-    current = await store.current(engine, addresses)
+        current = await store.referring(engine, key, start, room)
+        addresses = list(current)
+    else:
+        every = await store.referenced(engine, key, start, _MOST_REFERENCES)
+        addresses = [one for one in every if _is_of(one, include.target) and one not in found][:room]
+        current = await store.current(engine, addresses)
     found.update({address: one for address, one in current.items() if one is not None})
     issues += _missing(address for address in addresses if current.get(address) is None)
 

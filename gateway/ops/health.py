@@ -15,7 +15,7 @@ from typing import Any
 class Health:
     """What is known this moment; None is "not known".
 
-    `index_percent` is the progress of the first whole sweep, `index_age` the seconds since the last one ended;
+    `index_percent` is the progress of the first whole sweep, `index_age` the seconds since the last one began;
     `is_upstream_reachable` is as of the last call to AutoScribe, at `upstream_asked`.
     """
 

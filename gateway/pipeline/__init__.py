@@ -16,6 +16,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from gateway import clock
+from gateway.destinations import Routes
 from gateway.errors import StoreUnavailable
 from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, digest, look
 from gateway.pipeline.rendering import rendered
@@ -26,6 +27,7 @@ from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.intake import OthersMoved, Outdated
 from gateway.store.kept import kept, unpacked
+from gateway.store.outbox import Outbox
 from gateway.store.statements import Row, Steps, ask
 from gateway.store.versions import Made, Written
 from mappings.changes import Change
@@ -36,6 +38,7 @@ from mappings.profile import Site
 __all__ = ["Fetched", "Ingested", "Pipeline"]
 
 MOST_TRIES: Final = 20
+_NOWHERE: Final = Routes()
 _AGAIN_AND_AGAIN: Final = "others wrote the same study, or of its patients, again and again"
 Fetch = Callable[[], Awaitable[Fetched]]
 
@@ -58,10 +61,15 @@ class Ingested:
 
 
 class Pipeline:
-    """Takes studies in. `zone` is that of dates without one in searches; `wants_pdf` where PDFs are kept (D28)."""
+    """Takes studies in. `zone` is that of dates without one in searches; `wants_pdf` where PDFs are kept (D28).
 
-    def __init__(self, engine: Engine, site: Site, zone: tzinfo, *, wants_pdf: bool = True) -> None:
-        self._engine, self._site, self._zone, self._wants_pdf = engine, site, zone, wants_pdf
+    `routes` say who is told.
+    """
+
+    def __init__(
+        self, engine: Engine, site: Site, zone: tzinfo, *, wants_pdf: bool = True, routes: Routes = _NOWHERE
+    ) -> None:
+        self._engine, self._site, self._zone, self._wants_pdf, self._routes = engine, site, zone, wants_pdf, routes
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def ingest(self, study_id: str, fetch: Fetch) -> Ingested:
@@ -136,6 +144,7 @@ class Pipeline:
         verdicts = await self._engine.fetch(intake.VERDICTS, study_id=study_id)
         if not rows:
             return Standing(verdicts=_pairs(verdicts)), None
+        told = await Outbox(self._engine).told(study_id) if self._routes.destinations else {}
         revision, received_digest, packed, *_ = rows[0]
         pdfs = await self._engine.fetch(intake.PDFS, study_id=study_id) if self._wants_pdf else ()
         standing = Standing(
@@ -144,6 +153,7 @@ class Pipeline:
             kept=kept(packed),
             verdicts=_pairs(verdicts),
             pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
+            told=told,
         )
         return standing, rows[0]
 
@@ -197,6 +207,7 @@ class Pipeline:
                 patient_ids=patient_ids,
                 stored=stored,
                 wants_pdf=self._wants_pdf,
+                routes=self._routes,
             )
 
         return await asyncio.to_thread(settle)

@@ -6,6 +6,7 @@ AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -44,7 +45,8 @@ class Fetched:
 class Standing:
     """What the store knows of a study before it is looked at; `revision` is 0 where it knows nothing.
 
-    `verdicts` by patient id is what an operator decided (`link`, `separate`); `pdf` by report id.
+    `verdicts` by patient id is what an operator decided (`link`, `separate`); `pdf` by report id; `told` by name of a
+    destination the ids of the reports that it was, or is about to be, told of.
     """
 
     revision: int = 0
@@ -53,6 +55,7 @@ class Standing:
     accession_number: str | None = None
     verdicts: Mapping[str, str] = field(default_factory=dict)
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
+    told: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
 
     @property
     def facts(self) -> Facts:

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
+from gateway.destinations import Routes
 from gateway.pipeline.look import NEW_TEXT, Fetched, Key, Look, Resource, Standing, digest, remapped
 from gateway.pipeline.rendering import rendered
+from gateway.pipeline.telling import telling
 from gateway.store.coverage import digest_of
 from gateway.store.instants import micros
 from gateway.store.intake import Claim, Taken, uid_key
@@ -27,7 +29,7 @@ from mappings.profile import Site
 from mappings.status import refusal
 from mappings.subjects import recency
 
-UNROUTED: Final = "unrouted"
+_NOWHERE: Final = Routes()
 
 
 def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rendered)
@@ -42,6 +44,7 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
     patient_ids: Sequence[str],
     stored: Mapping[Key, Resource] | None = None,
     wants_pdf: bool = True,
+    routes: Routes = _NOWHERE,
 ) -> Taken:
     """What is to be stored of a look. `patient_ids` are those that `others` were read for.
 
@@ -76,11 +79,12 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
         others=others,
         users=_users(fetched),
         conflicts=sorted(found.facts.taken_patient_ids),
-        causes=_causes(found),
+        causes=telling(found.change, standing.told, routes, now, wants_pdf=wants_pdf),
         pdfs=[one.report_id for one in found.change.causes if wants_pdf and one.kind in NEW_TEXT],
         pdfs_missing=[one.report_id for one in study.completed if wants_pdf and is_anew],
         render=lambda body: render([json.loads(body)], now)[0],
         reindex=is_anew,
+        told={(name, one) for name, ids in standing.told.items() for one in ids} if routes.destinations else None,
     )
 
 
@@ -156,18 +160,4 @@ def _users(fetched: Fetched) -> list[dict[str, Any]]:
     return [
         {"user_id": one["userId"], "asked": fetched.users_asked.get(one["userId"], fetched.asked), "body": packed(one)}
         for one in fetched.users
-    ]
-
-
-def _causes(found: Look) -> list[dict[str, Any]]:
-    return [
-        {
-            "report_id": one.report_id,
-            "kind": one.kind,
-            "content_version": one.content_version,
-            "destination": "",
-            "state": UNROUTED,
-            "is_move": int(one.report_id in found.change.moved),
-        }
-        for one in found.change.causes
     ]

@@ -1,4 +1,4 @@
-"""An MLLP receiver for trying out and for the demo: takes messages, shows them, answers as told.
+"""An MLLP receiver for trying out, for the demo and for tests: takes messages, answers as told.
 
 HL7 v2.5.1 §2.9.2 (what a receiver answers) over HL7 Transport Specification: MLLP, Release 1. With a folder given, a
 message is on the disk before it is acknowledged.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -18,64 +17,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
 
-from gateway import clock
 from gateway.errors import ConfigError
-from gateway.feed.framing import Decoder, Event, Frame, encode
+from gateway.feed.framing import Decoder, Event, Frame
 from gateway.feed.peer import reason
+from gateway.sandbox.connection_manners import MAX_MESSAGE_BYTES
+from gateway.sandbox.exchange import Desk, Exchange, Meeting, Refusal
 from gateway.sandbox.folder import Folder
 from gateway.sandbox.inbox import Inbox, Message
-from gateway.sandbox.readable import plain, readable
-from gateway.serving import stop_signal
-from mappings.hl7v2.ack import AckCode, AckError, acknowledge
-from mappings.hl7v2.received import Unreadable, read
-
-MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
-READ_BYTES: Final = 65_536
-CLOSE_WAIT: Final = 1.0
-PRINT: Final = partial(print, flush=True)
-
-
-@dataclass(frozen=True, slots=True)
-class AckMode:
-    """How a receiver answers: MSA-1 `code`, none if None; `delay` in seconds; `alter` spoils the acknowledgement."""
-
-    about: str
-    code: AckCode | None = None
-    error: AckError | None = None
-    delay: float = 0.0
-    alter: Callable[[bytes], bytes] | None = None
-    close: bool = False
-
-
-def _of_another_message(ack: bytes) -> bytes:
-    return re.sub(rb"(\rMSA.AA.)[^\r]*", rb"\1NOT-YOUR-MESSAGE", ack)
-
-
-def _no_acknowledgement(_: bytes) -> bytes:
-    return b"this is no acknowledgement"
-
+from gateway.sandbox.late_acks import Address, LateAcks
+from gateway.sandbox.line import Line
+from gateway.sandbox.manner_plan import Plan, Strike, plan_of
+from gateway.sandbox.manners import INTERNAL_ERROR, SEQUENCE_ERROR, Manner
+from mappings.hl7v2.ack import AckError
+from mappings.hl7v2.received import Received, Unreadable, read
 
 # HL7 table 0357 Message Error Condition Codes
-SEQUENCE_ERROR: Final = AckError("100", text="Segment sequence error")
 CONTROL_ID_MISSING: Final = AckError("101", "MSH^1^10", text="Required field missing")
-PATIENT_ID_MISSING: Final = AckError("101", "PID^1^3", text="Required field missing")
 TOO_LONG: Final = AckError("104", text="Value too long")
-PROCESSING_ID: Final = AckError("202", "MSH^1^11", text="Unsupported processing id")
-INTERNAL_ERROR: Final = AckError("207", text="Application internal error")
-
-ACK_MODES: Final[dict[str, AckMode]] = {
-    "aa": AckMode("application accept", "AA"),
-    "ae": AckMode("application error", "AE", PATIENT_ID_MISSING),
-    "ar": AckMode("application reject", "AR", INTERNAL_ERROR),
-    "ca": AckMode("commit accept", "CA"),
-    "ce": AckMode("commit error", "CE", SEQUENCE_ERROR),
-    "cr": AckMode("commit reject", "CR", PROCESSING_ID),
-    "none": AckMode("no answer"),
-    "wrong-id": AckMode("accept of another message", "AA", alter=_of_another_message),
-    "garbage": AckMode("a frame that is no acknowledgement", "AA", alter=_no_acknowledgement),
-    "close": AckMode("connection closed without an answer", close=True),
-    "slow": AckMode("application accept after 5 seconds", "AA", delay=5.0),
-}
 
 
 def _nobody(_: object) -> None:
@@ -86,27 +44,51 @@ def _nobody(_: object) -> None:
 class Receiver:
     """Listens while it is entered: `async with Receiver(port=0) as receiver: … receiver.port …`.
 
-    `port` 0 takes a free one and is then the port taken. `ack` is a name of `ACK_MODES`. `out` is a folder that each
-    message is written to before it is acknowledged. `on_message` is called with each message before it is acknowledged.
-    `say` is told, in one line of codes and counts, of everything out of the ordinary. `tls` is a server context.
+    `port` 0 takes a free one and is then the port taken. `ack` is a SPEC (gateway/sandbox/manner_plan.py), a manner or
+    a plan, and can be changed while it listens. `out` is a folder that each message is written to before it is
+    acknowledged. `on_message` is called with each message before it is acknowledged. `say` is told, in one line of
+    codes and counts, of all that is out of the ordinary. `tls` is a server context. `reply_to` is where late
+    acknowledgements go over connections of their own.
+
+    It can be left and entered again, as a peer that restarts: on the same port, with all that it remembers.
 
     Raises:
-        ConfigError: on entering: `ack` is no such name, or the port or the folder cannot be had.
+        ConfigError: on entering: `ack` is no SPEC or lacks `reply_to`, or the port or the folder cannot be had.
     """
 
     host: str = "127.0.0.1"
     port: int = 2575
-    ack: str = "aa"
+    ack: str | Manner | Plan = "aa"
     out: Path | None = None
     on_message: Callable[[Message], object] = _nobody
     say: Callable[[str], object] = _nobody
     tls: ssl.SSLContext | None = None
     max_bytes: int = MAX_MESSAGE_BYTES
+    reply_to: Address | None = None
     _inbox: Inbox = field(default_factory=Inbox, init=False, repr=False)
     _folder: Folder | None = field(default=None, init=False, repr=False)
     _server: asyncio.Server | None = field(default=None, init=False, repr=False)
     _clients: set[asyncio.Task[None]] = field(default_factory=set, init=False, repr=False)
-    _answers: int = field(default=0, init=False, repr=False)
+    _desk: Desk = field(init=False, repr=False)
+    _told: tuple[str | Manner | Plan, Plan] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._desk = Desk(LateAcks(self.reply_to, self.say))
+
+    @property
+    def plan(self) -> Plan:
+        """What `ack` says, with its counts; another value of `ack` is another plan, from the next message on.
+
+        Raises:
+            ConfigError: `ack` is no SPEC, or needs an address in `reply_to`.
+        """
+        if self._told is None or self._told[0] is not self.ack:
+            plan = plan_of(self.ack)
+            if plan.calls and self.reply_to is None:
+                remedy = "Name HOST:PORT where the sender takes acknowledgements (--reply-to)."
+                raise ConfigError("receiver", "reply_to", "missing", remedy)
+            self._told = self.ack, plan
+        return self._told[1]
 
     @property
     def messages(self) -> deque[Message]:
@@ -122,8 +104,8 @@ class Receiver:
         return await self._inbox.wait_for(control_id, within=within)
 
     async def __aenter__(self) -> Self:
-        if self.ack not in ACK_MODES:
-            raise ConfigError("receiver", "ack", "no such answer", f"Name one of {', '.join(ACK_MODES)}.")
+        # A SPEC that is wrong is refused before anything is opened.
+        _ = self.plan
         try:
             self._folder = Folder(self.out) if self.out is not None else None
         except OSError as error:
@@ -147,73 +129,98 @@ class Receiver:
         for client in clients:
             client.cancel()
         await asyncio.gather(*clients)
+        await self._desk.late.stop()
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._clients.add(task)
         task.add_done_callback(self._clients.discard)
+        line = Line(reader, writer)
         try:
-            await self._attend(reader, writer)
+            await self._attend(line)
         except asyncio.CancelledError:
             # Only leaving the receiver cancels. Not raised on: asyncio's server takes a cancelled task for a fault.
-            writer.transport.abort()
+            line.abort()
 
-    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _attend(self, line: Line) -> None:
         try:
-            await self._converse(reader, writer)
+            await self._meet(line)
+            await self._converse(line)
         except OSError as error:
             self.say(f"connection lost: {reason(error)}")
         finally:
-            await _close(writer)
+            await line.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _meet(self, line: Line) -> None:
+        strike = self.plan.connected()
+        if strike is None or strike.manner.meet is None:
+            await self._desk.late.pay(line)
+            return
+        meeting = Meeting(line, self._desk, strike.options, partial(self._receive, line=line, strike=strike))
+        await strike.manner.meet(meeting)
+
+    async def _converse(self, line: Line) -> None:
         decoder = Decoder(self.max_bytes)
-        while data := await reader.read(READ_BYTES):
+        while data := await line.read():
             for event in decoder.feed(data):
-                answer = await self._answer(event)
-                if answer is not None:
-                    writer.write(encode(answer))
-                    await writer.drain()
-                if ACK_MODES[self.ack].close:
+                await self._hear(event, line)
+                if line.over:
                     return
         for event in decoder.close():
-            await self._answer(event)
+            await self._hear(event, line)
 
-    async def _answer(self, event: Event) -> bytes | None:
-        """The content of the answer, None for none."""
+    async def _hear(self, event: Event, line: Line) -> None:
         if isinstance(event, Frame):
-            return await self._receive(event.payload)
+            await self._receive(event.payload, line)
+            return
         self.say(f"{event.code} at offset {event.offset}, {event.count} bytes")
         # Of all faults of framing, only the sender of a whole frame that is too large waits for an answer.
-        return self._acknowledge(b"", "R", TOO_LONG) if event.code == "frame-too-large" else None
+        if event.code == "frame-too-large":
+            await self._answer(b"", line, self.plan.received(b""), Refusal("R", TOO_LONG))
 
-    async def _receive(self, payload: bytes) -> bytes | None:
-        control_id, letter, error = self._judge(payload)
+    async def _receive(self, payload: bytes, line: Line, strike: Strike | None = None) -> None:
+        """Record a message and answer it, unless the manner that met the connection has done so already."""
+        received = self._read(payload)
+        if received is not None and received.components(received.msh.field(9))[0] == "ACK":
+            # An acknowledgement is never acknowledged: two that did so would never come to an end.
+            self.say("an acknowledgement came, and was left at that")
+            return
+        control_id, refusal = self._judge(received)
+        strike = strike or self.plan.received(payload)
+        manner = strike.manner
         try:
-            file = await self._write(payload, control_id)
+            file = await self._write(payload, control_id) if manner.keeps else None
         except OSError as problem:
             self.say(f"not written, not taken: {reason(problem)}")
-            return self._acknowledge(payload, "R", INTERNAL_ERROR)
-        mode = ACK_MODES[self.ack]
-        answer = mode.about if mode.code is None or mode.alter else mode.code[0] + letter
+            await self._answer(payload, line, strike, Refusal("R", INTERNAL_ERROR))
+            return
+        answer = manner.about
+        if manner.code is not None:
+            answer = manner.code[0] + (refusal.letter if refusal else manner.code[1])
         self.on_message(self._inbox.take(payload, control_id, answer=answer, file=file))
-        if mode.delay:
-            await clock.sleep(mode.delay)
-        return self._acknowledge(payload, letter, error)
+        await self._answer(payload, line, strike, refusal)
 
-    def _judge(self, payload: bytes) -> tuple[str, str, AckError | None]:
-        """MSH-10, the second letter of MSA-1 and the error to name: as told, unless the message cannot be taken."""
-        mode = ACK_MODES[self.ack]
+    def _read(self, payload: bytes) -> Received | None:
         try:
-            control_id = read(payload).msh.field(10).strip()
+            return read(payload)
         except Unreadable as unreadable:
             self.say(f"not HL7 v2: {unreadable}")
-            return "", "R", SEQUENCE_ERROR
+            return None
+
+    def _judge(self, received: Received | None) -> tuple[str, Refusal | None]:
+        """MSH-10, and why the message cannot be taken, if it cannot."""
+        if received is None:
+            return "", Refusal("R", SEQUENCE_ERROR)
+        control_id = received.msh.field(10).strip()
         if not control_id:
             self.say("message without MSH-10")
-            return "", "E", CONTROL_ID_MISSING
-        return control_id, (mode.code or "AA")[1], mode.error
+            return "", Refusal("E", CONTROL_ID_MISSING)
+        return control_id, None
+
+    async def _answer(self, payload: bytes, line: Line, strike: Strike, refusal: Refusal | None) -> None:
+        if strike.manner.act is not None:
+            await strike.manner.act(Exchange(payload, line, self._desk, strike.options, refusal))
 
     async def _write(self, payload: bytes, control_id: str) -> Path | None:
         if self._folder is None:
@@ -221,55 +228,3 @@ class Receiver:
         file = self._folder.name(control_id)
         await asyncio.to_thread(self._folder.write, file, payload)
         return file
-
-    def _acknowledge(self, payload: bytes, letter: str, error: AckError | None) -> bytes | None:
-        mode = ACK_MODES[self.ack]
-        if mode.code is None:
-            return None
-        self._answers += 1
-        ack = acknowledge(
-            payload,
-            cast(AckCode, mode.code[0] + letter),
-            control_id=f"ACK{self._answers:08d}",
-            at=clock.now().strftime("%Y%m%d%H%M%S+0000"),
-            error=error,
-        )
-        return mode.alter(ack) if mode.alter else ack
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    try:
-        async with asyncio.timeout(CLOSE_WAIT):
-            await writer.wait_closed()
-    except (OSError, TimeoutError):
-        writer.transport.abort()
-
-
-async def run_listen(
-    host: str = "127.0.0.1",
-    port: int = 2575,
-    ack: str = "aa",
-    out: Path | None = None,
-    show: Callable[[str], object] = PRINT,
-) -> None:
-    """Receive and show messages until SIGINT or SIGTERM.
-
-    Raises:
-        ConfigError: `ack` is no such name, or the port or the folder cannot be had.
-    """
-    receiver = Receiver(host, port, ack, out, on_message=lambda message: show(_shown(message)), say=show)
-    async with stop_signal() as stop, receiver:
-        show(f"MLLP on {host}:{receiver.port}, answer: {ACK_MODES[ack].about}. Ctrl-C stops.")
-        await stop.wait()
-    show(f"{len(receiver.messages)} messages kept, stopped.")
-
-
-_REPEATS: Final = {"same": ", duplicate", "other": ", duplicate MSH-10 with other bytes"}
-
-
-def _shown(message: Message) -> str:
-    file = f", file {message.file.name}" if message.file else ""
-    head = f"--- {message.number}  MSH-10 {plain(message.control_id) or 'none'}, {len(message.payload)} bytes"
-    head += f"{_REPEATS.get(message.repeat, '')}{file}, answer: {message.answer}"
-    return f"{head}\n{readable(message.payload)}\n"

@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +19,19 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from gateway.errors import ConfigError
-from gateway.settings.model import PREFIX, MappingSettings, Server, Settings, fields, variables
-from gateway.settings.rows import rows
+from gateway.settings.destination_secrets import with_secrets
+from gateway.settings.model import PREFIX, TABLES, MappingSettings, Server, Settings, fields, variables
+from gateway.settings.rows import rows, table_rows
 from gateway.settings.site_files import SiteFiles
 from gateway.settings.values import is_loopback
 from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, read_site
 
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
+
+_NOTHING: Final[Mapping[str, str]] = {}
+# Type of a pydantic error -> what is said in its place
+_PROBLEMS: Final = {"missing": "missing"}
 
 # How what tomllib says begins -> what to do
 _TOML_REMEDIES: Final = {
@@ -114,14 +120,14 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
         text, table = _read(path)
     except ConfigError as error:
         return None, [error]
-    files = SiteFiles.read(source, path, table)
-    found = [*_unknown_variables(os.environ), *files.problems]
+    files, secrets = SiteFiles.read(source, path, table), with_secrets(table, os.environ)
+    found = [*_unknown_variables(os.environ, secrets.known), *files.problems]
     settings, key = None, None
     try:
-        settings = Settings(**table)
+        settings = Settings(**secrets.table)
         key = settings.mapping.site_key
     except ValidationError as error:
-        found += _pydantic_problems(error, source)
+        found += _pydantic_problems(error, source, given=secrets.used)
     site, faults = read_site(
         text, site_key=key.get_secret_value().encode() if key else None, files=files.texts, given=dict(_given())
     )
@@ -168,8 +174,8 @@ def _toml_remedy(reason: str) -> str:
     return next(known, "Mend that line; https://toml.io has the syntax.")
 
 
-def _unknown_variables(environ: Mapping[str, str]) -> Iterator[ConfigError]:
-    known = {variable for section, name, _ in fields() for variable in variables(f"{section}.{name}")}
+def _unknown_variables(environ: Mapping[str, str], secrets: AbstractSet[str]) -> Iterator[ConfigError]:
+    known = {variable for section, name, _ in fields() for variable in variables(f"{section}.{name}")} | secrets
     sections = {f"{PREFIX}{section}".upper() for section in Settings.model_fields}
     for name in sorted(environ.keys() - known):
         upper = name.upper()
@@ -179,18 +185,34 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[ConfigError]:
             yield ConfigError("environment", name, "no such setting", remedy)
 
 
-def _pydantic_problems(error: ValidationError, source: str, under: tuple[str, ...] = ()) -> Iterator[ConfigError]:
-    described = {row.key: f"{row.description} It takes: {row.type}." for row in rows()}
+def _pydantic_problems(
+    error: ValidationError, source: str, under: tuple[str, ...] = (), *, given: Mapping[str, str] = _NOTHING
+) -> Iterator[ConfigError]:
+    """What is wrong with each setting; `given` are the variables of settings that have none by their name alone."""
     for found in error.errors(include_url=False, include_input=False, include_context=False):
-        place = (*under, *found["loc"])
-        key = ".".join(str(part) for part in place[:2])
+        key, described = _place((*under, *found["loc"]))
         if found["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, described if "." in key else Settings.model_fields, n=1)
-            remedy = f"Did you mean {near[0]}?" if near else "Take it out."
-            yield _problem(source, SiteError(key, "no such setting", remedy))
+            near = difflib.get_close_matches(described, _DESCRIBED if "." in key else Settings.model_fields, n=1)
+            meant = [one.rpartition(".")[2] if "[" in key else one for one in near]
+            problem, remedy = "no such setting", f"Did you mean {meant[0]}?" if meant else "Take it out."
         else:
-            problem = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            yield _problem(source, SiteError(key, problem, described.get(key, "Write a table of settings.")))
+            problem = _PROBLEMS.get(found["type"]) or found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            remedy = _DESCRIBED.get(described, "Write a table of settings.")
+            if key in TABLES:
+                remedy = f"Write each table under `[[{key}]]`."
+        fault = SiteError(key, problem, remedy)
+        variable = given.get(key)
+        yield ConfigError("environment", variable, problem, remedy) if variable else _problem(source, fault)
+
+
+def _place(parts: tuple[int | str, ...]) -> tuple[str, str]:
+    """The key of a setting, `server.port` or `destination[0].start`, and the same without the number of the table."""
+    section, *rest = parts
+    if section in TABLES and rest:
+        names = "".join(f".{one}" for one in rest[1:2])
+        return f"{section}[{rest[0]}]{names}", f"{section}{names}"
+    key = ".".join(map(str, parts[:2]))
+    return key, key
 
 
 def _problem(source: str, fault: SiteError) -> ConfigError:
@@ -199,3 +221,10 @@ def _problem(source: str, fault: SiteError) -> ConfigError:
         if os.environ.get(variable):
             return ConfigError("environment", variable, fault.problem, fault.remedy)
     return ConfigError(source, fault.key, fault.problem, fault.remedy)
+
+
+_DESCRIBED: Final = {
+    row.key: f"{row.description} It takes: {row.type}."
+    for section in ("", *TABLES)
+    for row in (table_rows(section) if section else rows())
+}

@@ -11,14 +11,25 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.settings.values import absolute_url, is_loopback, parts_of, secrets_in, split, split_at_commas
+from gateway.settings.destination import DestinationSettings, IgnoreSettings
+from gateway.settings.feed import Feed
+from gateway.settings.group import Group
+from gateway.settings.values import (
+    absolute_url,
+    is_header_value,
+    is_loopback,
+    parts_of,
+    secrets_in,
+    split,
+    split_at_commas,
+    time_zone,
+)
 from mappings.profile import Site
 
 PREFIX: Final = "GATEWAY_"
@@ -31,18 +42,15 @@ VENDOR_NAMES: Final = {
 FILE_ONLY: Final = frozenset(
     f"mapping.{name}" for name in ("facilities", "express_customers", "procedure_fallbacks", "receivers")
 )
+TABLES: Final[dict[str, type[Group]]] = {"destination": DestinationSettings, "ignore": IgnoreSettings}
+"""The sections that are lists of tables, `[[destination]]`, which only the file can say."""
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 _DATABASE: Final = re.compile(r"sqlite:///[^\x00]*[^/\x00]|postgres(?:ql)?://[^/?#]+/[^/?#]+")
 _SITE: Final = Site()
 _Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Upstream(_Group):
+class Upstream(Group):
     """Section `[upstream]`: the AutoScribe API. All times in seconds, all sizes in bytes."""
 
     api_key: SecretStr | None = Field(None, description="API key of AutoScribe, made in its dashboard with scope All.")
@@ -83,7 +91,7 @@ class Upstream(_Group):
     def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not (key := value.get_secret_value().strip()):
             return None
-        if not _HEADER_VALUE.fullmatch(key):
+        if not is_header_value(key):
             raise ValueError("holds white space or characters that a header cannot carry")
         return SecretStr(key)
 
@@ -116,7 +124,7 @@ class Upstream(_Group):
         return value
 
 
-class Server(_Group):
+class Server(Group):
     """Section `[server]`: where the gateway listens."""
 
     host: str = Field(
@@ -139,7 +147,7 @@ class Server(_Group):
         return self.public_url or f"http://{host}:{self.port}/fhir"
 
 
-class Pdf(_Group):
+class Pdf(Group):
     """Section `[pdf]`: the reports' PDFs."""
 
     ingest: Literal["fetch", "link"] = Field(
@@ -169,7 +177,7 @@ class Pdf(_Group):
         return hosts
 
 
-class Webhook(_Group):
+class Webhook(Group):
     """Section `[webhook]`: events AutoScribe sends."""
 
     key: SecretStr | None = Field(
@@ -191,7 +199,7 @@ class Webhook(_Group):
         return secrets_in(self.key)
 
 
-class Database(_Group):
+class Database(Group):
     """Section `[database]`: where the gateway keeps what it has read."""
 
     url: SecretStr = Field(
@@ -219,7 +227,7 @@ class Database(_Group):
         return Path(rest) if scheme == "sqlite" else None
 
 
-class Fhir(_Group):
+class Fhir(Group):
     """Section `[fhir]`: the FHIR facade."""
 
     time_zone: str = Field(
@@ -234,15 +242,10 @@ class Fhir(_Group):
     @validates("time_zone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        if value:
-            try:
-                ZoneInfo(value)
-            except (KeyError, ValueError, OSError):
-                raise ValueError("not the name of a time zone, such as America/New_York") from None
-        return value
+        return time_zone(value)
 
 
-class Sync(_Group):
+class Sync(Group):
     """Section `[sync]`: the crawl of AutoScribe. All times in seconds but where it says otherwise."""
 
     open_interval: float = Field(30, ge=1, le=3600, description="Seconds between two looks at the unsigned studies.")
@@ -275,7 +278,7 @@ class Sync(_Group):
     )
 
 
-class MappingSettings(_Group):
+class MappingSettings(Group):
     """Section `[mapping]`: what `mappings.profile.parse_site` reads, and checks more closely."""
 
     site_key: SecretStr | None = Field(
@@ -325,7 +328,7 @@ class MappingSettings(_Group):
     )
 
 
-class Log(_Group):
+class Log(Group):
     """Section `[log]`."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
@@ -345,7 +348,10 @@ class Settings(BaseSettings):
     fhir: Fhir = Fhir()
     sync: Sync = Sync()
     mapping: MappingSettings = MappingSettings()
+    feed: Feed = Feed()
     log: Log = Log()
+    destination: tuple[DestinationSettings, ...] = ()
+    ignore: tuple[IgnoreSettings, ...] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -361,10 +367,11 @@ class Settings(BaseSettings):
 
 
 def fields() -> Iterator[tuple[str, str, FieldInfo]]:
-    """Every setting as section, name and field, in the order of the sections."""
+    """Every setting as section, name and field, in the order of the sections; those of `TABLES` stand apart."""
     for section, group in Settings.model_fields.items():
-        for name, field in type(group.default).model_fields.items():
-            yield section, name, field
+        if section not in TABLES:
+            for name, field in type(group.default).model_fields.items():
+                yield section, name, field
 
 
 def variables(key: str) -> tuple[str, ...]:

@@ -5,14 +5,19 @@ Carries out no clause of a standard: it describes the gateway's own settings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 
-from gateway.settings.model import fields, variables
+from gateway.settings.destination import SECRETS
+from gateway.settings.destination_secrets import variable
+from gateway.settings.model import TABLES, fields, variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +33,25 @@ class Row:
 
 def rows() -> list[Row]:
     """Every setting, in the order of the sections, read off the model; of two variables the vendor's is shown."""
+    return [_row(f"{section}.{name}", field, variables(f"{section}.{name}")[-1:]) for section, name, field in fields()]
+
+
+def table_rows(section: str) -> list[Row]:
+    """Every key of a list of tables, `[[destination]]` or `[[ignore]]`."""
     return [
-        Row(
-            env=next(reversed(variables(f"{section}.{name}")), ""),
-            key=f"{section}.{name}",
-            type=_type_name(field.annotation),
-            default=_default(field.default),
-            description=field.description or "",
-        )
-        for section, name, field in fields()
+        _row(f"{section}.{name}", field, [variable("<name>", name)] if name in SECRETS else ())
+        for name, field in TABLES[section].model_fields.items()
     ]
+
+
+def _row(key: str, field: FieldInfo, environment: Sequence[str]) -> Row:
+    return Row(
+        env="".join(environment),
+        key=key,
+        type=_type_name(field.annotation),
+        default="must be written" if field.is_required() else _default(field.default),
+        description=field.description or "",
+    )
 
 
 _TYPE_NAMES: Final = {
@@ -47,12 +61,13 @@ _TYPE_NAMES: Final = {
     bool: "true or false",
     SecretStr: "secret",
     Path: "path",
+    datetime: "instant",
 }
 
 
 def _type_name(annotation: Any) -> str:
     inner = [part for part in get_args(annotation) if part is not NoneType]
-    if get_origin(annotation) in {Union, UnionType}:
+    if get_origin(annotation) in {Union, UnionType, Annotated}:
         return _type_name(inner[0])
     if get_origin(annotation) is Literal:
         return ", ".join(inner)

@@ -8,9 +8,13 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
+
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def is_loopback(host: str) -> bool:
@@ -42,6 +46,21 @@ def absolute_url(value: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("a URL with a user, a query or a fragment")
     return value.rstrip("/")
+
+
+def is_header_value(value: str) -> bool:
+    """True for what can stand in a header as one word (RFC 9110 §5.5, without white space)."""
+    return _HEADER_VALUE.fullmatch(value) is not None
+
+
+def time_zone(value: str) -> str:
+    """The IANA name of a zone, or nothing."""
+    if value:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("not the name of a time zone, such as America/New_York") from None
+    return value
 
 
 def split(value: object) -> object:

@@ -6,6 +6,7 @@ Carries out no clause of a standard; decision D8: a command is a short writer on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from gateway import clock
@@ -16,6 +17,7 @@ from gateway.store.statements import Statement, ask
 ASK: Final = Statement("INSERT INTO control (verb, argument, asked) VALUES (:verb, :argument, :asked)")
 _OPEN: Final = Statement("SELECT number, verb, argument FROM control WHERE done IS NULL ORDER BY number LIMIT :most")
 _DONE: Final = Statement("UPDATE control SET done = :now WHERE number = :number")
+_FORGET: Final = Statement("DELETE FROM control WHERE done < :before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,7 @@ class Controls:
     async def done(self, number: int) -> None:
         """It was done."""
         await self._engine.do(lambda: ask(_DONE, number=number, now=micros(clock.now())))
+
+    async def forget(self, before: datetime) -> None:
+        """Forget what was done before then."""
+        await self._engine.do(lambda: ask(_FORGET, before=micros(before)))

@@ -35,6 +35,9 @@ class Engine(Protocol):
             StoreTooSlow: it took longer than that many seconds.
         """
 
+    async def now(self) -> int:
+        """The time in microseconds by the clock that all processes of this database share."""
+
     async def do(self, work: Work[Result]) -> Result:
         """The result of work, committed; if it raises, nothing of it was done."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ PDFS: Final = Statement("SELECT report_id, size, sha1 FROM pdf WHERE study_id = 
 USERS: Final = Statement("SELECT user_id, body FROM person WHERE user_id IN listed(:user_ids)")
 ACCESSION: Final = Statement("SELECT accession_number FROM enrichment WHERE study_instance_uid = :study_instance_uid")
 TOUCH: Final = Statement("UPDATE study SET fetched = :fetched WHERE study_id = :study_id AND fetched < :fetched")
-_REVISION: Final = Statement("SELECT revision FROM study WHERE study_id = :study_id")
+REVISION: Final = Statement("SELECT revision FROM study WHERE study_id = :study_id FOR UPDATE")
 _PUT_STUDY: Final = Statement(
     "INSERT INTO study (study_id, study_instance_uid, revision, is_external, has_signed, has_warnings, listed_digest,"
     " received_digest, received, kept, fetched, listed) VALUES (:study_id, :study_instance_uid,"
@@ -66,9 +67,24 @@ _END_CONFLICTS: Final = Statement(
 _ADD_CONFLICT: Final = Statement(
     "INSERT INTO conflict (patient_id, study_id, since) VALUES (:patient_id, :study_id, :now) ON CONFLICT DO NOTHING"
 )
-_ADD_CAUSE: Final = Statement(
-    "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, is_move, decided) VALUES"
-    " (:study_id, :report_id, :kind, :content_version, :destination, :state, :is_move, :now)"
+TOLD: Final = Statement(
+    "SELECT DISTINCT destination, report_id FROM outbox WHERE study_id = :study_id AND destination <> ''"
+    " AND state IN ('waiting', 'held', 'rendered', 'merged')"
+)
+ADD_CAUSE: Final = Statement(
+    "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
+    " due, signed, decided) VALUES (:study_id, :report_id, :kind, :content_version, :destination, :state, :reason,"
+    " :is_move, :is_critical, :due, :signed, :now)"
+)
+# A draft that changes waits anew
+_WAIT_ON: Final = Statement(
+    "UPDATE outbox SET due = :due WHERE study_id = :study_id AND destination = :destination AND kind = 'draft'"
+    " AND state = 'waiting' AND due < :due"
+)
+# What was missing of a study may be there by now; who it is about is for an operator to say (D13)
+_LOOK_AGAIN: Final = Statement(
+    "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE study_id = :study_id"
+    " AND state = 'held' AND reason <> 'move'"
 )
 _WANT_PDF: Final = Statement(
     "INSERT INTO pdf (report_id, study_id, state, due, attempts, code) VALUES (:report_id, :study_id, 'wanted', :now,"
@@ -125,7 +141,8 @@ class Taken:
     `accession_number` is what an enrichment said of it, when it was mapped.
     `others` is what other studies said of its patients, `patient_ids`, when it was mapped; `rank` says which of several
     studies is newest (D12); `pdfs` are reports whose PDF is to be fetched anew, `pdfs_missing` those whose PDF may be
-    there by now; `render` makes a Patient of what another study says. Instants are microseconds.
+    there by now; `render` makes a Patient of what another study says. `told` has destinations with reports that they
+    were told of when it was decided who is told. Instants are microseconds.
     """
 
     study_id: str
@@ -146,6 +163,7 @@ class Taken:
     pdfs: Sequence[str]
     pdfs_missing: Sequence[str]
     render: Callable[[bytes], Made]
+    told: AbstractSet[tuple[str, str]] | None = None
     reindex: bool = False
 
 
@@ -168,7 +186,9 @@ def take(taken: Taken) -> Steps[list[Written]]:
     written = yield from versions.write(clock, [*taken.resources, *patients], reindex=taken.reindex)
     yield from ask(_END_CONFLICTS, **key, patient_ids=json.dumps(taken.conflicts))
     yield from ask_each(_ADD_CONFLICT, [{**key, "patient_id": one, "now": taken.now} for one in taken.conflicts])
-    yield from ask_each(_ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])
+    yield from ask(_LOOK_AGAIN, **key, now=taken.now)
+    yield from ask_each(ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])
+    yield from ask_each(_WAIT_ON, [{**one, **key} for one in taken.causes if one["kind"] == "draft"])
     for statement, report_ids in ((_WANT_PDF, taken.pdfs), (_WANT_MISSING_PDF, taken.pdfs_missing)):
         yield from ask_each(statement, [{**key, "report_id": one, "now": taken.now} for one in report_ids])
     yield from versions.end(clock)
@@ -176,12 +196,16 @@ def take(taken: Taken) -> Steps[list[Written]]:
 
 
 def _see_that_nothing_moved(taken: Taken) -> Steps[None]:
-    rows = yield from ask(_REVISION, study_id=taken.study_id)
+    rows = yield from ask(REVISION, study_id=taken.study_id)
     if (int(rows[0][0]) if rows else 0) != taken.revision:
         raise Outdated
     rows = yield from ask(ACCESSION, study_instance_uid=taken.row["study_instance_uid"])
     if (rows[0][0] if rows else None) != taken.accession_number:
         raise Outdated
+    if taken.told is not None:
+        told = yield from ask(TOLD, study_id=taken.study_id)
+        if {(str(destination), str(report_id)) for destination, report_id in told} != taken.told:
+            raise Outdated
     others = yield from ask(OTHERS, study_id=taken.study_id, patient_ids=json.dumps(taken.patient_ids))
     if [tuple(one) for one in others] != [tuple(one) for one in taken.others]:
         raise OthersMoved

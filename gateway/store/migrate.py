@@ -37,6 +37,7 @@ async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, s
         StoreUnavailable: it cannot be reached.
     """
     if isinstance(engine, Sqlite):
+        await asyncio.to_thread(engine.make_file)
         return await asyncio.to_thread(_migrate_sqlite, engine.path, target)
     async with engine.migrating() as connection:
         has_version = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")

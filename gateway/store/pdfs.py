@@ -18,6 +18,7 @@ from gateway import clock
 from gateway.errors import StoreUnavailable
 from gateway.store.engine import Engine
 from gateway.store.instants import instant, micros
+from gateway.store.outbox import DUE_NOW
 from gateway.store.reports import stored_report
 from gateway.store.statements import Statement, Steps, ask
 from mappings.model import Report
@@ -150,8 +151,10 @@ class Pdfs:
         await self._tell_by(untold, micros(at))
 
     async def told(self, untold: Untold) -> None:
-        """Its study was refreshed."""
+        """Its study was refreshed: messages that wait for it need not wait any more (D28)."""
         await self._tell_by(untold, _NEVER)
+        key = {"study_id": untold.study_id, "report_id": untold.report_id}
+        await self._engine.do(lambda: ask(DUE_NOW, **key, now=micros(clock.now())))
 
     async def _tell_by(self, untold: Untold, due: int) -> None:
         key = {"report_id": untold.report_id, "generation": untold.generation}

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.instants import micros
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
 
 Result = TypeVar("Result")
@@ -96,6 +97,10 @@ class Postgres:
                     return cast(Sequence[Row], await connection.fetch(sql, *values, timeout=seconds))
                 except TimeoutError:
                     raise StoreTooSlow(f"it took longer than {seconds:g} s") from None
+
+    async def now(self) -> int:
+        """The time by the server's clock."""
+        return micros((await self.query("SELECT clock_timestamp()", []))[0][0])
 
     async def do(self, work: Work[Result]) -> Result:
         """The result of work, committed; begun anew where the server asks for it."""

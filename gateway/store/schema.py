@@ -1,113 +1,84 @@
 """The tables of the store, as SQLAlchemy Core has them: the migrations make them, the statements speak of them.
 
 Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1; ids
-are those of AutoScribe (`stu_…`, `rep_…`), an address is `Type/id` as FHIR has it. Text is compared byte by byte.
+are those of AutoScribe (`stu_…`, `rep_…`), an address is `Type/id` as FHIR has it. Those of the feed stand apart.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    PrimaryKeyConstraint,
-    Table,
-    Text,
-    literal_column,
-)
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, literal_column
 
-METADATA: Final = MetaData()
+from gateway.store.columns import METADATA, NUMBER, bytes_column, key_column, number_column, text_column
+from gateway.store.feed_schema import FEED_INDEXES
 
-_NUMBER: Final = BigInteger().with_variant(Integer(), "sqlite")
-_TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
-_BYTES: Final = LargeBinary()
-
-
-def _key(name: str) -> Column[str]:
-    return Column(name, _TEXT, primary_key=True)
-
-
-def _text(name: str, *, needed: bool = True) -> Column[str]:
-    return Column(name, _TEXT, nullable=not needed)
-
-
-def _number(name: str, *, needed: bool = True) -> Column[int]:
-    return Column(name, _NUMBER, nullable=not needed)
-
-
-def _bytes(name: str, *, needed: bool = True) -> Column[bytes]:
-    return Column(name, _BYTES, nullable=not needed)
-
+__all__ = ["INDEXES", "METADATA"]
 
 # One row: the last instant given to a version and the last number given to a resource. Who writes versions holds it.
 TICK: Final = Table(
     "tick",
     METADATA,
-    Column("one", _NUMBER, primary_key=True, autoincrement=False),
-    _number("last"),
-    _number("resource"),
+    Column("one", NUMBER, primary_key=True, autoincrement=False),
+    number_column("last"),
+    number_column("resource"),
     sqlite_strict=True,
 )
 # What is true of the store as a whole: the check value of the site key, the zone of the index
-FACT: Final = Table("fact", METADATA, _key("name"), _text("value"), sqlite_strict=True)
+FACT: Final = Table("fact", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
 # A study as received and as kept: `received` and `kept` are zlib-compressed JSON; `revision` counts its changes
 STUDY: Final = Table(
     "study",
     METADATA,
-    _key("study_id"),
-    _text("study_instance_uid", needed=False),
-    _number("revision"),
-    _number("is_external"),
-    _number("has_signed"),
-    _number("has_warnings"),
-    _text("listed_digest"),
-    _text("received_digest"),
-    _bytes("received"),
-    _bytes("kept"),
-    _number("fetched"),
-    _number("listed"),
+    key_column("study_id"),
+    text_column("study_instance_uid", needed=False),
+    number_column("revision"),
+    number_column("is_external"),
+    number_column("has_signed"),
+    number_column("has_warnings"),
+    text_column("listed_digest"),
+    text_column("received_digest"),
+    bytes_column("received"),
+    bytes_column("kept"),
+    number_column("fetched"),
+    number_column("listed"),
     sqlite_strict=True,
 )
 REPORT: Final = Table(
     "report",
     METADATA,
-    _key("report_id"),
-    _text("study_id"),
-    _text("status"),
-    _number("is_addendum"),
-    _number("signed", needed=False),
-    _number("first_seen"),
-    _number("first_seen_signed", needed=False),
+    key_column("report_id"),
+    text_column("study_id"),
+    text_column("status"),
+    number_column("is_addendum"),
+    number_column("signed", needed=False),
+    number_column("first_seen"),
+    number_column("first_seen_signed", needed=False),
     sqlite_strict=True,
 )
 # The current version of a resource; `as_of` is when its source was asked, for what several studies speak of
 RESOURCE: Final = Table(
     "resource",
     METADATA,
-    Column("number", _NUMBER, primary_key=True, autoincrement=False),
-    _text("address"),
-    _text("type"),
-    _text("owner"),
-    _number("version"),
-    _number("updated"),
-    _number("as_of"),
-    _number("is_suppressed"),
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    text_column("address"),
+    text_column("type"),
+    text_column("owner"),
+    number_column("version"),
+    number_column("updated"),
+    number_column("as_of"),
+    number_column("is_suppressed"),
     sqlite_strict=True,
 )
 # Every version as the bytes that are served; `faults` is JSON where its judge rejects it (D2)
 VERSION: Final = Table(
     "version",
     METADATA,
-    _number("resource"),
-    _number("version"),
-    _number("updated"),
-    _text("faults", needed=False),
-    _bytes("body"),
+    number_column("resource"),
+    number_column("version"),
+    number_column("updated"),
+    text_column("faults", needed=False),
+    bytes_column("body"),
     PrimaryKeyConstraint("resource", "version"),
     sqlite_strict=True,
 )
@@ -115,9 +86,9 @@ VERSION: Final = Table(
 TERM: Final = Table(
     "term",
     METADATA,
-    _number("resource"),
-    _number("key"),
-    _text("value"),
+    number_column("resource"),
+    number_column("key"),
+    text_column("value"),
     PrimaryKeyConstraint("resource", "key", "value"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -125,10 +96,10 @@ TERM: Final = Table(
 MOMENT: Final = Table(
     "moment",
     METADATA,
-    _number("resource"),
-    _number("key"),
-    _number("low"),
-    _number("high"),
+    number_column("resource"),
+    number_column("key"),
+    number_column("low"),
+    number_column("high"),
     PrimaryKeyConstraint("resource", "key", "low", "high"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -137,11 +108,11 @@ MOMENT: Final = Table(
 CLAIM: Final = Table(
     "claim",
     METADATA,
-    _text("patient_id"),
-    _text("study_id"),
-    _text("study_date"),
-    _number("signed"),
-    _bytes("body"),
+    text_column("patient_id"),
+    text_column("study_id"),
+    text_column("study_date"),
+    number_column("signed"),
+    bytes_column("body"),
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )
@@ -149,61 +120,63 @@ CLAIM: Final = Table(
 CONFLICT: Final = Table(
     "conflict",
     METADATA,
-    _text("patient_id"),
-    _text("study_id"),
-    _number("since"),
+    text_column("patient_id"),
+    text_column("study_id"),
+    number_column("since"),
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )
 VERDICT: Final = Table(
     "verdict",
     METADATA,
-    _text("patient_id"),
-    _text("study_id"),
-    _text("verdict"),
-    _text("reason"),
-    _number("decided"),
+    text_column("patient_id"),
+    text_column("study_id"),
+    text_column("verdict"),
+    text_column("reason"),
+    number_column("decided"),
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )
 # A user as AutoScribe had it last, for when it no longer knows it: compressed JSON
-USER: Final = Table("person", METADATA, _key("user_id"), _number("asked"), _bytes("body"), sqlite_strict=True)
+USER: Final = Table(
+    "person", METADATA, key_column("user_id"), number_column("asked"), bytes_column("body"), sqlite_strict=True
+)
 # What could not be mapped as it came (D4), as of the last look at the study
 ISSUE: Final = Table(
     "issue",
     METADATA,
-    _text("study_id"),
-    _number("place"),
-    _text("code"),
-    _text("severity"),
-    _text("pointer"),
-    _text("action"),
+    text_column("study_id"),
+    number_column("place"),
+    text_column("code"),
+    text_column("severity"),
+    text_column("pointer"),
+    text_column("action"),
     PrimaryKeyConstraint("study_id", "place"),
     sqlite_strict=True,
 )
-CURSOR: Final = Table("cursor", METADATA, _key("name"), _text("value"), sqlite_strict=True)
+CURSOR: Final = Table("cursor", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
 WEBHOOK: Final = Table(
     "webhook",
     METADATA,
-    _key("webhook_id"),
-    _text("event_id"),
-    _text("kind"),
-    _text("body"),
-    _number("received"),
-    _text("state"),
-    _number("due"),
-    _number("attempts"),
-    _text("code"),
+    key_column("webhook_id"),
+    text_column("event_id"),
+    text_column("kind"),
+    text_column("body"),
+    number_column("received"),
+    text_column("state"),
+    number_column("due"),
+    number_column("attempts"),
+    text_column("code"),
     sqlite_strict=True,
 )
 # What patient_study.enrichment_requested said (D18)
 ENRICHMENT: Final = Table(
     "enrichment",
     METADATA,
-    _key("study_instance_uid"),
-    _text("accession_number", needed=False),
-    _text("patient_id", needed=False),
-    _number("kept"),
+    key_column("study_instance_uid"),
+    text_column("accession_number", needed=False),
+    text_column("patient_id", needed=False),
+    number_column("kept"),
     sqlite_strict=True,
 )
 # A request that must not run twice, by digests of its key and of itself: until when somebody holds it (0: nobody does),
@@ -211,73 +184,60 @@ ENRICHMENT: Final = Table(
 IDEMPOTENCY: Final = Table(
     "idempotency",
     METADATA,
-    _key("key"),
-    _text("request"),
-    _text("sent", needed=False),
-    _text("answer", needed=False),
-    _number("held"),
-    _number("created"),
+    key_column("key"),
+    text_column("request"),
+    text_column("sent", needed=False),
+    text_column("answer", needed=False),
+    number_column("held"),
+    number_column("created"),
     sqlite_strict=True,
 )
 # A report's PDF: wanted, kept (its chunks are those of `generation`) or unavailable (D28)
 PDF: Final = Table(
     "pdf",
     METADATA,
-    _key("report_id"),
-    _text("study_id"),
-    _text("state"),
-    _number("due"),
-    _number("attempts"),
-    _text("code"),
-    _text("generation", needed=False),
-    _number("size", needed=False),
-    _text("sha1", needed=False),
-    _number("kept", needed=False),
+    key_column("report_id"),
+    text_column("study_id"),
+    text_column("state"),
+    number_column("due"),
+    number_column("attempts"),
+    text_column("code"),
+    text_column("generation", needed=False),
+    number_column("size", needed=False),
+    text_column("sha1", needed=False),
+    number_column("kept", needed=False),
     sqlite_strict=True,
 )
 PDF_CHUNK: Final = Table(
     "pdf_chunk",
     METADATA,
-    _text("generation"),
-    _number("place"),
-    _bytes("data"),
+    text_column("generation"),
+    number_column("place"),
+    bytes_column("data"),
     PrimaryKeyConstraint("generation", "place"),
-    sqlite_strict=True,
-)
-# What is to be told to whom: decided in the transaction that stored the study (D7); of no destination: `unrouted`
-OUTBOX: Final = Table(
-    "outbox",
-    METADATA,
-    Column("number", _NUMBER, primary_key=True, autoincrement=True),
-    _text("study_id"),
-    _text("report_id"),
-    _text("kind"),
-    _text("content_version"),
-    _text("destination"),
-    _text("state"),
-    _number("is_move"),
-    _number("decided"),
     sqlite_strict=True,
 )
 # What an operator's command asks of the service, and that it was done
 CONTROL: Final = Table(
     "control",
     METADATA,
-    Column("number", _NUMBER, primary_key=True, autoincrement=True),
-    _text("verb"),
-    _text("argument"),
-    _number("asked"),
-    _number("done", needed=False),
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    text_column("verb"),
+    text_column("argument"),
+    number_column("asked"),
+    number_column("done", needed=False),
     sqlite_strict=True,
 )
 
 _SUPPRESSED: Final = RESOURCE.c.is_suppressed == literal_column("1")
 
 INDEXES: Final = (
+    *FEED_INDEXES,
     Index("study_by_uid", STUDY.c.study_instance_uid),
     Index("study_by_listed", STUDY.c.has_signed, STUDY.c.listed),
     Index("study_by_fetched", STUDY.c.fetched),
     Index("report_by_study", REPORT.c.study_id),
+    Index("report_by_signed", REPORT.c.signed, REPORT.c.report_id),
     Index("resource_by_address", RESOURCE.c.address, unique=True),
     Index("resource_by_update", RESOURCE.c.type, RESOURCE.c.updated),
     Index("resource_suppressed", RESOURCE.c.type, sqlite_where=_SUPPRESSED, postgresql_where=_SUPPRESSED),
@@ -293,7 +253,5 @@ INDEXES: Final = (
     Index("idempotency_by_created", IDEMPOTENCY.c.created),
     Index("pdf_by_due", PDF.c.state, PDF.c.due),
     Index("pdf_by_study", PDF.c.study_id),
-    Index("outbox_by_study", OUTBOX.c.study_id),
-    Index("outbox_by_state", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.number),
     Index("control_by_done", CONTROL.c.done, CONTROL.c.number),
 )

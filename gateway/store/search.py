@@ -109,10 +109,10 @@ async def current(engine: Engine, addresses: Sequence[str]) -> dict[str, Version
     return {str(row[0]): _version(row) for row in rows}
 
 
-async def referring(engine: Engine, key: int, addresses: Sequence[str], most: int) -> list[Version]:
-    """What refers to one of these by the reference parameter of that key, at most `most`."""
+async def referring(engine: Engine, key: int, addresses: Sequence[str], most: int) -> dict[str, Version | None]:
+    """What refers to one of these by the reference parameter of that key, at most `most`, as `current` has it."""
     rows = await engine.fetch(_REFERRING, key=key, addresses=json.dumps(list(addresses)), most=most)
-    return [found for row in rows if (found := _version(row)) is not None]
+    return {str(row[0]): _version(row) for row in rows}
 
 
 async def referenced(engine: Engine, key: int, addresses: Sequence[str], most: int) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
 from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.instants import micros
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
 
 Result = TypeVar("Result")
@@ -30,6 +31,7 @@ _STATEMENTS: Final = 512
 _STEPS_BETWEEN_LOOKS: Final = 20_000
 _READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAGMA cache_size = -8192")
 _WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -8192")
+_PRIVATE: Final = 0o600  # patients stand in it; what the library makes beside it has the same mode
 _END: Final = None
 # The last two are of values that SQLite cannot hold: beyond 64 bits, or no Unicode
 _OF_THE_LIBRARY: Final = (sqlite3.Error, OSError, OverflowError, UnicodeError)
@@ -89,6 +91,10 @@ class Sqlite:
         here = self._opened()
         return await asyncio.get_running_loop().run_in_executor(here.pool, _scan, here.slow, sql, values, seconds)
 
+    async def now(self) -> int:
+        """The time by this machine's clock: a file has one service."""
+        return micros(clock.now())
+
     async def do(self, work: Work[Result]) -> Result:
         """The result of work, once it is on the disk."""
         self._opened()
@@ -113,6 +119,15 @@ class Sqlite:
                 raise ConfigError("settings", "database.url", "another gateway serves from this file", remedy) from None
             yield
 
+    def make_file(self) -> None:
+        """Make the file, if it is not there, readable for nobody else.
+
+        Raises:
+            StoreUnavailable: it cannot be made.
+        """
+        with _mapped():
+            self.path.touch(_PRIVATE)
+
     def _opened(self) -> _Open:
         if self._open is None:
             raise StoreUnavailable("the database is not open")
@@ -120,7 +135,7 @@ class Sqlite:
 
     def _connect(self, *, writes: bool) -> sqlite3.Connection:
         with _mapped():
-            self.path.touch()
+            self.make_file()
             connection = sqlite3.connect(
                 self.path,
                 timeout=_BUSY_SECONDS,
@@ -174,13 +189,25 @@ def _together(
     try:
         connection.execute("BEGIN IMMEDIATE")
         for work, future in batch:
-            told.append(_one(connection, work, future))
+            told.append(_one(connection, work, future) if len(batch) > 1 else _alone(connection, work, future))
         connection.execute("COMMIT")
     except Exception as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         return [_failing(future, _unavailable(error)) for _, future in batch]
     return told
+
+
+def _alone(connection: sqlite3.Connection, work: Work[Any], future: Future[Any]) -> Callable[[], None]:
+    """Do work that has the transaction to itself."""
+    try:
+        result = _drive(connection, work())
+    except Exception as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        return _failing(future, _unavailable(error) if isinstance(error, _OF_THE_LIBRARY) else error)
+    return lambda: future.set_result(result)
 
 
 def _one(connection: sqlite3.Connection, work: Work[Any], future: Future[Any]) -> Callable[[], None]:

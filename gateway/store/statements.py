@@ -35,6 +35,8 @@ _LISTS: Final = {
     ("postgresql", "NOT "): "<> ALL (ARRAY(SELECT json_array_elements_text(CAST({} AS json))))",
 }
 
+_LOCKING: Final = " FOR UPDATE"
+
 
 def storable(text: str) -> str:
     """A text as a column can hold it, and as it is looked up there."""
@@ -54,7 +56,10 @@ class Compiled(NamedTuple):
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL that both engines understand, with `:name` for values, `IN listed(:name)` for a JSON array of strings."""
+    """SQL that both engines understand, with `:name` for values, `IN listed(:name)` for a JSON array of strings.
+
+    ` FOR UPDATE` at its end holds the row until the commit; SQLite, where one writes at a time, knows no such thing.
+    """
 
     sql: str
 
@@ -71,7 +76,8 @@ class Statement:
         return self._compile("postgresql")
 
     def _compile(self, dialect: Dialect) -> Compiled:
-        listed = _LISTED.sub(lambda found: _LISTS[dialect, found[1]].format(found[2]), self.sql)
+        sql = self.sql.removesuffix(_LOCKING) if dialect == "sqlite" else self.sql
+        listed = _LISTED.sub(lambda found: _LISTS[dialect, found[1]].format(found[2]), sql)
         made = text(listed).compile(dialect=_DIALECTS[dialect])
         return Compiled(str(made), tuple(made.positiontup or ()))
 

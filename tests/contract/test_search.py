@@ -169,12 +169,15 @@ async def test_what_refers_to_resources_and_what_they_refer_to(engine):
         made("DiagnosticReport/4", terms={(4, "Patient/a")}),
     )
     patients = ["Patient/a", "Patient/b", "Patient/c"]
-    assert [one.address for one in await search.referring(engine, 3, patients[:1], 10)] == [
-        "DiagnosticReport/1",
-        "DiagnosticReport/2",
+    assert [
+        (one, found is not None) for one, found in (await search.referring(engine, 3, patients[:1], 10)).items()
+    ] == [
+        ("DiagnosticReport/1", True),
+        ("DiagnosticReport/2", True),
+        ("DiagnosticReport/3", False),
     ]
     assert len(await search.referring(engine, 3, patients[:1], 1)) == 1
-    assert await search.referring(engine, 3, [], 10) == []
+    assert await search.referring(engine, 3, [], 10) == {}
     reports = ["DiagnosticReport/1", "DiagnosticReport/2"]
     assert await search.referenced(engine, 3, reports, 10) == ["Patient/a", "Patient/b"]
     assert await search.referenced(engine, 3, reports, 1) == ["Patient/a"]

@@ -267,3 +267,12 @@ async def test_closing_does_not_wait_for_a_scan(sqlite_database):
         await asyncio.sleep(0.05)
     with pytest.raises(StoreUnavailable, match="SQLITE_INTERRUPT"):
         await scan
+
+
+async def test_the_file_is_readable_for_nobody_else(tmp_path):
+    engine = Sqlite(tmp_path / "new.db")
+    await migrate(engine)
+    async with engine.opened():
+        modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}
+    assert modes["new.db"] == 0o600
+    assert set(modes.values()) == {0o600}

@@ -63,7 +63,7 @@ def asked(draw: st.DrawFn, made: st.SearchStrategy[Json], row: Row) -> Json:
         known = {name: value for name in row.searched if (value := asked_for(one, name))}
         narrowing = [name for name in _NARROWING if name in known]
         found |= {name: known[name] for name in (draw(st.sampled_from(narrowing)), *draw(_some(known, 2)))}
-    shown = [*draw(_some(row.values.keys() & RESULT_PARAMETERS.keys(), 2))]
+    shown = [*draw(_some(row.values.keys() & RESULT_PARAMETERS.keys(), 4))]
     shown += draw(_some(row.values, 2)) if draw(_SELDOM) else []
     found |= {name: draw(st.sampled_from(row.values[name])) for name in shown}
     if draw(_SELDOM):

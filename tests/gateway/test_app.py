@@ -75,7 +75,7 @@ async def test_it_does_not_start_for_work_that_it_does_not_know(configuration, t
     with pytest.raises(ConfigError) as error:
         await serve(configuration(), (API, "cook"))
     assert (error.value.key, error.value.problem) == ("--roles", "no role 'cook'")
-    assert "Roles are api, sync." in str(error.value)
+    assert "Roles are api, sync, feed." in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -102,7 +102,7 @@ async def test_a_gateway_that_does_not_crawl_asks_autoscribe_for_nothing_by_itse
         assert (index["complete"], index["percent"]) == (False, "unknown")
 
 
-@pytest.mark.parametrize("roles", [(SYNC,), ROLES])
+@pytest.mark.parametrize("roles", [(API, SYNC), ROLES])
 async def test_a_gateway_that_crawls_finds_all_that_autoscribe_has_and_says_when_it_has(roles):
     async with facade(roles=roles) as stage:
         before = await ready(stage)
@@ -121,7 +121,7 @@ async def test_a_gateway_that_crawls_finds_all_that_autoscribe_has_and_says_when
 
 async def test_a_signature_that_a_webhook_tells_of_is_in_the_index_without_a_crawl():
     webhook = Webhook(key=SecretStr(SECRET))
-    async with facade(roles=(SYNC,), groups={"webhook": webhook, "sync": Sync(open_interval=3600)}) as stage:
+    async with facade(roles=(API, SYNC), groups={"webhook": webhook, "sync": Sync(open_interval=3600)}) as stage:
         await complete(stage)
         signature = stage.account.sign_new()
         path = f"DiagnosticReport?_id={fhir_id(signature.report_id)}&_total=accurate"
@@ -156,7 +156,7 @@ async def test_a_gateway_that_only_serves_records_webhooks_for_another_that_work
 
 @pytest.mark.parametrize(("ingest", "fetched"), [("fetch", True), ("link", False)])
 async def test_pdfs_are_fetched_to_be_kept_where_the_site_keeps_them(ingest, fetched):
-    async with facade(roles=(SYNC,), groups={"pdf": Pdf(ingest=ingest)}) as stage:
+    async with facade(roles=(API, SYNC), groups={"pdf": Pdf(ingest=ingest)}) as stage:
         await complete(stage)
         for _ in range(100 if fetched else 5):
             found = await rows(stage.app.state.facade.engine, "SELECT count(*) FROM pdf WHERE state = 'kept'")
@@ -225,6 +225,15 @@ async def test_a_read_that_succeeds_writes_no_line_and_one_that_fails_writes_one
                 "request_id": response.headers["x-request-id"],
             }
         ]
+
+
+async def test_a_process_that_only_crawls_answers_its_probes_and_nothing_of_a_patient():
+    async with facade(roles=(SYNC,)) as stage:
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert (await stage.client.get(f"http://127.0.0.1:8800{path}")).status_code in {200, 503}
+        for path in ("/fhir", "/fhir/metadata", "/fhir/Patient/pat-1", "/docs", "/openapi.json"):
+            assert (await stage.client.get(f"http://127.0.0.1:8800{path}")).status_code == 404
+        assert (await stage.client.post("http://127.0.0.1:8800/webhooks/autoscribe")).status_code == 404
 
 
 async def test_nothing_is_redirected():

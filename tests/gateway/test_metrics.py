@@ -34,6 +34,9 @@ def everything(metrics):
     metrics.worked_webhook("done")
     metrics.worked_pdf("kept")
     metrics.changed_pdf()
+    metrics.fed("ehr", "held", "AE-207")
+    metrics.acknowledged_critical("ehr", 42.0)
+    metrics.alerted("lane-held", "ehr", 3)
     metrics.stored(0.004)
 
 
@@ -63,6 +66,10 @@ def everything(metrics):
         ("webhook_work_total", {"outcome": "done"}, 1),
         ("pdf_work_total", {"outcome": "kept"}, 1),
         ("changed_pdfs_total", {}, 1),
+        ("feed_messages_total", {"destination": "ehr", "state": "held", "reason": "AE-207"}, 1),
+        ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "45.0"}, 1),
+        ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "30.0"}, 0),
+        ("feed_alert", {"code": "lane-held", "destination": "ehr"}, 3),
         ("store_write_duration_seconds_count", {}, 1),
     ],
 )
@@ -119,8 +126,33 @@ def test_names_and_meanings_are_fit_for_a_table():
             "severity",
             "loop",
             "kind",
+            "destination",
+            "state",
+            "reason",
+            "code",
         }
         assert meaning.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("reason", "label"),
+    [
+        ("", ""),
+        ("AA", "AA"),
+        ("AR-200", "AR-200"),
+        ("CE", "CE"),
+        ("ack-timeout", "ack-timeout"),
+        ("rule-msh-6", "rule-msh-6"),
+        ("AE-MRN 4711 UNKNOWN", "other"),
+        ("AE-4711", "other"),
+        ("AE-207\n", "other"),
+        ("Smith^Jane", "other"),
+    ],
+)
+def test_what_a_receiver_writes_as_it_likes_is_no_label(reason, label):
+    metrics = Metrics()
+    metrics.fed("ehr", "held", reason)
+    assert sample(metrics, "feed_messages_total", destination="ehr", state="held", reason=label) == 1
 
 
 def test_the_route_is_read_where_the_facade_writes_it():

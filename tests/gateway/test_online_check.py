@@ -1,20 +1,25 @@
-"""`check-config --online`: what shows only when AutoScribe, its PDF store and the database are asked."""
+"""`check-config --online`: what shows only when AutoScribe, its PDF store, the database and destinations are asked."""
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import trustme
 from pydantic import SecretStr
 
 from gateway.assembly import opened_store
 from gateway.online_check import findings
+from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.serving import listening_socket, running
-from gateway.settings import Configuration, Database, Settings, Upstream
+from gateway.settings import Configuration, Database, DestinationSettings, Settings, Upstream
 from gateway.store.coverage import StoredCursors
 from gateway.sync.signatures import NAME
 from mappings.profile import Site
@@ -109,3 +114,100 @@ async def test_signatures_that_do_not_hold_point_at_the_webhook_secret(tmp_path,
         said = await found(configuration)
     assert ("webhook.key" in said) is is_said
     assert not is_said or "AVARA_WEBHOOK_KEY" in said["webhook.key"]
+
+
+def to(name: str, **keys: Any) -> DestinationSettings:
+    usual = {"kind": "mllp", "host": "127.0.0.1", "port": 9, "connect_timeout": 2, "facilities": ("*",)}
+    if keys.get("kind", "mllp") != "mllp":
+        usual = {"facilities": ("*",), "connect_timeout": 2} if keys["kind"] == "http" else {"facilities": ("*",)}
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    return DestinationSettings(**{"name": name, "receiver": "generic", "start": start, **usual, **keys})
+
+
+async def unreached(tmp_path, *destinations: DestinationSettings) -> dict[str, str]:
+    """What is found of destinations, by key; the paths that they name are those of the folder."""
+    async with online(tmp_path, destination=destinations) as configuration:
+        return await found(replace(configuration, source=str(tmp_path / "gateway.toml")))
+
+
+@pytest.fixture
+def pki(tmp_path):
+    """A CA with a context of a server, which asks for a certificate, and the files of a client."""
+    ca, other = trustme.CA(), trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    ca.issue_cert("gateway.example").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("engine.example").configure_cert(context)
+    ca.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def test_destinations_that_can_be_connected_to_are_sent_nothing_and_not_named(tmp_path, pki):
+    came: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as plain, Receiver(port=0, tls=pki) as secure:
+        port = plain.sockets[0].getsockname()[1]
+        tls = {"tls": True, "ca_file": "ca.pem", "client_cert": "client.pem", "server_name": "engine.example"}
+        said = await unreached(
+            tmp_path,
+            to("plain", port=port),
+            to("secure", port=secure.port, **tls),
+            to("web", kind="http", url=f"http://127.0.0.1:{port}/"),
+            to("files", kind="file", directory="out"),
+            to("off", enabled=False),
+        )
+    assert (said, came) == ({}, [b"", b""])
+
+
+async def test_destinations_that_nobody_listens_at_are_named_each_with_what_to_do(tmp_path):
+    said = await unreached(
+        tmp_path, to("one"), to("two", host="engine.invalid"), to("web", kind="http", url="http://127.0.0.1:9/")
+    )
+    assert set(said) == {"destination[0].port", "destination[1].host", "destination[2].url"}
+    assert "Connection refused. Check that the receiver listens there" in said["destination[0].port"]
+    assert "Check the " in said["destination[1].host"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ({"ca_file": "other.pem", "client_cert": "client.pem", "server_name": "engine.example"}, "ca_file"),
+        ({"ca_file": "ca.pem", "client_cert": "client.pem"}, "server_name"),
+        ({"ca_file": "ca.pem", "server_name": "engine.example"}, "host"),
+    ],
+)
+async def test_what_tls_is_not_agreed_on_for_is_named_by_its_key(tmp_path, pki, keys, key):
+    async with Receiver(port=0, tls=pki) as secure:
+        said = await unreached(tmp_path, to("secure", port=secure.port, tls=True, **keys))
+    assert set(said) == {f"destination[0].{key}"}
+    assert "cannot be reached: " in said[f"destination[0].{key}"]
+    assert key != "host" or "by client_cert" in said["destination[0].host"]
+
+
+async def test_who_lets_nobody_in_is_named(tmp_path):
+    async def turn_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(turn_away, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        said = await unreached(tmp_path, to("closed", port=port))
+        secure = await unreached(tmp_path, to("closed", port=port, tls=True))
+    assert "closed by the peer; nothing was sent. Check whom the receiver lets in" in said["destination[0].host"]
+    assert set(secure) <= {"destination[0].host", "destination[0].client_cert"}
+
+
+async def test_where_no_tls_is_spoken_that_is_said(tmp_path):
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        said = await unreached(tmp_path, to("plain", port=server.sockets[0].getsockname()[1], tls=True))
+    assert "No TLS is spoken there" in said["destination[0].tls"]

@@ -2,117 +2,53 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
-from fakes.gateway_process import environment, site_file
+from fakes.commanded import STUDIES, Open, Site, sites
+from fakes.gateway_process import site_file
 from fakes.store import rows
 from fakes.taken_in import current
 
-from gateway import cli, operator
-from gateway.sandbox.state import State
-from gateway.sandbox.upstream import Options, open_sandbox
-from gateway.serving import listening_socket, running
+from gateway import operator
 from gateway.store.kept import packed
-from gateway.store.sqlite import Sqlite
 from gateway.store.statements import Statement, ask
 from mappings.identifiers import fhir_id
 
-STUDIES = 24
 _SPOIL = Statement("UPDATE study SET received = :received WHERE study_id = :study_id")
-
-
-@dataclass
-class Site:
-    """A sandbox with its account, and the environment of commands that know of it and of a database."""
-
-    account: State
-    env: dict[str, str]
-    folder: Path
-    capsys: pytest.CaptureFixture[str]
-
-    async def run(self, *arguments: str, **more: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a command, run in a thread of its own as it would be in a process."""
-        with pytest.MonkeyPatch.context() as patched:
-            for name, value in {**self.env, **more}.items():
-                patched.setenv(name, value)
-            code = await asyncio.to_thread(_exit_code, arguments)
-        out, err = self.capsys.readouterr()
-        return code, out, err
-
-    @property
-    def database(self) -> Path:
-        return self.folder / "gateway.db"
-
-    @asynccontextmanager
-    async def store(self) -> AsyncIterator[Sqlite]:
-        """The database between two commands."""
-        engine = Sqlite(self.database)
-        async with engine.opened():
-            yield engine
-
-    async def query(self, sql: str) -> list[tuple[Any, ...]]:
-        async with self.store() as engine:
-            return await rows(engine, sql)
-
-
-def _exit_code(arguments: tuple[str, ...]) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
-    return ended.value.code
-
-
-Open = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
-    """Opens a site with a sandbox that has these faults; logging is put back as it was."""
-    root, before = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers, root.level
+    """Opens a site with a sandbox that has these faults."""
+    with sites(tmp_path, capsys) as opened:
+        yield opened
 
-    @asynccontextmanager
-    async def opened(*faults: str) -> AsyncIterator[Site]:
-        with listening_socket("127.0.0.1", 0) as listener:
-            options = Options(port=listener.getsockname()[1], studies=STUDIES, faults=faults)
-            sandbox, account = open_sandbox(options)
-            async with running(sandbox, listener):
-                url = f"sqlite:///{tmp_path / 'gateway.db'}"
-                env = environment(options.base_url, url, site_file(tmp_path))
-                own = {name: value for name, value in env.items() if os.environ.get(name) != value}
-                yield Site(account, own, tmp_path, capsys)
 
-    yield opened
-    structlog.configure(**before)
-    root.handlers = handlers
-    root.setLevel(level)
+def said(listed, changed):
+    """What `sync` says where all could be read."""
+    missing = "0 that are stored were not listed"
+    return f"{listed} studies listed: {changed} were new or changed, 0 could not be read; {missing}\n"
 
 
 async def test_a_sync_takes_in_all_there_is_and_the_next_one_what_changed(site):
     async with site() as here:
         code, out, err = await here.run("sync")
-        assert (code, out) == (0, f"{STUDIES} studies listed, {STUDIES} taken in, 0 not, 0 missing\n")
+        assert (code, out) == (0, said(STUDIES, STUDIES))
         assert await here.query("SELECT count(*) FROM study") == [(STUDIES,)]
         assert [line for line in err.splitlines() if not line.startswith("{")] == []
         here.account.sign_new()
         code, out, _ = await here.run("sync", "--once")
-        assert (code, out) == (0, f"{STUDIES + 1} studies listed, 1 taken in, 0 not, 0 missing\n")
+        assert (code, out) == (0, said(STUDIES + 1, 1))
 
 
 async def test_a_sync_that_could_not_take_in_everything_says_so_and_exits_1(site):
     async with site("non-json:path=/reports") as here:
         code, out, err = await here.run("sync")
         assert code == 1
-        assert f"{STUDIES} studies listed, 0 taken in, {STUDIES} not" in out
+        assert f"{STUDIES} studies listed: 0 were new or changed, {STUDIES} could not be read" in out
         assert "upstream-not-understood" in err
 
 
@@ -281,7 +217,7 @@ async def test_a_study_that_is_separated_gets_a_patient_of_its_own_until_it_is_l
         assert out.splitlines()[-1].startswith("0 studies")
         assert f"Patient/{patient}  {newer}  link  since " in out
 
-        assert (await here.run("sync"))[1] == f"{STUDIES} studies listed, 0 taken in, 0 not, 0 missing\n"
+        assert (await here.run("sync"))[1] == said(STUDIES, 0)
         assert await here.query("SELECT count(*) FROM outbox") == told
         assert await here.query("SELECT DISTINCT reason FROM verdict") == [("one after all",)]
 
@@ -308,4 +244,4 @@ async def test_a_role_that_is_not_known_keeps_the_gateway_from_starting(site):
     async with site() as here:
         code, out, err = await here.run("serve", "--roles", "api, cook", "--port", "0")
         assert (code, out) == (2, "")
-        assert "--roles: no role 'cook'. Roles are api, sync." in err
+        assert "--roles: no role 'cook'. Roles are api, sync, feed." in err

@@ -169,6 +169,10 @@ def test_the_published_demo_key_is_no_site_key(write, monkeypatch):
         ("[sync]\npages_per_second = 51", "sync.pages_per_second"),
         ("[sync]\nreport_refetch_hours = 25", "sync.report_refetch_hours"),
         ("[sync]\nmax_index_age = 0", "sync.max_index_age"),
+        ("[feed]\nlease = 0", "feed.lease"),
+        ("[feed]\nalert_url = 'alerts.example'", "feed.alert_url"),
+        ("[feed]\nalert_key = 'whsec_?'", "feed.alert_key"),
+        ("[feed]\nalert_key = 'c2VjcmV0,b2xk'", "feed.alert_key"),
         ("[log]\nlevel = 'loud'", "log.level"),
         ("[mapping]\nsite_key = 'short'", "mapping.site_key"),
         ("[mapping]\nprocessing_id = 'X'", "mapping.processing_id"),
@@ -319,6 +323,7 @@ def test_every_field_is_a_row_with_type_and_description_and_its_variable_sets_it
     assert {row.key for row in rows} == {
         f"{section}.{name}"
         for section, field in Settings.model_fields.items()
+        if section not in settings.TABLES
         for name in type(field.default).model_fields
     }
     assert all(row.type and row.description.endswith(".") for row in rows)
@@ -356,6 +361,8 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "database.url": "postgresql://u:p@h/name",
         "fhir.time_zone": "America/New_York",
         "webhook.key": "whsec_c2VjcmV0Cg==",
+        "feed.alert_key": "whsec_c2VjcmV0Cg==",
+        "feed.alert_url": "https://a.example",
         "mapping.starter": "false",
         "mapping.procedures": str(tmp_path / "procedures.csv"),
         "mapping.procedure_coding_system": "99CITY",

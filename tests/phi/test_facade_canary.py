@@ -208,7 +208,7 @@ async def test_no_page_token_can_be_looked_into(everything):
 
 async def test_what_the_index_holds_of_a_patient_is_in_no_log_and_no_metric(everything):
     """Crawled whole: the seeded study, its conflicts, what could not be mapped and what was taken in."""
-    async with facade(roles=("sync",)) as stage:
+    async with facade(roles=("api", "sync")) as stage:
         report_id, study_id = seeded(stage)
         await swept(stage)
         whole = await stage.get(f"DiagnosticReport/{report_id}", headers={"Cache-Control": "no-cache"})

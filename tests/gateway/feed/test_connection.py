@@ -145,19 +145,30 @@ async def test_a_message_with_a_block_character_is_refused_and_the_connection_st
 
 
 async def test_a_peer_that_closed_before_costs_no_doubt_because_nothing_is_sent():
-    closed = asyncio.Event()
+    opened = asyncio.Event()
 
     async def behave(reader, writer):
+        await opened.wait()
         writer.close()
-        closed.set()
 
     async with peer(behave) as endpoint:
         connection = await Connection.open(endpoint)
-        await closed.wait()
+        opened.set()
         await until(lambda: not connection.usable)
         with pytest.raises(ConnectFailed, match="closed by the peer; nothing was sent"):
             await connection.exchange(MESSAGE)
         await connection.close()
+
+
+@pytest.mark.parametrize("end", [reset, lambda writer: writer.close()])
+async def test_a_peer_that_ends_the_connection_as_soon_as_it_is_open_is_connect_failed(end):
+    async def behave(reader, writer):
+        await asyncio.sleep(0)
+        end(writer)
+
+    async with peer(behave) as endpoint:
+        with pytest.raises(ConnectFailed, match="nothing was sent"):
+            await Connection.open(endpoint)
 
 
 async def test_a_peer_that_closes_after_each_message_is_known_before_the_next_is_sent():
@@ -341,13 +352,17 @@ async def test_an_answer_that_cannot_be_read_is_told_at_once_and_closes_the_conn
 
 
 async def test_a_peer_that_floods_is_cut_off():
+    opened = asyncio.Event()
+
     async def behave(reader, writer):
+        await opened.wait()
         with contextlib.suppress(OSError):
             while True:
                 writer.write(encode(b"spam") * 10)
                 await writer.drain()
 
     async with peer(behave) as endpoint, await Connection.open(endpoint) as connection:
+        opened.set()
         await until(lambda: not connection.usable)
         assert len(connection.take_unasked()) == peer_module.UNASKED_LIMIT
         with pytest.raises(ConnectFailed, match="too many frames"):

@@ -27,6 +27,14 @@ def test_the_reason_of_a_failure_is_said_in_words_of_our_own(error, words):
     assert reason(error) == words
 
 
+@pytest.mark.parametrize(("idle", "is_on"), [(0, 0), (30, 1)])
+def test_a_receiver_says_how_long_a_connection_may_be_idle_until_it_is_probed(idle, is_on):
+    with socket.socket() as sock:
+        keep_alive(sock, idle)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == is_on
+        assert not is_on or sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == idle
+
+
 def test_a_system_without_the_keep_alive_options_gets_keep_alive_all_the_same(monkeypatch):
     for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"):
         monkeypatch.delattr(socket, name, raising=False)

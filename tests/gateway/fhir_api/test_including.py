@@ -76,6 +76,11 @@ async def test_what_does_not_pass_the_check_is_named(engine):
     assert await beside(engine, "_include=DiagnosticReport:patient") == ([], [("suppressed", "suppressed")])
 
 
+async def test_what_refers_to_a_match_and_does_not_pass_the_check_is_named(engine):
+    await write(engine, stored("Provenance/rep-1-prov", faults="[]", target=refers("DiagnosticReport/rep-1")))
+    assert await beside(engine, "_revinclude=Provenance:target") == ([], [("suppressed", "suppressed")])
+
+
 async def test_only_the_type_that_is_asked_for_is_included(engine):
     asked = "_include=DiagnosticReport:performer:Practitioner"
     assert (await beside(engine, asked))[0] == ["Practitioner/usr-1"]

@@ -1,6 +1,8 @@
-"""A sandbox on a real loopback port, one inside the process, and a mailbox that receives webhooks."""
+"""A sandbox on a real loopback port, a mailbox that receives webhooks, a raw socket that faces the MLLP receiver."""
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from gateway.feed.framing import Decoder, encode
+from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.state import State
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.sandbox.webhooks import Target
@@ -105,3 +109,72 @@ def mailbox() -> Iterator[Mailbox]:
         yield box
         http_server.shutdown()
         thread.join()
+
+
+class Sender:
+    """A plain socket: what a sender sees on the wire."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self._decoder = Decoder(1_000_000)
+        self._frames: list[bytes] = []
+
+    @classmethod
+    async def connect(cls, port: int) -> "Sender":
+        sock = socket.socket()
+        sock.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        except OSError:
+            sock.close()
+            raise
+        return cls(sock)
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.socket, data)
+
+    async def say(self, payload: bytes) -> None:
+        await self.send(encode(payload))
+
+    async def some(self, within: float = 5) -> bytes:
+        """What one read gives; b"" when the peer has closed. Raises ConnectionResetError, TimeoutError."""
+        async with asyncio.timeout(within):
+            return await asyncio.get_running_loop().sock_recv(self.socket, 65_536)
+
+    async def answer(self, within: float = 5) -> bytes:
+        """The content of the next frame."""
+        while not self._frames:
+            data = await self.some(within)
+            assert data, "closed before an answer came"
+            self._frames += [event.payload for event in self._decoder.feed(data)]
+        return self._frames.pop(0)
+
+    async def rest(self, within: float = 5) -> tuple[bytes, str]:
+        """All that still comes, and how the connection is then: closed, reset or open."""
+        came = b""
+        try:
+            while data := await self.some(within):
+                came += data
+        except ConnectionResetError:
+            return came, "reset"
+        except TimeoutError:
+            return came, "open"
+        return came, "closed"
+
+
+@pytest.fixture
+async def facing():
+    """`receiver, sender = await facing("ar:3")`: a receiver that behaves so, and a raw socket connected to it."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def face(ack, **options):
+            receiver = await stack.enter_async_context(Receiver(port=0, ack=ack, **options))
+            return receiver, await connect(receiver)
+
+        async def connect(receiver):
+            sender = await Sender.connect(receiver.port)
+            stack.callback(sender.socket.close)
+            return sender
+
+        face.again = connect
+        yield face

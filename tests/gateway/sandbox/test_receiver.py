@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import stat
-from pathlib import Path
 
 import hl7
 import pytest
@@ -20,7 +19,9 @@ from gateway.feed.framing import encode
 from gateway.sandbox import inbox as inbox_module
 from gateway.sandbox.folder import Folder
 from gateway.sandbox.inbox import Inbox
-from gateway.sandbox.receiver import ACK_MODES, Receiver, run_listen
+from gateway.sandbox.listen import run_listen
+from gateway.sandbox.manners import MANNERS
+from gateway.sandbox.receiver import Receiver
 from mappings.hl7v2.ack import AckInvalid, parse
 
 
@@ -103,12 +104,7 @@ async def test_it_can_be_slow(monkeypatch):
     monkeypatch.setattr("gateway.clock.sleep", sleep)
     async with connected(ack="slow") as (_, connection):
         assert parse(await connection.exchange(message())).code == "AA"
-    assert waited == [ACK_MODES["slow"].delay]
-
-
-def test_every_way_to_answer_has_a_test_here():
-    source = Path(__file__).read_text(encoding="utf-8")
-    assert [name for name in ACK_MODES if f'"{name}"' not in source] == []
+    assert waited == [MANNERS["slow"].options["seconds"]]
 
 
 async def test_many_messages_come_over_several_connections_and_each_is_answered_in_order():
@@ -328,7 +324,7 @@ async def test_an_independent_client_is_understood_and_understands():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_listening_shows_each_message_and_a_signal_stops_it_in_good_order(number, tmp_path):
     lines = []
-    listening = asyncio.create_task(run_listen("127.0.0.1", 0, "aa", tmp_path, lines.append))
+    listening = asyncio.create_task(run_listen(Receiver(port=0, out=tmp_path), lines.append))
     await until(lambda: lines)
     port = int(re.search(r"MLLP on 127\.0\.0\.1:(\d+), answer: application accept", lines[0]).group(1))
     async with await Connection.open(Endpoint("127.0.0.1", port)) as connection:

@@ -1,0 +1,68 @@
+"""A destination of the HL7 v2 feed with everything decided: profile and switches, transport, filter, times.
+
+HL7 v2.5.1 §2.9.2 (acknowledgements); decisions D16, D18, D28, D31, D32, D34. All times in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from gateway.destinations.filter import Filter
+from gateway.destinations.schedule import QuietHours
+from gateway.destinations.transport import Transport
+from mappings.profile import Receiver, Site
+from mappings.profile.site import OnConflict
+
+_EVERYTHING: Final = Filter()
+_NO_HOURS: Final = QuietHours()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a message is tried again: after `first`, doubled each time up to `cap`, more or less by the share `jitter`.
+
+    `max_attempts` counts answers that say to try again (0 is without end), `indeterminate_resends` what was written and
+    got no usable answer; after so many the lane is held. What was never written counts for neither.
+    """
+
+    first: float = 5.0
+    cap: float = 300.0
+    jitter: float = 0.2
+    max_attempts: int = 0
+    indeterminate_resends: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One `[[destination]]` table as it is in force; `place` is where it stands there (`destination[0]`).
+
+    `receiver` is the profile with the destination's own switches in it: window, rate_limit, keepalive, idle_close,
+    ack_mode, ack_table, pdf, accession are there. `start` bounds what is sent (D31), `gap` is the least time from an
+    answer to the next message. With `inverted_acks` AE and CE mean to try again and AR and CR do not, unless
+    `ack_table` says otherwise. `accession_wait` is until a message held for its number is an alert, `input_wait` for
+    signer and PDF (none where it is critical), `critical_alert` from the signature of a critical result to its
+    acknowledgement.
+    """
+
+    name: str
+    place: str
+    transport: Transport
+    receiver: Receiver
+    start: datetime
+    filter: Filter = _EVERYTHING
+    quiet: QuietHours = _NO_HOURS
+    retry: Retry = Retry()
+    gap: float = 0.0
+    inverted_acks: bool = False
+    on_conflict: OnConflict = "send"
+    accession_wait: float = 3600.0
+    input_wait: float = 60.0
+    critical_alert: float = 900.0
+    dry_run: bool = False
+    is_enabled: bool = True
+
+    def site(self, site: Site) -> Site:
+        """The site as messages to this destination see it: with its `on_conflict`."""
+        return site if site.on_conflict == self.on_conflict else replace(site, on_conflict=self.on_conflict)

@@ -1,0 +1,74 @@
+"""The hours of the day in which a destination is sent nothing, as its clock on the wall shows them.
+
+Carries out no clause of a standard. Days of 23 and 25 hours are as the zone has them: where the clock goes back an hour
+that is quiet is quiet twice, where it goes forward what it skips is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+_DAY: Final = 24 * 60
+_MINUTE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Stretches of a day, each from one minute of the day up to another; one that ends earlier goes over midnight."""
+
+    stretches: tuple[tuple[int, int], ...] = ()
+    zone: ZoneInfo | None = None
+
+    def __post_init__(self) -> None:
+        if all(any(_left(minute, one) for one in self.stretches) for minute in range(_DAY)):
+            raise ValueError("quiet all day")
+        if self.stretches and self.zone is None:
+            raise ValueError("hours without a zone")
+
+    @classmethod
+    def read(cls, hours: Iterable[str], zone: ZoneInfo | None) -> QuietHours:
+        """The quiet hours that are written `22:00-06:00`.
+
+        Raises:
+            ValueError: they leave no minute of a day, or there is no zone.
+        """
+        parts = (one.partition("-") for one in hours)
+        return cls(tuple((_minute(start), _minute(end)) for start, _, end in parts), zone)
+
+    def until(self, at: datetime) -> datetime | None:
+        """The first instant that is not quiet any more (UTC), or None where `at` is not quiet."""
+        end = start = at.astimezone(UTC)
+        while left := self._left(end):
+            after = end + left
+            # Where the clock is set on the way, the end is found minute by minute
+            end = after if self._offset(after) == self._offset(end) else end.replace(second=0, microsecond=0) + _MINUTE
+        return None if end == start else end
+
+    def _left(self, at: datetime) -> timedelta | None:
+        """How long the clock on the wall must go on to the end of what is quiet at that instant."""
+        if not self.stretches:
+            return None
+        wall = at.astimezone(self.zone)
+        minute = wall.hour * 60 + wall.minute
+        left = max(_left(minute, one) for one in self.stretches)
+        return timedelta(minutes=left, seconds=-wall.second, microseconds=-wall.microsecond) if left else None
+
+    def _offset(self, at: datetime) -> timedelta | None:
+        return at.astimezone(self.zone).utcoffset()
+
+
+def _left(minute: int, stretch: tuple[int, int]) -> int:
+    """Minutes from a minute of the day to the end of a stretch that it is in, or 0."""
+    start, end = stretch
+    if start < end:
+        return end - minute if start <= minute < end else 0
+    return end - minute if minute < end else _DAY - minute + end if minute >= start else 0
+
+
+def _minute(clock: str) -> int:
+    hour, _, minute = clock.partition(":")
+    return int(hour) * 60 + int(minute)

@@ -1,0 +1,62 @@
+"""What comes of a message that was in hand: from its acknowledgement, or from what failed, to what is written down.
+
+HL7 v2.5.1 §2.9.2; decision D32. Nothing was written: it is tried again as though nothing had been. Written, and no
+usable answer: it may have arrived, and goes again, the same bytes with the same MSH-10, until its lane is held.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from gateway.destinations import Destination
+from gateway.errors import FeedError
+from gateway.feed.ack_policy import verdict
+from gateway.store.messages import IN_DOUBT, NEVER, Head, Result
+from gateway.store.states import MessageState
+from mappings.hl7v2.ack import Ack
+
+_SECOND: Final = 1_000_000
+REFUSED: Final = "refused"
+
+
+class Outcomes:
+    """What comes of messages to one destination; `dice` spreads the next tries, instants are microseconds."""
+
+    def __init__(self, destination: Destination, dice: Random) -> None:
+        self._destination, self._dice = destination, dice
+
+    def of_answer(self, head: Head, ack: Ack | None, now: int) -> Result:
+        """What an answer makes of a message; `ack` is None where the transport has none and took it."""
+        if ack is None:
+            return Result(head, "delivered")
+        said = verdict(ack, self._destination)
+        if said.meaning == "delivered":
+            is_commit = ack.code.startswith("C")
+            at, other = (now, None) if is_commit else (None, now)
+            return Result(head, "delivered", ack=ack.code, committed=at, accepted=other)
+        if said.meaning == "dead_letter":
+            return Result(head, "dead_letter", said.code, ack.code, pauses=said.pauses)
+        most = self._destination.retry.max_attempts
+        if said.meaning == "retry" and (not most or head.attempts + 1 < most):
+            due = now + self._delay(head.attempts + 1)
+            return Result(head, "queued", said.code, ack.code, due=due, doubts=head.doubts, pauses=said.pauses)
+        return Result(head, "held", said.code, ack.code, doubts=head.doubts, holds=REFUSED, pauses=said.pauses)
+
+    def of_failure(self, head: Head, error: FeedError, now: int) -> Result:
+        """What a failure makes of a message, by what the receiver may have of it."""
+        if error.retry == "permanent":
+            return Result(head, "dead_letter", error.code)
+        if error.retry == "transient":  # nothing was written: if it was in doubt before, it still is
+            state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
+            return Result(head, state, error.code, doubts=head.doubts, unsent=True)
+        doubts = head.doubts + 1
+        if doubts > self._destination.retry.indeterminate_resends:
+            return Result(head, "indeterminate", error.code, due=NEVER, doubts=doubts, holds=IN_DOUBT)
+        return Result(head, "indeterminate", error.code, due=now + self._delay(doubts), doubts=doubts)
+
+    def _delay(self, attempt: int) -> int:
+        """Microseconds until the next try after so many: doubled each time, up to a cap, more or less by chance."""
+        retry = self._destination.retry
+        seconds = min(retry.first * 2.0 ** min(attempt - 1, 30), retry.cap)
+        return int(seconds * (1 + retry.jitter * (2 * self._dice.random() - 1)) * _SECOND)

@@ -1,0 +1,137 @@
+"""Sends what is in line to one destination: one commit a message, none in hand that is not written down as such.
+
+HL7 v2.5.1 §2.9.2; decisions D32, D33. What came of a message and that the next is in hand are written in one
+transaction. A destination with a window has as many connections, each with a message of another lane in hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Final
+
+from gateway import clock
+from gateway.destinations import Destination
+from gateway.errors import ConfigError, ConnectFailed, FeedError, StoreError
+from gateway.feed.channel import Channel
+from gateway.feed.line import Line
+from gateway.feed.outcome import Outcomes
+from gateway.feed.pacing import Pacing
+from gateway.feed.tenure import Tenure
+from gateway.log import get_logger
+from gateway.store import messages
+from gateway.store.engine import Engine
+from gateway.store.instants import micros
+from gateway.store.messages import Head, Result
+
+_LONGEST: Final = 60.0  # seconds between two tries to connect
+_MOMENT: Final = 0.05
+Tell = Callable[[Result], None]
+
+
+class Sender:
+    """Sends to a destination for as long as its lease stands; `tell` hears of every result that was written down."""
+
+    def __init__(self, engine: Engine, destination: Destination, tenure: Tenure, line: Line, tell: Tell) -> None:
+        self._engine, self._destination, self._tenure = engine, destination, tenure
+        self._line, self._tell = line, tell
+        self.unwritten: list[Result] = []  # what came of messages, while the store could not be written
+        self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
+        self._pacing = Pacing(destination)
+
+    async def run(self, channel: Channel) -> None:
+        """Send by one channel, until the line is closed.
+
+        Raises:
+            LeaseLost: somebody else sends there by now.
+        """
+        done: Result | None = None
+        failures = 0
+        try:
+            while not self._line.is_closed:
+                head = self._taken(done)
+                in_hand, done = await self._write(done, head), None
+                if in_hand is None:
+                    await self._idle(channel, is_for_want=head is None)
+                    continue
+                done = await self._sent(channel, in_hand)
+                failures = failures + 1 if done.unsent or done.state == "indeterminate" else 0
+                # Nobody is there, or nobody that answers: it is not asked again for each message
+                in_vain = failures if done.unsent else failures - 1
+                if in_vain > 0:
+                    await self._write(done, None)
+                    done = None
+                    await self._line.pause(min(self._destination.retry.first * 2.0 ** min(in_vain - 1, 10), _LONGEST))
+        finally:
+            try:
+                await asyncio.shield(self._write(done, None))
+            except StoreError:
+                self.unwritten += [done] if done else []
+                raise
+            finally:
+                await channel.close()
+
+    def _taken(self, done: Result | None) -> Head | None:
+        """The first in line, if anything may be sent now: also of the lane of what is done, if that goes on."""
+        now = clock.now()
+        lane = done.head.study_id if done is not None and _goes_on(done) else ""
+        head = self._line.take(lane) if self._pacing.wait(now) <= 0 else None
+        if head is not None:
+            self._pacing.used(now)
+        return head
+
+    async def _idle(self, channel: Channel, *, is_for_want: bool) -> None:
+        """Wait for something to send, or a moment where what was first in line is not to be sent."""
+        if not is_for_want:
+            await clock.sleep(_MOMENT)
+            return
+        await channel.rest()
+        seconds = self._pacing.wait(clock.now())
+        if seconds > 0:
+            await clock.sleep(min(seconds, 1.0))
+        else:
+            await self._line.wait()
+
+    async def _write(self, done: Result | None, head: Head | None) -> Head | None:
+        """Write down what came of a message and that another is in hand; that one, if it is."""
+        if done is None and head is None:
+            return None
+        results, claims = [done] if done else [], [head] if head else []
+        now = micros(clock.now())
+        claimed = await self._engine.do(partial(messages.step, self._tenure.lease, results, claims, now))
+        if done is not None:
+            if head is None or head.study_id != done.head.study_id:
+                self._line.done(done.head.study_id, goes_on=_goes_on(done))
+            self._tell(done)
+        if head is not None and not claimed:  # it stands behind another, or is gone: the next of other lanes go on
+            self._line.done(head.study_id, goes_on=False)
+        return claimed[0] if claimed else None
+
+    async def _sent(self, channel: Channel, head: Head) -> Result:
+        """Send a message that is in hand; what came of it."""
+        self._tenure.see_that_it_stands()
+        try:
+            ack = await channel.exchange(head)
+        except ConfigError as error:
+            failed: FeedError = ConnectFailed(str(self._destination.transport), error.key)
+        except FeedError as error:
+            failed = error
+        else:
+            self._pacing.used(clock.now())
+            return self._outcomes.of_answer(head, ack, micros(clock.now()))
+        get_logger().warning(
+            "message-not-acknowledged",
+            destination=self._destination.name,
+            study_id=head.study_id,
+            control_id=head.control_id,
+            code=failed.code,
+            attempt=head.attempts + 1,
+        )
+        return self._outcomes.of_failure(head, failed, micros(clock.now()))
+
+
+def _goes_on(done: Result) -> bool:
+    """Whether the next message of the lane may go."""
+    return done.state in {"delivered", "dead_letter"} and not done.holds

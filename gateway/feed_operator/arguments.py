@@ -1,0 +1,89 @@
+"""What the commands of the feed are told: destinations by name, studies and reports by id, spans of time.
+
+https://www.rfc-editor.org/rfc/rfc3339#section-5.6 (instants, always with their offset).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from gateway.destinations import Destination, routes_of
+from gateway.errors import ConfigError
+from gateway.settings import Configuration
+from gateway.store.instants import instant_text, micros
+from mappings.dates import parse_instant
+from mappings.identifiers import upstream_id
+
+Say = Callable[[str], None]
+_SOURCE: Final = "command line"
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def wrong(argument: str, problem: str, remedy: str) -> ConfigError:
+    """The error about an argument of a command."""
+    return ConfigError(_SOURCE, argument, problem, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From an instant on, and before another, both in microseconds."""
+
+    since: int
+    until: int
+
+    def __str__(self) -> str:
+        first = "the beginning" if self.since == micros(_BEGINNING) else instant_text(self.since)
+        return f"{first} to {'now' if self.until == micros(_END) else instant_text(self.until)}"
+
+
+def destination_named(configuration: Configuration, name: str, *, enabled: bool = True) -> Destination:
+    """The destination of that name.
+
+    Raises:
+        ConfigError: there is none, it is not `enabled` where it must be, or the settings are wrong.
+    """
+    known = {one.name: one for one in routes_of(configuration).destinations}
+    if name not in known:
+        names = ", ".join(known) or "none: write a [[destination]] table"
+        raise wrong(name, "no destination has this name", f"Destinations are {names}.")
+    if enabled and not known[name].is_enabled:
+        key = f"{known[name].place}.enabled"
+        raise ConfigError(configuration.source, key, "false: nothing is queued for it", "Write true, and try again.")
+    return known[name]
+
+
+def counted(number: int, thing: str) -> str:
+    """So many of a thing, in words."""
+    if number == 1:
+        return f"1 {thing}"
+    return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"
+
+
+def id_of(text: str) -> str:
+    """An id as AutoScribe writes it, of one as FHIR does (`stu-…`) or as it is."""
+    return upstream_id(text) or text
+
+
+def span_of(since: str | None, until: str | None) -> Span:
+    """The span between two instants; without a bound where they are not said.
+
+    Raises:
+        ConfigError: one is no instant with an offset, or the second is not after the first.
+    """
+    first = _instant("--from", since) if since is not None else _BEGINNING
+    last = _instant("--to", until) if until is not None else _END
+    if first >= last:
+        raise wrong("--to", "not after --from", "Write the earlier instant first.")
+    return Span(micros(first), micros(last))
+
+
+def _instant(option: str, text: str) -> datetime:
+    found = parse_instant(text)
+    if found is None:
+        remedy = "Write date, time and offset, such as 2026-03-01T00:00:00-05:00."
+        raise wrong(option, "no instant", remedy)
+    return found

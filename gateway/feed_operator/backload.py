@@ -1,0 +1,46 @@
+"""`feed backload`: what was signed before a destination's start is sent on purpose, at a rate, behind all that is new.
+
+Carries out no clause of a standard; decision D31.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from gateway import clock
+from gateway.assembly import store_for_command
+from gateway.feed_operator.arguments import Say, counted, destination_named
+from gateway.feed_operator.arguments import Span as Times
+from gateway.settings import Configuration
+from gateway.store.audit import noted
+from gateway.store.backload import Span, backloaded, undated
+from gateway.store.instants import micros
+
+BATCH: Final = 500
+_SECOND: Final = 1_000_000
+
+
+async def backload(configuration: Configuration, name: str, times: Times, rate: float | None, say: Say) -> int:
+    """Queue the history of a span, so many studies a second, `feed.backload_rate` where no rate is named.
+
+    Raises:
+        ConfigError: no such destination.
+    """
+    destination_named(configuration, name)
+    rate = rate or configuration.settings.feed.backload_rate
+    span = Span(name, times.since, times.until, int(_SECOND / rate))
+    studies = reports = 0
+    async with store_for_command(configuration) as engine:
+        await engine.do(partial(noted, "feed-backload", f"{name} {times}", "", micros(clock.now())))
+        while found := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
+            studies, reports = studies + found[0], reports + found[1]
+            if found[0] < BATCH:
+                break
+        left = await undated(engine, name)
+    seconds = studies * span.apart // _SECOND
+    said = f"{counted(reports, 'report')} of {counted(studies, 'study')}"
+    say(f"{name} is sent {said}, {rate:g} studies a second: {counted(seconds, 'second')} at least")
+    if left:
+        say(f"{counted(left, 'report')} of before its start without a time of signing: in no span")
+    return 0

@@ -1,0 +1,190 @@
+"""`feed certificate`: what became of every signed report at every destination, against a new listing of AutoScribe.
+
+Carries out no clause of a standard; decision D31. It holds for one instant, and says so. It is `incomplete` where the
+listing is, `open` where something is still to come, and `certified` where nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.assembly import store_for_command
+from gateway.destinations import Destination, routes_of
+from gateway.feed_operator.arguments import Say, Span, counted, destination_named, wrong
+from gateway.feed_operator.fate import KINDS, UNREMARKABLE, Fate, fate
+from gateway.feed_operator.listing import Listing, listed
+from gateway.settings import Configuration
+from gateway.store.engine import Engine
+from gateway.store.instants import instant_text, micros
+from gateway.store.reconciling import Record, Recorded, recorded
+from gateway.store.resending import signed_within
+
+_BATCH: Final = 500
+_MOST_LINES: Final = 100
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of the reports at one destination: counts by kind, and those that are not as they should be."""
+
+    destination: Destination
+    counts: Counter[str] = field(default_factory=Counter)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    open: int = 0
+
+    def add(self, study_id: str, report_id: str, found: Fate) -> None:
+        """Count one report."""
+        self.counts[found.kind] += 1
+        self.open += found.is_open
+        if found.kind not in UNREMARKABLE:
+            since = None if found.since is None else instant_text(found.since)
+            self.lines.append(
+                {
+                    "reportId": report_id,
+                    "studyId": study_id,
+                    "fate": found.kind,
+                    "detail": found.detail,
+                    "since": since,
+                    "isOpen": found.is_open,
+                }
+            )
+
+
+@dataclass(slots=True)
+class Certificate:
+    """The reports of a span, at each destination; `unlisted` are stored as signed and not listed by AutoScribe."""
+
+    listing: Listing
+    span: Span
+    accounts: list[Account]
+    reports: int = 0
+    unlisted: int = 0
+
+    @property
+    def fault(self) -> str:
+        """Why the listing is not all there is: its own fault, or that it lists less than it lacks (D21)."""
+        is_too_little = self.unlisted > self.listing.reports
+        return self.listing.fault or ("lists-too-little" if is_too_little else "")
+
+    @property
+    def verdict(self) -> str:
+        """`incomplete`, `open` or `certified`."""
+        if self.fault:
+            return "incomplete"
+        return "open" if any(one.open for one in self.accounts) else "certified"
+
+
+async def certificate(configuration: Configuration, name: str | None, span: Span, out: Path | None, say: Say) -> int:
+    """Say what became of the reports signed in a span, at one destination or at all; 1 unless all is settled.
+
+    Raises:
+        ConfigError: no such destination, none is enabled, no API key, or `out` cannot be written.
+        StoreUnavailable: the store cannot be reached.
+    """
+    asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    if name is not None:
+        asked = [destination_named(configuration, name)]
+    if not asked:
+        raise wrong("--all", "no destination is enabled", "Write a [[destination]] table.")
+    async with store_for_command(configuration) as engine:
+        made = Certificate(await listed(configuration), span, [Account(one) for one in asked])
+        await _fill(made, engine)
+    if out is not None:
+        _write(made, out)
+    for line in _said(made):
+        say(line)
+    return 0 if made.verdict == "certified" else 1
+
+
+async def _fill(made: Certificate, engine: Engine) -> None:
+    """Look up what was listed, and what is stored as signed in the span though it was not listed."""
+    wanted = {study_id: set(report_ids) for study_id, report_ids in made.listing.signed.items()}
+    async for report_id, study_id in signed_within(engine, made.span.since, made.span.until):
+        wanted.setdefault(study_id, set()).add(report_id)
+    ids = iter(sorted(wanted))
+    while batch := list(islice(ids, _BATCH)):
+        found = await recorded(engine, batch)
+        for study_id in batch:
+            _add_study(made, study_id, wanted[study_id], found.get(study_id))
+
+
+def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Recorded | None) -> None:
+    if known is not None and known.is_external:
+        return
+    listed_ids = made.listing.signed.get(study_id, set())
+    for report_id in sorted(report_ids):
+        record = known.reports.get(report_id) if known is not None else None
+        if not _is_within(record, made.span):
+            continue
+        made.reports += 1
+        made.unlisted += report_id not in listed_ids
+        for account in made.accounts:
+            account.add(study_id, report_id, fate(report_id, record, account.destination))
+
+
+def _is_within(record: Record | None, span: Span) -> bool:
+    """Whether it was signed in the span; what nothing is known of may have been."""
+    return record is None or record.signed is None or span.since <= record.signed < span.until
+
+
+def _said(made: Certificate) -> Iterator[str]:
+    """The certificate for people."""
+    listing = made.listing
+    at = instant_text(micros(listing.started))
+    found = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
+    yield f"AutoScribe as listed at {at}: {found}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
+    yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed"
+    for one in made.accounts:
+        counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
+        yield f"{one.destination.name}: {counts or 'no reports'}; {one.open} open"
+        for line in one.lines[:_MOST_LINES]:
+            yield f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
+        if len(one.lines) > _MOST_LINES:
+            yield f"  {len(one.lines) - _MOST_LINES} more: --out FILE has them all"
+    yield made.verdict
+
+
+def _write(made: Certificate, out: Path) -> None:
+    """Write it as JSON.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    listing = made.listing
+    body = {
+        "verdict": made.verdict,
+        "from": instant_text(made.span.since),
+        "to": instant_text(made.span.until),
+        "listing": {
+            "started": instant_text(micros(listing.started)),
+            "ended": instant_text(micros(listing.ended)),
+            "isComplete": not made.fault,
+            "fault": made.fault or None,
+            "studies": listing.studies,
+            "signedReports": listing.reports,
+        },
+        "reports": made.reports,
+        "notListed": made.unlisted,
+        "destinations": [_account(one) for one in made.accounts],
+    }
+    try:
+        out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise wrong(
+            "--out", f"cannot be written ({error.strerror})", "Name a file in a folder that is there."
+        ) from None
+
+
+def _account(one: Account) -> dict[str, Any]:
+    return {
+        "name": one.destination.name,
+        "counts": {kind: one.counts[kind] for kind in KINDS},
+        "open": one.open,
+        "reports": one.lines,
+    }

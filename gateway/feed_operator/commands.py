@@ -1,0 +1,121 @@
+"""`autoscribe-gateway feed …`: the commands of the feed, as they are typed.
+
+Carries out no clause of a standard. Exit codes as of all commands: 0 done, 1 something is open or refused, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.feed_operator import as_sent as resending
+from gateway.feed_operator import backload as history
+from gateway.feed_operator import certificate as certifying
+from gateway.feed_operator import dead_letters as letters
+from gateway.feed_operator import pausing
+from gateway.feed_operator import replay as replaying
+from gateway.feed_operator import status as standing
+from gateway.feed_operator.arguments import id_of, span_of, wrong
+from gateway.feed_operator.chosen import Chosen
+from gateway.serving import exit_code as _run
+from gateway.settings import load
+
+feed = typer.Typer(help="The HL7 v2 feed: how it stands, and the operator's hand on it.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a [[destination]].")]
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
+Json = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]
+Study = Annotated[str | None, typer.Option("--study", metavar="ID", help="A study, stu_<32 hex>.")]
+Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Signed from then on (with an offset).")]
+Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Signed before then.")]
+
+
+@feed.command()
+def status(config: Config = None, as_json: Json = False) -> None:
+    """How each destination stands: who serves it, what waits, what is held, what was given up."""
+    sys.exit(_run(standing.status(load(config), print, as_json=as_json)))
+
+
+@feed.command()
+def pause(name: Name, reason: Reason, config: Config = None) -> None:
+    """Send nothing more to a destination; messages are made and wait."""
+    sys.exit(_run(pausing.pause(load(config), name, reason, print)))
+
+
+@feed.command()
+def resume(name: Name, study: Study = None, config: Config = None) -> None:
+    """Send to a destination again; or let one study go on that is held there."""
+    sys.exit(_run(pausing.resume(load(config), name, study, print)))
+
+
+@feed.command()
+def replay(
+    name: Name,
+    study: Study = None,
+    report: Annotated[str | None, typer.Option("--report", metavar="ID", help="A report, rep_<32 hex>.")] = None,
+    since: Since = None,
+    until: Until = None,
+    dead_letters: Annotated[
+        bool, typer.Option("--dead-letters", help="All studies that something was given up of.")
+    ] = False,
+    as_sent: Annotated[bool, typer.Option("--as-sent", help="As it was made, not as it is by now.")] = False,
+    force_old: Annotated[bool, typer.Option("--force-old", help="Though a newer version was sent.")] = False,
+    reason: Reason = "",
+    config: Config = None,
+) -> None:
+    """Send studies once more, as they are by now, each message with an MSH-10 of its own."""
+    if force_old and not (as_sent and reason):
+        raise wrong(
+            "--force-old", "without --as-sent and --reason", "Write both: it is kept who was sent an old version."
+        )
+    span = None if since is None and until is None else span_of(since, until)
+    chosen = Chosen(id_of(study) if study else None, id_of(report) if report else None, span, dead_letters)
+    configuration = load(config)
+    if as_sent:
+        work = resending.replay_as_sent(configuration, name, chosen, reason, print, force_old=force_old)
+    else:
+        work = replaying.replay(configuration, name, chosen, reason, print)
+    sys.exit(_run(work))
+
+
+@feed.command()
+def backload(
+    name: Name,
+    since: Annotated[str, typer.Option("--from", metavar="INSTANT", help="Signed from then on (with an offset).")],
+    until: Annotated[str, typer.Option("--to", metavar="INSTANT", help="Signed before then.")],
+    rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Studies a second.")] = None,
+    config: Config = None,
+) -> None:
+    """Send what was signed before a destination's start, on purpose and slowly, behind all that is new."""
+    span = span_of(since, until)
+    sys.exit(_run(history.backload(load(config), name, span, rate, print)))
+
+
+@feed.command("dead-letters")
+def dead_letters(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a [[destination]]; else all.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """What was given up, why, and by which rule."""
+    sys.exit(_run(letters.dead_letters(load(config), name, print, as_json=as_json)))
+
+
+@feed.command()
+def certificate(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a [[destination]].")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All destinations.")] = False,
+    since: Since = None,
+    until: Until = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it is written to, as JSON.")] = None,
+    config: Config = None,
+) -> None:
+    """What became of every signed report at a destination, AutoScribe listed anew; 1 unless nothing is open."""
+    if (name is None) is not every:
+        raise wrong("NAME", "neither a destination nor --all, or both", "Write one of them.")
+    span = span_of(since, until)
+    sys.exit(_run(certifying.certificate(load(config), name, span, out, print)))

@@ -1,0 +1,154 @@
+"""What became of one signed report at one destination: one of these and no other. Pure.
+
+HL7 v2.5.1 §2.9.2, table 0008 (AA and CA); decisions D31, D32. It is that of what the destination is to know last: of
+the row that was decided last, and where messages were made of that, of the one that is worst off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.destinations import Destination
+from gateway.store.reconciling import Message, Record, Row
+from gateway.store.states import UNSENT
+from mappings.hl7v2.place import pdf_number
+
+Kind = Literal[
+    "not ingested",
+    "held",
+    "dead letter",
+    "indeterminate",
+    "queued",
+    "unrouted",
+    "superseded by",
+    "nothing",
+    "recorded",
+    "CA only",
+    "taken",
+    "AA",
+    "ignored",
+    "excluded",
+    "before_start",
+]
+# Kind -> what it means; the worst first
+KINDS: Final[dict[Kind, str]] = {
+    "not ingested": "AutoScribe lists it as signed, and the store does not know that",
+    "held": "an operator is needed, or what `detail` says is missing",
+    "dead letter": "given up: it is not sent any more",
+    "indeterminate": "written, without a usable answer: it may have arrived",
+    "queued": "to be made or sent",
+    "unrouted": "no destination takes it, or this one was not told of it yet",
+    "superseded by": "never taken: the message of that number says it, or takes it back",
+    "nothing": "the mapping says that nothing is sent of it, for the reason given",
+    "recorded": "made for a destination that is tried out, and not sent",
+    "CA only": "the receiver's interface has it, of its application nothing was heard",
+    "taken": "by a way without acknowledgements, or with an answer that the ack_table calls delivered",
+    "AA": "the receiver's application accepted it",
+    "ignored": "a rule says that no destination needs it",
+    "excluded": "a filter of the destination leaves it out",
+    "before_start": "first signed before the destination's start",
+}
+_OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "unrouted"})
+UNREMARKABLE: Final = frozenset({"AA", "before_start", "excluded"})
+_RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
+_BY_STATE: Final[dict[str, Kind]] = {
+    "queued": "queued",
+    "sending": "queued",
+    "indeterminate": "indeterminate",
+    "held": "held",
+    "dead_letter": "dead letter",
+}
+_ROWS: Final[dict[str, Kind]] = {
+    "before_start": "before_start",
+    "excluded": "excluded",
+    "nothing": "nothing",
+    "unrouted": "unrouted",
+    "ignored": "ignored",
+}
+_TOLD: Final = frozenset({"rendered", "merged"})
+_AHEAD: Final = frozenset({"waiting", "held"})
+# Reasons for which there is nothing to be sent; for any other the destination lacks what it should know
+_OF_NO_NEWS: Final = frozenset({UNSENT, "report-not-signed", "draft-after-final", "study-external"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a report: `detail` is a code, a name of a rule or filter, or the number of a message.
+
+    `since` is when that which it hangs on was made or decided, in microseconds; `is_open` if something is still to
+    come, or an operator is needed.
+    """
+
+    kind: Kind
+    detail: str = ""
+    since: int | None = None
+    is_open: bool = False
+
+
+def fate(report_id: str, record: Record | None, destination: Destination) -> Fate:
+    """What became of a report; `record` is None where the store does not know that it is signed."""
+    if record is None:
+        return _made("not ingested")
+    own = [row for row in record.rows if row.destination == destination.name]
+    messages = [one for one in record.messages if one.destination == destination.name]
+    found = [_of_row(row) for row in own if row.state in _AHEAD]
+    made = [_of_message(one, destination) for one in _last(report_id, messages)]
+    if own and own[-1].state not in _TOLD | _AHEAD:
+        made = [one for one in made if one.is_open]  # no message says what was decided last
+        found.append(_unsaid(own, record.rows))
+    if found or made:
+        return min([*found, *made], key=lambda one: _RANK[one.kind])
+    return _unsaid(own, record.rows)
+
+
+def _last(report_id: str, messages: Sequence[Message]) -> list[Message]:
+    """The messages of the newest cause, of the text and of the PDF where that has its own."""
+    pdf = (pdf_number(report_id),)
+    found: list[Message] = []
+    for is_pdf in (False, True):
+        own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]
+        found += [one for one in own if one.outbox == own[-1].outbox]
+    return found
+
+
+def _unsaid(own: Sequence[Row], rows: Sequence[Row]) -> Fate:
+    """The fate of a report of which no message says the last: what was decided of it."""
+    no_one = [row for row in rows if not row.destination and row.state in {"unrouted", "ignored"}]
+    decided = [row for row in own if row.state in _ROWS]
+    if no_one and all(row.state == "excluded" for row in decided):
+        return _of_row(no_one[-1])
+    return _of_row(decided[-1]) if decided else _made("unrouted", "not-told")
+
+
+def _of_row(row: Row) -> Fate:
+    kind: Kind = "held" if row.state == "held" else _ROWS.get(row.state, "queued")
+    if kind == "nothing":
+        return Fate(kind, row.reason, row.decided, row.reason not in _OF_NO_NEWS)
+    return _made(kind, row.reason or ("to-be-made" if kind == "queued" else ""), row.decided)
+
+
+def _of_message(one: Message, destination: Destination) -> Fate:
+    if one.state == "superseded":
+        return _made("superseded by", str(one.superseded_by or ""), one.made)
+    if one.state == "dead_letter" and one.reason == UNSENT:
+        return _made("nothing", UNSENT, one.made)
+    if one.state == "recorded":
+        return Fate("recorded", one.reason or one.state, one.made, not destination.dry_run)
+    if one.state == "delivered":
+        return _of_delivered(one, destination)
+    return _made(_BY_STATE[one.state], one.reason or one.state, one.made)
+
+
+def _of_delivered(one: Message, destination: Destination) -> Fate:
+    if one.ack == "AA":
+        return _made("AA", since=one.made)
+    if one.ack.startswith("C"):
+        is_open = destination.receiver.ack_mode == "two_phase"
+        return Fate("CA only", "awaits-AA" if is_open else "", one.made, is_open)
+    return _made("taken", one.ack or "no-acknowledgement", one.made)
+
+
+def _made(kind: Kind, detail: str = "", since: int | None = None) -> Fate:
+    return Fate(kind, detail, since, kind in _OPEN)

@@ -1,0 +1,84 @@
+"""`feed pause` and `feed resume`: whether a destination is sent anything, and a study that is held goes on.
+
+Carries out no clause of a standard; decisions D13, D32. What is paused is queued all the same.
+"""
+
+from __future__ import annotations
+
+from gateway import clock
+from gateway.assembly import store_for_command
+from gateway.feed_operator.arguments import Say, counted, destination_named, id_of
+from gateway.settings import Configuration
+from gateway.store.audit import noted
+from gateway.store.instants import micros
+from gateway.store.lanes import Freed, let_go
+from gateway.store.leases import paused, resumed
+from gateway.store.ledger import stock
+from gateway.store.statements import Steps
+
+
+async def pause(configuration: Configuration, name: str, reason: str, say: Say) -> int:
+    """Send nothing more to a destination, from the next message on.
+
+    Raises:
+        ConfigError: no destination has that name.
+    """
+    destination_named(configuration, name, enabled=False)
+    now = micros(clock.now())
+
+    def work() -> Steps[bool]:
+        yield from noted("feed-pause", name, reason, now)
+        return (yield from paused(name, reason, now))
+
+    async with store_for_command(configuration) as engine:
+        is_new = await engine.do(work)
+    say(f"{name} is paused: messages are made and wait" if is_new else f"{name} was paused already, and stays so")
+    return 0
+
+
+async def resume(configuration: Configuration, name: str, study_id: str | None, say: Say) -> int:
+    """Send to a destination again, or let one study of it go on; 1 if nothing of that study was held.
+
+    Raises:
+        ConfigError: no destination has that name.
+    """
+    destination_named(configuration, name, enabled=False)
+    if study_id is not None:
+        return await _resume_study(configuration, name, id_of(study_id), say)
+    now = micros(clock.now())
+
+    def work() -> Steps[bool]:
+        yield from noted("feed-resume", name, "", now)
+        return (yield from resumed(name))
+
+    async with store_for_command(configuration) as engine:
+        was_paused = await engine.do(work)
+        lanes = (await stock(engine, name, 0)).lane_count
+    say(f"{name} is sent to again" if was_paused else f"{name} was not paused")
+    if lanes:
+        say(f"still held: {counted(lanes, 'study')}; `feed resume {name} --study ID` lets one go on")
+    return 0
+
+
+async def _resume_study(configuration: Configuration, name: str, study_id: str, say: Say) -> int:
+    now = micros(clock.now())
+
+    def work() -> Steps[Freed]:
+        yield from noted("feed-resume", f"{name} {study_id}", "", now)
+        return (yield from let_go(name, study_id, now))
+
+    async with store_for_command(configuration) as engine:
+        freed = await engine.do(work)
+    if freed.is_nothing:
+        say(f"nothing of {study_id} is held at {name}")
+        return 1
+    found = {
+        "queued again": freed.queued,
+        "in doubt and sent again": freed.sent_again,
+        "superseded by what was sent since": freed.superseded,
+        "given up": freed.given_up,
+        "to be made": freed.waiting,
+    }
+    said = ", ".join(f"{count} {what}" for what, count in found.items() if count)
+    say(f"{study_id} goes on at {name}: {said}")
+    return 0

@@ -1,0 +1,119 @@
+"""`feed status`: how each destination stands, in ids, codes, counts and ages; nothing of a patient.
+
+Carries out no clause of a standard; decisions D9, D31-D33.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gateway import clock
+from gateway.assembly import store_for_command
+from gateway.destinations import Destination, routes_of
+from gateway.feed_operator.arguments import Say, counted
+from gateway.settings import Configuration
+from gateway.store.engine import Engine
+from gateway.store.instants import instant_text, micros
+from gateway.store.leases import Standing, standing
+from gateway.store.ledger import dead_letters, stock
+
+MOST_LANES: Final = 20
+_SECOND: Final = 1_000_000
+_NOBODY: Final = ""
+_OTHER_LEASE: Final = "*"  # with this begin names of what is no destination and is done by one process too
+
+
+async def status(configuration: Configuration, say: Say, *, as_json: bool = False) -> int:
+    """Say how each destination stands, those of the settings first; always 0."""
+    routes = routes_of(configuration)
+    now = micros(clock.now())
+    async with store_for_command(configuration) as engine:
+        stands = {one.name: one for one in await standing(engine) if not one.name.startswith(_OTHER_LEASE)}
+        known = {one.name: one for one in routes.destinations}
+        names = [*known, *sorted(stands.keys() - known.keys())]
+        found = [await _destination(engine, name, known.get(name), stands.get(name), now) for name in names]
+        nobody = await stock(engine, _NOBODY, MOST_LANES)
+    said = {
+        "at": instant_text(now),
+        "destinations": found,
+        "unrouted": nobody.rows.get("unrouted", 0),
+        "ignored": nobody.rows.get("ignored", 0),
+    }
+    if as_json:
+        say(json.dumps(said, indent=2))
+        return 0
+    for line in _lines(said):
+        say(line)
+    return 0
+
+
+async def _destination(
+    engine: Engine, name: str, known: Destination | None, stands: Standing | None, now: int
+) -> dict[str, Any]:
+    counted = await stock(engine, name, MOST_LANES)
+    given_up = await dead_letters(engine, name)
+    return {
+        "name": name,
+        "settings": "none" if known is None else "enabled" if known.is_enabled else "not enabled",
+        "holder": stands.holder if stands else "",
+        "leaseUntil": instant_text(stands.expires) if stands and stands.holder else None,
+        "paused": stands.paused if stands else "",
+        "pausedSince": _moment(stands.paused_since) if stands else None,
+        "messages": counted.messages,
+        "outbox": counted.rows,
+        "heldFor": counted.held_for,
+        "oldestOpenSeconds": None if counted.oldest is None else max(0, (now - counted.oldest) // _SECOND),
+        "heldLanes": counted.lane_count,
+        "lanes": [
+            {"studyId": one.study_id, "reason": one.reason, "since": _moment(one.since)} for one in counted.lanes
+        ],
+        "indeterminate": counted.messages.get("indeterminate", 0),
+        "deadLetters": len(given_up),
+        "criticalDeadLetters": sum(one.is_critical for one in given_up),
+    }
+
+
+def _lines(said: Mapping[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    for one in said["destinations"]:
+        served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
+        absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
+        yield f"{one['name']}: {served}{absent}"
+        if one["paused"]:
+            yield f"  paused    {one['paused']}, since {one['pausedSince']}"
+        age = one["oldestOpenSeconds"]
+        oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
+        yield f"  messages  {_listed(one['messages'])}{oldest}"
+        reasons = f" (held for {_listed(one['heldFor'])})" if one["heldFor"] else ""
+        yield f"  to tell   {_listed(one['outbox'])}{reasons}"
+        if one["deadLetters"]:
+            given_up = counted(one["deadLetters"], "dead letter")
+            yield f"  given up  {given_up}, {one['criticalDeadLetters']} of them critical"
+        for lane in one["lanes"]:
+            yield f"  held      {lane['studyId']}  {lane['reason']}, since {lane['since']}"
+        if one["heldLanes"] > len(one["lanes"]):
+            yield f"  held      {counted(one['heldLanes'] - len(one['lanes']), 'more study')}"
+    yield f"no destination takes: {said['unrouted']} unrouted, {said['ignored']} ignored by a rule"
+    if not said["destinations"]:
+        yield "no destination is set up"
+
+
+_SETTINGS: Final = {"none": "not in the settings", "not enabled": "not enabled"}
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
+def _moment(microseconds: int | None) -> str | None:
+    return None if microseconds is None else instant_text(microseconds)
+
+
+def _age(seconds: int) -> str:
+    """Seconds in the largest unit of which there are two."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} seconds"

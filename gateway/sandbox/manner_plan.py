@@ -1,0 +1,211 @@
+"""Which manner meets the next connection and the next message: the SPEC of `listen --ack`.
+
+HL7 v2.5.1 §2.5 names the field that a SPEC can ask for; all else is our own. `SPEC = PART *("," PART)`,
+`PART = NAME *(":" SETTING)`. A setting is COUNT (so many times at most), `rate=` (0 to 1) with `seed=`, `SEG-n=` (only
+messages in which that field has that value) or an option of the manner. The first part that strikes has the message; it
+is accepted where none does. Examples: `ar:3`, `ae:PID-3=123`, `slow:rate=0.1:seed=7:seconds=40`, `ar:2,close:1`.
+`random:SEED` draws from all manners, at `rate` 0.5 unless told otherwise; `seconds=` then holds for all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from gateway.errors import ConfigError
+from gateway.sandbox.dice import Dice
+from gateway.sandbox.manners import MANNERS, Manner
+from mappings.hl7v2.received import Received, Unreadable, read
+
+RANDOM: Final = "random"
+RANDOM_RATE: Final = 0.5
+_COMMON: Final = ("rate", "seed", "SEG-n")
+_SOURCE: Final = ("receiver", "ack")
+_FIELD: Final = re.compile(r"([A-Z][A-Z0-9]{2})-([1-9][0-9]?)")
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+Moment = Literal["connection", "message"]
+
+
+def _every(_: bytes) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A manner that is to be shown, and its options."""
+
+    manner: Manner
+    options: Mapping[str, float]
+
+
+ACCEPT: Final = Strike(MANNERS["aa"], {})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a plan: one of the manners strikes, `times` times at most, each time with the probability `rate`.
+
+    `where` is asked about the content of each message; a manner that meets connections knows none. `options` replace
+    those of the manners that have them.
+    """
+
+    manners: tuple[Manner, ...]
+    times: int | None = None
+    rate: float = 1.0
+    seed: int = 1
+    where: Callable[[bytes], bool] = _every
+    options: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, moment: Moment) -> tuple[Manner, ...]:
+        """Those of its manners that act at that moment."""
+        return tuple(manner for manner in self.manners if (manner.act is None) == (moment == "connection"))
+
+
+class Plan:
+    """Counts connections and messages; the same plan strikes the same ones. `about` says it in a line."""
+
+    def __init__(self, parts: Sequence[Part], about: str = "") -> None:
+        self.parts = tuple(parts)
+        self.about = about or ", ".join(part.manners[0].about for part in parts)
+        self._struck = [0] * len(self.parts)
+        self._dice = [
+            {moment: Dice(part.seed, "manner", number, moment) for moment in ("connection", "message")}
+            for number, part in enumerate(self.parts)
+        ]
+
+    @property
+    def calls(self) -> bool:
+        """Whether it was told to open connections to the sender; a mixture does without where it does not know how."""
+        return any(part.manners[0].calls for part in self.parts if len(part.manners) == 1)
+
+    def connected(self) -> Strike | None:
+        """What meets the connection that has just been opened, if anything does."""
+        return self._next("connection", b"")
+
+    def received(self, payload: bytes) -> Strike:
+        """What answers this message."""
+        return self._next("message", payload) or ACCEPT
+
+    def _next(self, moment: Moment, payload: bytes) -> Strike | None:
+        for number, part in enumerate(self.parts):
+            manners, dice = part.of(moment), self._dice[number][moment]
+            spent = part.times is not None and self._struck[number] >= part.times
+            # Of several manners each is as likely as any other, whichever moment it acts at.
+            rate = part.rate * len(manners) / len(part.manners)
+            if not manners or spent or not part.where(payload) or not dice.chance(rate):
+                continue
+            self._struck[number] += 1
+            manner = dice.pick(manners)
+            given = {key: value for key, value in part.options.items() if key in manner.options}
+            return Strike(manner, {**manner.options, **given})
+        return None
+
+
+def plan_of(ack: str | Manner | Plan) -> Plan:
+    """A plan as it is, a manner for everything, or a SPEC read.
+
+    Raises:
+        ConfigError: it is no SPEC.
+    """
+    if isinstance(ack, Plan):
+        return ack
+    return Plan((Part((ack,)),)) if isinstance(ack, Manner) else parse_ack(ack)
+
+
+def parse_ack(spec: str) -> Plan:
+    """Read a SPEC.
+
+    Raises:
+        ConfigError: names the part that is wrong and what to write instead.
+    """
+    parts = [_part(text.strip()) for text in spec.split(",")]
+    return Plan(parts, "" if spec in MANNERS else spec)
+
+
+def _part(text: str) -> Part:
+    name, *settings = text.split(":")
+    if name != RANDOM and name not in MANNERS:
+        raise ConfigError(*_SOURCE, f"{text}: no such answer", f"Name one of {', '.join(MANNERS)}, {RANDOM}.")
+    counts = [int(setting) for setting in settings if setting.isascii() and setting.isdecimal()]
+    given = dict(_pair(setting, text) for setting in settings if not (setting.isascii() and setting.isdecimal()))
+    if len(counts) > 1:
+        raise ConfigError(*_SOURCE, f"{text}: two counts", f"Write one, such as {name}:3.")
+    if name == RANDOM:
+        return _mixture(counts, given, text)
+    manner = MANNERS[name]
+    rate, seed, where = _rate(given, text, 1.0), _seed(given, text), _where(given, manner, text)
+    options = _options(given, tuple(manner.options), text)
+    return Part((manner,), counts[0] if counts else None, rate, seed, where, options)
+
+
+def _mixture(counts: Sequence[int], given: dict[str, str], text: str) -> Part:
+    """All manners but the plain accept."""
+    manners = tuple(manner for name, manner in MANNERS.items() if name != "aa")
+    keys = sorted({key for manner in manners for key in manner.options})
+    seed = counts[0] if counts else _seed(given, text)
+    rate = _rate(given, text, RANDOM_RATE)
+    return Part(manners, rate=rate, seed=seed, options=_options(given, keys, text))
+
+
+def _pair(setting: str, text: str) -> tuple[str, str]:
+    key, _, value = setting.partition("=")
+    if not value:
+        raise ConfigError(*_SOURCE, f"{text}: `{setting}` is neither a count nor a key with a value", _EXAMPLE)
+    return key, value
+
+
+_EXAMPLE: Final = "Write NAME, NAME:3 or NAME:KEY=VALUE, such as slow:seconds=40."
+
+
+def _rate(given: dict[str, str], text: str, default: float) -> float:
+    rate = _number(given.pop("rate", f"{default:g}"), "rate", text)
+    if rate > 1:
+        raise ConfigError(*_SOURCE, f"{text}: rate is over 1", "Write a share from 0 to 1, such as rate=0.1.")
+    return rate
+
+
+def _seed(given: dict[str, str], text: str) -> int:
+    return int(_number(given.pop("seed", "1"), "seed", text))
+
+
+def _number(value: str, key: str, text: str) -> float:
+    if not _NUMBER.fullmatch(value):
+        raise ConfigError(*_SOURCE, f"{text}: {key} is not a number", f"Write a number, such as {key}=5.")
+    return float(value)
+
+
+def _options(given: Mapping[str, str], known: Sequence[str], text: str) -> dict[str, float]:
+    for key in given:
+        if key not in known:
+            remedy = f"It has {', '.join(f'{one}=' for one in (*_COMMON, *known))}."
+            raise ConfigError(*_SOURCE, f"{text}: `{key}` is not a key of it", remedy)
+    return {key: _number(value, key, text) for key, value in given.items()}
+
+
+def _where(given: dict[str, str], manner: Manner, text: str) -> Callable[[bytes], bool]:
+    fields = {key: given.pop(key) for key in tuple(given) if _FIELD.fullmatch(key)}
+    if not fields:
+        return _every
+    if manner.act is None:
+        remedy = "Leave the field out: this acts before a message is read."
+        raise ConfigError(*_SOURCE, f"{text}: `{next(iter(fields))}` cannot be asked for", remedy)
+    return lambda payload: all(holds(payload, key, value) for key, value in fields.items())
+
+
+def holds(payload: bytes, name: str, value: str) -> bool:
+    """Whether a field, named as in `PID-3`, has that text in the first component of one of its repetitions."""
+    segment, _, number = name.partition("-")
+    try:
+        received = read(payload)
+    except Unreadable:
+        return False
+    fields = (one.field(int(number)) for one in received.segments if one.name == segment)
+    return any(value in _first_components(field, received) for field in fields)
+
+
+def _first_components(value: str, received: Received) -> list[str]:
+    repetitions = value.split(received.delimiters.repetition)
+    return [received.components(repetition)[0] for repetition in repetitions]

@@ -1,0 +1,60 @@
+"""Secrets of `[[destination]]` tables that the environment gives, so that the file need not hold them.
+
+Carries out no clause of a standard. The password of `name = "epic-oru"` is `GATEWAY_DESTINATION__EPIC_ORU__PASSWORD`,
+which outranks the file as every variable does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.settings.destination import SECRETS
+
+_PREFIX: Final = "GATEWAY_DESTINATION__"
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSecrets:
+    """The settings file's table with the secrets of the environment in it.
+
+    `known` are the variables that may be set, `used` says by key (`destination[0].password`) which of them was.
+    """
+
+    table: Mapping[str, Any]
+    known: frozenset[str]
+    used: Mapping[str, str]
+
+
+def variable(name: str, key: str) -> str:
+    """The environment variable of a secret of the destination of that name."""
+    return f"{_PREFIX}{name.replace('-', '_')}__{key}".upper()
+
+
+def with_secrets(table: Mapping[str, Any], environ: Mapping[str, str]) -> GivenSecrets:
+    """Put what the environment says into the tables of the destinations; an empty variable counts as not set."""
+    rows = table.get("destination")
+    if not isinstance(rows, list):
+        return GivenSecrets(table, frozenset(), {})
+    known = list(_known(rows))
+    used = {(index, key): name for index, key, name in known if environ.get(name)}
+    filled = [
+        {**row, **{key: environ[name] for (place, key), name in used.items() if place == index}}
+        if isinstance(row, dict)
+        else row
+        for index, row in enumerate(rows)
+    ]
+    return GivenSecrets(
+        {**table, "destination": filled},
+        frozenset(name for _, _, name in known),
+        {f"destination[{index}].{key}": name for (index, key), name in used.items()},
+    )
+
+
+def _known(rows: list[Any]) -> Iterator[tuple[int, str, str]]:
+    """Place of the table, key and variable of every secret there could be."""
+    for index, row in enumerate(rows):
+        name = row.get("name") if isinstance(row, dict) else None
+        if isinstance(name, str) and name:
+            yield from ((index, key, variable(name, key)) for key in SECRETS)

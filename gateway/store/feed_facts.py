@@ -1,0 +1,146 @@
+"""What there is to watch about the feed: how old, how many, held, paused, refused; numbers and instants, nothing else.
+
+Carries out no clause of a standard; decisions D13, D31, D32. Everything is read by an index, and bounded, but for dead
+letters that a newer message made good: each is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from gateway.store.engine import Engine
+from gateway.store.instants import micros
+from gateway.store.ledger import IS_LAST, PRIORITIES
+from gateway.store.statements import Row, Statement
+from gateway.store.states import OPEN_MESSAGES, UNSENT
+
+MOST: Final = 1_000
+_SECOND: Final = 1_000_000
+_OLDEST: Final = Statement(
+    "SELECT made, reason FROM message WHERE destination = :destination AND state = :state AND priority = :priority"
+    " ORDER BY number LIMIT 1"
+)
+_OLDEST_DUE: Final = Statement(
+    "SELECT due FROM outbox WHERE destination = :destination AND state = 'waiting' AND due <= :now ORDER BY due LIMIT 1"
+)
+# Rows of the outbox, whether or not a message was made of them: so a result is the same all the way. All states in one
+# statement, since what is sent and refused goes from one to the other
+_CRITICAL_TOLD: Final = Statement(
+    "SELECT outbox FROM message WHERE destination = :destination AND state IN ('queued', 'sending', 'indeterminate',"
+    " 'held') AND priority = 0 AND is_critical = 1 AND coalesce(signed, made) < :before LIMIT :most"
+)
+_CRITICAL_UNTOLD: Final = Statement(
+    "SELECT number FROM outbox WHERE destination = :destination AND state IN ('waiting', 'held') AND is_critical = 1"
+    " AND coalesce(signed, decided) < :before LIMIT :most"
+)
+_CRITICAL_UNACCEPTED: Final = Statement(
+    "SELECT m.outbox FROM message m WHERE m.destination = :destination AND m.state = 'delivered'"
+    " AND m.accepted IS NULL AND m.committed IS NOT NULL AND m.is_critical = 1 AND coalesce(m.signed, m.made) < :before"
+    f"{IS_LAST} ORDER BY m.committed LIMIT :most"
+)
+_UNACCEPTED: Final = Statement(
+    "SELECT m.outbox FROM message m WHERE m.destination = :destination AND m.state = 'delivered'"
+    " AND m.accepted IS NULL AND m.committed IS NOT NULL AND m.committed < :before"
+    f"{IS_LAST} ORDER BY m.committed LIMIT :most"
+)
+_DEAD: Final = Statement(
+    "SELECT m.number, m.is_critical FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter'"
+    f" AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
+)
+_LANES: Final = Statement("SELECT count(*) FROM (SELECT 1 FROM lane WHERE destination = :destination LIMIT :most) l")
+_OUTBOX: Final = Statement(
+    "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE destination = :destination AND state = :state LIMIT :most) o"
+)
+_PAUSED: Final = Statement("SELECT paused FROM destination WHERE name = :destination")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A destination, and how old a critical result, and a message, may become there until somebody is told.
+
+    `awaits_application` where not the receiver's interface alone acknowledges, but its application too (two-phase).
+    """
+
+    name: str
+    critical_after: timedelta
+    after: timedelta
+    awaits_application: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFacts:
+    """How it stands about one destination; numbers of rows and counts up to `MOST`, ages in seconds.
+
+    `critical` are the causes of critical results that are overdue, `dead_letters` the messages that were given up and
+    not made good since, `unaccepted` counts what the application did not answer in time. `unserved` is for how long
+    nobody has served it: whoever watches knows that.
+    """
+
+    oldest: float = 0.0
+    last_failure: str = ""
+    critical: frozenset[int] = frozenset()
+    critical_blocked: frozenset[int] = frozenset()
+    unaccepted: int = 0
+    held_lanes: int = 0
+    held_rows: int = 0
+    dead_letters: frozenset[int] = frozenset()
+    paused: str = ""
+    unserved: float = 0.0
+
+
+async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFacts:
+    """How it stands about a destination.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    key = {"destination": watched.name}
+    due = await engine.fetch(_OLDEST_DUE, **key, now=micros(now))
+    heads = [
+        row
+        for state in OPEN_MESSAGES
+        for priority in PRIORITIES
+        for row in await engine.fetch(_OLDEST, **key, state=state, priority=priority)
+    ]
+    since = [int(row[0]) for row in (*due, *heads)]
+    dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, most=MOST)
+    paused = await engine.fetch(_PAUSED, **key)
+    return FeedFacts(
+        oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
+        last_failure=next((str(reason) for _, reason in heads if reason), ""),
+        critical=await _critical(engine, watched, now),
+        critical_blocked=_numbers([row for row in dead if row[1]]),
+        unaccepted=await _unaccepted(engine, watched, now),
+        held_lanes=int((await engine.fetch(_LANES, **key, most=MOST))[0][0]),
+        held_rows=int((await engine.fetch(_OUTBOX, **key, state="held", most=MOST))[0][0]),
+        dead_letters=_numbers(dead),
+        paused=str(paused[0][0]) if paused else "",
+    )
+
+
+async def unrouted(engine: Engine) -> int:
+    """How many causes no destination takes, up to `MOST`."""
+    return int((await engine.fetch(_OUTBOX, destination="", state="unrouted", most=MOST))[0][0])
+
+
+async def _critical(engine: Engine, watched: Watched, now: datetime) -> frozenset[int]:
+    """The causes of critical results that are overdue, asked in the order of their way: none slips through."""
+    key: dict[str, Any] = {"destination": watched.name, "before": micros(now - watched.critical_after), "most": MOST}
+    asked = [_CRITICAL_UNTOLD, _CRITICAL_TOLD]
+    if watched.awaits_application:
+        asked.append(_CRITICAL_UNACCEPTED)
+    return _numbers([row for statement in asked for row in await engine.fetch(statement, **key)])
+
+
+async def _unaccepted(engine: Engine, watched: Watched, now: datetime) -> int:
+    if not watched.awaits_application:
+        return 0
+    key = {"destination": watched.name, "before": micros(now - watched.after), "most": MOST}
+    return len(await engine.fetch(_UNACCEPTED, **key))
+
+
+def _numbers(rows: Sequence[Row]) -> frozenset[int]:
+    return frozenset(int(row[0]) for row in rows)

@@ -1,0 +1,155 @@
+"""The tables of the feed: what is told to whom, the messages, who sends them, what holds them.
+
+Carries out no clause of a standard; decisions D7, D13, D18, D32, D33. As gateway/store/schema.py, which takes them in.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, and_, literal_column
+
+from gateway.store.columns import METADATA, NUMBER, bytes_column, default_column, key_column, number_column, text_column
+
+# What is to be told to whom: decided in the transaction that stored the study (D7), a row for each destination, or one
+# without. Its states and those of `message`: gateway/store/states.py
+OUTBOX: Final = Table(
+    "outbox",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    text_column("study_id"),
+    text_column("report_id"),
+    text_column("kind"),
+    text_column("content_version"),
+    text_column("destination"),
+    text_column("state"),
+    number_column("is_move"),
+    number_column("decided"),
+    default_column("reason", ""),
+    default_column("due", 0),
+    default_column("priority", 1),
+    default_column("is_critical", 0),
+    default_column("replay", 0),
+    number_column("signed", needed=False),
+    number_column("settled", needed=False),
+    sqlite_strict=True,
+)
+# A message to a destination, rendered once. `restates`: a newer whole one of the same says it again; `report_ids` are
+# the reports in it; `doubts` counts the times that it was written and got no usable answer
+MESSAGE: Final = Table(
+    "message",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    number_column("outbox"),
+    number_column("is_whole"),
+    number_column("is_draft"),
+    number_column("is_critical"),
+    number_column("priority"),
+    number_column("size"),
+    number_column("attempts"),
+    number_column("doubts"),
+    number_column("due"),
+    number_column("made"),
+    number_column("sent", needed=False),
+    number_column("committed", needed=False),
+    number_column("accepted", needed=False),
+    number_column("closed", needed=False),
+    number_column("superseded_by", needed=False),
+    number_column("signed", needed=False),
+    text_column("destination"),
+    text_column("study_id"),
+    text_column("report_id"),
+    text_column("kind"),
+    text_column("content_version"),
+    text_column("control_id"),
+    text_column("restates"),
+    text_column("filler_order_numbers"),
+    text_column("report_ids"),
+    text_column("patient_id"),
+    text_column("state"),
+    text_column("reason"),
+    text_column("ack"),
+    number_column("has_body"),
+    sqlite_strict=True,
+)
+# The bytes of a message, which never change: apart, since its row changes with every step that it takes
+MESSAGE_BODY: Final = Table(
+    "message_body",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    bytes_column("body"),
+    sqlite_strict=True,
+)
+# Under which numbers a destination was first sent a report, and about whom (D13, D18)
+SENT_NUMBER: Final = Table(
+    "sent_number",
+    METADATA,
+    number_column("place"),
+    number_column("since"),
+    text_column("destination"),
+    text_column("study_id"),
+    text_column("report_id"),
+    text_column("filler_order_number"),
+    text_column("patient_id"),
+    PrimaryKeyConstraint("destination", "study_id", "report_id", "filler_order_number"),
+    sqlite_strict=True,
+)
+# A lane that is held: nothing of the study is sent there. `culprit` is the message that is the reason
+LANE: Final = Table(
+    "lane",
+    METADATA,
+    number_column("culprit", needed=False),
+    number_column("since"),
+    text_column("destination"),
+    text_column("study_id"),
+    text_column("reason"),
+    PrimaryKeyConstraint("destination", "study_id"),
+    sqlite_strict=True,
+)
+# Who sends to a destination, until when by the database's clock, and why it may not (D33)
+DESTINATION: Final = Table(
+    "destination",
+    METADATA,
+    key_column("name"),
+    number_column("fence"),
+    number_column("expires"),
+    number_column("paused_since", needed=False),
+    text_column("holder"),
+    text_column("paused"),
+    sqlite_strict=True,
+)
+# What operators did that the ledger alone does not explain
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    number_column("at"),
+    text_column("verb"),
+    text_column("argument"),
+    text_column("reason"),
+    sqlite_strict=True,
+)
+
+# Whose text is to be let go of in time
+_HAS_BODY: Final = MESSAGE.c.has_body == literal_column("1")
+# What the receiver's interface has, and of its application nothing was heard
+_UNACCEPTED: Final = and_(MESSAGE.c.accepted.is_(None), MESSAGE.c.committed.is_not(None))
+
+FEED_INDEXES: Final = (
+    Index("outbox_by_study", OUTBOX.c.study_id),
+    Index("outbox_by_state", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.number),
+    Index("outbox_by_signed", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.signed),
+    Index("outbox_by_due", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.due),
+    Index("message_by_state", MESSAGE.c.destination, MESSAGE.c.state, MESSAGE.c.priority, MESSAGE.c.number),
+    Index("message_by_lane", MESSAGE.c.destination, MESSAGE.c.study_id, MESSAGE.c.number),
+    Index("message_by_study", MESSAGE.c.study_id),
+    Index("message_by_closed", MESSAGE.c.closed, sqlite_where=_HAS_BODY, postgresql_where=_HAS_BODY),
+    Index(
+        "message_by_committed",
+        MESSAGE.c.destination,
+        MESSAGE.c.committed,
+        sqlite_where=_UNACCEPTED,
+        postgresql_where=_UNACCEPTED,
+    ),
+    Index("message_by_control_id", MESSAGE.c.destination, MESSAGE.c.control_id, unique=True),
+)

@@ -1,0 +1,82 @@
+"""Lets a lane go on that was held: what was refused is sent again, what is in doubt too, what waits is made.
+
+Carries out no clause of a standard; decisions D13, D32. An older message never follows a newer one that says all of it,
+and what was let go of after its time cannot be sent any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.store.holding import freed
+from gateway.store.leases import locked
+from gateway.store.messages import NEVER
+from gateway.store.statements import Statement, Steps, ask
+
+# A refusal that came late is of a message behind which a newer one was sent
+_OVERTAKEN: Final = Statement(
+    "UPDATE message SET state = 'superseded', closed = :now, superseded_by = (SELECT min(n.number) FROM message n"
+    " WHERE n.destination = message.destination AND n.study_id = message.study_id AND n.restates = message.restates"
+    " AND n.number > message.number AND n.is_whole = 1 AND n.state IN ('sending', 'indeterminate', 'delivered'))"
+    " WHERE destination = :destination AND study_id = :study_id AND state = 'held' AND EXISTS (SELECT 1 FROM message n"
+    " WHERE n.destination = message.destination AND n.study_id = message.study_id AND n.restates = message.restates"
+    " AND n.number > message.number AND n.is_whole = 1 AND n.state IN ('sending', 'indeterminate', 'delivered'))"
+    " RETURNING number"
+)
+_TEXTLESS: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = 'text-purged', closed = :now WHERE destination = :destination"
+    " AND study_id = :study_id AND state = 'held' AND has_body = 0 RETURNING number"
+)
+# What may have arrived about another patient is not sent a second time
+_MOVED: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = 'move', closed = :now WHERE destination = :destination"
+    " AND study_id = :study_id AND ((state = 'indeterminate' AND due = :never) OR (state = 'held'"
+    " AND sent IS NOT NULL)) AND EXISTS (SELECT 1 FROM lane l"
+    " WHERE l.destination = :destination AND l.study_id = :study_id AND l.reason = 'move') RETURNING number"
+)
+_QUEUE: Final = Statement(
+    "UPDATE message SET state = 'queued', reason = '', attempts = 0, doubts = 0, due = 0"
+    " WHERE destination = :destination AND study_id = :study_id AND state = 'held' RETURNING number"
+)
+_SEND_AGAIN: Final = Statement(
+    "UPDATE message SET doubts = 0, due = :now WHERE destination = :destination AND study_id = :study_id"
+    " AND state = 'indeterminate' AND due = :never RETURNING number"
+)
+_WAIT: Final = Statement(
+    "UPDATE outbox SET state = 'waiting', reason = '', is_move = 0, due = :now, settled = NULL"
+    " WHERE study_id = :study_id AND destination = :destination AND state = 'held' RETURNING number"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """How many messages of a lane are queued again, sent again since they are in doubt, superseded, or given up.
+
+    `waiting` are rows of which messages are to be made now.
+    """
+
+    queued: int
+    sent_again: int
+    superseded: int
+    given_up: int
+    waiting: int
+
+    @property
+    def is_nothing(self) -> bool:
+        """True where nothing of the lane was held."""
+        return not (self.queued or self.sent_again or self.superseded or self.given_up or self.waiting)
+
+
+def let_go(destination: str, study_id: str, now: int) -> Steps[Freed]:
+    """Let a lane go on, with the same bytes and counted anew; `now` is in microseconds."""
+    yield from locked(destination)
+    lane = {"destination": destination, "study_id": study_id}
+    superseded = yield from ask(_OVERTAKEN, **lane, now=now)
+    textless = yield from ask(_TEXTLESS, **lane, now=now)
+    moved = yield from ask(_MOVED, **lane, now=now, never=NEVER)
+    queued = yield from ask(_QUEUE, **lane)
+    sent_again = yield from ask(_SEND_AGAIN, **lane, now=now, never=NEVER)
+    waiting = yield from ask(_WAIT, **lane, now=now)
+    yield from freed(destination, study_id)
+    return Freed(len(queued), len(sent_again), len(superseded), len(textless) + len(moved), len(waiting))

@@ -1,0 +1,163 @@
+"""Who sends to a destination: one process at a time, held by a lease on the database's clock, and whether it may send.
+
+Carries out no clause of a standard; decision D33. A fence is a number that grows with every holder: whoever writes as
+the holder shows the one that was given out, and holds the row until the commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway import clock
+from gateway.store.engine import Engine
+from gateway.store.instants import micros
+from gateway.store.statements import Statement, Steps, ask
+
+_SECOND: Final = 1_000_000
+_MOST: Final = 1_000
+_ADD: Final = Statement(
+    "INSERT INTO destination (name, fence, expires, holder, paused) VALUES (:name, 0, 0, '', '')"
+    " ON CONFLICT (name) DO NOTHING"
+)
+_TAKE: Final = Statement(
+    "UPDATE destination SET holder = :holder, fence = fence + 1, expires = :until"
+    " WHERE name = :name AND (expires <= :now OR holder = :holder OR expires > :beyond) RETURNING fence"
+)
+_RENEW: Final = Statement(
+    "UPDATE destination SET expires = :until WHERE name = :name AND holder = :holder AND fence = :fence RETURNING fence"
+)
+_GIVE_BACK: Final = Statement(
+    "UPDATE destination SET expires = 0 WHERE name = :name AND holder = :holder AND fence = :fence"
+)
+_HELD: Final = Statement("SELECT paused FROM destination WHERE name = :name AND fence = :fence FOR UPDATE")
+_PAUSED: Final = Statement("SELECT paused FROM destination WHERE name = :name")
+_PAUSE: Final = Statement(
+    "UPDATE destination SET paused = :reason, paused_since = :now WHERE name = :name AND paused = '' RETURNING fence"
+)
+_RESUME: Final = Statement(
+    "UPDATE destination SET paused = '', paused_since = NULL WHERE name = :name AND paused <> '' RETURNING fence"
+)
+_LOCK: Final = Statement("UPDATE destination SET fence = fence WHERE name = :name")
+STANDING: Final = Statement(
+    "SELECT name, holder, fence, expires, paused, paused_since FROM destination ORDER BY name LIMIT :most"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who serves a destination, if anybody does, and why it may not be sent to; instants in microseconds."""
+
+    name: str
+    holder: str
+    expires: int
+    paused: str
+    paused_since: int | None
+
+
+class LeaseLost(Exception):
+    """Somebody else sends to the destination by now: nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to send to a destination; `until` by this process's own monotonic clock, in seconds."""
+
+    destination: str
+    holder: str
+    fence: int
+    until: float
+
+
+class Leases:
+    """The leases of the store. Every method raises `StoreUnavailable`."""
+
+    def __init__(self, engine: Engine, holder: str, seconds: float) -> None:
+        self._engine, self._holder, self.seconds = engine, holder, seconds
+
+    async def take(self, destination: str) -> Lease | None:
+        """The lease, if nobody else has it; with a new fence, so that what the last holder began is known as such."""
+        begun, now = clock.monotonic(), await self._engine.now()
+
+        def work() -> Steps[Lease | None]:
+            yield from ask(_ADD, name=destination)
+            until = now + int(self.seconds * _SECOND)
+            beyond = now + 2 * (until - now)  # no lease is so long: the clock was set back
+            key = {"name": destination, "holder": self._holder}
+            rows = yield from ask(_TAKE, **key, now=now, until=until, beyond=beyond)
+            return Lease(destination, self._holder, int(rows[0][0]), begun + self.seconds) if rows else None
+
+        return await self._engine.do(work)
+
+    async def renew(self, lease: Lease) -> Lease:
+        """The same lease for longer.
+
+        Raises:
+            LeaseLost: somebody else has it.
+        """
+        begun, now = clock.monotonic(), await self._engine.now()
+
+        def work() -> Steps[None]:
+            until = now + int(self.seconds * _SECOND)
+            rows = yield from ask(_RENEW, name=lease.destination, holder=lease.holder, fence=lease.fence, until=until)
+            if not rows:
+                raise LeaseLost
+
+        await self._engine.do(work)
+        return Lease(lease.destination, lease.holder, lease.fence, begun + self.seconds)
+
+    async def give_back(self, lease: Lease) -> None:
+        """Let go of it at once, for another to take."""
+        key = {"name": lease.destination, "holder": lease.holder, "fence": lease.fence}
+        await self._engine.do(lambda: ask(_GIVE_BACK, **key))
+
+    async def pause(self, destination: str, reason: str) -> None:
+        """Send nothing more to it until `resume`; messages are queued all the same."""
+        await self._engine.do(lambda: paused(destination, reason, micros(clock.now())))
+
+    async def paused(self, destination: str) -> str:
+        """Why it is sent nothing; empty where it is."""
+        rows = await self._engine.fetch(_PAUSED, name=destination)
+        return str(rows[0][0]) if rows else ""
+
+    async def resume(self, destination: str) -> None:
+        """Send to it again."""
+        await self._engine.do(lambda: resumed(destination))
+
+
+def held(lease: Lease) -> Steps[bool]:
+    """See that the lease stands, and hold it until the commit; whether the destination may be sent to.
+
+    Raises:
+        LeaseLost: it does not.
+    """
+    rows = yield from ask(_HELD, name=lease.destination, fence=lease.fence)
+    if not rows:
+        raise LeaseLost
+    return not rows[0][0]
+
+
+def paused(destination: str, reason: str, now: int) -> Steps[bool]:
+    """Pause a destination, also one that nobody has served yet; False if it is paused already, for that reason."""
+    yield from ask(_ADD, name=destination)
+    return bool((yield from ask(_PAUSE, name=destination, reason=reason, now=now)))
+
+
+def resumed(destination: str) -> Steps[bool]:
+    """Let a destination be sent to again; False if it may be."""
+    return bool((yield from ask(_RESUME, name=destination)))
+
+
+def locked(destination: str) -> Steps[None]:
+    """Keep whoever serves a destination from writing until the commit, for one who writes without being the holder."""
+    yield from ask(_ADD, name=destination)
+    yield from ask(_LOCK, name=destination)
+
+
+async def standing(engine: Engine) -> list[Standing]:
+    """How every destination stands that was ever served or paused; a lease that has run out has no holder."""
+    now = await engine.now()
+    return [
+        Standing(str(name), str(holder) if expires > now else "", int(expires), str(reason), since)
+        for name, holder, _, expires, reason, since in await engine.fetch(STANDING, most=_MOST)
+    ]

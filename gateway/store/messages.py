@@ -1,0 +1,368 @@
+"""The messages of the feed: made once, claimed, sent, answered. What a gateway knows of one it has written down first.
+
+Carries out no clause of a standard; decisions D7, D13, D18, D32, D33. A lane is the messages of one study to one
+destination: they leave in the order of their numbers, and one that is held holds those behind it. Every write shows the
+lease that it is made under.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from gateway.store.engine import Engine
+from gateway.store.holding import freed_without, hold, is_held
+from gateway.store.instants import micros
+from gateway.store.intake import REVISION, Outdated
+from gateway.store.leases import Lease, held
+from gateway.store.outbox import Settled, settle
+from gateway.store.sent import Sent, left_in_doubt, sent, taken_back
+from gateway.store.statements import Statement, Steps, ask, ask_each
+from gateway.store.states import MessageState
+
+IN_LANE: Final = "lane"
+IN_DOUBT: Final = "indeterminate"
+NEVER: Final = 2**62
+_ADD: Final = Statement(
+    "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"
+    " signed, destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers,"
+    " report_ids, patient_id, state, reason, ack, has_body) VALUES (:outbox, :is_whole, :is_draft, :is_critical,"
+    " :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id, :kind, :content_version,"
+    " :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state, :reason, '', 1)"
+    " ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
+)
+_ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
+_BODY: Final = Statement("SELECT body FROM message_body WHERE number = :number")
+_SUPERSEDE: Final = Statement(
+    "UPDATE message SET state = 'superseded', superseded_by = :number, closed = :now WHERE destination = :destination"
+    " AND study_id = :study_id AND restates = :restates AND number < :number AND state IN ('queued', 'held')"
+    " RETURNING number"
+)
+_PREFER: Final = Statement(
+    "UPDATE message SET priority = :priority WHERE destination = :destination AND study_id = :study_id"
+    " AND priority > :priority AND state IN ('queued', 'sending', 'indeterminate', 'held')"
+)
+_CANDIDATES: Final = Statement(
+    "SELECT m.number, m.study_id, m.report_id, m.control_id, m.state, m.attempts, m.doubts, m.is_critical, m.signed,"
+    " m.filler_order_numbers, m.report_ids, m.patient_id, m.sent FROM message m"
+    " WHERE m.destination = :destination AND m.state = :state AND m.due <= :now AND NOT EXISTS (SELECT 1 FROM message e"
+    " WHERE e.destination = m.destination AND e.study_id = m.study_id AND e.number < m.number AND (e.state IN"
+    " ('sending', 'indeterminate', 'held') OR (e.state = 'queued' AND e.due > :now)))"
+    " ORDER BY m.priority, m.number LIMIT :most"
+)
+_CLAIM: Final = Statement(
+    "UPDATE message SET state = 'sending', attempts = attempts + 1, sent = coalesce(sent, :now)"
+    " WHERE number = :number AND state IN ('queued', 'indeterminate') AND due <= :now AND NOT EXISTS (SELECT 1 FROM"
+    " lane l WHERE l.destination = message.destination AND l.study_id = message.study_id) AND NOT EXISTS (SELECT 1"
+    " FROM message e"
+    " WHERE e.destination = message.destination AND e.study_id = message.study_id AND e.number < message.number"
+    " AND e.state IN ('queued', 'sending', 'indeterminate', 'held')) RETURNING number"
+)
+_NUMBER_SENT: Final = Statement(
+    "INSERT INTO sent_number (destination, study_id, report_id, filler_order_number, patient_id, place, since) VALUES"
+    " (:destination, :study_id, :report_id, :filler_order_number, :patient_id, :place, :now) ON CONFLICT DO NOTHING"
+)
+_RESULT: Final = Statement(
+    "UPDATE message SET state = :state, reason = :reason, ack = CASE WHEN :ack = '' THEN ack ELSE :ack END, due = :due,"
+    " doubts = :doubts, attempts = attempts - :unsent, committed = coalesce(:committed, committed),"
+    " accepted = coalesce(:accepted, accepted), closed = :closed WHERE number = :number AND state = 'sending'"
+    " RETURNING number"
+)
+_TAKEN_OVER: Final = Statement(
+    "UPDATE message SET state = 'indeterminate', reason = 'taken-over', doubts = doubts + 1, due = :now"
+    " WHERE destination = :destination AND state = 'sending' RETURNING number, study_id, doubts"
+)
+_NEXT_DUE: Final = Statement(
+    "SELECT min(due) FROM message WHERE destination = :destination AND state = :state AND due > :now"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message as it was made; `restates` names what a newer whole one of the same says again.
+
+    `body` is what is sent, or of a dead letter what would have been; `state` is `queued`, `dead_letter` or `recorded`.
+    """
+
+    outbox: int
+    report_id: str
+    kind: str
+    content_version: str
+    control_id: str
+    restates: str
+    filler_order_numbers: tuple[str, ...]
+    report_ids: tuple[str, ...]
+    patient_id: str
+    is_whole: bool
+    is_draft: bool
+    is_critical: bool
+    priority: int
+    signed: int | None
+    body: bytes
+    state: MessageState = "queued"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of a study's rows, as the study was at a revision; `sent` is what the destination had of it by then.
+
+    `takes_back` are the reasons for which what nobody took yet is not sent any more: of what is signed (False), and of
+    drafts (True). With `holds` the lane is held from now on, for that reason.
+    """
+
+    study_id: str
+    revision: int
+    settled: Sequence[Settled]
+    messages: Sequence[NewMessage]
+    sent: Sent | None = None
+    takes_back: Mapping[bool, str] = field(default_factory=dict)
+    holds: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A message that may be sent now; `was_sent` if some of it may have been written before.
+
+    It has its `body` once it is in hand: what waits in line takes no room.
+    """
+
+    number: int
+    study_id: str
+    report_id: str
+    control_id: str
+    state: str
+    attempts: int
+    doubts: int
+    is_critical: bool
+    signed: int | None
+    filler_order_numbers: tuple[str, ...]
+    report_ids: tuple[str, ...]
+    patient_id: str
+    was_sent: bool
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a message that was claimed; instants in microseconds.
+
+    `ack` is MSA-1; `due` when it is tried again. `unsent` where nothing of it was written: the attempt does not count.
+    `holds` is the reason for which its lane is held from now on, if it is; `pauses` where the whole destination is.
+    """
+
+    head: Head
+    state: MessageState
+    reason: str = ""
+    ack: str = ""
+    due: int = 0
+    doubts: int = 0
+    unsent: bool = False
+    committed: int | None = None
+    accepted: int | None = None
+    holds: str = ""
+    pauses: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """True where the receiver said no."""
+        return self.state != "delivered" and bool(self.ack)
+
+
+class Messages:
+    """The messages of the store. Every method raises `StoreUnavailable`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def candidates(self, destination: str, now: datetime, most: int) -> list[Head]:
+        """Messages that may be sent now, in the order in which they must; of a lane only behind those before them."""
+        key = {"destination": destination, "now": micros(now), "most": most}
+        doubtful = await self._engine.fetch(_CANDIDATES, **key, state="indeterminate")
+        queued = await self._engine.fetch(_CANDIDATES, **key, state="queued")
+        return [_head(row) for row in (*doubtful, *queued)]
+
+    async def next_due(self, destination: str, now: datetime) -> int | None:
+        """The earliest instant at which a message is tried again, in microseconds."""
+        key = {"destination": destination, "now": micros(now)}
+        found = [await self._engine.fetch(_NEXT_DUE, **key, state=state) for state in ("queued", "indeterminate")]
+        dues = [int(rows[0][0]) for rows in found if rows[0][0] is not None]
+        return min(dues, default=None)
+
+
+def made(lease: Lease, of_study: Made, now: int) -> Steps[list[int]]:
+    """Store what was made of a study; the numbers of the messages.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+        Outdated: the study has changed since, or more of it was sent.
+    """
+    yield from held(lease)
+    rows = yield from ask(REVISION, study_id=of_study.study_id)
+    if not rows or int(rows[0][0]) != of_study.revision:
+        raise Outdated
+    if of_study.sent not in (None, (yield from sent(lease.destination, of_study.study_id))):
+        raise Outdated
+    yield from settle(of_study.settled, now)
+    yield from _kept_back(lease.destination, of_study, now)
+    numbers = []
+    for one in of_study.messages:
+        number = yield from added(lease.destination, of_study.study_id, one, now)
+        if number is not None:
+            numbers.append(number)
+    return numbers
+
+
+def given_up(lease: Lease, settled: Sequence[Settled], now: int) -> Steps[None]:
+    """Note of rows that no message could be made of them.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
+    yield from held(lease)
+    yield from settle(settled, now)
+
+
+def _kept_back(destination: str, of_study: Made, now: int) -> Steps[None]:
+    """Keep back what must not be sent any more; a lane that is held for the sake of such a one goes on without it."""
+    lane = destination, of_study.study_id
+    gone = []
+    for is_draft, reason in of_study.takes_back.items():
+        gone += yield from taken_back(*lane, reason, now, is_draft=is_draft)
+    if of_study.holds:
+        yield from hold(*lane, of_study.holds, None, now)
+        yield from left_in_doubt(*lane, NEVER)
+    else:
+        yield from freed_without(*lane, gone)
+
+
+def added(destination: str, study_id: str, one: NewMessage, now: int) -> Steps[int | None]:
+    """Add a message to its lane; None where one with its MSH-10 is there, which says the same."""
+    lane = {"destination": destination, "study_id": study_id}
+    blocked = yield from is_held(destination, study_id)
+    columns = asdict(one) | {"size": len(one.body), "now": now, "closed": None if one.state == "queued" else now}
+    for name in ("filler_order_numbers", "report_ids"):
+        columns[name] = json.dumps(columns[name])
+    for name in ("is_whole", "is_draft", "is_critical"):
+        columns[name] = int(columns[name])
+    if blocked and one.state == "queued":
+        columns |= {"state": "held", "reason": IN_LANE}
+    rows = yield from ask(_ADD, **lane, **columns)
+    if not rows:
+        return None
+    number = int(rows[0][0])
+    yield from ask(_ADD_BODY, number=number, body=one.body)
+    if one.state != "queued":
+        return number
+    if one.is_whole:
+        restated = {"restates": one.restates, "number": number, "now": now}
+        gone = yield from ask(_SUPERSEDE, **lane, **restated)
+        yield from freed_without(destination, study_id, [int(row[0]) for row in gone])
+    yield from ask(_PREFER, **lane, priority=one.priority)
+    return number
+
+
+def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: int) -> Steps[list[Head]]:
+    """Write down what came of messages, and that others are in hand; those that are, with what is to be sent.
+
+    In one transaction: what is sent has been written down before, and costs one commit.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
+    may_send = yield from held(lease)
+    for one in results:
+        yield from _settled(lease.destination, one, now)
+    claimed = []
+    for head in claims if may_send else ():
+        rows = yield from ask(_CLAIM, number=head.number, now=now)
+        if rows:
+            ((body,),) = yield from ask(_BODY, number=head.number)
+            claimed.append(replace(head, body=bytes(body)))
+            if not head.was_sent:
+                yield from ask_each(_NUMBER_SENT, _sent_numbers(lease.destination, head, now))
+    return claimed
+
+
+def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int) -> Steps[list[int]]:
+    """What the last holder had in hand may have arrived: it is sent again, byte for byte; the numbers.
+
+    The lane of what was in doubt more than `most` times is held: it may be what ends its holders.
+
+    `results` are what came of such as this process had in hand itself, and could not write down.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
+    yield from held(lease)
+    for one in results:
+        yield from _settled(lease.destination, one, now)
+    rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now)
+    for number, study_id, doubts in rows:
+        if doubts > most:
+            yield from hold(lease.destination, str(study_id), IN_DOUBT, int(number), now)
+            yield from left_in_doubt(lease.destination, str(study_id), NEVER)
+    return [int(number) for number, *_ in rows]
+
+
+def _settled(destination: str, one: Result, now: int) -> Steps[None]:
+    is_closed = one.state in {"delivered", "dead_letter"}
+    found = yield from ask(
+        _RESULT,
+        number=one.head.number,
+        state=one.state,
+        reason=one.reason,
+        ack=one.ack,
+        due=one.due,
+        doubts=one.doubts,
+        unsent=int(one.unsent),
+        committed=one.committed,
+        accepted=one.accepted,
+        closed=now if is_closed else None,
+    )
+    if found and one.holds:
+        yield from hold(destination, one.head.study_id, one.holds, one.head.number, now)
+
+
+def _sent_numbers(destination: str, head: Head, now: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "destination": destination,
+            "study_id": head.study_id,
+            "report_id": report_id,
+            "filler_order_number": number,
+            "patient_id": head.patient_id,
+            "place": place,
+            "now": now,
+        }
+        for report_id in head.report_ids
+        for place, number in enumerate(head.filler_order_numbers)
+    ]
+
+
+def _head(row: Sequence[Any]) -> Head:
+    number, study_id, report_id, control_id, state, attempts, doubts, critical, signed, numbers, reports, *rest = row
+    patient_id, sent = rest
+    return Head(
+        int(number),
+        str(study_id),
+        str(report_id),
+        str(control_id),
+        str(state),
+        int(attempts),
+        int(doubts),
+        bool(critical),
+        signed,
+        _texts(numbers),
+        _texts(reports),
+        str(patient_id),
+        sent is not None,
+    )
+
+
+def _texts(listed: str) -> tuple[str, ...]:
+    found: Iterable[str] = json.loads(listed)
+    return tuple(found)

@@ -1,0 +1,96 @@
+"""What stands in the ledger of reports and what was told of them: for one study after the other, a few at a time.
+
+Carries out no clause of a standard; decision D31 (`feed certificate`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.store.engine import Engine
+from gateway.store.statements import Statement
+
+_STUDIES: Final = Statement("SELECT study_id, is_external FROM study WHERE study_id IN listed(:study_ids)")
+_REPORTS: Final = Statement(
+    "SELECT study_id, report_id, coalesce(signed, first_seen_signed) FROM report WHERE study_id IN listed(:study_ids)"
+    " AND status = 'completed'"
+)
+_ROWS: Final = Statement(
+    "SELECT study_id, report_id, destination, number, state, reason, decided FROM outbox"
+    " WHERE study_id IN listed(:study_ids) AND kind NOT IN ('draft', 'draft_cancelled') ORDER BY number"
+)
+_MESSAGES: Final = Statement(
+    "SELECT study_id, report_id, report_ids, filler_order_numbers, destination, number, outbox, state, reason, ack,"
+    " superseded_by, made FROM message WHERE study_id IN listed(:study_ids) AND is_draft = 0 ORDER BY number"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is to be told of a report; `destination` is empty where none takes it."""
+
+    destination: str
+    state: str
+    reason: str
+    decided: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message with a report in it, or about one; all of one cause have the same row of the `outbox`."""
+
+    filler_order_numbers: tuple[str, ...]
+    destination: str
+    number: int
+    outbox: int
+    state: str
+    reason: str
+    ack: str
+    superseded_by: int | None
+    made: int
+
+
+@dataclass(slots=True)
+class Record:
+    """A signed report in the store: when it was signed (else seen so), its rows and its messages, in order."""
+
+    signed: int | None
+    rows: list[Row] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A study in the store, with the signed reports by id."""
+
+    is_external: bool
+    reports: dict[str, Record] = field(default_factory=dict)
+
+
+async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, Recorded]:
+    """Those of the studies that are stored, by id."""
+    asked = {"study_ids": json.dumps(list(study_ids))}
+    found = {
+        str(study_id): Recorded(bool(is_external)) for study_id, is_external in await engine.fetch(_STUDIES, **asked)
+    }
+    for study_id, report_id, signed in await engine.fetch(_REPORTS, **asked):
+        if str(study_id) in found:  # else it came in between
+            found[str(study_id)].reports[str(report_id)] = Record(None if signed is None else int(signed))
+    for study_id, report_id, destination, _, state, reason, decided in await engine.fetch(_ROWS, **asked):
+        record = _record(found, study_id, report_id)
+        if record is not None:
+            record.rows.append(Row(str(destination), str(state), str(reason), int(decided)))
+    for study_id, report_id, report_ids, numbers, *said in await engine.fetch(_MESSAGES, **asked):
+        message = Message(tuple(json.loads(numbers)), *said)
+        for one in {str(report_id), *json.loads(report_ids)}:
+            record = _record(found, study_id, one)
+            if record is not None:
+                record.messages.append(message)
+    return found
+
+
+def _record(found: dict[str, Recorded], study_id: str, report_id: str) -> Record | None:
+    return found[str(study_id)].reports.get(str(report_id)) if str(study_id) in found else None

@@ -1,0 +1,92 @@
+"""What a destination has of a study: under which numbers and about whom, and what was made for it and not sent yet.
+
+Carries out no clause of a standard; decisions D13, D18, D21. What a message says depends on what was sent before it, so
+whoever makes one shows what it was made with, and makes it anew where more was sent since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.store.engine import Engine
+from gateway.store.statements import Row, Statement, Steps, ask
+from gateway.store.states import MessageState
+
+_NUMBERS: Final = Statement(
+    "SELECT report_id, filler_order_number, patient_id FROM sent_number WHERE destination = :destination"
+    " AND study_id = :study_id ORDER BY report_id, place"
+)
+_LANE: Final = Statement(
+    "SELECT state, is_draft, filler_order_numbers FROM message WHERE destination = :destination"
+    " AND study_id = :study_id ORDER BY number"
+)
+_TAKE_BACK: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE destination = :destination"
+    " AND study_id = :study_id AND state IN ('queued', 'held') AND is_draft = :is_draft RETURNING number"
+)
+_LEAVE: Final = Statement(
+    "UPDATE message SET due = :until WHERE destination = :destination AND study_id = :study_id"
+    " AND state = 'indeterminate'"
+)
+_WITH_IT: Final[frozenset[MessageState]] = frozenset({"sending", "indeterminate", "delivered"})
+_OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "superseded", "recorded"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a destination has, or may have, of a study.
+
+    `numbers` are by report id the filler order numbers that it was sent under, each with whose they were; `signed` the
+    numbers of what is signed. `is_in_hand` while a message is being sent, `is_told` where one was made that counts.
+    """
+
+    numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    signed: frozenset[str] = frozenset()
+    is_in_hand: bool = False
+    is_told: bool = False
+
+
+async def read_sent(engine: Engine, destination: str, study_id: str) -> Sent:
+    """What a destination has of a study.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    lane = {"destination": destination, "study_id": study_id}
+    return _sent(await engine.fetch(_NUMBERS, **lane), await engine.fetch(_LANE, **lane))
+
+
+def sent(destination: str, study_id: str) -> Steps[Sent]:
+    """What a destination has of a study, in the middle of work."""
+    lane = {"destination": destination, "study_id": study_id}
+    numbers = yield from ask(_NUMBERS, **lane)
+    return _sent(numbers, (yield from ask(_LANE, **lane)))
+
+
+def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
+    """Keep what was made of a study and that nobody took from being sent; the numbers of the messages."""
+    lane = {"destination": destination, "study_id": study_id, "reason": reason, "now": now, "is_draft": int(is_draft)}
+    rows = yield from ask(_TAKE_BACK, **lane)
+    return [int(number) for (number,) in rows]
+
+
+def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
+    """What may have arrived is not sent again until then."""
+    yield from ask(_LEAVE, destination=destination, study_id=study_id, until=until)
+
+
+def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
+    found: dict[str, dict[str, str]] = {}
+    for report_id, number, patient_id in numbers:
+        found.setdefault(str(report_id), {})[str(number)] = str(patient_id)
+    with_it = [listed for state, is_draft, listed in messages if state in _WITH_IT and not is_draft]
+    states = {state for state, *_ in messages}
+    return Sent(
+        found,
+        frozenset(number for listed in with_it for number in json.loads(listed)),
+        is_in_hand="sending" in states,
+        is_told=bool(states - _OF_NO_USE),
+    )

@@ -1,0 +1,31 @@
+"""What was to be done at an instant that is still to come, when the clock is set back: as long from now as it was.
+
+Carries out no clause of a standard; decision D32.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.store.leases import Lease, held
+from gateway.store.messages import NEVER
+from gateway.store.statements import Statement, Steps, ask
+
+_MESSAGES: Final = Statement(
+    "UPDATE message SET due = due - :by WHERE destination = :destination AND state IN ('queued', 'indeterminate')"
+    " AND due > :now AND due < :never"
+)
+_OUTBOX: Final = Statement(
+    "UPDATE outbox SET due = due - :by WHERE destination = :destination AND state = 'waiting' AND due > :now"
+)
+
+
+def set_back(lease: Lease, by: int, now: int) -> Steps[None]:
+    """The clock went back by so many microseconds, to `now`: what waits at the destination waits no longer for it.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
+    yield from held(lease)
+    yield from ask(_MESSAGES, destination=lease.destination, by=by, now=now, never=NEVER)
+    yield from ask(_OUTBOX, destination=lease.destination, by=by, now=now)

@@ -1,0 +1,51 @@
+"""The states of the feed's rows: what is told to a destination, and each message on its way. The table is the source.
+
+Carries out no clause of a standard; decisions D7, D31, D32. A message has two axes: how far its delivery is (its state)
+and what was acknowledged (`ack`: HL7 table 0008, v2.5.1 §2.9.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+OutboxState = Literal[
+    "waiting", "held", "rendered", "merged", "nothing", "before_start", "excluded", "unrouted", "ignored"
+]
+MessageState = Literal[
+    "queued", "sending", "indeterminate", "held", "delivered", "dead_letter", "superseded", "recorded"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state: what it means, and whether something is still to come of it."""
+
+    meaning: str
+    is_open: bool = False
+
+
+OUTBOX_STATES: Final[dict[OutboxState, State]] = {
+    "waiting": State("a message is to be made of it, once its PDF is there or its time is up", is_open=True),
+    "held": State("no message is made until what `reason` names is there, or an operator lets it go", is_open=True),
+    "rendered": State("messages were made of it"),
+    "merged": State("another message of the same study says it"),
+    "nothing": State("nothing is to be sent, for the reason given"),
+    "before_start": State("first signed before the destination's start"),
+    "excluded": State("a filter of the destination leaves it out"),
+    "unrouted": State("no destination takes it", is_open=True),
+    "ignored": State("no destination takes it, and a rule says that none needs it"),
+}
+MESSAGE_STATES: Final[dict[MessageState, State]] = {
+    "queued": State("to be sent, or sent again, once it is due and at the head of its lane", is_open=True),
+    "sending": State("a gateway has it in hand: some of it may be on the wire", is_open=True),
+    "indeterminate": State("it was written and got no usable answer: sent again, the same bytes", is_open=True),
+    "held": State("it, or one before it in its lane, waits for an operator or for a newer message", is_open=True),
+    "delivered": State("the receiver took it: `ack` says at which level"),
+    "dead_letter": State("it is not sent (any more), for the reason given"),
+    "superseded": State("a newer message says all of it; it never was taken"),
+    "recorded": State("made for a destination that is tried out: kept and not sent"),
+}
+# Why what was made and nobody took is not sent: it is taken back
+UNSENT: Final = "withdrawn-unsent"
+OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one.is_open)

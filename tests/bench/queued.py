@@ -1,0 +1,101 @@
+"""Messages of 2.6 kB straight into a store, one a study, and how long it takes until all of them are acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from fakes.facade import site
+
+from gateway.destinations import Destination, Filter, Mllp
+from gateway.feed.holder import Holder
+from gateway.feed.making import Making
+from gateway.metrics import Metrics
+from gateway.settings.feed import Feed
+from gateway.store import messages
+from gateway.store.engine import Engine
+from gateway.store.leases import Leases
+from gateway.store.messages import Made, NewMessage
+from gateway.store.statements import Statement, Steps, ask_each
+from mappings.hl7v2 import receiver as profile
+
+SIZE = 2600
+_STUDY = Statement(
+    "INSERT INTO study (study_id, revision, is_external, has_signed, has_warnings, listed_digest, received_digest,"
+    " received, kept, fetched, listed) VALUES (:study_id, 1, 0, 1, 0, '', '', :empty, :empty, 1, 1)"
+)
+_LEFT = Statement("SELECT count(*) FROM message WHERE destination = 'ehr' AND state IN ('queued', 'sending')")
+
+
+def body(control_id: str) -> bytes:
+    head = f"MSH|^~\\&|GW|A|EHR|B|20260105163014+0000||ORU^R01^ORU_R01|{control_id}|P|2.5.1\rPID|1\r"
+    return (head + "OBX|1|TX|18748-4^Diagnostic imaging study^LN|1|" + "x" * (SIZE - len(head) - 48) + "\r").encode()
+
+
+def destination(port: int, window: int = 1) -> Destination:
+    """The destination that those messages are for."""
+    usual = profile("generic")
+    made = {name: getattr(usual, name) for name in usual.__dataclass_fields__} | {"window": window}
+    transport = Mllp("127.0.0.1", port)
+    return Destination(
+        "ehr", "destination[0]", transport, type(usual)(**made), datetime(2020, 1, 1, tzinfo=UTC), Filter()
+    )
+
+
+def _message(number: int, control_id: str) -> NewMessage:
+    return NewMessage(
+        outbox=number,
+        report_id=f"rep_{number}",
+        kind="signed",
+        content_version="v",
+        control_id=control_id,
+        restates=f"{number}/",
+        filler_order_numbers=(f"F{number}",),
+        report_ids=(f"rep_{number}",),
+        patient_id="pat",
+        is_whole=True,
+        is_draft=False,
+        is_critical=False,
+        priority=1,
+        signed=None,
+        body=body(control_id),
+    )
+
+
+async def fill(engine: Engine, count: int) -> None:
+    """Queue so many."""
+    lease = await Leases(engine, "bench", 0.0).take("ehr")
+    assert lease is not None
+    for begin in range(0, count, 500):
+        numbers = range(begin, min(begin + 500, count))
+
+        def work(numbers: range = numbers) -> Steps[None]:
+            yield from ask_each(_STUDY, [{"study_id": f"stu_{number:032x}", "empty": b""} for number in numbers])
+            for number in numbers:
+                control_id = f"M{number:019d}"
+                one = _message(number, control_id)
+                yield from messages.made(lease, Made(f"stu_{number:032x}", 1, [], [one]), 1)
+
+        await engine.do(work)
+
+
+async def drained(engine: Engine, one: Destination, count: int) -> float:
+    """Seconds from the first to the last acknowledgement."""
+    feed = Feed()
+    holder = Holder(Making(engine, site(), one), Leases(engine, "two", feed.lease), feed, Metrics())
+    task = asyncio.create_task(holder.run())
+    begun, left = time.perf_counter(), count
+    first: Any = None
+    while left:
+        await asyncio.sleep(0.02)
+        left = int((await engine.fetch(_LEFT))[0][0])
+        if first is None and left < count:
+            first, begun = left, time.perf_counter()
+    spent = time.perf_counter() - begun
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    return first / spent if first else 0.0

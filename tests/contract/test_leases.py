@@ -1,0 +1,65 @@
+"""One process at a time sends to a destination, on the database's clock (D33)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from gateway.store import leases as store
+from gateway.store.leases import LeaseLost, Leases
+
+
+async def test_a_lease_is_one_process_s_until_it_runs_out(engine):
+    first, second = Leases(engine, "one", 30.0), Leases(engine, "two", 30.0)
+    lease = await first.take("ehr")
+    assert lease is not None
+    assert await second.take("ehr") is None
+    await first.give_back(lease)
+    taken = await second.take("ehr")
+    assert taken is not None and taken.fence > lease.fence
+
+
+async def test_who_was_overtaken_can_neither_renew_nor_write(engine):
+    first, second = Leases(engine, "one", 0.0), Leases(engine, "two", 30.0)
+    lease = await first.take("ehr")
+    assert await second.take("ehr") is not None
+    with pytest.raises(LeaseLost):
+        await first.renew(lease)
+    with pytest.raises(LeaseLost):
+        await engine.do(partial(store.held, lease))
+
+
+async def test_what_the_overtaken_gives_back_is_not_the_other_s(engine):
+    first, second = Leases(engine, "one", 0.0), Leases(engine, "two", 30.0)
+    lease = await first.take("ehr")
+    taken = await second.take("ehr")
+    await first.give_back(lease)
+    assert await engine.do(partial(store.held, taken))
+    assert await Leases(engine, "three", 30.0).take("ehr") is None
+
+
+async def test_taken_again_by_the_same_process_it_has_a_new_fence(engine):
+    one = Leases(engine, "one", 30.0)
+    assert (await one.take("ehr")).fence < (await one.take("ehr")).fence
+
+
+async def test_a_renewed_lease_lasts_longer_and_keeps_its_fence(engine):
+    one = Leases(engine, "one", 30.0)
+    lease = await one.take("ehr")
+    renewed = await one.renew(lease)
+    assert renewed.fence == lease.fence
+    assert renewed.until >= lease.until
+
+
+async def test_a_pause_keeps_its_first_reason_until_it_is_resumed(engine):
+    one = Leases(engine, "one", 30.0)
+    lease = await one.take("ehr")
+    assert await engine.do(partial(store.held, lease))
+    await one.pause("ehr", "first")
+    await one.pause("ehr", "second")
+    assert await one.paused("ehr") == "first"
+    assert not await engine.do(partial(store.held, lease))
+    await one.resume("ehr")
+    assert await one.paused("ehr") == ""
+    assert await engine.do(partial(store.held, lease))

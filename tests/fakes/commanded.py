@@ -1,0 +1,91 @@
+"""The commands as an operator types them, beside a sandbox AutoScribe with its account and a database of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from fakes.gateway_process import environment, site_file
+from fakes.store import rows
+
+from gateway import cli
+from gateway.sandbox.state import State
+from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.serving import listening_socket, running
+from gateway.store.sqlite import Sqlite
+
+STUDIES = 24
+
+
+@dataclass
+class Site:
+    """A sandbox with its account, and the environment of commands that know of it and of a database."""
+
+    account: State
+    env: dict[str, str]
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    async def run(self, *arguments: str, **more: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command, run in a thread of its own as it would be in a process."""
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in {**self.env, **more}.items():
+                patched.setenv(name, value)
+            code = await asyncio.to_thread(_exit_code, arguments)
+        out, err = self.capsys.readouterr()
+        return code, out, err
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "gateway.db"
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[Sqlite]:
+        """The database between two commands."""
+        engine = Sqlite(self.database)
+        async with engine.opened():
+            yield engine
+
+    async def query(self, sql: str) -> list[tuple[Any, ...]]:
+        async with self.store() as engine:
+            return await rows(engine, sql)
+
+
+def _exit_code(arguments: tuple[str, ...]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    return ended.value.code
+
+
+Open = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@contextmanager
+def sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
+    """Opens a site with a sandbox that has these faults; logging is put back as it was."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
+
+    @asynccontextmanager
+    async def opened(*faults: str) -> AsyncIterator[Site]:
+        with listening_socket("127.0.0.1", 0) as listener:
+            options = Options(port=listener.getsockname()[1], studies=STUDIES, faults=faults)
+            sandbox, account = open_sandbox(options)
+            async with running(sandbox, listener):
+                url = f"sqlite:///{tmp_path / 'gateway.db'}"
+                env = environment(options.base_url, url, site_file(tmp_path))
+                own = {name: value for name, value in env.items() if os.environ.get(name) != value}
+                yield Site(account, own, tmp_path, capsys)
+
+    yield opened
+    structlog.configure(**before)
+    root.handlers = handlers
+    root.setLevel(level)

@@ -1,0 +1,231 @@
+"""A feed in one process: an account in which people sign, the pipeline, and who serves the destinations.
+
+The upstream is not asked: `tell` takes a study in as AutoScribe has it at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from fakes.facade import site
+from fakes.store import rows
+from structlog.testing import capture_logs
+
+from gateway import clock
+from gateway.destinations import Destination, Filter, Mllp, Retry, Routes
+from gateway.feed.holder import Holder
+from gateway.feed.making import Making
+from gateway.metrics import Metrics
+from gateway.pipeline import Fetched, Pipeline
+from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.seed import generate, report_list
+from gateway.sandbox.state import State
+from gateway.settings.feed import Feed
+from gateway.store.engine import Engine
+from gateway.store.instants import micros
+from gateway.store.leases import Leases
+from mappings.hl7v2 import receiver as profile
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+QUICK = Retry(first=0.05, cap=0.2, jitter=0.0)
+REFUSALS = ("AE", "AR", "CE", "CR")
+MADE = {"rendered", "merged"}
+
+
+def destination(port: int, name: str = "ehr", **more: Any) -> Destination:
+    """A destination on this machine that is tried again quickly."""
+    way = {key: more.pop(key) for key in ("tls", "connect_timeout", "close_after_each") if key in more}
+    transport = Mllp(more.pop("host", "127.0.0.1"), port, ack_timeout=more.pop("ack_timeout", 5.0), **way)
+    switches = {key: more.pop(key) for key in ("window", "ack_mode", "ack_table", "addendum") if key in more}
+    usual = {"receiver": replace(profile("generic"), **switches), "start": START, "filter": Filter(), "retry": QUICK}
+    return Destination(name, f"destination[{name}]", transport, **{**usual, **more})
+
+
+@dataclass
+class Fed:
+    """The account, the store and the destinations."""
+
+    engine: Engine
+    account: State
+    destinations: tuple[Destination, ...]
+    metrics: Metrics = field(default_factory=Metrics)
+    logs: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pipeline = Pipeline(self.engine, site(), UTC, wants_pdf=False, routes=Routes(self.destinations))
+
+    async def tell(self, *study_ids: str) -> None:
+        """Take in these studies as AutoScribe has them now."""
+        for study_id in study_ids:
+            study = self.account.find_study(study_id)
+            reports = self.account.reports_of(study)
+            users = tuple(self.account.users.values())
+            fetched = Fetched(study, report_list(study, reports), users, micros(clock.now()))
+
+            async def fetch(one: Fetched = fetched) -> Fetched:
+                return one
+
+            await self.pipeline.ingest(study_id, fetch)
+
+    async def sign(self, text: str = "", **more: Any) -> Any:
+        """Sign a report of a new study, with that text where one is given, and take it in."""
+        signed = self.account.sign_new(**more)
+        if text:
+            self.account.change_text(signed.report_id, text)
+        await self.tell(signed.study_id)
+        return signed
+
+    async def add(self, signed: Any) -> Any:
+        """Sign an addendum to a signed report, and take it in."""
+        addendum = self.account.sign(self.account.open_addendum(signed.report_id))
+        await self.tell(signed.study_id)
+        return addendum
+
+    @asynccontextmanager
+    async def serving(self, holder: str = "one", settings: Feed | None = None) -> AsyncIterator[None]:
+        """Serve the destinations while the block runs, and end in good order."""
+        feed = settings or Feed()
+        leases = Leases(self.engine, holder, feed.lease)
+        tasks = [
+            asyncio.create_task(Holder(Making(self.engine, site(), one), leases, feed, self.metrics).run())
+            for one in self.destinations
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def states(self) -> list[str]:
+        """The states of all messages, in order."""
+        return [str(one) for (one,) in await rows(self.engine, "SELECT state FROM message ORDER BY number")]
+
+    async def until(self, *wanted: str, seconds: float = 20) -> None:
+        """Wait until the messages are in these states, and nothing is left to be made."""
+        found: list[str] = []
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    left = await rows(self.engine, "SELECT count(*) FROM outbox WHERE state = 'waiting'")
+                    found = await self.states()
+                    if tuple(found) == wanted and not int(left[0][0]):
+                        return
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            detail = [tuple(one) for one in await rows(self.engine, "SELECT state, reason, ack, doubts FROM message")]
+            outbox = [tuple(one) for one in await rows(self.engine, "SELECT state, reason FROM outbox")]
+            raise AssertionError(f"wanted {wanted}, found {detail}, outbox {outbox}") from None
+
+    async def until_rows(self, sql: str, wanted: Callable[[list[Any]], bool], seconds: float = 10) -> list[Any]:
+        """The rows of SQL, once they are as they are wanted."""
+        found: list[Any] = []
+        try:
+            async with asyncio.timeout(seconds):
+                while not wanted(found := await rows(self.engine, sql)):
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"found {found}") from None
+        return found
+
+    async def seen(self, state: str, reason: str = "") -> None:
+        """Wait until the store says of a message that it is in that state, for that reason."""
+        await self.until_rows("SELECT state, reason FROM message", lambda found: (state, reason) in found)
+
+    async def held_lane(self) -> tuple[str, str]:
+        """The lane that is held, waited for, and why."""
+        ((study_id, reason),) = await self.until_rows("SELECT study_id, reason FROM lane", bool)
+        return str(study_id), str(reason)
+
+    async def paused(self) -> str:
+        """Why the destination is sent nothing, waited for."""
+        return str((await self.until_rows("SELECT paused FROM destination WHERE paused <> ''", bool))[0][0])
+
+    async def resume(self) -> None:
+        """An operator has it sent to again."""
+        await Leases(self.engine, "operator", 6).resume(self.destinations[0].name)
+
+    async def all_delivered(self, seconds: float = 20) -> None:
+        """Wait until nothing is on its way any more."""
+        left = "SELECT state FROM message WHERE state IN ('queued', 'sending', 'indeterminate')"
+        async with asyncio.timeout(seconds):
+            while await rows(self.engine, f"{left} UNION ALL SELECT state FROM outbox WHERE state = 'waiting'"):
+                await asyncio.sleep(0.02)
+
+    def words(self) -> Iterator[str]:
+        """What only a patient's chart says: names, numbers and lines of the reports of the account."""
+        for report in (one for listed in self.account.reports.values() for one in listed):
+            said = report.get("snapshotMetadata") or {}
+            yield from re.findall(r"[^\W\d_]{4,}", str(said.get("patientName") or ""))
+            yield from re.findall(r"\w{4,}", str(said.get("mrn") or ""))
+            yield from (line.strip() for line in str(report.get("reportPlainText") or "").splitlines())
+
+
+@asynccontextmanager
+async def fed(engine: Engine, ack: Any = "aa", *, count: int = 1, **more: Any) -> AsyncIterator[tuple[Fed, Any]]:
+    """A feed to so many receivers that answer so; the feed, and the receiver or all of them."""
+    async with AsyncExitStack() as stack:
+        receivers = [await stack.enter_async_context(Receiver(port=0, ack=ack)) for _ in range(count)]
+        names = ["ehr", *(f"ehr{number}" for number in range(2, count + 1))]
+        made = tuple(destination(one.port, name, **more) for one, name in zip(receivers, names, strict=True))
+        feed = Fed(engine, State(generate(studies=20)), made, logs=stack.enter_context(capture_logs()))
+        yield feed, receivers[0] if count == 1 else receivers
+
+
+async def assert_all_arrived(
+    feed: Fed, *receivers: Any, repeats: bool = False, ends: Iterable[str] = ("delivered",), name: str = "ehr"
+) -> None:
+    """Nothing lost, nothing out of order in its lane, nothing altered, nothing twice, nothing of a patient in logs.
+
+    Every message of a destination is in one of the states in which it may end. `repeats`: it may have been taken twice,
+    as the same bytes. What a receiver refused it did not take.
+    """
+    made = (
+        "SELECT control_id, m.number, study_id, body, state FROM message m JOIN message_body b ON b.number = m.number"
+        " WHERE destination = ? ORDER BY m.number"
+    )
+    sent = {str(one[0]): one[1:] for one in await rows(feed.engine, made, name)}
+    assert {str(one[3]) for one in sent.values()} <= set(ends)
+    outbox = await rows(feed.engine, "SELECT state FROM outbox WHERE destination = ?", name)
+    assert {str(state) for (state,) in outbox} <= MADE
+    came = [one for receiver in receivers for one in receiver.messages if one.payload.startswith(b"MSH")]
+    taken = [one.control_id for one in came if one.answer not in REFUSALS]
+    assert all(one.payload == bytes(sent[one.control_id][2]) for one in came)
+    assert {key for key, one in sent.items() if one[3] == "delivered"} <= set(taken)
+    assert repeats or len(taken) == len(set(taken))
+    lanes: dict[str, list[int]] = {}
+    for one in came:
+        lanes.setdefault(str(sent[one.control_id][1]), []).append(int(sent[one.control_id][0]))
+    assert all(numbers == sorted(numbers) for numbers in lanes.values())
+    assert_nothing_of_a_patient(feed, repr(feed.logs))
+
+
+def assert_nothing_of_a_patient(feed: Fed, text: str) -> None:
+    """No name, number or line of a report of the account stands in a text."""
+    words = (re.escape(word) for word in set(feed.words()) if 3 < len(word) < 200)
+    found = [word for word in words if re.search(rf"(?<!\w){word}(?!\w)", text)]
+    assert not found
+
+
+@asynccontextmanager
+async def stopped(receiver: Receiver) -> AsyncIterator[None]:
+    """A receiver that does not listen while the block runs, and then does again, on the same port."""
+    await receiver.__aexit__(None, None, None)
+    yield
+    await receiver.__aenter__()
+
+
+def bodies(receiver: Receiver) -> list[bytes]:
+    """What a receiver got, in order."""
+    return [one.payload for one in receiver.messages]
+
+
+def ids(messages: Iterable[Any]) -> list[str]:
+    """MSH-10 of what was received, in order."""
+    return [one.control_id for one in messages]

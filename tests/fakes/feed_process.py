@@ -1,0 +1,117 @@
+"""A feed in a process of its own that can be killed, stopped and let go on: it serves one destination and no more.
+
+https://man7.org/linux/man-pages/man2/fork.2.html. What it runs is loaded once, by a process that is forked for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+from fakes.facade import site
+from fakes.fed import Fed, destination
+
+from gateway import log
+from gateway.feed.holder import Holder
+from gateway.feed.making import Making
+from gateway.metrics import Metrics
+from gateway.settings.feed import Feed
+from gateway.store.engine import Engine
+from gateway.store.leases import Leases
+from gateway.store.postgres import Postgres
+from gateway.store.sqlite import Sqlite
+
+
+@cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "fakes.feed_process"])
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), before)))
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ["PYTHONPATH"] = before
+    return context
+
+
+def place_of(engine: Engine) -> str:
+    """Where a process finds the database of an engine."""
+    return str(engine.path) if isinstance(engine, Sqlite) else str(engine._url)
+
+
+class FeedProcess:
+    """Serves `ehr` at a port; `holder` names it for the lease, which is for so many seconds."""
+
+    def __init__(self, engine: Engine, port: int, log_file: Path, *, holder: str = "one", lease: float = 6.0) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            arguments = (place_of(engine), port, str(log_file), holder, lease)
+            self._process = _context().Process(target=_serve, args=arguments, daemon=True)
+            self._process.start()
+        self._log = log_file
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, SIGSTOP and SIGCONT among them."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def limit(self, what: int, most: int) -> None:
+        """Let it have no more of something (getrlimit(2)) from now on."""
+        assert self._process.pid is not None
+        resource.prlimit(self._process.pid, what, (most, resource.RLIM_INFINITY))
+
+    def kill(self) -> None:
+        """End it at this instant."""
+        self.signal(signal.SIGKILL)
+        self._process.join(30)
+        self._process.close()
+
+    @property
+    def memory(self) -> int:
+        """The memory of its own that it has, in bytes: without the pages of files, which the system takes back."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))) * 1024
+
+    def logged(self) -> str:
+        """All that it wrote."""
+        return self._log.read_text() if self._log.exists() else ""
+
+
+@contextmanager
+def feeding(feed: Fed, log_file: Path, **more: Any) -> Iterator[FeedProcess]:
+    """A process that serves the destination of a fed gateway while the block runs, and is killed at its end."""
+    port = feed.destinations[0].transport.port  # type: ignore[union-attr]
+    process = FeedProcess(feed.engine, port, log_file, **more)
+    try:
+        yield process
+    finally:
+        with suppress(ValueError):  # it was killed before
+            process.kill()
+
+
+def _serve(place: str, port: int, log_file: str, holder: str, lease: float) -> None:
+    file = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 2)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    log.configure("info", "json")
+    asyncio.run(_served(place, port, holder, lease))
+
+
+async def _served(place: str, port: int, holder: str, lease: float) -> None:
+    engine = Postgres(place) if place.startswith("postgresql") else Sqlite(Path(place))
+    async with engine.opened():
+        making = Making(engine, site(), destination(port))
+        await Holder(making, Leases(engine, holder, lease), Feed(), Metrics()).run()

@@ -1,0 +1,103 @@
+"""A site with destinations: the commands of the feed as they are typed, and who serves the destinations meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.commanded import Site
+from fakes.gateway_process import site_file
+from fakes.store import rows
+
+from gateway.destinations import routes_of
+from gateway.feed.holder import Holder
+from gateway.feed.making import Making
+from gateway.metrics import Metrics
+from gateway.sandbox.receiver import Receiver
+from gateway.settings import load
+from gateway.settings.feed import Feed
+from gateway.store.leases import Leases
+
+START = "2020-01-01T00:00:00Z"
+_PENDING = (
+    "SELECT (SELECT count(*) FROM outbox WHERE state = 'waiting' AND due < 4000000000000000),"
+    " (SELECT count(*) FROM message WHERE state IN ('queued', 'sending') OR (state = 'indeterminate' AND due < 1e16))"
+)
+
+
+def destination(port: int, name: str = "ehr", *, start: str = START, **more: str) -> str:
+    """A `[[destination]]` table; what is given in `more` is written as it stands."""
+    usual = {
+        "name": f'"{name}"',
+        "kind": '"mllp"',
+        "host": '"127.0.0.1"',
+        "port": str(port),
+        "receiver": '"generic"',
+        "start": start,
+        "facilities": '["*"]',
+        "retry": "1",
+        "retry_jitter": "0",
+    }
+    return "\n".join(["[[destination]]", *(f"{key} = {value}" for key, value in {**usual, **more}.items())]) + "\n"
+
+
+@dataclass
+class FeedSite:
+    """A site, the receiver of its first destination, and the commands `feed …`."""
+
+    here: Site
+    receiver: Receiver
+
+    async def feed(self, *arguments: str) -> tuple[int, list[str], str]:
+        """Exit code, lines of stdout, and stderr of a command of the feed."""
+        code, out, err = await self.here.run("feed", *arguments)
+        return code, out.splitlines(), err
+
+    def settings(self, *tables: str) -> None:
+        """Write these tables behind the settings of the site."""
+        file = site_file(self.here.folder)
+        file.write_text(file.read_text() + "\n".join(tables))
+
+    async def sync(self) -> None:
+        """Take in all that AutoScribe has."""
+        code, _, err = await self.here.run("sync")
+        assert code == 0, err
+
+    async def served(self, seconds: float = 20) -> None:
+        """Serve the destinations until nothing is left to be made or sent."""
+        async with self.serving(), asyncio.timeout(seconds), self.here.store() as engine:
+            while [tuple(one) for one in await rows(engine, _PENDING)] != [(0, 0)]:
+                await asyncio.sleep(0.05)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve the destinations while the block runs."""
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in self.here.env.items():
+                patched.setenv(name, value)
+            configuration = load(None)
+        async with self.here.store() as engine:
+            leases = Leases(engine, "one", 6)
+            found = [one for one in routes_of(configuration).destinations if one.is_enabled]
+            makings = [Making(engine, configuration.site, one) for one in found]
+            tasks = [asyncio.create_task(Holder(one, leases, Feed(), Metrics()).run()) for one in makings]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of SQL."""
+        return await self.here.query(sql)
+
+    @property
+    def folder(self) -> Path:
+        """Where the site's files are."""
+        return self.here.folder

@@ -1,0 +1,13 @@
+"""A feed that looks for news more often than in service, so that a test of a fault takes less time."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.feed import holder, line
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holder, "_LOOK", 0.05)
+    monkeypatch.setattr(line, "_IDLE", 0.2)

@@ -1,0 +1,301 @@
+"""Faults of the process and its disk, F39 to F42: killed at any instant, no power, no room, a file that is not right.
+
+https://sqlite.org/atomiccommit.html, https://sqlite.org/wal.html; decisions D7, D8, D32. What is on the wire is on the
+disk before, as in hand; so what was in hand when a process ended is in doubt, and nothing else is.
+
+| | a process that ends | a machine that ends |
+|---|---|---|
+| SQLite, `synchronous = FULL` | every commit stands | every commit stands, if the disk does as it is told |
+| SQLite, `synchronous = NORMAL` | every commit stands | the last commits may be gone: what was delivered goes again |
+| PostgreSQL, `synchronous_commit = on` | every commit stands | as FULL; both are the servers' own default |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import shutil
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+from fakes.fed import Fed, assert_all_arrived, assert_nothing_of_a_patient, bodies, destination, fed, ids
+from fakes.feed_process import feeding
+from fakes.gateway_process import environment, site_file, started
+from fakes.scale import KILLS
+from fakes.store import rows
+
+from gateway import clock
+from gateway.errors import StoreUnavailable
+from gateway.sandbox.receiver import Receiver
+from gateway.store import sqlite
+from gateway.store.instants import micros
+from gateway.store.lanes import let_go
+from gateway.store.leases import Leases
+from gateway.store.sqlite import Sqlite
+from gateway.store.statements import Statement, ask
+
+SENDING = "SELECT control_id FROM message WHERE state = 'sending'"
+TAKEN = {"delivered", "superseded"}
+
+
+@dataclass
+class Everything:
+    """All that a receiver ever got: it keeps but the latest itself."""
+
+    receiver: Receiver
+    messages: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.receiver.on_message = self.messages.append
+
+    def repeats(self):
+        return {key for key, count in Counter(ids(self.messages)).items() if count > 1}
+
+
+async def in_hand(engine):
+    """MSH-10 of what is written down as in hand."""
+    return {str(one) for (one,) in await rows(engine, SENDING)}
+
+
+@pytest.mark.parametrize("rounds", KILLS.both())
+async def test_f39_a_feed_that_is_killed_at_any_instant_loses_nothing_and_repeats_what_was_in_hand(
+    engine, rounds, tmp_path, say
+):
+    dice, doubted, hits = Random(39), set(), 0
+    async with fed(engine) as (feed, receiver):
+        came = Everything(receiver)
+        signed = [await feed.sign(critical=False) for _ in range(10)]
+        for _ in range(rounds):
+            receiver.ack = dice.choice(["aa", "slow:seconds=0.01", "slow:seconds=0.03"])
+            for _ in range(3):
+                again = dice.random() < 0.3
+                signed.append(await (feed.add(dice.choice(signed)) if again else feed.sign(critical=False)))
+            with feeding(feed, tmp_path / "log"):
+                await asyncio.sleep(dice.uniform(0.005, 0.15))
+            held = await in_hand(engine)
+            doubted |= held
+            hits += bool(held)
+        receiver.ack = "aa"
+        # What was in hand when process after process died may be the reason: its lane waits for an operator
+        lanes = await rows(engine, "SELECT study_id FROM lane WHERE reason = 'indeterminate'")
+        for (study_id,) in lanes:
+            await engine.do(partial(let_go, "ehr", str(study_id), micros(clock.now())))
+        async with feed.serving():
+            await feed.all_delivered(60)
+        repeats = came.repeats()
+        assert repeats <= doubted
+        assert hits > rounds / 10, "too few kills hit anything"
+        say(f"{rounds} kills on {engine.dialect}: {hits} with a message in hand; {len(came.messages)} came, of which"
+            f" {len(came.messages) - len(set(ids(came.messages)))} again")  # fmt: skip
+        await assert_all_arrived(feed, came, repeats=True, ends=TAKEN)
+        assert_nothing_of_a_patient(feed, (tmp_path / "log").read_text())
+
+
+DESTINATION = """
+[[destination]]
+name = "ehr"
+kind = "mllp"
+host = "127.0.0.1"
+port = {port}
+receiver = "generic"
+start = 2020-01-01T00:00:00Z
+facilities = ["*"]
+[feed]
+lease = 1
+"""
+
+
+async def test_f39_a_gateway_that_feeds_and_nothing_else_is_killed_and_goes_on(engines, tmp_path):
+    engine = engines()
+    async with engine.opened(), fed(engine, "slow:seconds=0.05") as (feed, receiver):
+        came = Everything(receiver)
+        config = site_file(tmp_path)
+        config.write_text(config.read_text() + DESTINATION.format(port=receiver.port))
+        url = f"sqlite:///{engine.path}" if isinstance(engine, Sqlite) else engine._url
+        env = environment("http://127.0.0.1:9", url, config)
+        for _ in range(30):
+            await feed.sign(critical=False)
+        with started(["serve", "--roles", "feed", "--port", "0"], env, tmp_path / "log") as gateway:
+            async with asyncio.timeout(30):
+                while len(came.messages) < 10:
+                    assert gateway.is_alive, gateway.printed()
+                    await asyncio.sleep(0.01)
+            gateway.kill()
+        held = await in_hand(engine)
+        assert_nothing_of_a_patient(feed, gateway.printed())
+        receiver.ack = "aa"
+        async with feed.serving():
+            await feed.all_delivered(30)
+        assert came.repeats() <= held
+        await assert_all_arrived(feed, came, repeats=True, ends=TAKEN)
+
+
+async def queued(feed, count):
+    """Have so many messages made and none sent: the destination is paused; it is the caller's to let it go on."""
+    leases = Leases(feed.engine, "operator", 6)
+    await leases.pause("ehr", "operator")
+    for _ in range(count):
+        await feed.sign(critical=False)
+    async with feed.serving():
+        await feed.until(*["queued"] * count)
+    return leases
+
+
+def add(file, data):
+    """Write at the end of a file."""
+    with file.open("ab") as stream:
+        stream.write(data)
+
+
+async def test_f40_after_a_power_loss_at_any_send_the_disk_knows_what_was_on_the_wire(sqlite_engine, tmp_path):
+    images = []
+    async with fed(sqlite_engine) as (feed, receiver):
+        leases = await queued(feed, 5)
+
+        def copy(message):
+            folder = tmp_path / str(len(images))
+            folder.mkdir()
+            for end in ("", "-wal"):
+                shutil.copyfile(f"{sqlite_engine.path}{end}", folder / f"gateway.db{end}")
+            images.append((folder / "gateway.db", message.control_id))
+
+        receiver.on_message = copy
+        await leases.resume("ehr")
+        async with feed.serving():
+            await feed.until(*["delivered"] * 5)
+        await assert_all_arrived(feed, receiver)
+        for number in (0, 3):
+            path, control_id = images[number]
+            add(Path(f"{path}-wal"), Random(number).randbytes(3_000))  # a frame that was being written
+            image = Sqlite(path)
+            async with image.opened(), Receiver(port=0) as other:
+                assert await rows(image, "PRAGMA integrity_check") == [("ok",)]
+                assert await in_hand(image) == {control_id}
+                after = Fed(image, feed.account, (destination(other.port),))
+                async with after.serving():
+                    await after.until(*["delivered"] * 5)
+                assert ids(other.messages) == ids(receiver.messages)[number:]
+                assert bodies(other) == bodies(receiver)[number:]
+
+
+async def test_f40_nothing_that_is_committed_waits_in_memory(engine):
+    asked = "PRAGMA synchronous" if engine.dialect == "sqlite" else "SHOW synchronous_commit"
+    found = await engine.do(lambda: ask(Statement(asked)))
+    assert [tuple(one) for one in found] == [(2,) if engine.dialect == "sqlite" else ("on",)]
+
+
+PAGES = Statement("PRAGMA page_count")
+ROOM = Statement("PRAGMA max_page_count = 4294967294")
+
+
+async def test_f41_a_database_without_room_takes_in_nothing_by_halves_and_goes_on_when_there_is_room(sqlite_engine):
+    async with fed(sqlite_engine) as (feed, receiver), feed.serving():
+        await feed.sign(critical=False)
+        await feed.until("delivered")
+        ((pages,),) = await sqlite_engine.do(lambda: ask(PAGES))
+        await sqlite_engine.do(lambda: ask(Statement(f"PRAGMA max_page_count = {pages}")))
+        late = feed.account.sign_new(critical=False)
+        feed.account.change_text(late.report_id, "FINDINGS: " + "long " * 20_000)
+        with pytest.raises(StoreUnavailable, match="SQLITE_FULL"):
+            await feed.tell(late.study_id)
+        assert not await rows(feed.engine, "SELECT 1 FROM study WHERE study_id = ?", late.study_id)
+        await sqlite_engine.do(lambda: ask(ROOM))
+        await feed.tell(late.study_id)
+        await feed.until("delivered", "delivered")
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f41_a_full_disk_between_a_message_and_its_result_repeats_nothing(sqlite_engine):
+    """The process can write no file while the acknowledgement comes; it knows it, and writes it when it can."""
+    async with fed(sqlite_engine, "slow:seconds=0.3") as (feed, receiver):
+        for _ in range(3):
+            await feed.sign(critical=False)
+        with feeding(feed, Path("/dev/null")) as process:
+            async with asyncio.timeout(20):
+                while not receiver.messages:
+                    await asyncio.sleep(0.01)
+            process.limit(resource.RLIMIT_FSIZE, 0)
+            await asyncio.sleep(1.5)
+            assert len(bodies(receiver)) == 1, "what cannot be written down is not sent"
+            process.limit(resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
+            await feed.until(*["delivered"] * 3)
+        await assert_all_arrived(feed, receiver)
+
+
+@contextlib.asynccontextmanager
+async def locked(path):
+    """Somebody else writes to a database while the block runs."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("patience", [10.0, 0.1], ids=["waited for", "not waited for"])
+async def test_f42_a_database_that_is_busy_while_an_answer_comes_repeats_nothing(
+    sqlite_database, monkeypatch, patience
+):
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", patience)
+    engine = Sqlite(sqlite_database)
+    async with engine.opened(), fed(engine, "slow:seconds=0.2") as (feed, receiver):
+        for _ in range(2):
+            await feed.sign(critical=False)
+        async with feed.serving():
+            async with asyncio.timeout(20):
+                while not receiver.messages:
+                    await asyncio.sleep(0.01)
+            async with locked(engine.path):
+                await asyncio.sleep(1.0)
+                assert len(bodies(receiver)) == 1
+            await feed.until("delivered", "delivered")
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f42_a_server_that_drops_every_connection_while_an_answer_comes_repeats_nothing(postgres_engine):
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    drop = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+    async with fed(postgres_engine, "slow:seconds=0.3") as (feed, receiver):
+        for _ in range(3):
+            await feed.sign(critical=False)
+        async with feed.serving():
+            async with asyncio.timeout(20):
+                while not receiver.messages:
+                    await asyncio.sleep(0.01)
+            with contextlib.suppress(StoreUnavailable):
+                await postgres_engine.query(drop, [])
+            await feed.until(*["delivered"] * 3)
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f42_a_page_that_is_not_right_is_told_and_nothing_is_sent_of_it(sqlite_database, tmp_path):
+    engine = Sqlite(sqlite_database)
+    async with engine.opened(), fed(engine) as (feed, receiver):
+        await queued(feed, 3)
+        await Leases(engine, "operator", 6).resume("ehr")
+        ((root,),) = await rows(engine, "SELECT rootpage FROM sqlite_master WHERE name = 'message'")
+        ((size,),) = await rows(engine, "PRAGMA page_size")
+        account = feed.account
+    right = Path(shutil.copyfile(sqlite_database, tmp_path / "right.db"))
+    with sqlite_database.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    async with engine.opened(), fed(engine) as (feed, receiver):
+        broken = Fed(engine, account, (destination(receiver.port),), logs=feed.logs)
+        async with broken.serving():
+            async with asyncio.timeout(20):
+                while not [one for one in feed.logs if one["event"] == "feed-interrupted"]:
+                    await asyncio.sleep(0.02)
+        assert not bodies(receiver)
+        assert {one["code"] for one in feed.logs if one["event"] == "feed-interrupted"} == {"store-unavailable"}
+    shutil.copyfile(right, sqlite_database)
+    async with engine.opened(), fed(engine) as (feed, receiver):
+        mended = Fed(engine, account, (destination(receiver.port),), logs=feed.logs)
+        async with mended.serving():
+            await mended.until(*["delivered"] * 3)
+        await assert_all_arrived(mended, receiver)

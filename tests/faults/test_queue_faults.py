@@ -1,0 +1,296 @@
+"""Faults of what lies in the queue, F45 to F50: another schema, other settings, other keys, poison, very much, again.
+
+Decisions D7, D11, D31, D32, D35: what is queued is bytes, and stays as it was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import trustme
+from fakes.charts import accounted_for, generic, until_settled
+from fakes.er7_reader import field
+from fakes.facade import site
+from fakes.fed import Fed, assert_all_arrived, bodies, destination, fed, ids
+from fakes.feed_process import feeding
+from fakes.scale import BACKLOG
+from fakes.store import rows
+from pydantic import SecretStr
+
+from gateway import clock
+from gateway.assembly import opened_store
+from gateway.destinations import Filter, Tls
+from gateway.destinations.filter import Scope
+from gateway.errors import ConfigError
+from gateway.feed import making
+from gateway.feed_operator.replay import Replay
+from gateway.sandbox.receiver import Receiver
+from gateway.settings import Configuration, Database, Settings
+from gateway.store import messages
+from gateway.store.instants import micros
+from gateway.store.leases import Leases
+from gateway.store.messages import NewMessage
+from gateway.store.migrate import migrate
+from gateway.store.resending import USUAL
+from gateway.store.sqlite import Sqlite
+from mappings.hl7v2 import to_oru
+from mappings.identifiers import short_id
+
+BODIES = "SELECT control_id, body FROM message JOIN message_body USING (number) ORDER BY number"
+
+
+@asynccontextmanager
+async def queued(feed, count):
+    """So many messages are made and wait; when the block ends they may leave."""
+    leases = Leases(feed.engine, "operator", 6)
+    await leases.pause("ehr", "operator")
+    for _ in range(count):
+        await feed.sign(critical=False)
+    async with feed.serving():
+        await feed.until(*["queued"] * count)
+    yield
+    await leases.resume("ehr")
+
+
+async def test_f45_what_a_release_without_a_feed_had_decided_is_sent_by_the_next(engine):
+    async with fed(engine) as (feed, receiver):
+        before = Fed(engine, feed.account, ())
+        signed = [await before.sign(critical=False) for _ in range(3)]
+        await before.add(signed[0])
+        await migrate(engine, "0001")
+        assert await migrate(engine) == ("0001", "0002")
+        async with feed.serving():
+            await feed.until(*["delivered"] * 3)
+        assert {row[0] for row in await rows(engine, "SELECT state FROM outbox WHERE destination = ''")} == {"merged"}
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f45_a_release_that_is_taken_back_and_put_up_again_sends_what_was_not_sent(engine):
+    """The way down drops messages and what was sent under which number; what was taken does not go again."""
+    async with fed(engine) as (feed, receiver):
+        async with feed.serving():
+            await feed.sign(critical=False)
+            await feed.until("delivered")
+        leases = Leases(feed.engine, "operator", 6)
+        await leases.pause("ehr", "operator")
+        async with feed.serving():
+            second = await feed.sign(critical=False)
+            await feed.until("delivered", "queued")
+        third = await feed.sign(critical=False)
+        assert await migrate(engine, "0001") == ("0002", "0001")
+        assert await migrate(engine) == ("0001", "0002")
+        async with feed.serving():
+            await feed.until("delivered", "delivered")
+        numbers = [field(one, "OBR-3").partition("^")[0] for one in bodies(receiver)]
+        assert numbers[1:] == [short_id(second.study_id), short_id(third.study_id)]
+        assert len(set(ids(receiver.messages))) == 3
+
+
+@pytest.mark.parametrize("change", ["profile", "filter", "receiver"])
+async def test_f46_what_is_queued_leaves_as_it_was_made_whatever_the_settings_say_by_now(engine, change):
+    async with fed(engine) as (feed, receiver), Receiver(port=0) as other:
+        nowhere = Filter(Scope(modalities=frozenset({"XX"})))
+        changed = {
+            "profile": {"receiver": generic(text="ft", uid="obx113014")},
+            "filter": {"filter": nowhere},
+            "receiver": {},
+        }
+        async with queued(feed, 3):
+            made = [bytes(body) for (body,) in await rows(engine, "SELECT body FROM message_body ORDER BY number")]
+        port = other.port if change == "receiver" else receiver.port
+        after = Fed(engine, feed.account, (destination(port, **changed[change]),), logs=feed.logs)
+        at = other if change == "receiver" else receiver
+        async with after.serving():
+            await after.until(*["delivered"] * 3)
+            assert bodies(at) == made
+            await after.sign(critical=False)
+            if change == "filter":
+                await until_settled(after, *[("rendered", "")] * 3, ("unrouted", ""))
+            else:
+                await after.until(*["delivered"] * 4)
+        assert (b"|FT|" in bodies(at)[-1]) is (change == "profile")
+        await accounted_for(after, at, outbox=[("unrouted", "")] if change == "filter" else ())
+
+
+async def test_f46_what_is_queued_for_a_destination_that_is_gone_waits_for_it(engine):
+    async with fed(engine) as (feed, receiver):
+        async with queued(feed, 2):
+            pass
+        without = Fed(engine, feed.account, (), logs=feed.logs)
+        async with without.serving():
+            await without.sign(critical=False)
+            await asyncio.sleep(0.3)
+        assert await feed.states() == ["queued", "queued"]
+        assert not bodies(receiver)
+        async with feed.serving():
+            await feed.until(*["delivered"] * 3)
+        await accounted_for(feed, receiver, outbox=[("merged", "routed-later")])
+
+
+def configured(engine, key):
+    """The settings of a site with that key."""
+    url = f"sqlite:///{engine.path}" if isinstance(engine, Sqlite) else engine._url
+    settings = Settings.model_construct(database=Database(url=SecretStr(url)))
+    return Configuration(settings, replace(site(), site_key=key), "test")
+
+
+async def test_f47_another_site_key_is_refused_and_the_queue_stays_as_it_is(engines):
+    engine = engines()
+    async with engine.opened(), fed(engine) as (feed, receiver):
+        async with queued(feed, 2):
+            pass
+        before = await rows(engine, BODIES)
+        async with opened_store(configured(engine, b"k" * 32)):
+            pass
+        with pytest.raises(ConfigError, match="site_key"):
+            async with opened_store(configured(engine, b"l" * 32)):
+                pass
+        assert await rows(engine, BODIES) == before
+        async with feed.serving():
+            await feed.until("delivered", "delivered")
+        assert [(one.control_id, one.payload) for one in receiver.messages] == [(str(a), bytes(b)) for a, b in before]
+        await assert_all_arrived(feed, receiver)
+
+
+def shown(authority, asks):
+    """A server context that asks for a client's certificate of that authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    asks.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def test_f47_a_client_certificate_that_is_swapped_is_shown_with_the_next_connection(sqlite_engine, tmp_path):
+    server, old, new = trustme.CA(), trustme.CA(), trustme.CA()
+    server.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name, authority in (("old", old), ("new", new)):
+        authority.issue_cert("gateway.example").private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
+    mine = shutil.copyfile(tmp_path / "old.pem", tmp_path / "client.pem")
+    async with fed(sqlite_engine, tls=Tls(tmp_path / "ca.pem", mine)) as (feed, receiver):
+        async with queued(feed, 3):
+            await receiver.__aexit__(None, None, None)
+            receiver.tls = shown(server, new)
+            await receiver.__aenter__()
+        async with feed.serving():
+            await feed.seen("queued", "connect-failed")
+            shutil.copyfile(tmp_path / "new.pem", mine)
+            await feed.until(*["delivered"] * 3)
+        await assert_all_arrived(feed, receiver)
+
+
+@pytest.mark.parametrize(("manner", "state"), [("close", "indeterminate"), ("ae", "held")])
+async def test_f48_a_message_that_no_receiver_survives_holds_its_own_lane_alone(engine, manner, state):
+    async with fed(engine) as (feed, receiver), feed.serving():
+        poison = feed.account.sign_new(critical=False)
+        receiver.ack = f"{manner}:OBR-3={short_id(poison.study_id)}"
+        await feed.tell(poison.study_id)
+        others = [await feed.sign(critical=False) for _ in range(5)]
+        assert (await feed.held_lane())[0] == poison.study_id
+        await feed.add(others[0])
+        await feed.until(state, *["delivered"] * 6)
+        assert len([one for one in receiver.messages if one.answer == "AA"]) == 6
+        await accounted_for(feed, receiver, ends=(state, "delivered"), repeats=True)
+
+
+async def test_f48_a_study_of_which_no_message_can_be_made_holds_up_no_other(engine, monkeypatch):
+    async with fed(engine) as (feed, receiver), feed.serving():
+        poison = feed.account.sign_new(critical=False)
+
+        def fails(study, *asked, **named):
+            if study.study_id == poison.study_id:
+                raise ZeroDivisionError(study.completed[0].text)
+            return to_oru(study, *asked, **named)
+
+        monkeypatch.setattr(making, "to_oru", fails)
+        await feed.tell(poison.study_id)
+        for _ in range(3):
+            await feed.sign(critical=False)
+        await feed.until(*["delivered"] * 3)
+        assert [
+            tuple(one) for one in await rows(engine, "SELECT state, reason FROM outbox ORDER BY number LIMIT 1")
+        ] == [("held", "not-made")]
+        assert [one["study_id"] for one in feed.logs if one["event"] == "message-not-made"] == [poison.study_id]
+        assert not [one for one in feed.logs if one["event"] == "feed-interrupted"]
+        monkeypatch.undo()
+        feed.account.change_text(poison.report_id, "FINDINGS: another text.")
+        await feed.tell(poison.study_id)
+        await feed.until(*["delivered"] * 4)
+        feed.logs[:] = [{**one, "exc_info": None} for one in feed.logs]  # of which gateway/log.py keeps the type alone
+        await assert_all_arrived(feed, receiver)
+
+
+def copy(template, number, size):
+    """A message like another of that size, with an MSH-10 of its own, of one of many studies."""
+    control_id = f"B{number:019d}"
+    body = (
+        template.replace(field(template, "MSH-10").encode(), control_id.encode()).rstrip(b"\r")
+        + b"\rNTE|1||"
+        + b"x" * size
+        + b"\r"
+    )
+    study_id, report_id = f"stu_{number % 997:032x}", f"rep_{number:032x}"
+    return study_id, NewMessage(
+        number, report_id, "signed", "v", control_id, report_id, (short_id(report_id),), (report_id,), "pat-1",
+        is_whole=False, is_draft=False, is_critical=False, priority=1, signed=None, body=body,
+    )  # fmt: skip
+
+
+def all_added(template, numbers, size):
+    """Add copies to the queue."""
+    for number in numbers:
+        study_id, one = copy(template, number, size)
+        yield from messages.added("ehr", study_id, one, number)
+
+
+@pytest.mark.parametrize(("count", "size"), BACKLOG.both())
+async def test_f49_a_backlog_leaves_in_its_order_and_is_not_held_in_memory(sqlite_engine, count, size, tmp_path, say):
+    came = []
+    async with fed(sqlite_engine) as (feed, receiver):
+        async with feed.serving():
+            await feed.sign(critical=False)
+            await feed.until("delivered")
+        (template,) = bodies(receiver)
+        receiver.on_message = lambda message: came.append(message.control_id)
+        with feeding(feed, tmp_path / "log") as process:
+            async with asyncio.timeout(20):
+                while "feed-serves" not in process.logged():
+                    await asyncio.sleep(0.02)
+            before, grown, began = process.memory, 0, clock.monotonic()
+            for start in range(0, count, 500):
+                numbers = range(start, min(start + 500, count))
+                await sqlite_engine.do(partial(all_added, template, numbers, size))
+            async with asyncio.timeout(1_500):
+                while len(came) < count:
+                    grown = max(grown, process.memory - before)
+                    await asyncio.sleep(0.05)
+            seconds = clock.monotonic() - began
+            await feed.all_delivered()
+        assert came == [f"B{number:019d}" for number in range(count)]
+        say(f"{count} messages of {size // 1000} kB in order in {seconds:.1f} s; memory grew by {grown >> 20} MiB")
+        assert grown < 24 << 20 < count * size
+
+
+async def test_f50_what_an_operator_sends_again_follows_what_is_on_its_way_under_an_id_of_its_own(engine):
+    async with fed(engine, "slow:seconds=0.2") as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        async with asyncio.timeout(10):
+            while not receiver.messages:
+                await asyncio.sleep(0.01)
+        again = Replay(engine, feed.destinations[0], USUAL)
+        await again.add(signed.study_id, None, micros(clock.now()))
+        await again.flush(micros(clock.now()))
+        await feed.add(signed)
+        await feed.sign(critical=False)
+        await feed.all_delivered()
+        assert len(set(ids(receiver.messages))) == len(receiver.messages)
+        own = [one for one in receiver.messages if field(one.payload, "OBR-3").startswith(short_id(signed.study_id))]
+        assert [field(one.payload, "OBR-25") for one in own] == ["F", *["C"] * (len(own) - 1)]
+        assert len(own) >= 2
+        await assert_all_arrived(feed, receiver, ends={*await feed.states()})

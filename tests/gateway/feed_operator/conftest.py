@@ -1,0 +1,30 @@
+"""Sites with destinations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from fakes.commanded import sites
+from fakes.feed_site import FeedSite, destination
+
+from gateway.sandbox.receiver import Receiver
+
+OpenFeed = Callable[..., AbstractAsyncContextManager[FeedSite]]
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[OpenFeed]:
+    """Opens a site with a destination `ehr` whose receiver answers so, and which has these keys too."""
+    with sites(tmp_path, capsys) as opened:
+
+        @asynccontextmanager
+        async def with_feed(ack: str = "aa", *, faults: tuple[str, ...] = (), **more: str) -> AsyncIterator[FeedSite]:
+            async with opened(*faults) as here, Receiver(port=0, ack=ack) as receiver:
+                made = FeedSite(here, receiver)
+                made.settings(destination(receiver.port, **more))
+                yield made
+
+        yield with_feed

@@ -1,0 +1,54 @@
+"""docs/feed.md: its example is one that check-config finds no fault in, and no key is left out."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import trustme
+
+from gateway import clock, config_check, documents
+from gateway.destinations import Folder, Http, Mllp, routes_of
+from gateway.settings import DestinationSettings, IgnoreSettings, load
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "feed.md").read_text("utf-8")
+EXAMPLE = "\n".join(re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL))
+SITE = """
+[upstream]
+api_key = "key"
+[mapping]
+site_key = "0123456789abcdef0123456789abcdef"
+[[mapping.facilities]]
+name = "City Medical Center"
+name_order = "given_family"
+"""
+
+
+def test_the_example_is_good(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GATEWAY_DESTINATION__CLOUD_ENGINE__PASSWORD", "word")
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 3, 2, tzinfo=UTC))
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "engine-ca.pem")
+    issued = ca.issue_cert("gateway.example", not_after=datetime(2027, 3, 1, tzinfo=UTC))
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "gateway.pem")
+    (tmp_path / "outbox").mkdir()
+    path = tmp_path / "gateway.toml"
+    path.write_text(SITE + EXAMPLE)
+    assert config_check.faults(path) == []
+    routes = routes_of(load(path))
+    assert [type(one.transport) for one in routes.destinations] == [Mllp, Folder, Http]
+    assert [one.name for one in routes.ignores] == ["phantoms"]
+
+
+def test_every_key_stands_in_its_table_with_what_it_means() -> None:
+    for section, group in (("destination", DestinationSettings), ("ignore", IgnoreSettings)):
+        table = documents.destination_table(section)
+        assert f'cog.outl(destination_table("{section}"))' in TEXT
+        assert [name for name in group.model_fields if f"| `{name}` | " not in table] == []
+
+
+def test_every_filter_and_state_of_a_row_is_explained() -> None:
+    for word in ("waiting", "before_start", "excluded", "unrouted", "[[ignore]]"):
+        assert f"`{word}`" in TEXT
+    for name in ("facilities", "express_customers", "modalities", "critical", "statuses"):
+        assert f"`{name}`" in TEXT
