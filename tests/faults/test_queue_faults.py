@@ -193,6 +193,7 @@ async def test_f48_a_message_that_no_receiver_survives_holds_its_own_lane_alone(
         await feed.tell(poison.study_id)
         others = [await feed.sign(critical=False) for _ in range(5)]
         assert (await feed.held_lane())[0] == poison.study_id
+        await feed.until(state, *["delivered"] * 5)
         await feed.add(others[0])
         await feed.until(state, *["delivered"] * 6)
         assert len([one for one in receiver.messages if one.answer == "AA"]) == 6
