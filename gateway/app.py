@@ -5,7 +5,6 @@ Carries out no clause of a standard: it wires, and decides nothing.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Set
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -53,6 +52,7 @@ from gateway.sync.paced_client import PacedClient
 from gateway.sync.pdf import PdfQueue
 from gateway.sync.ports import Crawl, Json
 from gateway.sync.read_through import ReadThrough
+from gateway.sync.repeat import alongside
 from gateway.sync.signatures import SignatureRecord
 from gateway.sync.tidying import Tidying
 from gateway.sync.watch import SweepWatch
@@ -247,13 +247,8 @@ async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> A
             loops += _pdf_loops(parts)
         if FEED in roles:
             loops += _feed_loops(parts)
-        tasks = [asyncio.create_task(loop) for loop in loops]
-        try:
+        async with alongside(loops):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -205,7 +205,7 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
     for index, modality in enumerate(table.modalities or ()):
         if modality != EVERY and dicom_modality(modality) is None:
             yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches what AutoScribe spells so"
-    if destination.receiver.pdf in ("ed", "separate_message") and configuration.settings.pdf.ingest == "link":
+    if destination.receiver.takes_pdf and configuration.settings.pdf.ingest == "link":
         yield "sends PDFs, and pdf.ingest is link: none is kept that could be sent"
     is_named = destination.filter.scope.facilities is not None or bool(configuration.site.sending_facility)
     if not is_named and any(

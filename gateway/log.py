@@ -99,15 +99,19 @@ def add_timestamp(_logger: Any, _method: str, entry: EventDict) -> EventDict:
     return {**entry, "timestamp": clock.now().isoformat(timespec="milliseconds")}
 
 
+def code_of(error: BaseException) -> str:
+    """The code of an error, as it is logged and kept; `internal` where it is none of our tree: a fault of ours."""
+    return error.code if isinstance(error, GatewayError) else "internal"
+
+
 def name_exception(_logger: Any, _method: str, entry: EventDict) -> EventDict:
     """Processor: an exception becomes its type, our error code and places in the code; never its text."""
     given = entry.pop("exc_info", None)
     error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
     if not isinstance(error, BaseException):
         return entry
-    code = error.code if isinstance(error, GatewayError) else "internal"
     where = list(_places(error.__traceback__))[-_DEEPEST_FRAMES:]
-    return {**entry, "error_type": type(error).__name__, "error_code": code, "where": where}
+    return {**entry, "error_type": type(error).__name__, "error_code": code_of(error), "where": where}
 
 
 def keep_allowed(_logger: Any, _method: str, entry: EventDict) -> EventDict:

@@ -5,14 +5,12 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import secrets
 from typing import Any, Final
 
 import httpx
+from standardwebhooks import Webhook
 
 from gateway import clock
 from gateway.log import get_logger
@@ -34,10 +32,14 @@ class AlertHook:
         if not self._url:
             return True
         body = json.dumps(said, separators=(",", ":"))
-        message_id, at = f"msg_{secrets.token_hex(16)}", str(int(clock.now().timestamp()))
-        headers = {"content-type": "application/json", "webhook-id": message_id, "webhook-timestamp": at}
+        message_id, at = f"msg_{secrets.token_hex(16)}", clock.now()
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+        }
         if self._keys:
-            headers["webhook-signature"] = _signature(self._keys[0], f"{message_id}.{at}.{body}")
+            headers["webhook-signature"] = Webhook(self._keys[0]).sign(message_id, at, body)
         try:
             async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
                 answer = await client.post(self._url, content=body, headers=headers)
@@ -47,7 +49,3 @@ class AlertHook:
         if not answer.is_success:
             get_logger().warning("alert-not-posted", code="refused", status=answer.status_code)
         return answer.is_success
-
-
-def _signature(key: bytes, content: str) -> str:
-    return "v1," + base64.b64encode(hmac.digest(key, content.encode(), hashlib.sha256)).decode()

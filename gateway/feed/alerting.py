@@ -13,7 +13,6 @@ from typing import Final
 
 from gateway import clock
 from gateway.destinations import Destination
-from gateway.errors import GatewayError
 from gateway.feed.alert_hook import AlertHook
 from gateway.feed.alerts import UNROUTED, Alert, alerts
 from gateway.log import get_logger
@@ -22,6 +21,7 @@ from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
 from gateway.store.feed_facts import Watched, feed_facts, unrouted
 from gateway.store.leases import Leases, standing
+from gateway.sync.repeat import forever
 
 EVERY: Final = 15.0  # seconds
 LEASE: Final = "*alerts"  # no destination can have this name
@@ -43,13 +43,7 @@ class Alerting:
 
     async def run(self) -> None:
         """Look, tell, and wait, until cancelled."""
-        while True:
-            try:
-                await self.turn()
-            except Exception as error:
-                code = error.code if isinstance(error, GatewayError) else "internal"
-                get_logger().warning("alerts-not-seen", code=code, exc_info=error)
-            await clock.sleep(EVERY)
+        await forever(self.turn, EVERY, not_done="alerts-not-seen")
 
     async def turn(self) -> None:
         """Look and tell, if no other process does.

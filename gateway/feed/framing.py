@@ -24,7 +24,6 @@ from gateway.errors import FrameInvalid
 START_BLOCK: Final = b"\x0b"
 END_BLOCK: Final = b"\x1c"
 CARRIAGE_RETURN: Final = b"\x0d"
-BLOCK_BYTES: Final = len(START_BLOCK + END_BLOCK + CARRIAGE_RETURN)
 
 FaultCode = Literal["bytes-outside-frame", "frame-not-opened", "frame-cut", "frame-too-large"]
 

@@ -19,7 +19,7 @@ from gateway.feed.making import Making
 from gateway.feed.sender import Sender
 from gateway.feed.storm import Storm
 from gateway.feed.tenure import Tenure
-from gateway.log import get_logger
+from gateway.log import code_of, get_logger
 from gateway.metrics import Metrics
 from gateway.pipeline.catching_up import CatchingUp
 from gateway.settings.feed import Feed
@@ -58,8 +58,7 @@ class Holder:
                 self._unwritten = []  # whoever has it by now sends that again
                 get_logger().warning("lease-lost", destination=name)
             except Exception as error:
-                code = error.code if isinstance(error, GatewayError) else "internal"
-                get_logger().error("feed-interrupted", destination=name, code=code, exc_info=error)
+                get_logger().error("feed-interrupted", destination=name, code=code_of(error), exc_info=error)
             await clock.sleep(_TRY)
 
     async def _serve(self, tenure: Tenure) -> None:

@@ -33,13 +33,12 @@ from mappings.hl7v2.outline import Outline, outline
 from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue
-from mappings.model import Cause, Facts, PdfFacts
+from mappings.model import Cause, Facts
 from mappings.profile import Receiver, Site
 
 AT_ONCE: Final = 50
 MOVE: Final = "move"
 NOT_MADE: Final = "not-made"
-_WITH_PDF: Final = frozenset({"ed", "separate_message"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +104,10 @@ class Making:
     async def _with_pdfs(self, known: Kept) -> Kept:
         """With the bytes of the PDFs, where the receiver takes them and they are not too large."""
         receiver = self.destination.receiver
-        if receiver.pdf not in _WITH_PDF:
+        if not receiver.takes_pdf:
             return known
-        pdfs, found = Pdfs(self.engine), dict[str, PdfFacts](known.facts.pdf)
-        for report_id, facts in found.items():
-            stored = await pdfs.current(report_id)
-            if stored is not None and stored.size <= receiver.pdf_max:
-                data = b"".join([chunk async for chunk in pdfs.read(stored, 0, stored.size - 1)])
-                found[report_id] = replace(facts, data=data)
-        return replace(known, facts=replace(known.facts, pdf=found))
+        pdf = await Pdfs(self.engine).with_data(known.facts.pdf, receiver.pdf_max)
+        return replace(known, facts=replace(known.facts, pdf=pdf))
 
     def _made(self, known: Kept, revision: int, rows: list[Waiting], sent: Sent, at: datetime) -> Made:
         """What is made of the rows of a study, in order. Pure but for the size of what it makes."""

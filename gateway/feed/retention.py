@@ -10,11 +10,11 @@ from functools import partial
 from typing import Final
 
 from gateway import clock
-from gateway.errors import GatewayError
 from gateway.log import get_logger
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.retention import purged
+from gateway.sync.repeat import forever
 
 EVERY: Final = 3_600.0
 BATCH: Final = 500
@@ -46,10 +46,4 @@ class Retention:
 
     async def run(self) -> None:
         """Every hour, until cancelled."""
-        while True:
-            try:
-                await self.once()
-            except Exception as error:
-                code = error.code if isinstance(error, GatewayError) else "internal"
-                get_logger().warning("messages-not-purged", code=code, exc_info=error)
-            await clock.sleep(EVERY)
+        await forever(self.once, EVERY, not_done="messages-not-purged")

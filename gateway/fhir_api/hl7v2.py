@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from gateway import clock
 from gateway.errors import NoMessage
-from gateway.fhir_api.facade import Facade, facade
+from gateway.fhir_api.facade import facade
 from gateway.fhir_api.headers import answer, fhir_answer
 from gateway.fhir_api.operation_input import formats, inputs, prefers
 from gateway.fhir_api.outcome import of_mapping, outcome
@@ -35,14 +35,13 @@ from mappings.hl7v2 import messages_of_all
 from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import fhir_id, message_control_id
 from mappings.issues import MappingIssue
-from mappings.model import Cause, PdfFacts
+from mappings.model import Cause
 from mappings.profile import Receiver, Site
 
 ER7: Final = "x-application/hl7-v2+er7"
 # With a blank where a `+` of the query string was one
 _TAKEN: Final = frozenset({ER7, ER7.removeprefix("x-"), ER7.replace("+", " ")})
 _CHARSETS: Final = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "us-ascii"}
-_WITH_PDF: Final = frozenset({"ed", "separate_message"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,9 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         receiver = profile(serving.site, value_of(given, "receiver") or "")
         stored = await study_of(request)
         kept = await asyncio.to_thread(stored.kept)
-        pdf = await _pdf(serving, kept, receiver) if receiver.pdf in _WITH_PDF else kept.facts.pdf
-        kept = replace(kept, facts=replace(kept.facts, pdf=pdf))
+        if receiver.takes_pdf:
+            pdf = await Pdfs(serving.engine).with_data(kept.facts.pdf, receiver.pdf_max)
+            kept = replace(kept, facts=replace(kept.facts, pdf=pdf))
         made = await asyncio.to_thread(_preview, kept, stored.report_id, serving.site, receiver, clock.now())
         media_type = f"{ER7}; charset={_CHARSETS[receiver.charset]}"
         if as_er7:
@@ -73,17 +73,6 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         return await fhir_answer(request, formats(given), json_bytes(_parameters(made, whose, media_type)))
 
     return handle
-
-
-async def _pdf(serving: Facade, kept: Kept, receiver: Receiver) -> dict[str, PdfFacts]:
-    """What is known of the PDFs, with the bytes of those that the receiver takes."""
-    pdfs, found = Pdfs(serving.engine), dict(kept.facts.pdf)
-    for report_id, facts in found.items():
-        stored = await pdfs.current(report_id)
-        if stored is not None and stored.size <= receiver.pdf_max:
-            data = b"".join([chunk async for chunk in pdfs.read(stored, 0, stored.size - 1)])
-            found[report_id] = replace(facts, data=data)
-    return found
 
 
 def _preview(kept: Kept, report_id: str, site: Site, receiver: Receiver, at: datetime) -> _Preview:

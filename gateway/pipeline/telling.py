@@ -17,7 +17,6 @@ from mappings.changes import Change
 from mappings.dates import parse_instant
 
 Told = Mapping[str, AbstractSet[str]]
-_WITH_PDF: Final = frozenset({"ed", "separate_message"})
 _SECOND: Final = 1_000_000
 
 
@@ -55,4 +54,4 @@ def telling(change: Change, told: Told, routes: Routes, now: int, *, wants_pdf: 
 
 def _pdf_wait(destination: Destination | None) -> float:
     """Seconds that a message may wait for the PDF of a text that is new."""
-    return destination.input_wait if destination is not None and destination.receiver.pdf in _WITH_PDF else 0.0
+    return destination.input_wait if destination is not None and destination.receiver.takes_pdf else 0.0

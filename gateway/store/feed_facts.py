@@ -13,16 +13,13 @@ from typing import Any, Final
 
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
-from gateway.store.ledger import IS_LAST, PRIORITIES
+from gateway.store.leases import PAUSED
+from gateway.store.ledger import IS_LAST, oldest
 from gateway.store.statements import Row, Statement
-from gateway.store.states import OPEN_MESSAGES, UNSENT
+from gateway.store.states import UNSENT
 
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
-_OLDEST: Final = Statement(
-    "SELECT made, reason FROM message WHERE destination = :destination AND state = :state AND priority = :priority"
-    " ORDER BY number LIMIT 1"
-)
 _OLDEST_DUE: Final = Statement(
     "SELECT due FROM outbox WHERE destination = :destination AND state = 'waiting' AND due <= :now ORDER BY due LIMIT 1"
 )
@@ -54,7 +51,6 @@ _LANES: Final = Statement("SELECT count(*) FROM (SELECT 1 FROM lane WHERE destin
 _OUTBOX: Final = Statement(
     "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE destination = :destination AND state = :state LIMIT :most) o"
 )
-_PAUSED: Final = Statement("SELECT paused FROM destination WHERE name = :destination")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +95,13 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
     """
     key = {"destination": watched.name}
     due = await engine.fetch(_OLDEST_DUE, **key, now=micros(now))
-    heads = [
-        row
-        for state in OPEN_MESSAGES
-        for priority in PRIORITIES
-        for row in await engine.fetch(_OLDEST, **key, state=state, priority=priority)
-    ]
-    since = [int(row[0]) for row in (*due, *heads)]
+    heads = await oldest(engine, watched.name)
+    since = [int(row[0]) for row in due] + [made for made, _ in heads]
     dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, most=MOST)
-    paused = await engine.fetch(_PAUSED, **key)
+    paused = await engine.fetch(PAUSED, name=watched.name)
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
-        last_failure=next((str(reason) for _, reason in heads if reason), ""),
+        last_failure=next((reason for _, reason in heads if reason), ""),
         critical=await _critical(engine, watched, now),
         critical_blocked=_numbers([row for row in dead if row[1]]),
         unaccepted=await _unaccepted(engine, watched, now),

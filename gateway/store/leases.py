@@ -31,14 +31,14 @@ _GIVE_BACK: Final = Statement(
     "UPDATE destination SET expires = 0 WHERE name = :name AND holder = :holder AND fence = :fence"
 )
 _HELD: Final = Statement("SELECT paused FROM destination WHERE name = :name AND fence = :fence FOR UPDATE")
-_PAUSED: Final = Statement("SELECT paused FROM destination WHERE name = :name")
+PAUSED: Final = Statement("SELECT paused FROM destination WHERE name = :name")
 _PAUSE: Final = Statement(
     "UPDATE destination SET paused = :reason, paused_since = :now WHERE name = :name AND paused = '' RETURNING fence"
 )
 _RESUME: Final = Statement(
     "UPDATE destination SET paused = '', paused_since = NULL WHERE name = :name AND paused <> '' RETURNING fence"
 )
-_LOCK: Final = Statement("UPDATE destination SET fence = fence WHERE name = :name")
+_LOCK: Final = Statement("SELECT fence FROM destination WHERE name = :name FOR UPDATE")
 STANDING: Final = Statement(
     "SELECT name, holder, fence, expires, paused, paused_since FROM destination ORDER BY name LIMIT :most"
 )
@@ -112,17 +112,13 @@ class Leases:
         await self._engine.do(lambda: ask(_GIVE_BACK, **key))
 
     async def pause(self, destination: str, reason: str) -> None:
-        """Send nothing more to it until `resume`; messages are queued all the same."""
+        """Send nothing more to it until `resumed`; messages are queued all the same."""
         await self._engine.do(lambda: paused(destination, reason, micros(clock.now())))
 
     async def paused(self, destination: str) -> str:
         """Why it is sent nothing; empty where it is."""
-        rows = await self._engine.fetch(_PAUSED, name=destination)
+        rows = await self._engine.fetch(PAUSED, name=destination)
         return str(rows[0][0]) if rows else ""
-
-    async def resume(self, destination: str) -> None:
-        """Send to it again."""
-        await self._engine.do(lambda: resumed(destination))
 
 
 def held(lease: Lease) -> Steps[bool]:

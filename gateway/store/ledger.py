@@ -14,7 +14,7 @@ from gateway.store.statements import Row, Statement
 from gateway.store.states import OPEN_MESSAGES
 
 _SECONDS: Final = 60.0
-PRIORITIES: Final = (0, 1, 2)
+_PRIORITIES: Final = (0, 1, 2)
 _BY_STATE: Final = Statement(
     "SELECT state, count(*) FROM message WHERE destination = :destination GROUP BY state ORDER BY state"
 )
@@ -26,7 +26,7 @@ _REASONS: Final = Statement(
     " GROUP BY reason ORDER BY reason"
 )
 _OLDEST: Final = Statement(
-    "SELECT made FROM message WHERE destination = :destination AND state = :state AND priority = :priority"
+    "SELECT made, reason FROM message WHERE destination = :destination AND state = :state AND priority = :priority"
     " ORDER BY number LIMIT 1"
 )
 _LANES: Final = Statement(
@@ -91,7 +91,7 @@ async def stock(engine: Engine, destination: str, most: int) -> Stock:
         messages=_counts(await _slow(engine, _BY_STATE, **key)),
         rows=_counts(await _slow(engine, _ROWS_BY_STATE, **key)),
         held_for=_counts(await _slow(engine, _REASONS, **key, state="held")),
-        oldest=await _oldest(engine, destination),
+        oldest=min((made for made, _ in await oldest(engine, destination)), default=None),
         lanes=tuple(HeldLane(str(study_id), str(reason), int(since)) for study_id, reason, since in lanes),
         lane_count=int((await engine.fetch(_LANE_COUNT, **key))[0][0]),
     )
@@ -107,13 +107,17 @@ async def dead_letters(engine: Engine, destination: str) -> list[DeadLetter]:
     return found
 
 
-async def _oldest(engine: Engine, destination: str) -> int | None:
-    found = [
-        await engine.fetch(_OLDEST, destination=destination, state=state, priority=priority)
+async def oldest(engine: Engine, destination: str) -> list[tuple[int, str]]:
+    """Of each state and priority the oldest message that is still to arrive: when it was made, and what it failed by.
+
+    Each is found by an index, which no one statement for all of them would be.
+    """
+    return [
+        (int(made), str(reason))
         for state in OPEN_MESSAGES
-        for priority in PRIORITIES
+        for priority in _PRIORITIES
+        for made, reason in await engine.fetch(_OLDEST, destination=destination, state=state, priority=priority)
     ]
-    return min((int(rows[0][0]) for rows in found if rows), default=None)
 
 
 async def _slow(engine: Engine, statement: Statement, **values: str | int) -> Sequence[Row]:

@@ -56,10 +56,9 @@ _CANDIDATES: Final = Statement(
 _CLAIM: Final = Statement(
     "UPDATE message SET state = 'sending', attempts = attempts + 1, sent = coalesce(sent, :now)"
     " WHERE number = :number AND state IN ('queued', 'indeterminate') AND due <= :now AND NOT EXISTS (SELECT 1 FROM"
-    " lane l WHERE l.destination = message.destination AND l.study_id = message.study_id) AND NOT EXISTS (SELECT 1"
-    " FROM message e"
-    " WHERE e.destination = message.destination AND e.study_id = message.study_id AND e.number < message.number"
-    " AND e.state IN ('queued', 'sending', 'indeterminate', 'held')) RETURNING number"
+    " lane l WHERE l.destination = message.destination AND l.study_id = message.study_id) AND NOT EXISTS (SELECT 1 FROM"
+    " message e WHERE e.destination = message.destination AND e.study_id = message.study_id"
+    " AND e.number < message.number AND e.state IN ('queued', 'sending', 'indeterminate', 'held')) RETURNING number"
 )
 _NUMBER_SENT: Final = Statement(
     "INSERT INTO sent_number (destination, study_id, report_id, filler_order_number, patient_id, place, since) VALUES"
@@ -290,9 +289,8 @@ def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: i
 def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int) -> Steps[list[int]]:
     """What the last holder had in hand may have arrived: it is sent again, byte for byte; the numbers.
 
-    The lane of what was in doubt more than `most` times is held: it may be what ends its holders.
-
-    `results` are what came of such as this process had in hand itself, and could not write down.
+    `results` are what came of such as this process had in hand itself, and could not write down. The lane of what was
+    in doubt more than `most` times is held: it may be what ends its holders.
 
     Raises:
         LeaseLost: somebody else sends there by now.

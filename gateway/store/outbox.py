@@ -21,7 +21,7 @@ _DUE: Final = Statement(
     " ORDER BY due, number LIMIT :most"
 )
 _WAITING: Final = Statement(
-    "SELECT number, report_id, kind, content_version, replay, priority, is_critical, is_move, due, decided, signed"
+    "SELECT number, report_id, kind, content_version, replay, priority, is_critical, is_move, due, signed"
     " FROM outbox WHERE study_id = :study_id AND destination = :destination AND state = 'waiting'"
     " ORDER BY number LIMIT :most"
 )
@@ -32,9 +32,6 @@ _SETTLE: Final = Statement(
 DUE_NOW: Final = Statement(
     "UPDATE outbox SET due = :now WHERE study_id = :study_id AND report_id = :report_id AND state = 'waiting'"
     " AND due > :now"
-)
-_NEXT_DUE: Final = Statement(
-    "SELECT due FROM outbox WHERE destination = :destination AND state = 'waiting' ORDER BY due LIMIT 1"
 )
 _UNTOLD: Final = Statement(
     "SELECT r.report_id FROM report r WHERE r.study_id = :study_id AND r.status = 'completed' AND NOT EXISTS"
@@ -76,7 +73,6 @@ class Waiting:
     is_critical: bool
     is_move: bool
     due: int
-    decided: int
     signed: int | None
 
 
@@ -110,11 +106,6 @@ class Outbox:
         """The ids of studies of which a row is due, the longest due first."""
         rows = await self._engine.fetch(_DUE, destination=destination, now=micros(now), most=most)
         return list(dict.fromkeys(str(study_id) for (study_id,) in rows))
-
-    async def next_due(self, destination: str) -> int | None:
-        """When the next row is due."""
-        rows = await self._engine.fetch(_NEXT_DUE, destination=destination)
-        return int(rows[0][0]) if rows else None
 
     async def waiting(self, destination: str, study_id: str) -> list[Waiting]:
         """All rows of a study that wait, in the order in which they were decided."""

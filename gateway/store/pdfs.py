@@ -9,8 +9,8 @@ What a crash leaves of a generation goes when the PDF is fetched again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from gateway.store.instants import instant, micros
 from gateway.store.outbox import DUE_NOW
 from gateway.store.reports import stored_report
 from gateway.store.statements import Statement, Steps, ask
-from mappings.model import Report
+from mappings.model import PdfFacts, Report
 from mappings.text import normal_form
 
 CHUNK: Final = 256 * 1024  # bytes
@@ -166,6 +166,16 @@ class Pdfs:
         found = _stored(rows[0]) if rows else None
         if found is None or found.text != _digest(await stored_report(self._engine, report_id)):
             return None
+        return found
+
+    async def with_data(self, known: Mapping[str, PdfFacts], most: int) -> dict[str, PdfFacts]:
+        """What is known of PDFs, by report id, with the bytes of those that are kept and no larger than that."""
+        found = dict(known)
+        for report_id, facts in known.items():
+            pdf = await self.current(report_id)
+            if pdf is not None and pdf.size <= most:
+                data = b"".join([chunk async for chunk in self.read(pdf, 0, pdf.size - 1)])
+                found[report_id] = replace(facts, data=data)
         return found
 
     async def read(self, pdf: StoredPdf, first: int, last: int) -> AsyncGenerator[bytes, None]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from gateway import clock
-from gateway.errors import GatewayError, StoreError
-from gateway.log import get_logger
+from gateway.errors import StoreError
+from gateway.log import code_of, get_logger
 from gateway.pipeline import Pipeline
 from gateway.store.controls import Control, Controls
 
@@ -51,8 +51,7 @@ class ControlWork:
             try:
                 count = await self.once()
             except Exception as error:
-                code = error.code if isinstance(error, GatewayError) else "internal"
-                get_logger().warning("control-not-done", code=code, exc_info=error)
+                get_logger().warning("control-not-done", code=code_of(error), exc_info=error)
             if count < MOST:
                 await clock.sleep(EVERY)
 

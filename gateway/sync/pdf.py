@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol
 
 from gateway import clock
 from gateway.errors import GatewayError, PdfInterrupted, PdfUnavailable, StoreError, UpstreamError, UpstreamKeyRefused
-from gateway.log import get_logger
+from gateway.log import code_of, get_logger
 from gateway.settings import Pdf
 from gateway.store.pdfs import Claim, Overtaken, Pdfs, Untold, Wanted
 from gateway.upstream.pdf_stream import OPERATION, PdfStream
@@ -168,7 +168,7 @@ class PdfQueue:
     async def _settle(self, claim: Claim, error: Exception) -> None:
         """It could not be had: again later, or no more."""
         wanted = claim.wanted
-        code = error.code if isinstance(error, GatewayError) else "internal"
+        code = code_of(error)
         attempts = wanted.attempts + 1 if wanted.code == code else 1
         said = {"report_id": wanted.report_id, "study_id": wanted.study_id, "code": code, "attempts": attempts}
         if code == "internal":

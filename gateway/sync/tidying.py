@@ -9,10 +9,9 @@ from datetime import timedelta
 from typing import Final
 
 from gateway import clock
-from gateway.errors import GatewayError
-from gateway.log import get_logger
 from gateway.store.controls import Controls
 from gateway.store.inbox import StoredWebhooks
+from gateway.sync.repeat import forever
 
 EVERY: Final = 3_600.0
 KEPT: Final = timedelta(days=30)  # a sender may repeat a delivery for days, and a person may ask what happened
@@ -36,10 +35,4 @@ class Tidying:
 
     async def run(self) -> None:
         """Again and again, until cancelled."""
-        while True:
-            try:
-                await self.once()
-            except Exception as error:
-                code = error.code if isinstance(error, GatewayError) else "internal"
-                get_logger().warning("not-tidied", code=code, exc_info=error)
-            await clock.sleep(EVERY)
+        await forever(self.once, EVERY, not_done="not-tidied")

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway import clock
-from gateway.errors import GatewayError
-from gateway.log import get_logger
 from gateway.sync.ports import Cursors
+from gateway.sync.repeat import forever
 from gateway.sync.sweep_record import SweepRecord, read_record
 
 EVERY: Final = 1.0
@@ -29,10 +27,4 @@ class SweepWatch:
 
     async def run(self) -> None:
         """Read it again and again, until cancelled; what was read last stands while the store cannot be reached."""
-        while True:
-            try:
-                await self.once()
-            except Exception as error:
-                code = error.code if isinstance(error, GatewayError) else "internal"
-                get_logger().warning("sweep-record-not-read", code=code, exc_info=error)
-            await clock.sleep(EVERY)
+        await forever(self.once, EVERY, not_done="sweep-record-not-read")

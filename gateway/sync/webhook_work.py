@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway import clock
 from gateway.errors import GatewayError, UpstreamError
-from gateway.log import get_logger
+from gateway.log import code_of, get_logger
 from gateway.metrics import Metrics
 from gateway.sync.webhook import Recorded, Webhooks
 
@@ -157,9 +157,7 @@ def _is_cancelled() -> bool:
 
 
 def _code(error: BaseException | None) -> str:
-    if error is None:
-        return _NOT_LISTED
-    return error.code if isinstance(error, GatewayError) else "internal"
+    return _NOT_LISTED if error is None else code_of(error)
 
 
 def _wait(attempts: int, error: BaseException | None) -> float | None:

@@ -136,6 +136,11 @@ class Receiver:
     batch: str = _switch("messages in a batch (BHS, BTS)", "off|on")
     rules: tuple[Rule, ...] = ()
 
+    @property
+    def takes_pdf(self) -> bool:
+        """Whether a message to it has the bytes of the PDF in it."""
+        return self.pdf in {"ed", "separate_message"}
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:

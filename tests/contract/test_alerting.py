@@ -26,7 +26,7 @@ from gateway.serving import listening_socket, running
 from gateway.settings.feed import Feed
 from gateway.store.feed_facts import Watched, feed_facts
 from gateway.store.instants import micros
-from gateway.store.leases import Leases, standing
+from gateway.store.leases import Leases, resumed, standing
 from gateway.store.resending import Resend, resent
 from gateway.store.statements import Statement, ask
 
@@ -80,7 +80,7 @@ async def test_what_is_refused_is_told_once_and_when_it_is_over(engine):
         await engine.query("SELECT 1", [])
         await Leases(engine, "one", 60.0).pause("ehr", "by hand")
         await watch.once()
-        await Leases(engine, "one", 60.0).resume("ehr")
+        await engine.do(lambda: resumed("ehr"))
         await watch.once()
         assert [(one["alert"], one["state"]) for one in hook.said[1:]] == [
             ("destination-paused", "raised"),
@@ -200,7 +200,7 @@ async def test_what_is_over_is_no_number_any_more_though_it_could_not_be_posted(
         await Leases(engine, "one", 60.0).pause("ehr", "by hand")
         await watch.once()
         assert sample(feed.metrics, "feed_alert", code="destination-paused", destination="ehr") == 1
-        await Leases(engine, "one", 60.0).resume("ehr")
+        await engine.do(lambda: resumed("ehr"))
         await watch.once()
         assert sample(feed.metrics, "feed_alert", code="destination-paused", destination="ehr") == 0
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import pytest
 
 from gateway.store import leases as store
 from gateway.store.leases import LeaseLost, Leases
+from gateway.store.statements import Statement, ask
+
+WRITERS = 20
+_READ = Statement("SELECT fence FROM destination WHERE name = 'ehr'")
+_WRITE = Statement("UPDATE destination SET fence = :fence WHERE name = 'ehr'")
 
 
 async def test_a_lease_is_one_process_s_until_it_runs_out(engine):
@@ -60,6 +66,17 @@ async def test_a_pause_keeps_its_first_reason_until_it_is_resumed(engine):
     await one.pause("ehr", "second")
     assert await one.paused("ehr") == "first"
     assert not await engine.do(partial(store.held, lease))
-    await one.resume("ehr")
+    await engine.do(lambda: store.resumed("ehr"))
     assert await one.paused("ehr") == ""
     assert await engine.do(partial(store.held, lease))
+
+
+async def test_who_writes_without_a_lease_is_alone_until_the_commit(engine):
+    def counting():
+        yield from store.locked("ehr")
+        ((fence,),) = yield from ask(_READ)
+        yield from ask(_WRITE, fence=fence + 1)
+
+    await asyncio.gather(*[engine.do(counting) for _ in range(WRITERS)])
+    ((fence,),) = await engine.fetch(_READ)
+    assert fence == WRITERS

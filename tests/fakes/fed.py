@@ -29,7 +29,8 @@ from gateway.sandbox.state import State
 from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
-from gateway.store.leases import Leases
+from gateway.store.leases import Leases, resumed
+from gateway.sync.repeat import alongside
 from mappings.hl7v2 import receiver as profile
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -92,16 +93,9 @@ class Fed:
         """Serve the destinations while the block runs, and end in good order."""
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
-        tasks = [
-            asyncio.create_task(Holder(Making(self.engine, site(), one), leases, feed, self.metrics).run())
-            for one in self.destinations
-        ]
-        try:
+        makings = [Making(self.engine, site(), one) for one in self.destinations]
+        async with alongside(Holder(one, leases, feed, self.metrics).run() for one in makings):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def states(self) -> list[str]:
         """The states of all messages, in order."""
@@ -147,9 +141,21 @@ class Fed:
         """Why the destination is sent nothing, waited for."""
         return str((await self.until_rows("SELECT paused FROM destination WHERE paused <> ''", bool))[0][0])
 
+    async def pause(self) -> None:
+        """An operator has nothing sent any more."""
+        await Leases(self.engine, "operator", 6).pause(self.destinations[0].name, "operator")
+
+    async def queue(self, count: int) -> None:
+        """Have so many messages made and none sent, until `resume`."""
+        await self.pause()
+        for _ in range(count):
+            await self.sign(critical=False)
+        async with self.serving():
+            await self.until(*["queued"] * count)
+
     async def resume(self) -> None:
         """An operator has it sent to again."""
-        await Leases(self.engine, "operator", 6).resume(self.destinations[0].name)
+        await self.engine.do(lambda: resumed(self.destinations[0].name))
 
     async def all_delivered(self, seconds: float = 20) -> None:
         """Wait until nothing is on its way any more."""

@@ -22,6 +22,7 @@ from gateway.sandbox.receiver import Receiver
 from gateway.settings import load
 from gateway.settings.feed import Feed
 from gateway.store.leases import Leases
+from gateway.sync.repeat import alongside
 
 START = "2020-01-01T00:00:00Z"
 _PENDING = (
@@ -85,13 +86,8 @@ class FeedSite:
             leases = Leases(engine, "one", 6)
             found = [one for one in routes_of(configuration).destinations if one.is_enabled]
             makings = [Making(engine, configuration.site, one) for one in found]
-            tasks = [asyncio.create_task(Holder(one, leases, Feed(), Metrics()).run()) for one in makings]
-            try:
+            async with alongside(Holder(one, leases, Feed(), Metrics()).run() for one in makings):
                 yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of SQL."""

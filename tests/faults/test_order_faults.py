@@ -29,7 +29,6 @@ from fakes.store import rows
 
 from gateway.destinations import Routes
 from gateway.pipeline import Pipeline
-from gateway.store.leases import Leases
 
 SUPERSEDED = ("superseded", "delivered")
 
@@ -267,8 +266,7 @@ async def test_f64_where_the_site_withdraws_what_was_refused_is_withdrawn_in_its
 async def test_f64_where_the_site_withdraws_what_was_never_sent_is_never_sent(engine, says):
     says(on_cancelled_after_sign="withdraw")
     async with fed(engine) as (feed, receiver), feed.serving():
-        leases = Leases(engine, "operator", 6)
-        await leases.pause("ehr", "operator")
+        await feed.pause()
         await asyncio.sleep(0.3)
         signed = await feed.sign(critical=False)
         await feed.until("queued")
@@ -276,7 +274,7 @@ async def test_f64_where_the_site_withdraws_what_was_never_sent_is_never_sent(en
         await feed.tell(signed.study_id)
         await feed.until("dead_letter")
         await feed.sign(critical=False)
-        await leases.resume("ehr")
+        await feed.resume()
         await feed.until("dead_letter", "delivered")
         settled = [("nothing", "withdrawn-unsent")]
         await accounted_for(feed, receiver, outbox=settled, ends=("delivered", "dead_letter"))

@@ -36,7 +36,6 @@ from gateway.sandbox.receiver import Receiver
 from gateway.store import sqlite
 from gateway.store.instants import micros
 from gateway.store.lanes import let_go
-from gateway.store.leases import Leases
 from gateway.store.sqlite import Sqlite
 from gateway.store.statements import Statement, ask
 
@@ -136,17 +135,6 @@ async def test_f39_a_gateway_that_feeds_and_nothing_else_is_killed_and_goes_on(e
         await assert_all_arrived(feed, came, repeats=True, ends=TAKEN)
 
 
-async def queued(feed, count):
-    """Have so many messages made and none sent: the destination is paused; it is the caller's to let it go on."""
-    leases = Leases(feed.engine, "operator", 6)
-    await leases.pause("ehr", "operator")
-    for _ in range(count):
-        await feed.sign(critical=False)
-    async with feed.serving():
-        await feed.until(*["queued"] * count)
-    return leases
-
-
 def add(file, data):
     """Write at the end of a file."""
     with file.open("ab") as stream:
@@ -156,7 +144,7 @@ def add(file, data):
 async def test_f40_after_a_power_loss_at_any_send_the_disk_knows_what_was_on_the_wire(sqlite_engine, tmp_path):
     images = []
     async with fed(sqlite_engine) as (feed, receiver):
-        leases = await queued(feed, 5)
+        await feed.queue(5)
 
         def copy(message):
             folder = tmp_path / str(len(images))
@@ -166,7 +154,7 @@ async def test_f40_after_a_power_loss_at_any_send_the_disk_knows_what_was_on_the
             images.append((folder / "gateway.db", message.control_id))
 
         receiver.on_message = copy
-        await leases.resume("ehr")
+        await feed.resume()
         async with feed.serving():
             await feed.until(*["delivered"] * 5)
         await assert_all_arrived(feed, receiver)
@@ -276,8 +264,8 @@ async def test_f42_a_server_that_drops_every_connection_while_an_answer_comes_re
 async def test_f42_a_page_that_is_not_right_is_told_and_nothing_is_sent_of_it(sqlite_database, tmp_path):
     engine = Sqlite(sqlite_database)
     async with engine.opened(), fed(engine) as (feed, receiver):
-        await queued(feed, 3)
-        await Leases(engine, "operator", 6).resume("ehr")
+        await feed.queue(3)
+        await feed.resume()
         ((root,),) = await rows(engine, "SELECT rootpage FROM sqlite_master WHERE name = 'message'")
         ((size,),) = await rows(engine, "PRAGMA page_size")
         account = feed.account

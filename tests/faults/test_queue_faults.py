@@ -34,7 +34,6 @@ from gateway.sandbox.receiver import Receiver
 from gateway.settings import Configuration, Database, Settings
 from gateway.store import messages
 from gateway.store.instants import micros
-from gateway.store.leases import Leases
 from gateway.store.messages import NewMessage
 from gateway.store.migrate import migrate
 from gateway.store.resending import USUAL
@@ -48,14 +47,9 @@ BODIES = "SELECT control_id, body FROM message JOIN message_body USING (number) 
 @asynccontextmanager
 async def queued(feed, count):
     """So many messages are made and wait; when the block ends they may leave."""
-    leases = Leases(feed.engine, "operator", 6)
-    await leases.pause("ehr", "operator")
-    for _ in range(count):
-        await feed.sign(critical=False)
-    async with feed.serving():
-        await feed.until(*["queued"] * count)
+    await feed.queue(count)
     yield
-    await leases.resume("ehr")
+    await feed.resume()
 
 
 async def test_f45_what_a_release_without_a_feed_had_decided_is_sent_by_the_next(engine):
@@ -77,8 +71,7 @@ async def test_f45_a_release_that_is_taken_back_and_put_up_again_sends_what_was_
         async with feed.serving():
             await feed.sign(critical=False)
             await feed.until("delivered")
-        leases = Leases(feed.engine, "operator", 6)
-        await leases.pause("ehr", "operator")
+        await feed.pause()
         async with feed.serving():
             second = await feed.sign(critical=False)
             await feed.until("delivered", "queued")
