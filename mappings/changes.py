@@ -239,7 +239,8 @@ def _patient(study: Study, report: Report) -> tuple[str, ...]:
 def _moved(look: _Look) -> set[str]:
     """The reports that are about another identity than before, under the site as it is now (D7, D11), or renumbered."""
     was = subjects(look.before, look.before.reports, look.site, look.facts_before)
-    now = subjects(look.said, look.said.reports, look.site, look.facts)
+    said = in_order(look.said)  # an instant that is no longer said moves nobody
+    now = subjects(said, said.reports, look.site, look.facts)
     reports = {report.report_id for report in look.study.reports} & was.keys()
     return {one for one in reports if _is_at(was[one]) != _is_at(now[one])}
 

@@ -285,3 +285,15 @@ def test_a_late_report_of_another_patient_moves_nobody() -> None:
     roe = report("3", snapshot={"mrn": None, "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01", "sex": "male"})
     change = changes(first.study, study(report("4", signedAt=LATER, snapshot=unlinked), roe), SITE)
     assert (kinds(change), change.moved) == ([("signed", "3")], frozenset())
+
+
+def test_a_draft_whose_instant_is_no_longer_said_moves_no_draft() -> None:
+    unsaid = {"mrn": None, "patientName": None, "dateOfBirth": None, "sex": None, "facilityName": None}
+    undated: dict[str, Any] = {**DRAFT, "createdAt": None, "updatedAt": None}
+    others = (
+        report("4", **{**undated, "signedAt": LATER}, snapshot={**unsaid, "mrn": "2"}),
+        report("5", **undated, isAddendum=True, snapshot={**unsaid, "mrn": "2", "facilityName": "Mercy"}),
+    )
+    first = study(report("3", **{**undated, "signedAt": LATER}, snapshot=unsaid), *others)
+    later = study(report("3", **undated, snapshot=unsaid), *others)
+    assert seen(first, later, replace(SITE, send_drafts=True)) == []
