@@ -1,7 +1,8 @@
 """What comes of a message that was in hand: from its acknowledgement, or from what failed, to what is written down.
 
 HL7 v2.5.1 §2.9.2; decision D32. Nothing was written: it is tried again as though nothing had been. Written, and no
-usable answer: it may have arrived, and goes again, the same bytes with the same MSH-10, until its lane is held.
+usable answer: it may have arrived, and goes again, the same bytes with the same MSH-10, until its lane is held. While a
+receiver answers nothing at all, only the first such lane is: it is not the messages.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ class Outcomes:
 
     def __init__(self, destination: Destination, dice: Random) -> None:
         self._destination, self._dice = destination, dice
+        self._is_silent = False  # nothing was answered since a lane was held for want of an answer
 
     def of_answer(self, head: Head, ack: Ack | None, now: int) -> Result:
         """What an answer makes of a message; `ack` is None where the transport has none and took it."""
+        self._is_silent = False
         if ack is None:
             return Result(head, "delivered")
         said = verdict(ack, self._destination)
@@ -50,9 +53,12 @@ class Outcomes:
         if error.retry == "transient":  # nothing was written: if it was in doubt before, it still is
             state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
             return Result(head, state, error.code, doubts=head.doubts, unsent=True)
+        most = self._destination.retry.indeterminate_resends
         doubts = head.doubts + 1
-        if doubts > self._destination.retry.indeterminate_resends:
+        if doubts > most and not self._is_silent:
+            self._is_silent = True
             return Result(head, "indeterminate", error.code, due=NEVER, doubts=doubts, holds=IN_DOUBT)
+        doubts = min(doubts, most)
         return Result(head, "indeterminate", error.code, due=now + self._delay(doubts), doubts=doubts)
 
     def _delay(self, attempt: int) -> int:

@@ -47,9 +47,20 @@ def pause(name: Name, reason: Reason, config: Config = None) -> None:
 
 
 @feed.command()
-def resume(name: Name, study: Study = None, config: Config = None) -> None:
-    """Send to a destination again; or let one study go on that is held there."""
-    sys.exit(_run(pausing.resume(load(config), name, study, print)))
+def resume(
+    name: Name,
+    study: Study = None,
+    held: Annotated[pausing.Reason | None, typer.Option("--held", help="All studies that are held as that.")] = None,
+    config: Config = None,
+) -> None:
+    """Send to a destination again; or let one study go on that is held there, or all that were refused or in doubt."""
+    if study and held:
+        raise wrong("--held", "with --study", "Write one of the two.")
+    if study:
+        sys.exit(_run(pausing.resume_study(load(config), name, study, print)))
+    if held:
+        sys.exit(_run(pausing.resume_held(load(config), name, held, print)))
+    sys.exit(_run(pausing.resume(load(config), name, print)))
 
 
 @feed.command()

@@ -5,16 +5,21 @@ Carries out no clause of a standard; decisions D13, D32. What is paused is queue
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.feed_operator.arguments import Say, counted, destination_named, id_of
 from gateway.settings import Configuration
 from gateway.store.audit import noted
+from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.lanes import Freed, let_go
 from gateway.store.leases import paused, resumed
-from gateway.store.ledger import stock
+from gateway.store.ledger import held_for, stock
 from gateway.store.statements import Steps
+
+Reason = Literal["refused", "indeterminate"]
 
 
 async def pause(configuration: Configuration, name: str, reason: str, say: Say) -> int:
@@ -36,15 +41,13 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
     return 0
 
 
-async def resume(configuration: Configuration, name: str, study_id: str | None, say: Say) -> int:
-    """Send to a destination again, or let one study of it go on; 1 if nothing of that study was held.
+async def resume(configuration: Configuration, name: str, say: Say) -> int:
+    """Send to a destination again; what is held there stays so.
 
     Raises:
         ConfigError: no destination has that name.
     """
     destination_named(configuration, name, enabled=False)
-    if study_id is not None:
-        return await _resume_study(configuration, name, id_of(study_id), say)
     now = micros(clock.now())
 
     def work() -> Steps[bool]:
@@ -60,18 +63,44 @@ async def resume(configuration: Configuration, name: str, study_id: str | None, 
     return 0
 
 
-async def _resume_study(configuration: Configuration, name: str, study_id: str, say: Say) -> int:
+async def resume_study(configuration: Configuration, name: str, study_id: str, say: Say) -> int:
+    """Let one study go on at a destination; 1 if nothing of it was held.
+
+    Raises:
+        ConfigError: no destination has that name, or it is no id of a study.
+    """
+    destination_named(configuration, name, enabled=False)
+    study_id = id_of(study_id)
+    async with store_for_command(configuration) as engine:
+        return 0 if await _let_go(engine, name, study_id, say) else 1
+
+
+async def resume_held(configuration: Configuration, name: str, reason: Reason, say: Say) -> int:
+    """Let all studies go on that are held at a destination for that reason; 1 if none is.
+
+    Raises:
+        ConfigError: no destination has that name.
+    """
+    destination_named(configuration, name, enabled=False)
+    async with store_for_command(configuration) as engine:
+        study_ids = await held_for(engine, name, reason)
+        for study_id in study_ids:
+            await _let_go(engine, name, study_id, say)
+    say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {reason}")
+    return 0 if study_ids else 1
+
+
+async def _let_go(engine: Engine, name: str, study_id: str, say: Say) -> bool:
     now = micros(clock.now())
 
     def work() -> Steps[Freed]:
         yield from noted("feed-resume", f"{name} {study_id}", "", now)
         return (yield from let_go(name, study_id, now))
 
-    async with store_for_command(configuration) as engine:
-        freed = await engine.do(work)
+    freed = await engine.do(work)
     if freed.is_nothing:
         say(f"nothing of {study_id} is held at {name}")
-        return 1
+        return False
     found = {
         "queued again": freed.queued,
         "in doubt and sent again": freed.sent_again,
@@ -81,4 +110,4 @@ async def _resume_study(configuration: Configuration, name: str, study_id: str, 
     }
     said = ", ".join(f"{count} {what}" for what, count in found.items() if count)
     say(f"{study_id} goes on at {name}: {said}")
-    return 0
+    return True

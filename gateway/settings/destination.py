@@ -221,7 +221,8 @@ class DestinationSettings(Group):
         5,
         ge=0,
         le=100,
-        description="How often what got no usable answer is sent again before its lane is held.",
+        description="How often what got no usable answer is sent again before its lane is held; while nothing at all "
+        "is answered, no further lane is.",
     )
     window: int | None = Field(None, ge=1, le=64, description="Connections at one time; a study keeps to one.")
     gap: float = Field(0, ge=0, le=3600, description="Least seconds from an answer to the next message.")

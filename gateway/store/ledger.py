@@ -38,6 +38,10 @@ IS_LAST: Final = (
     " AND NOT EXISTS (SELECT 1 FROM message n WHERE n.destination = m.destination AND n.study_id = m.study_id"
     " AND n.restates = m.restates AND n.number > m.number AND n.is_whole = 1)"
 )
+_HELD_FOR: Final = Statement(
+    "SELECT study_id FROM lane WHERE destination = :destination AND reason = :reason AND study_id > :after"
+    " ORDER BY study_id LIMIT :most"
+)
 _DEAD: Final = Statement(
     "SELECT m.number, m.study_id, m.report_id, m.kind, m.reason, m.is_critical, coalesce(m.closed, m.made)"
     " FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter' AND m.number > :after"
@@ -104,6 +108,15 @@ async def dead_letters(engine: Engine, destination: str) -> list[DeadLetter]:
     while rows := await _slow(engine, _DEAD, destination=destination, after=after, most=_AT_A_TIME):
         found += [_dead_letter(row) for row in rows]
         after = found[-1].number
+    return found
+
+
+async def held_for(engine: Engine, destination: str, reason: str) -> list[str]:
+    """The ids of the studies of which nothing is sent to a destination for that reason."""
+    found: list[str] = []
+    key = {"destination": destination, "reason": reason, "most": _AT_A_TIME}
+    while rows := await engine.fetch(_HELD_FOR, **key, after=found[-1] if found else ""):
+        found += [str(study_id) for (study_id,) in rows]
     return found
 
 

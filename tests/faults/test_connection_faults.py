@@ -173,6 +173,19 @@ async def test_f10_a_connection_that_a_firewall_dropped_without_a_word_is_left_a
         await assert_all_arrived(feed, receiver)
 
 
+async def test_f10_of_a_receiver_that_hangs_one_lane_is_held_and_all_others_arrive_when_it_answers(engine):
+    quickly = Retry(first=0.02, cap=0.05, jitter=0.0, indeterminate_resends=1)
+    async with fed(engine, "none", ack_timeout=0.1, retry=quickly) as (feed, receiver), feed.serving():
+        for _ in range(4):
+            await feed.sign()
+        await feed.held_lane()
+        await feed.until_rows("SELECT sum(attempts) FROM message", lambda found: int(found[0][0]) > 8, 30)
+        await feed.held_lane()
+        receiver.ack = "aa"
+        await feed.until("indeterminate", "delivered", "delivered", "delivered")
+        await assert_all_arrived(feed, receiver, repeats=True, ends=("indeterminate", "delivered"))
+
+
 async def test_f11_a_peer_that_restarts_gets_what_came_meanwhile_once_and_in_order(engine):
     async with fed(engine) as (feed, receiver), feed.serving():
         first = await feed.sign()

@@ -75,6 +75,16 @@ def test_what_may_have_arrived_goes_again_so_many_times_and_then_holds_its_lane(
     assert (first.holds, second.holds, third.holds) == ("", "", "indeterminate")
 
 
+def test_while_nothing_is_answered_at_all_one_lane_is_held_and_no_other():
+    of = outcomes()
+    worst = head(doubts=2)
+    found = [of.of_failure(worst, AckTimeout("x"), NOW) for _ in range(3)]
+    assert [one.holds for one in found] == ["indeterminate", "", ""]
+    assert {(one.state, one.due, one.doubts) for one in found[1:]} == {("indeterminate", NOW + 4_000_000, 2)}
+    of.of_answer(head(), Ack("AA", "ID1"), NOW)
+    assert of.of_failure(worst, AckTimeout("x"), NOW).holds == "indeterminate"
+
+
 def test_what_can_never_be_framed_is_a_dead_letter():
     one = outcomes().of_failure(head(), FrameInvalid("x"), NOW)
     assert (one.state, one.reason) == ("dead_letter", "frame-invalid")

@@ -55,6 +55,7 @@ async def test_without_a_site_key_nothing_is_written(site, command):
         (("replay", "ehr", "--study", "stu_1", "--dead-letters"), "--study: more than one thing is chosen"),
         (("replay", "ehr", "--study", "stu_1"), "stu_1: no such study is stored"),
         (("replay", "ehr", "--report", "rep_1"), "rep_1: no such report is stored"),
+        (("resume", "ehr", "--study", "stu_1", "--held", "refused"), "--held: with --study"),
         (("replay", "ehr", "--study", "stu_1", "--force-old"), "--force-old: without --as-sent and --reason"),
         (("replay", "ehr", "--from", "2026-03-01"), "--from: no instant"),
         (("backload", "ehr", "--from", SPAN[3], "--to", SPAN[1]), "--to: not after --from"),
@@ -178,6 +179,20 @@ async def test_a_study_that_is_held_goes_on_and_is_sent_with_the_same_bytes(site
         assert await here.query(f"SELECT state, ack FROM message WHERE number = {number}") == [("delivered", "AA")]
         code, lines, _ = await here.feed("resume", "ehr", "--study", study_id)
         assert (code, lines) == (1, [f"nothing of {study_id} is held at ehr"])
+
+
+async def test_all_studies_that_are_held_for_a_reason_go_on_at_once(site):
+    async with site("ae:3") as here:
+        await here.sync()
+        await here.served()
+        assert await here.query("SELECT reason, count(*) FROM lane GROUP BY reason") == [("refused", 3)]
+        code, lines, _ = await here.feed("resume", "ehr", "--held", "indeterminate")
+        assert (code, lines) == (1, ["no study is held at ehr as indeterminate"])
+        code, lines, _ = await here.feed("resume", "ehr", "--held", "refused")
+        assert (code, len(lines), lines[-1]) == (0, 4, "3 studies went on")
+        await here.served()
+        assert await here.query("SELECT count(*) FROM lane") == [(0,)]
+        assert {state for (state,) in await here.query("SELECT state FROM message")} == {"delivered"}
 
 
 async def test_a_study_and_a_report_are_sent_again_as_they_are_by_now(site):
