@@ -16,6 +16,7 @@ from typing import Final
 from gateway import clock
 from gateway.destinations import Destination
 from gateway.errors import StoreError
+from gateway.feed.moving import Asked, taken_back, told_of_others, with_sent
 from gateway.log import get_logger
 from gateway.store import intake, messages
 from gateway.store.engine import Engine
@@ -24,6 +25,7 @@ from gateway.store.intake import Outdated
 from gateway.store.kept import Kept, kept
 from gateway.store.leases import Lease, LeaseLost
 from gateway.store.messages import Made, NewMessage, given_up
+from gateway.store.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED, formers
 from gateway.store.outbox import Outbox, Settled, Waiting
 from gateway.store.pdfs import Pdfs
 from gateway.store.sent import Sent, read_sent
@@ -33,21 +35,25 @@ from mappings.hl7v2.outline import Outline, outline
 from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue
-from mappings.model import Cause, Facts
+from mappings.model import Cause
 from mappings.profile import Receiver, Site
 
 AT_ONCE: Final = 50
-MOVE: Final = "move"
 NOT_MADE: Final = "not-made"
+FORMER_UNKNOWN: Final = "former-unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """A study as it is known, with what the destination has of it, and the time of rendering (MSH-7)."""
+    """A study as it is known, with what the destination has of it, and the time of rendering (MSH-7).
+
+    `formers` are what it was, where an operator released a move of it.
+    """
 
     known: Kept
     sent: Sent
     at: datetime
+    formers: Sequence[Kept] = ()
 
 
 class Making:
@@ -87,7 +93,9 @@ class Making:
         if sent.is_in_hand:
             return  # whether something was sent decides what this one is: a moment
         known = await self._with_pdfs(kept(packed))
-        made = await asyncio.to_thread(self._made, known, int(revision), rows, sent, clock.now())
+        is_released = any(row.is_move == RELEASED for row in rows)
+        of = _Round(known, sent, clock.now(), await formers(self.engine, study_id) if is_released else ())
+        made = await asyncio.to_thread(self._made, of, int(revision), rows)
         try:
             numbers = await self.engine.do(partial(messages.made, lease, made, micros(clock.now())))
         except Outdated:
@@ -109,27 +117,54 @@ class Making:
         pdf = await Pdfs(self.engine).with_data(known.facts.pdf, receiver.pdf_max)
         return replace(known, facts=replace(known.facts, pdf=pdf))
 
-    def _made(self, known: Kept, revision: int, rows: list[Waiting], sent: Sent, at: datetime) -> Made:
+    def _made(self, of: _Round, revision: int, rows: list[Waiting]) -> Made:
         """What is made of the rows of a study, in order. Pure but for the size of what it makes."""
-        study_id = known.study.study_id
-        if sent.is_told and any(row.is_move for row in rows):
+        study_id = of.known.study.study_id
+        if of.sent.is_told and any(row.is_move == HELD for row in rows):
             held = [Settled(row.number, "held", MOVE) for row in rows]
-            return Made(study_id, revision, held, [], sent, {False: MOVE, True: MOVE}, holds=MOVE)
+            return Made(study_id, revision, held, [], of.sent, {False: MOVE, True: MOVE}, holds=MOVE)
         rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it came
-        facts, receiver = _with_sent(known.facts, sent), self.destination.receiver
-        by_cause = {_key(row): row for row in rows}
-        causes = messages_of_all(
-            known.study, [_cause(row) for row in rows], self._site, receiver, facts, sent=sent.signed
-        )
-        round_ = _Round(replace(known, facts=facts), sent, at)
-        parts = [
-            self._message(round_, cause, by_cause[cause.report_id, cause.kind, cause.content_version, cause.replay])
-            for cause in causes
-        ]
+        of = replace(of, known=replace(of.known, facts=with_sent(of.known.facts, of.sent)))
+        first, after, reason = self._taking_back(of, rows)
+        if reason:
+            return Made(study_id, revision, [Settled(row.number, "held", reason) for row in rows], [], of.sent)
+        parts = self._parts(replace(of, sent=after), rows)
         settled = [_became(row, parts) for row in rows]
         rendered = {one.number for one in settled if one.state == "rendered"}
         made = [one for one in parts if isinstance(one, NewMessage) and one.outbox in rendered]
-        return Made(study_id, revision, settled, made, sent, _taken_back(rows, settled))
+        return Made(study_id, revision, settled, [*first, *made], of.sent, _taken_back(rows, settled))
+
+    def _parts(self, of: _Round, rows: list[Waiting]) -> list[NewMessage | Settled]:
+        """The messages that the rows ask for, or what becomes of them without."""
+        known, receiver = of.known, self.destination.receiver
+        by_cause = {_key(row): row for row in rows}
+        asked = [_cause(row) for row in rows]
+        causes = messages_of_all(known.study, asked, self._site, receiver, known.facts, sent=of.sent.signed)
+        return [
+            self._message(of, cause, by_cause[cause.report_id, cause.kind, cause.content_version, cause.replay])
+            for cause in causes
+        ]
+
+    def _taking_back(self, of: _Round, rows: list[Waiting]) -> tuple[list[NewMessage], Sent, str]:
+        """What goes before the messages of a released move, what is sent after that, or why it stays held (D13)."""
+        released = [row for row in rows if row.is_move in {RELEASED, CORRECTED}]
+        if not released:
+            return [], of.sent, ""
+        asked = of.known.study, self._site, self.destination.receiver, of.known.facts
+        drawn = [outline(asked[0], _cause(row), *asked[1:]) for row in rows]
+        told = told_of_others([one for one in drawn if isinstance(one, Outline)], of.sent)
+        after = of.sent.without([number for number, _ in told])
+        if any(row.is_move == CORRECTED for row in released):
+            return [], after, ""
+        version = released[-1].content_version
+        found = taken_back(Asked(of.known, of.sent, version, *asked[1:3]), told, of.formers)
+        if found is None:
+            return [], after, FORMER_UNKNOWN
+        made = [self._message(replace(of, known=one.known), one.cause, released[-1]) for one in found]
+        said = [_as_taking_back(one) for one in made if isinstance(one, NewMessage)]
+        held = [one.reason for one in made if isinstance(one, Settled)]
+        broken = [one.reason for one in said if one.state == "dead_letter"]
+        return said, after, next(iter((*held, *broken)), "")
 
     def _message(self, of: _Round, cause: Cause, row: Waiting) -> NewMessage | Settled:
         """The message of a cause, or what becomes of its row without one."""
@@ -189,9 +224,10 @@ def _ready(rows: list[Waiting], now: int) -> list[Waiting]:
     return [row for row in rows if row.kind != "draft" or row.due <= now or row.report_id in news]
 
 
-def _with_sent(facts: Facts, sent: Sent) -> Facts:
-    """The facts of the study with what was sent of it."""
-    return replace(facts, filler_order_numbers={one: tuple(found) for one, found in sent.numbers.items()})
+def _as_taking_back(made: NewMessage) -> NewMessage:
+    """A message as one that nothing takes the place of: what is said under its number next is about somebody else."""
+    restates = f"{made.restates}/{made.patient_id}"
+    return replace(made, kind=MOVED, restates=restates, is_critical=False, signed=None)
 
 
 def _taken_back(rows: list[Waiting], settled: list[Settled]) -> dict[bool, str]:
@@ -204,7 +240,7 @@ def _is_of_others(drawn: Outline, sent: Sent) -> bool:
     """The last net (D13): a number under which somebody else's report was sent."""
     wanted = set(drawn.filler_order_numbers)
     return any(
-        number in wanted and patient_id != drawn.patient_id
+        number in wanted and patient_id not in ("", drawn.patient_id)
         for numbers in sent.numbers.values()
         for number, patient_id in numbers.items()
     )

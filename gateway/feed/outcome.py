@@ -14,6 +14,7 @@ from gateway.destinations import Destination
 from gateway.errors import FeedError
 from gateway.feed.ack_policy import verdict
 from gateway.store.messages import IN_DOUBT, NEVER, Head, Result
+from gateway.store.moves import MOVED
 from gateway.store.states import MessageState
 from mappings.hl7v2.ack import Ack
 
@@ -39,7 +40,7 @@ class Outcomes:
             at, other = (now, None) if is_commit else (None, now)
             return Result(head, "delivered", ack=ack.code, committed=at, accepted=other)
         if said.meaning == "dead_letter":
-            return Result(head, "dead_letter", said.code, ack.code, pauses=said.pauses)
+            return _given_up(head, said.code, ack.code, pauses=said.pauses)
         most = self._destination.retry.max_attempts
         if said.meaning == "retry" and (not most or head.attempts + 1 < most):
             due = now + self._delay(head.attempts + 1)
@@ -49,7 +50,7 @@ class Outcomes:
     def of_failure(self, head: Head, error: FeedError, now: int) -> Result:
         """What a failure makes of a message, by what the receiver may have of it."""
         if error.retry == "permanent":
-            return Result(head, "dead_letter", error.code)
+            return _given_up(head, error.code)
         if error.retry == "transient":  # nothing was written: if it was in doubt before, it still is
             state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
             return Result(head, state, error.code, doubts=head.doubts, unsent=True)
@@ -66,3 +67,10 @@ class Outcomes:
         retry = self._destination.retry
         seconds = min(retry.first * 2.0 ** min(attempt - 1, 30), retry.cap)
         return int(seconds * (1 + retry.jitter * (2 * self._dice.random() - 1)) * _SECOND)
+
+
+def _given_up(head: Head, reason: str, ack: str = "", *, pauses: bool = False) -> Result:
+    """A dead letter; but nothing follows a message that takes back what another patient was told of (D13)."""
+    if head.kind == MOVED:
+        return Result(head, "held", reason, ack, holds=REFUSED, pauses=pauses)
+    return Result(head, "dead_letter", reason, ack, pauses=pauses)

@@ -51,13 +51,18 @@ def resume(
     name: Name,
     study: Study = None,
     held: Annotated[pausing.Reason | None, typer.Option("--held", help="All studies that are held as that.")] = None,
+    chart_corrected: Annotated[
+        bool, typer.Option("--chart-corrected", help="The other patient's chart is put right by hand.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Send to a destination again; or let one study go on that is held there, or all that were refused or in doubt."""
     if study and held:
         raise wrong("--held", "with --study", "Write one of the two.")
+    if chart_corrected and not study:
+        raise wrong("--chart-corrected", "without --study", "Say of which study.")
     if study:
-        sys.exit(_run(pausing.resume_study(load(config), name, study, print)))
+        sys.exit(_run(pausing.resume_study(load(config), name, study, print, is_corrected=chart_corrected)))
     if held:
         sys.exit(_run(pausing.resume_held(load(config), name, held, print)))
     sys.exit(_run(pausing.resume(load(config), name, print)))

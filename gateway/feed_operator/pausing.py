@@ -63,8 +63,10 @@ async def resume(configuration: Configuration, name: str, say: Say) -> int:
     return 0
 
 
-async def resume_study(configuration: Configuration, name: str, study_id: str, say: Say) -> int:
+async def resume_study(configuration: Configuration, name: str, study_id: str, say: Say, *, is_corrected: bool) -> int:
     """Let one study go on at a destination; 1 if nothing of it was held.
+
+    `is_corrected`: the chart of the patient who was told of before is put right by hand, nothing is taken back there.
 
     Raises:
         ConfigError: no destination has that name, or it is no id of a study.
@@ -72,7 +74,7 @@ async def resume_study(configuration: Configuration, name: str, study_id: str, s
     destination_named(configuration, name, enabled=False)
     study_id = id_of(study_id)
     async with store_for_command(configuration) as engine:
-        return 0 if await _let_go(engine, name, study_id, say) else 1
+        return 0 if await _let_go(engine, name, study_id, say, is_corrected=is_corrected) else 1
 
 
 async def resume_held(configuration: Configuration, name: str, reason: Reason, say: Say) -> int:
@@ -90,12 +92,13 @@ async def resume_held(configuration: Configuration, name: str, reason: Reason, s
     return 0 if study_ids else 1
 
 
-async def _let_go(engine: Engine, name: str, study_id: str, say: Say) -> bool:
+async def _let_go(engine: Engine, name: str, study_id: str, say: Say, *, is_corrected: bool = False) -> bool:
     now = micros(clock.now())
+    verb = "feed-resume-chart-corrected" if is_corrected else "feed-resume"
 
     def work() -> Steps[Freed]:
-        yield from noted("feed-resume", f"{name} {study_id}", "", now)
-        return (yield from let_go(name, study_id, now))
+        yield from noted(verb, f"{name} {study_id}", "", now)
+        return (yield from let_go(name, study_id, now, is_corrected=is_corrected))
 
     freed = await engine.do(work)
     if freed.is_nothing:

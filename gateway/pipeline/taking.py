@@ -84,6 +84,7 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
         pdfs_missing=[one.report_id for one in study.completed if wants_pdf and is_anew],
         render=lambda body: render([json.loads(body)], now)[0],
         reindex=is_anew,
+        is_move=found.change.is_move,
         told={(name, one) for name, ids in standing.told.items() for one in ids} if routes.destinations else None,
     )
 

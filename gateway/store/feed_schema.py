@@ -34,6 +34,16 @@ OUTBOX: Final = Table(
     number_column("settled", needed=False),
     sqlite_strict=True,
 )
+# A study as it was before its reports were about somebody else: what is taken back there is made of it (D13)
+FORMER: Final = Table(
+    "former",
+    METADATA,
+    number_column("revision"),
+    text_column("study_id"),
+    bytes_column("kept"),
+    PrimaryKeyConstraint("study_id", "revision"),
+    sqlite_strict=True,
+)
 # A message to a destination, rendered once. `restates`: a newer whole one of the same says it again; `report_ids` are
 # the reports in it; `doubts` counts the times that it was written and got no usable answer
 MESSAGE: Final = Table(

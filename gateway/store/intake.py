@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateway.index.keys import bounded
 from gateway.store import versions
+from gateway.store.moves import KEEP_FORMER
 from gateway.store.statements import Row, Statement, Steps, ask, ask_each, storable
 from gateway.store.versions import Made, Written
 
@@ -142,7 +143,8 @@ class Taken:
     `others` is what other studies said of its patients, `patient_ids`, when it was mapped; `rank` says which of several
     studies is newest (D12); `pdfs` are reports whose PDF is to be fetched anew, `pdfs_missing` those whose PDF may be
     there by now; `render` makes a Patient of what another study says. `told` has destinations with reports that they
-    were told of when it was decided who is told. Instants are microseconds.
+    were told of when it was decided who is told. Of a move (D13) the study as it was is kept. Instants are
+    microseconds.
     """
 
     study_id: str
@@ -165,6 +167,7 @@ class Taken:
     render: Callable[[bytes], Made]
     told: AbstractSet[tuple[str, str]] | None = None
     reindex: bool = False
+    is_move: bool = False
 
 
 def take(taken: Taken) -> Steps[list[Written]]:
@@ -177,6 +180,8 @@ def take(taken: Taken) -> Steps[list[Written]]:
     key = {"study_id": taken.study_id}
     clock = yield from versions.begin(taken.now)
     yield from _see_that_nothing_moved(taken)
+    if taken.is_move:
+        yield from ask(KEEP_FORMER, **key)
     yield from ask(_PUT_STUDY, **key, **taken.row, revision=taken.revision + 1)
     yield from ask_each(_PUT_REPORT, [{**one, **key, "now": taken.now} for one in taken.reports])
     yield from ask(_DROP_ISSUES, **key)

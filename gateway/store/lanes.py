@@ -12,6 +12,7 @@ from typing import Final
 from gateway.store.holding import freed
 from gateway.store.leases import locked
 from gateway.store.messages import NEVER
+from gateway.store.moves import CORRECTED, RELEASED
 from gateway.store.statements import Statement, Steps, ask
 
 # A refusal that came late is of a message behind which a newer one was sent
@@ -43,9 +44,16 @@ _SEND_AGAIN: Final = Statement(
     "UPDATE message SET doubts = 0, due = :now WHERE destination = :destination AND study_id = :study_id"
     " AND state = 'indeterminate' AND due = :never RETURNING number"
 )
+# What may have arrived about another patient is taken back first; or it is put right there by hand (D13)
 _WAIT: Final = Statement(
-    "UPDATE outbox SET state = 'waiting', reason = '', is_move = 0, due = :now, settled = NULL"
-    " WHERE study_id = :study_id AND destination = :destination AND state = 'held' RETURNING number"
+    "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0 AND reason <> 'move' THEN 0"
+    " ELSE CAST(:is_move AS BIGINT) END, due = :now, settled = NULL WHERE study_id = :study_id"
+    " AND destination = :destination AND state = 'held' RETURNING number"
+)
+_BY_HAND: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = 'chart-corrected', closed = :now"
+    " WHERE destination = :destination AND study_id = :study_id AND kind = 'moved' AND (state IN ('queued', 'held')"
+    " OR (state = 'indeterminate' AND due = :never)) RETURNING number"
 )
 
 
@@ -68,15 +76,20 @@ class Freed:
         return not (self.queued or self.sent_again or self.superseded or self.given_up or self.waiting)
 
 
-def let_go(destination: str, study_id: str, now: int) -> Steps[Freed]:
-    """Let a lane go on, with the same bytes and counted anew; `now` is in microseconds."""
+def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = False) -> Steps[Freed]:
+    """Let a lane go on, with the same bytes and counted anew; `now` is in microseconds.
+
+    Of a move, what another patient was told of is taken back first, unless it is put right by hand there.
+    """
     yield from locked(destination)
     lane = {"destination": destination, "study_id": study_id}
+    by_hand = (yield from ask(_BY_HAND, **lane, now=now, never=NEVER)) if is_corrected else []
     superseded = yield from ask(_OVERTAKEN, **lane, now=now)
     textless = yield from ask(_TEXTLESS, **lane, now=now)
     moved = yield from ask(_MOVED, **lane, now=now, never=NEVER)
     queued = yield from ask(_QUEUE, **lane)
     sent_again = yield from ask(_SEND_AGAIN, **lane, now=now, never=NEVER)
-    waiting = yield from ask(_WAIT, **lane, now=now)
+    waiting = yield from ask(_WAIT, **lane, now=now, is_move=CORRECTED if is_corrected else RELEASED)
     yield from freed(destination, study_id)
-    return Freed(len(queued), len(sent_again), len(superseded), len(textless) + len(moved), len(waiting))
+    given_up = len(by_hand) + len(textless) + len(moved)
+    return Freed(len(queued), len(sent_again), len(superseded), given_up, len(waiting))

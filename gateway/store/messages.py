@@ -46,8 +46,8 @@ _PREFER: Final = Statement(
     " AND priority > :priority AND state IN ('queued', 'sending', 'indeterminate', 'held')"
 )
 _CANDIDATES: Final = Statement(
-    "SELECT m.number, m.study_id, m.report_id, m.control_id, m.state, m.attempts, m.doubts, m.is_critical, m.signed,"
-    " m.filler_order_numbers, m.report_ids, m.patient_id, m.sent FROM message m"
+    "SELECT m.number, m.study_id, m.report_id, m.kind, m.control_id, m.state, m.attempts, m.doubts, m.is_critical,"
+    " m.signed, m.filler_order_numbers, m.report_ids, m.patient_id, m.sent FROM message m"
     " WHERE m.destination = :destination AND m.state = :state AND m.due <= :now AND NOT EXISTS (SELECT 1 FROM message e"
     " WHERE e.destination = m.destination AND e.study_id = m.study_id AND e.number < m.number AND (e.state IN"
     " ('sending', 'indeterminate', 'held') OR (e.state = 'queued' AND e.due > :now)))"
@@ -132,6 +132,7 @@ class Head:
     number: int
     study_id: str
     report_id: str
+    kind: str
     control_id: str
     state: str
     attempts: int
@@ -342,12 +343,13 @@ def _sent_numbers(destination: str, head: Head, now: int) -> list[dict[str, Any]
 
 
 def _head(row: Sequence[Any]) -> Head:
-    number, study_id, report_id, control_id, state, attempts, doubts, critical, signed, numbers, reports, *rest = row
-    patient_id, sent = rest
+    number, study_id, report_id, kind, control_id, state, attempts, doubts, critical, signed, *rest = row
+    numbers, reports, patient_id, sent = rest
     return Head(
         int(number),
         str(study_id),
         str(report_id),
+        str(kind),
         str(control_id),
         str(state),
         int(attempts),

@@ -62,7 +62,7 @@ _AT_A_TIME: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A row of which a message is to be made; instants in microseconds."""
+    """A row of which a message is to be made; instants in microseconds, `is_move` as gateway/store/moves.py has it."""
 
     number: int
     report_id: str
@@ -71,7 +71,7 @@ class Waiting:
     replay: int
     priority: int
     is_critical: bool
-    is_move: bool
+    is_move: int
     due: int
     signed: int | None
 

@@ -7,11 +7,12 @@ whoever makes one shows what it was made with, and makes it anew where more was 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.store.engine import Engine
+from gateway.store.moves import MOVED
 from gateway.store.statements import Row, Statement, Steps, ask
 from gateway.store.states import MessageState
 
@@ -20,7 +21,7 @@ _NUMBERS: Final = Statement(
     " AND study_id = :study_id ORDER BY report_id, place"
 )
 _LANE: Final = Statement(
-    "SELECT state, is_draft, filler_order_numbers FROM message WHERE destination = :destination"
+    "SELECT state, is_draft, filler_order_numbers, kind, patient_id FROM message WHERE destination = :destination"
     " AND study_id = :study_id ORDER BY number"
 )
 _TAKE_BACK: Final = Statement(
@@ -32,6 +33,7 @@ _LEAVE: Final = Statement(
     " AND state = 'indeterminate'"
 )
 _WITH_IT: Final[frozenset[MessageState]] = frozenset({"sending", "indeterminate", "delivered"})
+_TAKES_BACK: Final = _WITH_IT | {"queued", "held"}  # nothing overtakes it
 _OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "superseded", "recorded"})
 
 
@@ -39,14 +41,23 @@ _OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "supersed
 class Sent:
     """What a destination has, or may have, of a study.
 
-    `numbers` are by report id the filler order numbers that it was sent under, each with whose they were; `signed` the
-    numbers of what is signed. `is_in_hand` while a message is being sent, `is_told` where one was made that counts.
+    `numbers` are by report id the filler order numbers that it was sent under, each with whose they are by now: empty
+    once they are taken back there, or about to be (D13). `signed` are the numbers of what is signed. `is_in_hand` while
+    a message is being sent, `is_told` where one was made that counts.
     """
 
     numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     signed: frozenset[str] = frozenset()
     is_in_hand: bool = False
     is_told: bool = False
+
+    def without(self, taken_back: Collection[str]) -> Sent:
+        """The same once these numbers are taken back."""
+        numbers = {
+            report_id: {number: "" if number in taken_back else whose for number, whose in found.items()}
+            for report_id, found in self.numbers.items()
+        }
+        return replace(self, numbers=numbers, signed=self.signed | frozenset(taken_back))
 
 
 async def read_sent(engine: Engine, destination: str, study_id: str) -> Sent:
@@ -79,10 +90,11 @@ def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
 
 
 def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
+    whose = _whose(messages)
     found: dict[str, dict[str, str]] = {}
     for report_id, number, patient_id in numbers:
-        found.setdefault(str(report_id), {})[str(number)] = str(patient_id)
-    with_it = [listed for state, is_draft, listed in messages if state in _WITH_IT and not is_draft]
+        found.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), str(patient_id))
+    with_it = [listed for state, is_draft, listed, *_ in messages if state in _WITH_IT and not is_draft]
     states = {state for state, *_ in messages}
     return Sent(
         found,
@@ -90,3 +102,12 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
         is_in_hand="sending" in states,
         is_told=bool(states - _OF_NO_USE),
     )
+
+
+def _whose(messages: Sequence[Row]) -> dict[str, str]:
+    """By filler order number whom the last message that may have arrived is about; empty where it takes that back."""
+    found: dict[str, str] = {}
+    for state, _, listed, kind, patient_id in messages:
+        if state in (_TAKES_BACK if kind == MOVED else _WITH_IT):
+            found.update(dict.fromkeys(json.loads(listed), "" if kind == MOVED else str(patient_id)))
+    return found

@@ -118,7 +118,7 @@ async def test_rows_of_which_no_message_was_made_wait_again(engine):
         await write(engine, "UPDATE outbox SET state = 'held', reason = 'move', is_move = 1, settled = 1")
         assert (await stock(engine, "ehr", 20)).held_for == {"move": 1}
         assert (await engine.do(partial(let_go, "ehr", signed.study_id, now()))).waiting == 1
-        assert await rows(engine, "SELECT state, reason, is_move, settled FROM outbox") == [("waiting", "", 0, None)]
+        assert await rows(engine, "SELECT state, reason, is_move, settled FROM outbox") == [("waiting", "", 2, None)]
 
 
 async def test_where_nothing_is_held_nothing_is_let_go(engine):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from fakes.facade import site
@@ -29,6 +30,7 @@ from gateway.sandbox.state import State
 from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
+from gateway.store.lanes import let_go
 from gateway.store.leases import Leases, resumed
 from gateway.sync.repeat import alongside
 from mappings.hl7v2 import receiver as profile
@@ -152,6 +154,12 @@ class Fed:
             await self.sign(critical=False)
         async with self.serving():
             await self.until(*["queued"] * count)
+
+    async def release(self, study_id: str, *, is_corrected: bool = False) -> None:
+        """An operator lets a study go on."""
+        now = micros(clock.now())
+        name = self.destinations[0].name
+        await self.engine.do(partial(let_go, name, study_id, now, is_corrected=is_corrected))
 
     async def resume(self) -> None:
         """An operator has it sent to again."""

@@ -12,7 +12,14 @@ def message(control_id: str) -> bytes:
 def head(number: int = 1, body: bytes | None = None, **more: object) -> Head:
     """A message with that number; MSH-10 is `ID` and the number."""
     usual = {"attempts": 0, "doubts": 0, "is_critical": False, "signed": None, "filler_order_numbers": ("F1",)}
-    rest = {"study_id": "stu_1", "state": "sending", "report_ids": ("rep_1",), "patient_id": "pat-1", "was_sent": False}
+    rest = {
+        "study_id": "stu_1",
+        "kind": "signed",
+        "state": "sending",
+        "report_ids": ("rep_1",),
+        "patient_id": "pat-1",
+        "was_sent": False,
+    }
     control_id = f"ID{number}"
     return Head(
         number=number,

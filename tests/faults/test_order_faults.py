@@ -29,6 +29,7 @@ from fakes.store import rows
 
 from gateway.destinations import Routes
 from gateway.pipeline import Pipeline
+from gateway.store.statements import Statement, ask
 
 SUPERSEDED = ("superseded", "delivered")
 
@@ -294,6 +295,122 @@ async def test_f67_a_patient_that_is_another_than_the_one_told_of_is_told_to_nob
         assert [field(one, "OBR-25") for one in bodies(receiver)] == ["F", "F"]
         assert b"SBXGEN-77777777" not in b"".join(bodies(receiver))
         await accounted_for(feed, receiver, outbox=[("held", "move")])
+
+
+async def moved(feed, signed):
+    """The report is about somebody else by now, and held."""
+    study_id = speak_of(feed, signed.report_id, mrn="SBXGEN-77777777", patientName="Other Whoelse")
+    await feed.tell(study_id)
+    await until_settled(feed, ("rendered", ""), ("held", "move"))
+    assert await feed.held_lane() == (study_id, "move")
+    return study_id
+
+
+def says_of(message):
+    """Whom a message is about, under which number, as what."""
+    return field(message, "PID-3").split("^")[0], field(message, "OBR-3"), {row[11] for row in all_of(message, "OBX")}
+
+
+async def test_f67_what_was_told_of_another_patient_is_withdrawn_there_before_it_is_told_once_an_operator_says_so(
+    engine,
+):
+    async with fed(engine) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        await feed.release(await moved(feed, signed))
+        await feed.until("delivered", "delivered", "delivered")
+        first, taken_back, last = map(says_of, bodies(receiver))
+        assert taken_back == (first[0], first[1], {"W"})
+        assert last == ("SBXGEN-77777777", first[1], {"C"})
+        await feed.add(signed)
+        await feed.until(*["delivered"] * 4)
+        assert says_of(bodies(receiver)[3])[0] == "SBXGEN-77777777"
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f67_news_of_the_other_patient_before_anything_is_taken_back_goes_behind_that(engine):
+    async with fed(engine) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        study_id = await moved(feed, signed)
+        await feed.pause()
+        await asyncio.sleep(0.3)
+        await feed.release(study_id)
+        await feed.until("delivered", "queued", "queued")
+        await feed.add(signed)
+        await feed.until("delivered", "queued", "superseded", "queued")
+        await feed.resume()
+        await feed.until("delivered", "delivered", "superseded", "delivered")
+        assert [says_of(one)[2] for one in bodies(receiver)] == [{"F"}, {"W"}, {"C"}]
+        await assert_all_arrived(feed, receiver, ends=SUPERSEDED)
+
+
+async def test_f67_the_other_patient_is_told_only_when_what_was_told_before_is_taken_back(engine):
+    """Refused, and in doubt: nothing of the study goes on."""
+    async with fed(engine) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        study_id = await moved(feed, signed)
+        receiver.ack = "ae"
+        await feed.release(study_id)
+        await feed.until("delivered", "held", "held")
+        assert b"SBXGEN-77777777" not in b"".join(bodies(receiver))
+        receiver.ack = "none"
+        await feed.release(study_id)
+        await feed.until("delivered", "indeterminate", "queued")
+        assert b"SBXGEN-77777777" not in b"".join(bodies(receiver))
+        receiver.ack = "aa"
+        await feed.until("delivered", "delivered", "delivered")
+        assert says_of(bodies(receiver)[-1])[0] == "SBXGEN-77777777"
+        await assert_all_arrived(feed, receiver, repeats=True)
+
+
+async def test_f67_what_takes_something_back_is_never_a_dead_letter(engine):
+    table = (("AE", "dead_letter"),)
+    async with fed(engine, ack_table=table) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        study_id = await moved(feed, signed)
+        receiver.ack = "ae"
+        await feed.release(study_id)
+        await feed.until("delivered", "held", "held")
+        receiver.ack = "aa"
+        await feed.release(study_id, is_corrected=True)
+        await feed.until("delivered", "dead_letter", "delivered")
+        assert says_of(bodies(receiver)[-1])[0] == "SBXGEN-77777777"
+        await assert_all_arrived(feed, receiver, ends=("delivered", "dead_letter"))
+
+
+async def test_f67_where_it_is_not_known_how_it_was_told_an_operator_puts_it_right_by_hand(engine):
+    async with fed(engine) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        study_id = await moved(feed, signed)
+        await feed.engine.do(lambda: ask(Statement("DELETE FROM former")))
+        await feed.release(study_id)
+        await until_settled(feed, ("rendered", ""), ("held", "former-unknown"))
+        await feed.release(study_id, is_corrected=True)
+        await feed.until("delivered", "delivered")
+        assert says_of(bodies(receiver)[-1])[0] == "SBXGEN-77777777"
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f67_a_patient_that_is_the_first_again_is_told_of_again(engine):
+    async with fed(engine) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        before = dict(feed.account.find_report(signed.report_id)["snapshotMetadata"])
+        await feed.release(await moved(feed, signed))
+        await feed.until("delivered", "delivered", "delivered")
+        study_id = speak_of(feed, signed.report_id, mrn=before["mrn"], patientName=before["patientName"])
+        await feed.tell(study_id)
+        await feed.held_lane()
+        await feed.release(study_id)
+        await feed.until(*["delivered"] * 5)
+        told = [says_of(one) for one in bodies(receiver)]
+        assert [patient for patient, _, _ in told] == [before["mrn"]] * 2 + ["SBXGEN-77777777"] * 2 + [before["mrn"]]
+        assert [status for _, _, status in told] == [{"F"}, {"W"}, {"C"}, {"W"}, {"C"}]
+        await assert_all_arrived(feed, receiver)
 
 
 @pytest.mark.parametrize("manner", ["ar", "close"])

@@ -12,7 +12,9 @@ from gateway.store.messages import Head
 
 def head(number, study_id=""):
     lane = study_id or f"stu_{number}"
-    return Head(number, lane, "rep_1", f"ID{number}", "queued", 0, 0, False, None, (), (), "pat-1", False, b"MSH")
+    return Head(
+        number, lane, "rep_1", "signed", f"ID{number}", "queued", 0, 0, False, None, (), (), "pat-1", False, b"MSH"
+    )
 
 
 class Store:

@@ -85,6 +85,12 @@ def test_while_nothing_is_answered_at_all_one_lane_is_held_and_no_other():
     assert of.of_failure(worst, AckTimeout("x"), NOW).holds == "indeterminate"
 
 
+def test_nothing_follows_what_is_taken_back_from_another_patient_and_was_given_up():
+    moved = head(kind="moved")
+    one = outcomes().of_failure(moved, FrameInvalid("x"), NOW)
+    assert (one.state, one.reason, one.holds) == ("held", "frame-invalid", "refused")
+
+
 def test_what_can_never_be_framed_is_a_dead_letter():
     one = outcomes().of_failure(head(), FrameInvalid("x"), NOW)
     assert (one.state, one.reason) == ("dead_letter", "frame-invalid")

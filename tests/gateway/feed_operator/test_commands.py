@@ -56,6 +56,7 @@ async def test_without_a_site_key_nothing_is_written(site, command):
         (("replay", "ehr", "--study", "stu_1"), "stu_1: no such study is stored"),
         (("replay", "ehr", "--report", "rep_1"), "rep_1: no such report is stored"),
         (("resume", "ehr", "--study", "stu_1", "--held", "refused"), "--held: with --study"),
+        (("resume", "ehr", "--chart-corrected"), "--chart-corrected: without --study"),
         (("replay", "ehr", "--study", "stu_1", "--force-old"), "--force-old: without --as-sent and --reason"),
         (("replay", "ehr", "--from", "2026-03-01"), "--from: no instant"),
         (("backload", "ehr", "--from", SPAN[3], "--to", SPAN[1]), "--to: not after --from"),
