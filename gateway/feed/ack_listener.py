@@ -57,20 +57,24 @@ class AckListener:
         """Listen until cancelled; an address that is in use, by another process of this machine, is tried again."""
         while True:
             try:
-                with _listening(self._host, self._port) as listener:
+                with await _listening(self._host, self._port) as listener:
                     get_logger().info("ack-listening", destination=self._destination.name, port=self._port)
                     self._is_told = False
                     await self._accept(listener)
-            except OSError as error:
+            except Exception as error:
                 self._tell(error)
             await clock.sleep(BIND_AGAIN)
 
-    def _tell(self, error: OSError) -> None:
+    def _tell(self, error: Exception) -> None:
         """Say once, and not with each try, that nobody can bring anything here."""
         if not self._is_told:
-            where, code = f"{self._destination.place}.ack_listen", errno.errorcode.get(error.errno or 0, "unknown")
+            number = error.errno if isinstance(error, OSError) else None
+            said = {
+                "where": f"{self._destination.place}.ack_listen",
+                "code": errno.errorcode.get(number or 0, "unknown"),
+            }
             name = self._destination.name
-            get_logger().warning("ack-listen-failed", destination=name, where=where, port=self._port, code=code)
+            get_logger().warning("ack-listen-failed", destination=name, port=self._port, **said, exc_info=error)
         self._is_told = True
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -166,12 +170,15 @@ def _answered(caller: Caller, payload: bytes, code: AckCode, error: AckError | N
     return caller.say(encode(acknowledge(payload, code, control_id=secrets.token_hex(10), at=at, error=error)))
 
 
-def _listening(host: str, port: int) -> socket.socket:
+async def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there.
 
     Raises:
         OSError: the address cannot be had.
     """
-    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Looked up before: `bind` would keep the whole loop waiting for a name
+    (*_, address), *_ = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    listener = socket.create_server(address, family=family)
     listener.setblocking(False)
     return listener

@@ -253,6 +253,24 @@ async def test_an_address_in_use_is_told_of_once_by_its_key_and_had_when_it_is_f
     assert (first.counted("accepted"), second.counted("accepted")) == (0, 1)
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid", "a" * 64])
+async def test_an_address_that_is_not_of_this_machine_is_told_of_and_tried_again(sqlite_engine, monkeypatch, host):
+    monkeypatch.setattr(ack_listener, "BIND_AGAIN", 0.02)
+    place = Place(sqlite_engine)
+    here, port = place.address
+    place.destination = destination(1, ack_mode="two_phase", ack_listen=(host, port))
+    await place.fill()
+    with capture_logs() as logs:
+        async with place.listening():
+            await asyncio.sleep(0.1)
+            listening = ack_listener._listening
+            monkeypatch.setattr(ack_listener, "_listening", lambda _, port: listening(here, port))
+            async with bringing(place.address) as peer:
+                await peer.bring(ack())
+                assert (await peer.told()).code == "CA"
+    assert [one["event"] for one in logs].count("ack-listen-failed") == 1
+
+
 async def test_without_the_key_nobody_listens(sqlite_engine):
     late = LateAcks(sqlite_engine, destination(1), Feed(), Metrics())
     assert list(ack_listener.ack_listener(destination(1), late)) == []
