@@ -234,6 +234,24 @@ async def test_so_many_connections_are_served_at_a_time_and_the_next_when_one_is
         assert (await peers[2].told()).code == "CA"
 
 
+async def test_a_process_with_too_many_open_files_goes_on_when_it_has_fewer(place, monkeypatch):
+    monkeypatch.setattr(ack_listener, "_MOMENT", 0.01)
+    loop = asyncio.get_running_loop()
+    accept, refused = loop.sock_accept, []
+
+    async def sock_accept(listener):
+        if len(refused) < ack_listener.MOST + 1:  # none of them takes the place of a connection
+            refused.append(listener)
+            raise OSError(24, "Too many open files")
+        return await accept(listener)
+
+    monkeypatch.setattr(loop, "sock_accept", sock_accept)
+    async with bringing(place.address), bringing(place.address) as peer:
+        await peer.bring(ack())
+        assert (await peer.told()).code == "CA"
+    assert len(refused) == ack_listener.MOST + 1
+
+
 async def test_an_address_in_use_is_told_of_once_by_its_key_and_had_when_it_is_free(sqlite_engine, monkeypatch):
     monkeypatch.setattr(ack_listener, "BIND_AGAIN", 0.02)
     first, second = Place(sqlite_engine), Place(sqlite_engine)

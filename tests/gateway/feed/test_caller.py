@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from gateway.feed import caller as caller_module
 from gateway.feed.caller import AHEAD, Caller
 from gateway.feed.framing import Frame, FramingError, encode
 
@@ -84,6 +85,16 @@ async def test_nothing_is_said_to_who_is_gone(facing):
     await caller.close()
     assert not caller.say(b"answer")
     assert not Caller().say(b"nobody is there")
+
+
+async def test_who_reads_nothing_of_what_it_was_told_is_not_waited_for(facing, monkeypatch):
+    monkeypatch.setattr(caller_module, "CLOSE_WAIT", 0.05)
+    caller, _ = facing
+    while caller.say(b"x" * 1_000_000):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await caller.close()
+        await caller._gone.wait()
 
 
 async def test_who_never_was_there_is_closed_at_once():
