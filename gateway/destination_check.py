@@ -22,7 +22,7 @@ from gateway.destinations.transport import is_readable_on_the_way
 from gateway.errors import ConfigError
 from gateway.feed.endpoints import tls_settings
 from gateway.feed.tls import tls_context
-from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
+from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
 from gateway.settings.destination import EVERY, OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
 from mappings.procedures import dicom_modality
@@ -182,6 +182,8 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
         yield "start is in the future: what is signed before it is never sent by itself"
     if is_readable_on_the_way(transport):
         yield "no TLS, and the receiver is on another machine: reports are readable on the way"
+    if isinstance(transport, Mllp) and _is_open(transport):
+        yield "ack_listen is without TLS, for which tls and client_cert are needed: let only the receiver reach it"
     if destination.quiet.stretches:
         yield "quiet_hours hold critical results back, too"
     if isinstance(transport, Http) and transport.style == "plain":
@@ -190,6 +192,11 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
         left = _valid_until(transport.tls.client_cert) - now
         if left < _SOON:
             yield f"client_cert expires in {left.days} days"
+
+
+def _is_open(transport: Mllp) -> bool:
+    """True where acknowledgements are taken from other machines, and none has to show who it is."""
+    return transport.ack_listen is not None and transport.ack_tls is None and not is_loopback(transport.ack_listen[0])
 
 
 def _doubts_of_filters(destination: Destination, configuration: Configuration) -> Iterator[str]:

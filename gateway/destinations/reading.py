@@ -20,11 +20,13 @@ from gateway.destinations.transport_reading import read_transport
 from gateway.errors import ConfigError
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
 from gateway.settings.destination import EVERY, ONLY_OF, OVERRIDES
+from gateway.settings.values import host_and_port
 from mappings.issues import SiteError
 from mappings.profile import Receiver, Site
 from mappings.profile.receiver import conflicts
 
 _Table = DestinationSettings | IgnoreSettings
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def survey_routes(configuration: Configuration) -> tuple[Routes, list[ConfigErro
         at = Tables(configuration.source, f"destination[{index}]", found)
         before = len(found)
         _refuse_second(at, table, settings.destination[:index])
+        _refuse_second_listener(at, table, settings.destination[:index])
         destination = _destination(at, table, configuration)
         if destination is not None and len(found) == before:
             made.append(destination)
@@ -113,6 +116,19 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
 def _refuse_second(at: Tables, table: _Table, before: Iterable[_Table]) -> None:
     if any(one.name == table.name for one in before):
         at.refuse("name", "another table has this name", "Give each a name of its own.")
+
+
+def _refuse_second_listener(at: Tables, table: DestinationSettings, before: Iterable[DestinationSettings]) -> None:
+    """An address is one destination's: by it is known whose acknowledgements come there."""
+    taken = [one.ack_listen for one in before if one.ack_listen and one.enabled]
+    if table.ack_listen and table.enabled and any(_is_shared(table.ack_listen, one) for one in taken):
+        at.refuse("ack_listen", "another destination listens there", "Give each a port of its own.")
+
+
+def _is_shared(one: str, other: str) -> bool:
+    """Whether only one can listen: the same port, on the same address or where one of them is every address."""
+    (host, port), (other_host, other_port) = host_and_port(one), host_and_port(other)
+    return port == other_port and (host == other_host or not {host, other_host}.isdisjoint(_EVERY_ADDRESS))
 
 
 def _refuse_of_other_kinds(at: Tables, table: DestinationSettings) -> None:
@@ -164,6 +180,9 @@ def _refuse_for_receiver(at: Tables, table: DestinationSettings, receiver: Recei
     if receiver.ack_mode == "two_phase" and table.kind == "http":
         problem = "two_phase: an application acknowledgement that comes later has no way here over HTTP"
         at.refuse("ack_mode", problem, 'Write "original" or "commit".')
+    if table.ack_listen is not None and table.kind == "mllp" and receiver.ack_mode != "two_phase":
+        remedy = 'Write ack_mode = "two_phase" if the receiver answers in two phases, or take it out.'
+        at.refuse("ack_listen", f"of no use where ack_mode is {receiver.ack_mode}: nothing follows there", remedy)
 
 
 def _quiet(at: Tables, table: DestinationSettings) -> QuietHours | None:

@@ -31,7 +31,10 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Mllp:
-    """A TCP port that speaks MLLP. `ack_timeout` is for writing a message and for its answer together."""
+    """A TCP port that speaks MLLP. `ack_timeout` is for writing a message and for its answer together.
+
+    `ack_listen` is where the receiver may bring what its application says later: host and port of this machine.
+    """
 
     host: str
     port: int
@@ -39,6 +42,12 @@ class Mllp:
     connect_timeout: float = 10.0
     ack_timeout: float = 30.0
     close_after_each: bool = False
+    ack_listen: tuple[str, int] | None = None
+
+    @property
+    def ack_tls(self) -> Tls | None:
+        """TLS of `ack_listen`: only where there is a certificate to show to who connects."""
+        return self.tls if self.tls is not None and self.tls.client_cert is not None else None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

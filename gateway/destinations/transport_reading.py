@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from gateway.destinations.transport import Basic, Bearer, Folder, Http, Mllp, Tls, Transport
 from gateway.settings import DestinationSettings, is_loopback
+from gateway.settings.values import host_and_port
 
 Refuse = Callable[[str, str, str], None]
 _TLS_KEYS: Final = ("ca_file", "client_cert", "client_key", "client_key_password", "server_name")
@@ -36,7 +37,15 @@ def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | No
     tls = _tls(table, folder, refuse, is_on=table.tls, remedy="Write tls = true, or take it out.")
     if table.host is None or table.port is None:
         return None
-    return Mllp(table.host, table.port, tls, table.connect_timeout, table.ack_timeout, table.close_after_each)
+    return Mllp(
+        host=table.host,
+        port=table.port,
+        tls=tls,
+        connect_timeout=table.connect_timeout,
+        ack_timeout=table.ack_timeout,
+        close_after_each=table.close_after_each,
+        ack_listen=None if table.ack_listen is None else host_and_port(table.ack_listen),
+    )
 
 
 def _http(table: DestinationSettings, folder: Path, refuse: Refuse) -> Http | None:

@@ -29,6 +29,7 @@ from gateway.feed.peer import KEEPALIVE_IDLE, Peer, reason
 from gateway.feed.tls import TlsSettings, tls_context
 
 CLOSE_WAIT: Final = 2.0
+MAX_ACK_BYTES: Final = 65_536
 # Seconds that a connection is looked at, at least and at most, before it counts as open
 _LOOK_AT_LEAST: Final = 0.02
 _LOOK_AT_MOST: Final = 1.0
@@ -46,7 +47,7 @@ class Endpoint:
     tls: TlsSettings | None = None
     connect_timeout: float = 10.0
     ack_timeout: float = 30.0
-    max_ack_bytes: int = 65_536
+    max_ack_bytes: int = MAX_ACK_BYTES
     keepalive: int = KEEPALIVE_IDLE
 
     def __str__(self) -> str:

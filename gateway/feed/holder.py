@@ -1,6 +1,7 @@
 """Serves one destination for as long as this process holds its lease: makes its messages and sends them.
 
-HL7 v2.5.1 §2.9.2; decisions D32, D33. What a holder before had in hand may have arrived, and is sent again first.
+HL7 v2.5.1 §2.9.2; decisions D32, D33. What a holder before had in hand may have arrived, and is sent again first. What
+the receiver's application brings over connections of its own is heard whoever holds the lease.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Final
 
 from gateway import clock
 from gateway.errors import GatewayError, StoreError
+from gateway.feed.ack_listener import ack_listener
 from gateway.feed.channel import channel
+from gateway.feed.hearing import Hearing
 from gateway.feed.late import LateAcks
 from gateway.feed.line import Line
 from gateway.feed.making import Making
 from gateway.feed.sender import Sender
-from gateway.feed.storm import Storm
 from gateway.feed.tenure import Tenure
 from gateway.log import code_of, get_logger
 from gateway.metrics import Metrics
@@ -28,6 +30,7 @@ from gateway.store.instants import micros
 from gateway.store.leases import LeaseLost, Leases
 from gateway.store.messages import Messages, Result
 from gateway.store.set_back import set_back
+from gateway.sync.repeat import alongside
 
 _CATCH_UP: Final = 60.0  # seconds between two looks for what passed the destination by
 _LOOK: Final = 0.25  # seconds between two looks for something to make
@@ -41,13 +44,18 @@ class Holder:
     """The one destination, in one process, which `leases` names."""
 
     def __init__(self, making: Making, leases: Leases, settings: Feed, metrics: Metrics) -> None:
-        self._making, self._leases, self._storm, self._metrics = making, leases, Storm(settings), metrics
+        self._making, self._leases = making, leases
         self._engine, self._destination = making.engine, making.destination
         self._unwritten: list[Result] = []
-        self._late = LateAcks(self._engine, self._destination)
+        self._hearing = Hearing(self._engine, self._destination.name, settings, metrics)
+        self._late = LateAcks(self._engine, self._destination, settings, metrics)
 
     async def run(self) -> None:
-        """Serve it whenever nobody else does, until cancelled; then end with what is in hand."""
+        """Serve it whenever nobody else does, and listen, until cancelled; then end with what is in hand."""
+        async with alongside(one.run() for one in ack_listener(self._destination, self._late)):
+            await self._run()
+
+    async def _run(self) -> None:
         name = self._destination.name
         while True:
             try:
@@ -84,7 +92,7 @@ class Holder:
             self._look(line),
             self._watch_clock(tenure, line),
             self._hear(told),
-            self._late.run(tenure),
+            self._late.run(),
             self._catch_up(),
         )
         others = [asyncio.create_task(loop) for loop in loops]
@@ -102,7 +110,7 @@ class Holder:
             await asyncio.gather(*senders, *others, return_exceptions=True)
             self._unwritten += sender.unwritten
             with suppress(GatewayError, LeaseLost):
-                await self._late.settle(tenure)  # what came with the last messages
+                await self._late.settle(within=0)  # what came with the last messages
                 await tenure.give_back()  # else it runs out by itself
 
     async def _make(self, tenure: Tenure, line: Line) -> None:
@@ -142,15 +150,6 @@ class Holder:
             await clock.sleep(_LOOK)
 
     async def _hear(self, told: asyncio.Queue[Result]) -> None:
-        """Count what came of messages; pause where a receiver refuses whatever it is sent (D32)."""
-        name = self._destination.name
+        """Hear what came of messages."""
         while True:
-            result = await told.get()
-            self._metrics.fed(name, result.state, result.reason)
-            head = result.head
-            if head.is_critical and head.signed is not None and result.accepted is not None:
-                self._metrics.acknowledged_critical(name, (result.accepted - head.signed) / _SECOND)
-            reason = self._storm.after(result)
-            if reason:
-                get_logger().error("destination-paused", destination=name, code=reason)
-                await self._leases.pause(name, reason)
+            await self._hearing.hear(await told.get())

@@ -8,56 +8,99 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from functools import partial
+from random import Random
+from typing import Final
 
 from gateway import clock
 from gateway.destinations import Destination
-from gateway.feed.ack_policy import verdict
-from gateway.feed.outcome import REFUSED
-from gateway.feed.tenure import Tenure
+from gateway.feed.hearing import Hearing
+from gateway.feed.outcome import Outcomes
 from gateway.log import get_logger
+from gateway.metrics import Metrics
+from gateway.settings.feed import Feed
 from gateway.store import late_acks
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
+from gateway.store.late_acks import Fate, Heard
+from gateway.store.messages import Head, Result
 from mappings.hl7v2.ack import Ack
+
+_IN_HAND: Final = 10.0  # seconds for which is waited until what came of a message at once is written down
+_MOMENT: Final = 0.05
+_SAID: Final = {"repeated": "ack-repeated", "unmatched": "ack-matches-nothing", "too_early": "ack-too-early"}
 
 
 class LateAcks:
     """Those of one destination."""
 
-    def __init__(self, engine: Engine, destination: Destination) -> None:
-        self._engine, self._destination = engine, destination
-        self._heard: deque[Ack] = deque()
+    def __init__(self, engine: Engine, destination: Destination, settings: Feed, metrics: Metrics) -> None:
+        self._engine, self._destination, self._metrics = engine, destination, metrics
+        self._hearing = Hearing(engine, destination.name, settings, metrics)
+        self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
+        self._waiting: deque[Ack] = deque()
         self._news = asyncio.Event()
 
     def take(self, ack: Ack) -> None:
-        """One has come."""
-        self._heard.append(ack)
+        """One has come over a connection to the receiver."""
+        self._waiting.append(ack)
         self._news.set()
 
-    async def run(self, tenure: Tenure) -> None:
+    async def run(self) -> None:
         """Write down what they say, one after the other, until cancelled.
 
         Raises:
-            LeaseLost: somebody else sends there by now.
+            StoreUnavailable: the store cannot be reached.
         """
         while True:
             self._news.clear()
-            await self.settle(tenure)
+            await self.settle()
             await self._news.wait()
 
-    async def settle(self, tenure: Tenure) -> None:
+    async def settle(self, *, within: float = _IN_HAND) -> None:
         """Write down what those say that have come. One is forgotten when it is written down, and not before.
 
         Raises:
-            LeaseLost: somebody else sends there by now.
+            StoreUnavailable: the store cannot be reached.
         """
-        while self._heard:
-            ack = self._heard[0]
-            said = verdict(ack, self._destination)
-            holds = "" if said.meaning == "delivered" else REFUSED
-            told = late_acks.Late(ack.control_id, ack.code, said.code, holds, micros(clock.now()))
-            matched = await self._engine.do(partial(late_acks.acknowledged, tenure.lease, told))
-            self._heard.popleft()
-            if not matched:
-                get_logger().warning("ack-matches-nothing", destination=self._destination.name, code=ack.code)
+        while self._waiting:
+            await self.heard(self._waiting[0], within=within)
+            self._waiting.popleft()
+
+    async def heard(self, ack: Ack, *, within: float = _IN_HAND) -> Fate:
+        """Write down what one says, and tell of it; it may be quicker than the message's commit is written down.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        heard = await self._written(ack, clock.monotonic() + within)
+        name, result = self._destination.name, heard.result
+        if result is None:
+            self._metrics.heard_late(name, heard.fate)
+            get_logger().warning(_SAID[heard.fate], destination=name, code=ack.code)
+        else:
+            self._metrics.heard_late(name, "refused" if result.is_refused else "accepted")
+            await self._hearing.hear(result, is_late=True)
+        return heard.fate
+
+    def unreadable(self, code: str) -> None:
+        """Something came that is no acknowledgement; `code` says why."""
+        self._metrics.heard_late(self._destination.name, "unreadable")
+        get_logger().warning("ack-unreadable", destination=self._destination.name, code=code)
+
+    async def _written(self, ack: Ack, until: float) -> Heard:
+        name = self._destination.name
+        while not (is_settled := await late_acks.is_settled(self._engine, name, ack.control_id)):
+            if is_settled is None:
+                return Heard("unmatched")
+            if clock.monotonic() >= until:
+                return Heard("too_early")
+            await clock.sleep(_MOMENT)
+        now = micros(clock.now())
+        decide = partial(self._decided, ack, now)
+        return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
+
+    def _decided(self, ack: Ack, now: int, head: Head) -> Result:
+        """What comes of a message: as at once, but the attempt is counted already."""
+        return self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)

@@ -13,13 +13,12 @@ from typing import Final
 from gateway.destinations import Destination
 from gateway.errors import FeedError
 from gateway.feed.ack_policy import verdict
-from gateway.store.messages import IN_DOUBT, NEVER, Head, Result
+from gateway.store.messages import IN_DOUBT, NEVER, REFUSED, Head, Result
 from gateway.store.moves import MOVED
 from gateway.store.states import MessageState
 from mappings.hl7v2.ack import Ack
 
 _SECOND: Final = 1_000_000
-REFUSED: Final = "refused"
 
 
 class Outcomes:

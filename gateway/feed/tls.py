@@ -1,4 +1,4 @@
-"""TLS for a destination: settings and the context made from them.
+"""TLS for a destination: settings and the contexts made from them, of a client and of a server.
 
 RFC 8446 and RFC 5246 through Python's ssl module; names and minimum version as IHE ITI TF-1 §9.1 (ATNA, BCP 195) asks.
 """
@@ -44,9 +44,26 @@ def tls_context(settings: TlsSettings, source: str) -> ssl.SSLContext:
     return context
 
 
-def _trusting(settings: TlsSettings, source: str) -> ssl.SSLContext:
+def server_context(settings: TlsSettings, source: str) -> ssl.SSLContext:
+    """A server context, TLS 1.2 at least, that shows the certificate which is there for a peer that asks for one.
+
+    Where `ca_file` is named, whoever connects must show a certificate of its authorities.
+
+    Raises:
+        ConfigError: as `tls_context`; or there is no certificate to show.
+    """
+    context = _trusting(settings, source, ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.certificate_file is None:
+        raise ConfigError(source, "tls.certificate_file", "missing", "Name a certificate and its key.")
+    _show_certificate(context, settings, settings.certificate_file, source)
+    context.verify_mode = ssl.CERT_NONE if settings.ca_file is None else ssl.CERT_REQUIRED
+    return context
+
+
+def _trusting(settings: TlsSettings, source: str, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=settings.ca_file)
+        return ssl.create_default_context(purpose, cafile=settings.ca_file)
     except OSError as error:
         problem = _problem(error)
         raise ConfigError(source, "tls.ca_file", problem, "Name a readable PEM file of CA certificates.") from None

@@ -17,6 +17,7 @@ from gateway.errors import ConfigError
 from gateway.feed.framing import Decoder, Frame
 from gateway.feed.peer import reason
 from gateway.sandbox.line import READ_BYTES, Line
+from gateway.settings.values import host_and_port
 
 # Seconds: between two tries to connect, for connecting, and for what the sender says to the acknowledgement.
 RETRY_AFTER: Final = 1.0
@@ -39,10 +40,10 @@ class Address:
         Raises:
             ConfigError: it is not of that form.
         """
-        host, _, port = text.rpartition(":")
-        if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65_536:
-            raise ConfigError(source, text, "no address", "Write HOST:PORT, such as 127.0.0.1:2576.")
-        return cls(host.strip("[]"), int(port))
+        try:
+            return cls(*host_and_port(text))
+        except ValueError:
+            raise ConfigError(source, text, "no address", "Write HOST:PORT, such as 127.0.0.1:2576.") from None
 
 
 class LateAcks:

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from gateway.settings.group import Group
-from gateway.settings.values import is_header_value, parts_of, time_zone
+from gateway.settings.values import host_and_port, is_header_value, parts_of, time_zone
 from mappings.dates import parse_instant
 from mappings.profile import read_receiver
 from mappings.profile.table import Table
@@ -34,6 +34,7 @@ OVERRIDES: Final = (
 """The keys that are switches of the receiver profile: what is not written is as there."""
 ONLY_OF: Final[dict[str, tuple[Kind, ...]]] = {
     **dict.fromkeys(("host", "port", "tls", "server_name", "keepalive", "idle_close", "close_after_each"), ("mllp",)),
+    "ack_listen": ("mllp",),
     "directory": ("file",),
     **dict.fromkeys(("url", "style", "user", "password", "token"), ("http",)),
     **dict.fromkeys(("ca_file", "client_cert", "client_key", "client_key_password"), ("mllp", "http")),
@@ -68,6 +69,11 @@ def _name(value: str) -> str:
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
         raise ValueError("not a host name or address alone, without scheme, brackets and port")
+    return value
+
+
+def _listen(value: str) -> str:
+    _host(host_and_port(value)[0])
     return value
 
 
@@ -129,6 +135,7 @@ _Names = Annotated[tuple[str, ...], AfterValidator(_names)]
 _Statuses = Annotated[tuple[Status, ...], AfterValidator(_some)]
 _Instant = Annotated[datetime, BeforeValidator(_instant)]
 _Host = Annotated[str, AfterValidator(_host)]
+_Listen = Annotated[str, AfterValidator(_listen)]
 _Url = Annotated[str, AfterValidator(_url)]
 _User = Annotated[str, AfterValidator(_user)]
 _Token = Annotated[SecretStr, AfterValidator(_token)]
@@ -200,6 +207,11 @@ class DestinationSettings(Group):
     ack_timeout: float = Field(30, gt=0, le=3600, description="Seconds to write a message and wait for its answer.")
     ack_mode: Literal["original", "commit", "two_phase"] | None = Field(
         None, description="MSH-15 and -16, in place of the profile's."
+    )
+    ack_listen: _Listen | None = Field(
+        None,
+        description="mllp, two_phase: HOST:PORT of this machine where the receiver may bring the acknowledgements of "
+        "its application over connections of its own.",
     )
     ack_table: _AckTable | None = Field(
         None, description="What acknowledgements mean, in place of the profile's; see docs/receivers.md."

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+_HOST_AND_PORT: Final = re.compile(r"(?:\[(?P<address>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -38,6 +39,14 @@ def parts_of(value: str) -> SplitResult:
     if not is_url or re.search(r"[\s\\\x00-\x1f\x7f]", value):
         raise ValueError("not an absolute http or https URL")
     return parts
+
+
+def host_and_port(value: str) -> tuple[str, int]:
+    """`HOST:PORT` taken apart; an address of IPv6 stands in brackets."""
+    found = _HOST_AND_PORT.fullmatch(value)
+    if found is None or not 0 < int(found["port"]) < 65_536:
+        raise ValueError("not HOST:PORT, such as 127.0.0.1:2576")
+    return found["address"] or found["name"], int(found["port"])
 
 
 def absolute_url(value: str) -> str:

@@ -1,49 +1,93 @@
 """What the application says of a message that was committed before: it is matched by its MSA-2, and written down.
 
-Carries out no clause of a standard; decision D32.
+Carries out no clause of a standard; decision D32. Whoever hears it writes it: it is as true of whoever sends there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
-from gateway.store.holding import hold
-from gateway.store.leases import Lease, held
+from gateway.store.engine import Engine
+from gateway.store.holding import hold, is_held
+from gateway.store.leases import locked
+from gateway.store.messages import HEAD, IN_LANE, REFUSED, Head, Result, head_of
 from gateway.store.statements import Statement, Steps, ask
 
-_ACCEPTED: Final = Statement(
-    "UPDATE message SET ack = :ack, accepted = :at WHERE destination = :destination AND control_id = :control_id"
-    " AND state = 'delivered' AND accepted IS NULL RETURNING study_id"
+Fate = Literal["written", "repeated", "unmatched", "too_early"]
+Decide = Callable[[Head], Result]
+
+_STATE: Final = Statement("SELECT state FROM message WHERE destination = :destination AND control_id = :control_id")
+_NAMED: Final = Statement(
+    f"{HEAD}, m.ack, m.accepted, m.has_body FROM message m"
+    " WHERE m.destination = :destination AND m.control_id = :control_id"
 )
+_FOLLOWING: Final = Statement(
+    "SELECT number FROM message WHERE destination = :destination AND study_id = :study_id AND number > :number"
+    " AND state IN ('sending', 'indeterminate', 'delivered') LIMIT 1"
+)
+_ACCEPTED: Final = Statement("UPDATE message SET ack = :ack, accepted = :at WHERE number = :number")
 _REFUSED: Final = Statement(
-    "UPDATE message SET ack = :ack, state = 'held', reason = :reason, closed = NULL WHERE destination = :destination"
-    " AND control_id = :control_id AND state = 'delivered' AND accepted IS NULL RETURNING study_id, number"
+    "UPDATE message SET state = :state, reason = :reason, ack = :ack, due = :due, closed = :closed"
+    " WHERE number = :number"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
-    """An acknowledgement that came after the message was committed: MSA-2, MSA-1, what it means, when."""
+class Heard:
+    """What became of an acknowledgement, and of its message where it was `written`.
 
-    control_id: str
-    ack: str
-    reason: str
-    holds: str
-    at: int
-
-
-def acknowledged(lease: Lease, late: Late) -> Steps[bool]:
-    """Write down what the application says of a message that was committed; whether there is such a one.
-
-    Raises:
-        LeaseLost: somebody else sends there by now.
+    `repeated`: it was before. `unmatched`: no message waits for it. `too_early`: its message is in hand or in doubt,
+    and nothing can be said of it until that is over.
     """
-    yield from held(lease)
-    key = {"destination": lease.destination, "control_id": late.control_id, "ack": late.ack}
-    if not late.holds:
-        return bool((yield from ask(_ACCEPTED, **key, at=late.at)))
-    rows = yield from ask(_REFUSED, **key, reason=late.reason)
-    for study_id, number in rows:
-        yield from hold(lease.destination, str(study_id), late.holds, int(number), late.at)
-    return bool(rows)
+
+    fate: Fate
+    result: Result | None = None
+
+
+async def is_settled(engine: Engine, destination: str, control_id: str) -> bool | None:
+    """Whether the message with that MSH-10 is in nobody's hand; None where there is none."""
+    rows = await engine.fetch(_STATE, destination=destination, control_id=control_id)
+    return str(rows[0][0]) != "sending" if rows else None
+
+
+def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[Heard]:
+    """Write down what the application says of the message with that MSH-10; `ack` is MSA-1.
+
+    `decide` says what comes of the message by it; what is to be sent again and no longer can be holds its lane.
+    """
+    yield from locked(destination)
+    rows = yield from ask(_NAMED, destination=destination, control_id=control_id)
+    if not rows:
+        return Heard("unmatched")
+    *columns, last, accepted, has_body = rows[0]
+    head = head_of(columns)
+    if head.state in {"sending", "indeterminate"}:
+        return Heard("too_early")
+    result = decide(head)
+    is_committed_again = result.state == "delivered" and result.accepted is None
+    if head.state != "delivered" or accepted is not None or is_committed_again:
+        return Heard("repeated" if last == ack else "unmatched")
+    if result.state == "delivered":
+        yield from ask(_ACCEPTED, number=head.number, ack=ack, at=result.accepted)
+        return Heard("written", result)
+    if result.state == "queued":
+        result = yield from _as_it_can_be(destination, result, has_body=bool(has_body))
+    closed = now if result.state == "dead_letter" else None
+    said = {"state": result.state, "reason": result.reason, "ack": ack, "due": result.due, "closed": closed}
+    yield from ask(_REFUSED, number=head.number, **said)
+    if result.holds:
+        yield from hold(destination, head.study_id, result.holds, head.number, now)
+    return Heard("written", result)
+
+
+def _as_it_can_be(destination: str, result: Result, *, has_body: bool) -> Steps[Result]:
+    """A message is sent again while its text is there and nothing of its lane was sent behind it."""
+    lane = {"destination": destination, "study_id": result.head.study_id}
+    followed = yield from ask(_FOLLOWING, **lane, number=result.head.number)
+    if followed or not has_body:
+        return replace(result, state="held", due=0, holds=REFUSED)
+    if (yield from is_held(**lane)):
+        return replace(result, state="held", reason=IN_LANE)
+    return result

@@ -25,6 +25,7 @@ from gateway.store.states import MessageState
 
 IN_LANE: Final = "lane"
 IN_DOUBT: Final = "indeterminate"
+REFUSED: Final = "refused"
 NEVER: Final = 2**62
 _ADD: Final = Statement(
     "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"
@@ -45,12 +46,18 @@ _PREFER: Final = Statement(
     "UPDATE message SET priority = :priority WHERE destination = :destination AND study_id = :study_id"
     " AND priority > :priority AND state IN ('queued', 'sending', 'indeterminate', 'held')"
 )
-_CANDIDATES: Final = Statement(
+# The columns of a `Head`
+HEAD: Final = (
     "SELECT m.number, m.study_id, m.report_id, m.kind, m.control_id, m.state, m.attempts, m.doubts, m.is_critical,"
-    " m.signed, m.filler_order_numbers, m.report_ids, m.patient_id, m.sent FROM message m"
-    " WHERE m.destination = :destination AND m.state = :state AND m.due <= :now AND NOT EXISTS (SELECT 1 FROM message e"
+    " m.signed, m.filler_order_numbers, m.report_ids, m.patient_id, m.sent"
+)
+_IS_FREE: Final = (
+    " AND NOT EXISTS (SELECT 1 FROM message e"
     " WHERE e.destination = m.destination AND e.study_id = m.study_id AND e.number < m.number AND (e.state IN"
     " ('sending', 'indeterminate', 'held') OR (e.state = 'queued' AND e.due > :now)))"
+)
+_CANDIDATES: Final = Statement(
+    f"{HEAD} FROM message m WHERE m.destination = :destination AND m.state = :state AND m.due <= :now{_IS_FREE}"
     " ORDER BY m.priority, m.number LIMIT :most"
 )
 _CLAIM: Final = Statement(
@@ -183,7 +190,7 @@ class Messages:
         key = {"destination": destination, "now": micros(now), "most": most}
         doubtful = await self._engine.fetch(_CANDIDATES, **key, state="indeterminate")
         queued = await self._engine.fetch(_CANDIDATES, **key, state="queued")
-        return [_head(row) for row in (*doubtful, *queued)]
+        return [head_of(row) for row in (*doubtful, *queued)]
 
     async def next_due(self, destination: str, now: datetime) -> int | None:
         """The earliest instant at which a message is tried again, in microseconds."""
@@ -342,7 +349,8 @@ def _sent_numbers(destination: str, head: Head, now: int) -> list[dict[str, Any]
     ]
 
 
-def _head(row: Sequence[Any]) -> Head:
+def head_of(row: Sequence[Any]) -> Head:
+    """The message of a row of the columns `HEAD`."""
     number, study_id, report_id, kind, control_id, state, attempts, doubts, critical, signed, *rest = row
     numbers, reports, patient_id, sent = rest
     return Head(

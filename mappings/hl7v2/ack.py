@@ -1,6 +1,7 @@
 """Acknowledgements: what a receiver answered (MSA, ERR), and the answer a receiver gives.
 
-HL7 v2.5.1 §2.9.2 (acknowledgement rules), §2.15.8 (MSA), §2.15.5 (ERR); ERR-1 and MSA-6 as older versions have them.
+HL7 v2.5.1 §2.9.2 and §2.9.3 (acknowledgement rules), §2.15.9.15 (MSH-15), §2.15.8 (MSA), §2.15.5 (ERR); ERR-1 and MSA-6
+as older versions have them.
 
 Reading is lenient about form (mappings/hl7v2/received.py) and strict about meaning: what is not one MSA with a code of
 table 0008 is `AckInvalid`, never an acknowledgement.
@@ -25,6 +26,14 @@ HL70008: Final[dict[str, str]] = {
     "CA": "Commit Accept",
     "CE": "Commit Error",
     "CR": "Commit Reject",
+}
+
+# HL7 table 0155 Accept/Application Acknowledgment Conditions: whether success, and whether a fault, is acknowledged
+HL70155: Final[dict[str, tuple[bool, bool]]] = {
+    "AL": (True, True),
+    "NE": (False, False),
+    "ER": (False, True),
+    "SU": (True, False),
 }
 
 # HL7 table 0516 Error Severity
@@ -105,6 +114,19 @@ def parse(payload: bytes) -> Ack:
         text=received.delimiters.unescape(msa.field(3)),
         errors=(*errors, *_msa_6_error_condition(msa, received)),
     )
+
+
+def asks_for_commit(message: bytes, *, is_accepted: bool) -> bool:
+    """MSH-15 Accept Acknowledgment Type: whether a message asks for an accept acknowledgement, as it was received.
+
+    One that says nothing, as in original mode, or nothing of table 0155, does not.
+    """
+    try:
+        condition = read(message).msh.field(15).strip()
+    except Unreadable:
+        return False
+    if_accepted, if_not = HL70155.get(condition, (False, False))
+    return if_accepted if is_accepted else if_not
 
 
 def acknowledge(message: bytes, code: AckCode, *, control_id: str, at: str, error: AckError | None = None) -> bytes:

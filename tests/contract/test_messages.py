@@ -7,69 +7,13 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
-from fakes.store import rows
+from fakes.lanes import AT, NOW, Scene, new
 
-from gateway.store import late_acks, messages
+from gateway.store import messages
 from gateway.store.intake import Outdated
-from gateway.store.late_acks import Late
 from gateway.store.leases import LeaseLost, Leases
-from gateway.store.messages import NEVER, Made, Messages, NewMessage, Result
+from gateway.store.messages import NEVER, Made, Result
 from gateway.store.sent import Sent, read_sent
-from gateway.store.statements import Statement, ask
-
-NOW = datetime(2026, 1, 5, tzinfo=UTC)
-AT = int(NOW.timestamp() * 1_000_000)
-STUDY = Statement(
-    "INSERT INTO study (study_id, revision, is_external, has_signed, has_warnings, listed_digest, received_digest,"
-    " received, kept, fetched, listed) VALUES (:study_id, 1, 0, 1, 0, '', '', :empty, :empty, 1, 1)"
-)
-
-
-def new(number: int, *, restates: str = "F1/", **more) -> NewMessage:
-    usual = NewMessage(
-        outbox=number,
-        report_id=f"rep_{number}",
-        kind="signed",
-        content_version="v",
-        control_id=f"ID{number}",
-        restates=restates,
-        filler_order_numbers=("F1",),
-        report_ids=(f"rep_{number}",),
-        patient_id="pat-1",
-        is_whole=False,
-        is_draft=False,
-        is_critical=False,
-        priority=1,
-        signed=None,
-        body=f"body {number}".encode(),
-    )
-    return replace(usual, **more)
-
-
-class Scene:
-    """A destination whose lease is held, with messages of studies."""
-
-    def __init__(self, engine, lease):
-        self.engine, self.lease, self.messages = engine, lease, Messages(engine)
-
-    async def add(self, lane: str, *more: NewMessage, revision: int = 1) -> list[int]:
-        await self.study(lane)
-        return await self.engine.do(partial(messages.made, self.lease, Made(lane, revision, [], more), AT))
-
-    async def study(self, lane: str) -> None:
-        if not await rows(self.engine, "SELECT 1 FROM study WHERE study_id = ?", lane):
-            await self.engine.do(lambda: ask(STUDY, study_id=lane, empty=b""))
-
-    async def heads(self, most: int = 10, now: datetime = NOW):
-        return await self.messages.candidates("ehr", now, most)
-
-    async def step(self, results=(), claims=()):
-        claimed = await self.engine.do(partial(messages.step, self.lease, results, claims, AT))
-        return [one.number for one in claimed]
-
-    async def states(self) -> list[tuple[str, str, str]]:
-        found = await rows(self.engine, "SELECT control_id, state, reason FROM message ORDER BY number")
-        return [tuple(one) for one in found]
 
 
 @pytest.fixture
@@ -255,7 +199,6 @@ async def test_who_lost_the_lease_writes_nothing(scene, engine):
     for work in (
         partial(messages.step, scene.lease, [Result(head, "delivered")], [], AT),
         partial(messages.made, scene.lease, Made("stu_a", 1, [], [new(2)]), AT),
-        partial(late_acks.acknowledged, scene.lease, Late("ID1", "AA", "AA", "", AT)),
     ):
         with pytest.raises(LeaseLost):
             await engine.do(work)
@@ -270,25 +213,3 @@ async def test_a_destination_that_is_paused_takes_results_and_no_claims(scene, e
     await Leases(engine, "one", 60.0).pause("ehr", "for a while")
     assert await scene.step([Result(first, "delivered")], [second]) == []
     assert [one[1] for one in await scene.states()] == ["delivered", "queued"]
-
-
-async def test_the_application_s_answer_is_matched_to_what_was_committed(scene, engine):
-    await scene.add("stu_a", new(1), new(2))
-    first, _ = await scene.heads()
-    await scene.step(claims=[first])
-    await scene.step([Result(first, "delivered", ack="CA", committed=AT)])
-    acked = partial(late_acks.acknowledged, scene.lease)
-    assert not await engine.do(partial(acked, Late("ID9", "AA", "AA", "", AT)))
-    assert await engine.do(partial(acked, Late("ID1", "AA", "AA", "", AT)))
-    assert not await engine.do(partial(acked, Late("ID1", "AE", "AE", "refused", AT)))
-    ((ack, committed, accepted),) = await rows(engine, "SELECT ack, committed, accepted FROM message WHERE number = 1")
-    assert (ack, committed, accepted) == ("AA", AT, AT)
-
-
-async def test_what_the_application_refuses_later_holds_its_lane(scene, engine):
-    await scene.add("stu_a", new(1), new(2))
-    first, _ = await scene.heads()
-    await scene.step(claims=[first])
-    await scene.step([Result(first, "delivered", ack="CA", committed=AT)])
-    assert await engine.do(partial(late_acks.acknowledged, scene.lease, Late("ID1", "AE", "AE-207", "refused", AT)))
-    assert await scene.states() == [("ID1", "held", "AE-207"), ("ID2", "held", "lane")]

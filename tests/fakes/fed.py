@@ -24,6 +24,7 @@ from gateway.feed.holder import Holder
 from gateway.feed.making import Making
 from gateway.metrics import Metrics
 from gateway.pipeline import Fetched, Pipeline
+from gateway.sandbox.late_acks import Address
 from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.seed import generate, report_list
 from gateway.sandbox.state import State
@@ -43,7 +44,7 @@ MADE = {"rendered", "merged"}
 
 def destination(port: int, name: str = "ehr", **more: Any) -> Destination:
     """A destination on this machine that is tried again quickly."""
-    way = {key: more.pop(key) for key in ("tls", "connect_timeout", "close_after_each") if key in more}
+    way = {key: more.pop(key) for key in ("tls", "connect_timeout", "close_after_each", "ack_listen") if key in more}
     transport = Mllp(more.pop("host", "127.0.0.1"), port, ack_timeout=more.pop("ack_timeout", 5.0), **way)
     switches = {key: more.pop(key) for key in ("window", "ack_mode", "ack_table", "addendum") if key in more}
     usual = {"receiver": replace(profile("generic"), **switches), "start": START, "filter": Filter(), "retry": QUICK}
@@ -185,7 +186,9 @@ class Fed:
 async def fed(engine: Engine, ack: Any = "aa", *, count: int = 1, **more: Any) -> AsyncIterator[tuple[Fed, Any]]:
     """A feed to so many receivers that answer so; the feed, and the receiver or all of them."""
     async with AsyncExitStack() as stack:
-        receivers = [await stack.enter_async_context(Receiver(port=0, ack=ack)) for _ in range(count)]
+        reply_to = Address(*more["ack_listen"]) if "ack_listen" in more else None
+        each = (Receiver(port=0, ack=ack, reply_to=reply_to) for _ in range(count))
+        receivers = [await stack.enter_async_context(one) for one in each]
         names = ["ehr", *(f"ehr{number}" for number in range(2, count + 1))]
         made = tuple(destination(one.port, name, **more) for one, name in zip(receivers, names, strict=True))
         feed = Fed(engine, State(generate(studies=20)), made, logs=stack.enter_context(capture_logs()))

@@ -40,6 +40,7 @@ facilities = ["*"]
 """
 MLLP = HEAD + 'kind = "mllp"\nhost = "localhost"\nport = 2575\n'
 FILE = HEAD + 'kind = "file"\ndirectory = "out"\n'
+LISTENS = MLLP + 'ack_mode = "two_phase"\nack_listen = "0.0.0.0:2576"\n'
 LAKESIDE = '[[mapping.facilities]]\nname = "Lakeside"\nmrn_system = "urn:oid:1.2.5"\nmrn_namespace = "LAKE"\n'
 
 
@@ -111,6 +112,9 @@ def test_a_destination_that_can_work_has_no_fault_and_nothing_to_be_noted(keys, 
         (MLLP.replace('["*"]', '["City Med", "Lakside"]'), "destination[0].facilities[1]"),
         (MLLP + '[[ignore]]\nname = "a"\nreason = "b"\nfacilities = ["Lakside"]', "ignore[0].facilities[0]"),
         (MLLP + 'statuses = ["draft"]\n', "destination[0].statuses"),
+        (MLLP + 'ack_listen = "localhost:2576"\n', "destination[0].ack_listen"),
+        (LISTENS.replace(":2576", ""), "destination[0].ack_listen"),
+        (LISTENS + LISTENS.replace('"epic"', '"pacs"'), "destination[1].ack_listen"),
         (MLLP + 'quiet_hours = ["00:00-24:00"]\ntime_zone = "Europe/Berlin"', "destination[0].quiet_hours"),
         (MLLP + MLLP.replace("2575", "2576"), "destination[1].name"),
     ],
@@ -239,11 +243,19 @@ def test_what_may_surprise_is_noted(notes, change, said):
         (MLLP.replace("2026-03", "2026-08"), "start is in the future"),
         (MLLP.replace("localhost", "engine.example"), "no TLS"),
         (HEAD + 'kind = "http"\nurl = "http://localhost"\nstyle = "plain"', "2xx counts as delivered"),
+        (LISTENS, "ack_listen is without TLS"),
+        (LISTENS + "tls = true", "ack_listen is without TLS"),
     ],
 )
 def test_what_is_open_to_doubt_about_the_way_there_is_noted(notes, text, said):
     (note,) = notes(text)
     assert said in note
+
+
+def test_where_acknowledgements_are_brought_from_this_machine_or_over_tls_nothing_is_noted(notes, pki):
+    assert notes(LISTENS.replace("0.0.0.0", "127.0.0.1")) == []
+    (note,) = notes(LISTENS + 'tls = true\nclient_cert = "client.pem"\n')
+    assert "expires" in note
 
 
 def test_a_certificate_that_expires_soon_is_noted(notes, pki):

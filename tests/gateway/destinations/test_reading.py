@@ -37,6 +37,7 @@ start = 2026-03-01T00:00:00Z
 facilities = ["*"]
 """
 MLLP = HEAD + 'kind = "mllp"\nhost = "engine.example"\nport = 2575\n'
+TWO_PHASE = MLLP + 'ack_mode = "two_phase"\n'
 HTTP = HEAD + 'kind = "http"\nurl = "https://engine.example/hl7"\n'
 FILE = HEAD + 'kind = "file"\ndirectory = "out"\n'
 
@@ -92,6 +93,46 @@ def test_the_switches_of_a_destination_stand_in_place_of_those_of_its_profile(on
 
 def test_a_profile_of_the_sites_own_is_taken_by_its_name(one):
     assert one(MLLP.replace('"generic"', '"later"')).receiver.ack_mode == "two_phase"
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [("0.0.0.0:2576", ("0.0.0.0", 2576)), ("[::1]:2576", ("::1", 2576)), ("localhost:1", ("localhost", 1))],
+)
+def test_a_receiver_may_bring_acknowledgements_over_connections_of_its_own(one, written, address):
+    made = one(TWO_PHASE + f'ack_listen = "{written}"')
+    assert (made.transport.ack_listen, made.transport.ack_tls) == (address, None)
+    later = MLLP.replace('"generic"', '"later"')
+    assert one(later + f'ack_listen = "{written}"').transport.ack_listen == address
+
+
+def test_acknowledgements_are_brought_over_tls_where_there_is_a_certificate_to_show(one):
+    listening = TWO_PHASE + 'ack_listen = "0.0.0.0:2576"\ntls = true\n'
+    assert one(listening).transport.ack_tls is None
+    made = one(listening + 'client_cert = "/etc/client.pem"').transport
+    assert made.ack_tls == made.tls
+
+
+def listening(*addresses, enabled="true"):
+    """A destination for each address, of which the last is enabled, and the others where that is said."""
+    tables = [TWO_PHASE.replace('"epic"', f'"e{place}"') for place in range(len(addresses))]
+    said = [*[enabled] * (len(addresses) - 1), "true"]
+    rows = zip(tables, addresses, said, strict=True)
+    return "".join(f'{table}ack_listen = "{address}"\nenabled = {is_on}\n' for table, address, is_on in rows)
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [("127.0.0.1:2576", "127.0.0.1:2576"), ("0.0.0.0:2576", "127.0.0.1:2576"), ("[::1]:2576", "[::]:2576")],
+)
+def test_an_address_is_one_destinations(survey, addresses):
+    _, (fault,) = survey(listening(*addresses))
+    assert fault.key == "destination[1].ack_listen"
+    assert survey(listening(*addresses, enabled="false"))[1] == []
+
+
+def test_other_ports_and_other_addresses_are_others(survey):
+    assert survey(listening("0.0.0.0:2576", "0.0.0.0:2577", "127.0.0.1:2578", "127.0.0.2:2578"))[1] == []
 
 
 def test_messages_to_a_destination_are_made_under_its_own_policy_about_conflicts(one):
@@ -184,6 +225,10 @@ def test_express_customers_may_stand_in_place_of_facilities(one):
         (HTTP.replace('"generic"', '"secure"').replace("https:", "http:"), ["url"]),
         (HTTP.replace('"generic"', '"later"'), ["ack_mode"]),
         (HTTP + 'ack_mode = "two_phase"', ["ack_mode"]),
+        (MLLP + 'ack_listen = "localhost:2576"', ["ack_listen"]),
+        (MLLP + 'ack_mode = "commit"\nack_listen = "localhost:2576"', ["ack_listen"]),
+        (FILE + 'ack_listen = "localhost:2576"', ["ack_listen"]),
+        (HTTP + 'ack_listen = "localhost:2576"', ["ack_listen"]),
         (MLLP + 'statuses = ["draft"]', ["statuses"]),
         (MLLP + 'statuses = ["draft"]\ncritical = "only"', ["statuses", "critical"]),
         (MLLP + 'quiet_hours = ["22:00-06:00"]', ["time_zone"]),

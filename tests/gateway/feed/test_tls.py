@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import ssl
+from dataclasses import replace
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gateway.errors import ConfigError, ConnectFailed, ConnectionLost, FeedError
+from gateway.feed import tls
 from gateway.feed.connection import Connection, Endpoint
 from gateway.feed.tls import TlsSettings, tls_context
 from gateway.sandbox.receiver import Receiver
@@ -152,6 +154,19 @@ def test_a_wrong_file_is_named_by_its_setting(pki, files, key, problem):
     with pytest.raises(ConfigError, match=problem) as wrong:
         tls_context(settings, "destination ehr")
     assert (wrong.value.source, wrong.value.key) == ("destination ehr", key)
+
+
+def test_a_server_shows_the_same_certificate_and_asks_for_one_where_authorities_are_named(pki):
+    _, folder = pki
+    shown = TlsSettings(certificate_file=folder / "client.pem")
+    for settings, mode in (
+        (shown, ssl.CERT_NONE),
+        (replace(shown, ca_file=folder / "ca.pem"), ssl.CERT_REQUIRED),
+    ):
+        context = tls.server_context(settings, "destination ehr")
+        assert (context.verify_mode, context.minimum_version) == (mode, ssl.TLSVersion.TLSv1_2)
+    with pytest.raises(ConfigError, match="missing"):
+        tls.server_context(TlsSettings(), "destination ehr")
 
 
 def test_an_encrypted_key_is_opened_with_its_password(pki):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.hl7v2.ack import HL70008, Ack, AckError, AckInvalid, acknowledge, parse
+from mappings.hl7v2.ack import HL70008, Ack, AckError, AckInvalid, acknowledge, asks_for_commit, parse
 
 MSH = b"MSH|^~\\&|EHR|HOSP|GW|SITE|20260105||ACK^R01^ACK|1|P|2.5.1\r"
 ORU = "MSH|^~\\&|GW|SITE|EHR|HOSP|20260105163014+0000||ORU^R01^ORU_R01|Js8H5Znu6q8Ibanjv4jC|P|2.5.1\rPID|1\r"
@@ -191,6 +191,22 @@ def test_bytes_that_are_no_message_get_an_answer_that_is_one(message):
     ack = parse(made)
     assert (ack.code, ack.control_id, ack.text) == ("AR", "", "Sequence ?")
     assert [error.code for error in ack.errors] == ["100"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "of_success", "of_a_fault"),
+    [("AL", 1, 1), ("NE", 0, 0), ("ER", 0, 1), ("SU", 1, 0), (" AL ", 1, 1), ("", 0, 0), ("al", 0, 0), ('""', 0, 0)],
+)
+def test_msh_15_says_of_what_an_accept_acknowledgement_is_wanted(condition, of_success, of_a_fault):
+    """HL7 v2.5.1 §2.15.9.15, table 0155."""
+    message = f"MSH|^~\\&|EHR|HOSP|GW|S|2026||ACK|1|P|2.5.1|||{condition}|NE\rMSA|AA|1\r".encode()
+    asked = [asks_for_commit(message, is_accepted=is_accepted) for is_accepted in (True, False)]
+    assert asked == [bool(of_success), bool(of_a_fault)]
+
+
+@pytest.mark.parametrize("message", [b"", b"not HL7", b"MSH|^~\\&|EHR"])
+def test_what_has_no_msh_15_asks_for_nothing(message):
+    assert not asks_for_commit(message, is_accepted=False)
 
 
 CODES = st.sampled_from(sorted(HL70008))
