@@ -6,7 +6,6 @@ its receiver is not sent: it is kept as a dead letter that names the rule.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from gateway import clock
+from gateway.computing import computed
 from gateway.destinations import Destination
 from gateway.errors import StoreError
 from gateway.feed.moving import Asked, taken_back, told_of_others, with_sent
@@ -95,7 +95,7 @@ class Making:
         known = await self._with_pdfs(kept(packed))
         is_released = any(row.is_move == RELEASED for row in rows)
         of = _Round(known, sent, clock.now(), await formers(self.engine, study_id) if is_released else ())
-        made = await asyncio.to_thread(self._made, of, int(revision), rows)
+        made = await computed(self._made, of, int(revision), rows)
         try:
             numbers = await self.engine.do(partial(messages.made, lease, made, micros(clock.now())))
         except Outdated:

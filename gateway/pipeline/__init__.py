@@ -16,6 +16,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from gateway import clock
+from gateway.computing import computed
 from gateway.destinations import Routes
 from gateway.errors import StoreUnavailable
 from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, digest, look
@@ -108,7 +109,7 @@ class Pipeline:
             WireError: the User is not what its contract says.
             StoreUnavailable: the store cannot be reached.
         """
-        made = await asyncio.to_thread(self._practitioner, user, asked)
+        made = await computed(self._practitioner, user, asked)
 
         def work() -> Steps[None]:
             ticking = yield from versions.begin(micros(clock.now()))
@@ -168,7 +169,7 @@ class Pipeline:
         standing = await self._with_accession(standing, fetched)
         if not is_looked_at and standing.kept and digest(fetched, standing) == standing.digest:
             return await self._touched(standing.kept.study, fetched)
-        found = await asyncio.to_thread(look, fetched, standing, self._site)
+        found = await computed(look, fetched, standing, self._site)
         for _ in range(MOST_TRIES):
             held, taken = await self._settled(found, fetched, standing, stored)
             began = clock.monotonic()
@@ -210,7 +211,7 @@ class Pipeline:
                 routes=self._routes,
             )
 
-        return await asyncio.to_thread(settle)
+        return await computed(settle)
 
     async def _with_accession(self, standing: Standing, fetched: Fetched) -> Standing:
         """With what `patient_study.enrichment_requested` said of the study (D18)."""

@@ -6,12 +6,12 @@ that of every signed report and every destination it can be said what became of 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import Final, cast
 
 from gateway import clock
+from gateway.computing import computed
 from gateway.destinations import Destination, Routes
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.log import get_logger
@@ -85,7 +85,7 @@ class CatchingUp:
                 return 0
             revision, _, packed, *_ = found[0]
             told = await self._outbox.told(study_id)
-            known = await asyncio.to_thread(kept, packed)
+            known = await computed(kept, packed)
             change = _passed_by(known, missed) if missed else _untold(known, untold)
             try:
                 return await self._engine.do(partial(self._route, change, told, int(revision)))
