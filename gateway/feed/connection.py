@@ -130,9 +130,10 @@ class Connection:
         """
         frame = encode(message)
         async with self._turn:
-            # Two turns of the loop: a FIN that is already here is then known, and costs no doubtful delivery.
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            if self._peer.usable and self._peer.is_heard:
+                # Two turns of the loop: a FIN that is already here is then known, and costs no doubtful delivery.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
             if not self._peer.usable:
                 raise ConnectFailed(str(self.endpoint), f"{self._peer.lost or 'closed'}; nothing was sent")
             self._peer.expecting = True

@@ -148,6 +148,7 @@ def encode(payload: bytes) -> bytes:
     Raises:
         FrameInvalid: the payload holds VT or FS, which no content may; says the offset.
     """
-    if match := _BLOCK_CHARACTER.search(payload):
-        raise FrameInvalid("MLLP frame", f"block character inside the content at offset {match.start()}")
+    found = [at for at in (payload.find(START_BLOCK), payload.find(END_BLOCK)) if at >= 0]
+    if found:
+        raise FrameInvalid("MLLP frame", f"block character inside the content at offset {min(found)}")
     return b"".join((START_BLOCK, payload, END_BLOCK, CARRIAGE_RETURN))

@@ -25,7 +25,7 @@ class Line:
     def __init__(self, messages: Messages, destination: str) -> None:
         self._messages, self._destination = messages, destination
         self._heads: deque[Head] = deque()
-        self._busy: set[str] = set()
+        self._busy: dict[str, int] = {}  # the lanes that are in hand, and the message that is
         self._news = asyncio.Event()
         self._is_short = True
         self._rounds = 0
@@ -44,13 +44,13 @@ class Line:
         for place, head in enumerate(self._heads):
             if head.study_id not in self._busy or head.study_id == lane:
                 del self._heads[place]
-                self._busy.add(head.study_id)
+                self._busy[head.study_id] = head.number
                 return head
         return None
 
     def done(self, lane: str, *, goes_on: bool) -> None:
         """The lane is no longer in hand; where it does not go on, what stands behind is not to be sent now."""
-        self._busy.discard(lane)
+        self._busy.pop(lane, None)
         if not goes_on:
             self._heads = deque(head for head in self._heads if head.study_id != lane)
         self._news.set()
@@ -77,6 +77,11 @@ class Line:
         except TimeoutError:
             self._is_short = True
 
+    async def refill(self) -> None:
+        """Ask the store for more where all was taken that it gave, and there was more."""
+        if not (self._heads or self._is_short or self.is_paused or self.is_closed):
+            await self._fill()
+
     async def pause(self, seconds: float) -> None:
         """Wait that long, or until the line is closed."""
         until = clock.monotonic() + seconds
@@ -86,7 +91,8 @@ class Line:
     async def _fill(self) -> None:
         begun = self._rounds
         found = await self._messages.candidates(self._destination, clock.now(), AHEAD)
-        self._heads = deque(found)
+        # What is in hand may not be written down as such yet
+        self._heads = deque(head for head in found if self._busy.get(head.study_id) != head.number)
         self._is_short = len(found) < AHEAD or self._rounds != begun
 
     async def _until_due(self, now: datetime) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import select
 import socket
 import ssl
 from collections import deque
@@ -51,6 +52,11 @@ class Peer(asyncio.Protocol):
         """Whether something can be written, as far as is known."""
         return self.lost is None and not self._transport.is_closing()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether something has come that the loop has not read yet: bytes, an end or a failure. Only while usable."""
+        return bool(self._arrivals.poll(0))
+
     def write(self, data: bytes) -> None:
         """Hand bytes to the network; `unwritten` says whether some of them still wait here."""
         self._transport.write(data)
@@ -79,7 +85,10 @@ class Peer(asyncio.Protocol):
         # So that pause_writing and resume_writing tell when the last byte has left this process; 1 and not 0, because
         # TLS transports compare with >= and would never be done.
         self._transport.set_write_buffer_limits(high=1, low=0)
-        keep_alive(transport.get_extra_info("socket"), self._keepalive)
+        sock = transport.get_extra_info("socket")
+        keep_alive(sock, self._keepalive)
+        self._arrivals = select.poll()
+        self._arrivals.register(sock.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Callback of asyncio: bytes have come."""

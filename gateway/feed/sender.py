@@ -51,6 +51,7 @@ class Sender:
         failures = 0
         try:
             while not self._line.is_closed:
+                await self._line.refill()
                 head = self._taken(done)
                 in_hand, done = await self._write(done, head), None
                 if in_hand is None:

@@ -36,7 +36,6 @@ _ADD: Final = Statement(
     " ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
 )
 _ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
-_BODY: Final = Statement("SELECT body FROM message_body WHERE number = :number")
 _SUPERSEDE: Final = Statement(
     "UPDATE message SET state = 'superseded', superseded_by = :number, closed = :now WHERE destination = :destination"
     " AND study_id = :study_id AND restates = :restates AND number < :number AND state IN ('queued', 'held')"
@@ -65,7 +64,8 @@ _CLAIM: Final = Statement(
     " WHERE number = :number AND state IN ('queued', 'indeterminate') AND due <= :now AND NOT EXISTS (SELECT 1 FROM"
     " lane l WHERE l.destination = message.destination AND l.study_id = message.study_id) AND NOT EXISTS (SELECT 1 FROM"
     " message e WHERE e.destination = message.destination AND e.study_id = message.study_id"
-    " AND e.number < message.number AND e.state IN ('queued', 'sending', 'indeterminate', 'held')) RETURNING number"
+    " AND e.number < message.number AND e.state IN ('queued', 'sending', 'indeterminate', 'held'))"
+    " RETURNING (SELECT b.body FROM message_body b WHERE b.number = message.number)"
 )
 _NUMBER_SENT: Final = Statement(
     "INSERT INTO sent_number (destination, study_id, report_id, filler_order_number, patient_id, place, since) VALUES"
@@ -287,8 +287,7 @@ def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: i
     for head in claims if may_send else ():
         rows = yield from ask(_CLAIM, number=head.number, now=now)
         if rows:
-            ((body,),) = yield from ask(_BODY, number=head.number)
-            claimed.append(replace(head, body=bytes(body)))
+            claimed.append(replace(head, body=bytes(rows[0][0])))
             if not head.was_sent:
                 yield from ask_each(_NUMBER_SENT, _sent_numbers(lease.destination, head, now))
     return claimed

@@ -11,8 +11,8 @@ import fcntl
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
@@ -45,6 +45,21 @@ class _Open(NamedTuple):
     pool: ThreadPoolExecutor
 
 
+class _Asked(NamedTuple):
+    """Work for the writer thread, and the future of whoever waits for it, which only the loop settles."""
+
+    work: Work[Any]
+    future: asyncio.Future[Any]
+
+
+class _Told(NamedTuple):
+    """What came of work: its result, or the error that it ended with."""
+
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
 class Sqlite:
     """A database in one file; see `gateway.store.engine.Engine`."""
 
@@ -52,7 +67,7 @@ class Sqlite:
 
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
         self.path, self._synchronous = path, synchronous
-        self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open: _Open | None = None
 
     @asynccontextmanager
@@ -63,7 +78,8 @@ class Sqlite:
             reader = stack.enter_context(closing(self._connect(writes=False)))
             slow = stack.enter_context(closing(self._connect(writes=False)))
             pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="store-scan"))
-            thread = threading.Thread(target=self._write, args=(writer,), name="store-writer", daemon=True)
+            loop = asyncio.get_running_loop()
+            thread = threading.Thread(target=self._write, args=(writer, loop), name="store-writer", daemon=True)
             thread.start()
             self._open = _Open(reader, slow, pool)
             try:
@@ -98,9 +114,9 @@ class Sqlite:
     async def do(self, work: Work[Result]) -> Result:
         """The result of work, once it is on the disk."""
         self._opened()
-        future: Future[Result] = Future()
-        self._queue.put((work, future))
-        return await asyncio.wrap_future(future)
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Asked(work, future))
+        return await future
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -150,7 +166,7 @@ class Sqlite:
                 stack.pop_all()
             return connection
 
-    def _write(self, connection: sqlite3.Connection) -> None:
+    def _write(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         """The writer thread: whatever waits is done together, up to a bound."""
         while (first := self._queue.get()) is not _END:
             batch, is_last = [first], False
@@ -160,7 +176,8 @@ class Sqlite:
                     is_last = True
                     break
                 batch.append(item)
-            _settle(_together(connection, [(work, future) for work, future in batch if _is_wanted(future)]))
+            told = _together(connection, [one for one in batch if not one.future.cancelled()])
+            loop.call_soon_threadsafe(_settle, told)
             if is_last:
                 return
 
@@ -177,60 +194,58 @@ def _scan(connection: sqlite3.Connection, sql: str, values: Sequence[Any], secon
         raise
 
 
-def _is_wanted(future: Future[Any]) -> bool:
-    return future.set_running_or_notify_cancel()
-
-
-def _together(
-    connection: sqlite3.Connection, batch: Sequence[tuple[Work[Any], Future[Any]]]
-) -> list[Callable[[], None]]:
+def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_Told]:
     """Do all work of a batch in one transaction; what is to be told to those who wait for it."""
-    told: list[Callable[[], None]] = []
+    do = _one if len(batch) > 1 else _alone
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for work, future in batch:
-            told.append(_one(connection, work, future) if len(batch) > 1 else _alone(connection, work, future))
+        told = [do(connection, one) for one in batch]
         connection.execute("COMMIT")
     except Exception as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        return [_failing(future, _unavailable(error)) for _, future in batch]
+        return [_Told(one.future, error=_unavailable(error)) for one in batch]
     return told
 
 
-def _alone(connection: sqlite3.Connection, work: Work[Any], future: Future[Any]) -> Callable[[], None]:
+def _alone(connection: sqlite3.Connection, asked: _Asked) -> _Told:
     """Do work that has the transaction to itself."""
     try:
-        result = _drive(connection, work())
+        return _Told(asked.future, _drive(connection, asked.work()))
     except Exception as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
-        return _failing(future, _unavailable(error) if isinstance(error, _OF_THE_LIBRARY) else error)
-    return lambda: future.set_result(result)
+        return _Told(asked.future, error=_shown(error))
 
 
-def _one(connection: sqlite3.Connection, work: Work[Any], future: Future[Any]) -> Callable[[], None]:
+def _one(connection: sqlite3.Connection, asked: _Asked) -> _Told:
     connection.execute("SAVEPOINT one")
     try:
-        result = _drive(connection, work())
+        result = _drive(connection, asked.work())
     except Exception as error:
         if not connection.in_transaction:
             raise  # a full disk may have undone the work of all
         connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")
-        return _failing(future, _unavailable(error) if isinstance(error, _OF_THE_LIBRARY) else error)
+        return _Told(asked.future, error=_shown(error))
     connection.execute("RELEASE one")
-    return lambda: future.set_result(result)
+    return _Told(asked.future, result)
 
 
-def _failing(future: Future[Any], error: Exception) -> Callable[[], None]:
-    return lambda: future.set_exception(error)
+def _shown(error: Exception) -> Exception:
+    return _unavailable(error) if isinstance(error, _OF_THE_LIBRARY) else error
 
 
-def _settle(told: Sequence[Callable[[], None]]) -> None:
-    for tell in told:
-        tell()
+def _settle(told: Sequence[_Told]) -> None:
+    """On the loop: tell those who wait, all of a batch in one turn."""
+    for future, result, error in told:
+        if future.cancelled():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
 
 
 def _drive(connection: sqlite3.Connection, steps: Steps[Result]) -> Result:

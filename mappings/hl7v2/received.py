@@ -135,14 +135,14 @@ def placed(received: Received) -> Iterator[tuple[str, Segment]]:
 
 
 def _segments(data: bytes, start: int, separator: bytes) -> Iterator[Segment]:
-    position = start
+    position, mark = start, separator.decode("ascii")
     while position < len(data):
         end = _SEGMENT_END.search(data, position)
         line = data[position : end.start() if end else len(data)]
-        fields = tuple(part.decode("utf-8", "surrogateescape") for part in line.split(separator))
+        fields = tuple(line.decode("utf-8", "surrogateescape").split(mark))
         name = fields[0].strip()
         if position == start:
-            fields = (name, separator.decode("ascii"), *fields[1:])
+            fields = (name, mark, *fields[1:])
         yield Segment(name, fields, position)
         position = end.end() if end else len(data)
 

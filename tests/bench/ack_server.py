@@ -14,7 +14,7 @@ _END = b"\x1c\r"
 class Acknowledging(asyncio.Protocol):
     """Answers each frame with AA of its MSH-10."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float = 0.0) -> None:
         self._delay, self._rest = delay, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

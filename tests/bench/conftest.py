@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes.databases import copied
 
 LINES = pytest.StashKey[list[str]]()
 
@@ -18,6 +23,26 @@ def pytest_configure(config: pytest.Config) -> None:
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Keep a line for the end of the run."""
     return request.config.stash[LINES].append
+
+
+@pytest.fixture
+def new_database(
+    request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path: Path
+) -> Callable[[str], AbstractContextManager[Any]]:
+    """A function that gives a migrated database while it is used: of SQLite its path, of PostgreSQL its URL."""
+    numbers = count()
+
+    @contextmanager
+    def made(kind: str) -> Iterator[Path | str]:
+        if kind == "postgresql":
+            with request.getfixturevalue("postgres_server").database() as url:
+                yield url
+        else:
+            folder = tmp_path / f"database{next(numbers)}"
+            folder.mkdir()
+            yield copied(migrated_sqlite, folder)
+
+    return made
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,12 +1,12 @@
-"""Messages of 2.6 kB straight into a store, one a study, and how long it takes until all of them are acknowledged."""
+"""Messages of 2.6 kB straight into a store, one a study, and how fast they are acknowledged."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from fakes.facade import site
 
@@ -20,14 +20,16 @@ from gateway.store.engine import Engine
 from gateway.store.leases import Leases
 from gateway.store.messages import Made, NewMessage
 from gateway.store.statements import Statement, Steps, ask_each
+from gateway.sync.repeat import alongside
 from mappings.hl7v2 import receiver as profile
 
 SIZE = 2600
 _STUDY = Statement(
     "INSERT INTO study (study_id, revision, is_external, has_signed, has_warnings, listed_digest, received_digest,"
     " received, kept, fetched, listed) VALUES (:study_id, 1, 0, 1, 0, '', '', :empty, :empty, 1, 1)"
+    " ON CONFLICT DO NOTHING"
 )
-_LEFT = Statement("SELECT count(*) FROM message WHERE destination = 'ehr' AND state IN ('queued', 'sending')")
+_LEFT = Statement("SELECT count(*) FROM message WHERE destination = :destination AND state IN ('queued', 'sending')")
 
 
 def body(control_id: str) -> bytes:
@@ -35,13 +37,13 @@ def body(control_id: str) -> bytes:
     return (head + "OBX|1|TX|18748-4^Diagnostic imaging study^LN|1|" + "x" * (SIZE - len(head) - 48) + "\r").encode()
 
 
-def destination(port: int, window: int = 1) -> Destination:
-    """The destination that those messages are for."""
+def destination(port: int, window: int = 1, name: str = "ehr") -> Destination:
+    """A destination that such messages are for."""
     usual = profile("generic")
     made = {name: getattr(usual, name) for name in usual.__dataclass_fields__} | {"window": window}
     transport = Mllp("127.0.0.1", port)
     return Destination(
-        "ehr", "destination[0]", transport, type(usual)(**made), datetime(2020, 1, 1, tzinfo=UTC), Filter()
+        name, "destination[0]", transport, type(usual)(**made), datetime(2020, 1, 1, tzinfo=UTC), Filter()
     )
 
 
@@ -65,9 +67,9 @@ def _message(number: int, control_id: str) -> NewMessage:
     )
 
 
-async def fill(engine: Engine, count: int) -> None:
-    """Queue so many."""
-    lease = await Leases(engine, "bench", 0.0).take("ehr")
+async def fill(engine: Engine, count: int, name: str = "ehr") -> None:
+    """Queue so many for a destination."""
+    lease = await Leases(engine, "bench", 0.0).take(name)
     assert lease is not None
     for begin in range(0, count, 500):
         numbers = range(begin, min(begin + 500, count))
@@ -82,20 +84,28 @@ async def fill(engine: Engine, count: int) -> None:
         await engine.do(work)
 
 
-async def drained(engine: Engine, one: Destination, count: int) -> float:
-    """Seconds from the first to the last acknowledgement."""
+async def left(engine: Engine, name: str = "ehr") -> int:
+    """How many are still to arrive."""
+    return int((await engine.fetch(_LEFT, destination=name))[0][0])
+
+
+@asynccontextmanager
+async def served(engine: Engine, one: Destination) -> AsyncIterator[None]:
+    """Send to a destination while the block runs."""
     feed = Feed()
     holder = Holder(Making(engine, site(), one), Leases(engine, "two", feed.lease), feed, Metrics())
-    task = asyncio.create_task(holder.run())
-    begun, left = time.perf_counter(), count
-    first: Any = None
-    while left:
-        await asyncio.sleep(0.02)
-        left = int((await engine.fetch(_LEFT))[0][0])
-        if first is None and left < count:
-            first, begun = left, time.perf_counter()
-    spent = time.perf_counter() - begun
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    return first / spent if first else 0.0
+    async with alongside([holder.run()]):
+        yield
+
+
+async def drained(engine: Engine, one: Destination, count: int) -> float:
+    """Messages a second, from the first acknowledgement to the last."""
+    async with served(engine, one):
+        begun, rest = time.perf_counter(), count
+        first = 0
+        while rest:
+            await asyncio.sleep(0.02)
+            rest = await left(engine, one.name)
+            if not first and rest < count:
+                first, begun = rest, time.perf_counter()
+        return first / (time.perf_counter() - begun) if first else 0.0

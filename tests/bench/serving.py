@@ -16,11 +16,20 @@ NOBODY = "http://127.0.0.1:9"  # AutoScribe, which is not asked
 
 
 @contextmanager
-def gateway(database_url: str, folder: Path) -> Iterator[str]:
-    """The FHIR base of a gateway with the role `api` on that database."""
-    env = environment(NOBODY, database_url, site_file(folder), GATEWAY_SYNC__MAX_INDEX_AGE="86400")
+def gateway(
+    database_url: str,
+    folder: Path,
+    *,
+    roles: str = "api",
+    upstream: str = NOBODY,
+    config: Path | None = None,
+    **more: str,
+) -> Iterator[str]:
+    """The FHIR base of a gateway with those roles on that database; `more` are further variables of its environment."""
+    more = {"GATEWAY_SYNC__MAX_INDEX_AGE": "86400", **more}
+    env = environment(upstream, database_url, config or site_file(folder), **more)
     with on_core(MEASURED):
-        process = started(["serve", "--roles", "api", "--port", "0"], env, folder / "gateway.log")
+        process = started(["serve", "--roles", roles, "--port", "0"], env, folder / "gateway.log")
         running = process.__enter__()
     try:
         until = time.monotonic() + 60

@@ -5,17 +5,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway import clock
 from gateway.demo.stage import demo_site
+from gateway.index.keys import key
 from gateway.pipeline import Fetched, Pipeline
 from gateway.sandbox.seed import generate
 from gateway.store.coverage import StoredCursors
 from gateway.store.instants import micros
 from gateway.store.postgres import Postgres
 from gateway.store.sqlite import Sqlite
+from gateway.store.statements import Statement
 from gateway.sync.sweep_record import NAME, Finished, SweepRecord
+
+_SERVED = Statement(
+    "SELECT r.address, t.value FROM resource r JOIN term t ON t.resource = r.number AND t.key = :key"
+    " WHERE r.type = 'DiagnosticReport' AND r.is_suppressed = 0 ORDER BY r.number LIMIT :most"
+)
+
+
+def engine_of(url: str) -> Sqlite | Postgres:
+    """The engine of a database's URL."""
+    return Sqlite(Path(url.removeprefix("sqlite:///"))) if url.startswith("sqlite") else Postgres(url)
+
+
+async def reports(engine: Sqlite | Postgres, most: int) -> list[tuple[str, str]]:
+    """Some reports of a store by their addresses, with those of their patients."""
+    rows = await engine.fetch(_SERVED, key=key("DiagnosticReport", "patient"), most=most)
+    return [(str(address), str(patient)) for address, patient in rows]
 
 
 def studies(count: int) -> Iterator[Fetched]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -17,18 +17,9 @@ import pytest
 from bench import stores, wrk
 from bench.serving import constant_route, gateway
 
-from gateway.index.keys import key
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement
-
 STUDIES, TARGETS, ROUNDS, SECONDS = 400, 200, 5, 2
 CATEGORY = "category=http%3A%2F%2Floinc.org%7CLP29684-5"
 TO_REACH = {"sqlite": (0.60, 0.35), "postgresql": (0.30, 0.20)}
-SERVED = Statement(
-    "SELECT r.address, t.value FROM resource r JOIN term t ON t.resource = r.number AND t.key = :key"
-    " WHERE r.type = 'DiagnosticReport' AND r.is_suppressed = 0 ORDER BY r.number LIMIT :most"
-)
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -45,15 +36,13 @@ def database(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture
-async def reports(database: tuple[str, str]) -> AsyncIterator[list[tuple[str, str]]]:
+async def reports(database: tuple[str, str]) -> list[tuple[str, str]]:
     """Some reports of that database by their addresses, with those of their patients."""
-    kind, url = database
-    engine = Sqlite(Path(url.removeprefix("sqlite:///"))) if kind == "sqlite" else Postgres(url)
+    engine = stores.engine_of(database[1])
     async with engine.opened():
         await stores.taken_in(engine, stores.studies(STUDIES), 8)
         await stores.swept(engine, STUDIES)
-        rows = await engine.fetch(SERVED, key=key("DiagnosticReport", "patient"), most=TARGETS)
-    return [(str(address), str(patient)) for address, patient in rows]
+        return await stores.reports(engine, TARGETS)
 
 
 def answered(base: str, targets: list[str]) -> int:

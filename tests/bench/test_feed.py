@@ -1,7 +1,8 @@
 """How many messages a second one ordered lane of the feed delivers, against a bare loop with two commits a message.
 
 Run by `make bench`: the feed and the bare loop by turns on one core, the receiver on the other, which acknowledges at
-once; SQLite as FULL and NORMAL, PostgreSQL. The nearest engine in Python publishes 60 to 70 messages a second.
+once; SQLite as FULL and NORMAL, PostgreSQL with `fsync`, without and with `synchronous_commit`. The nearest engine in
+Python publishes 60 to 70 messages a second on such a lane.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from bench import queued
 from bench.machine import ASKING, MEASURED, on_core
-from fakes.databases import at_once, copied
+from fakes.databases import Server, at_once, copied, server
 
 from gateway.store.postgres import Postgres
 from gateway.store.sqlite import Sqlite
 
 COUNT, ROUNDS = 3_000, 5
+EACH = 60  # messages by each connection of a window
 TO_REACH = {"FULL": 0.70, "NORMAL": 0.50}
+PUBLISHED = "60-70 messages/s"  # one ordered lane of the nearest engine in Python
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -68,6 +71,28 @@ async def bare(port: int, path: Path, synchronous: str, count: int) -> float:
     return count / spent
 
 
+async def round_trip(port: int) -> float:
+    """Seconds from a message to its acknowledgement, with nothing written down; the median."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    seconds = []
+    for number in range(500):
+        begun = time.perf_counter()
+        writer.write(b"\x0b" + queued.body(f"M{number:019d}") + b"\x1c\r")
+        await reader.readuntil(b"\x1c\r")
+        seconds.append(time.perf_counter() - begun)
+    writer.close()
+    return statistics.median(seconds)
+
+
+def beside(say: Callable[[str], None], level: str, rate: float, port: int) -> None:
+    """Say what is published beside what is measured, and under which conditions."""
+    ack = at_once(round_trip(port))
+    say(
+        f"  one ordered lane: {rate:.0f} messages/s, published: {PUBLISHED}; {queued.SIZE} bytes,"
+        f" acknowledged after {ack * 1e6:.0f} us, {level}"
+    )
+
+
 async def ours(engine: Sqlite | Postgres, port: int, count: int, window: int = 1) -> float:
     """Messages a second of the feed."""
     async with engine.opened():
@@ -84,25 +109,57 @@ def test_one_lane_against_a_bare_loop(synchronous, migrated_sqlite, tmp_path, sa
             folder.mkdir()
             mine = at_once(ours(Sqlite(copied(migrated_sqlite, folder), synchronous), port, COUNT))
             rounds.append((mine, at_once(bare(port, folder / "bare.db", synchronous, COUNT))))
-    share = statistics.median(mine / other for mine, other in rounds)
-    mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
-    say(
-        f"feed, one lane, sqlite {synchronous}: {share:.0%} of a bare loop, {mine:.0f} to {other:.0f} messages/s of"
-        f" {queued.SIZE} bytes, acknowledged at once (to reach: {TO_REACH[synchronous]:.0%}; published: 60-70/s)"
-    )
+        share = statistics.median(mine / other for mine, other in rounds)
+        mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
+        say(
+            f"feed, one lane, sqlite {synchronous}: {share:.0%} of a bare loop, {mine:.0f} to {other:.0f} messages/s"
+            f" (to reach: {TO_REACH[synchronous]:.0%})"
+        )
+        beside(say, f"synchronous={synchronous}, a commit a message", mine, port)
 
 
-def test_one_lane_on_postgresql(postgres_database, say) -> None:
-    with receiver() as port, on_core(MEASURED):
-        rate = at_once(ours(Postgres(postgres_database), port, COUNT))
-    say(f"feed, one lane, postgresql: {rate:.0f} messages/s of {queued.SIZE} bytes, acknowledged at once")
+@pytest.fixture(scope="module", params=["on", "off"])
+def durable_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, Server]]:
+    """A PostgreSQL server that writes through to the disk, and its `synchronous_commit`."""
+    with server("fsync=on", f"synchronous_commit={request.param}") as found:
+        if found is None:
+            pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
+        yield request.param, found
+
+
+def test_one_lane_on_postgresql(durable_server, say) -> None:
+    level, found = durable_server
+    with found.database() as url, receiver() as port, on_core(MEASURED):
+        rate = at_once(ours(Postgres(url), port, COUNT))
+        say(f"feed, one lane, postgresql, synchronous_commit={level}: {rate:.0f} messages/s")
+        beside(say, f"fsync=on, synchronous_commit={level}, a commit a message", rate, port)
+
+
+async def unwritten(port: int, window: int) -> float:
+    """Messages a second of as many bare loops as the window is wide, which write nothing down."""
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(EACH):
+            writer.write(b"\x0b" + queued.body(f"M{number:019d}") + b"\x1c\r")
+            await reader.readuntil(b"\x1c\r")
+        writer.close()
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(window)))
+    return EACH * window / (time.perf_counter() - begun)
 
 
 @pytest.mark.parametrize("window", [1, 8, 64])
-def test_a_window_against_the_latency_of_its_receiver(window, migrated_sqlite, tmp_path, say) -> None:
+def test_a_window_against_the_latency_of_its_receiver(window, new_database, say) -> None:
+    rounds = []
     with receiver(50) as port:
-        rate = at_once(ours(Sqlite(copied(migrated_sqlite, tmp_path)), port, 60 * window, window))
+        for _ in range(3):
+            with new_database("sqlite") as path:
+                mine = at_once(ours(Sqlite(path), port, EACH * window, window))
+            rounds.append((mine, at_once(unwritten(port, window))))
+    mine, other = (statistics.median(column) * 0.05 / window for column in zip(*rounds, strict=True))
     say(
-        f"feed, window {window}, acknowledged after 50 ms: {rate * 0.05 / window:.0%} of window / latency"
-        " (to reach: 95%)"
+        f"feed, window {window}, acknowledged after 50 ms: {mine:.0%} of window / latency (to reach: 95%); loops that"
+        f" write nothing down: {other:.0%}"
     )

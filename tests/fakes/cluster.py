@@ -29,8 +29,8 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def cluster(programs: Path) -> Iterator[str]:
-    """The URL of a server that runs while the block does, without a database's name at its end."""
+def cluster(programs: Path, *settings: str) -> Iterator[str]:
+    """The URL of a server with these settings while the block runs, without a database's name at its end."""
     user = {"user": "postgres"} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name) / "data"
@@ -39,7 +39,7 @@ def cluster(programs: Path) -> Iterator[str]:
         make = [programs / "initdb", "-D", folder, *_CLUSTER]
         subprocess.run(make, check=True, capture_output=True, cwd=name, **user)
         port = _free_port()
-        options = [part for setting in _SETTINGS for part in ("-c", setting)]
+        options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
         run = [programs / "postgres", "-D", folder, "-p", str(port), *options]
         server = subprocess.Popen(run, cwd=name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
         try:

@@ -66,13 +66,13 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server | None]:
-    """A server that runs while the block does; None where PostgreSQL is not installed."""
+def server(*settings: str) -> Iterator[Server | None]:
+    """A server with these settings while the block runs; None where PostgreSQL is not installed."""
     programs = binaries()
     if programs is None:
         yield None
         return
-    with cluster(programs) as url:
+    with cluster(programs, *settings) as url:
         yield Server(url)
 
 

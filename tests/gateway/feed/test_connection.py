@@ -278,6 +278,25 @@ async def test_of_two_acknowledgements_in_one_read_the_second_never_answers_the_
         assert connection.take_unasked() == ()
 
 
+async def test_an_end_that_is_here_and_was_not_read_yet_costs_no_doubt_because_nothing_is_sent():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with await Connection.open(Endpoint(*server.getsockname())) as connection:
+            server.accept()[0].close()
+            assert connection.usable
+            with pytest.raises(ConnectFailed, match="closed by the peer; nothing was sent"):
+                await connection.exchange(MESSAGE)
+
+
+async def test_a_frame_that_is_here_and_was_not_read_yet_is_not_the_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with await Connection.open(Endpoint(*server.getsockname())) as connection:
+            with server.accept()[0] as accepted:
+                accepted.sendall(encode(b"hello"))
+                with pytest.raises(AckTimeout):
+                    await connection.exchange(MESSAGE, within=0.1)
+            assert connection.take_unasked() == (Frame(b"hello", 0),)
+
+
 async def test_a_frame_that_came_before_the_message_is_not_its_answer():
     greeted = asyncio.Event()
 

@@ -44,6 +44,46 @@ async def test_of_a_lane_one_message_is_in_hand_at_a_time():
     assert line.take().number == 2
 
 
+async def test_what_is_in_hand_is_not_taken_again_though_the_store_does_not_know_of_it_yet():
+    line = Line(Store(head(1), head(2)), "ehr")
+    await line.wait()
+    in_hand = line.take()
+    line.look_again()
+    await line.wait()
+    line.done(in_hand.study_id, goes_on=True)
+    assert line.take().number == 2
+    assert line.take() is None
+
+
+async def test_the_store_is_asked_for_more_where_there_was_more_and_all_of_it_was_taken():
+    store = Store(*(head(number) for number in range(AHEAD + 1)))
+    line = Line(store, "ehr")
+    await line.wait()
+    await line.refill()
+    assert store.asked == 1
+    for _ in range(AHEAD):
+        line.take()
+    store.heads = store.heads[AHEAD:]
+    await line.refill()
+    assert line.take().number == AHEAD
+    await line.refill()
+    assert store.asked == 2, "it gave all that it had"
+
+
+async def test_a_line_that_is_paused_or_closed_does_not_ask_the_store_for_more():
+    store = Store(*(head(number) for number in range(AHEAD)))
+    line = Line(store, "ehr")
+    await line.wait()
+    for _ in range(AHEAD):
+        line.take()
+    line.is_paused = True
+    await line.refill()
+    line.is_paused = False
+    line.close()
+    await line.refill()
+    assert store.asked == 1
+
+
 async def test_a_lane_that_does_not_go_on_is_left_out_until_the_store_is_asked_again():
     line = Line(Store(head(1, "a"), head(2, "a"), head(3, "b")), "ehr")
     await line.wait()

@@ -1,0 +1,160 @@
+"""How long it takes from a webhook to the acknowledgement of its message, while reads run at half their maximum.
+
+Run by `make bench`: AutoScribe (the sandbox, which answers at once), the receiver and who asks on one core, the gateway
+with the roles api, sync and feed on the other. Reports are signed one after the other, by turns without load and with
+warm reads at half the rate that the gateway can answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from bench import paced, stores, wrk
+from bench.ack_server import Acknowledging
+from bench.machine import ASKING, on_core
+from bench.serving import gateway
+from fakes.databases import at_once
+from fakes.feed_site import destination
+from fakes.gateway_process import site_file
+
+from gateway.sandbox.webhooks import signature
+
+STUDIES, TARGETS, ROUNDS, SECONDS, QUIET = 200, 100, 3, 10, 3
+LOOK = 0.25  # seconds between two looks of the feed for something to make
+KEY = "whsec_YmVuY2gtd2ViaG9vay1rZXk="
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk: apt-get install -y wrk"),
+]
+
+
+@contextmanager
+def sandbox() -> Iterator[str]:
+    """The address of an AutoScribe."""
+    command = [sys.executable, "-u", "-m", "gateway", "sandbox", "--port", "0", "--studies", str(STUDIES)]
+    with on_core(ASKING):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with process:
+        try:
+            yield re.search(r"http://[^,]+", process.stdout.readline())[0]
+        finally:
+            process.terminate()
+
+
+class Noting(Acknowledging):
+    """Acknowledges at once, and then notes when."""
+
+    def __init__(self, acknowledged: asyncio.Queue[float]) -> None:
+        super().__init__()
+        self._acknowledged = acknowledged
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if b"\x1c" in data:
+            self._acknowledged.put_nowait(time.perf_counter())
+
+
+class Told:
+    """Signs reports at AutoScribe and tells the gateway of each."""
+
+    def __init__(self, client: httpx.AsyncClient, upstream: str, base: str, acknowledged: asyncio.Queue[float]) -> None:
+        self._client, self._upstream, self._acknowledged = client, upstream, acknowledged
+        self._hook = f"{urlsplit(base).scheme}://{urlsplit(base).netloc}/webhooks/autoscribe"
+        self._count = 0
+
+    async def quiet(self) -> None:
+        """Until nothing is sent any more: what was signed before is on its way at the start."""
+        while True:
+            try:
+                await asyncio.wait_for(self._acknowledged.get(), QUIET)
+            except TimeoutError:
+                return
+
+    async def once(self) -> float:
+        """Seconds from the webhook of a new report to the acknowledgement of its message."""
+        signed = (await self._client.post(f"{self._upstream}/sandbox/sign?critical=false")).json()
+        self._count += 1
+        data = {"reportId": signed["reportId"], "studyId": signed["studyId"], "isCritical": False}
+        event = {"id": f"whe_{self._count}", "type": "report.delivered", "data": data}
+        body, name, at = json.dumps(event).encode(), f"msg_{self._count}", int(time.time())
+        headers = {"webhook-id": name, "webhook-timestamp": str(at), "content-type": "application/json"}
+        headers["webhook-signature"] = signature(KEY, name, at, body)
+        assert self._acknowledged.empty()
+        begun = time.perf_counter()
+        answer = await self._client.post(self._hook, content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return await asyncio.wait_for(self._acknowledged.get(), 30) - begun
+
+    async def during(self, seconds: float) -> list[float]:
+        """As many as come one after the other in that time."""
+        until, took = time.perf_counter() + seconds, []
+        while time.perf_counter() < until:
+            await asyncio.sleep(random.uniform(0, LOOK))  # else each comes just after the gateway has looked
+            took.append(await self.once())
+        return took
+
+
+@asynccontextmanager
+async def listening() -> Iterator[tuple[int, asyncio.Queue[float]]]:
+    """The port of a receiver, and when it acknowledged."""
+    acknowledged: asyncio.Queue[float] = asyncio.Queue()
+    server = await asyncio.get_running_loop().create_server(lambda: Noting(acknowledged), "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], acknowledged
+
+
+async def measured(url: str, folder: Path, upstream: str) -> list[tuple[list[float], list[float], float]]:
+    """By rounds how long it took without load and with it, and how many reads were answered in a second."""
+    engine = stores.engine_of(url)
+    async with engine.opened():
+        await stores.taken_in(engine, stores.studies(STUDIES), 8)
+        await stores.swept(engine, STUDIES)
+        targets = [address for address, _ in await stores.reports(engine, TARGETS)]
+    async with listening() as (port, acknowledged), httpx.AsyncClient(timeout=30) as client:
+        config = site_file(folder)
+        config.write_text(config.read_text() + destination(port))
+        more = {"roles": "api,sync,feed", "upstream": upstream, "config": config, "AVARA_WEBHOOK_KEY": KEY}
+        with gateway(url, folder, **more) as base:
+            told = Told(client, upstream, base, acknowledged)
+            await told.quiet()
+            script = wrk.script(folder, [f"{urlsplit(base).path}/{one}" for one in targets])
+            await asyncio.to_thread(wrk.rate, base, 1, script)
+            rate = await asyncio.to_thread(wrk.rate, base, 3, script) / 2
+            rounds = []
+            for _ in range(ROUNDS):
+                without = await told.during(SECONDS)
+                begun, load = time.perf_counter(), asyncio.create_task(paced.latencies(base, targets, rate, SECONDS))
+                under = await told.during(SECONDS - 1)
+                rounds.append((without, under, len(await load) / (time.perf_counter() - begun)))
+    return rounds
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_from_a_webhook_to_its_acknowledgement_under_load(kind, new_database, tmp_path, say) -> None:
+    with new_database(kind) as database, sandbox() as upstream, on_core(ASKING):
+        url = f"sqlite:///{database}" if kind == "sqlite" else database
+        rounds = at_once(measured(url, tmp_path, upstream))
+    medians = [(statistics.median(without), statistics.median(under), rate) for without, under, rate in rounds]
+    ratio = statistics.median(under / without for without, under, _ in medians)
+    without, under, rate = (statistics.median(column) for column in zip(*medians, strict=True))
+    slowest = [max(one for of_round in rounds for one in of_round[place]) * 1e3 for place in (0, 1)]
+    say(
+        f"webhook to ACK, {kind}, at {rate:.0f} reads/s: {ratio:.2f} x as without load, {under * 1e3:.0f} to"
+        f" {without * 1e3:.0f} ms (to reach: 3 x)"
+    )
+    say(f"  the slowest of {sum(len(one) for one, *_ in rounds)}: {slowest[1]:.0f} to {slowest[0]:.0f} ms")
