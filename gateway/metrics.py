@@ -65,6 +65,7 @@ METRICS: Final = (
     Row("feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG),
     Row("feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."),
     Row("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
+    Row("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),
 )
 
 
@@ -182,6 +183,10 @@ class Metrics:
     def stored(self, seconds: float) -> None:
         """A write was committed that long after it was asked for."""
         self._histograms["store_write_duration_seconds"].observe(seconds)
+
+    def dropped_log_line(self) -> None:
+        """A line of the log could not be written."""
+        self._counters["log_lines_dropped_total"].inc()
 
 
 class Measured:

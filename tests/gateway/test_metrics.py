@@ -38,6 +38,7 @@ def everything(metrics):
     metrics.acknowledged_critical("ehr", 42.0)
     metrics.alerted("lane-held", "ehr", 3)
     metrics.stored(0.004)
+    metrics.dropped_log_line()
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,7 @@ def everything(metrics):
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "30.0"}, 0),
         ("feed_alert", {"code": "lane-held", "destination": "ehr"}, 3),
         ("store_write_duration_seconds_count", {}, 1),
+        ("log_lines_dropped_total", {}, 1),
     ],
 )
 def test_what_happened_is_counted_under_its_name(name, labels, value):
