@@ -35,7 +35,8 @@ OUTBOX: Final = Table(
     sqlite_strict=True,
 )
 # A message to a destination, rendered once. `restates`: a newer whole one of the same says it again; `report_ids` are
-# the reports in it; `doubts` counts the times that it was written and got no usable answer
+# the reports in it; `doubts` counts the times that it was written and got no usable answer; `body_hash` outlives the
+# bytes that it is of
 MESSAGE: Final = Table(
     "message",
     METADATA,
@@ -70,6 +71,7 @@ MESSAGE: Final = Table(
     text_column("reason"),
     text_column("ack"),
     number_column("has_body"),
+    default_column("body_hash", ""),
     sqlite_strict=True,
 )
 # The bytes of a message, which never change: apart, since its row changes with every step that it takes
