@@ -226,7 +226,9 @@ def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
     name = secrets.token_hex(8)
     leases = Leases(engine, name, settings.lease)
     destinations = [one for one in routes_of(parts.configuration).destinations if one.is_enabled]
-    holders = [Holder(Making(engine, site, one), leases, settings, parts.metrics) for one in destinations]
+    holders = [
+        Holder(Making(engine, site, one, parts.metrics), leases, settings, parts.metrics) for one in destinations
+    ]
     return [
         *[one.run() for one in holders],
         Alerting(engine, destinations, settings, name, parts.metrics).run(),

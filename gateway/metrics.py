@@ -62,6 +62,7 @@ METRICS: Final = (
     Row("pdf_work_total", "counter", ("outcome",), "PDFs fetched: kept, again, unavailable, overtaken."),
     Row("changed_pdfs_total", "counter", (), "PDFs with other bytes than before, of reports whose text is the same."),
     Row("feed_messages_total", "counter", ("destination", "state", "reason"), "What came of messages that were sent."),
+    Row("feed_remarks_total", "counter", ("destination", "code"), "Warnings about messages made, such as pdf-absent."),
     Row("feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG),
     Row("feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."),
     Row("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
@@ -171,6 +172,10 @@ class Metrics:
         """Something came of a message that was sent; `reason` is a code, a receiver's own is counted as `other`."""
         known = reason if _REASON.fullmatch(reason) else "other"
         self._counters["feed_messages_total"].labels(destination, state, known).inc()
+
+    def remarked(self, destination: str, code: str, count: int) -> None:
+        """So many messages were made of which there is a warning: a code of the mapping, or `rule-` and its name."""
+        self._counters["feed_remarks_total"].labels(destination, code).inc(count)
 
     def acknowledged_critical(self, destination: str, seconds: float) -> None:
         """The receiver's application accepted a critical result that long after its report was signed (D32)."""

@@ -7,16 +7,18 @@ its receiver is not sent: it is kept as a dead letter that names the rule.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway import clock
 from gateway.destinations import Destination
 from gateway.errors import StoreError
 from gateway.log import get_logger
+from gateway.metrics import Metrics
 from gateway.store import intake, messages
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
@@ -26,19 +28,23 @@ from gateway.store.leases import Lease, LeaseLost
 from gateway.store.messages import Made, NewMessage, given_up
 from gateway.store.outbox import Outbox, Settled, Waiting
 from gateway.store.pdfs import Pdfs
+from gateway.store.search import issues
 from gateway.store.sent import Sent, read_sent
 from gateway.store.states import UNSENT, MessageState
 from mappings.hl7v2 import messages_of_all, to_oru
 from mappings.hl7v2.outline import Outline, outline
 from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import message_control_id
-from mappings.issues import MappingIssue
+from mappings.issues import MappingIssue, Severity
 from mappings.model import Cause, Facts
-from mappings.profile import Receiver, Site
+from mappings.profile import Site
 
 AT_ONCE: Final = 50
 MOVE: Final = "move"
 NOT_MADE: Final = "not-made"
+_MOST_ISSUES: Final = 1_000
+# A message or what becomes of its row without one, and the codes of warnings
+_Part: TypeAlias = tuple[NewMessage | Settled, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,8 @@ class _Round:
 class Making:
     """Makes the messages to one destination."""
 
-    def __init__(self, engine: Engine, site: Site, destination: Destination) -> None:
-        self.engine, self.destination = engine, destination
+    def __init__(self, engine: Engine, site: Site, destination: Destination, metrics: Metrics) -> None:
+        self.engine, self.destination, self._metrics = engine, destination, metrics
         self._site = destination.site(site)
         self._outbox = Outbox(engine)
 
@@ -87,12 +93,16 @@ class Making:
         if sent.is_in_hand:
             return  # whether something was sent decides what this one is: a moment
         known = await self._with_pdfs(kept(packed))
-        made = await asyncio.to_thread(self._made, known, int(revision), rows, sent, clock.now())
+        said = {issue.code for _, issue in await issues(self.engine, [study_id], _MOST_ISSUES)}
+        made = _beside(await asyncio.to_thread(self._made, known, int(revision), rows, sent, clock.now()), said)
         try:
             numbers = await self.engine.do(partial(messages.made, lease, made, micros(clock.now())))
         except Outdated:
             return  # there is news of the study, or more of it was sent: the next round sees it
         get_logger().info("messages-made", destination=name, study_id=study_id, count=len(numbers))
+        for code, count in Counter(code for one in made.messages for code in one.remarks).items():
+            get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
+            self._metrics.remarked(name, code, count)
 
     async def _give_up(self, lease: Lease, study_id: str, error: Exception) -> None:
         """Hold what no message can be made of; when there is news of the study it is tried again."""
@@ -122,30 +132,32 @@ class Making:
             known.study, [_cause(row) for row in rows], self._site, receiver, facts, sent=sent.signed
         )
         round_ = _Round(replace(known, facts=facts), sent, at)
-        parts = [
+        parts = _remarked(
             self._message(round_, cause, by_cause[cause.report_id, cause.kind, cause.content_version, cause.replay])
             for cause in causes
-        ]
+        )
         settled = [_became(row, parts) for row in rows]
         rendered = {one.number for one in settled if one.state == "rendered"}
         made = [one for one in parts if isinstance(one, NewMessage) and one.outbox in rendered]
         return Made(study_id, revision, settled, made, sent, _taken_back(rows, settled))
 
-    def _message(self, of: _Round, cause: Cause, row: Waiting) -> NewMessage | Settled:
-        """The message of a cause, or what becomes of its row without one."""
+    def _message(self, of: _Round, cause: Cause, row: Waiting) -> _Part:
+        """The message of a cause, or what becomes of its row without one; with the codes of warnings."""
         asked = of.known.study, cause, self._site, self.destination.receiver, of.known.facts
         drawn, control_id = outline(*asked), message_control_id(cause, self.destination.name)
         mapped = to_oru(*asked, control_id=control_id, at=of.at)
         if isinstance(drawn, MappingIssue) or mapped.output is None:
-            issues = [drawn] if isinstance(drawn, MappingIssue) else mapped.issues
-            held = next((issue.code for issue in issues if issue.severity == "error"), None)
-            why = issues[0].code if issues else ""
-            return Settled(row.number, "held", held) if held else Settled(row.number, "nothing", why)
+            doubts = [drawn] if isinstance(drawn, MappingIssue) else mapped.issues
+            held = next(iter(_codes(doubts, "error")), None)
+            why = doubts[0].code if doubts else ""
+            settled = Settled(row.number, "held", held) if held else Settled(row.number, "nothing", why)
+            return settled, _codes(doubts, "warning")
         if _is_of_others(drawn, of.sent):
-            return Settled(row.number, "held", MOVE)
-        broken = next(_blocking(mapped.output, self.destination.receiver), None)
+            return Settled(row.number, "held", MOVE), []
+        found = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
+        broken = next(iter(_codes(found, "error")), None)
         state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
-        return NewMessage(
+        message = NewMessage(
             outbox=row.number,
             report_id=cause.report_id,
             kind=cause.kind,
@@ -164,6 +176,7 @@ class Making:
             state=state,
             reason=broken or "",
         )
+        return message, _codes((*mapped.issues, *found), "warning")
 
 
 def _became(row: Waiting, parts: Sequence[NewMessage | Settled]) -> Settled:
@@ -210,6 +223,27 @@ def _is_of_others(drawn: Outline, sent: Sent) -> bool:
     )
 
 
-def _blocking(message: bytes, receiver: Receiver) -> Iterator[str]:
-    """The rules that the message breaks and that keep it from being sent, as codes."""
-    return (one.issue.code for one in check_rules(message, receiver) if one.issue.severity == "error")
+def _codes(issues: Iterable[MappingIssue], severity: Severity) -> list[str]:
+    """The codes of issues, each once."""
+    return list(dict.fromkeys(one.code for one in issues if one.severity == severity))
+
+
+def _beside(made: Made, said: Set[str]) -> Made:
+    """Without the remarks that are issues of the study itself: they are known, and are not the receiver's alone."""
+    messages = [replace(one, remarks=tuple(code for code in one.remarks if code not in said)) for one in made.messages]
+    return replace(made, messages=messages)
+
+
+def _remarked(parts: Iterable[_Part]) -> list[NewMessage | Settled]:
+    """Each message with its warnings, and with those of what should have gone beside it and did not (a PDF)."""
+    found = list(parts)
+    unsaid: dict[int, list[str]] = {}
+    for part, codes in found:
+        if isinstance(part, Settled):
+            unsaid.setdefault(part.number, []).extend(codes)
+    return [
+        part
+        if isinstance(part, Settled)
+        else replace(part, remarks=tuple(dict.fromkeys((*codes, *unsaid.get(part.outbox, ())))))
+        for part, codes in found
+    ]

@@ -31,10 +31,11 @@ _MOST_LINES: Final = 100
 
 @dataclass(slots=True)
 class Account:
-    """What became of the reports at one destination: counts by kind, and those that are not as they should be."""
+    """What became of the reports at one destination: counts, and those remarked on or not as they should be."""
 
     destination: Destination
     counts: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
     lines: list[dict[str, Any]] = field(default_factory=list)
     open: int = 0
 
@@ -42,7 +43,8 @@ class Account:
         """Count one report."""
         self.counts[found.kind] += 1
         self.open += found.is_open
-        if found.kind not in UNREMARKABLE:
+        self.remarks.update(found.remarks)
+        if found.remarks or found.kind not in UNREMARKABLE:
             since = None if found.since is None else instant_text(found.since)
             self.lines.append(
                 {
@@ -52,6 +54,7 @@ class Account:
                     "detail": found.detail,
                     "since": since,
                     "isOpen": found.is_open,
+                    "remarks": found.remarks,
                 }
             )
 
@@ -143,10 +146,13 @@ def _said(made: Certificate) -> Iterator[str]:
     for one in made.accounts:
         counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
         yield f"{one.destination.name}: {counts or 'no reports'}; {one.open} open"
-        for line in one.lines[:_MOST_LINES]:
+        if one.remarks:
+            yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(one.remarks.items()))}"
+        shown = [line for line in one.lines if line["fate"] not in UNREMARKABLE]
+        for line in shown[:_MOST_LINES]:
             yield f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
-        if len(one.lines) > _MOST_LINES:
-            yield f"  {len(one.lines) - _MOST_LINES} more: --out FILE has them all"
+        if len(shown) > _MOST_LINES:
+            yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
     yield made.verdict
 
 
@@ -186,5 +192,6 @@ def _account(one: Account) -> dict[str, Any]:
         "name": one.destination.name,
         "counts": {kind: one.counts[kind] for kind in KINDS},
         "open": one.open,
+        "remarks": dict(one.remarks),
         "reports": one.lines,
     }

@@ -36,7 +36,7 @@ OUTBOX: Final = Table(
 )
 # A message to a destination, rendered once. `restates`: a newer whole one of the same says it again; `report_ids` are
 # the reports in it; `doubts` counts the times that it was written and got no usable answer; `body_hash` outlives the
-# bytes that it is of
+# bytes that it is of; `remarks` are the codes of what it could not say as it should, parted by blanks
 MESSAGE: Final = Table(
     "message",
     METADATA,
@@ -72,6 +72,7 @@ MESSAGE: Final = Table(
     text_column("ack"),
     number_column("has_body"),
     default_column("body_hash", ""),
+    default_column("remarks", ""),
     sqlite_strict=True,
 )
 # The bytes of a message, which never change: apart, since its row changes with every step that it takes

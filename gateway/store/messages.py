@@ -30,10 +30,10 @@ NEVER: Final = 2**62
 _ADD: Final = Statement(
     "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"
     " signed, destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers,"
-    " report_ids, patient_id, state, reason, ack, has_body, body_hash) VALUES (:outbox, :is_whole, :is_draft,"
+    " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks) VALUES (:outbox, :is_whole, :is_draft,"
     " :is_critical, :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id, :kind,"
     " :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state, :reason, '',"
-    " 1, :body_hash) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
+    " 1, :body_hash, :remarks) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
 )
 _ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
 _BODY: Final = Statement(
@@ -91,6 +91,7 @@ class NewMessage:
     """A message as it was made; `restates` names what a newer whole one of the same says again.
 
     `body` is what is sent, or of a dead letter what would have been; `state` is `queued`, `dead_letter` or `recorded`.
+    `remarks` are codes of what it could not say as it should.
     """
 
     outbox: int
@@ -110,6 +111,7 @@ class NewMessage:
     body: bytes
     state: MessageState = "queued"
     reason: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ def added(destination: str, study_id: str, one: NewMessage, now: int) -> Steps[i
     lane = {"destination": destination, "study_id": study_id}
     blocked = yield from is_held(destination, study_id)
     columns = asdict(one) | {"size": len(one.body), "now": now, "closed": None if one.state == "queued" else now}
-    columns["body_hash"] = body_hash(one.body)
+    columns |= {"body_hash": body_hash(one.body), "remarks": " ".join(one.remarks)}
     for name in ("filler_order_numbers", "report_ids"):
         columns[name] = json.dumps(columns[name])
     for name in ("is_whole", "is_draft", "is_critical"):

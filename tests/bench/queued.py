@@ -85,7 +85,7 @@ async def fill(engine: Engine, count: int) -> None:
 async def drained(engine: Engine, one: Destination, count: int) -> float:
     """Seconds from the first to the last acknowledgement."""
     feed = Feed()
-    holder = Holder(Making(engine, site(), one), Leases(engine, "two", feed.lease), feed, Metrics())
+    holder = Holder(Making(engine, site(), one, Metrics()), Leases(engine, "two", feed.lease), feed, Metrics())
     task = asyncio.create_task(holder.run())
     begun, left = time.perf_counter(), count
     first: Any = None

@@ -35,6 +35,7 @@ def everything(metrics):
     metrics.worked_pdf("kept")
     metrics.changed_pdf()
     metrics.fed("ehr", "held", "AE-207")
+    metrics.remarked("ehr", "pdf-absent", 2)
     metrics.acknowledged_critical("ehr", 42.0)
     metrics.alerted("lane-held", "ehr", 3)
     metrics.stored(0.004)
@@ -68,6 +69,7 @@ def everything(metrics):
         ("pdf_work_total", {"outcome": "kept"}, 1),
         ("changed_pdfs_total", {}, 1),
         ("feed_messages_total", {"destination": "ehr", "state": "held", "reason": "AE-207"}, 1),
+        ("feed_remarks_total", {"destination": "ehr", "code": "pdf-absent"}, 2),
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "45.0"}, 1),
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "30.0"}, 0),
         ("feed_alert", {"code": "lane-held", "destination": "ehr"}, 3),

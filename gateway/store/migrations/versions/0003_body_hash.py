@@ -1,4 +1,4 @@
-"""The hash of a message's bytes in the ledger; of a message whose text is gone it is not known.
+"""The hash of a message's bytes in the ledger, and what there is to remark; of a text that is gone neither is known.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -15,13 +15,15 @@ revision = "0003_body_hash"
 down_revision = "0002"
 
 _TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_ADDED: Final = ("body_hash", "remarks")
 _BODY: Final = "(SELECT b.body FROM message_body b WHERE b.number = message.number)"
 _HASHES: Final = {"sqlite": f"sha256_hex({_BODY})", "postgresql": f"encode(sha256({_BODY}), 'hex')"}
 
 
 def upgrade() -> None:
-    """Add the column, and the hash of what is still there."""
-    op.add_column("message", sa.Column("body_hash", _TEXT, nullable=False, server_default=sa.text("''")))
+    """Add the columns, and the hash of what is still there."""
+    for name in _ADDED:
+        op.add_column("message", sa.Column(name, _TEXT, nullable=False, server_default=sa.text("''")))
     dialect = op.get_context().dialect.name
     if dialect == "sqlite":
         connection: Any = op.get_bind().connection.driver_connection
@@ -31,5 +33,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the column."""
-    op.drop_column("message", "body_hash")
+    """Drop the columns."""
+    for name in _ADDED:
+        op.drop_column("message", name)
