@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -96,13 +96,26 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
     if not asked:
         raise wrong("--all", "no destination is enabled", "Write a [[destination]] table.")
     async with store_for_command(configuration) as engine:
-        made = Certificate(await listed(configuration), span, [Account(one) for one in asked])
-        await _fill(made, engine)
+        made = await made_of(configuration, engine, asked, span)
     if out is not None:
         _write(made, out)
-    for line in _said(made):
+    for line in said(made):
         say(line)
     return 0 if made.verdict == "certified" else 1
+
+
+async def made_of(
+    configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: Span
+) -> Certificate:
+    """What became of the reports signed in a span at these destinations, AutoScribe listed anew.
+
+    Raises:
+        ConfigError: there is no API key.
+        StoreUnavailable: the store cannot be reached.
+    """
+    made = Certificate(await listed(configuration), span, [Account(one) for one in asked])
+    await _fill(made, engine)
+    return made
 
 
 async def _fill(made: Certificate, engine: Engine) -> None:
@@ -136,7 +149,7 @@ def _is_within(record: Record | None, span: Span) -> bool:
     return record is None or record.signed is None or span.since <= record.signed < span.until
 
 
-def _said(made: Certificate) -> Iterator[str]:
+def said(made: Certificate) -> Iterator[str]:
     """The certificate for people."""
     listing = made.listing
     at = instant_text(micros(listing.started))
