@@ -82,7 +82,7 @@ class _Parts:
     signatures: SignatureRecord
 
 
-def create_app(configuration: Configuration, roles: Collection[str] = ROLES) -> FastAPI:
+def create_app(configuration: Configuration, roles: Collection[str] = ROLES, metrics: Metrics | None = None) -> FastAPI:
     """The gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs what its roles ask for.
 
     Whatever its roles, it answers probes and metrics; FHIR, webhooks and the description only with the role `api`.
@@ -92,7 +92,7 @@ def create_app(configuration: Configuration, roles: Collection[str] = ROLES) -> 
     Raises:
         ConfigError: there is no API key.
     """
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     reachability = Reachability(metrics)
     client = UpstreamClient(configuration.settings.upstream, configuration.settings.pdf, observe=reachability)
 
@@ -226,7 +226,9 @@ def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
     name = secrets.token_hex(8)
     leases = Leases(engine, name, settings.lease)
     destinations = [one for one in routes_of(parts.configuration).destinations if one.is_enabled]
-    holders = [Holder(Making(engine, site, one), leases, settings, parts.metrics) for one in destinations]
+    holders = [
+        Holder(Making(engine, site, one, parts.metrics), leases, settings, parts.metrics) for one in destinations
+    ]
     return [
         *[one.run() for one in holders],
         Alerting(engine, destinations, settings, name, parts.metrics).run(),
@@ -295,8 +297,9 @@ async def serve(configuration: Configuration, roles: Collection[str] = ROLES) ->
     require_site_key(configuration)
     for fault in destination_faults(configuration):
         raise fault
-    log.configure(settings.log.level, settings.log.format)
-    app = create_app(configuration, roles)
+    metrics = Metrics()
+    log.configure(settings.log.level, settings.log.format, dropped=metrics.dropped_log_line)
+    app = create_app(configuration, roles, metrics)
     with listening_socket(settings.server.host, settings.server.port) as listener:
         async with stop_signal() as stop, running(app, listener):
             host, port = listener.getsockname()[:2]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Literal, TextIO
 
@@ -63,8 +64,17 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _DEEPEST_FRAMES: Final = 5
 
 
-def configure(level: str = "info", form: Literal["json", "console"] = "json", stream: TextIO | None = None) -> None:
-    """Send every log line, ours and the libraries', through the allow-list to `stream` (default: stderr)."""
+def configure(
+    level: str = "info",
+    form: Literal["json", "console"] = "json",
+    stream: TextIO | None = None,
+    dropped: Callable[[], object] = lambda: None,
+) -> None:
+    """Send every log line, ours and the libraries', through the allow-list to `stream` (default: stderr).
+
+    A line that cannot be written is left out, and `dropped` is called: nothing that logs fails by it.
+    """
+    lines = _Lines(stream or sys.stderr, dropped)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -78,7 +88,7 @@ def configure(level: str = "info", form: Literal["json", "console"] = "json", st
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -136,6 +146,23 @@ def _places(traceback: TracebackType | None) -> Iterator[str]:
     while traceback is not None:
         yield f"{traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
+
+
+class _Lines:
+    """Where lines are written; one for which there is no room, or nobody who reads, is dropped."""
+
+    def __init__(self, stream: TextIO, dropped: Callable[[], object]) -> None:
+        self._stream, self._dropped, self._lock = stream, dropped, threading.Lock()
+
+    def _write(self, line: str) -> None:
+        try:
+            with self._lock:
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self._dropped()
+
+    debug = info = warning = error = critical = _write
 
 
 class _ForeignHandler(logging.Handler):

@@ -68,9 +68,11 @@ METRICS: Final = (
         ("destination", "outcome"),
         "Acknowledgements behind their turn: accepted, refused, repeated, unmatched, too_early, unreadable.",
     ),
+    Row("feed_remarks_total", "counter", ("destination", "code"), "Warnings about messages made, such as pdf-absent."),
     Row("feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG),
     Row("feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."),
     Row("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
+    Row("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),
 )
 
 
@@ -181,6 +183,10 @@ class Metrics:
         """An acknowledgement came that answers no message in hand; `outcome` as the metric's meaning lists."""
         self._counters["feed_late_acks_total"].labels(destination, outcome).inc()
 
+    def remarked(self, destination: str, code: str, count: int) -> None:
+        """So many messages were made of which there is a warning: a code of the mapping, or `rule-` and its name."""
+        self._counters["feed_remarks_total"].labels(destination, code).inc(count)
+
     def acknowledged_critical(self, destination: str, seconds: float) -> None:
         """The receiver's application accepted a critical result that long after its report was signed (D32)."""
         self._histograms["feed_critical_seconds"].labels(destination).observe(seconds)
@@ -192,6 +198,10 @@ class Metrics:
     def stored(self, seconds: float) -> None:
         """A write was committed that long after it was asked for."""
         self._histograms["store_write_duration_seconds"].observe(seconds)
+
+    def dropped_log_line(self) -> None:
+        """A line of the log could not be written."""
+        self._counters["log_lines_dropped_total"].inc()
 
 
 class Measured:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from typing import Final
 
+from gateway import clock, log
 from gateway.demo.agreement import compare
 from gateway.demo.rounds import Round, play
 from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
+from gateway.feed_operator.arguments import span_of
+from gateway.feed_operator.certificate import made_of, said
 from gateway.sandbox.inbox import Message
 from gateway.sandbox.readable import readable
 from gateway.serving import stop_signal
@@ -19,17 +23,24 @@ from mappings.identifiers import fhir_id
 
 __all__ = ["Ports", "once", "run"]
 
+_PATIENCE: Final = 20.0  # seconds for the first look at all of AutoScribe
+
 
 async def once(ports: Ports) -> int:
     """One report in its three forms, side by side, and whether they agree; 0 only if they do."""
+    log.configure("error")
     async with stage(ports, on_message=_ignore) as playing:
         signed = playing.account.sign_new()
         played = await play(playing, signed.report_id, signed.study_id)
-    return _judge(played)
+        counts = await _certificate(playing, _PATIENCE)
+    code = _judge(played)
+    _print(counts)
+    return code
 
 
 async def run(ports: Ports, every: float) -> int:
     """Sign a report every few seconds and follow it, until SIGINT or SIGTERM."""
+    log.configure("error")
     async with stop_signal() as stop, stage(ports, on_message=_print_message) as playing:
         signed = playing.account.sign_new()
         _print(_welcome(playing, signed.report_id, signed.study_id, signed.study_instance_uid))
@@ -37,6 +48,7 @@ async def run(ports: Ports, every: float) -> int:
             _print(_line(playing, await play(playing, signed.report_id, signed.study_id)))
             await _pause(stop, every)
             signed = playing.account.sign_new()
+        _print(await _certificate(playing, 0))
     _print("stopped")
     return 0
 
@@ -53,9 +65,19 @@ def _judge(played: Round) -> int:
     _print(side_by_side(columns, width))
     _print("")
     _print(comparison(rows, width))
-    agree = all(row.agrees for row in rows) and played.acknowledgement == "AA"
-    _print(f"\nacknowledged with {played.acknowledgement}; " + ("all three agree" if agree else "they do not agree"))
+    agree = all(row.agrees for row in rows) and played.fate == "AA"
+    answer = "acknowledged with AA" if played.fate == "AA" else f"not acknowledged: {played.fate}"
+    _print(f"\n{answer}; " + ("all three agree" if agree else "they do not agree") + "\n")
     return 0 if agree else 1
+
+
+async def _certificate(playing: Stage, patience: float) -> str:
+    """The certificate of the feed: once nothing is open, or as it is when so many seconds are over."""
+    until = clock.monotonic() + patience
+    while True:
+        made = await made_of(playing.configuration, playing.engine, [playing.destination], span_of(None, None))
+        if made.verdict == "certified" or clock.monotonic() >= until:
+            return "\n".join(said(made))
 
 
 def _welcome(playing: Stage, report_id: str, study_id: str, uid: str) -> str:
@@ -76,7 +98,7 @@ try in another terminal:
 def _line(playing: Stage, played: Round) -> str:
     address = f"{playing.fhir_base}/DiagnosticReport/{played.diagnostic_report['id']}"
     status = played.diagnostic_report["status"]
-    return f"=== {status} in FHIR, its ORU^R01 answered {played.acknowledgement}: curl -s '{address}'\n"
+    return f"=== {status} in FHIR, its ORU^R01 {played.fate}: curl -s '{address}'\n"
 
 
 def _print_message(message: Message) -> None:

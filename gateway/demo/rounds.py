@@ -1,6 +1,6 @@
-"""One round of the demo: a report is signed, read back as FHIR, sent as ORU^R01, and received.
+"""One round of the demo: a report is signed, read back as FHIR, and fed to the listener as ORU^R01.
 
-HL7 v2.5.1 §2.9.2: the message counts as sent once an acknowledgement with its MSH-10 has come.
+HL7 v2.5.1 §2.9.2: the message counts as sent once the ledger of the feed says that its acknowledgement has come.
 """
 
 from __future__ import annotations
@@ -16,60 +16,65 @@ from urllib.parse import urlsplit
 
 from gateway import clock
 from gateway.demo.stage import Stage
-from gateway.errors import AckUnreadable
-from mappings import decode, to_oru
-from mappings.hl7v2 import receiver
-from mappings.hl7v2.ack import parse
-from mappings.identifiers import fhir_id, message_control_id
-from mappings.model import Cause
+from gateway.feed_operator.fate import Kind, fate
+from gateway.store.reconciling import recorded
+from mappings.hl7v2.received import read
+from mappings.identifiers import fhir_id, short_id
 
-DESTINATION: Final = "demo"
-_WAIT: Final = 10.0
+_ANSWER: Final = 10.0  # seconds for an answer of the gateway
+_DELIVERY: Final = 30.0  # seconds from there to what became of the message
+_MOMENT: Final = 0.05
+_ON_ITS_WAY: Final = frozenset({"not ingested", "queued"})
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What became of one signed report."""
+    """What became of one signed report; `fate` is that of a certificate, `AA` where the listener accepted it."""
 
     report: Mapping[str, Any]
     diagnostic_report: Mapping[str, Any]
     patient: Mapping[str, Any]
     message: bytes
-    acknowledgement: str
+    fate: Kind
 
 
 async def play(stage: Stage, report_id: str, study_id: str) -> Round:
-    """Read the signed report as FHIR from the gateway, and send it over MLLP to the listener."""
+    """Read the signed report as FHIR from the gateway, and as the message that its feed sent to the listener."""
     diagnostic_report = await asyncio.to_thread(_get, stage.fhir_base, f"DiagnosticReport/{fhir_id(report_id)}")
     patient = await asyncio.to_thread(_get, stage.fhir_base, diagnostic_report["subject"]["reference"])
-    study = (await stage.client.study(study_id)).value
-    reports = (await stage.client.reports(study_id=study_id)).value
-    signers = {report["userId"] for report in reports["reports"]}
-    users = [answer.value for user_id in sorted(signers) if (answer := await stage.client.user(user_id))]
-    cause = Cause(report_id)
-    control_id = message_control_id(cause, DESTINATION)
-    mapped = to_oru(
-        decode(study, reports, users),
-        cause,
-        stage.configuration.site,
-        receiver("generic"),
-        control_id=control_id,
-        at=clock.now(),
-    )
-    if mapped.output is None:
-        raise LookupError("a signed report made no message")
-    ack = parse(await stage.connection.exchange(mapped.output))
-    if ack.control_id != control_id:
-        raise AckUnreadable(str(stage.connection.endpoint), "MSA-2 is not the MSH-10 that was sent")
-    received = await stage.receiver.wait_for(control_id, within=_WAIT)
-    report = next(report for report in reports["reports"] if report["reportId"] == report_id)
-    return Round(report, diagnostic_report, patient, received.payload, ack.code)
+    reports = (await stage.client.reports(study_id=study_id)).value["reports"]
+    report = next(report for report in reports if report["reportId"] == report_id)
+    if report["status"] != "completed":
+        raise LookupError("a report that is not signed makes no message")
+    became = await _became(stage, report_id, study_id)
+    return Round(report, diagnostic_report, patient, _received(stage, report_id), became)
+
+
+async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:
+    """What the ledger says of the report, once it is no longer on its way."""
+    until = clock.monotonic() + _DELIVERY
+    while True:
+        study = (await recorded(stage.engine, [study_id])).get(study_id)
+        found = fate(report_id, study.reports.get(report_id) if study else None, stage.destination).kind
+        if found not in _ON_ITS_WAY or clock.monotonic() > until:
+            return found
+        await clock.sleep(_MOMENT)
+
+
+def _received(stage: Stage, report_id: str) -> bytes:
+    """The newest message of the report that the listener has: OBR-21 names it."""
+    for message in reversed(stage.receiver.messages):
+        received = read(message.payload)
+        fields = [one.field(21) for one in received.segments if one.name == "OBR"]
+        if short_id(report_id) in [received.components(one)[0] for one in fields]:
+            return message.payload
+    raise LookupError("the listener has no message of the report")
 
 
 def _get(base: str, path: str) -> dict[str, Any]:
     """Read a resource as any client would; httpx is the upstream client's alone."""
     parts = urlsplit(base)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_WAIT)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_ANSWER)
     with contextlib.closing(connection):
         connection.request("GET", f"{parts.path}/{path}", headers={"Accept": "application/fhir+json"})
         response = connection.getresponse()

@@ -5,9 +5,11 @@ Carries out no clause of a standard: it only starts what the other packages hold
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, cast
@@ -16,14 +18,17 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr
 
 from gateway.app import create_app
-from gateway.feed.connection import Connection, Endpoint
+from gateway.assembly import opened_store
+from gateway.destinations import Destination, routes_of
 from gateway.sandbox.inbox import Message
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.state import State
-from gateway.sandbox.upstream import DEFAULT_API_KEY, Options, open_sandbox
+from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.webhooks import Target
 from gateway.serving import listening_socket, running
-from gateway.settings import Configuration, Database, Server, Settings, Upstream
+from gateway.settings import Configuration, Database, DestinationSettings, Server, Settings, Upstream, Webhook
+from gateway.store.engine import Engine
 from gateway.upstream.client import UpstreamClient
 from mappings.profile import AssigningAuthority, Facility, NameOrder, Site
 
@@ -41,18 +46,23 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What runs: the sandbox's account and a client of it, the gateway's settings, the listener, a connection to it."""
+    """What runs: the sandbox's account and a client of it, the gateway's settings and store, the listener."""
 
     account: State
     client: UpstreamClient
     configuration: Configuration
+    engine: Engine
     receiver: Receiver
-    connection: Connection
 
     @property
     def fhir_base(self) -> str:
         """The gateway's FHIR base."""
         return self.configuration.settings.server.fhir_base
+
+    @property
+    def destination(self) -> Destination:
+        """The listener, as the gateway's feed knows it."""
+        return routes_of(self.configuration).destinations[0]
 
 
 def demo_site() -> Site:
@@ -87,21 +97,35 @@ async def stage(ports: Ports, on_message: Callable[[Message], object]) -> AsyncI
         upstream_socket = stack.enter_context(listening_socket(HOST, ports.sandbox))
         gateway_socket = stack.enter_context(listening_socket(HOST, ports.gateway))
         receiver = await stack.enter_async_context(Receiver(HOST, ports.mllp, on_message=on_message))
-        options = Options(host=HOST, port=upstream_socket.getsockname()[1])
+        port, key = gateway_socket.getsockname()[1], f"whsec_{secrets.token_hex(32)}"
+        webhook = Target(f"http://{HOST}:{port}/webhooks/autoscribe", key)
+        options = Options(host=HOST, port=upstream_socket.getsockname()[1], webhook=webhook)
         sandbox, account = open_sandbox(options)
-        folder = stack.enter_context(TemporaryDirectory())
-        configuration = _configuration(options.base_url, gateway_socket.getsockname()[1], Path(folder))
-        settings = configuration.settings
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        settings = _settings(options, port, key, _listener(receiver.port, account.now()), folder)
+        configuration = Configuration(settings, demo_site(), "demo")
         await stack.enter_async_context(running(sandbox, upstream_socket))
         await stack.enter_async_context(running(create_app(configuration), gateway_socket))
         client = await stack.enter_async_context(UpstreamClient(settings.upstream, settings.pdf))
-        connection = await stack.enter_async_context(await Connection.open(Endpoint(HOST, receiver.port)))
-        yield Stage(account, client, configuration, receiver, connection)
+        engine = await stack.enter_async_context(opened_store(configuration))
+        yield Stage(account, client, configuration, engine, receiver)
 
 
-def _configuration(upstream_url: str, port: int, folder: Path) -> Configuration:
+def _settings(
+    options: Options, port: int, webhook_key: str, destination: DestinationSettings, folder: Path
+) -> Settings:
     """The demo's own settings: nothing of the environment may send it to a real AutoScribe, nothing is left behind."""
-    upstream = Upstream(api_key=SecretStr(DEFAULT_API_KEY), base_url=upstream_url)
-    database = Database(url=SecretStr(f"sqlite:///{folder / 'demo.db'}"))
-    settings = Settings.model_construct(upstream=upstream, server=Server(host=HOST, port=port), database=database)
-    return Configuration(settings, demo_site(), "demo")
+    return Settings.model_construct(
+        upstream=Upstream(api_key=SecretStr(options.api_key), base_url=options.base_url),
+        server=Server(host=HOST, port=port),
+        webhook=Webhook(key=SecretStr(webhook_key)),
+        database=Database(url=SecretStr(f"sqlite:///{folder / 'demo.db'}")),
+        destination=(destination,),
+    )
+
+
+def _listener(port: int, start: datetime) -> DestinationSettings:
+    """The destination, which is sent what is signed from then on."""
+    return DestinationSettings(
+        name="demo", kind="mllp", host=HOST, port=port, receiver="generic", start=start, facilities=("*",)
+    )

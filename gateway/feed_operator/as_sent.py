@@ -19,6 +19,7 @@ from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.feed_operator.chosen import Chosen
 from gateway.settings import Configuration
 from gateway.store.audit import noted
+from gateway.store.body_hash import ALTERED
 from gateway.store.instants import micros
 from gateway.store.leases import locked
 from gateway.store.messages import NewMessage, added
@@ -36,6 +37,7 @@ _REFUSED: Final = {
     " same",
     "newer-waits": "a newer version is about to be sent: --force-old --reason sends it all the same",
     "text-purged": "their text was let go of after feed.retention_days",
+    ALTERED: "their text is not what was made any more: without --as-sent it is made anew",
     "rule-broken": "they break a rule of the receiver",
     "nothing-sent": "studies of which no message was sent or given up",
 }
@@ -134,6 +136,8 @@ def _refusal(one: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> st
     """Why a message is not sent again, or that it is."""
     if one.body is None:
         return "text-purged"
+    if one.is_altered:
+        return ALTERED
     if any(broken.issue.severity == "error" for broken in check_rules(one.body, again.destination.receiver)):
         return "rule-broken"
     if again.force_old:

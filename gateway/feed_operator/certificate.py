@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -31,10 +31,11 @@ _MOST_LINES: Final = 100
 
 @dataclass(slots=True)
 class Account:
-    """What became of the reports at one destination: counts by kind, and those that are not as they should be."""
+    """What became of the reports at one destination: counts, and those remarked on or not as they should be."""
 
     destination: Destination
     counts: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
     lines: list[dict[str, Any]] = field(default_factory=list)
     open: int = 0
 
@@ -42,7 +43,8 @@ class Account:
         """Count one report."""
         self.counts[found.kind] += 1
         self.open += found.is_open
-        if found.kind not in UNREMARKABLE:
+        self.remarks.update(found.remarks)
+        if found.remarks or found.kind not in UNREMARKABLE:
             since = None if found.since is None else instant_text(found.since)
             self.lines.append(
                 {
@@ -52,6 +54,7 @@ class Account:
                     "detail": found.detail,
                     "since": since,
                     "isOpen": found.is_open,
+                    "remarks": found.remarks,
                 }
             )
 
@@ -93,13 +96,26 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
     if not asked:
         raise wrong("--all", "no destination is enabled", "Write a [[destination]] table.")
     async with store_for_command(configuration) as engine:
-        made = Certificate(await listed(configuration), span, [Account(one) for one in asked])
-        await _fill(made, engine)
+        made = await made_of(configuration, engine, asked, span)
     if out is not None:
         _write(made, out)
-    for line in _said(made):
+    for line in said(made):
         say(line)
     return 0 if made.verdict == "certified" else 1
+
+
+async def made_of(
+    configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: Span
+) -> Certificate:
+    """What became of the reports signed in a span at these destinations, AutoScribe listed anew.
+
+    Raises:
+        ConfigError: there is no API key.
+        StoreUnavailable: the store cannot be reached.
+    """
+    made = Certificate(await listed(configuration), span, [Account(one) for one in asked])
+    await _fill(made, engine)
+    return made
 
 
 async def _fill(made: Certificate, engine: Engine) -> None:
@@ -133,7 +149,7 @@ def _is_within(record: Record | None, span: Span) -> bool:
     return record is None or record.signed is None or span.since <= record.signed < span.until
 
 
-def _said(made: Certificate) -> Iterator[str]:
+def said(made: Certificate) -> Iterator[str]:
     """The certificate for people."""
     listing = made.listing
     at = instant_text(micros(listing.started))
@@ -143,10 +159,13 @@ def _said(made: Certificate) -> Iterator[str]:
     for one in made.accounts:
         counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
         yield f"{one.destination.name}: {counts or 'no reports'}; {one.open} open"
-        for line in one.lines[:_MOST_LINES]:
+        if one.remarks:
+            yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(one.remarks.items()))}"
+        shown = [line for line in one.lines if line["fate"] not in UNREMARKABLE]
+        for line in shown[:_MOST_LINES]:
             yield f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
-        if len(one.lines) > _MOST_LINES:
-            yield f"  {len(one.lines) - _MOST_LINES} more: --out FILE has them all"
+        if len(shown) > _MOST_LINES:
+            yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
     yield made.verdict
 
 
@@ -186,5 +205,6 @@ def _account(one: Account) -> dict[str, Any]:
         "name": one.destination.name,
         "counts": {kind: one.counts[kind] for kind in KINDS},
         "open": one.open,
+        "remarks": dict(one.remarks),
         "reports": one.lines,
     }

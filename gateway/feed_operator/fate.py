@@ -7,7 +7,7 @@ the row that was decided last, and where messages were made of that, of the one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gateway.destinations import Destination
@@ -78,13 +78,14 @@ class Fate:
     """What became of a report: `detail` is a code, a name of a rule or filter, or the number of a message.
 
     `since` is when that which it hangs on was made or decided, in microseconds; `is_open` if something is still to
-    come, or an operator is needed.
+    come, or an operator is needed. `remarks` are codes of what the messages could not say as they should.
     """
 
     kind: Kind
     detail: str = ""
     since: int | None = None
     is_open: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 def fate(report_id: str, record: Record | None, destination: Destination) -> Fate:
@@ -94,12 +95,14 @@ def fate(report_id: str, record: Record | None, destination: Destination) -> Fat
     own = [row for row in record.rows if row.destination == destination.name]
     messages = [one for one in record.messages if one.destination == destination.name]
     found = [_of_row(row) for row in own if row.state in _AHEAD]
-    made = [_of_message(one, destination) for one in _last(report_id, messages)]
+    last = _last(report_id, messages)
+    made = [_of_message(one, destination) for one in last]
     if own and own[-1].state not in _TOLD | _AHEAD:
         made = [one for one in made if one.is_open]  # no message says what was decided last
         found.append(_unsaid(own, record.rows))
     if found or made:
-        return min([*found, *made], key=lambda one: _RANK[one.kind])
+        remarks = tuple(dict.fromkeys(code for one in last for code in one.remarks.split()))
+        return replace(min([*found, *made], key=lambda one: _RANK[one.kind]), remarks=remarks)
     return _unsaid(own, record.rows)
 
 

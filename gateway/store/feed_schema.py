@@ -45,7 +45,8 @@ FORMER: Final = Table(
     sqlite_strict=True,
 )
 # A message to a destination, rendered once. `restates`: a newer whole one of the same says it again; `report_ids` are
-# the reports in it; `doubts` counts the times that it was written and got no usable answer
+# the reports in it; `doubts` counts the times that it was written and got no usable answer; `body_hash` outlives the
+# bytes that it is of; `remarks` are the codes of what it could not say as it should, parted by blanks
 MESSAGE: Final = Table(
     "message",
     METADATA,
@@ -80,6 +81,8 @@ MESSAGE: Final = Table(
     text_column("reason"),
     text_column("ack"),
     number_column("has_body"),
+    default_column("body_hash", ""),
+    default_column("remarks", ""),
     sqlite_strict=True,
 )
 # The bytes of a message, which never change: apart, since its row changes with every step that it takes

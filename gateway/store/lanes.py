@@ -1,7 +1,7 @@
 """Lets a lane go on that was held: what was refused is sent again, what is in doubt too, what waits is made.
 
 Carries out no clause of a standard; decisions D13, D32. An older message never follows a newer one that says all of it,
-and what was let go of after its time cannot be sent any more.
+and what was let go of after its time, or is not what was made any more, cannot be sent.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.store.body_hash import ALTERED
 from gateway.store.holding import freed
 from gateway.store.leases import locked
 from gateway.store.messages import NEVER
@@ -28,6 +29,11 @@ _OVERTAKEN: Final = Statement(
 _TEXTLESS: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = 'text-purged', closed = :now WHERE destination = :destination"
     " AND study_id = :study_id AND state = 'held' AND has_body = 0 RETURNING number"
+)
+# What is not what was made any more is never sent
+_ALTERED: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', closed = :now WHERE destination = :destination"
+    " AND study_id = :study_id AND state IN ('held', 'indeterminate') AND reason = :reason RETURNING number"
 )
 # What may have arrived about another patient is not sent a second time
 _MOVED: Final = Statement(
@@ -86,10 +92,11 @@ def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = Fa
     by_hand = (yield from ask(_BY_HAND, **lane, now=now, never=NEVER)) if is_corrected else []
     superseded = yield from ask(_OVERTAKEN, **lane, now=now)
     textless = yield from ask(_TEXTLESS, **lane, now=now)
+    altered = yield from ask(_ALTERED, **lane, now=now, reason=ALTERED)
     moved = yield from ask(_MOVED, **lane, now=now, never=NEVER)
     queued = yield from ask(_QUEUE, **lane)
     sent_again = yield from ask(_SEND_AGAIN, **lane, now=now, never=NEVER)
     waiting = yield from ask(_WAIT, **lane, now=now, is_move=CORRECTED if is_corrected else RELEASED)
     yield from freed(destination, study_id)
-    given_up = len(by_hand) + len(textless) + len(moved)
+    given_up = len(by_hand) + len(textless) + len(altered) + len(moved)
     return Freed(len(queued), len(sent_again), len(superseded), given_up, len(waiting))

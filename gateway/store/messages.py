@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.store.body_hash import ALTERED, body_hash, is_as_made
 from gateway.store.engine import Engine
 from gateway.store.holding import freed_without, hold, is_held
 from gateway.store.instants import micros
@@ -30,12 +31,16 @@ NEVER: Final = 2**62
 _ADD: Final = Statement(
     "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"
     " signed, destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers,"
-    " report_ids, patient_id, state, reason, ack, has_body) VALUES (:outbox, :is_whole, :is_draft, :is_critical,"
-    " :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id, :kind, :content_version,"
-    " :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state, :reason, '', 1)"
-    " ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
+    " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks) VALUES (:outbox, :is_whole, :is_draft,"
+    " :is_critical, :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id, :kind,"
+    " :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state, :reason, '',"
+    " 1, :body_hash, :remarks) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
 )
 _ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
+_WITHHOLD: Final = Statement(
+    "UPDATE message SET state = :state, reason = :reason, due = :due, attempts = attempts - 1,"
+    " sent = CASE WHEN :was_sent = 1 THEN sent END WHERE number = :number"
+)
 _SUPERSEDE: Final = Statement(
     "UPDATE message SET state = 'superseded', superseded_by = :number, closed = :now WHERE destination = :destination"
     " AND study_id = :study_id AND restates = :restates AND number < :number AND state IN ('queued', 'held')"
@@ -65,7 +70,7 @@ _CLAIM: Final = Statement(
     " lane l WHERE l.destination = message.destination AND l.study_id = message.study_id) AND NOT EXISTS (SELECT 1 FROM"
     " message e WHERE e.destination = message.destination AND e.study_id = message.study_id"
     " AND e.number < message.number AND e.state IN ('queued', 'sending', 'indeterminate', 'held'))"
-    " RETURNING (SELECT b.body FROM message_body b WHERE b.number = message.number)"
+    " RETURNING (SELECT b.body FROM message_body b WHERE b.number = message.number), body_hash"
 )
 _NUMBER_SENT: Final = Statement(
     "INSERT INTO sent_number (destination, study_id, report_id, filler_order_number, patient_id, place, since) VALUES"
@@ -91,6 +96,7 @@ class NewMessage:
     """A message as it was made; `restates` names what a newer whole one of the same says again.
 
     `body` is what is sent, or of a dead letter what would have been; `state` is `queued`, `dead_letter` or `recorded`.
+    `remarks` are codes of what it could not say as it should.
     """
 
     outbox: int
@@ -110,6 +116,7 @@ class NewMessage:
     body: bytes
     state: MessageState = "queued"
     reason: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +258,7 @@ def added(destination: str, study_id: str, one: NewMessage, now: int) -> Steps[i
     lane = {"destination": destination, "study_id": study_id}
     blocked = yield from is_held(destination, study_id)
     columns = asdict(one) | {"size": len(one.body), "now": now, "closed": None if one.state == "queued" else now}
+    columns |= {"body_hash": body_hash(one.body), "remarks": " ".join(one.remarks)}
     for name in ("filler_order_numbers", "report_ids"):
         columns[name] = json.dumps(columns[name])
     for name in ("is_whole", "is_draft", "is_critical"):
@@ -275,7 +283,8 @@ def added(destination: str, study_id: str, one: NewMessage, now: int) -> Steps[i
 def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: int) -> Steps[list[Head]]:
     """Write down what came of messages, and that others are in hand; those that are, with what is to be sent.
 
-    In one transaction: what is sent has been written down before, and costs one commit.
+    In one transaction: what is sent has been written down before, and costs one commit. What is in the store no longer
+    as it was made is not sent: its lane is held.
 
     Raises:
         LeaseLost: somebody else sends there by now.
@@ -286,10 +295,15 @@ def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: i
     claimed = []
     for head in claims if may_send else ():
         rows = yield from ask(_CLAIM, number=head.number, now=now)
-        if rows:
-            claimed.append(replace(head, body=bytes(rows[0][0])))
-            if not head.was_sent:
-                yield from ask_each(_NUMBER_SENT, _sent_numbers(lease.destination, head, now))
+        if not rows:
+            continue
+        body, made = rows[0]
+        if not is_as_made(body, made):
+            yield from _withheld(lease.destination, head, now)
+            continue
+        claimed.append(replace(head, body=bytes(body)))
+        if not head.was_sent:
+            yield from ask_each(_NUMBER_SENT, _sent_numbers(lease.destination, head, now))
     return claimed
 
 
@@ -311,6 +325,14 @@ def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int) -> 
             yield from hold(lease.destination, str(study_id), IN_DOUBT, int(number), now)
             yield from left_in_doubt(lease.destination, str(study_id), NEVER)
     return [int(number) for number, *_ in rows]
+
+
+def _withheld(destination: str, head: Head, now: int) -> Steps[None]:
+    """Hold the lane of a message that was claimed and is not sent; what may have arrived stays in doubt."""
+    state, due = (head.state, NEVER) if head.state == "indeterminate" else ("held", 0)
+    became = {"state": state, "reason": ALTERED, "due": due, "was_sent": int(head.was_sent)}
+    yield from ask(_WITHHOLD, number=head.number, **became)
+    yield from hold(destination, head.study_id, ALTERED, head.number, now)
 
 
 def _settled(destination: str, one: Result, now: int) -> Steps[None]:

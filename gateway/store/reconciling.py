@@ -24,7 +24,7 @@ _ROWS: Final = Statement(
 )
 _MESSAGES: Final = Statement(
     "SELECT study_id, report_id, report_ids, filler_order_numbers, destination, number, outbox, state, reason, ack,"
-    " superseded_by, made FROM message WHERE study_id IN listed(:study_ids) AND is_draft = 0 ORDER BY number"
+    " superseded_by, made, remarks FROM message WHERE study_id IN listed(:study_ids) AND is_draft = 0 ORDER BY number"
 )
 
 
@@ -40,7 +40,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message with a report in it, or about one; all of one cause have the same row of the `outbox`."""
+    """A message with a report in it, or about one; all of one cause have the same row of the `outbox`.
+
+    `remarks` are codes of what it could not say as it should, parted by blanks.
+    """
 
     filler_order_numbers: tuple[str, ...]
     destination: str
@@ -51,6 +54,7 @@ class Message:
     ack: str
     superseded_by: int | None
     made: int
+    remarks: str = ""
 
 
 @dataclass(slots=True)

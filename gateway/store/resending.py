@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.store.body_hash import is_as_made
 from gateway.store.engine import Engine
 from gateway.store.leases import locked
 from gateway.store.statements import Row, Statement, Steps, ask, ask_each
@@ -45,8 +46,9 @@ _TAKEN: Final = Statement(
 )
 _OF_LANE: Final = Statement(
     "SELECT number, report_id, kind, content_version, restates, filler_order_numbers, report_ids, patient_id, is_whole,"
-    " is_draft, is_critical, signed, state, sent, (SELECT b.body FROM message_body b WHERE b.number = message.number)"
-    " FROM message WHERE destination = :destination AND study_id = :study_id ORDER BY number"
+    " is_draft, is_critical, signed, state, sent, body_hash, (SELECT b.body FROM message_body b"
+    " WHERE b.number = message.number) FROM message WHERE destination = :destination AND study_id = :study_id"
+    " ORDER BY number"
 )
 _TO_BE_MADE: Final = Statement(
     "SELECT 1 FROM outbox WHERE study_id = :study_id AND destination = :destination AND state IN ('waiting', 'held')"
@@ -68,7 +70,10 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message of a lane as it was made; `body` is None once its text was let go of."""
+    """A message of a lane as it was made; `body` is None once its text was let go of.
+
+    `is_altered` where that is not what was made any more.
+    """
 
     number: int
     report_id: str
@@ -85,6 +90,7 @@ class Stored:
     state: str
     was_sent: bool
     body: bytes | None
+    is_altered: bool
 
     @property
     def is_open(self) -> bool:
@@ -155,7 +161,7 @@ def _columns(destination: str, one: Resend, now: int) -> dict[str, Any]:
 
 def _stored(row: Row) -> Stored:
     number, report_id, kind, version, restates, numbers, reports, patient_id, *more = row
-    is_whole, is_draft, is_critical, signed, state, sent, body = more
+    is_whole, is_draft, is_critical, signed, state, sent, kept, body = more
     return Stored(
         int(number),
         str(report_id),
@@ -172,4 +178,5 @@ def _stored(row: Row) -> Stored:
         str(state),
         sent is not None,
         None if body is None else bytes(body),
+        body is not None and not is_as_made(body, kept),
     )

@@ -45,12 +45,12 @@ def obx_5_encapsulated_data(result: Result, report: Report) -> str:
     HL7 v2.5.1 §7.4.2.5.
     """
     facts = result.facts.pdf.get(report.report_id)
+    if facts is not None and facts.size > result.receiver.pdf_max:
+        action = f"{facts.size} bytes, the receiver takes {result.receiver.pdf_max}: sent without the PDF"
+        result.note("pdf-too-large", "warning", report.pointer, action)
+        return ""
     if facts is None or not facts.data:
         result.note("pdf-absent", "warning", report.pointer, "the bytes of the PDF are not there: sent without it")
-        return ""
-    if len(facts.data) > result.receiver.pdf_max:
-        action = f"{len(facts.data)} bytes, the receiver takes {result.receiver.pdf_max}: sent without the PDF"
-        result.note("pdf-too-large", "warning", report.pointer, action)
         return ""
     return components("AUTOSCRIBE", "Application", "PDF", "Base64", b64encode(facts.data).decode())
 

@@ -93,7 +93,7 @@ async def left(engine: Engine, name: str = "ehr") -> int:
 async def served(engine: Engine, one: Destination) -> AsyncIterator[None]:
     """Send to a destination while the block runs."""
     feed = Feed()
-    holder = Holder(Making(engine, site(), one), Leases(engine, "two", feed.lease), feed, Metrics())
+    holder = Holder(Making(engine, site(), one, Metrics()), Leases(engine, "two", feed.lease), feed, Metrics())
     async with alongside([holder.run()]):
         yield
 

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from fakes.charts import generic
 from fakes.fed import Fed, bodies, fed, ids
+from fakes.inbox import sample
 from fakes.store import rows
 
 from gateway import clock
@@ -25,6 +27,7 @@ from gateway.store.messages import NEVER
 from gateway.store.reconciling import recorded
 from gateway.store.resending import Resend, resent, signed_within, study_of, taken
 from gateway.store.statements import Statement, ask
+from mappings.profile.rule import Rule, place_of
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
 DOUBTFUL = Retry(first=0.05, cap=0.1, jitter=0.0, indeterminate_resends=1)
@@ -152,6 +155,20 @@ async def test_the_ledger_counts_by_state_and_knows_the_oldest_that_is_open(engi
         assert counted.oldest == made
         assert (await stock(engine, "other", 20)).oldest is None
         assert (await stock(engine, "ehr", 0)).lanes == ()
+
+
+@pytest.mark.parametrize(
+    ("level", "stands"),
+    [("warn", ("delivered", "", "rule-short-id")), ("block", ("dead_letter", "rule-short-id", ""))],
+)
+async def test_a_rule_that_only_warns_is_remarked_on_the_message_that_is_sent(engine, level, stands):
+    rule = Rule("short-id", level, "https://example.org", place_of("MSH-10"), "be_at_most", ("1",))
+    async with fed(engine, receiver=generic(rules=(rule,))) as (feed, _), feed.serving():
+        await feed.sign()
+        await feed.until(stands[0])
+        assert await rows(engine, "SELECT state, reason, remarks FROM message") == [stands]
+        counted = sample(feed.metrics, "feed_remarks_total", destination="ehr", code="rule-short-id")
+        assert counted == (1 if level == "warn" else None)
 
 
 async def test_a_dead_letter_is_listed_until_a_newer_message_says_it(engine):

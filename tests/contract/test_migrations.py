@@ -6,6 +6,7 @@ https://alembic.sqlalchemy.org/en/latest/tutorial.html
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import sqlite3
 from contextlib import closing
@@ -108,6 +109,25 @@ async def test_every_revision_goes_up_and_down_and_up_again_with_a_row_in_every_
         assert await migrate(engine) == (BASE, before)
         assert await migrate(engine) == (before, before)
         assert [tuple(row) for row in await engine.query("SELECT one, last, resource FROM tick", [])] == [(1, 0, 0)]
+
+
+async def test_what_was_made_before_has_its_hash_where_its_text_is_there(empty):
+    engine = empty()
+    async with engine.opened():
+        await migrate(engine, "0002")
+        await fill(engine)
+        await engine.do(partial(ask, Statement("UPDATE message SET number = 2, control_id = 'ID2'")))
+        row = await columns(engine, "message")
+        names = ", ".join(name for name in row if name not in {"number", "control_id"})
+        another = f"INSERT INTO message (number, control_id, {names}) SELECT 1, 'ID1', {names} FROM message"
+        await engine.do(partial(ask, Statement(another)))
+        for _ in range(2):
+            await migrate(engine, "0003")
+            found = await engine.query("SELECT number, body_hash FROM message ORDER BY number", [])
+            assert [tuple(one) for one in found] == [(1, hashlib.sha256(b"x").hexdigest()), (2, "")]
+            await migrate(engine, "0002")
+            assert await columns(engine, "message") == row
+            assert [tuple(one) for one in await engine.query("SELECT body FROM message_body", [])] == [(b"x",)]
 
 
 async def test_a_database_of_a_newer_release_is_refused(engines):

@@ -96,7 +96,7 @@ class Fed:
         """Serve the destinations while the block runs, and end in good order."""
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
-        makings = [Making(self.engine, site(), one) for one in self.destinations]
+        makings = [Making(self.engine, site(), one, self.metrics) for one in self.destinations]
         async with alongside(Holder(one, leases, feed, self.metrics).run() for one in makings):
             yield
 

@@ -113,5 +113,5 @@ def _serve(place: str, port: int, log_file: str, holder: str, lease: float) -> N
 async def _served(place: str, port: int, holder: str, lease: float) -> None:
     engine = Postgres(place) if place.startswith("postgresql") else Sqlite(Path(place))
     async with engine.opened():
-        making = Making(engine, site(), destination(port))
+        making = Making(engine, site(), destination(port), Metrics())
         await Holder(making, Leases(engine, holder, lease), Feed(), Metrics()).run()

@@ -85,7 +85,7 @@ class FeedSite:
         async with self.here.store() as engine:
             leases = Leases(engine, "one", 6)
             found = [one for one in routes_of(configuration).destinations if one.is_enabled]
-            makings = [Making(engine, configuration.site, one) for one in found]
+            makings = [Making(engine, configuration.site, one, Metrics()) for one in found]
             async with alongside(Holder(one, leases, Feed(), Metrics()).run() for one in makings):
                 yield
 

@@ -270,6 +270,7 @@ async def test_f35_a_newer_message_takes_the_place_of_one_that_the_application_r
         await feed.seen("queued", "AR-207")
         receiver.ack = "aa"
         await feed.add(first)
+        await feed.until("superseded", "queued")
         await feed.resume()
         await feed.until("superseded", "delivered")
         assert not await rows(feed.engine, "SELECT 1 FROM lane")

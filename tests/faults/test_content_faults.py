@@ -16,6 +16,7 @@ import pytest
 from fakes.charts import change, generic, speak_of
 from fakes.facade import site
 from fakes.fed import assert_all_arrived, bodies, fed
+from fakes.inbox import sample
 from fakes.pdfs import pdf
 from fakes.store import rows
 
@@ -142,15 +143,26 @@ class Shelf:
 
 
 @asynccontextmanager
-async def with_pdfs(engine, *every, wait=60.0):
+async def with_pdfs(engine, *every, wait=60.0, way="ed"):
     """A feed to a receiver that takes PDFs in messages and waits so long for them, and whoever fetches them."""
-    async with fed(engine, receiver=generic(pdf="ed"), input_wait=wait) as (feed, receiver), feed.serving():
+    async with fed(engine, receiver=generic(pdf=way), input_wait=wait) as (feed, receiver), feed.serving():
         feed.pipeline = Pipeline(engine, site(), UTC, routes=Routes(feed.destinations))
         queue = PdfQueue(Pdfs(engine), Shelf(every).stream_pdf, feed.pipeline.refresh, Pdf(attempts=2, concurrency=8))
         task = asyncio.create_task(queue.run())
         yield feed, receiver
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def remarks(feed):
+    """What there is to remark on the PDF of each message, as the ledger has it; metric and log count all remarks."""
+    said = [one.split() for (one,) in await rows(feed.engine, "SELECT remarks FROM message ORDER BY number")]
+    for code in {code for one in said for code in one}:
+        count = sum(code in one for one in said)
+        assert sample(feed.metrics, "feed_remarks_total", destination="ehr", code=code) == count
+        lines = [one for one in feed.logs if (one["event"], one.get("code")) == ("message-remarked", code)]
+        assert sum(one["count"] for one in lines) == count
+    return [[code for code in one if code.startswith("pdf-")] for one in said]
 
 
 def pdfs(message):
@@ -166,6 +178,7 @@ async def test_f54_a_pdf_that_comes_in_time_goes_with_its_text(engine):
         message = parsed(bodies(receiver)[0])
         assert pdfs(message) == [data]
         assert lines(message) == ["FINDINGS: seen."]
+        assert await remarks(feed) == [[]]
         await assert_all_arrived(feed, receiver)
 
 
@@ -187,6 +200,7 @@ async def test_f54_a_pdf_that_cannot_be_had_keeps_no_text_back(sqlite_engine):
         assert [pdfs(one) for one in messages] == [[]] * len(FAILING)
         assert sorted(line for one in messages for line in lines(one)) == sorted(f"FINDINGS: {one}." for one in FAILING)
         assert not await rows(feed.engine, "SELECT 1 FROM pdf WHERE state = 'kept'")
+        assert await remarks(feed) == [["pdf-absent"]] * len(FAILING)
         await assert_all_arrived(feed, receiver)
 
 
@@ -196,6 +210,16 @@ async def test_f54_a_pdf_that_is_too_large_for_the_receiver_is_left_out_as_soon_
         await feed.until("delivered", seconds=20)
         assert [tuple(one) for one in await rows(feed.engine, "SELECT state, size FROM pdf")] == [("kept", 25_000_000)]
         assert (pdfs(message := parsed(bodies(receiver)[0])), lines(message)) == ([], ["FINDINGS: seen."])
+        assert await remarks(feed) == [["pdf-too-large"]]
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f54_a_pdf_that_was_to_be_a_message_of_its_own_is_missed_beside_the_text(engine):
+    async with with_pdfs(engine, FAILING["link expired"], wait=0.5, way="separate_message") as (feed, receiver):
+        await said(feed, "FINDINGS: seen.")
+        await feed.until("delivered", seconds=10)
+        assert await remarks(feed) == [["pdf-absent"]]
+        assert await rows(engine, "SELECT reason, ack FROM message") == [("", "AA")]
         await assert_all_arrived(feed, receiver)
 
 

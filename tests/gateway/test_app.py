@@ -1,11 +1,15 @@
 """The parts put together, over real sockets."""
 
 import asyncio
+import io
 import json
 import logging
 import os
+import re
 import signal
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -92,6 +96,29 @@ async def test_it_serves_until_it_is_told_to_stop(configuration, log_lines):
     assert await serving == 0
     assert log_lines()[-1]["event"] == "stopped"
     assert [one for one in log_lines() if one["event"] not in {"serving", "stopped", "foreign-log"}] == []
+
+
+@contextmanager
+def full_disk():
+    """What is written to stderr while the block runs goes where there is no room."""
+    with Path("/dev/full").open("wb", 0) as device, redirect_stderr(io.TextIOWrapper(device, write_through=True)):
+        yield
+
+
+async def test_it_serves_though_the_disk_of_its_log_is_full_and_counts_the_lines(configuration, log_lines):
+    with listening_socket("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    with full_disk():
+        serving = asyncio.create_task(serve(configuration().listening_on(None, port), (API,)))
+        async with httpx.AsyncClient() as client:
+            metrics = ""
+            while not re.search("^autoscribe_gateway_log_lines_dropped_total [1-9]", metrics, re.MULTILINE):
+                assert not serving.done()
+                with suppress(httpx.ConnectError):
+                    metrics = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+                await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0
 
 
 async def test_a_gateway_that_does_not_crawl_asks_autoscribe_for_nothing_by_itself():

@@ -179,8 +179,10 @@ def test_demo_once_shows_all_three_forms_and_exits_0_only_because_they_agree() -
         '"Patient"',
         "MSH|^~",
         "acknowledged with AA; all three agree",
+        "before_start, 1 AA; 0 open",
     ):
         assert text in shown
+    assert (shown.splitlines()[-1], result.stderr) == ("certified", b"")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

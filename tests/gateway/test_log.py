@@ -1,8 +1,12 @@
+import contextlib
+import errno
 import io
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import structlog
@@ -18,17 +22,24 @@ def _fail(error):
 
 
 @pytest.fixture
-def lines(monkeypatch):
-    """Configure logging and give what was written, one decoded line after the other."""
-    root, stream = logging.getLogger(), io.StringIO()
+def as_before():
+    """Put logging back as it was."""
+    root = logging.getLogger()
     handlers, level, before = root.handlers, root.level, structlog.get_config()
-    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 1, 12, 0, 0, 5000, tzinfo=UTC))
-    log.configure("info", "json", stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    yield
     structlog.configure(**before)
     structlog.contextvars.clear_contextvars()
     root.handlers = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def lines(monkeypatch, as_before):
+    """Configure logging and give what was written, one decoded line after the other."""
+    stream = io.StringIO()
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 1, 12, 0, 0, 5000, tzinfo=UTC))
+    log.configure("info", "json", stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_an_event_with_ids_and_counts_is_written_as_one_json_object(lines):
@@ -122,6 +133,62 @@ def test_the_console_form_hides_the_same(lines, monkeypatch):
     assert "study-read" in stream.getvalue()
     assert "rep_1" in stream.getvalue()
     assert "CANARY" not in stream.getvalue()
+
+
+class Full(io.StringIO):
+    """A stream on a disk that is full: either at once, or when what it has gathered is to go there."""
+
+    def __init__(self, fails_at):
+        super().__init__()
+        self.fails_at = fails_at
+
+    def write(self, text):
+        return self._done("write", len(text))
+
+    def flush(self):
+        self._done("flush", None)
+
+    def _done(self, step, result):
+        if step == self.fails_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return result
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+def full_device():
+    return Path("/dev/full").open("w")
+
+
+def unread_pipe():
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w")
+
+
+@pytest.mark.parametrize("make", [lambda: Full("write"), lambda: Full("flush"), closed, full_device, unread_pipe])
+def test_a_line_that_cannot_be_written_is_counted_and_stops_nobody(make, as_before):
+    dropped = []
+    log.configure("info", "json", stream := make(), dropped=lambda: dropped.append(1))
+    log.get_logger().info("study-read")
+    log.get_logger().critical("study-read")
+    logging.getLogger("some.library").warning("reading")
+    assert len(dropped) == 3
+    with contextlib.suppress(OSError):  # it tries to write once more what it has
+        stream.close()
+
+
+def test_once_there_is_room_again_lines_are_written_again(as_before):
+    stream, dropped = Full("write"), []
+    log.configure("info", "json", stream, dropped=lambda: dropped.append(1))
+    log.get_logger().info("study-read")
+    stream.write = lambda text: io.StringIO.write(stream, text)
+    log.get_logger().info("study-read", count=2)
+    assert ([json.loads(line)["count"] for line in stream.getvalue().splitlines()], len(dropped)) == ([2], 1)
 
 
 def test_uvicorn_is_told_to_log_nothing_of_its_own():

@@ -36,9 +36,11 @@ def everything(metrics):
     metrics.changed_pdf()
     metrics.fed("ehr", "held", "AE-207")
     metrics.heard_late("ehr", "unmatched")
+    metrics.remarked("ehr", "pdf-absent", 2)
     metrics.acknowledged_critical("ehr", 42.0)
     metrics.alerted("lane-held", "ehr", 3)
     metrics.stored(0.004)
+    metrics.dropped_log_line()
 
 
 @pytest.mark.parametrize(
@@ -69,10 +71,12 @@ def everything(metrics):
         ("changed_pdfs_total", {}, 1),
         ("feed_messages_total", {"destination": "ehr", "state": "held", "reason": "AE-207"}, 1),
         ("feed_late_acks_total", {"destination": "ehr", "outcome": "unmatched"}, 1),
+        ("feed_remarks_total", {"destination": "ehr", "code": "pdf-absent"}, 2),
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "45.0"}, 1),
         ("feed_critical_seconds_bucket", {"destination": "ehr", "le": "30.0"}, 0),
         ("feed_alert", {"code": "lane-held", "destination": "ehr"}, 3),
         ("store_write_duration_seconds_count", {}, 1),
+        ("log_lines_dropped_total", {}, 1),
     ],
 )
 def test_what_happened_is_counted_under_its_name(name, labels, value):

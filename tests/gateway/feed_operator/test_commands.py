@@ -304,7 +304,24 @@ async def test_a_certificate_says_of_every_report_at_every_destination_what_beca
         assert (said["verdict"], listed["isComplete"], said["notListed"]) == ("certified", True, 0)
         assert [sum(one["counts"].values()) for one in said["destinations"]] == [listed["signedReports"]] * 2
         assert said["destinations"][1]["counts"]["excluded"] > 0
-        assert [one["reports"] for one in said["destinations"]] == [[], []]
+        told = [line for one in said["destinations"] for line in one["reports"]]
+        assert {line["fate"] for line in told if not line["remarks"]} == set()
+        assert not any(line["isOpen"] for line in told)
+        assert not any(one["reportId"] in line for one in told for line in lines)
+
+
+async def test_a_report_that_goes_without_its_pdf_is_taken_and_remarked_on(site):
+    async with site(pdf='"ed"', input_wait="0") as here:
+        await here.sync()
+        await here.served()
+        file = here.folder / "certificate.json"
+        code, lines, _ = await here.feed("certificate", "ehr", "--out", str(file))
+        [said] = json.loads(file.read_text())["destinations"]
+        found = [line for line in said["reports"] if "pdf-absent" in line["remarks"]]
+        assert (code, len(found), {line["fate"] for line in found}) == (0, said["counts"]["AA"], {"AA"})
+        [line] = [line for line in lines if line.startswith("  remarks: ")]
+        assert f"{len(found)} pdf-absent" in line
+        assert said["remarks"]["pdf-absent"] == len(found)
 
 
 async def test_a_report_that_autoscribe_lists_and_the_store_does_not_know_makes_a_certificate_fail(site):

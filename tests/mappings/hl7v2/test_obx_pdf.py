@@ -23,7 +23,7 @@ AFTER = f"||||||F|||20260105163012+0000||{SIGNER}"
 
 
 def known(data: bytes | None = BYTES, *ids: str) -> Facts:
-    return Facts(pdf={one: PdfFacts(1, b"\0" * 20, data) for one in ids or (REPORT_ID,)})
+    return Facts(pdf={one: PdfFacts(len(data or b"1"), b"\0" * 20, data) for one in ids or (REPORT_ID,)})
 
 
 def made(
@@ -84,6 +84,8 @@ def test_a_pdf_larger_than_the_receiver_takes_is_reported() -> None:
     mapped = made(replace(ED, pdf_max=len(BYTES) - 1), known())
     assert pdfs(mapped) == []
     assert codes(mapped)["pdf-too-large"] == "/reports/0"
+    unread = Facts(pdf={REPORT_ID: PdfFacts(ED.pdf_max + 1, b"\0" * 20)})
+    assert set(codes(made(ED, unread))) == {"pdf-too-large"}
 
 
 @pytest.mark.parametrize(("version", "size"), [("2.3.1", 65536), ("2.5.1", 99999)])

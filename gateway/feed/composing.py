@@ -1,0 +1,201 @@
+"""What is made of the rows that wait of a study: its messages in order, and what becomes of each row. Pure.
+
+HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D13, D18, D19, D21, D34. A message that breaks a rule of its
+receiver is not sent: it is kept as a dead letter that names the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from gateway.destinations import Destination
+from gateway.feed.moving import Asked, taken_back, told_of_others, with_sent
+from gateway.store.kept import Kept
+from gateway.store.messages import Made, NewMessage
+from gateway.store.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
+from gateway.store.outbox import Settled, Waiting
+from gateway.store.sent import Sent
+from gateway.store.states import UNSENT, MessageState
+from mappings.hl7v2 import messages_of_all, to_oru
+from mappings.hl7v2.outline import Outline, outline
+from mappings.hl7v2.rules import check_rules
+from mappings.identifiers import message_control_id
+from mappings.issues import MappingIssue, Severity
+from mappings.model import Cause
+from mappings.profile import Site
+
+FORMER_UNKNOWN: Final = "former-unknown"
+# A message or what becomes of its row without one, and the codes of warnings
+_Part: TypeAlias = tuple[NewMessage | Settled, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A study as it is known, with what the destination has of it, and the time of rendering (MSH-7).
+
+    `formers` are what it was, where an operator released a move of it.
+    """
+
+    known: Kept
+    revision: int
+    sent: Sent
+    at: datetime
+    formers: Sequence[Kept] = ()
+
+
+def composed(of: Round, rows: Sequence[Waiting], site: Site, destination: Destination) -> Made:
+    """What is made of the rows of a study, in order; `site` is as the destination has it."""
+    study_id = of.known.study.study_id
+    if of.sent.is_told and any(row.is_move == HELD for row in rows):
+        held = [Settled(row.number, "held", MOVE) for row in rows]
+        return Made(study_id, of.revision, held, [], of.sent, {False: MOVE, True: MOVE}, holds=MOVE)
+    rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it came
+    of = replace(of, known=replace(of.known, facts=with_sent(of.known.facts, of.sent)))
+    first, after, reason = _Composing(of, site, destination).taking_back(rows)
+    if reason:
+        return Made(study_id, of.revision, [Settled(row.number, "held", reason) for row in rows], [], of.sent)
+    parts = _Composing(replace(of, sent=after), site, destination).parts(rows)
+    settled = [_became(row, parts) for row in rows]
+    rendered = {one.number for one in settled if one.state == "rendered"}
+    made = [one for one in parts if isinstance(one, NewMessage) and one.outbox in rendered]
+    return Made(study_id, of.revision, settled, [*first, *made], of.sent, _taken_back(rows, settled))
+
+
+@dataclass(frozen=True, slots=True)
+class _Composing:
+    """The messages of one round to one destination."""
+
+    of: Round
+    site: Site
+    destination: Destination
+
+    def parts(self, rows: Sequence[Waiting]) -> list[NewMessage | Settled]:
+        """The messages that the rows ask for, or what becomes of them without."""
+        known, sent = self.of.known, self.of.sent.signed
+        by_cause = {_key(row): row for row in rows}
+        asked = [_cause(row) for row in rows]
+        causes = messages_of_all(known.study, asked, self.site, self.destination.receiver, known.facts, sent=sent)
+        return _remarked(
+            self._message(known, cause, by_cause[cause.report_id, cause.kind, cause.content_version, cause.replay])
+            for cause in causes
+        )
+
+    def taking_back(self, rows: Sequence[Waiting]) -> tuple[list[NewMessage], Sent, str]:
+        """What goes before the messages of a released move, what is sent after that, or why it stays held (D13)."""
+        known, sent, receiver = self.of.known, self.of.sent, self.destination.receiver
+        released = [row for row in rows if row.is_move in {RELEASED, CORRECTED}]
+        if not released:
+            return [], sent, ""
+        drawn = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
+        told = told_of_others([one for one in drawn if isinstance(one, Outline)], sent)
+        after = sent.without([number for number, _ in told])
+        if any(row.is_move == CORRECTED for row in released):
+            return [], after, ""
+        asked = Asked(known, sent, released[-1].content_version, self.site, receiver)
+        found = taken_back(asked, told, self.of.formers)
+        if found is None:
+            return [], after, FORMER_UNKNOWN
+        made = _remarked(self._message(one.known, one.cause, released[-1]) for one in found)
+        said = [_as_taking_back(one) for one in made if isinstance(one, NewMessage)]
+        held = [one.reason for one in made if isinstance(one, Settled)]
+        broken = [one.reason for one in said if one.state == "dead_letter"]
+        return said, after, next(iter((*held, *broken)), "")
+
+    def _message(self, known: Kept, cause: Cause, row: Waiting) -> _Part:
+        """The message of a cause, or what becomes of its row without one; with the codes of warnings."""
+        asked = known.study, cause, self.site, self.destination.receiver, known.facts
+        drawn, control_id = outline(*asked), message_control_id(cause, self.destination.name)
+        mapped = to_oru(*asked, control_id=control_id, at=self.of.at)
+        if isinstance(drawn, MappingIssue) or mapped.output is None:
+            doubts = [drawn] if isinstance(drawn, MappingIssue) else mapped.issues
+            held = next(iter(_codes(doubts, "error")), None)
+            why = doubts[0].code if doubts else ""
+            settled = Settled(row.number, "held", held) if held else Settled(row.number, "nothing", why)
+            return settled, _codes(doubts, "warning")
+        if _is_of_others(drawn, self.of.sent):
+            return Settled(row.number, "held", MOVE), []
+        found = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
+        broken = next(iter(_codes(found, "error")), None)
+        state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
+        message = NewMessage(
+            outbox=row.number,
+            report_id=cause.report_id,
+            kind=cause.kind,
+            content_version=cause.content_version,
+            control_id=control_id,
+            restates=drawn.restates,
+            filler_order_numbers=drawn.filler_order_numbers,
+            report_ids=drawn.report_ids,
+            patient_id=drawn.patient_id,
+            is_whole=drawn.is_whole,
+            is_draft=cause.is_of_draft,
+            is_critical=row.is_critical,
+            priority=0 if row.is_critical else row.priority,
+            signed=row.signed,
+            body=mapped.output,
+            state=state,
+            reason=broken or "",
+        )
+        return message, _codes((*mapped.issues, *found), "warning")
+
+
+def _became(row: Waiting, parts: Sequence[NewMessage | Settled]) -> Settled:
+    """What becomes of a row by what was made of it; where a part of it is held, all of it is."""
+    without = [one for one in parts if isinstance(one, Settled) and one.number == row.number]
+    held = [one for one in without if one.state == "held"]
+    if not held and any(isinstance(one, NewMessage) and one.outbox == row.number for one in parts):
+        return Settled(row.number, "rendered")
+    return next(iter((*held, *without)), Settled(row.number, "merged"))
+
+
+def _key(row: Waiting) -> tuple[str, str, str, int]:
+    return row.report_id, row.kind, row.content_version, row.replay
+
+
+def _cause(row: Waiting) -> Cause:
+    return Cause(row.report_id, row.kind, row.content_version, replay=row.replay)  # type: ignore[arg-type]
+
+
+def _as_taking_back(made: NewMessage) -> NewMessage:
+    """A message as one that nothing takes the place of: what is said under its number next is about somebody else."""
+    restates = f"{made.restates}/{made.patient_id}"
+    return replace(made, kind=MOVED, restates=restates, is_critical=False, signed=None)
+
+
+def _taken_back(rows: Sequence[Waiting], settled: Sequence[Settled]) -> dict[bool, str]:
+    """What was made and not sent of what is taken back is not sent any more: of what is signed, and of drafts (D21)."""
+    unsent = [row.kind for row, one in zip(rows, settled, strict=True) if one.reason == UNSENT]
+    return {is_draft: UNSENT for is_draft, kind in ((False, "withdrawn"), (True, "draft_cancelled")) if kind in unsent}
+
+
+def _is_of_others(drawn: Outline, sent: Sent) -> bool:
+    """The last net (D13): a number under which somebody else's report was sent."""
+    wanted = set(drawn.filler_order_numbers)
+    return any(
+        number in wanted and patient_id not in {"", drawn.patient_id}
+        for numbers in sent.numbers.values()
+        for number, patient_id in numbers.items()
+    )
+
+
+def _codes(issues: Iterable[MappingIssue], severity: Severity) -> list[str]:
+    """The codes of issues, each once."""
+    return list(dict.fromkeys(one.code for one in issues if one.severity == severity))
+
+
+def _remarked(parts: Iterable[_Part]) -> list[NewMessage | Settled]:
+    """Each message with its warnings, and with those of what should have gone beside it and did not (a PDF)."""
+    found = list(parts)
+    unsaid: dict[int, list[str]] = {}
+    for part, codes in found:
+        if isinstance(part, Settled):
+            unsaid.setdefault(part.number, []).extend(codes)
+    return [
+        part
+        if isinstance(part, Settled)
+        else replace(part, remarks=tuple(dict.fromkeys((*codes, *unsaid.get(part.outbox, ())))))
+        for part, codes in found
+    ]
