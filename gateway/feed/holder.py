@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from gateway import clock
-from gateway.errors import GatewayError, StoreError
+from gateway.errors import GatewayError
 from gateway.feed.ack_listener import ack_listener
 from gateway.feed.channel import channel
 from gateway.feed.hearing import Hearing
@@ -100,7 +100,9 @@ class Holder:
             ended, _ = await asyncio.wait([*senders, *others], return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
-        except (asyncio.CancelledError, StoreError):
+        except LeaseLost:
+            raise
+        except (asyncio.CancelledError, Exception):  # what is in hand is waited for: it would go a second time
             line.close()
             await asyncio.wait(senders, timeout=_GRACE)
             raise

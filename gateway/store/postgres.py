@@ -149,7 +149,12 @@ class Postgres:
             yield
         except self._library.TransactionRollbackError:
             raise
-        except (OSError, self._library.PostgresError, self._library.InterfaceError) as error:
+        except (
+            OSError,
+            self._library.PostgresError,
+            self._library.InterfaceError,
+            self._library.InternalClientError,  # of a connection that was dropped a moment ago
+        ) as error:
             reason = getattr(error, "sqlstate", None) or type(error).__name__
             raise StoreUnavailable(str(reason)) from None
 

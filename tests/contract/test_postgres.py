@@ -9,6 +9,7 @@ import asyncio
 import sys
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from fakes.relay import Relay
 
@@ -146,6 +147,16 @@ async def test_more_at_once_than_there_are_connections_wait_for_their_turn(postg
     async with engine.opened():
         await asyncio.gather(*(engine.do(lambda n=n: ask(PUT, name=str(n), value="")) for n in range(20)))
         assert [tuple(row) for row in await engine.query("SELECT count(*) FROM cursor", [])] == [(20,)]
+
+
+async def test_what_the_driver_says_of_a_connection_that_was_dropped_a_moment_ago_is_unavailable(postgres_engine):
+    class Dropped:
+        async def fetch(self, *_):
+            raise asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress")
+
+    postgres_engine._open = postgres_engine._open._replace(pool=Dropped())
+    with pytest.raises(StoreUnavailable, match="InternalClientError"):
+        await postgres_engine.query("SELECT 1", [])
 
 
 def test_without_its_driver_the_cure_is_said(monkeypatch):

@@ -36,6 +36,7 @@ from gateway.sandbox.receiver import Receiver
 from gateway.store import sqlite
 from gateway.store.instants import micros
 from gateway.store.lanes import let_go
+from gateway.store.leases import Leases
 from gateway.store.sqlite import Sqlite
 from gateway.store.statements import Statement, ask
 
@@ -258,6 +259,24 @@ async def test_f42_a_server_that_drops_every_connection_while_an_answer_comes_re
             with contextlib.suppress(StoreUnavailable):
                 await postgres_engine.query(drop, [])
             await feed.until(*["delivered"] * 3)
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f42_a_fault_of_ours_while_an_answer_comes_repeats_nothing(engine, monkeypatch):
+    """Whatever ends a holder's work: the answer to what is in hand is waited for."""
+    async with fed(engine, "slow:seconds=0.4") as (feed, receiver), feed.serving():
+        real, failed = Leases.paused, []
+
+        async def fails(leases, destination):
+            if receiver.messages and not failed:
+                failed.append(destination)
+                raise ZeroDivisionError
+            return await real(leases, destination)
+
+        monkeypatch.setattr(Leases, "paused", fails)
+        await feed.sign(critical=False)
+        await feed.until("delivered")
+        assert failed
         await assert_all_arrived(feed, receiver)
 
 
