@@ -40,7 +40,7 @@ class UnderWay:
 
     def __init__(self, monkeypatch: Any) -> None:
         self.count = 0
-        counted = (asyncio, "to_thread"), (Sqlite, "do"), (Sqlite, "scan"), (UpstreamClient, "_exchange")
+        counted = (asyncio.BaseEventLoop, "run_in_executor"), (Sqlite, "do"), (UpstreamClient, "_exchange")
         for owner, name in counted:
             monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
 
