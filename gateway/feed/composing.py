@@ -115,8 +115,11 @@ class _Composing:
             why = doubts[0].code if doubts else ""
             settled = Settled(row.number, "held", held) if held else Settled(row.number, "nothing", why)
             return settled, _codes(doubts, "warning")
-        if _is_of_others(drawn, self.of.sent):
+        whose = _whose(drawn, self.of.sent)
+        if not whose <= {"", drawn.patient_id}:  # the last net (D13)
             return Settled(row.number, "held", MOVE), []
+        if cause.kind == "withdrawn" and whose == {""}:
+            return Settled(row.number, "nothing", UNSENT), []
         found = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
         broken = next(iter(_codes(found, "error")), None)
         state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
@@ -171,14 +174,10 @@ def _taken_back(rows: Sequence[Waiting], settled: Sequence[Settled]) -> dict[boo
     return {is_draft: UNSENT for is_draft, kind in ((False, "withdrawn"), (True, "draft_cancelled")) if kind in unsent}
 
 
-def _is_of_others(drawn: Outline, sent: Sent) -> bool:
-    """The last net (D13): a number under which somebody else's report was sent."""
+def _whose(drawn: Outline, sent: Sent) -> set[str]:
+    """Whose reports were sent under the numbers of a message; the empty one of what is taken back."""
     wanted = set(drawn.filler_order_numbers)
-    return any(
-        number in wanted and patient_id not in {"", drawn.patient_id}
-        for numbers in sent.numbers.values()
-        for number, patient_id in numbers.items()
-    )
+    return {whose for numbers in sent.numbers.values() for number, whose in numbers.items() if number in wanted}
 
 
 def _codes(issues: Iterable[MappingIssue], severity: Severity) -> list[str]:

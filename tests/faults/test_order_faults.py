@@ -365,6 +365,19 @@ async def test_f67_the_other_patient_is_told_only_when_what_was_told_before_is_t
         await assert_all_arrived(feed, receiver, repeats=True)
 
 
+async def test_f67_of_a_study_that_is_cancelled_too_the_other_patient_is_told_nothing(engine, says):
+    says(on_cancelled_after_sign="withdraw")
+    async with fed(engine) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        feed.account.change_study(signed.study_id, isCancelled=True)
+        await feed.release(await moved(feed, signed))
+        await feed.until("delivered", "delivered")
+        first, last = map(says_of, bodies(receiver))
+        assert last == (first[0], first[1], {"W"})
+        await until_settled(feed, ("rendered", ""), ("nothing", "withdrawn-unsent"))
+
+
 async def test_f67_what_takes_something_back_is_never_a_dead_letter(engine):
     table = (("AE", "dead_letter"),)
     async with fed(engine, ack_table=table) as (feed, receiver), feed.serving():
