@@ -74,7 +74,7 @@ class AckListener:
                 "code": errno.errorcode.get(number or 0, "unknown"),
             }
             name = self._destination.name
-            get_logger().warning("ack-listen-failed", destination=name, port=self._port, **said, exc_info=error)
+            get_logger().warning("ack-listen-failed", destination=name, port=self._port, **said)
         self._is_told = True
 
     async def _accept(self, listener: socket.socket) -> None:

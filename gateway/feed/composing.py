@@ -94,11 +94,12 @@ class _Composing:
         after = sent.without([number for number, _ in told])
         if any(row.is_move == CORRECTED for row in released):
             return [], after, ""
-        asked = Asked(known, sent, released[-1].content_version, self.site, receiver)
+        row = released[-1]
+        asked = Asked(known, sent, row.content_version, row.number, self.site, receiver)
         found = taken_back(asked, told, self.of.formers)
         if found is None:
             return [], after, FORMER_UNKNOWN
-        made = _remarked(self._message(one.known, one.cause, released[-1]) for one in found)
+        made = _remarked(self._message(one.known, one.cause, row) for one in found)
         said = [_as_taking_back(one) for one in made if isinstance(one, NewMessage)]
         held = [one.reason for one in made if isinstance(one, Settled)]
         broken = [one.reason for one in said if one.state == "dead_letter"]

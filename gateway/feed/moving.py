@@ -21,11 +21,15 @@ from mappings.profile import Receiver, Site
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of the mapping: the study as it is, what was sent of it, the version of its content that moved."""
+    """What is asked of the mapping: the study as it is, what was sent of it, the version of its content that moved.
+
+    `row` is that of the outbox for which it is asked: each time has messages of its own.
+    """
 
     known: Kept
     sent: Sent
     version: str
+    row: int
     site: Site
     receiver: Receiver
 
@@ -101,7 +105,7 @@ def _gone(asked: Asked, former: Kept) -> Iterator[TakingBack]:
 
 def _of(asked: Asked, of: Kept, report: Report, kind: CauseKind) -> Iterator[TakingBack]:
     facts = with_sent(of.facts, asked.sent)
-    cause = Cause(report.report_id, kind, f"{asked.version}/{MOVED}", sent_before=report.is_completed)
+    cause = Cause(report.report_id, kind, f"{asked.version}/{MOVED}/{asked.row}", sent_before=report.is_completed)
     for one in messages(of.study, cause, asked.site, asked.receiver, facts):
         drawn = outline(of.study, one, asked.site, asked.receiver, facts)
         if isinstance(drawn, Outline):

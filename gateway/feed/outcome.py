@@ -19,6 +19,7 @@ from gateway.store.states import MessageState
 from mappings.hl7v2.ack import Ack
 
 _SECOND: Final = 1_000_000
+AWAITS_ACCEPT: Final = "awaits-AA"  # why a lane is held
 
 
 class Outcomes:
@@ -37,7 +38,8 @@ class Outcomes:
         if said.meaning == "delivered":
             is_commit = ack.code.startswith("C")
             at, other = (now, None) if is_commit else (None, now)
-            return Result(head, "delivered", ack=ack.code, committed=at, accepted=other)
+            holds = AWAITS_ACCEPT if is_commit and self._awaits_accept(head) else ""
+            return Result(head, "delivered", ack=ack.code, committed=at, accepted=other, holds=holds)
         if said.meaning == "dead_letter":
             return _given_up(head, said.code, ack.code, pauses=said.pauses)
         most = self._destination.retry.max_attempts
@@ -60,6 +62,10 @@ class Outcomes:
             return Result(head, "indeterminate", error.code, due=NEVER, doubts=doubts, holds=IN_DOUBT)
         doubts = min(doubts, most)
         return Result(head, "indeterminate", error.code, due=now + self._delay(doubts), doubts=doubts)
+
+    def _awaits_accept(self, head: Head) -> bool:
+        """Whether nothing follows a message until the application has taken it (D13)."""
+        return head.kind == MOVED and self._destination.receiver.ack_mode == "two_phase"
 
     def _delay(self, attempt: int) -> int:
         """Microseconds until the next try after so many: doubled each time, up to a cap, more or less by chance."""

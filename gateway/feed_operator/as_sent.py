@@ -23,6 +23,7 @@ from gateway.store.body_hash import ALTERED
 from gateway.store.instants import micros
 from gateway.store.leases import locked
 from gateway.store.messages import NewMessage, added
+from gateway.store.moves import MOVED
 from gateway.store.resending import Resend, Stored, is_to_be_made, lane, numbered
 from gateway.store.statements import Steps
 from gateway.store.states import MessageState
@@ -100,7 +101,8 @@ def queued_again(again: Again, study_id: str, report_ids: frozenset[str] | None,
 
 def _wanted(stored: Sequence[Stored], again: Again, report_ids: frozenset[str] | None) -> list[Stored]:
     """The messages that say what was said last: the newest of a report, or of each order with what adds to it."""
-    settled = [one for one in stored if not one.is_draft and one.state in {"delivered", "dead_letter"}]
+    said = [one for one in stored if not one.is_draft and one.kind != MOVED]
+    settled = [one for one in said if one.state in {"delivered", "dead_letter"}]
     if again.dead_letters:
         whole = _newest_whole(stored)
         settled = [one for one in settled if one.state == "dead_letter" and one.number >= whole.get(one.restates, 0)]

@@ -25,7 +25,7 @@ from gateway.settings import load
 
 feed = typer.Typer(help="The HL7 v2 feed: how it stands, and the operator's hand on it.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a [[destination]].")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination.")]
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
 Json = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]

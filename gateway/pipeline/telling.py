@@ -32,8 +32,9 @@ def telling(change: Change, told: Told, routes: Routes, now: int, *, wants_pdf: 
         report = reports.get(cause.report_id)
         is_critical = report is not None and report.is_critical is True and not cause.is_of_draft
         signed = parse_instant(report.signed_at) if report is not None and report.is_completed else None
-        wait = routes.draft_wait if cause.kind == "draft" else 0.0
-        if not is_critical and wants_pdf and cause.kind in NEW_TEXT:
+        is_move = cause.report_id in change.moved  # held at once, for an operator (D13)
+        wait = routes.draft_wait if cause.kind == "draft" and not is_move else 0.0
+        if not (is_critical or is_move) and wants_pdf and cause.kind in NEW_TEXT:
             wait = _pdf_wait(by_name.get(row.destination))
         rows.append(
             {
@@ -43,7 +44,7 @@ def telling(change: Change, told: Told, routes: Routes, now: int, *, wants_pdf: 
                 "destination": row.destination,
                 "state": row.state,
                 "reason": row.reason,
-                "is_move": int(cause.report_id in change.moved),
+                "is_move": int(is_move),
                 "is_critical": int(is_critical),
                 "due": now + int(wait * _SECOND),
                 "signed": micros(signed) if signed else None,

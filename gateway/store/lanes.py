@@ -16,24 +16,34 @@ from gateway.store.messages import NEVER
 from gateway.store.moves import CORRECTED, RELEASED
 from gateway.store.statements import Statement, Steps, ask
 
-# A refusal that came late is of a message behind which a newer one was sent
+# A refusal that came late is of a message behind which a newer one was sent: that says it again, or takes it back
+_NEWER: Final = (
+    " FROM message n WHERE n.destination = message.destination AND n.study_id = message.study_id"
+    " AND n.number > message.number AND n.state IN ('sending', 'indeterminate', 'delivered')"
+)
+_SAYS_IT: Final = (
+    f"{_NEWER} AND ((n.restates = message.restates AND n.is_whole = 1) OR (n.kind = 'moved'"
+    " AND n.patient_id = message.patient_id AND n.filler_order_numbers = message.filler_order_numbers))"
+)
 _OVERTAKEN: Final = Statement(
-    "UPDATE message SET state = 'superseded', closed = :now, superseded_by = (SELECT min(n.number) FROM message n"
-    " WHERE n.destination = message.destination AND n.study_id = message.study_id AND n.restates = message.restates"
-    " AND n.number > message.number AND n.is_whole = 1 AND n.state IN ('sending', 'indeterminate', 'delivered'))"
-    " WHERE destination = :destination AND study_id = :study_id AND state = 'held' AND EXISTS (SELECT 1 FROM message n"
-    " WHERE n.destination = message.destination AND n.study_id = message.study_id AND n.restates = message.restates"
-    " AND n.number > message.number AND n.is_whole = 1 AND n.state IN ('sending', 'indeterminate', 'delivered'))"
-    " RETURNING number"
+    f"UPDATE message SET state = 'superseded', closed = :now, superseded_by = (SELECT min(n.number){_SAYS_IT})"  # noqa: S608 (constants)
+    " WHERE destination = :destination AND study_id = :study_id AND state = 'held' AND kind <> 'moved'"
+    f" AND EXISTS (SELECT 1{_SAYS_IT}) RETURNING number"
+)
+# What is taken back from one patient never follows what another was told under the same number
+_TOO_LATE: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = 'overtaken', closed = :now WHERE destination = :destination"  # noqa: S608 (constants)
+    f" AND study_id = :study_id AND state = 'held' AND kind = 'moved' AND EXISTS (SELECT 1{_NEWER}) RETURNING number"
 )
 _TEXTLESS: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = 'text-purged', closed = :now WHERE destination = :destination"
-    " AND study_id = :study_id AND state = 'held' AND has_body = 0 RETURNING number"
+    " AND study_id = :study_id AND state = 'held' AND has_body = 0 AND kind <> 'moved' RETURNING number"
 )
 # What is not what was made any more is never sent
 _ALTERED: Final = Statement(
     "UPDATE message SET state = 'dead_letter', closed = :now WHERE destination = :destination"
-    " AND study_id = :study_id AND state IN ('held', 'indeterminate') AND reason = :reason RETURNING number"
+    " AND study_id = :study_id AND state IN ('held', 'indeterminate') AND reason = :reason AND kind <> 'moved'"
+    " RETURNING number"
 )
 # What may have arrived about another patient is not sent a second time
 _MOVED: Final = Statement(
@@ -91,6 +101,7 @@ def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = Fa
     lane = {"destination": destination, "study_id": study_id}
     by_hand = (yield from ask(_BY_HAND, **lane, now=now, never=NEVER)) if is_corrected else []
     superseded = yield from ask(_OVERTAKEN, **lane, now=now)
+    too_late = yield from ask(_TOO_LATE, **lane, now=now)
     textless = yield from ask(_TEXTLESS, **lane, now=now)
     altered = yield from ask(_ALTERED, **lane, now=now, reason=ALTERED)
     moved = yield from ask(_MOVED, **lane, now=now, never=NEVER)
@@ -98,5 +109,5 @@ def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = Fa
     sent_again = yield from ask(_SEND_AGAIN, **lane, now=now, never=NEVER)
     waiting = yield from ask(_WAIT, **lane, now=now, is_move=CORRECTED if is_corrected else RELEASED)
     yield from freed(destination, study_id)
-    given_up = len(by_hand) + len(textless) + len(altered) + len(moved)
+    given_up = sum(map(len, (by_hand, too_late, textless, altered, moved)))
     return Freed(len(queued), len(sent_again), len(superseded), given_up, len(waiting))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gateway.store.engine import Engine
-from gateway.store.holding import hold, is_held
+from gateway.store.holding import freed_without, hold, is_held
 from gateway.store.leases import locked
 from gateway.store.messages import HEAD, IN_LANE, REFUSED, Head, Result, head_of
 from gateway.store.statements import Statement, Steps, ask
@@ -71,6 +71,7 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
         return Heard("repeated" if last == ack else "unmatched")
     if result.state == "delivered":
         yield from ask(_ACCEPTED, number=head.number, ack=ack, at=result.accepted)
+        yield from freed_without(destination, head.study_id, [head.number])
         return Heard("written", result)
     if result.state == "queued":
         result = yield from _as_it_can_be(destination, result, has_body=bool(has_body))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.store.engine import Engine
+from gateway.store.moves import IS_OWED
 from gateway.store.statements import Row, Statement
 from gateway.store.states import OPEN_MESSAGES
 
@@ -36,7 +37,7 @@ _LANE_COUNT: Final = Statement("SELECT count(*) FROM lane WHERE destination = :d
 # One that a newer message says again, or that is given up anew, is no longer what stands in the way
 IS_LAST: Final = (
     " AND NOT EXISTS (SELECT 1 FROM message n WHERE n.destination = m.destination AND n.study_id = m.study_id"
-    " AND n.restates = m.restates AND n.number > m.number AND n.is_whole = 1)"
+    f" AND n.restates = m.restates AND n.number > m.number AND n.is_whole = 1){IS_OWED}"
 )
 _HELD_FOR: Final = Statement(
     "SELECT study_id FROM lane WHERE destination = :destination AND reason = :reason AND study_id > :after"

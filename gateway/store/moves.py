@@ -18,6 +18,8 @@ MOVED: Final = "moved"  # the kind of a message that takes back what another pat
 HELD: Final = 1
 RELEASED: Final = 2
 CORRECTED: Final = 3
+# Of messages without those that were to take something back, and are put right by hand, or made anew
+IS_OWED: Final = " AND NOT (kind = 'moved' AND reason IN ('chart-corrected', 'move'))"
 KEEP_FORMER: Final = Statement(
     "INSERT INTO former (study_id, revision, kept) SELECT study_id, revision, kept FROM study"
     " WHERE study_id = :study_id"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.store.engine import Engine
+from gateway.store.moves import IS_OWED
 from gateway.store.statements import Statement
 
 _STUDIES: Final = Statement("SELECT study_id, is_external FROM study WHERE study_id IN listed(:study_ids)")
@@ -23,8 +24,9 @@ _ROWS: Final = Statement(
     " WHERE study_id IN listed(:study_ids) AND kind NOT IN ('draft', 'draft_cancelled') ORDER BY number"
 )
 _MESSAGES: Final = Statement(
-    "SELECT study_id, report_id, report_ids, filler_order_numbers, destination, number, outbox, state, reason, ack,"
-    " superseded_by, made, remarks FROM message WHERE study_id IN listed(:study_ids) AND is_draft = 0 ORDER BY number"
+    "SELECT study_id, report_id, report_ids, filler_order_numbers, destination, number, outbox, state, reason, ack,"  # noqa: S608 (constants)
+    f" superseded_by, made, remarks FROM message WHERE study_id IN listed(:study_ids) AND is_draft = 0{IS_OWED}"
+    " ORDER BY number"
 )
 
 

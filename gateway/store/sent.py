@@ -21,12 +21,14 @@ _NUMBERS: Final = Statement(
     " AND study_id = :study_id ORDER BY report_id, place"
 )
 _LANE: Final = Statement(
-    "SELECT state, is_draft, filler_order_numbers, kind, patient_id FROM message WHERE destination = :destination"
-    " AND study_id = :study_id ORDER BY number"
+    "SELECT state, is_draft, filler_order_numbers, kind, patient_id, CASE WHEN sent IS NOT NULL AND attempts + doubts"
+    " > 0 THEN 1 ELSE 0 END, CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END FROM message"
+    " WHERE destination = :destination AND study_id = :study_id ORDER BY number"
 )
 _TAKE_BACK: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE destination = :destination"
-    " AND study_id = :study_id AND state IN ('queued', 'held') AND is_draft = :is_draft RETURNING number"
+    " AND study_id = :study_id AND state IN ('queued', 'held') AND is_draft = :is_draft AND kind <> 'moved'"
+    " RETURNING number"
 )
 _LEAVE: Final = Statement(
     "UPDATE message SET due = :until WHERE destination = :destination AND study_id = :study_id"
@@ -57,7 +59,7 @@ class Sent:
             report_id: {number: "" if number in taken_back else whose for number, whose in found.items()}
             for report_id, found in self.numbers.items()
         }
-        return replace(self, numbers=numbers, signed=self.signed | frozenset(taken_back))
+        return replace(self, numbers=numbers)
 
 
 async def read_sent(engine: Engine, destination: str, study_id: str) -> Sent:
@@ -78,7 +80,10 @@ def sent(destination: str, study_id: str) -> Steps[Sent]:
 
 
 def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
-    """Keep what was made of a study and that nobody took from being sent; the numbers of the messages."""
+    """Keep what was made of a study and that nobody took from being sent; the numbers of the messages.
+
+    But for what takes something back from another patient: that is owed whatever becomes of the study (D13).
+    """
     lane = {"destination": destination, "study_id": study_id, "reason": reason, "now": now, "is_draft": int(is_draft)}
     rows = yield from ask(_TAKE_BACK, **lane)
     return [int(number) for (number,) in rows]
@@ -92,8 +97,8 @@ def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
 def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
     whose = _whose(messages)
     found: dict[str, dict[str, str]] = {}
-    for report_id, number, patient_id in numbers:
-        found.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), str(patient_id))
+    for report_id, number, _ in numbers:
+        found.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), "")
     with_it = [listed for state, is_draft, listed, *_ in messages if state in _WITH_IT and not is_draft]
     states = {state for state, *_ in messages}
     return Sent(
@@ -105,9 +110,17 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
 
 
 def _whose(messages: Sequence[Row]) -> dict[str, str]:
-    """By filler order number whom the last message that may have arrived is about; empty where it takes that back."""
+    """By filler order number whom the last message is about that was written to the receiver; empty once taken back.
+
+    One that was refused is not there; but where it is not the last word, nothing tells that for sure.
+    """
     found: dict[str, str] = {}
-    for state, _, listed, kind, patient_id in messages:
-        if state in (_TAKES_BACK if kind == MOVED else _WITH_IT):
-            found.update(dict.fromkeys(json.loads(listed), "" if kind == MOVED else str(patient_id)))
+    for state, _, listed, kind, patient_id, was_written, may_be_there in messages:
+        numbers = json.loads(listed)
+        if kind == MOVED:
+            found.update(dict.fromkeys(numbers, "") if state in _TAKES_BACK else {})
+        elif state in _WITH_IT or (was_written and may_be_there):
+            found.update(dict.fromkeys(numbers, str(patient_id)))
+        elif was_written:
+            found = dict.fromkeys(numbers, str(patient_id)) | found
     return found

@@ -24,7 +24,7 @@ from fakes.charts import (
 )
 from fakes.er7_reader import all_of, field
 from fakes.facade import site
-from fakes.fed import assert_all_arrived, bodies, fed
+from fakes.fed import assert_all_arrived, bodies, fed, stopped
 from fakes.store import rows
 
 from gateway.destinations import Routes
@@ -376,6 +376,103 @@ async def test_f67_of_a_study_that_is_cancelled_too_the_other_patient_is_told_no
         first, last = map(says_of, bodies(receiver))
         assert last == (first[0], first[1], {"W"})
         await until_settled(feed, ("rendered", ""), ("nothing", "withdrawn-unsent"))
+
+
+async def test_f67_what_is_owed_to_the_first_patient_is_taken_back_of_a_study_that_is_cancelled_since(engine, says):
+    says(on_cancelled_after_sign="withdraw")
+    async with fed(engine) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        study_id = await moved(feed, signed)
+        await feed.pause()
+        await asyncio.sleep(0.3)
+        await feed.release(study_id)
+        await feed.until("delivered", "queued", "queued")
+        feed.account.change_study(study_id, isCancelled=True)
+        await feed.tell(study_id)
+        await feed.until("delivered", "queued", "dead_letter")
+        await feed.resume()
+        await feed.until("delivered", "delivered", "dead_letter")
+        first, last = map(says_of, bodies(receiver))
+        assert last == (first[0], first[1], {"W"})
+
+
+async def test_f67_a_second_patient_who_may_have_been_told_is_withdrawn_from_too(engine):
+    async with fed(engine) as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        study_id = await moved(feed, signed)
+        taken, receiver.on_message = receiver.on_message, lambda _: setattr(receiver, "ack", "close")
+        await feed.release(study_id)
+        await feed.until_rows("SELECT state FROM message WHERE number = 3", lambda found: found == [("indeterminate",)])
+        await feed.tell(speak_of(feed, signed.report_id, mrn="SBXGEN-88888888", patientName="Third Person"))
+        await feed.held_lane()
+        receiver.on_message, receiver.ack = taken, "aa"
+        await feed.release(study_id)
+        await feed.until("delivered", "delivered", "dead_letter", "delivered", "delivered")
+        told = [says_of(one) for one in bodies(receiver)]
+        assert [(told[-2][0], told[-2][2]), told[-1][0]] == [("SBXGEN-77777777", {"W"}), "SBXGEN-88888888"]
+
+
+async def test_f67_in_two_phases_the_second_patient_is_told_when_the_application_took_the_withdrawal(engine):
+    async with fed(engine, "ca-aa:seconds=0.4", ack_mode="two_phase") as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until_rows("SELECT ack FROM message", lambda found: found == [("AA",)])
+        await feed.release(await moved(feed, signed))
+        assert (await feed.held_lane())[1] == "awaits-AA"
+        await feed.until_rows("SELECT ack FROM message", lambda found: found == [("AA",)] * 3)
+        ((accepted, sent),) = await rows(
+            feed.engine,
+            "SELECT w.accepted, c.sent FROM message w JOIN message c ON c.number > w.number WHERE w.kind = 'moved'",
+        )
+        assert accepted <= sent
+        await assert_all_arrived(feed, receiver)
+
+
+async def test_f67_where_nothing_was_ever_written_nothing_is_taken_back(engine):
+    async with fed(engine) as (feed, receiver), feed.serving():
+        async with stopped(receiver):
+            signed = await feed.sign(critical=False)
+            await feed.seen("queued", "connect-failed")
+            study_id = await moved(feed, signed)
+        await feed.release(study_id)
+        await feed.until("dead_letter", "delivered")
+        [told] = map(says_of, bodies(receiver))
+        assert (told[0], told[2]) == ("SBXGEN-77777777", {"F"})
+
+
+async def test_f67_what_is_taken_back_never_follows_what_another_patient_was_told(engine):
+    """An application that refuses a withdrawal late, behind what followed it."""
+    async with fed(engine, ack_mode="two_phase") as (feed, receiver), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until("delivered")
+        study_id = await moved(feed, signed)
+        await feed.release(study_id)
+        await feed.until("delivered", "delivered", "delivered")
+        refused = Statement("UPDATE message SET state = 'held', closed = NULL WHERE kind = 'moved'")
+        await feed.engine.do(lambda: ask(refused))
+        await feed.release(study_id)
+        await feed.until("delivered", "dead_letter", "delivered")
+        assert len(bodies(receiver)) == 3
+
+
+async def test_f67_a_draft_about_somebody_else_is_held_at_once_withdrawn_and_then_told(engine, says):
+    says(send_drafts=True)
+    async with fed(engine, receiver=generic(send_drafts="on")) as (feed, receiver), feed.serving():
+        drafts_at_once(feed)
+        report_id = await with_draft(feed)
+        await feed.until("delivered")
+        feed.pipeline = Pipeline(feed.engine, site(), UTC, wants_pdf=False, routes=Routes(feed.destinations))
+        says(send_drafts=True)
+        study_id = speak_of(feed, report_id, mrn="SBXGEN-77777777", patientName="Other Whoelse")
+        drafts_at_once(feed)
+        await feed.tell(study_id)
+        assert await feed.held_lane() == (study_id, "move")
+        await feed.release(study_id)
+        await feed.until("delivered", "delivered", "delivered")
+        told = [says_of(one) for one in bodies(receiver)]
+        assert [states for _, _, states in told] == [{"P"}, {"W"}, {"P"}]
+        assert told[1][0] == told[0][0] and told[2][0] == "SBXGEN-77777777"
 
 
 async def test_f67_what_takes_something_back_is_never_a_dead_letter(engine):

@@ -49,7 +49,7 @@ def moved(before: Study, now: Study, profile: Any = None, site: Any = SITE, form
     known = Kept(now)
     known = replace(known, facts=with_sent(known.facts, sent))
     left = told_of_others(drawn_of(known, profile, site), sent)
-    found = taken_back(Asked(known, sent, "v2", site, profile), left, [Kept(before)] * formers)
+    found = taken_back(Asked(known, sent, "v2", 7, site, profile), left, [Kept(before)] * formers)
     if found is None:
         return None
     said = []
@@ -116,5 +116,5 @@ def test_a_patient_who_was_held_apart_since_is_taken_back_as_the_first(addenda):
     (patient_id,) = {one.patient_id for one in drawn_of(known, profile)}
     apart = replace(known, facts=replace(with_sent(known.facts, sent), taken_patient_ids=frozenset({patient_id})))
     left = told_of_others(drawn_of(apart, profile), sent)
-    found = taken_back(Asked(apart, sent, "v2", SITE, profile), left, [])
+    found = taken_back(Asked(apart, sent, "v2", 7, SITE, profile), left, [])
     assert [one.drawn.patient_id for one in found or ()] == [patient_id]
