@@ -5,6 +5,7 @@ Carries out no clause of a standard and is no part of the upstream's API; it nee
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Final
 
@@ -16,6 +17,9 @@ from gateway.errors import ConfigError
 from gateway.sandbox.answers import account
 from gateway.sandbox.fault_plan import parse_faults
 from gateway.sandbox.state import Signed, refusal
+
+# Keys of `snapshotMetadata` that say who a report is about
+_PATIENT: Final = frozenset({"mrn", "patientName", "dateOfBirth", "sex"})
 
 
 async def overview(request: Request) -> Response:
@@ -53,6 +57,18 @@ async def change_text(request: Request) -> Response:
     return JSONResponse({"success": True})
 
 
+async def change_patient(request: Request) -> Response:
+    """`PUT /sandbox/reports/{reportId}/patient`: the report is about somebody else, or says it otherwise."""
+    try:
+        said = json.loads(await request.body())
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or not said or not said.keys() <= _PATIENT:
+        raise refusal(422, f"the body is no JSON object with any of {', '.join(sorted(_PATIENT))}")
+    account(request).change_patient(request.path_params["report_id"], said)
+    return JSONResponse({"success": True})
+
+
 async def start(request: Request) -> Response:
     """`POST /sandbox/studies/{studyId}/start`: a radiologist begins to dictate."""
     return JSONResponse({"reportId": account(request).start_report(request.path_params["study_id"])})
@@ -73,6 +89,7 @@ ROUTES: Final = (
     Route("/sandbox/sign", sign, methods=["POST"]),
     Route("/sandbox/reports/{report_id}/sign", sign_report, methods=["POST"]),
     Route("/sandbox/reports/{report_id}/text", change_text, methods=["PUT"]),
+    Route("/sandbox/reports/{report_id}/patient", change_patient, methods=["PUT"]),
     Route("/sandbox/studies/{study_id}/start", start, methods=["POST"]),
     Route("/sandbox/faults", set_faults, methods=["PUT"]),
 )

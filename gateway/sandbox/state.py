@@ -196,6 +196,13 @@ class State:
         self._act()
         self._put_report({**report, "reportPlainText": text, "updatedAt": instant(self.now())})
 
+    def change_patient(self, report_id: str, said: Json) -> None:
+        """A report speaks otherwise of its patient; a key that is None it says no more."""
+        report = self.find_report(report_id)
+        self._act()
+        snapshot = {key: value for key, value in {**report["snapshotMetadata"], **said}.items() if value is not None}
+        self._put_report({**report, "snapshotMetadata": snapshot, "updatedAt": instant(self.now())})
+
     def add_study(self, values: Json) -> Json:
         """A study is sent in (409 if its UID is known); `values` are the keys of the request."""
         if values["studyInstanceUid"] in self.study_of_uid:

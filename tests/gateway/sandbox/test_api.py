@@ -193,6 +193,25 @@ async def test_a_text_changes_silently(inside):
     assert not told
 
 
+async def test_a_report_speaks_of_somebody_else_and_of_the_rest_as_before(inside):
+    client, state = inside
+    report = next(one.reports[0] for one in state.world.seeded if one.reports)
+    path = f"/sandbox/reports/{report['reportId']}/patient"
+    said = {"mrn": "99999999", "patientName": "Other Whoelse", "sex": None}
+    assert (await client.put(path, json=said)).status_code == 200
+    changed = (await client.get(f"{API}/reports?studyId={report['studyId']}")).json()["reports"][0]
+    expected = {**report["snapshotMetadata"], **said}
+    assert changed["snapshotMetadata"] == {key: value for key, value in expected.items() if value is not None}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"procedure": "CT"}'])
+async def test_who_a_report_speaks_of_must_be_said(inside, body):
+    client, state = inside
+    report = next(one.reports[0] for one in state.world.seeded if one.reports)
+    refused = await client.put(f"/sandbox/reports/{report['reportId']}/patient", content=body)
+    assert (refused.status_code, "patientName" in refused.text) == (422, True)
+
+
 async def test_the_overview_says_what_there_is(inside):
     client, _ = inside
     body = (await client.get("/sandbox")).json()
