@@ -11,7 +11,6 @@ from typing import Final
 
 from gateway import clock
 from gateway.store.engine import Engine
-from gateway.store.instants import micros
 from gateway.store.statements import Statement, Steps, ask
 
 _SECOND: Final = 1_000_000
@@ -110,10 +109,6 @@ class Leases:
         """Let go of it at once, for another to take."""
         key = {"name": lease.destination, "holder": lease.holder, "fence": lease.fence}
         await self._engine.do(lambda: ask(_GIVE_BACK, **key))
-
-    async def pause(self, destination: str, reason: str) -> None:
-        """Send nothing more to it until `resumed`; messages are queued all the same."""
-        await self._engine.do(lambda: paused(destination, reason, micros(clock.now())))
 
     async def paused(self, destination: str) -> str:
         """Why it is sent nothing; empty where it is."""

@@ -17,8 +17,8 @@ from gateway.store.statements import Row, Statement, Steps, ask
 from gateway.store.states import MessageState
 
 _NUMBERS: Final = Statement(
-    "SELECT report_id, filler_order_number, patient_id FROM sent_number WHERE destination = :destination"
-    " AND study_id = :study_id ORDER BY report_id, place"
+    "SELECT report_id, filler_order_number FROM sent_number WHERE destination = :destination AND study_id = :study_id"
+    " ORDER BY report_id, place"
 )
 _LANE: Final = Statement(
     "SELECT state, is_draft, filler_order_numbers, kind, patient_id, CASE WHEN sent IS NOT NULL AND attempts + doubts"
@@ -97,7 +97,7 @@ def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
 def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
     whose = _whose(messages)
     found: dict[str, dict[str, str]] = {}
-    for report_id, number, _ in numbers:
+    for report_id, number in numbers:
         found.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), "")
     with_it = [listed for state, is_draft, listed, *_ in messages if state in _WITH_IT and not is_draft]
     states = {state for state, *_ in messages}
@@ -112,7 +112,7 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
 def _whose(messages: Sequence[Row]) -> dict[str, str]:
     """By filler order number whom the last message is about that was written to the receiver; empty once taken back.
 
-    One that was refused is not there; but where it is not the last word, nothing tells that for sure.
+    One that was refused counts only where nothing else was written under its number.
     """
     found: dict[str, str] = {}
     for state, _, listed, kind, patient_id, was_written, may_be_there in messages:

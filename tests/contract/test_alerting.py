@@ -27,6 +27,7 @@ from gateway.settings.feed import Feed
 from gateway.store.feed_facts import Watched, feed_facts
 from gateway.store.instants import micros
 from gateway.store.leases import Leases, resumed, standing
+from gateway.store.leases import paused as pause
 from gateway.store.resending import Resend, resent
 from gateway.store.statements import Statement, ask
 
@@ -78,7 +79,7 @@ async def test_what_is_refused_is_told_once_and_when_it_is_over(engine):
             assert {one.code for one in await watch.once()} == {"lane-held"}
         assert hook.said == [{"alert": "lane-held", "destination": "ehr", "count": 1, "state": "raised"}]
         await engine.query("SELECT 1", [])
-        await Leases(engine, "one", 60.0).pause("ehr", "by hand")
+        await engine.do(partial(pause, "ehr", "by hand", 1))
         await watch.once()
         await engine.do(lambda: resumed("ehr"))
         await watch.once()
@@ -197,7 +198,7 @@ async def test_a_destination_that_no_process_serves_is_told_of_once_something_wa
 async def test_what_is_over_is_no_number_any_more_though_it_could_not_be_posted(engine):
     async with fed(engine) as (feed, _), watched(engine, feed) as (hook, watch):
         hook.is_up = False
-        await Leases(engine, "one", 60.0).pause("ehr", "by hand")
+        await engine.do(partial(pause, "ehr", "by hand", 1))
         await watch.once()
         assert sample(feed.metrics, "feed_alert", code="destination-paused", destination="ehr") == 1
         await engine.do(lambda: resumed("ehr"))
@@ -210,7 +211,7 @@ async def test_one_process_of_several_watches_and_the_next_goes_on_when_it_is_go
         other_metrics = Metrics()
         other = Alerting(engine, feed.destinations, Feed(), "two", other_metrics)
         paused = {"code": "destination-paused", "destination": "ehr"}
-        await Leases(engine, "one", 60.0).pause("ehr", "by hand")
+        await engine.do(partial(pause, "ehr", "by hand", 1))
         await watch.turn()
         await other.turn()
         [lease] = [one for one in await standing(engine) if one.name == LEASE]

@@ -62,8 +62,8 @@ async def test_a_pause_keeps_its_first_reason_until_it_is_resumed(engine):
     one = Leases(engine, "one", 30.0)
     lease = await one.take("ehr")
     assert await engine.do(partial(store.held, lease))
-    await one.pause("ehr", "first")
-    await one.pause("ehr", "second")
+    await engine.do(partial(store.paused, "ehr", "first", 1))
+    await engine.do(partial(store.paused, "ehr", "second", 1))
     assert await one.paused("ehr") == "first"
     assert not await engine.do(partial(store.held, lease))
     await engine.do(lambda: store.resumed("ehr"))

@@ -11,7 +11,7 @@ from fakes.lanes import AT, NOW, Scene, new
 
 from gateway.store import messages
 from gateway.store.intake import Outdated
-from gateway.store.leases import LeaseLost, Leases
+from gateway.store.leases import LeaseLost, Leases, paused
 from gateway.store.messages import NEVER, Made, Result
 from gateway.store.sent import Sent, read_sent
 
@@ -210,6 +210,6 @@ async def test_a_destination_that_is_paused_takes_results_and_no_claims(scene, e
     await scene.add("stu_b", new(2))
     first, second = await scene.heads()
     await scene.step(claims=[first])
-    await Leases(engine, "one", 60.0).pause("ehr", "for a while")
+    await engine.do(partial(paused, "ehr", "for a while", 1))
     assert await scene.step([Result(first, "delivered")], [second]) == []
     assert [one[1] for one in await scene.states()] == ["delivered", "queued"]

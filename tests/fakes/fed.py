@@ -32,7 +32,7 @@ from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.lanes import let_go
-from gateway.store.leases import Leases, resumed
+from gateway.store.leases import Leases, paused, resumed
 from gateway.sync.repeat import alongside
 from mappings.hl7v2 import receiver as profile
 
@@ -146,7 +146,7 @@ class Fed:
 
     async def pause(self) -> None:
         """An operator has nothing sent any more."""
-        await Leases(self.engine, "operator", 6).pause(self.destinations[0].name, "operator")
+        await self.engine.do(partial(paused, self.destinations[0].name, "operator", micros(clock.now())))
 
     async def queue(self, count: int) -> None:
         """Have so many messages made and none sent, until `resume`."""

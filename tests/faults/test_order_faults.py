@@ -306,6 +306,16 @@ async def moved(feed, signed):
     return study_id
 
 
+async def released(feed, signed):
+    """The same, released while nothing is sent: what is taken back and what is told then wait."""
+    study_id = await moved(feed, signed)
+    await feed.pause()
+    await asyncio.sleep(0.3)
+    await feed.release(study_id)
+    await feed.until("delivered", "queued", "queued")
+    return study_id
+
+
 def says_of(message):
     """Whom a message is about, under which number, as what."""
     return field(message, "PID-3").split("^")[0], field(message, "OBR-3"), {row[11] for row in all_of(message, "OBX")}
@@ -332,11 +342,7 @@ async def test_f67_news_of_the_other_patient_before_anything_is_taken_back_goes_
     async with fed(engine) as (feed, receiver), feed.serving():
         signed = await feed.sign(critical=False)
         await feed.until("delivered")
-        study_id = await moved(feed, signed)
-        await feed.pause()
-        await asyncio.sleep(0.3)
-        await feed.release(study_id)
-        await feed.until("delivered", "queued", "queued")
+        await released(feed, signed)
         await feed.add(signed)
         await feed.until("delivered", "queued", "superseded", "queued")
         await feed.resume()
@@ -383,11 +389,7 @@ async def test_f67_what_is_owed_to_the_first_patient_is_taken_back_of_a_study_th
     async with fed(engine) as (feed, receiver), feed.serving():
         signed = await feed.sign(critical=False)
         await feed.until("delivered")
-        study_id = await moved(feed, signed)
-        await feed.pause()
-        await asyncio.sleep(0.3)
-        await feed.release(study_id)
-        await feed.until("delivered", "queued", "queued")
+        study_id = await released(feed, signed)
         feed.account.change_study(study_id, isCancelled=True)
         await feed.tell(study_id)
         await feed.until("delivered", "queued", "dead_letter")
