@@ -24,6 +24,7 @@ _INSTANT: Final = re.compile(
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only the date is said"
 
@@ -113,6 +114,26 @@ def fhir_instant(moment: datetime) -> str:
     """As FHIR instant; UTC is written `Z`, a fraction of a second is kept."""
     text = moment.isoformat()
     return text[:-6] + "Z" if text.endswith("+00:00") else text
+
+
+def spoken(moment: datetime, zone: ZoneInfo | None) -> str:
+    """A moment as a clinician reads it, in the zone with its offset, or in UTC: `05-Jan-2026 12:45 -0500`."""
+    try:
+        local = moment.astimezone(zone or UTC)
+    except OverflowError:
+        zone, local = None, moment.astimezone(UTC)
+    offset = f"{local:%z}"[:5] if zone else "UTC"
+    return f"{spoken_day(local)} {local:%H:%M} {offset}"
+
+
+def spoken_when(when: When, zone: ZoneInfo | None) -> str:
+    """A point in time as a clinician reads it: a moment with its offset, or the date alone."""
+    return spoken(when.moment, zone) if when.moment else spoken_day(date.fromisoformat(when.day))
+
+
+def spoken_day(day: date) -> str:
+    """A calendar date as a clinician reads it, in no order that could be mistaken: `05-Jan-2026`."""
+    return f"{day.day:02d}-{_MONTHS[day.month - 1]}-{day.year:04d}"
 
 
 def dtm_instant(moment: datetime) -> str:

@@ -28,3 +28,9 @@ def signer(study: Study, report: Report, site: Site) -> tuple[User | None, tuple
         return known, ()
     names = {"first_name": provider.given, "middle_name": provider.middle, "last_name": provider.family}
     return replace(known, **names, suffix1=provider.suffix, suffix2=provider.degree), ()
+
+
+def spoken_name(user: User) -> str:
+    """The name of a signer as one line: first, middle and last name with suffixes; "" where none is said."""
+    parts = (user.first_name, user.middle_name, user.last_name, user.suffix1, user.suffix2)
+    return " ".join(part.strip() for part in parts if part and part.strip())

@@ -60,8 +60,8 @@ def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts], 
     if has_addenda(parts.report, parts.subject.reports):
         signed = [one for one in reports if one.report.is_addendum and one.report.is_completed]
         addenda = [one for one in reversed(signed) if one.subject is parts.subject]
-    results, vitals = section_observations(made, parts), vital_observations(made, parts)
-    document = document_reference(parts)
+    results, vitals = section_observations(made, parts, addenda), vital_observations(made, parts)
+    document = document_reference(parts, addenda)
     documents = [document] if document else []
     listed = _references(results)
     report = diagnostic_report(made, parts, addenda, listed, orders)

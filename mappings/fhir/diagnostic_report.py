@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import ADDENDUM_OF_EXTENSION, SID_FILLER_ORDER, US_CORE, V2_0074
-from mappings.dates import parse_instant
+from mappings.conclusion import concluding_text
+from mappings.dates import parse_instant, spoken, spoken_when
 from mappings.fhir.categories import RADIOLOGY
 from mappings.fhir.datatypes import (
     STRING_LIMIT,
@@ -22,16 +23,14 @@ from mappings.fhir.datatypes import (
     reference,
     said,
 )
-from mappings.fhir.narrative import narrative
+from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.order_numbers import accession_identifiers, placer_identifiers
-from mappings.fhir.report_parts import NOT_SIGNED, ReportParts
+from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
 from mappings.fhir.scene import Scene
 from mappings.identifiers import fhir_id, short_id
 from mappings.procedures import diagnostic_service_section
-from mappings.text import fhir_string
 
 _META: Final[Json] = {"profile": [f"{US_CORE}diagnosticreport-note"]}
-CONCLUDING: Final = ("impression", "findings_impression")
 
 
 def diagnostic_report_identifier(scene: Scene, parts: ReportParts) -> list[Json]:
@@ -74,10 +73,7 @@ def diagnostic_report_issued(parts: ReportParts, addenda: Sequence[ReportParts])
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.issued
     """
-    if not addenda:
-        return parts.signed
-    moments = {moment: one.signed for one in (parts, *addenda) if (moment := parse_instant(one.signed))}
-    return moments[max(moments)] if moments else None
+    return newest_signature((parts, *addenda))
 
 
 def diagnostic_report_performer(parts: ReportParts) -> list[Json]:
@@ -97,16 +93,15 @@ def diagnostic_report_results_interpreter(parts: ReportParts) -> list[Json]:
 
 
 def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
-    """DiagnosticReport.conclusion <- the impression sections of reportPlainText, after the text of signed addenda.
+    """DiagnosticReport.conclusion <- what each signed addendum says, then the impression of reportPlainText (D36).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion
-    That of a draft is headed so: a conclusion is shown where no status is (D16).
+    Each under its header where there are addenda. That of a draft is headed so: a conclusion is shown where no status
+    is (D16).
     """
-    impressions = [one.content for one in parts.report.sections if one.label in CONCLUDING] if parts.text else []
-    conclusion = "\n\n".join(
-        [f"{one.title}:\n{one.text}" for one in addenda if one.text]
-        + [fhir_string(impression) or "" for impression in impressions]
-    ).strip()
+    conclusion = concluding_text(parts.passages)
+    if said_first := addenda_said(addenda):
+        conclusion = "\n\n".join([said_first, f"{parts.header}\n{conclusion}"] if conclusion else [said_first])
     if conclusion and parts.is_draft_shown:
         conclusion = f"{parts.title}:\n{conclusion}"
     if len(conclusion) > STRING_LIMIT:
@@ -199,14 +194,25 @@ def diagnostic_report(
 
 
 def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str | None) -> Json:
-    status = parts.status.diagnostic_report
+    """The report as a clinician reads it: critical first, whose it is, of what, when and by whom, then the text."""
+    status, snapshot, signed = parts.status.diagnostic_report, parts.report.snapshot, parse_instant(issued)
     rows = (
+        ("Patient", line(snapshot.patient_name)),
+        ("MRN", line(snapshot.mrn)),
+        ("Study date", spoken_when(parts.when, parts.zone) if parts.when and not parts.is_effective_derived else None),
+        ("Facility", line(snapshot.facility_name)),
+        ("Procedure", parts.code["text"]),
         ("Status", f"{status}, {NOT_SIGNED}" if parts.is_draft_shown else status),
-        ("Signed", issued),
+        ("Signed", spoken(signed, parts.zone) if signed else None),
         ("Radiologist", parts.practitioner.get("display")),
     )
-    shown = "\n\n".join([f"{one.title}:\n{one.text}" for one in addenda if one.text] + [parts.text])
-    return narrative(parts.code["text"], rows, shown)
+    shown = [f"{one.header}\n{one.text}" for one in addenda if one.text]
+    own = f"{parts.header}\n{parts.text}" if shown and parts.text else parts.text
+    alert = CRITICAL if parts.is_critical else ""
+    if not alert and any(one.is_critical for one in addenda):
+        alert = f"{CRITICAL} in an addendum"
+    kind = "Addendum" if parts.report.is_addendum else "Radiology report"
+    return narrative(kind, rows, "\n\n".join([*shown, own]), alert=alert)
 
 
 def _own_snapshot(scene: Scene, parts: ReportParts) -> dict[str, str | None]:

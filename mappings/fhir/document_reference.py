@@ -6,9 +6,11 @@ DiagnosticReport.presentedForm and from here).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY, LOINC, US_CORE, US_CORE_DOCUMENT_CATEGORY
+from mappings.dates import parse_instant, spoken
 from mappings.fhir.datatypes import Json, coding, reference, said
 from mappings.fhir.narrative import narrative
 from mappings.fhir.report_parts import ReportParts
@@ -20,12 +22,12 @@ _CATEGORY: Final[list[Json]] = [{"coding": [coding(US_CORE_DOCUMENT_CATEGORY, "c
 _FORMAT: Final = coding(
     "http://ihe.net/fhir/ValueSet/IHE.FormatCode.codesystem", "urn:ihe:iti:xds:2017:mimeTypeSufficient"
 )
-# DocumentReference.docStatus <- DiagnosticReport.status; signed addenda are documents of their own and change nothing.
+# DocumentReference.docStatus <- DiagnosticReport.status; signed addenda amend the document that shows them (D36)
 # http://hl7.org/fhir/R4/valueset-composition-status.html
 _DOC_STATUS: Final = {
     "preliminary": "preliminary",
     "final": "final",
-    "appended": "final",
+    "appended": "amended",
     "corrected": "amended",
     "entered-in-error": "entered-in-error",
 }
@@ -73,14 +75,16 @@ def document_reference_relates_to(parts: ReportParts) -> list[Json]:
     return [{"code": "appends", "target": reference("DocumentReference", parent)}]
 
 
-def document_reference_content(parts: ReportParts) -> list[Json]:
-    """DocumentReference.content <- reportPlainText, the PDF: the addresses of presentedForm, bytes only there (D28).
+def document_reference_content(parts: ReportParts, addenda: Sequence[ReportParts]) -> list[Json]:
+    """DocumentReference.content <- reportPlainText, the PDF, those of signed addenda first (D28, D36).
 
     https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.content
+    The addresses of presentedForm; the bytes are only there.
     """
     return [
         {"attachment": {key: value for key, value in form.items() if key != "data"}, "format": _FORMAT}
-        for form in parts.forms
+        for one in (*addenda, parts)
+        for form in one.forms
     ]
 
 
@@ -95,17 +99,19 @@ def document_reference_context(parts: ReportParts) -> Json:
     return {"period": {"start": parts.effective, "end": parts.effective}, "related": related}
 
 
-def document_reference(parts: ReportParts) -> Json | None:
-    """The DocumentReference of a report; None where nothing of it is given out (D16)."""
+def document_reference(parts: ReportParts, addenda: Sequence[ReportParts] = ()) -> Json | None:
+    """The DocumentReference of a report with the signed `addenda` that it shows; None where none is given (D16)."""
     if not parts.forms:
         return None
     date = document_reference_date(parts)
+    moment = parse_instant(date)
+    rows = [("Date", spoken(moment, parts.zone) if moment else None), ("Author", parts.practitioner.get("display"))]
     return said(
         {
             "resourceType": "DocumentReference",
             "id": document_reference_id(parts.resource_id),
             "meta": _META,
-            "text": narrative(parts.title, [("Date", date), ("Author", parts.practitioner.get("display"))]),
+            "text": narrative(parts.title, rows),
             "identifier": [parts.identifier],
             "status": document_reference_status(parts),
             "docStatus": document_reference_doc_status(parts),
@@ -117,7 +123,7 @@ def document_reference(parts: ReportParts) -> Json | None:
             "custodian": parts.organization,
             "relatesTo": document_reference_relates_to(parts),
             "description": parts.title,
-            "content": document_reference_content(parts),
+            "content": document_reference_content(parts, addenda),
             "context": document_reference_context(parts),
         }
     )

@@ -25,8 +25,8 @@ Fault = tuple[str, str]
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _TEXT: Final = "[^<>&]*(?:&(?:amp|lt|gt);[^<>&]*)*"
 _NARRATIVE: Final = re.compile(
-    rf'<div xmlns="http://www\.w3\.org/1999/xhtml"><p><b>(?=\s*[^<\s]){_TEXT}</b></p>'
-    rf"(?:<p>{_TEXT}(?:<br/>{_TEXT})*</p>)?(?:<pre>{_TEXT}</pre>)?</div>"
+    rf'<div xmlns="http://www\.w3\.org/1999/xhtml">(?:<p><b>(?=\s*[^<\s]){_TEXT}</b></p>){{1,2}}'
+    rf'(?:<p>{_TEXT}(?:<br/>{_TEXT})*</p>)?(?:<pre style="white-space: pre-wrap">{_TEXT}</pre>)?</div>'
 )
 
 
@@ -68,7 +68,7 @@ def _bytes(value: str) -> bytes | None:
 
 
 def _is_narrative(value: str) -> bool:
-    """XHTML of exactly the form we write: a title, lines, a text; no script, link or image (txt-1, txt-2)."""
+    """XHTML of exactly the form we write: an alert, a title, lines, a text; no script, link or image (txt-1, txt-2)."""
     return _NARRATIVE.fullmatch(value) is not None and _is_xml(value)
 
 

@@ -6,18 +6,27 @@ https://hl7.org/fhir/R4/narrative.html: generated, escaped XHTML without scripts
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+CRITICAL: Final = "CRITICAL RESULT"
+"""The first line of the narrative of what is critical."""
 
 
-def narrative(title: str, rows: Sequence[tuple[str, str | None]] = (), text: str | None = None) -> dict[str, str]:
+def narrative(
+    title: str, rows: Sequence[tuple[str, str | None]] = (), text: str | None = None, *, alert: str = ""
+) -> dict[str, str]:
     """Narrative: a title, one line for each row that says something, and a text with its line breaks kept.
 
-    All strings must be N(text) already: XML cannot hold the characters that N removes.
+    An `alert` stands above everything else; long lines of the text wrap. All strings must be N(text) already: XML
+    cannot hold the characters that N removes.
     """
-    div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p><b>{_escape(title)}</b></p>'
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">'
+    for line in filter(None, (alert, title)):
+        div += f"<p><b>{_escape(line)}</b></p>"
     if shown := "\n".join([f"{name}: {value}" for name, value in rows if value]) if rows else "":
         div += f"<p>{_escape(shown).replace(chr(10), '<br/>')}</p>"
     if text:
-        div += f"<pre>{_escape(text)}</pre>"
+        div += f'<pre style="white-space: pre-wrap">{_escape(text)}</pre>'
     return {"status": "generated", "div": f"{div}</div>"}
 
 

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/observation.html, US Core Observation Clinical Result, B
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -19,12 +20,11 @@ from mappings.codes import (
     UCUM,
     US_CORE,
 )
-from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line
-from mappings.fhir.narrative import narrative
-from mappings.fhir.report_parts import NOT_SIGNED, ReportParts
+from mappings.conclusion import CONCLUDING, flagged, statement
+from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
+from mappings.fhir.narrative import CRITICAL, narrative
+from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
 from mappings.fhir.scene import Scene
-from mappings.model import Report
-from mappings.text import fhir_string
 from mappings.units import vital_sign
 
 # Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
@@ -35,9 +35,8 @@ _VITAL_STATUS: Final = {
     "entered-in-error": "entered-in-error",
     "unknown": "unknown",
 }
-# The sections that carry the critical flag, the first kind that the report has (D22)
-_FLAGGED: Final = (("impression", "findings_impression"), ("findings",))
 _WHOLE: Final = "whole report"
+_CONCLUDING: Final = CONCLUDING | {_WHOLE}
 _SECTION_CODINGS: Final = {
     label: [coding(LOINC, *code), *([coding(LOINC, *RADIOLOGY_OBSERVATION)] if label == "findings" else [])]
     for label, code in SECTION_LOINC.items()
@@ -86,29 +85,43 @@ def observation_interpretation(parts: ReportParts) -> list[Json]:
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.interpretation
     A draft is never critical (D16), and what is withdrawn no longer is (D21).
     """
-    is_withdrawn = parts.status.observation == "entered-in-error"
-    return _CRITICAL if _is_critical(parts.report) and not is_withdrawn else []
+    return _CRITICAL if parts.is_critical else []
 
 
-def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
+def observation_status(parts: ReportParts, *, is_amended: bool) -> str:
+    """Observation.status <- Report.status: `amended` for an impression that begins with a signed addendum (D36).
+
+    https://hl7.org/fhir/R4/observation-definitions.html#Observation.status
+    """
+    return "amended" if is_amended and parts.status.observation == "final" else parts.status.observation
+
+
+def observation_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
+    """Observation.issued <- signedAt: the newest of the report's and of the `addenda` that amend it.
+
+    https://hl7.org/fhir/R4/observation-definitions.html#Observation.issued
+    """
+    return newest_signature((parts, *addenda))
+
+
+def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[ReportParts] = ()) -> list[Json]:
     """DiagnosticReport.result: an Observation for each section with a heading; without any, one for the whole text.
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.result
     What stands under no heading is in presentedForm only. Nothing is made of a text that is not given out (D16); a
-    critical report without a text has an Observation without a value, so that its flag is seen.
+    critical report without a text has an Observation without a value, so that its flag is seen. An impression begins
+    with what the signed `addenda` say, newest first, and an ADDENDUM section of its own text (D36).
     """
     interpretation = observation_interpretation(parts)
-    found = _found(scene, parts)
-    if not found:
-        return []
-    flagged = _flagged({label for _, label, _, _ in found}, found[0][1]) if interpretation else ()
+    critical = flagged(parts.passages) if interpretation else frozenset()
+    first_said = addenda_said(addenda)
     mark = f", {NOT_SIGNED}" if parts.is_draft_shown else ""
     alike: Json = {
         "resourceType": "Observation",
         "id": "",
         "meta": _CLINICAL_RESULT,
         "text": None,
-        "status": parts.status.observation,
+        "status": observation_status(parts, is_amended=False),
         "category": _IMAGING,
         "code": None,
         "subject": {"reference": parts.subject_reference["reference"]},
@@ -117,14 +130,19 @@ def section_observations(scene: Scene, parts: ReportParts) -> list[Json]:
         "performer": [{key: value for key, value in parts.practitioner.items() if key != "display"}],
     }
     made = []
-    for index, label, heading, text in found:
+    for place, label, heading, content in _found(scene, parts):
+        text = _amended(parts, place, content, first_said) if label in _CONCLUDING else content
         code = _code_of(label, heading)
         observation = alike.copy()
-        observation["id"] = f"{parts.resource_id}-s{index}"
-        observation["text"] = narrative(code["text"] + mark, text=text)
+        observation["id"] = f"{parts.resource_id}-s{place}"
+        is_flagged = bool(interpretation) and (place in critical or label == _WHOLE)
+        observation["text"] = narrative(code["text"] + mark, text=text, alert=CRITICAL if is_flagged else "")
+        if first_said and label in _CONCLUDING:
+            observation["status"] = observation_status(parts, is_amended=True)
+            observation.update(said({"issued": observation_issued(parts, addenda)}))
         observation["code"] = code
         observation.update(observation_value(scene, parts, text))
-        if label in flagged:
+        if is_flagged:
             observation["interpretation"] = interpretation
         made.append(observation)
     return made
@@ -169,21 +187,21 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
     return made
 
 
-def _is_critical(report: Report) -> bool:
-    return bool(report.is_critical) and report.is_completed
-
-
 def _found(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
-    """Index, label, heading and N(text) of what Observations are made of; the same whether withdrawn or not."""
+    """Place, label, heading and N(text) of what Observations are made of; the same whether withdrawn or not."""
     if not parts.text.strip():
-        if not _is_critical(parts.report):
+        if not (parts.report.is_critical and parts.report.is_completed):
             return []
         place = f"{parts.report.pointer}/isCritical"
         scene.warn(
             "critical-without-text", place, "an Observation without a value stands for the report: there is no text"
         )
         return [(0, _WHOLE, "", "")]
-    found = _sections(parts)
+    found = [
+        (place, part.section.label, part.section.heading, content)
+        for place, part in enumerate(parts.passages)
+        if part.section.label and (content := part.content)
+    ]
     if not found:
         place = f"{parts.report.pointer}/reportPlainText"
         scene.inform("sections-not-found", place, "one Observation holds the whole text")
@@ -191,18 +209,15 @@ def _found(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
     return found
 
 
-def _sections(parts: ReportParts) -> list[tuple[int, str, str, str]]:
-    is_normal = parts.text == parts.report.text
-    return [
-        (index, section.label, section.heading, text)
-        for index, section in enumerate(parts.report.sections)
-        if section.label and (text := section.body.strip() if is_normal else fhir_string(section.content))
-    ]
-
-
-def _flagged(labels: set[str], first: str) -> tuple[str, ...]:
-    """The labels that carry the critical flag: the impression, else the findings, else the first there is."""
-    return next((kind for kind in _FLAGGED if labels.intersection(kind)), (first,))
+def _amended(parts: ReportParts, place: int, content: str, first_said: str) -> str:
+    """The content of an impression, behind what supersedes it."""
+    own = statement(part for number, part in enumerate(parts.passages) if number != place)
+    if not (content and (first_said or own)):
+        return content
+    text = parts.passages[place].text
+    if first_said:
+        text = f"{parts.header}\n{text}"
+    return "\n\n".join(one for one in (first_said, own, text) if one)
 
 
 def _is_repeated(parts: ReportParts, kind: str) -> bool:

@@ -5,10 +5,13 @@ https://hl7.org/fhir/R4/diagnosticreport.html, decisions D5, D15, D16.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from mappings.codes import SID_REPORT
-from mappings.dates import effective, fhir_instant, read_instant
+from mappings.conclusion import Passage, header, passages, statement
+from mappings.dates import When, effective, fhir_instant, parse_instant, read_instant
 from mappings.fhir.datatypes import Json, base64_of, identifier, line, reference, text_attachment
 from mappings.fhir.examination import diagnostic_report_code
 from mappings.fhir.organization import organization_reference
@@ -16,6 +19,7 @@ from mappings.fhir.practitioner import Radiologist
 from mappings.fhir.scene import Scene
 from mappings.identifiers import fhir_id
 from mappings.model import Report
+from mappings.signers import signer, spoken_name
 from mappings.status import Status, addendum_parent, report_status
 from mappings.subjects import Subject
 from mappings.text import character_issues, normal_form, signed_text_issues, utf8
@@ -27,9 +31,11 @@ NOT_SIGNED = "NOT SIGNED"
 class ReportParts:
     """A report with its references; `text` (N of it) and `forms` are empty for an unsigned one, unless shown (D16).
 
-    `parent` is what an addendum adds to, where that is clear; `code` names the examination. `effective` is a FHIR
-    dateTime; `is_effective_derived`: the time of signing stands for the study's; `is_time_merged`: studyTime stands in
-    it. `created`, `signed`, `updated` are FHIR instants, None where not readable; a draft has no time of signing.
+    `parent` is what an addendum adds to, where that is clear; `code` names the examination. `when` is the time of the
+    study; `is_effective_derived`: the time of signing stands for it; `is_time_merged`: studyTime stands in it.
+    `created`, `signed`, `updated` are FHIR instants, None where not readable; a draft has no time of signing. `zone` is
+    the facility's, if the site knows it. `header` is the line above the report where others stand beside it, `passages`
+    the text that is given out, with the roles of its sections.
     """
 
     report: Report
@@ -42,15 +48,33 @@ class ReportParts:
     subject_reference: Json
     organization: Json | None
     practitioner: Json
-    effective: str | None
+    when: When | None
     is_effective_derived: bool
     is_time_merged: bool
     created: str | None
     signed: str | None
     updated: str | None
     title: str
+    zone: ZoneInfo | None
+    header: str
+    passages: tuple[Passage, ...]
     text: str
     forms: tuple[Json, ...]
+
+    @property
+    def effective(self) -> str | None:
+        """The time of the study as FHIR dateTime."""
+        return self.when.fhir if self.when else None
+
+    @property
+    def is_critical(self) -> bool:
+        """True for a signed report that its radiologist flagged as critical and that is not withdrawn (D16, D22)."""
+        return self.report.is_critical is True and self.report.is_completed and not self.is_withdrawn
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """True for a signed report that was taken back (D21)."""
+        return self.status.diagnostic_report == "entered-in-error"
 
     @property
     def is_draft_shown(self) -> bool:
@@ -61,6 +85,8 @@ class ReportParts:
 def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
     """The shared parts of a report."""
     subject = scene.subjects[report.report_id]
+    facility = scene.site.facility(report.snapshot.facility_name)
+    zone = facility.time_zone if facility else None
     status, doubts = report_status(scene.study, report, subject.reports, scene.site, scene.facts)
     when, derived = effective(report, scene.site)
     scene.issues.extend((*doubts, *derived))
@@ -85,16 +111,31 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
         subject_reference=reference("Patient", subject.identity.patient_id, line(report.snapshot.patient_name)),
         organization=organization_reference(report.snapshot, scene.site),
         practitioner=radiologist.reference,
-        effective=when.fhir if when else None,
+        when=when,
         is_time_merged=when is not None and when.moment is not None and not is_derived,
         is_effective_derived=is_derived,
         created=_instant(scene, report.created_at, f"{report.pointer}/createdAt"),
         signed=signed,
         updated=_instant(scene, report.updated_at, f"{report.pointer}/updatedAt"),
         title=title,
+        zone=zone,
+        header=_header(scene, report, zone),
+        passages=passages(report, subject.reports) if text else (),
         text=normal_form(text),
         forms=forms,
     )
+
+
+def addenda_said(addenda: Iterable[ReportParts]) -> str:
+    """The part of signed addenda in the conclusion of the report that shows them, each under its header (D36)."""
+    said = [(one.header, statement(one.passages)) for one in addenda]
+    return "\n\n".join(f"{header}\n{text}" for header, text in said if text)
+
+
+def newest_signature(reports: Sequence[ReportParts]) -> str | None:
+    """The newest signedAt of some reports as FHIR instant; None where none is readable."""
+    moments = {moment: one.signed for one in reports if (moment := parse_instant(one.signed))}
+    return moments[max(moments)] if moments else None
 
 
 def _title(report: Report, signed: str | None) -> str:
@@ -103,6 +144,13 @@ def _title(report: Report, signed: str | None) -> str:
     if not report.is_addendum:
         return "Radiology report"
     return f"Addendum, signed {signed}" if signed else "Addendum, time of signing not known"
+
+
+def _header(scene: Scene, report: Report, zone: ZoneInfo | None) -> str:
+    """The line above the report's part of a conclusion, as HL7 v2 has it above the report's text (D36)."""
+    user, _ = signer(scene.study, report, scene.site)
+    name = line(spoken_name(user)) if user else None
+    return header(report, parse_instant(report.signed_at), name or "", zone)
 
 
 def _text_form(text: str, resource_id: str, title: str, signed: str | None) -> tuple[Json, ...]:

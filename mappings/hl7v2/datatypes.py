@@ -16,6 +16,7 @@ from mappings.issues import MappingIssue
 from mappings.model import User
 from mappings.names import PersonName, is_generation, parse_name
 from mappings.profile import NameOrder, Provider
+from mappings.signers import spoken_name
 
 # Family, given, middle, suffix, prefix, degree, in the order of XPN and XCN
 _Parts = tuple[str, str, str, str, str, str]
@@ -117,9 +118,7 @@ class Signer:
     @property
     def display(self) -> str:
         """First, middle and last name with suffixes, not escaped."""
-        user = self.user
-        parts = (user.first_name, user.middle_name, user.last_name, user.suffix1, user.suffix2)
-        return " ".join(part.strip() for part in parts if part and part.strip())
+        return spoken_name(self.user)
 
 
 def signer(user: User, provider: Provider | None, namespace: str, version: str, issues: list[MappingIssue]) -> Signer:

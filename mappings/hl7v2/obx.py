@@ -1,13 +1,15 @@
 """OBX, the report: its lines, and the order of all OBX of an OBR group.
 
-HL7 v2.5.1 §7.3.1, §7.4.2, decisions D19, D22, D34.
+HL7 v2.5.1 §7.3.1, §7.4.2, decisions D19, D22, D34, D36.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from mappings.conclusion import Passage, header, passages
 from mappings.hl7v2.er7 import FIELD, Table, components, layout, value
 from mappings.hl7v2.lengths import LENGTHS_OF
 from mappings.hl7v2.nte import note_segments
@@ -29,7 +31,15 @@ from mappings.hl7v2.obx_values import (
     without_blank_lines,
 )
 from mappings.hl7v2.obx_vitals import vital_segments
-from mappings.hl7v2.report_text import NOT_SIGNED, WITHDRAWN, Stretch, has_plain_lines, header, stretches
+from mappings.hl7v2.report_text import (
+    CONCLUDED,
+    NOT_SIGNED,
+    WITHDRAWN,
+    Stretch,
+    has_plain_lines,
+    stretch_label,
+    stretches,
+)
 from mappings.hl7v2.result import Result
 from mappings.model import Report
 from mappings.text import character_issues, signed_text_issues
@@ -191,20 +201,33 @@ def _put_notes(result: Result, report: Report | None, written: list[str], marks:
 def _shown(result: Result, report: Report) -> list[Stretch]:
     """The lines of one report, under those that say which it is."""
     text = report.text or ""
+    label = ""
     if result.status.is_void:
         action = "withdrawn: a line that says so stands for the text, for the receiver knows no OBX-11 W"
         result.note("report-void", "information", f"{report.pointer}/reportPlainText", action)
         texts = [Stretch("", False, [WITHDRAWN])]
     else:
-        is_plain = has_plain_lines(text)
-        texts = stretches(report, is_plain=is_plain)
+        is_plain, parts = has_plain_lines(text), passages(report, result.peers)
+        texts = stretches(report, parts, result.receiver.addendum_obx3, is_plain=is_plain)
+        label = _heading_label(parts, result.receiver.addendum_obx3)
         _note_text(result, report, text, is_plain=is_plain)
     above = [] if report.is_completed else [NOT_SIGNED]
     if result.has_headers:
-        facility = result.site.facility(report.snapshot.facility_name)
-        signer, signing = result.signer(report), result.signed_at(report)
-        above.append(header(report, signing and signing[0], signer.display if signer else "", facility))
-    return [Stretch("", False, above), *texts] if above else texts
+        above.append(_header(result, report))
+    return [Stretch(label, False, above), *texts] if above else texts
+
+
+def _heading_label(parts: Iterable[Passage], addendum_obx3: str) -> str:
+    """The label of the lines above a report: that of its first line of the conclusion, for they head it there (D36)."""
+    labels = (stretch_label(part, addendum_obx3) for part in parts if part.content)
+    return next((label for label in labels if label in CONCLUDED), "")
+
+
+def _header(result: Result, report: Report) -> str:
+    facility = result.site.facility(report.snapshot.facility_name)
+    signer, signing = result.signer(report), result.signed_at(report)
+    moment, zone = signing and signing[0], facility.time_zone if facility else None
+    return value(header(report, moment, signer.display if signer else "", zone))
 
 
 def _note_text(result: Result, report: Report, text: str, *, is_plain: bool) -> None:

@@ -30,6 +30,7 @@ from mappings.profile import Receiver
 
 _REPORT_CODE, _REPORT_TEXT = DIAGNOSTIC_IMAGING_STUDY
 _IMPRESSION_CODE, _IMPRESSION_TEXT = SECTION_LOINC["impression"]
+_ADDENDUM_CODE, _ADDENDUM_TEXT = SECTION_LOINC["addendum"]
 # Switch `obx3_style` -> section label -> OBX-3; every other line is of the report as a whole. The suffixes of `gdt_imp`
 # are those of HL7 v2.5.1 §7.1.3
 OBX_3: Final[dict[str, dict[str, str]]] = {
@@ -37,10 +38,12 @@ OBX_3: Final[dict[str, dict[str, str]]] = {
         "": components(*DIAGNOSTIC_IMAGING_STUDY, "LN"),
         "findings": components(*SECTION_LOINC["findings"], "LN"),
         "impression": components(*SECTION_LOINC["impression"], "LN"),
+        "addendum": components(*SECTION_LOINC["addendum"], "LN"),
     },
     "gdt_imp": {
         "": components(subcomponents(_REPORT_CODE, "GDT"), _REPORT_TEXT, "LN"),
         "impression": components(subcomponents(_IMPRESSION_CODE, "IMP"), _IMPRESSION_TEXT, "LN"),
+        "addendum": components(subcomponents(_ADDENDUM_CODE, "ADT"), _ADDENDUM_TEXT, "LN"),
     },
     "va": {"": "R^REPORT^L", "impression": "I^IMPRESSION^L"},
 }

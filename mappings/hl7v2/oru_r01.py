@@ -60,6 +60,7 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
         at=at,
         subject=made.subject,
         lead=filed.lead,
+        peers=filed.peers,
         status=made.status,
         facility=site.facility(filed.lead.snapshot.facility_name),
         order=filed.orders[0],

@@ -1,6 +1,6 @@
 r"""A report's text as the lines that its OBX carry, each in the section in which it begins, and what stands above it.
 
-HL7 v2.5.1 §2.7.1 (escape sequences), decisions D5, D16, D19, D21, D22.
+HL7 v2.5.1 §2.7.1 (escape sequences), decisions D5, D16, D19, D21, D22, D36.
 
 The lines of a report joined by LF are N(text): a section never breaks a line, for a row ends only where the text has a
 line break. What becomes of them in OBX-5: `mappings/hl7v2/obx_values.py`.
@@ -8,21 +8,20 @@ line break. What becomes of them in OBX-5: `mappings/hl7v2/obx_values.py`.
 
 from __future__ import annotations
 
-from collections.abc import Container
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mappings.hl7v2.er7 import NOT_NULL, NULL, escape, value
+from mappings.conclusion import Passage, flagged
+from mappings.hl7v2.er7 import NOT_NULL, NULL, escape
 from mappings.model import Report, Section
-from mappings.profile import Facility
 from mappings.text import lines
 
 ABSENT: Final = "(AutoScribe sent no report text)"
 NOT_SIGNED: Final = "PRELIMINARY REPORT - NOT SIGNED"
 WITHDRAWN: Final = "VOID - THIS REPORT WAS WITHDRAWN"
 _PLAIN_ASCII: Final = bytes([ord("\n"), *range(32, 127)])
-_IMPRESSIONS: Final = frozenset({"impression", "findings_impression"})
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# The labels of the lines that make the conclusion (D36)
+CONCLUDED: Final = frozenset({"impression", "addendum"})
 
 
 class Stretch(NamedTuple):
@@ -33,37 +32,34 @@ class Stretch(NamedTuple):
     lines: list[str]
 
 
-class _Everything(Container[str]):
-    def __contains__(self, label: object) -> bool:
-        return True
-
-
-def stretches(report: Report, *, is_plain: bool) -> list[Stretch]:
+def stretches(report: Report, parts: Sequence[Passage], addendum_obx3: str, *, is_plain: bool) -> list[Stretch]:
     """The text of a report in order; a text that is absent or empty is one line that says so.
 
-    `is_plain` is what `has_plain_lines` says of the text: it saves looking at each line again.
+    `parts` are its passages (mappings/conclusion.py), `addendum_obx3` the receiver's switch. `is_plain` is what
+    `has_plain_lines` says of the text: it saves looking at each line again.
     """
     text = report.text or ""
     rows = escape(text).split("\n") if is_plain else lines(escape(text))
-    marks = _marks(report, is_plain=is_plain)
+    marks = _marks(report, parts, addendum_obx3, is_plain=is_plain)
     if not (text if is_plain else "".join(rows)).strip():
         rows = [ABSENT]
     if '"' in text and NULL in rows:
         rows = [NOT_NULL if row == NULL else row for row in rows]
     ends = [*[mark[0] for mark in marks[1:]], len(rows)]
-    found = [
+    return [
         Stretch(label, is_critical, rows[start:end])
         for (start, label, is_critical), end in zip(marks, ends, strict=True)
         if start < end
     ]
-    if report.is_critical and not _is_marked(found):
-        return [Stretch(stretch.label, True, stretch.lines) for stretch in found]
-    return found
 
 
-def _is_marked(found: list[Stretch]) -> bool:
-    """True where a line that says something is marked as critical; an impression may be a heading and nothing else."""
-    return any(stretch.is_critical and any(map(str.strip, stretch.lines)) for stretch in found)
+def stretch_label(part: Passage, addendum_obx3: str) -> str:
+    """The section label of a passage's OBX: those of the conclusion are an impression, by switch an addendum (D36)."""
+    if part.role == "addendum":
+        return addendum_obx3
+    if part.role == "impression":
+        return "impression"
+    return "" if part.role == "copy" else part.section.label
 
 
 def has_plain_lines(text: str) -> bool:
@@ -73,25 +69,32 @@ def has_plain_lines(text: str) -> bool:
     return text.replace("\n", "").isprintable()
 
 
-def _marks(report: Report, *, is_plain: bool) -> list[tuple[int, str, bool]]:
-    """Where the section or the critical mark changes: row, label, whether what follows is marked; the first is row 0.
+def _marks(
+    report: Report, parts: Sequence[Passage], addendum_obx3: str, *, is_plain: bool
+) -> list[tuple[int, str, bool]]:
+    """Where the label or the critical mark changes: row, label, whether what follows is marked; the first is row 0.
 
-    A row belongs to the section in which it begins; it is marked if any of what it says is critical.
+    A row belongs to the section in which it begins, but to the conclusion if any of what it says does; it is marked if
+    any of what it says is critical.
     """
-    critical = _critical_labels(report)
-    marks: list[tuple[int, str, bool]] = [(0, "", "" in critical)]
+    critical = flagged(parts) if report.is_critical else frozenset()
+    is_whole = bool(report.is_critical) and not critical
+    marks: list[tuple[int, str, bool]] = [(0, "", is_whole)]
     row, begins = 0, True
-    for section in report.sections:
-        breaks, ends = _breaks(section, is_plain=is_plain)
-        is_critical = section.label in critical
-        alone = _heading_lines(section) if is_critical else 0
-        if is_critical and not begins and not alone:
-            marks.append((row, marks[-1][1], True))
+    for place, part in enumerate(parts):
+        breaks, ends = _breaks(part.section, is_plain=is_plain)
+        label, is_critical = stretch_label(part, addendum_obx3), is_whole or place in critical
+        alone = _heading_lines(part.section) if is_critical or label in CONCLUDED else 0
+        if not (begins or alone):
+            _, label_of_row, is_row_critical = marks[-1]
+            if label in CONCLUDED and label_of_row not in CONCLUDED:
+                label_of_row = label
+            marks.append((row, label_of_row, is_row_critical or is_critical))
         if begins or breaks:
             first = row if begins else row + 1
-            marks.append((first, section.label, is_critical and not alone))
-            if alone:
-                marks.append((row + alone, section.label, True))
+            marks.append((first, label, is_critical and (is_whole or not alone)))
+            if alone and is_critical and not is_whole:
+                marks.append((row + alone, label, True))
         row, begins = row + breaks, ends
     return marks
 
@@ -105,35 +108,9 @@ def _breaks(section: Section, *, is_plain: bool) -> tuple[int, bool]:
     return len(found) - 1, not found[-1]
 
 
-def _critical_labels(report: Report) -> Container[str]:
-    """Sections that carry the mark of a critical report: its impression, else all; null and false assert nothing."""
-    if report.is_critical is not True:
-        return ()
-    return _IMPRESSIONS if any(section.label in _IMPRESSIONS for section in report.sections) else _Everything()
-
-
 def _heading_lines(section: Section) -> int:
     """How many lines hold the heading and nothing of what it heads."""
     if not section.heading:
         return 0
     first, *rest = lines(section.body)
     return len(lines(section.heading)) - (1 if first.strip() or not rest else 0)
-
-
-def header(report: Report, moment: datetime | None, signer: str, facility: Facility | None) -> str:
-    """The line above a report that is restated with others: kind, time in the site's zone or UTC, signer (D19)."""
-    kind = "ADDENDUM" if report.is_addendum else "REPORT"
-    when = _spoken(moment, facility) if moment else "time of signing not known"
-    if not report.is_completed:
-        when = "not signed"
-    return value(f"{kind} ({when}{', ' if signer else ''}{signer}):")
-
-
-def _spoken(moment: datetime, facility: Facility | None) -> str:
-    zone = facility.time_zone if facility else None
-    try:
-        local = moment.astimezone(zone or UTC)
-    except OverflowError:
-        zone, local = None, moment.astimezone(UTC)
-    offset = f"{local:%z}"[:5] if zone else "UTC"
-    return f"{local.day:02d}-{_MONTHS[local.month - 1]}-{local.year:04d} {local:%H:%M} {offset}"

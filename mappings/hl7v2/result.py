@@ -29,7 +29,8 @@ class Result:
     """One message in the making: the `reports` about `subject` that it carries, for one of its orders.
 
     `lead` is the newest original about the subject: order and examination of the message are its own. `facility` is
-    that of the examination, if the site knows it. `status` is the row of mappings/status.py as the receiver has it.
+    that of the examination, if the site knows it. `peers` are all reports about the subject, also those that it does
+    not carry. `status` is the row of mappings/status.py as the receiver has it.
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order which this one adds to, or empty;
     `own_numbers` has those that the gateway made. `set_id` counts the orders of a message from 1.
     `issues` gathers what could not be mapped as it came; `made`, `signers` and `signings` keep what is made once.
@@ -48,6 +49,7 @@ class Result:
     facility: Facility | None
     order: Order
     filler_order_number: str
+    peers: tuple[Report, ...] = ()
     parent_filler: str = ""
     own_numbers: Set[str] = frozenset()
     set_id: int = 1

@@ -108,6 +108,9 @@ class Receiver:
     addendum: str = _switch(
         "an addendum: everything again, alone as `A`, or as an order of its own", "replace|append|new_order"
     )
+    addendum_obx3: str = _switch(
+        "OBX-3 of what an addendum says: as the impression, or as an addendum (55107-7, `&ADT`)", "impression|addendum"
+    )
     send_drafts: str = _switch("unsigned reports as preliminary, where the site sends drafts", "off|on")
     status_map: tuple[tuple[str, str], ...] = _map(
         "OBR-25 as this receiver has it, `none`: not sent; for `W` OBX-11 of what is withdrawn, `void`: a text says it",
@@ -205,6 +208,12 @@ CONFLICTS: Final = (
         ),
         "an addendum or PDF with a number of its own would have the same in the message of each order",
         'Write accessions = "groups" or "first", or another `addendum` and `pdf`.',
+    ),
+    Conflict(
+        "addendum_obx3",
+        lambda receiver: receiver.addendum_obx3 == "addendum" and receiver.obx3_style == "va",
+        "the observation identifiers of VistA have none for an addendum",
+        'Write addendum_obx3 = "impression", or another obx3_style.',
     ),
     Conflict(
         "send_drafts",

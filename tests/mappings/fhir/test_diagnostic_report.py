@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 
 import pytest
 from fakes.fhir_studies import SITE, TEXT, addendum, codes, extensions, mapped, one, report, snapshot
@@ -187,7 +188,10 @@ def test_an_addendum_refers_to_its_parent_and_the_parent_shows_it_first() -> Non
     titles = [form["title"] for form in parent["presentedForm"]]
     signed = "Addendum, signed 2024-03-16T09:00:00Z"
     assert titles == [signed, f"{signed} (PDF)", "Radiology report", "Radiology report (PDF)"]
-    assert parent["conclusion"] == f"{signed}:\nAddendum text.\n\nUnremarkable."
+    assert parent["conclusion"] == (
+        "ADDENDUM (16-Mar-2024 05:00 -0400, Sarah Johnson):\nAddendum text.\n\n"
+        "REPORT (15-Mar-2024 12:00 -0400, Sarah Johnson):\nUnremarkable."
+    )
     assert parent["issued"] == "2024-03-16T09:00:00Z"
 
 
@@ -211,8 +215,12 @@ def test_each_of_two_patients_reports_shows_the_addenda_about_its_own() -> None:
         addendum("6", signedAt="2024-03-16T10:00:00Z", reportPlainText="To theirs.", **theirs),
     )
     mine, other = one(found, "DiagnosticReport", "3"), one(found, "DiagnosticReport", "5")
-    assert mine["conclusion"] == "Addendum, signed 2024-03-18T09:00:00Z:\nAddendum text.\n\nUnremarkable."
-    assert other["conclusion"] == "Addendum, signed 2024-03-16T10:00:00Z:\nTo theirs.\n\nTheirs."
+    assert [line for line in mine["conclusion"].split("\n") if not line.endswith("):")] == [
+        *("Addendum text.", "", "Unremarkable."),
+    ]
+    assert [line for line in other["conclusion"].split("\n") if not line.endswith("):")] == [
+        *("To theirs.", "", "Theirs."),
+    ]
     assert [form["url"].rpartition("-")[0][-1] for form in other["presentedForm"]] == ["6", "6", "5", "5"]
     assert (mine["issued"], other["issued"]) == ("2024-03-18T09:00:00Z", "2024-03-16T10:00:00Z")
     assert (mine["status"], other["status"]) == ("appended", "appended")
@@ -246,7 +254,7 @@ def test_the_numbers_of_the_order_stand_with_the_reports_of_the_patient_whose_or
 def test_issued_is_the_newest_signature_also_where_the_original_was_signed_again(signed, added, issued) -> None:
     parent = one(mapped(report(signedAt=signed), addendum(signedAt=added)), "DiagnosticReport", "3")
     assert parent.get("issued") == issued
-    assert (f"Signed: {issued}" in parent["text"]["div"]) == bool(issued)
+    assert ("<br/>Signed: " in parent["text"]["div"]) == bool(issued)
 
 
 def test_the_newest_addendum_comes_first() -> None:
@@ -316,6 +324,36 @@ def test_an_external_study_gives_nothing_but_an_issue() -> None:
 def test_a_report_without_a_facility_is_performed_by_the_radiologist_alone() -> None:
     found = one(mapped(report(snapshotMetadata=snapshot(facilityName=None)), site=SITE), "DiagnosticReport")
     assert [each["reference"] for each in found["performer"]] == ["Practitioner/usr-" + "2" * 32]
+
+
+def test_the_narrative_says_what_is_critical_first_then_whose_report_it_is_of_what_when_and_by_whom() -> None:
+    div = made(isCritical=True)["text"]["div"]
+    said = re.sub(r"<[^>]*>", "\n", div).split("\n")
+    assert [line for line in said if line][:10] == [
+        "CRITICAL RESULT",
+        "Radiology report",
+        "Patient: Jane Doe",
+        "MRN: MRN-001234",
+        "Study date: 15-Mar-2024 14:30 -0400",
+        "Facility: City Medical Center",
+        "Procedure: MRI Brain with Contrast",
+        "Status: final",
+        "Signed: 15-Mar-2024 12:00 -0400",
+        "Radiologist: Sarah Johnson",
+    ]
+    assert "CRITICAL" not in made(isCritical=None)["text"]["div"]
+
+
+def test_a_study_whose_zone_is_not_known_has_its_date_alone_in_the_narrative() -> None:
+    found = one(mapped(report(), site=Site()), "DiagnosticReport")
+    assert "Study date: 15-Mar-2024<br/>" in found["text"]["div"]
+    assert "Signed: 15-Mar-2024 16:00 UTC<br/>" in found["text"]["div"]
+
+
+def test_the_narrative_of_a_report_says_that_an_addendum_is_critical() -> None:
+    found = mapped(report(isCritical=False), addendum(isCritical=True))
+    assert "<p><b>CRITICAL RESULT in an addendum</b></p>" in one(found, "DiagnosticReport", "3")["text"]["div"]
+    assert "<p><b>CRITICAL RESULT</b></p>" in one(found, "DiagnosticReport", "4")["text"]["div"]
 
 
 def test_the_narrative_holds_the_text_escaped() -> None:

@@ -55,7 +55,10 @@ def test_an_addendum_is_a_document_that_appends_its_reports() -> None:
     own, parent = one(found, "DocumentReference", "4-doc"), one(found, "DocumentReference", "3-doc")
     assert own["relatesTo"] == [{"code": "appends", "target": {"reference": f"DocumentReference/{parent['id']}"}}]
     assert own["description"] == "Addendum, signed 2024-03-16T09:00:00Z"
-    assert (parent["docStatus"], "relatesTo" in parent) == ("final", False)
+    assert (parent["docStatus"], "relatesTo" in parent) == ("amended", False)
+    titles = [content["attachment"]["title"] for content in parent["content"]]
+    added = "Addendum, signed 2024-03-16T09:00:00Z"
+    assert titles == [added, f"{added} (PDF)", "Radiology report", "Radiology report (PDF)"]
 
 
 def test_an_addendum_of_two_originals_appends_none() -> None:

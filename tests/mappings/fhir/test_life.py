@@ -45,7 +45,7 @@ def statuses(found: Any) -> tuple[str, set[str], set[str]]:
     ("found", "expected"),
     [
         (mapped(), ("final", {"final"}, {"final"})),
-        (mapped(report(), addendum()), ("appended", {"final"}, {"final"})),
+        (mapped(report(), addendum()), ("appended", {"final", "amended"}, {"final"})),
         (mapped(facts=CORRECTED), ("corrected", {"corrected"}, {"final"})),
         (
             mapped(study=CANCELLED, site=WITHDRAWS),
@@ -67,7 +67,7 @@ def test_a_corrected_report_still_shows_its_addenda() -> None:
     found = one(mapped(report(), addendum(), facts=CORRECTED), "DiagnosticReport", "3")
     assert found["status"] == "corrected"
     assert found["presentedForm"][0]["title"].startswith("Addendum")
-    assert found["conclusion"].startswith("Addendum")
+    assert found["conclusion"].startswith("ADDENDUM (")
 
 
 def test_a_withdrawn_report_keeps_its_content() -> None:

@@ -64,12 +64,12 @@ def test_an_empty_section_is_none() -> None:
     ("text", "flagged"),
     [
         ("FINDINGS: a\nIMPRESSION: b", ["b"]),
-        ("HISTORY: h\nFINDINGS: a", ["a"]),
-        ("HISTORY: h\nTECHNIQUE: t", ["h"]),
+        ("HISTORY: h\nFINDINGS: a", ["h", "a"]),
+        ("FINDINGS: a\nIMPRESSION: b\nADDENDUM: c", ["c"]),
         ("no headings", ["no headings"]),
     ],
 )
-def test_critical_flags_the_impression_else_the_findings_else_the_first(text: str, flagged: list[str]) -> None:
+def test_critical_flags_the_addendum_else_the_impression_else_everything(text: str, flagged: list[str]) -> None:
     made = sections(mapped(report(isCritical=True, reportPlainText=text)))
     marked = [each for each in made if "interpretation" in each]
     assert [each["valueString"] for each in marked] == flagged

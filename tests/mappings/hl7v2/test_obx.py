@@ -37,10 +37,10 @@ def test_findings_and_impression_have_codes_of_their_own_and_everything_else_is_
     ]
 
 
-def test_a_line_belongs_to_the_section_in_which_it_begins() -> None:
-    found = rows("FINDINGS: Clear. IMPRESSION: Normal.\nStill the impression.")
-    assert [row[3].split("^")[0] for row in found] == ["59776-5", "19005-8"]
-    assert found[0][5] == "FINDINGS: Clear. IMPRESSION: Normal."
+def test_a_line_belongs_to_the_section_in_which_it_begins_but_to_the_conclusion_if_any_of_it_does() -> None:
+    found = rows("HISTORY: Fall. FINDINGS: Clear.\nFINDINGS: Clear. IMPRESSION: Normal.\nStill the impression.")
+    assert [row[3].split("^")[0] for row in found] == ["18748-4", "19005-8", "19005-8"]
+    assert found[1][5] == "FINDINGS: Clear. IMPRESSION: Normal."
 
 
 def test_a_critical_result_marks_what_the_impression_says() -> None:
@@ -62,7 +62,7 @@ def test_a_combined_heading_counts_as_impression() -> None:
 
 
 def test_an_impression_without_content_leaves_the_mark_to_everything_else() -> None:
-    assert flags("FINDINGS: bleeding\nIMPRESSION:\n\n") == ["AA", "AA", "", ""]
+    assert flags("FINDINGS: bleeding\nIMPRESSION:\n\n") == ["AA", "", "", ""]
     assert flags("FINDINGS:\n\n") == ["AA", "", ""]
     assert flags("IMPRESSION:") == ["AA"]
 

@@ -24,6 +24,7 @@ IMPOSSIBLE = [
     ('disclaimer = "x"', "disclaimer"),
     ('accession_field = "3"', "accession_field"),
     ('accession_field = "3"\naccession = "required"\naccessions = "messages"\naddendum = "new_order"', "accessions"),
+    ('addendum_obx3 = "addendum"\nobx3_style = "va"', "addendum_obx3"),
     ('send_drafts = "on"\nstatus_map = { P = "none" }', "send_drafts"),
 ]
 POSSIBLE = [

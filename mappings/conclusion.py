@@ -1,0 +1,196 @@
+"""The conclusion of a report: what each signed addendum says, then the impression; the same in FHIR and in HL7 v2.
+
+https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion, HL7 v2.5.1 §7.1.3 (suffix IMP),
+decisions D17, D36. An addendum comes in three forms, and each passage of a text has one role in the conclusion:
+
+| the text is of | passage | role |
+|---|---|---|
+| a report | its impressions | `impression` |
+| a report with an ADDENDUM section of its own | that section, with what stands under it | `addendum` |
+| an addendum that contains its report (merged) | what is added: its impressions, else all of it | `addendum` |
+| | the impressions of the contained report | `copy` |
+| an addendum with an ADDENDUM section | that section, and an impression that no report of the study has | `addendum` |
+| any other addendum | under headings alone: impressions that no report has; else all of it | `addendum` |
+
+Where an addendum cannot be told from the text around it, the whole text is its part: nothing of it is lost, and no
+superseded impression stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from mappings.dates import spoken
+from mappings.model import Report, Section
+from mappings.sections import cut
+from mappings.text import normal_form
+
+Role = Literal["addendum", "impression", "copy", ""]
+CONCLUDING: Final = frozenset({"impression", "findings_impression"})
+_BODY: Final = frozenset({"findings", *CONCLUDING})
+
+
+class Passage(NamedTuple):
+    """A section of a report's text with its role in the conclusion, "" for none."""
+
+    section: Section
+    role: Role
+
+    @property
+    def text(self) -> str:
+        """N(heading and body), without outer white space."""
+        return normal_form(self.section.heading + self.section.body).strip()
+
+    @property
+    def content(self) -> str:
+        """N(body), without outer white space."""
+        return normal_form(self.section.body).strip()
+
+
+def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
+    """The text of a report in order, each section with its role; joined again the sections give the text, or N of it.
+
+    `peers` are the reports about the same patient. A draft of an addendum is not known to add anything: its roles are
+    those of a report.
+    """
+    if not (report.is_addendum and report.is_completed):
+        return _of_report(report.sections)
+    originals = [other for other in peers if other.is_completed and not other.is_addendum]
+    return _of_merged(report, originals) or _of_addendum(report.sections, originals)
+
+
+def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo | None) -> str:
+    """The line above a report or its part of a conclusion: kind, time in the site's zone or UTC, signer (D19)."""
+    kind = "ADDENDUM" if report.is_addendum else "REPORT"
+    when = spoken(moment, zone) if moment else "time of signing not known"
+    if not report.is_completed:
+        when = "not signed"
+    return f"{kind} ({when}{', ' if signer else ''}{signer}):"
+
+
+def concluding_text(parts: Iterable[Passage]) -> str:
+    """The conclusion of one report by itself: its addenda, its impressions, then those of a report that it contains.
+
+    One passage alone goes without its heading; several keep theirs.
+    """
+    shown = [part for part in parts if part.role and part.content]
+    if len(shown) == 1:
+        return shown[0].content
+    ordered = [part.text for role in ("addendum", "impression", "copy") for part in shown if part.role == role]
+    return "\n\n".join(ordered)
+
+
+def statement(parts: Iterable[Passage]) -> str:
+    """The part of a signed addendum in the conclusion of the report that it adds to."""
+    return concluding_text(part for part in parts if part.role == "addendum")
+
+
+def flagged(parts: Sequence[Passage]) -> frozenset[int]:
+    """The places of the passages that carry the flag of a critical report (D22, D36).
+
+    The addendum where the text has one, else the impression, else every passage that says anything.
+    """
+    said = [(place, part.role) for place, part in enumerate(parts) if part.content]
+    for role in ("addendum", "impression"):
+        if found := frozenset(place for place, one in said if one == role):
+            return found
+    return frozenset(place for place, _ in said)
+
+
+def _of_report(sections: Sequence[Section]) -> tuple[Passage, ...]:
+    added = _addenda(sections)
+    return tuple(
+        [
+            Passage(section, "addendum" if place in added else "impression" if section.label in CONCLUDING else "")
+            for place, section in enumerate(sections)
+        ]
+    )
+
+
+def _addenda(sections: Sequence[Section]) -> frozenset[int]:
+    """The places of a text's ADDENDUM sections and of what stands under them.
+
+    Below the report, an addendum has its own impressions, or all its sections. Above it, an addendum whose heading has
+    text under it is that text; if its heading has none, it is what follows, up to the first of several impressions.
+    """
+    starts = [place for place, section in enumerate(sections) if section.label == "addendum"]
+    if not starts:
+        return frozenset()
+    found = set(starts)
+    for start, end in zip(starts, [*starts[1:], len(sections)], strict=True):
+        under = [place for place in range(start + 1, end) if sections[place].label]
+        impressions = [place for place in under if sections[place].label in CONCLUDING]
+        if any(section.label in _BODY for section in sections[:start]):
+            found.update(impressions or under)
+        elif not sections[start].content:
+            is_parted = end < len(sections) or len(impressions) > 1
+            found.update(under[: under.index(impressions[0]) + 1] if is_parted and impressions else under)
+    return frozenset(found)
+
+
+def _of_merged(report: Report, originals: Iterable[Report]) -> tuple[Passage, ...]:
+    """The passages of an addendum that contains one of the originals whole; none where it contains none (D17)."""
+    text = normal_form(report.text or "")
+    for original in originals:
+        whole = normal_form(original.text or "").strip()
+        start = text.find(whole) if whole else -1
+        if start < 0:
+            continue
+        added = [cut(text[:start]), cut(text[start + len(whole) :])]
+        is_parted = any(any(map(str.isalnum, section.body)) for section in (*added[0], *added[1]))
+        copy = cut(whole)
+        if not is_parted:
+            return tuple(Passage(section, "addendum") for section in (*added[0], *copy, *added[1]))
+        has_impression = any(section.label in CONCLUDING for section in (*added[0], *added[1]))
+        above, below = (
+            [Passage(_named(one), _added(one, has_impression=has_impression)) for one in part] for part in added
+        )
+        copied = [Passage(section, "copy" if section.label in CONCLUDING else "") for section in copy]
+        return (*above, *copied, *below)
+    return ()
+
+
+def _named(section: Section) -> Section:
+    """What an addendum says under no heading, labelled as an addendum, so that it has an Observation of its own."""
+    return replace(section, label="addendum") if not section.label and section.content else section
+
+
+def _added(section: Section, *, has_impression: bool) -> Role:
+    """The role of a section that a merged addendum adds: an impression and what is headed ADDENDUM, else everything."""
+    return "addendum" if not has_impression or section.label in {"addendum", *CONCLUDING} else ""
+
+
+def _of_addendum(sections: Sequence[Section], originals: Sequence[Report]) -> tuple[Passage, ...]:
+    known = {_words(one.body) for other in originals for one in other.sections if one.label in CONCLUDING}
+    added = _addenda(sections)
+    if not added:
+        own = frozenset(
+            place
+            for place, section in enumerate(sections)
+            if section.label in CONCLUDING and section.content and _words(section.body) not in known
+        )
+        is_headed = bool(sections) and sections[0].label != ""
+        added = own if is_headed else frozenset()
+        if not is_headed and len(sections) > 1:
+            sections = (_named(sections[0]), *sections[1:])
+        return tuple(
+            Passage(one, "addendum" if not added or place in added else "") for place, one in enumerate(sections)
+        )
+    first = min(added)
+    is_below = any(section.label in _BODY for section in sections[:first])
+    made = []
+    for place, section in enumerate(sections):
+        role: Role = "addendum" if place in added else ""
+        if not role and section.label in CONCLUDING:
+            is_copy = (is_below and place < first) or _words(section.body) in known
+            role = "impression" if is_copy and not originals else "copy" if is_copy else "addendum"
+        made.append(Passage(section, role))
+    return tuple(made)
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,245 @@
+"""The conclusion of a report (decision D36): no superseded statement stands alone, in FHIR and in HL7 v2 alike.
+
+https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion, HL7 v2.5.1 §7.1.3, §7.4.2.8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from fakes.er7_reader import all_of, unescape
+from fakes.oru_example import SITE, addendum, report, sent, study
+
+from mappings import to_fhir
+from mappings.conclusion import concluding_text, header, passages
+from mappings.hl7v2 import receiver
+from mappings.model import Report, Study
+from mappings.profile import Receiver
+
+GENERIC = receiver("generic")
+ORIGINAL = "FINDINGS: Lungs clear.\nIMPRESSION: No acute disease."
+REPORT = study(addendum()).reports[0]
+
+
+def roles(text: str, original: str | None = None, *, is_addendum: bool = False) -> list[tuple[str, str]]:
+    """The text of each passage with its role; blank passages left out."""
+    parts = [report(reportPlainText=original)] if original is not None else []
+    parts.append((addendum if is_addendum else report)(reportPlainText=text))
+    found = study(*parts)
+    own = next(one for one in found.reports if one.is_addendum is is_addendum)
+    return [(part.text, part.role) for part in passages(own, found.reports) if part.text]
+
+
+def conclusion(what: Study, report_id: str = "") -> str:
+    found = [one for one in to_fhir(what, SITE).output if one["resourceType"] == "DiagnosticReport"]
+    return next(one["conclusion"] for one in found if one["id"].endswith(report_id.removeprefix("rep_")))
+
+
+def observations(what: Study) -> dict[str, list[str]]:
+    """The values of the Observations of each report, those that are marked critical with `AA ` before them."""
+    made: dict[str, list[str]] = {}
+    for one in to_fhir(what, SITE).output:
+        if one["resourceType"] == "Observation" and "valueString" in one:
+            mark = "AA " if "interpretation" in one else ""
+            made.setdefault(one["id"].rpartition("-")[0], []).append(mark + one["valueString"])
+    return made
+
+
+def coded(what: Study, code: str = "19005-8", to: Receiver = GENERIC) -> list[str]:
+    """The lines under an observation identifier."""
+    return [unescape(row[5]) for row in all_of(sent(what, to=to), "OBX") if row[3].startswith(code) and row[5] != " "]
+
+
+def marked(what: Study) -> list[str]:
+    """The lines that are marked critical."""
+    return [unescape(row[5]) for row in all_of(sent(what), "OBX") if len(row) > 8 and row[8] == "AA"]
+
+
+def test_the_addendum_section_of_a_report_is_concluded_with_before_its_impression() -> None:
+    what = study(report(reportPlainText=f"{ORIGINAL}\nADDENDUM: Large pulmonary embolus.", isCritical=True))
+    assert conclusion(what) == "ADDENDUM: Large pulmonary embolus.\n\nIMPRESSION: No acute disease."
+    assert coded(what) == ["IMPRESSION: No acute disease.", "ADDENDUM: Large pulmonary embolus."]
+    assert marked(what) == ["ADDENDUM: Large pulmonary embolus."]
+    (found,) = observations(what).values()
+    assert found == [
+        "Lungs clear.",
+        "Large pulmonary embolus.\n\nIMPRESSION: No acute disease.",
+        "AA Large pulmonary embolus.",
+    ]
+
+
+def test_a_critical_addendum_section_is_marked_where_there_is_no_impression() -> None:
+    what = study(report(reportPlainText="ADDENDUM: Large embolus.\nFINDINGS: Lungs clear.", isCritical=True))
+    assert marked(what) == ["ADDENDUM: Large embolus."]
+    (found,) = observations(what).values()
+    assert found == ["AA Large embolus.", "Lungs clear."]
+    assert conclusion(what) == "Large embolus."
+
+
+@pytest.mark.parametrize("text", [f"ADDENDUM: Large embolus.\n\n{ORIGINAL}", f"{ORIGINAL}\n\nADDENDUM: Large embolus."])
+def test_an_addendum_that_contains_its_report_is_what_it_adds(text: str) -> None:
+    what = study(report(reportPlainText=ORIGINAL), addendum(reportPlainText=text, isCritical=True))
+    assert marked(what) == ["ADDENDUM: Large embolus."]
+    assert [line for line in coded(what) if not line.endswith("):")] == [
+        "ADDENDUM: Large embolus.",
+        "IMPRESSION: No acute disease.",
+    ]
+    original, added = (conclusion(what, one.report_id) for one in what.reports)
+    assert [line for line in original.split("\n") if line and not line.endswith("):")] == [
+        "Large embolus.",
+        "No acute disease.",
+    ]
+    assert added == "ADDENDUM: Large embolus.\n\nIMPRESSION: No acute disease."
+
+
+def test_what_an_addendum_adds_under_no_heading_has_an_observation_of_its_own() -> None:
+    text = f"Large embolus in retrospect.\n\n{ORIGINAL}"
+    what = study(report(reportPlainText=ORIGINAL), addendum(reportPlainText=text, isCritical=True))
+    added = observations(what)[f"rep-{what.reports[1].report_id[4:]}"]
+    assert added[0] == "AA Large embolus in retrospect."
+    assert added[2].startswith("Large embolus in retrospect.")
+    assert [one.startswith("AA") for one in added] == [True, False, False]
+
+
+def test_both_languages_conclude_with_the_newest_addendum_first_and_the_impression_last() -> None:
+    what = study(
+        report(reportPlainText=ORIGINAL),
+        addendum(reportPlainText="Comparison CT is now available."),
+        addendum(
+            reportId="rep_" + "5" * 32,
+            signedAt="2026-01-06T17:45:00Z",
+            reportPlainText="HISTORY: Fall.\nIMPRESSION: Large embolus.",
+        ),
+    )
+    meant = [
+        "ADDENDUM (06-Jan-2026 12:45 -0500, ALEX R SMITH MD):",
+        "Large embolus.",
+        "ADDENDUM (05-Jan-2026 12:45 -0500, ALEX R SMITH MD):",
+        "Comparison CT is now available.",
+        "REPORT (05-Jan-2026 11:30 -0500, ALEX R SMITH MD):",
+        "No acute disease.",
+    ]
+    assert [line for line in conclusion(what, what.reports[0].report_id).split("\n") if line] == meant
+    assert [line.removeprefix("IMPRESSION: ") for line in coded(what)] == meant
+
+
+def test_the_flag_of_one_report_marks_nothing_of_another() -> None:
+    what = study(report(reportPlainText=ORIGINAL), addendum(reportPlainText="Large embolus.", isCritical=True))
+    assert marked(what) == ["Large embolus."]
+    original, added = observations(what).values()
+    assert not any(one.startswith("AA") for one in original)
+    assert added == ["AA Large embolus."]
+    other = study(report(reportPlainText=ORIGINAL, isCritical=True), addendum(reportPlainText="No change."))
+    assert marked(other) == ["IMPRESSION: No acute disease."]
+
+
+def test_a_switch_gives_what_an_addendum_says_the_identifier_of_an_addendum() -> None:
+    what = study(report(reportPlainText=ORIGINAL), addendum(reportPlainText="Large embolus."))
+    to = replace(GENERIC, addendum_obx3="addendum")
+    assert coded(what, "55107-7^", to) == ["ADDENDUM (05-Jan-2026 12:45 -0500, ALEX R SMITH MD):", "Large embolus."]
+    assert coded(what, "19005-8^", to)[-1] == "IMPRESSION: No acute disease."
+    suffixed = replace(to, obx3_style="gdt_imp")
+    assert coded(what, "55107-7&ADT^", suffixed)[-1] == "Large embolus."
+
+
+def test_a_combined_heading_is_a_conclusion_in_both_languages() -> None:
+    what = study(report(reportPlainText="FINDINGS AND IMPRESSION: Normal."))
+    assert (conclusion(what), coded(what)) == ("Normal.", ["FINDINGS AND IMPRESSION: Normal."])
+
+
+def test_several_impressions_keep_their_headings_and_their_order() -> None:
+    text = "FINDINGS: a\nIMPRESSION HEAD: No bleeding.\nIMPRESSION NECK: No fracture."
+    assert conclusion(study(report(reportPlainText=text))) == (
+        "IMPRESSION HEAD: No bleeding.\n\nIMPRESSION NECK: No fracture."
+    )
+
+
+def test_a_report_without_an_impression_has_no_conclusion_and_no_header_in_one() -> None:
+    what = study(report(reportPlainText="Lungs clear."), addendum(reportPlainText="Large embolus."))
+    assert coded(what) == ["ADDENDUM (05-Jan-2026 12:45 -0500, ALEX R SMITH MD):", "Large embolus."]
+    assert conclusion(what, what.reports[0].report_id).endswith("Large embolus.")
+    (alone,) = [
+        one
+        for one in to_fhir(study(report(reportPlainText="Lungs clear.")), SITE).output
+        if one["resourceType"] == "DiagnosticReport"
+    ]
+    assert "conclusion" not in alone
+
+
+def test_sections_below_an_addendum_heading_are_the_addendums_where_the_report_stands_above() -> None:
+    assert roles(f"{ORIGINAL}\nADDENDUM:\nFINDINGS: Embolus.") == [
+        ("FINDINGS: Lungs clear.", ""),
+        ("IMPRESSION: No acute disease.", "impression"),
+        ("ADDENDUM:", "addendum"),
+        ("FINDINGS: Embolus.", "addendum"),
+    ]
+    below = roles(f"{ORIGINAL}\nADDENDUM:\nFINDINGS: b\nIMPRESSION: Embolus.")
+    assert [role for _, role in below] == ["", "impression", "addendum", "", "addendum"]
+
+
+def test_an_addendum_heading_without_a_text_above_a_report_heads_what_follows_up_to_the_first_of_two_impressions() -> (
+    None
+):
+    found = roles(f"ADDENDUM:\nIMPRESSION: Embolus.\n{ORIGINAL}")
+    assert [role for _, role in found] == ["addendum", "addendum", "", "impression"]
+
+
+def test_an_addendum_that_cannot_be_told_from_the_report_below_it_is_the_whole_text() -> None:
+    assert {role for _, role in roles(f"ADDENDUM:\n{ORIGINAL}")} == {"addendum"}
+
+
+def test_an_addendum_with_headings_alone_is_its_impression() -> None:
+    found = roles("FINDINGS: Filling defect.\nIMPRESSION: Embolus.", ORIGINAL, is_addendum=True)
+    assert found == [("FINDINGS: Filling defect.", ""), ("IMPRESSION: Embolus.", "addendum")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Embolus.\nFINDINGS: Lungs clear now.\nIMPRESSION: No acute disease.",
+        "FINDINGS: PE.\nIMPRESSION: no acute  disease.",
+    ],
+)
+def test_an_impression_that_repeats_the_reports_is_not_what_an_addendum_says_alone(text: str) -> None:
+    assert {role for _, role in roles(text, ORIGINAL, is_addendum=True)} == {"addendum"}
+
+
+def test_an_addendum_that_edits_the_report_it_contains_is_its_addendum_section() -> None:
+    edited = "FINDINGS: Lungs are clear.\nIMPRESSION: No acute findings.\nADDENDUM: Embolus."
+    assert [role for _, role in roles(edited, ORIGINAL, is_addendum=True)] == ["", "copy", "addendum"]
+    above = "ADDENDUM: Comparison is available.\nIMPRESSION: Benign nodule."
+    assert [role for _, role in roles(above, ORIGINAL, is_addendum=True)] == ["addendum", "addendum"]
+
+
+def test_an_addendum_whose_report_is_not_known_keeps_the_impression_that_stands_above_it() -> None:
+    text = f"{ORIGINAL}\nADDENDUM: Embolus."
+    assert [role for _, role in roles(text, is_addendum=True)] == ["", "impression", "addendum"]
+
+
+def test_an_addendum_that_repeats_its_report_and_adds_nothing_is_the_whole_text() -> None:
+    assert {role for _, role in roles(f"----\n{ORIGINAL}\n", ORIGINAL, is_addendum=True)} == {"addendum"}
+
+
+def test_a_draft_of_an_addendum_is_not_known_to_add_anything() -> None:
+    draft = replace(REPORT, status="in_progress")
+    assert {part.role for part in passages(draft, ())} == {""}
+    assert concluding_text(passages(draft, ())) == ""
+
+
+def test_the_time_in_a_header_is_said_in_the_zone_of_the_facility() -> None:
+    moment = datetime(2026, 1, 5, 20, 0, tzinfo=UTC)
+    found = header(REPORT, moment, "A B", ZoneInfo("Asia/Kolkata"))
+    assert found == "ADDENDUM (06-Jan-2026 01:30 +0530, A B):"
+
+
+def test_a_moment_that_the_zone_cannot_hold_is_said_in_utc() -> None:
+    moment = datetime(9999, 12, 31, 23, 0, tzinfo=UTC)
+    assert header(REPORT, moment, "", ZoneInfo("Asia/Kolkata")) == "ADDENDUM (31-Dec-9999 23:00 UTC):"
+
+
+def test_the_header_of_a_draft_says_that_it_is_not_signed() -> None:
+    draft: Report = replace(REPORT, status="in_progress")
+    assert header(draft, datetime(2026, 1, 5, 20, 0, tzinfo=UTC), "A B", None) == "ADDENDUM (not signed, A B):"
