@@ -140,17 +140,18 @@ def _of_merged(report: Report, originals: Iterable[Report]) -> tuple[Passage, ..
         start = text.find(whole) if whole else -1
         if start < 0:
             continue
-        added = [cut(text[:start]), cut(text[start + len(whole) :])]
+        below = text[start + len(whole) :].lstrip()
+        added = [cut(text[:start]), cut(below)]
         is_parted = any(any(map(str.isalnum, section.body)) for section in (*added[0], *added[1]))
-        copy = cut(whole)
+        copy = cut(text[start : len(text) - len(below)])
         if not is_parted:
             return tuple(Passage(section, "addendum") for section in (*added[0], *copy, *added[1]))
         has_impression = any(section.label in CONCLUDING for section in (*added[0], *added[1]))
-        above, below = (
+        first, last = (
             [Passage(_named(one), _added(one, has_impression=has_impression)) for one in part] for part in added
         )
         copied = [Passage(section, "copy" if section.label in CONCLUDING else "") for section in copy]
-        return (*above, *copied, *below)
+        return (*first, *copied, *last)
     return ()
 
 

@@ -101,7 +101,8 @@ def message_control_id(cause: Cause, destination: str) -> str:
     """
     said = (cause.report_id, cause.content_version, destination, cause.kind)
     several = (str(cause.replay), cause.part, cause.accession_number)
-    text = "\x1f".join(said if several == _ONE_MESSAGE else (*said, *several))
+    document = (cause.document,) if cause.document else ()
+    text = "\x1f".join(said if several == _ONE_MESSAGE else (*said, *several, *document))
     number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest(), "big")
     return base62(number % 62**_CONTROL_ID_LENGTH, _CONTROL_ID_LENGTH)
 

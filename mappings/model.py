@@ -200,7 +200,8 @@ class Cause:
     `sent_before` is True once anything signed was sent under the message's filler order number: then the message
     corrects. A draft does not count: what follows it is final.
     `replay` counts an operator's resends (D35). Where a receiver wants several messages of one cause, `part` and
-    `accession_number` say which one this is (`mappings.hl7v2.messages` lists them).
+    `accession_number` say which one this is (`mappings.hl7v2.messages` lists them), and `document` is the id of the
+    report whose PDF message an addendum restates.
     """
 
     report_id: str
@@ -210,6 +211,7 @@ class Cause:
     replay: int = 0
     part: Literal["report", "pdf"] = "report"
     accession_number: str = ""
+    document: str = ""
 
     @property
     def is_signature(self) -> bool:

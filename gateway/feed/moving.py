@@ -15,6 +15,7 @@ from gateway.store.moves import MOVED
 from gateway.store.sent import Sent
 from mappings.hl7v2 import messages
 from mappings.hl7v2.outline import Outline, outline
+from mappings.hl7v2.place import pdf_number
 from mappings.model import Cause, CauseKind, Facts, Report
 from mappings.profile import Receiver, Site
 
@@ -44,8 +45,12 @@ class TakingBack:
 
 
 def with_sent(facts: Facts, sent: Sent) -> Facts:
-    """The facts of a study with what was sent of it."""
-    return replace(facts, filler_order_numbers={one: tuple(found) for one, found in sent.numbers.items()})
+    """The facts of a study with the numbers under which its texts were sent; those of PDFs sent apart are left out."""
+    pdfs = {pdf_number(report_id) for report_id in sent.numbers}
+    numbers = {
+        report_id: tuple(number for number in found if number not in pdfs) for report_id, found in sent.numbers.items()
+    }
+    return replace(facts, filler_order_numbers={report_id: found for report_id, found in numbers.items() if found})
 
 
 def told_of_others(drawn: Iterable[Outline], sent: Sent) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mappings.hl7v2.place import Asked, Place, place
+from mappings.hl7v2.place import Asked, Place, pdf_number, place
 from mappings.hl7v2.rendering import rendered
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
@@ -30,16 +30,41 @@ def filler_order_numbers(
     return () if isinstance(found, MappingIssue) else found.filler_order_numbers
 
 
-def messages(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
+def messages(  # noqa: PLR0913 (what the door has, and what the feed knows)
+    study: Study,
+    cause: Cause,
+    site: Site,
+    receiver: Receiver,
+    facts: Facts,
+    *,
+    sent: AbstractSet[str] = frozenset(),
+) -> tuple[Cause, ...]:
     """The causes of all messages that one cause asks for, in the order in which they are sent.
 
     One for each accession number where the receiver wants that, then those with the PDF where it wants that apart.
-    Whether there is anything to send, and a PDF, `to_oru` says when it renders them.
+    Whether there is anything to send, and a PDF, `to_oru` says when it renders them. `sent` are the filler order
+    numbers under which a signed report was sent.
     """
     causes = _in_orders(study, cause, site, receiver, facts)
     if receiver.pdf == "separate_message" and cause.part == "report" and not cause.is_of_draft:
-        causes += tuple(replace(one, part="pdf") for one in causes)
+        documents = _documents(Asked(study, cause, site, receiver, facts), sent)
+        causes += tuple(replace(one, part="pdf", document=document) for document in documents for one in causes)
     return causes
+
+
+def _documents(asked: Asked, sent: AbstractSet[str]) -> tuple[str, ...]:
+    """Whose PDF is sent, "" for that of the report itself: an addendum's goes with that of each report it adds to.
+
+    It stands alone where addenda have orders of their own, where there is no such report, and where it once did.
+    """
+    cause, alone = asked.cause, ("",)
+    every = (*asked.study.reports, *asked.facts.gone)
+    is_addendum = any(one.report_id == cause.report_id and one.is_addendum for one in every)
+    found = place(asked)
+    if not is_addendum or asked.receiver.addendum == "new_order" or isinstance(found, MappingIssue):
+        return alone
+    originals = tuple(one.report_id for one in found.peers if one.is_completed and not one.is_addendum)
+    return originals + (alone if not originals or pdf_number(cause.report_id) in sent else ())
 
 
 def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
@@ -84,7 +109,8 @@ def messages_of_all(  # noqa: PLR0913 (what the door has, and what the feed know
     draft is not; where they are given, they say `sent_before` of each message, and without them its cause does.
     """
     queued: list[_Queued] = []
-    for one in (message for cause in causes for message in messages(study, cause, site, receiver, facts)):
+    known = sent or frozenset()
+    for one in (message for cause in causes for message in messages(study, cause, site, receiver, facts, sent=known)):
         asked = Asked(study, one, site, receiver, facts)
         found = place(asked)
         if isinstance(found, MappingIssue):

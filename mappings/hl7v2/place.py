@@ -7,7 +7,7 @@ on what was sent before: that is asked of a place, by its numbers.
 |---|---|
 | all of a patient's signed reports, and drafts before | the patient's (mappings/subjects.py), or the accession number |
 | an addendum, in `new_order` | its own |
-| a PDF in a message of its own | one made of the reportId |
+| a PDF in a message of its own, behind those of signed addenda | one made of the reportId |
 
 A number under which reports were sent stays with them, whatever the accession numbers are by now (`Facts`). What is not
 about the study's own patient has no number of the study's orders: they are that patient's.
@@ -99,6 +99,11 @@ def is_apart(asked: Asked, report: Report) -> bool:
     return asked.receiver.addendum == "new_order" and report.is_addendum
 
 
+def document_id(cause: Cause) -> str:
+    """The id of the report whose PDF a message of the PDF alone presents."""
+    return cause.document or cause.report_id
+
+
 def pdf_number(report_id: str) -> str:
     """EI.1 of OBR-3 of the message that has a report's PDF alone: 128 bits of a digest, in 22 characters."""
     digest = hashlib.sha256(f"pdf\x1f{report_id}".encode()).digest()
@@ -161,7 +166,8 @@ def _taken_back(asked: Asked, report: Report | None) -> Place | MappingIssue:
     drafts = [one for one in study.reports if not one.is_completed] if is_draft else []
     known = _subjects(asked, drafts)
     subject = known[report.report_id]
-    if asked.cause.part == "pdf" or is_apart(asked, report):
+    is_own = asked.cause.part == "pdf" and not asked.cause.document
+    if is_own or is_apart(asked, report):
         return _emptied(asked, known, subject, report)
     if not is_draft:
         found = _placed(asked, known, subject, report) if subject.reports else _emptied(asked, known, subject, report)
@@ -201,7 +207,7 @@ def _placed(asked: Asked, known: Mapping[str, Subject], subject: Subject, report
     if cause.part == "pdf" or has_own_order:
         if cause.part == "report" and _has_one_original(subject):
             parents = fillers
-        number = pdf_number(cause.report_id) if cause.part == "pdf" else short_id(cause.report_id)
+        number = pdf_number(document_id(cause)) if cause.part == "pdf" else short_id(cause.report_id)
         fillers, lost, sent = (number,) * len(every), (), asked.facts.filler_order_numbers.get(cause.report_id, ())
     wanted, reasons = wanted_orders(every, cause, asked.receiver, fixed, is_sent=bool(sent))
     chosen = [number for number, order in enumerate(every) if order in wanted]
@@ -224,9 +230,21 @@ def _placed(asked: Asked, known: Mapping[str, Subject], subject: Subject, report
 
 def _sharing(asked: Asked, subject: Subject, report: Report) -> Iterator[Report]:
     """The reports about a patient that stand under one number with the one that caused a message."""
-    is_alone = asked.cause.part == "pdf" or is_apart(asked, report)
+    if asked.cause.part == "pdf":
+        yield from _documents(asked, subject)
+        return
+    is_alone = is_apart(asked, report)
     for one in subject.reports:
         if one.report_id == asked.cause.report_id or not (is_alone or is_apart(asked, one)):
+            yield one
+
+
+def _documents(asked: Asked, subject: Subject) -> Iterator[Report]:
+    """The reports whose PDFs stand in one message: a report with the addenda told with it, or an addendum (D36)."""
+    whose = document_id(asked.cause)
+    is_original = any(one.report_id == whose and not one.is_addendum for one in subject.reports)
+    for one in subject.reports:
+        if one.report_id == whose or (is_original and one.is_addendum and not is_apart(asked, one)):
             yield one
 
 

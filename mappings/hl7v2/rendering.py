@@ -13,7 +13,7 @@ signed. Where addenda are told apart (`append`, `new_order`) the original goes f
 study has one, and what an original finds sent before it is said again with it. Drafts (D16) are sent as `P` while
 nothing of the study is signed; in `new_order` also an open addendum, under its own number. What is withdrawn is said as
 it was, as `W`; what is gone and leaves nothing under its number is withdrawn without its text, and so is a PDF that has
-a message of its own.
+a message of its own, also where an addendum has none to stand before it (D36).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _signed(asked: Asked, found: Place) -> Rendering | MappingIssue:
         issues = (*issues, *doubts, *addendum_parent(report, found.peers)[1])
     made = Rendering(found, subject, row, issues=issues)
     if cause.part == "pdf":
-        return _without_text(made) if row is STATUS["withdrawn"] else made
+        return _without_text(made) if row is STATUS["withdrawn"] else _documents(asked, made)
     if report is not None and asked.receiver.addendum == "append" and cause.is_signature:
         return _appended(made, report, cause)
     merged = _merged(subject.reports) if len(subject.reports) > 1 else []
@@ -124,6 +124,25 @@ def _is_without_original(asked: Asked, report: Report) -> bool:
 
 def _without_text(made: Rendering) -> Rendering:
     return replace(made, subject=replace(made.subject, reports=()))
+
+
+def _documents(asked: Asked, made: Rendering) -> Rendering | MappingIssue:
+    """The PDFs of a report and its addenda; the report's is withdrawn where an addendum has none to go first (D36)."""
+    reports = made.subject.reports
+    addenda = [one for one in reports if one.is_addendum] if len(reports) > 1 else []
+    lacking = next((one for one in addenda if not _is_sendable(asked, one)), None)
+    if lacking is None:
+        return made
+    is_sent = asked.cause.sent_before
+    action = "no PDF of the addendum to go first: that of its report is " + ("withdrawn" if is_sent else "not sent")
+    issue = MappingIssue("pdf-superseded", "warning", lacking.pointer, action)
+    withdrawn = replace(_without_text(made), status=STATUS["withdrawn"], issues=(*made.issues, issue))
+    return withdrawn if is_sent else issue
+
+
+def _is_sendable(asked: Asked, report: Report) -> bool:
+    facts = asked.facts.pdf.get(report.report_id)
+    return facts is not None and bool(facts.data) and facts.size <= asked.receiver.pdf_max
 
 
 def _appended(made: Rendering, report: Report, cause: Cause) -> Rendering:

@@ -22,6 +22,7 @@ from mappings.profile.receiver import conflicts
 from mappings.profile.site import OnCancelled
 from mappings.sections import cut
 from mappings.status import is_withdrawn
+from mappings.subjects import subjects
 
 STUDY_ID = "stu_" + "1" * 32
 JANE = Snapshot(mrn="1001", patient_name="DOE^JANE", date_of_birth="1970-01-01", sex="female", facility_name="Mercy")
@@ -239,8 +240,24 @@ def test_each_signed_text_stands_once_with_its_patient_or_an_error_says_why_not(
         signed = () if moment.is_withdrawn else moment.study.completed
         for report, part in product(signed, parts):
             if (report.report_id, part) not in moment.refused:
-                (one,) = (one for one in standing if (one.text, one.part) == (report.text, part))
-                assert one.result.patients[-1].startswith(report.snapshot.mrn or "")
+                found = [one for one in standing if (one.text, one.part) == (report.text, part)]
+                assert len(found) == 1 or (found and part == "pdf" and report.is_addendum)
+                assert all(one.result.patients[-1].startswith(report.snapshot.mrn or "") for one in found)
+
+
+@LIMITS
+@given(lives())
+def test_no_pdf_of_a_report_stands_without_those_of_its_addenda_before_it(told: Told) -> None:
+    for moment in lived(told):
+        if told.to.addendum == "new_order" or moment.refused:
+            continue
+        reports = {one.report_id: one for one in moment.study.completed}
+        whose = subjects(moment.study, moment.study.completed, told.site)
+        for result in moment.results.values():
+            said = [reports[data.decode().split()[1]] for data in result.files]
+            for original in (one for one in said if not one.is_addendum):
+                added = [one for one in whose[original.report_id].reports if one.is_addendum]
+                assert [one.report_id for one in said] == [*(one.report_id for one in added[::-1]), original.report_id]
 
 
 @LIMITS

@@ -14,7 +14,8 @@ from gateway.store.kept import Kept
 from gateway.store.sent import Sent
 from mappings.hl7v2 import messages, receiver, to_oru
 from mappings.hl7v2.outline import Outline, outline
-from mappings.model import Cause, Study
+from mappings.hl7v2.place import pdf_number
+from mappings.model import Cause, Facts, Study
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 OTHER = {"snapshot": {"mrn": "99999", "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01"}}
@@ -118,3 +119,9 @@ def test_a_patient_who_was_held_apart_since_is_taken_back_as_the_first(addenda):
     left = told_of_others(drawn_of(apart, profile), sent)
     found = taken_back(Asked(apart, sent, "v2", 7, SITE, profile), left, [])
     assert [one.drawn.patient_id for one in found or ()] == [patient_id]
+
+
+def test_the_number_of_a_pdf_in_a_message_of_its_own_is_no_number_of_a_text() -> None:
+    report_id = "rep_" + "1" * 32
+    sent = Sent(numbers={report_id: {"A1": "pat-1", pdf_number(report_id): "pat-1"}})
+    assert with_sent(Facts(), sent).filler_order_numbers == {report_id: ("A1",)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from fakes.oru_example import ADDENDUM_ID, REPORT_ID, SITE, addendum, profile, r
 from mappings import to_oru
 from mappings.changes import changes
 from mappings.hl7v2 import filler_order_numbers, messages, messages_of_all
+from mappings.hl7v2.place import pdf_number
 from mappings.identifiers import message_control_id, short_id
 from mappings.model import Cause, Facts, PdfFacts, Study
 
@@ -247,3 +249,66 @@ def test_without_a_pdf_there_is_no_message_of_it() -> None:
     mapped = send(to=profile(pdf="separate_message"), part="pdf")
     assert mapped.output is None
     assert "pdf-message-empty" in [issue.code for issue in mapped.issues]
+
+
+APART = profile(pdf="separate_message")
+WITH_ADDENDUM = study(report(), addendum())
+ADDED = Cause(ADDENDUM_ID, "addendum_signed", sent_before=True)
+
+
+def pdf(*ids: str) -> Facts:
+    return Facts(pdf={one: PdfFacts(len(one), b"\0" * 20, one.encode()) for one in ids})
+
+
+def of_the_pdf(facts: Facts, cause: Cause = ADDED, what: Study = WITH_ADDENDUM, how: str = "replace") -> list[Any]:
+    """OBR-3, OBR-25, OBX-11 and the PDFs of a cause's message, or the codes that say why there is none."""
+    to = replace(APART, addendum=how)
+    (one,) = (one for one in messages(what, cause, SITE, to, facts) if one.part == "pdf")
+    mapped = to_oru(what, one, SITE, to, facts, control_id="1", at=AT)
+    if mapped.output is None:
+        return [issue.code for issue in mapped.issues if issue.severity != "information"]
+    rows = all_of(mapped.output, "OBX")
+    files = [b64decode(row[5].rpartition("^")[2]).decode() for row in rows if row[2] == "ED"]
+    return [field(mapped.output, "OBR-3"), field(mapped.output, "OBR-25"), rows[0][11], *files]
+
+
+def test_an_addendum_restates_the_pdf_of_its_report_with_its_own_first() -> None:
+    number = f"{pdf_number(REPORT_ID)}^AUTOSCRIBE"
+    found = of_the_pdf(pdf(REPORT_ID, ADDENDUM_ID))
+    assert found == [number, "C", "C", ADDENDUM_ID, REPORT_ID]
+    again = Cause(REPORT_ID, "text_changed", sent_before=True)
+    assert of_the_pdf(pdf(REPORT_ID, ADDENDUM_ID), again) == found
+
+
+def test_the_pdf_of_a_report_is_withdrawn_where_its_addendum_has_none_and_not_sent_at_first() -> None:
+    assert of_the_pdf(pdf(REPORT_ID)) == [f"{pdf_number(REPORT_ID)}^AUTOSCRIBE", "C", "W"]
+    assert of_the_pdf(pdf(REPORT_ID), Cause(REPORT_ID)) == ["pdf-superseded"]
+    too_large = replace(pdf(REPORT_ID), pdf={**pdf(REPORT_ID).pdf, ADDENDUM_ID: PdfFacts(2**31, b"\0" * 20, b"x")})
+    assert of_the_pdf(too_large)[2] == "W"
+
+
+def test_a_cancelled_addendum_leaves_the_pdf_of_its_report_alone() -> None:
+    facts = replace(pdf(REPORT_ID), gone=(WITH_ADDENDUM.reports[1],))
+    gone = Cause(ADDENDUM_ID, "addendum_cancelled", sent_before=True)
+    assert of_the_pdf(facts, gone, study()) == [f"{pdf_number(REPORT_ID)}^AUTOSCRIBE", "C", "C", REPORT_ID]
+
+
+def test_where_addenda_have_orders_of_their_own_so_have_their_pdfs() -> None:
+    found = of_the_pdf(pdf(REPORT_ID, ADDENDUM_ID), how="new_order")
+    assert found == [f"{pdf_number(ADDENDUM_ID)}^AUTOSCRIBE", "C", "C", ADDENDUM_ID]
+    assert of_the_pdf(pdf(REPORT_ID, ADDENDUM_ID), Cause(REPORT_ID), how="new_order")[3:] == [REPORT_ID]
+
+
+def test_an_addendum_of_two_reports_restates_the_pdf_of_each_and_one_without_a_report_is_alone() -> None:
+    second = "rep_" + "6" * 32
+    what = study(report(), report(reportId=second), addendum())
+    found = messages(what, ADDED, SITE, APART, Facts())
+    assert [one.document for one in found if one.part == "pdf"] == [REPORT_ID, second]
+    assert len({message_control_id(one, "x") for one in found}) == 3
+    alone = messages(study(addendum()), ADDED, SITE, APART, Facts())
+    assert [one.document for one in alone] == ["", ""]
+
+
+def test_a_pdf_that_an_addendum_once_had_to_itself_is_kept_current() -> None:
+    found = messages(WITH_ADDENDUM, ADDED, SITE, APART, Facts(), sent={pdf_number(ADDENDUM_ID)})
+    assert [one.document for one in found if one.part == "pdf"] == [REPORT_ID, ""]
