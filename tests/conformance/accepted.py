@@ -7,7 +7,7 @@ may differ, so that any other difference fails; a row that nothing needs fails t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,15 +61,9 @@ class Pair:
         addenda = [report for report in reversed(found) if report.is_addendum]
         return [*addenda, *(report for report in found if not report.is_addendum)]
 
-    def impressions(self) -> Iterator[str]:
-        """The lines that begin in an impression, of all that the message restates: a line has one OBX-3."""
-        for report in self.reports():
-            begins = True
-            for section in report.sections:
-                text = section.heading + section.body
-                if section.label == "impression":
-                    yield text if begins else text.partition("\n")[2]
-                begins = text.endswith("\n")
+    def has_own_addendum(self) -> bool:
+        """True where the author of a text put an addendum into it: there the author's order stays (D36)."""
+        return any(section.label == "addendum" for report in self.reports() for section in report.sections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +88,13 @@ def _restated(pair: Pair, _: Any, theirs: list[str]) -> bool:
     return len(headers) == len(reports) and _said([line for line in theirs if line not in headers]) == meant
 
 
-def _impressions(pair: Pair, _: Any, theirs: list[str]) -> bool:
-    """The impressions of every report of the message, their headings with them."""
-    meant = [line for text in pair.impressions() for line in _said(plain(text))]
-    return bool(meant) and _said(theirs) == meant
+def _concluded(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
+    """All that our conclusions of the message's reports say, in their order, in lines of the message and no others."""
+    lines, text = _said(theirs), set(plain("\n".join(pair.theirs.text)))
+    said = [line for line in _said(ours) if not _HEADER.fullmatch(line)]
+    places = [next((place for place, line in enumerate(lines) if one.strip() in line), -1) for one in said]
+    is_ordered = pair.has_own_addendum() or places == sorted(places)
+    return bool(said) and -1 not in places and is_ordered and text.issuperset(lines)
 
 
 def _whole_text(pair: Pair, _: Any, theirs: list[str]) -> bool:
@@ -241,11 +238,11 @@ ACCEPTED: tuple[Accepted, ...] = (
         "a message cannot do without text: it says that there is none",
         lambda _, ours, theirs: _said(ours) == [] and theirs == [ABSENT],
     ),
-    Accepted("conclusion", BRIDGE, "OBX-5 has the heading with the impression, of every report restated", _impressions),
+    Accepted("conclusion", BRIDGE, "OBX-5 has whole lines, headings with them, of every report restated", _concluded),
     Accepted(
         "conclusion",
         BRIDGE,
-        "where no line begins in an impression the bridge concludes with the whole text",
+        "where no line is of a conclusion the bridge concludes with the whole text",
         _whole_text,
     ),
     Accepted("conclusion", LFH, "not mapped by LinuxForHealth", lambda _, ours, theirs: bool(ours) and theirs == []),
