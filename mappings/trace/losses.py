@@ -295,8 +295,9 @@ HL7V2_CHANGES: Final = (
     Change(
         "signed-at",
         "/reports/*/signedAt",
-        "fractions of a second, or no moment",
-        "DTM in whole seconds; what is no moment is not sent (issue instant-unreadable)",
+        "fractions of a second, another offset than UTC, several reports restated, or no moment",
+        "OBR-22 has whole seconds, the line above each of several reports minutes, both in the zone of the site; "
+        "what is no moment is not sent (issue instant-unreadable)",
     ),
     Change(
         "withdrawn-critical",

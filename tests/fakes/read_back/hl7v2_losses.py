@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC
 from typing import Final
 
 from fakes.read_back.fhir_losses import dicom_code
@@ -93,11 +94,12 @@ def unverified_npis(study: Study, told: Told) -> Study:
 
 
 def signatures(study: Study, told: Told) -> Study:
-    """The time of signing in whole seconds; what is no moment is not sent."""
+    """The moment of signing in whole seconds, of several reports to the minute; what is no moment is not sent."""
+    whole = {"microsecond": 0} if len(study.reports) == 1 else {"second": 0, "microsecond": 0}
 
     def change(report: Report) -> Report:
         when = moment(told.original(report).signed_at)
-        return replace(report, signed_at=written(when.replace(microsecond=0)) if when else None)
+        return replace(report, signed_at=written(when.astimezone(UTC).replace(**whole)) if when else None)
 
     return each_report(study, change)
 

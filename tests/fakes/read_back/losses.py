@@ -380,8 +380,9 @@ LOSSES: Final = (
         "signed-at",
         "/reports/*/signedAt",
         "hl7v2",
-        "fractions of a second, or no moment",
-        "DTM in whole seconds; what is no moment is not sent (issue instant-unreadable)",
+        "fractions of a second, another offset than UTC, several reports restated, or no moment",
+        "OBR-22 has whole seconds, the line above each of several reports minutes, both in the zone of the site; "
+        "what is no moment is not sent (issue instant-unreadable)",
         hl7v2_losses.signatures,
     ),
     Loss(
