@@ -25,7 +25,7 @@ from gateway.feed.tls import tls_context
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
 from gateway.settings.destination import EVERY, OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
-from mappings.procedures import dicom_modality
+from mappings.procedures import dicom_modality, modality_parts
 from mappings.profile import MODALITIES, Facility, Receiver, Rule, Site, exact
 
 # Field of MSH -> the setting of `[mapping]` that fills it, MSH-5 and -6 unless the receiver has its own
@@ -210,7 +210,7 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
         if customer != EVERY and customer not in configuration.site.express_customers:
             yield f"express_customers[{index}] is in no [[mapping.express_customers]]: does AutoScribe spell it so?"
     for index, modality in enumerate(table.modalities or ()):
-        if modality != EVERY and dicom_modality(modality) is None:
+        if modality != EVERY and not all(map(dicom_modality, modality_parts(modality) or ("",))):
             yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches what AutoScribe spells so"
     if destination.receiver.takes_pdf and configuration.settings.pdf.ingest == "link":
         yield "sends PDFs, and pdf.ingest is link: none is kept that could be sent"

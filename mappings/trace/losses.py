@@ -215,7 +215,9 @@ FHIR_CHANGES: Final = (
         "true after the signature, and the site has `on_cancelled_after_sign = hold`",
         "held back until an operator decides (issue cancelled-after-sign)",
     ),
-    Change("modality", "/modality", "`MRI`, `XR` and the like", "as DICOM codes it"),
+    Change(
+        "modality", "/modality", "`MRI`, `XR` and the like, or several (`PET/CT`)", "as DICOM codes each, in one order"
+    ),
     Change(
         "order-numbers", "/metadata/*", "several numbers", "a number says whose it is, not under which key it stood"
     ),
@@ -363,7 +365,8 @@ HL7V2_CHANGES: Final = (
         "modality",
         "/modality",
         "said",
-        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown",
+        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown; "
+        "of several modalities that of one",
     ),
     Change(
         "history",

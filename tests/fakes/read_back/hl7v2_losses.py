@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Final
 
-from fakes.read_back.fhir_losses import dicom_code
+from fakes.read_back.fhir_losses import dicom_codes
 from fakes.read_back.telling import Told, each_report, each_snapshot
 from fakes.read_back.values import moment, with_text, written
 
@@ -251,7 +251,7 @@ def unknown_severity(study: Study, told: Told) -> Study:
 
 def sections_of_modalities(study: Study, told: Told) -> Study:
     """Table 0074 has sections, not modalities."""
-    code = dicom_code(study.modality) or ""
+    code = next(iter(dicom_codes(study.modality)), "")
     return replace(study, modality=_SECTIONS.get(code, code) if code in _KNOWN else None)
 
 

@@ -203,7 +203,14 @@ LOSSES: Final = (
         "held back until an operator decides (issue cancelled-after-sign)",
         fhir_losses.cancelled_after_sign,
     ),
-    Loss("modality", "/modality", "fhir", "`MRI`, `XR` and the like", "as DICOM codes it", fhir_losses.modality),
+    Loss(
+        "modality",
+        "/modality",
+        "fhir",
+        "`MRI`, `XR` and the like, or several (`PET/CT`)",
+        "as DICOM codes each, in one order",
+        fhir_losses.modality,
+    ),
     Loss("order-numbers", "/metadata/*", "fhir", "several numbers", _ORDERS, values.order_numbers),
     Loss(
         "not-a-signer",
@@ -496,7 +503,8 @@ LOSSES: Final = (
         "/modality",
         "hl7v2",
         "said",
-        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown",
+        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown; "
+        "of several modalities that of one",
         hl7v2_losses.sections_of_modalities,
     ),
     Loss(

@@ -135,7 +135,8 @@ def test_a_time_of_signing_that_is_none_is_left_out_and_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("modality", "code"), [("MRI", "NMR"), ("PET", "NMS"), ("xr", "RX"), ("US", "RUS"), (None, "RAD")]
+    ("modality", "code"),
+    [("PT\\CT", "NMS"), ("US+MR", "NMR"), ("MRI", "NMR"), ("PET", "NMS"), ("xr", "RX"), ("US", "RUS"), (None, "RAD")],
 )
 def test_the_section_is_of_table_0074(modality: str | None, code: str) -> None:
     assert obr(24, modality=modality) == code
@@ -144,7 +145,13 @@ def test_the_section_is_of_table_0074(modality: str | None, code: str) -> None:
 
 @pytest.mark.parametrize(
     ("table", "modality", "code"),
-    [("dicom", "MRI", "MR"), ("dicom", "PET", "PT"), ("dicom", "Fluoro", "RAD"), ("hl70074", "MRI", "NMR")],
+    [
+        ("dicom", "CT\\PT", "PT"),
+        ("dicom", "MRI", "MR"),
+        ("dicom", "PET", "PT"),
+        ("dicom", "Fluoro", "RAD"),
+        ("hl70074", "MRI", "NMR"),
+    ],
 )
 def test_the_section_is_of_the_table_that_the_receiver_reads(table: str, modality: str, code: str) -> None:
     assert field(sent(study(modality=modality), to=profile(modality_table=table)), "OBR-24") == code
