@@ -16,7 +16,7 @@ from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS_OF, excess
 from mappings.issues import MappingIssue, Severity
 from mappings.model import Cause, Facts, Report, Snapshot, Study
-from mappings.names import PersonName, parse_name
+from mappings.names import NAME_ASSUMED, PersonName, parse_name
 from mappings.orders import Order
 from mappings.profile import Facility, Receiver, Site
 from mappings.signers import signer as user_of
@@ -179,10 +179,10 @@ class Result:
 
     def note_doubt(self, name: PersonName, pointer: str) -> None:
         """Keep an issue where evidence does not split the whole of a name."""
-        if name.doubt:
-            is_split = name.family or name.given
-            action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
-            self.note(name.doubt, "warning", pointer, action)
+        is_split = name.family or name.given
+        action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
+        for code, severity in name.doubts:
+            self.note(code, severity, pointer, NAME_ASSUMED if code == "name-split-assumed" else action)
 
     def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
         """Keep an issue."""

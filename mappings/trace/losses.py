@@ -343,7 +343,7 @@ HL7V2_CHANGES: Final = (
     Change(
         "unplaced-words",
         "/reports/*/snapshotMetadata/patientName, referringPhysicianName",
-        "a word that is neither family, given, title nor suffix",
+        "a word that is neither family, given, title nor suffix, or stands in brackets or quotation marks",
         "XPN has no place for it (issue name-part-unclear)",
     ),
     Change(

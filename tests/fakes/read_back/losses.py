@@ -454,7 +454,7 @@ LOSSES: Final = (
         "unplaced-words",
         f"{_SNAPSHOT}/patientName, referringPhysicianName",
         "hl7v2",
-        "a word that is neither family, given, title nor suffix",
+        "a word that is neither family, given, title nor suffix, or stands in brackets or quotation marks",
         "XPN has no place for it (issue name-part-unclear)",
         hl7v2_losses.unplaced_words,
     ),
