@@ -25,8 +25,8 @@ from gateway.feed.tls import tls_context
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings, is_loopback
 from gateway.settings.destination import EVERY, OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
-from mappings.procedures import dicom_modality
-from mappings.profile import MODALITIES, Facility, Receiver, Rule, Site, exact
+from mappings.procedures import dicom_modality, modality_parts
+from mappings.profile import MODALITIES, NAME_ORDERS, Facility, Receiver, Rule, Site, exact
 
 # Field of MSH -> the setting of `[mapping]` that fills it, MSH-5 and -6 unless the receiver has its own
 _MSH: Final = {"MSH-3": "sending_application", "MSH-5": "receiving_application", "MSH-6": "receiving_facility"}
@@ -146,7 +146,7 @@ def _name_orders(destination: Destination, configuration: Configuration) -> Iter
         if facility.name_order is None:
             place = f"[{names.index(facility.name)}]" if facility.name in names else ""
             problem = f"missing, and destination {destination.name} sends names of its patients in parts"
-            remedy = "Write given_family, family_given, or marked_only: no name is split without a comma or caret then."
+            remedy = f"Write {', '.join(NAME_ORDERS[:-1])}, or marked_only: then commas and carets alone split."
             yield ConfigError(configuration.source, f"mapping.facilities{place}.name_order", problem, remedy)
 
 
@@ -210,7 +210,7 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
         if customer != EVERY and customer not in configuration.site.express_customers:
             yield f"express_customers[{index}] is in no [[mapping.express_customers]]: does AutoScribe spell it so?"
     for index, modality in enumerate(table.modalities or ()):
-        if modality != EVERY and dicom_modality(modality) is None:
+        if modality != EVERY and not all(map(dicom_modality, modality_parts(modality) or ("",))):
             yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches what AutoScribe spells so"
     if destination.receiver.takes_pdf and configuration.settings.pdf.ingest == "link":
         yield "sends PDFs, and pdf.ingest is link: none is kept that could be sent"

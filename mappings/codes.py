@@ -109,6 +109,11 @@ DICOM_MODALITY: Final[dict[str, str]] = {
     "ULTRASOUND": "US",
 }
 
+# Which of several modalities names the service, first before last: OBR-24 and DiagnosticReport.category have one.
+# What shows function comes before what shows where it is (PET/CT, PET/MR, SPECT/CT), the larger examination before the
+# smaller. No standard orders them.
+MODALITY_ORDER: Final = ("PT", "NM", "MR", "CT", "MG", "XA", "RF", "US", "DX", "CR")
+
 # HL7 table 0074 Diagnostic Service Section ID <- DICOM modality. `PT` there is Physical Therapy: PET is NMS.
 HL70074: Final[dict[str, str]] = {
     "CR": "RX",

@@ -6,9 +6,10 @@ HL7 v2.5.1 §2.A.88 (XPN), DICOM PS3.5 §6.2.1 (PN), https://hl7.org/fhir/R4/dat
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
+from mappings.issues import Severity
 from mappings.profile import NameOrder
 
 
@@ -16,7 +17,9 @@ from mappings.profile import NameOrder
 class PersonName:
     """A name: `text` is the whole string as it came; the parts are empty where no evidence splits them.
 
-    `doubt` is empty, or the code of the issue that the caller must report: `name-not-split`, `name-part-unclear`.
+    `doubt` is empty, `name-not-split`, or `name-part-unclear` where words of the text have no part. `assumed` is the
+    severity of `name-split-assumed`: three or more words, of which one may be a given or a family name, that only the
+    site's `name_order` splits.
     """
 
     text: str
@@ -25,7 +28,17 @@ class PersonName:
     prefix: tuple[str, ...] = ()
     suffix: tuple[str, ...] = ()
     doubt: str = ""
+    assumed: Severity | None = None
 
+    @property
+    def doubts(self) -> tuple[tuple[str, Severity], ...]:
+        """The codes of the issues that the caller must report, with their severity."""
+        unclear: tuple[tuple[str, Severity], ...] = ((self.doubt, "warning"),) if self.doubt else ()
+        return (*unclear, ("name-split-assumed", self.assumed)) if self.assumed else unclear
+
+
+NAME_ASSUMED: Final = "three or more words, no comma or caret: split as the facility's name_order says"
+"""What is done about `name-split-assumed`."""
 
 # Titles, where a caret or a comma sets them apart (DICOM PN parts 4 and 5, XPN.4 and XPN.5)
 _PREFIXES: Final = frozenset({"DR", "MR", "MRS", "MS", "MISS", "MX", "PROF", "REV", "SIR", "DAME", "HON"})
@@ -64,25 +77,51 @@ _PARTICLES: Final = _GERMANIC_PARTICLES | frozenset(
 _PARTICLE_PAIRS: Final = frozenset(
     {("van", "der"), ("van", "den"), ("van", "de"), ("von", "der"), ("de", "la"), ("de", "las"), ("de", "los")}
 )
+# They belong to the family name behind them and are no given names: evidence in any case. A saint's name is one name
+_PATRONYMICS: Final = frozenset({"MC", "M'", "O'", "D'", "L'"})
+_SAINTS: Final = frozenset({"ST", "STE."})
+# Capitals and alone, they begin a family name (`Van Buren`, `Mac Arthur`, `Le Blanc`) or are a given name: no evidence
+_LOOSE: Final = _PARTICLES | {"mac", "saint", "san", "santa"}
+# Those of them that are seldom given names, or family names by themselves (`Le`, `Du`), at the beginning
+_LOOSE_FIRST: Final = frozenset({"van", "von", "de", "del", "della", "dos", "mac", "saint"})
 # Between two names they show that more than one follows
 _JOINERS: Final = frozenset({"y", "e", "and", "und"})
+# Before a name that the person had
+_FORMERLY: Final = frozenset({"NEE", "N\u00c9E", "GEB", "FORMERLY", "AKA", "FKA", "A/K/A", "F/K/A"})
+# What stands apart within a name and is no part of it: a nickname, a maiden name, a note
+_ASIDE: Final = re.compile(
+    r"""(?<![^\s,^=~])(?:\([^()]*\)|\[[^\[\]]*\]|"[^"]*"|\u201c[^\u201c\u201d]*\u201d|['\u2018]\w+['\u2019])(?![^\s,^=~])"""
+)
+_BRACKETS: Final = frozenset('()[]{}<>"\u201c\u201d')
+_APOSTROPHES: Final = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u2032`\u00b4", "'"))
 # Kanji, kana and hangul are written without a space: one token is a whole name
 _UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 
 
 def parse_name(text: str | None, order: NameOrder | None) -> PersonName | None:
-    """Split a name on evidence: `^`, `,`, particles, titles, one token alone, and the site's `name_order`.
+    """Split a name on evidence: `^`, `,`, particles, titles, one name alone, and the site's `name_order`.
 
-    None for an absent or blank name. Case and characters are kept; `text` is the string without outer white space.
+    None for an absent or blank name. Case and characters are kept; `text` is the string without outer white space. What
+    stands apart in brackets or quotation marks is in no part.
     """
     whole = (text or "").strip()
     if not whole:
         return None
-    if "^" in whole:
-        return _caret_name(whole)
-    if "," in whole:
-        return _comma_name(whole)
-    return _plain_name(whole, order)
+    spoken = _ASIDE.sub(" ", whole).strip()
+    if not spoken:
+        return _not_split(whole)
+    name = _split(spoken, order)
+    if spoken == whole:
+        return name
+    return replace(name, text=whole, doubt=name.doubt or "name-part-unclear")
+
+
+def _split(spoken: str, order: NameOrder | None) -> PersonName:
+    if "^" in spoken:
+        return _caret_name(spoken)
+    if "," in spoken:
+        return _comma_name(spoken)
+    return _plain_name(spoken, order)
 
 
 def is_generation(suffix: str) -> bool:
@@ -97,14 +136,22 @@ def _not_split(whole: str) -> PersonName:
 def _plain_name(whole: str, order: NameOrder | None) -> PersonName:
     """`Dr. Jane van der Berg Jr.`: nothing marks the parts, so every token must be a name or a known title."""
     prefix, tokens, suffix = _peel(whole.split())
-    if not tokens or not all(map(_is_word, tokens)) or _JOINERS.intersection(tokens):
+    if not tokens or not all(map(_is_word, tokens)) or _is_more_than_a_name(whole, tokens):
         return _not_split(whole)
     if "MD" in suffix and (len(tokens) == 1 or order == "family_given"):
         return _not_split(whole)  # `RAHMAN MD` may be Mohammed as well
     if len(tokens) > 1 and _is_doubtful_ending(tokens[-1], order):
         return _not_split(whole)
-    family, given = _split_tokens(tokens, order)
-    return PersonName(whole, family, given, prefix, suffix) if family else _not_split(whole)
+    found = _split_names(_names(tokens), order)
+    if found is None:
+        return _not_split(whole)
+    return PersonName(whole, found.family, found.given, prefix, suffix, assumed=found.assumed)
+
+
+def _is_more_than_a_name(whole: str, tokens: list[str]) -> bool:
+    """True for two people, a former name without brackets, and a bracket that nothing closes."""
+    is_former = any(_key(token) in _FORMERLY for token in tokens[1:-1])
+    return is_former or not _JOINERS.isdisjoint(tokens) or not _BRACKETS.isdisjoint(whole)
 
 
 def _is_doubtful_ending(token: str, order: NameOrder | None) -> bool:
@@ -132,26 +179,115 @@ def _peel(tokens: list[str]) -> tuple[tuple[str, ...], list[str], tuple[str, ...
     return tuple(tokens[:start]), tokens[start:end], tuple(tokens[end:])
 
 
-def _split_tokens(tokens: list[str], order: NameOrder | None) -> tuple[str, tuple[str, ...]]:
-    """Family and given of plain tokens; family is empty without evidence.
+class _Name(NamedTuple):
+    """One name: a word with what belongs to it before it. `is_family`: a particle, Mc or O' proves that it is one."""
 
-    The family is one token and the particles before it. A particle elsewhere (`María del Carmen García`) is a doubt.
-    """
-    if len(tokens) == 1:
-        return ("" if _UNSPACED.search(tokens[0]) else tokens[0]), ()
-    marks = _particles(tokens)
+    text: str
+    is_family: bool = False
+
+    @property
+    def is_loose(self) -> bool:
+        """True for what may belong to the next name, or be one."""
+        return self.text.lower() in _LOOSE
+
+    @property
+    def is_initial(self) -> bool:
+        """True for one letter, which is never a family name."""
+        return len(_key(self.text)) == 1
+
+
+class _Parts(NamedTuple):
+    family: str
+    given: tuple[str, ...]
+    assumed: Severity | None = None
+
+
+def _names(tokens: list[str]) -> list[_Name]:
+    """The names of plain tokens: each with the particles, `Mc`, `O'` and `St.` before it."""
+    particles, found, start = _particles(tokens), [], 0
+    for index, token in enumerate(tokens):
+        is_last = index == len(tokens) - 1
+        if is_last or not (particles[index] or _is_patronymic(token) or _is_saint(token)):
+            before = range(start, index)
+            is_family = any(particles[one] or _is_patronymic(tokens[one]) for one in before)
+            found.append(_Name(" ".join(tokens[start : index + 1]), is_family))
+            start = index + 1
+    return found
+
+
+def _is_patronymic(token: str) -> bool:
+    return _key(token.translate(_APOSTROPHES)) in _PATRONYMICS
+
+
+def _is_saint(token: str) -> bool:
+    return _key(token) in _SAINTS or token.upper() in _SAINTS
+
+
+def _split_names(names: list[_Name], order: NameOrder | None) -> _Parts | None:
+    """Family and given of plain names; None without evidence. One alone is the family name."""
+    last = names[-1].text
+    if _is_saint(last) or _is_patronymic(last):
+        return None
+    if len(names) == 1:
+        return None if _UNSPACED.search(last) and " " not in last else _Parts(last, ())
     if order == "family_given":
-        end = marks.index(False) + 1
-        return ("", ()) if any(marks[end:]) else (" ".join(tokens[:end]), tuple(tokens[end:]))
-    start = len(tokens) - 1
-    while start and marks[start - 1]:
-        start -= 1
-    given, family = tokens[:start], tokens[start:]
-    doubtful = any(marks[:start]) or any(token.lower() in _PARTICLES for token in given[1:])
-    proven = order == "given_family" or (
-        len(family) > 1 and (len(given) <= 1 or family[0].lower() in _GERMANIC_PARTICLES)
-    )
-    return (" ".join(family), tuple(given)) if proven and not doubtful else ("", ())
+        return _family_first(names)
+    if order == "given_two_families" and len(names) > 2:
+        return _two_families(names)
+    return _family_last(names, order)
+
+
+def _family_first(names: list[_Name]) -> _Parts | None:
+    """`SMITH JOHN`, `VAN BUREN MARTIN`."""
+    size = 2 if names[0].text.lower() in _LOOSE_FIRST else 1
+    if len(names) == size or any(name.is_family for name in names[size:]):
+        return None
+    is_assumed = size > 1 or not _are_initials(names[2:])
+    return _Parts(_said(names[:size]), _given(names[size:]), "information" if is_assumed else None)
+
+
+def _two_families(names: list[_Name]) -> _Parts | None:
+    """`María García López`: the last two are the family names, each with what may belong to it; an initial is none."""
+    joined = names[:1]
+    for name in names[1:]:
+        joined.append(_Name(f"{joined.pop().text} {name.text}") if len(joined) > 1 and joined[-1].is_loose else name)
+    if names[0].is_family or any(name.is_initial for name in joined[-2:]):
+        return None
+    size = min(2, len(joined) - 1)
+    return _Parts(_said(joined[-size:]), _given(joined[:-size]), "warning")
+
+
+def _family_last(names: list[_Name], order: NameOrder | None) -> _Parts | None:
+    """`Jane Doe`, `Mary van der Berg`, `Martin Van Buren`: what may belong to the last name does, if another is given.
+
+    A particle elsewhere (`María del Carmen García`) is a doubt.
+    """
+    *before, family = names
+    is_germanic = family.is_family and family.text.split()[0].lower() in _GERMANIC_PARTICLES
+    is_proven = family.is_family and (len(before) == 1 or is_germanic)
+    if not is_proven and order != "given_family":
+        return None
+    joined = [family]
+    if not (family.is_family or family.is_loose) and before[-1].text.lower() in (
+        _LOOSE if before[1:] else _LOOSE_FIRST
+    ):
+        joined.insert(0, before.pop())
+    if not before or any(name.is_family for name in before) or any(name.is_loose for name in before[1:]):
+        return None
+    is_assumed = not is_proven and (len(joined) > 1 or not _are_initials(before[1:]))
+    return _Parts(_said(joined), _given(before), "information" if is_assumed else None)
+
+
+def _are_initials(names: list[_Name]) -> bool:
+    return all(name.is_initial for name in names)
+
+
+def _said(names: list[_Name]) -> str:
+    return " ".join(name.text for name in names)
+
+
+def _given(names: list[_Name]) -> tuple[str, ...]:
+    return tuple([name.text for name in names])
 
 
 def _particles(tokens: list[str]) -> list[bool]:

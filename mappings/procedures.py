@@ -5,19 +5,52 @@ DICOM PS3.16 CID 29, HL7 v2.5.1 table 0074, decision D23.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mappings.codes import DICOM_MODALITY, HL70074
+from mappings.codes import DICOM_MODALITY, HL70074, MODALITY_ORDER
 from mappings.issues import MappingIssue, Severity
 from mappings.model import Report, Study
 from mappings.profile import ProcedureCode, Site, exact
 
+# Between modalities: DICOM's own backslash, and what people write. A blank or hyphen only where each word is a modality
+_SEPARATORS: Final = re.compile(r"[\\/+,;&|\r\n]|\band\b", re.IGNORECASE)
+_LOOSE_SEPARATORS: Final = re.compile(r"[\s-]+")
+
+
+def modality_parts(modality: str | None) -> tuple[str, ...]:
+    """The modalities of a study, each once and as it is written: `PET/CT`, `CT+PT` and `PET CT` are two.
+
+    A text in which none is known stays whole.
+    """
+    whole = (modality or "").strip()
+    if _code_of(whole):
+        return (whole,)
+    found: list[str] = []
+    for part in filter(None, map(str.strip, _SEPARATORS.split(whole))):
+        words = _LOOSE_SEPARATORS.split(part)
+        found += words if not _code_of(part) and all(map(_code_of, words)) else [part]
+    return tuple(dict.fromkeys(found)) if any(map(_code_of, found)) else (whole,) if whole else ()
+
+
+def dicom_modalities(modality: str | None) -> tuple[str, ...]:
+    """The DICOM codes of all modalities in a text (`PET/CT` -> `PT`, `CT`), in the order of `MODALITY_ORDER`."""
+    codes = set(map(_code_of, modality_parts(modality)))
+    return tuple([code for code in MODALITY_ORDER if code in codes])
+
 
 def dicom_modality(modality: str | None) -> str | None:
-    """The DICOM code of a modality as people write it (`MRI` -> `MR`), or None if it is not one we know."""
-    return DICOM_MODALITY.get((modality or "").strip().upper())
+    """The DICOM code of a modality as people write it (`MRI` -> `MR`), of several the first in `MODALITY_ORDER`.
+
+    None if none is one that we know.
+    """
+    return next(iter(dicom_modalities(modality)), None)
+
+
+def _code_of(text: str) -> str | None:
+    return DICOM_MODALITY.get(text.upper())
 
 
 def diagnostic_service_section(modality: str | None) -> str:
@@ -29,10 +62,13 @@ def diagnostic_service_section(modality: str | None) -> str:
 
 
 def modality_issues(study: Study) -> tuple[MappingIssue, ...]:
-    """What is to be said where the modality is none that we know, or is not said."""
-    if dicom_modality(study.modality):
+    """What is to be said where the modality, or one of several, is none that we know, or is not said."""
+    codes = list(map(_code_of, modality_parts(study.modality)))
+    if codes and all(codes):
         return ()
     action = "no DICOM code; the diagnostic service is RAD (radiology)"
+    if any(codes):
+        action = "one of several has no DICOM code: sent as text in FHIR, not in HL7 v2"
     return (MappingIssue("modality-unknown", "information", "/modality", action),)
 
 
@@ -63,30 +99,32 @@ def examination(study: Study, report: Report, site: Site, clean: Callable[[str |
         action = "studyDescription stands for it" if text else "sent as LOINC 18748-4, any diagnostic imaging study"
         issues.append(MappingIssue("procedure-absent", "warning", place, action))
         place = "/studyDescription"
-    modality = dicom_modality(study.modality)
-    code, doubt = _code(site.procedures.get(exact(said), ()), modality) if text else (None, "")
+    modalities = dicom_modalities(study.modality)
+    code, doubt = _code(site.procedures.get(exact(said), ()), modalities) if text else (None, "")
     if doubt:
         severity, action = _DOUBTS[doubt]
         issues.append(MappingIssue(doubt, severity, place, action))
-    fallback = None if code else site.procedure_fallbacks.get(modality or "")
+    fallback = None if code else site.procedure_fallbacks.get(next(iter(modalities), ""))
     return Examination(text, code, fallback, tuple(issues))
 
 
 _DOUBTS: Final[dict[str, tuple[Severity, str]]] = {
     "procedure-not-coded": ("information", "no row of the procedure dictionary has exactly this text: sent as text"),
     "procedure-modality-differs": ("warning", "its rows of the dictionary are for other modalities: sent as text"),
-    "procedure-ambiguous": ("warning", "rows of several modalities, and the study's is not known: sent as text"),
+    "procedure-ambiguous": (
+        "warning",
+        "several rows fit, since the study has several modalities or none that is known: sent as text",
+    ),
 }
 
 
-def _code(rows: Sequence[ProcedureCode], modality: str | None) -> tuple[ProcedureCode | None, str]:
-    """The one row that is for this modality, or why there is none; CR and DX are both projection radiography."""
+def _code(rows: Sequence[ProcedureCode], modalities: Sequence[str]) -> tuple[ProcedureCode | None, str]:
+    """The one row that is for one of these modalities, or why there is none; CR and DX are both radiography."""
     if not rows:
         return None, "procedure-not-coded"
-    exactly = [row for row in rows if modality and row.modality == modality]
-    fitting = exactly or [
-        row for row in rows if not modality or _radiography(row.modality) in {"", _radiography(modality)}
-    ]
+    exactly = [row for row in rows if row.modality in modalities]
+    alike = {"", *map(_radiography, modalities)}
+    fitting = exactly or [row for row in rows if not modalities or _radiography(row.modality) in alike]
     if len(fitting) == 1:
         return fitting[0], ""
     return None, "procedure-ambiguous" if fitting else "procedure-modality-differs"

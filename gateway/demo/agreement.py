@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from mappings.hl7v2.received import Received, Segment, read
@@ -97,9 +98,16 @@ def _tokens(name: str) -> set[str]:
 def _status(report: Json, diagnostic_report: Json, obr: Segment) -> Iterator[Row]:
     status, code = diagnostic_report["status"], obr.field(25)
     yield Row("status", report["status"], status, code, _STATUS.get(code) == status and report["status"] == "completed")
-    signed, issued = report["signedAt"] or "", diagnostic_report.get("issued", "")
-    same = _digits(signed)[:14] == _digits(issued)[:14] == obr.field(22)[:14]
-    yield Row("signed", signed, issued, obr.field(22), same)
+    signed, issued, changed = report["signedAt"] or "", diagnostic_report.get("issued", ""), obr.field(22)
+    yield Row("signed", signed, issued, changed, _moment(signed) == _moment(issued) == _moment(changed))
+
+
+def _moment(text: str) -> datetime | None:
+    """A FHIR instant or an HL7 DTM in whole seconds of UTC; None for an empty one."""
+    if not text:
+        return None
+    iso = text if "T" in text else f"{text[:8]}T{text[8:]}"
+    return datetime.fromisoformat(iso).astimezone(UTC).replace(microsecond=0)
 
 
 def _digits(text: str) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.settings.destination import EVERY, Critical, Status
 from mappings.model import Report, Study
-from mappings.procedures import dicom_modality
+from mappings.procedures import dicom_modality, modality_parts
 from mappings.profile import Site, exact
 from mappings.subjects import subject_snapshot
+
+_TOGETHER: Final = "\\"
 
 
 class About(NamedTuple):
@@ -40,7 +42,7 @@ class Scope:
             return "facilities"
         if self.express_customers is not None and about.express_customer not in self.express_customers:
             return "express_customers"
-        if self.modalities is not None and about.modality not in self.modalities:
+        if self.modalities is not None and self.modalities.isdisjoint((about.modality, *_each(about))):
             return "modalities"
         return ""
 
@@ -68,6 +70,12 @@ class Ignore:
     reason: str
     scope: Scope
 
+    def covers(self, about: About) -> bool:
+        """True for a report of the scope; of several modalities each must be of it, for one may be needed."""
+        named = self.scope.modalities
+        is_whole = named is None or about.modality in named or named.issuperset(_each(about))
+        return is_whole and not self.scope.leaves_out(about)
+
 
 def about(study: Study, report: Report | None) -> About:
     """What filters see of a report; one that names no facility is of that of the study's patient, then of the study."""
@@ -82,8 +90,15 @@ def about(study: Study, report: Report | None) -> About:
 
 
 def modality_key(modality: str | None) -> str:
-    """The DICOM code of a modality as people write it, or what is written, in upper case."""
-    return dicom_modality(modality) or (modality or "").strip().upper()
+    """The DICOM code of a modality as people write it, or what is written in upper case; of several all, in one order.
+
+    A filter for `PET/CT` takes what is both, and not every CT.
+    """
+    return _TOGETHER.join(sorted({dicom_modality(part) or part.upper() for part in modality_parts(modality)}))
+
+
+def _each(about: About) -> list[str]:
+    return about.modality.split(_TOGETHER)
 
 
 def facility_keys(names: Iterable[str], site: Site) -> frozenset[str]:

@@ -126,7 +126,7 @@ def _rows(news: _News, sent: Mapping[str, AbstractSet[str]], routes: Routes) -> 
     if is_draft or any(row.state != "excluded" for row in rows):
         yield from rows
         return
-    rule = next((one.name for one in routes.ignores if not one.scope.leaves_out(news.about)), "")
+    rule = next((one.name for one in routes.ignores if one.covers(news.about)), "")
     yield Routed("", "ignored", rule) if rule else Routed("", "unrouted")
 
 

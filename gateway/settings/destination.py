@@ -177,7 +177,8 @@ class DestinationSettings(Group):
         None, description='Express customers whose reports go there, by id (cus_…); ["*"] for all.'
     )
     modalities: _Names | None = Field(
-        None, description='Modalities whose reports go there, such as "CT", "MR"; not written: all, and of none.'
+        None,
+        description='Modalities whose reports go there, such as "CT", "MR", "PET/CT"; not written: all, and of none.',
     )
     statuses: _Statuses = Field(
         ("final", "addendum", "corrected", "draft"),

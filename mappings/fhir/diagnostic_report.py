@@ -52,6 +52,7 @@ def diagnostic_report_category(scene: Scene) -> list[Json]:
     """DiagnosticReport.category <- Study.modality: always LP29684-5 and RAD, the modality's section beside them (D23).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.category
+    Of several modalities it is the section that OBR-24 has; ImagingStudy.modality has each.
     """
     section = diagnostic_service_section(scene.study.modality)
     return RADIOLOGY if section == "RAD" else [*RADIOLOGY, {"coding": [coding(V2_0074, section)]}]

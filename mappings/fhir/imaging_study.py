@@ -21,7 +21,7 @@ from mappings.fhir.provider import requester
 from mappings.fhir.report_parts import ReportParts
 from mappings.fhir.scene import Scene
 from mappings.identifiers import fhir_id, is_dicom_uid
-from mappings.procedures import dicom_modality, modality_issues
+from mappings.procedures import dicom_modalities, dicom_modality, modality_issues, modality_parts
 
 
 def imaging_study_identifier(scene: Scene) -> list[Json]:
@@ -51,18 +51,15 @@ def imaging_study_status(scene: Scene) -> str:
 
 
 def imaging_study_modality(scene: Scene) -> list[Json]:
-    """ImagingStudy.modality <- Study.modality: the DICOM code where we know it, else the text alone.
+    """ImagingStudy.modality <- Study.modality: each of several, the DICOM code where we know it, else the text alone.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.modality
     """
     scene.issues.extend(modality_issues(scene.study))
     text = line(scene.study.modality)
-    if text is None:
-        return []
-    code = dicom_modality(text)
-    if code is None:
-        return [{"display": text}]
-    return [{"system": DICOM_DCM, "code": code}]
+    codes = dicom_modalities(text)
+    unknown = [part for part in modality_parts(text) if not dicom_modality(part)]
+    return [*({"system": DICOM_DCM, "code": code} for code in codes), *({"display": part} for part in unknown)]
 
 
 def imaging_study_started(scene: Scene, reports: Sequence[ReportParts]) -> str | None:

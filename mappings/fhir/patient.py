@@ -15,12 +15,14 @@ from mappings.fhir.narrative import narrative
 from mappings.fhir.organization import organization_reference
 from mappings.fhir.scene import Scene
 from mappings.identifiers import Identity
+from mappings.issues import MappingIssue
 from mappings.model import Snapshot
-from mappings.names import parse_name
+from mappings.names import NAME_ASSUMED, parse_name
 from mappings.subjects import Person, Subject, are_two_people
 
 _META: Final[Json] = {"profile": [f"{US_CORE}patient"]}
 _NO_NAME: Final = "Name not known"
+_NAME_DOUBTED: Final = "the whole name stands in text; parts only where evidence splits it"
 
 
 def patient_identifier(identity: Identity) -> list[Json]:
@@ -46,9 +48,9 @@ def patient_name(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
     if name is None:
         scene.warn("patient-name-absent", f"{pointer}/patientName", "the Patient has no name")
         return data_absent("unknown")
-    if name.doubt:
-        action = "the whole name stands in text; parts only where evidence splits it"
-        scene.warn(name.doubt, f"{pointer}/patientName", action)
+    for code, severity in name.doubts:
+        action = NAME_ASSUMED if code == "name-split-assumed" else _NAME_DOUBTED
+        scene.issues.append(MappingIssue(code, severity, f"{pointer}/patientName", action))
     made = said(
         {
             "text": name.text,

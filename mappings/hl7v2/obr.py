@@ -125,7 +125,8 @@ def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
 def obr_24_diagnostic_serv_sect_id(result: Result) -> str:
     """OBR-24 Diagnostic Serv Sect ID <- study.modality, as the receiver's `modality_table` has it.
 
-    HL7 v2.5.1 §7.4.1.24: of table 0074, or DICOM's code of the modality; `RAD` where that is not known.
+    HL7 v2.5.1 §7.4.1.24: of table 0074, or DICOM's code of the modality; `RAD` where that is not known. Of several
+    modalities it is that of the first in `mappings.codes.MODALITY_ORDER`.
     """
     table = result.receiver.modality_table
     if table == "RAD":

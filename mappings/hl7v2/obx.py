@@ -60,7 +60,7 @@ class ReportLine:
 
     result: Result
     is_critical: bool
-    signed_at: str
+    observed_at: str
     signer: str
 
 
@@ -91,7 +91,7 @@ OBX: Final[Table[ReportLine]] = {
     5: PER_LINE,  # obx_5_observation_values
     8: obx_8_abnormal_flags,
     11: lambda line: obx_11_observation_result_status(line.result),
-    14: lambda line: line.signed_at,  # obx_14_date_time_of_the_observation
+    14: lambda line: line.observed_at,  # obx_14_date_time_of_the_observation
     15: obx_15_producers_id,
     16: lambda line: line.signer,  # obx_16_responsible_observer
 }

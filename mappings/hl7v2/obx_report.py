@@ -1,10 +1,11 @@
-"""What all OBX of one report say of it: its status, when it was signed, and by whom.
+"""What all OBX of one report say of it: its status, when the patient was examined, and who signed.
 
-HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D16, D19, D21.
+HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D15, D16, D19, D21.
 """
 
 from __future__ import annotations
 
+from mappings.dates import effective
 from mappings.hl7v2.result import Result
 from mappings.model import Report
 
@@ -33,12 +34,17 @@ def obx_11_observation_result_status(result: Result) -> str:
 
 
 def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
-    """OBX-14 Date/Time of the Observation <- signedAt of the report that the line is from (D19); updatedAt of a draft.
+    """OBX-14 Date/Time of the Observation <- studyDate, studyTime ?? signedAt of the line's report (D15, D19).
 
-    HL7 v2.5.1 §7.4.2.14.
+    HL7 v2.5.1 §7.4.2.14: the physiologically relevant time, as DiagnosticReport.effective. With the receiver's `obx14`
+    `signed` it is signedAt, of a draft updatedAt.
     """
-    signing = result.signed_at(report)
-    return signing[1] if signing else ""
+    if result.receiver.obx14 == "signed":
+        signing = result.signed_at(report)
+        return signing[1] if signing else ""
+    when, doubts = effective(report, result.site)
+    result.issues.extend(doubts)
+    return result.when(when) if when else ""
 
 
 def obx_16_responsible_observer(result: Result, report: Report) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mappings.dates import When, dtm_instant, read_instant
 from mappings.hl7v2.datatypes import Signer, signer
@@ -16,7 +16,7 @@ from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS_OF, excess
 from mappings.issues import MappingIssue, Severity
 from mappings.model import Cause, Facts, Report, Snapshot, Study
-from mappings.names import PersonName, parse_name
+from mappings.names import NAME_ASSUMED, PersonName, parse_name
 from mappings.orders import Order
 from mappings.profile import Facility, Receiver, Site
 from mappings.signers import signer as user_of
@@ -144,24 +144,29 @@ class Result:
         return self.signings[report.report_id]
 
     def dtm(self, moment: datetime) -> str:
-        """A moment as DTM in the receiver's form: as it came, in the facility's zone or UTC, or without its offset.
+        """A moment as DTM in the receiver's form: in the facility's zone or UTC, as it came, or without its offset.
 
+        Where the zone is not known, a `local` time keeps the offset that it came with, which names the same moment.
         Without an offset it is the facility's time; where that zone is not known, only the date is said (D15).
         """
         form = self.receiver.dtm
-        if form == "offset":
-            return dtm_instant(moment)
         local = self.facility.time_zone if self.facility else None
         zone = UTC if form == "utc" else local
+        if form == "offset" or (form == "local" and zone is None):
+            return dtm_instant(moment)
         if zone is None:
-            action = "the time keeps its offset" if form == "local" else "only the date is said"
-            self.note("time-zone-unknown", "warning", self.at_snapshot("facilityName"), action)
-            return dtm_instant(moment) if form == "local" else dtm_instant(moment)[:8]
+            place = self.at_snapshot("facilityName")
+            self.note("time-zone-unknown", "warning", place, "only the date is said")
+            return dtm_instant(moment)[:8]
         try:
-            text = dtm_instant(moment.astimezone(zone))
+            there = moment.astimezone(zone)
         except OverflowError:
-            text = dtm_instant(moment)
-        return text[:14] if form == "no_offset" else text
+            there = moment
+        if form == "no_offset":
+            return dtm_instant(there)[:14]
+        offset = there.utcoffset() or timedelta()
+        # local mean time, before standard time, has an offset with seconds, for which DTM has no place
+        return dtm_instant(moment if offset % timedelta(minutes=1) else there)
 
     def when(self, when: When) -> str:
         """A point in time as DTM: a moment in the receiver's form, a date as it is."""
@@ -176,10 +181,10 @@ class Result:
 
     def note_doubt(self, name: PersonName, pointer: str) -> None:
         """Keep an issue where evidence does not split the whole of a name."""
-        if name.doubt:
-            is_split = name.family or name.given
-            action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
-            self.note(name.doubt, "warning", pointer, action)
+        is_split = name.family or name.given
+        action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
+        for code, severity in name.doubts:
+            self.note(code, severity, pointer, NAME_ASSUMED if code == "name-split-assumed" else action)
 
     def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
         """Keep an issue."""

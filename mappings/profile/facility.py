@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from mappings.profile.organization import NO_DETAILS, ORGANIZATION_KEYS, OrganizationDetails, read_organization
 from mappings.profile.table import Table
 
-NameOrder = Literal["given_family", "family_given", "marked_only"]
-NAME_ORDERS: Final = ("given_family", "family_given", "marked_only")
+NameOrder = Literal["given_family", "given_two_families", "family_given", "marked_only"]
+NAME_ORDERS: Final = ("given_family", "given_two_families", "family_given", "marked_only")
 URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`]+")
 _NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})  # files of a zone database that name no place
 _HD_NAMESPACE: Final = re.compile(r"[^\s\x00-\x1f\x7f|^~\\&]{1,20}")

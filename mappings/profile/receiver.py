@@ -69,8 +69,10 @@ class Receiver:
         "escape sequences: all, all but \\F\\, or none, with plain text in place of delimiters", "full|no_F|strip"
     )
     dtm: str = _switch(
-        "times: as they came, in the site's zone, in UTC, or without offset", "offset|local|utc|no_offset"
+        "times: in the site's zone where that is known, as they came, in UTC, or without offset",
+        "local|offset|utc|no_offset",
     )
+    obx14: str = _switch("OBX-14 of the report's lines: the time of the study, or of the signature", "study|signed")
     pid3_plain: str = _switch("PID-3 as the bare number, without authority and type", "off|on")
     xpn_type: str = _switch("PID-5.7 name type", "on|off")
     modality_table: str = _switch("code of OBR-24: of HL7 table 0074, of DICOM, or `RAD` always", "hl70074|dicom|RAD")

@@ -215,7 +215,9 @@ FHIR_CHANGES: Final = (
         "true after the signature, and the site has `on_cancelled_after_sign = hold`",
         "held back until an operator decides (issue cancelled-after-sign)",
     ),
-    Change("modality", "/modality", "`MRI`, `XR` and the like", "as DICOM codes it"),
+    Change(
+        "modality", "/modality", "`MRI`, `XR` and the like, or several (`PET/CT`)", "as DICOM codes each, in one order"
+    ),
     Change(
         "order-numbers", "/metadata/*", "several numbers", "a number says whose it is, not under which key it stood"
     ),
@@ -295,8 +297,9 @@ HL7V2_CHANGES: Final = (
     Change(
         "signed-at",
         "/reports/*/signedAt",
-        "fractions of a second, or no moment",
-        "DTM in whole seconds; what is no moment is not sent (issue instant-unreadable)",
+        "fractions of a second, another offset than UTC, several reports restated, or no moment",
+        "OBR-22 has whole seconds, the line above each of several reports minutes, both in the zone of the site; "
+        "what is no moment is not sent (issue instant-unreadable)",
     ),
     Change(
         "withdrawn-critical",
@@ -340,7 +343,7 @@ HL7V2_CHANGES: Final = (
     Change(
         "unplaced-words",
         "/reports/*/snapshotMetadata/patientName, referringPhysicianName",
-        "a word that is neither family, given, title nor suffix",
+        "a word that is neither family, given, title nor suffix, or stands in brackets or quotation marks",
         "XPN has no place for it (issue name-part-unclear)",
     ),
     Change(
@@ -362,7 +365,8 @@ HL7V2_CHANGES: Final = (
         "modality",
         "/modality",
         "said",
-        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown",
+        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown; "
+        "of several modalities that of one",
     ),
     Change(
         "history",

@@ -68,10 +68,10 @@ def _identifiers(resource: Json, *types: str) -> list[tuple[str, str, str]]:
 
 
 def _moment(text: str | None) -> str | None:
-    """A FHIR dateTime with its offset, however it is spelled; a date stays one."""
+    """A FHIR dateTime as a moment of UTC, with whatever offset it is written; a date stays one."""
     if text is None or "T" not in text:
         return text
-    return datetime.fromisoformat(text).isoformat()
+    return _instant(text)
 
 
 def _instant(text: str | None) -> str | None:

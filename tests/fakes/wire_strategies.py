@@ -46,7 +46,7 @@ _BY_KEY = {
     "reportPlainText": report_texts,
     "facilityName": st.one_of(st.sampled_from(("Mercy", "City Medical Center")), texts),
     "mrn": st.one_of(st.sampled_from(("MRN-1", "MRN-2")), texts),
-    "modality": st.one_of(st.sampled_from(("MRI", "ct", "XR", "PET", "Fluoro")), texts),
+    "modality": st.one_of(st.sampled_from(("MRI", "ct", "XR", "PET", "Fluoro", "CT\\PT", "PET/CT", "US + SR")), texts),
     "npiNumber": st.one_of(st.sampled_from(NPIS), texts),
     "studyInstanceUid": st.one_of(st.sampled_from(UIDS), st.text(min_size=1, max_size=70)),
 }

@@ -49,7 +49,12 @@ def test_a_good_file_has_no_fault(config) -> None:
     ("old", "new", "key", "remedy"),
     [
         ("America/New_York", "Eastern", "mapping.facilities[0].time_zone", "America/New_York"),
-        ("given_family", "western", "mapping.facilities[0].name_order", "given_family, family_given, marked_only"),
+        (
+            "given_family",
+            "western",
+            "mapping.facilities[0].name_order",
+            "given_family, given_two_families, family_given, marked_only",
+        ),
         ("urn:oid:1.2.3", "not a uri", "mapping.facilities[0].mrn_system", "urn:oid:"),
         ('mrn_namespace = "CITY"\n', "", "mapping.facilities[0].mrn_namespace", "assigning authority"),
         ("name_order", "nameorder", "mapping.facilities[0].nameorder", "name_order"),

@@ -223,6 +223,7 @@ def test_of_a_destination_that_is_switched_off_nothing_is_asked_but_that_it_can_
     [
         ("dry_run = true", "dry_run is on"),
         ('modalities = ["ECG"]', "modalities[0] is none of"),
+        ('modalities = ["PET/CT", "CT/ECG"]', "modalities[1] is none of"),
         ('express_customers = ["cus_1", "cus_2"]', "express_customers[1] is in no"),
         ('statuses = ["final", "addendum"]', "statuses leaves out corrected"),
         ('statuses = ["final", "corrected"]', "statuses leaves out addendum"),

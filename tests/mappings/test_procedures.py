@@ -2,9 +2,16 @@
 
 import pytest
 
-from mappings.codes import DICOM_MODALITY, HL70074
+from mappings.codes import DICOM_MODALITY, HL70074, MODALITY_ORDER
 from mappings.model import Report, Snapshot, Study
-from mappings.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
+from mappings.procedures import (
+    diagnostic_service_section,
+    dicom_modalities,
+    dicom_modality,
+    examination,
+    modality_issues,
+    modality_parts,
+)
 from mappings.profile import ProcedureCode, Site, parse_site
 
 
@@ -25,10 +32,58 @@ def test_a_modality_as_people_write_it_has_a_code_in_both_tables(written, code, 
     assert diagnostic_service_section(written) == section
 
 
-@pytest.mark.parametrize("written", [None, "", "  ", "PET/CT", "MRI Brain", "Röntgen", "OT", "\ud800"])
+@pytest.mark.parametrize(
+    "written", [None, "", "  ", "MRI Brain", "CT angiography", "CT-guided", "Röntgen", "OT", "SR\\KO", "/", "\ud800"]
+)
 def test_a_modality_that_is_not_in_the_table_has_no_code_and_stays_radiology(written):
     assert dicom_modality(written) is None
+    assert dicom_modalities(written) == ()
     assert diagnostic_service_section(written) == "RAD"
+
+
+@pytest.mark.parametrize(
+    ("written", "codes", "section"),
+    [
+        ("PT\\CT", ("PT", "CT"), "NMS"),
+        ("CT\\PT", ("PT", "CT"), "NMS"),
+        ("PET/CT", ("PT", "CT"), "NMS"),
+        ("CT+PT", ("PT", "CT"), "NMS"),
+        ("pet-ct", ("PT", "CT"), "NMS"),
+        ("PET CT", ("PT", "CT"), "NMS"),
+        ("PET / MRI", ("PT", "MR"), "NMS"),
+        ("US, MR", ("MR", "US"), "NMR"),
+        ("Ultrasound and Mammography", ("MG", "US"), "RX"),
+        ("CT\\CT", ("CT",), "CT"),
+        ("X-Ray/CT", ("CT", "DX"), "CT"),
+        ("CT\\SR\\KO", ("CT",), "CT"),
+        ("CR;DX;XA", ("XA", "DX", "CR"), "RX"),
+    ],
+)
+def test_several_modalities_are_each_known_and_one_of_them_names_the_service(written, codes, section):
+    assert dicom_modalities(written) == codes
+    assert (dicom_modality(written), diagnostic_service_section(written)) == (codes[0], section)
+
+
+@pytest.mark.parametrize(
+    ("written", "parts"),
+    [
+        (None, ()),
+        (" ", ()),
+        ("PET/CT", ("PET", "CT")),
+        ("CT\\SR", ("CT", "SR")),
+        ("CT/CT", ("CT",)),
+        ("Fluoro / C-Arm", ("Fluoro / C-Arm",)),
+        ("CT / C-Arm", ("CT", "C-Arm")),
+    ],
+)
+def test_a_text_in_which_no_modality_is_known_stays_whole(written, parts):
+    assert modality_parts(written) == parts
+
+
+def test_the_order_names_every_modality_once_and_function_comes_first():
+    assert sorted(MODALITY_ORDER) == sorted(set(DICOM_MODALITY.values()))
+    for first, later in (("PT", "CT"), ("PT", "MR"), ("NM", "CT"), ("MR", "US"), ("CT", "DX"), ("MG", "US")):
+        assert MODALITY_ORDER.index(first) < MODALITY_ORDER.index(later)
 
 
 def test_every_dicom_modality_has_a_section_and_pet_is_not_physical_therapy():
@@ -38,7 +93,14 @@ def test_every_dicom_modality_has_a_section_and_pet_is_not_physical_therapy():
 
 
 @pytest.mark.parametrize(
-    ("written", "said"), [("MRI", []), ("Fluoro", ["modality-unknown"]), (None, ["modality-unknown"])]
+    ("written", "said"),
+    [
+        ("MRI", []),
+        ("PET/CT", []),
+        ("CT/SR", ["modality-unknown"]),
+        ("Fluoro", ["modality-unknown"]),
+        (None, ["modality-unknown"]),
+    ],
 )
 def test_a_modality_that_is_not_known_is_said(written, said):
     assert [issue.code for issue in modality_issues(Study("stu_1", (), modality=written))] == said
@@ -85,6 +147,8 @@ FALLBACKS = '[mapping.procedure_fallbacks]\nCT = "CTGEN"\n'
 def test_the_fallback_is_that_of_the_modality_and_only_where_nothing_matches():
     site = parse_site(FALLBACKS)
     assert _examination("CT Toe", site=site).fallback.code == "CTGEN"
+    assert _examination("CT Toe", modality="CT\\US", site=site).fallback.code == "CTGEN"
+    assert _examination("Toe", modality="PET/CT", site=site).fallback is None
     assert _examination("CT Chest", site=site).fallback is None
     assert _examination("MRI Toe", modality="MRI", site=site).fallback is None
     assert _examination("CT Toe", modality=None, site=site).fallback is None
@@ -108,6 +172,9 @@ CSV = "\n".join(["procedure,code,system,display,modality", *ROWS])
         ("Skull", None, "S1", []),
         ("Skull", "CT", None, ["procedure-modality-differs"]),
         ("Any", "MRI", "A1", []),
+        ("Chest", "PET/CT", "C1", []),
+        ("Chest", "CT\\CR", None, ["procedure-ambiguous"]),
+        ("Skull", "MR\\US", None, ["procedure-modality-differs"]),
     ],
 )
 def test_a_code_is_never_that_of_another_modality_and_cr_and_dx_are_one(procedure, modality, code, said):

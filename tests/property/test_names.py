@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mappings.names import parse_name
 
-orders = st.sampled_from([None, "given_family", "family_given", "marked_only"])
+orders = st.sampled_from([None, "given_family", "given_two_families", "family_given", "marked_only"])
 tokens = st.sampled_from(
     [
         "Jane",
@@ -24,6 +24,17 @@ tokens = st.sampled_from(
         "III",
         "y",
         "O'Neil",
+        "O’",
+        "Mc",
+        "Mac",
+        "St.",
+        "née",
+        "Q.",
+        "(Bob)",
+        "'Bob'",
+        '"Bob',
+        "(",
+        ")",
         "Văn",
         "太郎",
         "7",
@@ -82,3 +93,23 @@ def test_only_marked_names_and_evidence_are_split_when_no_order_is_stated(text):
 @given(texts, orders)
 def test_outer_white_space_changes_nothing(text, order):
     assert parse_name(f"\t {text} \n", order) == parse_name(text, order)
+
+
+def is_marked(text):
+    """True where a comma or a caret stands outside brackets and quotation marks."""
+    return bool({"^", ","} & set(re.sub(r"\([^()]*\)|\[[^][]*\]|\"[^\"]*\"|“[^“”]*”|'\w+'", "", text)))
+
+
+@given(texts, orders)
+def test_only_three_words_and_more_are_split_on_the_order_of_the_site_alone(text, order):
+    name = parse_name(text, order)
+    if name is not None and name.assumed:
+        assert order in ("given_family", "given_two_families", "family_given")
+        assert not is_marked(text)
+        assert len(text.split()) >= 3
+        assert (name.assumed == "warning") == (order == "given_two_families")
+
+
+@given(texts.filter(is_marked), orders, orders)
+def test_what_is_marked_is_split_the_same_whatever_the_order(text, one, other):
+    assert parse_name(text, one) == parse_name(text, other)

@@ -71,7 +71,7 @@ def study_of(resources: Iterable[Json], site: Site) -> Study:
         metadata_snapshot=None if reports else _snapshot_alone(chart),
         express_customer=_express_customer(imaging),
         external_patient_id=_typed(chart.of("Patient")[0], "PI"),
-        modality=next((one.get("code", one.get("display")) for one in imaging.get("modality", ())), None),
+        modality="\\".join(one.get("code", one.get("display")) for one in imaging.get("modality", ())) or None,
         clinical_history=_first_text(order, "note"),
         clinical_indication=_first_text(order, "reasonCode"),
         technologist_technique=next((one["text"] for one in notes if _is_technique(one)), None),

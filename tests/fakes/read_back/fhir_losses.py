@@ -11,8 +11,10 @@ from fakes.read_back.fhir import NOTHING
 from fakes.read_back.telling import Told, each_report, each_snapshot
 from fakes.read_back.values import moment, with_text, written
 
+from mappings.codes import MODALITY_ORDER
 from mappings.dates import parse_date
 from mappings.model import Report, Snapshot, Study, User
+from mappings.procedures import modality_parts
 
 # DICOM PS3.16 CID 29 <- the other ways to write it that AutoScribe's users have
 _SPELLINGS: Final = {
@@ -24,11 +26,11 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SEXES: Final = ("male", "female", "other")
 
 
-def dicom_code(modality: str | None) -> str | None:
-    """A modality as DICOM codes it, or the text where it is not known."""
-    plain = (modality or "").upper()
-    code = _SPELLINGS.get(plain, plain)
-    return code if code in _CODES else modality
+def dicom_codes(modality: str | None) -> list[str]:
+    """Each modality of a text as DICOM codes it, the one that names the service first, then what is not known."""
+    codes = {part: _SPELLINGS.get(part.upper(), part.upper()) for part in modality_parts(modality)}
+    unknown = [part for part, code in codes.items() if code not in _CODES]
+    return [*sorted({one for one in codes.values() if one in _CODES}, key=MODALITY_ORDER.index), *unknown]
 
 
 def external(study: Study, told: Told) -> Study:
@@ -193,8 +195,8 @@ def said_by_others(study: Study, told: Told) -> Study:
 
 
 def modality(study: Study, told: Told) -> Study:
-    """A modality that DICOM has a code for is that code."""
-    return replace(study, modality=dicom_code(study.modality))
+    """A modality that DICOM has a code for is that code; several are a list."""
+    return replace(study, modality="\\".join(dicom_codes(study.modality)) or None)
 
 
 def users_without_last_name(study: Study, told: Told) -> Study:

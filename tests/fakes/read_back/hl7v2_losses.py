@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC
 from typing import Final
 
-from fakes.read_back.fhir_losses import dicom_code
+from fakes.read_back.fhir_losses import dicom_codes
 from fakes.read_back.telling import Told, each_report, each_snapshot
 from fakes.read_back.values import moment, with_text, written
 
@@ -93,11 +94,12 @@ def unverified_npis(study: Study, told: Told) -> Study:
 
 
 def signatures(study: Study, told: Told) -> Study:
-    """The time of signing in whole seconds; what is no moment is not sent."""
+    """The moment of signing in whole seconds, of several reports to the minute; what is no moment is not sent."""
+    whole = {"microsecond": 0} if len(study.reports) == 1 else {"second": 0, "microsecond": 0}
 
     def change(report: Report) -> Report:
         when = moment(told.original(report).signed_at)
-        return replace(report, signed_at=written(when.replace(microsecond=0)) if when else None)
+        return replace(report, signed_at=written(when.astimezone(UTC).replace(**whole)) if when else None)
 
     return each_report(study, change)
 
@@ -249,7 +251,7 @@ def unknown_severity(study: Study, told: Told) -> Study:
 
 def sections_of_modalities(study: Study, told: Told) -> Study:
     """Table 0074 has sections, not modalities."""
-    code = dicom_code(study.modality) or ""
+    code = next(iter(dicom_codes(study.modality)), "")
     return replace(study, modality=_SECTIONS.get(code, code) if code in _KNOWN else None)
 
 

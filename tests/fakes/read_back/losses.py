@@ -203,7 +203,14 @@ LOSSES: Final = (
         "held back until an operator decides (issue cancelled-after-sign)",
         fhir_losses.cancelled_after_sign,
     ),
-    Loss("modality", "/modality", "fhir", "`MRI`, `XR` and the like", "as DICOM codes it", fhir_losses.modality),
+    Loss(
+        "modality",
+        "/modality",
+        "fhir",
+        "`MRI`, `XR` and the like, or several (`PET/CT`)",
+        "as DICOM codes each, in one order",
+        fhir_losses.modality,
+    ),
     Loss("order-numbers", "/metadata/*", "fhir", "several numbers", _ORDERS, values.order_numbers),
     Loss(
         "not-a-signer",
@@ -380,8 +387,9 @@ LOSSES: Final = (
         "signed-at",
         "/reports/*/signedAt",
         "hl7v2",
-        "fractions of a second, or no moment",
-        "DTM in whole seconds; what is no moment is not sent (issue instant-unreadable)",
+        "fractions of a second, another offset than UTC, several reports restated, or no moment",
+        "OBR-22 has whole seconds, the line above each of several reports minutes, both in the zone of the site; "
+        "what is no moment is not sent (issue instant-unreadable)",
         hl7v2_losses.signatures,
     ),
     Loss(
@@ -446,7 +454,7 @@ LOSSES: Final = (
         "unplaced-words",
         f"{_SNAPSHOT}/patientName, referringPhysicianName",
         "hl7v2",
-        "a word that is neither family, given, title nor suffix",
+        "a word that is neither family, given, title nor suffix, or stands in brackets or quotation marks",
         "XPN has no place for it (issue name-part-unclear)",
         hl7v2_losses.unplaced_words,
     ),
@@ -495,7 +503,8 @@ LOSSES: Final = (
         "/modality",
         "hl7v2",
         "said",
-        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown",
+        "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown; "
+        "of several modalities that of one",
         hl7v2_losses.sections_of_modalities,
     ),
     Loss(

@@ -95,6 +95,8 @@ CHANGES: Final[dict[str, dict[str, Any]]] = {
     "a placeholder": {f"{_SNAPSHOT}/mrn": "000000", "/externalPatientId": "N/A"},
     "an archive's study": {"/studyType": "external"},
     "a customer without id": {"/expressCustomer/expressCustomerId": ""},
+    "two modalities": {"/modality": "CT+PET"},
+    "a modality and what is none": {"/modality": "SR\\CT"},
     "a free modality": {"/modality": " Fluoro / C-arm "},
     "no report": {"/reports": []},
 }

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from fakes import er7_reader
 from fakes.er7_reader import unescape
+from fakes.read_back.values import written
 
 from mappings.identifiers import long_id
 from mappings.model import Measurement, Report, Snapshot, Study, User
@@ -23,6 +25,7 @@ from mappings.sections import cut
 Fields = list[str]
 NO_TEXT: Final = "(AutoScribe sent no report text)"
 _HEADER: Final = re.compile(r"(ADDENDUM|REPORT) \(.*\):")
+_SIGNED: Final = re.compile(r"\w+ \((\d{2}-[A-Z][a-z]{2}-\d{4} \d{2}:\d{2}) (UTC|[+-]\d{4})")
 _FORMATTED: Final = re.compile(r"\\(\.br|[EFSRT])\\")
 _DTM: Final = re.compile(r"(\d{4})(\d{2})?(\d{2})?(?:(\d{2})(\d{2})(\d{2})([+-]\d{2})(\d{2}))?")
 # HL7 table 0001, table 0485, table 0074 where a section is of one modality or of none; UCUM
@@ -34,10 +37,11 @@ _UNITS: Final = {"cm": "cm", "[in_i]": "in", "kg": "kg", "[lb_av]": "lbs"}
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The OBX that one report's lines are in, without the line that says which report it is."""
+    """The OBX that one report's lines are in, without the line that says which report it is and when it was signed."""
 
     is_addendum: bool
     rows: list[Fields]
+    signed: str | None = None
 
 
 def study_of(message: bytes, site: Site) -> Study:
@@ -46,6 +50,8 @@ def study_of(message: bytes, site: Site) -> Study:
     orders = _orders(rows)
     obr = orders[0][0]
     said = list(_said([row for row in orders[0] if row[0] == "OBX" and row[2] == "TX"]))
+    if len(said) == 1:
+        said = [replace(said[0], signed=_moment(_at(obr, 22)))]
     study_id = long_id("stu", _at(obr, 3))
     report_id = long_id("rep", _at(obr, 21)) if len(said) == 1 else ""
     users = [_user(one.rows[0]) for one in said]
@@ -89,7 +95,17 @@ def _said(rows: Sequence[Fields]) -> Iterator[Said]:
         lines = list(rows[start + 1 : end])
         if end < len(rows):
             assert lines.pop()[5] == " ", "reports run into each other"
-        yield Said(_at(rows[start], 5).startswith("ADDENDUM"), lines)
+        header = _at(rows[start], 5)
+        yield Said(header.startswith("ADDENDUM"), lines, _spoken(header))
+
+
+def _spoken(header: str) -> str | None:
+    """The time of signing in the line above a report, to the minute."""
+    found = _SIGNED.match(header)
+    if not found:
+        return None
+    offset = "+0000" if found[2] == "UTC" else found[2]
+    return written(datetime.strptime(f"{found[1]} {offset}", "%d-%b-%Y %H:%M %z").astimezone(UTC))
 
 
 def _of_kind(reports: Iterable[Report], *, is_addendum: bool) -> list[Report]:
@@ -109,7 +125,7 @@ def _report(said: Said, user_id: str, snapshot: Snapshot, report_id: str, study_
         is_addendum=said.is_addendum,
         is_critical=True if any(_at(row, 8) == "AA" for row in said.rows) else None,
         created_at=None,
-        signed_at=_instant(_at(said.rows[0], 14)),
+        signed_at=said.signed,
         updated_at=None,
         snapshot=snapshot,
         text=text or None,
@@ -122,7 +138,7 @@ def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], said: Sequence[Sa
     pid, pv1 = (next(row for row in rows if row[0] == name) for name in ("PID", "PV1"))
     obr = order[0]
     newest = said[0] if said[-1].is_addendum else said[-1]
-    study_date, study_time = _study_date_and_time(_at(obr, 7), _at(newest.rows[0], 14))
+    study_date, study_time = _study_date_and_time(_at(obr, 7), newest.signed)
     return Snapshot(
         date_of_birth=_day(_at(pid, 7)),
         facility_name=_facility_name(pv1, site),
@@ -138,11 +154,11 @@ def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], said: Sequence[Sa
     )
 
 
-def _study_date_and_time(said: str, signed: str) -> tuple[str | None, str | None]:
-    """Where OBR-7 is the time of signing, nothing is known of the examination's."""
-    if said == signed:
-        return None, None
+def _study_date_and_time(said: str, signed: str | None) -> tuple[str | None, str | None]:
+    """Where OBR-7 is the time of signing (as far as that is known), nothing is known of the examination's."""
     moment = _instant(said)
+    if moment and signed and signed in (_moment(said), _moment(f"{said[:12]}00{said[14:]}")):
+        return None, None
     if moment is None:
         return _day(said), None
     return moment[:10], moment[11:16] if moment[17:19] == "00" else moment[11:19]
@@ -160,6 +176,12 @@ def _instant(dtm: str) -> str | None:
     year, month, day, hour, minute, second, offset, minutes = found.groups()
     zone = "Z" if (offset, minutes) == ("+00", "00") else f"{offset}:{minutes}"
     return f"{year}-{month}-{day}T{hour}:{minute}:{second}{zone}"
+
+
+def _moment(dtm: str) -> str | None:
+    """A DTM with its offset as the same moment in UTC."""
+    said = _instant(dtm)
+    return written(datetime.fromisoformat(said).astimezone(UTC)) if said else None
 
 
 def _facility_name(pv1: Fields, site: Site) -> str | None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.destinations import Destination, Filter, Ignore, Mllp, Routed, Routes, Scope, routed
+from gateway.destinations.filter import modality_key
 from mappings import decode
 from mappings.changes import changes
 from mappings.model import Cause, CauseKind, ExpressCustomer, Study
@@ -133,6 +134,36 @@ def test_a_report_without_facility_or_modality_passes_no_filter_of_them():
     found = study(report(snapshot=nameless), modality=None, reportMetadata=nameless)
     for accepts, reason in ((only(facilities="mercy"), "facilities"), (only(modalities="CT"), "modalities")):
         assert where(found, "signed", to(filter=accepts), to("all"))[0] == Routed("epic", "excluded", reason)
+
+
+@pytest.mark.parametrize("written", ["PT\\CT", "CT\\PT", "PET/CT", "CT+PT", "pet-ct", "CT\\PT\\SR"])
+def test_a_study_of_several_modalities_passes_the_filter_of_each(written):
+    """A PET/CT that neither the CT nor the PET destination gets is a lost report."""
+    found = study(report(), modality=written)
+    for modality in ("CT", "PT"):
+        assert where(found, "signed", to(filter=only(modalities=modality))) == WAITING
+    assert where(found, "signed", to(filter=only(modalities="MR")), to())[0].reason == "modalities"
+
+
+def test_a_filter_of_several_modalities_takes_what_has_them_all():
+    both = to(filter=only(modalities=modality_key("PET/CT")))
+    assert where(study(report(), modality="CT\\PT"), "signed", both) == WAITING
+    assert where(study(report(), modality="CT"), "signed", both, to())[0] == Routed("epic", "excluded", "modalities")
+
+
+@pytest.mark.parametrize(
+    ("written", "named", "rule"),
+    [
+        ("CT\\OT", ["OT"], ""),
+        ("CT\\OT", ["OT", "CT"], "trials"),
+        ("OT\\CT", ["CT/OT"], "trials"),
+        ("OT", ["OT"], "trials"),
+    ],
+)
+def test_a_study_is_ignored_only_where_nobody_needs_any_of_its_modalities(written, named, rule):
+    trials = Ignore("trials", "read for a study", Scope(modalities=frozenset(map(modality_key, named))))
+    rows = where(study(report(), modality=written), "signed", ignores=(trials,))
+    assert rows == [Routed("", "ignored", rule) if rule else Routed("", "unrouted")]
 
 
 def test_an_addendum_that_names_no_facility_is_of_that_of_its_original():

@@ -58,6 +58,20 @@ def test_an_unknown_modality_is_kept_as_text_without_a_code() -> None:
     assert "modality-unknown" in codes(found)
 
 
+def test_each_of_several_modalities_is_coded_and_one_of_them_is_the_category() -> None:
+    for written in ("PT\\CT", "CT+PT", "PET/CT"):
+        found = mapped(study=study_json(modality=written))
+        assert [each["code"] for each in one(found, "ImagingStudy")["modality"]] == ["PT", "CT"]
+        sections = one(found, "DiagnosticReport")["category"]
+        assert [each["coding"][0]["code"] for each in sections] == ["LP29684-5", "RAD", "NMS"]
+
+
+def test_what_is_no_modality_among_several_is_kept_as_text() -> None:
+    found = mapped(study=study_json(modality="CT\\SR"))
+    assert [each.get("code", each.get("display")) for each in one(found, "ImagingStudy")["modality"]] == ["CT", "SR"]
+    assert "modality-unknown" in codes(found)
+
+
 def test_the_start_is_the_studys_and_never_the_time_of_signing() -> None:
     assert one(mapped(), "ImagingStudy")["started"] == "2024-03-15T14:30:00-04:00"
     assert "started" not in one(mapped(report(snapshotMetadata=snapshot(studyDate=None))), "ImagingStudy")

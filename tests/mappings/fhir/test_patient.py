@@ -32,6 +32,18 @@ def test_a_name_without_evidence_stays_whole_and_says_why() -> None:
     assert "name-not-split" in codes(made)
 
 
+def test_a_nickname_stays_in_the_whole_name_and_is_no_part_of_it() -> None:
+    made = mapped(report(snapshotMetadata=snapshot(patientName="Robert (Bob) Smith")))
+    assert one(made, "Patient")["name"] == [{"text": "Robert (Bob) Smith", "family": "Smith", "given": ["Robert"]}]
+    assert "name-part-unclear" in codes(made)
+
+
+def test_a_split_of_three_words_is_noted() -> None:
+    made = mapped(report(snapshotMetadata=snapshot(patientName="Mary Ann Smith")))
+    assert one(made, "Patient")["name"] == [{"text": "Mary Ann Smith", "family": "Smith", "given": ["Mary", "Ann"]}]
+    assert [issue.severity for issue in made.issues if issue.code == "name-split-assumed"] == ["information"]
+
+
 def test_a_patient_without_a_name_still_has_the_element_that_says_so() -> None:
     made = mapped(report(snapshotMetadata=snapshot(patientName=None)))
     name = one(made, "Patient")["name"]

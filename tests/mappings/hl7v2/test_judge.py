@@ -114,7 +114,7 @@ def test_a_fault_is_found_by_the_tables_of_its_version(
     version: str, before: bytes, after: bytes, expected: tuple[str, str]
 ) -> None:
     if version == "2.3.1":
-        before, after = b"|20260105163014+0000|", b"|20261305163014+0000|"
+        before, after = b"|20260105113014-0500|", b"|20261305113014-0500|"
     assert expected in planted(before, after, version)
 
 

@@ -155,7 +155,7 @@ def test_a_draft_says_first_that_it_is_not_signed() -> None:
     site, to = DRAFTS
     found = all_of(sent(DRAFT, site=site, to=to, kind="draft"), "OBX")
     assert [row[5] for row in found] == ["PRELIMINARY REPORT - NOT SIGNED", *[row[5] for row in rows(TEXT)]]
-    assert {(row[8], row[11], row[14]) for row in found} == {("", "P", "20260105160000+0000")}
+    assert {(row[8], row[11], row[14]) for row in found} == {("", "P", "20260105142000-0500")}
     assert {row[16] for row in found} == {"1234567893^SMITH^ALEX^R^^^MD^^NPI^L^^^NPI"}
 
 

@@ -19,7 +19,7 @@ ED, RP, APART = (replace(GENERIC, pdf=pdf) for pdf in ("ed", "rp", "separate_mes
 LINKED = replace(SITE, fhir_base="https://gw.mercy.example/fhir")
 BYTES = b"%PDF-1.4\n" + bytes(range(256)) * 4
 SIGNER = "1234567893^SMITH^ALEX^R^^^MD^^NPI^L^^^NPI"
-AFTER = f"||||||F|||20260105163012+0000||{SIGNER}"
+AFTER = f"||||||F|||20260105142000-0500||{SIGNER}"
 
 
 def known(data: bytes | None = BYTES, *ids: str) -> Facts:
@@ -115,8 +115,8 @@ def test_a_message_of_its_own_holds_the_uid_and_the_pdf() -> None:
 
 def test_every_report_restated_has_its_pdf_in_the_order_of_the_texts() -> None:
     what = study(report(), addendum())
-    rows = pdfs(made(ED, known(BYTES, REPORT_ID, ADDENDUM_ID), what))
-    assert [row[14] for row in rows] == ["20260105174500+0000", "20260105163012+0000"]
+    rows = pdfs(made(replace(ED, obx14="signed"), known(BYTES, REPORT_ID, ADDENDUM_ID), what))
+    assert [row[14] for row in rows] == ["20260105124500-0500", "20260105113012-0500"]
     assert int(rows[1][4]) == int(rows[0][4]) + 1
     assert int(rows[1][1]) == int(rows[0][1]) + 1
 

@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 from fakes.er7_reader import all_of
-from fakes.oru_example import REPORT_ID, SITE, TEXT, USER, codes, report, sent, study
+from fakes.oru_example import REPORT_ID, SITE, TEXT, USER, addendum, codes, report, sent, study
 
+from mappings import to_fhir
 from mappings.hl7v2 import receiver
+from mappings.model import Study
+from mappings.profile import RECEIVERS, Site
 
 
 def rows(text: str | None, **changes: object) -> list[list[str]]:
@@ -20,7 +24,7 @@ WITHDRAWING = replace(SITE, on_cancelled_after_sign="withdraw")
 def test_every_line_has_the_status_time_and_signer_of_its_report() -> None:
     for row in rows("a\n\nb"):
         assert row[11] == "F"
-        assert row[14] == "20260105163012+0000"
+        assert row[14] == "20260105142000-0500"
         assert row[16] == "1234567893^SMITH^ALEX^R^^^MD^^NPI^L^^^NPI"
 
 
@@ -45,8 +49,58 @@ def test_a_name_longer_than_the_standard_has_it_is_sent_whole() -> None:
     assert codes(what)["length-exceeded"] == "/users/0"
 
 
+def times(what: Study, site: Site = SITE, **switches: str) -> set[str]:
+    """OBX-14 of all lines of a report."""
+    return {row[14] for row in all_of(sent(what, site=site, to=replace(receiver("generic"), **switches)), "OBX")}
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "site", "said"),
+    [
+        ({}, SITE, "20260105142000-0500"),
+        ({"studyTime": None}, SITE, "20260105"),
+        ({}, Site(), "20260105"),
+        ({"studyDate": None}, SITE, "20260105113012-0500"),
+        ({"studyDate": "2026-02-30"}, Site(), "20260105163012+0000"),
+    ],
+)
+def test_the_lines_have_the_time_of_the_study_and_that_of_the_signature_where_there_is_none(
+    snapshot: dict[str, str | None], site: Site, said: str
+) -> None:
+    """HL7 v2.5.1 §7.4.2.14: the physiologically relevant time; decision D15."""
+    assert times(study(report(snapshot=snapshot)), site) == {said}
+
+
+def test_the_time_of_the_study_is_that_of_fhir_effective() -> None:
+    what = study(report(snapshot={"studyTime": "16:20"}))
+    effective = next(one["effectiveDateTime"] for one in to_fhir(what, SITE).output if "effectiveDateTime" in one)
+    assert times(what, dtm="offset") == {effective.replace("-", "", 2).replace("T", "").replace(":", "")}
+
+
+def test_a_receiver_may_read_the_time_of_the_signature_there() -> None:
+    assert times(study(), obx14="signed") == {"20260105113012-0500"}
+
+
+def test_without_any_time_the_field_is_empty() -> None:
+    nothing = report(signedAt=None, snapshot={"studyDate": None})
+    assert times(study(nothing)) == times(study(nothing), obx14="signed") == {""}
+
+
+def test_the_lines_of_an_addendum_without_a_study_date_say_when_it_was_signed_with_an_issue() -> None:
+    what = study(report(), addendum(snapshot={"studyDate": None}))
+    assert {row[14] for row in all_of(sent(what), "OBX")} == {"20260105142000-0500", "20260105124500-0500"}
+    assert codes(what)["study-date-absent"] == "/reports/1/snapshotMetadata/studyDate"
+
+
+def test_the_time_of_the_instruments_analysis_is_never_said() -> None:
+    for to in map(receiver, RECEIVERS):
+        for version in ("2.3.1", "2.5.1", "2.7"):
+            rows = all_of(sent(accession="ACC1", to=replace(to, version=version)), "OBX")
+            assert all(len(row) < 20 or row[19] == "" for row in rows)
+
+
 def test_a_draft_whose_last_change_is_no_moment_has_no_time() -> None:
-    site, to = DRAFTS
+    site, to = replace(SITE, send_drafts=True), replace(receiver("generic"), send_drafts="on", obx14="signed")
     what = study(report(status="in_progress", signedAt=None, updatedAt="yesterday"))
     assert {row[14] for row in all_of(sent(what, site=site, to=to, kind="draft"), "OBX")} == {""}
 

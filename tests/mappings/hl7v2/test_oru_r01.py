@@ -11,21 +11,21 @@ from mappings.hl7v2.judge import judge_message
 from mappings.profile import Facility, Site
 
 SIGNER = "1234567893^SMITH^ALEX^R^^^MD^^NPI^L^^^NPI"
-AFTER = f"||||||F|||20260105163012+0000||{SIGNER}"
+AFTER = f"||||||F|||20260105142000-0500||{SIGNER}"
 WHOLE = "18748-4^Diagnostic imaging study^LN|1"
 FINDINGS = "59776-5^Procedure findings Narrative^LN|2"
 IMPRESSION = "19005-8^Radiology Imaging study [Impression] (narrative)^LN|3"
 # Example V1c of the reference without its NM lines, as `generic` has it: the code of the procedure is the starter
 # dictionary's, findings have their own OBX-3 and OBX-4 (field map), the display of 19005-8 is LOINC's
 V1C = [
-    r"MSH|^~\&|AUTOSCRIBE_GW|MERCY_EAST|EHR_RAD|MERCY|20260105163014+0000||ORU^R01^ORU_R01|Js8H5Znu6q8Ibanjv4jC|P|2.5.1"
+    r"MSH|^~\&|AUTOSCRIBE_GW|MERCY_EAST|EHR_RAD|MERCY|20260105113014-0500||ORU^R01^ORU_R01|Js8H5Znu6q8Ibanjv4jC|P|2.5.1"
     r"||||||UNICODE UTF-8",
     "PID|1||00412345^^^MERCY^MR||DOE^JANE^Q^^^^L||19710214|F",
     "PV1|1|U|^^^MERCY_EAST|||||^JONES^ANN^^^DR",
     "ORC|RE||3oSAGvLY3tMWHhsMcmBrT8^AUTOSCRIBE||CM|||||||^JONES^ANN^^^DR",
     r"OBR|1||3oSAGvLY3tMWHhsMcmBrT8^AUTOSCRIBE|24628-0^CT CHEST WITH CONTRAST^LN|S||20260105142000-0500||||||"
     r"Shortness of breath \T\ pleuritic pain; R/O PE.|||^JONES^ANN^^^DR||ACC0098127|||0q7CEKJEfPH4C86NS9l66J"
-    r"|20260105163012+0000||CT|F||^^^^^S||||^Shortness of breath \T\ pleuritic pain; R/O PE."
+    r"|20260105113012-0500||CT|F||^^^^^S||||^Shortness of breath \T\ pleuritic pain; R/O PE."
     r"|1234567893&SMITH&ALEX&R&&&MD&&NPI||||||||||||24628-0^CT CHEST WITH CONTRAST^LN",
     "TQ1|1||||||||S^Stat^HL70485",
     f"OBX|1|TX|{WHOLE}|EXAM: CT CHEST WITH CONTRAST{AFTER}",
@@ -104,13 +104,14 @@ def test_two_signed_reports_are_restated_in_one_message() -> None:
         assert texts[1] == "Comparison CT of 12-Mar-2024 is now available. No embolism was present then."
         assert texts[2:4] == [" ", "REPORT (05-Jan-2026 11:30 -0500, ALEX R SMITH MD):"]
         assert texts[4:] == [row[5] for row in all_of(sent(), "OBX")]
-        assert field(message, "OBR-22") == "20260105174500+0000"
+        assert field(message, "OBR-22") == "20260105124500-0500"
 
 
 def test_each_report_keeps_its_own_time_and_group_numbers_in_a_restatement() -> None:
-    rows = all_of(sent(study(report(), addendum())), "OBX")
-    assert {row[14] for row in rows[:3]} == {"20260105174500+0000"}
-    assert {row[14] for row in rows[3:]} == {"20260105163012+0000"}
+    later = addendum(snapshot={"studyTime": "15:05"})
+    rows = all_of(sent(study(report(), later)), "OBX")
+    assert {row[14] for row in rows[:3]} == {"20260105150500-0500"}
+    assert {row[14] for row in rows[3:]} == {"20260105142000-0500"}
     assert [row[1] for row in rows] == [str(number + 1) for number in range(len(rows))]
     assert {row[4] for row in rows[:3]} == {"1"}
     assert rows[3][4] == "2"

@@ -2,7 +2,7 @@
 
 import pytest
 from fakes.er7_reader import field
-from fakes.oru_example import ADDENDUM_ID, SITE, codes, profile, report, sent, study
+from fakes.oru_example import ADDENDUM_ID, SITE, codes, profile, report, send, sent, study
 
 from mappings.identifiers import short_id
 from mappings.profile import Site, parse_site
@@ -89,6 +89,28 @@ def test_the_sex_is_of_table_0001(sex: str | None, expected: str) -> None:
 def test_the_name_order_of_the_facility_splits_a_plain_name() -> None:
     site = parse_site('[mapping]\n[[mapping.facilities]]\nname = "Mercy East"\nname_order = "family_given"\n')
     assert pid(5, site=site, patientName="Nguyen An") == "Nguyen^An^^^^^L"
+
+
+@pytest.mark.parametrize(
+    ("order", "name", "expected", "issues"),
+    [
+        ("given_family", "Mary St. John", "St. John^Mary^^^^^L", []),
+        ("given_family", "Mary Ann Smith", "Smith^Mary^Ann^^^^L", [("name-split-assumed", "information")]),
+        ("given_family", "Robert (Bob) Smith", "Smith^Robert^^^^^L", [("name-part-unclear", "warning")]),
+        ("given_family", "Mac Arthur", "Mac Arthur^^^^^^L", [("name-not-split", "warning")]),
+        ("given_two_families", "María García López", "García López^María^^^^^L", [("name-split-assumed", "warning")]),
+        ("given_two_families", "María García", "María García^^^^^^L", [("name-not-split", "warning")]),
+        ("given_two_families", "García López, María José", "García López^María^José^^^^L", []),
+    ],
+)
+def test_a_split_that_the_order_of_the_facility_assumes_is_noted(
+    order: str, name: str, expected: str, issues: list[tuple[str, str]]
+) -> None:
+    site = parse_site(f'[mapping]\n[[mapping.facilities]]\nname = "Mercy East"\nname_order = "{order}"\n')
+    what = study(report(snapshot={"patientName": name}))
+    assert field(sent(what, site=site), "PID-5") == expected
+    found = send(what, site=site).issues
+    assert [(one.code, one.severity) for one in found if one.pointer.endswith("/patientName")] == issues
 
 
 def test_a_receiver_that_wants_no_name_type_gets_none_but_for_a_name_that_is_not_known() -> None:

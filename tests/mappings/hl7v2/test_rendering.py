@@ -86,7 +86,7 @@ def test_new_order_gives_an_addendum_an_order_of_its_own_below_its_parents() -> 
     message = sent(BOTH, to=profile(addendum="new_order"), report_id=ADDENDUM_ID, kind="addendum_signed")
     assert (field(message, "ORC-3"), field(message, "OBR-3")) == (OWN_NUMBER, OWN_NUMBER)
     assert field(message, "OBR-29") == f"^{STUDY_NUMBER.replace('^', '&')}"
-    assert field(message, "OBR-22") == "20260105174500+0000"
+    assert field(message, "OBR-22") == "20260105124500-0500"
     assert told(BOTH, addendum="new_order", report_id=ADDENDUM_ID) == ["F", "F", "CM", "ADDENDUM"]
     assert told(BOTH, addendum="new_order", report_id=ADDENDUM_ID, sent_before=True) == ["C", "C", "CM", "ADDENDUM"]
 
@@ -260,7 +260,7 @@ def test_a_draft_is_preliminary_and_never_critical() -> None:
     what = study(report(**DRAFT, isCritical=True))
     assert told(what, **SHOWN) == ["P", "P", "IP", "PRELIMINARY REPORT - NOT SIGNED"]
     message = sent(what, site=DRAFTS, kind="draft", to=profile(send_drafts="on"))
-    assert field(message, "OBR-22") == "20260105160000+0000"
+    assert field(message, "OBR-22") == "20260105110000-0500"
     assert {row[8] for row in all_of(message, "OBX")} == {""}
 
 

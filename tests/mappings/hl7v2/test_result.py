@@ -15,8 +15,9 @@ NO_ZONE = Site(facilities={"Mercy East": Facility("Mercy East")})
 
 
 def times(what: Any = None, **options: Any) -> tuple[str, str, str]:
-    """OBR-22, OBX-14 and MSH-7; the report was signed at 16:30:12 UTC, in New York 11:30:12."""
-    message = sent(what, **options)
+    """OBR-22, OBX-14 (of the signature) and MSH-7; the report was signed at 16:30:12 UTC, in New York 11:30:12."""
+    to = replace(options.pop("to", profile()), obx14="signed")
+    message = sent(what, to=to, **options)
     return field(message, "OBR-22"), all_of(message, "OBX")[0][14], field(message, "MSH-7")
 
 
@@ -40,14 +41,26 @@ def test_a_time_is_said_in_the_form_that_the_receiver_reads(form: str, said: str
 
 def test_utc_is_said_of_a_time_that_came_with_another_offset() -> None:
     what = study(report(signedAt="2026-01-05T11:30:12-05:00"))
-    assert times(what)[0] == "20260105113012-0500"
+    assert times(what, to=profile(dtm="offset"))[0] == "20260105113012-0500"
     assert times(what, to=profile(dtm="utc"))[0] == "20260105163012+0000"
 
 
-def test_without_a_known_zone_a_local_time_keeps_its_offset_with_an_issue() -> None:
+def test_all_times_have_the_offset_of_the_site_unless_a_profile_says_otherwise() -> None:
+    what = study(report(snapshot={"studyDate": None}))
+    message = sent(what)
+    assert {field(message, name)[14:] for name in ("MSH-7", "OBR-7", "OBR-22", "OBX-14")} == {"-0500"}
+
+
+def test_without_a_known_zone_a_local_time_keeps_its_offset_and_nothing_is_lost() -> None:
     local = {"to": profile(dtm="local"), "site": NO_ZONE}
     assert times(**local)[0] == "20260105163012+0000"
-    assert unknown_zone(**local)
+    assert not unknown_zone(**local)
+
+
+def test_before_standard_time_a_zone_has_seconds_that_no_field_holds() -> None:
+    what = study(report(signedAt="1880-01-01T00:00:00Z"))
+    assert times(what)[0] == "18800101000000+0000"
+    assert times(what, to=profile(dtm="no_offset"))[0] == "18791231190358"
 
 
 def test_without_a_known_zone_and_without_an_offset_only_the_date_is_said() -> None:
@@ -64,4 +77,4 @@ def test_a_moment_at_the_end_of_the_calendar_is_said_as_it_came() -> None:
 def test_a_draft_was_last_changed_when_it_says_so() -> None:
     site = replace(SITE, send_drafts=True)
     what = study(report(status="in_progress", signedAt=None, updatedAt="2026-01-05T16:00:00Z"))
-    assert times(what, site=site, kind="draft", to=profile(send_drafts="on"))[:2] == ("20260105160000+0000",) * 2
+    assert times(what, site=site, kind="draft", to=profile(send_drafts="on"))[:2] == ("20260105110000-0500",) * 2
