@@ -27,7 +27,9 @@ from mappings.fhir.order_numbers import accession_identifiers, placer_identifier
 from mappings.fhir.report_parts import NOT_SIGNED, ReportParts
 from mappings.fhir.scene import Scene
 from mappings.identifiers import fhir_id, short_id
+from mappings.model import Report
 from mappings.procedures import diagnostic_service_section
+from mappings.sections import heading_words
 from mappings.text import fhir_string
 
 _META: Final[Json] = {"profile": [f"{US_CORE}diagnosticreport-note"]}
@@ -102,7 +104,7 @@ def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequ
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion
     That of a draft is headed so: a conclusion is shown where no status is (D16).
     """
-    impressions = [one.content for one in parts.report.sections if one.label in CONCLUDING] if parts.text else []
+    impressions = _impressions(parts.report) if parts.text else []
     conclusion = "\n\n".join(
         [f"{one.title}:\n{one.text}" for one in addenda if one.text]
         + [fhir_string(impression) or "" for impression in impressions]
@@ -114,6 +116,14 @@ def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequ
         scene.warn("text-too-long", place, "no conclusion: the whole text is in presentedForm")
         return None
     return conclusion
+
+
+def _impressions(report: Report) -> list[str]:
+    """What the impression sections say, in their order; of several, each under its own heading."""
+    found = [one for one in report.sections if one.label in CONCLUDING and one.content]
+    if len(found) == 1:
+        return [one.content for one in found]
+    return [f"{heading_words(one.heading)}:\n{one.content}" for one in found]
 
 
 def diagnostic_report_presented_form(parts: ReportParts, addenda: Sequence[ReportParts]) -> list[Json]:
