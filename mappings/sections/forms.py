@@ -43,7 +43,7 @@ _SHORT_FORM: Final = 5  # characters; COMP and CLIN alone on a line are headings
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 
 _COLON: Final = (
-    rf"(?P<colon>[*_\])]{{0,3}}{BLANK}{{0,4}}[:\uff1a]{{1,2}}(?:-(?!\d))?"
+    rf"(?P<colon>\.?[*_\])]{{0,3}}{BLANK}{{0,4}}[:\uff1a]{{1,2}}(?:-(?!\d))?"
     r"(?:\s{0,3}[*_=#~<>\])|\u2013\u2014-]{2,40}+(?=\s*+$)|[*_\])]{1,3}|))"
 )
 _DASH: Final = rf"(?P<dash>{BLANK}{{0,4}}(?:\u2014|(?:[-=]{{0,2}}>|\u2192|--?|\u2013)(?=\s|$)))"

@@ -211,4 +211,5 @@ SECOND_WORDS: Final = (
     *("finding", "findings", "impression", "impressions", "conclusion", "conclusions", "interpretation", "opinion"),
     *("summary", "recommendation", "recommendations", "plan", "comment", "comments", "discussion", "diagnosis"),
     *("assessment", "history", "indication", "indications", "technique", "comparison", "procedure", "report"),
+    *("imp", "rec", "recs"),
 )

@@ -24,7 +24,7 @@ _LEADS_UP: Final = re.compile(
     r"\b(?:reports?|reads?|read as|stated?|states|dictated|follows|quoted?|wrote|writes|says?|said|per)\b[^:]{0,80}:$",
     re.IGNORECASE,
 )
-_RULE: Final = re.compile(r"\s{0,8}(?:[-=_*~#\u2013\u2014]\s?){3}[-=_*~#\u2013\u2014\s]*")
+_RULE: Final = re.compile(r"\s{0,8}(?:[-=_*~#\u2013\u2014]\s?){2}[-=_*~#\u2013\u2014\s]*")
 _RULE_SIGNS: Final = "-=_*~#\u2013\u2014"
 # Text between quotation marks; an inch mark stands behind a number
 _QUOTE: Final = re.compile('(?<![^\\s(:])["\u201c](?=\\w)[^"\u201c\u201d]{1,2000}(?<=\\S)["\u201d](?!\\w)')

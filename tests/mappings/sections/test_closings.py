@@ -60,6 +60,7 @@ from fakes.cuts import pieces, told
         "Department of Radiology, Fernwood Clinic\nTel 555",
         "CPT: 71046",
         "-----",
+        "--\nDr Ada Reader MBBS FRANZCR",
         "/s/ A. Reader",
     ],
 )

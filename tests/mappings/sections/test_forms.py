@@ -34,6 +34,8 @@ CLEAR = [("findings", "Clear."), ("impression", "Normal.")]
         ("FINDING(S): ", "IMPRESSION(S): "),
         ("Findings\n", "Impression\n"),
         ("findings: ", "imp: "),
+        ("Find.: ", "Impr.: "),
+        ("FINDINGS: ", "IMP/REC: "),
         ("FINDINGS (CONTINUED): ", "IMPRESSION #1: "),
         ("PRELIMINARY FINDINGS: ", "RADIOLOGIST'S IMPRESSION: "),
         ("CT ABDOMEN AND PELVIS FINDINGS:\n", "CT ABDOMEN AND PELVIS IMPRESSION:\n"),
