@@ -25,6 +25,7 @@ from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
 from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
 from mappings.fhir.scene import Scene
+from mappings.sections import heading_words
 from mappings.units import vital_sign
 
 # Observation.status of a vital sign <- DiagnosticReport.status (http://hl7.org/fhir/R4/valueset-observation-status.html)
@@ -46,7 +47,6 @@ _IMAGING: Final[list[Json]] = [{"coding": [coding(OBSERVATION_CATEGORY, "imaging
 _VITAL_META: Final[dict[str, Json]] = {kind: {"profile": [f"{US_CORE}body-{kind}"]} for kind in ("height", "weight")}
 _VITAL_SIGNS: Final[list[Json]] = [{"coding": [coding(OBSERVATION_CATEGORY, "vital-signs", "Vital Signs")]}]
 _CRITICAL: Final[list[Json]] = [{"coding": [coding(OBSERVATION_INTERPRETATION, "AA", "Critical abnormal")]}]
-_DECORATION: Final = " :-\u2013\u2014*#=_"
 
 
 def observation_code(label: str, heading: str) -> Json:
@@ -56,7 +56,7 @@ def observation_code(label: str, heading: str) -> Json:
     """
     if label == _WHOLE:
         return {"coding": [coding(LOINC, *DIAGNOSTIC_IMAGING_STUDY)], "text": DIAGNOSTIC_IMAGING_STUDY[1]}
-    text = (line(heading) or "").strip(_DECORATION) or label.replace("_", " ")
+    text = heading_words(line(heading) or "") or label.replace("_", " ")
     codings = _SECTION_CODINGS.get(label)
     return {"coding": codings, "text": text} if codings else {"text": text}
 

@@ -18,6 +18,10 @@ PIECES = st.one_of(
     st.sampled_from(
         ["Dictated by: A", "Electronically signed by A", "LUNGS: clear.", "the ", "<html>", "\ud800", "\x1c"]
     ),
+    st.sampled_from(["CT HEAD", "Dr. A. Reader", "Page 1 of 2", "ADDENDUM 1/2/2026 10:15", "F I N D I N G S", "said "]),
+    st.sampled_from(
+        ['"', "\u201c", "\u201d", "| ", "> ", "    ", "<p>", "</p>", "<b>", "</b>", "\\.br\\", "END OF REPORT"]
+    ),
     st.text(alphabet=st.characters(exclude_categories=()), max_size=8),
 )
 TEXTS = st.one_of(st.text(alphabet=st.characters(exclude_categories=())), st.lists(PIECES, max_size=30).map("".join))

@@ -293,6 +293,13 @@ def test_a_signed_report_without_text_says_so_and_still_names_its_pdf() -> None:
     assert "report-text-absent" in codes(found)
 
 
+def test_several_impressions_conclude_under_their_own_headings_in_their_order() -> None:
+    found = made(
+        reportPlainText="CT HEAD IMPRESSION:\nNo bleed.\n**IMPRESSION - NECK:**\nNormal.\nIMPRESSION (CHEST)\n"
+    )
+    assert found["conclusion"] == "CT HEAD IMPRESSION:\nNo bleed.\n\n**IMPRESSION - NECK:**\nNormal."
+
+
 def test_a_conclusion_beyond_a_megabyte_is_left_to_presented_form() -> None:
     found = mapped(report(reportPlainText="FINDINGS: a\nIMPRESSION: " + "x" * (1024 * 1024 + 1)))
     assert "conclusion" not in one(found, "DiagnosticReport")

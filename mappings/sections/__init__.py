@@ -1,0 +1,246 @@
+"""A report text cut into sections at its headings: lossless, and no heading found means no section guessed (D5).
+
+Carries out no clause of a standard: radiologists' headings are a custom. The labels are the keys of
+`mappings.codes.SECTION_LOINC` and, for headings without a code there, the heading's name in snake case.
+
+`marks` finds what reads like a heading; here the marks are judged by each other, since a text writes its headings in
+one way. What may as well be prose, a sub-heading or a quotation stays where it is: to miss a heading costs less than to
+tear a finding apart.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mappings.model import Section
+from mappings.sections.headings import HEADINGS
+from mappings.sections.lettering import as_read, heading_words, tags
+from mappings.sections.marks import CLOSING, TITLE, Mark, marks
+
+__all__ = ["HEADINGS", "cut", "heading_words"]
+
+# Sections that say why and how, before what was seen
+_CONTEXT: Final = frozenset({"comparison", "examination", "history", "indication", "technique"})
+# ... in which somebody else's report may be quoted
+_QUOTING: Final = frozenset({"comparison", "history", "indication"})
+_SEEN: Final = frozenset({"findings", "findings_impression"})
+_CONCLUDED: Final = frozenset({"findings_impression", "impression"})
+# ... and those with which an examination goes on behind its title
+_BEGINNING: Final = _CONTEXT | _SEEN | {"procedure"}
+# Sections behind which the title of the next examination may stand
+_CLOSED_BY_TITLE: Final = _SEEN | _CONCLUDED | {"recommendation", "critical_result", "plan", "addendum"}
+
+# Headings that inside a section of the other case are its sub-headings: TECHNIQUE: … Contrast: 50 mL
+_MINOR: Final = frozenset(
+    {
+        *("anesthesia", "complications", "consent", "contrast", "estimated_blood_loss", "materials", "medications"),
+        *("plan", "postprocedure_diagnosis", "procedure", "radiation_dose", "specimens"),
+    }
+)
+
+# Documents of HTML, XML and RTF are cut nowhere: a section of one would be no document
+_DOCUMENTS: Final = ("<!doctype", "<html", "<?xml", "{\\rtf")
+
+_MARGIN: Final = " \t\r\n*_#=~.<>|])-"  # what may stand around the words of a closing
+
+
+def cut(text: str) -> tuple[Section, ...]:
+    """The text's sections in order; `"".join(s.heading + s.body for s in cut(text)) == text` for any string.
+
+    Text under no known heading (before the first, a signature after the last) is a Section with label and heading "".
+    A text without headings is one such Section, the empty text none. White space before the first heading is its own.
+    """
+    if not text:
+        return ()
+    if text[:200].lstrip().lower().startswith(_DOCUMENTS):
+        return (Section("", "", text),)
+    read = as_read(text)
+    found = _with_tags(_headings(marks(read), read), tags(text), len(text.rstrip()))
+    if not found:
+        return (Section("", "", text),)
+    sections = []
+    opening = text[: found[0].start]
+    if opening.strip():
+        sections.append(Section("", "", opening))
+        opening = ""
+    for mark, end in zip(found, [*(mark.start for mark in found[1:]), len(text)], strict=True):
+        sections.append(Section(mark.label, opening + text[mark.start : mark.end], text[mark.end : end]))
+        opening = ""
+    return tuple(sections)
+
+
+def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> list[Mark]:
+    """The headings with the tags around them, and those behind the last section as its closing."""
+    if not found or not runs:
+        return found
+    starts, ends = [start for start, _ in runs], [end for _, end in runs]
+    widened: list[Mark] = []
+    for mark in found:
+        before, behind = bisect_right(starts, mark.start) - 1, bisect_left(starts, mark.end)
+        start = starts[before] if before >= 0 and mark.start <= ends[before] else mark.start
+        end = mark.end
+        if mark.label and behind < len(runs) and starts[behind] == mark.end:
+            end = ends[behind]
+        widened.append(replace(mark, start=max(start, widened[-1].end if widened else 0), end=end))
+    if runs[-1][1] == length and widened[-1].label and widened[-1].end < starts[-1]:
+        widened.append(Mark(starts[-1], starts[-1], CLOSING, ""))
+    return widened
+
+
+@dataclass(slots=True)
+class _Study:
+    """The plain headings of one examination or addendum: label -> number of the first and of the last mark of it."""
+
+    first: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+
+    def has(self, labels: frozenset[str]) -> bool:
+        """Whether a plain heading has one of these labels."""
+        return not labels.isdisjoint(self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a mark stands: its number, its study, the label of the next plain heading there, and if text is between."""
+
+    number: int
+    study: _Study
+    following: str
+    is_followed: bool
+
+
+def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
+    """The marks that are headings or closings, judged by the headings before them and by what follows."""
+    accepted: list[Mark] = []
+    headings: list[Mark] = []
+    study, seen = None, False
+    for mark, place in zip(found, _places(found, text), strict=True):
+        if place.study is not study:
+            study, seen = place.study, False
+        if accepted and mark.start < accepted[-1].end:
+            continue
+        if not mark.is_heading:
+            if headings and accepted[-1].label and _closes(mark, place, accepted[-1], text):
+                accepted.append(replace(mark, label=CLOSING) if mark.label else mark)
+        elif _fits(mark, place, headings) and (label := _label(mark, place)):
+            if not seen and _is_quotation(mark, place, headings):
+                continue
+            accepted.append(mark if label == mark.label else replace(mark, label=label))
+            headings.append(accepted[-1])
+            seen = seen or label in _SEEN
+    return accepted
+
+
+def _places(found: Sequence[Mark], text: str) -> list[_Place]:
+    """The place of each mark."""
+    studies = _studies(found)
+    places: list[_Place] = []
+    following, behind = "", len(text)
+    for number in range(len(found) - 1, -1, -1):
+        mark = found[number]
+        if number + 1 < len(found) and studies[number + 1] is not studies[number]:
+            following = ""
+        said = text[mark.end : behind].strip(_MARGIN)
+        is_followed = said != mark.words if mark.label == CLOSING else bool(said)
+        if mark.is_footer and places and found[number + 1].is_footer:
+            is_followed = is_followed or places[-1].is_followed
+        places.append(_Place(number, studies[number], following, is_followed))
+        behind = mark.start
+        if _is_plain(mark):
+            following = mark.label
+    return places[::-1]
+
+
+def _studies(found: Sequence[Mark]) -> list[_Study]:
+    """The study of each mark: an addendum begins one, and so does an examination behind findings or an impression."""
+    studies = []
+    study = _Study()
+    for number, mark in enumerate(found):
+        is_next = mark.label == TITLE or (mark.label == "examination" and _is_plain(mark))
+        if mark.label == "addendum" or (is_next and study.has(_SEEN | _CONCLUDED)):
+            study = _Study()
+        if _is_plain(mark):
+            study.first.setdefault(mark.label, number)
+            study.last[mark.label] = number
+        studies.append(study)
+    return studies
+
+
+def _is_plain(mark: Mark) -> bool:
+    return mark.is_heading and not mark.weak and not mark.is_quoted
+
+
+def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
+    """Whether a line closes the section before it, or is the title of the next examination behind one that is whole."""
+    is_said = bool(text[last.end : mark.start].strip())
+    if mark.label == TITLE:
+        begins = _BEGINNING | _CONCLUDED if last.label in _CONCLUDED else _BEGINNING
+        return last.label in _CLOSED_BY_TITLE and is_said and place.following in begins
+    if last.label == "addendum" and not is_said:
+        return False
+    return (mark.is_anew or not mark.is_lower) and not (mark.is_footer and place.is_followed)
+
+
+def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
+    """Whether a heading is of a kind with those before it: list items, lower case and minor ones need a precedent."""
+    if not headings:
+        return mark.is_anew or (not mark.is_lower and not mark.is_inline)
+    first, last = headings[0], headings[-1]
+    if mark.is_item and not first.is_item and not _is_missed(mark, place, headings):
+        return False
+    if mark.is_lower and not mark.is_anew and not last.is_lower:
+        return False
+    if not mark.is_anew and mark.is_inline and not first.is_upper:
+        return False
+    return not _is_below(mark, first, last)
+
+
+def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
+    """Whether no other heading says what this one does: the findings or the impression."""
+    is_last = place.study.last.get(mark.label) == place.number
+    return is_last and mark.label in _SEEN | _CONCLUDED and all(one.label != mark.label for one in headings)
+
+
+def _is_below(mark: Mark, first: Mark, last: Mark) -> bool:
+    """Whether a heading is a sub-heading of the section before it."""
+    is_of_findings = last.label in _SEEN and not last.is_named
+    if is_of_findings and (mark.label == "materials" or (mark.is_named and mark.label == last.label)):
+        return True  # FINDINGS: … DEVICES: …, FINDINGS: … CHEST FINDINGS: …
+    if mark.is_upper or not first.is_upper:
+        return False
+    if mark.label in _MINOR or (mark.is_inline and mark.is_quoted and last.is_upper):
+        return True
+    return last.is_upper and last.label in _SEEN and (mark.label in _CONTEXT or mark.is_named)
+
+
+def _is_quotation(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
+    """Whether a heading before the first findings belongs to a report that the history or the comparison quotes.
+
+    A quoted one is set apart and comes again in its own right; an impression before the findings comes again behind.
+    """
+    if not headings or headings[-1].label not in _QUOTING:
+        return False
+    last = place.study.last
+    if mark.is_quoted and last.get(mark.label, -1) > place.number:
+        return True
+    found = min((place.study.first[label] for label in _SEEN if label in place.study.first), default=-1)
+    concluded = max(last.get(label, -1) for label in _CONCLUDED)
+    return mark.label in _CONCLUDED and not mark.is_named and place.number < found and found < concluded
+
+
+def _label(mark: Mark, place: _Place) -> str:
+    """The label of a heading; of a word that is weak only where no plainer heading says the same, else none."""
+    if not mark.weak:
+        return mark.label
+    study, is_title = place.study, place.following in _CONTEXT
+    if is_title or (place.following in _SEEN and mark.weak != "summary"):
+        return ""
+    if mark.weak == "body":
+        return "" if study.has(_SEEN) or not place.is_followed else "findings"
+    if not study.has(_CONCLUDED):
+        return "impression"
+    is_body = mark.weak == "remark" and not study.has(_SEEN) and place.following in _CONCLUDED
+    return "findings" if is_body else ""

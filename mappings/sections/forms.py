@@ -1,0 +1,182 @@
+"""The forms a heading takes: at the start of a line or inside one, with a colon, a dash, marks, or nothing behind it.
+
+Carries out no clause of a standard: radiologists' headings are a custom.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mappings.sections.wording import (
+    BLANK,
+    CLOSING_DECORATION,
+    DECORATION,
+    HAS_DATE,
+    INVISIBLE,
+    LABELS,
+    NUMBER,
+    OPENERS,
+    WEAK,
+    WORDS,
+    key,
+    label_of,
+)
+
+# Headings that may stand inside a line of a text of several lines, after a full stop
+_CORE: Final = frozenset(
+    {"comparison", "findings", "findings_impression", "history", "impression", "indication", "technique"}
+)
+# ... in capitals only
+_CORE_UPPER: Final = _CORE | {"addendum", "recommendation"}
+
+# A word that makes the heading behind it part of a sentence: "correction to IMPRESSION: …"
+_LEADS_ON: Final = frozenset(
+    {
+        *("and", "as", "by", "following", "for", "from", "in", "of", "on", "or", "original", "per"),
+        *("previous", "prior", "see", "the", "to", "under", "with"),
+    }
+)
+_LONGEST_WORD: Final = 24  # characters; the first word of a heading is shorter
+_SHORT_FORM: Final = 5  # characters; COMP and CLIN alone on a line are headings, Comp and Clin are words
+_SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
+
+_COLON: Final = (
+    rf"(?P<colon>\.?[*_\])]{{0,3}}{BLANK}{{0,4}}[:\uff1a]{{1,2}}(?:-(?!\d))?"
+    r"(?:\s{0,3}[*_=#~<>\])|\u2013\u2014-]{2,40}+(?=\s*+$)|[*_\])]{1,3}|))"
+)
+_DASH: Final = rf"(?P<dash>{BLANK}{{0,4}}(?:\u2014|(?:[-=]{{0,2}}>|\u2192|--?|\u2013)(?=\s|$)))"
+_LINE_HEADING: Final = re.compile(
+    rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}{WORDS}"
+    rf"(?:{_COLON}|(?P<bare>{CLOSING_DECORATION}{{0,40}}+$)|{_DASH}|(?P<closed>\*\*|__|\])(?=\s)"
+    r"|(?P<stop>[.;](?=\s))|(?P<run>\s{1,8}(?=\S)))",
+    re.IGNORECASE,
+)
+_OPENING: Final = re.compile(
+    rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}(?P<first>[^\W\d_]{{0,20}})", re.IGNORECASE
+)
+ITEM: Final = re.compile(rf"\s*(?:[-*\u2022\u25aa\u25cf\u25ba]\s|[\s*_]*{NUMBER})", re.IGNORECASE)
+_INLINE_HEADING: Final = re.compile(rf"{WORDS}(?:{_COLON}|{_DASH})", re.IGNORECASE)
+# White space that may part a heading from the text before it: after the end of a sentence, wide, or before capitals
+_GAP: Final = re.compile(
+    r"\s(?<!\s\s)(?:(?P<ended>(?<=[.!?;:)\]\"\u201d]\s)\s*+)|(?P<wide>\s++|(?<=\t))"
+    r"|(?P<narrow>(?<=[a-z0-9]\s)(?=[^\W\d_a-z]{3})))(?=[^\W\d_])"
+)
+# ... or a mark that parts
+_PARTS: Final = re.compile(r"[|\u2022\u25cf\u25aa]|\s[/~]\s")
+_PARTED: Final = re.compile(
+    rf"(?<!\s)\s{{0,2}}(?P<parted>[|\u2022\u25cf\u25aa]|(?<=\s)[/~](?=\s))\s{{0,4}}(?=[^\W\d_])|{_GAP.pattern}"
+)
+
+
+def opening(line: str) -> str:
+    """The first word of a line in lower case, behind decoration and number; empty where no letter is there."""
+    first = line.partition(" ")[0].rstrip(":")
+    if not first.isalpha():
+        found = _OPENING.match(line)
+        first = found["first"] if found else ""
+    return first.casefold()
+
+
+def line_heading(line: str, above: str, *, is_anew: bool) -> tuple[re.Match[str], str] | None:
+    """The heading at the start of a line and its label; `above` is the line above, `is_anew` that it has ended."""
+    found = _LINE_HEADING.match(line)
+    label = _label(found) if found else None
+    if not found or label is None or not _stands_apart(found, label, above, is_anew=is_anew):
+        return None
+    return found, label
+
+
+def _label(found: re.Match[str]) -> str | None:
+    """The label of a heading; a weak word behind another one is a part of the findings: FETAL ASSESSMENT."""
+    if found["before"] and key(found["words"]) in WEAK and key(found["before"] + found["words"]) not in LABELS:
+        return None
+    return label_of(found)
+
+
+def heading_end(found: re.Match[str]) -> int:
+    """Where a heading at the start of a line ends."""
+    return found.end("words") if found["run"] and not found["stamp"] else len(found[0].rstrip())
+
+
+def heading_start(found: re.Match[str]) -> int:
+    """Where the words of a heading begin, behind its decoration and number."""
+    return found.start("before")
+
+
+def _stands_apart(found: re.Match[str], label: str, above: str, *, is_anew: bool) -> bool:
+    """Whether what follows the words of a heading sets them off; wrapped prose may begin a line with the same words."""
+    words, lead = found["words"], found.string[: heading_start(found)]
+    if not lead and leads_on(above, len(above)):
+        return False
+    if found["colon"] is not None:
+        return True
+    if found["dash"] is not None:
+        return not words[0].islower()
+    if found["closed"] is not None:
+        return found["closed"].replace("]", "[") in lead
+    if found["bare"] is None:
+        return words.isupper() and not found["more"] and _runs_on(found, label)
+    return _stands_alone(found, lead, above, is_anew=is_anew)
+
+
+def _runs_on(found: re.Match[str], label: str) -> bool:
+    """Whether its text follows a heading without a colon: behind a tab, or where a sentence or an item begins."""
+    if found["stamp"]:
+        return HAS_DATE.search(found["stamp"]) is not None
+    behind = found.string[found.end("words") :]
+    if behind[0] == "\t":
+        return True
+    text = behind.lstrip()
+    if label not in _CORE or found["stop"]:
+        return label in _CORE and not found["qualifier"]
+    is_wide = len(behind) - len(text) > 1
+    return is_wide or text[0].isdigit() or (text[0].isupper() and text[1:2].islower())
+
+
+def _stands_alone(found: re.Match[str], lead: str, above: str, *, is_anew: bool) -> bool:
+    """Whether words alone on their line are a heading: decorated ones are, others where the line above has ended."""
+    words = found["words"]
+    if lead.strip():
+        return True
+    if words.islower() or words[0].islower():
+        return not above
+    if not words.isupper() and (found["before"] or len(words) <= _SHORT_FORM or key(words) in WEAK):
+        return False
+    return is_anew or len(above) < _SHORT_LINE
+
+
+def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tuple[re.Match[str], str, re.Match[str]]]:
+    """The headings in a line from `offset` on, with their labels and the gaps before them.
+
+    Any in a text that is run into one line, else the usual ones that stand behind a full stop.
+    """
+    end = len(line) if is_run_in else line.rfind(":")
+    for gap in (_PARTED if _PARTS.search(line) else _GAP).finditer(line, offset, max(offset, end)):
+        place = gap.end()
+        if opening(line[place : place + _LONGEST_WORD]) not in OPENERS:
+            continue
+        found = _INLINE_HEADING.match(line, place)
+        label = _label(found) if found else None
+        if found and label is not None and _stands_inside(found, label, gap, is_run_in=is_run_in):
+            yield found, label, gap
+
+
+def _stands_inside(found: re.Match[str], label: str, gap: re.Match[str], *, is_run_in: bool) -> bool:
+    """Whether words behind a gap in a line are a heading."""
+    words, line = found["words"], gap.string
+    is_within = line[gap.start() - 1] == ":" or (line[gap.start() - 1] == ";" and not is_run_in)
+    if gap.lastgroup == "narrow" or is_within or found["dash"] is not None:
+        may_run = is_run_in or (found["dash"] is None and label in _CORE_UPPER)
+        return may_run and words.isupper() and not leads_on(line, gap.start())
+    if is_run_in:
+        return True
+    if words.isupper():
+        return label in _CORE_UPPER
+    return label in _CORE and words[0].isupper() and len(words) > _SHORT_FORM and key(words) not in WEAK
+
+
+def leads_on(before: str, end: int) -> bool:
+    """True where the last word up to `end` makes a heading behind it part of a sentence."""
+    return before[max(0, end - 20) : end].replace("(", " ").rpartition(" ")[2].lower() in _LEADS_ON

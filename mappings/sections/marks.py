@@ -1,0 +1,232 @@
+"""The places in a report text that read like a heading or like a line that closes a report.
+
+Carries out no clause of a standard: radiologists' headings are a custom. `mappings.sections` judges them by each other.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from mappings.sections.closings import CLOSERS, closing, hints, inline_closings
+from mappings.sections.forms import ITEM, heading_end, heading_start, inline_headings, leads_on, line_heading, opening
+from mappings.sections.headings import MODALITIES, REGIONS
+from mappings.sections.lettering import drawn_together
+from mappings.sections.signatures import signs
+from mappings.sections.wording import OPENERS, WEAK, key
+
+CLOSING: Final = ""  # the label of what closes a report: none
+TITLE: Final = "title"  # of the next examination; no label of a section
+
+# A line that leads up to somebody else's words: "Outside report reads:"
+_LEADS_UP: Final = re.compile(
+    r"\b(?:reports?|reads?|read as|stated?|states|dictated|follows|quoted?|wrote|writes|says?|said|per)\b[^:]{0,80}:$",
+    re.IGNORECASE,
+)
+_RULE: Final = re.compile(r"\s{0,8}(?:[-=_*~#\u2013\u2014]\s?){2}[-=_*~#\u2013\u2014\s]*")
+_RULE_SIGNS: Final = "-=_*~#\u2013\u2014"
+# Text between quotation marks; an inch mark stands behind a number
+_QUOTE: Final = re.compile('(?<![^\\s(:])["\u201c](?=\\w)[^"\u201c\u201d]{1,2000}(?<=\\S)["\u201d](?!\\w)')
+# A line of its own that says which examination comes next has one of these words: CT CERVICAL SPINE
+_IMAGED: Final = frozenset(word for name in (*MODALITIES, *REGIONS) for word in name.split())
+
+_NOT_WORD: Final = re.compile(r"[^\w-]")
+_FIRST: Final = OPENERS | CLOSERS | {""}
+_SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
+_TITLE_LINE: Final = 90  # characters; the title of an examination is shorter
+_SIGNING_LINES: Final = 10  # a signature is shorter
+_RUN_IN_LINES: Final = 2  # a text of one line, perhaps under a title, has its headings inside the line
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place that reads like a heading: `start` to `end` in the text, and what decides whether it is one."""
+
+    start: int
+    end: int
+    label: str
+    words: str
+    is_item: bool = False  # numbered or bulleted
+    is_anew: bool = True  # the text before it has ended
+    is_inline: bool = False  # inside a line
+    weak: str = ""  # the kind of a word that is as often a title or a remark (`WEAK_WORDS`)
+    is_named: bool = False  # says what it is about
+    is_quoted: bool = False  # set apart, as somebody else's report would be
+    is_footer: bool = False  # closes only where nothing follows
+
+    @property
+    def is_heading(self) -> bool:
+        """Neither a closing nor a title."""
+        return self.label not in (CLOSING, TITLE)
+
+    @property
+    def is_upper(self) -> bool:
+        """Written in capitals."""
+        return self.words.isupper()
+
+    @property
+    def is_lower(self) -> bool:
+        """Begun with a small letter."""
+        return self.words[0].islower()
+
+
+def marks(text: str) -> list[Mark]:
+    """Every place that reads like a heading or closes a report, in order; what tells them apart is all of them."""
+    found = _Reader(text).read()
+    return _outside_quotes(found, text) if '"' in text or "\u201c" in text else found
+
+
+def _outside_quotes(found: list[Mark], text: str) -> list[Mark]:
+    """The marks that stand between no quotation marks; a text that begins with one is quoted as a whole."""
+    first = len(text) - len(text.lstrip())
+    quotes = [one.span() for one in _QUOTE.finditer(text) if one.start() > first]
+    kept, number = [], 0
+    for mark in found:
+        while number < len(quotes) and quotes[number][1] <= mark.start:
+            number += 1
+        if number == len(quotes) or mark.start < quotes[number][0]:
+            kept.append(mark)
+    return kept
+
+
+def _is_run_in(lines: list[str]) -> bool:
+    """Whether the text stands in one line, perhaps under a title; signatures below do not count."""
+    said = [stripped for line in lines if (stripped := line.strip())]
+    if len(said) <= _RUN_IN_LINES or len(said) > _RUN_IN_LINES + _SIGNING_LINES:
+        return len(said) <= _RUN_IN_LINES
+    return sum(1 for line in said if not closing(line, opening(line)) and not signs(line)) <= _RUN_IN_LINES
+
+
+class _Reader:
+    """The marks of one line after the other, with what the lines before it say of them."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.splitlines(keepends=True)
+        self.is_run_in = _is_run_in(self.lines)
+        self.hints = hints(text)  # of closings inside lines, the next one last
+        self.found: list[Mark] = []
+        self.end = 0  # of the last mark
+        self.rule = -1  # start of the rule that is the last line above with anything in it
+        self.indent = -1  # of the first heading
+        self.above = ""  # the line above, stripped
+        self.title: Mark | None = None  # of the next examination, if a heading follows
+
+    def read(self) -> list[Mark]:
+        """All marks of the text, in order."""
+        start = 0
+        for number, raw in enumerate(self.lines):
+            line = drawn_together(raw) if raw[1:2] == " " else raw
+            if stripped := line.strip():
+                first = opening(stripped)
+                if not self._is_prose(stripped, first, start + len(line)):
+                    self._read(line, stripped, first, start, number)
+            self.above = stripped
+            start += len(line)
+        if self.found and self.rule >= self.end:
+            self.found.append(Mark(self.rule, self.rule, CLOSING, "-"))
+        return self.found
+
+    def _is_prose(self, line: str, first: str, end: int) -> bool:
+        """Whether a line goes on with the one above and has nothing of a mark in it, as most lines do."""
+        if first in _FIRST or not self.above or self.rule >= 0 or self.title or self.is_run_in or ":" in line:
+            return False
+        return not (self.hints and self.hints[-1] < end) and not self._is_signature(line)
+
+    def _read(self, line: str, stripped: str, first: str, start: int, number: int) -> None:
+        """The marks of a line with something in it."""
+        count = len(self.found)
+        if first in _FIRST:
+            self._read_start(line, stripped, first, start, number)
+        if count == len(self.found) > 0 and self._is_signature(stripped):
+            self._close(start, stripped)
+        if line.find(":", 1) > 0 or self.is_run_in:
+            self._read_inside(line, start)
+        if self.hints and self.hints[-1] < start + len(line):
+            self._read_closings(line, start, count)
+        if stripped[0] in _RULE_SIGNS and start >= self.end and _RULE.fullmatch(line):
+            self.rule = start
+            return
+        if not self.above or self.rule >= 0:
+            place = start if self.rule < self.end else self.rule
+            self.title = _title(stripped, place) if count == len(self.found) else None
+        elif self.title:
+            self.title = None
+        self.rule = -1
+
+    def _read_start(self, line: str, stripped: str, first: str, start: int, number: int) -> None:
+        """The closing or the heading with which a line begins."""
+        if self.found and (closes := closing(stripped, first)):
+            self._close(start, *closes)
+        elif first in OPENERS and (heading := line_heading(line, self.above, is_anew=self._is_anew())):
+            self._add_heading(*heading, start, number)
+
+    def _close(self, start: int, words: str, is_footer: bool = False) -> None:
+        place = self.rule if self.rule >= self.end else start
+        self._add(Mark(place, place, CLOSING, words, is_anew=self._is_anew(), is_footer=is_footer))
+
+    def _is_anew(self) -> bool:
+        """Whether the line above has ended."""
+        return not self.above or self.above[-1] in ".!?:"
+
+    def _is_signature(self, line: str) -> bool:
+        """Whether a line is a signature, where the line above lets a name stand alone."""
+        above = self.above
+        if above and (above[-1] in ":," or (len(above) >= _SHORT_LINE and above[-1] not in ".!?)")):
+            return False
+        return signs(line) and not leads_on(above, len(above))
+
+    def _add_heading(self, found: re.Match[str], label: str, start: int, number: int) -> None:
+        """A heading at the start of a line, behind the title that it confirms and between its rules."""
+        line, above = found.string, self.above
+        end, lead, indent = heading_end(found), line[: heading_start(found)], len(line) - len(line.lstrip())
+        if not self.found:
+            self.indent = indent
+        if self.title:
+            self.found.append(self.title)
+        if not line[end:].strip() and number + 1 < len(self.lines) and _RULE.fullmatch(self.lines[number + 1]):
+            end = len(line) + len(self.lines[number + 1].rstrip())
+        is_quoted = (
+            indent > self.indent + 1
+            or (">" in lead and "<" not in line)
+            or (above[-1:] == ":" and _LEADS_UP.search(above) is not None)
+        )
+        kinds = {"is_item": bool(lead and ITEM.match(lead)), "is_anew": self._is_anew(), "is_quoted": is_quoted}
+        self._add(_mark(found, label, self.rule if self.rule >= self.end else start, start + end, **kinds))
+
+    def _read_inside(self, line: str, start: int) -> None:
+        """The headings inside a line."""
+        for found, label, gap in inline_headings(line, max(0, self.end - start), is_run_in=self.is_run_in):
+            place = start + (gap.start() if gap.lastgroup == "parted" else found.start())
+            kinds = {"is_inline": True, "is_anew": gap.lastgroup != "narrow", "is_quoted": not self.is_run_in}
+            self._add(_mark(found, label, place, start + found.end(), **kinds))
+
+    def _read_closings(self, line: str, start: int, count: int) -> None:
+        """The closings inside a line, among its headings, which are those from number `count` on."""
+        while self.hints and self.hints[-1] < start + len(line):
+            self.hints.pop()
+        if self.found:
+            closings = inline_closings(line)
+            self.found += [Mark(start + at, start + at, CLOSING, words, is_inline=True) for at, words in closings]
+            self.found[count:] = sorted(self.found[count:], key=lambda mark: mark.start)
+
+    def _add(self, mark: Mark) -> None:
+        self.found.append(mark)
+        self.end = max(mark.end, mark.start)
+
+
+def _mark(found: re.Match[str], label: str, start: int, end: int, **kinds: bool) -> Mark:
+    words = found["words"]
+    is_named = bool(found["before"] or found["qualifier"])
+    weak = WEAK.get(key(words), "")
+    return Mark(start, end, label, found["before"] + words, weak=weak, is_named=is_named, **kinds)
+
+
+def _title(words: str, start: int) -> Mark | None:
+    """The title of an examination: short, no sentence, with a name of what is imaged."""
+    words = words.strip(" *_#=-:~")
+    if not words or len(words) > _TITLE_LINE or words[-1] in ".,;" or not words[0].isupper():
+        return None
+    named = _NOT_WORD.sub(" ", words.lower()).split()
+    is_title = not _IMAGED.isdisjoint(named) if words.isupper() else named[:1] and named[0] in MODALITIES
+    return Mark(start, start, TITLE, words) if is_title else None
