@@ -140,7 +140,8 @@ OPERATIONS: Final = (
     Operation(
         "trace",
         "What each field that AutoScribe gives for the report becomes in FHIR and in HL7 v2: measured, by changing one "
-        "at a time. Parameters, or a table as text/plain. No value of a field is shown.",
+        "at a time; and what could not be mapped as it came. Parameters, or the fields alone as a table in text/plain. "
+        "No value of a field is shown.",
         f"{OPERATION_URN}trace",
         inputs=(
             Input("receiver", "string", "The receiver profile whose HL7 v2 is looked at; generic if none is named."),
