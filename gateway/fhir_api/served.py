@@ -106,6 +106,13 @@ RESOURCES: Final = (
         (f"{US_CORE}practitioner",),
     ),
     Served(
+        "PractitionerRole",
+        "usr-<32 hex>-<22 letters and digits>",
+        "What a radiologist is in AutoScribe, at each facility whose reports the radiologist created or signed; the "
+        "id begins with that of the Practitioner.",
+        (f"{US_CORE}practitionerrole",),
+    ),
+    Served(
         "Patient",
         "pat-<32 hex>",
         "As the newest study about the patient says; AutoScribe has no patients of its own. Address, race, ethnicity "
