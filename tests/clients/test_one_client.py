@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html, https://hl7.org/fhir/R4/search.html#modifying
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -137,3 +138,34 @@ def test_fhir_kit_client_cannot_take_bytes_and_says_so_itself(kit: JavaScriptCli
     with pytest.raises(KitError) as refused:
         kit.ask("bytes", f"Binary/{ONE}-text", "text/plain")
     assert (refused.value.answer["status"], refused.value.answer["outcome"]) == (200, REPORTS[ONE]["reportPlainText"])
+
+
+def test_smart_puts_what_a_report_refers_to_in_the_place_of_the_references(smart: JavaScriptClient) -> None:
+    [report] = smart.ask("resolved", "DiagnosticReport", [("_id", ONE)], ["subject", "resultsInterpreter", "result"])
+    kinds = [one["resourceType"] for one in (report["subject"], *report["resultsInterpreter"], *report["result"])]
+    assert (kinds[:2], {*kinds[2:]}) == (["Patient", "Practitioner"], {"Observation"})
+
+
+@pytest.mark.parametrize("name", ["smart", "medplum"])
+def test_a_client_of_javascript_fetches_the_bytes_of_an_attachment(
+    name: str, request: pytest.FixtureRequest, gateway: Running
+) -> None:
+    client: JavaScriptClient = request.getfixturevalue(name)
+    for form in client.read(f"DiagnosticReport/{ONE}")["presentedForm"]:
+        data = base64.b64decode(client.ask("bytes", form["url"], form["contentType"]))
+        assert len(data) == form["size"]
+        if form["contentType"] == "application/pdf":
+            assert data == pdf_of(gateway.upstream, ONE)
+
+
+def test_medplum_that_wants_nothing_out_of_a_cache_gets_the_reports_alone(medplum: JavaScriptClient) -> None:
+    """It says so as browsers do: `Cache-Control: no-cache` and `Pragma: no-cache`."""
+    found = medplum.ask("reloaded", "DiagnosticReport", [*ALL, ("_count", "500")])
+    assert {one["resourceType"] for one in found} == {"DiagnosticReport"}
+    assert {one["id"] for one in found} == REPORTS.keys()
+
+
+def test_medplum_walks_through_pages_of_a_size_of_its_own(medplum: JavaScriptClient) -> None:
+    """It puts `_count=1000` beside the token of a page, which says nothing of a size."""
+    found = medplum.find("DiagnosticReport", [*ALL, ("_count", "3"), ("_sort", "-date")])
+    assert sorted(one["id"] for one in found) == sorted(REPORTS)

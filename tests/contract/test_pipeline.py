@@ -259,6 +259,21 @@ async def test_a_user_that_autoscribe_no_longer_knows_is_kept_as_it_was_known_la
     assert (await current(engine))[USER]["name"][0]["family"] == "Jones"
 
 
+async def test_a_role_is_no_newer_than_what_was_said_of_its_user(engine, pipeline):
+    """Another study may speak of the same user as AutoScribe said earlier."""
+
+    async def take_of(digit, phone, users_asked):
+        fetched = said(report(digit), users=(user_json(phoneNumber=phone),), studyId=study_id(digit), asked=9)
+        later = replace(fetched, users_asked={USER_ID: users_asked})
+        await pipeline.ingest(study_id(digit), giving(later))
+        [role] = (await current(engine, "PractitionerRole/")).values()
+        return role["telecom"][1]["value"]
+
+    assert await take_of("3", "5550000002", 7) == "5550000002"
+    assert await take_of("4", "5550000001", 5) == "5550000002"
+    assert await take_of("5", "5550000003", 8) == "5550000003"
+
+
 async def test_a_user_alone_is_the_practitioner_that_reports_refer_to(engine, pipeline):
     await take(pipeline, asked=5)
     before = await contents(engine, USER)
