@@ -263,7 +263,7 @@ async def test_a_role_is_no_newer_than_what_was_said_of_its_user(engine, pipelin
     """Another study may speak of the same user as AutoScribe said earlier."""
 
     async def take_of(digit, phone, users_asked):
-        fetched = said(report(digit), users=(user_json(phoneNumber=phone),), studyId=study_id(digit), asked=9)
+        fetched = said(report(digit), digit=digit, users=(user_json(phoneNumber=phone),), asked=9)
         later = replace(fetched, users_asked={USER_ID: users_asked})
         await pipeline.ingest(study_id(digit), giving(later))
         [role] = (await current(engine, "PractitionerRole/")).values()
