@@ -79,12 +79,13 @@ function smartClient() {
         body: JSON.stringify(body),
         headers: { "content-type": "application/fhir+json" },
       }),
+    // A text comes as a string, anything else as the response
     bytes: async (url, accept) => {
-      const response = await client.request({ url, headers: { accept }, includeResponse: true });
-      return base64(await response.response.clone().blob());
+      const found = await client.request({ url, headers: { accept } });
+      return typeof found === "string" ? Buffer.from(found).toString("base64") : base64(await found.blob());
     },
     // It puts the body into the message, behind an empty line
-    refusal: (error) => [error.name, JSON.parse(error.message.slice(error.message.indexOf("\n\n")))],
+    refusal: (error) => [error.name, error.response && JSON.parse(error.message.split("\n\n")[1])],
   };
 }
 
