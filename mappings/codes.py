@@ -14,6 +14,7 @@ DICOM_DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
 DICOM_UID: Final = "urn:dicom:uid"
 OID: Final = "urn:ietf:rfc:3986"
 US_NPI: Final = "http://hl7.org/fhir/sid/us-npi"
+NUCC: Final = "http://nucc.org/provider-taxonomy"
 V2_0074: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
 V2_0203: Final = "http://terminology.hl7.org/CodeSystem/v2-0203"
 DATA_ABSENT_REASON_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -87,6 +88,36 @@ HL70485: Final[dict[str, tuple[str, str]]] = {
 
 # RequestPriority <- Study.severity, by way of table 0485 (HL7 v2-to-FHIR ConceptMap "Priority": R, A, S)
 REQUEST_PRIORITY: Final[dict[str, str]] = {"normal": "routine", "high": "asap", "stat": "stat"}
+
+# NUCC Health Care Provider Taxonomy (US Core, PractitionerRole.specialty) <- User.clinicRole; (code, display)
+# Only a role that is the name of a code, or of who practises one specialty: NUCC has no code for Radiology at large.
+NUCC_SPECIALTY: Final[dict[str, tuple[str, str]]] = {
+    "Anesthesiologist": ("207L00000X", "Anesthesiology Physician"),
+    "Dermatologist": ("207N00000X", "Dermatology Physician"),
+    "Emergency Medicine Physician": ("207P00000X", "Emergency Medicine Physician"),
+    "Family Medicine Physician": ("207Q00000X", "Family Medicine Physician"),
+    "Gastroenterologist": ("207RG0100X", "Gastroenterology Physician"),
+    "Gynecologist": ("207VG0400X", "Gynecology Physician"),
+    "Internal Medicine Physician": ("207R00000X", "Internal Medicine Physician"),
+    "Nephrologist": ("207RN0300X", "Nephrology Physician"),
+    "Neurologist": ("2084N0400X", "Neurology Physician"),
+    "Nuclear Medicine Physician": ("207U00000X", "Nuclear Medicine Physician"),
+    "Nurse Practitioner": ("363L00000X", "Nurse Practitioner"),
+    "Obstetrician": ("207VX0000X", "Obstetrics Physician"),
+    "Occupational Therapist": ("225X00000X", "Occupational Therapist"),
+    "Ophthalmologist": ("207W00000X", "Ophthalmology Physician"),
+    "Otolaryngologist": ("207Y00000X", "Otolaryngology Physician"),
+    "Pediatrician": ("208000000X", "Pediatrics Physician"),
+    "Pharmacist": ("183500000X", "Pharmacist"),
+    "Pharmacy Technician": ("183700000X", "Pharmacy Technician"),
+    "Physical Therapist": ("225100000X", "Physical Therapist"),
+    "Physician Assistant": ("363A00000X", "Physician Assistant"),
+    "Psychiatrist": ("2084P0800X", "Psychiatry Physician"),
+    "Radiation Oncologist": ("2085R0001X", "Radiation Oncology Physician"),
+    "Rheumatologist": ("207RR0500X", "Rheumatology Physician"),
+    "Speech-Language Pathologist": ("235Z00000X", "Speech-Language Pathologist"),
+    "Urologist": ("208800000X", "Urology Physician"),
+}
 
 # DICOM PS3.16 CID 29 Acquisition Modality <- Study.modality as people write it (upper case, outer white space off)
 DICOM_MODALITY: Final[dict[str, str]] = {

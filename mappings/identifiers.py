@@ -31,6 +31,7 @@ __all__ = [
     "long_id",
     "message_control_id",
     "organization_id",
+    "role_id",
     "short_id",
     "stand_alone",
     "upstream_id",
@@ -78,7 +79,7 @@ def base62(number: int, length: int) -> str:
 
 
 def short_id(upstream_id: str) -> str:
-    """The 128 bits of an upstream id in 22 characters, as EI.1 (ST 22) needs it; `long_id` turns it back."""
+    """The 128 bits of an id in 22 characters, as EI.1 (ST 22) needs it; `long_id` turns an upstream's back."""
     return base62(int(upstream_id[4:], 16), _BASE62_LENGTH_OF_128_BITS)
 
 
@@ -111,6 +112,14 @@ def message_control_id(cause: Cause, destination: str) -> str:
 def organization_id(facility_name: str) -> str:
     """The id of a facility's Organization: the same for the same name."""
     return "org-" + hashlib.sha256(facility_name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def role_id(practitioner_id: str, organization_id: str) -> str:
+    """The id of the PractitionerRole that a practitioner has at an organization: both ids come back from it (D3).
+
+    First stands that of the Practitioner, then the 128 bits of that of the Organization as `short_id` writes them.
+    """
+    return f"{practitioner_id}-{short_id(organization_id)}"
 
 
 @dataclass(frozen=True, slots=True)

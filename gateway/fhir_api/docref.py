@@ -23,7 +23,6 @@ from gateway.fhir_api.freshness import index_age
 from gateway.fhir_api.headers import fhir_answer, negotiated
 from gateway.fhir_api.history import interval
 from gateway.fhir_api.operation_input import formats, inputs
-from gateway.fhir_api.outcome import Issue
 from gateway.fhir_api.query import PAGE, Parameters, value_of
 from gateway.fhir_api.result_parameters import LIFETIME
 from gateway.fhir_api.search_query import Query, understand
@@ -31,7 +30,6 @@ from gateway.fhir_api.served import Operation
 from gateway.fhir_api.walk import BEGINNING, Page, Place, page
 
 _MOST_RECENT: Final = (("_sort", "-period"), ("_count", "1"))
-_NOT_MADE: Final = Issue("information", "informational", "no document is made on demand here", "no-documents-on-demand")
 _ID: Final = re.compile(r"(?:Patient/)?[A-Za-z0-9.-]{1,64}")
 
 
@@ -49,7 +47,7 @@ def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[
         found = Page(()) if is_none else await page(serving.engine, query, place)
         if used[-2:] == _MOST_RECENT:  # and no other
             found = Page(found.versions)
-        said = [*query.doubts, *await doubts.of(serving, query, found.versions), *([_NOT_MADE] if is_none else [])]
+        said = [*query.doubts, *await doubts.of(serving, query, found.versions)]
         total = len(found.versions) if place == BEGINNING and found.next is None else None
         body = searchset(
             base(request), _links(request, here, given, query, found), found.versions, (), said, total=total

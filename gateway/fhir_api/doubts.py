@@ -1,6 +1,7 @@
-"""What there is to say of the answer to a search: what it may lack, and what could not be mapped as it came.
+"""What changes how the answer to a search is to be read: what it may lack, and whom it may be about.
 
-https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26.
+https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26, D43. Many clients take every entry for what
+they asked for. So what changes nothing in the reading, such as what a mapping had to say, is said with `_explain` only.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from gateway.store.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED,
 from mappings.identifiers import fhir_id
 
 _MOST_ISSUES: Final = 20
+_MOST_OF_STUDY: Final = 1_000
 _MOST_PATIENTS: Final = 20
 _MOST_SUPPRESSED: Final = 5
 _PATIENT: Final = "Patient/"
 
 
 async def of(serving: Facade, query: Query, found: Sequence[Version]) -> list[Issue]:
-    """The issues: index, what is suppressed, patients whose reports are held apart, what the mappings had to say."""
+    """The issues: index, what is suppressed, patients whose reports are held apart, studies in dispute."""
     issues, remarks = incompleteness(serving), _remarks(found)
     if remarks & SUPPRESSED:
         for address in await store.suppressed(serving.engine, query.search(0), _MOST_SUPPRESSED):
@@ -43,11 +45,33 @@ async def of(serving: Facade, query: Query, found: Sequence[Version]) -> list[Is
         for patient_id, number in (await store.conflicts(serving.engine, sorted(patients))).items():
             said = f"{_PATIENT}{patient_id}: {number} studies with this identifier speak of somebody else: held apart"
             issues.append(Issue("warning", "conflict", said, "identity-conflict"))
-    studies = sorted({one.owner for one in found if one.owner and one.remarks & WARNINGS})
-    if studies:
-        rows = await store.issues(serving.engine, studies, _MOST_ISSUES)
-        issues += [of_mapping(one, f"ImagingStudy/{fhir_id(study_id)}") for study_id, one in rows]
+    if studies := _remarked(found):
+        for study_id, place, action in await store.disputed(serving.engine, studies, _MOST_ISSUES):
+            said = f"{_named(study_id)} {place}: {action}"
+            issues.append(Issue("warning", "conflict", said, "identity-conflict"))
     return issues
+
+
+async def of_mappings(serving: Facade, found: Sequence[Version]) -> list[Issue]:
+    """What the mappings had to say of the studies of what was found, some of it where that is much (D4)."""
+    studies = _remarked(found)
+    rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
+    return [of_mapping(one, _named(study_id)) for study_id, one in rows]
+
+
+async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
+    """What the mappings had to say of a study: the place it is said of, and the issue."""
+    rows = await store.issues(serving.engine, [study_id], _MOST_OF_STUDY)
+    return [(one.pointer, of_mapping(one, _named(study_id))) for _, one in rows]
+
+
+def _remarked(found: Sequence[Version]) -> list[str]:
+    """The ids of the studies of which the mappings had more to say than informations."""
+    return sorted({one.owner for one in found if one.owner and one.remarks & WARNINGS})
+
+
+def _named(study_id: str) -> str:
+    return f"ImagingStudy/{fhir_id(study_id)}"
 
 
 def _remarks(found: Sequence[Version]) -> int:

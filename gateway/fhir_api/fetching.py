@@ -21,6 +21,8 @@ from gateway.store.versions import CURRENT
 from mappings.identifiers import upstream_id
 
 _OWNER: Final = re.compile(r"(?:rep|stu|usr)-[0-9a-f]{32}")
+# Made of a user and a facility, which only reports name together
+_OF_SEVERAL: Final = frozenset({"PractitionerRole"})
 _MOST_FAULTS: Final = 5
 
 
@@ -71,7 +73,7 @@ async def _stored(serving: Facade, address: str) -> Current | None:
 async def _read_through(serving: Facade, resource_type: str, resource_id: str, *, is_known: bool) -> None:
     """Ask AutoScribe for what the id says it is made of; what has no such id is known from reports alone."""
     found = _OWNER.match(resource_id)
-    owner = upstream_id(found[0]) if found else None
+    owner = upstream_id(found[0]) if found and resource_type not in _OF_SEVERAL else None
     if owner is None:
         if is_known:
             return

@@ -30,6 +30,12 @@ _KNOWN: Final = {
     "study": Statement("SELECT study_id, fetched FROM study WHERE study_id = :value"),
     "uid": Statement("SELECT study_id, fetched FROM study WHERE study_instance_uid = :value"),
 }
+_INDEX_ONLY: Final = Issue(
+    "information",
+    "informational",
+    "not as new as asked for: AutoScribe is asked anew only for studies and reports that a search names",
+    "index-only",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,12 @@ class Looked:
             _, issue = of_error(error)
             said = f"AutoScribe could not be asked, this is what was known before: {issue.diagnostics}"
             found.append(Issue("warning", "incomplete", said, issue.detail, issue.text))
-        if self.is_too_old:
-            said = "not as new as asked for: AutoScribe is asked anew only for studies and reports that a search names"
-            found.append(Issue("warning", "incomplete", said, "index-only"))
         return found
+
+    @property
+    def remarks(self) -> list[Issue]:
+        """What is said of it with `_explain` only: the answer's `Age` says for all how old it may be."""
+        return [_INDEX_ONLY] if self.is_too_old else []
 
 
 async def look_up(request: Request, query: Query) -> Looked:

@@ -70,6 +70,11 @@ RESOURCES: Final = {
         "identifier:Identifier active name:HumanName telecom:ContactPoint address:Address gender birthDate "
         "photo:Attachment qualification communication:CodeableConcept"
     ),
+    "PractitionerRole": (
+        "identifier:Identifier active period:Period practitioner:Reference organization:Reference "
+        "code:CodeableConcept specialty:CodeableConcept location:Reference healthcareService:Reference "
+        "telecom:ContactPoint availableTime notAvailable availabilityExceptions endpoint:Reference"
+    ),
     "Provenance": (
         "target:Reference occurred[x] recorded policy location:Reference reason:CodeableConcept "
         "activity:CodeableConcept agent entity signature:Signature"
@@ -167,6 +172,8 @@ TYPES: Final = {
     "Patient.link": "other:Reference type",
     "Period": "start end",
     "Practitioner.qualification": "identifier:Identifier code:CodeableConcept period:Period issuer:Reference",
+    "PractitionerRole.availableTime": "daysOfWeek allDay availableStartTime availableEndTime",
+    "PractitionerRole.notAvailable": "description during:Period",
     "Provenance.agent": "type:CodeableConcept role:CodeableConcept who:Reference onBehalfOf:Reference",
     "Provenance.entity": "role what:Reference agent:Provenance.agent",
     "Quantity": "value comparator unit system code",

@@ -19,6 +19,7 @@ from gateway.index.sorting import sort_key
 from gateway.store.search_sql import Sort
 
 LIFETIME: Final = timedelta(hours=1)
+COUNT: Final = "_count"
 USUAL_COUNT: Final = 50
 MOST: Final = 500
 MOST_SORTS: Final = 5
@@ -26,7 +27,7 @@ Total = Literal["none", "estimate", "accurate"]
 
 # Parameter -> what it takes, for the CapabilityStatement and the documents
 RESULT_PARAMETERS: Final = {
-    "_count": f"How many to a page: {USUAL_COUNT} where nothing is said, {MOST} at most; 0 counts only.",
+    COUNT: f"How many to a page: {USUAL_COUNT} where nothing is said, {MOST} at most; 0 counts only. Beside _page too.",
     "_sort": "Names of search parameters with commas between, `-` before one to go down.",
     "_include": "What the matches refer to: Type:parameter, or Type:parameter:Target.",
     "_include:iterate": "The same of what is included, one step.",
@@ -37,7 +38,8 @@ RESULT_PARAMETERS: Final = {
     "_format": "json, xml, application/fhir+json or application/fhir+xml; stands above the Accept header.",
     "_pretty": "true: with line breaks and indents.",
     "_contained": "false: resources are never contained in one another.",
-    "_explain": "true: the OperationOutcome says how the answer was found.",
+    "_explain": "true, of this gateway alone: an OperationOutcome says how the answer was found, and what the mappings "
+    "had to say of it.",
     PAGE: "A page of a search that was begun: a token of this gateway, good for an hour.",
 }
 # Of some of them, every value that they can have

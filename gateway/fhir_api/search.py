@@ -24,7 +24,7 @@ from gateway.fhir_api.including import included
 from gateway.fhir_api.lookups import Looked, look_up
 from gateway.fhir_api.outcome import Issue
 from gateway.fhir_api.query import PAGE, Parameters, form_parameters, parameters, value_of
-from gateway.fhir_api.result_parameters import LIFETIME
+from gateway.fhir_api.result_parameters import COUNT, LIFETIME
 from gateway.fhir_api.search_query import Query, ignore, insist, understand
 from gateway.fhir_api.shaping import shaped
 from gateway.fhir_api.walk import BEGINNING, Page, Place, page
@@ -35,7 +35,7 @@ from mappings.fhir.rendering import json_bytes
 _ALL: Final = 2**62
 _USUALLY_COUNTED: Final = 10_000
 _SAFE: Final = ":|,/"
-_BESIDE_A_PAGE: Final = frozenset({PAGE, "_format", "_pretty"})
+_BESIDE_A_PAGE: Final = frozenset({PAGE, COUNT, "_format", "_pretty"})
 _EMPTIED: Final = Issue(
     "information", "informational", "what was to come has changed meanwhile: it does not match any more", "page-emptied"
 )
@@ -78,13 +78,23 @@ def _asked(request: Request, resource_type: str, given: Parameters, *, is_posted
         query = understand(resource_type, given, circumstances(request), strict=is_strict(request))
         return _Asked(query, BEGINNING, None, not is_posted)
     state = facade(request).tokens.open(token, clock.now(), resource_type=resource_type)
-    used = tuple((name, value) for name, value in state["q"])
+    used = _resized(tuple((name, value) for name, value in state["q"]), value_of(given, COUNT))
     query = understand(resource_type, used, circumstances(request), strict=False)
     for name in dict.fromkeys(name for name, _ in given if name not in _BESIDE_A_PAGE):
         ignore(query, name, "a page is one of the search that it was given out for: nothing else can be asked of it")
     if is_strict(request):
         insist(query)
     return _Asked(query, Place.of_json(state["p"]), state["t"], state["s"])
+
+
+def _resized(used: Parameters, count: str | None) -> Parameters:
+    """The parameters of a search that was begun, with another size of its pages from here on, where one is asked for.
+
+    Clients that think of `_count` as part of every request put it beside the token of a page.
+    """
+    if count is None or count == "0":
+        return used
+    return (*(one for one in used if one[0] != COUNT), (COUNT, count))
 
 
 async def _answer(request: Request, asked: _Asked) -> bytes:
@@ -97,9 +107,9 @@ async def _answer(request: Request, asked: _Asked) -> bytes:
     beside, issues = await included(serving.engine, query.includes, found.versions)
     said = [*query.ignored, *query.doubts, *looked.issues, *issues]
     said += await doubts.of(serving, query, found.versions)
-    if not (found.versions or is_first):
-        said.append(_EMPTIED)
     if query.explain:
+        said += [*query.remarks, *looked.remarks, *await doubts.of_mappings(serving, found.versions)]
+        said += [] if found.versions or is_first else [_EMPTIED]
         said.append(doubts.explanation(serving, query, asked.place, looked.asked))
     links = _links(request, asked, found, total)
     matches = _shaped(query, found.versions)

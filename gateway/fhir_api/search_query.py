@@ -39,8 +39,8 @@ _PATIENT: Final = "Patient/"
 class Query:
     """A search of a type; `used` are the parameters that count, in their order, `ignored` says which do not.
 
-    `doubts` is what else there is to say of them. `narrowing` are the places of the clauses that it may start from,
-    `start` is that of the one that it does start from.
+    `doubts` is what else there is to say of them, `remarks` what is said with `_explain` only. `narrowing` are the
+    places of the clauses that it may start from, `start` is that of the one that it does start from.
     """
 
     resource_type: str
@@ -56,6 +56,7 @@ class Query:
     used: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[Issue] = field(default_factory=list)
     doubts: list[Issue] = field(default_factory=list)
+    remarks: list[Issue] = field(default_factory=list)
 
     @property
     def is_count(self) -> bool:
@@ -175,7 +176,7 @@ def _size(query: Query, given: Parameters) -> None:
     query.count = count_of(given)
     if query.count == MOST and int(value_of(given, "_count") or 0) > MOST:
         said = f"there are no more than {MOST} to a page"
-        query.doubts.append(Issue("information", "informational", said, "count-cut", expression="http._count"))
+        query.remarks.append(Issue("information", "informational", said, "count-cut", expression="http._count"))
 
 
 def _sort_keys(query: Query, given: Parameters) -> tuple[Sort, ...]:

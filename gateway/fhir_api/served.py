@@ -106,6 +106,13 @@ RESOURCES: Final = (
         (f"{US_CORE}practitioner",),
     ),
     Served(
+        "PractitionerRole",
+        "usr-<32 hex>-<22 letters and digits>",
+        "What a radiologist is in AutoScribe, at each facility whose reports the radiologist created or signed; the "
+        "id begins with that of the Practitioner.",
+        (f"{US_CORE}practitionerrole",),
+    ),
+    Served(
         "Patient",
         "pat-<32 hex>",
         "As the newest study about the patient says; AutoScribe has no patients of its own. Address, race, ethnicity "
@@ -140,7 +147,8 @@ OPERATIONS: Final = (
     Operation(
         "trace",
         "What each field that AutoScribe gives for the report becomes in FHIR and in HL7 v2: measured, by changing one "
-        "at a time. Parameters, or a table as text/plain. No value of a field is shown.",
+        "at a time; and what could not be mapped as it came. Parameters, or the fields alone as a table in text/plain. "
+        "No value of a field is shown.",
         f"{OPERATION_URN}trace",
         inputs=(
             Input("receiver", "string", "The receiver profile whose HL7 v2 is looked at; generic if none is named."),

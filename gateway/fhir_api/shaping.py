@@ -46,6 +46,7 @@ SUMMARY: Final = {
     "Organization": "identifier active type name partOf",
     "Patient": ("identifier active name telecom gender birthDate deceased[x] address managingOrganization link"),
     "Practitioner": "identifier active name telecom address gender birthDate",
+    "PractitionerRole": "identifier active period practitioner organization code specialty location telecom",
     "Provenance": "target recorded",
     "ServiceRequest": (
         "identifier instantiatesCanonical instantiatesUri basedOn replaces requisition status intent category priority "
@@ -63,6 +64,7 @@ MANDATORY: Final = {
     "Organization": "active",
     "Patient": "active deceased[x] link",
     "Practitioner": "",
+    "PractitionerRole": "",
     "Provenance": "target recorded agent",
     "ServiceRequest": "status intent doNotPerform subject",
 }
@@ -76,6 +78,7 @@ PROFILED: Final = {
     "Organization": "name",
     "Patient": "identifier name gender",
     "Practitioner": "identifier name",
+    "PractitionerRole": "practitioner organization telecom",
     "Provenance": "",
     "ServiceRequest": "category code",
 }

@@ -22,14 +22,16 @@ from mappings.issues import SiteError
 from mappings.profile import Receiver, Site
 
 _OF_REPORT: Final = Statement(
-    "SELECT s.kept, s.received FROM report r JOIN study s ON s.study_id = r.study_id WHERE r.report_id = :report_id"
+    "SELECT s.kept, s.received, s.study_id FROM report r JOIN study s ON s.study_id = r.study_id"
+    " WHERE r.report_id = :report_id"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class StoredStudy:
-    """A study and the one of its reports that is asked about, by its upstream id; both packed, as they are stored."""
+    """A study and the one of its reports that is asked about, by their upstream ids; packed, as it is stored."""
 
+    study_id: str
     report_id: str
     packed: bytes
     received: bytes
@@ -57,7 +59,7 @@ async def study_of(request: Request) -> StoredStudy:
     await current(request, OF_REPORTS, resource_id)
     report_id = upstream_id(resource_id) or ""
     [row] = await facade(request).engine.fetch(_OF_REPORT, report_id=report_id)
-    return StoredStudy(report_id, bytes(row[0]), bytes(row[1]))
+    return StoredStudy(str(row[2]), report_id, bytes(row[0]), bytes(row[1]))
 
 
 def profile(site: Site, name: str) -> Receiver:

@@ -15,9 +15,11 @@ from starlette.responses import Response
 
 from gateway import trace_table
 from gateway.errors import ResourceNotFound
+from gateway.fhir_api import doubts
 from gateway.fhir_api.facade import facade
 from gateway.fhir_api.headers import answer, fhir_answer
 from gateway.fhir_api.operation_input import formats, inputs, prefers
+from gateway.fhir_api.outcome import outcome
 from gateway.fhir_api.query import value_of
 from gateway.fhir_api.served import Operation
 from gateway.fhir_api.stored_study import StoredStudy, profile, study_of
@@ -39,38 +41,44 @@ def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         as_text = prefers(request, given, _TEXT)
         receiver = profile(serving.site, value_of(given, "receiver") or _USUAL)
         stored = await study_of(request)
+        document = await asyncio.to_thread(stored.document)
+        own = _own(document, stored.report_id)
         async with serving.measuring:
-            rows = await asyncio.to_thread(_rows, stored, serving.site, receiver)
+            rows = await asyncio.to_thread(_rows, stored, document, serving.site, receiver)
+        rows = [one for one in rows if _is_of(one.pointer, own)]
         if as_text:
             cells = [trace_table.cells(one, one.pointer) for one in rows]
             table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
             return answer(request, table.encode(), media_type=TEXT_PLAIN)
-        body = json_bytes({"resourceType": "Parameters", "parameter": [_parameter(one) for one in rows]})
+        said = [issue for place, issue in await doubts.of_study(serving, stored.study_id) if _is_of(place, own)]
+        parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(said)}] if said else [])]
+        body = json_bytes({"resourceType": "Parameters", "parameter": parameters})
         return await fhir_answer(request, formats(given), body)
 
     return handle
 
 
-def _rows(stored: StoredStudy, site: Site, receiver: Receiver) -> Sequence[Row]:
-    """The rows of the report: its own fields, those of who signed it, and those of the study.
+def _own(document: Mapping[str, Any], report_id: str) -> set[str]:
+    """Where the report stands in what AutoScribe said, and where who signed it: the rest of it is the study's.
 
     Raises:
         ResourceNotFound: AutoScribe no longer lists the report.
     """
-    document = stored.document()
     reports, users = document["reports"], document["users"]
-    place = next((number for number, one in enumerate(reports) if one["reportId"] == stored.report_id), None)
+    place = next((number for number, one in enumerate(reports) if one["reportId"] == report_id), None)
     if place is None:
         raise ResourceNotFound("AutoScribe no longer lists this report: there is nothing to trace")
-    own = {f"reports/{place}"}
-    own |= {f"users/{number}" for number, one in enumerate(users) if one["userId"] == reports[place]["userId"]}
-    rows = measured(document, site, receiver, stored.kept().facts)
-    return [one for one in rows if _is_of(one.pointer, own)]
+    signers = {f"users/{number}" for number, one in enumerate(users) if one["userId"] == reports[place]["userId"]}
+    return {f"reports/{place}", *signers}
+
+
+def _rows(stored: StoredStudy, document: dict[str, Any], site: Site, receiver: Receiver) -> Sequence[Row]:
+    return measured(document, site, receiver, stored.kept().facts)
 
 
 def _is_of(pointer: str, own: set[str]) -> bool:
-    _, first, *rest = pointer.split("/")
-    return first not in {"reports", "users"} or f"{first}/{rest[0]}" in own
+    first, second = (*pointer.split("/"), "", "")[1:3]
+    return first not in {"reports", "users"} or not second or f"{first}/{second}" in own
 
 
 def _parameter(row: Row) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.index.document_parameters import DOCUMENT_REFERENCE, PROVENANCE, SERVICE_REQUEST
 from gateway.index.parameter import CODE, PRESENCE, Parameter
-from gateway.index.people_parameters import ORGANIZATION, PATIENT, PRACTITIONER
+from gateway.index.people_parameters import ORGANIZATION, PATIENT, PRACTITIONER, PRACTITIONER_ROLE
 from gateway.index.report_parameters import DIAGNOSTIC_REPORT
 from gateway.index.study_parameters import IMAGING_STUDY, OBSERVATION
 
@@ -19,6 +19,7 @@ _OF_TYPE: Final = {
     "DiagnosticReport": DIAGNOSTIC_REPORT,
     "Patient": PATIENT,
     "Practitioner": PRACTITIONER,
+    "PractitionerRole": PRACTITIONER_ROLE,
     "Organization": ORGANIZATION,
     "ImagingStudy": IMAGING_STUDY,
     "Observation": OBSERVATION,

@@ -1,14 +1,15 @@
-"""The search parameters of Patient, Practitioner and Organization, those that every type has left out.
+"""The search parameters of Patient, Practitioner, PractitionerRole and Organization, but for those of every type.
 
 https://hl7.org/fhir/R4/patient.html#search, https://hl7.org/fhir/R4/practitioner.html#search,
-https://hl7.org/fhir/R4/organization.html#search, US Core server CapabilityStatement 6.1.0 and 8.0.0.
+https://hl7.org/fhir/R4/practitionerrole.html#search, https://hl7.org/fhir/R4/organization.html#search,
+US Core server CapabilityStatement 6.1.0 and 8.0.0.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from gateway.index.parameter import CODE, IDENTIFIER, PRESENCE, TEXT, Parameter
+from gateway.index.parameter import CODE, CONCEPT, IDENTIFIER, PRESENCE, REFERENCE, TEXT, Parameter
 
 _R4: Final = "http://hl7.org/fhir/SearchParameter"
 
@@ -155,6 +156,63 @@ PRACTITIONER: Final = (
         f"{_R4}/individual-address",
         "Finds nothing: AutoScribe knows no addresses of radiologists.",
         TEXT,
+        narrows=True,
+    ),
+)
+
+PRACTITIONER_ROLE: Final = (
+    Parameter(
+        "PractitionerRole",
+        "identifier",
+        "token",
+        ("identifier",),
+        f"{_R4}/PractitionerRole-identifier",
+        "Finds nothing: a PractitionerRole of ours has an id only; practitioner.identifier finds by number.",
+        IDENTIFIER,
+        narrows=True,
+    ),
+    Parameter(
+        "PractitionerRole",
+        "practitioner",
+        "reference",
+        ("practitioner",),
+        f"{_R4}/PractitionerRole-practitioner",
+        "The radiologist: usr-<32 hex>.",
+        REFERENCE,
+        narrows=True,
+        targets=("Practitioner",),
+        chains=("identifier", "name"),
+    ),
+    Parameter(
+        "PractitionerRole",
+        "organization",
+        "reference",
+        ("organization",),
+        f"{_R4}/PractitionerRole-organization",
+        "The facility: org-<32 hex>.",
+        REFERENCE,
+        narrows=True,
+        targets=("Organization",),
+        chains=("identifier", "name"),
+    ),
+    Parameter(
+        "PractitionerRole",
+        "role",
+        "token",
+        ("code",),
+        f"{_R4}/PractitionerRole-role",
+        "With :text the start of any word of the role, such as Radiologist: roles have no codes here.",
+        CONCEPT,
+        narrows=True,
+    ),
+    Parameter(
+        "PractitionerRole",
+        "specialty",
+        "token",
+        ("specialty",),
+        f"{_R4}/PractitionerRole-specialty",
+        "The NUCC code, such as 207U00000X for nuclear medicine, of a role that has one; radiology at large has none.",
+        CONCEPT,
         narrows=True,
     ),
 )

@@ -19,7 +19,7 @@ from gateway.fhir_api.served import BY_TYPE, OF_REPORTS
 from gateway.fhir_api.walk import BEGINNING, page
 from gateway.index.parameter import Parameter
 from gateway.store.search import current
-from mappings.identifiers import upstream_id
+from mappings.identifiers import role_id, upstream_id
 
 SINCE: Final = "ge2000-01-01"
 RECEIVER: Final = "generic"
@@ -32,6 +32,7 @@ _CODES: Final = {
     "status": "final",
     "category": "LP29684-5",
     "code": "18748-4",
+    "specialty": "207U00000X",
     "type": "18748-4",
     "modality": "CT",
     "gender": "female",
@@ -105,6 +106,8 @@ def _ids(report: Mapping[str, Any]) -> dict[str, str]:
         for row in rows if isinstance(rows, list) else [rows]:
             kind, _, resource_id = row.get("reference", "").partition("/")
             ids.setdefault(kind, resource_id)
+    if "Practitioner" in ids and "Organization" in ids:
+        ids["PractitionerRole"] = role_id(ids["Practitioner"], ids["Organization"])
     for form in report.get("presentedForm", ()):
         if form.get("url", "").endswith("-text"):
             ids["Binary"] = form["url"].partition("/")[2]

@@ -18,7 +18,7 @@ from mappings.issues import MappingIssue
 
 Json = dict[str, Any]
 # Of several studies: they belong to none of them
-SHARED: Final = frozenset({"Patient", "Practitioner", "Organization"})
+SHARED: Final = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization"})
 _HEAD: Final = frozenset({"resourceType", "id", "meta"})
 
 

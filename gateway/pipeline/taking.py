@@ -57,7 +57,7 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
     changed = [one for key, one in found.resources.items() if is_anew or before.get(key) != one]
     own = [one for one in changed if one["resourceType"] != "Patient"]
     ended = [] if refusal(study) else _ended(before, found)
-    users_as_of = {fhir_id(user_id): asked for user_id, asked in fetched.users_asked.items()}
+    users_as_of = _users_as_of(fetched, found)
     signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
 
     def render(resources: Sequence[Resource], asked: int) -> list[Made]:
@@ -87,6 +87,14 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
         is_move=found.change.is_move,
         told={(name, one) for name, ids in standing.told.items() for one in ids} if routes.destinations else None,
     )
+
+
+def _users_as_of(fetched: Fetched, found: Look) -> dict[str, int]:
+    """When each user was asked for, by the ids of the Practitioner and of the roles that are made of the user."""
+    as_of = {fhir_id(user_id): asked for user_id, asked in fetched.users_asked.items()}
+    roles = [one for kind, one in found.resources if kind == "PractitionerRole"]
+    whose = {one: one.rpartition("-")[0] for one in roles}
+    return as_of | {one: as_of[user] for one, user in whose.items() if user in as_of}
 
 
 def _before(standing: Standing, stored: Mapping[Key, Resource] | None, site: Site) -> Mapping[Key, Resource]:

@@ -34,6 +34,10 @@ _ISSUES: Final = Statement(
     "SELECT study_id, code, severity, pointer, action FROM issue"
     " WHERE study_id IN listed(:study_ids) AND severity <> 'information' ORDER BY study_id, place LIMIT :most"
 )
+_DISPUTED: Final = Statement(
+    "SELECT study_id, pointer, action FROM issue"
+    " WHERE study_id IN listed(:study_ids) AND code = 'identity-conflict' ORDER BY study_id, place LIMIT :most"
+)
 _CONFLICTS: Final = Statement(
     "SELECT patient_id, count(*) FROM conflict WHERE patient_id IN listed(:patient_ids)"
     " GROUP BY patient_id ORDER BY patient_id"
@@ -125,6 +129,12 @@ async def issues(engine: Engine, study_ids: Sequence[str], most: int) -> list[tu
     """What could not be mapped as it came in these studies, with the study each is of; no mere informations."""
     rows = await engine.fetch(_ISSUES, study_ids=json.dumps(list(study_ids)), most=most)
     return [(str(study_id), MappingIssue(*said)) for study_id, *said in rows]
+
+
+async def disputed(engine: Engine, study_ids: Sequence[str], most: int) -> list[tuple[str, str, str]]:
+    """The identity conflicts of these studies: the study, the place in it, and what was done (D12)."""
+    rows = await engine.fetch(_DISPUTED, study_ids=json.dumps(list(study_ids)), most=most)
+    return [(str(study_id), str(pointer), str(action)) for study_id, pointer, action in rows]
 
 
 async def conflicts(engine: Engine, patient_ids: Sequence[str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from mappings.fhir.observation import section_observations, vital_observations
 from mappings.fhir.organization import organization
 from mappings.fhir.patient import patient
 from mappings.fhir.practitioner import radiologists
+from mappings.fhir.practitioner_role import practitioner_roles
 from mappings.fhir.provenance import provenance
 from mappings.fhir.report_parts import ReportParts, report_parts
 from mappings.fhir.scene import Scene, scene
@@ -31,10 +32,11 @@ _NOTHING_KNOWN = Facts()
 def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[tuple[Json, ...]]:
     """All resources of a study as plain FHIR R4 JSON, with what could not be mapped as it came.
 
-    Patients, Organizations, Practitioners, ServiceRequests, the ImagingStudy, then for each report in reading order its
-    DiagnosticReport, Observations, DocumentReference and Provenance. Every relative reference leads to a resource of
-    the same output, or to a Binary. Inner objects may be shared, also with other studies: copy before changing one. An
-    external study is not AutoScribe's to report and gives nothing (D25). Issues of `study.issues` are not repeated.
+    Patients, Organizations, Practitioners, PractitionerRoles, ServiceRequests, the ImagingStudy, then for each report
+    in reading order its DiagnosticReport, Observations, DocumentReference and Provenance. Every relative reference
+    leads to a resource of the same output, or to a Binary. Inner objects may be shared, also with other studies: copy
+    before changing one. An external study is not AutoScribe's to report and gives nothing (D25). Issues of
+    `study.issues` are not repeated.
     """
     if issue := refusal(study):
         return Mapped((), (issue,))
@@ -46,6 +48,7 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
     organizations = [found for one in snapshots.values() if (found := organization(one, site))]
     resources += {one["id"]: one for one in organizations}.values()
     resources += [one.resource for one in signers.values() if one.resource]
+    resources += practitioner_roles(made, signers)
     requests = service_requests(made, reports)
     orders = _references(requests)
     resources += [*requests, imaging_study(made, reports, orders)]

@@ -140,6 +140,8 @@ _IN: Final[dict[str, dict[str, Check]]] = {
     "subject": {"reference": _reference("Patient")},
     "managingOrganization": {"reference": _reference("Organization")},
     "onBehalfOf": {"reference": _reference("Organization")},
+    "organization": {"reference": _reference("Organization")},
+    "practitioner": {"reference": _reference("Practitioner")},
     "imagingStudy": {"reference": _reference("ImagingStudy")},
     "result": {"reference": _reference("Observation")},
     "resultsInterpreter": {"reference": _reference("Practitioner")},

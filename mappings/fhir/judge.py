@@ -15,6 +15,7 @@ from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.organization import Organization
 from fhir.resources.R4B.patient import Patient
 from fhir.resources.R4B.practitioner import Practitioner
+from fhir.resources.R4B.practitionerrole import PractitionerRole
 from fhir.resources.R4B.provenance import Provenance
 from fhir.resources.R4B.servicerequest import ServiceRequest
 from pydantic import ValidationError
@@ -32,6 +33,7 @@ CLASSES: Final[dict[str, Any]] = {
     "Organization": Organization,
     "Patient": Patient,
     "Practitioner": Practitioner,
+    "PractitionerRole": PractitionerRole,
     "Provenance": Provenance,
     "ServiceRequest": ServiceRequest,
 }

@@ -38,6 +38,7 @@ class Radiologist:
 
     reference: Json
     resource: Json | None
+    clinic_role: str | None = None
 
 
 def radiologists(scene: Scene) -> dict[str, Radiologist]:
@@ -122,7 +123,7 @@ def _radiologist(scene: Scene, report: Report) -> Radiologist:
     name = practitioner_name(user) if user else {}
     if user is not None and "family" in name:
         to_user = reference("Practitioner", fhir_id(user.user_id), name["text"])
-        return Radiologist(to_user, practitioner(user, name, scene))
+        return Radiologist(to_user, practitioner(user, name, scene), user.clinic_role)
     if user is not None:
         scene.warn("user-last-name-absent", f"{user.pointer}/lastName", "no Practitioner; named by identifier")
     made: Json = {"type": "Practitioner", "identifier": identifier(SID_USER, report.user_id)}

@@ -31,6 +31,7 @@ _MANDATORY: Final = {
     "Patient": {"id", "text", "identifier", "name", "gender"},
     "Organization": {"id", "text", "active", "name"},
     "Practitioner": {"id", "text", "identifier", "name"},
+    "PractitionerRole": {"id", "text", "practitioner", "organization"},
     "ImagingStudy": {"id", "text", "status", "subject"},
     "DiagnosticReport": {"id", "text", "status", "category", "code", "subject"},
     "Observation": {"id", "text", "status", "category", "code", "subject"},
@@ -73,6 +74,13 @@ def practitioner_rules(resource: Json) -> Iterator[Fault]:
     for index, name in enumerate(resource.get("name", ())):
         if "family" not in name:
             yield "us-core-practitioner-family", f"/name/{index}"
+
+
+def practitioner_role_rules(resource: Json) -> Iterator[Fault]:
+    """pd-1 of the US Core PractitionerRole Profile, where it is claimed; a role of ours says whose it is, and where."""
+    yield from _mandatory(resource)
+    if "telecom" not in resource and "profile" in resource.get("meta", {}):
+        yield "us-core-pd-1", "/telecom"
 
 
 def imaging_study_rules(resource: Json) -> Iterator[Fault]:
@@ -144,6 +152,7 @@ RULES: Final[dict[str, Callable[[Json], Iterator[Fault]]]] = {
     "Patient": patient_rules,
     "Organization": organization_rules,
     "Practitioner": practitioner_rules,
+    "PractitionerRole": practitioner_role_rules,
     "ImagingStudy": imaging_study_rules,
     "DiagnosticReport": diagnostic_report_rules,
     "Observation": observation_rules,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,13 +22,13 @@ class Refusal:
 class FhirClient(Protocol):
     """A client of one FHIR base. `errors`: the type that it raises for a status, None for any other."""
 
-    errors: dict[int | None, str]
+    errors: Mapping[int | None, str]
 
     def capability(self) -> Json:
         """The CapabilityStatement."""
 
     def find(self, kind: str, params: Params) -> list[Json]:
-        """The matches of a search on all its pages, as the client walks through them."""
+        """What a program gets that has the client walk through all pages of a search, whatever that is."""
 
     def page(self, kind: str, params: Params) -> Json:
         """The first page of a search, with all that comes with the matches."""

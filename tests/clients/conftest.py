@@ -11,7 +11,7 @@ from clients.account import STUDIES, patients
 from clients.client import FhirClient
 from clients.fhirclient_client import Fhirclient
 from clients.fhirpy_client import AsyncFhirpy, Fhirpy
-from clients.kit_client import FhirKitClient, fhir_kit_client
+from clients.kit_client import JavaScriptClient, fhir_kit_client, medplum_client, smart_client
 from clients.processes import Running, running
 from fakes.databases import Server
 
@@ -20,6 +20,8 @@ CLIENTS = {
     "fhirpy-async": lambda base: nullcontext(AsyncFhirpy(base)),
     "fhirclient": lambda base: nullcontext(Fhirclient(base)),
     "fhir-kit-client": fhir_kit_client,
+    "fhirclient-js": smart_client,
+    "medplum": medplum_client,
 }
 
 
@@ -72,6 +74,18 @@ def fhirclient(gateway: Running) -> Fhirclient:
 
 
 @pytest.fixture
-def kit(gateway: Running) -> Iterator[FhirKitClient]:
+def kit(gateway: Running) -> Iterator[JavaScriptClient]:
     with fhir_kit_client(gateway.fhir_base) as found:
+        yield found
+
+
+@pytest.fixture
+def smart(gateway: Running) -> Iterator[JavaScriptClient]:
+    with smart_client(gateway.fhir_base) as found:
+        yield found
+
+
+@pytest.fixture
+def medplum(gateway: Running) -> Iterator[JavaScriptClient]:
+    with medplum_client(gateway.fhir_base) as found:
         yield found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import requests
-from clients.client import NOTHING, Json, Params, Refusal, of_mode
+from clients.client import NOTHING, Json, Params, Refusal
 from fhirclient.client import FHIRClient
 from fhirclient.models.bundle import Bundle
 from fhirclient.models.fhirelementfactory import FHIRElementFactory
@@ -28,8 +28,7 @@ class Fhirclient:
         return self.server.capabilityStatement.as_json()
 
     def find(self, kind: str, params: Params) -> list[Json]:
-        pages = [bundle.as_json() for bundle in self._search(kind, params).perform_iter(self.server)]
-        return [one for page in pages for one in of_mode(page, "match")]
+        return [one.as_json() for one in self._search(kind, params).perform_resources_iter(self.server)]
 
     def page(self, kind: str, params: Params) -> Json:
         return Bundle.read_from(self._search(kind, params).construct(), self.server).as_json()

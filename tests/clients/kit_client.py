@@ -1,42 +1,46 @@
-"""fhir-kit-client, the client of JavaScript programs, in a Node.js process of its own; needs Node.js and npm."""
+"""The clients of JavaScript programs, each in a Node.js process of its own; they need Node.js and npm.
+
+https://hl7.org/fhir/R4/http.html. fhir-kit-client, SMART's fhirclient and Medplum's client. What fhirclient brings for
+browsers without cryptography is put aside in `kit/package.json`: on Node.js it is never loaded, and is 350 MB large.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from clients.client import NOTHING, Json, Params, Refusal, matches
+from clients.client import NOTHING, Json, Params, Refusal
 from conformance.outside import node
 
 KIT = Path(__file__).parent / "kit"
-ERRORS: dict[int | None, str] = {None: "Error"}
+# Client -> the type that it throws
+ERRORS: Final = {"fhir-kit-client": "Error", "fhirclient-js": "HttpError", "medplum": "OperationOutcomeError"}
 
 
 class KitError(Exception):
-    """What the client threw; `answer` has its type and the response that it carries."""
+    """What the client threw; `answer` has its type, the status, and what it says of the body."""
 
     def __init__(self, answer: Json) -> None:
         super().__init__(answer["message"])
         self.answer = answer
 
 
-class FhirKitClient:
+class JavaScriptClient:
     """The client, called over the standard streams of `kit/drive.mjs`."""
 
-    errors = ERRORS
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[str], errors: Mapping[int | None, str]) -> None:
+        self._process, self.errors = process, errors
 
     def capability(self) -> Json:
         return self.ask("capability")
 
     def find(self, kind: str, params: Params) -> list[Json]:
-        return [one for page in self.ask("pages", kind, params) for one in matches(page)]
+        return self.ask("find", kind, params)
 
     def page(self, kind: str, params: Params) -> Json:
         return self.ask("page", kind, params)
@@ -51,7 +55,7 @@ class FhirKitClient:
         try:
             self.ask("post", path, NOTHING) if method == "post" else self.ask("get", path)
         except KitError as error:
-            return Refusal(error.answer["error"], error.answer["response"]["data"])
+            return Refusal(error.answer["error"], error.answer["outcome"])
         raise AssertionError("it was not refused")
 
     def ask(self, what: str, *given: Any) -> Any:
@@ -66,8 +70,13 @@ class FhirKitClient:
 
 
 @contextmanager
-def fhir_kit_client(base: str) -> Iterator[FhirKitClient]:
+def javascript_client(name: str, base: str) -> Iterator[JavaScriptClient]:
     """The client while the block runs; skips without Node.js or npm."""
-    command = node("drive.mjs", base, under=KIT)
+    command = node("drive.mjs", base, name, under=KIT)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
-        yield FhirKitClient(process)
+        yield JavaScriptClient(process, {None: ERRORS[name]})
+
+
+fhir_kit_client = partial(javascript_client, "fhir-kit-client")
+smart_client = partial(javascript_client, "fhirclient-js")
+medplum_client = partial(javascript_client, "medplum")

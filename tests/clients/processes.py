@@ -17,7 +17,7 @@ import httpx
 from fakes.gateway_process import environment, site_file
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "autoscribe-gateway")
-PATIENCE = 60.0  # seconds
+PATIENCE = 180.0  # seconds; 400 studies take 20 on a machine that has nothing else to do
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ https://hl7.org/fhir/R4/http.html, https://hl7.org/fhir/R4/search.html#modifying
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 from clients.account import REPORTS, one_person, pdf_of, signed_alone
 from clients.client import matches
 from clients.fhirclient_client import Fhirclient
-from clients.kit_client import FhirKitClient, KitError
+from clients.kit_client import JavaScriptClient, KitError
 from clients.processes import Running
 from fhirclient.client import FHIRClient
 from fhirclient.models.binary import Binary
@@ -91,7 +92,7 @@ def test_fhirclient_reads_an_attachment_as_a_resource_where_it_asks_for_nothing_
 
 
 @pytest.mark.parametrize("options", [{}, {"postSearch": True}], ids=["get", "post"])
-def test_fhir_kit_client_walks_back_the_way_it_came(kit: FhirKitClient, options: dict[str, Any]) -> None:
+def test_fhir_kit_client_walks_back_the_way_it_came(kit: JavaScriptClient, options: dict[str, Any]) -> None:
     pages = kit.ask("pages", "DiagnosticReport", [*ALL, ("_count", "7")], options)
     back = kit.ask("backwards", pages[-1])
     assert [[one["id"] for one in matches(page)] for page in back[::-1]] == [
@@ -100,13 +101,13 @@ def test_fhir_kit_client_walks_back_the_way_it_came(kit: FhirKitClient, options:
     assert len(pages) == -(-len(REPORTS) // 7)
 
 
-def test_fhir_kit_client_resolves_a_reference_in_the_bundle_and_without_it(kit: FhirKitClient) -> None:
+def test_fhir_kit_client_resolves_a_reference_in_the_bundle_and_without_it(kit: JavaScriptClient) -> None:
     page = kit.page("DiagnosticReport", [("_id", ONE), ("_include", "DiagnosticReport:subject")])
     subject = matches(page)[0]["subject"]["reference"]
     assert kit.ask("resolve", subject, page) == kit.ask("resolve", subject)
 
 
-def test_fhir_kit_client_asks_for_several_things_at_once(kit: FhirKitClient) -> None:
+def test_fhir_kit_client_asks_for_several_things_at_once(kit: JavaScriptClient) -> None:
     addresses = [f"DiagnosticReport/{ONE}", "DiagnosticReport/unknown", f"DiagnosticReport?_id={ONE}"]
     entries = [{"request": {"method": "GET", "url": one}} for one in addresses]
     answer = kit.ask("batch", {"resourceType": "Bundle", "type": "batch", "entry": entries})
@@ -117,23 +118,54 @@ def test_fhir_kit_client_asks_for_several_things_at_once(kit: FhirKitClient) -> 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_fhir_kit_client_asks_for_everything_about_a_patient(kit: FhirKitClient, method: str) -> None:
+def test_fhir_kit_client_asks_for_everything_about_a_patient(kit: JavaScriptClient, method: str) -> None:
     (patient,) = kit.find("Patient", [("identifier", one_person()[0])])
     answer = kit.ask("operation", "everything", "Patient", patient["id"], method)
     found = {f"{one['resourceType']}/{one['id']}" for one in matches(answer)}
     assert {f"Patient/{patient['id']}", *(f"DiagnosticReport/{one}" for one in one_person()[1])} <= found
 
 
-def test_fhir_kit_client_takes_what_is_compressed(kit: FhirKitClient) -> None:
+def test_fhir_kit_client_takes_what_is_compressed(kit: JavaScriptClient) -> None:
     assert kit.ask("header", f"DiagnosticReport/{ONE}", "content-encoding") == "gzip"
 
 
-def test_fhir_kit_client_finds_no_authorization_where_there_is_none(kit: FhirKitClient) -> None:
+def test_fhir_kit_client_finds_no_authorization_where_there_is_none(kit: JavaScriptClient) -> None:
     assert kit.ask("smart") == {}
 
 
-def test_fhir_kit_client_cannot_take_bytes_and_says_so_itself(kit: FhirKitClient) -> None:
+def test_fhir_kit_client_cannot_take_bytes_and_says_so_itself(kit: JavaScriptClient) -> None:
     """It reads every answer as JSON: the text arrives, in its error."""
     with pytest.raises(KitError) as refused:
         kit.ask("bytes", f"Binary/{ONE}-text", "text/plain")
-    assert refused.value.answer["response"] == {"status": 200, "data": REPORTS[ONE]["reportPlainText"]}
+    assert (refused.value.answer["status"], refused.value.answer["outcome"]) == (200, REPORTS[ONE]["reportPlainText"])
+
+
+def test_smart_puts_what_a_report_refers_to_in_the_place_of_the_references(smart: JavaScriptClient) -> None:
+    [report] = smart.ask("resolved", "DiagnosticReport", [("_id", ONE)], ["subject", "resultsInterpreter", "result"])
+    kinds = [one["resourceType"] for one in (report["subject"], *report["resultsInterpreter"], *report["result"])]
+    assert (kinds[:2], {*kinds[2:]}) == (["Patient", "Practitioner"], {"Observation"})
+
+
+@pytest.mark.parametrize("name", ["smart", "medplum"])
+def test_a_client_of_javascript_fetches_the_bytes_of_an_attachment(
+    name: str, request: pytest.FixtureRequest, gateway: Running
+) -> None:
+    client: JavaScriptClient = request.getfixturevalue(name)
+    for form in client.read(f"DiagnosticReport/{ONE}")["presentedForm"]:
+        data = base64.b64decode(client.ask("bytes", form["url"], form["contentType"]))
+        assert len(data) == form["size"]
+        if form["contentType"] == "application/pdf":
+            assert data == pdf_of(gateway.upstream, ONE)
+
+
+def test_medplum_that_wants_nothing_out_of_a_cache_gets_the_reports_alone(medplum: JavaScriptClient) -> None:
+    """It says so as browsers do: `Cache-Control: no-cache` and `Pragma: no-cache`."""
+    found = medplum.ask("reloaded", "DiagnosticReport", [*ALL, ("_count", "500")])
+    assert {one["resourceType"] for one in found} == {"DiagnosticReport"}
+    assert {one["id"] for one in found} == REPORTS.keys()
+
+
+def test_medplum_walks_through_pages_of_a_size_of_its_own(medplum: JavaScriptClient) -> None:
+    """It puts `_count=1000` beside the token of a page, which says nothing of a size."""
+    found = medplum.find("DiagnosticReport", [*ALL, ("_count", "3"), ("_sort", "-date")])
+    assert sorted(one["id"] for one in found) == sorted(REPORTS)

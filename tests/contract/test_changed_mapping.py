@@ -115,6 +115,19 @@ async def test_what_a_new_version_refers_to_as_its_patient_is_stored(engine):
     assert found[REPORT]["subject"]["reference"] in found
 
 
+async def test_a_store_that_is_older_than_a_type_of_resource_gets_it_on_rerender_and_tells_nothing(engine, monkeypatch):
+    pipeline = Pipeline(engine, SITE, UTC)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("mappings.fhir.practitioner_roles", lambda scene, radiologists: [])
+        await take(pipeline)
+    was, told = await current(engine), await outbox(engine)
+    assert written(await take(pipeline)) == set()
+    rendered = await pipeline.rerender(STUDY)
+    assert {address.partition("/")[0] for address in written(rendered)} == {"PractitionerRole"}
+    assert (await outbox(engine), rendered.change.causes) == (told, ())
+    assert (await current(engine)).keys() - was.keys() == written(rendered)
+
+
 async def test_rendering_anew_writes_the_new_look_tells_nothing_and_finds_by_it(engine):
     before, after = Pipeline(engine, SITE, UTC), Pipeline(engine, OTHER, ZoneInfo("Asia/Tokyo"))
     await take(before, report(), addendum())

@@ -30,7 +30,7 @@ USER = "Practitioner/usr-" + "2" * 32
 IMPRESSION = f"Observation/rep-{'3' * 32}-s1"
 KINDS = {
     *("DiagnosticReport", "DocumentReference", "ImagingStudy", "Observation", "Organization", "Patient"),
-    *("Practitioner", "Provenance", "ServiceRequest"),
+    *("Practitioner", "PractitionerRole", "Provenance", "ServiceRequest"),
 }
 KEEP_PDF = Statement(
     "UPDATE pdf SET state = 'kept', generation = 'g', size = :size, sha1 = :sha1, kept = 1 WHERE report_id = :report_id"
@@ -59,7 +59,7 @@ async def test_a_new_study_is_stored_whole_and_its_signature_is_to_be_told(engin
 async def test_what_belongs_to_the_study_is_owned_by_it_and_what_several_speak_of_by_none(engine, pipeline):
     await take(pipeline)
     owners = dict(await rows(engine, "SELECT type, min(owner) FROM resource GROUP BY type"))
-    shared = {"Patient", "Practitioner", "Organization"}
+    shared = {"Patient", "Practitioner", "PractitionerRole", "Organization"}
     assert owners == {kind: "" if kind in shared else STUDY_ID for kind in owners}
     assert shared < owners.keys()
 
@@ -259,6 +259,21 @@ async def test_a_user_that_autoscribe_no_longer_knows_is_kept_as_it_was_known_la
     assert (await current(engine))[USER]["name"][0]["family"] == "Jones"
 
 
+async def test_a_role_is_no_newer_than_what_was_said_of_its_user(engine, pipeline):
+    """Another study may speak of the same user as AutoScribe said earlier."""
+
+    async def take_of(digit, phone, users_asked):
+        fetched = said(report(digit), digit=digit, users=(user_json(phoneNumber=phone),), asked=9)
+        later = replace(fetched, users_asked={USER_ID: users_asked})
+        await pipeline.ingest(study_id(digit), giving(later))
+        [role] = (await current(engine, "PractitionerRole/")).values()
+        return role["telecom"][1]["value"]
+
+    assert await take_of("3", "5550000002", 7) == "5550000002"
+    assert await take_of("4", "5550000001", 5) == "5550000002"
+    assert await take_of("5", "5550000003", 8) == "5550000003"
+
+
 async def test_a_user_alone_is_the_practitioner_that_reports_refer_to(engine, pipeline):
     await take(pipeline, asked=5)
     before = await contents(engine, USER)
@@ -269,7 +284,7 @@ async def test_a_user_alone_is_the_practitioner_that_reports_refer_to(engine, pi
     await pipeline.ingest_user(user_json(lastName="Jones"), 7)
     assert (await current(engine))[USER]["name"][0]["family"] == "Jones"
     await pipeline.ingest_user(user_json(userId="usr_" + "9" * 32, lastName=""), 7)
-    assert len(await current(engine, "Practitioner")) == 1
+    assert len(await current(engine, "Practitioner/")) == 1
     with pytest.raises(WireError):
         await pipeline.ingest_user({**user_json(), "email": 5}, 7)
 

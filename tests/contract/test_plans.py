@@ -208,6 +208,7 @@ US_CORE = {
         "family+gender",
     ),
     "Practitioner": ("name", "identifier", "_id"),
+    "PractitionerRole": ("practitioner", "specialty", "organization", "role"),
     "Organization": ("name", "address"),
     "DocumentReference": (
         *("_id", "patient", "patient+type", "patient+category", "patient+category+date", "patient+status"),

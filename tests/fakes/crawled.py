@@ -55,6 +55,11 @@ PATHS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "death-date": ("date", "deceasedDateTime"),
     },
     "Practitioner": {"identifier": ("token", "identifier"), "name": ("string", "name")},
+    "PractitionerRole": {
+        "practitioner": ("reference", "practitioner"),
+        "organization": ("reference", "organization"),
+        "specialty": ("token", "specialty"),
+    },
     "Organization": {"name": ("string", "name"), "address": ("string", "address")},
     "DocumentReference": {
         "patient": ("reference", "subject"),

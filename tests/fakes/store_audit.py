@@ -134,7 +134,8 @@ def check_against(found: Audit, account: BusyAccount) -> None:
         check_study(found, account, study_id, reports)
     for address, versions in found.versions.items():
         owner = found.owners[address]
-        if address.startswith(("Practitioner/", "Organization/")) or (owner and owner not in account.touched):
+        is_of_users = address.startswith(("Practitioner/", "PractitionerRole/", "Organization/"))
+        if is_of_users or (owner and owner not in account.touched):
             contents = [without_pdfs(one.content) for one in versions]
             assert all(one == contents[0] for one in contents), (address, differing(versions[0], versions[-1]))
             pdfs = len(state.reports.get(owner, ()))  # each makes a version that says what came of it (D28)

@@ -139,6 +139,16 @@ async def test_practitioner_by_id(world):
     await found(world, "Practitioner", "_id")
 
 
+async def test_practitioner_role_by_practitioner(world):
+    """US Core 6.1.0 and 8.0.0, PractitionerRole: practitioner SHALL."""
+    await found(world, "PractitionerRole", "practitioner")
+
+
+async def test_practitioner_role_by_specialty(world):
+    """US Core 6.1.0 and 8.0.0, PractitionerRole: specialty SHALL."""
+    await found(world, "PractitionerRole", "specialty")
+
+
 async def test_organization_by_name(world):
     """US Core 6.1.0 and 8.0.0, Organization: name SHALL."""
     await found(world, "Organization", "name")

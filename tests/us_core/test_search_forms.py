@@ -114,7 +114,7 @@ async def test_values_between_commas_and_repeated_parameters_go_together(world):
     assert await world.check("DiagnosticReport", [*pairs, ("category", "LP7839-6")]) == set()
 
 
-@pytest.mark.parametrize("resource_type", [*OF_PATIENTS, "Patient", "Practitioner", "Organization"])
+@pytest.mark.parametrize("resource_type", [*OF_PATIENTS, "Patient", "Practitioner", "PractitionerRole", "Organization"])
 async def test_resources_are_found_by_their_ids(world, resource_type):
     """US Core 6.1.0 and 8.0.0: _id SHALL, with several values, alone and beside what narrows it."""
     wanted = [one["id"] for one in world.some(resource_type, 4)]

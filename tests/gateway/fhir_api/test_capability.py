@@ -151,6 +151,7 @@ async def test_the_searches_that_us_core_asks_for_are_among_them(statement):
         "DiagnosticReport": {"patient", "category", "date", "code", "status", "_lastUpdated"},
         "Patient": {"_id", "identifier", "name", "birthdate", "gender", "family", "death-date"},
         "Practitioner": {"name", "identifier", "_id"},
+        "PractitionerRole": {"specialty", "practitioner"},
         "Organization": {"name", "address"},
         "DocumentReference": {"_id", "patient", "type", "category", "date", "status", "period"},
         "Observation": {"patient", "category", "code", "date", "status", "_lastUpdated"},

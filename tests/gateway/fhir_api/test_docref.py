@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from fakes.crawled import crawled, entries, interval, issues, links
+from fakes.crawled import crawled, entries, interval, links
 from fakes.facade import BASE, resource_id
 from fakes.outcomes import issue, refusal
 
@@ -115,13 +115,6 @@ async def test_get_and_post_find_the_same(stage, patient):
 )
 async def test_what_is_asked_for_is_what_is_found(stage, patient, query, is_found):
     assert bool(ids(await docref(stage, f"patient={patient}&{query}"))) is is_found
-
-
-async def test_that_none_is_made_on_demand_is_said_where_that_is_asked_for(stage, patient):
-    said = [one["detail"] for one in issues(await docref(stage, f"patient={patient}&on-demand=true"))]
-    assert "no-documents-on-demand" in said
-    said = [one["detail"] for one in issues(await docref(stage, f"patient={patient}"))]
-    assert "no-documents-on-demand" not in said
 
 
 async def test_of_a_patient_that_is_not_known_nothing_is_found(stage):

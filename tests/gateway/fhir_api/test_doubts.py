@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fakes.crawled import entries, ids, issues
+from fakes.crawled import entries, ids, issues, links
 from fakes.facade import resource_id
 from fakes.store import made, write
 
@@ -15,6 +15,11 @@ from gateway.index.extract import rows
 from gateway.store.statements import Statement, ask
 from gateway.sync.sweep_record import Finished, SweepRecord
 
+DISPUTED = Statement(
+    "INSERT INTO issue (study_id, place, code, severity, pointer, action)"
+    " VALUES (:study_id, :place, :code, :severity, :pointer, :action)"
+)
+REMARKED = Statement("UPDATE study SET has_warnings = 1 WHERE study_id = :study_id")
 HELD = Statement("INSERT INTO conflict (patient_id, study_id, since) VALUES (:patient_id, :study_id, 1)")
 
 
@@ -112,10 +117,37 @@ async def test_who_asks_for_a_patient_learns_that_reports_are_held_apart(stage, 
     assert "identity-conflict" not in said(await found(stage, f"{asked.split('&')[0]}x", kind))
 
 
-async def test_what_could_not_be_mapped_is_said_with_the_study_it_is_of(stage):
+async def test_what_could_not_be_mapped_is_said_with_the_study_it_is_of_to_who_asks_for_an_explanation(stage):
     report = next(one for one in stage.reports(status="completed") if not one["snapshotMetadata"].get("mrn"))
-    response = await found(stage, f"study={report['studyId']}")
+    swept(stage, 100)
+    assert said(await found(stage, f"study={report['studyId']}")) == {}
+    response = await found(stage, f"study={report['studyId']}&_explain=true")
     warning = said(response)["mrn-absent"]
     assert (warning["severity"], warning["code"]) == ("warning", "processing")
     assert warning["diagnostics"].startswith(f"ImagingStudy/{report['studyId'].replace('_', '-')} /")
-    assert "information" not in {one["severity"] for one in issues(response.json())}
+    assert {one["detail"] for one in issues(response.json()) if one["severity"] == "information"} == {"explanation"}
+
+
+async def test_an_explanation_goes_on_from_page_to_page_and_is_known_to_who_is_strict(stage):
+    reports = [one for one in stage.reports(status="completed") if not one["snapshotMetadata"].get("mrn")][:2]
+    asked = f"study={','.join(one['studyId'] for one in reports)}&_count=1&_explain=true"
+    first = await stage.get(f"DiagnosticReport?{asked}", headers={"Prefer": "handling=strict"})
+    second = await stage.client.get(links(first.json())["next"])
+    for response in (first, second):
+        assert {"mrn-absent", "explanation"} <= said(response).keys()
+    assert "_explain=true" in links(first.json())["self"]
+    assert said(second)["mrn-absent"] != said(first)["mrn-absent"]
+
+
+async def test_a_report_whose_own_study_is_in_dispute_is_found_with_a_warning(stage):
+    report = stage.signed()
+    await found(stage, f"study={report['studyId']}")
+    engine = stage.app.state.facade.engine
+    values = {"study_id": report["studyId"], "place": 900, "severity": "error", "pointer": "/reports/0"}
+    await engine.do(lambda: ask(DISPUTED, **values, code="identity-conflict", action="a Patient of its own"))
+    await engine.do(lambda: ask(REMARKED, study_id=report["studyId"]))
+    asked = {"DiagnosticReport": f"study={report['studyId']}", "ImagingStudy": f"_id=stu-{report['studyId'][4:]}"}
+    for kind, query in asked.items():
+        warning = said(await found(stage, query, kind))["identity-conflict"]
+        assert (warning["severity"], warning["code"]) == ("warning", "conflict")
+        assert warning["diagnostics"].endswith("/reports/0: a Patient of its own")

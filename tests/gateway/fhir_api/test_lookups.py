@@ -107,10 +107,13 @@ async def test_a_client_says_how_old_an_answer_may_be(stage, monkeypatch):
     assert asked(stage) == [report["studyId"]]
 
 
-async def test_a_search_that_names_nothing_says_that_it_was_not_asked_for_anew(stage):
-    bundle = await found(stage, "date=ge2020", headers=NO_CACHE)
-    assert said(bundle)["index-only"]["code"] == "incomplete"
-    assert "index-only" not in said(await found(stage, "date=ge2020"))
+@pytest.mark.parametrize("header", ["no-cache", "max-age=0", "max-age=5, no-store"])
+async def test_a_client_that_wants_no_answer_of_a_cache_is_told_nothing_that_it_did_not_ask_for(stage, header):
+    newest = {"Cache-Control": header}
+    assert said(await found(stage, "date=ge2020", headers=newest)).keys() == {"index-incomplete"}
+    explained = await found(stage, "date=ge2020&_explain=true", headers=newest)
+    assert said(explained)["index-only"]["severity"] == "information"
+    assert "index-only" not in said(await found(stage, "date=ge2020&_explain=true"))
     assert asked(stage) == []
 
 

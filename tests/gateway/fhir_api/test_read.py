@@ -268,6 +268,27 @@ async def test_a_patient_is_there_once_a_report_was_read_and_not_before(stage):
     assert (after.status_code, f"Patient/{after.json()['id']}") == (200, patient)
 
 
+async def test_a_role_is_there_once_a_report_was_read_and_leads_to_user_and_facility(stage):
+    report = stage.signed()
+    async with facade() as other:
+        read = (await other.get(f"DiagnosticReport/{resource_id(report)}")).json()
+        user = fhir_id(report["userId"])
+        asked = f"PractitionerRole?practitioner={user}&_include=PractitionerRole:practitioner"
+        bundle = (await other.get(asked)).json()
+        role, practitioner = (one["resource"] for one in bundle["entry"][:2])
+        back = await other.get(f"Practitioner?_id={user}&_revinclude=PractitionerRole:practitioner")
+    assert practitioner["id"] == user
+    assert back.json()["entry"][1]["resource"] == role
+    assert role["organization"]["reference"] in {one.get("reference") for one in read["performer"]}
+    path = f"PractitionerRole/{role['id']}"
+    before = await stage.get(path)
+    assert refusal(before) == (404, "error", "not-found")
+    assert stage.routes_seen() == []
+    await stage.get(f"DiagnosticReport/{resource_id(report)}")
+    after = await stage.get(path, headers={"Cache-Control": "no-cache"})
+    assert (after.status_code, after.json()["id"]) == (200, role["id"])
+
+
 async def test_an_organization_is_there_once_a_report_was_read(stage):
     read = (await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}")).json()
     organizations = [one["reference"] for one in read["performer"] if one.get("reference", "").startswith("Organ")]
@@ -288,6 +309,8 @@ async def test_an_organization_is_there_once_a_report_was_read(stage):
         f"DocumentReference/rep-{NO_ONE}-doc",
         f"Practitioner/usr-{NO_ONE}",
         f"Practitioner/rep-{NO_ONE}",
+        f"PractitionerRole/usr-{NO_ONE}",
+        f"PractitionerRole/usr-{NO_ONE}-{'0' * 22}",
         "Patient/pat-1",
         f"Patient/pat-{NO_ONE}",
         "Organization/org-1",

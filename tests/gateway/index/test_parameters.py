@@ -20,6 +20,7 @@ US_CORE = {
     "DiagnosticReport": ("patient", "category", "date", "code", "status", "_lastUpdated"),
     "Patient": ("_id", "identifier", "name", "birthdate", "gender", "family", "given", "death-date"),
     "Practitioner": ("name", "identifier", "_id"),
+    "PractitionerRole": ("specialty", "practitioner"),
     "Organization": ("name", "address"),
     "DocumentReference": ("_id", "patient", "type", "category", "date", "status", "period"),
     "Observation": ("patient", "category", "code", "date", "status", "_lastUpdated"),
@@ -33,6 +34,7 @@ BEYOND = {
     ),
     "ImagingStudy": ("_id", "identifier", "patient", "started", "modality", "status"),
     "Provenance": ("target", "patient", "recorded"),
+    "PractitionerRole": ("_id", "identifier", "organization", "role"),
 }
 OF_EVERY_TYPE = ("_id", "_lastUpdated", "_tag", "_profile", "_security", "_source")
 # What alone makes a search allowed (D30), beside every date
@@ -40,6 +42,8 @@ NARROWING = {
     *("_id", "identifier", "patient", "subject", "study", "imagingStudy", "based-on", "basedOn", "basedon"),
     *("name", "family", "given", "address", "target", "result", "related", "encounter"),
 }
+# Of which there are but few, so that every parameter of its own does
+FEW = "PractitionerRole"
 MODIFIED = ("text", "of-type", "exact", "identifier")
 PACKAGES = ("hl7.fhir.r4.core-4.0.1.tgz", "us_core_610.tgz", "us_core_800.tgz")
 # Where the index looks at another element than R4: series are not known, the study's own modality is
@@ -96,8 +100,9 @@ def test_what_shares_rows_looks_at_the_same_element_and_leads_to_one_type():
 
 
 def test_what_narrows_is_what_the_decision_names_and_every_date():
-    narrowing = {row.name for row in PARAMETERS if row.narrows and row.type != "date"}
+    narrowing = {row.name for row in PARAMETERS if row.narrows and row.type != "date" and row.resource_type != FEW}
     assert narrowing == NARROWING
+    assert all(row.narrows for row in parameters_of(FEW) if row.name not in OF_EVERY_TYPE)
     assert all(row.narrows for row in PARAMETERS if row.type == "date" or row.name in NARROWING)
 
 

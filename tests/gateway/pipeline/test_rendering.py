@@ -12,7 +12,7 @@ from gateway.pipeline.rendering import rendered
 from mappings.issues import MappingIssue
 
 STUDY_ID = "stu_" + "1" * 32
-SHARED = {"Patient", "Practitioner", "Organization"}
+SHARED = {"Patient", "Practitioner", "PractitionerRole", "Organization"}
 RESOURCES = mapped(report()).output
 
 

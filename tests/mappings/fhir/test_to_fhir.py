@@ -67,7 +67,7 @@ def said(*reports: dict[str, Any], study: dict[str, Any] | None = None, users: A
 def test_resources_come_in_the_order_in_which_others_refer_to_them() -> None:
     kinds = [one["resourceType"] for one in mapped(report(), addendum()).output]
     assert kinds == [
-        *("Patient", "Organization", "Practitioner", "ServiceRequest", "ImagingStudy"),
+        *("Patient", "Organization", "Practitioner", "PractitionerRole", "ServiceRequest", "ImagingStudy"),
         *("DiagnosticReport", "Observation", "Observation", "Observation", "Observation"),
         *("DocumentReference", "Provenance"),
         *("DiagnosticReport", "Observation", "DocumentReference", "Provenance"),

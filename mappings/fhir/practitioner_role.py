@@ -1,0 +1,70 @@
+"""PractitionerRole <- the User behind Report.userId, User.clinicRole, and the facilities of that user's reports.
+
+https://hl7.org/fhir/R4/practitionerrole.html, US Core PractitionerRole Profile, decision D3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mappings.codes import NUCC, NUCC_SPECIALTY, US_CORE
+from mappings.fhir.datatypes import Json, coding, line, reference, said
+from mappings.fhir.narrative import narrative
+from mappings.fhir.organization import organization_name
+from mappings.fhir.practitioner import Radiologist
+from mappings.fhir.scene import Scene
+from mappings.identifiers import organization_id, role_id
+
+_META: Final[Json] = {"profile": [f"{US_CORE}practitionerrole"]}
+
+
+def practitioner_roles(scene: Scene, radiologists: Mapping[str, Radiologist]) -> list[Json]:
+    """One PractitionerRole of each user and facility that a report names together.
+
+    A user of whom no Practitioner is made, and a report without a facilityName, give none.
+    """
+    found: dict[str, Json] = {}
+    for report in scene.study.reports:
+        radiologist = radiologists[report.user_id]
+        facility = organization_name(report.snapshot, scene.site)
+        if radiologist.resource and facility:
+            made = _role(radiologist, radiologist.resource, facility)
+            found.setdefault(made["id"], made)
+    return list(found.values())
+
+
+def practitioner_role_code(clinic_role: str | None) -> list[Json]:
+    """PractitionerRole.code <- User.clinicRole, as text: no table of codes has all of AutoScribe's roles.
+
+    https://hl7.org/fhir/R4/practitionerrole-definitions.html#PractitionerRole.code
+    """
+    return [{"text": clinic_role}] if clinic_role else []
+
+
+def practitioner_role_specialty(clinic_role: str | None) -> list[Json]:
+    """PractitionerRole.specialty <- User.clinicRole, where one NUCC code means exactly that; else none.
+
+    https://hl7.org/fhir/R4/practitionerrole-definitions.html#PractitionerRole.specialty
+    """
+    known = NUCC_SPECIALTY.get(clinic_role or "")
+    return [{"coding": [coding(NUCC, *known)]}] if known else []
+
+
+def _role(radiologist: Radiologist, practitioner: Json, facility: str) -> Json:
+    """The role; it claims its profile only with a telecom, which pd-1 of US Core asks for."""
+    organization = organization_id(facility)
+    clinic_role, telecom = line(radiologist.clinic_role), practitioner.get("telecom")
+    return said(
+        {
+            "resourceType": "PractitionerRole",
+            "id": role_id(practitioner["id"], organization),
+            "meta": _META if telecom else None,
+            "text": narrative(practitioner["name"][0]["text"], [("Role", clinic_role), ("Facility", facility)]),
+            "practitioner": radiologist.reference,
+            "organization": reference("Organization", organization, facility),
+            "code": practitioner_role_code(clinic_role),
+            "specialty": practitioner_role_specialty(clinic_role),
+            "telecom": telecom,
+        }
+    )
