@@ -128,7 +128,8 @@ class Result:
         provider = self.site.user(user.user_id)
         authority = self.site.provider_authority
         namespace = authority.namespace if authority else ""
-        made = signer(user, provider, namespace, self.receiver.version, self.issues)
+        is_local = self.receiver.interpreter == "local_id"
+        made = signer(user, provider, namespace, self.receiver.version, self.issues, prefers_local_id=is_local)
         self.signers[report.user_id] = made
         return made
 

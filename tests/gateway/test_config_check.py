@@ -235,7 +235,7 @@ def test_a_receiver_with_an_address_of_its_own_needs_none_of_the_site(config, se
 
 
 def test_a_receiver_is_refused_whenever_it_is_read(config) -> None:
-    path = config(GOOD + '[[mapping.receivers]]\nname = "mercy"\nbase = "vista"\nstatus_map = { P = "F" }\n')
+    path = config(GOOD + '[[mapping.receivers]]\nname = "mercy"\nbase = "vista-2.3"\nstatus_map = { P = "F" }\n')
     assert [fault.key for fault in config_check.faults(path)] == ["mapping.receivers[0].status_map.P"]
     with pytest.raises(ConfigError, match=r"status_map\.P: not one of the values it can have"):
         load(path)
