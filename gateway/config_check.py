@@ -148,7 +148,7 @@ def _vista_doubts(receiver: Receiver, site: Site) -> Iterator[str]:
         settings = "neither vista_ssn_namespace nor vista_dfn_namespace with vista_station"
         yield f"knows patients by Social Security number or DFN, and {settings} is set: every message will be held"
     if receiver.vista_exam == "required" and not known.exam_keys:
-        yield "knows a study by its exam, and no vista_exam_keys and vista_case_keys are set: every message will be held"
+        yield "knows a study by its exam, and no vista_exam_keys are set: every message will be held"
     if receiver.interpreter == "local_id" and not site.providers.has_local_ids:
         yield "knows who signed by a local id, and the providers file has none"
 

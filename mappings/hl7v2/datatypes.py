@@ -127,27 +127,17 @@ class Signer:
         return " ".join(part.strip() for part in parts if part and part.strip())
 
 
-def signer(
-    user: User,
-    provider: Provider | None,
-    namespace: str,
-    version: str,
-    issues: list[MappingIssue],
-    *,
-    prefers_local_id: bool = False,
-) -> Signer:
+def signer(user: User, provider: Provider | None, namespace: str, version: str, issues: list[MappingIssue]) -> Signer:
     """The User behind Report.userId, with the NPI only where it is one.
 
     A number that AutoScribe does not say is as the site's `provider` directory has it: its NPI before the local id of
-    `namespace`. A receiver that `prefers_local_id` gets that before any NPI.
+    `namespace`.
     """
     number, authority = value(user.npi_number), "NPI"
     if number and not is_npi(number):
         issues.append(MappingIssue("npi-invalid", "warning", f"{user.pointer}/npiNumber", "not sent as an NPI"))
         number = ""
-    if provider and prefers_local_id and provider.local_id:
-        number, authority = value(provider.local_id), namespace
-    elif provider and not number:
+    if provider and not number:
         number, authority = (provider.npi, "NPI") if provider.npi else (value(provider.local_id), namespace)
     suffix, degree = _suffix_and_degree(tuple([one.strip() for one in (user.suffix1, user.suffix2) if one]))
     names = value(user.last_name), value(user.first_name), value(user.middle_name)

@@ -54,8 +54,9 @@ WAIVED_TEXT: Final[dict[tuple[str, int], tuple[frozenset[str], re.Pattern[str], 
 }
 # Waived: conditional on several OBX of one code, which hl7apy takes for required (§7.4.2.4)
 WAIVED_ABSENCE: Final = frozenset({("2.3.1", "OBX", 4), ("2.7", "OBX", 4)})
-# Waived: required, and empty for a receiver that takes what stands there for another number: the field that has it instead
-WAIVED_FOR: Final = {("PID", 3): 2}  # VistA-M RAHLTCPX: PID-3 is a Social Security number, PID-2 station-DFN
+# Waived: required, and empty where another field has the number, for a receiver that would take it for another there:
+# in PID-3 VistA reads a Social Security number, in PID-2 station-DFN (RAHLTCPX)
+WAIVED_FOR: Final = {("PID", 3): 2}
 # Waived: hl7apy's own reference of the field is broken, so that its parser falls over it
 UNPARSED: Final = frozenset({("2.7", "TQ1", 1)})
 # Waived: in STRICT mode hl7apy refuses components of more than 199 characters (20 for IS) whatever the field allows, so

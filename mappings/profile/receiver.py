@@ -82,7 +82,7 @@ class Receiver:
     pid3_plain: str = _switch("PID-3 as the bare number, without authority and type", "off|on")
     xpn_type: str = _switch("PID-5.7 name type; off: without a patient name the message is held", "on|off")
     vista_patient: str = _switch(
-        "how VistA knows the patient: PID-3 is the DFN alone, or the SSN, else PID-2 station-DFN; held without a number",
+        "how VistA knows the patient: PID-3 the DFN alone, or the SSN, else PID-2 station-DFN; held without a number",
         "off|dfn|ssn",
     )
     vista_exam: str = _switch(
@@ -282,8 +282,8 @@ def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:
     """The problem with a name that no profile has, and what to write instead; the name itself is not repeated."""
     if name in _WITHDRAWN:
         reason, successors = _WITHDRAWN[name]
-        remedy = f"Write {' or '.join(successors)}, as the version of HL7 that the receiver is sent; see docs/receivers.md."
-        return f"the profile {name} is withdrawn: {reason}", remedy
+        remedy = f"Write {' or '.join(successors)}, by the version of HL7 that the receiver takes."
+        return f"the profile {name} is withdrawn: {reason}", f"{remedy} See docs/receivers.md."
     return "no such receiver profile", f"Known here: {', '.join(known)}."
 
 

@@ -29,9 +29,9 @@ from mappings.profile.facility import (
     refuse_ambiguous,
 )
 from mappings.profile.receiver import RECEIVERS, Receiver, read_receiver, receiver, unknown
-from mappings.profile.vista import NO_VISTA, VISTA_KEYS, Vista, read_vista
 from mappings.profile.spelling import exact
 from mappings.profile.table import Table, read_toml
+from mappings.profile.vista import NO_VISTA, VISTA_KEYS, Vista, read_vista
 
 OnCancelled = Literal["hold", "withdraw"]
 OnConflict = Literal["send", "hold"]

@@ -53,12 +53,14 @@ REASONS: dict[str, Callable[[Study], bool]] = {
 # Why a message is held for want of source data -> whether a study has that data missing
 HOLDS: dict[str, Callable[[Study], bool]] = {
     "name-absent": lambda study: any(not (one.snapshot.patient_name or "").strip() for one in study.completed),
-    "vista-patient-unknown": lambda study: not all(
-        one.snapshot.facility_name == "City Medical Center" and (one.snapshot.mrn or "").isdigit()
-        for one in study.completed
-    )
-    or bool({one.snapshot.mrn for one in study.completed} & {"000000"})
-    or len({one.snapshot.patient_name for one in study.completed}) > 1,
+    "vista-patient-unknown": lambda study: (
+        not all(
+            one.snapshot.facility_name == "City Medical Center" and (one.snapshot.mrn or "").isdigit()
+            for one in study.completed
+        )
+        or bool({one.snapshot.mrn for one in study.completed} & {"000000"})
+        or len({one.snapshot.patient_name for one in study.completed}) > 1
+    ),
 }
 
 

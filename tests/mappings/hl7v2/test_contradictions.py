@@ -11,7 +11,7 @@ from mappings.profile import RECEIVERS, Receiver, parse_receiver, receiver
 # Settings on a base whose rules they break -> the key that is told, the rule, and what is to be written
 REFUSED = [
     ('base = "pkb"\naddendum = "append"', "addendum", "obr-25-never-appends", 'addendum = "replace"'),
-    ('base = "vista-2.3"\nescape = "full"', "escape", "no-escaped-field-separator", 'escape = "no_F" or escape = "strip"'),
+    ('base = "vista-2.3"\nescape = "full"', "escape", "no-escaped-field-separator", 'escape = "no_F" or escape ='),
     ('base = "vista-2.3"\nobx3_style = "va"', "obx3_style", "obx-3-suffix-known", 'obx3_style = "va_suffix"'),
     ('base = "vista-2.3"\nstatus_map = {}', "status_map.C", "obr-25-known", 'status_map = { C = "F" }'),
     ('base = "vista-2.3"\nsend_drafts = "on"\nstatus_map = { C = "F" }', "status_map.P", "obr-25-known", 'P = "R"'),
@@ -22,7 +22,7 @@ REFUSED = [
     ('base = "vista-2.4"\naddendum = "append"', "addendum", "obr-25-known", 'addendum = "replace"'),
     ('base = "vista-2.4"\nobx3_style = "va"', "obx3_style", "obx-3-report", 'obx3_style = "va_report"'),
     ('base = "vista-2.4"\ninterpreter = "npi"', "interpreter", "obr-32.1-no-npi", 'interpreter = "local_id"'),
-    ('base = "vista-2.4"\naccession_field = "18"', "accession_field", "obr-3.1-site-accession", 'accession_field = "3"'),
+    ('base = "vista-2.4"\naccession_field = "20"', "accession_field", "obr-3.1-site-accession", '_field = "3"'),
     ('base = "fhir-converter"\nvitals = "on"', "vitals", "obx-2-tx", 'vitals = "off"'),
     ('base = "fhir-converter"\ntext = "ft"', "text", "obx-2-tx", 'text = "tx_lines"'),
     ('base = "fhir-converter"\npdf = "separate_message"', "pdf", "obx-2-tx", 'pdf = "none"'),
