@@ -226,6 +226,12 @@ CONFLICTS: Final = (
         'Write accession_field = "18" or "20", or vista_exam = "off".',
     ),
     Conflict(
+        "version",
+        lambda receiver: receiver.version == "2.7" and receiver.vista_patient == "ssn",
+        "HL7 v2.7 has no PID-2, which is the patient's number where no Social Security number is known",
+        'Write version = "2.4".',
+    ),
+    Conflict(
         "vista_patient",
         lambda receiver: receiver.vista_patient != "off" and receiver.pid3_plain == "on",
         "pid3_plain and vista_patient both say what PID-3 is",

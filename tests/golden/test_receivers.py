@@ -50,17 +50,19 @@ REASONS: dict[str, Callable[[Study], bool]] = {
     "obr-32.1-no-npi": lambda study: any(SITE.user(report.user_id) is None for report in study.completed),
     "uid-obx-there": lambda study: not study.study_instance_uid,
 }
+
+
+def _has_no_dfn(study: Study) -> bool:
+    """True where a patient has no number of City Medical Center's, or one that is nobody's or somebody else's too."""
+    patients = {(one.snapshot.facility_name, one.snapshot.mrn, one.snapshot.patient_name) for one in study.completed}
+    numbers = {mrn for place, mrn, _ in patients if place == "City Medical Center" and mrn and mrn.isdigit()}
+    return len(numbers - {"000000"}) < len(patients)
+
+
 # Why a message is held for want of source data -> whether a study has that data missing
 HOLDS: dict[str, Callable[[Study], bool]] = {
     "name-absent": lambda study: any(not (one.snapshot.patient_name or "").strip() for one in study.completed),
-    "vista-patient-unknown": lambda study: (
-        not all(
-            one.snapshot.facility_name == "City Medical Center" and (one.snapshot.mrn or "").isdigit()
-            for one in study.completed
-        )
-        or bool({one.snapshot.mrn for one in study.completed} & {"000000"})
-        or len({one.snapshot.patient_name for one in study.completed}) > 1
-    ),
+    "vista-patient-unknown": _has_no_dfn,
 }
 
 

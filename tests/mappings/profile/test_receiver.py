@@ -28,6 +28,7 @@ IMPOSSIBLE = [
     ('send_drafts = "on"\nstatus_map = { P = "none" }', "send_drafts"),
     ('vista_exam = "required"\naccession_field = "3"\naccession = "required"', "vista_exam"),
     ('vista_patient = "dfn"\npid3_plain = "on"', "vista_patient"),
+    ('vista_patient = "ssn"\nversion = "2.7"', "version"),
 ]
 POSSIBLE = [
     'version = "2.3"\ncharset = "ASCII"',
