@@ -91,13 +91,13 @@ def known(draw: st.DrawFn, made: Receiver) -> Occasion:
 
 
 @settings(max_examples=150, deadline=timedelta(seconds=10))
-@given(profiles().flatmap(lambda made: st.tuples(st.just(made), known(made))))
+@given(profiles(), st.data())
 def test_a_profile_without_contradictions_writes_nothing_that_its_rules_block(
-    made_and_about: tuple[Receiver, Occasion],
+    made: Receiver, data: st.DataObject
 ) -> None:
-    made, about = made_and_about
     if contradictions(made):
         return
+    about: Occasion = data.draw(known(made))
     broken = [one for message in written(about, made) for one in check_rules(message, made)]
     assert [(one.rule.name, one.place) for one in broken if one.rule.level == "block"] == []
 
