@@ -105,7 +105,7 @@ def _policies(site: Site) -> Iterator[str]:
 
 
 def _numbers(site: Site) -> Iterator[str]:
-    if site.number_separator and not (site.accession_keys or site.placer_keys):
+    if site.number_separator and not (site.accession_keys or site.placer_keys or site.vista.exam_keys):
         yield "number_separator parts nothing: neither accession_keys nor placer_keys are set"
     for key in site.accession_keys:
         if key in site.placer_keys:
@@ -130,12 +130,27 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
         yield "needs an accession number, and no accession_keys are set: most messages will be held"
     if not site.placer_keys and receiver.placer_required == "on":
         yield "refuses a message without a placer order number, and no placer_keys are set"
+    yield from _vista_doubts(receiver, site)
     if receiver.send_drafts == "on" and not site.send_drafts:
         yield "send_drafts is on, but not in [mapping]: no draft is sent"
     if receiver.pdf == "rp" and configuration.settings.server.public_url is None:
         yield "links to PDFs, and server.public_url is not set: the links work on this machine only"
     for rule, setting in destination_check.unaddressed(receiver, site):
         yield f"its rule {rule.name} asks for {rule.field}, and no {setting} is set: nothing is sent"
+
+
+def _vista_doubts(receiver: Receiver, site: Site) -> Iterator[str]:
+    """What a receiver looks patient, exam and interpreter up by, and the site does not say where it has it."""
+    known = site.vista
+    if receiver.vista_patient == "dfn" and not known.dfn_namespace:
+        yield "knows patients by their DFN, and no vista_dfn_namespace is set: every message will be held"
+    if receiver.vista_patient == "ssn" and not (known.ssn_namespace or (known.dfn_namespace and known.station)):
+        settings = "neither vista_ssn_namespace nor vista_dfn_namespace with vista_station"
+        yield f"knows patients by Social Security number or DFN, and {settings} is set: every message will be held"
+    if receiver.vista_exam == "required" and not known.exam_keys:
+        yield "knows a study by its exam, and no vista_exam_keys are set: every message will be held"
+    if receiver.interpreter == "local_id" and not site.providers.has_local_ids:
+        yield "knows who signed by a local id, and the providers file has none"
 
 
 def _loopback(configuration: Configuration) -> Iterator[ConfigError]:

@@ -7,9 +7,11 @@ that are wrong are not repeated: they may have been meant for something else.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +29,7 @@ from gateway.settings.destination import EVERY, OVERRIDES
 from mappings.hl7v2.contradictions import contradictions
 from mappings.procedures import dicom_modality, modality_parts
 from mappings.profile import MODALITIES, NAME_ORDERS, Facility, Receiver, Rule, Site, exact
+from mappings.profile.receiver import written_as
 
 # Field of MSH -> the setting of `[mapping]` that fills it, MSH-5 and -6 unless the receiver has its own
 _MSH: Final = {"MSH-3": "sending_application", "MSH-5": "receiving_application", "MSH-6": "receiving_facility"}
@@ -60,7 +63,8 @@ def doubts(configuration: Configuration) -> Iterator[str]:
         if not destination.is_enabled:
             yield f"destination {destination.name}: enabled is off: nothing is queued for it"
             continue
-        for doubt in (*_doubts_of_sending(destination), *_doubts_of_filters(destination, configuration)):
+        checks = _doubts_of_acks(destination, configuration), _doubts_of_filters(destination, configuration)
+        for doubt in (*_doubts_of_sending(destination), *chain(*checks)):
             yield f"destination {destination.name}: {doubt}"
     enabled = [one for one in destinations if one.is_enabled]
     yield from _doubles(enabled)
@@ -69,11 +73,14 @@ def doubts(configuration: Configuration) -> Iterator[str]:
 
 
 def unaddressed(receiver: Receiver, site: Site) -> Iterator[tuple[Rule, str]]:
-    """The rules by which a receiver blocks every message for want of a name in MSH, with the setting that is empty."""
+    """The rules by which a receiver blocks every message for its name in MSH, with the setting to be written."""
     for rule in receiver.rules:
         setting = _MSH.get(str(rule.field), "")
-        is_asked = bool(setting) and (rule.level, rule.must) == ("block", "be_valued")
-        if is_asked and not (getattr(receiver, setting, "") or getattr(site, setting)).strip():
+        if not setting or rule.level != "block":
+            continue
+        name = (getattr(receiver, setting) or getattr(site, setting)).strip()
+        is_wrong = rule.must == "match" and not re.fullmatch(rule.value[0], name)
+        if is_wrong or (rule.must == "be_valued" and not name):
             yield rule, setting
 
 
@@ -152,9 +159,9 @@ def _name_orders(destination: Destination, configuration: Configuration) -> Iter
 
 def _header(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
     for rule, setting in unaddressed(destination.receiver, configuration.site):
-        problem = f"empty, and destination {destination.name} would be sent nothing: its rule {rule.name} asks for it"
-        own = "" if setting.startswith("sending") else ", here or in a receiver profile of your own"
-        remedy = f"Write what the receiver expects in {rule.field}{own}."
+        said = "empty" if rule.must == "be_valued" else "not as the receiver takes it"
+        problem = f"{said}, and destination {destination.name} would be sent nothing: {rule} (rule {rule.name})"
+        remedy = f"Write what the receiver expects in {rule.field}, here or in a receiver profile of your own."
         yield ConfigError(configuration.source, f"mapping.{setting}", problem, remedy)
 
 
@@ -192,6 +199,13 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
         left = _valid_until(transport.tls.client_cert) - now
         if left < _SOON:
             yield f"client_cert expires in {left.days} days"
+
+
+def _doubts_of_acks(destination: Destination, configuration: Configuration) -> Iterator[str]:
+    """Where a table of the destination's own stands in place of what its profile knows of the receiver."""
+    profile = configuration.site.receiver(_table(destination, configuration).receiver)
+    if profile.ack_table and destination.receiver.ack_table != profile.ack_table:
+        yield f"ack_table stands in place of {written_as(profile.ack_table)} of profile {profile.name}"
 
 
 def _is_open(transport: Mllp) -> bool:

@@ -119,12 +119,13 @@ def receiver_switch_table() -> str:
 
 
 def receiver_table() -> str:
-    """Every receiver profile of this package, and what it sets otherwise than the defaults."""
+    """Every receiver profile of this package: how it was proved, and what it sets otherwise than the defaults."""
+    profiles = map(receiver, RECEIVERS)
     return table(
-        ("profile", "sets", "rules"),
+        ("profile", "proved", "sets", "rules"),
         (
-            (f"`{name}`", ", ".join(_set_switches(receiver(name))) or "the defaults", str(len(receiver(name).rules)))
-            for name in RECEIVERS
+            (f"`{one.name}`", one.proof, ", ".join(_set_switches(one)) or "the defaults", str(len(one.rules)))
+            for one in profiles
         ),
     )
 

@@ -112,7 +112,7 @@ def _vanished_of_study(before: Study, now: Study, site: Site) -> dict[str, Any]:
     if not _is_other(*customers) and not _is_other(before.external_patient_id, now.external_patient_id):
         names += ["external_patient_id", "express_customer"]
     vanished = _vanished(before, now, names)
-    keys = {*site.accession_keys, *site.placer_keys}
+    keys = {*site.accession_keys, *site.placer_keys, *site.vista.exam_keys, *site.vista.case_keys}
     numbers = {key: text for key, text in before.metadata.items() if key in keys and is_said(text)}
     metadata = {**numbers, **{key: text for key, text in now.metadata.items() if key not in numbers or is_said(text)}}
     return vanished if metadata == now.metadata else {**vanished, "metadata": metadata}

@@ -8,7 +8,7 @@ the accession number when it asked for the study's details.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from mappings.issues import MappingIssue
@@ -18,11 +18,20 @@ from mappings.profile import Receiver, Site
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order; a number that is not known is empty. `pointer` is where the numbers stand in the study document."""
+    """One order; a number that is not known is empty. `pointer` is where the numbers stand in the study document.
+
+    `exam_number` (RADTI-RACNI) and `case_number` are those of the exam in VistA.
+    """
 
     accession_number: str = ""
     placer_order_number: str = ""
     pointer: str = "/metadata"
+    exam_number: str = ""
+    case_number: str = ""
+
+    def filed_as(self, receiver: Receiver) -> str:
+        """The number by which the receiver may file the order: the exam where it wants that, else the accession."""
+        return self.exam_number if receiver.vista_exam == "required" else self.accession_number
 
 
 def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
@@ -37,35 +46,50 @@ def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], t
     issues: tuple[MappingIssue, ...] = ()
     if asked and asked[0] not in accessions:
         action = "the accession number of the study's details is another: those of its metadata stand"
-        issues = (MappingIssue("accession-conflict", "warning", _pointer(site), action),)
+        issues = (MappingIssue("accession-conflict", "warning", _pointer(site.accession_keys), action),)
     if len(placers) > 1 and len(placers) != len(accessions):
         action = f"{len(placers)} placer order numbers, {len(accessions)} accession numbers: no placer is said"
         issues = (*issues, MappingIssue("placer-unpaired", "warning", "/metadata", action))
         placers = ()
     if len(placers) == 1 and len(accessions) > 1:
         placers *= len(accessions)
-    found = tuple([Order(*pair, _pointer(site)) for pair in zip_longest(accessions, placers, fillvalue="")])
-    return found or (Order(),), issues
+    pointer = _pointer(site.accession_keys)
+    found = tuple([Order(*pair, pointer) for pair in zip_longest(accessions, placers, fillvalue="")]) or (Order(),)
+    found, doubts = _with_exams(study, found, site)
+    return found, (*issues, *doubts)
+
+
+def _with_exams(
+    study: Study, found: tuple[Order, ...], site: Site
+) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
+    """The orders with the exams of VistA that go with them: by position, and only where there are as many of all."""
+    exams = tuple(_numbers(study, site.vista.exam_keys, site))
+    cases = tuple(_numbers(study, site.vista.case_keys, site))
+    if not exams and not cases:
+        return found, ()
+    if not len(exams) == len(cases) == len(found):
+        action = f"{len(exams)} exams, {len(cases)} case numbers, {len(found)} orders: no exam is said"
+        return found, (MappingIssue("exam-unpaired", "warning", _pointer(site.vista.exam_keys), action),)
+    pairs = zip(found, exams, cases, strict=True)
+    return tuple([replace(order, exam_number=exam, case_number=case) for order, exam, case in pairs]), ()
 
 
 def filed(
     known: tuple[Order, ...], own: str, fixed: Sequence[str], receiver: Receiver
 ) -> tuple[tuple[str, ...], tuple[MappingIssue, ...]]:
-    """The filler order number of each order: the accession number where the receiver files by it, else the `own` one.
+    """The filler order number of each order: the accession number or exam the receiver files by, else the `own` one.
 
-    `fixed` are the numbers under which the result was sent: an order whose accession number is among them keeps it, and
-    the one number left stays with the one order left. Where one number stands for all orders (the gateway's own, or the
-    receiver does not file by accession number) it stays with all. A number that has no order any more is an issue: what
-    was filed there stays as it was.
+    `fixed` are the numbers under which the result was sent: an order whose own number is among them keeps it, and the
+    one number left stays with the one order left. Where one number stands for all orders (the gateway's own, or the
+    receiver files by nothing else) it stays with all. A number that has no order any more is an issue: what was filed
+    there stays as it was.
     """
-    by_accession = receiver.accession_field == "3"
-    accessions = [order.accession_number for order in known]
-    left = [number for number in dict.fromkeys(fixed) if number not in accessions]
-    others = sum(number not in fixed for number in accessions)
-    is_kept = len(left) == 1 and (others == 1 or (others > 1 and (left == [own] or not by_accession)))
-    found = [
-        number if number in fixed else left[0] if is_kept else (by_accession and number) or own for number in accessions
-    ]
+    by_order = receiver.accession_field == "3" or receiver.vista_exam == "required"
+    numbers = [order.filed_as(receiver) for order in known]
+    left = [number for number in dict.fromkeys(fixed) if number not in numbers]
+    others = sum(number not in fixed for number in numbers)
+    is_kept = len(left) == 1 and (others == 1 or (others > 1 and (left == [own] or not by_order)))
+    found = [number if number in fixed else left[0] if is_kept else (by_order and number) or own for number in numbers]
     issues: tuple[MappingIssue, ...] = ()
     if left and not is_kept:
         action = f"{len(left)} numbers under which the result was sent have no order: what was filed there stays"
@@ -109,9 +133,14 @@ def _missing(wanted: Sequence[Order], receiver: Receiver) -> tuple[MappingIssue,
             lacks.append(("accession", order))
         if receiver.placer_required == "on" and not order.placer_order_number:
             lacks.append(("placer", order))
+        if receiver.vista_exam == "required" and not (order.exam_number and order.case_number):
+            lacks.append(("vista_exam", order))
     action = "the receiver requires it: held until a study's metadata say it under one of the site's {}_keys"
     return tuple(
-        [MappingIssue(f"{what}-missing", "error", order.pointer, action.format(what)) for what, order in lacks]
+        [
+            MappingIssue(f"{what.removeprefix('vista_')}-missing", "error", order.pointer, action.format(what))
+            for what, order in lacks
+        ]
     )
 
 
@@ -129,8 +158,6 @@ def _said(text: str | None) -> tuple[str, ...]:
     return (stripped,) if stripped else ()
 
 
-def _pointer(site: Site) -> str:
-    """The place of the first named key, `~` and `/` as RFC 6901 §3 has them."""
-    if not site.accession_keys:
-        return "/metadata"
-    return f"/metadata/{site.accession_keys[0].replace('~', '~0').replace('/', '~1')}"
+def _pointer(keys: Sequence[str]) -> str:
+    """The place of the first of the keys, `~` and `/` as RFC 6901 §3 has them."""
+    return f"/metadata/{keys[0].replace('~', '~0').replace('/', '~1')}" if keys else "/metadata"

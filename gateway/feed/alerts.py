@@ -54,8 +54,9 @@ CONDITIONS: Final = (
     ),
     Row(
         "critical-blocked",
-        "A critical result is a dead letter: a rule of the receiver, or its answer, keeps it from being sent.",
-        "Tell the clinician by other means; `feed dead-letters` names the rule.",
+        "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held for"
+        " what the receiver must know of the patient (`name-absent`, `vista-patient-unknown`).",
+        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` what is held.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
     ),

@@ -306,6 +306,13 @@ class MappingSettings(Group):
     accession_namespace: str | None = Field(None, description="Assigning authority of those numbers, for EI.2.")
     placer_system: str | None = Field(None, description="URI of the placer order numbers, for FHIR.")
     placer_namespace: str | None = Field(None, description="Assigning authority of those numbers, for EI.2.")
+    vista_dfn_namespace: str = Field(
+        "", description="VistA: the namespace of a facility or express customer whose numbers are the patients' DFN."
+    )
+    vista_ssn_namespace: str = Field("", description="VistA: the namespace whose numbers are Social Security numbers.")
+    vista_station: str = Field("", description="VistA: number of the station that gave out the DFN, for PID-2.")
+    vista_exam_keys: _Names = Field((), description="VistA: keys of a study's metadata that hold RADTI-RACNI.")
+    vista_case_keys: _Names = Field((), description="VistA: keys that hold the long case number beside it.")
     send_drafts: bool = Field(False, description="Let unsigned text out, as preliminary.")
     on_cancelled_after_sign: Literal["hold", "withdraw"] = Field(
         "hold", description="A study cancelled after signing: leave what was sent, or withdraw it."

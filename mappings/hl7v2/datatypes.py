@@ -116,6 +116,11 @@ class Signer:
         return subcomponents(self.number, *self.parts, "", value(self.authority))
 
     @property
+    def vista_name(self) -> str:
+        """`FAMILY,GIVEN`, as VistA looks a person up: the family name alone where no given name is known."""
+        return ",".join(filter(None, self.parts[:2])).upper()
+
+    @property
     def display(self) -> str:
         """First, middle and last name with suffixes, not escaped."""
         return spoken_name(self.user)

@@ -43,8 +43,9 @@ PRIMITIVES: Final[dict[str, re.Pattern[str]]] = {
 _ALL: Final = frozenset(VERSIONS)
 _V2_7: Final = frozenset({"2.7"})
 WAIVED_TEXT: Final[dict[tuple[str, int], tuple[frozenset[str], re.Pattern[str], str]]] = {
-    # HL7 v2.5.1 §7.1.3: a suffix as sub-component of OBX-3.1 (`59776-5&GDT`), for which CE.1 has no room
-    ("OBX", 3): (_ALL, re.compile(r"^([^&^]+)&[A-Z]{3}(?=\^|$)"), r"\1"),
+    # HL7 v2.5.1 §7.1.3: a suffix as sub-component of OBX-3.1 (`59776-5&GDT`; VistA's `&R`, `&I`), for which CE.1 has no
+    # room
+    ("OBX", 3): (_ALL, re.compile(r"^([^&^]+)&(?:[A-Z]{3}|[IR])(?=\^|$)"), r"\1"),
     # IHE RAD-128: a critical result is coded in OBX-8, which is an IS until v2.6
     ("OBX", 8): (_ALL, re.compile(r"^(AA)\^[^~^&]*\^HL70078$"), r"\1"),
     # Receivers that read no authority get a bare number, those that read no message structure none: required in v2.7
@@ -53,6 +54,9 @@ WAIVED_TEXT: Final[dict[tuple[str, int], tuple[frozenset[str], re.Pattern[str], 
 }
 # Waived: conditional on several OBX of one code, which hl7apy takes for required (§7.4.2.4)
 WAIVED_ABSENCE: Final = frozenset({("2.3.1", "OBX", 4), ("2.7", "OBX", 4)})
+# Waived: required, and empty where another field has the number, for a receiver that would take it for another there:
+# in PID-3 VistA reads a Social Security number, in PID-2 station-DFN (RAHLTCPX)
+WAIVED_FOR: Final = {("PID", 3): 2}
 # Waived: hl7apy's own reference of the field is broken, so that its parser falls over it
 UNPARSED: Final = frozenset({("2.7", "TQ1", 1)})
 # Waived: in STRICT mode hl7apy refuses components of more than 199 characters (20 for IS) whatever the field allows, so
@@ -97,6 +101,8 @@ def _waived(segment: Segment, version: str) -> Segment:
             fields[number] = waiver[1].sub(waiver[2], text)
         elif not text and (version, segment.name, number) in WAIVED_ABSENCE:
             fields[number] = "1"
+        elif not text and (segment.name, number) in WAIVED_FOR:
+            fields[number] = fields[WAIVED_FOR[segment.name, number]]
     return replace(segment, fields=tuple(fields))
 
 

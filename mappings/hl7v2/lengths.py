@@ -16,7 +16,7 @@ from mappings.hl7v2.versions import VERSIONS
 # HL7 v2.5.1: field -> maximum length. Order numbers are counted on EI.1: with `^AUTOSCRIBE` the field has 33.
 LENGTHS: Final[dict[str, dict[int, int]]] = {
     "MSH": {2: 4, 3: 227, 4: 227, 5: 227, 6: 227, 7: 26, 9: 15, 10: 20, 11: 3, 12: 60, 15: 2, 16: 2, 18: 16},
-    "PID": {1: 4, 3: 250, 5: 250, 7: 26, 8: 1},
+    "PID": {1: 4, 2: 20, 3: 250, 5: 250, 7: 26, 8: 1},
     "PV1": {1: 4, 2: 1, 3: 80, 8: 250, 51: 1},
     "ORC": {1: 2, 2: 22, 3: 22, 5: 2, 7: 200, 12: 250},
     "OBR": {

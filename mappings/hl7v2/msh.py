@@ -61,7 +61,7 @@ def msh_18_character_set(result: Result) -> str:
 
 MSH: Final[Table[Result]] = {
     2: ENCODING_CHARACTERS,
-    3: lambda result: hd(result.site.sending_application),
+    3: lambda result: hd(result.receiver.sending_application or result.site.sending_application),
     4: msh_4_sending_facility,
     5: lambda result: hd(result.receiver.receiving_application or result.site.receiving_application),
     6: lambda result: hd(result.receiver.receiving_facility or result.site.receiving_facility),

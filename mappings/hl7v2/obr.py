@@ -174,10 +174,14 @@ def obr_31_reason_for_study(result: Result) -> str:
 def obr_32_principal_result_interpreter(result: Result) -> str:
     """OBR-32 Principal Result Interpreter <- the User behind the newest original's userId, never assignedTo (D24).
 
-    HL7 v2.5.1 §7.4.1.32: NDL, whose first component is a CNN of sub-components.
+    HL7 v2.5.1 §7.4.1.32: NDL, whose first component is a CNN of sub-components. By the receiver's `interpreter` its
+    number is the NPI or the local id, or the field is the name alone.
     """
     signer = result.signer(result.interpreted)
-    return result.fit("OBR", 32, signer.cnn, signer.user.pointer) if signer else ""
+    if signer is None:
+        return ""
+    said = signer.vista_name if result.receiver.interpreter == "name" else signer.cnn
+    return result.fit("OBR", 32, said, signer.user.pointer)
 
 
 def obr_44_procedure_code(result: Result) -> str:

@@ -9,7 +9,7 @@ decisions D5, D34.
 | `text = tx_sections` | a section, a repetition of TX for each line | the repetitions are N(text) |
 | `text = tx_repeat` | a report, a repetition of TX for each line | the repetitions are N(text) |
 | `text = ft` | a report, `\.br\` between lines | N(text) |
-| `obx3_style = gdt_imp`, `va` | with `ft` and `tx_repeat`: of a report, what has one OBX-3 | as above |
+| `obx3_style` that is not `loinc` | with `ft` and `tx_repeat`: of a report, what has one OBX-3 | as above |
 | `blank_line = space` | | a line of exactly one blank is an empty one, but in `ft` |
 | `blank_line = empty` | | nothing is lost |
 | `blank_line = omit` | | empty lines are lost: `blank-lines-omitted` says how many |
@@ -46,6 +46,11 @@ OBX_3: Final[dict[str, dict[str, str]]] = {
         "addendum": components(subcomponents(_ADDENDUM_CODE, "ADT"), _ADDENDUM_TEXT, "LN"),
     },
     "va": {"": "R^REPORT^L", "impression": "I^IMPRESSION^L"},
+    "va_suffix": {
+        "": components(subcomponents(_REPORT_CODE, "R"), _REPORT_TEXT, "LN"),
+        "impression": components(subcomponents(_IMPRESSION_CODE, "I"), _IMPRESSION_TEXT, "LN"),
+    },
+    "va_report": {"": "R^REPORT^L"},
 }
 # Switch `blank_line` -> what stands for an empty line
 BLANK: Final[dict[str, str]] = {"space": " ", "empty": "", "omit": ""}

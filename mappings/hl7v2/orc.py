@@ -34,8 +34,13 @@ def filler_order_number(result: Result) -> str:
 
     HL7 v2.5.1 §4.5.1.3, decision D18. A report about another patient than that of the first signed one has a number of
     its own. Only a number that the gateway made stands under its namespace: an accession number is somebody else's.
+    With `vista_exam` it is the exam with its long case number, `RADTI-RACNI^long case` (VistA-M RAHLTCPB); a number
+    under which the result was sent before, and which is the exam's no more, stands alone, for a rule to find.
     """
     number, pointer = result.filler_order_number, result.order.pointer
+    if number not in result.own_numbers and result.receiver.vista_exam == "required":
+        case = result.order.case_number if number == result.order.exam_number else ""
+        return result.fit("ORC", 3, components(value(number), value(case)), pointer)
     if number not in result.own_numbers:
         authority = result.site.accession_authority
         return result.fit("ORC", 3, components(value(number), authority.namespace if authority else ""), pointer)

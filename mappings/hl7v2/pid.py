@@ -13,6 +13,7 @@ from mappings.hl7v2.datatypes import xpn
 from mappings.hl7v2.er7 import Table, components, repetitions, value
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.versions import ONE_PATIENT_NAME, layouts
+from mappings.hl7v2.vista import vista_pid_2, vista_pid_3
 from mappings.identifiers import PatientIdentifier, is_placeholder, short_id
 
 # A namespace stands for one FHIR system and back: what no authority gave out, by type, and what is the gateway's own
@@ -29,8 +30,10 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     patient that no identifier links stands first under the gateway's own authority, made of the study (or report), of
     type `U` (table 0203, unspecified identifier), which no receiver takes for a record number. A number without an
     authority names `UNASSIGNED` or `UNASSIGNED_PI`: an empty one would mean the receiver's own. With `pid3_plain` it is
-    one bare number.
+    one bare number; with `vista_patient` the one by which VistA knows the patient.
     """
+    if result.receiver.vista_patient != "off":
+        return vista_pid_3(result)
     if result.receiver.pid3_plain == "on":
         return _plain_number(result)
     known = result.subject.identity.identifiers
@@ -42,6 +45,14 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     numbers = map(_cx, shown)
     sent = numbers if result.subject.identity.is_linked else (_own_cx(result), *numbers)
     return result.fit("PID", 3, repetitions(sent), pointer)
+
+
+def pid_2_patient_id(result: Result) -> str:
+    """PID-2 Patient ID <- the DFN under its station, for a VistA that is told no Social Security number.
+
+    HL7 v2.5.1 §3.4.2.2.
+    """
+    return vista_pid_2(result)
 
 
 def _own_cx(result: Result) -> str:
@@ -78,8 +89,8 @@ def _cx(identifier: PatientIdentifier) -> str:
 def pid_5_patient_name(result: Result) -> str:
     """PID-5 Patient Name <- snapshot.patientName, split on evidence alone; unsplit, the whole is the family name.
 
-    HL7 v2.5.1 §3.4.2.5. A name that is not known has its type (`U`) even where the receiver wants none: the field is
-    required, and nothing else says so.
+    HL7 v2.5.1 §3.4.2.5. The type `U` says that a name is not known; a receiver that takes no type is not sent such a
+    message (`mappings.hl7v2.rendering`).
     """
     pointer = f"{result.patient_pointer}/patientName"
     facility = result.site.facility(result.patient.facility_name)
@@ -114,6 +125,7 @@ def pid_8_administrative_sex(result: Result) -> str:
 
 PID: Final[Table[Result]] = {
     1: "1",
+    2: pid_2_patient_id,
     3: pid_3_patient_identifier_list,
     5: pid_5_patient_name,
     7: pid_7_date_time_of_birth,

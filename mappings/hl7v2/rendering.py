@@ -21,7 +21,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mappings.hl7v2.er7 import value
 from mappings.hl7v2.place import Asked, Place, place
+from mappings.hl7v2.vista import vista_numbers
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Report, Study
 from mappings.profile import Receiver, Site
@@ -72,11 +74,24 @@ def _as_received(made: Rendering, site: Site, receiver: Receiver) -> Rendering |
     if site.on_conflict == "hold" and any(issue.code == "identity-conflict" for issue in made.issues):
         action = "the site's on_conflict asks to hold it: nothing sent in v2"
         return MappingIssue("identity-conflict-held", "error", made.subject.pointer, action)
+    if lack := _lacking(made.subject, site, receiver):
+        return lack
     status = obr_25(made.status, receiver)
     if status is None:
         action = f"the receiver's status_map has no code for {made.status.obr_25}, {made.status.obx_11}: nothing sent"
         return MappingIssue("status-not-received", "warning", f"{made.place.lead.pointer}/status", action)
     return made if status is made.status else replace(made, status=status)
+
+
+def _lacking(subject: Subject, site: Site, receiver: Receiver) -> MappingIssue | None:
+    """What the receiver must be told of the patient and nobody says: the message is held until it is known."""
+    if receiver.xpn_type == "off" and not value(subject.snapshot.patient_name):
+        action = "the receiver takes no type of a name, by which alone PID-5 says that it is not known: held"
+        return MappingIssue("name-absent", "error", f"{subject.pointer}/patientName", action)
+    if receiver.vista_patient != "off" and not vista_numbers(subject.identity, site, receiver).is_known:
+        action = "no number by which VistA knows the patient: held until there is one (vista_ settings of [mapping])"
+        return MappingIssue("vista-patient-unknown", "error", f"{subject.pointer}/mrn", action)
+    return None
 
 
 def _signed(asked: Asked, found: Place) -> Rendering | MappingIssue:

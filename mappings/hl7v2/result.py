@@ -130,6 +130,8 @@ class Result:
         provider = self.site.user(user.user_id)
         authority = self.site.provider_authority
         namespace = authority.namespace if authority else ""
+        if provider and provider.local_id and self.receiver.interpreter == "local_id":
+            user, provider = replace(user, npi_number=None), replace(provider, npi="")
         made = signer(user, provider, namespace, self.receiver.version, self.issues)
         self.signers[report.user_id] = made
         return made

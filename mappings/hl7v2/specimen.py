@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from mappings.hl7v2.messages import messages
 from mappings.hl7v2.oru_r01 import to_oru
 from mappings.model import Cause, Facts, Measurement, PdfFacts, Report, Snapshot, Study, User
-from mappings.profile import AssigningAuthority, Facility, Receiver, Site
+from mappings.profile import AssigningAuthority, Directory, Facility, Provider, Receiver, Site
+from mappings.profile.vista import Vista
 from mappings.sections import cut
 
 AT: Final = datetime(2026, 1, 5, 18, 0, tzinfo=UTC)
@@ -30,6 +31,7 @@ SITE: Final = Site(
             code="SPECIMEN",
         )
     },
+    sending_application="RA-SPECIMEN",
     sending_facility="SPECIMEN",
     receiving_application="RECEIVER",
     receiving_facility="RECEIVER",
@@ -37,6 +39,9 @@ SITE: Final = Site(
     placer_keys=("order",),
     number_separator=",",
     send_drafts=True,
+    providers=Directory({}, {f"usr_{1:032x}": Provider("Smith", local_id="1234")}),
+    provider_authority=AssigningAuthority("urn:oid:2.999.3", "SPECIMEN_STAFF"),
+    vista=Vista("SPECIMEN", station="500", exam_keys=("exam",), case_keys=("case",)),
     fhir_base="https://gateway.example/fhir",
 )
 _SNAPSHOT: Final = Snapshot(
@@ -104,7 +109,12 @@ STUDY: Final = Study(
     clinical_indication="Dyspnoea & pain",
     technologist_technique="Helical",
     technologist_notes=("Contrast given | 80 ml", "Two\nlines"),
-    metadata={"accession": "ACC1,ACC2", "order": "PL1,PL2"},
+    metadata={
+        "accession": "500-010526-1,500-010526-2",
+        "order": "PL1,PL2",
+        "exam": "7058894.8579-1,7058894.8579-2",
+        "case": "010526-1,010526-2",
+    },
     users={
         REPORT.user_id: User(
             user_id=REPORT.user_id,
@@ -132,7 +142,7 @@ class Occasion:
 
 def occasions() -> Iterator[Occasion]:
     """Each state of the specimen's life, and the first again with one order alone."""
-    one_order = replace(STUDY, metadata={"accession": "ACC1", "order": "PL1"})
+    one_order = replace(STUDY, metadata={key: one.partition(",")[0] for key, one in STUDY.metadata.items()})
     with_addendum = replace(STUDY, reports=(REPORT, ADDENDUM))
     draft = replace(REPORT, status="in_progress", signed_at=None)
     yield Occasion("a draft", replace(STUDY, reports=(draft,)), Cause(REPORT.report_id, "draft"))

@@ -30,6 +30,7 @@ class Missing:
 
 MISSING: Final = (
     Missing("TQ1", 0, ("2.3", "2.3.1", "2.4"), "HL7 v2.5 §4.5.4: a new segment", "OBR-27"),
+    Missing("PID", 2, ("2.7",), "HL7 v2.7 §3.4.2.2: withdrawn", "PID-3"),
     Missing("ORC", 7, ("2.7",), "HL7 v2.7 §4.5.1.7: withdrawn", "TQ1-9"),
     Missing("OBR", 44, ("2.3",), "HL7 v2.3.1 §4.5.1.44: a new field", "OBR-4"),
     Missing("OBR", 5, ("2.7",), "HL7 v2.7 §4.5.3.5: withdrawn", "TQ1-9"),

@@ -7,7 +7,7 @@ of this package are `mappings/hl7v2/receivers/*.toml`; a site's own starts from 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
@@ -20,6 +20,9 @@ from mappings.profile.table import Table, read_toml
 _PROFILES: Final = resources.files("mappings") / "hl7v2" / "receivers"
 RECEIVERS: Final = tuple(sorted(file.name[:-5] for file in _PROFILES.iterdir() if file.name.endswith(".toml")))
 """The names of the receiver profiles of this package."""
+_WITHDRAWN: Final = {"vista": ("it is wrong by the routines that it cites", ("vista-2.3", "vista-2.4"))}
+_PROOF: Final = re.compile(r"(?:tested with|from documents:) \S.*")
+_PROOF_REMEDY: Final = "Write `tested with …`, naming the software, or `from documents: …`, naming them."
 
 
 def _switch(doc: str, values: str) -> Any:
@@ -57,10 +60,15 @@ _ACKNOWLEDGED: Final = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A receiver profile; each field beside `name` and `rules` is a switch, whose first value is the default."""
+    """A receiver profile; each field beside `name`, `proof` and `rules` is a switch, whose first value is the default.
+
+    `proof` says what the profile was tested with, or from which documents it was written.
+    """
 
     name: str
+    proof: str = ""
     version: str = _switch("MSH-12, and which segments and fields there are", "2.5.1|2.3|2.3.1|2.4|2.5|2.7")
+    sending_application: str = _text("MSH-3 Sending Application; empty: the site's")
     receiving_application: str = _text("MSH-5 Receiving Application; empty: the site's")
     receiving_facility: str = _text("MSH-6 Receiving Facility; empty: the site's")
     msh9_3: str = _switch("MSH-9.3 message structure", "on|off")
@@ -74,7 +82,19 @@ class Receiver:
     )
     obx14: str = _switch("OBX-14 of the report's lines: the time of the study, or of the signature", "study|signed")
     pid3_plain: str = _switch("PID-3 as the bare number, without authority and type", "off|on")
-    xpn_type: str = _switch("PID-5.7 name type", "on|off")
+    xpn_type: str = _switch("PID-5.7 name type; off: without a patient name the message is held", "on|off")
+    vista_patient: str = _switch(
+        "how VistA knows the patient: PID-3 the DFN alone, or the SSN, else PID-2 station-DFN; held without a number",
+        "off|dfn|ssn",
+    )
+    vista_exam: str = _switch(
+        "OBR-3 is the exam as VistA numbers it (RADTI-RACNI^long case); without both numbers the message is held",
+        "off|required",
+    )
+    interpreter: str = _switch(
+        "OBR-32: the signer by NPI, else local id; by local id, else NPI; or by name alone, as FAMILY,GIVEN",
+        "npi|local_id|name",
+    )
     modality_table: str = _switch("code of OBR-24: of HL7 table 0074, of DICOM, or `RAD` always", "hl70074|dicom|RAD")
     visit_indicator: str = _switch("PV1-51 `V`: what is said is at the level of the visit", "off|on")
     placer_required: str = _switch("without a placer order number (OBR-2) nothing is sent", "off|on")
@@ -90,7 +110,9 @@ class Receiver:
     blank_line: str = _switch("an empty line: one blank, an empty OBX-5, or left out", "space|empty|omit")
     wrap: str = _switch("longest line of the report, in characters", "none|75|80")
     obx3_style: str = _switch(
-        "OBX-3: LOINC codes, LOINC with &GDT and &IMP, or R^REPORT^L and I^IMPRESSION^L", "loinc|gdt_imp|va"
+        "OBX-3: LOINC codes; LOINC with &GDT and &IMP; R^REPORT^L and I^IMPRESSION^L; LOINC with &R and &I; or"
+        " R^REPORT^L alone",
+        "loinc|gdt_imp|va|va_suffix|va_report",
     )
     uid: str = _switch(
         "the Study Instance UID: in ZDS-1, in an OBX 113014, in both, nowhere", "zds|obx113014|both|none"
@@ -203,6 +225,24 @@ CONFLICTS: Final = (
         'Write accession = "required".',
     ),
     Conflict(
+        "vista_exam",
+        lambda receiver: receiver.vista_exam == "required" and receiver.accession_field == "3",
+        "OBR-3 cannot be both the exam and the accession number",
+        'Write accession_field = "18" or "20", or vista_exam = "off".',
+    ),
+    Conflict(
+        "version",
+        lambda receiver: receiver.version == "2.7" and receiver.vista_patient == "ssn",
+        "HL7 v2.7 has no PID-2, which is the patient's number where no Social Security number is known",
+        'Write version = "2.4".',
+    ),
+    Conflict(
+        "vista_patient",
+        lambda receiver: receiver.vista_patient != "off" and receiver.pid3_plain == "on",
+        "pid3_plain and vista_patient both say what PID-3 is",
+        'Write pid3_plain = "off", or vista_patient = "off".',
+    ),
+    Conflict(
         "accessions",
         lambda receiver: (
             (receiver.accession_field, receiver.accessions) == ("3", "messages")
@@ -251,41 +291,69 @@ def receiver(name: str) -> Receiver:
         SiteError: there is no such profile.
     """
     if name not in RECEIVERS:
-        raise SiteError("receiver", "no such receiver profile", f"Known here: {', '.join(RECEIVERS)}.")
-    return parse_receiver((_PROFILES / f"{name}.toml").read_text("utf-8"))
+        raise SiteError("receiver", *unknown(name, RECEIVERS))
+    return parse_receiver((_PROFILES / f"{name}.toml").read_text("utf-8"), needs_proof=True)
 
 
-def parse_receiver(text: str) -> Receiver:
+def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:
+    """The problem with a name that no profile has, and what to write instead; the name itself is not repeated."""
+    if name in _WITHDRAWN:
+        reason, successors = _WITHDRAWN[name]
+        remedy = f"Write {' or '.join(successors)}, by the version of HL7 that the receiver takes."
+        return f"the profile {name} is withdrawn: {reason}", f"{remedy} See docs/receivers.md."
+    return "no such receiver profile", f"Known here: {', '.join(known)}."
+
+
+def parse_receiver(text: str, *, needs_proof: bool = False) -> Receiver:
     """Read a receiver profile from the text of its TOML file; a switch that is left out has its default.
+
+    A profile of this package must say its `proof`, one of a site's own may.
 
     Raises:
         SiteError: the first switch or rule that is wrong or not known, with what to write instead.
     """
     faults: list[SiteError] = []
-    made = read_receiver(Table(read_toml(text, "receiver"), "receiver", faults))
+    made = read_receiver(Table(read_toml(text, "receiver"), "receiver", faults), needs_proof=needs_proof)
     if faults:
         raise faults[0]
     return made
 
 
-def read_receiver(table: Table) -> Receiver:
+def read_receiver(table: Table, *, needs_proof: bool = False) -> Receiver:
     """A receiver profile from its table: what is left out is as in the profile that `base` names, if any.
 
-    Switches that cannot work together are noted once each of them is good.
+    Only the `proof` is not: it is that of the base's own switches and rules. Switches that cannot work together are
+    noted once each of them is good.
     """
     known, faults = switches(), len(table.faults)
-    table.refuse_unknown({"name", "base", "rules", *known})
+    table.refuse_unknown({"name", "base", "proof", "rules", *known})
     name = table.text("name")
     if not name:
         table.refuse("name", "missing", "Write the name of the profile.")
     given = {key: value for key, one in known.items() if (value := _read(table, key, one)) is not None}
-    base = table.one_of("base", RECEIVERS)
-    start = receiver(base) if base else Receiver("")
-    made = replace(start, name=name or "", rules=merge(start.rules, read_rules(table)), **given)
+    start, proof = _base(table), _proof(table, needs_proof=needs_proof)
+    made = replace(start, name=name or "", proof=proof, rules=merge(start.rules, read_rules(table)), **given)
     if len(table.faults) == faults:
         for one in conflicts(made):
             table.refuse(one.key, one.problem, one.remedy)
     return made
+
+
+def _base(table: Table) -> Receiver:
+    """The profile that `base` names; without one, or where there is none of that name, the defaults."""
+    name = table.text("base")
+    if name is not None and name not in RECEIVERS:
+        table.refuse("base", *unknown(name, RECEIVERS))
+    return receiver(name) if name in RECEIVERS else Receiver("")
+
+
+def _proof(table: Table, *, needs_proof: bool) -> str:
+    text = table.text("proof")
+    if text is None and needs_proof:
+        table.refuse("proof", "missing", _PROOF_REMEDY)
+    elif text is not None and not _PROOF.fullmatch(text):
+        table.refuse("proof", "says neither what it was tested with nor from which documents it is", _PROOF_REMEDY)
+    return text or ""
 
 
 def _read(table: Table, key: str, one: Field[Any]) -> Any:

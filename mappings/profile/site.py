@@ -28,9 +28,10 @@ from mappings.profile.facility import (
     read_facilities,
     refuse_ambiguous,
 )
-from mappings.profile.receiver import RECEIVERS, Receiver, read_receiver, receiver
+from mappings.profile.receiver import RECEIVERS, Receiver, read_receiver, receiver, unknown
 from mappings.profile.spelling import exact
 from mappings.profile.table import Table, read_toml
+from mappings.profile.vista import NO_VISTA, VISTA_KEYS, Vista, read_vista
 
 OnCancelled = Literal["hold", "withdraw"]
 OnConflict = Literal["send", "hold"]
@@ -50,7 +51,7 @@ class Site:
     `placer_authority` gave them out. `send_drafts` lets unsigned text out (D16). `fhir_base` is the
     address clients see, for links in HL7 v2. `express_customers` says whose numbers externalPatientId are, by
     expressCustomerId; `procedure_fallbacks` the code of OBR-4 by DICOM modality where no text matches;
-    `provider_authority` who gave out the local ids of `providers`.
+    `provider_authority` who gave out the local ids of `providers`. `vista` says where VistA's own numbers stand.
     """
 
     site_key: bytes = field(default=DEMO_SITE_KEY, repr=False)
@@ -74,6 +75,7 @@ class Site:
     procedure_fallbacks: Mapping[str, ProcedureCode] = field(default_factory=dict)
     providers: Directory = field(default=NO_PROVIDERS, repr=False)
     provider_authority: AssigningAuthority | None = None
+    vista: Vista = NO_VISTA
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
 
     def facility(self, name: str | None) -> Facility | None:
@@ -95,8 +97,7 @@ class Site:
             SiteError: there is no such profile.
         """
         if name not in self.receivers and name not in RECEIVERS:
-            known = ", ".join((*self.receivers, *RECEIVERS))
-            raise SiteError("receiver", "no such receiver profile", f"Known here: {known}.")
+            raise SiteError("receiver", *unknown(name, (*self.receivers, *RECEIVERS)))
         return self.receivers.get(name) or receiver(name)
 
 
@@ -108,6 +109,7 @@ _KEYS: Final = frozenset(
         *("procedures", "starter", "procedure_system", "procedure_coding_system", "procedure_fallbacks"),
         *("providers", "provider_system", "provider_namespace"),
         *("accession_system", "accession_namespace", "placer_system", "placer_namespace"),
+        *VISTA_KEYS,
     }
 )
 
@@ -178,6 +180,7 @@ def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> S
         procedure_fallbacks=read_fallbacks(mapping, local),
         providers=providers,
         provider_authority=provider_authority,
+        vista=read_vista(mapping, {one.namespace for one in (*assigned, *customers.values()) if one}),
         receivers=_receivers(mapping),
         **{key: value for key, value in texts.items() if value is not None},
     )

@@ -116,7 +116,14 @@ def receivers() -> dict[str, Receiver]:
     """Every receiver profile, and one for each other form that text can take."""
     plain = receiver("generic")
     forms = {f"text={form}": replace(plain, text=form) for form in switches()["text"].metadata["values"]}
-    return {**{name: receiver(name) for name in RECEIVERS}, **forms}
+    return {**{name: _told(receiver(name)) for name in RECEIVERS}, **forms}
+
+
+def _told(to: Receiver) -> Receiver:
+    """The profile of a VistA without the numbers that a study's metadata rarely say: the exam, and its accession."""
+    if to.vista_patient == "off":
+        return to
+    return replace(to, vista_exam="off", accession="optional")
 
 
 @cache

@@ -208,6 +208,27 @@ def test_a_receiver_that_the_site_cannot_serve_is_noted(config, switch: str, cur
     assert notes(cure, server) == []
 
 
+def test_numbers_of_vista_of_which_the_site_says_nothing_are_noted(config) -> None:
+    def notes(base: str, mapping: str = "") -> list[str]:
+        text = GOOD.replace("[mapping]\n", f'[mapping]\naccession_keys = ["a"]\n{mapping}\n')
+        receiver = f'[[mapping.receivers]]\nname = "va"\nbase = "{base}"\n'
+        return [note for note in config_check.doubts(load(config(text + receiver))) if note.startswith("receiver va: ")]
+
+    exam = 'vista_exam_keys = ["e"]\nvista_case_keys = ["c"]\n'
+    dfn = 'vista_dfn_namespace = "CITY"\n'
+    assert len(notes("vista-2.3")) == 2
+    assert notes("vista-2.3", exam + dfn) == []
+    (exams,) = notes("vista-2.3", dfn)
+    assert "no vista_exam_keys are set" in exams
+    (number,) = notes("vista-2.3", exam)
+    assert "no vista_dfn_namespace is set: every message will be held" in number
+    (staff,) = notes("vista-2.4", dfn + 'vista_station = "500"\n')
+    assert "the providers file has none" in staff
+    assert notes("vista-2.4", 'vista_ssn_namespace = "CITY"\n') == [staff]
+    (number,) = (note for note in notes("vista-2.4", dfn) if note != staff)
+    assert "neither vista_ssn_namespace nor vista_dfn_namespace with vista_station is set" in number
+
+
 def notes_about_an_archive(config, own: str = "", **settings: str) -> list[str]:
     said = {"sending_application": "GW", "receiving_application": "ARC", "receiving_facility": "CITY"} | settings
     keys = "".join(f'{key} = "{value}"\n' for key, value in said.items())
@@ -240,7 +261,7 @@ def test_a_receiver_with_an_address_of_its_own_needs_none_of_the_site(config, se
 
 
 def test_a_receiver_is_refused_whenever_it_is_read(config) -> None:
-    path = config(GOOD + '[[mapping.receivers]]\nname = "mercy"\nbase = "vista"\nstatus_map = { P = "F" }\n')
+    path = config(GOOD + '[[mapping.receivers]]\nname = "mercy"\nbase = "vista-2.3"\nstatus_map = { P = "F" }\n')
     assert [fault.key for fault in config_check.faults(path)] == ["mapping.receivers[0].status_map.P"]
     with pytest.raises(ConfigError, match=r"status_map\.P: not one of the values it can have"):
         load(path)

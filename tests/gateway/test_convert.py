@@ -223,10 +223,11 @@ def test_the_same_input_gives_the_same_bytes() -> None:
 
 
 def test_a_message_that_its_receivers_rule_blocks_is_shown_with_an_error_and_a_number_of_its_own() -> None:
-    text = json.dumps(golden("user-unknown")).encode()
-    found = {name: convert(text, replace(asked("hl7v2"), receiver=receiver(name))) for name in ("generic", "vista")}
-    blocked = [issue for issue in found["vista"].issues if issue.code == "rule-obr-32-valued"]
+    text = json.dumps(golden("final-ct")).encode()
+    archive = replace(receiver("rad128"), accession="optional")
+    found = {to.name: convert(text, replace(asked("hl7v2"), receiver=to)) for to in (receiver("generic"), archive)}
+    blocked = [issue for issue in found["rad128"].issues if issue.code == "rule-obr-18-valued"]
     assert [(issue.severity, issue.action.endswith(": not sent")) for issue in blocked] == [("error", True)]
-    assert (found["vista"].faults, found["vista"].made) == ((), 1)
+    assert (found["rad128"].faults, found["rad128"].made) == ((), 1)
     numbers = {one.output.split(b"|")[9] for one in found.values()}
     assert len(numbers) == 2

@@ -368,11 +368,19 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "mapping.procedure_coding_system": "99CITY",
         "mapping.providers": str(tmp_path / "providers.csv"),
         **{f"mapping.{kind}_namespace": "CITY" for kind in ("provider", "accession", "placer")},
+        **{f"mapping.vista_{kind}_namespace": "CITY" for kind in ("dfn", "ssn")},
+        "mapping.vista_station": "500",
     }
+    facility = '[[mapping.facilities]]\nname = "City"\nmrn_system = "urn:oid:1.2"\nmrn_namespace = "CITY"\n'
+    (tmp_path / "gateway.toml").write_text(facility)
     kind, _, end = row.key.removeprefix("mapping.").partition("_")
     if kind in ("provider", "accession", "placer") and end in ("system", "namespace"):
         other, value = ("NAMESPACE", "CITY") if end == "system" else ("SYSTEM", "urn:oid:1.2")
         monkeypatch.setenv(f"GATEWAY_MAPPING__{kind.upper()}_{other}", value)
+    if kind == "vista":  # its numbers are those of a facility, its keys go together
+        monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.toml"))
+        for other in ("exam", "case") if end.endswith("_keys") else ():
+            monkeypatch.setenv(f"GATEWAY_MAPPING__VISTA_{other.upper()}_KEYS", "a.example")
     monkeypatch.setenv(row.env, special.get(row.key, examples[row.type]))
     section, name = row.key.split(".")
     if row.key == "upstream.proxy":

@@ -35,9 +35,13 @@ def outputs(case: str) -> dict[str, str]:
 
 
 def held(case: str) -> dict[str, str]:
-    others = ("wire.json", "README.md", "receivers.txt")
-    kept = [path for path in (HERE / case).rglob("*") if path.is_file() and path.name not in others]
+    kept = [path for path in (HERE / case).rglob("*") if path.is_file() and not _is_of_others(path.name)]
     return {str(path.relative_to(HERE / case)): path.read_bytes().decode() for path in kept}
+
+
+def _is_of_others(name: str) -> bool:
+    """True for what comes in, and for what tests/golden/test_receivers.py holds."""
+    return name in ("wire.json", "README.md", "receivers.txt") or name.startswith("to-")
 
 
 @pytest.mark.parametrize("case", CASES)

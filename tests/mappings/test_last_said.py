@@ -11,6 +11,7 @@ from fakes.upstream_json import report_json, response_json, study_json
 
 from mappings import decode
 from mappings.changes import changes
+from mappings.profile.vista import Vista
 
 
 def test_a_signed_report_seen_unsigned_stays_at_its_last_signed_version() -> None:
@@ -48,6 +49,12 @@ def test_an_accession_number_that_is_no_longer_said_stays() -> None:
     assert change.study.metadata == {"accession": "A1", "room": "8"}
     assert [(one.code, one.pointer) for one in change.issues] == [("study-value-not-visible", "/metadata")]
     assert changes(first, study(report(), metadata={}), SITE).study.metadata == {}
+
+
+def test_an_exam_that_is_no_longer_said_stays() -> None:
+    site = replace(ORDERED, vista=Vista(exam_keys=("exam",), case_keys=("case",)))
+    first = study(report(), metadata={"exam": "7.1-1", "case": "010526-1"})
+    assert changes(first, study(report(), metadata={}), site).study.metadata == first.metadata
 
 
 def test_another_accession_number_in_place_of_one_that_was_sent_is_an_error() -> None:

@@ -49,6 +49,13 @@ def test_an_inverted_receiver_means_the_other(code, meaning):
     assert verdict(ack(code), replace(USUAL, inverted_acks=True)).meaning == meaning
 
 
+@pytest.mark.parametrize("name", ["vista-2.3", "vista-2.4"])
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_vista_says_ar_of_a_fault_of_the_content_and_either_holds_the_study(name, is_inverted):
+    vista = replace(USUAL, receiver=receiver(name), inverted_acks=is_inverted)
+    assert [verdict(ack(code), vista).meaning for code in ("AE", "AR", "AA")] == ["hold_lane", "hold_lane", "delivered"]
+
+
 def test_acceptance_is_never_inverted_and_errors_beside_it_change_nothing():
     one = verdict(ack("AA", "207"), replace(USUAL, inverted_acks=True))
     assert (one.meaning, one.code, one.pauses) == ("delivered", "AA", False)

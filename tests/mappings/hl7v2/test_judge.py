@@ -6,7 +6,7 @@ import pytest
 from fakes.oru_example import SITE, USER, addendum, profile, report, sent, study
 
 from mappings.hl7v2 import receiver
-from mappings.hl7v2.judge import WAIVED_ABSENCE, WAIVED_TEXT, judge_message
+from mappings.hl7v2.judge import WAIVED_ABSENCE, WAIVED_FOR, WAIVED_TEXT, judge_message
 
 GOOD = sent(accession="ACC1")
 
@@ -163,6 +163,18 @@ def test_what_a_receiver_asks_for_and_hl7apy_refuses_is_waived(place: tuple[str,
 )
 def test_a_waiver_waives_nothing_else(before: bytes, after: bytes) -> None:
     assert "datatype" in [code for code, _ in planted(before, after, "2.5.1")]
+
+
+@pytest.mark.parametrize("suffix", [b"R", b"I"])
+def test_a_suffix_of_vista_is_waived_and_no_other_letter(suffix: bytes) -> None:
+    assert planted(b"|59776-5^", b"|59776-5&" + suffix + b"^", "2.3.1") == []
+    assert "datatype" in [code for code, _ in planted(b"|59776-5^", b"|59776-5&X^", "2.3.1")]
+
+
+def test_an_empty_pid_3_is_waived_where_pid_2_has_the_number_and_nowhere_else() -> None:
+    assert WAIVED_FOR == {("PID", 3): 2}
+    assert planted(b"PID|1||00412345^^^MERCY^MR|", b"PID|1|500-412345||", "2.4") == []
+    assert planted(b"PID|1||00412345^^^MERCY^MR|", b"PID|1|||", "2.4") == [("field-required", "PID-3")]
 
 
 @pytest.mark.parametrize("version", ["2.3.1", "2.7"])

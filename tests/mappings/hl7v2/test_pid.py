@@ -113,10 +113,8 @@ def test_a_split_that_the_order_of_the_facility_assumes_is_noted(
     assert [(one.code, one.severity) for one in found if one.pointer.endswith("/patientName")] == issues
 
 
-def test_a_receiver_that_wants_no_name_type_gets_none_but_for_a_name_that_is_not_known() -> None:
+def test_a_receiver_that_wants_no_name_type_gets_none() -> None:
     assert field(sent(to=profile(xpn_type="off")), "PID-5") == "DOE^JANE^Q"
-    nameless = study(report(snapshot={"patientName": None}))
-    assert field(sent(nameless, to=profile(xpn_type="off")), "PID-5") == "~^^^^^^U"
 
 
 def test_a_receiver_that_wants_a_plain_number_gets_the_mrn_alone() -> None:

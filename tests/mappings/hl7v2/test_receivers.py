@@ -12,16 +12,37 @@ from mappings.hl7v2.specimen import occasions, written
 from mappings.profile import Receiver, Rule, switches
 from mappings.profile.rule import ANYWHERE, Place
 
+_VISTA = {
+    "sending_application": "RA-AUTOSCRIBE",
+    "charset": "ASCII",
+    "escape": "no_F",
+    "accessions": "messages",
+    "wrap": "80",
+    "ack_table": (("AE", "hold_lane"), ("AR", "hold_lane")),
+}
 # What each profile has otherwise than the defaults
 SWITCHES = {
     "generic": {},
     "epic-observed": {"msh9_3": "off", "pid3_plain": "on", "xpn_type": "off"},
-    "vista": {
-        "escape": "no_F",
-        "wrap": "80",
-        "obx3_style": "va",
+    "vista-2.3": {
+        **_VISTA,
+        "version": "2.3",
+        "vista_patient": "dfn",
+        "vista_exam": "required",
+        "interpreter": "name",
+        "obx3_style": "va_suffix",
         "addendum": "append",
         "status_map": (("C", "F"), ("P", "R"), ("W", "void")),
+    },
+    "vista-2.4": {
+        **_VISTA,
+        "version": "2.4",
+        "vista_patient": "ssn",
+        "interpreter": "local_id",
+        "accession": "required",
+        "accession_field": "3",
+        "obx3_style": "va_report",
+        "status_map": (("P", "R"), ("W", "void")),
     },
     "rad128": {"uid": "obx113014", "visit_indicator": "on", "critical": "obx8_ce", "accession": "required"},
     "pkb": {"status_map": (("W", "void"),)},
@@ -46,6 +67,16 @@ def test_a_profile_sets_the_switches_that_its_receiver_needs(name: str) -> None:
 @pytest.mark.parametrize("name", RECEIVERS)
 def test_a_profile_is_named_as_its_file(name: str) -> None:
     assert receiver(name).name == name
+
+
+@pytest.mark.parametrize("name", RECEIVERS)
+def test_a_profile_says_what_it_was_tested_with_or_from_which_documents_it_is(name: str) -> None:
+    assert receiver(name).proof.startswith(("tested with ", "from documents: "))
+
+
+def test_only_what_the_tests_send_to_foreign_software_was_tested() -> None:
+    """The converters of tests/conformance/converters.py, the servers of tests/conformance/receivers/servers.py."""
+    assert [name for name in RECEIVERS if receiver(name).proof.startswith("tested")] == ["fhir-converter", "generic"]
 
 
 def test_every_rule_names_where_it_stands() -> None:
@@ -166,4 +197,4 @@ def with_part(repetition: str, place: Place, text: str) -> str:
 
 
 def test_every_switch_is_a_field_of_the_class() -> None:
-    assert [one.name for one in fields(Receiver) if one.name not in ("name", "rules")] == list(switches())
+    assert [one.name for one in fields(Receiver) if one.name not in ("name", "proof", "rules")] == list(switches())

@@ -346,3 +346,12 @@ def test_a_pdf_of_which_only_the_draft_of_its_report_was_sent_is_not_withdrawn()
     what, site = study(report(), isCancelled=True), replace(SITE, on_cancelled_after_sign="withdraw")
     asked = {"site": site, "kind": "withdrawn", "part": "pdf", "filler": short_id(STUDY_ID)}
     assert told(what, switches={"pdf": "separate_message"}, **asked) == ["withdrawn-unsent"]
+
+
+@pytest.mark.parametrize("name", [None, "", " ", "\t"])
+def test_a_receiver_without_name_types_is_not_sent_a_patient_without_a_name(name: str | None) -> None:
+    nameless = study(report(snapshot={"patientName": name}))
+    assert told(nameless, switches={"xpn_type": "off"}) == ["name-absent"]
+    assert codes(nameless, to=profile(xpn_type="off"))["name-absent"].endswith("snapshotMetadata/patientName")
+    assert told(nameless) == ["F", "F", "CM"]
+    assert told(study(report(snapshot={"patientName": "DOE^JANE"})), switches={"xpn_type": "off"}) == ["F", "F", "CM"]

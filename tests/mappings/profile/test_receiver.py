@@ -1,12 +1,13 @@
 """Decision D34: how a receiver profile is read, what it starts from, and what is said of one that is wrong."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from tomllib import loads
 
 import pytest
 
 from mappings.issues import SiteError
-from mappings.profile import RECEIVERS, Receiver, parse_receiver, read_receiver, receiver, switches
+from mappings.profile import RECEIVERS, Receiver, Site, parse_receiver, read_receiver, receiver, switches
 from mappings.profile.receiver import CONFLICTS, STATUS_CODES, conflicts
 from mappings.profile.table import Table
 
@@ -26,6 +27,9 @@ IMPOSSIBLE = [
     ('accession_field = "3"\naccession = "required"\naccessions = "messages"\naddendum = "new_order"', "accessions"),
     ('addendum_obx3 = "addendum"\nobx3_style = "va"', "addendum_obx3"),
     ('send_drafts = "on"\nstatus_map = { P = "none" }', "send_drafts"),
+    ('vista_exam = "required"\naccession_field = "3"\naccession = "required"', "vista_exam"),
+    ('vista_patient = "dfn"\npid3_plain = "on"', "vista_patient"),
+    ('vista_patient = "ssn"\nversion = "2.7"', "version"),
 ]
 POSSIBLE = [
     'version = "2.3"\ncharset = "ASCII"',
@@ -67,10 +71,10 @@ def test_the_defaults_are_those_of_generic_which_knows_nothing_of_its_receiver()
 
 
 def test_a_profile_starts_from_the_one_that_it_names_as_its_base() -> None:
-    made = parse_receiver('name = "ours"\nbase = "vista"\nwrap = "75"')
+    made = parse_receiver('name = "ours"\nbase = "vista-2.3"\nwrap = "75"')
     assert (made.name, made.wrap, made.obx3_style, made.status_map) == (
-        *("ours", "75", "va"),
-        receiver("vista").status_map,
+        *("ours", "75", "va_suffix"),
+        receiver("vista-2.3").status_map,
     )
 
 
@@ -80,12 +84,12 @@ def test_a_profile_can_name_its_receiver_and_give_the_name_back_to_the_site() ->
 
 
 def test_a_map_stands_in_place_of_that_of_the_base() -> None:
-    assert parse_receiver('name = "x"\nbase = "vista"\nstatus_map = { C = "F" }').status_map == (("C", "F"),)
+    assert parse_receiver('name = "x"\nbase = "vista-2.3"\nstatus_map = { C = "F" }').status_map == (("C", "F"),)
 
 
 def test_the_rules_of_the_base_hold_and_own_ones_are_added() -> None:
-    made = parse_receiver('name = "x"\nbase = "vista"' + RULE)
-    assert [rule.name for rule in made.rules] == [*(rule.name for rule in receiver("vista").rules), "obr-18-valued"]
+    made = parse_receiver('name = "x"\nbase = "vista-2.3"' + RULE)
+    assert [rule.name for rule in made.rules] == [*(rule.name for rule in receiver("vista-2.3").rules), "obr-18-valued"]
 
 
 def test_an_own_rule_stands_in_place_of_that_of_the_same_name() -> None:
@@ -98,6 +102,30 @@ def test_an_own_rule_stands_in_place_of_that_of_the_same_name() -> None:
 def test_a_profile_that_does_not_exist_is_refused_by_name_of_those_that_do() -> None:
     with pytest.raises(SiteError, match="generic"):
         receiver("../generic")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: receiver("vista"),
+        lambda: Site().receiver("vista"),
+        lambda: parse_receiver('name = "ours"\nbase = "vista"'),
+    ],
+)
+def test_the_profile_that_was_wrong_is_refused_by_name_of_both_that_stand_for_it(read: Callable[[], object]) -> None:
+    with pytest.raises(SiteError, match=r"withdrawn.*Write vista-2\.3 or vista-2\.4"):
+        read()
+
+
+@pytest.mark.parametrize("text", ["", 'proof = "it works"', 'proof = "tested with "', 'proof = "from documents:"'])
+def test_a_profile_of_this_package_must_say_how_it_was_proved(text: str) -> None:
+    with pytest.raises(SiteError, match=r"receiver\.proof.*Write `tested with"):
+        parse_receiver(f'name = "x"\n{text}', needs_proof=True)
+
+
+def test_a_profile_of_a_sites_own_is_not_proved_by_what_its_base_was() -> None:
+    assert parse_receiver('name = "x"\nbase = "generic"').proof == ""
+    assert parse_receiver('name = "x"\nproof = "tested with Mercy PACS 7"').proof == "tested with Mercy PACS 7"
 
 
 @pytest.mark.parametrize(
@@ -214,4 +242,4 @@ def test_every_conflict_of_the_table_is_seen() -> None:
 
 def test_every_switch_says_what_it_decides() -> None:
     assert [key for key, one in switches().items() if len(one.metadata["doc"]) < 10] == []
-    assert len(RECEIVERS) == 6
+    assert len(RECEIVERS) == 7
