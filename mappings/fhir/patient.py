@@ -24,13 +24,13 @@ _NO_NAME: Final = "Name not known"
 
 
 def patient_identifier(identity: Identity) -> list[Json]:
-    """Patient.identifier <- snapshotMetadata.mrn, externalPatientId, studyId.
+    """Patient.identifier <- snapshotMetadata.mrn, externalPatientId, studyId: in the order and types of PID-3.
 
     https://hl7.org/fhir/R4/patient-definitions.html#Patient.identifier
     """
     return [
         identifier(one.system, value, one.type, line(one.assigner))
-        for one in identity.identifiers
+        for one in identity.shown
         if (value := line(one.value))
     ]
 
