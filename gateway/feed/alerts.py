@@ -54,8 +54,9 @@ CONDITIONS: Final = (
     ),
     Row(
         "critical-blocked",
-        "A critical result is a dead letter: a rule of the receiver, or its answer, keeps it from being sent.",
-        "Tell the clinician by other means; `feed dead-letters` names the rule.",
+        "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held as"
+        " authority-unknown (D11).",
+        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` what is held.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
     ),
@@ -100,8 +101,10 @@ CONDITIONS: Final = (
     ),
     Row(
         "message-held",
-        "No message is made since something is missing, or a report's patient has become another (D13).",
-        "`feed status` names the studies and reasons.",
+        "No message is made since something is missing, nobody says whose number an MRN is (D11), or a report's patient"
+        " has become another (D13).",
+        "`feed status` names the studies and reasons; of `authority-unknown` see"
+        " [whose number an MRN is](#whose-number-an-mrn-is).",
         lambda facts, _: facts.held_rows,
     ),
     Row(

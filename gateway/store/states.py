@@ -46,6 +46,8 @@ MESSAGE_STATES: Final[dict[MessageState, State]] = {
     "superseded": State("a newer message says all of it; it never was taken"),
     "recorded": State("made for a destination that is tried out: kept and not sent"),
 }
+# Why no message is made of a row, and a critical result is blocked at once: whose number the MRN is nobody says (D11)
+AUTHORITY_UNKNOWN: Final = "authority-unknown"
 # Why what was made and nobody took is not sent: it is taken back
 UNSENT: Final = "withdrawn-unsent"
 OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one.is_open)
