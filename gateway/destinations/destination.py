@@ -40,10 +40,10 @@ class Destination:
 
     `receiver` is the profile with the destination's own switches in it: window, rate_limit, keepalive, idle_close,
     ack_mode, ack_table, pdf, accession are there. `start` bounds what is sent (D31), `gap` is the least time from an
-    answer to the next message. `mrn_authority` says whose numbers MRNs are there. With `inverted_acks` AE and CE mean to try again and AR and CR do not, unless
-    `ack_table` says otherwise. `accession_wait` is until a message held for its number is an alert, `input_wait` for
-    signer and PDF (none where it is critical), `critical_alert` from the signature of a critical result to its
-    acknowledgement.
+    answer to the next message. `mrn_authority` says whose numbers MRNs are there. With `inverted_acks` AE and CE mean
+    to try again and AR and CR do not, unless `ack_table` says otherwise. `accession_wait` is until a message held for
+    its number is an alert, `input_wait` for signer and PDF (none where it is critical), `critical_alert` from the
+    signature of a critical result to its acknowledgement.
     """
 
     name: str

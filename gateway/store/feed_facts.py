@@ -48,8 +48,8 @@ _CRITICAL_HELD: Final = Statement(
     " AND is_critical = 1 ORDER BY number LIMIT :most"
 )
 _DEAD: Final = Statement(
-    "SELECT m.number, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter'"
-    f" AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
+    "SELECT m.number, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
+    f" AND m.state = 'dead_letter' AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
 )
 _LANES: Final = Statement("SELECT count(*) FROM (SELECT 1 FROM lane WHERE destination = :destination LIMIT :most) l")
 _OUTBOX: Final = Statement(

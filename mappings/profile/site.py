@@ -7,7 +7,7 @@ names, which the gateway reads (decisions D11, D12, D16, D18, D21, D23, D34).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from mappings.issues import SiteError
@@ -52,8 +52,8 @@ class Site:
     address clients see, for links in HL7 v2. `express_customers` says whose numbers externalPatientId are, by
     expressCustomerId; `procedure_fallbacks` the code of OBR-4 by DICOM modality where no text matches;
     `provider_authority` who gave out the local ids of `providers`; `default_facility` the MRNs of facilities that are
-    not among `facilities`. `mrn_authority` says what becomes in HL7 v2 of an MRN whose authority is not known: it is
-    under a `hash` of its facility, or held (`facility`), or every MRN is the `receiver`'s own; a destination says which.
+    not among `facilities`. `mrn_authority` says what becomes in HL7 v2 of an MRN whose authority is not known: it
+    is under a `hash` of its facility, or held (`facility`) or every MRN is the `receiver`'s own, as it is told.
     """
 
     site_key: bytes = field(default=DEMO_SITE_KEY, repr=False)
@@ -108,7 +108,8 @@ class Site:
 _TEXT_KEYS: Final = ("sending_application", "sending_facility", "receiving_application", "receiving_facility")
 _KEYS: Final = frozenset(
     {
-        *("site_key", "facilities", "default_facility", "processing_id", "accession_keys", "placer_keys", "number_separator"),
+        *("site_key", "facilities", "default_facility", "processing_id"),
+        *("accession_keys", "placer_keys", "number_separator"),
         *("send_drafts", "on_cancelled_after_sign", "on_conflict", "express_customers", "receivers", *_TEXT_KEYS),
         *("procedures", "starter", "procedure_system", "procedure_coding_system", "procedure_fallbacks"),
         *("providers", "provider_system", "provider_namespace"),
@@ -153,8 +154,7 @@ def read_site(
         return Site(), [SiteError("mapping", "not a table", "Write the settings under `[mapping]`.")]
     mapping = Table({**table, **given}, "mapping", [])
     mapping.refuse_unknown(_KEYS)
-    site = _site(mapping, site_key, files)
-    return replace(site, default_facility=_default_facility(mapping, site)), mapping.faults
+    return _site(mapping, site_key, files), mapping.faults
 
 
 def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> Site:
@@ -170,6 +170,8 @@ def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> S
     return Site(
         site_key=_site_key(site_key, mapping),
         facilities=facilities,
+        default_facility=_default_facility(mapping, Site(facilities=facilities)),
+        mrn_authority="hash",
         express_customers=customers,
         processing_id=mapping.one_of("processing_id", ("P", "T", "D")) or "P",
         accession_keys=mapping.texts("accession_keys", '["accession"]'),

@@ -190,7 +190,8 @@ def test_the_system_of_one_customer_is_not_that_of_another_nor_of_a_study_withou
 
 def unassigned(site=SITE, study_id=STUDY_ID, **said):
     """System and namespace of the one number without an authority."""
-    return next((one.system, one.namespace) for one in identity(study_id, site=site, **said).identifiers if one.value == "7")
+    found = identity(study_id, site=site, **said).identifiers
+    return next((one.system, one.namespace) for one in found if one.value == "7")
 
 
 def test_numbers_without_an_authority_share_one_only_where_they_come_from_the_same_place():

@@ -9,7 +9,6 @@ from fakes.oru_example import ADDENDUM_ID, SITE, codes, profile, report, sent, s
 from mappings.identifiers import short_id
 from mappings.profile import Site, parse_site
 
-
 MERCY = """
 [mapping]
 [[mapping.facilities]]
