@@ -56,7 +56,7 @@ CONDITIONS: Final = (
         "critical-blocked",
         "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held as"
         " authority-unknown (D11).",
-        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` what is held.",
+        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed certificate` what is held.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
     ),
