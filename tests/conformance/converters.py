@@ -26,7 +26,7 @@ _UNASSIGNED = {"MR": SID_MRN_UNASSIGNED, "PI": SID_EXTERNAL_UNASSIGNED}
 
 
 def authorities(text: str) -> dict[str, str]:
-    """Namespace (HD.1) to system, of all facilities of both sites, of the gateway itself, and what it made in a text."""
+    """Namespace (HD.1) to system, of all facilities of both sites, of the gateway, and what it made in a text."""
     given = {
         "AUTOSCRIBE": SID_FILLER_ORDER,
         "AUTOSCRIBE_PATIENT": SID_STUDY_PATIENT,
