@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.er7_reader import field
-from fakes.fed import assert_all_arrived, bodies, fed
+from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.store import rows
 
 from gateway.feed.alerting import Alerting
@@ -16,7 +16,7 @@ from mappings.profile import Site
 HELD = "SELECT state, reason FROM outbox WHERE state = 'held'"
 # What somebody says of the authority later: of each facility, of all that nobody named, or of the receiver
 REMEDIES = {
-    "mrn_namespace": lambda known: (known, {}),
+    "mrn_namespace": lambda known: (replace(known, default_facility=None), {}),
     "default_facility": lambda known: (Site(default_facility=next(iter(known.facilities.values()))), {}),
     "mrn_authority": lambda known: (Site(), {"mrn_authority": "receiver"}),
 }
@@ -35,7 +35,7 @@ async def codes(engine, feed):
 @pytest.mark.parametrize("remedy", REMEDIES)
 async def test_it_is_held_until_the_settings_say_whose_it_is_and_sent_once(engine, remedy):
     async with fed(engine) as (feed, receiver):
-        known = feed.site
+        known = site()
         feed.restart(Site())
         async with feed.serving():
             for _ in range(2):
@@ -45,8 +45,8 @@ async def test_it_is_held_until_the_settings_say_whose_it_is_and_sent_once(engin
         async with feed.serving():  # the same settings
             await feed.until()
         assert not receiver.messages
-        site, changes = REMEDIES[remedy](known)
-        feed.restart(site, **changes)
+        settings, changes = REMEDIES[remedy](known)
+        feed.restart(settings, **changes)
         for _ in range(2):
             async with feed.serving():
                 await feed.until("delivered", "delivered")
@@ -60,7 +60,7 @@ async def test_it_is_held_until_the_settings_say_whose_it_is_and_sent_once(engin
 
 async def test_a_critical_result_that_is_held_for_it_is_told_at_once_and_each_new_one(engine):
     async with fed(engine) as (feed, _):
-        known = feed.site
+        known = site()
         feed.restart(Site())
         async with feed.serving():
             await feed.sign(critical=False)
@@ -83,7 +83,7 @@ async def test_a_critical_result_that_is_held_for_it_is_told_at_once_and_each_ne
 
 async def test_what_is_held_for_another_reason_is_not_looked_at_again_by_other_settings(engine):
     async with fed(engine) as (feed, receiver):
-        known = feed.site
+        known = site()
         feed.restart(known, receiver=replace(feed.destinations[0].receiver, accession="required"))
         async with feed.serving():
             await feed.sign(critical=False)

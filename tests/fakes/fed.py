@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from fakes.facade import site
+from fakes import facade
 from fakes.store import rows
 from structlog.testing import capture_logs
 
@@ -52,23 +52,31 @@ def destination(port: int, name: str = "ehr", **more: Any) -> Destination:
     return Destination(name, f"destination[{name}]", transport, **{**usual, **more})
 
 
+def site() -> Site:
+    """The site of the facade's tests, where every place of the sandbox has somebody's MRNs."""
+    known = facade.site()
+    return replace(known, default_facility=next(iter(known.facilities.values())))
+
+
 @dataclass
 class Fed:
-    """The account, the store and the destinations; `site` is what the settings say, which a restart may change."""
+    """The account, the store and the destinations; `settings` is what a restart changed of the site."""
 
     engine: Engine
     account: State
     destinations: tuple[Destination, ...]
-    site: Site = field(default_factory=site)
+    settings: Site | None = None
     metrics: Metrics = field(default_factory=Metrics)
     logs: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pipeline = Pipeline(self.engine, self.site, UTC, wants_pdf=False, routes=Routes(self.destinations))
+        self.pipeline = Pipeline(
+            self.engine, self.settings or site(), UTC, wants_pdf=False, routes=Routes(self.destinations)
+        )
 
-    def restart(self, site: Site, **changes: Any) -> None:
+    def restart(self, settings: Site, **changes: Any) -> None:
         """Go on with other settings: of the site, and of every destination."""
-        self.site, self.destinations = site, tuple(replace(one, **changes) for one in self.destinations)
+        self.settings, self.destinations = settings, tuple(replace(one, **changes) for one in self.destinations)
         self.__post_init__()
 
     async def tell(self, *study_ids: str) -> None:
@@ -103,7 +111,7 @@ class Fed:
         """Serve the destinations while the block runs, and end in good order."""
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
-        makings = [Making(self.engine, self.site, one, self.metrics) for one in self.destinations]
+        makings = [Making(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
         async with alongside(Holder(one, leases, feed, self.metrics).run() for one in makings):
             yield
 
