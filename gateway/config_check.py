@@ -23,12 +23,12 @@ from mappings.profile.receiver import written_as
 
 
 def faults(path: Path | None) -> list[ConfigError]:
-    """What keeps `serve` from starting: wrong settings first, then what is missing."""
+    """What keeps `serve` from starting, wrong settings first, then what is missing; then what would hold reports."""
     configuration, found = survey(path)
     if configuration is None:
         return found
     reported = {error.key for error in found}
-    checks = (_loopback, _site_key, api_key, _receivers, destination_check.faults)
+    checks = (_loopback, _site_key, api_key, _receivers, destination_check.faults, destination_check.unassigned)
     missing = [error for check in checks for error in check(configuration)]
     return [*found, *(error for error in missing if error.key not in reported)]
 

@@ -56,6 +56,20 @@ def faults(configuration: Configuration) -> Iterator[ConfigError]:
         yield from _strangers(f"ignore[{index}]", rule, configuration)
 
 
+def unassigned(configuration: Configuration) -> Iterator[ConfigError]:
+    """Why reports would be held at a destination for want of an authority of their MRNs (D11), as far as it is seen.
+
+    The service starts all the same, and holds them.
+    """
+    told: set[str] = set()
+    for destination in survey_routes(configuration)[0].destinations:
+        if destination.is_enabled and destination.mrn_authority == "facility":
+            for fault in _unassigned(destination, configuration):
+                if fault.key not in told:
+                    yield fault
+                told.add(fault.key)
+
+
 def doubts(configuration: Configuration) -> Iterator[str]:
     """What works, and may be meant otherwise. There must be no fault."""
     destinations = routes_of(configuration).destinations
@@ -144,17 +158,44 @@ def _name_orders(destination: Destination, configuration: Configuration) -> Iter
     """Over MLLP a name goes to a system that files by its parts (D14)."""
     if not isinstance(destination.transport, Mllp):
         return
-    names = [str(row.get("name", "")).strip() for row in configuration.settings.mapping.facilities]
     if not configuration.site.facilities:
         remedy = "Write a [[mapping.facilities]] table for each facility, with its name_order."
         problem = f"missing: destination {destination.name} needs the order of names of each facility"
         yield ConfigError(configuration.source, "mapping.facilities", problem, remedy)
     for facility in _facilities(destination, configuration.site):
         if facility.name_order is None:
-            place = f"[{names.index(facility.name)}]" if facility.name in names else ""
             problem = f"missing, and destination {destination.name} sends names of its patients in parts"
             remedy = f"Write {', '.join(NAME_ORDERS[:-1])}, or marked_only: then commas and carets alone split."
-            yield ConfigError(configuration.source, f"mapping.facilities{place}.name_order", problem, remedy)
+            yield ConfigError(configuration.source, f"{_place(facility, configuration)}.name_order", problem, remedy)
+
+
+def _unassigned(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
+    other = f'mrn_authority = "receiver" in {destination.place}, if every MRN is the receiver\'s own'
+    if not configuration.site.facilities:
+        problem = "nobody says whose numbers MRNs are: every report with one would be held as authority-unknown"
+        remedy = f"Write a [[mapping.facilities]] table with mrn_system and mrn_namespace for each, or {other}."
+        yield ConfigError(configuration.source, f"{destination.place}.facilities", problem, remedy)
+    for facility in _facilities(destination, configuration.site):
+        if facility.mrn is None:
+            problem = f"missing, and destination {destination.name} would hold its reports as authority-unknown"
+            remedy = f"Write the authority of its MRNs as the receiver knows it, and mrn_system; or {other}."
+            yield ConfigError(configuration.source, f"{_place(facility, configuration)}.mrn_namespace", problem, remedy)
+
+
+def _place(facility: Facility, configuration: Configuration) -> str:
+    """The key of a facility's table, with its number where it can be told."""
+    names = [str(row.get("name", "")).strip() for row in configuration.settings.mapping.facilities]
+    return f"mapping.facilities[{names.index(facility.name)}]" if facility.name in names else "mapping.facilities"
+
+
+def _receivers_own(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
+    """A receiver that asks for an authority takes no number that is to be its own."""
+    if destination.mrn_authority == "receiver":
+        for rule in destination.receiver.rules:
+            if (str(rule.field), rule.level, rule.must) == ("PID-3.4", "block", "be_valued"):
+                problem = f"no MRN has an authority then, and the receiver asks for one: its rule {rule.name}"
+                remedy = 'Write mrn_authority = "facility", and mrn_namespace for each facility.'
+                yield ConfigError(configuration.source, f"{destination.place}.mrn_authority", problem, remedy)
 
 
 def _header(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
@@ -178,7 +219,7 @@ def _own_switches(destination: Destination, configuration: Configuration) -> Ite
             yield ConfigError(configuration.source, f"{destination.place}.{key}", fault.problem, fault.remedy)
 
 
-_CHECKS: Final = (_tls_files, _directory, _names, _name_orders, _header, _own_switches)
+_CHECKS: Final = (_tls_files, _directory, _names, _name_orders, _receivers_own, _header, _own_switches)
 
 
 def _doubts_of_sending(destination: Destination) -> Iterator[str]:
@@ -228,11 +269,24 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
             yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches what AutoScribe spells so"
     if destination.receiver.takes_pdf and configuration.settings.pdf.ingest == "link":
         yield "sends PDFs, and pdf.ingest is link: none is kept that could be sent"
+    yield from _doubts_of_authority(destination, configuration.site)
     is_named = destination.filter.scope.facilities is not None or bool(configuration.site.sending_facility)
     if not is_named and any(
         str(rule.field) == "MSH-4" and rule.level == "block" for rule in destination.receiver.rules
     ):
         yield "needs MSH-4, and there is no sending_facility: a report that names no facility is not sent"
+
+
+def _doubts_of_authority(destination: Destination, site: Site) -> Iterator[str]:
+    """What becomes of MRNs of facilities that nobody named, or of several under one authority (D11)."""
+    is_of_all = destination.filter.scope.facilities is None
+    if destination.mrn_authority == "facility" and is_of_all and site.default_facility is None:
+        yield (
+            "takes facilities that have no [[mapping.facilities]] table, and there is no default_facility: their"
+            " reports are held as authority-unknown"
+        )
+    if destination.mrn_authority == "receiver" and (is_of_all or len(list(_facilities(destination, site))) > 1):
+        yield "mrn_authority is receiver: patients of two facilities with the same MRN are one patient there"
 
 
 _UNTOLD: Final = {

@@ -28,6 +28,7 @@ SID_FILLER_ORDER: Final = "urn:autoscribe-gateway:filler-order-number"
 SID_ACCESSION: Final = "urn:autoscribe-gateway:accession-number"
 SID_PLACER_ORDER: Final = "urn:autoscribe-gateway:placer-order-number"
 SID_STUDY_PATIENT: Final = "urn:autoscribe-gateway:sid:study-patient"
+# What no setting names an authority of: behind a colon stands a hash of where the number comes from
 SID_MRN_UNASSIGNED: Final = "urn:autoscribe-gateway:mrn:unassigned"
 SID_EXTERNAL_UNASSIGNED: Final = "urn:autoscribe-gateway:external-patient-id:unassigned"
 SID_STUDY_UID_ODD: Final = "urn:autoscribe-gateway:study-instance-uid:not-an-oid"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from unicodedata import normalize
@@ -16,7 +16,7 @@ from unicodedata import normalize
 from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Snapshot, Study
-from mappings.profile import AssigningAuthority, Facility, Site, is_npi, is_oid
+from mappings.profile import AssigningAuthority, Site, exact, is_npi, is_oid
 
 __all__ = [
     "Identity",
@@ -45,11 +45,14 @@ _DICOM_UID_LENGTH: Final = 64
 _ONE_MESSAGE: Final = ("0", "report", "")
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
 
+# Table 0203: a number by which no receiver is to match
+UNSPECIFIED: Final = "U"
 # Type of a number whose authority is not known -> its system, and the setting that would name the authority
 _UNASSIGNED: Final[dict[str, tuple[str, str]]] = {
     "MR": (SID_MRN_UNASSIGNED, "mrn_system for its facility in [[mapping.facilities]]"),
     "PI": (SID_EXTERNAL_UNASSIGNED, "external_patient_id_system for its facility or express customer"),
 }
+_HASH_LENGTH: Final = 14  # hex digits: with `AGWMR-` before them the 20 characters of HD.1
 
 # What people type when they have no identifier (D11); compared in upper case, letters and digits only.
 _PLACEHOLDER: Final = re.compile(
@@ -126,7 +129,9 @@ def role_id(practitioner_id: str, organization_id: str) -> str:
 class PatientIdentifier:
     """One identifier of a patient: `type` of table 0203 (MR, PI) or empty, `namespace` for PID-3.4.
 
-    `assigner` is the name of who gave out an identifier that no configured system stands for.
+    `assigner` is the name of who gave out an identifier that no configured system stands for. Without `is_assigned`
+    no setting names its authority: `system` and `namespace` are made of where it comes from, so that an equal number
+    from elsewhere never stands under them.
     """
 
     type: str
@@ -134,29 +139,53 @@ class PatientIdentifier:
     value: str
     namespace: str = ""
     assigner: str = ""
+    is_assigned: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a snapshot speaks of: the opaque `patient_id`, the identifiers to show; `is_linked`: others may share it."""
+    """Who a snapshot speaks of: the opaque `patient_id` and the identifiers; `is_linked`: others may share it.
+
+    `is_contested`: the numbers stand for somebody else too (D12).
+    """
 
     patient_id: str
     identifiers: tuple[PatientIdentifier, ...]
     is_linked: bool
     issues: tuple[MappingIssue, ...]
+    is_contested: bool = False
+
+    @property
+    def shown(self) -> tuple[PatientIdentifier, ...]:
+        """The identifiers as others are told them: what nobody is to match by is of type `U` and comes last (D11).
+
+        That is a number without an authority, and in a conflict every one, the MRN behind the others.
+        """
+        own = [one for one in self.identifiers if not one.type]
+        numbers = [one for one in self.identifiers if one.type]
+        if self.is_contested:
+            return (*own, *(replace(one, type=UNSPECIFIED) for one in reversed(numbers)))
+        known = [one for one in numbers if one.is_assigned]
+        return (*own, *known, *(replace(one, type=UNSPECIFIED) for one in numbers if not one.is_assigned))
+
+    @property
+    def lacks_authority(self) -> bool:
+        """True if the patient has an MRN, and no setting says whose number it is."""
+        mrns = [one for one in self.identifiers if one.type == "MR" and not is_placeholder(one.value)]
+        return bool(mrns) and not any(one.is_assigned for one in mrns)
 
 
 def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Identity:
     """Patient.id and the identifiers of PID-3 and Patient.identifier, from the snapshot at `pointer` (D11).
 
     The key is the MRN under its facility's configured system, else externalPatientId under a configured one, else the
-    study alone: without a system, or with a placeholder for a value, a patient is never linked to another study.
+    study alone: without a system, or with a placeholder for a value, a patient is never linked to another study. An MRN
+    of a facility that the site does not know is of its `default_facility`, if the site names one.
     """
-    facility = site.facility(snapshot.facility_name)
     issues: list[MappingIssue] = []
     shown: list[PatientIdentifier] = []
     keys: list[PatientIdentifier] = []
-    mrn, external_id = _mrn(snapshot, facility, pointer), _external_id(study, facility, site)
+    mrn, external_id = _mrn(study, snapshot, site, pointer), _external_id(study, snapshot, site)
     for claim in (mrn, external_id):
         if claim is not None:
             identifier, issue = _assigned(claim)
@@ -167,6 +196,9 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
                 issues.append(issue)
     if mrn is None:
         issues.append(MappingIssue("mrn-absent", "warning", f"{pointer}/mrn", "the patient is not linked by MRN"))
+    elif mrn.authority and site.facility(snapshot.facility_name) is None:
+        action = "no [[mapping.facilities]] has this name: the MRN is taken for one of default_facility"
+        issues.append(MappingIssue("facility-default", "information", f"{pointer}/facilityName", action))
     if keys:
         return Identity(_patient_id(keys[0], site), tuple(shown), True, tuple(issues))
     alone = PatientIdentifier("", SID_STUDY_PATIENT, study.study_id)
@@ -174,10 +206,10 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
 
 
 def stand_alone(identity: Identity, upstream_id: str, site: Site) -> Identity:
-    """A patient known by one study or report only, with the identifiers shown but linked to nobody by them (D12)."""
+    """A patient known by one study or report only, linked to nobody by the identifiers: they are contested (D12)."""
     key = PatientIdentifier("", SID_STUDY_PATIENT, upstream_id)
     shown = tuple(one for one in identity.identifiers if one.system != SID_STUDY_PATIENT)
-    return Identity(_patient_id(key, site), (key, *shown), False, identity.issues)
+    return Identity(_patient_id(key, site), (key, *shown), False, identity.issues, is_contested=True)
 
 
 def is_placeholder(value: str) -> bool:
@@ -192,34 +224,48 @@ def is_dicom_uid(text: str) -> bool:
 
 
 class _Claim(NamedTuple):
-    """A number that the patient is said to have: `type` of table 0203, its authority if the site knows it."""
+    """A number that the patient is said to have: `type` of table 0203, its authority if the site knows it.
+
+    `origin` is where it comes from: no two that may give out an equal number have the same.
+    """
 
     type: str
     value: str
     authority: AssigningAuthority | None
     assigner: str
+    origin: str
     pointer: str
 
 
-def _mrn(snapshot: Snapshot, facility: Facility | None, pointer: str) -> _Claim | None:
+def _mrn(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> _Claim | None:
     value = (snapshot.mrn or "").strip()
     if not value:
         return None
-    assigner = (snapshot.facility_name or "").strip()
-    return _Claim("MR", value, facility.mrn if facility else None, assigner, f"{pointer}/mrn")
+    facility = site.facility(snapshot.facility_name) or site.default_facility
+    assigner, origin = (snapshot.facility_name or "").strip(), _origin(study, snapshot, site)
+    return _Claim("MR", value, facility.mrn if facility else None, assigner, origin, f"{pointer}/mrn")
 
 
-def _external_id(study: Study, facility: Facility | None, site: Site) -> _Claim | None:
+def _origin(study: Study, snapshot: Snapshot, site: Site) -> str:
+    """The facility of a snapshot, in the one spelling that all its names have; one without a name is the study's."""
+    facility = site.facility(snapshot.facility_name)
+    name = exact(facility.name if facility else snapshot.facility_name)
+    return f"facility\x1f{name}" if name else f"study\x1f{study.study_id}"
+
+
+def _external_id(study: Study, snapshot: Snapshot, site: Site) -> _Claim | None:
     """externalPatientId under the system of the express customer that sent the study, else of its facility (D11)."""
     value = (study.external_patient_id or "").strip()
     if not value:
         return None
-    customer = study.express_customer
+    customer, facility = study.express_customer, site.facility(snapshot.facility_name)
     assigner = customer.express_customer_name.strip() if customer else ""
-    authority = site.express_customers.get(customer.express_customer_id.strip()) if customer else None
+    customer_id = customer.express_customer_id.strip() if customer else ""
+    authority = site.express_customers.get(customer_id)
     if authority is None and facility:
         authority = facility.external_patient_id
-    return _Claim("PI", value, authority, assigner, "/externalPatientId")
+    origin = f"customer\x1f{customer_id}" if customer_id else _origin(study, snapshot, site)
+    return _Claim("PI", value, authority, assigner, origin, "/externalPatientId")
 
 
 def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:
@@ -227,13 +273,23 @@ def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:
     authority, is_nobodys = claim.authority, is_placeholder(claim.value)
     if authority and not is_nobodys:
         return PatientIdentifier(claim.type, authority.system, claim.value, authority.namespace), None
-    system, setting = _UNASSIGNED[claim.type]
-    unassigned = PatientIdentifier(claim.type, system, claim.value, assigner=claim.assigner)
+    setting = _UNASSIGNED[claim.type][1]
+    made = _made_authority(claim.type, claim.origin)
+    unassigned = PatientIdentifier(
+        claim.type, made.system, claim.value, made.namespace, assigner=claim.assigner, is_assigned=False
+    )
     if is_nobodys:
         action = "kept, links the patient to nobody"
         return unassigned, MappingIssue("identifier-placeholder", "warning", claim.pointer, action)
     action = f"no {setting}: kept, links the patient to nobody"
     return unassigned, MappingIssue("identifier-system-unknown", "warning", claim.pointer, action)
+
+
+@lru_cache(maxsize=1024)
+def _made_authority(number_type: str, origin: str) -> AssigningAuthority:
+    """The authority of a number that no setting names one of: made of where it comes from, so never a shared one."""
+    digest = hashlib.sha256(f"{number_type}\x1f{origin}".encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
+    return AssigningAuthority(f"{_UNASSIGNED[number_type][0]}:{digest}", f"AGW{number_type}-{digest.upper()}")
 
 
 def _patient_id(key: PatientIdentifier, site: Site) -> str:

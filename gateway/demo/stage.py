@@ -66,7 +66,7 @@ class Stage:
 
 
 def demo_site() -> Site:
-    """The sandbox's facilities as a site would describe them; one is left out, as happens."""
+    """The sandbox's facilities as a site would describe them; one is left out, as happens, and has the first's MRNs."""
     known = [
         Facility(
             name=facility.name,
@@ -79,6 +79,7 @@ def demo_site() -> Site:
     ]
     return Site(
         facilities={facility.name: facility for facility in known},
+        default_facility=known[0],
         sending_facility="SANDBOX",
         receiving_application="DEMO_EHR",
         receiving_facility="DEMO",

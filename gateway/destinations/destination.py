@@ -13,7 +13,7 @@ from gateway.destinations.filter import Filter
 from gateway.destinations.schedule import QuietHours
 from gateway.destinations.transport import Transport
 from mappings.profile import Receiver, Site
-from mappings.profile.site import OnConflict
+from mappings.profile.site import MrnAuthority, OnConflict
 
 _EVERYTHING: Final = Filter()
 _NO_HOURS: Final = QuietHours()
@@ -40,10 +40,10 @@ class Destination:
 
     `receiver` is the profile with the destination's own switches in it: window, rate_limit, keepalive, idle_close,
     ack_mode, ack_table, pdf, accession are there. `start` bounds what is sent (D31), `gap` is the least time from an
-    answer to the next message. With `inverted_acks` AE and CE mean to try again and AR and CR do not, unless
-    `ack_table` says otherwise. `accession_wait` is until a message held for its number is an alert, `input_wait` for
-    signer and PDF (none where it is critical), `critical_alert` from the signature of a critical result to its
-    acknowledgement.
+    answer to the next message. `mrn_authority` says whose numbers MRNs are there. With `inverted_acks` AE and CE mean
+    to try again and AR and CR do not, unless `ack_table` says otherwise. `accession_wait` is until a message held for
+    its number is an alert, `input_wait` for signer and PDF (none where it is critical), `critical_alert` from the
+    signature of a critical result to its acknowledgement.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Destination:
     gap: float = 0.0
     inverted_acks: bool = False
     on_conflict: OnConflict = "send"
+    mrn_authority: MrnAuthority = "facility"
     accession_wait: float = 3600.0
     input_wait: float = 60.0
     critical_alert: float = 900.0
@@ -64,5 +65,5 @@ class Destination:
     is_enabled: bool = True
 
     def site(self, site: Site) -> Site:
-        """The site as messages to this destination see it: with its `on_conflict`."""
-        return site if site.on_conflict == self.on_conflict else replace(site, on_conflict=self.on_conflict)
+        """The site as messages to this destination see it: with its `on_conflict` and `mrn_authority`."""
+        return replace(site, on_conflict=self.on_conflict, mrn_authority=self.mrn_authority)

@@ -105,6 +105,7 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         gap=table.gap,
         inverted_acks=table.inverted_acks,
         on_conflict=table.on_conflict or configuration.site.on_conflict,
+        mrn_authority=table.mrn_authority,
         accession_wait=table.accession_wait_minutes * 60,
         input_wait=table.input_wait,
         critical_alert=table.critical_alert_minutes * 60,

@@ -117,6 +117,7 @@ class Holder:
 
     async def _make(self, tenure: Tenure, line: Line) -> None:
         """Make what is due, again and again."""
+        await self._making.see_settings(tenure.lease)
         while True:
             if await self._making.once(tenure.lease):
                 line.look_again()

@@ -6,6 +6,7 @@ a message says is for gateway/feed/composing.py.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Set
 from dataclasses import replace
@@ -19,7 +20,7 @@ from gateway.errors import StoreError
 from gateway.feed.composing import Round, composed
 from gateway.log import get_logger
 from gateway.metrics import Metrics
-from gateway.store import intake, messages
+from gateway.store import facts, intake, messages
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.intake import Outdated
@@ -27,10 +28,11 @@ from gateway.store.kept import Kept, kept
 from gateway.store.leases import Lease, LeaseLost
 from gateway.store.messages import Made, given_up
 from gateway.store.moves import RELEASED, formers
-from gateway.store.outbox import Outbox, Settled, Waiting
+from gateway.store.outbox import Outbox, Settled, Waiting, look_again
 from gateway.store.pdfs import Pdfs
 from gateway.store.search import issues
 from gateway.store.sent import read_sent
+from gateway.store.states import AUTHORITY_UNKNOWN
 from mappings.profile import Site
 
 AT_ONCE: Final = 50
@@ -45,6 +47,18 @@ class Making:
         self.engine, self.destination, self._metrics = engine, destination, metrics
         self._site = destination.site(site)
         self._outbox = Outbox(engine)
+
+    async def see_settings(self, lease: Lease) -> None:
+        """Look again at what is held for want of an authority, where the settings say something else of that by now.
+
+        Raises:
+            LeaseLost: somebody else sends there by now.
+            StoreUnavailable: the store cannot be reached.
+        """
+        fact, digest = f"authorities:{self.destination.name}", _authorities(self._site)
+        if await facts.claimed(self.engine, fact, digest) != digest:
+            await self.engine.do(partial(look_again, lease, AUTHORITY_UNKNOWN, micros(clock.now())))
+            await facts.put(self.engine, fact, digest)
 
     async def once(self, lease: Lease) -> int:
         """Make messages of the studies that are due; how many studies it looked at.
@@ -103,6 +117,13 @@ class Making:
             return known
         pdf = await Pdfs(self.engine).with_data(known.facts.pdf, receiver.pdf_max)
         return replace(known, facts=replace(known.facts, pdf=pdf))
+
+
+def _authorities(site: Site) -> str:
+    """A digest of all by which the authority of an MRN is found."""
+    rows = sorted(f"{name}\x1f{facility.mrn}" for name, facility in site.facilities.items())
+    default = site.default_facility.mrn if site.default_facility else None
+    return hashlib.sha256("\x1e".join((site.mrn_authority, str(default), *rows)).encode()).hexdigest()
 
 
 def _ready(rows: list[Waiting], now: int) -> list[Waiting]:

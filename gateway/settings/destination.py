@@ -265,6 +265,11 @@ class DestinationSettings(Group):
     on_conflict: Literal["send", "hold"] | None = Field(
         None, description="A report whose patient contradicts an earlier one, in place of mapping.on_conflict."
     )
+    mrn_authority: Literal["facility", "receiver"] = Field(
+        "facility",
+        description="Whose numbers MRNs are there: their facility's, by `mrn_namespace`, and what has none is held as "
+        "authority-unknown; or all are the receiver's own, PID-3 is `MRN^^^^MR`, and nothing is held for that.",
+    )
     critical_alert_minutes: float = Field(
         15, gt=0, le=1440, description="Minutes from signature to acknowledgement of a critical result until an alert."
     )

@@ -294,6 +294,11 @@ class MappingSettings(Group):
     facilities: tuple[dict[str, Any], ...] = Field(
         (), description="`[[mapping.facilities]]` tables: per facility its time zone, name order and MRN system."
     )
+    default_facility: str | None = Field(
+        None,
+        description="Name of the `[[mapping.facilities]]` table whose MRNs those of reports are that name none of "
+        "them: its time zone and name order are not taken over.",
+    )
     express_customers: tuple[dict[str, Any], ...] = Field(
         (), description="`[[mapping.express_customers]]` tables: whose numbers externalPatientId are."
     )

@@ -13,7 +13,8 @@ from typing import Final
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.intake import ADD_CAUSE, TOLD
-from gateway.store.statements import Statement, Steps, Values, ask_each
+from gateway.store.leases import Lease, held
+from gateway.store.statements import Statement, Steps, Values, ask, ask_each
 from gateway.store.states import OutboxState
 
 _DUE: Final = Statement(
@@ -32,6 +33,10 @@ _SETTLE: Final = Statement(
 DUE_NOW: Final = Statement(
     "UPDATE outbox SET due = :now WHERE study_id = :study_id AND report_id = :report_id AND state = 'waiting'"
     " AND due > :now"
+)
+_LOOK_AGAIN: Final = Statement(
+    "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE destination = :destination"
+    " AND state = 'held' AND reason = :reason"
 )
 _UNTOLD: Final = Statement(
     "SELECT r.report_id FROM report r WHERE r.study_id = :study_id AND r.status = 'completed' AND NOT EXISTS"
@@ -154,6 +159,16 @@ def settle(rows: Sequence[Settled], now: int) -> Steps[None]:
     """Note what became of rows that waited or were held."""
     values = [{"number": one.number, "state": one.state, "reason": one.reason, "now": now} for one in rows]
     yield from ask_each(_SETTLE, values)
+
+
+def look_again(lease: Lease, reason: str, now: int) -> Steps[None]:
+    """Have messages made of the rows that were held for a reason which may be gone.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
+    yield from held(lease)
+    yield from ask(_LOOK_AGAIN, destination=lease.destination, reason=reason, now=now)
 
 
 def route_later(study_id: str, rows: Sequence[Values], now: int) -> Steps[int]:

@@ -26,13 +26,13 @@ _NAME_DOUBTED: Final = "the whole name stands in text; parts only where evidence
 
 
 def patient_identifier(identity: Identity) -> list[Json]:
-    """Patient.identifier <- snapshotMetadata.mrn, externalPatientId, studyId.
+    """Patient.identifier <- snapshotMetadata.mrn, externalPatientId, studyId: in the order and types of PID-3.
 
     https://hl7.org/fhir/R4/patient-definitions.html#Patient.identifier
     """
     return [
         identifier(one.system, value, one.type, line(one.assigner))
-        for one in identity.identifiers
+        for one in identity.shown
         if (value := line(one.value))
     ]
 

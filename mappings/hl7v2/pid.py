@@ -5,6 +5,8 @@ HL7 v2.5.1 §3.4.2, decisions D11, D14.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mappings.codes import HL70001
@@ -14,10 +16,9 @@ from mappings.hl7v2.er7 import Table, components, repetitions, value
 from mappings.hl7v2.result import Result
 from mappings.hl7v2.versions import ONE_PATIENT_NAME, layouts
 from mappings.hl7v2.vista import vista_pid_2, vista_pid_3
-from mappings.identifiers import PatientIdentifier, is_placeholder, short_id
+from mappings.identifiers import UNSPECIFIED, PatientIdentifier, is_placeholder, short_id
 
-# A namespace stands for one FHIR system and back: what no authority gave out, by type, and what is the gateway's own
-UNASSIGNED: Final = {"MR": "UNASSIGNED", "PI": "UNASSIGNED_PI"}
+# A namespace stands for one FHIR system and back: this for the gateway's own number of a patient
 OWN_AUTHORITY: Final = "AUTOSCRIBE_PATIENT"
 # Table 0200: `U` unspecified. The second repetition says that there is no name (§3.4.2.5)
 NAME_NOT_KNOWN: Final = "^^^^^^U"
@@ -26,25 +27,40 @@ NAME_NOT_KNOWN: Final = "^^^^^^U"
 def pid_3_patient_identifier_list(result: Result) -> str:
     """PID-3 Patient Identifier List <- snapshot.mrn (MR), study.externalPatientId (PI), each with its authority.
 
-    HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. A
-    patient that no identifier links stands first under the gateway's own authority, made of the study (or report), of
-    type `U` (table 0203, unspecified identifier), which no receiver takes for a record number. A number without an
-    authority names `UNASSIGNED` or `UNASSIGNED_PI`: an empty one would mean the receiver's own. With `pid3_plain` it is
-    one bare number; with `vista_patient` the one by which VistA knows the patient.
+    HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. The
+    MRN is first where its authority is known and nobody contests it. Else the gateway's own number of the study (or
+    report) is: it and what follows are of type `U` (table 0203, unspecified identifier), which no receiver takes for a
+    record number. A number without an authority is under one made of a hash of its facility: an empty one would mean
+    the receiver's own, which it is only where the destination says so (`mrn_authority`). With `pid3_plain` it is one
+    bare number; with `vista_patient` the one by which VistA knows the patient.
     """
     if result.receiver.vista_patient != "off":
         return vista_pid_3(result)
+    numbers, pointer = _numbers(result), f"{result.patient_pointer}/mrn"
     if result.receiver.pid3_plain == "on":
-        return _plain_number(result)
-    known = result.subject.identity.identifiers
-    shown = [one for one in known if one.type and (one.namespace or not is_placeholder(one.value))]
-    pointer = f"{result.patient_pointer}/mrn"
-    if not shown:
+        return _plain_number(result, numbers)
+    if not numbers:
         result.note("patient-identifier-absent", "warning", pointer, "the study's own id stands in PID-3, type U")
         return _own_cx(result)
-    numbers = map(_cx, shown)
-    sent = numbers if result.subject.identity.is_linked else (_own_cx(result), *numbers)
-    return result.fit("PID", 3, repetitions(sent), pointer)
+    sent = [_cx(one) for one in numbers]
+    return result.fit("PID", 3, repetitions([_own_cx(result), *sent] if _is_unmatched(numbers) else sent), pointer)
+
+
+def _numbers(result: Result) -> list[PatientIdentifier]:
+    """The patient's numbers as this receiver is told them, in order; those of nobody are left out."""
+    identity = result.subject.identity
+    known = [one for one in identity.shown if one.type and (one.is_assigned or not is_placeholder(one.value))]
+    if result.site.mrn_authority != "receiver" or identity.is_contested:
+        return known
+    mrns = [one for one in identity.identifiers if one.type == "MR" and not is_placeholder(one.value)]
+    said = {(one.system, one.value) for one in mrns}
+    others = [one for one in known if (one.system, one.value) not in said]
+    return [*(replace(one, namespace="") for one in mrns), *others]
+
+
+def _is_unmatched(numbers: Sequence[PatientIdentifier]) -> bool:
+    """True where no number is one that a receiver may match by."""
+    return all(one.type == UNSPECIFIED for one in numbers)
 
 
 def pid_2_patient_id(result: Result) -> str:
@@ -56,34 +72,31 @@ def pid_2_patient_id(result: Result) -> str:
 
 
 def _own_cx(result: Result) -> str:
-    return components(short_id(result.subject.number), "", "", OWN_AUTHORITY, "U")
+    return components(short_id(result.subject.number), "", "", OWN_AUTHORITY, UNSPECIFIED)
 
 
-def _plain_number(result: Result) -> str:
+def _plain_number(result: Result, numbers: Sequence[PatientIdentifier]) -> str:
     """The first number with an authority, bare, for a receiver that reads no authority: it takes it for its own.
 
     A number without one might be anybody's there, and one that stands for somebody else too (D12) is no name for this
     patient: then it is the study's (or report's) own id, which is nobody's.
     """
     pointer = f"{result.patient_pointer}/mrn"
-    known = [one for one in result.subject.identity.identifiers if one.type]
-    number = next((value(one.value) for one in known if one.namespace), "")
-    if not number:
-        action = "no number with an authority: the study's own id stands bare in PID-3"
-        result.note("patient-identifier-absent", "warning", pointer, action)
-    elif not result.subject.identity.is_linked:
+    number = "" if _is_unmatched(numbers) else value(numbers[0].value)
+    if numbers and result.subject.identity.is_contested:
         action = "the number stands for somebody else too: the study's (or report's) own id stands bare in PID-3"
         result.note("patient-identifier-contested", "warning", pointer, action)
-        number = ""
-    elif len(known) > 1:
+    elif not number:
+        action = "no number with an authority: the study's own id stands bare in PID-3"
+        result.note("patient-identifier-absent", "warning", pointer, action)
+    elif len(numbers) > 1:
         action = "PID-3 holds one bare number here: the first with an authority"
         result.note("identifier-not-sent", "warning", result.patient_pointer, action)
     return result.fit("PID", 3, number or short_id(result.subject.number), pointer)
 
 
 def _cx(identifier: PatientIdentifier) -> str:
-    authority = value(identifier.namespace) or UNASSIGNED[identifier.type]
-    return components(value(identifier.value), "", "", authority, identifier.type)
+    return components(value(identifier.value), "", "", value(identifier.namespace), identifier.type)
 
 
 def pid_5_patient_name(result: Result) -> str:

@@ -74,6 +74,9 @@ def _as_received(made: Rendering, site: Site, receiver: Receiver) -> Rendering |
     if site.on_conflict == "hold" and any(issue.code == "identity-conflict" for issue in made.issues):
         action = "the site's on_conflict asks to hold it: nothing sent in v2"
         return MappingIssue("identity-conflict-held", "error", made.subject.pointer, action)
+    if site.mrn_authority == "facility" and made.subject.identity.lacks_authority:
+        action = "no mrn_namespace for its facility, and the destination does not say mrn_authority: held"
+        return MappingIssue("authority-unknown", "error", f"{made.subject.pointer}/mrn", action)
     if lack := _lacking(made.subject, site, receiver):
         return lack
     status = obr_25(made.status, receiver)

@@ -35,6 +35,7 @@ from mappings.profile.vista import NO_VISTA, VISTA_KEYS, Vista, read_vista
 
 OnCancelled = Literal["hold", "withdraw"]
 OnConflict = Literal["send", "hold"]
+MrnAuthority = Literal["hash", "facility", "receiver"]
 DEMO_SITE_KEY: Final = b"autoscribe-gateway published demo key: never for patients"
 SITE_KEY_MIN_BYTES: Final = 32
 SITE_FILES: Final = ("procedures", "providers")
@@ -51,11 +52,16 @@ class Site:
     `placer_authority` gave them out. `send_drafts` lets unsigned text out (D16). `fhir_base` is the
     address clients see, for links in HL7 v2. `express_customers` says whose numbers externalPatientId are, by
     expressCustomerId; `procedure_fallbacks` the code of OBR-4 by DICOM modality where no text matches;
-    `provider_authority` who gave out the local ids of `providers`. `vista` says where VistA's own numbers stand.
+    `provider_authority` who gave out the local ids of `providers`; `default_facility` the MRNs of facilities that are
+    not among `facilities`. `mrn_authority` says what becomes in HL7 v2 of an MRN whose authority is not known: it
+    is under a `hash` of its facility, or held (`facility`) or every MRN is the `receiver`'s own, as it is told. `vista`
+    says where VistA's own numbers stand.
     """
 
     site_key: bytes = field(default=DEMO_SITE_KEY, repr=False)
     facilities: Mapping[str, Facility] = field(default_factory=dict)
+    default_facility: Facility | None = None
+    mrn_authority: MrnAuthority = "hash"
     express_customers: Mapping[str, AssigningAuthority] = field(default_factory=dict)
     sending_application: str = "AUTOSCRIBE_GW"
     sending_facility: str = ""
@@ -104,7 +110,8 @@ class Site:
 _TEXT_KEYS: Final = ("sending_application", "sending_facility", "receiving_application", "receiving_facility")
 _KEYS: Final = frozenset(
     {
-        *("site_key", "facilities", "processing_id", "accession_keys", "placer_keys", "number_separator"),
+        *("site_key", "facilities", "default_facility", "processing_id"),
+        *("accession_keys", "placer_keys", "number_separator"),
         *("send_drafts", "on_cancelled_after_sign", "on_conflict", "express_customers", "receivers", *_TEXT_KEYS),
         *("procedures", "starter", "procedure_system", "procedure_coding_system", "procedure_fallbacks"),
         *("providers", "provider_system", "provider_namespace"),
@@ -166,6 +173,8 @@ def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> S
     return Site(
         site_key=_site_key(site_key, mapping),
         facilities=facilities,
+        default_facility=_default_facility(mapping, Site(facilities=facilities)),
+        mrn_authority="hash",
         express_customers=customers,
         processing_id=mapping.one_of("processing_id", ("P", "T", "D")) or "P",
         accession_keys=mapping.texts("accession_keys", '["accession"]'),
@@ -184,6 +193,20 @@ def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> S
         receivers=_receivers(mapping),
         **{key: value for key, value in texts.items() if value is not None},
     )
+
+
+def _default_facility(mapping: Table, site: Site) -> Facility | None:
+    name = mapping.text("default_facility")
+    if name is None:
+        return None
+    facility = site.facility(name)
+    if facility is None:
+        remedy = "Write it as a table there has it."
+        mapping.refuse("default_facility", "no [[mapping.facilities]] has this name or alias", remedy)
+    elif facility.mrn is None:
+        remedy = "Write mrn_system and mrn_namespace in its table."
+        mapping.refuse("default_facility", "its table does not say whose numbers its MRNs are", remedy)
+    return facility
 
 
 def _file(mapping: Table, key: str, files: Mapping[str, str]) -> str | None:

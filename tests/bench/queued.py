@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from fakes.facade import site
+from fakes.fed import site
 
 from gateway.destinations import Destination, Filter, Mllp
 from gateway.feed.holder import Holder

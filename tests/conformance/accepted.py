@@ -115,7 +115,7 @@ def _same_identifier(ours: tuple[str, str, str], theirs: tuple[str, str, str]) -
 
 def _without_placeholders(pair: Pair, ours: list[Any], theirs: list[Any]) -> bool:
     """As `_with_short_number`, but for numbers such as 000000, which are not sent."""
-    kept = [one for one in ours if not (one[1] in _UNASSIGNED and is_placeholder(one[2]))]
+    kept = [one for one in ours if not (one[1].startswith(_UNASSIGNED) and is_placeholder(one[2]))]
     return kept != ours and _with_short_number(pair, kept, theirs)
 
 

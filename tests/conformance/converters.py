@@ -5,6 +5,7 @@ https://build.fhir.org/ig/HL7/v2-to-fhir/ (v2-to-FHIR IG); MSH-3 to MSH-6 and th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,14 +20,18 @@ from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_FILLER_ORDER, SID_MRN_UN
 Json = dict[str, Any]
 
 
-def authorities() -> dict[str, str]:
-    """Namespace (HD.1) to system, of every facility of both sites and of the gateway itself."""
+# A namespace that the gateway makes where no setting names an authority
+_MADE = re.compile("AGW(MR|PI)-([0-9A-F]{14})")
+_UNASSIGNED = {"MR": SID_MRN_UNASSIGNED, "PI": SID_EXTERNAL_UNASSIGNED}
+
+
+def authorities(text: str) -> dict[str, str]:
+    """Namespace (HD.1) to system, of all facilities of both sites, of the gateway, and what it made in a text."""
     given = {
         "AUTOSCRIBE": SID_FILLER_ORDER,
         "AUTOSCRIBE_PATIENT": SID_STUDY_PATIENT,
         "NPI": US_NPI,
-        "UNASSIGNED": SID_MRN_UNASSIGNED,
-        "UNASSIGNED_PI": SID_EXTERNAL_UNASSIGNED,
+        **{made[0]: f"{_UNASSIGNED[made[1]]}:{made[2].lower()}" for made in _MADE.finditer(text)},
     }
     for site in (golden_site(), sandbox_site()):
         for facility in site.facilities.values():
@@ -38,7 +43,7 @@ def authorities() -> dict[str, str]:
 
 def bridge(messages: Sequence[str]) -> list[Json]:
     """hl7v2-fhir-bridge: Bundles. A date without a time stays one: no time zone is assumed."""
-    config = Config(default_timezone="", assigning_authorities=authorities())
+    config = Config(default_timezone="", assigning_authorities=authorities("".join(messages)))
     return [convert(parse(message), config, now=AT).bundle for message in messages]
 
 
@@ -57,7 +62,7 @@ def _known(value: Any) -> Any:
 
 
 def _system(system: str) -> str:
-    return authorities().get(system.removeprefix("urn:id:"), system)
+    return authorities(system).get(system.removeprefix("urn:id:"), system)
 
 
 CONVERTERS: dict[str, Callable[[Sequence[str]], list[Json]]] = {"bridge": bridge, "LinuxForHealth": linuxforhealth}

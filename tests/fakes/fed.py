@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from fakes.facade import site
+from fakes import facade
 from fakes.store import rows
 from structlog.testing import capture_logs
 
@@ -35,6 +35,7 @@ from gateway.store.lanes import let_go
 from gateway.store.leases import Leases, paused, resumed
 from gateway.sync.repeat import alongside
 from mappings.hl7v2 import receiver as profile
+from mappings.profile import Site
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 QUICK = Retry(first=0.05, cap=0.2, jitter=0.0)
@@ -51,18 +52,32 @@ def destination(port: int, name: str = "ehr", **more: Any) -> Destination:
     return Destination(name, f"destination[{name}]", transport, **{**usual, **more})
 
 
+def site() -> Site:
+    """The site of the facade's tests, where every place of the sandbox has somebody's MRNs."""
+    known = facade.site()
+    return replace(known, default_facility=next(iter(known.facilities.values())))
+
+
 @dataclass
 class Fed:
-    """The account, the store and the destinations."""
+    """The account, the store and the destinations; `settings` is what a restart changed of the site."""
 
     engine: Engine
     account: State
     destinations: tuple[Destination, ...]
+    settings: Site | None = None
     metrics: Metrics = field(default_factory=Metrics)
     logs: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pipeline = Pipeline(self.engine, site(), UTC, wants_pdf=False, routes=Routes(self.destinations))
+        self.pipeline = Pipeline(
+            self.engine, self.settings or site(), UTC, wants_pdf=False, routes=Routes(self.destinations)
+        )
+
+    def restart(self, settings: Site, **changes: Any) -> None:
+        """Go on with other settings: of the site, and of every destination."""
+        self.settings, self.destinations = settings, tuple(replace(one, **changes) for one in self.destinations)
+        self.__post_init__()
 
     async def tell(self, *study_ids: str) -> None:
         """Take in these studies as AutoScribe has them now."""
@@ -96,7 +111,7 @@ class Fed:
         """Serve the destinations while the block runs, and end in good order."""
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
-        makings = [Making(self.engine, site(), one, self.metrics) for one in self.destinations]
+        makings = [Making(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
         async with alongside(Holder(one, leases, feed, self.metrics).run() for one in makings):
             yield
 

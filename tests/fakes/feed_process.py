@@ -20,8 +20,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
-from fakes.facade import site
-from fakes.fed import Fed, destination
+from fakes.fed import Fed, destination, site
 
 from gateway import log
 from gateway.feed.holder import Holder

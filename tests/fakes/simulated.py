@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from fakes.facade import site
+from fakes.fed import site
 from fakes.virtual_clock import VirtualClock
 from pydantic import SecretStr
 

@@ -14,8 +14,7 @@ from datetime import UTC
 import hl7
 import pytest
 from fakes.charts import change, generic, speak_of
-from fakes.facade import site
-from fakes.fed import assert_all_arrived, bodies, fed
+from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.inbox import sample
 from fakes.pdfs import pdf
 from fakes.store import rows

@@ -23,8 +23,7 @@ from fakes.charts import (
     until_settled,
 )
 from fakes.er7_reader import all_of, field
-from fakes.facade import site
-from fakes.fed import assert_all_arrived, bodies, fed, stopped
+from fakes.fed import assert_all_arrived, bodies, fed, site, stopped
 from fakes.store import rows
 
 from gateway.destinations import Routes

@@ -115,7 +115,7 @@ async def test_f39_a_gateway_that_feeds_and_nothing_else_is_killed_and_goes_on(e
     engine = engines()
     async with engine.opened(), fed(engine, "slow:seconds=0.05") as (feed, receiver):
         came = Everything(receiver)
-        config = site_file(tmp_path)
+        config = site_file(tmp_path, default_facility='"Sandbox General Hospital"')
         config.write_text(config.read_text() + DESTINATION.format(port=receiver.port))
         url = f"sqlite:///{engine.path}" if isinstance(engine, Sqlite) else engine._url
         env = environment("http://127.0.0.1:9", url, config)

@@ -16,8 +16,7 @@ import pytest
 import trustme
 from fakes.charts import accounted_for, generic, until_settled
 from fakes.er7_reader import field
-from fakes.facade import site
-from fakes.fed import Fed, assert_all_arrived, bodies, destination, fed, ids
+from fakes.fed import Fed, assert_all_arrived, bodies, destination, fed, ids, site
 from fakes.feed_process import feeding
 from fakes.scale import BACKLOG
 from fakes.store import rows

@@ -57,6 +57,17 @@ def forms() -> dict[str, bytes]:
     }
 
 
+def test_without_settings_an_equal_mrn_of_two_facilities_is_under_two_authorities_and_no_record_number() -> None:
+    both = b"\n".join(json.dumps(golden(case)).encode() for case in ("final-ct", "unknown-facility"))
+    bare = replace(asked("hl7v2"), site=Site())
+    made = convert(both, bare).output.split(b"MSH|")[1:]
+    numbers = [next(line for line in one.split(b"\r") if line.startswith(b"PID|")).split(b"|")[3] for one in made]
+    named = [number.split(b"~")[1].split(b"^") for number in numbers]
+    assert [one[0] for one in named] == [b"00412345", b"00412345"]
+    assert len({one[3] for one in named}) == 2
+    assert {one[4] for one in named} == {b"U"}
+
+
 @pytest.mark.parametrize("form", forms())
 def test_every_form_of_input_gives_the_report_in_fhir_and_in_hl7(form: str) -> None:
     text = forms()[form]

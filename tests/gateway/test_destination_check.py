@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from gateway import clock, config_check
+from gateway import clock, config_check, destination_check
 from gateway.settings import load
 
-SITE = """
+DEFAULT = 'default_facility = "City Medical Center"\n'
+SITE = f"""
 [webhook]
 key = "whsec_c2VjcmV0"
 [upstream]
@@ -19,7 +20,7 @@ api_key = "a-secret-api-key"
 [mapping]
 site_key = "0123456789abcdef0123456789abcdef"
 sending_facility = "CITY"
-[[mapping.facilities]]
+{DEFAULT}[[mapping.facilities]]
 name = "City Medical Center"
 aliases = ["City Med"]
 time_zone = "America/New_York"
@@ -41,6 +42,7 @@ facilities = ["*"]
 MLLP = HEAD + 'kind = "mllp"\nhost = "localhost"\nport = 2575\n'
 FILE = HEAD + 'kind = "file"\ndirectory = "out"\n'
 LISTENS = MLLP + 'ack_mode = "two_phase"\nack_listen = "0.0.0.0:2576"\n'
+RECEIVERS = 'mrn_authority = "receiver"\n'
 LAKESIDE = '[[mapping.facilities]]\nname = "Lakeside"\nmrn_system = "urn:oid:1.2.5"\nmrn_namespace = "LAKE"\n'
 
 
@@ -209,8 +211,54 @@ def test_names_sent_over_mllp_need_an_order_of_names_for_each_facility_of_the_de
     assert keys(LAKESIDE + twice) == ["mapping.facilities[1].name_order"]
 
 
-def test_without_facilities_nobody_knows_the_order_of_names(keys):
-    assert keys(MLLP, SITE.partition("[[mapping.facilities]]")[0]) == ["mapping.facilities"]
+def test_without_facilities_nobody_knows_the_order_of_names_nor_whose_numbers_mrns_are(keys, tmp_path):
+    bare = SITE.partition("[[mapping.facilities]]")[0].replace(DEFAULT, "")
+    assert keys(MLLP, bare) == ["mapping.facilities", "destination[0].facilities"]
+    assert keys(MLLP + RECEIVERS, bare) == ["mapping.facilities"]
+    (tmp_path / "out").mkdir()
+    assert keys(FILE, bare) == ["destination[0].facilities"]
+    assert keys(FILE + RECEIVERS, bare) == []
+
+
+def test_each_facility_of_a_destination_needs_the_authority_of_its_mrns_unless_they_are_the_receivers(config, keys):
+    bare = '[[mapping.facilities]]\nname = "Lakeside"\nname_order = "given_family"\n'
+    assert keys(bare + MLLP) == ["mapping.facilities[1].mrn_namespace"]
+    (fault,) = config_check.faults(config(bare + MLLP))
+    assert "destination epic would hold" in fault.problem
+    assert 'mrn_authority = "receiver"' in fault.cure
+    assert keys(bare + MLLP + MLLP.replace('"epic"', '"pacs"')) == ["mapping.facilities[1].mrn_namespace"]
+    assert keys(bare + MLLP.replace('"*"', '"City Med"')) == []
+    assert keys(bare + MLLP + RECEIVERS) == []
+    assert keys(bare + MLLP + "enabled = false\n") == []
+
+
+def test_the_service_starts_where_reports_would_be_held_for_want_of_an_authority(config):
+    bare = '[[mapping.facilities]]\nname = "Lakeside"\nname_order = "given_family"\n'
+    assert list(destination_check.faults(load(config(bare + MLLP)))) == []
+
+
+def test_a_default_facility_is_one_that_says_whose_numbers_its_mrns_are(keys):
+    assert keys(MLLP, SITE.replace(DEFAULT, 'default_facility = "Elsewhere"\n')) == ["mapping.default_facility"]
+    bare = SITE.replace('mrn_system = "urn:oid:1.2.3"\nmrn_namespace = "CITY"\n', "")
+    assert "mapping.default_facility" in keys(MLLP, bare)
+
+
+def test_a_receiver_that_asks_for_an_authority_is_not_one_whose_own_all_mrns_are(keys):
+    converter = MLLP.replace('"generic"', '"fhir-converter"')
+    assert keys(converter + RECEIVERS) == ["destination[0].mrn_authority"]
+    assert keys(converter) == keys(MLLP + RECEIVERS) == []
+
+
+def test_that_reports_of_unknown_facilities_would_be_held_is_noted(notes):
+    site = SITE.replace(DEFAULT, "")
+    (note,) = notes(MLLP, site)
+    assert "held as authority-unknown" in note
+    (note,) = notes(MLLP.replace('facilities = ["*"]', 'express_customers = ["cus_1"]'), site)
+    assert "held as authority-unknown" in note
+    assert notes(MLLP.replace('"*"', '"City Med"'), site) == []
+    (note,) = notes(MLLP + RECEIVERS, site)
+    assert "two facilities with the same MRN are one patient there" in note
+    assert notes(MLLP.replace('"*"', '"City Med"') + RECEIVERS, site) == []
 
 
 def test_a_receiver_that_would_refuse_every_message_of_the_site_is_a_fault(keys):

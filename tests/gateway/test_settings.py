@@ -383,6 +383,10 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
             monkeypatch.setenv(f"GATEWAY_MAPPING__VISTA_{other.upper()}_KEYS", "a.example")
     monkeypatch.setenv(row.env, special.get(row.key, examples[row.type]))
     section, name = row.key.split(".")
+    if row.key == "mapping.default_facility":
+        numbers = "mrn_system = 'urn:oid:1.2'\nmrn_namespace = 'CITY'\n"
+        (tmp_path / "gateway.toml").write_text(f"[[mapping.facilities]]\nname = '{examples['text']}'\n{numbers}")
+        monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.toml"))
     if row.key == "upstream.proxy":
         monkeypatch.setenv(row.env, "http://h:1")
     before = type(Settings.model_fields[section].default).model_fields[name].default

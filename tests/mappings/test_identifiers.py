@@ -90,10 +90,10 @@ def test_an_mrn_without_a_system_is_never_a_key(facility):
     other = identity(OTHER_STUDY, facilityName=facility, mrn="1001")
     assert found.patient_id != other.patient_id
     assert (found.is_linked, other.is_linked) == (False, False)
-    assert found.identifiers == (
-        PatientIdentifier("", SID_STUDY_PATIENT, STUDY_ID),
-        PatientIdentifier("MR", SID_MRN_UNASSIGNED, "1001", assigner=(facility or "").strip()),
-    )
+    assert found.identifiers[0] == PatientIdentifier("", SID_STUDY_PATIENT, STUDY_ID)
+    (number,) = found.identifiers[1:]
+    assert (number.type, number.value, number.assigner) == ("MR", "1001", (facility or "").strip())
+    assert (number.is_assigned, [one.type for one in found.shown]) == (False, ["", "U"])
     assert codes(found) == [("identifier-system-unknown", "/reports/0/snapshotMetadata/mrn")]
 
 
@@ -109,11 +109,11 @@ def test_a_placeholder_is_kept_but_never_links_two_studies(value):
     found = identity(facilityName="Mercy", mrn=value, external=value)
     assert found.patient_id != identity(OTHER_STUDY, facilityName="Mercy", mrn=value, external=value).patient_id
     assert not found.is_linked
-    assert [(one.type, one.system, one.value) for one in found.identifiers] == [
-        ("", SID_STUDY_PATIENT, STUDY_ID),
+    assert [(one.type, one.system.rpartition(":")[0], one.value) for one in found.identifiers[1:]] == [
         ("MR", SID_MRN_UNASSIGNED, value.strip()),
         ("PI", SID_EXTERNAL_UNASSIGNED, value.strip()),
     ]
+    assert found.identifiers[0] == PatientIdentifier("", SID_STUDY_PATIENT, STUDY_ID)
     assert codes(found) == [
         ("identifier-placeholder", "/reports/0/snapshotMetadata/mrn"),
         ("identifier-placeholder", "/externalPatientId"),
@@ -157,7 +157,8 @@ def test_both_ids_are_shown_and_the_mrn_is_the_key():
 def test_an_external_patient_id_without_a_system_is_shown_under_its_customer_and_is_no_key():
     customer = {"expressCustomerId": "cus_1", "expressCustomerName": " South Tampa "}
     found = identity(external="EHR-9", customer=customer, facilityName="City", mrn="1001")
-    assert found.identifiers[1] == PatientIdentifier("PI", SID_EXTERNAL_UNASSIGNED, "EHR-9", assigner="South Tampa")
+    number = found.identifiers[1]
+    assert (number.type, number.value, number.assigner, number.is_assigned) == ("PI", "EHR-9", "South Tampa", False)
     assert found.patient_id == identity(facilityName="City", mrn="1001").patient_id
     alone = identity(external="EHR-9", facilityName="City")
     assert not alone.is_linked
@@ -187,17 +188,78 @@ def test_the_system_of_one_customer_is_not_that_of_another_nor_of_a_study_withou
         )
 
 
+def unassigned(site=SITE, study_id=STUDY_ID, **said):
+    """System and namespace of the one number without an authority."""
+    found = identity(study_id, site=site, **said).identifiers
+    return next((one.system, one.namespace) for one in found if one.value == "7")
+
+
+def test_numbers_without_an_authority_share_one_only_where_they_come_from_the_same_place():
+    bare = unassigned(facilityName="Bare", mrn="7")
+    assert bare == unassigned(study_id=OTHER_STUDY, facilityName=" bare ", mrn="7")
+    assert len(bare[1]) <= 20
+    one, other = ({"expressCustomerId": f"cus_{number}", "expressCustomerName": "Tampa"} for number in "12")
+    apart = [
+        bare,
+        unassigned(facilityName="City West", mrn="7"),
+        unassigned(facilityName=None, mrn="7"),
+        unassigned(study_id=OTHER_STUDY, facilityName=None, mrn="7"),
+        unassigned(facilityName="Bare", external="7"),
+        unassigned(customer=one, facilityName="Bare", external="7"),
+        unassigned(customer=other, facilityName="Bare", external="7"),
+        unassigned(facilityName=None, external="7"),
+    ]
+    assert len({system for system, _ in apart}) == len({namespace for _, namespace in apart}) == len(apart)
+    assert unassigned(customer=one, facilityName="City", external="7") == apart[5]
+
+
+def test_an_mrn_of_a_facility_that_nobody_configured_is_of_the_default_one():
+    site = replace(SITE, default_facility=MERCY)
+    known = identity(facilityName="Mercy", mrn="1001")
+    for facility in ("Elsewhere", None):
+        found = identity(OTHER_STUDY, site=site, facilityName=facility, mrn="1001")
+        assert (found.patient_id, found.identifiers) == (known.patient_id, known.identifiers)
+        assert codes(found) == [("facility-default", "/reports/0/snapshotMetadata/facilityName")]
+        assert not identity(site=site, external="EHR-9", facilityName=facility).is_linked
+    assert identity(site=site, facilityName="Mercy", mrn="1001") == known
+
+
+def test_an_mrn_of_a_facility_that_has_no_authority_is_never_of_the_default_one():
+    found = identity(site=replace(SITE, default_facility=MERCY), facilityName="Bare", mrn="1001")
+    assert (found.is_linked, found.lacks_authority) == (False, True)
+
+
+def test_what_lacks_an_authority_is_an_mrn_that_is_said_and_nobodys():
+    assert identity(facilityName="Bare", mrn="1001", external="E-1").lacks_authority
+    assert not identity(facilityName="Mercy", mrn="1001", external="E-1").lacks_authority
+    assert not identity(facilityName="Bare", mrn="UNKNOWN").lacks_authority
+    assert not identity(facilityName="Bare", external="E-1").lacks_authority
+
+
+def test_in_a_conflict_every_number_is_unspecified_and_the_mrn_comes_last():
+    found = identity(external="EHR-9", facilityName="Mercy", mrn="1001")
+    assert [(one.type, one.value) for one in found.shown] == [("MR", "1001"), ("PI", "EHR-9")]
+    alone = stand_alone(found, STUDY_ID, SITE)
+    assert [(one.type, one.value) for one in alone.shown] == [("", STUDY_ID), ("U", "EHR-9"), ("U", "1001")]
+    assert [one.namespace for one in alone.shown] == ["", "MERCYX", "MERCY"]
+
+
+def test_a_number_with_an_authority_comes_before_one_without():
+    customers = {"cus_1": AssigningAuthority("urn:oid:1.2.7", "TAMPA")}
+    customer = {"expressCustomerId": "cus_1", "expressCustomerName": "South Tampa"}
+    site = replace(SITE, express_customers=customers)
+    found = identity(site=site, external="EHR-9", customer=customer, facilityName="Bare", mrn="1001")
+    assert [(one.type, one.value) for one in found.shown] == [("PI", "EHR-9"), ("U", "1001")]
+
+
 def test_a_report_alone_is_a_patient_of_its_own_who_keeps_what_was_shown_and_said():
     study = decode(study_json(), [report_json("3", snapshotMetadata={"mrn": "1001"}), report_json("4")])
     first, second = study.reports
     found = identify(study, first.snapshot, SITE, "/reports/0/snapshotMetadata")
     alone = stand_alone(found, first.report_id, SITE)
     assert len({found.patient_id, alone.patient_id, stand_alone(found, second.report_id, SITE).patient_id}) == 3
-    assert alone.identifiers == (
-        PatientIdentifier("", SID_STUDY_PATIENT, report_id("3")),
-        PatientIdentifier("MR", SID_MRN_UNASSIGNED, "1001"),
-    )
-    assert (alone.is_linked, alone.issues) == (False, found.issues)
+    assert alone.identifiers == (PatientIdentifier("", SID_STUDY_PATIENT, report_id("3")), found.identifiers[1])
+    assert (alone.is_linked, alone.is_contested, alone.issues) == (False, True, found.issues)
 
 
 @pytest.mark.parametrize("number", ["1234567893", "1679576722", "1003000126"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mappings.autoscribe import decode
 from mappings.identifiers import base62, fhir_id, identify, is_placeholder, long_id, short_id, upstream_id
-from mappings.profile import AssigningAuthority, Facility, Site
+from mappings.profile import AssigningAuthority, Facility, Site, exact
 
 digits = st.integers(0, 2**128 - 1).map(lambda number: f"{number:032x}")
 prefixes = st.sampled_from(["rep", "stu", "usr"])
@@ -93,3 +93,14 @@ def test_ids_and_issues_hold_nothing_of_the_value(value):
     found = patient(value)
     assert re.fullmatch("pat-[0-9a-f]{32}", found.patient_id)
     assert set(found.issues) <= {issue for known in ("1", "0", "") for issue in patient(known).issues}
+
+
+@given(values, values, studies, studies)
+def test_two_places_never_share_the_authority_of_their_numbers(one, other, here, there):
+    assume(here != there and not {exact(one), exact(other)} & {"mercy", "city"})
+    made = [patient("A-1", study_id, facility) for study_id, facility in ((here, one), (there, other))]
+    first, second = (found.shown[-1] for found in made)
+    assert (first.type, second.type) == ("U", "U")
+    is_one = bool(exact(one)) and exact(one) == exact(other)
+    assert (first.namespace == second.namespace) == (first.system == second.system) == is_one
+    assert re.fullmatch("AGWMR-[0-9A-F]{14}", first.namespace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from typing import Any
 
 from fakes import er7_reader
 from fakes.patients import patients
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings import decode, to_fhir, to_oru
-from mappings.codes import SID_FILLER_ORDER, SID_STUDY_PATIENT
+from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_FILLER_ORDER, SID_MRN_UNASSIGNED, SID_STUDY_PATIENT
 from mappings.hl7v2 import er7, receiver
+from mappings.hl7v2.pid import OWN_AUTHORITY
 from mappings.identifiers import fhir_id, long_id, short_id
 from mappings.model import Cause, Report, Snapshot, Study
 from mappings.profile import Site, parse_site
@@ -31,6 +33,7 @@ external_patient_id_system = "urn:oid:1.2.4"
 external_patient_id_namespace = "CMC"
 """)
 SYSTEMS = {"MERCY": "urn:oid:1.2.3", "CMC": "urn:oid:1.2.4"}
+MADE = {"AGWMR": SID_MRN_UNASSIGNED, "AGWPI": SID_EXTERNAL_UNASSIGNED}
 LIMITS = settings(max_examples=150, deadline=timedelta(seconds=5))
 # Few values, so that reports agree and contradict each other in all ways
 SNAPSHOTS = st.builds(
@@ -82,16 +85,27 @@ def test_a_message_names_the_patient_and_the_order_that_the_resources_name(study
         message = sent(study, report, site)
         made = resources[fhir_id(report.report_id)]
         patient = resources[made["subject"]["reference"].removeprefix("Patient/")]
-        shown = {(one["system"], er7_reader.unescape(er7.value(one["value"]))) for one in patient["identifier"]}
-        for repetition in er7_reader.field(message, "PID-3").split("~"):
-            value, _, _, authority, kind = (er7_reader.unescape(part) for part in repetition.split("^"))
-            system = SYSTEMS.get(authority)
-            if kind == "U":
-                made_of = "stu" if value == short_id(study.study_id) else "rep"
-                system, value = SID_STUDY_PATIENT, long_id(made_of, value)
-            assert any(known == value and system in (None, of) for of, known in shown)
+        shown = [
+            (_code(one), one["system"], er7_reader.unescape(er7.value(one["value"]))) for one in patient["identifier"]
+        ]
+        told = [_told(repetition, study) for repetition in er7_reader.field(message, "PID-3").split("~")]
+        assert [one for one in shown if one in told] == told
         filler = er7_reader.field(message, "OBR-3").removesuffix("^AUTOSCRIBE")
         assert filler in {one["value"] for one in made["identifier"] if one.get("system") == SID_FILLER_ORDER}
+
+
+def _code(identifier: dict[str, Any]) -> str:
+    """The type of an identifier; that of the gateway's own is said in HL7 v2 alone."""
+    return identifier["type"]["coding"][0]["code"] if "type" in identifier else "U"
+
+
+def _told(repetition: str, study: Study) -> tuple[str, str, str]:
+    """Type, system and value of a number in PID-3."""
+    value, _, _, authority, kind = (er7_reader.unescape(part) for part in repetition.split("^"))
+    if authority == OWN_AUTHORITY:
+        return kind, SID_STUDY_PATIENT, long_id("stu" if value == short_id(study.study_id) else "rep", value)
+    made, _, digest = authority.partition("-")
+    return kind, f"{MADE[made]}:{digest.lower()}" if made in MADE else SYSTEMS[authority], value
 
 
 @LIMITS

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fakes.read_back.numbers import patient_number
+
 from mappings.identifiers import upstream_id
 from mappings.model import ExpressCustomer, Measurement, Report, Snapshot, Study, User
 from mappings.profile import Site
@@ -31,9 +33,10 @@ _UNITS: Final = {"cm": "cm", "[in_i]": "in", "kg": "kg", "[lb_av]": "lbs"}
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The resources by their addresses."""
+    """The resources by their addresses, and the site of which they tell."""
 
     resources: Mapping[str, Json]
+    site: Site
 
     def of(self, kind: str) -> list[Json]:
         """All resources of a type."""
@@ -51,7 +54,7 @@ class Chart:
 
 def study_of(resources: Iterable[Json], site: Site) -> Study:
     """The study that the resources tell of."""
-    chart = Chart({f"{one['resourceType']}/{one['id']}": one for one in resources})
+    chart = Chart({f"{one['resourceType']}/{one['id']}": one for one in resources}, site)
     if not chart.resources:
         return NOTHING
     imaging = chart.imaging
@@ -70,7 +73,7 @@ def study_of(resources: Iterable[Json], site: Site) -> Study:
         is_cancelled=_is_cancelled(chart),
         metadata_snapshot=None if reports else _snapshot_alone(chart),
         express_customer=_express_customer(imaging),
-        external_patient_id=_typed(chart.of("Patient")[0], "PI"),
+        external_patient_id=_number(chart.of("Patient")[0], "PI", chart.site),
         modality="\\".join(one.get("code", one.get("display")) for one in imaging.get("modality", ())) or None,
         clinical_history=_first_text(order, "note"),
         clinical_indication=_first_text(order, "reasonCode"),
@@ -120,7 +123,7 @@ def _snapshot(resource: Json, chart: Chart) -> Snapshot:
         date_of_birth=_extension(resource, "dateOfBirth") or patient.get("birthDate"),
         facility_name=_facility_name(resource.get("performer", ())),
         height=_measurement(chart.at(f"Observation/{resource['id']}-height")),
-        mrn=_typed(patient, "MR"),
+        mrn=_number(patient, "MR", chart.site),
         patient_name=resource["subject"].get("display"),
         procedure=None if procedure == _ANY_EXAMINATION else procedure,
         referring_physician_name=_extension(resource, "referringPhysicianName") or _referrer(chart),
@@ -137,7 +140,7 @@ def _snapshot_alone(chart: Chart) -> Snapshot | None:
     made = Snapshot(
         date_of_birth=patient.get("birthDate"),
         facility_name=patient.get("managingOrganization", {}).get("display"),
-        mrn=_typed(patient, "MR"),
+        mrn=_number(patient, "MR", chart.site),
         patient_name=patient["name"][0].get("text"),
         procedure=_first_text(chart.imaging, "procedureCode"),
         referring_physician_name=_referrer(chart),
@@ -248,6 +251,16 @@ def _typed(resource: Json, type_code: str) -> str | None:
         if any(code["code"] == type_code for code in one.get("type", {}).get("coding", ())):
             return str(one["value"])
     return None
+
+
+def _number(patient: Json, kind: str, site: Site) -> str | None:
+    """The MRN or the external id of a Patient."""
+    told = [
+        (code["code"], one["system"], str(one["value"]))
+        for one in patient.get("identifier", ())
+        for code in one.get("type", {}).get("coding", ())
+    ]
+    return patient_number(kind, told, site)
 
 
 def _first_text(resource: Json, element: str) -> str | None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from fakes import er7_reader
 from fakes.er7_reader import unescape
+from fakes.read_back.numbers import patient_number
 from fakes.read_back.values import written
 
 from mappings.identifiers import long_id
@@ -63,7 +64,7 @@ def study_of(message: bytes, site: Site) -> Study:
         reports=(*_of_kind(reports, is_addendum=False), *reversed(_of_kind(reports, is_addendum=True))),
         study_instance_uid=_uid(rows),
         severity=_SEVERITY.get(_at(obr, 5)),
-        external_patient_id=_number(rows, "PI"),
+        external_patient_id=_number(rows, "PI", site),
         modality=_MODALITY.get(_at(obr, 24), _at(obr, 24)),
         clinical_history=history,
         clinical_indication=indication,
@@ -143,7 +144,7 @@ def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], said: Sequence[Sa
         date_of_birth=_day(_at(pid, 7)),
         facility_name=_facility_name(pv1, site),
         height=_measurement(order, "8302-2"),
-        mrn=_number(rows, "MR"),
+        mrn=_number(rows, "MR", site),
         patient_name=_name(pid, 5, 1),
         procedure=_at(obr, 4, 2) if _at(obr, 4) != "18748-4" else None,
         referring_physician_name=_name(obr, 16, 2),
@@ -229,11 +230,12 @@ def _uid(rows: Sequence[Fields]) -> str | None:
     return zds[0] if zds else None
 
 
-def _number(rows: Sequence[Fields], type_code: str) -> str | None:
-    """The number of a type of table 0203 in PID-3."""
+def _number(rows: Sequence[Fields], kind: str, site: Site) -> str | None:
+    """The MRN or the external id in PID-3."""
     pid = next(row for row in rows if row[0] == "PID")
-    found = (one.split("^") for one in _raw(pid, 3).split("~"))
-    return next((_part(parts, 1) for parts in found if _part(parts, 5) == type_code), None)
+    found = [one.split("^") for one in _raw(pid, 3).split("~")]
+    told = [(_part(parts, 5) or "", _part(parts, 4) or "", _part(parts, 1) or "") for parts in found]
+    return patient_number(kind, told, site) or None
 
 
 def _name(row: Fields, number: int, first: int) -> str | None:

@@ -138,7 +138,12 @@ def test_other_ports_and_other_addresses_are_others(survey):
 def test_messages_to_a_destination_are_made_under_its_own_policy_about_conflicts(one):
     site = Site()
     assert one(MLLP).site(site).on_conflict == "hold"
-    assert one(MLLP + 'on_conflict = "send"').site(site) is site
+    assert one(MLLP + 'on_conflict = "send"').site(site).on_conflict == "send"
+
+
+def test_whose_numbers_mrns_are_is_the_facilities_say_unless_a_destination_says_its_own(one):
+    assert one(MLLP).site(Site()).mrn_authority == "facility"
+    assert one(MLLP + 'mrn_authority = "receiver"').site(Site()).mrn_authority == "receiver"
 
 
 def test_tls_has_its_files_beside_the_settings_file(one, tmp_path):

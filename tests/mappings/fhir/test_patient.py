@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from fakes.fhir_studies import addendum, codes, extensions, mapped, one, report, snapshot
 
@@ -87,7 +89,9 @@ def test_a_birth_after_the_study_is_kept_and_reported() -> None:
 
 def test_an_mrn_without_a_system_stands_beside_the_study_and_links_to_nobody() -> None:
     made = patient(facilityName="Elsewhere")["identifier"]
-    assert [found["system"] for found in made] == [SID_STUDY_PATIENT, SID_MRN_UNASSIGNED]
+    assert made[0]["system"] == SID_STUDY_PATIENT
+    assert re.fullmatch(f"{SID_MRN_UNASSIGNED}:[0-9a-f]{{14}}", made[1]["system"])
+    assert made[1]["type"]["coding"][0]["code"] == "U"
     assert made[1]["assigner"] == {"display": "Elsewhere"}
 
 

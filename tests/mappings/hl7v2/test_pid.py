@@ -1,11 +1,22 @@
 """HL7 v2.5.1 §3.4.2."""
 
+from dataclasses import replace
+
 import pytest
 from fakes.er7_reader import field
 from fakes.oru_example import ADDENDUM_ID, SITE, codes, profile, report, send, sent, study
 
 from mappings.identifiers import short_id
 from mappings.profile import Site, parse_site
+
+MERCY = """
+[mapping]
+[[mapping.facilities]]
+name = "Mercy East"
+name_order = "given_family"
+mrn_system = "urn:oid:1.2.3"
+mrn_namespace = "MERCY"
+"""
 
 
 def pid(number: int, site: Site = SITE, study_changes: dict | None = None, **snapshot: object) -> str:
@@ -16,12 +27,50 @@ def test_the_mrn_has_its_facilitys_authority() -> None:
     assert pid(3) == "00412345^^^MERCY^MR"
 
 
-def test_the_external_patient_id_is_a_second_repetition() -> None:
-    assert pid(3, study_changes={"externalPatientId": "E-7"}) == "00412345^^^MERCY^MR~E-7^^^UNASSIGNED_PI^PI"
+def test_the_external_patient_id_is_a_second_repetition_of_type_u_where_nobody_says_whose_it_is() -> None:
+    assert pid(3, study_changes={"externalPatientId": "E-7"}) == "00412345^^^MERCY^MR~E-7^^^AGWPI-787480F02CE37B^U"
+    site = parse_site(f"{MERCY}external_patient_id_system = 'urn:oid:1.2.9'\nexternal_patient_id_namespace = 'EXT'\n")
+    assert pid(3, site, {"externalPatientId": "E-7"}) == "00412345^^^MERCY^MR~E-7^^^EXT^PI"
 
 
-def test_an_mrn_without_a_known_authority_follows_the_studys_own_id_and_claims_no_authority() -> None:
-    assert pid(3, site=Site()) == "3oSAGvLY3tMWHhsMcmBrT8^^^AUTOSCRIBE_PATIENT^U~00412345^^^UNASSIGNED^MR"
+def test_an_mrn_without_a_known_authority_follows_the_studys_own_id_and_is_no_record_number() -> None:
+    own = "3oSAGvLY3tMWHhsMcmBrT8^^^AUTOSCRIBE_PATIENT^U"
+    assert pid(3, site=Site()) == f"{own}~00412345^^^AGWMR-887454023C6026^U"
+
+
+def authorities(made: str) -> list[tuple[str, str]]:
+    """Authority and type of each number of PID-3."""
+    return [(part.split("^")[3], part.split("^")[4]) for part in made.split("~")]
+
+
+def test_two_clinics_with_the_same_mrn_are_never_one_patient_to_a_receiver() -> None:
+    here, there = pid(3, Site(), mrn="00042"), pid(3, Site(), mrn="00042", facilityName="North Clinic")
+    assert not set(authorities(here)[1:]) & set(authorities(there)[1:])
+    assert "MR" not in {kind for _, kind in authorities(here) + authorities(there)}
+
+
+@pytest.mark.parametrize("spelling", ["Mercy East", " mercy  east ", "MERCY EAST"])
+def test_one_facility_has_one_made_authority_of_at_most_twenty_characters(spelling: str) -> None:
+    made = authorities(pid(3, Site(), facilityName=spelling))[1][0]
+    assert made == authorities(pid(3, Site()))[1][0]
+    assert len(made) <= 20
+
+
+@pytest.mark.parametrize("facility", [None, " "])
+def test_numbers_of_facilities_that_are_not_said_are_never_under_one_authority(facility: str | None) -> None:
+    one, other = (
+        field(
+            sent(study(report(snapshot={"facilityName": facility}, studyId=study_id), studyId=study_id), site=Site()),
+            "PID-3",
+        )
+        for study_id in ("stu_" + "1" * 32, "stu_" + "2" * 32)
+    )
+    assert authorities(one)[1][0] != authorities(other)[1][0]
+
+
+def test_an_mrn_and_an_external_id_of_one_facility_are_never_under_one_authority() -> None:
+    made = authorities(pid(3, Site(), {"externalPatientId": "00412345"}))
+    assert len(set(made)) == 3
 
 
 @pytest.mark.parametrize("mrn", ["000000", "UNKNOWN", "N/A", None])
@@ -32,6 +81,26 @@ def test_a_placeholder_never_goes_out_as_an_mrn(mrn: str | None) -> None:
 
 def test_an_mrn_with_delimiters_stays_one_value() -> None:
     assert pid(3, mrn="A^B|C&D~E") == r"A\S\B\F\C\T\D\R\E^^^MERCY^MR"
+
+
+def test_an_mrn_of_a_receivers_own_stands_alone_without_an_authority() -> None:
+    receivers = replace(Site(), mrn_authority="receiver")
+    assert pid(3, receivers) == "00412345^^^^MR"
+    assert pid(3, replace(SITE, mrn_authority="receiver")) == "00412345^^^^MR"
+    assert field(sent(site=receivers, to=profile(pid3_plain="on")), "PID-3") == "00412345"
+    assert pid(3, receivers, {"externalPatientId": "E-7"}).startswith("00412345^^^^MR~E-7^^^AGWPI-")
+    assert pid(3, receivers, mrn="00000") == "3oSAGvLY3tMWHhsMcmBrT8^^^AUTOSCRIBE_PATIENT^U"
+
+
+def test_an_mrn_that_two_people_have_is_the_second_ones_last_number_and_no_record_number() -> None:
+    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot={"dateOfBirth": "1950-01-01"})
+    what, own = study(report(), other), f"{short_id(ADDENDUM_ID)}^^^AUTOSCRIBE_PATIENT^U"
+    assert field(sent(what), "PID-3") == "00412345^^^MERCY^MR"
+    assert field(sent(what, report_id=ADDENDUM_ID), "PID-3") == f"{own}~00412345^^^MERCY^U"
+    receivers = replace(SITE, mrn_authority="receiver")
+    assert field(sent(what, report_id=ADDENDUM_ID, site=receivers), "PID-3") == f"{own}~00412345^^^MERCY^U"
+    bare = sent(what, report_id=ADDENDUM_ID, site=receivers, to=profile(pid3_plain="on"))
+    assert field(bare, "PID-3") == short_id(ADDENDUM_ID)
 
 
 def test_an_mrn_that_would_delete_is_not_null() -> None:

@@ -320,6 +320,22 @@ def test_a_conflict_of_identities_is_held_where_the_site_asks_for_it() -> None:
     assert told(study(), site=replace(SITE, on_conflict="hold")) == ["F", "F", "CM"]
 
 
+def test_an_mrn_that_no_setting_says_whose_it_is_is_held_where_the_receiver_matches_by_authority() -> None:
+    unknown = study(report(snapshot={"facilityName": "Elsewhere"}))
+    asked = replace(SITE, mrn_authority="facility")
+    assert told(unknown, site=asked) == told(unknown, sent_before=True, site=asked) == ["authority-unknown"]
+    assert codes(unknown, site=asked)["authority-unknown"] == "/reports/0/snapshotMetadata/mrn"
+    assert told(study(), site=asked) == told(unknown) == ["F", "F", "CM"]
+    assert told(unknown, site=replace(SITE, mrn_authority="receiver")) == ["F", "F", "CM"]
+    assert told(unknown, site=replace(asked, default_facility=SITE.facilities["Mercy East"])) == ["F", "F", "CM"]
+
+
+@pytest.mark.parametrize("mrn", [None, "UNKNOWN"])
+def test_a_patient_without_a_number_is_sent_under_the_studys_own_whatever_the_facility(mrn: str | None) -> None:
+    nobodys = study(report(snapshot={"facilityName": "Elsewhere", "mrn": mrn}))
+    assert told(nobodys, site=replace(SITE, mrn_authority="facility")) == ["F", "F", "CM"]
+
+
 def test_a_merged_addendum_is_said_beside_its_report_with_an_issue() -> None:
     text = report()["reportPlainText"]
     merged = study(report(), addendum(reportPlainText=f"{text}\n\nADDENDUM: none."))

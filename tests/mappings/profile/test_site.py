@@ -135,6 +135,8 @@ def test_a_zone_that_depends_on_the_machine_or_is_none_is_refused(name):
         ("[mapping]\non_cancelled_after_sign = 'delete'", "mapping.on_cancelled_after_sign"),
         ("[mapping]\non_conflict = 'merge'", "mapping.on_conflict"),
         ("[mapping]\nprovider_namespace = 'X'", "mapping.provider_system"),
+        ("[mapping]\ndefault_facility = 'Elsewhere'", "mapping.default_facility"),
+        ("[mapping]\ndefault_facility = 'A'\n[[mapping.facilities]]\nname = 'A'", "mapping.default_facility"),
         ("[mapping]\nreceivers = 1", "mapping.receivers"),
         ("[[mapping.receivers]]\nbase = 'generic'", "mapping.receivers[0].name"),
         ("[[mapping.receivers]]\nname = 'generic'", "mapping.receivers[0].name"),
@@ -234,6 +236,22 @@ on_conflict = "hold"
     )
     assert (site.accession_keys, site.placer_keys, site.number_separator) == (("accession", "acc no"), ("order",), ";")
     assert (site.send_drafts, site.on_cancelled_after_sign, site.on_conflict) == (True, "withdraw", "hold")
+
+
+def test_the_default_facility_is_one_of_the_tables_and_stands_for_no_other():
+    site = parse_site(
+        """
+[mapping]
+default_facility = " City Med "
+[[mapping.facilities]]
+name = "City Medical Center"
+aliases = ["City Med"]
+mrn_system = "urn:oid:1.2.3"
+mrn_namespace = "CITY"
+"""
+    )
+    assert site.default_facility == site.facility("City Medical Center")
+    assert site.facility("Elsewhere") is None
 
 
 def test_unsigned_text_stays_and_nothing_is_withdrawn_unless_the_site_says_so():
