@@ -25,11 +25,13 @@ __all__ = [
     "fhir_id",
     "identify",
     "is_dicom_uid",
+    "is_doubtful",
     "is_npi",
     "is_oid",
     "is_placeholder",
     "long_id",
     "message_control_id",
+    "mrn_key",
     "organization_id",
     "short_id",
     "stand_alone",
@@ -50,11 +52,20 @@ _UNASSIGNED: Final[dict[str, tuple[str, str]]] = {
     "PI": (SID_EXTERNAL_UNASSIGNED, "external_patient_id_system for its facility or express customer"),
 }
 
-# What people type when they have no identifier (D11); compared in upper case, letters and digits only.
+# Nobody's: what people type when they have no identifier (D11); compared in upper case, letters and digits only.
 _PLACEHOLDER: Final = re.compile(
-    r"0*|9*|([1-8])\1{3,}|XXX+|(?:TEMP|TEST)[0-9]*"
+    r"0*|9*|XXX+|(?:TEMP|TEST)[0-9]*"
     r"|UNKNOWN|UNK|NA|NONE|NULL|NOMRN|NOTAVAILABLE|NOTGIVEN|PENDING|TBD|UNASSIGNED"
 )
+# Doubtful: what may be anybody's; compared in upper case, as it is grouped
+_SOCIAL_SECURITY: Final = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
+_ONE_DIGIT_ALONE: Final = re.compile(r"0*([0-9])|0*([1-9])\2{2,}")
+_INSTRUCTIONS: Final = frozenset(
+    {"SEE", "ASK", "CALL", "ORDER", "REQUEST", "REQUISITION", "CHART", "UNKNOWN", "PENDING", "TEMP", "TRAUMA", "NEW"}
+)
+_SEQUENCES: Final = ("12345678901234567890", "98765432109876543210")
+_LEAST_SEQUENCE: Final = 3
+_LONGEST_MRN: Final = 32
 
 
 def fhir_id(upstream_id: str) -> str:
@@ -140,7 +151,7 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
     """Patient.id and the identifiers of PID-3 and Patient.identifier, from the snapshot at `pointer` (D11).
 
     The key is the MRN under its facility's configured system, else externalPatientId under a configured one, else the
-    study alone: without a system, or with a placeholder for a value, a patient is never linked to another study.
+    study alone: without a system, or with a doubtful or nobody's value, a patient is never linked to another study.
     """
     facility = site.facility(snapshot.facility_name)
     issues: list[MappingIssue] = []
@@ -176,6 +187,37 @@ def is_placeholder(value: str) -> bool:
     return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, said)).upper()) is not None
 
 
+def is_doubtful(mrn: str, pattern: re.Pattern[str] | None = None) -> bool:
+    """True for an MRN that may be anybody's: `1`, `12345678`, `SEE ORDER`, what looks like a social security number.
+
+    A `pattern` of the site says instead which are good: those that it matches whole, of 32 characters at most.
+    """
+    said = mrn.strip()
+    if pattern is not None:
+        return len(said) > _LONGEST_MRN or pattern.fullmatch(said) is None
+    said = (said if said.isascii() else normalize("NFKC", said)).upper()
+    bare = "".join(filter(str.isalnum, said))
+    if (
+        not any(map(str.isdigit, bare))
+        or _SOCIAL_SECURITY.fullmatch(said)
+        or not _INSTRUCTIONS.isdisjoint(said.split())
+    ):
+        return True
+    return _ONE_DIGIT_ALONE.fullmatch(bare) is not None or _is_sequence(said.replace("-", "").lstrip("0"))
+
+
+def _is_sequence(digits: str) -> bool:
+    """True for digits in the order of the keys; in groups with blanks they are a number."""
+    return len(digits) >= _LEAST_SEQUENCE and digits.isdigit() and any(digits in one for one in _SEQUENCES)
+
+
+def mrn_key(mrn: str) -> str:
+    """An MRN by which two of one study are compared: without case, blanks, hyphens and leading zeros."""
+    said = mrn if mrn.isascii() else normalize("NFKC", mrn)
+    bare = re.sub(r"[\s\-]+", "", said).upper()
+    return re.sub(r"^0*([A-Z]*)0*(?=[0-9])", r"\1", bare)
+
+
 def is_dicom_uid(text: str) -> bool:
     """True for an OID of at most 64 characters (DICOM PS3.5 §9.1)."""
     return len(text) <= _DICOM_UID_LENGTH and is_oid(text)
@@ -189,6 +231,7 @@ class _Claim(NamedTuple):
     authority: AssigningAuthority | None
     assigner: str
     pointer: str
+    is_doubtful: bool = False
 
 
 def _mrn(snapshot: Snapshot, facility: Facility | None, pointer: str) -> _Claim | None:
@@ -196,7 +239,8 @@ def _mrn(snapshot: Snapshot, facility: Facility | None, pointer: str) -> _Claim 
     if not value:
         return None
     assigner = (snapshot.facility_name or "").strip()
-    return _Claim("MR", value, facility.mrn if facility else None, assigner, f"{pointer}/mrn")
+    doubtful = is_doubtful(value, facility.mrn_pattern if facility else None)
+    return _Claim("MR", value, facility.mrn if facility else None, assigner, f"{pointer}/mrn", doubtful)
 
 
 def _external_id(study: Study, facility: Facility | None, site: Site) -> _Claim | None:
@@ -209,19 +253,26 @@ def _external_id(study: Study, facility: Facility | None, site: Site) -> _Claim 
     authority = site.express_customers.get(customer.express_customer_id.strip()) if customer else None
     if authority is None and facility:
         authority = facility.external_patient_id
-    return _Claim("PI", value, authority, assigner, "/externalPatientId")
+    return _Claim("PI", value, authority, assigner, "/externalPatientId", is_doubtful(value))
 
 
 def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:
-    """The identifier under its authority; without one, or with a placeholder for a value, it links to nobody."""
+    """The identifier under its authority; without one, or with a doubtful or nobody's value, it links to nobody.
+
+    A doubtful one is under its authority in HL7 v2, and in FHIR under no system that anybody could match by.
+    """
     authority, is_nobodys = claim.authority, is_placeholder(claim.value)
-    if authority and not is_nobodys:
+    if authority and not is_nobodys and not claim.is_doubtful:
         return PatientIdentifier(claim.type, authority.system, claim.value, authority.namespace), None
     system, setting = _UNASSIGNED[claim.type]
     unassigned = PatientIdentifier(claim.type, system, claim.value, assigner=claim.assigner)
     if is_nobodys:
         action = "kept, links the patient to nobody"
         return unassigned, MappingIssue("identifier-placeholder", "warning", claim.pointer, action)
+    if authority:
+        action = "it may be anybody's: sent, links the patient to nobody"
+        doubtful = PatientIdentifier(claim.type, system, claim.value, authority.namespace, claim.assigner)
+        return doubtful, MappingIssue("identifier-doubtful", "warning", claim.pointer, action)
     action = f"no {setting}: kept, links the patient to nobody"
     return unassigned, MappingIssue("identifier-system-unknown", "warning", claim.pointer, action)
 

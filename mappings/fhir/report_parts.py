@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mappings.codes import SID_REPORT
-from mappings.dates import effective, fhir_instant, read_instant
+from mappings.dates import LATE_STUDY_DATE, effective, fhir_instant, read_instant
 from mappings.fhir.datatypes import Json, base64_of, identifier, line, reference, text_attachment
 from mappings.fhir.examination import diagnostic_report_code
 from mappings.fhir.organization import organization_reference
@@ -64,7 +64,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     status, doubts = report_status(scene.study, report, subject.reports, scene.site, scene.facts)
     when, derived = effective(report, scene.site)
     scene.issues.extend((*doubts, *derived))
-    is_derived = any(doubt.pointer.endswith("/studyDate") for doubt in derived)
+    is_derived = any(one.pointer.endswith("/studyDate") and one.code != LATE_STUDY_DATE for one in derived)
     resource_id = fhir_id(report.report_id)
     signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt") if report.is_completed else None
     title = _title(report, signed)
