@@ -31,7 +31,7 @@ def test_a_placeholder_never_goes_out_as_an_mrn(mrn: str | None) -> None:
 
 
 def test_an_mrn_with_delimiters_stays_one_value() -> None:
-    assert pid(3, mrn="A^B|C&D~E") == r"A\S\B\F\C\T\D\R\E^^^MERCY^MR"
+    assert pid(3, mrn="A^B|C&D~E7") == r"A\S\B\F\C\T\D\R\E7^^^MERCY^MR"
 
 
 def test_an_mrn_that_would_delete_is_not_null() -> None:
@@ -113,8 +113,11 @@ def test_a_number_without_an_authority_is_never_sent_plain() -> None:
     assert "patient-identifier-absent" in codes(site=Site(), to=profile(pid3_plain="on"))
 
 
+SOMEBODY_ELSE = {"dateOfBirth": "1950-01-01", "sex": "male"}
+
+
 def test_a_number_that_stands_for_two_people_is_never_sent_plain_for_the_second() -> None:
-    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot={"dateOfBirth": "1950-01-01"})
+    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot=SOMEBODY_ELSE)
     what, plain = study(report(), other), profile(pid3_plain="on")
     assert field(sent(what, to=plain), "PID-3") == "00412345"
     assert field(sent(what, report_id=ADDENDUM_ID, to=plain), "PID-3") == short_id(ADDENDUM_ID)
