@@ -54,8 +54,9 @@ CONDITIONS: Final = (
     ),
     Row(
         "critical-blocked",
-        "A critical result is a dead letter: a rule of the receiver, or its answer, keeps it from being sent.",
-        "Tell the clinician by other means; `feed dead-letters` names the rule.",
+        "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held:"
+        " its patient may be somebody else (identity-conflict-held, D12).",
+        "Tell the clinician by other means; `feed dead-letters` names the rule, `identity list` the patients.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
     ),
@@ -100,7 +101,8 @@ CONDITIONS: Final = (
     ),
     Row(
         "message-held",
-        "No message is made since something is missing, or a report's patient has become another (D13).",
+        "No message is made since something is missing, a report's patient may be somebody else (D12) or has become"
+        " another (D13).",
         "`feed status` names the studies and reasons.",
         lambda facts, _: facts.held_rows,
     ),

@@ -6,6 +6,7 @@ letters that a newer message made good: each is passed over.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from gateway.store.instants import micros
 from gateway.store.leases import PAUSED
 from gateway.store.ledger import IS_LAST, oldest
 from gateway.store.statements import Row, Statement
-from gateway.store.states import UNSENT
+from gateway.store.states import BLOCKING, UNSENT
 
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
@@ -43,9 +44,13 @@ _UNACCEPTED: Final = Statement(
     " AND m.accepted IS NULL AND m.committed IS NOT NULL AND m.committed < :before"
     f"{IS_LAST} ORDER BY m.committed LIMIT :most"
 )
+_CRITICAL_HELD: Final = Statement(
+    "SELECT number FROM outbox WHERE destination = :destination AND state = 'held' AND is_critical = 1"
+    " AND reason IN listed(:reasons) ORDER BY number LIMIT :most"
+)
 _DEAD: Final = Statement(
-    "SELECT m.number, m.is_critical FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter'"
-    f" AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
+    "SELECT m.number, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
+    f" AND m.state = 'dead_letter' AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
 )
 _LANES: Final = Statement("SELECT count(*) FROM (SELECT 1 FROM lane WHERE destination = :destination LIMIT :most) l")
 _OUTBOX: Final = Statement(
@@ -70,7 +75,8 @@ class Watched:
 class FeedFacts:
     """How it stands about one destination; numbers of rows and counts up to `MOST`, ages in seconds.
 
-    `critical` are the causes of critical results that are overdue, `dead_letters` the messages that were given up and
+    `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
+    somebody does something, `dead_letters` the messages that were given up and
     not made good since, `unaccepted` counts what the application did not answer in time. `unserved` is for how long
     nobody has served it: whoever watches knows that.
     """
@@ -98,12 +104,13 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
     heads = await oldest(engine, watched.name)
     since = [int(row[0]) for row in due] + [made for made, _ in heads]
     dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, most=MOST)
+    held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKING), most=MOST)
     paused = await engine.fetch(PAUSED, name=watched.name)
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
         last_failure=next((reason for _, reason in heads if reason), ""),
         critical=await _critical(engine, watched, now),
-        critical_blocked=_numbers([row for row in dead if row[1]]),
+        critical_blocked=_numbers([row[2:] for row in dead if row[1]]) | _numbers(held),
         unaccepted=await _unaccepted(engine, watched, now),
         held_lanes=int((await engine.fetch(_LANES, **key, most=MOST))[0][0]),
         held_rows=int((await engine.fetch(_OUTBOX, **key, state="held", most=MOST))[0][0]),

@@ -17,6 +17,10 @@ MessageState = Literal[
 ]
 
 
+# Why no message is made of a row, and a critical result is blocked at once: somebody must say who it is about (D12)
+BLOCKING: Final = ("identity-conflict-held",)
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """A state: what it means, and whether something is still to come of it."""
