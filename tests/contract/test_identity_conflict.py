@@ -39,7 +39,7 @@ async def contested(engine):
 
 @pytest.mark.parametrize("verdict", ["link", "separate"])
 async def test_a_study_in_conflict_is_held_until_an_operator_says_whose_it_is(engine, verdict):
-    async with fed(engine) as (feed, receiver), feed.serving():
+    async with fed(engine, on_conflict="hold") as (feed, receiver), feed.serving():
         await sign_of(feed, FIRST)
         await feed.until("delivered")
         second = await sign_of(feed, OTHER)
@@ -56,7 +56,7 @@ async def test_a_study_in_conflict_is_held_until_an_operator_says_whose_it_is(en
 
 
 async def test_a_critical_result_in_conflict_is_told_at_once_and_each_new_one(engine):
-    async with fed(engine) as (feed, _), feed.serving():
+    async with fed(engine, on_conflict="hold") as (feed, _), feed.serving():
         await sign_of(feed, FIRST)
         await sign_of(feed, OTHER)
         await feed.until_rows(HELD, lambda found: len(found) == 1)
@@ -80,7 +80,7 @@ async def test_where_the_destination_says_so_a_study_in_conflict_is_sent_as_anot
 
 
 async def test_a_study_about_several_people_is_listed_and_sent_once_somebody_has_seen_it(engine):
-    async with fed(engine) as (feed, receiver), feed.serving():
+    async with fed(engine, on_conflict="hold") as (feed, receiver), feed.serving():
         signed = await sign_of(feed, FIRST)
         await feed.until("delivered")
         addendum = feed.account.sign(feed.account.open_addendum(signed.report_id))
