@@ -44,9 +44,8 @@ def effective(configuration: Configuration) -> Iterator[str]:
         for name, value in group if isinstance(group, BaseModel) else ():
             if f"{section}.{name}" not in FILE_ONLY:
                 yield f"{section}.{name} = {_shown(value)}"
-    for name, facility in site.facilities.items():
-        if name == facility.name:
-            yield f"facility {facility.name}: {_facility(facility)}"
+    for facility in dict.fromkeys(site.facilities.values()):
+        yield f"facility {facility.name}: {_facility(facility)}"
     for customer, authority in site.express_customers.items():
         yield f"express customer {customer}: external patient id {_authority(authority)}"
     yield _dictionary(site)
@@ -115,13 +114,12 @@ def _numbers(site: Site) -> Iterator[str]:
 def _facilities(site: Site) -> Iterator[str]:
     if not site.facilities:
         yield "no [[mapping.facilities]]: no time of day is sent, and no patient is linked to another study"
-    for name, facility in site.facilities.items():
-        if name == facility.name:
-            for field, effect in _UNSAID.items():
-                if getattr(facility, field) is None:
-                    yield f"facility {name}: {effect}"
-            if facility.code is None and not site.sending_facility:
-                yield f"facility {name}: no code, and no sending_facility: MSH-4 is its name"
+    for facility in dict.fromkeys(site.facilities.values()):
+        for field, effect in _UNSAID.items():
+            if getattr(facility, field) is None:
+                yield f"facility {facility.name}: {effect}"
+        if facility.code is None and not site.sending_facility:
+            yield f"facility {facility.name}: no code, and no sending_facility: MSH-4 is its name"
 
 
 def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
@@ -205,6 +203,7 @@ def _facility(facility: Facility) -> str:
         "time zone": facility.time_zone.key if facility.time_zone else "",
         "name order": facility.name_order or "",
         "MRN": _authority(facility.mrn),
+        "MRN pattern": facility.mrn_pattern.pattern if facility.mrn_pattern else "",
         "external patient id": _authority(facility.external_patient_id),
         "code": facility.code or "",
         "NPI": organization.npi,

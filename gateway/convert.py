@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -16,7 +16,7 @@ from mappings import decode, to_fhir, to_oru, wire
 from mappings.changes import changes
 from mappings.fhir.bundle import collection
 from mappings.fhir.judge import judge
-from mappings.fhir.patient import taken_patient_ids
+from mappings.fhir.patient import renamed, taken_patient_ids
 from mappings.hl7v2 import messages_of_all
 from mappings.hl7v2.judge import judge_message
 from mappings.hl7v2.rules import check_rules
@@ -24,7 +24,7 @@ from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, WireError
 from mappings.model import Cause, Facts, Mapped, Study
 from mappings.profile import Receiver, Site
-from mappings.subjects import recency
+from mappings.subjects import recency, subjects
 from mappings.trace import trace
 
 DESTINATION: Final = "convert"
@@ -101,16 +101,21 @@ def convert(text: bytes, request: Request) -> Conversion:
     return _TARGETS[request.to](read(text), request)
 
 
-def _mapped(studies: list[tuple[Study, Source]], site: Site) -> Iterator[tuple[Study, Source, Facts, Resources]]:
+def _mapped(
+    studies: list[tuple[Study, Source]], site: Site, at: datetime
+) -> Iterator[tuple[Study, Source, Facts, Resources]]:
     """Each study in FHIR, the newest first: its Patient stands, an older one's of its id may be somebody else (D12)."""
     held: dict[str, list[dict[str, Any]]] = {}
-    for study, source in sorted(studies, key=lambda pair: recency(pair[0]), reverse=True):
+    for study, source in sorted(studies, key=lambda pair: recency(pair[0], at), reverse=True):
         facts = Facts()
         mapped = to_fhir(study, site, facts)
         taken = taken_patient_ids(mapped.output, lambda patient_id: held.get(patient_id, ()))
         if taken:
             facts = Facts(taken_patient_ids=taken)
             mapped = to_fhir(study, site, facts)
+        about = subjects(study, study.reports, site, facts).values()
+        notes = renamed(about, mapped.output, lambda patient_id: held.get(patient_id, ()))
+        mapped = replace(mapped, issues=(*mapped.issues, *notes))
         for resource in mapped.output:
             if resource["resourceType"] == "Patient":
                 held.setdefault(resource["id"], []).append(resource)
@@ -120,7 +125,7 @@ def _mapped(studies: list[tuple[Study, Source]], site: Site) -> Iterator[tuple[S
 def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     resources: dict[str, dict[str, Any]] = {}
-    for study, source, _, mapped in _mapped(studies, request.site):
+    for study, source, _, mapped in _mapped(studies, request.site, request.at):
         issues += _placed((*study.issues, *mapped.issues), source)
         for resource in mapped.output:
             resources.setdefault(f"{resource['resourceType']}/{resource['id']}", resource)
@@ -133,7 +138,7 @@ def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
 def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     issues: list[MappingIssue] = []
     messages: list[bytes] = []
-    facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site)}
+    facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site, request.at)}
     destination = f"{DESTINATION} {request.receiver.name}"
     for study, source in studies:
         issues += _placed(study.issues, source)

@@ -100,6 +100,9 @@ async def list_identities(configuration: Configuration, say: Say) -> int:
     for one in found:
         say(f"Patient/{one.patient_id}  {one.study_id}  {one.state}  since {one.since:%Y-%m-%d %H:%M} UTC")
     say(f"{sum(one.state == 'held apart' for one in found)} studies are held apart from a patient that they name")
+    several = {one.study_id for one in found if one.state == "contradicted"}
+    if several:
+        say(f"{len(several)} studies have reports about several people")
     return 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,8 @@ _INSTANT: Final = re.compile(
 _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?")
 
 
+LATE_STUDY_DATE: Final = "study-date-too-late"
+_ONE_DAY: Final = timedelta(days=1)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only the date is said"
@@ -110,6 +112,22 @@ def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[Mapp
     return day, ()
 
 
+def study_date_limit(report: Report) -> datetime | None:
+    """The moment after which the examination of a report cannot have been; None where none is said.
+
+    That is when it was signed; of an unsigned one, when it was changed last, or made.
+    """
+    if report.is_completed:
+        return parse_instant(report.signed_at)
+    return parse_instant(report.updated_at) or parse_instant(report.created_at)
+
+
+def is_too_late(day: str, moment: datetime) -> bool:
+    """True for a day, whole or partial, of more than one day after a moment in UTC: no zone is further ahead."""
+    last = min(moment.astimezone(UTC).date(), date.max - _ONE_DAY) + _ONE_DAY
+    return day > last.isoformat()[: len(day)]
+
+
 def fhir_instant(moment: datetime) -> str:
     """As FHIR instant; UTC is written `Z`, a fraction of a second is kept."""
     text = moment.isoformat()
@@ -152,13 +170,23 @@ def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIss
     day = parse_date(snapshot.study_date)
     if day is not None and len(day) == 10:
         facility = site.facility(snapshot.facility_name)
-        return _study_moment(day, snapshot.study_time, facility.time_zone if facility else None, f"{place}/studyTime")
+        zone = facility.time_zone if facility else None
+        when, doubts = _study_moment(day, snapshot.study_time, zone, f"{place}/studyTime")
+        return when, (*doubts, *_late_study_date(report, day))
     code = "study-date-absent" if snapshot.study_date is None else "study-date-impossible"
     signed = parse_instant(report.signed_at) if report.is_completed else None
     if signed is not None:
         issue = MappingIssue(code, "warning", f"{place}/studyDate", "the time of signing stands for it (derived)")
         return When(signed.date().isoformat(), signed), (issue,)
     return None, (MappingIssue(code, "warning", f"{place}/studyDate", "no time of the examination is said"),)
+
+
+def _late_study_date(report: Report, day: str) -> tuple[MappingIssue, ...]:
+    limit = study_date_limit(report)
+    if limit is None or not is_too_late(day, limit):
+        return ()
+    action = "more than a day after the report: kept as it came, and the study is never its patient's newest"
+    return (MappingIssue(LATE_STUDY_DATE, "warning", f"{report.snapshot_pointer}/studyDate", action),)
 
 
 def _study_moment(

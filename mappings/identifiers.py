@@ -25,11 +25,13 @@ __all__ = [
     "fhir_id",
     "identify",
     "is_dicom_uid",
+    "is_doubtful",
     "is_npi",
     "is_oid",
     "is_placeholder",
     "long_id",
     "message_control_id",
+    "mrn_key",
     "organization_id",
     "role_id",
     "short_id",
@@ -54,11 +56,20 @@ _UNASSIGNED: Final[dict[str, tuple[str, str]]] = {
 }
 _HASH_LENGTH: Final = 14  # hex digits: with `AGWMR-` before them the 20 characters of HD.1
 
-# What people type when they have no identifier (D11); compared in upper case, letters and digits only.
+# Nobody's: what people type when they have no identifier (D11); compared in upper case, letters and digits only.
 _PLACEHOLDER: Final = re.compile(
-    r"0*|9*|([1-8])\1{3,}|XXX+|(?:TEMP|TEST)[0-9]*"
+    r"0*|9*|XXX+|(?:TEMP|TEST)[0-9]*"
     r"|UNKNOWN|UNK|NA|NONE|NULL|NOMRN|NOTAVAILABLE|NOTGIVEN|PENDING|TBD|UNASSIGNED"
 )
+# Doubtful: what may be anybody's; compared in upper case, as it is grouped
+_SOCIAL_SECURITY: Final = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
+_ONE_DIGIT_ALONE: Final = re.compile(r"0*([0-9])|0*([1-9])\2{2,}")
+_INSTRUCTIONS: Final = frozenset(
+    {"SEE", "ASK", "CALL", "ORDER", "REQUEST", "REQUISITION", "CHART", "UNKNOWN", "PENDING", "TEMP", "TRAUMA", "NEW"}
+)
+_SEQUENCES: Final = ("12345678901234567890", "98765432109876543210")
+_LEAST_SEQUENCE: Final = 3
+_LONGEST_MRN: Final = 32
 
 
 def fhir_id(upstream_id: str) -> str:
@@ -179,8 +190,8 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
     """Patient.id and the identifiers of PID-3 and Patient.identifier, from the snapshot at `pointer` (D11).
 
     The key is the MRN under its facility's configured system, else externalPatientId under a configured one, else the
-    study alone: without a system, or with a placeholder for a value, a patient is never linked to another study. An MRN
-    of a facility that the site does not know is of its `default_facility`, if the site names one.
+    study alone: without a system, or with a doubtful or nobody's value, a patient is never linked to another study. An
+    MRN of a facility that the site does not know is of its `default_facility`, if the site names one.
     """
     issues: list[MappingIssue] = []
     shown: list[PatientIdentifier] = []
@@ -218,6 +229,37 @@ def is_placeholder(value: str) -> bool:
     return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, said)).upper()) is not None
 
 
+def is_doubtful(mrn: str, pattern: re.Pattern[str] | None = None) -> bool:
+    """True for an MRN that may be anybody's: `1`, `12345678`, `SEE ORDER`, what looks like a social security number.
+
+    A `pattern` of the site says instead which are good: those that it matches whole, of 32 characters at most.
+    """
+    said = mrn.strip()
+    if pattern is not None:
+        return len(said) > _LONGEST_MRN or pattern.fullmatch(said) is None
+    said = (said if said.isascii() else normalize("NFKC", said)).upper()
+    bare = "".join(filter(str.isalnum, said))
+    if (
+        not any(map(str.isdigit, bare))
+        or _SOCIAL_SECURITY.fullmatch(said)
+        or not _INSTRUCTIONS.isdisjoint(said.split())
+    ):
+        return True
+    return _ONE_DIGIT_ALONE.fullmatch(bare) is not None or _is_sequence(said.replace("-", "").lstrip("0"))
+
+
+def _is_sequence(digits: str) -> bool:
+    """True for digits in the order of the keys; in groups with blanks they are a number."""
+    return len(digits) >= _LEAST_SEQUENCE and digits.isdigit() and any(digits in one for one in _SEQUENCES)
+
+
+def mrn_key(mrn: str) -> str:
+    """An MRN by which two of one study are compared: without case, blanks, hyphens and leading zeros."""
+    said = mrn if mrn.isascii() else normalize("NFKC", mrn)
+    bare = re.sub(r"[\s\-]+", "", said).upper()
+    return re.sub(r"^0*([A-Z]*)0*(?=[0-9])", r"\1", bare)
+
+
 def is_dicom_uid(text: str) -> bool:
     """True for an OID of at most 64 characters (DICOM PS3.5 §9.1)."""
     return len(text) <= _DICOM_UID_LENGTH and is_oid(text)
@@ -235,6 +277,7 @@ class _Claim(NamedTuple):
     assigner: str
     origin: str
     pointer: str
+    is_doubtful: bool = False
 
 
 def _mrn(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> _Claim | None:
@@ -243,7 +286,8 @@ def _mrn(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> _Claim |
         return None
     facility = site.facility(snapshot.facility_name) or site.default_facility
     assigner, origin = (snapshot.facility_name or "").strip(), _origin(study, snapshot, site)
-    return _Claim("MR", value, facility.mrn if facility else None, assigner, origin, f"{pointer}/mrn")
+    doubtful = is_doubtful(value, facility.mrn_pattern if facility else None)
+    return _Claim("MR", value, facility.mrn if facility else None, assigner, origin, f"{pointer}/mrn", doubtful)
 
 
 def _origin(study: Study, snapshot: Snapshot, site: Site) -> str:
@@ -265,13 +309,16 @@ def _external_id(study: Study, snapshot: Snapshot, site: Site) -> _Claim | None:
     if authority is None and facility:
         authority = facility.external_patient_id
     origin = f"customer\x1f{customer_id}" if customer_id else _origin(study, snapshot, site)
-    return _Claim("PI", value, authority, assigner, origin, "/externalPatientId")
+    return _Claim("PI", value, authority, assigner, origin, "/externalPatientId", is_doubtful(value))
 
 
 def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:
-    """The identifier under its authority; without one, or with a placeholder for a value, it links to nobody."""
+    """The identifier under its authority; without one, or with a doubtful or nobody's value, it links to nobody.
+
+    A doubtful one is under its authority in HL7 v2, and in FHIR under no system that anybody could match by.
+    """
     authority, is_nobodys = claim.authority, is_placeholder(claim.value)
-    if authority and not is_nobodys:
+    if authority and not is_nobodys and not claim.is_doubtful:
         return PatientIdentifier(claim.type, authority.system, claim.value, authority.namespace), None
     setting = _UNASSIGNED[claim.type][1]
     made = _made_authority(claim.type, claim.origin)
@@ -281,6 +328,10 @@ def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:
     if is_nobodys:
         action = "kept, links the patient to nobody"
         return unassigned, MappingIssue("identifier-placeholder", "warning", claim.pointer, action)
+    if authority:
+        action = "it may be anybody's: sent, links the patient to nobody"
+        doubtful = PatientIdentifier(claim.type, made.system, claim.value, authority.namespace, claim.assigner)
+        return doubtful, MappingIssue("identifier-doubtful", "warning", claim.pointer, action)
     action = f"no {setting}: kept, links the patient to nobody"
     return unassigned, MappingIssue("identifier-system-unknown", "warning", claim.pointer, action)
 

@@ -17,7 +17,7 @@ from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
 from mappings.orders import orders
 from mappings.profile import Site
-from mappings.subjects import Person, are_two_people
+from mappings.subjects import is_contradicted
 from mappings.text import is_said, normal_form
 
 _NO_FACTS: Final = Facts()
@@ -141,11 +141,7 @@ def _is_somebody_else(was: Snapshot, now: Snapshot) -> bool:
     What was said before is then nothing to fill it with.
     """
     is_number_gone = not is_said(now.mrn) and _is_other(was.facility_name, now.facility_name)
-    return is_number_gone or _is_other(was.mrn, now.mrn) or are_two_people(_person(was), _person(now))
-
-
-def _person(snapshot: Snapshot) -> Person:
-    return Person(*map(words, (snapshot.date_of_birth, snapshot.sex, snapshot.patient_name)))
+    return is_number_gone or is_contradicted(was, now)
 
 
 def _is_cancelled(report: Report, now: Study, cancelled: AbstractSet[str]) -> bool:

@@ -176,7 +176,8 @@ class Facts:
     """What the store knows and the upstream does not say; empty where nothing is stored.
 
     `pdf` by report id; `accession_number` as `patient_study.enrichment_requested` said it; `taken_patient_ids`: Patient
-    ids under which other studies speak of somebody else (identity verdict, D12); `corrected`: ids of signed reports
+    ids under which other studies speak of somebody else (identity verdict, D12); `decided_patient_ids`: Patient ids of
+    which an operator said whether the study is about them (D12); `corrected`: ids of signed reports
     whose text, critical flag or patient changed after the signature (D20, D22); `seen`: ids of signed reports in the
     order in which they were first seen signed, which says whose the study's numbers are (`mappings.changes` keeps it);
     `gone`: reports that are no longer there, as they were said last, which says whose they were (likewise);
@@ -187,6 +188,7 @@ class Facts:
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
     accession_number: str | None = None
     taken_patient_ids: frozenset[str] = frozenset()
+    decided_patient_ids: frozenset[str] = frozenset()
     corrected: frozenset[str] = frozenset()
     seen: tuple[str, ...] = ()
     gone: tuple[Report, ...] = ()

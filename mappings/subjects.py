@@ -3,13 +3,15 @@
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.subject, HL7 v2.5.1 §7.3.1 (ORU^R01: one PID
 for all that follows it), decisions D11, D12, D17, D18.
 
-1. Reports whose identity is linked to one patient are about that patient, unless they contradict each other: another
-   birth date or sex, or a birth date not said on one side and no name token in common (D12). Then the first keeps the
-   patient and the other has one of its own.
+1. Reports that name one MRN of one authority are about one patient, unless two or more of given name, family name,
+   birth date and sex contradict each other (D12). Then the first keeps the patient and the other has one of its own.
+   One that contradicts is a correction: the patient stays, and a warning names the field. An MRN is the same whatever
+   its case, blanks, hyphens and leading zeros; what is typed where there is no number (`UNKNOWN`) is none.
 2. A report without a linked identity is about the study's patient: the one that its originals name (those that were
    there before it, if any were), if all that name anybody name the same, or the one with its very MRN. If its snapshot
-   speaks against that (another MRN, or as in 1), or there is no such patient, it joins the reports without identity
-   that it agrees with, or stands alone.
+   speaks against that (another MRN, or with the same as in 1; without one on both sides another birth date or sex, or a
+   birth date not said on one side and no word of the names in common), or there is no such patient, it joins the
+   reports without identity that it agrees with, or stands alone.
 3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its stead; and those that
    were seen signed earlier before others, so that a report which comes late, though signed early, takes no patient and
    no number from another (`Facts.seen`).
@@ -21,20 +23,22 @@ for all that follows it), decisions D11, D12, D17, D18.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, NamedTuple
-from unicodedata import combining, normalize
 
-from mappings.dates import parse_date, parse_instant
-from mappings.identifiers import Identity, identify, stand_alone
+from mappings.dates import is_too_late, parse_date, parse_instant, study_date_limit
+from mappings.identifiers import Identity, PatientIdentifier, identify, is_placeholder, mrn_key, stand_alone
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
-from mappings.profile import Site
+from mappings.people import Person, differences, person, speaks_against
+from mappings.profile import NameOrder, Site
 
 _NO_FACTS: Final = Facts()
+_LEAST_OF_ANOTHER: Final = 2
+_SEVERAL: Final = "reports of this study are about other patients: neither Patient nor message is shared with them"
 _TAKEN: Final = "other studies speak of somebody else under the same identifiers: a Patient of its own"
 
 
@@ -61,6 +65,7 @@ class _Claim(NamedTuple):
     order: int
     report: Report
     identity: Identity
+    person: Person
     rank: tuple[bool, int, int]
     is_here: bool
 
@@ -76,14 +81,14 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
     here = {report.report_id for report in reports}
     every = (*reports, *(report for report in facts.gone if report.report_id not in here))
     if len(every) < 2:
-        return _alone(study, every, here, site, facts.taken_patient_ids)
+        return _alone(study, every, here, site, facts)
     groups = _groups(_claims(study, every, here, site, facts.seen))
     found: dict[str, Subject] = {}
     used = set(facts.taken_patient_ids)
     is_only = sum(any(claim.is_here for claim in group) for group in groups) < 2
     for group in groups:
         own = study if group is groups[0] else None
-        made = _subject(group, own, site, used, is_only=is_only)
+        made = _subject(group, own, site, used, facts, is_only=is_only)
         used.add(made.identity.patient_id)
         found.update((claim.report.report_id, made) for claim in group)
     return {study.study_id: found[groups[0][0].report.report_id], **found}
@@ -100,11 +105,17 @@ def _claims(
             order,
             report,
             identify(bare, report.snapshot, site, report.snapshot_pointer),
+            person(report.snapshot, _order(report.snapshot, site)),
             (not report.is_completed, places.get(report.report_id, len(places)), order),
             report.report_id in here,
         )
         for order, report in enumerate(sorted(reports, key=lambda report: not report.is_completed))
     ]
+
+
+def _order(snapshot: Snapshot, site: Site) -> NameOrder | None:
+    facility = site.facility(snapshot.facility_name)
+    return facility.name_order if facility else None
 
 
 def _rank(claim: _Claim) -> tuple[bool, int, int]:
@@ -116,59 +127,46 @@ def subject_snapshot(study: Study, reports: Sequence[Report]) -> tuple[Snapshot,
 
     Addenda never move the patient (D12); without reports the study speaks through its reportMetadata.
     """
-    if not reports:
+    newest = _newest(reports)
+    if newest is None:
         return study.metadata_snapshot or Snapshot(), "/reportMetadata"
-    newest = reports[0] if len(reports) == 1 else max(reversed(reports), key=_standing)
     return newest.snapshot, newest.snapshot_pointer
 
 
-def recency(study: Study) -> tuple[str, float]:
-    """Which of two studies is newer, the greater one: study date, then the newest original's signedAt (D12)."""
+def _newest(reports: Sequence[Report]) -> Report | None:
+    return max(reversed(reports), key=_standing, default=None)
+
+
+def recency(study: Study, at: datetime) -> tuple[str, float]:
+    """Which of two studies is newer, the greater one: study date, then the newest original's signedAt (D12).
+
+    A study date of more than a day after it was signed, or after `at`, the present, is taken as not said: such a study
+    is never the newest.
+    """
+    newest = _newest(study.reports)
     snapshot, _ = subject_snapshot(study, study.reports)
+    day = parse_date(snapshot.study_date) or ""
+    limit = study_date_limit(newest) if newest else None
+    if is_too_late(day, at) or (limit and is_too_late(day, limit)):
+        day = ""
     signed = [parse_instant(report.signed_at) for report in study.completed if not report.is_addendum]
-    return parse_date(snapshot.study_date) or "", max((one.timestamp() for one in signed if one), default=0.0)
+    return day, max((one.timestamp() for one in signed if one), default=0.0)
 
 
-class Person(NamedTuple):
-    """What tells people apart beside their numbers, as it came; empty where it is not said."""
-
-    birth_date: str
-    sex: str
-    name: str
-
-
-def are_two_people(one: Person, other: Person) -> bool:
-    """D12: another birth date or sex, or a birth date not said on one side and no name token in common."""
-    if one.birth_date and other.birth_date and one.birth_date != other.birth_date:
-        return True
-    if one.sex and other.sex and one.sex != other.sex:
-        return True
-    if one.birth_date and other.birth_date:
-        return False
-    mine, theirs = _tokens(one.name), _tokens(other.name)
-    return bool(mine and theirs) and mine.isdisjoint(theirs)
-
-
-def _tokens(name: str) -> frozenset[str]:
-    """The words of a name, without case and accents."""
-    plain = "".join(one for one in normalize("NFKD", name) if not combining(one))
-    return frozenset(re.findall(r"[^\W_]+", plain.casefold()))
-
-
-def _person(snapshot: Snapshot) -> Person:
-    said = snapshot.date_of_birth, snapshot.sex, snapshot.patient_name
-    return Person(*((text or "").strip() for text in said))
+def is_contradicted(snapshot: Snapshot, other: Snapshot) -> bool:
+    """True where two snapshots of one study are not about one person; the site's settings are not asked."""
+    return _contradicts(snapshot, other, person(snapshot), person(other))
 
 
 def _alone(
-    study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, taken: AbstractSet[str]
+    study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, facts: Facts
 ) -> dict[str, Subject]:
     snapshot, pointer = subject_snapshot(study, reports)
     identity = identify(study, snapshot, site, pointer)
     issues = identity.issues
-    if identity.patient_id in taken:
-        identity = stand_alone(identity, study.study_id, site)
-        issues = (*issues, MappingIssue("identity-conflict", "error", pointer, _TAKEN))
+    if identity.patient_id in facts.taken_patient_ids:
+        named, identity = identity.patient_id, stand_alone(identity, study.study_id, site)
+        issues = (*issues, _conflict(pointer, _TAKEN, {named, identity.patient_id}, facts))
     present = tuple([report for report in reports if report.report_id in here])
     made = Subject(identity, snapshot, pointer, present, study.study_id, issues)
     return dict.fromkeys([study.study_id, *[report.report_id for report in reports]], made)
@@ -202,10 +200,10 @@ def _home(claims: list[_Claim], claim: _Claim) -> str | None:
 def _belongs(claim: _Claim, group: list[_Claim], home: str | None) -> bool:
     """Whether a claim is about the patient of a group, whose first is linked if any of it is."""
     first = group[0].identity
-    if any(_contradicts(claim.report.snapshot, one.report.snapshot) for one in group):
+    if any(_contradicts(claim.report.snapshot, one.report.snapshot, claim.person, one.person) for one in group):
         return False
     if claim.identity.is_linked or not first.is_linked:
-        return first.patient_id == claim.identity.patient_id
+        return first.patient_id == claim.identity.patient_id or _is_same_number(first, claim.identity)
     return first.patient_id == home or any(_is_same_mrn(claim.report.snapshot, one.report.snapshot) for one in group)
 
 
@@ -219,36 +217,42 @@ def _speaker(claims: list[_Claim]) -> _Claim:
     return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
 
 
-def _subject(whole: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], *, is_only: bool) -> Subject:
+def _subject(  # noqa: PLR0913 (what a patient is made of)
+    whole: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], facts: Facts, *, is_only: bool
+) -> Subject:
     """The patient of a group; `own` is the study of its own patient, who has the study's number and identifier too."""
     number = own.study_id if own is not None else min(whole, key=_rank).report.report_id
     group = [claim for claim in whole if claim.is_here]
     if not any(claim.identity.is_linked for claim in group):
         group = whole
     speaker = _speaker(group)
-    namer = max(reversed(group), key=lambda one: (one.report.is_completed, one.identity.is_linked))
+    namer = max(reversed(group), key=lambda one: (one.report.is_completed, one.identity.is_linked, _is_original(one)))
     identity = namer.identity
     if own is not None and own.external_patient_id:
         identity = identify(own, namer.report.snapshot, site, namer.report.snapshot_pointer)
-    is_taken = identity.patient_id in used
+    named, is_taken = identity.patient_id, identity.patient_id in used
     if is_taken or (not identity.is_linked and own is None):
         identity = stand_alone(identity, number, site)
-    known = {(one.type, one.value): one for one in identity.identifiers}
+    known = {_number(one): one for one in identity.identifiers}
     for claim in reversed(group):
         for one in claim.identity.identifiers:
             if one.type:
-                known.setdefault((one.type, one.value), one)
+                known.setdefault(_number(one), one)
     identity = replace(identity, identifiers=tuple(known.values()))
     pointer = speaker.report.snapshot_pointer
     issues = [issue for claim in group for issue in _issues(claim, speaker)]
     issues += [issue for issue in identity.issues if issue.pointer == "/externalPatientId"]
-    if is_taken and is_only:
-        issues.append(MappingIssue("identity-conflict", "error", pointer, _TAKEN))
-    if not is_only:
-        action = "reports of this study are about other patients: neither Patient nor message is shared with them"
-        issues.append(MappingIssue("identity-conflict", "error", pointer, action))
+    if is_taken or not is_only:
+        issues.append(_conflict(pointer, _TAKEN if is_only else _SEVERAL, {named, identity.patient_id}, facts))
     reports = tuple(claim.report for claim in group if claim.is_here)
     return Subject(identity, speaker.report.snapshot, pointer, reports, number, tuple(issues))
+
+
+def _conflict(pointer: str, action: str, patient_ids: AbstractSet[str], facts: Facts) -> MappingIssue:
+    """What is said of a conflict: an error, unless an operator said whose study it is."""
+    if patient_ids.isdisjoint(facts.decided_patient_ids):
+        return MappingIssue("identity-conflict", "error", pointer, action)
+    return MappingIssue("identity-decided", "information", pointer, "an operator said whose report it is")
 
 
 def _issues(claim: _Claim, speaker: _Claim) -> Iterator[MappingIssue]:
@@ -258,14 +262,42 @@ def _issues(claim: _Claim, speaker: _Claim) -> Iterator[MappingIssue]:
         yield MappingIssue("patient-from-study", "information", pointer, action)
     else:
         yield from claim.identity.issues
+    differ = differences(claim.person, speaker.person)
+    if differ:
+        action = f"another {' and '.join(differ)} than what speaks for the patient: taken for one person"
+        yield MappingIssue("patient-differs-in-study", "warning", pointer, action)
 
 
-def _contradicts(snapshot: Snapshot, other: Snapshot) -> bool:
-    """Another MRN, or two people by what is said of them."""
-    mine, theirs = (snapshot.mrn or "").strip(), (other.mrn or "").strip()
-    return bool(mine and theirs and mine != theirs) or are_two_people(_person(snapshot), _person(other))
+def _is_original(claim: _Claim) -> bool:
+    return not claim.report.is_addendum
+
+
+def _contradicts(snapshot: Snapshot, other: Snapshot, one: Person, another: Person) -> bool:
+    """Another MRN, or two people by what is said of them: of one MRN, two fields at least contradict each other."""
+    mine, theirs = _mrn_key(snapshot.mrn), _mrn_key(other.mrn)
+    if mine and theirs:
+        return mine != theirs or len(differences(one, another)) >= _LEAST_OF_ANOTHER
+    return speaks_against(one, another)
 
 
 def _is_same_mrn(snapshot: Snapshot, other: Snapshot) -> bool:
-    mrn = (snapshot.mrn or "").strip()
-    return bool(mrn) and mrn == (other.mrn or "").strip()
+    key = _mrn_key(snapshot.mrn)
+    return bool(key) and key == _mrn_key(other.mrn)
+
+
+def _is_same_number(one: Identity, other: Identity) -> bool:
+    """True for one MRN of one authority, however it is written."""
+    numbers = {(each.system, _number(each)) for each in one.identifiers if each.type}
+    return any((each.system, _number(each)) in numbers for each in other.identifiers if each.type)
+
+
+def _number(identifier: PatientIdentifier) -> tuple[str, str]:
+    """By what identifiers are told apart: an MRN is the same however it is written."""
+    key = _mrn_key(identifier.value) if identifier.type == "MR" else ""
+    return identifier.type, key or identifier.value
+
+
+def _mrn_key(mrn: str | None) -> str:
+    """An MRN without case, blanks, hyphens and leading zeros; empty for what is typed where there is none."""
+    said = (mrn or "").strip()
+    return "" if is_placeholder(said) else mrn_key(said)

@@ -56,7 +56,7 @@ class Destination:
     retry: Retry = Retry()
     gap: float = 0.0
     inverted_acks: bool = False
-    on_conflict: OnConflict = "send"
+    on_conflict: OnConflict = "hold"
     mrn_authority: MrnAuthority = "facility"
     accession_wait: float = 3600.0
     input_wait: float = 60.0

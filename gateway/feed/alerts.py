@@ -55,8 +55,10 @@ CONDITIONS: Final = (
     Row(
         "critical-blocked",
         "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held for"
-        " what the receiver must know of the patient (`authority-unknown`, `name-absent`, `vista-patient-unknown`).",
-        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` what is held.",
+        " what the receiver must know of the patient (`authority-unknown`, `identity-conflict-held`, `name-absent`,"
+        " `vista-patient-unknown`).",
+        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` what is held,"
+        " `identity list` the patients of a conflict.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
     ),
@@ -102,7 +104,7 @@ CONDITIONS: Final = (
     Row(
         "message-held",
         "No message is made since something is missing, nobody says whose number an MRN is (D11), or a report's patient"
-        " has become another (D13).",
+        " may be somebody else (D12) or has become another (D13).",
         "`feed status` names the studies and reasons; of `authority-unknown` see"
         " [whose number an MRN is](#whose-number-an-mrn-is).",
         lambda facts, _: facts.held_rows,

@@ -14,10 +14,11 @@ from gateway.store.coverage import digest_of
 from gateway.store.kept import Kept
 from mappings import decode, to_fhir
 from mappings.changes import Change, Known, changes
-from mappings.fhir.patient import taken_patient_ids
+from mappings.fhir.patient import renamed, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.model import CauseKind, Facts, PdfFacts
 from mappings.profile import Site
+from mappings.subjects import subjects
 
 Json = Mapping[str, Any]
 Resource = dict[str, Any]
@@ -117,13 +118,17 @@ def look(fetched: Fetched, standing: Standing, site: Site) -> Look:
 
 def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: Standing, site: Site) -> Look:
     """The look with patients of its own where other studies speak of somebody else, or an operator says so (D12)."""
-    taken = taken_patient_ids(found.resources.values(), lambda patient_id: others.get(patient_id, ()))
+    resources = found.resources.values()
+    taken = taken_patient_ids(resources, lambda patient_id: others.get(patient_id, ()))
     linked = {patient_id for patient_id, verdict in standing.verdicts.items() if verdict == "link"}
     separated = set(found.patient_ids) & (standing.verdicts.keys() - linked)
     held = frozenset((taken - linked) | separated)
-    if not held:
-        return found
-    return _mapped(found.change, replace(found.facts, taken_patient_ids=held), site, found.doubts)
+    facts = replace(found.facts, taken_patient_ids=held, decided_patient_ids=frozenset(standing.verdicts))
+    if others:
+        about = subjects(found.change.study, found.change.study.reports, site, facts).values()
+        notes = renamed(about, resources, lambda patient_id: others.get(patient_id, ()))
+        found = replace(found, doubts=(*found.doubts, *notes))
+    return found if facts == found.facts else _mapped(found.change, facts, site, found.doubts)
 
 
 def remapped(kept: Kept, site: Site) -> Mapping[Key, Resource]:

@@ -15,7 +15,7 @@ from gateway.pipeline.look import NEW_TEXT, Fetched, Key, Look, Resource, Standi
 from gateway.pipeline.rendering import rendered
 from gateway.pipeline.telling import telling
 from gateway.store.coverage import digest_of
-from gateway.store.instants import micros
+from gateway.store.instants import instant, micros
 from gateway.store.intake import Claim, Taken, uid_key
 from gateway.store.kept import Kept, packed
 from gateway.store.statements import Row, storable
@@ -74,7 +74,7 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
         resources=render([*own, *ended], fetched.asked),
         issues=_issues(found),
         claims=[_claim(found.resources["Patient", one], is_changed=one in changed_ids) for one in found.patient_ids],
-        rank=_rank(study),
+        rank=_rank(study, now),
         patient_ids=patient_ids,
         others=others,
         users=_users(fetched),
@@ -113,8 +113,8 @@ def _claim(patient: Resource, *, is_changed: bool) -> Claim:
     return Claim(patient["id"], json_bytes(patient), is_changed)
 
 
-def _rank(study: Study) -> tuple[str, int]:
-    study_date, signed = recency(study)
+def _rank(study: Study, now: int) -> tuple[str, int]:
+    study_date, signed = recency(study, instant(now))
     return study_date, int(signed * 1_000_000)
 
 

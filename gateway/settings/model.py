@@ -323,7 +323,7 @@ class MappingSettings(Group):
         "hold", description="A study cancelled after signing: leave what was sent, or withdraw it."
     )
     on_conflict: Literal["send", "hold"] = Field(
-        "send", description="A report whose patient contradicts an earlier one in HL7 v2: sent, or held."
+        "hold", description="A report whose patient may be somebody else: held in HL7 v2, or sent."
     )
     procedures: Path | None = Field(None, description="CSV file of procedure codes; see docs/site-settings.md.")
     starter: bool = Field(True, description="Use the procedure codes that come with the gateway, too.")

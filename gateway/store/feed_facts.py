@@ -6,6 +6,7 @@ letters that a newer message made good: each is passed over.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,8 +45,8 @@ _UNACCEPTED: Final = Statement(
     f"{IS_LAST} ORDER BY m.committed LIMIT :most"
 )
 _CRITICAL_HELD: Final = Statement(
-    "SELECT number FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
-    " AND is_critical = 1 ORDER BY number LIMIT :most"
+    "SELECT number FROM outbox WHERE destination = :destination AND state = 'held' AND is_critical = 1"
+    " AND reason IN listed(:reasons) ORDER BY number LIMIT :most"
 )
 _DEAD: Final = Statement(
     "SELECT m.number, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
@@ -74,8 +75,8 @@ class Watched:
 class FeedFacts:
     """How it stands about one destination; numbers of rows and counts up to `MOST`, ages in seconds.
 
-    `critical` are the causes of critical results that are overdue, `critical_blocked` of those that go out no more
-    unless somebody does something, `dead_letters` the messages that were given up and
+    `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
+    somebody does something, `dead_letters` the messages that were given up and
     not made good since, `unaccepted` counts what the application did not answer in time. `unserved` is for how long
     nobody has served it: whoever watches knows that.
     """
@@ -103,7 +104,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
     heads = await oldest(engine, watched.name)
     since = [int(row[0]) for row in due] + [made for made, _ in heads]
     dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, most=MOST)
-    held = [row for one in BLOCKED_AT_ONCE for row in await engine.fetch(_CRITICAL_HELD, **key, reason=one, most=MOST)]
+    held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKED_AT_ONCE), most=MOST)
     paused = await engine.fetch(PAUSED, name=watched.name)
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,

@@ -15,7 +15,11 @@ from gateway.store.statements import Statement, ask
 
 _EVERY: Final = Statement(
     "SELECT patient_id, study_id, 'held apart' AS state, since FROM conflict"
-    " UNION ALL SELECT patient_id, study_id, verdict, decided FROM verdict ORDER BY 1, 2, 3"
+    " UNION ALL SELECT patient_id, study_id, verdict, decided FROM verdict"
+    " UNION ALL SELECT c.patient_id, c.study_id, 'contradicted', (SELECT max(r.first_seen) FROM report r"
+    " WHERE r.study_id = c.study_id) FROM claim c WHERE c.study_id IN (SELECT i.study_id FROM issue i"
+    " WHERE i.code = 'identity-conflict') AND NOT EXISTS (SELECT 1 FROM conflict f WHERE f.study_id = c.study_id)"
+    " ORDER BY 1, 2, 3"
 )
 _NAMED: Final = Statement(
     "SELECT patient_id FROM claim WHERE study_id = :study_id"
@@ -32,7 +36,11 @@ _DECIDE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A patient id that a study names, and how it stands: `held apart`, `link` or `separate`."""
+    """A patient id that a study names, and how it stands.
+
+    `held apart`: other studies speak of somebody else under it; `contradicted`: reports of the study itself are about
+    several people, this one among them; `link` or `separate`: what an operator said.
+    """
 
     patient_id: str
     study_id: str
@@ -41,7 +49,7 @@ class Identity:
 
 
 async def every(engine: Engine) -> list[Identity]:
-    """All conflicts and verdicts."""
+    """All conflicts, between studies and within one, and all verdicts."""
     rows = await engine.fetch(_EVERY)
     return [Identity(str(row[0]), str(row[1]), str(row[2]), instant(int(row[3]))) for row in rows]
 

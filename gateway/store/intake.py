@@ -191,7 +191,8 @@ def take(taken: Taken) -> Steps[list[Written]]:
     written = yield from versions.write(clock, [*taken.resources, *patients], reindex=taken.reindex)
     yield from ask(_END_CONFLICTS, **key, patient_ids=json.dumps(taken.conflicts))
     yield from ask_each(_ADD_CONFLICT, [{**key, "patient_id": one, "now": taken.now} for one in taken.conflicts])
-    yield from ask(_LOOK_AGAIN, **key, now=taken.now)
+    if not taken.reindex:  # an upgrade or a setting sends nothing by itself (D7)
+        yield from ask(_LOOK_AGAIN, **key, now=taken.now)
     yield from ask_each(ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])
     yield from ask_each(_WAIT_ON, [{**one, **key} for one in taken.causes if one["kind"] == "draft"])
     for statement, report_ids in ((_WANT_PDF, taken.pdfs), (_WANT_MISSING_PDF, taken.pdfs_missing)):

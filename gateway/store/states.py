@@ -48,9 +48,9 @@ MESSAGE_STATES: Final[dict[MessageState, State]] = {
 }
 # Why no message is made of a row: whose number the MRN is nobody says (D11)
 AUTHORITY_UNKNOWN: Final = "authority-unknown"
-# Why no message is made of a row, and a critical result is blocked at once: nobody says what the receiver must know of
-# the patient, and waiting alone does not bring it (mappings/hl7v2/rendering.py)
-BLOCKED_AT_ONCE: Final = (AUTHORITY_UNKNOWN, "name-absent", "vista-patient-unknown")
+# Why no message is made of a row, and a critical result is blocked at once: nobody says who it is about, or what the
+# receiver must know of the patient, and waiting alone does not bring it (mappings/hl7v2/rendering.py)
+BLOCKED_AT_ONCE: Final = (AUTHORITY_UNKNOWN, "identity-conflict-held", "name-absent", "vista-patient-unknown")
 # Why what was made and nobody took is not sent: it is taken back
 UNSENT: Final = "withdrawn-unsent"
 OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one.is_open)

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/patient.html, US Core Patient Profile, decisions D11, D1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from mappings.codes import ADMINISTRATIVE_GENDER, US_CORE
@@ -18,7 +18,8 @@ from mappings.identifiers import Identity
 from mappings.issues import MappingIssue
 from mappings.model import Snapshot
 from mappings.names import NAME_ASSUMED, parse_name
-from mappings.subjects import Person, Subject, are_two_people
+from mappings.people import Person, are_two_people, is_remarkable
+from mappings.subjects import Subject
 
 _META: Final[Json] = {"profile": [f"{US_CORE}patient"]}
 _NO_NAME: Final = "Name not known"
@@ -112,13 +113,38 @@ def taken_patient_ids(
     resources: Iterable[Mapping[str, Any]], held: Callable[[str], Iterable[Mapping[str, Any]]]
 ) -> frozenset[str]:
     """The ids of Patients among `resources` that are other people than those `held` under the same ids (D12)."""
-    patients = [one for one in resources if one["resourceType"] == "Patient"]
-    return frozenset(
-        one["id"] for one in patients if any(are_two_people(_person(one), _person(other)) for other in held(one["id"]))
-    )
+    return frozenset(_of_whom(are_two_people, resources, held))
+
+
+def renamed(
+    about: Iterable[Subject],
+    resources: Iterable[Mapping[str, Any]],
+    held: Callable[[str], Iterable[Mapping[str, Any]]],
+) -> list[MappingIssue]:
+    """An issue for each subject whose Patient among `resources` is called otherwise than one `held`, and is the same.
+
+    Those held are what other studies say under the same id.
+    """
+    patient_ids = {*_of_whom(is_remarkable, resources, held)}
+    action = "another study calls the patient of this number otherwise (a married name, a typing error): one person"
+    return [
+        MappingIssue("patient-renamed", "information", f"{one.pointer}/patientName", action)
+        for one in dict.fromkeys(about)
+        if one.identity.patient_id in patient_ids
+    ]
+
+
+def _of_whom(
+    is_so: Callable[[Person, Person], bool],
+    resources: Iterable[Mapping[str, Any]],
+    held: Callable[[str], Iterable[Mapping[str, Any]]],
+) -> Iterator[str]:
+    for one in resources:
+        if one["resourceType"] == "Patient" and any(is_so(_person(one), _person(other)) for other in held(one["id"])):
+            yield one["id"]
 
 
 def _person(resource: Mapping[str, Any]) -> Person:
-    gender = resource.get("gender", "unknown")
-    name = resource.get("name", [{}])[0].get("text", "")
-    return Person(resource.get("birthDate", ""), "" if gender == "unknown" else gender, name)
+    gender, name = resource.get("gender", "unknown"), resource.get("name", [{}])[0]
+    said = resource.get("birthDate", ""), "" if gender == "unknown" else gender, name.get("text", "")
+    return Person(*said, name.get("family", ""), tuple(name.get("given", ())))

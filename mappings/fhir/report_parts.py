@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from mappings.codes import SID_REPORT
 from mappings.conclusion import Passage, header, passages, statement
-from mappings.dates import When, effective, fhir_instant, parse_instant, read_instant
+from mappings.dates import LATE_STUDY_DATE, When, effective, fhir_instant, parse_instant, read_instant
 from mappings.fhir.datatypes import Json, base64_of, identifier, line, reference, text_attachment
 from mappings.fhir.examination import diagnostic_report_code
 from mappings.fhir.organization import organization_reference
@@ -90,7 +90,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
     status, doubts = report_status(scene.study, report, subject.reports, scene.site, scene.facts)
     when, derived = effective(report, scene.site)
     scene.issues.extend((*doubts, *derived))
-    is_derived = any(doubt.pointer.endswith("/studyDate") for doubt in derived)
+    is_derived = any(one.pointer.endswith("/studyDate") and one.code != LATE_STUDY_DATE for one in derived)
     resource_id = fhir_id(report.report_id)
     signed = _instant(scene, report.signed_at, f"{report.pointer}/signedAt") if report.is_completed else None
     title = _title(report, signed)

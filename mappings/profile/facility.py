@@ -14,6 +14,8 @@ from typing import Final, Literal, cast
 from zoneinfo import ZoneInfo
 
 from mappings.profile.organization import NO_DETAILS, ORGANIZATION_KEYS, OrganizationDetails, read_organization
+from mappings.profile.pattern import read_pattern
+from mappings.profile.spelling import exact
 from mappings.profile.table import Table
 
 NameOrder = Literal["given_family", "given_two_families", "family_given", "marked_only"]
@@ -41,13 +43,14 @@ class Facility:
     name_order: NameOrder | None = None
     mrn: AssigningAuthority | None = None
     external_patient_id: AssigningAuthority | None = None
+    mrn_pattern: re.Pattern[str] | None = None
     code: str | None = None
     organization: OrganizationDetails = NO_DETAILS
 
 
 _KEYS: Final = frozenset(
     {
-        *("name", "aliases", "time_zone", "name_order", "code", "mrn_system", "mrn_namespace"),
+        *("name", "aliases", "time_zone", "name_order", "code", "mrn_system", "mrn_namespace", "mrn_pattern"),
         *("external_patient_id_system", "external_patient_id_namespace", *ORGANIZATION_KEYS),
     }
 )
@@ -55,14 +58,15 @@ _CUSTOMER_KEYS: Final = frozenset({"id", "external_patient_id_system", "external
 
 
 def read_facilities(mapping: Table) -> dict[str, Facility]:
-    """The facilities of `[[mapping.facilities]]` by name and alias."""
+    """The facilities of `[[mapping.facilities]]` by name and alias, as `exact` spells them."""
     facilities: dict[str, Facility] = {}
     for table in mapping.tables("facilities", "Write each facility under `[[mapping.facilities]]`."):
         facility = _facility(table)
-        for name in (facility.name, *facility.aliases):
-            if name in facilities:
-                table.refuse("name", "two facilities have this name or alias", "Give each name once.")
-            facilities[name] = facility
+        names = (facility.name, *facility.aliases)
+        if len({*names}) < len(names) or any(exact(name) in facilities for name in names):
+            problem = "two facilities have this name or alias, case and blanks apart, or it is written twice"
+            table.refuse("name", problem, "Give each name once.")
+        facilities.update((exact(name), facility) for name in names)
     return facilities
 
 
@@ -126,6 +130,7 @@ def _facility(table: Table) -> Facility:
         name_order=cast("NameOrder | None", table.one_of("name_order", NAME_ORDERS)),
         mrn=read_authority(table, "mrn"),
         external_patient_id=read_authority(table, "external_patient_id"),
+        mrn_pattern=read_pattern(table, "mrn_pattern"),
         code=_code(table),
         organization=read_organization(table),
     )

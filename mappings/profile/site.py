@@ -47,15 +47,15 @@ _NOTHING: Final[Mapping[str, str]] = {}
 class Site:
     """All site settings the mappings read. `site_key` makes patient ids opaque and is a secret.
 
-    `accession_keys` and `placer_keys` name the keys of `Study.metadata` that hold accession and placer order numbers;
-    `number_separator` parts several in one value, `accession_authority` and
-    `placer_authority` gave them out. `send_drafts` lets unsigned text out (D16). `fhir_base` is the
-    address clients see, for links in HL7 v2. `express_customers` says whose numbers externalPatientId are, by
-    expressCustomerId; `procedure_fallbacks` the code of OBR-4 by DICOM modality where no text matches;
-    `provider_authority` who gave out the local ids of `providers`; `default_facility` the MRNs of facilities that are
-    not among `facilities`. `mrn_authority` says what becomes in HL7 v2 of an MRN whose authority is not known: it
-    is under a `hash` of its facility, or held (`facility`) or every MRN is the `receiver`'s own, as it is told. `vista`
-    says where VistA's own numbers stand.
+    `facilities` are by name and alias, as `exact` spells them. `accession_keys` and `placer_keys` name the keys of
+    `Study.metadata` that hold accession and placer order numbers; `number_separator` parts several in one value,
+    `accession_authority` and `placer_authority` gave them out. `send_drafts` lets unsigned text out (D16).
+    `fhir_base` is the address clients see, for links in HL7 v2. `express_customers` says whose numbers
+    externalPatientId are, by expressCustomerId; `procedure_fallbacks` the code of OBR-4 by DICOM modality where no
+    text matches; `provider_authority` who gave out the local ids of `providers`; `default_facility` the MRNs of
+    facilities that are not among `facilities`. `mrn_authority` says what becomes in HL7 v2 of an MRN whose authority is
+    not known: it is under a `hash` of its facility, or held (`facility`) or every MRN is the `receiver`'s own, as it is
+    told. `vista` says where VistA's own numbers stand.
     """
 
     site_key: bytes = field(default=DEMO_SITE_KEY, repr=False)
@@ -75,7 +75,7 @@ class Site:
     placer_authority: AssigningAuthority | None = None
     send_drafts: bool = False
     on_cancelled_after_sign: OnCancelled = "hold"
-    on_conflict: OnConflict = "send"
+    on_conflict: OnConflict = "hold"
     fhir_base: str = ""
     procedures: Dictionary = field(default_factory=starter, repr=False)
     procedure_fallbacks: Mapping[str, ProcedureCode] = field(default_factory=dict)
@@ -84,9 +84,13 @@ class Site:
     vista: Vista = NO_VISTA
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        by_name = {exact(name): facility for name, facility in self.facilities.items()}
+        object.__setattr__(self, "facilities", by_name)
+
     def facility(self, name: str | None) -> Facility | None:
-        """The facility of that exact name or alias (outer white space off), or None: no near match is ever taken."""
-        return self.facilities.get(name.strip()) if name else None
+        """The facility of that name or alias, or None: case and blanks apart, no near match is ever taken."""
+        return self.facilities.get(exact(name)) if name else None
 
     def provider(self, spelling: str | None) -> Provider | None:
         """The provider of exactly that name, as the directory spells it, or None: no near match is ever taken."""
@@ -184,7 +188,7 @@ def _site(mapping: Table, site_key: bytes | None, files: Mapping[str, str]) -> S
         placer_authority=placer,
         send_drafts=mapping.flag("send_drafts"),
         on_cancelled_after_sign=cast("OnCancelled", on_cancelled or "hold"),
-        on_conflict=cast("OnConflict", on_conflict or "send"),
+        on_conflict=cast("OnConflict", on_conflict or "hold"),
         procedures=read_dictionary(mapping, local, _file(mapping, "procedures", files)),
         procedure_fallbacks=read_fallbacks(mapping, local),
         providers=providers,

@@ -185,6 +185,12 @@ FHIR_CHANGES: Final = (
         "one measurement is published once, with the original",
     ),
     Change(
+        "mrn-spelling",
+        "/reports/*/snapshotMetadata/mrn",
+        "another report about the patient writes the same number otherwise",
+        "the Patient has it once, as the newest original writes it: two would be two numbers",
+    ),
+    Change(
         "said-by-others",
         "/reports/*/snapshotMetadata/mrn, dateOfBirth, sex, referringPhysicianName",
         "this snapshot leaves it out, another report's about the patient or the study has it",

@@ -73,6 +73,7 @@ facts = st.builds(
     pdf=st.dictionaries(st.text(), st.builds(PdfFacts, st.integers(0, 2**40), sha1s, st.none() | st.binary())),
     accession_number=st.none() | st.text(),
     taken_patient_ids=st.frozensets(st.text()),
+    decided_patient_ids=st.frozensets(st.text()),
     corrected=st.frozensets(st.text()),
     seen=st.lists(st.text()).map(tuple),
     filler_order_numbers=st.dictionaries(st.text(), st.lists(st.text()).map(tuple)),

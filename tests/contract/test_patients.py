@@ -80,21 +80,21 @@ async def test_an_older_study_that_says_something_new_does_not_move_the_patient(
 
 
 async def test_a_study_whose_date_moves_on_speaks_for_the_patient(engine, pipeline):
-    await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two Doe")
-    await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One Doe")
-    await said_of(pipeline, "1", studyDate="2024-05-01", patientName="Jane One Doe")
-    assert list((await patients(engine)).values()) == ["Jane One Doe"]
+    await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two")
+    await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One")
+    await said_of(pipeline, "1", studyDate="2024-05-01", signedAt="2024-05-02T00:00:00Z", patientName="Jane One")
+    assert list((await patients(engine)).values()) == ["Jane One"]
 
 
 async def test_a_study_that_names_another_patient_gives_the_first_back_to_the_next_newest(engine, pipeline):
-    await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One Doe")
-    await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two Doe")
+    await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One")
+    await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two")
     first = await shared(engine)
-    assert (await patients(engine))[first] == "Jane Two Doe"
-    moved = await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two Doe", mrn="MRN-9")
-    assert (await patients(engine))[first] == "Jane One Doe"
+    assert (await patients(engine))[first] == "Jane Two"
+    moved = await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two", mrn="MRN-9")
+    assert (await patients(engine))[first] == "Jane One"
     other = await subject(engine, "2")
-    assert (other != first, (await patients(engine))[other]) == (True, "Jane Two Doe")
+    assert (other != first, (await patients(engine))[other]) == (True, "Jane Two")
     assert moved.change.is_move
     assert await outbox(engine) == [("1", "signed"), ("2", "signed"), ("2", "patient_changed")]
     assert await rows(engine, "SELECT is_move FROM outbox ORDER BY number") == [(0,), (0,), (1,)]
@@ -151,7 +151,7 @@ async def test_a_study_that_was_held_apart_is_looked_at_again_once_the_other_say
 
 
 async def test_a_study_that_is_linked_belongs_to_the_patient_that_it_names(engine, pipeline):
-    await said_of(pipeline, "1", studyDate="2024-05-01")
+    await said_of(pipeline, "1", studyDate="2024-05-01", signedAt="2024-05-02T00:00:00Z")
     await said_of(pipeline, "2", **SOMEBODY_ELSE)
     patient = await subject(engine, "1")
     assert await identities.decide(engine, patient, study_id("2"), "link", "same person, seen by K.", AT)
@@ -191,17 +191,33 @@ async def test_a_patient_that_a_gateway_whose_clock_is_ahead_wrote_is_given_back
     engine, pipeline, monkeypatch
 ):
     """What a transaction reads is newer than whatever was written before it, whatever clocks say."""
-    await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One Doe")
+    await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One")
     with monkeypatch.context() as ahead:
         ahead.setattr(clock, "now", lambda: datetime(2999, 1, 1, tzinfo=UTC))
-        await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two Doe")
+        await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two")
     first = await shared(engine)
-    assert (await patients(engine))[first] == "Jane Two Doe"
-    await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two Doe", mrn="MRN-9")
-    assert (await patients(engine))[first] == "Jane One Doe"
+    assert (await patients(engine))[first] == "Jane Two"
+    await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two", mrn="MRN-9")
+    assert (await patients(engine))[first] == "Jane One"
 
 
 async def test_drafts_claim_their_patient_too(engine, pipeline):
     await pipeline.ingest(study_id("2"), giving(said(of("2") | DRAFT, digit="2", studyReportStatus="in_progress")))
     assert [(study, signed) for study, _, signed in await claims(engine)] == [(study_id("2"), 0)]
     assert await subject(engine, "2") in await patients(engine)
+
+
+async def test_a_patient_of_another_family_name_is_one_person_and_that_is_said(engine, pipeline):
+    await said_of(pipeline, "1", patientName="DOE^JANE")
+    await said_of(pipeline, "2", patientName="ROE^JANE")
+    assert await subject(engine, "2") == await subject(engine, "1")
+    found = await rows(engine, "SELECT study_id, severity, pointer FROM issue WHERE code = 'patient-renamed'")
+    assert found == [(study_id("2"), "information", "/reports/0/snapshotMetadata/patientName")]
+
+
+async def test_a_study_of_a_day_that_is_yet_to_come_never_speaks_for_the_patient(engine, pipeline):
+    await said_of(pipeline, "1", studyDate="2062-01-01", signedAt="2062-01-01T00:00:00Z", patientName="Jane Later")
+    await said_of(pipeline, "2", studyDate="2020-01-01", signedAt="2020-01-01T12:00:00Z", patientName="Jane Then")
+    await said_of(pipeline, "3", studyDate="2024-03-18", patientName="Jane Mistyped")
+    assert list((await patients(engine)).values()) == ["Jane Then"]
+    assert [day for _, day, _ in await claims(engine)] == ["", "2020-01-01", ""]

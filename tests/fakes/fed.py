@@ -49,6 +49,7 @@ def destination(port: int, name: str = "ehr", **more: Any) -> Destination:
     transport = Mllp(more.pop("host", "127.0.0.1"), port, ack_timeout=more.pop("ack_timeout", 5.0), **way)
     switches = {key: more.pop(key) for key in ("window", "ack_mode", "ack_table", "addendum") if key in more}
     usual = {"receiver": replace(profile("generic"), **switches), "start": START, "filter": Filter(), "retry": QUICK}
+    usual["on_conflict"] = "send"  # some of the sandbox's people are called otherwise in each study
     return Destination(name, f"destination[{name}]", transport, **{**usual, **more})
 
 

@@ -18,7 +18,7 @@ SITE = Site(facilities={"Mercy": FACILITY})
 WITHDRAWS = Site(on_cancelled_after_sign="withdraw")
 SHOWS = Site(send_drafts=True)
 PATIENT = {
-    "mrn": "12345",
+    "mrn": "41235",
     "patientName": "DOE^JANE",
     "dateOfBirth": "1970-01-01",
     "sex": "female",

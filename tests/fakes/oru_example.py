@@ -43,6 +43,7 @@ SNAPSHOT = {
 }
 SITE = parse_site("""
 [mapping]
+on_conflict = "send"
 receiving_application = "EHR_RAD"
 receiving_facility = "MERCY"
 [[mapping.facilities]]

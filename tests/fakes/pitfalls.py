@@ -50,6 +50,7 @@ SITE: Final = Site(
     number_separator=",",
     send_drafts=True,
     on_cancelled_after_sign="withdraw",
+    on_conflict="send",
 )
 
 

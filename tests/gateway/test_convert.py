@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
 BASE = "http://127.0.0.1:8800/fhir"
 CITY = Facility("City Medical Center", mrn=AssigningAuthority("urn:oid:2.999.7", "CITY"))
-SITE = Site(facilities={CITY.name: CITY})
+SITE = Site(facilities={CITY.name: CITY}, on_conflict="send")
 
 
 def golden(case: str) -> dict:
@@ -124,7 +124,7 @@ def test_pretty_hl7_has_a_line_per_segment_and_plain_hl7_ends_each_with_cr() -> 
 
 def test_the_newest_study_speaks_for_a_patient_of_several_studies() -> None:
     old, new = golden("final-ct"), golden("metric")
-    new["reports"][0]["snapshotMetadata"] |= {"studyDate": "2026-02-01", "patientName": "Roe, Jane"}
+    new["reports"][0]["snapshotMetadata"] |= {"studyDate": "2026-01-06", "patientName": "Roe, Jane"}
     for order in ([old, new], [new, old]):
         patients = resources(json.dumps(order).encode(), "Patient")
         assert [patient["name"][0]["text"] for patient in patients] == ["Roe, Jane"]
@@ -132,7 +132,7 @@ def test_the_newest_study_speaks_for_a_patient_of_several_studies() -> None:
 
 def test_two_people_under_one_mrn_never_share_a_patient() -> None:
     old, new = golden("final-ct"), golden("metric")
-    new["reports"][0]["snapshotMetadata"] |= {"dateOfBirth": "1950-01-01", "studyDate": "2026-02-01"}
+    new["reports"][0]["snapshotMetadata"] |= {"dateOfBirth": "1950-01-01", "studyDate": "2026-01-06"}
     for order in ([old, new], [new, old]):
         text = json.dumps(order).encode()
         patients = {patient["id"]: patient["birthDate"] for patient in resources(text, "Patient")}
@@ -242,3 +242,10 @@ def test_a_message_that_its_receivers_rule_blocks_is_shown_with_an_error_and_a_n
     assert (found["rad128"].faults, found["rad128"].made) == ((), 1)
     numbers = {one.output.split(b"|")[9] for one in found.values()}
     assert len(numbers) == 2
+
+
+def test_a_patient_whom_another_study_calls_otherwise_is_one_person_and_that_is_said() -> None:
+    old, new = golden("final-ct"), golden("metric")
+    new["reports"][0]["snapshotMetadata"] |= {"studyDate": "2026-01-06", "patientName": "Roe, Jane"}
+    issues = convert(json.dumps([old, new]).encode(), asked("fhir")).issues
+    assert [issue.severity for issue in issues if issue.code == "patient-renamed"] == ["information"]

@@ -89,13 +89,13 @@ def test_the_mapping_table_makes_the_site_and_the_environment_outranks_it(write,
 
 
 def test_the_policies_come_from_the_environment_too_and_a_list_of_keys_is_parted_by_commas(write, monkeypatch):
-    path = write("[mapping]\nsend_drafts = true\naccession_keys = ['a']\non_conflict = 'hold'")
+    path = write("[mapping]\nsend_drafts = true\naccession_keys = ['a']\non_conflict = 'send'")
     monkeypatch.setenv("GATEWAY_MAPPING__SEND_DRAFTS", "false")
     monkeypatch.setenv("GATEWAY_MAPPING__ACCESSION_KEYS", "accession no, acc")
     monkeypatch.setenv("GATEWAY_MAPPING__NUMBER_SEPARATOR", ";")
     site = settings.load(path).site
     assert (site.send_drafts, site.accession_keys, site.number_separator) == (False, ("accession no", "acc"), ";")
-    assert site.on_conflict == "hold"
+    assert site.on_conflict == "send"
 
 
 def test_a_fault_of_a_setting_from_the_environment_names_the_variable(monkeypatch):
@@ -343,7 +343,7 @@ def test_the_variable_of_a_row_sets_its_field(row, monkeypatch, tmp_path):
         "number": "9",
         "P, T, D": "T",
         "hold, withdraw": "withdraw",
-        "send, hold": "hold",
+        "send, hold": "send",
         "debug, info, warning, error": "error",
         "json, console": "console",
         "fetch, link": "link",

@@ -32,7 +32,7 @@ def test_the_examples_together_are_a_good_site(tmp_path: Path) -> None:
     assert site.provider("chen, michael") == site.provider("Dr. Michael Chen")
     assert site.procedures["bedside echo"][0].coding_system == "99CITY"
     assert site.procedure_fallbacks.keys() == {"CT", "MR"}
-    assert site.facilities["City Medical Center"].organization.address
+    assert site.facilities["city medical center"].organization.address
     assert (site.accession_keys, site.placer_keys, site.number_separator) == (("accession",), ("order",), ";")
     assert len(site.express_customers) == 1
 

@@ -17,6 +17,7 @@ import pytest
 from gateway.convert import Conversion, Request, convert, read
 from mappings.hl7v2 import RECEIVERS, receiver
 from mappings.hl7v2.rules import Broken, check_rules
+from mappings.identifiers import is_doubtful, is_placeholder
 from mappings.model import Study
 from mappings.profile import AssigningAuthority, Directory, Provider, Receiver, parse_site
 
@@ -53,10 +54,10 @@ REASONS: dict[str, Callable[[Study], bool]] = {
 
 
 def _has_no_dfn(study: Study) -> bool:
-    """True where a patient has no number of City Medical Center's, or one that is nobody's or somebody else's too."""
+    """True where a patient has no number of City Medical Center's, or a doubtful, nobody's or contested one."""
     patients = {(one.snapshot.facility_name, one.snapshot.mrn, one.snapshot.patient_name) for one in study.completed}
     numbers = {mrn for place, mrn, _ in patients if place == "City Medical Center" and mrn and mrn.isdigit()}
-    return len(numbers - {"000000"}) < len(patients)
+    return len([one for one in numbers if not (is_placeholder(one) or is_doubtful(one))]) < len(patients)
 
 
 # Why a message is held for want of source data -> whether a study has that data missing

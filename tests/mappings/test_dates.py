@@ -14,14 +14,17 @@ from mappings.dates import (
     dtm_instant,
     effective,
     fhir_instant,
+    is_too_late,
     parse_date,
     parse_instant,
     read_instant,
+    study_date_limit,
 )
 from mappings.model import Snapshot
 from mappings.profile import Facility, Site
 
 PLACE = "/reports/0/snapshotMetadata"
+LAST = "9999-12-31T23:59:59Z"
 SIGNED = {"fhir": "2024-03-15T16:00:00Z", "dtm": "20240315160000+0000"}
 
 
@@ -140,7 +143,7 @@ def test_a_date_alone_is_said_as_a_date_alone():
     ],
 )
 def test_date_and_time_of_a_facility_with_a_zone_are_said_with_their_offset(zone, day, clock, fhir, dtm):
-    said, issues = when(zone, studyDate=day, studyTime=clock)
+    said, issues = when(zone, LAST, studyDate=day, studyTime=clock)
     assert (said.fhir, said.dtm, said.day, issues) == (fhir, dtm, day, [])
 
 
@@ -186,7 +189,7 @@ def test_a_time_that_no_clock_shows_leaves_the_date(clock, zone):
     ],
 )
 def test_a_time_with_no_or_two_or_no_writable_offset_leaves_the_date(zone, day, clock):
-    said, issues = when(zone, studyDate=day, studyTime=clock)
+    said, issues = when(zone, LAST, studyDate=day, studyTime=clock)
     assert (said, issues) == (When(day), [("study-time-ambiguous", f"{PLACE}/studyTime")])
 
 
@@ -201,7 +204,7 @@ def test_a_time_with_no_or_two_or_no_writable_offset_leaves_the_date(zone, day, 
     ],
 )
 def test_the_hours_beside_a_change_of_clocks_are_certain(zone, day, clock, fhir):
-    said, issues = when(zone, studyDate=day, studyTime=clock)
+    said, issues = when(zone, LAST, studyDate=day, studyTime=clock)
     assert (said.fhir, issues) == (fhir, [])
 
 
@@ -257,3 +260,31 @@ def test_a_moment_that_is_said_but_is_none_is_an_issue(text, said):
     moment, issues = read_instant(text, "/signedAt")
     assert moment == parse_instant(text)
     assert [issue.code for issue in issues] == said
+
+
+@pytest.mark.parametrize(
+    ("day", "is_late"), [("2024-03-15", False), ("2024-03-16", False), ("2024-03-17", True), ("2062-03-15", True)]
+)
+def test_a_study_of_more_than_a_day_after_its_signature_is_kept_and_said(day, is_late):
+    said, issues = when(studyDate=day)
+    assert said == When(day)
+    assert issues == ([("study-date-too-late", f"{PLACE}/studyDate")] if is_late else [])
+    assert when(signed_at="not said", studyDate=day)[1] == []
+
+
+def test_an_unsigned_report_is_no_older_than_it_was_changed_last():
+    at = {"status": "in_progress", "signedAt": "2024-01-01T00:00:00Z", "createdAt": "2024-03-01T00:00:00Z"}
+    for changed, limit in (("2024-03-15T16:00:00Z", 15), (None, 1)):
+        (report,) = decode(None, [report_json(**at, updatedAt=changed)]).reports
+        assert study_date_limit(report) == datetime(2024, 3, limit, 16 if changed else 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("day", "is_late"), [("2024", False), ("2025", True), ("2024-03", False), ("2024-04", True), ("", False)]
+)
+def test_a_partial_day_is_too_late_only_as_a_whole(day, is_late):
+    assert is_too_late(day, datetime(2024, 3, 15, 16, tzinfo=UTC)) is is_late
+
+
+def test_no_day_is_too_late_for_the_last_of_the_calendar():
+    assert not is_too_late("9999-12-31", datetime.max.replace(tzinfo=UTC))

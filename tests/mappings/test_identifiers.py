@@ -14,11 +14,13 @@ from mappings.identifiers import (
     fhir_id,
     identify,
     is_dicom_uid,
+    is_doubtful,
     is_npi,
     is_oid,
     is_placeholder,
     long_id,
     message_control_id,
+    mrn_key,
     organization_id,
     short_id,
     stand_alone,
@@ -77,14 +79,14 @@ def test_another_site_key_makes_other_ids():
     assert identity().patient_id != identity(site=other).patient_id
 
 
-@pytest.mark.parametrize("mrn", ["MRN-2024-001234", "abcdef", "A\ud800", "1"])
+@pytest.mark.parametrize("mrn", ["MRN-2024-001234", "abcdef7", "A7\ud800", "123 456 789"])
 def test_a_patient_id_is_opaque(mrn):
     found = identity(facilityName="Mercy", mrn=mrn)
     assert re.fullmatch("pat-[0-9a-f]{32}", found.patient_id)
     assert found.is_linked
 
 
-@pytest.mark.parametrize("facility", [None, "Bare", " Bare ", "mercy", "Mercy West", ""])
+@pytest.mark.parametrize("facility", [None, "Bare", " Bare ", "bare", "Mercy West", ""])
 def test_an_mrn_without_a_system_is_never_a_key(facility):
     found = identity(facilityName=facility, mrn="1001")
     other = identity(OTHER_STUDY, facilityName=facility, mrn="1001")
@@ -125,6 +127,80 @@ def test_a_placeholder_is_kept_but_never_links_two_studies(value):
 )
 def test_what_may_be_an_identifier_is_no_placeholder(value):
     assert not is_placeholder(value)
+
+
+DOUBTFUL = [
+    *(
+        "1",
+        "0001",
+        "0-1",
+        "111",
+        "0077777",
+        "123",
+        "12345678",
+        "123456789",
+        "1234567890",
+        "87654321",
+        "0012345",
+        "123-456",
+    ),
+    *("123-45-6789", "601-22-9083", "SEE ORDER", "see order 4", "ASK", "ABC", "DOE", "TRAUMA 3", "\uff11\uff12\uff13"),
+    *("UNKNOWN 7", "NEW PATIENT 2", "A\ud800"),
+]
+
+
+@pytest.mark.parametrize("value", DOUBTFUL)
+def test_a_doubtful_mrn_is_under_its_authority_in_v2_and_links_nobody(value):
+    assert is_doubtful(value) and not is_placeholder(value)
+    found = identity(facilityName="Mercy", mrn=value)
+    assert found.patient_id != identity(OTHER_STUDY, facilityName="Mercy", mrn=value).patient_id
+    assert not found.is_linked
+    number = found.identifiers[1]
+    assert (number.type, number.value) == ("MR", value)
+    assert number.system.startswith(f"{SID_MRN_UNASSIGNED}:")
+    assert number.namespace == "MERCY"
+    assert codes(found) == [("identifier-doubtful", "/reports/0/snapshotMetadata/mrn")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("123 456 789", "12 345", "MRN-001234", "4711", "42", "00042", "A1", "123-456-788", "6012290834", "112233"),
+        *("601-229-083", "ORDER66X7", "NEW-4711", "1357", "13579", "1010"),
+    ],
+)
+def test_a_number_that_somebody_may_have_is_not_doubtful(value):
+    assert not is_doubtful(value)
+    assert identity(facilityName="Mercy", mrn=value).is_linked
+
+
+def test_the_pattern_of_a_facility_says_in_place_of_the_list_which_numbers_are_good():
+    mercy = replace(MERCY, mrn_pattern=re.compile(r"[0-9]{8}|A+"))
+    site = replace(SITE, facilities={"Mercy": mercy})
+    for mrn, is_key in (
+        ("12345678", True),
+        ("11111111", True),
+        ("4711", False),
+        ("12345678 ", True),
+        ("A" * 33, False),
+    ):
+        found = identity(site=site, facilityName="Mercy", mrn=mrn)
+        assert found.is_linked is is_key
+        assert codes(found) == ([] if is_key else [("identifier-doubtful", "/reports/0/snapshotMetadata/mrn")])
+    nobodys = identity(site=site, facilityName="Mercy", mrn="00000000")
+    assert codes(nobodys) == [("identifier-placeholder", "/reports/0/snapshotMetadata/mrn")]
+
+
+def test_an_external_id_that_may_be_anybodys_links_nobody():
+    assert not identity(facilityName="Mercy", external="12345678").is_linked
+    assert identity(facilityName="Mercy", external="E-7").is_linked
+
+
+@pytest.mark.parametrize("mrn", ["A-00123", "a 123", "A123", "0A0123", "\uff21123"])
+def test_an_mrn_is_compared_without_case_blanks_hyphens_and_leading_zeros(mrn):
+    assert mrn_key(mrn) == "A123"
+    assert mrn_key("A-1230") == "A1230"
+    assert mrn_key("00") == "0"
 
 
 @pytest.mark.parametrize("mrn", [None, "", "  \t"])
@@ -352,7 +428,7 @@ def test_an_organization_has_an_id_by_its_name_alone():
 
 
 @pytest.mark.parametrize(
-    "value", ["TBD", "pending", "UNASSIGNED", "Not Available", "no mrn", "111111", "TEMP1", "TEST 02", "not-given"]
+    "value", ["TBD", "pending", "UNASSIGNED", "Not Available", "no mrn", "TEMP1", "TEST 02", "not-given"]
 )
 def test_what_people_type_for_want_of_a_number_links_nobody(value):
     assert is_placeholder(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from mappings.profile import parse_site
 from mappings.subjects import Subject, recency, subject_snapshot, subjects
 
 NOWHERE = {"facilityName": None}
+NOW = datetime(2024, 4, 1, tzinfo=UTC)
 
 
 def study(*reports: dict[str, Any], **changes: Any) -> Study:
@@ -95,7 +97,9 @@ def test_another_patients_number_is_that_of_the_report_first_seen() -> None:
 
 
 def test_a_report_that_comes_late_takes_no_identity_from_the_patient_of_one_seen_before() -> None:
-    other = report("5", signedAt="2024-01-01T00:00:00Z", snapshotMetadata=snapshot(sex="male"))
+    other = report(
+        "5", signedAt="2024-01-01T00:00:00Z", snapshotMetadata=snapshot(sex="male", dateOfBirth="1950-01-01")
+    )
     found = people(report(), other, seen="3")
     assert found["3"].identity == people(report())["3"].identity
     assert not found["5"].identity.is_linked
@@ -127,7 +131,7 @@ def test_an_addendum_without_a_number_is_about_the_patient_whom_the_study_number
     assert subjects(unnamed, unnamed.reports, parse_site(text))[STUDY_ID].identity.is_linked
 
 
-@pytest.mark.parametrize("telling", [{"mrn": "MRN-9"}, {"dateOfBirth": "1999-01-01"}, {"sex": "male"}])
+@pytest.mark.parametrize("telling", [{"mrn": "MRN-9"}, {"dateOfBirth": "1999-01-01", "sex": "male"}])
 def test_a_report_that_names_nobody_but_speaks_against_the_patient_is_about_another(telling: dict[str, str]) -> None:
     found = people(report(), addendum(snapshotMetadata=snapshot(**NOWHERE, **telling)))
     assert found["4"] is not found["3"]
@@ -149,7 +153,7 @@ def test_unlinked_reports_that_agree_share_a_patient_and_one_that_contradicts_an
 
 
 def test_two_more_reports_without_identity_that_agree_share_the_other_patient() -> None:
-    other = snapshot(**NOWHERE, sex="male")
+    other = snapshot(**NOWHERE, sex="male", dateOfBirth="1999-01-01")
     later = addendum("5", signedAt="2024-05-01T00:00:00Z", snapshotMetadata=other)
     found = people(report(), addendum("4", snapshotMetadata=other), later)
     assert found["4"] is found["5"]
@@ -166,8 +170,10 @@ def test_an_mrn_that_the_speaker_does_not_say_is_shown_with_the_speakers_identif
 @pytest.mark.parametrize(
     "other",
     [
-        {"dateOfBirth": "1986-07-20"},
-        {"sex": "male"},
+        {"dateOfBirth": "1986-07-20", "sex": "male"},
+        {"dateOfBirth": "1986-07-20", "patientName": "DOE^MARY"},
+        {"sex": "male", "patientName": "ROE^JANE"},
+        {"patientName": "Robert Miller"},
         {"dateOfBirth": None, "patientName": "Robert Miller"},
     ],
 )
@@ -191,6 +197,53 @@ def test_another_spelling_or_something_not_said_is_no_other_person(same: dict) -
     other = snapshot(**{"patientName": "Jane Doe"} | same)
     found = people(report(snapshotMetadata=snapshot(patientName="Jane Doe")), addendum(snapshotMetadata=other))
     assert found["4"] is found["3"]
+
+
+CORRECTED: list[tuple[dict[str, Any], str]] = [
+    ({"dateOfBirth": "1986-07-20"}, "birth date"),
+    ({"sex": "male"}, "sex"),
+    ({"patientName": "DOE^JUNE"}, "given name"),
+    ({"patientName": "ROE^JANE"}, "family name"),
+]
+
+
+@pytest.mark.parametrize(("other", "field"), CORRECTED)
+def test_what_an_addendum_corrects_of_the_patient_does_not_detach_it_and_is_said(other: dict, field: str) -> None:
+    found = people(report(), addendum(snapshotMetadata=snapshot(**other)))
+    assert found["4"] is found["3"]
+    (issue,) = found["3"].issues
+    assert (issue.code, issue.severity) == ("patient-differs-in-study", "warning")
+    assert issue.pointer == "/reports/1/snapshotMetadata"
+    assert issue.action == f"another {field} than what speaks for the patient: taken for one person"
+
+
+@pytest.mark.parametrize("mrn", ["mrn-001234", "MRN001234", "MRN 1234", "0MRN-001234"])
+def test_an_mrn_written_otherwise_in_one_study_is_the_same_and_shown_as_the_original_has_it(mrn: str) -> None:
+    found = people(report(), addendum(snapshotMetadata=snapshot(mrn=mrn)))
+    assert found["4"] is found["3"]
+    assert [one.value for one in found["3"].identity.identifiers] == ["MRN-001234"]
+    assert found["3"].identity.patient_id == people(report())["3"].identity.patient_id
+
+
+@pytest.mark.parametrize("mrn", ["UNKNOWN", "000000", "TEMP 1", "-"])
+def test_what_is_typed_for_want_of_a_number_is_no_other_number(mrn: str) -> None:
+    found = people(report(), addendum(snapshotMetadata=snapshot(mrn=mrn)))
+    assert found["4"] is found["3"]
+    apart = people(report(), addendum(snapshotMetadata=snapshot(mrn=mrn, sex="male")))
+    assert apart["4"] is not apart["3"]
+
+
+def test_an_equal_number_of_another_facility_is_another_patients() -> None:
+    text = "".join(
+        f"[[mapping.facilities]]\nname = '{name}'\nmrn_system = 'urn:oid:1.{name}'\nmrn_namespace = 'N{name}'\n"
+        for name in "12"
+    )
+    first, second = (
+        one(snapshotMetadata=snapshot(facilityName=name)) for one, name in ((report, "1"), (addendum, "2"))
+    )
+    what = study(first, second)
+    found = subjects(what, what.reports, parse_site(text))
+    assert found[report_id("3")] is not found[report_id("4")]
 
 
 def test_reports_of_one_very_mrn_are_about_one_patient_wherever_the_facility_is_named() -> None:
@@ -261,13 +314,29 @@ def test_a_patient_whose_reports_name_nobody_any_more_is_the_one_that_a_gone_rep
 
 
 def test_the_newer_study_ranks_higher_by_date_then_by_signature() -> None:
-    def dated(day: str, signed: str = "2024-03-15T16:00:00Z") -> Study:
-        return study(report(snapshotMetadata=snapshot(studyDate=day), signedAt=signed))
-
     ranks = [
-        recency(study(report(status="in_progress", signedAt=None, snapshotMetadata={}))),
-        recency(dated("2024-03-15")),
-        recency(dated("2024-03-15", "2024-03-15T13:00:00-05:00")),
-        recency(dated("2024-03-16", "2024-03-01T16:00:00Z")),
+        recency(study(report(status="in_progress", signedAt=None, snapshotMetadata={})), NOW),
+        recency(dated("2024-03-15"), NOW),
+        recency(dated("2024-03-15", "2024-03-15T13:00:00-05:00"), NOW),
+        recency(dated("2024-03-16", "2024-03-15T08:00:00Z"), NOW),
     ]
     assert ranks == sorted(set(ranks))
+
+
+def dated(day: str, signed: str | None = "2024-03-15T16:00:00Z", **changes: Any) -> Study:
+    return study(report(**{"snapshotMetadata": snapshot(studyDate=day), "signedAt": signed, **changes}))
+
+
+def test_a_study_of_a_day_that_cannot_have_been_is_never_the_newest() -> None:
+    before = recency(dated("2020-01-01", "2020-01-01T16:00:00Z"), NOW)
+    assert recency(dated("2024-03-16"), NOW)[0] == "2024-03-16"
+    for what, at in (
+        (dated("2024-03-17"), NOW),
+        (dated("2062"), NOW),
+        (dated("2024-03-17", "2024-03-20T16:00:00Z"), datetime(2024, 3, 15, tzinfo=UTC)),
+        (dated("9999-12-31", status="in_progress", signedAt=None), NOW),
+        (dated("2024-06-01", "", status="in_progress", updatedAt="2024-03-15T16:00:00Z"), NOW),
+        (study(reportMetadata=snapshot(studyDate="2062-01-01")), NOW),
+    ):
+        assert recency(what, at)[0] == ""
+        assert recency(what, at) < before

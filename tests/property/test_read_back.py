@@ -35,10 +35,10 @@ GOLDEN = ROOT / "tests" / "golden"
 AT = datetime(2026, 1, 7, 12, tzinfo=UTC)
 SEEDED = 320
 LIMITS = settings(max_examples=75, deadline=timedelta(seconds=5))
-HOLDING = replace(pitfalls.SITE, send_drafts=False, on_cancelled_after_sign="hold")
+HOLDING = replace(pitfalls.SITE, send_drafts=False, on_cancelled_after_sign="hold", on_conflict="send")
 LANGUAGES: tuple[Language, ...] = ("fhir", "hl7v2")
 Record = Callable[[str, object], None]
-SITES = (SITE, replace(SITE, send_drafts=True, on_cancelled_after_sign="withdraw"), HOLDING, Site())
+SITES = (SITE, replace(SITE, send_drafts=True, on_cancelled_after_sign="withdraw"), HOLDING, Site(on_conflict="send"))
 
 
 class Case(NamedTuple):

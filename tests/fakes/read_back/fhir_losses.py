@@ -13,6 +13,7 @@ from fakes.read_back.values import moment, with_text, written
 
 from mappings.codes import MODALITY_ORDER
 from mappings.dates import parse_date
+from mappings.identifiers import is_placeholder, mrn_key
 from mappings.model import Report, Snapshot, Study, User
 from mappings.procedures import modality_parts
 
@@ -169,6 +170,18 @@ def repeated_measurements(study: Study, told: Told) -> Study:
             height=None if said.height in [one.height for one in others] else own.height,
             weight=None if said.weight in [one.weight for one in others] else own.weight,
         )
+
+    return each_snapshot(study, change)
+
+
+def mrn_spellings(study: Study, told: Told) -> Study:
+    """An MRN that reports about one patient write in several ways stands once (D12)."""
+
+    def change(report: Report, own: Snapshot) -> Snapshot:
+        shown = [one.value for one in told.subject(report).identity.identifiers if one.type == "MR"]
+        said = (own.mrn or "").strip()
+        alike = [one for one in shown if said and not is_placeholder(said) and mrn_key(one) == mrn_key(said)]
+        return own if said in shown or not alike else replace(own, mrn=alike[0])
 
     return each_snapshot(study, change)
 

@@ -156,6 +156,14 @@ LOSSES: Final = (
         fhir_losses.repeated_measurements,
     ),
     Loss(
+        "mrn-spelling",
+        f"{_SNAPSHOT}/mrn",
+        "fhir",
+        "another report about the patient writes the same number otherwise",
+        "the Patient has it once, as the newest original writes it: two would be two numbers",
+        fhir_losses.mrn_spellings,
+    ),
+    Loss(
         "said-by-others",
         f"{_SNAPSHOT}/mrn, dateOfBirth, sex, referringPhysicianName",
         "fhir",

@@ -13,6 +13,7 @@ from mappings.trace.sample import document
 
 SITE: Final = parse_site("""
 [mapping]
+on_conflict = "send"
 accession_keys = ["accession"]
 placer_keys = ["order"]
 number_separator = "+"

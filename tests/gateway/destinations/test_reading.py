@@ -136,7 +136,7 @@ def test_other_ports_and_other_addresses_are_others(survey):
 
 
 def test_messages_to_a_destination_are_made_under_its_own_policy_about_conflicts(one):
-    site = Site()
+    site = Site(on_conflict="send")
     assert one(MLLP).site(site).on_conflict == "hold"
     assert one(MLLP + 'on_conflict = "send"').site(site).on_conflict == "send"
 

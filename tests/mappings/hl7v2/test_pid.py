@@ -80,7 +80,7 @@ def test_a_placeholder_never_goes_out_as_an_mrn(mrn: str | None) -> None:
 
 
 def test_an_mrn_with_delimiters_stays_one_value() -> None:
-    assert pid(3, mrn="A^B|C&D~E") == r"A\S\B\F\C\T\D\R\E^^^MERCY^MR"
+    assert pid(3, mrn="A^B|C&D~E7") == r"A\S\B\F\C\T\D\R\E7^^^MERCY^MR"
 
 
 def test_an_mrn_of_a_receivers_own_stands_alone_without_an_authority() -> None:
@@ -93,7 +93,7 @@ def test_an_mrn_of_a_receivers_own_stands_alone_without_an_authority() -> None:
 
 
 def test_an_mrn_that_two_people_have_is_the_second_ones_last_number_and_no_record_number() -> None:
-    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot={"dateOfBirth": "1950-01-01"})
+    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot={"dateOfBirth": "1950-01-01", "sex": "male"})
     what, own = study(report(), other), f"{short_id(ADDENDUM_ID)}^^^AUTOSCRIBE_PATIENT^U"
     assert field(sent(what), "PID-3") == "00412345^^^MERCY^MR"
     assert field(sent(what, report_id=ADDENDUM_ID), "PID-3") == f"{own}~00412345^^^MERCY^U"
@@ -202,8 +202,11 @@ def test_a_number_without_an_authority_is_never_sent_plain() -> None:
     assert "patient-identifier-absent" in codes(site=Site(), to=profile(pid3_plain="on"))
 
 
+SOMEBODY_ELSE = {"dateOfBirth": "1950-01-01", "sex": "male"}
+
+
 def test_a_number_that_stands_for_two_people_is_never_sent_plain_for_the_second() -> None:
-    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot={"dateOfBirth": "1950-01-01"})
+    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot=SOMEBODY_ELSE)
     what, plain = study(report(), other), profile(pid3_plain="on")
     assert field(sent(what, to=plain), "PID-3") == "00412345"
     assert field(sent(what, report_id=ADDENDUM_ID, to=plain), "PID-3") == short_id(ADDENDUM_ID)

@@ -24,6 +24,7 @@ from fakes.oru_example import (
 from mappings.hl7v2.judge import judge_message
 from mappings.identifiers import short_id
 from mappings.model import Study
+from mappings.profile import parse_site
 
 SECOND_ID = "rep_" + "4" * 32
 BOTH = study(report(), addendum())
@@ -313,11 +314,12 @@ def test_a_status_that_the_receiver_has_no_code_for_is_not_sent() -> None:
     assert told(study(), switches=switches) == ["F", "F", "CM"]
 
 
-def test_a_conflict_of_identities_is_held_where_the_site_asks_for_it() -> None:
+def test_a_conflict_of_identities_is_held_unless_the_site_lets_it_go() -> None:
     what = study(report(), addendum(snapshot={"mrn": "99887766"}))
-    assert told(what) == ["F", "F", "CM"]
-    assert told(what, site=replace(SITE, on_conflict="hold")) == ["identity-conflict-held"]
-    assert told(study(), site=replace(SITE, on_conflict="hold")) == ["F", "F", "CM"]
+    assert told(what, site=replace(SITE, on_conflict="send")) == ["F", "F", "CM"]
+    holds = replace(SITE, on_conflict=parse_site("").on_conflict)
+    assert told(what, site=holds) == ["identity-conflict-held"]
+    assert told(study(), site=holds) == ["F", "F", "CM"]
 
 
 def test_an_mrn_that_no_setting_says_whose_it_is_is_held_where_the_receiver_matches_by_authority() -> None:
@@ -327,7 +329,7 @@ def test_an_mrn_that_no_setting_says_whose_it_is_is_held_where_the_receiver_matc
     assert codes(unknown, site=asked)["authority-unknown"] == "/reports/0/snapshotMetadata/mrn"
     assert told(study(), site=asked) == told(unknown) == ["F", "F", "CM"]
     assert told(unknown, site=replace(SITE, mrn_authority="receiver")) == ["F", "F", "CM"]
-    assert told(unknown, site=replace(asked, default_facility=SITE.facilities["Mercy East"])) == ["F", "F", "CM"]
+    assert told(unknown, site=replace(asked, default_facility=SITE.facility("Mercy East"))) == ["F", "F", "CM"]
 
 
 @pytest.mark.parametrize("mrn", [None, "UNKNOWN"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,10 @@ HERE = replace(
     providers=Directory({}, {USER_ID: Provider("Smith", "Alex", npi="1234567893", local_id="1234")}),
     provider_authority=AssigningAuthority("urn:oid:1.9", "VA500"),
 )
-SSN = replace(HERE, vista=replace(KNOWN, dfn_namespace="", ssn_namespace="MERCY"))
+# A Social Security number is a doubtful one, unless the facility says that it is what its numbers look like
+NUMBERED = re.compile(r"\d{9}|\d{3}-\d{2}-\d{4}")
+SOCIAL = {name: replace(one, mrn_pattern=NUMBERED) for name, one in SITE.facilities.items()}
+SSN = replace(HERE, facilities=SOCIAL, vista=replace(KNOWN, dfn_namespace="", ssn_namespace="MERCY"))
 
 
 def knowing(*reports: dict[str, Any], metadata: dict[str, str] = NUMBERS, **changes: Any) -> Study:

@@ -19,7 +19,7 @@ country = "US"
 
 
 def test_the_details_of_a_facility_are_read():
-    organization = parse_site(FULL).facilities["City"].organization
+    organization = parse_site(FULL).facilities["city"].organization
     assert organization == OrganizationDetails(
         npi="1234567893",
         oid="1.2.840.99999.1",
@@ -34,7 +34,7 @@ def test_the_details_of_a_facility_are_read():
 
 
 def test_what_is_not_said_is_empty():
-    organization = parse_site('[[mapping.facilities]]\nname = "City"\n').facilities["City"].organization
+    organization = parse_site('[[mapping.facilities]]\nname = "City"\n').facilities["city"].organization
     assert (organization, organization.address) == (OrganizationDetails(), ())
 
 
@@ -61,7 +61,7 @@ def test_what_is_not_said_is_empty():
 def test_a_wrong_detail_is_named(key, value):
     site, faults = read_site(f'[[mapping.facilities]]\nname = "City"\n{key} = {value}\n')
     assert [fault.key for fault in faults] == [f"mapping.facilities[0].{key}"]
-    assert site.facilities["City"].organization == OrganizationDetails()
+    assert site.facilities["city"].organization == OrganizationDetails()
 
 
 def test_every_detail_has_a_remedy():

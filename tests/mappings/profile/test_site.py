@@ -49,7 +49,7 @@ external_patient_id_namespace = "TAMPA"
 
 
 def _facility(lines):
-    return parse_site(f'[[mapping.facilities]]\nname = "A"\n{lines}').facilities["A"]
+    return parse_site(f'[[mapping.facilities]]\nname = "A"\n{lines}').facilities["a"]
 
 
 def test_a_site_is_read_whole_and_other_tables_are_not_its_business():
@@ -79,10 +79,19 @@ def test_nothing_said_is_nothing_assumed():
     assert Site().facility("City Medical Center") is None
 
 
-def test_a_facility_is_found_by_its_exact_name_or_alias_and_by_nothing_near():
+def test_a_facility_is_found_by_its_name_or_alias_case_and_blanks_apart_and_by_nothing_near():
     site = parse_site(FULL)
-    assert site.facility(" City ").code == "CMC"
-    assert [site.facility(name) for name in ("city", "City Medical", "", None)] == [None] * 4
+    for name in (" City ", "city", "CITY  medical\tCenter"):
+        assert site.facility(name).code == "CMC"
+    assert [site.facility(name) for name in ("City Medical", "CityMedicalCenter", "", None)] == [None] * 4
+
+
+def test_names_that_case_and_blanks_alone_tell_apart_are_two_facilities_of_one_name():
+    text = "[[mapping.facilities]]\nname = 'Mercy East'\n[[mapping.facilities]]\nname = 'B'\naliases = ['mercy  EAST']"
+    _, faults = read_site(text)
+    assert [fault.key for fault in faults] == ["mapping.facilities[1].name"]
+    _, faults = read_site("[[mapping.facilities]]\nname = 'Mercy'\naliases = ['MERCY']")
+    assert faults == []
 
 
 @pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory", "", "America", "../UTC", "UTC\\u0000", "EST/X"])
@@ -205,7 +214,7 @@ LAKE = "[[mapping.facilities]]\nname = 'B'\nmrn_system = 'urn:oid:1.3'\nmrn_name
 
 @pytest.mark.parametrize(("old", "new"), [("LAKE", "CITY"), ("urn:oid:1.3", "urn:oid:1.2")])
 def test_a_namespace_stands_for_one_system_and_back(old, new):
-    assert parse_site(CITY + LAKE).facilities.keys() == {"A", "B"}
+    assert parse_site(CITY + LAKE).facilities.keys() == {"a", "b"}
     with pytest.raises(SiteError, match=r"CITY stands for two systems|urn:oid:1\.2 has two namespaces"):
         parse_site(CITY + LAKE.replace(old, new))
 
@@ -219,7 +228,7 @@ def test_a_code_that_msh_4_cannot_hold_is_refused(code):
 def test_every_fault_is_found_not_just_the_first():
     site, faults = read_site(CITY.replace("urn:oid:1.2", "x y") + "time_zone = 'Mars'\nname_order = 'x'\nodd = 1")
     assert sorted(fault.key.rpartition(".")[2] for fault in faults) == ["mrn_system", "name_order", "odd", "time_zone"]
-    assert site.facilities["A"].time_zone is None
+    assert site.facilities["a"].time_zone is None
 
 
 def test_the_policies_of_a_site_are_read():
@@ -231,11 +240,11 @@ placer_keys = ["order"]
 number_separator = ";"
 send_drafts = true
 on_cancelled_after_sign = "withdraw"
-on_conflict = "hold"
+on_conflict = "send"
 """
     )
     assert (site.accession_keys, site.placer_keys, site.number_separator) == (("accession", "acc no"), ("order",), ";")
-    assert (site.send_drafts, site.on_cancelled_after_sign, site.on_conflict) == (True, "withdraw", "hold")
+    assert (site.send_drafts, site.on_cancelled_after_sign, site.on_conflict) == (True, "withdraw", "send")
 
 
 def test_the_default_facility_is_one_of_the_tables_and_stands_for_no_other():
@@ -256,7 +265,7 @@ mrn_namespace = "CITY"
 
 def test_unsigned_text_stays_and_nothing_is_withdrawn_unless_the_site_says_so():
     site = parse_site("[mapping]")
-    assert (site.send_drafts, site.on_cancelled_after_sign, site.on_conflict) == (False, "hold", "send")
+    assert (site.send_drafts, site.on_cancelled_after_sign, site.on_conflict) == (False, "hold", "hold")
     assert (site.accession_keys, site.placer_keys) == ((), ())
 
 

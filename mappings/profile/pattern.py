@@ -1,0 +1,59 @@
+"""A regular expression of a site: which numbers are good ones. Only what cannot take long is allowed.
+
+https://docs.python.org/3/library/re.html#regular-expression-syntax, as far as it goes here; decision D11.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mappings.profile.table import Table
+
+# A character, a class, a group's end or beginning, an alternative, or how often: nothing else
+_PIECE: Final = re.compile(
+    r"(?P<often>[?*+]|\{[0-9]+(?:,[0-9]*)?\})|(?P<close>\))|(?P<branch>\|)|(?P<open>\((?:\?:)?)"
+    r"|\\[dDwW]|\\[^A-Za-z0-9]|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\\[\](){}|?*+^$]"
+)
+_FIXED: Final = re.compile(r"\{([0-9]+)(?:,\1)?\}")
+_MOST_CHOICES: Final = 4
+_REMEDY: Final = (
+    "Write characters, classes such as [A-Z] or \\d, and how often, such as \\d{7} or MRN-?\\d+; of parts that may be"
+    " longer or shorter, optional or alternative, four at most, and no repeated groups. The whole number must match."
+)
+
+
+def read_pattern(table: Table, key: str) -> re.Pattern[str] | None:
+    """The expression of a setting; one that could take long on any number is refused."""
+    text = table.text(key)
+    if text is None:
+        return None
+    problem = _problem(text)
+    if problem:
+        table.refuse(key, problem, _REMEDY)
+        return None
+    return re.compile(text, re.ASCII)
+
+
+def _problem(text: str) -> str:
+    """What is wrong with an expression, or nothing.
+
+    With few choices and no repeated group the ways to match 32 characters are some ten thousand.
+    """
+    place, before, choices = 0, "", 0
+    while place < len(text):
+        piece = _PIECE.match(text, place)
+        if piece is None:
+            return "has what is not allowed here"
+        kind = piece.lastgroup or ""
+        if kind == "often" and (before in ("open", "often") or (before == "close" and piece[0] != "?")):
+            return "repeats a group, or says how often of nothing"
+        choices += kind == "branch" or (kind == "often" and not _FIXED.fullmatch(piece[0]))
+        place, before = piece.end(), kind
+    if choices > _MOST_CHOICES:
+        return "has more than four choices"
+    try:
+        re.compile(text)
+    except (re.error, OverflowError):
+        return "not a regular expression"
+    return "" if text else "empty"
