@@ -93,7 +93,8 @@ def test_an_mrn_of_a_receivers_own_stands_alone_without_an_authority() -> None:
 
 
 def test_an_mrn_that_two_people_have_is_the_second_ones_last_number_and_no_record_number() -> None:
-    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot={"dateOfBirth": "1950-01-01", "sex": "male"})
+    somebody_else = {"dateOfBirth": "1950-01-01", "sex": "male"}
+    other = report(reportId=ADDENDUM_ID, signedAt="2026-01-05T18:00:00Z", snapshot=somebody_else)
     what, own = study(report(), other), f"{short_id(ADDENDUM_ID)}^^^AUTOSCRIBE_PATIENT^U"
     assert field(sent(what), "PID-3") == "00412345^^^MERCY^MR"
     assert field(sent(what, report_id=ADDENDUM_ID), "PID-3") == f"{own}~00412345^^^MERCY^U"
