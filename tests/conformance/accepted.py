@@ -21,7 +21,7 @@ from mappings.codes import (
     SID_STUDY_PATIENT,
 )
 from mappings.hl7v2.report_text import ABSENT
-from mappings.identifiers import is_placeholder, short_id
+from mappings.identifiers import is_doubtful, is_placeholder, short_id
 from mappings.model import Report, Study
 from mappings.names import is_generation
 
@@ -91,7 +91,7 @@ def _restated(pair: Pair, _: Any, theirs: list[str]) -> bool:
 def _concluded(pair: Pair, ours: list[str], theirs: list[str]) -> bool:
     """All that our conclusions of the message's reports say, in their order, in lines of the message and no others."""
     lines, text = _said(theirs), set(plain("\n".join(pair.theirs.text)))
-    said = [line for line in _said(ours) if not _HEADER.fullmatch(line)]
+    said = [line for line in _said(ours) if not (_HEADER.fullmatch(line) or line.endswith("NOT SIGNED:"))]
     places = [next((place for place, line in enumerate(lines) if one.strip() in line), -1) for one in said]
     is_ordered = pair.has_own_addendum() or places == sorted(places)
     return bool(said) and -1 not in places and is_ordered and text.issuperset(lines)
@@ -104,6 +104,13 @@ def _whole_text(pair: Pair, _: Any, theirs: list[str]) -> bool:
 def _with_short_number(pair: Pair, ours: list[Any], theirs: list[Any]) -> bool:
     """Only the gateway's own number differs: in 22 characters."""
     return len(ours) == len(theirs) and all(map(_same_identifier, ours, theirs))
+
+
+def _doubtful(_: Pair, ours: list[Any], theirs: list[Any]) -> bool:
+    """The same numbers but the study's own, of which one that is doubtful has another system."""
+    numbers = [(kind, value) for kind, system, value in ours if system != SID_STUDY_PATIENT]
+    is_meant = any(is_doubtful(value) for _, value in numbers)
+    return is_meant and numbers == [(kind, value) for kind, _, value in theirs]
 
 
 def _same_identifier(ours: tuple[str, str, str], theirs: tuple[str, str, str]) -> bool:
@@ -264,6 +271,12 @@ ACCEPTED: tuple[Accepted, ...] = (
         ALL,
         "a placeholder (000000, UNKNOWN) is no number to a receiver (D11)",
         _without_placeholders,
+    ),
+    Accepted(
+        "Patient.identifier",
+        ALL,
+        "a doubtful number (12345678, SEE ORDER) is sent under its authority, and in FHIR links nobody (D11)",
+        _doubtful,
     ),
     *(
         Accepted(element, converters, "of another patient than the study's: no order of ours", _of_another_patient)
