@@ -26,6 +26,7 @@ _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0
 
 LATE_STUDY_DATE: Final = "study-date-too-late"
 _ONE_DAY: Final = timedelta(days=1)
+_WHOLE_DATE: Final = len("YYYY-MM-DD")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only the date is said"
@@ -182,6 +183,8 @@ def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIss
 
 
 def _late_study_date(report: Report, day: str) -> tuple[MappingIssue, ...]:
+    if report.is_completed and day <= (report.signed_at or "")[:_WHOLE_DATE]:
+        return ()  # as nearly always, and no moment need be read for it
     limit = study_date_limit(report)
     if limit is None or not is_too_late(day, limit):
         return ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mappings.codes import DICOM_MODALITY, HL70074, MODALITY_ORDER
@@ -35,6 +36,7 @@ def modality_parts(modality: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found)) if any(map(_code_of, found)) else (whole,) if whole else ()
 
 
+@lru_cache(maxsize=1024)  # a site has few
 def dicom_modalities(modality: str | None) -> tuple[str, ...]:
     """The DICOM codes of all modalities in a text (`PET/CT` -> `PT`, `CT`), in the order of `MODALITY_ORDER`."""
     codes = set(map(_code_of, modality_parts(modality)))

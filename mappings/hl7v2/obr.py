@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from mappings.codes import DIAGNOSTIC_IMAGING_STUDY
-from mappings.dates import effective
 from mappings.hl7v2.er7 import COMPONENT, Table, components, is_one_line, repetitions, subcomponents, value
 from mappings.hl7v2.lengths import LENGTHS_OF
 from mappings.hl7v2.orc import (
@@ -49,9 +48,7 @@ def obr_7_observation_date_time(result: Result) -> str:
 
     HL7 v2.5.1 §7.4.1.7.
     """
-    when, issues = effective(result.lead, result.site)
-    result.issues.extend(issues)
-    return result.when(when) if when else ""
+    return result.examined_at(result.lead)
 
 
 def clinical_indication(result: Result) -> str:

@@ -201,7 +201,7 @@ def _put_notes(result: Result, report: Report | None, written: list[str], marks:
 def _shown(result: Result, report: Report) -> list[Stretch]:
     """The lines of one report, under those that say which it is."""
     text = report.text or ""
-    label = ""
+    parts: tuple[Passage, ...] = ()
     if result.status.is_void:
         action = "withdrawn: a line that says so stands for the text, for the receiver knows no OBX-11 W"
         result.note("report-void", "information", f"{report.pointer}/reportPlainText", action)
@@ -209,12 +209,13 @@ def _shown(result: Result, report: Report) -> list[Stretch]:
     else:
         is_plain, parts = has_plain_lines(text), passages(report, result.peers)
         texts = stretches(report, parts, result.receiver.addendum_obx3, is_plain=is_plain)
-        label = _heading_label(parts, result.receiver.addendum_obx3)
         _note_text(result, report, text, is_plain=is_plain)
     above = [] if report.is_completed else [NOT_SIGNED]
     if result.has_headers:
         above.append(_header(result, report))
-    return [Stretch(label, False, above), *texts] if above else texts
+    if not above:
+        return texts
+    return [Stretch(_heading_label(parts, result.receiver.addendum_obx3), False, above), *texts]
 
 
 def _heading_label(parts: Iterable[Passage], addendum_obx3: str) -> str:

@@ -5,7 +5,6 @@ HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D15, D16, D19, D21.
 
 from __future__ import annotations
 
-from mappings.dates import effective
 from mappings.hl7v2.result import Result
 from mappings.model import Report
 
@@ -42,9 +41,7 @@ def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
     if result.receiver.obx14 == "signed":
         signing = result.signed_at(report)
         return signing[1] if signing else ""
-    when, doubts = effective(report, result.site)
-    result.issues.extend(doubts)
-    return result.when(when) if when else ""
+    return result.examined_at(report)
 
 
 def obx_16_responsible_observer(result: Result, report: Report) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mappings.dates import effective
 from mappings.hl7v2.er7 import Table, components, layout
 from mappings.hl7v2.obx_numbers import Numbers
 from mappings.hl7v2.result import Result
@@ -29,8 +28,7 @@ def obx_14_of_a_vital_sign(line: VitalLine) -> str:
 
     HL7 v2.5.1 §7.4.2.14.
     """
-    when, _ = effective(line.result.lead, line.result.site)
-    return line.result.when(when) if when else ""
+    return line.result.examined_at(line.result.lead)
 
 
 VITAL: Final[Table[VitalLine]] = {

@@ -84,7 +84,7 @@ def _marks(
     for place, part in enumerate(parts):
         breaks, ends = _breaks(part.section, is_plain=is_plain)
         label, is_critical = stretch_label(part, addendum_obx3), is_whole or place in critical
-        alone = _heading_lines(part.section) if is_critical or label in CONCLUDED else 0
+        alone = _heading_lines(part.section) if is_critical or not begins else 0
         if not (begins or alone):
             _, label_of_row, is_row_critical = marks[-1]
             if label in CONCLUDED and label_of_row not in CONCLUDED:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from mappings.dates import When, dtm_instant, read_instant
+from mappings.dates import dtm_instant, effective, read_instant
 from mappings.hl7v2.datatypes import Signer, signer
 from mappings.hl7v2.er7 import REPETITION
 from mappings.hl7v2.lengths import LENGTHS_OF, excess
@@ -33,7 +33,8 @@ class Result:
     not carry. `status` is the row of mappings/status.py as the receiver has it.
     `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order which this one adds to, or empty;
     `own_numbers` has those that the gateway made. `set_id` counts the orders of a message from 1.
-    `issues` gathers what could not be mapped as it came; `made`, `signers` and `signings` keep what is made once.
+    `issues` gathers what could not be mapped as it came; `made`, `signers`, `signings` and `examinations` keep what is
+    made once.
     """
 
     study: Study
@@ -57,6 +58,7 @@ class Result:
     made: dict[Callable[[Result], str], str] = field(default_factory=dict)
     signers: dict[str, Signer] = field(default_factory=dict)
     signings: dict[str, tuple[datetime, str] | None] = field(default_factory=dict)
+    examinations: dict[str, str] = field(default_factory=dict)
 
     @property
     def reports(self) -> tuple[Report, ...]:
@@ -145,6 +147,15 @@ class Result:
             self.signings[report.report_id] = (moment, self.dtm(moment)) if moment else None
         return self.signings[report.report_id]
 
+    def examined_at(self, report: Report) -> str:
+        """When the patient of a report was examined, as DTM: the FHIR `effective` (D15); "" where it is not known."""
+        if report.report_id not in self.examinations:
+            when, doubts = effective(report, self.site)
+            self.issues.extend(doubts)
+            said = (self.dtm(when.moment) if when.moment else when.dtm) if when else ""
+            self.examinations[report.report_id] = said
+        return self.examinations[report.report_id]
+
     def dtm(self, moment: datetime) -> str:
         """A moment as DTM in the receiver's form: in the facility's zone or UTC, as it came, or without its offset.
 
@@ -169,10 +180,6 @@ class Result:
         offset = there.utcoffset() or timedelta()
         # local mean time, before standard time, has an offset with seconds, for which DTM has no place
         return dtm_instant(moment if offset % timedelta(minutes=1) else there)
-
-    def when(self, when: When) -> str:
-        """A point in time as DTM: a moment in the receiver's form, a date as it is."""
-        return self.dtm(when.moment) if when.moment else when.dtm
 
     def name(self, text: str | None, facility: Facility | None, pointer: str) -> PersonName | None:
         """A name split on evidence alone, with an issue where that leaves a doubt."""
