@@ -126,11 +126,13 @@ def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
             if headings and accepted[-1].label and _closes(mark, place, accepted[-1], text):
                 accepted.append(replace(mark, label=CLOSING) if mark.label else mark)
         elif _fits(mark, place, headings) and (label := _label(mark, place)):
-            if not seen and _is_quotation(mark, place, headings):
+            if _is_set_apart(mark, place) or (not seen and _is_quotation(mark, place, headings)):
                 continue
             accepted.append(mark if label == mark.label else replace(mark, label=label))
             headings.append(accepted[-1])
             seen = seen or label in _SEEN
+        elif headings and accepted[-1].label and _is_empty(mark, place, found):
+            accepted.append(replace(mark, label=CLOSING))
     return accepted
 
 
@@ -188,14 +190,14 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """Whether a heading is of a kind with those before it: list items, lower case and minor ones need a precedent."""
     if not headings:
         return mark.is_anew or (not mark.is_lower and not mark.is_inline)
-    first, last = headings[0], headings[-1]
+    first = headings[0]
     if mark.is_item and not first.is_item and not _is_missed(mark, place, headings):
         return False
-    if mark.is_lower and not mark.is_anew and not last.is_lower:
+    if mark.is_lower and not mark.is_anew and not headings[-1].is_lower:
         return False
     if not mark.is_anew and mark.is_inline and not first.is_upper:
         return False
-    return not _is_below(mark, first, last)
+    return not _is_below(mark, place, headings)
 
 
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
@@ -204,22 +206,44 @@ def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     return is_last and mark.label in _SEEN | _CONCLUDED and all(one.label != mark.label for one in headings)
 
 
-def _is_below(mark: Mark, first: Mark, last: Mark) -> bool:
+def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """Whether a heading is a sub-heading of the section before it."""
+    first, last = headings[0], headings[-1]
     is_of_findings = last.label in _SEEN and not last.is_named
     if is_of_findings and (mark.label == "materials" or (mark.is_named and mark.label == last.label)):
         return True  # FINDINGS: … DEVICES: …, FINDINGS: … CHEST FINDINGS: …
-    if mark.is_upper or not first.is_upper:
+    if mark.is_named and mark.label == "findings" and last.label in _CONCLUDED and _is_told(place):
+        return True  # IMPRESSION: … INCIDENTAL FINDINGS: …
+    if mark.is_upper or not (first.is_upper or last.is_upper):
         return False
     if mark.label in _MINOR or (mark.is_inline and mark.is_quoted and last.is_upper):
         return True
     return last.is_upper and last.label in _SEEN and (mark.label in _CONTEXT or mark.is_named)
 
 
+def _is_told(place: _Place) -> bool:
+    """Whether the examination has its findings above and no impression below."""
+    study, number = place.study, place.number
+    is_seen = any(study.first.get(label, number) < number for label in _SEEN)
+    return is_seen and all(study.last.get(label, -1) < number for label in _CONCLUDED)
+
+
+def _is_empty(mark: Mark, place: _Place, found: Sequence[Mark]) -> bool:
+    """Whether a word that is weak has nothing under it but the next heading, as a title has."""
+    if not mark.weak or mark.is_inline or place.is_followed:
+        return False
+    return place.number + 1 == len(found) or _is_plain(found[place.number + 1])
+
+
+def _is_set_apart(mark: Mark, place: _Place) -> bool:
+    """Whether a heading is set apart and the examination has the same one in its own right: it is somebody else's."""
+    return mark.is_quoted and not mark.is_inline and mark.label in place.study.first
+
+
 def _is_quotation(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """Whether a heading before the first findings belongs to a report that the history or the comparison quotes.
 
-    A quoted one is set apart and comes again in its own right; an impression before the findings comes again behind.
+    One inside a line comes again in its own right; an impression before the findings comes again behind.
     """
     if not headings or headings[-1].label not in _QUOTING:
         return False

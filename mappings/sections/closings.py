@@ -15,30 +15,31 @@ from mappings.sections.wording import BLANK, DATE, DECORATION, TIME, any_of, ope
 
 # Keys of a signature block: they close only with a colon behind them
 _KEYS: Final = (
-    *("ordered by", "ordering physician", "ordering provider", "ordering clinician", "ordering dr", "referring dr"),
-    *("referring physician", "referring provider", "referring doctor", "referring clinician", "attending"),
-    *("attending radiologist", "attending physician", "radiologist", "radiologists", "resident", "fellow"),
-    *("resident/fellow", "radiology resident", "radiology fellow", "staff radiologist", "staff", "consultant"),
-    *("consultant radiologist", "reading radiologist", "reading physician", "reading provider", "reading doctor"),
-    *("reporting radiologist", "reporting doctor", "reporting physician", "reporting clinician", "reporter"),
-    *("interpreting radiologist", "interpreting physician", "interpreting provider", "signing radiologist"),
-    *("signing physician", "technologist", "sonographer", "radiographer", "performed by", "signed", "signature"),
-    *("signatures", "e-signed", "dictated", "transcribed", "finalized", "finalised", "verified", "approved", "typed"),
-    *("dictated date", "dictated date/time", "dictation date", "dictation date/time", "date dictated"),
-    *("date of dictation", "dictated on", "signed date", "signed date/time", "date signed", "date/time signed"),
-    *("signed on", "transcribed date", "transcribed date/time", "transcription date", "transcription date/time"),
-    *("date transcribed", "date of transcription", "transcribed on", "finalized on", "finalized date"),
-    *("finalized datetime", "finalized date/time", "approved on", "verified on", "verified date", "verified by"),
-    *("validated by", "confirmed by", "released by", "checked by", "reported on", "copy to", "copies to", "copies"),
-    *("report date", "date of report", "report date/time", "date reported", "report status", "report id"),
-    *("electronic signature", "electronic signature on file", "transcriptionist", "transcriptionist id", "typist"),
-    *("transcriber", "transcription", "wsn", "ws", "workstation", "work station", "workstation id"),
-    *("workstation name", "reading workstation", "reading location", "reading site", "read at", "job id", "job number"),
-    *("reported", "reviewed", "authorised", "authorized", "interpretation location", "reading station"),
-    *("voice id", "cpt", "cpt code", "cpt codes", "icd-10", "icd10", "icd-10 code", "icd-10 codes", "icd codes"),
-    *("diagnosis code", "diagnosis codes", "procedure code", "procedure codes", "billing codes"),
-    *("job", "dictation id", "dictation job", "document id", "accession", "accession number"),
-    *("print date", "printed", "date printed", "befundet von", "firmado por", "signé par", "validé par"),
+    *("performed by", "ordered by", "signature", "signatures", "electronic signature on file", "copy to", "copies to"),
+    *("copies", "report date", "date of report", "report date/time", "date reported", "report status", "report id"),
+    *("wsn", "ws", "workstation", "work station", "workstation id", "workstation name", "reading workstation"),
+    *("reading location", "reading site", "reading station", "interpretation location", "read at", "job", "job id"),
+    *("job number", "voice id", "document id", "accession", "accession number", "print date"),
+    *("cpt", "cpt code", "cpt codes", "icd-10", "icd10", "icd-10 code", "icd-10 codes", "icd codes"),
+    *("diagnosis code", "diagnosis codes", "diagnostic code", "primary diagnostic code", "procedure code"),
+    *("procedure codes", "billing codes", "befundet von", "firmado por", "signé par", "validé par"),
+)
+# ... who: "Primary Interpreting Staff", "Radiologist"
+_ROLES: Final = (
+    *("primary", "secondary", "ordering", "referring", "requesting", "reading", "reporting", "interpreting", "signing"),
+    *("dictating", "attending", "supervising", "staff", "consultant", "responsible", "performing", "radiology"),
+    *("verifying", "approving", "on-call"),
+)
+_PERSONS: Final = (
+    *("radiologist", "radiologists", "physician", "provider", "clinician", "doctor", "dr", "practitioner", "staff"),
+    *("attending", "resident", "resident/fellow", "fellow", "consultant", "registrar", "verifier", "reporter", "reader"),
+    *("technologist", "sonographer", "radiographer", "transcriptionist", "transcriber", "typist"),
+)
+# ... and what was done when: "Date dictated", "Signed on", "Finalized date/time"
+_DEEDS: Final = (
+    *("signed", "e-signed", "dictated", "dictation", "transcribed", "transcription", "finalized", "finalised"),
+    *("verified", "approved", "typed", "reported", "reviewed", "authorised", "authorized", "authenticated", "printed"),
+    *("validated", "confirmed", "released", "checked"),
 )
 # Headings of an attestation or a notice: with a colon behind them, or alone on the line
 _NOTICES: Final = (
@@ -47,7 +48,9 @@ _NOTICES: Final = (
     *("faculty attestation", "staff attestation", "attending statement", "teaching physician statement"),
     *("teaching attestation", "teaching statement", "faculty statement", "supervising physician statement"),
     *("disclaimer", "confidentiality notice", "confidentiality statement", "confidentiality", "confidential"),
-    *("report electronically signed", "electronic signature", "voice recognition disclaimer"),
+    *("report electronically signed", "electronic signature", "voice recognition disclaimer", "notice to patient"),
+    *("notice to patients", "note to patient", "note to patients", "patient notice", "message to patient"),
+    *("notice", "legal notice", "copyright"),
 )
 # These speak for themselves
 _OPENINGS: Final = (
@@ -65,7 +68,10 @@ _OPENINGS: Final = (
     *("report by", "interpreted at"),
     *("thanking you", "many thanks", "yours sincerely", "yours faithfully", "yours truly", "kind regards"),
     *("best regards", "with kind regards", "with thanks", "warm regards", "sincerely"),
-    *("elektronisch signiert", "firmado electrónicamente", "signé électroniquement"),
+    *("elektronisch signiert", "firmado electrónicamente", "signé électroniquement", "mit freundlichen", "mit kollegialen"),
+    *("mit besten grüßen", "cordialement", "bien cordialement", "bien confraternellement", "atentamente"),
+    *("un cordial saludo", "cordiali saluti", "distinti saluti", "atenciosamente", "met vriendelijke groet"),
+    *("met collegiale groet", "generated by", "created by", "prepared by", "produced by"),
 )
 _DONE: Final = (
     r"(?:(?:electronically|digitally|personally|initially|subsequently|also)\s{1,3}){0,2}"
@@ -140,7 +146,10 @@ _FOOTERS: Final = (
 _MARGIN: Final = r"[\s*_#=~.<>|\]):-]*+$"
 _LINE: Final = re.compile(
     rf"{DECORATION}{{0,24}}+(?P<words>"
-    rf"(?:{any_of(_KEYS)})(?:\s?\#|\s?\([^()\n]{{0,20}}\))?(?={BLANK}{{0,3}}(?:[:\uff1a]|[-\u2013]\s))"
+    rf"(?:{any_of(_KEYS)}|(?:(?:{any_of(_ROLES)})\s){{0,3}}(?:{any_of(_PERSONS)})(?:\s(?:name|id|signature))?"
+    rf"|(?:(?:date/time|date|time)\s(?:of\s)?)?(?:{any_of(_DEEDS)})"
+    r"(?:\s(?:date/time|datetime|date|time|on|by|at|id|job|location))?)"
+    rf"(?:\s?\#|\s?\([^()\n]{{0,20}}\))?(?={BLANK}{{0,3}}(?:[:\uff1a]|[-\u2013]\s))"
     rf"|(?:{any_of(_NOTICES)})(?=[\s*_]{{0,4}}+(?:[:\uff1a]|$))"
     rf"|(?:{any_of(_OPENINGS)})(?![^\W_])"
     rf"|(?:(?:please\s)?note:?\s(?:that\s)?)?(?:{'|'.join(_SENTENCES)})"
@@ -151,7 +160,7 @@ _LINE: Final = re.compile(
 # First words of all these, to pass over other lines without matching them
 CLOSERS: Final = openers(
     (
-        *(*_KEYS, *_NOTICES, *_OPENINGS, "please", "note", "this", "the", "above", "final", "preliminary", "report"),
+        *(*_KEYS, *_ROLES, *_PERSONS, *_DEEDS, *_NOTICES, *_OPENINGS, "please", "note", "this", "the", "above", "final", "preliminary", "report"),
         *("i", "as", "by", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d", "t", "dd"),
         *("dt", "td", "tt", "end", "impression", "addendum", "addenda", "original", "initial", "previous", "prior"),
         *("amended", "corrected", "these", "case", "study", "exam", "examination", "films", "unofficial", "draft"),

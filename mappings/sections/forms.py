@@ -49,7 +49,7 @@ _COLON: Final = (
 _DASH: Final = rf"(?P<dash>{BLANK}{{0,4}}(?:\u2014|(?:[-=]{{0,2}}>|\u2192|--?|\u2013)(?=\s|$)))"
 _LINE_HEADING: Final = re.compile(
     rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}{WORDS}"
-    rf"(?:{_COLON}|(?P<bare>{CLOSING_DECORATION}{{0,40}}+$)|{_DASH}|(?P<closed>\*\*|__|\])(?=\s)"
+    rf"(?:{_COLON}|(?P<bare>{CLOSING_DECORATION}{{0,40}}+$)|{_DASH}|(?P<closed>\*\*|__|\]|\s?\|)(?=\s)"
     r"|(?P<stop>[.;](?=\s))|(?P<run>\s{1,8}(?=\S)))",
     re.IGNORECASE,
 )
@@ -115,7 +115,7 @@ def _stands_apart(found: re.Match[str], label: str, above: str, *, is_anew: bool
     if found["dash"] is not None:
         return not words[0].islower()
     if found["closed"] is not None:
-        return found["closed"].replace("]", "[") in lead
+        return found["closed"].strip().replace("]", "[") in lead
     if found["bare"] is None:
         return words.isupper() and not found["more"] and _runs_on(found, label)
     return _stands_alone(found, lead, above, is_anew=is_anew)
@@ -142,7 +142,9 @@ def _stands_alone(found: re.Match[str], lead: str, above: str, *, is_anew: bool)
         return True
     if words.islower() or words[0].islower():
         return not above
-    if not words.isupper() and (found["before"] or len(words) <= _SHORT_FORM or key(words) in WEAK):
+    if not words.isupper() and len(words) <= _SHORT_FORM:
+        return False
+    if not words.isupper() and found["before"] and above:
         return False
     return is_anew or len(above) < _SHORT_LINE
 

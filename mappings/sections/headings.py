@@ -23,11 +23,18 @@ WEAK_WORDS: Final[dict[str, tuple[str, ...]]] = {
         "description",
         "discussion",
         "details",
+        *("informe", "descripción", "descripcion", "compte rendu", "compte-rendu", "relatório", "relatorio", "laudo"),
+        *("análise", "analise", "descrição", "descricao", "descrizione", "verslag"),
     ),
     "conclusion": (
         *("assessment", "diagnosis", "diagnoses", "dx", "final assessment", "overall assessment", "final diagnosis"),
+        *("diagnose", "ergebnis", "diagnóstico", "diagnostico", "juicio diagnóstico", "juicio clínico", "diagnosi"),
+        *("diagnosi conclusiva",),
     ),
-    "remark": ("comment", "comments", "additional comments", "interpretation"),
+    "remark": (
+        *("comment", "comments", "additional comments", "interpretation", "comentario", "comentarios", "comentários"),
+        *("commentaire", "commento", "kommentar"),
+    ),
     "summary": ("summary",),
 }
 
@@ -45,7 +52,9 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
         *("comparison examination", "comparison examinations", "comparison imaging", "comparison film"),
         *("comparison films", "comparison date", "comparison made to", "comparison to", "comparison with"),
         *("compared to", "compared with", "comparision", "comp", "priors", "relevant priors", "prior study"),
-        *("prior studies", "prior exam", "prior exams", "prior examination", "prior examinations", "prior imaging"),
+        *("prior studies", "prior report", "prior reports", "prior reports for reference"),
+        *("prior exam", "previous report", "previous reports", "prior results", "prior exams", "prior examination", "prior examinations"),
+        *("prior imaging",),
         *("previous study", "previous studies", "previous exam", "previous exams", "previous examination"),
         *("previous examinations", "previous imaging", "relevant prior studies", "correlative studies"),
         *("vergleich", "voraufnahmen", "voruntersuchung", "voruntersuchungen"),
@@ -75,7 +84,8 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
     "findings": (
         *("finding", "findings", "observations", "observation", "description of findings", "detailed findings"),
         *("general findings", "main findings", "pertinent findings", "positive findings", "procedural findings"),
-        *("procedure findings", "intraprocedural findings", "find", "fdgs", *WEAK_WORDS["body"]),
+        *("procedure findings", "intraprocedural findings", "key findings", "significant findings"),
+        *("relevant findings", "find", "fdgs", *WEAK_WORDS["body"]),
         *("befund", "befunde", "hallazgos", "résultat", "résultats", "resultat", "resultats", "constatations"),
         *("reperti", "referto", "achados", "bevindingen"),
     ),
@@ -119,7 +129,13 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
         *("imp", "impr", "impres", "impresion", "concl", "dx"),
         *("beurteilung", "zusammenfassung", "zusammenfassende beurteilung", "impresión"),
         *("impresión diagnóstica", "impresion diagnostica", "conclusión", "conclusiones", "conclusioni"),
-        *("conclusione", "conclusão", "impressão", "impressão diagnóstica", "conclusie"),
+        *("conclusione", "conclusão", "impressão", "impressão diagnóstica", "conclusie", "conclusões", "conclusies"),
+        *("bewertung", "gesamtbeurteilung", "ergebnis", "diagnose", "kommentar"),
+        *("opinión", "juicio diagnóstico", "juicio clínico", "diagnóstico", "diagnostico", "comentario"),
+        *("comentarios", "comentários", "opinião", "hipótese diagnóstica", "hipóteses diagnósticas", "resumen"),
+        *("synthèse", "synthese", "au total", "en conclusion", "interprétation", "commentaire"),
+        *("sintesi", "impressione", "impressione diagnostica", "diagnosi", "diagnosi conclusiva", "commento"),
+        *("samenvatting", "besluit"),
     ),
     "indication": (
         *("indication", "indications", "clinical indication", "clinical indications", "clinical question"),
@@ -128,7 +144,7 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
         *("reason for exam", "reason for examination", "reason for study", "reason for procedure", "reason for scan"),
         *("reason for referral", "reason for visit", "reason for this exam", "reason for this examination"),
         *("reason for test", "reason for order", "reason for request", "reason for imaging", "reason", "exam reason"),
-        *("exam indication", "study indication", "clinical reason", "clinical request", "request details"),
+        *("exam indication", "study indication", "clinical reason", "clinical request", "clinical impression", "request details"),
         *("referral details", "referral diagnosis", "referring diagnosis", "ordering diagnosis", "admitting diagnosis"),
         *("provisional diagnosis", "preprocedure diagnosis", "pre-procedure diagnosis", "preoperative diagnosis"),
         *("pre-operative diagnosis", "presenting problem", "ind", "indic", "rfe"),
@@ -198,7 +214,10 @@ REGIONS: Final = (
 NAMING: Final = (
     *(*MODALITIES, *REGIONS, "left", "right", "bilateral", "lt", "rt", "imaging", "radiographic", "radiologic"),
     *("radiological", "radiology", "radiologist", "radiologist's", "sonographic", "mammographic", "scintigraphic"),
-    *("angiographic", "fluoroscopic", "preliminary", "initial", "final", "overall", "combined"),
+    *("angiographic", "fluoroscopic", "preliminary", "prelim", "initial", "final", "overall", "combined", "revised"),
+    *("amended", "corrected", "updated", "intraoperative", "operative", "endoscopic", "echocardiographic"),
+    *("cystographic", "venographic", "arthrographic", "urographic", "myelographic", "tomographic"),
+    *("cholangiographic", "videofluoroscopic"),
 )
 # ... and behind or between them: FINDINGS OF THE RIGHT HIP, IMPRESSION (CONTINUED)
 QUALIFIERS: Final = (
