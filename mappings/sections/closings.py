@@ -19,7 +19,9 @@ _KEYS: Final = (
     *("copies", "report date", "date of report", "report date/time", "date reported", "report status", "report id"),
     *("wsn", "ws", "workstation", "work station", "workstation id", "workstation name", "reading workstation"),
     *("reading location", "reading site", "reading station", "interpretation location", "read at", "job", "job id"),
-    *("job number", "voice id", "document id", "accession", "accession number", "print date"),
+    *("job number", "phone", "tel", "fax", "discrepancy", "quality measure", "quality measures", "mips"),
+    *("performance measure", "performance measures", "peer review", "teaching file", "turnaround time", "voice id"),
+    *( "document id", "accession", "accession number", "print date"),
     *("cpt", "cpt code", "cpt codes", "icd-10", "icd10", "icd-10 code", "icd-10 codes", "icd codes"),
     *("diagnosis code", "diagnosis codes", "diagnostic code", "primary diagnostic code", "procedure code"),
     *("procedure codes", "billing codes", "befundet von", "firmado por", "signé par", "validé par"),
@@ -147,7 +149,7 @@ _MARGIN: Final = r"[\s*_#=~.<>|\]):-]*+$"
 _LINE: Final = re.compile(
     rf"{DECORATION}{{0,24}}+(?P<words>"
     rf"(?:{any_of(_KEYS)}|(?:(?:{any_of(_ROLES)})\s){{0,3}}(?:{any_of(_PERSONS)})(?:\s(?:name|id|signature))?"
-    rf"|(?:(?:date/time|date|time)\s(?:of\s)?)?(?:{any_of(_DEEDS)})"
+    rf"|(?:(?:report|rpt)\s)?(?:(?:date/time|date|time)\s(?:of\s)?)?(?:{any_of(_DEEDS)})"
     r"(?:\s(?:date/time|datetime|date|time|on|by|at|id|job|location))?)"
     rf"(?:\s?\#|\s?\([^()\n]{{0,20}}\))?(?={BLANK}{{0,3}}(?:[:\uff1a]|[-\u2013]\s))"
     rf"|(?:{any_of(_NOTICES)})(?=[\s*_]{{0,4}}+(?:[:\uff1a]|$))"
@@ -161,7 +163,7 @@ _LINE: Final = re.compile(
 CLOSERS: Final = openers(
     (
         *(*_KEYS, *_ROLES, *_PERSONS, *_DEEDS, *_NOTICES, *_OPENINGS, "please", "note", "this", "the", "above", "final", "preliminary", "report"),
-        *("i", "as", "by", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d", "t", "dd"),
+        *("i", "as", "by", "rpt", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d", "t", "dd"),
         *("dt", "td", "tt", "end", "impression", "addendum", "addenda", "original", "initial", "previous", "prior"),
         *("amended", "corrected", "these", "case", "study", "exam", "examination", "films", "unofficial", "draft"),
         *("cc", "some", "portions", "parts", "voice", "speech", "verified", "validated", "confirmed", "released"),

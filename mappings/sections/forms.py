@@ -64,9 +64,9 @@ _GAP: Final = re.compile(
     r"|(?P<narrow>(?<=[a-z0-9]\s)(?=[^\W\d_a-z]{3})))(?=[^\W\d_])"
 )
 # ... or a mark that parts
-_PARTS: Final = re.compile(r"[|\u2022\u25cf\u25aa]|\s[/~]\s")
+_PARTS: Final = re.compile(r"[|\u2022\u25cf\u25aa]|\s(?:~|//?)\s")
 _PARTED: Final = re.compile(
-    rf"(?<!\s)\s{{0,2}}(?P<parted>[|\u2022\u25cf\u25aa]|(?<=\s)[/~](?=\s))\s{{0,4}}(?=[^\W\d_])|{_GAP.pattern}"
+    rf"(?<!\s)\s{{0,2}}(?P<parted>[|\u2022\u25cf\u25aa]|(?<=\s)(?:~|//?)(?=\s))\s{{0,4}}(?=[^\W\d_])|{_GAP.pattern}"
 )
 
 
@@ -117,7 +117,8 @@ def _stands_apart(found: re.Match[str], label: str, above: str, *, is_anew: bool
     if found["closed"] is not None:
         return found["closed"].strip().replace("]", "[") in lead
     if found["bare"] is None:
-        return words.isupper() and not found["more"] and _runs_on(found, label)
+        is_begun = words.isupper() or (found["stop"] is not None and is_anew and words[0].isupper())
+        return is_begun and not found["more"] and _runs_on(found, label)
     return _stands_alone(found, lead, above, is_anew=is_anew)
 
 
@@ -146,7 +147,7 @@ def _stands_alone(found: re.Match[str], lead: str, above: str, *, is_anew: bool)
         return False
     if not words.isupper() and found["before"] and above:
         return False
-    return is_anew or len(above) < _SHORT_LINE
+    return is_anew or len(above) < _SHORT_LINE or (words.isupper() and not above.isupper())
 
 
 def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tuple[re.Match[str], str, re.Match[str]]]:
