@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from mappings.model import Section
 from mappings.sections.headings import HEADINGS
@@ -84,7 +84,7 @@ def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> l
         end = mark.end
         if mark.label and behind < len(runs) and starts[behind] == mark.end:
             end = ends[behind]
-        widened.append(replace(mark, start=max(start, widened[-1].end if widened else 0), end=end))
+        widened.append(mark._replace(start=max(start, widened[-1].end if widened else 0), end=end))
     if runs[-1][1] == length and widened[-1].label and widened[-1].end < starts[-1]:
         widened.append(Mark(starts[-1], starts[-1], CLOSING, ""))
     return widened
@@ -102,8 +102,7 @@ class _Study:
         return not labels.isdisjoint(self.first)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a mark stands: its number, its study, the label of the next plain heading there, and if text is between."""
 
     number: int
@@ -124,15 +123,15 @@ def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
             continue
         if not mark.is_heading:
             if headings and accepted[-1].label and _closes(mark, place, accepted[-1], text):
-                accepted.append(replace(mark, label=CLOSING) if mark.label else mark)
+                accepted.append(mark._replace(label=CLOSING) if mark.label else mark)
         elif _fits(mark, place, headings) and (label := _label(mark, place)):
             if _is_set_apart(mark, place) or (not seen and _is_quotation(mark, place, headings)):
                 continue
-            accepted.append(mark if label == mark.label else replace(mark, label=label))
+            accepted.append(mark if label == mark.label else mark._replace(label=label))
             headings.append(accepted[-1])
             seen = seen or label in _SEEN
         elif headings and accepted[-1].label and _is_empty(mark, place, found):
-            accepted.append(replace(mark, label=CLOSING))
+            accepted.append(mark._replace(label=CLOSING))
     return accepted
 
 

@@ -173,6 +173,8 @@ CLOSERS: Final = openers(
         *("october", "nov", "november", "dec", "december"),
     )
 )
+# First words that close with nothing but a colon behind them
+KEYS: Final = frozenset((*_KEYS, *_PERSONS, *_DEEDS, *_NOTICES, "cc", "d", "t", "dd", "dt", "td", "tt", "page", "date", "time"))
 # How the second word goes on where the first is "the"
 _THE: Final = frozenset(
     {

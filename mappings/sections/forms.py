@@ -53,6 +53,11 @@ _LINE_HEADING: Final = re.compile(
     r"|(?P<stop>[.;](?=\s))|(?P<run>\s{1,8}(?=\S)))",
     re.IGNORECASE,
 )
+# The form that most headings have, "FINDINGS: ", without anything else that `_LINE_HEADING` knows
+_PLAIN_HEADING: Final = re.compile(
+    r"(?P<before>)(?P<words>[A-Za-z][A-Za-z ]{1,40}+)(?P<more>)(?P<qualifier>)(?P<stamp>)(?P<colon>:)(?=\s*+(?:[^\W_]|$))"
+    r"(?P<bare>)?(?P<dash>)?(?P<closed>)?(?P<stop>)?(?P<run>)?"
+)
 _OPENING: Final = re.compile(
     rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}(?P<first>[^\W\d_]{{0,20}})", re.IGNORECASE
 )
@@ -81,8 +86,11 @@ def opening(line: str) -> str:
 
 def line_heading(line: str, above: str, *, is_anew: bool) -> tuple[re.Match[str], str] | None:
     """The heading at the start of a line and its label; `above` is the line above, `is_anew` that it has ended."""
-    found = _LINE_HEADING.match(line)
-    label = _label(found) if found else None
+    found = _PLAIN_HEADING.match(line)
+    label = LABELS.get(found["words"].lower()) if found else None
+    if label is None:
+        found = _LINE_HEADING.match(line)
+        label = _label(found) if found else None
     if not found or label is None or not _stands_apart(found, label, above, is_anew=is_anew):
         return None
     return found, label
@@ -156,7 +164,9 @@ def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tupl
     Any in a text that is run into one line, else the usual ones that stand behind a full stop.
     """
     end = len(line) if is_run_in else line.rfind(":")
-    for gap in (_PARTED if _PARTS.search(line) else _GAP).finditer(line, offset, max(offset, end)):
+    if end <= offset:
+        return
+    for gap in (_PARTED if _PARTS.search(line, offset, end) else _GAP).finditer(line, offset, end):
         place = gap.end()
         if opening(line[place : place + _LONGEST_WORD]) not in OPENERS:
             continue
