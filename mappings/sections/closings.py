@@ -187,10 +187,10 @@ _ENDED: Final = re.compile(
     r"\s(?<!\s\s)(?:(?:(?<=[.!?;)\]]\s)\s*+|\s++)(?=[A-Z/])"
     r"|(?=(?:Electronically|Digitally)\s[Ss]igned|(?:Dictated|Signed|Transcribed)\s[Bb]y))"
 )
-# Parts of words that no inline closing is without
+# Words that no inline closing is without
 _HINTS: Final = (
-    *("igned", "IGNED", "ictated", "ICTATED", "ranscribed", "RANSCRIBED", "eviewed", "EVIEWED", "ersonally"),
-    *("PERSONALLY", "pproved", "eported by", "nterpreted by", "nd of ", "END OF", "ttest"),
+    *("signed", "dictated", "transcribed", "reviewed", "personally", "approved", "reported by", "interpreted by"),
+    *("end of ", "attest"),
 )
 
 
@@ -208,11 +208,13 @@ def closing(line: str, first: str) -> tuple[str, bool] | None:
 def hints(text: str) -> list[int]:
     """Where a line may close a report inside, the last place first."""
     places = []
+    if len(lower := text.lower()) != len(text):  # a letter such as \u0130 is two in lower case
+        lower = text
     for hint in _HINTS:
-        at = text.find(hint)
+        at = lower.find(hint)
         while at >= 0:
             places.append(at)
-            at = text.find(hint, at + 1)
+            at = lower.find(hint, at + 1)
     return sorted(places, reverse=True)
 
 

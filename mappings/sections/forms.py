@@ -77,7 +77,7 @@ _PARTED: Final = re.compile(
 
 def opening(line: str) -> str:
     """The first word of a line in lower case, behind decoration and number; empty where no letter is there."""
-    first = line.partition(" ")[0].rstrip(":")
+    first = line.partition(" ")[0].rstrip(":,;")
     if not first.isalpha():
         found = _OPENING.match(line)
         first = found["first"] if found else ""
