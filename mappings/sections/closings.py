@@ -35,7 +35,7 @@ _ROLES: Final = (
 _PERSONS: Final = (
     *("radiologist", "radiologists", "physician", "provider", "clinician", "doctor", "dr", "practitioner", "staff"),
     *("attending", "resident", "resident/fellow", "fellow", "consultant", "registrar", "verifier", "reporter", "reader"),
-    *("technologist", "sonographer", "radiographer", "transcriptionist", "transcriber", "typist"),
+    *("technologist", "sonographer", "rvt", "rdms", "radiographer", "transcriptionist", "transcriber", "typist"),
 )
 # ... and what was done when: "Date dictated", "Signed on", "Finalized date/time"
 _DEEDS: Final = (
@@ -45,10 +45,6 @@ _DEEDS: Final = (
 )
 # Headings of an attestation or a notice: with a colon behind them, or alone on the line
 _NOTICES: Final = (
-    *("attestation", "attestation statement", "teaching physician attestation", "attending attestation"),
-    *("attending physician attestation", "physician attestation", "radiologist attestation", "resident attestation"),
-    *("faculty attestation", "staff attestation", "attending statement", "teaching physician statement"),
-    *("teaching attestation", "teaching statement", "faculty statement", "supervising physician statement"),
     *("disclaimer", "confidentiality notice", "confidentiality statement", "confidentiality", "confidential"),
     *("report electronically signed", "electronic signature", "voice recognition disclaimer", "notice to patient"),
     *("notice to patients", "note to patient", "note to patients", "patient notice", "message to patient"),
@@ -152,7 +148,8 @@ _LINE: Final = re.compile(
     rf"|(?:(?:report|rpt)\s)?(?:(?:date/time|date|time)\s(?:of\s)?)?(?:{any_of(_DEEDS)})"
     r"(?:\s(?:date/time|datetime|date|time|on|by|at|id|job|location))?)"
     rf"(?:\s?\#|\s?\([^()\n]{{0,20}}\))?(?={BLANK}{{0,3}}(?:[:\uff1a]|[-\u2013]\s))"
-    rf"|(?:{any_of(_NOTICES)})(?=[\s*_]{{0,4}}+(?:[:\uff1a]|$))"
+    rf"|(?:{any_of(_NOTICES)}|(?:(?:teaching|faculty|(?:{any_of(_ROLES)})|(?:{any_of(_PERSONS)}))\s){{0,3}}"
+    rf"(?:attestation(?:\sstatement)?|(?<=\s)(?:statement|note)))(?=[\s*_]{{0,4}}+(?:[:\uff1a]|$))"
     rf"|(?:{any_of(_OPENINGS)})(?![^\W_])"
     rf"|(?:(?:please\s)?note:?\s(?:that\s)?)?(?:{'|'.join(_SENTENCES)})"
     rf"|(?:{'|'.join(_WHOLE_LINES)})(?={_MARGIN})"
@@ -162,7 +159,7 @@ _LINE: Final = re.compile(
 # First words of all these, to pass over other lines without matching them
 CLOSERS: Final = openers(
     (
-        *(*_KEYS, *_ROLES, *_PERSONS, *_DEEDS, *_NOTICES, *_OPENINGS, "please", "note", "this", "the", "above", "final", "preliminary", "report"),
+        *(*_KEYS, *_ROLES, *_PERSONS, *_DEEDS, *_NOTICES, *_OPENINGS, "please", "attestation", "faculty", "note", "this", "the", "above", "final", "preliminary", "report"),
         *("i", "as", "by", "rpt", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d", "t", "dd"),
         *("dt", "td", "tt", "end", "impression", "addendum", "addenda", "original", "initial", "previous", "prior"),
         *("amended", "corrected", "these", "case", "study", "exam", "examination", "films", "unofficial", "draft"),

@@ -43,7 +43,7 @@ _SHORT_FORM: Final = 5  # characters; COMP and CLIN alone on a line are headings
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 
 _COLON: Final = (
-    rf"(?P<colon>\.?[*_\])]{{0,3}}{BLANK}{{0,4}}[:\uff1a]{{1,2}}(?:-(?!\d))?"
+    rf"(?P<colon>\.{{0,20}}+[*_\])]{{0,3}}{BLANK}{{0,24}}+[:\uff1a]{{1,2}}(?:-(?!\d))?"
     r"(?:\s{0,3}[*_=#~<>\])|\u2013\u2014-]{2,40}+(?=\s*+$)|[*_\])]{1,3}|))"
 )
 _DASH: Final = rf"(?P<dash>{BLANK}{{0,4}}(?:\u2014|(?:[-=]{{0,2}}>|\u2192|--?|\u2013)(?=\s|$)))"
@@ -66,7 +66,7 @@ _INLINE_HEADING: Final = re.compile(rf"{WORDS}(?:{_COLON}|{_DASH})", re.IGNORECA
 # White space that may part a heading from the text before it: after the end of a sentence, wide, or before capitals
 _GAP: Final = re.compile(
     r"\s(?<!\s\s)(?:(?P<ended>(?<=[.!?;:)\]\"\u201d]\s)\s*+)|(?P<wide>\s++|(?<=\t))"
-    r"|(?P<narrow>(?<=[a-z0-9]\s)(?=[^\W\d_a-z]{3})))(?=[^\W\d_])"
+    r"|(?P<narrow>(?<=[a-z0-9]\s)(?=[^\W\d_a-z])))(?=[^\W\d_])"
 )
 # ... or a mark that parts
 _PARTS: Final = re.compile(r"[|\u2022\u25cf\u25aa]|\s(?:~|//?)\s")
@@ -84,14 +84,14 @@ def opening(line: str) -> str:
     return first.casefold()
 
 
-def line_heading(line: str, above: str, *, is_anew: bool) -> tuple[re.Match[str], str] | None:
-    """The heading at the start of a line and its label; `above` is the line above, `is_anew` that it has ended."""
+def line_heading(line: str, above: str, below: str, *, is_anew: bool) -> tuple[re.Match[str], str] | None:
+    """The heading at the start of a line and its label, between two stripped lines; `is_anew`: the upper has ended."""
     found = _PLAIN_HEADING.match(line)
     label = LABELS.get(found["words"].lower()) if found else None
     if label is None:
         found = _LINE_HEADING.match(line)
         label = _label(found) if found else None
-    if not found or label is None or not _stands_apart(found, label, above, is_anew=is_anew):
+    if not found or label is None or not _stands_apart(found, label, above, below, is_anew=is_anew):
         return None
     return found, label
 
@@ -113,7 +113,7 @@ def heading_start(found: re.Match[str]) -> int:
     return found.start("before")
 
 
-def _stands_apart(found: re.Match[str], label: str, above: str, *, is_anew: bool) -> bool:
+def _stands_apart(found: re.Match[str], label: str, above: str, below: str, *, is_anew: bool) -> bool:
     """Whether what follows the words of a heading sets them off; wrapped prose may begin a line with the same words."""
     words, lead = found["words"], found.string[: heading_start(found)]
     if not lead and leads_on(above, len(above)):
@@ -125,9 +125,10 @@ def _stands_apart(found: re.Match[str], label: str, above: str, *, is_anew: bool
     if found["closed"] is not None:
         return found["closed"].strip().replace("]", "[") in lead
     if found["bare"] is None:
-        is_begun = words.isupper() or (found["stop"] is not None and is_anew and words[0].isupper())
+        is_tab = found["run"] is not None and found["run"][0] == "\t"
+        is_begun = words.isupper() or (words[0].isupper() and (is_tab or found["stop"] is not None))
         return is_begun and not found["more"] and _runs_on(found, label)
-    return _stands_alone(found, lead, above, is_anew=is_anew)
+    return _stands_alone(found, lead, above, below, is_anew=is_anew)
 
 
 def _runs_on(found: re.Match[str], label: str) -> bool:
@@ -144,7 +145,7 @@ def _runs_on(found: re.Match[str], label: str) -> bool:
     return is_wide or text[0].isdigit() or (text[0].isupper() and text[1:2].islower())
 
 
-def _stands_alone(found: re.Match[str], lead: str, above: str, *, is_anew: bool) -> bool:
+def _stands_alone(found: re.Match[str], lead: str, above: str, below: str, *, is_anew: bool) -> bool:
     """Whether words alone on their line are a heading: decorated ones are, others where the line above has ended."""
     words = found["words"]
     if lead.strip():
@@ -153,9 +154,9 @@ def _stands_alone(found: re.Match[str], lead: str, above: str, *, is_anew: bool)
         return not above
     if not words.isupper() and len(words) <= _SHORT_FORM:
         return False
-    if not words.isupper() and found["before"] and above:
-        return False
-    return is_anew or len(above) < _SHORT_LINE or (words.isupper() and not above.isupper())
+    if is_anew or len(above) < _SHORT_LINE:
+        return True
+    return not above.isupper() if words.isupper() else below[:1].isupper() or below[:1].isdigit()
 
 
 def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tuple[re.Match[str], str, re.Match[str]]]:
@@ -182,7 +183,8 @@ def _stands_inside(found: re.Match[str], label: str, gap: re.Match[str], *, is_r
     is_within = line[gap.start() - 1] == ":" or (line[gap.start() - 1] == ";" and not is_run_in)
     if gap.lastgroup == "narrow" or is_within or found["dash"] is not None:
         may_run = is_run_in or (found["dash"] is None and label in _CORE_UPPER)
-        return may_run and words.isupper() and not leads_on(line, gap.start())
+        is_set_off = words.isupper() or (is_run_in and label in _CORE and found["dash"] is None and words[0].isupper())
+        return may_run and is_set_off and not leads_on(line, gap.start())
     if is_run_in:
         return True
     if words.isupper():

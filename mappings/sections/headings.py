@@ -243,5 +243,6 @@ SECOND_WORDS: Final = (
     *("finding", "findings", "impression", "impressions", "conclusion", "conclusions", "interpretation", "opinion"),
     *("summary", "recommendation", "recommendations", "plan", "comment", "comments", "discussion", "diagnosis"),
     *("assessment", "history", "indication", "indications", "technique", "comparison", "procedure", "report"),
-    *("imp", "rec", "recs"),
+    *("imp", "rec", "recs", "plan of care", "treatment plan", "follow-up", "follow up", "management", "advice"),
+    *("suggestion", "suggestions", "differential diagnosis", "differential", "next steps", "disposition"),
 )

@@ -163,8 +163,12 @@ class _Reader:
         is_key = first in _HEADING_KEYS and stripped[len(first) : len(first) + 1] == ":"  # "EXAM:"
         if self.found and not is_key and (closes := closing(stripped, first)):
             self._close(start, *closes)
-        elif first in OPENERS and (heading := line_heading(line, self.above, is_anew=self._is_anew())):
+        elif first in OPENERS and (heading := self._heading(line, number)):
             self._add_heading(*heading, start, number)
+
+    def _heading(self, line: str, number: int) -> tuple[re.Match[str], str] | None:
+        below = self.stripped[number + 1] if number + 1 < len(self.stripped) else ""
+        return line_heading(line, self.above, below, is_anew=self._is_anew())
 
     def _close(self, start: int, words: str, is_footer: bool = False) -> None:
         place = self.rule if self.rule >= self.end else start
