@@ -194,7 +194,8 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
         return False
     if mark.is_lower and not mark.is_anew and not headings[-1].is_lower:
         return False
-    if not mark.is_anew and mark.is_inline and not first.is_upper:
+    is_as_first = first.is_upper or not (mark.is_upper or mark.is_quoted)
+    if not mark.is_anew and mark.is_inline and not is_as_first:
         return False
     return not _is_below(mark, place, headings)
 

@@ -115,7 +115,7 @@ def heading_start(found: re.Match[str]) -> int:
 
 def _stands_apart(found: re.Match[str], label: str, above: str, below: str, *, is_anew: bool) -> bool:
     """Whether what follows the words of a heading sets them off; wrapped prose may begin a line with the same words."""
-    words, lead = found["words"], found.string[: heading_start(found)]
+    words, lead = found["before"] + found["words"], found.string[: heading_start(found)]
     if not lead and leads_on(above, len(above)):
         return False
     if found["colon"] is not None:
@@ -147,7 +147,7 @@ def _runs_on(found: re.Match[str], label: str) -> bool:
 
 def _stands_alone(found: re.Match[str], lead: str, above: str, below: str, *, is_anew: bool) -> bool:
     """Whether words alone on their line are a heading: decorated ones are, others where the line above has ended."""
-    words = found["words"]
+    words = found["before"] + found["words"]
     if lead.strip():
         return True
     if words.islower() or words[0].islower():
