@@ -144,8 +144,10 @@ def _places(found: Sequence[Mark], text: str) -> list[_Place]:
         mark = found[number]
         if number + 1 < len(found) and studies[number + 1] is not studies[number]:
             following = ""
-        said = text[mark.end : behind].strip(_MARGIN)
-        is_followed = said != mark.words if mark.label == CLOSING else bool(said)
+        is_followed = False
+        if mark.weak or mark.is_footer:
+            said = text[mark.end : behind].strip(_MARGIN)
+            is_followed = bool(said) and said != mark.words
         if mark.is_footer and places and found[number + 1].is_footer:
             is_followed = is_followed or places[-1].is_followed
         places.append(_Place(number, studies[number], following, is_followed))
@@ -197,7 +199,7 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     is_as_first = first.is_upper or not (mark.is_upper or mark.is_quoted)
     if not mark.is_anew and mark.is_inline and not is_as_first:
         return False
-    return not _is_below(mark, place, headings)
+    return not _is_below(mark, headings)
 
 
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
@@ -206,26 +208,17 @@ def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     return is_last and mark.label in _SEEN | _CONCLUDED and all(one.label != mark.label for one in headings)
 
 
-def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
+def _is_below(mark: Mark, headings: list[Mark]) -> bool:
     """Whether a heading is a sub-heading of the section before it."""
     first, last = headings[0], headings[-1]
     is_of_findings = last.label in _SEEN and not last.is_named
     if is_of_findings and (mark.label == "materials" or (mark.is_named and mark.label == last.label)):
         return True  # FINDINGS: … DEVICES: …, FINDINGS: … CHEST FINDINGS: …
-    if mark.is_named and mark.label == "findings" and last.label in _CONCLUDED and _is_told(place):
-        return True  # IMPRESSION: … INCIDENTAL FINDINGS: …
     if mark.is_upper or not (first.is_upper or last.is_upper):
         return False
     if mark.label in _MINOR or (mark.is_inline and mark.is_quoted and last.is_upper):
         return True
     return last.is_upper and last.label in _SEEN and (mark.label in _CONTEXT or mark.is_named)
-
-
-def _is_told(place: _Place) -> bool:
-    """Whether the examination has its findings above and no impression below."""
-    study, number = place.study, place.number
-    is_seen = any(study.first.get(label, number) < number for label in _SEEN)
-    return is_seen and all(study.last.get(label, -1) < number for label in _CONCLUDED)
 
 
 def _is_empty(mark: Mark, place: _Place, found: Sequence[Mark]) -> bool:

@@ -55,7 +55,8 @@ _LINE_HEADING: Final = re.compile(
 )
 # The form that most headings have, "FINDINGS: ", without anything else that `_LINE_HEADING` knows
 _PLAIN_HEADING: Final = re.compile(
-    r"(?P<before>)(?P<words>[A-Za-z][A-Za-z ]{1,40}+)(?P<more>)(?P<qualifier>)(?P<stamp>)(?P<colon>:)(?=\s*+(?:[^\W_]|$))"
+    r"(?P<before>)(?P<words>[A-Za-z][A-Za-z ]{1,40}+)(?P<more>)(?P<qualifier>)(?P<stamp>)(?P<colon>:)"
+    r"(?=\s*+(?:[^\W_]|$))"
     r"(?P<bare>)?(?P<dash>)?(?P<closed>)?(?P<stop>)?(?P<run>)?"
 )
 _OPENING: Final = re.compile(

@@ -116,8 +116,8 @@ class _Reader:
     def read(self) -> list[Mark]:
         """All marks of the text, in order."""
         start = 0
-        for number, stripped in enumerate(self.stripped):
-            line = self.lines[number]
+        for number, raw in enumerate(self.lines):
+            line, stripped = raw, self.stripped[number]
             if stripped:
                 if line[1:2] == " " != line[0]:
                     line = drawn_together(line)

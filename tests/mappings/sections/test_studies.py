@@ -166,3 +166,8 @@ def test_a_part_of_the_findings_opens_no_section(part: str) -> None:
         ("findings", f"LUNGS: clear\n{part}"),
         ("impression", "x"),
     ]
+
+
+def test_the_title_of_what_follows_is_no_part_of_the_section_before_it() -> None:
+    text = "IMPRESSION:\nAbscess.\n\nNARRATIVE:\nEXAM: CT\nFINDINGS:\nWall is thick."
+    assert told(text) == [("impression", "Abscess."), ("findings", "Wall is thick.")]
