@@ -199,16 +199,17 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     is_as_first = first.is_upper or not (mark.is_upper or mark.is_quoted)
     if not mark.is_anew and mark.is_inline and not is_as_first:
         return False
-    return not _is_below(mark, headings)
+    return not _is_below(mark, place, headings)
 
 
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """Whether no other heading says what this one does: the findings or the impression."""
+    """Whether this is the only heading of the findings or the impression, and no list item of an impression above."""
     is_last = place.study.last.get(mark.label) == place.number
-    return is_last and mark.label in _SEEN | _CONCLUDED and all(one.label != mark.label for one in headings)
+    said = {one.label for one in headings}
+    return is_last and mark.label in _SEEN | _CONCLUDED and said.isdisjoint({mark.label, *_CONCLUDED})
 
 
-def _is_below(mark: Mark, headings: list[Mark]) -> bool:
+def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """Whether a heading is a sub-heading of the section before it."""
     first, last = headings[0], headings[-1]
     is_of_findings = last.label in _SEEN and not last.is_named
@@ -216,8 +217,10 @@ def _is_below(mark: Mark, headings: list[Mark]) -> bool:
         return True  # FINDINGS: … DEVICES: …, FINDINGS: … CHEST FINDINGS: …
     if mark.is_upper or not (first.is_upper or last.is_upper):
         return False
-    if mark.label in _MINOR or (mark.is_inline and mark.is_quoted and last.is_upper):
+    if mark.label in _MINOR:
         return True
+    if mark.is_inline and mark.is_quoted and last.is_upper:
+        return mark.label not in _CONCLUDED or mark.label in place.study.last
     return last.is_upper and last.label in _SEEN and (mark.label in _CONTEXT or mark.is_named)
 
 

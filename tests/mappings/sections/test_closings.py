@@ -109,6 +109,7 @@ def test_a_line_that_closes_a_report_is_an_unlabelled_section_behind_the_impress
         "Created fistula is patent.",
         "For follow-up see the surgeon.",
         "2. COMPARISON: unchanged.",
+        "2. Findings: consistent with pneumonia.",
     ],
 )
 def test_what_only_looks_like_a_closing_stays_in_the_impression(said: str) -> None:
