@@ -17,7 +17,8 @@ from mappings.sections.wording import BLANK, DATE, DECORATION, TIME, any_of, ope
 _KEYS: Final = (
     *("performed by", "completed by", "scanned by", "prepared for", "exam completed", "exam ended", "gmc", "gmc no"),
     *("gmc number", "hcpc", "npi", "dictation workstation", "ordered by", "signature", "signatures"),
-    *("electronic signature on file", "copy to", "copies to", "copies"),
+    *("electronic signature on file", "copy to", "copies to", "copies", "ordering dr", "referring dr"),
+    *("validated by", "confirmed by", "released by", "checked by"),
     *("report date", "date of report", "report date/time", "date reported", "report status", "report id"),
     *("wsn", "ws", "workstation", "work station", "workstation id", "workstation name", "reading workstation"),
     *("reading location", "reading site", "reading station", "interpretation location", "read at", "job", "job id"),
@@ -35,7 +36,7 @@ _ROLES: Final = (
     *("verifying", "approving", "on-call", "teaching", "first", "second", "double"),
 )
 _PERSONS: Final = (
-    *("radiologist", "radiologists", "physician", "provider", "clinician", "doctor", "dr", "practitioner", "staff"),
+    *("radiologist", "radiologists", "physician", "provider", "clinician", "doctor", "practitioner", "staff"),
     *("attending", "resident", "resident/fellow", "fellow", "consultant", "registrar", "verifier", "reporter"),
     *("reader", "dictator", "technologist", "sonographer", "rvt", "rdms", "radiographer", "transcriptionist"),
     *("transcriber", "typist"),
@@ -44,7 +45,6 @@ _PERSONS: Final = (
 _DEEDS: Final = (
     *("signed", "e-signed", "dictated", "dictation", "transcribed", "transcription", "finalized", "finalised"),
     *("verified", "approved", "typed", "reported", "reviewed", "authorised", "authorized", "authenticated", "printed"),
-    *("validated", "confirmed", "released", "checked"),
 )
 # Headings of an attestation or a notice: with a colon behind them, or alone on the line
 _NOTICES: Final = (
@@ -70,8 +70,8 @@ _OPENINGS: Final = (
     *("thanking you", "many thanks", "yours sincerely", "yours faithfully", "yours truly", "kind regards"),
     *("best regards", "with kind regards", "with thanks", "warm regards", "sincerely"),
     *("elektronisch signiert", "firmado electrónicamente", "signé électroniquement", "mit freundlichen"),
-    *("mit kollegialen",),
-    *("mit besten grüßen", "cordialement", "bien cordialement", "bien confraternellement", "atentamente"),
+    *("mit kollegialen", "mit besten grüßen", "cordialement", "bien cordialement", "bien confraternellement"),
+    *("atentamente",),
     *("un cordial saludo", "cordiali saluti", "distinti saluti", "atenciosamente", "met vriendelijke groet"),
     *("approved and", "thanks for referring", "thanks for your", "thanks for this", "we thank", "regards"),
     *("with best wishes", "best wishes", "preliminarily read", "final read by", "initial read by"),

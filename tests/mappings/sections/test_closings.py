@@ -105,6 +105,8 @@ def test_a_line_that_closes_a_report_is_an_unlabelled_section_behind_the_impress
         "Management: Continue annual screening",
         "Note: Repeat film is advised.",
         "Staff was informed.",
+        "DR: no fracture",
+        "Confirmed: no leak",
         "Time to peak is 5 minutes.",
         "Created fistula is patent.",
         "For follow-up see the surgeon.",
