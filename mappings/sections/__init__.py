@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from mappings.model import Section
 from mappings.sections.headings import HEADINGS
@@ -84,7 +84,7 @@ def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> l
         end = mark.end
         if mark.label and behind < len(runs) and starts[behind] == mark.end:
             end = ends[behind]
-        widened.append(replace(mark, start=max(start, widened[-1].end if widened else 0), end=end))
+        widened.append(mark._replace(start=max(start, widened[-1].end if widened else 0), end=end))
     if runs[-1][1] == length and widened[-1].label and widened[-1].end < starts[-1]:
         widened.append(Mark(starts[-1], starts[-1], CLOSING, ""))
     return widened
@@ -102,8 +102,7 @@ class _Study:
         return not labels.isdisjoint(self.first)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a mark stands: its number, its study, the label of the next plain heading there, and if text is between."""
 
     number: int
@@ -124,13 +123,15 @@ def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
             continue
         if not mark.is_heading:
             if headings and accepted[-1].label and _closes(mark, place, accepted[-1], text):
-                accepted.append(replace(mark, label=CLOSING) if mark.label else mark)
+                accepted.append(mark._replace(label=CLOSING) if mark.label else mark)
         elif _fits(mark, place, headings) and (label := _label(mark, place)):
-            if not seen and _is_quotation(mark, place, headings):
+            if _is_set_apart(mark, place) or (not seen and _is_quotation(mark, place, headings)):
                 continue
-            accepted.append(mark if label == mark.label else replace(mark, label=label))
+            accepted.append(mark if label == mark.label else mark._replace(label=label))
             headings.append(accepted[-1])
             seen = seen or label in _SEEN
+        elif headings and accepted[-1].label and _is_empty(mark, place, found):
+            accepted.append(mark._replace(label=CLOSING))
     return accepted
 
 
@@ -143,8 +144,10 @@ def _places(found: Sequence[Mark], text: str) -> list[_Place]:
         mark = found[number]
         if number + 1 < len(found) and studies[number + 1] is not studies[number]:
             following = ""
-        said = text[mark.end : behind].strip(_MARGIN)
-        is_followed = said != mark.words if mark.label == CLOSING else bool(said)
+        is_followed = False
+        if mark.weak or mark.is_footer:
+            said = text[mark.end : behind].strip(_MARGIN)
+            is_followed = bool(said) and said != mark.words
         if mark.is_footer and places and found[number + 1].is_footer:
             is_followed = is_followed or places[-1].is_followed
         places.append(_Place(number, studies[number], following, is_followed))
@@ -188,38 +191,55 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """Whether a heading is of a kind with those before it: list items, lower case and minor ones need a precedent."""
     if not headings:
         return mark.is_anew or (not mark.is_lower and not mark.is_inline)
-    first, last = headings[0], headings[-1]
+    first = headings[0]
     if mark.is_item and not first.is_item and not _is_missed(mark, place, headings):
         return False
-    if mark.is_lower and not mark.is_anew and not last.is_lower:
+    if mark.is_lower and not mark.is_anew and not headings[-1].is_lower:
         return False
-    if not mark.is_anew and mark.is_inline and not first.is_upper:
+    is_as_first = first.is_upper or not (mark.is_upper or mark.is_quoted)
+    if not mark.is_anew and mark.is_inline and not is_as_first:
         return False
-    return not _is_below(mark, first, last)
+    return not _is_below(mark, place, headings)
 
 
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """Whether no other heading says what this one does: the findings or the impression."""
+    """Whether this is the only heading of the findings or the impression, and no list item of an impression above."""
     is_last = place.study.last.get(mark.label) == place.number
-    return is_last and mark.label in _SEEN | _CONCLUDED and all(one.label != mark.label for one in headings)
+    said = {one.label for one in headings}
+    return is_last and mark.label in _SEEN | _CONCLUDED and said.isdisjoint({mark.label, *_CONCLUDED})
 
 
-def _is_below(mark: Mark, first: Mark, last: Mark) -> bool:
+def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """Whether a heading is a sub-heading of the section before it."""
+    first, last = headings[0], headings[-1]
     is_of_findings = last.label in _SEEN and not last.is_named
     if is_of_findings and (mark.label == "materials" or (mark.is_named and mark.label == last.label)):
         return True  # FINDINGS: … DEVICES: …, FINDINGS: … CHEST FINDINGS: …
-    if mark.is_upper or not first.is_upper:
+    if mark.is_upper or not (first.is_upper or last.is_upper):
         return False
-    if mark.label in _MINOR or (mark.is_inline and mark.is_quoted and last.is_upper):
+    if mark.label in _MINOR:
         return True
+    if mark.is_inline and mark.is_quoted and last.is_upper:
+        return mark.label not in _CONCLUDED or mark.label in place.study.last
     return last.is_upper and last.label in _SEEN and (mark.label in _CONTEXT or mark.is_named)
+
+
+def _is_empty(mark: Mark, place: _Place, found: Sequence[Mark]) -> bool:
+    """Whether a word that is weak has nothing under it but the next heading, as a title has."""
+    if not mark.weak or mark.is_inline or place.is_followed:
+        return False
+    return place.number + 1 == len(found) or _is_plain(found[place.number + 1])
+
+
+def _is_set_apart(mark: Mark, place: _Place) -> bool:
+    """Whether a heading is set apart and the examination has the same one in its own right: it is somebody else's."""
+    return mark.is_quoted and not mark.is_inline and mark.label in place.study.first
 
 
 def _is_quotation(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     """Whether a heading before the first findings belongs to a report that the history or the comparison quotes.
 
-    A quoted one is set apart and comes again in its own right; an impression before the findings comes again behind.
+    One inside a line comes again in its own right; an impression before the findings comes again behind.
     """
     if not headings or headings[-1].label not in _QUOTING:
         return False

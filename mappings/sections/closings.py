@@ -15,39 +15,43 @@ from mappings.sections.wording import BLANK, DATE, DECORATION, TIME, any_of, ope
 
 # Keys of a signature block: they close only with a colon behind them
 _KEYS: Final = (
-    *("ordered by", "ordering physician", "ordering provider", "ordering clinician", "ordering dr", "referring dr"),
-    *("referring physician", "referring provider", "referring doctor", "referring clinician", "attending"),
-    *("attending radiologist", "attending physician", "radiologist", "radiologists", "resident", "fellow"),
-    *("resident/fellow", "radiology resident", "radiology fellow", "staff radiologist", "staff", "consultant"),
-    *("consultant radiologist", "reading radiologist", "reading physician", "reading provider", "reading doctor"),
-    *("reporting radiologist", "reporting doctor", "reporting physician", "reporting clinician", "reporter"),
-    *("interpreting radiologist", "interpreting physician", "interpreting provider", "signing radiologist"),
-    *("signing physician", "technologist", "sonographer", "radiographer", "performed by", "signed", "signature"),
-    *("signatures", "e-signed", "dictated", "transcribed", "finalized", "finalised", "verified", "approved", "typed"),
-    *("dictated date", "dictated date/time", "dictation date", "dictation date/time", "date dictated"),
-    *("date of dictation", "dictated on", "signed date", "signed date/time", "date signed", "date/time signed"),
-    *("signed on", "transcribed date", "transcribed date/time", "transcription date", "transcription date/time"),
-    *("date transcribed", "date of transcription", "transcribed on", "finalized on", "finalized date"),
-    *("finalized datetime", "finalized date/time", "approved on", "verified on", "verified date", "verified by"),
-    *("validated by", "confirmed by", "released by", "checked by", "reported on", "copy to", "copies to", "copies"),
+    *("performed by", "completed by", "scanned by", "prepared for", "exam completed", "exam ended", "gmc", "gmc no"),
+    *("gmc number", "hcpc", "npi", "dictation workstation", "ordered by", "signature", "signatures"),
+    *("electronic signature on file", "copy to", "copies to", "copies", "ordering dr", "referring dr"),
+    *("validated by", "confirmed by", "released by", "checked by"),
     *("report date", "date of report", "report date/time", "date reported", "report status", "report id"),
-    *("electronic signature", "electronic signature on file", "transcriptionist", "transcriptionist id", "typist"),
-    *("transcriber", "transcription", "wsn", "ws", "workstation", "work station", "workstation id"),
-    *("workstation name", "reading workstation", "reading location", "reading site", "read at", "job id", "job number"),
-    *("reported", "reviewed", "authorised", "authorized", "interpretation location", "reading station"),
-    *("voice id", "cpt", "cpt code", "cpt codes", "icd-10", "icd10", "icd-10 code", "icd-10 codes", "icd codes"),
-    *("diagnosis code", "diagnosis codes", "procedure code", "procedure codes", "billing codes"),
-    *("job", "dictation id", "dictation job", "document id", "accession", "accession number"),
-    *("print date", "printed", "date printed", "befundet von", "firmado por", "signé par", "validé par"),
+    *("wsn", "ws", "workstation", "work station", "workstation id", "workstation name", "reading workstation"),
+    *("reading location", "reading site", "reading station", "interpretation location", "read at", "job", "job id"),
+    *("job number", "phone", "tel", "fax", "discrepancy", "quality measure", "quality measures", "mips"),
+    *("performance measure", "performance measures", "peer review", "teaching file", "turnaround time", "voice id"),
+    *("document id", "accession", "accession number", "print date"),
+    *("cpt", "cpt code", "cpt codes", "icd-10", "icd10", "icd-10 code", "icd-10 codes", "icd codes"),
+    *("diagnosis code", "diagnosis codes", "diagnostic code", "primary diagnostic code", "procedure code"),
+    *("procedure codes", "billing codes", "befundet von", "firmado por", "signé par", "validé par"),
+)
+# ... who: "Primary Interpreting Staff", "Radiologist"
+_ROLES: Final = (
+    *("primary", "secondary", "ordering", "referring", "requesting", "reading", "reporting", "interpreting", "signing"),
+    *("dictating", "attending", "supervising", "staff", "consultant", "responsible", "performing", "radiology"),
+    *("verifying", "approving", "on-call", "teaching", "first", "second", "double"),
+)
+_PERSONS: Final = (
+    *("radiologist", "radiologists", "physician", "provider", "clinician", "doctor", "practitioner", "staff"),
+    *("attending", "resident", "resident/fellow", "fellow", "consultant", "registrar", "verifier", "reporter"),
+    *("reader", "dictator", "technologist", "sonographer", "rvt", "rdms", "radiographer", "transcriptionist"),
+    *("transcriber", "typist"),
+)
+# ... and what was done when: "Date dictated", "Signed on", "Finalized date/time"
+_DEEDS: Final = (
+    *("signed", "e-signed", "dictated", "dictation", "transcribed", "transcription", "finalized", "finalised"),
+    *("verified", "approved", "typed", "reported", "reviewed", "authorised", "authorized", "authenticated", "printed"),
 )
 # Headings of an attestation or a notice: with a colon behind them, or alone on the line
 _NOTICES: Final = (
-    *("attestation", "attestation statement", "teaching physician attestation", "attending attestation"),
-    *("attending physician attestation", "physician attestation", "radiologist attestation", "resident attestation"),
-    *("faculty attestation", "staff attestation", "attending statement", "teaching physician statement"),
-    *("teaching attestation", "teaching statement", "faculty statement", "supervising physician statement"),
     *("disclaimer", "confidentiality notice", "confidentiality statement", "confidentiality", "confidential"),
-    *("report electronically signed", "electronic signature", "voice recognition disclaimer"),
+    *("report electronically signed", "electronic signature", "voice recognition disclaimer", "notice to patient"),
+    *("notice to patients", "note to patient", "note to patients", "patient notice", "message to patient"),
+    *("notice", "legal notice", "copyright"),
 )
 # These speak for themselves
 _OPENINGS: Final = (
@@ -65,7 +69,14 @@ _OPENINGS: Final = (
     *("report by", "interpreted at"),
     *("thanking you", "many thanks", "yours sincerely", "yours faithfully", "yours truly", "kind regards"),
     *("best regards", "with kind regards", "with thanks", "warm regards", "sincerely"),
-    *("elektronisch signiert", "firmado electrónicamente", "signé électroniquement"),
+    *("elektronisch signiert", "firmado electrónicamente", "signé électroniquement", "mit freundlichen"),
+    *("mit kollegialen", "mit besten grüßen", "cordialement", "bien cordialement", "bien confraternellement"),
+    *("atentamente",),
+    *("un cordial saludo", "cordiali saluti", "distinti saluti", "atenciosamente", "met vriendelijke groet"),
+    *("approved and", "thanks for referring", "thanks for your", "thanks for this", "we thank", "regards"),
+    *("with best wishes", "best wishes", "preliminarily read", "final read by", "initial read by"),
+    *("signature on file", "powered by", "created with", "generated with", "met collegiale groet", "generated by"),
+    *("created by", "prepared by", "produced by"),
 )
 _DONE: Final = (
     r"(?:(?:electronically|digitally|personally|initially|subsequently|also)\s{1,3}){0,2}"
@@ -90,7 +101,7 @@ _SENTENCES: Final = (
     r"i,?\s(?:have\s)?(?:personally|reviewed|read\sand|seen|interpreted|examined|attest|certify|agree|concur"
     r"|was\spresent|was\spersonally|supervised|performed\sand|viewed|confirm)",
     # "I, Dr. A, attest"
-    r"i,\s(?:the|dr|as)\b[^\n]{0,80}\b(?:reviewed|attest|present|agree|certify|personally|interpreted)",
+    r"i,\s[^\n]{0,80}\b(?:reviewed|attest|present|agree|certify|personally|interpreted)",
     r"as\s(?:the\s|a\s)?(?:attending|teaching|supervising|staff)\s(?:radiologist|physician)",
     # "The attending radiologist, Dr. A, has reviewed", not "The attending was notified"
     r"the\s(?:attending|teaching|supervising|staff|undersigned)(?:\s(?:radiologist|physician|attending)){0,2}"
@@ -104,6 +115,9 @@ _SENTENCES: Final = (
     r"(?:(?:the|these|all)\s)?(?:case|study|exam|examination|images|films)\s(?:(?:was|were)\s)?"
     r"(?:reviewed|interpreted|read|discussed)(?:\sand\s\w{1,12})?"
     r"\s(?:by|with\s(?:the\s)?(?:attending|staff|teaching|resident))",
+    # "If you have any questions, please call", "Please contact us with questions"
+    r"(?:if\syou\shave|for)\s(?:any\s)?(?:further\s)?(?:questions|concerns)\b",
+    r"please\s(?:call|contact|direct)\s[^\n]{0,60}\bquestions\b",
     # "This document contains confidential information", "If you have received this in error"
     r"if\syou\shave\sreceived\sthis",
     r"this\s(?:message|fax|communication|facsimile|document|report)\s(?:is|contains|and|may\scontain)"
@@ -135,13 +149,18 @@ _FOOTERS: Final = (
     r"page\s?\#?:?\s?\d{1,3}(?:\s?(?:of|/)\s?\d{1,3}(?:(?:\s?[^\w\s]|\s{2,})[^\n]{0,60})?)?",
     r"\d{1,3}\s(?:of|/)\s\d{1,3}",
     rf"(?:(?:date|time|on|at)\W{{0,3}})?{DATE}(?:[\s,]+(?:at\s)?{TIME})?",
+    rf"time\W{{1,3}}{TIME}",
     r"confidential[^\n]{0,60}",
 )
 _MARGIN: Final = r"[\s*_#=~.<>|\]):-]*+$"
 _LINE: Final = re.compile(
     rf"{DECORATION}{{0,24}}+(?P<words>"
-    rf"(?:{any_of(_KEYS)})(?:\s?\#|\s?\([^()\n]{{0,20}}\))?(?={BLANK}{{0,3}}(?:[:\uff1a]|[-\u2013]\s))"
-    rf"|(?:{any_of(_NOTICES)})(?=[\s*_]{{0,4}}+(?:[:\uff1a]|$))"
+    rf"(?:{any_of(_KEYS)}|(?:(?:{any_of(_ROLES)})\s){{0,3}}(?:{any_of(_PERSONS)})(?:\s(?:name|id|signature))?"
+    rf"|(?:(?:report|rpt)\s)?(?:(?:date/time|date|time)\s(?:of\s)?)?(?:{any_of(_DEEDS)})"
+    r"(?:\s(?:date/time|datetime|date|time|on|by|at|id|job|location))?)"
+    rf"(?:\s?\#|\s?\([^()\n]{{0,20}}\))?(?={BLANK}{{0,3}}(?:[:\uff1a]|[-\u2013]\s))"
+    rf"|(?:{any_of(_NOTICES)}|(?:(?:teaching|faculty|(?:{any_of(_ROLES)})|(?:{any_of(_PERSONS)}))\s){{0,3}}"
+    rf"(?:attestation(?:\sstatement)?|(?<=\s)(?:statement|note)))(?=[\s*_]{{0,4}}+(?:[:\uff1a]|$))"
     rf"|(?:{any_of(_OPENINGS)})(?![^\W_])"
     rf"|(?:(?:please\s)?note:?\s(?:that\s)?)?(?:{'|'.join(_SENTENCES)})"
     rf"|(?:{'|'.join(_WHOLE_LINES)})(?={_MARGIN})"
@@ -151,8 +170,10 @@ _LINE: Final = re.compile(
 # First words of all these, to pass over other lines without matching them
 CLOSERS: Final = openers(
     (
-        *(*_KEYS, *_NOTICES, *_OPENINGS, "please", "note", "this", "the", "above", "final", "preliminary", "report"),
-        *("i", "as", "by", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d", "t", "dd"),
+        *(*_KEYS, *_ROLES, *_PERSONS, *_DEEDS, *_NOTICES, *_OPENINGS, "please", "attestation", "faculty"),
+        *("note", "this", "the", "above", "final", "preliminary", "report"),
+        *("i", "as", "by", "for", "rpt", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d"),
+        *("t", "dd"),
         *("dt", "td", "tt", "end", "impression", "addendum", "addenda", "original", "initial", "previous", "prior"),
         *("amended", "corrected", "these", "case", "study", "exam", "examination", "films", "unofficial", "draft"),
         *("cc", "some", "portions", "parts", "voice", "speech", "verified", "validated", "confirmed", "released"),
@@ -162,6 +183,8 @@ CLOSERS: Final = openers(
         *("october", "nov", "november", "dec", "december"),
     )
 )
+# Words that close with a colon behind them
+KEYS: Final = frozenset((*_KEYS, *_PERSONS, *_DEEDS, *_NOTICES))
 # How the second word goes on where the first is "the"
 _THE: Final = frozenset(
     {
@@ -174,10 +197,10 @@ _ENDED: Final = re.compile(
     r"\s(?<!\s\s)(?:(?:(?<=[.!?;)\]]\s)\s*+|\s++)(?=[A-Z/])"
     r"|(?=(?:Electronically|Digitally)\s[Ss]igned|(?:Dictated|Signed|Transcribed)\s[Bb]y))"
 )
-# Parts of words that no inline closing is without
+# Words that no inline closing is without
 _HINTS: Final = (
-    *("igned", "IGNED", "ictated", "ICTATED", "ranscribed", "RANSCRIBED", "eviewed", "EVIEWED", "ersonally"),
-    *("PERSONALLY", "pproved", "eported by", "nterpreted by", "nd of ", "END OF", "ttest"),
+    *("signed", "dictated", "transcribed", "reviewed", "personally", "approved", "reported by", "interpreted by"),
+    *("end of ", "attest"),
 )
 
 
@@ -195,11 +218,13 @@ def closing(line: str, first: str) -> tuple[str, bool] | None:
 def hints(text: str) -> list[int]:
     """Where a line may close a report inside, the last place first."""
     places = []
+    if len(lower := text.lower()) != len(text):  # a letter such as \u0130 is two in lower case
+        lower = text
     for hint in _HINTS:
-        at = text.find(hint)
+        at = lower.find(hint)
         while at >= 0:
             places.append(at)
-            at = text.find(hint, at + 1)
+            at = lower.find(hint, at + 1)
     return sorted(places, reverse=True)
 
 

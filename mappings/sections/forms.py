@@ -43,15 +43,21 @@ _SHORT_FORM: Final = 5  # characters; COMP and CLIN alone on a line are headings
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 
 _COLON: Final = (
-    rf"(?P<colon>\.?[*_\])]{{0,3}}{BLANK}{{0,4}}[:\uff1a]{{1,2}}(?:-(?!\d))?"
+    rf"(?P<colon>\.{{0,20}}+[*_\])]{{0,3}}{BLANK}{{0,24}}+[:\uff1a]{{1,2}}(?:-(?!\d))?"
     r"(?:\s{0,3}[*_=#~<>\])|\u2013\u2014-]{2,40}+(?=\s*+$)|[*_\])]{1,3}|))"
 )
 _DASH: Final = rf"(?P<dash>{BLANK}{{0,4}}(?:\u2014|(?:[-=]{{0,2}}>|\u2192|--?|\u2013)(?=\s|$)))"
 _LINE_HEADING: Final = re.compile(
     rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}{WORDS}"
-    rf"(?:{_COLON}|(?P<bare>{CLOSING_DECORATION}{{0,40}}+$)|{_DASH}|(?P<closed>\*\*|__|\])(?=\s)"
+    rf"(?:{_COLON}|(?P<bare>{CLOSING_DECORATION}{{0,40}}+$)|{_DASH}|(?P<closed>\*\*|__|\]|\s?\|)(?=\s)"
     r"|(?P<stop>[.;](?=\s))|(?P<run>\s{1,8}(?=\S)))",
     re.IGNORECASE,
+)
+# The form that most headings have, "FINDINGS: ", without anything else that `_LINE_HEADING` knows
+_PLAIN_HEADING: Final = re.compile(
+    r"(?P<before>)(?P<words>[A-Za-z][A-Za-z ]{1,40}+)(?P<more>)(?P<qualifier>)(?P<stamp>)(?P<colon>:)"
+    r"(?=\s*+(?:[^\W_]|$))"
+    r"(?P<bare>)?(?P<dash>)?(?P<closed>)?(?P<stop>)?(?P<run>)?"
 )
 _OPENING: Final = re.compile(
     rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}(?P<first>[^\W\d_]{{0,20}})", re.IGNORECASE
@@ -61,29 +67,32 @@ _INLINE_HEADING: Final = re.compile(rf"{WORDS}(?:{_COLON}|{_DASH})", re.IGNORECA
 # White space that may part a heading from the text before it: after the end of a sentence, wide, or before capitals
 _GAP: Final = re.compile(
     r"\s(?<!\s\s)(?:(?P<ended>(?<=[.!?;:)\]\"\u201d]\s)\s*+)|(?P<wide>\s++|(?<=\t))"
-    r"|(?P<narrow>(?<=[a-z0-9]\s)(?=[^\W\d_a-z]{3})))(?=[^\W\d_])"
+    r"|(?P<narrow>(?<=[a-z0-9]\s)(?=[^\W\d_a-z])))(?=[^\W\d_])"
 )
 # ... or a mark that parts
-_PARTS: Final = re.compile(r"[|\u2022\u25cf\u25aa]|\s[/~]\s")
+_PARTS: Final = re.compile(r"[|\u2022\u25cf\u25aa]|\s(?:~|//?)\s")
 _PARTED: Final = re.compile(
-    rf"(?<!\s)\s{{0,2}}(?P<parted>[|\u2022\u25cf\u25aa]|(?<=\s)[/~](?=\s))\s{{0,4}}(?=[^\W\d_])|{_GAP.pattern}"
+    rf"(?<!\s)\s{{0,2}}(?P<parted>[|\u2022\u25cf\u25aa]|(?<=\s)(?:~|//?)(?=\s))\s{{0,4}}(?=[^\W\d_])|{_GAP.pattern}"
 )
 
 
 def opening(line: str) -> str:
     """The first word of a line in lower case, behind decoration and number; empty where no letter is there."""
-    first = line.partition(" ")[0].rstrip(":")
+    first = line.partition(" ")[0].rstrip(":,;")
     if not first.isalpha():
         found = _OPENING.match(line)
         first = found["first"] if found else ""
     return first.casefold()
 
 
-def line_heading(line: str, above: str, *, is_anew: bool) -> tuple[re.Match[str], str] | None:
-    """The heading at the start of a line and its label; `above` is the line above, `is_anew` that it has ended."""
-    found = _LINE_HEADING.match(line)
-    label = _label(found) if found else None
-    if not found or label is None or not _stands_apart(found, label, above, is_anew=is_anew):
+def line_heading(line: str, above: str, below: str, *, is_anew: bool) -> tuple[re.Match[str], str] | None:
+    """The heading at the start of a line and its label, between two stripped lines; `is_anew`: the upper has ended."""
+    found = _PLAIN_HEADING.match(line)
+    label = LABELS.get(found["words"].lower()) if found else None
+    if label is None:
+        found = _LINE_HEADING.match(line)
+        label = _label(found) if found else None
+    if not found or label is None or not _stands_apart(found, label, above, below, is_anew=is_anew):
         return None
     return found, label
 
@@ -105,9 +114,9 @@ def heading_start(found: re.Match[str]) -> int:
     return found.start("before")
 
 
-def _stands_apart(found: re.Match[str], label: str, above: str, *, is_anew: bool) -> bool:
+def _stands_apart(found: re.Match[str], label: str, above: str, below: str, *, is_anew: bool) -> bool:
     """Whether what follows the words of a heading sets them off; wrapped prose may begin a line with the same words."""
-    words, lead = found["words"], found.string[: heading_start(found)]
+    words, lead = found["before"] + found["words"], found.string[: heading_start(found)]
     if not lead and leads_on(above, len(above)):
         return False
     if found["colon"] is not None:
@@ -115,10 +124,12 @@ def _stands_apart(found: re.Match[str], label: str, above: str, *, is_anew: bool
     if found["dash"] is not None:
         return not words[0].islower()
     if found["closed"] is not None:
-        return found["closed"].replace("]", "[") in lead
+        return found["closed"].strip().replace("]", "[") in lead
     if found["bare"] is None:
-        return words.isupper() and not found["more"] and _runs_on(found, label)
-    return _stands_alone(found, lead, above, is_anew=is_anew)
+        is_tab = found["run"] is not None and found["run"][0] == "\t"
+        is_begun = words.isupper() or (words[0].isupper() and (is_tab or found["stop"] is not None))
+        return is_begun and not found["more"] and _runs_on(found, label)
+    return _stands_alone(found, lead, above, below, is_anew=is_anew)
 
 
 def _runs_on(found: re.Match[str], label: str) -> bool:
@@ -135,16 +146,18 @@ def _runs_on(found: re.Match[str], label: str) -> bool:
     return is_wide or text[0].isdigit() or (text[0].isupper() and text[1:2].islower())
 
 
-def _stands_alone(found: re.Match[str], lead: str, above: str, *, is_anew: bool) -> bool:
+def _stands_alone(found: re.Match[str], lead: str, above: str, below: str, *, is_anew: bool) -> bool:
     """Whether words alone on their line are a heading: decorated ones are, others where the line above has ended."""
-    words = found["words"]
+    words = found["before"] + found["words"]
     if lead.strip():
         return True
     if words.islower() or words[0].islower():
         return not above
-    if not words.isupper() and (found["before"] or len(words) <= _SHORT_FORM or key(words) in WEAK):
+    if not words.isupper() and len(words) <= _SHORT_FORM:
         return False
-    return is_anew or len(above) < _SHORT_LINE
+    if is_anew or len(above) < _SHORT_LINE:
+        return True
+    return not above.isupper() if words.isupper() else below[:1].isupper() or below[:1].isdigit()
 
 
 def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tuple[re.Match[str], str, re.Match[str]]]:
@@ -153,7 +166,9 @@ def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tupl
     Any in a text that is run into one line, else the usual ones that stand behind a full stop.
     """
     end = len(line) if is_run_in else line.rfind(":")
-    for gap in (_PARTED if _PARTS.search(line) else _GAP).finditer(line, offset, max(offset, end)):
+    if end <= offset:
+        return
+    for gap in (_PARTED if _PARTS.search(line, offset, end) else _GAP).finditer(line, offset, end):
         place = gap.end()
         if opening(line[place : place + _LONGEST_WORD]) not in OPENERS:
             continue
@@ -169,7 +184,8 @@ def _stands_inside(found: re.Match[str], label: str, gap: re.Match[str], *, is_r
     is_within = line[gap.start() - 1] == ":" or (line[gap.start() - 1] == ";" and not is_run_in)
     if gap.lastgroup == "narrow" or is_within or found["dash"] is not None:
         may_run = is_run_in or (found["dash"] is None and label in _CORE_UPPER)
-        return may_run and words.isupper() and not leads_on(line, gap.start())
+        is_set_off = words.isupper() or (is_run_in and label in _CORE and found["dash"] is None and words[0].isupper())
+        return may_run and is_set_off and not leads_on(line, gap.start())
     if is_run_in:
         return True
     if words.isupper():

@@ -6,10 +6,10 @@ Carries out no clause of a standard: radiologists' headings are a custom. `mappi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple
 
-from mappings.sections.closings import CLOSERS, closing, hints, inline_closings
+from mappings.sections.closings import CLOSERS, KEYS, closing, hints, inline_closings
 from mappings.sections.forms import ITEM, heading_end, heading_start, inline_headings, leads_on, line_heading, opening
 from mappings.sections.headings import MODALITIES, REGIONS
 from mappings.sections.lettering import drawn_together
@@ -33,14 +33,14 @@ _IMAGED: Final = frozenset(word for name in (*MODALITIES, *REGIONS) for word in 
 
 _NOT_WORD: Final = re.compile(r"[^\w-]")
 _FIRST: Final = OPENERS | CLOSERS | {""}
+_HEADING_KEYS: Final = OPENERS - KEYS  # with a colon behind them these words close nothing
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 _TITLE_LINE: Final = 90  # characters; the title of an examination is shorter
 _SIGNING_LINES: Final = 10  # a signature is shorter
 _RUN_IN_LINES: Final = 2  # a text of one line, perhaps under a title, has its headings inside the line
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A place that reads like a heading: `start` to `end` in the text, and what decides whether it is one."""
 
     start: int
@@ -91,8 +91,8 @@ def _outside_quotes(found: list[Mark], text: str) -> list[Mark]:
 
 
 def _is_run_in(lines: list[str]) -> bool:
-    """Whether the text stands in one line, perhaps under a title; signatures below do not count."""
-    said = [stripped for line in lines if (stripped := line.strip())]
+    """Whether the text of these stripped lines stands in one, perhaps under a title; signatures do not count."""
+    said = list(islice(filter(None, lines), _RUN_IN_LINES + _SIGNING_LINES + 1))
     if len(said) <= _RUN_IN_LINES or len(said) > _RUN_IN_LINES + _SIGNING_LINES:
         return len(said) <= _RUN_IN_LINES
     return sum(1 for line in said if not closing(line, opening(line)) and not signs(line)) <= _RUN_IN_LINES
@@ -103,7 +103,8 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.lines = text.splitlines(keepends=True)
-        self.is_run_in = _is_run_in(self.lines)
+        self.stripped = [line.strip() for line in self.lines]
+        self.is_run_in = _is_run_in(self.stripped)
         self.hints = hints(text)  # of closings inside lines, the next one last
         self.found: list[Mark] = []
         self.end = 0  # of the last mark
@@ -116,8 +117,11 @@ class _Reader:
         """All marks of the text, in order."""
         start = 0
         for number, raw in enumerate(self.lines):
-            line = drawn_together(raw) if raw[1:2] == " " else raw
-            if stripped := line.strip():
+            line, stripped = raw, self.stripped[number]
+            if stripped:
+                if line[1:2] == " " != line[0]:
+                    line = drawn_together(line)
+                    stripped = line.strip()
                 first = opening(stripped)
                 if not self._is_prose(stripped, first, start + len(line)):
                     self._read(line, stripped, first, start, number)
@@ -140,7 +144,7 @@ class _Reader:
             self._read_start(line, stripped, first, start, number)
         if count == len(self.found) > 0 and self._is_signature(stripped):
             self._close(start, stripped)
-        if line.find(":", 1) > 0 or self.is_run_in:
+        if self.is_run_in or line.rfind(":") > max(0, self.end - start):
             self._read_inside(line, start)
         if self.hints and self.hints[-1] < start + len(line):
             self._read_closings(line, start, count)
@@ -156,10 +160,15 @@ class _Reader:
 
     def _read_start(self, line: str, stripped: str, first: str, start: int, number: int) -> None:
         """The closing or the heading with which a line begins."""
-        if self.found and (closes := closing(stripped, first)):
+        is_key = first in _HEADING_KEYS and stripped[len(first) : len(first) + 1] == ":"  # "EXAM:"
+        if self.found and not is_key and (closes := closing(stripped, first)):
             self._close(start, *closes)
-        elif first in OPENERS and (heading := line_heading(line, self.above, is_anew=self._is_anew())):
+        elif first in OPENERS and (heading := self._heading(line, number)):
             self._add_heading(*heading, start, number)
+
+    def _heading(self, line: str, number: int) -> tuple[re.Match[str], str] | None:
+        below = self.stripped[number + 1] if number + 1 < len(self.stripped) else ""
+        return line_heading(line, self.above, below, is_anew=self._is_anew())
 
     def _close(self, start: int, words: str, is_footer: bool = False) -> None:
         place = self.rule if self.rule >= self.end else start

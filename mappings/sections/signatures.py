@@ -26,7 +26,7 @@ _NAME: Final = r"[^\W\d_a-z][\w.'\u2019-]{0,30}"
 _BESIDE: Final = rf"(?:{_DEGREE}|{_ROLE}|GMC|AHPRA|NPI|{DATE}|(?i:{TIME})|\#?\d{{3,12}}|[A-Za-z]{{2,4}}$)"
 # "Dr A. Smith", "A. Smith, MD", "Consultant Radiologist", "Reporting Radiologist Dr A Smith", and nothing but that
 _SIGNATURE: Final = re.compile(
-    rf"[\s*_\-]{{0,8}}+(?:(?:Dr|DR|Prof|Professor|PROF)\.?\s{{1,2}}{_NAME}(?:\s{{1,2}}{_NAME}){{0,3}}"
+    rf"[\s*_\-]{{0,8}}+(?:(?:Dr|DR|Prof|Professor|PROF)\.?\s{{1,2}}(?:med\.\s{{1,2}})?{_NAME}(?:\s{{1,2}}{_NAME}){{0,3}}"
     rf"|{_NAME}(?:,?\s{{1,2}}{_NAME}){{0,4}}?,?\s{{1,2}}{_DEGREE}(?!\w)"
     rf"|(?:{_ROLE}\s{{1,2}}){{0,3}}{_READER}(?:[\s:,-]{{1,3}}(?:Dr\.?\s)?{_NAME}(?:\s{{1,2}}{_NAME}){{1,3}})?)"
     rf"(?:[\s,;/()|\-\u2013]{{1,4}}{_BESIDE})*+[\s.)*_:]*$"

@@ -108,7 +108,7 @@ def _of_both(label: str | None, others: list[str | None]) -> str | None:
 _HYPHEN: Final = re.compile(r"[\u2010\u2011]")
 _JOINT: Final = re.compile(r"\s*(?:[/&,]|\band\b)\s*", re.IGNORECASE)
 _BETWEEN: Final = r"(?:[^\S\t]{0,2}[-\u2013\u2014,/&]\s{0,2}|[^\S\t]{1,3})"
-_ABOUT: Final = f"(?:{any_of(QUALIFIERS)})"
+_ABOUT: Final = f"(?:{any_of(QUALIFIERS)}|{DATE})"
 # What a heading is about, before its words: LEFT KNEE FINDINGS
 _BEFORE: Final = rf"(?P<before>(?:(?:{any_of(NAMING)}){_BETWEEN}(?:{_ABOUT}{_BETWEEN}){{0,6}})?)"
 # ... and behind them: FINDINGS ABDOMEN, IMPRESSION - CT HEAD, ADDENDUM #2

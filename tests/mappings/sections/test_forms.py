@@ -31,6 +31,14 @@ CLEAR = [("findings", "Clear."), ("impression", "Normal.")]
         ("FINDINGS\u2014", "IMPRESSION\u2014"),
         ("FINDINGS -> ", "IMPRESSION -> "),
         ("FINDINGS\u00a0:\u00a0", "IMPRESSION\u00a0:\u00a0"),
+        ("FINDINGS          : ", "IMPRESSION        : "),
+        ("Findings...: ", "Impression.: "),
+        ("Findings. ", "Impression. "),
+        ("Findings; ", "Impression; "),
+        ("Findings\t", "Impression\t"),
+        ("| FINDINGS | ", "| IMPRESSION | "),
+        ("CT CHEST 02/03/2026 FINDINGS: ", "REVISED IMPRESSION: "),
+        ("Intraoperative findings: ", "Final Impression\n"),
         ("FINDING(S): ", "IMPRESSION(S): "),
         ("Findings\n", "Impression\n"),
         ("findings: ", "imp: "),
@@ -57,6 +65,7 @@ def test_a_heading_has_many_forms(findings: str, impression: str) -> None:
     [
         "HISTORY: cough | FINDINGS: Clear. | IMPRESSION: Normal.",
         "Hx: cough / Findings: Clear. / Imp: Normal.",
+        "Hx: cough // Findings: Clear. // Imp: Normal.",
         "Hx: cough; findings: Clear. imp: Normal.",
         "Clinical History: Cough. Comparison: None.\nTechnique: PA.\nFindings: Clear. Impression: Normal.",
         "EXAM: CT CHEST\nHistory: Cough.\nTechnique: CT. Findings: Clear. Impression: Normal.\n",
@@ -71,9 +80,22 @@ def test_headings_are_parted_in_many_ways(text: str) -> None:
     assert told(text) == CLEAR
 
 
+def test_headings_of_a_text_in_one_line_need_no_full_stop_before_them() -> None:
+    text = "Clinical History: Cough Findings: The lungs are clear Impression: Normal chest"
+    assert told(text) == [("findings", "The lungs are clear"), ("impression", "Normal chest")]
+
+
 def test_capitals_inside_a_wrapped_line_need_no_full_stop() -> None:
     text = "HISTORY: Cough with\nchills FINDINGS: The lungs are\nclear IMPRESSION: Normal\nchest."
     assert told(text) == [("findings", "The lungs are\nclear"), ("impression", "Normal\nchest.")]
+
+
+@pytest.mark.parametrize(
+    "above", ["The lungs are clear and the heart is of normal size", "- a long item that is no sentence as such"]
+)
+@pytest.mark.parametrize("heading", ["Impression", "IMPRESSION", "Summary"])
+def test_a_heading_alone_on_its_line_needs_no_full_stop_above(above: str, heading: str) -> None:
+    assert told(f"Findings\n{above}\n{heading}\n1. Normal.") == [("findings", above), ("impression", "1. Normal.")]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,13 @@ def test_headings_of_an_indented_report_that_come_once_are_its_own() -> None:
     assert told(text) == [("findings", "Opacity."), ("impression", "Pneumonia.")]
 
 
+def test_a_report_that_is_quoted_inside_or_behind_the_sections_opens_none() -> None:
+    quoted = "The report of 2024 reads:\n> Findings: Disc.\n> Impression: Stenosis.\nThe disc is smaller."
+    assert told(f"Findings: {quoted}\nImpression: Better.") == [("findings", quoted), ("impression", "Better.")]
+    text = "FINDINGS: a\nIMPRESSION: b\n\nPRIOR REPORTS:\n    CT 2024\n    FINDINGS: c\n    IMPRESSION: d"
+    assert told(text) == [("findings", "a"), ("impression", "b")]
+
+
 def test_a_quotation_mark_that_is_never_closed_hides_no_heading() -> None:
     text = 'HISTORY: Patient says "pain.\nFINDINGS: The "target sign" is seen, 4" tube.\nIMPRESSION: Mass.'
     assert told(text) == [("findings", 'The "target sign" is seen, 4" tube.'), ("impression", "Mass.")]

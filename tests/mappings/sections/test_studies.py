@@ -166,3 +166,19 @@ def test_a_part_of_the_findings_opens_no_section(part: str) -> None:
         ("findings", f"LUNGS: clear\n{part}"),
         ("impression", "x"),
     ]
+
+
+def test_the_title_of_what_follows_is_no_part_of_the_section_before_it() -> None:
+    text = "IMPRESSION:\nAbscess.\n\nNARRATIVE:\nEXAM: CT\nFINDINGS:\nWall is thick."
+    assert told(text) == [("impression", "Abscess."), ("findings", "Wall is thick.")]
+
+
+def test_the_only_impression_is_found_inside_a_line_below_headings_in_capitals() -> None:
+    text = "INDICATION: Pain\nFINDINGS: Bones: intact.\nSoft tissues: normal. Conclusion: Normal."
+    assert told(text) == [("findings", "Bones: intact.\nSoft tissues: normal."), ("impression", "Normal.")]
+
+
+@pytest.mark.parametrize("item", ["2. Findings: consistent with pneumonia", "Management: Continue screening"])
+def test_an_item_of_the_impression_is_no_heading_below_one_in_capitals(item: str) -> None:
+    text = f"Comparison: None\n\nIMPRESSION\n1. Nodule.\n{item}"
+    assert told(text) == [("impression", f"1. Nodule.\n{item}")]
