@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,8 @@ from mappings.sections import cut
 from mappings.text import normal_form
 
 Role = Literal["addendum", "impression", "copy", ""]
+ABSENT: Final = "(AutoScribe sent no report text)"
+"""The line that stands for a text that is absent or blank."""
 CONCLUDING: Final = frozenset({"impression", "findings_impression"})
 _BODY: Final = frozenset({"findings", *CONCLUDING})
 
@@ -59,8 +62,12 @@ def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
     """
     if not (report.is_addendum and report.is_completed):
         return _of_report(report.sections)
+    if not normal_form(report.text or "").strip():
+        return (Passage(Section("addendum", "", report.text or ""), "addendum"),)
     originals = [other for other in peers if other.is_completed and not other.is_addendum]
-    return _of_merged(report, originals) or _of_addendum(report.sections, originals)
+    before = takewhile(lambda other: other.report_id != report.report_id, peers)
+    earlier = [other for other in before if other.is_completed and other.is_addendum]
+    return _of_merged(report, (*originals, *earlier)) or _of_addendum(report.sections, originals)
 
 
 def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo | None) -> str:
@@ -85,8 +92,8 @@ def concluding_text(parts: Iterable[Passage]) -> str:
 
 
 def statement(parts: Iterable[Passage]) -> str:
-    """The part of a signed addendum in the conclusion of the report that it adds to."""
-    return concluding_text(part for part in parts if part.role == "addendum")
+    """The part of a signed addendum in the conclusion of the report that it adds to; one without a text says so."""
+    return concluding_text(part for part in parts if part.role == "addendum") or ABSENT
 
 
 def flagged(parts: Sequence[Passage]) -> frozenset[int]:
@@ -114,45 +121,72 @@ def _of_report(sections: Sequence[Section]) -> tuple[Passage, ...]:
 def _addenda(sections: Sequence[Section]) -> frozenset[int]:
     """The places of a text's ADDENDUM sections and of what stands under them.
 
-    Below the report, an addendum has its own impressions, or all its sections. Above it, an addendum whose heading has
-    text under it is that text; if its heading has none, it is what follows, up to the first of several impressions.
+    What stands under an addendum is its own where the report stands above it, and before a line that ends it (`ORIGINAL
+    REPORT`): its impressions, or all of it. Else an addendum above the report is the text under its heading, with an
+    impression that follows at once and is not the only one; if there is no such text, what follows up to the first of
+    several impressions, or all.
     """
     starts = [place for place, section in enumerate(sections) if section.label == "addendum"]
     if not starts:
         return frozenset()
     found = set(starts)
     for start, end in zip(starts, [*starts[1:], len(sections)], strict=True):
-        under = [place for place in range(start + 1, end) if sections[place].label]
+        under, is_ended = _under(sections, start, end)
         impressions = [place for place in under if sections[place].label in CONCLUDING]
-        if any(section.label in _BODY for section in sections[:start]):
+        is_below = any(section.label in _BODY for section in sections[:start])
+        if is_ended or is_below:
             found.update(impressions or under)
-        elif not sections[start].content:
-            is_parted = end < len(sections) or len(impressions) > 1
-            found.update(under[: under.index(impressions[0]) + 1] if is_parted and impressions else under)
+            continue
+        is_parted = end < len(sections) or len(impressions) > 1
+        own = under[: under.index(impressions[0]) + 1] if is_parted and impressions else under
+        if not sections[start].content or (is_parted and len(own) == 1 and own == impressions[:1]):
+            found.update(own)
     return frozenset(found)
 
 
-def _of_merged(report: Report, originals: Iterable[Report]) -> tuple[Passage, ...]:
-    """The passages of an addendum that contains one of the originals whole; none where it contains none (D17)."""
-    text = normal_form(report.text or "")
-    for original in originals:
-        whole = normal_form(original.text or "").strip()
+def _under(sections: Sequence[Section], start: int, end: int) -> tuple[list[int], bool]:
+    """The places of the sections under an addendum's heading; whether a line without a heading ends it above others."""
+    under = [place for place in range(start + 1, end) if sections[place].label]
+    ends = [place for place in range(start + 1, end) if not sections[place].label and sections[place].content]
+    is_ended = bool(ends) and bool(under) and ends[0] < under[-1]
+    return ([place for place in under if place < ends[0]] if is_ended else under), is_ended
+
+
+def _of_merged(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
+    """The passages of an addendum that contains others of the reports whole; none where it contains none (D17)."""
+    text, start = normal_form(report.text or ""), 0
+    parts: list[tuple[tuple[Section, ...], Report | None]] = []
+    for first, last, other in _contained(text, others):
+        parts += [(cut(text[start:first]), None), (cut(text[first:last]), other)]
+        start = last
+    if not parts:
+        return ()
+    parts.append((cut(text[start:]), None))
+    added = [section for sections, other in parts if other is None for section in sections]
+    if not any(any(map(str.isalnum, section.body)) for section in added):
+        return tuple(Passage(section, "addendum") for sections, _ in parts for section in sections)
+    has_impression = any(section.label in CONCLUDING for section in added)
+    return tuple(
+        Passage(_named(section), _added(section, has_impression=has_impression))
+        if other is None
+        else Passage(section, "copy" if other.is_addendum or section.label in CONCLUDING else "")
+        for sections, other in parts
+        for section in sections
+    )
+
+
+def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Report]]:
+    """Where a text contains those of other reports, with the white space behind; an addendum's in lines of its own."""
+    found: list[tuple[int, int, Report]] = []
+    known = [(normal_form(other.text or "").strip(), other) for other in others]
+    for whole, other in sorted(known, key=lambda one: -len(one[0])):
         start = text.find(whole) if whole else -1
-        if start < 0:
-            continue
-        below = text[start + len(whole) :].lstrip()
-        added = [cut(text[:start]), cut(below)]
-        is_parted = any(any(map(str.isalnum, section.body)) for section in (*added[0], *added[1]))
-        copy = cut(text[start : len(text) - len(below)])
-        if not is_parted:
-            return tuple(Passage(section, "addendum") for section in (*added[0], *copy, *added[1]))
-        has_impression = any(section.label in CONCLUDING for section in (*added[0], *added[1]))
-        first, last = (
-            [Passage(_named(one), _added(one, has_impression=has_impression)) for one in part] for part in added
-        )
-        copied = [Passage(section, "copy" if section.label in CONCLUDING else "") for section in copy]
-        return (*first, *copied, *last)
-    return ()
+        end = start + len(whole)
+        has_own_lines = (start == 0 or text[start - 1] == "\n") and text[end : end + 1] in ("\n", "")
+        is_taken = any(start < last and first < end for first, last, _ in found)
+        if start >= 0 and not is_taken and (has_own_lines or not other.is_addendum):
+            found.append((start, len(text) - len(text[end:].lstrip()), other))
+    return sorted(found, key=lambda one: one[0])
 
 
 def _named(section: Section) -> Section:

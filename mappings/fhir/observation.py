@@ -20,7 +20,7 @@ from mappings.codes import (
     UCUM,
     US_CORE,
 )
-from mappings.conclusion import CONCLUDING, flagged, statement
+from mappings.conclusion import CONCLUDING, concluding_text, flagged
 from mappings.fhir.datatypes import STRING_LIMIT, Json, coding, line, said
 from mappings.fhir.narrative import CRITICAL, narrative
 from mappings.fhir.report_parts import NOT_SIGNED, ReportParts, addenda_said, newest_signature
@@ -211,7 +211,9 @@ def _found(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
 
 def _amended(parts: ReportParts, place: int, content: str, first_said: str) -> str:
     """The content of an impression, behind what supersedes it."""
-    own = statement(part for number, part in enumerate(parts.passages) if number != place)
+    own = concluding_text(
+        part for number, part in enumerate(parts.passages) if number != place and part.role == "addendum"
+    )
     if not (content and (first_said or own)):
         return content
     text = parts.passages[place].text

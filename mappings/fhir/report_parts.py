@@ -128,8 +128,7 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
 
 def addenda_said(addenda: Iterable[ReportParts]) -> str:
     """The part of signed addenda in the conclusion of the report that shows them, each under its header (D36)."""
-    said = [(one.header, statement(one.passages)) for one in addenda]
-    return "\n\n".join(f"{header}\n{text}" for header, text in said if text)
+    return "\n\n".join(f"{one.header}\n{statement(one.passages)}" for one in addenda)
 
 
 def newest_signature(reports: Sequence[ReportParts]) -> str | None:

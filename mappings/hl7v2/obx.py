@@ -220,7 +220,7 @@ def _shown(result: Result, report: Report) -> list[Stretch]:
 
 def _heading_label(parts: Iterable[Passage], addendum_obx3: str) -> str:
     """The label of the lines above a report: that of its first line of the conclusion, for they head it there (D36)."""
-    labels = (stretch_label(part, addendum_obx3) for part in parts if part.content)
+    labels = (stretch_label(part, addendum_obx3) for part in parts if part.content or part.role == "addendum")
     return next((label for label in labels if label in CONCLUDED), "")
 
 

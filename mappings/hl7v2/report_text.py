@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mappings.conclusion import Passage, flagged
+from mappings.conclusion import ABSENT, Passage, flagged
 from mappings.hl7v2.er7 import NOT_NULL, NULL, escape
 from mappings.model import Report, Section
 from mappings.text import lines
 
-ABSENT: Final = "(AutoScribe sent no report text)"
 NOT_SIGNED: Final = "PRELIMINARY REPORT - NOT SIGNED"
 WITHDRAWN: Final = "VOID - THIS REPORT WAS WITHDRAWN"
 _PLAIN_ASCII: Final = bytes([ord("\n"), *range(32, 127)])

@@ -20,7 +20,7 @@ from mappings.codes import (
     SID_REPORT,
     SID_STUDY_PATIENT,
 )
-from mappings.hl7v2.report_text import ABSENT
+from mappings.conclusion import ABSENT
 from mappings.identifiers import is_doubtful, is_placeholder, short_id
 from mappings.model import Report, Study
 from mappings.names import is_generation

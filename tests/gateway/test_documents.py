@@ -13,7 +13,8 @@ from gateway.metrics import METRICS, PREFIX
 from gateway.sandbox.faults import BEHAVIOURS
 from gateway.sandbox.switches import Switches
 from gateway.settings import rows
-from mappings.hl7v2.report_text import ABSENT, NOT_SIGNED, WITHDRAWN
+from mappings.conclusion import ABSENT
+from mappings.hl7v2.report_text import NOT_SIGNED, WITHDRAWN
 from mappings.profile import RECEIVERS, receiver, switches
 
 ROOT = Path(__file__).parents[2]

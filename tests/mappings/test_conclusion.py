@@ -14,7 +14,7 @@ from fakes.er7_reader import all_of, unescape
 from fakes.oru_example import SITE, addendum, report, sent, study
 
 from mappings import to_fhir
-from mappings.conclusion import concluding_text, header, passages
+from mappings.conclusion import ABSENT, concluding_text, header, passages
 from mappings.hl7v2 import receiver
 from mappings.model import Report, Study
 from mappings.profile import Receiver
@@ -243,3 +243,47 @@ def test_a_moment_that_the_zone_cannot_hold_is_said_in_utc() -> None:
 def test_the_header_of_a_draft_says_that_it_is_not_signed() -> None:
     draft: Report = replace(REPORT, status="in_progress")
     assert header(draft, datetime(2026, 1, 5, 20, 0, tzinfo=UTC), "A B", None) == "ADDENDUM (not signed, A B):"
+
+
+@pytest.mark.parametrize("text", [None, "", " ", "\n\n"])
+def test_an_addendum_without_a_text_is_concluded_with_too(text: str | None) -> None:
+    what = study(report(reportPlainText=ORIGINAL), addendum(reportPlainText=text, isCritical=True))
+    above = "ADDENDUM (05-Jan-2026 12:45 -0500, ALEX R SMITH MD):"
+    assert conclusion(what, what.reports[0].report_id).startswith(f"{above}\n{ABSENT}\n\nREPORT (")
+    assert coded(what)[:2] == [above, ABSENT]
+    assert marked(what) == [ABSENT]
+    impression = next(one for one in to_fhir(what, SITE).output if one["id"].endswith("f7-s1"))
+    assert (impression["status"], impression["valueString"].split("\n")[1]) == ("amended", ABSENT)
+
+
+def test_what_stands_under_an_addendum_up_to_the_line_that_ends_it_is_its_own() -> None:
+    text = f"ADDENDUM: Discussed with Dr. Jones.\nIMPRESSION: Large embolus.\n\nORIGINAL REPORT\n{ORIGINAL}"
+    assert [role for label, role in roles(text)] == ["addendum", "addendum", "", "", "impression"]
+    what = study(report(reportPlainText=text, isCritical=True))
+    assert marked(what) == ["ADDENDUM: Discussed with Dr. Jones.", "IMPRESSION: Large embolus."]
+    without_line = text.replace("ORIGINAL REPORT\n", "")
+    assert [role for _, role in roles(without_line)] == ["addendum", "addendum", "", "impression"]
+
+
+def test_an_addendum_that_contains_an_earlier_one_is_what_it_adds() -> None:
+    second = {"reportId": "rep_" + "5" * 32, "signedAt": "2026-01-06T17:45:00Z"}
+    what = study(
+        report(reportPlainText=ORIGINAL),
+        addendum(reportPlainText=f"{ORIGINAL}\n\nADDENDUM: Comparison available."),
+        addendum(**second, reportPlainText=f"{ORIGINAL}\n\nADDENDUM: Comparison available.\n\nLarge embolus."),
+    )
+    lines = [line for line in conclusion(what, what.reports[0].report_id).split("\n") if line]
+    assert lines[1] == "Large embolus."
+    assert [line for line in coded(what) if not line.endswith("):")] == [
+        *("Large embolus.", "ADDENDUM: Comparison available.", "IMPRESSION: No acute disease."),
+    ]
+
+
+def test_a_short_earlier_addendum_within_a_sentence_is_no_copy() -> None:
+    second = {"reportId": "rep_" + "5" * 32, "signedAt": "2026-01-06T17:45:00Z"}
+    what = study(
+        report(reportPlainText=ORIGINAL),
+        addendum(reportPlainText="No change."),
+        addendum(**second, reportPlainText="No change. But a large embolus."),
+    )
+    assert conclusion(what, what.reports[0].report_id).split("\n")[1] == "No change. But a large embolus."

@@ -18,9 +18,9 @@ from fakes.oru_example import addendum, report, send, sent, study
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mappings.conclusion import ABSENT
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.er7 import CHARSETS
-from mappings.hl7v2.report_text import ABSENT
 from mappings.profile import Receiver, switches
 from mappings.text import normal_form
 
