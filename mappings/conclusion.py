@@ -18,10 +18,11 @@ superseded impression stands alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,7 @@ Role = Literal["addendum", "impression", "copy", ""]
 ABSENT: Final = "(AutoScribe sent no report text)"
 """The line that stands for a text that is absent or blank."""
 CONCLUDING: Final = frozenset({"impression", "findings_impression"})
+_AMENDED: Final = re.compile(r"\b(?:amended|corrected|revised|updated)\b", re.IGNORECASE)
 _BODY: Final = frozenset({"findings", *CONCLUDING})
 
 
@@ -110,6 +112,8 @@ def flagged(parts: Sequence[Passage]) -> frozenset[int]:
 
 def _of_report(sections: Sequence[Section]) -> tuple[Passage, ...]:
     added = _addenda(sections)
+    if not added:
+        return tuple([Passage(one, "impression" if one.label in CONCLUDING else "") for one in sections])
     return tuple(
         [
             Passage(section, "addendum" if place in added else "impression" if section.label in CONCLUDING else "")
@@ -124,13 +128,12 @@ def _addenda(sections: Sequence[Section]) -> frozenset[int]:
     What stands under an addendum is its own where the report stands above it, and before a line that ends it (`ORIGINAL
     REPORT`): its impressions, or all of it. Else an addendum above the report is the text under its heading, with an
     impression that follows at once and is not the only one; if there is no such text, what follows up to the first of
-    several impressions, or all.
+    several impressions, or all. A revised impression is an addendum wherever it stands.
     """
     starts = [place for place, section in enumerate(sections) if section.label == "addendum"]
-    if not starts:
-        return frozenset()
-    found = set(starts)
-    for start, end in zip(starts, [*starts[1:], len(sections)], strict=True):
+    amended = [place for place, one in enumerate(sections) if one.label in CONCLUDING and _AMENDED.search(one.heading)]
+    found = {*starts, *amended}
+    for start, end in pairwise([*starts, len(sections)]):
         under, is_ended = _under(sections, start, end)
         impressions = [place for place in under if sections[place].label in CONCLUDING]
         is_below = any(section.label in _BODY for section in sections[:start])

@@ -38,6 +38,8 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
         *("addendum begins", "addendum begin", "addendum starts", "addendum start", "begin addendum"),
         *("beginning of addendum", "start of addendum", "late addendum", "radiologist addendum", "first addendum"),
         *("second addendum", "third addendum", "amendment", "supplementary report", "supplemental report"),
+        *("addendum impression", "addendum to impression", "impression addendum", "addendum findings"),
+        *("addendum conclusion", "correction", "correction to report"),
     ),
     "anesthesia": ("anesthesia", "anaesthesia", "sedation", "anesthesia/sedation", "sedation/anesthesia"),
     "comparison": (

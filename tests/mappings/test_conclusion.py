@@ -287,3 +287,11 @@ def test_a_short_earlier_addendum_within_a_sentence_is_no_copy() -> None:
         addendum(**second, reportPlainText="No change. But a large embolus."),
     )
     assert conclusion(what, what.reports[0].report_id).split("\n")[1] == "No change. But a large embolus."
+
+
+@pytest.mark.parametrize("heading", ["ADDENDUM IMPRESSION", "Revised impression", "CORRECTED IMPRESSION", "CORRECTION"])
+def test_a_revised_impression_is_an_addendum_wherever_it_stands(heading: str) -> None:
+    for text in (f"{ORIGINAL}\n\n{heading}: Large embolus.", f"{heading}: Large embolus.\n\n{ORIGINAL}"):
+        what = study(report(reportPlainText=text, isCritical=True))
+        assert conclusion(what) == f"{heading}: Large embolus.\n\nIMPRESSION: No acute disease."
+        assert marked(what) == [f"{heading}: Large embolus."]
