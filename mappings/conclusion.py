@@ -183,12 +183,12 @@ def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Repo
     found: list[tuple[int, int, Report]] = []
     known = [(normal_form(other.text or "").strip(), other) for other in others]
     for whole, other in sorted(known, key=lambda one: -len(one[0])):
-        start = text.find(whole) if whole else -1
-        end = start + len(whole)
-        has_own_lines = (start == 0 or text[start - 1] == "\n") and text[end : end + 1] in ("\n", "")
+        before, is_there, behind = text.partition(whole) if whole else ("", "", "")
+        start, end = len(before), len(text) - len(behind)
+        has_own_lines = (not before or before.endswith("\n")) and (not behind or behind.startswith("\n"))
         is_taken = any(start < last and first < end for first, last, _ in found)
-        if start >= 0 and not is_taken and (has_own_lines or not other.is_addendum):
-            found.append((start, len(text) - len(text[end:].lstrip()), other))
+        if is_there and not is_taken and (has_own_lines or not other.is_addendum):
+            found.append((start, len(text) - len(behind.lstrip()), other))
     return sorted(found, key=lambda one: one[0])
 
 

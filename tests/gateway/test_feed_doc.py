@@ -21,6 +21,8 @@ site_key = "0123456789abcdef0123456789abcdef"
 [[mapping.facilities]]
 name = "City Medical Center"
 name_order = "given_family"
+mrn_system = "urn:oid:1.2.840.99999.1"
+mrn_namespace = "CITY"
 """
 
 

@@ -14,10 +14,11 @@ BLOCKS = re.findall(r"```(toml|csv)\n(.*?)```", TEXT, re.DOTALL)
 def _configuration(folder: Path) -> Path:
     single = [block.split("[mapping]\n")[1] for kind, block in BLOCKS if kind == "toml" and "[mapping]\n" in block]
     tables = [block for kind, block in BLOCKS if kind == "toml" and "[mapping]\n" not in block]
-    plain, fallbacks = single[0].split("[mapping.procedure_fallbacks]")
+    split = [block.partition("[mapping.procedure_fallbacks]") for block in single]
+    plain, fallbacks = ("".join(one[place] for one in split) for place in (0, 2))
     path = folder / "gateway.toml"
     path.write_text(
-        f"[mapping]\nsite_key = '{'k' * 32}'\n{plain}\n{''.join(single[1:])}\n"
+        f"[mapping]\nsite_key = '{'k' * 32}'\n{plain}\n"
         f"[mapping.procedure_fallbacks]{fallbacks}\n{''.join(tables)}\n[upstream]\napi_key = 'key'\n"
     )
     for name, text in zip(("procedures", "providers"), (one for kind, one in BLOCKS if kind == "csv"), strict=True):

@@ -54,7 +54,7 @@ class Reports:
             "resourceType": "DiagnosticReport",
             "status": self.dice.choice(STATUSES),
             "subject": {"reference": f"Patient/pat-{self.year if matches else 'other'}"},
-            "effectiveDateTime": (day if matches else day.replace(year=1700)).date().isoformat(),
+            "effectiveDateTime": (day if matches else day.replace(year=1704)).date().isoformat(),
         }
         if self.dice.random() < 0.6:
             resource["issued"] = day.replace(hour=self.dice.randrange(3)).isoformat()

@@ -45,6 +45,9 @@ async def test_every_resource_that_is_served_is_good(stage, report):
     patient = report["subject"]["reference"].partition("/")[2]
     bundle = (await stage.get(f"Patient/{patient}/$everything?_count=500")).json()
     found = [one["resource"] for one in bundle["entry"] if one["search"]["mode"] != "outcome"]
+    reader = next(one["id"] for one in found if one["resourceType"] == "Practitioner")
+    roles = (await stage.get(f"PractitionerRole?practitioner={reader}")).json()
+    found += [one["resource"] for one in roles["entry"] if one["search"]["mode"] != "outcome"]
     assert {one["resourceType"] for one in found} == {row.resource_type for row in RESOURCES if not row.is_binary}
     for one in found:
         kind, profiles = one["resourceType"], one["meta"].get("profile", [])
