@@ -1,0 +1,47 @@
+"""Every receiver profile's message of every golden case is read by converters that nobody here wrote (D34).
+
+https://build.fhir.org/ig/HL7/v2-to-fhir/. What the converters make of a profile that is not made for them differs in
+detail: each must find one patient, one report under our filler order number, and each line of text that it reads.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+from conformance.converters import CONVERTERS
+from conformance.corpus import Message, messages
+
+from mappings.hl7v2 import RECEIVERS
+from mappings.hl7v2.er7 import COMPONENT
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@cache
+def golden() -> list[Message]:
+    return [one for one in messages() if one.receiver in RECEIVERS and one.case.startswith("golden/")]
+
+
+def field(message: Message, segment: str, number: int) -> str:
+    rows = (row.split("|") for row in message.text.split("\r"))
+    row = next(row for row in rows if row[0] == segment)
+    return row[number] if number < len(row) else ""
+
+
+@pytest.mark.parametrize("converter", CONVERTERS)
+def test_each_message_is_one_report_about_one_patient_under_our_number(converter: str) -> None:
+    bundles = CONVERTERS[converter]([one.text for one in golden()])
+    for message, bundle in zip(golden(), bundles, strict=True):
+        found = [entry["resource"] for entry in bundle["entry"]]
+        kinds = [one["resourceType"] for one in found]
+        assert kinds.count("Patient") == 1, (message.case, message.receiver)
+        reports: list[dict[str, Any]] = [one for one in found if one["resourceType"] == "DiagnosticReport"]
+        number = field(message, "OBR", 3).partition(COMPONENT)[0]
+        numbers = {each["value"] for one in reports for each in one.get("identifier", ())}
+        assert number in numbers, (message.case, message.receiver)
+
+
+def test_there_are_messages_of_every_profile() -> None:
+    assert {one.receiver for one in golden()} == set(RECEIVERS)
