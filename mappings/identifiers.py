@@ -185,6 +185,11 @@ class Identity:
         mrns = [one for one in self.identifiers if one.type == "MR" and not is_placeholder(one.value)]
         return bool(mrns) and not any(one.is_assigned for one in mrns)
 
+    @property
+    def mrn_namespaces(self) -> frozenset[str]:
+        """The namespaces of those MRNs of which a setting says whose they are."""
+        return frozenset(one.namespace for one in self.identifiers if one.type == "MR" and one.is_assigned)
+
 
 def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Identity:
     """Patient.id and the identifiers of PID-3 and Patient.identifier, from the snapshot at `pointer` (D11).
