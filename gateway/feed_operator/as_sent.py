@@ -1,8 +1,8 @@
 """`feed replay --as-sent`: messages go once more as they were made, but for their MSH-10.
 
 HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decision D35. What a newer version followed under the same filler
-order number is refused, unless it is forced; what breaks a rule of the receiver, or has a number under an authority that
-several facilities shared (D11), is refused in any case.
+order number is refused, unless it is forced; what breaks a rule of the receiver, or has a number under an authority
+that several facilities shared (D11), is refused in any case.
 """
 
 from __future__ import annotations
