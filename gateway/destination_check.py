@@ -19,7 +19,7 @@ from cryptography import x509
 
 from gateway import clock
 from gateway.destinations import Destination, Folder, Http, Mllp, routes_of, survey_routes
-from gateway.destinations.filter import facility_keys, unknown_facilities
+from gateway.destinations.filter import unknown_facilities
 from gateway.destinations.transport import is_readable_on_the_way
 from gateway.errors import ConfigError
 from gateway.feed.endpoints import tls_settings
@@ -162,7 +162,7 @@ def _name_orders(destination: Destination, configuration: Configuration) -> Iter
         remedy = "Write a [[mapping.facilities]] table for each facility, with its name_order."
         problem = f"missing: destination {destination.name} needs the order of names of each facility"
         yield ConfigError(configuration.source, "mapping.facilities", problem, remedy)
-    for facility in _facilities(destination, configuration.site):
+    for facility in destination.facilities(configuration.site):
         if facility.name_order is None:
             problem = f"missing, and destination {destination.name} sends names of its patients in parts"
             remedy = f"Write {', '.join(NAME_ORDERS[:-1])}, or marked_only: then commas and carets alone split."
@@ -175,11 +175,16 @@ def _unassigned(destination: Destination, configuration: Configuration) -> Itera
         problem = "nobody says whose numbers MRNs are: every report with one would be held as authority-unknown"
         remedy = f"Write a [[mapping.facilities]] table with mrn_system and mrn_namespace for each, or {other}."
         yield ConfigError(configuration.source, f"{destination.place}.facilities", problem, remedy)
-    for facility in _facilities(destination, configuration.site):
+    for facility in destination.facilities(configuration.site):
         if facility.mrn is None:
             problem = f"missing, and destination {destination.name} would hold its reports as authority-unknown"
             remedy = f"Write the authority of its MRNs as the receiver knows it, and mrn_system; or {other}."
             yield ConfigError(configuration.source, f"{_place(facility, configuration)}.mrn_namespace", problem, remedy)
+    namespaces = destination.mrn_namespaces(configuration.site)
+    if destination.needs_one_namespace and len(namespaces) > 1:
+        problem = f"PID-3 is a bare number there, and MRNs of {', '.join(namespaces)} would look alike: all are held"
+        remedy = f"Write the facilities of one namespace, and a destination for each other; or {other}."
+        yield ConfigError(configuration.source, f"{destination.place}.facilities", problem, remedy)
 
 
 def _place(facility: Facility, configuration: Configuration) -> str:
@@ -285,7 +290,7 @@ def _doubts_of_authority(destination: Destination, site: Site) -> Iterator[str]:
             "takes facilities that have no [[mapping.facilities]] table, and there is no default_facility: their"
             " reports are held as authority-unknown"
         )
-    if destination.mrn_authority == "receiver" and (is_of_all or len(list(_facilities(destination, site))) > 1):
+    if destination.mrn_authority == "receiver" and (is_of_all or len(destination.facilities(site)) > 1):
         yield "mrn_authority is receiver: patients of two facilities with the same MRN are one patient there"
 
 
@@ -312,14 +317,6 @@ def _uncovered(configuration: Configuration) -> Iterator[str]:
     for facility in dict.fromkeys(configuration.site.facilities.values()):
         if all(scope.facilities is not None and exact(facility.name) not in scope.facilities for scope in scopes):
             yield f"facility {facility.name}: no destination takes its reports, and no [[ignore]] names them"
-
-
-def _facilities(destination: Destination, site: Site) -> Iterator[Facility]:
-    """The facilities of the site whose reports go there."""
-    wanted = destination.filter.scope.facilities
-    for facility in dict.fromkeys(site.facilities.values()):
-        if wanted is None or not wanted.isdisjoint(facility_keys([facility.name], site)):
-            yield facility
 
 
 def _table(destination: Destination, configuration: Configuration) -> DestinationSettings:

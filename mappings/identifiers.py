@@ -185,6 +185,11 @@ class Identity:
         mrns = [one for one in self.identifiers if one.type == "MR" and not is_placeholder(one.value)]
         return bool(mrns) and not any(one.is_assigned for one in mrns)
 
+    @property
+    def mrn_namespaces(self) -> frozenset[str]:
+        """The namespaces of those MRNs of which a setting says whose they are."""
+        return frozenset(one.namespace for one in self.identifiers if one.type == "MR" and one.is_assigned)
+
 
 def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Identity:
     """Patient.id and the identifiers of PID-3 and Patient.identifier, from the snapshot at `pointer` (D11).
@@ -286,8 +291,15 @@ def _mrn(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> _Claim |
         return None
     facility = site.facility(snapshot.facility_name) or site.default_facility
     assigner, origin = (snapshot.facility_name or "").strip(), _origin(study, snapshot, site)
-    doubtful = is_doubtful(value, facility.mrn_pattern if facility else None)
-    return _Claim("MR", value, facility.mrn if facility else None, assigner, origin, f"{pointer}/mrn", doubtful)
+    authority, pattern = (facility.mrn, facility.mrn_pattern) if facility else (None, None)
+    doubtful = is_doubtful(value, pattern) if pattern else _is_doubtful_of(authority, value, site)
+    return _Claim("MR", value, authority, assigner, origin, f"{pointer}/mrn", doubtful)
+
+
+def _is_doubtful_of(authority: AssigningAuthority | None, value: str, site: Site) -> bool:
+    """True for a doubtful number; its form makes none so that the site says to be a Social Security number."""
+    is_social = authority is not None and authority.namespace == site.vista.ssn_namespace != ""
+    return is_doubtful(value.replace("-", "") if is_social else value)
 
 
 def _origin(study: Study, snapshot: Snapshot, site: Site) -> str:
@@ -309,7 +321,8 @@ def _external_id(study: Study, snapshot: Snapshot, site: Site) -> _Claim | None:
     if authority is None and facility:
         authority = facility.external_patient_id
     origin = f"customer\x1f{customer_id}" if customer_id else _origin(study, snapshot, site)
-    return _Claim("PI", value, authority, assigner, origin, "/externalPatientId", is_doubtful(value))
+    doubtful = _is_doubtful_of(authority, value, site)
+    return _Claim("PI", value, authority, assigner, origin, "/externalPatientId", doubtful)
 
 
 def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from gateway.destinations.filter import Filter
+from gateway.destinations.filter import Filter, facility_keys
 from gateway.destinations.schedule import QuietHours
 from gateway.destinations.transport import Transport
-from mappings.profile import Receiver, Site
+from mappings.profile import Facility, Receiver, Site
 from mappings.profile.site import MrnAuthority, OnConflict
 
 _EVERYTHING: Final = Filter()
@@ -65,5 +65,24 @@ class Destination:
     is_enabled: bool = True
 
     def site(self, site: Site) -> Site:
-        """The site as messages to this destination see it: with its `on_conflict` and `mrn_authority`."""
-        return replace(site, on_conflict=self.on_conflict, mrn_authority=self.mrn_authority)
+        """The site as messages to this destination see it: with its `on_conflict` and its rule for MRNs."""
+        bare = None
+        if self.needs_one_namespace:
+            found = self.mrn_namespaces(site)
+            bare = found[0] if len(found) == 1 else ""
+        return replace(site, on_conflict=self.on_conflict, mrn_authority=self.mrn_authority, bare_namespace=bare)
+
+    @property
+    def needs_one_namespace(self) -> bool:
+        """True where MRNs leave without their authority, and are not all the receiver's own (D11)."""
+        return self.receiver.pid3_plain == "on" and self.mrn_authority == "facility"
+
+    def facilities(self, site: Site) -> list[Facility]:
+        """The facilities of the site whose reports go there; `default_facility` is one of the site's."""
+        wanted = self.filter.scope.facilities
+        known = dict.fromkeys(site.facilities.values())
+        return [one for one in known if wanted is None or not wanted.isdisjoint(facility_keys([one.name], site))]
+
+    def mrn_namespaces(self, site: Site) -> list[str]:
+        """The namespaces of the MRNs of those facilities, in order."""
+        return sorted({one.mrn.namespace for one in self.facilities(site) if one.mrn})

@@ -123,7 +123,8 @@ def _authorities(site: Site) -> str:
     """A digest of all by which the authority of an MRN is found."""
     rows = sorted(f"{name}\x1f{facility.mrn}" for name, facility in site.facilities.items())
     default = site.default_facility.mrn if site.default_facility else None
-    return hashlib.sha256("\x1e".join((site.mrn_authority, str(default), *rows)).encode()).hexdigest()
+    said = (site.mrn_authority, str(site.bare_namespace), str(default), *rows)
+    return hashlib.sha256("\x1e".join(said).encode()).hexdigest()
 
 
 def _ready(rows: list[Waiting], now: int) -> list[Waiting]:

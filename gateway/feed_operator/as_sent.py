@@ -1,7 +1,8 @@
 """`feed replay --as-sent`: messages go once more as they were made, but for their MSH-10.
 
 HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decision D35. What a newer version followed under the same filler
-order number is refused, unless it is forced; what breaks a rule of the receiver is refused in any case.
+order number is refused, unless it is forced; what breaks a rule of the receiver, or has a number under an authority
+that several facilities shared (D11), is refused in any case.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from gateway.store.moves import MOVED
 from gateway.store.resending import Resend, Stored, is_to_be_made, lane, numbered
 from gateway.store.statements import Steps
 from gateway.store.states import MessageState
-from mappings.hl7v2.resent import with_control_id
+from mappings.hl7v2.resent import has_shared_authority, with_control_id
 from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import message_control_id
 from mappings.model import Cause
@@ -40,6 +41,8 @@ _REFUSED: Final = {
     "text-purged": "their text was let go of after feed.retention_days",
     ALTERED: "their text is not what was made any more: without --as-sent it is made anew",
     "rule-broken": "they break a rule of the receiver",
+    "authority-shared": "they have a number under an authority that several facilities shared (UNASSIGNED): without"
+    " --as-sent they are made anew",
     "nothing-sent": "studies of which no message was sent or given up",
 }
 
@@ -142,6 +145,8 @@ def _refusal(one: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> st
         return ALTERED
     if any(broken.issue.severity == "error" for broken in check_rules(one.body, again.destination.receiver)):
         return "rule-broken"
+    if has_shared_authority(one.body):
+        return "authority-shared"
     if again.force_old:
         return _SENT
     return "newer-sent" if is_old else "newer-waits" if is_waiting else _SENT

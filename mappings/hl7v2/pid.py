@@ -31,8 +31,8 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     MRN is first where its authority is known and nobody contests it. Else the gateway's own number of the study (or
     report) is: it and what follows are of type `U` (table 0203, unspecified identifier), which no receiver takes for a
     record number. A number without an authority is under one made of a hash of its facility: an empty one would mean
-    the receiver's own, which it is only where the destination says so (`mrn_authority`). With `pid3_plain` it is one
-    bare number; with `vista_patient` the one by which VistA knows the patient.
+    the receiver's own, which it is only where the destination says so (`mrn_authority`). With `pid3_plain` it is the
+    bare MRN, or else that own number; with `vista_patient` the one by which VistA knows the patient.
     """
     if result.receiver.vista_patient != "off":
         return vista_pid_3(result)
@@ -76,21 +76,21 @@ def _own_cx(result: Result) -> str:
 
 
 def _plain_number(result: Result, numbers: Sequence[PatientIdentifier]) -> str:
-    """The first number with an authority, bare, for a receiver that reads no authority: it takes it for its own.
+    """The MRN with an authority, bare, for a receiver that reads no authority: it takes it for its own.
 
-    A number without one might be anybody's there, and one that stands for somebody else too (D12) is no name for this
-    patient: then it is the study's (or report's) own id, which is nobody's.
+    A number without one might be anybody's there, an external patient id is none of a record, and one that stands for
+    somebody else too (D12) is no name for this patient: then it is the study's (or report's) own id, which is nobody's.
     """
     pointer = f"{result.patient_pointer}/mrn"
-    number = "" if _is_unmatched(numbers) else value(numbers[0].value)
+    number = next((value(one.value) for one in numbers if one.type == "MR"), "")
     if numbers and result.subject.identity.is_contested:
         action = "the number stands for somebody else too: the study's (or report's) own id stands bare in PID-3"
         result.note("patient-identifier-contested", "warning", pointer, action)
     elif not number:
-        action = "no number with an authority: the study's own id stands bare in PID-3"
+        action = "no MRN with an authority: the study's own id stands bare in PID-3"
         result.note("patient-identifier-absent", "warning", pointer, action)
     elif len(numbers) > 1:
-        action = "PID-3 holds one bare number here: the first with an authority"
+        action = "PID-3 holds one bare number here: the MRN"
         result.note("identifier-not-sent", "warning", result.patient_pointer, action)
     return result.fit("PID", 3, number or short_id(result.subject.number), pointer)
 

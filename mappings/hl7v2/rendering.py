@@ -77,6 +77,9 @@ def _as_received(made: Rendering, site: Site, receiver: Receiver) -> Rendering |
     if site.mrn_authority == "facility" and made.subject.identity.lacks_authority:
         action = "no mrn_namespace for its facility, and the destination does not say mrn_authority: held"
         return MappingIssue("authority-unknown", "error", f"{made.subject.pointer}/mrn", action)
+    if site.bare_namespace is not None and not made.subject.identity.mrn_namespaces <= {site.bare_namespace}:
+        action = "PID-3 is a bare number there, and the MRN is not of the one namespace that is told so: held"
+        return MappingIssue("authority-unknown", "error", f"{made.subject.pointer}/mrn", action)
     if lack := _lacking(made.subject, site, receiver):
         return lack
     status = obr_25(made.status, receiver)

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from mappings.codes import SID_EXTERNAL_UNASSIGNED, SID_MRN_UNASSIGNED
 from mappings.hl7v2.er7 import components, value
 from mappings.hl7v2.result import Result
 from mappings.identifiers import Identity, PatientIdentifier
@@ -17,6 +18,7 @@ from mappings.profile import Receiver, Site
 
 _DFN: Final = re.compile(r"[0-9]+")
 _SSN: Final = re.compile(r"[0-9]{9}|[0-9]{3}-[0-9]{2}-[0-9]{4}")
+_UNASSIGNED: Final = (SID_MRN_UNASSIGNED, SID_EXTERNAL_UNASSIGNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,10 @@ def vista_numbers(identity: Identity, site: Site, receiver: Receiver) -> VistaNu
 
 
 def _number(identity: Identity, namespace: str, form: re.Pattern[str]) -> PatientIdentifier | None:
-    """The patient's number under a namespace, if it is of that form."""
+    """The patient's number under a namespace, if it is of that form; not a doubtful one, which has no system of it."""
     known = (one for one in identity.identifiers if namespace and one.namespace == namespace)
-    return next((one for one in known if form.fullmatch(one.value)), None)
+    good = (one for one in known if not one.system.startswith(_UNASSIGNED))
+    return next((one for one in good if form.fullmatch(one.value)), None)
 
 
 def _cx(number: PatientIdentifier) -> str:

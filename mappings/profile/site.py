@@ -55,13 +55,15 @@ class Site:
     text matches; `provider_authority` who gave out the local ids of `providers`; `default_facility` the MRNs of
     facilities that are not among `facilities`. `mrn_authority` says what becomes in HL7 v2 of an MRN whose authority is
     not known: it is under a `hash` of its facility, or held (`facility`) or every MRN is the `receiver`'s own, as it is
-    told. `vista` says where VistA's own numbers stand.
+    told. `bare_namespace` is the one whose MRNs go without authority (`pid3_plain`), every other MRN is held; it is
+    empty where none goes, None where authorities are told. `vista` says where VistA's own numbers stand.
     """
 
     site_key: bytes = field(default=DEMO_SITE_KEY, repr=False)
     facilities: Mapping[str, Facility] = field(default_factory=dict)
     default_facility: Facility | None = None
     mrn_authority: MrnAuthority = "hash"
+    bare_namespace: str | None = None
     express_customers: Mapping[str, AssigningAuthority] = field(default_factory=dict)
     sending_application: str = "AUTOSCRIBE_GW"
     sending_facility: str = ""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from fakes.charts import speak_of
 from fakes.er7_reader import field
 from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.store import rows
 
+from gateway.destinations import Filter
+from gateway.destinations.filter import Scope, facility_keys
 from gateway.feed.alerting import Alerting
 from gateway.settings.feed import Feed
+from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
 
 HELD = "SELECT state, reason FROM outbox WHERE state = 'held'"
@@ -79,6 +83,30 @@ async def test_a_critical_result_that_is_held_for_it_is_told_at_once_and_each_ne
             await watch.once()
         over = {one["code"] for one in feed.logs if one["event"] == "alert-over"}
         assert over >= {"message-held", "critical-blocked"}
+
+
+async def test_bare_mrns_of_two_namespaces_are_held_and_go_once_the_destination_takes_those_of_one(engine):
+    async with fed(engine) as (feed, receiver):
+        known = site()
+        here, there = list(dict.fromkeys(known.facilities.values()))[:2]
+        feed.restart(known, receiver=profile("epic-observed"))
+        for facility in (here, there):
+            signed = feed.account.sign_new(critical=False)
+            speak_of(feed, signed.report_id, facilityName=facility.name, mrn="00042")
+            await feed.tell(signed.study_id)
+        async with feed.serving():
+            await held(feed, 2)
+        assert not receiver.messages
+        feed.restart(known, filter=Filter(Scope(facilities=facility_keys([here.name], known))))
+        for _ in range(2):
+            async with feed.serving():
+                await feed.until("delivered")
+        [body] = bodies(receiver)
+        assert (field(body, "PID-3"), field(body, "MSH-4")) == ("00042", here.name)
+        await held(feed, 1)
+        feed.restart(known, mrn_authority="receiver")
+        async with feed.serving():
+            await feed.until("delivered", "delivered")
 
 
 async def test_what_is_held_for_another_reason_is_not_looked_at_again_by_other_settings(engine):

@@ -38,7 +38,8 @@ async def held(feed, reason, count=1):
     ("critical", "alerts"), [(False, {"message-held": 1}), (True, {"message-held": 1, "critical-blocked": 1})]
 )
 async def test_a_patient_without_a_name_is_held_where_nothing_can_say_so_and_sent_once_named(engine, critical, alerts):
-    async with fed(engine, receiver=profile("epic-observed"), critical_alert=YEARS) as (feed, receiver), feed.serving():
+    epic = {"receiver": profile("epic-observed"), "mrn_authority": "receiver"}
+    async with fed(engine, **epic, critical_alert=YEARS) as (feed, receiver), feed.serving():
         signed = await signed_nameless(feed, critical=critical)
         await held(feed, "name-absent")
         assert await codes(engine, feed) == alerts

@@ -249,6 +249,25 @@ def test_a_receiver_that_asks_for_an_authority_is_not_one_whose_own_all_mrns_are
     assert keys(converter) == keys(MLLP + RECEIVERS) == []
 
 
+def test_where_mrns_go_bare_a_destination_takes_those_of_one_namespace(config, keys, tmp_path):
+    (tmp_path / "out").mkdir()
+    bare = FILE.replace('"generic"', '"epic-observed"')
+    assert keys(bare) == keys(LAKESIDE + FILE) == []
+    assert keys(LAKESIDE + bare) == ["destination[0].facilities"]
+    (fault,) = config_check.faults(config(LAKESIDE + bare))
+    assert "CITY, LAKE" in fault.problem
+    assert 'mrn_authority = "receiver"' in fault.cure
+    assert keys(LAKESIDE + bare.replace('"*"', '"City Med", "Lakeside"')) == ["destination[0].facilities"]
+    assert keys(LAKESIDE + bare.replace('"*"', '"City Med"')) == []
+    assert keys(LAKESIDE + bare.replace('"*"', '"Lakeside"')) == []
+    assert keys(LAKESIDE + bare.replace('facilities = ["*"]', 'express_customers = ["cus_1"]')) == [
+        "destination[0].facilities"
+    ]
+    assert keys(LAKESIDE.replace("LAKE", "CITY").replace("1.2.5", "1.2.3") + bare) == []
+    assert keys(LAKESIDE + bare + RECEIVERS) == []
+    assert list(destination_check.faults(load(config(LAKESIDE + bare)))) == []
+
+
 def test_that_reports_of_unknown_facilities_would_be_held_is_noted(notes):
     site = SITE.replace(DEFAULT, "")
     (note,) = notes(MLLP, site)

@@ -28,6 +28,7 @@ from mappings.identifiers import (
 )
 from mappings.model import Cause
 from mappings.profile import AssigningAuthority, Facility, Site
+from mappings.profile.vista import Vista
 
 MERCY = Facility(
     "Mercy",
@@ -392,6 +393,18 @@ def test_base_62_counts_in_digits_upper_case_and_lower_case(number, length, text
 def test_a_fhir_id_is_the_upstream_id_without_its_underscore():
     assert fhir_id(report_id("3")) == "rep-" + "3" * 32
     assert upstream_id("stu-" + "3" * 32) == "stu_" + "3" * 32
+
+
+@pytest.mark.parametrize(("key", "here", "elsewhere"), [("mrn", "MERCY", "MERCYX"), ("external", "MERCYX", "MERCY")])
+def test_a_social_security_number_names_its_patient_where_the_site_says_that_it_is_one(key, here, elsewhere):
+    def known(number, namespace):
+        return identity(site=replace(SITE, vista=Vista(ssn_namespace=namespace)), facilityName="Mercy", **{key: number})
+
+    assert known("123-45-6780", here).is_linked
+    for number, namespace in (("123-45-6780", elsewhere), ("123-45-6780", ""), ("123-45-6789", here)):
+        found = known(number, namespace)
+        assert not found.is_linked
+        assert "identifier-doubtful" in [issue.code for issue in found.issues]
 
 
 NO_IDS = [

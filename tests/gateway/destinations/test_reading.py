@@ -10,7 +10,7 @@ import pytest
 from gateway import settings
 from gateway.destinations import Basic, Bearer, Folder, Http, Mllp, Tls, routes_of, survey_routes
 from gateway.errors import ConfigError
-from mappings.profile import Site, receiver
+from mappings.profile import AssigningAuthority, Facility, Site, receiver
 
 SITE = """
 [mapping]
@@ -37,6 +37,7 @@ start = 2026-03-01T00:00:00Z
 facilities = ["*"]
 """
 MLLP = HEAD + 'kind = "mllp"\nhost = "engine.example"\nport = 2575\n'
+BARE = MLLP.replace('"generic"', '"epic-observed"')
 TWO_PHASE = MLLP + 'ack_mode = "two_phase"\n'
 HTTP = HEAD + 'kind = "http"\nurl = "https://engine.example/hl7"\n'
 FILE = HEAD + 'kind = "file"\ndirectory = "out"\n'
@@ -144,6 +145,23 @@ def test_messages_to_a_destination_are_made_under_its_own_policy_about_conflicts
 def test_whose_numbers_mrns_are_is_the_facilities_say_unless_a_destination_says_its_own(one):
     assert one(MLLP).site(Site()).mrn_authority == "facility"
     assert one(MLLP + 'mrn_authority = "receiver"').site(Site()).mrn_authority == "receiver"
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        (MLLP, None),
+        (BARE, ""),
+        (BARE.replace('"*"', '"Lakeside"'), "LAKE"),
+        (BARE.replace('"*"', '"Lakeside", "City Med"'), ""),
+        (BARE + 'mrn_authority = "receiver"', None),
+    ],
+)
+def test_a_destination_of_bare_numbers_has_one_namespace_of_mrns_or_none(one, text, bare):
+    made = one(text)
+    named = [("City Med", "CITY"), ("Lakeside", "LAKE")]
+    known = {name: Facility(name, mrn=AssigningAuthority(f"urn:{space}", space)) for name, space in named}
+    assert made.site(Site(facilities=known)).bare_namespace == bare
 
 
 def test_tls_has_its_files_beside_the_settings_file(one, tmp_path):

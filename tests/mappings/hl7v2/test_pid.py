@@ -7,7 +7,9 @@ from fakes.er7_reader import field
 from fakes.oru_example import ADDENDUM_ID, SITE, codes, profile, report, send, sent, study
 
 from mappings.identifiers import short_id
-from mappings.profile import Site, parse_site
+from mappings.profile import AssigningAuthority, Site, parse_site
+
+OF_A_CUSTOMER = {"expressCustomer": {"expressCustomerId": "cus_1", "expressCustomerName": "Tampa"}}
 
 MERCY = """
 [mapping]
@@ -201,6 +203,18 @@ def test_a_number_without_an_authority_is_never_sent_plain() -> None:
     bare = sent(site=Site(), to=profile(pid3_plain="on"))
     assert field(bare, "PID-3") == "3oSAGvLY3tMWHhsMcmBrT8"
     assert "patient-identifier-absent" in codes(site=Site(), to=profile(pid3_plain="on"))
+
+
+def test_an_external_patient_id_is_never_sent_plain_as_if_it_were_a_record_number() -> None:
+    known = parse_site(f"{MERCY}external_patient_id_system = 'urn:oid:1.2.9'\nexternal_patient_id_namespace = 'EXT'\n")
+    what, plain = study(report(snapshot={"mrn": None}), externalPatientId="P77"), profile(pid3_plain="on")
+    for site in (known, replace(known, mrn_authority="receiver")):
+        assert field(sent(what, site=site, to=plain), "PID-3") == "3oSAGvLY3tMWHhsMcmBrT8"
+        assert "patient-identifier-absent" in codes(what, site=site, to=plain)
+    elsewhere = study(report(snapshot={"facilityName": "North Clinic"}), externalPatientId="P77", **OF_A_CUSTOMER)
+    site = replace(known, express_customers={"cus_1": AssigningAuthority("urn:oid:1.2.9", "EXT")})
+    assert field(sent(elsewhere, site=site), "PID-3").startswith("P77^^^EXT^PI~")
+    assert field(sent(elsewhere, site=site, to=plain), "PID-3") == "3oSAGvLY3tMWHhsMcmBrT8"
 
 
 SOMEBODY_ELSE = {"dateOfBirth": "1950-01-01", "sex": "male"}

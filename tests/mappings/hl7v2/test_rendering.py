@@ -314,6 +314,9 @@ def test_a_status_that_the_receiver_has_no_code_for_is_not_sent() -> None:
     assert told(study(), switches=switches) == ["F", "F", "CM"]
 
 
+HELD = ["authority-unknown"]
+
+
 def test_a_conflict_of_identities_is_held_unless_the_site_lets_it_go() -> None:
     what = study(report(), addendum(snapshot={"mrn": "99887766"}))
     assert told(what, site=replace(SITE, on_conflict="send")) == ["F", "F", "CM"]
@@ -330,6 +333,16 @@ def test_an_mrn_that_no_setting_says_whose_it_is_is_held_where_the_receiver_matc
     assert told(study(), site=asked) == told(unknown) == ["F", "F", "CM"]
     assert told(unknown, site=replace(SITE, mrn_authority="receiver")) == ["F", "F", "CM"]
     assert told(unknown, site=replace(asked, default_facility=SITE.facility("Mercy East"))) == ["F", "F", "CM"]
+
+
+@pytest.mark.parametrize(("bare", "told_of"), [("MERCY", ["F", "F", "CM"]), ("CITY", HELD), ("", HELD)])
+def test_a_bare_mrn_is_held_unless_it_is_of_the_one_namespace_of_its_destination(bare: str, told_of: list[str]) -> None:
+    asked = replace(SITE, mrn_authority="facility", bare_namespace=bare)
+    plain = {"pid3_plain": "on"}
+    assert told(study(), site=asked, switches=plain) == told_of
+    assert told(study(), sent_before=True, site=asked, switches=plain)[-1] == told_of[-1]
+    nobodys = study(report(snapshot={"mrn": None}), externalPatientId="P77")
+    assert told(nobodys, site=asked, switches=plain) == ["F", "F", "CM"]
 
 
 @pytest.mark.parametrize("mrn", [None, "UNKNOWN"])

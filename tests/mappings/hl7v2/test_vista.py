@@ -88,6 +88,40 @@ def test_the_newer_vista_knows_the_patient_by_the_social_security_number() -> No
         assert (field(message, "PID-2"), field(message, "PID-3")) == ("", "000456789^^^MERCY^MR")
 
 
+def of_a_customer(number: str, mrn: str | None = None) -> Study:
+    customer = {"expressCustomerId": "cus_1", "expressCustomerName": "Tampa"}
+    return knowing(report(snapshot={"mrn": mrn}), externalPatientId=number, expressCustomer=customer)
+
+
+TAMPA = replace(
+    HERE,
+    express_customers={"cus_1": AssigningAuthority("urn:oid:1.2.9", "TAMPA")},
+    vista=replace(KNOWN, dfn_namespace="", ssn_namespace="TAMPA"),
+)
+
+
+@pytest.mark.parametrize("number", ["123456780", "123-45-6780"])
+def test_an_external_id_is_the_social_security_number_where_the_site_says_that_its_numbers_are(number: str) -> None:
+    assert field(told(of_a_customer(number), NEW, site=TAMPA), "PID-3") == "123456780^^^TAMPA^PI"
+    elsewhere = replace(TAMPA, vista=replace(KNOWN, ssn_namespace="MERCY"))
+    assert held(of_a_customer(number), NEW, site=elsewhere) == ["vista-patient-unknown"]
+
+
+@pytest.mark.parametrize("mrn", [None, "00412345"])
+@pytest.mark.parametrize(
+    "number", ["123-45-6789", "111111111", "000-00-0000", "999-99-9999", "123-45-678", "A23-45-6780"]
+)
+def test_what_may_be_anybodys_is_no_social_security_number_whatever_else_is_known(number: str, mrn: str | None) -> None:
+    assert held(of_a_customer(number, mrn), NEW, site=TAMPA) == ["vista-patient-unknown"]
+
+
+def test_a_doubtful_number_is_no_dfn_though_another_number_names_the_patient() -> None:
+    site = replace(TAMPA, vista=replace(KNOWN, dfn_namespace="MERCY"))
+    what = of_a_customer("E-7001", "12345678")
+    for to in (OLD, NEW):
+        assert held(what, to, site=site) == ["vista-patient-unknown"]
+
+
 def test_without_a_social_security_number_it_is_the_dfn_of_the_station_and_not_in_pid_3() -> None:
     message = told(knowing(), NEW)
     assert (field(message, "PID-2"), field(message, "PID-3")) == ("500-00412345", "")
