@@ -144,7 +144,7 @@ class Pipeline:
         rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
         verdicts = await self._engine.fetch(intake.VERDICTS, study_id=study_id)
         if not rows:
-            return Standing(verdicts=_pairs(verdicts)), None
+            return Standing(), None
         told = await Outbox(self._engine).told(study_id) if self._routes.destinations else {}
         revision, received_digest, packed, *_ = rows[0]
         pdfs = await self._engine.fetch(intake.PDFS, study_id=study_id) if self._wants_pdf else ()
@@ -152,7 +152,8 @@ class Pipeline:
             revision=int(revision),
             digest=str(received_digest),
             kept=kept(packed),
-            verdicts=_pairs(verdicts),
+            verdicts={str(one): str(verdict) for one, verdict, _ in verdicts},
+            judged={str(one): str(digests) for one, _, digests in verdicts},
             pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
             told=told,
         )
@@ -237,10 +238,6 @@ def _received(row: Row) -> Fetched:
     *_, asked, packed = row
     said = unpacked(packed)
     return Fetched(said["study"], said["reports"], said["users"], int(asked), said["users_asked"])
-
-
-def _pairs(rows: Sequence[Any]) -> dict[str, str]:
-    return {str(name): str(value) for name, value in rows}
 
 
 def _by_patient(others: Sequence[Any]) -> dict[str, list[Resource]]:
