@@ -44,9 +44,8 @@ async def change(feed, signed, said):
 
 
 async def add(feed, signed, said, *, critical=False):
-    addendum = feed.account.open_addendum(signed.report_id)
-    feed.account.find_report(addendum)["isCritical"] = critical
-    added = feed.account.sign(addendum)
+    added = feed.account.sign(feed.account.open_addendum(signed.report_id))
+    feed.account.find_report(added.report_id)["isCritical"] = critical
     await change(feed, added, said)
     return added
 
@@ -159,7 +158,7 @@ async def test_a_link_lets_go_of_no_other_patient_of_the_study(engine):
         await decide(feed, other, second.study_id)
         await feed.until_rows(HELD, lambda found: not found)
         await feed.until("delivered", "delivered", "delivered")
-        assert field(bodies(receiver)[2], "PID-5").startswith("Smith^Peter")
+        assert field(bodies(receiver)[2], "PID-5").startswith("Peter Smith")
         assert await listed(feed, second.study_id) == {(patient_id, "link"), (other, "link")}
 
 
