@@ -13,14 +13,14 @@ from gateway.store.engine import Engine
 from gateway.store.instants import instant, micros
 from gateway.store.statements import Statement, Steps, ask
 
-NO_LONGER: Final = "no longer counts"
 _EVERY: Final = Statement(
     "SELECT patient_id, study_id, 'held apart' AS state, since FROM conflict"
-    " UNION ALL SELECT patient_id, study_id, CASE WHEN reopened IS NULL THEN verdict"
-    f" ELSE verdict || ' {NO_LONGER}' END, coalesce(reopened, decided) FROM verdict"
+    " UNION ALL SELECT patient_id, study_id, verdict || CASE WHEN reopened IS NULL THEN '' ELSE ' no longer counts'"
+    " END, coalesce(reopened, decided) FROM verdict"
     " UNION ALL SELECT c.patient_id, c.study_id, 'contradicted', (SELECT max(r.first_seen) FROM report r"
     " WHERE r.study_id = c.study_id) FROM claim c WHERE c.study_id IN (SELECT i.study_id FROM issue i"
-    " WHERE i.code = 'identity-conflict') AND (SELECT count(*) FROM claim k WHERE k.study_id = c.study_id) > 1"
+    " WHERE i.code = 'identity-conflict') AND (NOT EXISTS (SELECT 1 FROM conflict f WHERE f.study_id = c.study_id)"
+    " OR EXISTS (SELECT 1 FROM claim k WHERE k.study_id = c.study_id AND k.patient_id <> c.patient_id))"
     " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.patient_id = c.patient_id AND v.study_id = c.study_id"
     " AND v.reopened IS NULL)"
     " ORDER BY 1, 2, 3"

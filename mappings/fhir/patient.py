@@ -140,7 +140,10 @@ def _of_whom(
     held: Callable[[str], Iterable[Mapping[str, Any]]],
 ) -> Iterator[str]:
     for one in resources:
-        if one["resourceType"] == "Patient" and any(is_so(person_of(one), person_of(other)) for other in held(one["id"])):
+        if one["resourceType"] != "Patient":
+            continue
+        own = person_of(one)
+        if any(is_so(own, person_of(other)) for other in held(one["id"])):
             yield one["id"]
 
 
