@@ -19,7 +19,7 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Routes
 from gateway.errors import StoreUnavailable
-from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, digest, look
+from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, beside, digest, look
 from gateway.pipeline.rendering import rendered
 from gateway.pipeline.taking import taking
 from gateway.pipeline.users import practitioner
@@ -197,7 +197,7 @@ class Pipeline:
         others = await self._engine.fetch(intake.OTHERS, patient_ids=json.dumps(patient_ids), study_id=study_id)
 
         def settle() -> tuple[Look, intake.Taken]:
-            held = apart(found, _by_patient(others), standing, self._site)
+            held = apart(found, beside(found, others, self._site), standing, self._site)
             return held, taking(
                 held,
                 fetched,
@@ -238,13 +238,6 @@ def _received(row: Row) -> Fetched:
     *_, asked, packed = row
     said = unpacked(packed)
     return Fetched(said["study"], said["reports"], said["users"], int(asked), said["users_asked"])
-
-
-def _by_patient(others: Sequence[Any]) -> dict[str, list[Resource]]:
-    found: dict[str, list[Resource]] = {}
-    for patient_id, _, body in others:
-        found.setdefault(str(patient_id), []).append(json.loads(bytes(body)))
-    return found
 
 
 def _key(address: str) -> Key:

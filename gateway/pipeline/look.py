@@ -5,14 +5,16 @@ AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.pipeline.verdicts import Judged, judged, people
+from gateway.pipeline.verdicts import Judged, is_judged_beside, judged, people
 from gateway.store.coverage import digest_of
 from gateway.store.kept import Kept
+from gateway.store.statements import Row
 from mappings import decode, to_fhir
 from mappings.changes import Change, Known, changes
 from mappings.fhir.patient import person_of, renamed, taken_patient_ids
@@ -117,6 +119,16 @@ def look(fetched: Fetched, standing: Standing, site: Site) -> Look:
     pdf = {report_id: one for report_id, one in standing.pdf.items() if report_id not in other_text}
     facts = replace(standing.facts, pdf=pdf, corrected=change.corrected, seen=change.seen, gone=change.gone)
     return _mapped(change, facts, site, (*decoded.issues, *fetched.doubts, *change.issues))
+
+
+def beside(found: Look, others: Sequence[Row], site: Site) -> dict[str, list[Json]]:
+    """What other studies say of each patient, without those that a verdict links although this study says otherwise."""
+    study, made = found.change.study, dict[str, list[Json]]()
+    own = people(study, site, found.facts, frozenset()) if any(digests for *_, digests in others) else {}
+    for patient_id, _, body, digests in others:
+        if not is_judged_beside(str(digests), own.get(str(patient_id)), site.site_key):
+            made.setdefault(str(patient_id), []).append(json.loads(bytes(body)))
+    return made
 
 
 def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: Standing, site: Site) -> Look:

@@ -72,6 +72,11 @@ def judged(  # noqa: PLR0913, PLR0917 (what is known of each, then and now)
     return found
 
 
+def is_judged_beside(digests: str, own: Person | None, key: bytes) -> bool:
+    """True where somebody was one of those beside whom a linked study was judged: the two are one person."""
+    return own is not None and _digest(own, key) in digests.split()[1:]
+
+
 def _digests(own: Person, others: Sequence[Person], key: bytes) -> str:
     return " ".join([_digest(own, key), *sorted({_digest(one, key) for one in others})])
 

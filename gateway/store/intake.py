@@ -21,9 +21,11 @@ from gateway.store.versions import Made, Written
 STUDY: Final = Statement(
     "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
 )
+# With who was judged, where an operator said that the other study is about this patient
 OTHERS: Final = Statement(
-    "SELECT patient_id, study_id, body FROM claim WHERE patient_id IN listed(:patient_ids) AND study_id <> :study_id"
-    " ORDER BY patient_id, study_id"
+    "SELECT c.patient_id, c.study_id, c.body, coalesce(v.judged, '') FROM claim c LEFT JOIN verdict v"
+    " ON v.patient_id = c.patient_id AND v.study_id = c.study_id AND v.verdict = 'link' AND v.reopened IS NULL"
+    " WHERE c.patient_id IN listed(:patient_ids) AND c.study_id <> :study_id ORDER BY c.patient_id, c.study_id"
 )
 CLAIMED: Final = Statement("SELECT patient_id FROM claim WHERE study_id = :study_id ORDER BY patient_id")
 VERDICTS: Final = Statement(

@@ -128,16 +128,25 @@ async def test_a_verdict_counts_however_the_same_person_is_written(engine, verdi
         assert (patient_id, verdict) in await listed(feed, second.study_id)
 
 
-async def test_a_link_no_longer_counts_where_the_patient_is_somebody_else_too_by_then(engine):
-    async with decided(engine) as (feed, _, _, second, patient_id):
+async def test_a_patient_who_is_somebody_else_than_was_judged_is_held_apart_from_the_linked_study(engine):
+    async with decided(engine) as (feed, receiver, first, second, patient_id):
+        await change(feed, first, {**JANE, "patientName": "Mary Doe"})
+        await held(feed, first)
+        assert await listed(feed, first.study_id) == {(patient_id, "held apart")}
+        assert await listed(feed, second.study_id) == {(patient_id, "link")}
+        assert len(receiver.messages) == 2
+
+
+async def test_a_link_puts_no_study_in_conflict_that_is_about_the_patient_who_was_judged(engine):
+    async with decided(engine) as (feed, receiver, first, _, patient_id):
+        await add(feed, first, JANE)
+        await sign(feed, JANE)
+        await feed.until(*["delivered"] * 4)
+        assert {field(body, "PID-3") for body in bodies(receiver)} == {f"{MRN}^^^SBXGEN^MR"}
+        assert [one.state for one in await identities.every(engine)] == ["link"]
         third = await sign(feed, PETER)
         await held(feed, third)
-        await decide(feed, patient_id, third.study_id)
-        await feed.until("delivered", "delivered", "delivered")
-        addendum = await add(feed, second, JOAN)
-        await held(feed, addendum)
-        assert (patient_id, "link no longer counts") in await listed(feed, second.study_id)
-        assert await listed(feed, third.study_id) == {(patient_id, "link")}
+        assert await listed(feed, third.study_id) == {(patient_id, "held apart")}
 
 
 async def test_a_study_kept_apart_that_names_the_patient_later_is_held_and_not_joined(engine):

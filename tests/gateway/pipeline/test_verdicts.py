@@ -9,6 +9,7 @@ from mappings.people import Person
 
 KEY = b"k" * 32
 
+
 def patient(one):
     return {"birthDate": one.birth_date, "gender": one.sex, "name": [{"text": one.name}]}
 
