@@ -189,3 +189,30 @@ async def test_of_two_patients_of_a_study_in_conflict_with_another_each_is_decid
             await decide(feed, one, second.study_id)
         await feed.until("delivered", "delivered", "delivered")
         assert len({field(body, "PID-3") for body in bodies(receiver)}) == (2 if verdict == "link" else 3)
+
+
+async def test_a_verdict_that_comes_while_the_study_is_looked_at_is_about_what_was_there_before(engine):
+    async with fed(engine, on_conflict="hold") as (feed, receiver), feed.serving():
+        await sign(feed, JANE)
+        await feed.until("delivered")
+        second = await sign(feed, JOAN)
+        await held(feed, second)
+        ((patient_id,),) = await rows(engine, "SELECT patient_id FROM conflict")
+        feed.account.change_patient(second.report_id, ANOTHER_JOAN)
+        ingest = feed.pipeline.ingest
+        decisions = [partial(identities.decide, engine, patient_id, second.study_id, "link", "asked", AT)]
+
+        async def while_decided(study_id, fetch):
+            async def fetching():
+                for one in decisions:
+                    assert await one()
+                decisions.clear()
+                return await fetch()
+
+            return await ingest(study_id, fetching)
+
+        feed.pipeline.ingest = while_decided
+        await feed.tell(second.study_id)
+        await held(feed, second, second)
+        assert (patient_id, "link no longer counts") in await listed(feed, second.study_id)
+        assert len(receiver.messages) == 1
