@@ -84,12 +84,13 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
         return _alone(study, every, here, site, facts)
     groups = _groups(_claims(study, every, here, site, facts.seen))
     found: dict[str, Subject] = {}
-    used = set(facts.taken_patient_ids)
+    used, taken = set(facts.taken_patient_ids), facts.taken_patient_ids
     is_only = sum(any(claim.is_here for claim in group) for group in groups) < 2
     for group in groups:
         own = study if group is groups[0] else None
-        made = _subject(group, own, site, used, facts, is_only=is_only)
+        made = _subject(group, own, site, used, replace(facts, taken_patient_ids=taken), is_only=is_only)
         used.add(made.identity.patient_id)
+        taken -= {claim.identity.patient_id for claim in group}  # a verdict on it was about these reports
         found.update((claim.report.report_id, made) for claim in group)
     return {study.study_id: found[groups[0][0].report.report_id], **found}
 
@@ -166,7 +167,7 @@ def _alone(
     issues = identity.issues
     if identity.patient_id in facts.taken_patient_ids:
         named, identity = identity.patient_id, stand_alone(identity, study.study_id, site)
-        issues = (*issues, _conflict(pointer, _TAKEN, {named, identity.patient_id}, facts))
+        issues = (*issues, _conflict(pointer, _TAKEN, named, identity.patient_id, facts))
     present = tuple([report for report in reports if report.report_id in here])
     made = Subject(identity, snapshot, pointer, present, study.study_id, issues)
     return dict.fromkeys([study.study_id, *[report.report_id for report in reports]], made)
@@ -243,14 +244,17 @@ def _subject(  # noqa: PLR0913 (what a patient is made of)
     issues = [issue for claim in group for issue in _issues(claim, speaker)]
     issues += [issue for issue in identity.issues if issue.pointer == "/externalPatientId"]
     if is_taken or not is_only:
-        issues.append(_conflict(pointer, _TAKEN if is_only else _SEVERAL, {named, identity.patient_id}, facts))
+        issues.append(_conflict(pointer, _TAKEN if is_only else _SEVERAL, named, identity.patient_id, facts))
     reports = tuple(claim.report for claim in group if claim.is_here)
     return Subject(identity, speaker.report.snapshot, pointer, reports, number, tuple(issues))
 
 
-def _conflict(pointer: str, action: str, patient_ids: AbstractSet[str], facts: Facts) -> MappingIssue:
-    """What is said of a conflict: an error, unless an operator said whose study it is."""
-    if patient_ids.isdisjoint(facts.decided_patient_ids):
+def _conflict(pointer: str, action: str, named: str, own: str, facts: Facts) -> MappingIssue:
+    """What is said of a conflict: an error, unless an operator said whose reports they are.
+
+    That is said of the patient's `own` id; of the `named` one too where other studies speak of somebody else under it.
+    """
+    if {own, *({named} & facts.taken_patient_ids)}.isdisjoint(facts.decided_patient_ids):
         return MappingIssue("identity-conflict", "error", pointer, action)
     return MappingIssue("identity-decided", "information", pointer, "an operator said whose report it is")
 

@@ -56,7 +56,7 @@ CONDITIONS: Final = (
         "critical-blocked",
         "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held for"
         " what the receiver must know of the patient (`authority-unknown`, `identity-conflict-held`, `name-absent`,"
-        " `vista-patient-unknown`).",
+        " `vista-patient-unknown`), or since its patient has become another (`move`, `former-unknown`).",
         "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` what is held,"
         " `identity list` the patients of a conflict.",
         lambda facts, _: len(facts.critical_blocked),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -32,8 +32,8 @@ from gateway.store.outbox import Outbox, Settled, Waiting, look_again
 from gateway.store.pdfs import Pdfs
 from gateway.store.search import issues
 from gateway.store.sent import read_sent
-from gateway.store.states import AUTHORITY_UNKNOWN
-from mappings.profile import Site
+from gateway.store.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, VISTA_UNKNOWN
+from mappings.profile import Receiver, Site
 
 AT_ONCE: Final = 50
 NOT_MADE: Final = "not-made"
@@ -49,16 +49,19 @@ class Making:
         self._outbox = Outbox(engine)
 
     async def see_settings(self, lease: Lease) -> None:
-        """Look again at what is held for want of an authority, where the settings say something else of that by now.
+        """Look again at what is held for a reason of which the settings say something else by now.
 
         Raises:
             LeaseLost: somebody else sends there by now.
             StoreUnavailable: the store cannot be reached.
         """
-        fact, digest = f"authorities:{self.destination.name}", _authorities(self._site)
-        if await facts.claimed(self.engine, fact, digest) != digest:
-            await self.engine.do(partial(look_again, lease, AUTHORITY_UNKNOWN, micros(clock.now())))
-            await facts.put(self.engine, fact, digest)
+        for kind, said, reasons in _by_settings(self._site, self.destination.receiver):
+            fact = f"{kind}:{self.destination.name}"
+            digest = hashlib.sha256("\x1e".join(said).encode()).hexdigest()
+            if await facts.claimed(self.engine, fact, digest) != digest:
+                for reason in reasons:
+                    await self.engine.do(partial(look_again, lease, reason, micros(clock.now())))
+                await facts.put(self.engine, fact, digest)
 
     async def once(self, lease: Lease) -> int:
         """Make messages of the studies that are due; how many studies it looked at.
@@ -119,12 +122,16 @@ class Making:
         return replace(known, facts=replace(known.facts, pdf=pdf))
 
 
-def _authorities(site: Site) -> str:
-    """A digest of all by which the authority of an MRN is found."""
+def _by_settings(site: Site, receiver: Receiver) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+    """A name of settings, what they say, and why a row is held for as long as they say so."""
     rows = sorted(f"{name}\x1f{facility.mrn}" for name, facility in site.facilities.items())
     default = site.default_facility.mrn if site.default_facility else None
-    said = (site.mrn_authority, str(site.bare_namespace), str(default), *rows)
-    return hashlib.sha256("\x1e".join(said).encode()).hexdigest()
+    authorities = (site.mrn_authority, str(site.bare_namespace), str(default), *rows)
+    customers = sorted(f"{name}\x1f{authority}" for name, authority in site.express_customers.items())
+    switches = (receiver.vista_patient, receiver.vista_exam)
+    yield "authorities", authorities, (AUTHORITY_UNKNOWN,)
+    yield "on-conflict", (site.on_conflict,), (CONFLICT_HELD,)
+    yield "vista", (str(site.vista), *switches, *customers, *authorities), VISTA_UNKNOWN
 
 
 def _ready(rows: list[Waiting], now: int) -> list[Waiting]:

@@ -19,7 +19,7 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Routes
 from gateway.errors import StoreUnavailable
-from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, digest, look
+from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, beside, digest, look
 from gateway.pipeline.rendering import rendered
 from gateway.pipeline.taking import taking
 from gateway.pipeline.users import practitioner
@@ -144,7 +144,7 @@ class Pipeline:
         rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
         verdicts = await self._engine.fetch(intake.VERDICTS, study_id=study_id)
         if not rows:
-            return Standing(verdicts=_pairs(verdicts)), None
+            return Standing(), None
         told = await Outbox(self._engine).told(study_id) if self._routes.destinations else {}
         revision, received_digest, packed, *_ = rows[0]
         pdfs = await self._engine.fetch(intake.PDFS, study_id=study_id) if self._wants_pdf else ()
@@ -152,7 +152,8 @@ class Pipeline:
             revision=int(revision),
             digest=str(received_digest),
             kept=kept(packed),
-            verdicts=_pairs(verdicts),
+            verdicts={str(one): str(verdict) for one, verdict, _ in verdicts},
+            judged={str(one): str(digests) for one, _, digests in verdicts},
             pdf={str(one): PdfFacts(int(size), bytes.fromhex(sha1)) for one, size, sha1 in pdfs},
             told=told,
         )
@@ -196,7 +197,7 @@ class Pipeline:
         others = await self._engine.fetch(intake.OTHERS, patient_ids=json.dumps(patient_ids), study_id=study_id)
 
         def settle() -> tuple[Look, intake.Taken]:
-            held = apart(found, _by_patient(others), standing, self._site)
+            held = apart(found, beside(found, others, self._site), standing, self._site)
             return held, taking(
                 held,
                 fetched,
@@ -237,17 +238,6 @@ def _received(row: Row) -> Fetched:
     *_, asked, packed = row
     said = unpacked(packed)
     return Fetched(said["study"], said["reports"], said["users"], int(asked), said["users_asked"])
-
-
-def _pairs(rows: Sequence[Any]) -> dict[str, str]:
-    return {str(name): str(value) for name, value in rows}
-
-
-def _by_patient(others: Sequence[Any]) -> dict[str, list[Resource]]:
-    found: dict[str, list[Resource]] = {}
-    for patient_id, _, body in others:
-        found.setdefault(str(patient_id), []).append(json.loads(bytes(body)))
-    return found
 
 
 def _key(address: str) -> Key:

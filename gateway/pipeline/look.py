@@ -5,16 +5,19 @@ AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from gateway.pipeline.verdicts import Judged, is_judged_beside, judged, people
 from gateway.store.coverage import digest_of
 from gateway.store.kept import Kept
+from gateway.store.statements import Row
 from mappings import decode, to_fhir
 from mappings.changes import Change, Known, changes
-from mappings.fhir.patient import renamed, taken_patient_ids
+from mappings.fhir.patient import person_of, renamed, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.model import CauseKind, Facts, PdfFacts
 from mappings.profile import Site
@@ -46,8 +49,8 @@ class Fetched:
 class Standing:
     """What the store knows of a study before it is looked at; `revision` is 0 where it knows nothing.
 
-    `verdicts` by patient id is what an operator decided (`link`, `separate`); `pdf` by report id; `told` by name of a
-    destination the ids of the reports that it was, or is about to be, told of.
+    `verdicts` by patient id is what an operator decided (`link`, `separate`), `judged` digests of whom; `pdf` by report
+    id; `told` by name of a destination the ids of the reports that it was, or is about to be, told of.
     """
 
     revision: int = 0
@@ -55,6 +58,7 @@ class Standing:
     kept: Kept | None = None
     accession_number: str | None = None
     verdicts: Mapping[str, str] = field(default_factory=dict)
+    judged: Mapping[str, str] = field(default_factory=dict)
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
     told: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
 
@@ -68,7 +72,7 @@ class Standing:
 class Look:
     """What a look found: the change, the facts it is mapped with, its resources by type and id, and its issues.
 
-    `doubts` are the issues that were there before the mapping.
+    `doubts` are the issues that were there before the mapping, `judged` how each verdict stands by patient id.
     """
 
     change: Change
@@ -76,6 +80,7 @@ class Look:
     resources: Mapping[Key, Resource]
     doubts: tuple[MappingIssue, ...]
     mapping_issues: tuple[MappingIssue, ...]
+    judged: Mapping[str, Judged] = field(default_factory=dict)
 
     @property
     def issues(self) -> tuple[MappingIssue, ...]:
@@ -116,19 +121,51 @@ def look(fetched: Fetched, standing: Standing, site: Site) -> Look:
     return _mapped(change, facts, site, (*decoded.issues, *fetched.doubts, *change.issues))
 
 
+def beside(found: Look, others: Sequence[Row], site: Site) -> dict[str, list[Json]]:
+    """What other studies say of each patient, without those that a verdict links although this study says otherwise."""
+    study, made = found.change.study, dict[str, list[Json]]()
+    own = people(study, site, found.facts, frozenset()) if any(digests for *_, digests in others) else {}
+    for patient_id, _, body, digests in others:
+        if not is_judged_beside(str(digests), own.get(str(patient_id)), site.site_key):
+            made.setdefault(str(patient_id), []).append(json.loads(bytes(body)))
+    return made
+
+
 def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: Standing, site: Site) -> Look:
     """The look with patients of its own where other studies speak of somebody else, or an operator says so (D12)."""
     resources = found.resources.values()
     taken = taken_patient_ids(resources, lambda patient_id: others.get(patient_id, ()))
-    linked = {patient_id for patient_id, verdict in standing.verdicts.items() if verdict == "link"}
-    separated = set(found.patient_ids) & (standing.verdicts.keys() - linked)
-    held = frozenset((taken - linked) | separated)
-    facts = replace(found.facts, taken_patient_ids=held, decided_patient_ids=frozenset(standing.verdicts))
+    verdicts = standing.verdicts
+    separated = {one for one in found.patient_ids if verdicts.get(one) == "separate"}
+    found = replace(found, judged=_judged(found, others, standing, site, taken | separated))
+    counting = frozenset(patient_id for patient_id, one in found.judged.items() if one.counts)
+    linked = {one for one in counting if verdicts[one] == "link"}
+    facts = replace(found.facts, taken_patient_ids=(taken - linked) | separated, decided_patient_ids=counting)
     if others:
         about = subjects(found.change.study, found.change.study.reports, site, facts).values()
         notes = renamed(about, resources, lambda patient_id: others.get(patient_id, ()))
         found = replace(found, doubts=(*found.doubts, *notes))
-    return found if facts == found.facts else _mapped(found.change, facts, site, found.doubts)
+    if facts == found.facts:
+        return found
+    return replace(_mapped(found.change, facts, site, found.doubts), judged=found.judged)
+
+
+def _judged(
+    found: Look, others: Mapping[str, Sequence[Json]], standing: Standing, site: Site, held: frozenset[str]
+) -> Mapping[str, Judged]:
+    """How each verdict stands that there is."""
+    if not standing.verdicts:
+        return {}
+    before = standing.kept
+    return judged(
+        standing.verdicts,
+        standing.judged,
+        people(before.study, site, before.facts, held) if before else {},
+        people(found.change.study, site, found.facts, held),
+        {one["id"]: person_of(one) for (kind, _), one in found.resources.items() if kind == "Patient"},
+        others,
+        site.site_key,
+    )
 
 
 def remapped(kept: Kept, site: Site) -> Mapping[Key, Resource]:

@@ -79,6 +79,10 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
         others=others,
         users=_users(fetched),
         conflicts=sorted(found.facts.taken_patient_ids),
+        judged=[
+            {"patient_id": patient_id, "judged": one.digests, "counts": int(one.counts)}
+            for patient_id, one in found.judged.items()
+        ],
         causes=telling(found.change, standing.told, routes, now, wants_pdf=wants_pdf),
         pdfs=[one.report_id for one in found.change.causes if wants_pdf and one.kind in NEW_TEXT],
         pdfs_missing=[one.report_id for one in study.completed if wants_pdf and is_anew],

@@ -11,14 +11,18 @@ from typing import Final
 
 from gateway.store.engine import Engine
 from gateway.store.instants import instant, micros
-from gateway.store.statements import Statement, ask
+from gateway.store.statements import Statement, Steps, ask
 
 _EVERY: Final = Statement(
     "SELECT patient_id, study_id, 'held apart' AS state, since FROM conflict"
-    " UNION ALL SELECT patient_id, study_id, verdict, decided FROM verdict"
+    " UNION ALL SELECT patient_id, study_id, verdict || CASE WHEN reopened IS NULL THEN '' ELSE ' no longer counts'"
+    " END, coalesce(reopened, decided) FROM verdict"
     " UNION ALL SELECT c.patient_id, c.study_id, 'contradicted', (SELECT max(r.first_seen) FROM report r"
     " WHERE r.study_id = c.study_id) FROM claim c WHERE c.study_id IN (SELECT i.study_id FROM issue i"
-    " WHERE i.code = 'identity-conflict') AND NOT EXISTS (SELECT 1 FROM conflict f WHERE f.study_id = c.study_id)"
+    " WHERE i.code = 'identity-conflict') AND (NOT EXISTS (SELECT 1 FROM conflict f WHERE f.study_id = c.study_id)"
+    " OR EXISTS (SELECT 1 FROM claim k WHERE k.study_id = c.study_id AND k.patient_id <> c.patient_id))"
+    " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.patient_id = c.patient_id AND v.study_id = c.study_id"
+    " AND v.reopened IS NULL)"
     " ORDER BY 1, 2, 3"
 )
 _NAMED: Final = Statement(
@@ -30,8 +34,10 @@ _DECIDE: Final = Statement(
     "INSERT INTO verdict (patient_id, study_id, verdict, reason, decided)"
     " SELECT :patient_id, study_id, :verdict, :reason, :decided FROM study WHERE study_id = :study_id"
     " ON CONFLICT (patient_id, study_id) DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason,"
-    " decided = excluded.decided RETURNING study_id"
+    " decided = excluded.decided, judged = '', reopened = NULL RETURNING study_id"
 )
+# Who looks at the study right now does not know of the verdict: it looks again
+_MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE study_id = :study_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,8 @@ class Identity:
     """A patient id that a study names, and how it stands.
 
     `held apart`: other studies speak of somebody else under it; `contradicted`: reports of the study itself are about
-    several people, this one among them; `link` or `separate`: what an operator said.
+    several people, this one among them; `link` or `separate`: what an operator said, with `no longer counts` since
+    somebody else is there than was judged.
     """
 
     patient_id: str
@@ -64,5 +71,9 @@ async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
 ) -> bool:
     """Note a verdict in place of any before; False if no such study is stored."""
     said = {"verdict": verdict, "reason": reason, "decided": micros(at)}
-    rows = await engine.do(lambda: ask(_DECIDE, patient_id=patient_id, study_id=study_id, **said))
-    return bool(rows)
+
+    def work() -> Steps[bool]:
+        yield from ask(_MOVE_ON, study_id=study_id)
+        return bool((yield from ask(_DECIDE, patient_id=patient_id, study_id=study_id, **said)))
+
+    return await engine.do(work)

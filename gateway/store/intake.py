@@ -21,12 +21,16 @@ from gateway.store.versions import Made, Written
 STUDY: Final = Statement(
     "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
 )
+# With who was judged, where an operator said that the other study is about this patient
 OTHERS: Final = Statement(
-    "SELECT patient_id, study_id, body FROM claim WHERE patient_id IN listed(:patient_ids) AND study_id <> :study_id"
-    " ORDER BY patient_id, study_id"
+    "SELECT c.patient_id, c.study_id, c.body, coalesce(v.judged, '') FROM claim c LEFT JOIN verdict v"
+    " ON v.patient_id = c.patient_id AND v.study_id = c.study_id AND v.verdict = 'link' AND v.reopened IS NULL"
+    " WHERE c.patient_id IN listed(:patient_ids) AND c.study_id <> :study_id ORDER BY c.patient_id, c.study_id"
 )
 CLAIMED: Final = Statement("SELECT patient_id FROM claim WHERE study_id = :study_id ORDER BY patient_id")
-VERDICTS: Final = Statement("SELECT patient_id, verdict FROM verdict WHERE study_id = :study_id ORDER BY patient_id")
+VERDICTS: Final = Statement(
+    "SELECT patient_id, verdict, judged FROM verdict WHERE study_id = :study_id ORDER BY patient_id"
+)
 PDFS: Final = Statement("SELECT report_id, size, sha1 FROM pdf WHERE study_id = :study_id AND state = 'kept'")
 USERS: Final = Statement("SELECT user_id, body FROM person WHERE user_id IN listed(:user_ids)")
 ACCESSION: Final = Statement("SELECT accession_number FROM enrichment WHERE study_instance_uid = :study_instance_uid")
@@ -67,6 +71,10 @@ _END_CONFLICTS: Final = Statement(
 )
 _ADD_CONFLICT: Final = Statement(
     "INSERT INTO conflict (patient_id, study_id, since) VALUES (:patient_id, :study_id, :now) ON CONFLICT DO NOTHING"
+)
+_KEEP_JUDGED: Final = Statement(
+    "UPDATE verdict SET judged = :judged, reopened = CASE WHEN :counts = 1 THEN NULL"
+    " ELSE coalesce(reopened, CAST(:now AS BIGINT)) END WHERE study_id = :study_id AND patient_id = :patient_id"
 )
 TOLD: Final = Statement(
     "SELECT DISTINCT destination, report_id FROM outbox WHERE study_id = :study_id AND destination <> ''"
@@ -161,6 +169,7 @@ class Taken:
     others: Sequence[Row]
     users: Sequence[Mapping[str, Any]]
     conflicts: Sequence[str]
+    judged: Sequence[Mapping[str, Any]]
     causes: Sequence[Mapping[str, Any]]
     pdfs: Sequence[str]
     pdfs_missing: Sequence[str]
@@ -191,6 +200,7 @@ def take(taken: Taken) -> Steps[list[Written]]:
     written = yield from versions.write(clock, [*taken.resources, *patients], reindex=taken.reindex)
     yield from ask(_END_CONFLICTS, **key, patient_ids=json.dumps(taken.conflicts))
     yield from ask_each(_ADD_CONFLICT, [{**key, "patient_id": one, "now": taken.now} for one in taken.conflicts])
+    yield from ask_each(_KEEP_JUDGED, [{**one, **key, "now": taken.now} for one in taken.judged])
     if not taken.reindex:  # an upgrade or a setting sends nothing by itself (D7)
         yield from ask(_LOOK_AGAIN, **key, now=taken.now)
     yield from ask_each(ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])

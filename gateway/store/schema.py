@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, literal_column
 
-from gateway.store.columns import METADATA, NUMBER, bytes_column, key_column, number_column, text_column
+from gateway.store.columns import METADATA, NUMBER, bytes_column, default_column, key_column, number_column, text_column
 from gateway.store.feed_schema import FEED_INDEXES
 
 __all__ = ["INDEXES", "METADATA"]
@@ -116,7 +116,8 @@ CLAIM: Final = Table(
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )
-# Studies whose reports are held apart from a patient id that they name, and what an operator decided (D12)
+# Studies whose reports are held apart from a patient id that they name, and what an operator decided (D12): of whom
+# (`judged`, digests that the next look writes), and since when that is not who is there (`reopened`)
 CONFLICT: Final = Table(
     "conflict",
     METADATA,
@@ -134,6 +135,8 @@ VERDICT: Final = Table(
     text_column("verdict"),
     text_column("reason"),
     number_column("decided"),
+    default_column("judged", ""),
+    number_column("reopened", needed=False),
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )

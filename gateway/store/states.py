@@ -48,9 +48,19 @@ MESSAGE_STATES: Final[dict[MessageState, State]] = {
 }
 # Why no message is made of a row: whose number the MRN is nobody says (D11)
 AUTHORITY_UNKNOWN: Final = "authority-unknown"
+# A report's patient may be somebody else (D12); VistA's number of the patient, or of the exam, is not known (D34)
+CONFLICT_HELD: Final = "identity-conflict-held"
+VISTA_UNKNOWN: Final = ("vista-patient-unknown", "exam-missing")
 # Why no message is made of a row, and a critical result is blocked at once: nobody says who it is about, or what the
-# receiver must know of the patient, and waiting alone does not bring it (mappings/hl7v2/rendering.py)
-BLOCKED_AT_ONCE: Final = (AUTHORITY_UNKNOWN, "identity-conflict-held", "name-absent", "vista-patient-unknown")
+# receiver must know of the patient, and waiting alone does not bring it (mappings/hl7v2/rendering.py, D13)
+BLOCKED_AT_ONCE: Final = (
+    AUTHORITY_UNKNOWN,
+    CONFLICT_HELD,
+    "name-absent",
+    "vista-patient-unknown",
+    "move",
+    "former-unknown",
+)
 # Why what was made and nobody took is not sent: it is taken back
 UNSENT: Final = "withdrawn-unsent"
 OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one.is_open)

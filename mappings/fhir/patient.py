@@ -140,11 +140,15 @@ def _of_whom(
     held: Callable[[str], Iterable[Mapping[str, Any]]],
 ) -> Iterator[str]:
     for one in resources:
-        if one["resourceType"] == "Patient" and any(is_so(_person(one), _person(other)) for other in held(one["id"])):
+        if one["resourceType"] != "Patient":
+            continue
+        own = person_of(one)
+        if any(is_so(own, person_of(other)) for other in held(one["id"])):
             yield one["id"]
 
 
-def _person(resource: Mapping[str, Any]) -> Person:
+def person_of(resource: Mapping[str, Any]) -> Person:
+    """Who a Patient resource speaks of."""
     gender, name = resource.get("gender", "unknown"), resource.get("name", [{}])[0]
     said = resource.get("birthDate", ""), "" if gender == "unknown" else gender, name.get("text", "")
     return Person(*said, name.get("family", ""), tuple(name.get("given", ())))

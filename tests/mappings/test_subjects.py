@@ -266,6 +266,26 @@ def test_a_patient_id_that_is_somebody_elses_is_not_used() -> None:
     assert "identity-conflict" in [issue.code for issue in two[report_id("3")].issues]
 
 
+def test_a_verdict_counts_for_the_patient_that_it_names_and_for_no_other_of_the_study() -> None:
+    peter = snapshot(patientName="SMITH^PETER", dateOfBirth="1950-01-01", sex="male")
+    what = study(report(), addendum(snapshotMetadata=peter))
+
+    def codes(taken: frozenset[str], *decided: str) -> list[list[str]]:
+        facts = Facts(taken_patient_ids=taken, decided_patient_ids=frozenset(decided))
+        found = subjects(what, what.reports, SITE, facts)
+        return [
+            [one.code for one in found[report_id(each)].issues if one.code.startswith("identity-")] for each in "34"
+        ]
+
+    first, second = (subjects(what, what.reports, SITE)[report_id(each)].identity.patient_id for each in "34")
+    is_open, is_decided = ["identity-conflict"], ["identity-decided"]
+    for taken in (frozenset[str](), frozenset({first})):
+        assert codes(taken) == [is_open, is_open]
+        assert codes(taken, first) == [is_decided, is_open]
+        assert codes(taken, second) == [is_open, is_decided]
+        assert codes(taken, first, second) == [is_decided, is_decided]
+
+
 def test_an_addendum_with_an_identity_never_moves_an_original_without_one() -> None:
     found = people(report(snapshotMetadata={}), addendum())
     assert found["3"] is not found["4"]
