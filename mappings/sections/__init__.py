@@ -147,7 +147,7 @@ def _places(found: Sequence[Mark], text: str) -> list[_Place]:
         is_followed = False
         if mark.weak or mark.is_footer:
             said = text[mark.end : behind].strip(_MARGIN)
-            is_followed = bool(said) and said != mark.words
+            is_followed = bool(said) and said != mark.words.strip(_MARGIN)
         if mark.is_footer and places and found[number + 1].is_footer:
             is_followed = is_followed or places[-1].is_followed
         places.append(_Place(number, studies[number], following, is_followed))
@@ -182,7 +182,7 @@ def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
     if mark.label == TITLE:
         begins = _BEGINNING | _CONCLUDED if last.label in _CONCLUDED else _BEGINNING
         return last.label in _CLOSED_BY_TITLE and is_said and place.following in begins
-    if last.label == "addendum" and not is_said:
+    if (last.label == "addendum" and not is_said) or (mark.is_remark and not (is_said and last.label in _CONCLUDED)):
         return False
     return (mark.is_anew or not mark.is_lower) and not (mark.is_footer and place.is_followed)
 

@@ -54,6 +54,7 @@ class Mark(NamedTuple):
     is_named: bool = False  # says what it is about
     is_quoted: bool = False  # set apart, as somebody else's report would be
     is_footer: bool = False  # closes only where nothing follows
+    is_remark: bool = False  # closes only an impression
 
     @property
     def is_heading(self) -> bool:
@@ -170,9 +171,9 @@ class _Reader:
         below = self.stripped[number + 1] if number + 1 < len(self.stripped) else ""
         return line_heading(line, self.above, below, is_anew=self._is_anew())
 
-    def _close(self, start: int, words: str, is_footer: bool = False) -> None:
-        place = self.rule if self.rule >= self.end else start
-        self._add(Mark(place, place, CLOSING, words, is_anew=self._is_anew(), is_footer=is_footer))
+    def _close(self, start: int, words: str, is_footer: bool = False, is_remark: bool = False) -> None:
+        place, is_anew = self.rule if self.rule >= self.end else start, self._is_anew()
+        self._add(Mark(place, place, CLOSING, words, is_anew=is_anew, is_footer=is_footer, is_remark=is_remark))
 
     def _is_anew(self) -> bool:
         """Whether the line above has ended."""

@@ -26,19 +26,19 @@ _NAME: Final = r"[^\W\d_a-z][\w.'\u2019-]{0,30}"
 _BESIDE: Final = rf"(?:{_DEGREE}|{_ROLE}|GMC|AHPRA|NPI|{DATE}|(?i:{TIME})|\#?\d{{3,12}}|[A-Za-z]{{2,4}}$)"
 # "Dr A. Smith", "A. Smith, MD", "Consultant Radiologist", "Reporting Radiologist Dr A Smith", and nothing but that
 _SIGNATURE: Final = re.compile(
-    rf"[\s*_\-]{{0,8}}+(?:(?:Dr|DR|Prof|Professor|PROF)\.?\s{{1,2}}(?:med\.\s{{1,2}})?{_NAME}(?:\s{{1,2}}{_NAME}){{0,3}}"
+    rf"[\s*_\-]{{0,60}}+(?:(?:Dr|DR|Prof|Professor|PROF)\.?\s{{1,2}}(?:med\.\s{{1,2}})?{_NAME}(?:\s{{1,2}}{_NAME}){{0,3}}"
     rf"|{_NAME}(?:,?\s{{1,2}}{_NAME}){{0,4}}?,?\s{{1,2}}{_DEGREE}(?!\w)"
     rf"|(?:{_ROLE}\s{{1,2}}){{0,3}}{_READER}(?:[\s:,-]{{1,3}}(?:Dr\.?\s)?{_NAME}(?:\s{{1,2}}{_NAME}){{1,3}})?)"
     rf"(?:[\s,;/()|\-\u2013]{{1,4}}{_BESIDE})*+[\s.)*_:]*$"
 )
-# "ABC/de"
-_INITIALS: Final = re.compile(r"[A-Z]{2,4}/[a-z]{2,4}\b[\s\d/:.-]*$")
+# "ABC/de", "abc/de"
+_INITIALS: Final = re.compile(r"(?:[A-Z]{2,4}[/:]|[a-z]{2,3}/)[a-z]{2,4}\b[\s\d/:.-]*$")
 _SIGNATURE_LINE: Final = 100  # characters; a longer line is prose
 
 
 def signs(line: str) -> bool:
     """Whether a line is a name with a title or a degree, a radiologist's role, or initials."""
     is_sentence = line[-1] == "." and not line[-2:-1].isupper()  # but "M.D."
-    if is_sentence or line[0].islower() or line[-1] == ":" or len(line) > _SIGNATURE_LINE:
+    if is_sentence or line[-1] == ":" or len(line) > _SIGNATURE_LINE:
         return False
-    return bool(_SIGNATURE.match(line) or _INITIALS.match(line))
+    return bool(_INITIALS.match(line) or (not line[0].islower() and _SIGNATURE.match(line)))
