@@ -128,7 +128,7 @@ _SENTENCES: Final = (
     # "By electronically signing this report", "My signature below"
     r"(?:by\s(?:my\s)?(?:electronically\s|electronic\s)?(?:signing|signature)|my\s(?:electronic\s)?signature)",
     # "Images and report reviewed", "These images were reviewed by", "Case reviewed with the attending"
-    r"(?:(?:all|the|these)\s)?(?:images|image|findings)\sand\s(?:the\s)?(?:report|interpretation|resident)[^\n]{0,40}\breviewed",
+    r"(?:(?:all|the|these)\s)?(?:images|image)\sand\s(?:the\s)?(?:report|interpretation|resident)[^\n]{0,40}\breviewed",
     r"(?:(?:the|these|all)\s)?(?:case|study|exam|examination|images|films)\s(?:(?:was|were|(?:has|have)\sbeen)\s)?"
     r"(?:reviewed|interpreted|read|discussed)(?:,?\s(?:and\s)?\w{1,12}){0,2}"
     r"\s(?:by|with\s(?:the\s)?(?:attending|staff|teaching|resident))",
@@ -212,7 +212,7 @@ CLOSERS: Final = openers(
         *(*_KEYS, *_ROLES, *_PERSONS, *_DEEDS, *_NOTICES, *_OPENINGS, "please", "attestation", "faculty"),
         *("note", "this", "the", "above", "final", "preliminary", "report", "a", "any", "questions", "typographical"),
         *("transcriptional", "draft", "unsigned", "unverified", "not", "thanks", "thank", "respectfully", "pending"),
-        *("awaiting", "patient", "name", "mrn", "dob", "acc", "order", "visit", "account", "result", "findings"),
+        *("awaiting", "patient", "name", "mrn", "dob", "acc", "order", "visit", "account", "result"),
         *("total", "radiation", "estimated", "dose", "dlp", "ctdi", "ctdivol", "fluoro", "fluoroscopy", "one"),
         *("i", "as", "by", "for", "rpt", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d"),
         *("t", "dd"),

@@ -96,7 +96,8 @@ def _is_run_in(lines: list[str]) -> bool:
     said = list(islice(filter(None, lines), _RUN_IN_LINES + _SIGNING_LINES + 1))
     if len(said) <= _RUN_IN_LINES or len(said) > _RUN_IN_LINES + _SIGNING_LINES:
         return len(said) <= _RUN_IN_LINES
-    return sum(1 for line in said if not closing(line, opening(line)) and not signs(line)) <= _RUN_IN_LINES
+    others = (line for line in said if not closing(line, opening(line)) and not signs(line))
+    return next(islice(others, _RUN_IN_LINES, None), None) is None
 
 
 class _Reader:

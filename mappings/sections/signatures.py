@@ -33,6 +33,7 @@ _SIGNATURE: Final = re.compile(
 )
 # "ABC/de", "abc/de"
 _INITIALS: Final = re.compile(r"(?:[A-Z]{2,4}[/:]|[a-z]{2,3}/)[a-z]{2,4}\b[\s\d/:.-]*$")
+_SHORT_FORM: Final = 20  # characters; initials are shorter
 _SIGNATURE_LINE: Final = 100  # characters; a longer line is prose
 
 
@@ -41,4 +42,6 @@ def signs(line: str) -> bool:
     is_sentence = line[-1] == "." and not line[-2:-1].isupper()  # but "M.D."
     if is_sentence or line[-1] == ":" or len(line) > _SIGNATURE_LINE:
         return False
-    return bool(_INITIALS.match(line) or (not line[0].islower() and _SIGNATURE.match(line)))
+    if line[0].islower():
+        return len(line) < _SHORT_FORM and _INITIALS.match(line) is not None
+    return bool(_SIGNATURE.match(line) or _INITIALS.match(line))
