@@ -21,13 +21,18 @@ _DEGREE: Final = (
     r"(?:M\.?\s?D\.?|D\.?O\.?|M\.?B\.?,?\s?(?:B\.?S\.?|Ch\.?B\.?|B\.?Ch\.?)|Ph\.?D\.?|M\.?P\.?H\.?|F\.?R\.?C\.?R\.?|FRANZCR"
     r"|F\.?R\.?C\.?P\.?C?\.?|FACR|FSIR|DABR|MRCP|MMed|MSc|BSc|DMRD|FFRRCSI|PA-C|RRA|RDMS|RVT|RPVI|RT\(R\)|DNB)"
 )
+# ... or a site's name ends
+_SITE: Final = (
+    r"(?:Hospital|Infirmary|(?:Medical|Health|Imaging|Radiology)\s(?:Cent(?:er|re)|Associates|Group|Department)|Radiology"
+    r"|Diagnostic\sImaging)"
+)
 _NAME: Final = r"[^\W\d_a-z][\w.'\u2019-]{0,30}"
 # What may stand behind a name: "Consultant Radiologist", "GMC 1234567", "02/03/2026 10:15", "/ abc"
 _BESIDE: Final = rf"(?:{_DEGREE}|{_ROLE}|GMC|AHPRA|NPI|{DATE}|(?i:{TIME})|\#?\d{{3,12}}|[A-Za-z]{{2,4}}$)"
 # "Dr A. Smith", "A. Smith, MD", "Consultant Radiologist", "Reporting Radiologist Dr A Smith", and nothing but that
 _SIGNATURE: Final = re.compile(
     rf"[\s*_\-]{{0,60}}+(?:(?:Dr|DR|Prof|Professor|PROF)\.?\s{{1,2}}(?:med\.\s{{1,2}})?{_NAME}(?:\s{{1,2}}{_NAME}){{0,3}}"
-    rf"|{_NAME}(?:,?\s{{1,2}}{_NAME}){{0,4}}?,?\s{{1,2}}{_DEGREE}(?!\w)"
+    rf"|{_NAME}(?:,?\s{{1,2}}{_NAME}){{0,4}}?,?\s{{1,2}}(?:{_DEGREE}|{_SITE})(?!\w)"
     rf"|(?:{_ROLE}\s{{1,2}}){{0,3}}{_READER}(?:[\s:,-]{{1,3}}(?:Dr\.?\s)?{_NAME}(?:\s{{1,2}}{_NAME}){{1,3}})?)"
     rf"(?:[\s,;/()|\-\u2013]{{1,4}}{_BESIDE})*+[\s.)*_:]*$"
 )
