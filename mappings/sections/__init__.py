@@ -215,6 +215,9 @@ def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     is_of_findings = last.label in _SEEN and not last.is_named
     if is_of_findings and (mark.label == "materials" or (mark.is_named and mark.label == last.label)):
         return True  # FINDINGS: … DEVICES: …, FINDINGS: … CHEST FINDINGS: …
+    if is_of_findings and place.study.first.get(mark.label, place.number) < place.number:
+        if mark.label in _CONTEXT and place.following in _CONCLUDED:
+            return True  # COMPARISON: … FINDINGS: … COMPARISON: unchanged … IMPRESSION: …
     if mark.is_upper or not (first.is_upper or last.is_upper):
         return False
     if mark.label in _MINOR:

@@ -153,7 +153,7 @@ class _Reader:
         if stripped[0] in _RULE_SIGNS and start >= self.end and _RULE.fullmatch(line):
             self.rule = start
             return
-        if not self.above or self.rule >= 0:
+        if not self.above or self.rule >= 0 or (stripped[-1] == ":" and self._is_anew()):
             place = start if self.rule < self.end else self.rule
             self.title = _title(stripped, place) if count == len(self.found) else None
         elif self.title:
