@@ -84,7 +84,8 @@ def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> l
         end = mark.end
         if mark.label and behind < len(runs) and starts[behind] == mark.end:
             end = ends[behind]
-        widened.append(mark._replace(start=max(start, widened[-1].end if widened else 0), end=end))
+        start = max(start, widened[-1].end if widened else 0)
+        widened.append(mark._replace(start=start, end=max(start, end)))
     if runs[-1][1] == length and widened[-1].label and widened[-1].end < starts[-1]:
         widened.append(Mark(starts[-1], starts[-1], CLOSING, ""))
     return widened
@@ -215,9 +216,9 @@ def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     is_of_findings = last.label in _SEEN and not last.is_named
     if is_of_findings and (mark.label == "materials" or (mark.is_named and mark.label == last.label)):
         return True  # FINDINGS: … DEVICES: …, FINDINGS: … CHEST FINDINGS: …
-    if is_of_findings and place.study.first.get(mark.label, place.number) < place.number:
-        if mark.label in _CONTEXT and place.following in _CONCLUDED:
-            return True  # COMPARISON: … FINDINGS: … COMPARISON: unchanged … IMPRESSION: …
+    is_again = place.study.first.get(mark.label, place.number) < place.number
+    if is_of_findings and is_again and mark.label in _CONTEXT and place.following in _CONCLUDED:
+        return True  # COMPARISON: … FINDINGS: … COMPARISON: unchanged … IMPRESSION: …
     if mark.is_upper or not (first.is_upper or last.is_upper):
         return False
     if mark.label in _MINOR:

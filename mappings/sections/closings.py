@@ -193,13 +193,13 @@ _FOOTERS: Final = (
 )
 # What says how the images were made, or what they cost in dose: no part of an impression
 _REMARKS: Final = (
-    r"(?:(?:total|radiation|estimated)\s){0,2}(?:dose|dlp|ctdi\s?\(?(?:vol)?\)?)(?:\s[\w-]{1,14}){0,4}\s?"
-    r"(?:[:=(]|\d|was\b|were\b)",
-    r"fluoro(?:scopy|scopic)?\stime\s?(?::|was|of|\d)",
+    r"(?:dose|ctdi\s?\(?(?:vol)?\)?)\s?[:=]",
+    # "Radiation dose reduction techniques were used"
+    r"(?:radiation\s)?dose\s(?:reduction|modulation|optimi[sz]ation)\s[^\n:]{0,40}\b(?:was|were)\b",
     # "This CT was performed using automated exposure control"
-    r"(?:this|all)\s(?:\w{1,14}\s){0,4}(?:exams?|examinations?|stud(?:y|ies)|scans?|cts?|procedures?)"
-    r"\s[^\n]{0,40}\b(?:performed|acquired|obtained|done|use[sd]?)\b[^\n]{0,90}\b(?:dose|automated\sexposure|iterative\sreconstruction)",
-    r"(?:one\sor\smore|at\sleast\sone)\sof\s[^\n]{0,60}\bdose",
+    r"(?:this|all)\s(?:\w{1,14}\s){0,4}(?:exams?|examinations?|stud(?:y|ies)|scans?|cts?|procedures?)\s[^\n]{0,40}"
+    r"\b(?:performed|acquired|obtained|done|use[sd]?)\b[^\n]{0,90}\b(?:dose|automated\sexposure|iterative\srecon)",
+    r"one\sor\smore\sof\s[^\n]{0,60}\bdose\b[^\n]{0,60}\bused\b",
 )
 _MARGIN: Final = r"[\s*_#=~.<>|\]):-]*+$"
 _LINE: Final = re.compile(
@@ -224,7 +224,7 @@ CLOSERS: Final = openers(
         *("note", "this", "the", "above", "final", "preliminary", "report", "a", "any", "questions", "typographical"),
         *("transcriptional", "draft", "unsigned", "unverified", "not", "thanks", "thank", "respectfully", "pending"),
         *("awaiting", "patient", "name", "mrn", "dob", "acc", "order", "visit", "account", "result"),
-        *("total", "radiation", "estimated", "dose", "dlp", "ctdi", "ctdivol", "fluoro", "fluoroscopy", "one"),
+        *("radiation", "dose", "ctdi", "ctdivol", "one"),
         *("i", "as", "by", "for", "rpt", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d"),
         *("t", "dd"),
         *("dt", "td", "tt", "end", "impression", "addendum", "addenda", "original", "initial", "previous", "prior"),
@@ -237,7 +237,7 @@ CLOSERS: Final = openers(
     )
 )
 # Words that close with a colon behind them
-KEYS: Final = frozenset((*_KEYS, *_PERSONS, *_DEEDS, *_NOTICES, "patient", "name"))
+KEYS: Final = frozenset((*_KEYS, *_PERSONS, *_DEEDS, *_NOTICES, "patient", "name", "dose"))
 # How the second word goes on where the first is an article
 _BEHIND: Final = {
     "the": frozenset(

@@ -34,6 +34,7 @@ _IMAGED: Final = frozenset(word for name in (*MODALITIES, *REGIONS) for word in 
 _NOT_WORD: Final = re.compile(r"[^\w-]")
 _FIRST: Final = OPENERS | CLOSERS | {""}
 _HEADING_KEYS: Final = OPENERS - KEYS  # with a colon behind them these words close nothing
+_LOWER: Final = ("cc", "e-")  # how closings begin that are written in small letters anywhere
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 _TITLE_LINE: Final = 90  # characters; the title of an examination is shorter
 _SIGNING_LINES: Final = 10  # a signature is shorter
@@ -173,7 +174,7 @@ class _Reader:
         return line_heading(line, self.above, below, is_anew=self._is_anew())
 
     def _close(self, start: int, words: str, is_footer: bool = False, is_remark: bool = False) -> None:
-        place, is_anew = self.rule if self.rule >= self.end else start, self._is_anew()
+        place, is_anew = self.rule if self.rule >= self.end else start, self._is_anew() or words[:2] in _LOWER
         self._add(Mark(place, place, CLOSING, words, is_anew=is_anew, is_footer=is_footer, is_remark=is_remark))
 
     def _is_anew(self) -> bool:
@@ -183,7 +184,10 @@ class _Reader:
     def _is_signature(self, line: str) -> bool:
         """Whether a line is a signature, where the line above lets a name stand alone."""
         above = self.above
-        if above and (above[-1] in ":," or (len(above) >= _SHORT_LINE and above[-1] not in ".!?)")):
+        is_wrapped = len(above) >= _SHORT_LINE and above[-1] not in ".!?)"
+        if is_wrapped and (len(line) > _SHORT_LINE or "," not in line or line.startswith(("Dr", "Prof"))):
+            return False  # but "A. Reader, MD" signs below an impression that has no full stop
+        if above and above[-1] in ":,":
             return False
         return signs(line) and not leads_on(above, len(above))
 
