@@ -23,8 +23,7 @@ _DEGREE: Final = (
 )
 # ... or a site's name ends
 _SITE: Final = (
-    r"(?:Hospital|Infirmary|(?:Medical|Health|Imaging|Radiology)\s(?:Cent(?:er|re)|Associates|Group|Department)|Radiology"
-    r"|Diagnostic\sImaging)"
+    r"(?:Hospital|Infirmary|(?:Medical|Health|Imaging|Radiology)\s(?:Cent(?:er|re)|Associates|Group|Department))"
 )
 _NAME: Final = r"[^\W\d_a-z][\w.'\u2019-]{0,30}"
 # What may stand behind a name: "Consultant Radiologist", "GMC 1234567", "02/03/2026 10:15", "/ abc"

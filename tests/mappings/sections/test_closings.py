@@ -147,6 +147,7 @@ def test_a_line_that_closes_a_report_is_an_unlabelled_section_behind_the_impress
         "ICD: leads in place",
         "Pending biopsy.",
         "Location: left upper lobe",
+        "Consider Interventional Radiology",
         "Outside Hospital CT: stable",
         "Patient: TEST, ADA\n2. Nodule.",
     ],
