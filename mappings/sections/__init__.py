@@ -84,7 +84,8 @@ def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> l
         end = mark.end
         if mark.label and behind < len(runs) and starts[behind] == mark.end:
             end = ends[behind]
-        widened.append(mark._replace(start=max(start, widened[-1].end if widened else 0), end=end))
+        start = max(start, widened[-1].end if widened else 0)
+        widened.append(mark._replace(start=start, end=max(start, end)))
     if runs[-1][1] == length and widened[-1].label and widened[-1].end < starts[-1]:
         widened.append(Mark(starts[-1], starts[-1], CLOSING, ""))
     return widened
@@ -147,7 +148,7 @@ def _places(found: Sequence[Mark], text: str) -> list[_Place]:
         is_followed = False
         if mark.weak or mark.is_footer:
             said = text[mark.end : behind].strip(_MARGIN)
-            is_followed = bool(said) and said != mark.words
+            is_followed = bool(said) and said != mark.words.strip(_MARGIN)
         if mark.is_footer and places and found[number + 1].is_footer:
             is_followed = is_followed or places[-1].is_followed
         places.append(_Place(number, studies[number], following, is_followed))
@@ -182,7 +183,7 @@ def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
     if mark.label == TITLE:
         begins = _BEGINNING | _CONCLUDED if last.label in _CONCLUDED else _BEGINNING
         return last.label in _CLOSED_BY_TITLE and is_said and place.following in begins
-    if last.label == "addendum" and not is_said:
+    if (last.label == "addendum" and not is_said) or (mark.is_remark and not (is_said and last.label in _CONCLUDED)):
         return False
     return (mark.is_anew or not mark.is_lower) and not (mark.is_footer and place.is_followed)
 
@@ -215,6 +216,9 @@ def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     is_of_findings = last.label in _SEEN and not last.is_named
     if is_of_findings and (mark.label == "materials" or (mark.is_named and mark.label == last.label)):
         return True  # FINDINGS: … DEVICES: …, FINDINGS: … CHEST FINDINGS: …
+    is_again = place.study.first.get(mark.label, place.number) < place.number
+    if is_of_findings and is_again and mark.label in _CONTEXT and place.following in _CONCLUDED:
+        return True  # COMPARISON: … FINDINGS: … COMPARISON: unchanged … IMPRESSION: …
     if mark.is_upper or not (first.is_upper or last.is_upper):
         return False
     if mark.label in _MINOR:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from mappings.sections.wording import BLANK, DATE, DECORATION, TIME, any_of, openers
 
@@ -19,13 +19,22 @@ _KEYS: Final = (
     *("gmc number", "hcpc", "npi", "dictation workstation", "ordered by", "signature", "signatures"),
     *("electronic signature on file", "copy to", "copies to", "copies", "ordering dr", "referring dr"),
     *("validated by", "confirmed by", "released by", "checked by"),
+    *("date of interpretation", "interpretation date", "interpretation time", "time of interpretation"),
+    *("date of service", "date and time", "signature date", "time of report", "interpreting location", "facility"),
     *("report date", "date of report", "report date/time", "date reported", "report status", "report id"),
     *("wsn", "ws", "workstation", "work station", "workstation id", "workstation name", "reading workstation"),
     *("reading location", "reading site", "reading station", "interpretation location", "read at", "job", "job id"),
-    *("job number", "phone", "tel", "fax", "discrepancy", "quality measure", "quality measures", "mips"),
-    *("performance measure", "performance measures", "peer review", "teaching file", "turnaround time", "voice id"),
+    *("job number", "voice job", "phone", "phone number", "callback number", "tel", "fax", "discrepancy"),
+    *("discrepancy category", "discrepancy level", "discrepancy with preliminary report", "quality measure"),
+    *("quality measures", "quality assurance", "qa", "mips", "mips measure", "pqrs", "qpp", "qpp measure"),
+    *("performance measure", "performance measures", "peer review", "peer review score", "radpeer", "radpeer score"),
+    *("preliminary interpretation", "preliminary read", "prelim read", "overnight preliminary interpretation"),
+    *("resident preliminary interpretation", "resident preliminary read", "wet read"),
+    *("teaching file", "turnaround time", "voice id", "powerscribe id", "license", "radpacs", "copies sent to"),
+    *("faxed to", "prelim by"),
     *("document id", "accession", "accession number", "print date"),
-    *("cpt", "cpt code", "cpt codes", "icd-10", "icd10", "icd-10 code", "icd-10 codes", "icd codes"),
+    *("cpt", "cpt code", "cpt codes", "icd-9", "icd9", "icd 9", "icd-10", "icd10", "icd 10", "icd-10 code"),
+    *("icd-10 codes", "icd codes", "icd-10-cm", "billing", "billing code", "charge code", "charge codes"),
     *("diagnosis code", "diagnosis codes", "diagnostic code", "primary diagnostic code", "procedure code"),
     *("procedure codes", "billing codes", "befundet von", "firmado por", "signé par", "validé par"),
 )
@@ -33,18 +42,21 @@ _KEYS: Final = (
 _ROLES: Final = (
     *("primary", "secondary", "ordering", "referring", "requesting", "reading", "reporting", "interpreting", "signing"),
     *("dictating", "attending", "supervising", "staff", "consultant", "responsible", "performing", "radiology"),
-    *("verifying", "approving", "on-call", "teaching", "first", "second", "double"),
+    *("verifying", "approving", "on-call", "teaching", "first", "second", "double", "resident", "fellow", "trainee"),
+    *("senior", "junior"),
 )
 _PERSONS: Final = (
     *("radiologist", "radiologists", "physician", "provider", "clinician", "doctor", "practitioner", "staff"),
     *("attending", "resident", "resident/fellow", "fellow", "consultant", "registrar", "verifier", "reporter"),
     *("reader", "dictator", "technologist", "sonographer", "rvt", "rdms", "radiographer", "transcriptionist"),
-    *("transcriber", "typist"),
+    *("transcriber", "typist", "scribe", "cosigner", "co-signer"),
 )
 # ... and what was done when: "Date dictated", "Signed on", "Finalized date/time"
 _DEEDS: Final = (
     *("signed", "e-signed", "dictated", "dictation", "transcribed", "transcription", "finalized", "finalised"),
     *("verified", "approved", "typed", "reported", "reviewed", "authorised", "authorized", "authenticated", "printed"),
+    *("released", "resulted", "result released", "entered", "edited", "completed", "attested", "scribed", "cosigned"),
+    *("co-signed", "countersigned", "faxed", "transmitted"),
 )
 # Headings of an attestation or a notice: with a colon behind them, or alone on the line
 _NOTICES: Final = (
@@ -81,25 +93,32 @@ _OPENINGS: Final = (
 _DONE: Final = (
     r"(?:(?:electronically|digitally|personally|initially|subsequently|also)\s{1,3}){0,2}"
     r"(?:signed|dictated|transcribed|generated|created|prepared|produced|finali[sz]ed|approved|verified|authenticated"
-    r"|reviewed|interpreted|completed|reported|read|typed|recorded|written using|authori[sz]ed|released)"
+    r"|reviewed|interpreted|completed|reported|read|typed|recorded|written (?:using|for)|authori[sz]ed|released|issued"
+    r"|edited)"
 )
 _READS: Final = r"(?:has|have|personally|reviewed|agrees|was\spresent|interpreted)"
 # Sentences of attestation and disclaimer
 _SENTENCES: Final = (
     # "This report was electronically signed"; "This study was interpreted by", not "… in the light of the CT"
     rf"(?:this|(?:the\s)?above)\s(?:\w{{1,14}}\s)?(?:(?:report|document|dictation|transcription|note)"
-    rf"\s(?:was|has\sbeen|is)\s{_DONE}|(?:study|exam|examination)\s(?:was|has\sbeen)\s{_DONE}"
+    rf"\s(?:was|has|is)\s(?:not\s)?(?:been\s)?{_DONE}|(?:study|exam|examination)\s(?:was|has\sbeen)\s{_DONE}"
     r"\s(?:and\s\w{1,14}\s)?(?:by|at|on|electronically|using))",
     # "Portions of this report were generated by voice recognition software"
+    r"(?:this\sis\s)?the\send\sof\s(?:this|the)\sreport",
+    # "A copy of this report was faxed to Dr. A"
+    r"a\scopy\sof\s(?:this|the)\sreport\s(?:was|has\sbeen|will\sbe)",
     r"(?:some\s)?(?:portions|parts)\sof\s(?:this|the)\s(?:report|document|dictation|note|record)",
+    r"(?:please\s(?:excuse|disregard)\s(?:any\s)?)?(?:typographical|transcription(?:al)?|dictation)\serrors",
     r"(?:voice|speech)\srecognition\s(?:software|technology|system|dictation|program|was|transcription|disclaimer)",
     # "Verified by Dr. A", not "Verified by ultrasound"
     r"(?:verified|validated|confirmed|released|checked)\sby\s(?:dr|prof)\b",
-    # "Final report approved by"
+    rf"(?:signed|finali[sz]ed|dictated|transcribed|approved|verified|authenticated|printed)\s(?:(?:on|at)\s)?{DATE}",
+    # "Final report approved by", "The report has been electronically signed"
     rf"(?:final\s|preliminary\s)?report\s(?:was\s|has\sbeen\s)?{_DONE}",
+    rf"the\s(?:final\s)?report\s(?:was|has\sbeen)\s(?:electronically|{_DONE}(?:\sand\s\w{{1,14}})?\s(?:by|on|at|using)\b)",
     # "I have personally reviewed the images", not "I have discussed the findings"
     r"i,?\s(?:have\s)?(?:personally|reviewed|read\sand|seen|interpreted|examined|attest|certify|agree|concur"
-    r"|was\spresent|was\spersonally|supervised|performed\sand|viewed|confirm)",
+    r"|was\spresent|edited|was\spersonally|supervised|performed\sand|viewed|confirm)",
     # "I, Dr. A, attest"
     r"i,\s[^\n]{0,80}\b(?:reviewed|attest|present|agree|certify|personally|interpreted)",
     r"as\s(?:the\s|a\s)?(?:attending|teaching|supervising|staff)\s(?:radiologist|physician)",
@@ -111,10 +130,11 @@ _SENTENCES: Final = (
     # "By electronically signing this report", "My signature below"
     r"(?:by\s(?:my\s)?(?:electronically\s|electronic\s)?(?:signing|signature)|my\s(?:electronic\s)?signature)",
     # "Images and report reviewed", "These images were reviewed by", "Case reviewed with the attending"
-    r"(?:all\s)?(?:images|image)\sand\s(?:the\s)?(?:report|interpretation|resident)[^\n]{0,40}\breviewed",
-    r"(?:(?:the|these|all)\s)?(?:case|study|exam|examination|images|films)\s(?:(?:was|were)\s)?"
-    r"(?:reviewed|interpreted|read|discussed)(?:\sand\s\w{1,12})?"
+    r"(?:(?:all|the|these)\s)?(?:images|image)\sand\s(?:the\s)?(?:report|interpretation|resident)[^\n]{0,40}\breviewed",
+    r"(?:(?:the|these|all)\s)?(?:case|study|exam|examination|images|films)\s(?:(?:was|were|(?:has|have)\sbeen)\s)?"
+    r"(?:reviewed|interpreted|read|discussed)(?:,?\s(?:and\s)?\w{1,12}){0,2}"
     r"\s(?:by|with\s(?:the\s)?(?:attending|staff|teaching|resident))",
+    r"(?:any\s)?questions\sregarding\sthis\s(?:report|exam)",
     # "If you have any questions, please call", "Please contact us with questions"
     r"(?:if\syou\shave|for)\s(?:any\s)?(?:further\s)?(?:questions|concerns)\b",
     r"please\s(?:call|contact|direct)\s[^\n]{0,60}\bquestions\b",
@@ -122,11 +142,15 @@ _SENTENCES: Final = (
     r"if\syou\shave\sreceived\sthis",
     r"this\s(?:message|fax|communication|facsimile|document|report)\s(?:is|contains|and|may\scontain)"
     r"\s(?:\w+\s){0,3}(?:confidential|privileged|intended|protected)",
+    r"(?:this|the)\s(?:information|contents)\s(?:in|of|contained|transmitted)\s"
+    r"[^\n]{0,60}\b(?:confidential|privileged|intended)",
     # "This is a preliminary report", "Preliminary report only"
-    r"this\sis\s(?:a|an)\s(?:preliminary|unofficial|draft|final)\s(?:report|interpretation|read)",
+    r"this\sis\s(?:a|an)\s(?:preliminary|unofficial|draft|final|electronically\s\w{6,10})"
+    r"\s(?:report|interpretation|read)",
     r"(?:preliminary|unofficial|draft)\s(?:report|interpretation|read)\s(?:only|by|pending|not|subject|-)",
-    # "cc: Dr. A", not "CC: 12 mm"
+    # "cc: Dr. A", "CC: Doe, Jane", not "CC: 12 mm"
     r"cc\s?:?\s?(?:dr|doctor|prof|to|file|gp|referring)\b|cc\s?:[^\n]{0,60}\bm\.?d\b",
+    r"cc\s?:\s?(?-i:[A-Z][\w'-]+,\s[A-Z][\w.'-]+\s*$)",
     r"/s/",
     # "D: 02/03/2026 T: 02/03/2026"
     rf"(?:dd|td|dt|tt|d|t|d/t|dd/dt)\s?[:/]\s?{DATE}",
@@ -134,8 +158,11 @@ _SENTENCES: Final = (
 # Lines that say nothing else: the mark of an end, the title of what follows, a department
 _WHOLE_LINES: Final = (
     r"(?:end\sof|end)\s(?:the\s)?(?:\w{1,12}\s)?(?:report|addendum|addenda|impression|dictation|document|transmission"
-    r"|record|amendment)(?:\s?\#?\s?\d{1,2})?",
-    r"(?:report|impression)\sends|end|final",
+    r"|record|amendment)(?:\s?\#?\s?\d{1,2}|\sfor\s[^\n]{1,60})?",
+    r"(?:report|impression)\sends?|end|final|thanks?(?:\syou)?,?|respectfully(?:\ssubmitted)?,?",
+    r"signed|(?:draft\W{1,3}|report\s)?(?:not\s(?:yet\s)?signed|unsigned|unverified)|(?:unsigned\s)?draft",
+    r"(?:(?:final|attending|staff)\s(?:review|report|read|interpretation|approval)|(?:pending|awaiting)"
+    r"\s(?:final|attending|staff)\s(?:review|report|read|interpretation|approval))(?:\s(?:is\s)?(?:pending|to\sfollow))?",
     r"addend(?:um|a)\s(?:\#?\d{1,2}\s)?(?:ends?|complete)",
     r"(?:the\s)?(?:original|initial|previous|prior|amended|corrected|final|preliminary)\s(?:\w{1,12}\s)?"
     r"(?:report|dictation|interpretation|read)(?:\s(?:follows|begins|below|as\sfollows|text))?",
@@ -151,27 +178,44 @@ _FOOTERS: Final = (
     rf"(?:(?:date|time|on|at)\W{{0,3}})?{DATE}(?:[\s,]+(?:at\s)?{TIME})?",
     rf"time\W{{1,3}}{TIME}",
     r"confidential[^\n]{0,60}",
+    # "Patient: DOE, JANE", "MRN: 1", "Exam #: 1"
+    r"(?:patient(?:\sname|\sid)?|name|mrn|dob|date\sof\sbirth|acc|(?:exam|order|visit|account|result)"
+    r"\s(?:\#|no\.?|number|id|date|status))\s?\#?\s?:[^\n]{0,100}",
+)
+# What says how the images were made, or what they cost in dose: no part of an impression
+_REMARKS: Final = (
+    r"(?:dose|ctdi\s?\(?(?:vol)?\)?)\s?[:=]",
+    # "Radiation dose reduction techniques were used"
+    r"(?:radiation\s)?dose\s(?:reduction|modulation|optimi[sz]ation)\s[^\n:]{0,40}\b(?:was|were)\b",
+    # "This CT was performed using automated exposure control"
+    r"(?:this|all)\s(?:\w{1,14}\s){0,4}(?:exams?|examinations?|stud(?:y|ies)|scans?|cts?|procedures?)\s[^\n]{0,40}"
+    r"\b(?:performed|acquired|obtained|done|use[sd]?)\b[^\n]{0,90}\b(?:dose|automated\sexposure|iterative\srecon)",
+    r"one\sor\smore\sof\s[^\n]{0,60}\bdose\b[^\n]{0,60}\bused\b",
 )
 _MARGIN: Final = r"[\s*_#=~.<>|\]):-]*+$"
 _LINE: Final = re.compile(
     rf"{DECORATION}{{0,24}}+(?P<words>"
-    rf"(?:{any_of(_KEYS)}|(?:(?:{any_of(_ROLES)})\s){{0,3}}(?:{any_of(_PERSONS)})(?:\s(?:name|id|signature))?"
+    rf"(?:{any_of(_KEYS)}|(?:(?:{any_of(_ROLES)})\s){{0,3}}(?:{any_of(_PERSONS)})(?:['\u2019]s)?(?:\s(?:name|id|signature|initials))?"
     rf"|(?:(?:report|rpt)\s)?(?:(?:date/time|date|time)\s(?:of\s)?)?(?:{any_of(_DEEDS)})"
     r"(?:\s(?:date/time|datetime|date|time|on|by|at|id|job|location))?)"
-    rf"(?:\s?\#|\s?\([^()\n]{{0,20}}\))?(?={BLANK}{{0,3}}(?:[:\uff1a]|[-\u2013]\s))"
-    rf"|(?:{any_of(_NOTICES)}|(?:(?:teaching|faculty|(?:{any_of(_ROLES)})|(?:{any_of(_PERSONS)}))\s){{0,3}}"
-    rf"(?:attestation(?:\sstatement)?|(?<=\s)(?:statement|note)))(?=[\s*_]{{0,4}}+(?:[:\uff1a]|$))"
+    rf"(?:\s?\#?\s?\d{{1,5}}|\s?\#|\s?\([^()\n]{{0,20}}\))?(?={BLANK}{{0,3}}(?:[:\uff1a\]]|[-\u2013]\s))"
+    rf"|(?:{any_of(_NOTICES)}"
+    rf"|(?:(?:teaching|faculty|(?:{any_of(_ROLES)})|(?:{any_of(_PERSONS)}))(?:['\u2019]s)?\s){{0,3}}"
+    rf"(?:attestation(?:\sstatement)?|(?<=\s)(?:statement|note|agreement|concurrence)))(?=[\s*_]{{0,4}}+(?:[:\uff1a]|$))"
     rf"|(?:{any_of(_OPENINGS)})(?![^\W_])"
     rf"|(?:(?:please\s)?note:?\s(?:that\s)?)?(?:{'|'.join(_SENTENCES)})"
     rf"|(?:{'|'.join(_WHOLE_LINES)})(?={_MARGIN})"
-    rf"|(?P<footer>{'|'.join(_FOOTERS)})(?={_MARGIN}))",
+    rf"|(?P<footer>{'|'.join(_FOOTERS)})(?={_MARGIN})|(?P<remark>{'|'.join(_REMARKS)}))",
     re.IGNORECASE,
 )
 # First words of all these, to pass over other lines without matching them
 CLOSERS: Final = openers(
     (
         *(*_KEYS, *_ROLES, *_PERSONS, *_DEEDS, *_NOTICES, *_OPENINGS, "please", "attestation", "faculty"),
-        *("note", "this", "the", "above", "final", "preliminary", "report"),
+        *("note", "this", "the", "above", "final", "preliminary", "report", "a", "any", "questions", "typographical"),
+        *("transcriptional", "draft", "unsigned", "unverified", "not", "thanks", "thank", "respectfully", "pending"),
+        *("awaiting", "patient", "name", "mrn", "dob", "acc", "order", "visit", "account", "result"),
+        *("radiation", "dose", "ctdi", "ctdivol", "one"),
         *("i", "as", "by", "for", "rpt", "my", "all", "images", "image", "attending", "staff", "teaching", "if", "d"),
         *("t", "dd"),
         *("dt", "td", "tt", "end", "impression", "addendum", "addenda", "original", "initial", "previous", "prior"),
@@ -184,14 +228,17 @@ CLOSERS: Final = openers(
     )
 )
 # Words that close with a colon behind them
-KEYS: Final = frozenset((*_KEYS, *_PERSONS, *_DEEDS, *_NOTICES))
-# How the second word goes on where the first is "the"
-_THE: Final = frozenset(
-    {
-        *("above", "atten", "teach", "super", "staff", "under", "case ", "study", "exam ", "image", "films", "origi"),
-        *("initi", "previ", "prior"),
-    }
-)
+KEYS: Final = frozenset((*_KEYS, *_PERSONS, *_DEEDS, *_NOTICES, "patient", "name", "dose"))
+# How the second word goes on where the first is an article
+_BEHIND: Final = {
+    "the": frozenset(
+        {
+            *("above", "atten", "teach", "super", "staff", "under", "case ", "study", "exam ", "image", "films"),
+            *("origi", "initi", "previ", "prior", "repor", "final", "infor", "conte"),
+        }
+    ),
+    "a": frozenset({"copy "}),
+}
 # Where a sentence of a line may be the first that closes: "No effusion. Electronically signed by"
 _ENDED: Final = re.compile(
     r"\s(?<!\s\s)(?:(?:(?<=[.!?;)\]]\s)\s*+|\s++)(?=[A-Z/])"
@@ -204,15 +251,23 @@ _HINTS: Final = (
 )
 
 
-def closing(line: str, first: str) -> tuple[str, bool] | None:
-    """The words by which a line closes a report, and whether it does so only where nothing follows it.
+class Closing(NamedTuple):
+    """The words by which a line closes a report, and where it does so."""
 
-    The line has no white space around it; `first` is its first word, if any.
-    """
-    if (first and first not in CLOSERS) or (first == "the" and line[4:9].lower() not in _THE):
+    words: str
+    is_footer: bool  # only where nothing follows it
+    is_remark: bool  # only behind an impression
+
+
+def closing(line: str, first: str) -> Closing | None:
+    """The words by which a line closes a report; the line has no white space around it, `first` is its first word."""
+    if first and first not in CLOSERS:
+        return None
+    size = len(first)
+    if first in _BEHIND and line[size + 1 : size + 6].lower() not in _BEHIND[first]:
         return None
     found = _LINE.match(line)
-    return (found["words"], found["footer"] is not None) if found else None
+    return Closing(found["words"], found["footer"] is not None, found["remark"] is not None) if found else None
 
 
 def hints(text: str) -> list[int]:
@@ -232,5 +287,5 @@ def inline_closings(line: str) -> Iterator[tuple[int, str]]:
     """Where sentences of a line close a report, with their words."""
     for gap in _ENDED.finditer(line):
         found = _LINE.match(line, gap.end())
-        if found and not found["footer"] and found["words"][0].isupper():
+        if found and not found["footer"] and not found["remark"] and found["words"][0].isupper():
             yield gap.end(), found["words"]

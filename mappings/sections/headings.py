@@ -39,7 +39,8 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
         *("beginning of addendum", "start of addendum", "late addendum", "radiologist addendum", "first addendum"),
         *("second addendum", "third addendum", "amendment", "supplementary report", "supplemental report"),
         *("addendum impression", "addendum to impression", "impression addendum", "addendum findings"),
-        *("addendum conclusion", "correction", "correction to report"),
+        *("addendum conclusion", "correction", "correction to report", "staff addendum", "attending addendum"),
+        *("resident addendum", "final addendum", "additional addendum"),
     ),
     "anesthesia": ("anesthesia", "anaesthesia", "sedation", "anesthesia/sedation", "sedation/anesthesia"),
     "comparison": (
@@ -74,6 +75,8 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
         *("urgent findings", "urgent result", "urgent results", "result notification", "results notification"),
         *("notification of results", "physician notification", "provider notification", "actionable finding"),
         *("actionable findings", "communication of urgent findings", "critical test result", "critical test results"),
+        *("non-routine communication", "nonroutine communication", "verbal communication", "communication note"),
+        *("urgent communication", "critical results called", "critical call", "critical result reporting"),
     ),
     "estimated_blood_loss": ("estimated blood loss", "blood loss", "ebl"),
     "examination": (
@@ -214,7 +217,8 @@ NAMING: Final = (
     *("angiographic", "fluoroscopic", "preliminary", "prelim", "initial", "final", "overall", "combined", "revised"),
     *("amended", "corrected", "updated", "intraoperative", "operative", "endoscopic", "echocardiographic"),
     *("cystographic", "venographic", "arthrographic", "urographic", "myelographic", "tomographic"),
-    *("cholangiographic", "videofluoroscopic"),
+    *("cholangiographic", "videofluoroscopic", "abdominal", "pelvic", "non-cardiac", "noncardiac"),
+    *("extracardiac", "key", "reporter's"),
 )
 # ... and behind or between them: FINDINGS OF THE RIGHT HIP, IMPRESSION (CONTINUED)
 QUALIFIERS: Final = (

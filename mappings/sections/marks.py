@@ -34,6 +34,7 @@ _IMAGED: Final = frozenset(word for name in (*MODALITIES, *REGIONS) for word in 
 _NOT_WORD: Final = re.compile(r"[^\w-]")
 _FIRST: Final = OPENERS | CLOSERS | {""}
 _HEADING_KEYS: Final = OPENERS - KEYS  # with a colon behind them these words close nothing
+_LOWER: Final = ("cc", "e-")  # how closings begin that are written in small letters anywhere
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 _TITLE_LINE: Final = 90  # characters; the title of an examination is shorter
 _SIGNING_LINES: Final = 10  # a signature is shorter
@@ -54,6 +55,7 @@ class Mark(NamedTuple):
     is_named: bool = False  # says what it is about
     is_quoted: bool = False  # set apart, as somebody else's report would be
     is_footer: bool = False  # closes only where nothing follows
+    is_remark: bool = False  # closes only an impression
 
     @property
     def is_heading(self) -> bool:
@@ -95,7 +97,8 @@ def _is_run_in(lines: list[str]) -> bool:
     said = list(islice(filter(None, lines), _RUN_IN_LINES + _SIGNING_LINES + 1))
     if len(said) <= _RUN_IN_LINES or len(said) > _RUN_IN_LINES + _SIGNING_LINES:
         return len(said) <= _RUN_IN_LINES
-    return sum(1 for line in said if not closing(line, opening(line)) and not signs(line)) <= _RUN_IN_LINES
+    others = (line for line in said if not closing(line, opening(line)) and not signs(line))
+    return next(islice(others, _RUN_IN_LINES, None), None) is None
 
 
 class _Reader:
@@ -151,7 +154,7 @@ class _Reader:
         if stripped[0] in _RULE_SIGNS and start >= self.end and _RULE.fullmatch(line):
             self.rule = start
             return
-        if not self.above or self.rule >= 0:
+        if not self.above or self.rule >= 0 or (stripped[-1] == ":" and self._is_anew()):
             place = start if self.rule < self.end else self.rule
             self.title = _title(stripped, place) if count == len(self.found) else None
         elif self.title:
@@ -170,9 +173,9 @@ class _Reader:
         below = self.stripped[number + 1] if number + 1 < len(self.stripped) else ""
         return line_heading(line, self.above, below, is_anew=self._is_anew())
 
-    def _close(self, start: int, words: str, is_footer: bool = False) -> None:
-        place = self.rule if self.rule >= self.end else start
-        self._add(Mark(place, place, CLOSING, words, is_anew=self._is_anew(), is_footer=is_footer))
+    def _close(self, start: int, words: str, is_footer: bool = False, is_remark: bool = False) -> None:
+        place, is_anew = self.rule if self.rule >= self.end else start, self._is_anew() or words[:2] in _LOWER
+        self._add(Mark(place, place, CLOSING, words, is_anew=is_anew, is_footer=is_footer, is_remark=is_remark))
 
     def _is_anew(self) -> bool:
         """Whether the line above has ended."""
@@ -181,7 +184,10 @@ class _Reader:
     def _is_signature(self, line: str) -> bool:
         """Whether a line is a signature, where the line above lets a name stand alone."""
         above = self.above
-        if above and (above[-1] in ":," or (len(above) >= _SHORT_LINE and above[-1] not in ".!?)")):
+        is_wrapped = len(above) >= _SHORT_LINE and above[-1] not in ".!?)"
+        if is_wrapped and (len(line) > _SHORT_LINE or "," not in line or line.startswith(("Dr", "Prof"))):
+            return False  # but "A. Reader, MD" signs below an impression that has no full stop
+        if above and above[-1] in ":,":
             return False
         return signs(line) and not leads_on(above, len(above))
 

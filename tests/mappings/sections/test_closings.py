@@ -70,6 +70,31 @@ from fakes.cuts import pieces, told
         "-----",
         "--\nDr Ada Reader MBBS FRANZCR",
         "/s/ A. Reader",
+        "MIPS #405: No follow-up is recommended.",
+        "Discrepancy category: Major.",
+        "Peer review score: 1",
+        "Overnight preliminary interpretation: Negative.",
+        "Resident Radiologist: Reader, Ada",
+        "Radiologist's signature: A. Reader",
+        "Attending Radiologist Agreement: I agree.",
+        "Co-signed: A. Reader",
+        "Signed on 02/03/2026",
+        "Printed 02/03/2026 by user ab",
+        "[Signed] A. Reader MD\n[Workstation] RAD-7",
+        "End of diagnostic report for accession: 12345",
+        "The report has been electronically signed.",
+        "This report has not been signed.",
+        "The images have been reviewed by Dr. A. Reader.",
+        "The information contained in this report is confidential.",
+        "A copy of this report was faxed to Dr. B. Family.",
+        "cc: Family, Ada",
+        "Patient: TEST, ADA\nMRN: 0001",
+        "Radiation dose reduction techniques were used.",
+        "Dose: CTDIvol 8.2 mGy",
+        "This exam was performed with automated exposure control.",
+        "One or more of the following dose reduction techniques were used.",
+        "Fernhollow General Hospital - Department of Radiology\n555 Example Road",
+        "Thank you.",
     ],
 )
 @pytest.mark.parametrize("gap", ["\n", "\n\n"])
@@ -112,6 +137,19 @@ def test_a_line_that_closes_a_report_is_an_unlabelled_section_behind_the_impress
         "For follow-up see the surgeon.",
         "2. COMPARISON: unchanged.",
         "2. Findings: consistent with pneumonia.",
+        "Radiation pneumonitis: improving",
+        "One or more nodules: benign",
+        "This CT shows no change.",
+        "The report of 2024 was not available.",
+        "Report was called to Dr. Smith at 10:15.",
+        "Preliminary results were called to Dr. Smith.",
+        "Distribution: peripheral",
+        "ICD: leads in place",
+        "Pending biopsy.",
+        "Location: left upper lobe",
+        "Consider Interventional Radiology",
+        "Outside Hospital CT: stable",
+        "Patient: TEST, ADA\n2. Nodule.",
     ],
 )
 def test_what_only_looks_like_a_closing_stays_in_the_impression(said: str) -> None:
@@ -142,3 +180,19 @@ def test_a_signature_needs_no_full_stop_before_it() -> None:
 def test_an_addendum_may_begin_with_words_that_close_a_report_elsewhere() -> None:
     text = "IMPRESSION: Normal.\n\nADDENDUM:\nThis report was dictated in error; the mass is on the left."
     assert pieces(text)[1] == ("addendum", "This report was dictated in error; the mass is on the left.")
+
+
+def test_the_dose_of_an_examination_closes_no_section_but_an_impression() -> None:
+    text = "TECHNIQUE: Axial.\nDose: 1\nFINDINGS: Clear.\nDose: 1\nBones: intact.\nIMPRESSION: Normal.\nDose: 1"
+    assert pieces(text) == [
+        ("technique", "Axial.\nDose: 1"),
+        ("findings", "Clear.\nDose: 1\nBones: intact."),
+        ("impression", "Normal."),
+        ("", "Dose: 1"),
+    ]
+
+
+@pytest.mark.parametrize("closing", ["Ada Reader, MD", "cc: Dr. B. Family", "e-Signed by A. Reader"])
+def test_a_signature_closes_an_impression_without_a_full_stop(closing: str) -> None:
+    said = "- Cardiomegaly with congestion of the vessels of both lungs"
+    assert told(f"FINDINGS: Clear.\nIMPRESSION:\n{said}\n{closing}") == [("findings", "Clear."), ("impression", said)]

@@ -153,3 +153,8 @@ def test_the_time_to_cut_a_text_grows_with_its_length(piece: str) -> None:
     started = process_time()
     assert "".join(section.heading + section.body for section in cut(text)) == text
     assert process_time() - started < 2  # seconds; 0.1 where it is linear
+
+
+def test_a_break_between_an_empty_heading_and_a_closing_is_cut_once() -> None:
+    text = "FINDING\\.br\\Dictated by"
+    assert "".join(section.heading + section.body for section in cut(text)) == text

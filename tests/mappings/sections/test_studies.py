@@ -173,6 +173,16 @@ def test_the_title_of_what_follows_is_no_part_of_the_section_before_it() -> None
     assert told(text) == [("impression", "Abscess."), ("findings", "Wall is thick.")]
 
 
+def test_a_title_with_a_colon_needs_no_empty_line_before_it() -> None:
+    text = "FINDINGS: Mass.\nIMPRESSION: Mass.\nXR HAND RIGHT:\nFINDINGS: Clear.\nIMPRESSION: Normal."
+    assert told(text)[1:3] == [("impression", "Mass."), ("findings", "Clear.")]
+
+
+def test_a_comparison_inside_the_findings_is_a_part_of_them_where_it_had_its_own_section() -> None:
+    text = "Comparison: 2025\nFindings: Mass.\nComparison: larger.\nBones: intact.\nImpression: Mass."
+    assert told(text) == [("findings", "Mass.\nComparison: larger.\nBones: intact."), ("impression", "Mass.")]
+
+
 def test_the_only_impression_is_found_inside_a_line_below_headings_in_capitals() -> None:
     text = "INDICATION: Pain\nFINDINGS: Bones: intact.\nSoft tissues: normal. Conclusion: Normal."
     assert told(text) == [("findings", "Bones: intact.\nSoft tissues: normal."), ("impression", "Normal.")]
