@@ -158,6 +158,14 @@ def is_contradicted(snapshot: Snapshot, other: Snapshot) -> bool:
     return _contradicts(snapshot, other, person(snapshot), person(other))
 
 
+def is_of_another(was: Snapshot, now: Snapshot, site: Site) -> bool:
+    """True where what speaks for a patient contradicts in two fields what spoke for the patient before (D13)."""
+    if was is now:
+        return False
+    persons = (person(one, _order(one, site)) for one in (was, now))
+    return len(differences(*persons)) >= _LEAST_OF_ANOTHER
+
+
 def _alone(
     study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, facts: Facts
 ) -> dict[str, Subject]:

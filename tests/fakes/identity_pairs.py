@@ -83,6 +83,8 @@ UNNAMED_TWINS = (
     *(("SMITH^BABY BOY", "SMITH^BABY GIRL"), ("SMITH, BB", "SMITH, BG"), ("B/G A SMITH", "B/G B SMITH")),
     *(("Smith, Babyboy", "Smith, Babygirl"), ("SMITH^GIRL A", "SMITH^GIRL B")),
     *(("Infant of Jane Smith", "Infant of Mary Smith"), ("NEWBORN A SMITH", "NEWBORN B SMITH")),
+    *(("SMITH^TWIN I", "SMITH^TWIN II"), ("SMITH^BABY GIRL I", "SMITH^BABY GIRL II"), ("SMITH^TWIN A", "SMITH^TWIN")),
+    *(("SMITH^BABY GIRL", "SMITH^BABY GIRL B"), ("Smith, Baby Boy", "Smith, Baby Boy III")),
 )
 # A newborn's name, the name given later, and the sex that is said
 NAMED_NEWBORNS = (
@@ -96,6 +98,7 @@ NAMED_NEWBORNS = (
     *(("INFANT OF JANE SMITH", "SMITH^HENRY", "male"), ("NB SMITH", "Theo Smith", "male")),
     *(("TWIN A SMITH", "Zoe Smith", "female"), ("SMITH^BABY BOY A", "SMITH^LEO", "male")),
     *(("SMITH^BG", "Mila Smith", "female"), ("Babyboy Smith", "Smith, Owen", "male")),
+    *(("SMITH^TWIN II", "SMITH^LEO", "male"), ("SMITH^BABY GIRL I", "BABY GIRL A SMITH", "female")),
     *(("SMITH^BABY BOY JANE", "SMITH^JACK", "male"), ("BABY BOY SMITH", "SMITH^BABY BOY", "male")),
 )
 MOTHERS = (
