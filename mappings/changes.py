@@ -32,9 +32,10 @@ from mappings.dates import reading_order
 from mappings.issues import MappingIssue
 from mappings.last_said import in_order, kept, with_last_said, words
 from mappings.model import Cause, CauseKind, Facts, Report, Study
+from mappings.patients import is_of_another
 from mappings.profile import Site
 from mappings.status import is_shown_draft, is_withdrawn, refusal
-from mappings.subjects import Subject, is_of_another, subjects
+from mappings.subjects import Subject, subjects
 from mappings.text import is_said, normal_form
 
 
@@ -249,8 +250,7 @@ def _moved(look: _Look) -> set[str]:
     return {
         one
         for one in reports
-        if _is_at(was[one]) != _is_at(now[one])
-        or is_of_another(was[one].snapshot, now[one].snapshot, look.site)
+        if _is_at(was[one]) != _is_at(now[one]) or is_of_another(was[one].snapshot, now[one].snapshot, look.site)
     }
 
 

@@ -94,6 +94,23 @@ def differences(one: Person, other: Person) -> tuple[str, ...]:
     return (*named, *born, *(("sex",) if _is_other_sex(one, other) else ()))
 
 
+def are_alike(one: Person, other: Person) -> bool:
+    """True where names are said on both sides, and nothing that is said contradicts."""
+    return likeness(one, other) != "unsaid" and not differences(one, other)
+
+
+def following(one: Person, other: Person) -> Person:
+    """One person with each field that contradicts the `other` as the other says it."""
+    named = other if likeness(one, other) in ("given", "family", "unclear", "other") else one
+    return Person(
+        other.birth_date if _is_other_birth_date(one, other) else one.birth_date,
+        other.sex if _is_other_sex(one, other) else one.sex,
+        named.name,
+        named.family,
+        named.given,
+    )
+
+
 def speaks_against(one: Person, other: Person) -> bool:
     """Another birth date or sex, or a birth date not said on one side and no word of the names in common.
 

@@ -98,7 +98,9 @@ async def test_a_study_about_several_people_is_listed_and_sent_once_somebody_has
         assert {one.state for one in await identities.every(engine)} == {"link"}
 
 
-async def test_a_report_that_is_about_somebody_else_under_the_number_it_was_told_of_is_held_and_is_no_correction(engine):
+async def test_a_report_that_is_about_somebody_else_under_the_number_it_was_told_of_is_held_and_is_no_correction(
+    engine,
+):
     async with fed(engine, on_conflict="send") as (feed, receiver), feed.serving():
         signed = await sign_of(feed, FIRST)
         await feed.until("delivered")
