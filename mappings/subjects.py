@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import Final, NamedTuple
 
@@ -43,6 +43,7 @@ from mappings.people import are_alike, differences
 from mappings.profile import Site
 
 _NO_FACTS: Final = Facts()
+_ONE_DAY: Final = timedelta(days=1)
 _SEVERAL: Final = "reports of this study are about other patients: neither Patient nor message is shared with them"
 _TAKEN: Final = "other studies speak of somebody else under the same identifiers: a Patient of its own"
 
@@ -141,7 +142,7 @@ def recency(study: Study, at: datetime) -> tuple[str, float]:
     """Which of two studies is newer, the greater one: study date, then the newest original's signedAt (D12).
 
     A study date of more than a day after it was signed, or after `at`, the present, is taken as not said: such a study
-    is never the newest.
+    is never the newest. Nor does a moment of signing of more than a day after the present count.
     """
     newest = _newest(study.reports)
     snapshot, _ = subject_snapshot(study, study.reports)
@@ -150,7 +151,8 @@ def recency(study: Study, at: datetime) -> tuple[str, float]:
     if is_too_late(day, at) or (limit and is_too_late(day, limit)):
         day = ""
     signed = [parse_instant(report.signed_at) for report in study.completed if not report.is_addendum]
-    return day, max((one.timestamp() for one in signed if one), default=0.0)
+    past = [one.timestamp() for one in signed if one and one - at <= _ONE_DAY]
+    return day, max(past, default=0.0)
 
 
 def _alone(

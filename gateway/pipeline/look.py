@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.store.coverage import digest_of
 from gateway.store.kept import Kept
 from mappings import decode, to_fhir
 from mappings.changes import Change, Known, changes
+from mappings.dates import study_dates_after
 from mappings.fhir.patient import renamed, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.model import CauseKind, Facts, PdfFacts
@@ -129,6 +131,12 @@ def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: Standing,
         notes = renamed(about, resources, lambda patient_id: others.get(patient_id, ()))
         found = replace(found, doubts=(*found.doubts, *notes))
     return found if facts == found.facts else _mapped(found.change, facts, site, found.doubts)
+
+
+def as_of(found: Look, at: datetime) -> Look:
+    """The look with an issue for each study date that has not been by `at`, the present (D12)."""
+    late = tuple(study_dates_after(found.change.study.reports, at))
+    return replace(found, doubts=(*found.doubts, *late)) if late else found
 
 
 def remapped(kept: Kept, site: Site) -> Mapping[Key, Resource]:

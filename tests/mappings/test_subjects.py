@@ -421,6 +421,12 @@ def test_a_study_of_a_day_that_cannot_have_been_is_never_the_newest() -> None:
         (dated("9999-12-31", status="in_progress", signedAt=None), NOW),
         (dated("2024-06-01", "", status="in_progress", updatedAt="2024-03-15T16:00:00Z"), NOW),
         (study(reportMetadata=snapshot(studyDate="2062-01-01")), NOW),
+        (dated("2024-03-17", None), NOW),
+        (dated("2099-01-01", "2099-01-01T10:00:00Z", updatedAt="2099-01-01T10:00:00Z"), NOW),
     ):
         assert recency(what, at)[0] == ""
         assert recency(what, at) < before
+
+
+def test_a_moment_of_signing_that_has_not_been_makes_no_study_the_newest() -> None:
+    assert recency(dated("2024-03-15", "2099-01-01T10:00:00Z"), NOW) < recency(dated("2024-03-15"), NOW)
