@@ -32,6 +32,7 @@ from mappings.dates import reading_order
 from mappings.issues import MappingIssue
 from mappings.last_said import in_order, kept, with_last_said, words
 from mappings.model import Cause, CauseKind, Facts, Report, Study
+from mappings.patients import is_of_another
 from mappings.profile import Site
 from mappings.status import is_shown_draft, is_withdrawn, refusal
 from mappings.subjects import Subject, subjects
@@ -68,7 +69,8 @@ class Change:
     and `gone` are for Facts: `seen` has the ids of all reports ever seen signed, in the order in which they were (of
     one look, in reading order), `gone` the reports that are no longer there, as they were said last. `version` is that
     of the content, other with every cause; `moved` are ids of reports that were told of and whose patient, or number,
-    is another: a move, not a correction (D13).
+    is another: a move, not a correction (D13). So it is where the number is the same, and two fields of the patient
+    contradict what was said before.
     """
 
     study: Study
@@ -237,12 +239,19 @@ def _patient(study: Study, report: Report) -> tuple[str, ...]:
 
 
 def _moved(look: _Look) -> set[str]:
-    """The reports that are about another identity than before, under the site as it is now (D7, D11), or renumbered."""
+    """The reports that are about somebody else than before, under the site as it is now (D7, D11), or renumbered.
+
+    Somebody else is another identity, or under the same one a patient of whom two fields contradict what was said.
+    """
     was = subjects(look.before, look.before.reports, look.site, look.facts_before)
     said = in_order(look.said)  # an instant that is no longer said moves nobody
     now = subjects(said, said.reports, look.site, look.facts)
     reports = {report.report_id for report in look.study.reports} & was.keys()
-    return {one for one in reports if _is_at(was[one]) != _is_at(now[one])}
+    return {
+        one
+        for one in reports
+        if _is_at(was[one]) != _is_at(now[one]) or is_of_another(was[one].snapshot, now[one].snapshot, look.site)
+    }
 
 
 def _is_at(subject: Subject) -> tuple[str, str]:

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/datatypes.html#dateTime, HL7 v2.5.1 §2.A.22 (DTM), deci
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -26,7 +27,6 @@ _CLOCK_TIME: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0
 
 LATE_STUDY_DATE: Final = "study-date-too-late"
 _ONE_DAY: Final = timedelta(days=1)
-_WHOLE_DATE: Final = len("YYYY-MM-DD")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only the date is said"
@@ -116,11 +116,22 @@ def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[Mapp
 def study_date_limit(report: Report) -> datetime | None:
     """The moment after which the examination of a report cannot have been; None where none is said.
 
-    That is when it was signed; of an unsigned one, when it was changed last, or made.
+    That is when it was signed; of an unsigned one, and where no moment of signing is said, when it was changed last, or
+    made.
     """
-    if report.is_completed:
-        return parse_instant(report.signed_at)
-    return parse_instant(report.updated_at) or parse_instant(report.created_at)
+    signed = parse_instant(report.signed_at) if report.is_completed else None
+    return signed or parse_instant(report.updated_at) or parse_instant(report.created_at)
+
+
+def study_dates_after(reports: Iterable[Report], at: datetime) -> Iterator[MappingIssue]:
+    """An issue for each report whose studyDate has not been by `at`, the present.
+
+    The moment of its signature is not asked: it may not have been either.
+    """
+    for report in reports:
+        day = parse_date(report.snapshot.study_date)
+        if day and is_too_late(day, at):
+            yield _too_late(report)
 
 
 def is_too_late(day: str, moment: datetime) -> bool:
@@ -183,13 +194,15 @@ def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIss
 
 
 def _late_study_date(report: Report, day: str) -> tuple[MappingIssue, ...]:
-    if report.is_completed and day <= (report.signed_at or "")[:_WHOLE_DATE]:
-        return ()  # as nearly always, and no moment need be read for it
     limit = study_date_limit(report)
     if limit is None or not is_too_late(day, limit):
         return ()
-    action = "more than a day after the report: kept as it came, and the study is never its patient's newest"
-    return (MappingIssue(LATE_STUDY_DATE, "warning", f"{report.snapshot_pointer}/studyDate", action),)
+    return (_too_late(report),)
+
+
+def _too_late(report: Report) -> MappingIssue:
+    action = "later than it can have been: kept as it came, and the study is never its patient's newest"
+    return MappingIssue(LATE_STUDY_DATE, "warning", f"{report.snapshot_pointer}/studyDate", action)
 
 
 def _study_moment(

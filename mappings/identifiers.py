@@ -36,6 +36,7 @@ __all__ = [
     "role_id",
     "short_id",
     "stand_alone",
+    "unmatched",
     "upstream_id",
 ]
 
@@ -222,10 +223,21 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
 
 
 def stand_alone(identity: Identity, upstream_id: str, site: Site) -> Identity:
-    """A patient known by one study or report only, linked to nobody by the identifiers: they are contested (D12)."""
+    """A patient known by one study or report only, linked to nobody by the identifiers: they are contested (D12).
+
+    In FHIR each is under a system of its own, as nobody is to match by it.
+    """
     key = PatientIdentifier("", SID_STUDY_PATIENT, upstream_id)
-    shown = tuple(one for one in identity.identifiers if one.system != SID_STUDY_PATIENT)
+    others = [one for one in identity.identifiers if one.system != SID_STUDY_PATIENT]
+    shown = tuple(replace(unmatched(one, upstream_id), type=one.type) for one in others)
     return Identity(_patient_id(key, site), (key, *shown), False, identity.issues, is_contested=True)
+
+
+def unmatched(identifier: PatientIdentifier, upstream_id: str) -> PatientIdentifier:
+    """A number by which nobody is to match: of type `U`, in FHIR under a system of the study or report alone."""
+    system = _made_authority(identifier.type, f"alone\x1f{upstream_id}").system
+    assigner = identifier.assigner or (identifier.namespace if identifier.is_assigned else "")
+    return replace(identifier, type=UNSPECIFIED, system=system, assigner=assigner)
 
 
 def is_placeholder(value: str) -> bool:

@@ -16,8 +16,8 @@ from mappings.dates import reading_order
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
 from mappings.orders import orders
+from mappings.patients import is_contradicted
 from mappings.profile import Site
-from mappings.subjects import is_contradicted
 from mappings.text import is_said, normal_form
 
 _NO_FACTS: Final = Facts()

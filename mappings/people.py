@@ -32,6 +32,7 @@ One of them is not said; nothing speaks against one person; a typing error; a ne
 family name; another given name; other words, and it is not known of which name; no word in common.
 """
 _UNSAID_BIRTH_DATES: Final = frozenset({"1900-01-01", "1901-01-01"})
+_UNSAID_SEXES: Final = frozenset({"unknown", "unk", "u"})
 _WHOLE_DATE: Final = 10
 _TITLES: Final = frozenset({"mr", "mrs", "ms", "miss", "mx", "dr", "prof"})
 _GENERATIONS: Final = frozenset({"jr", "sr", "ii", "iii", "iv"})
@@ -49,7 +50,8 @@ _NEWBORN: Final[dict[str, str]] = {
     **dict.fromkeys(("girl", "babygirl", "bg"), "female"),
 }
 _NEWBORN_SEX: Final = {"male": "male", "female": "female"}
-_BIRTH_ORDER: Final = {name: place for place, names in enumerate(("a1", "b2", "c3", "d4")) for name in names}
+_NUMERALS: Final = (("a", "1", "i"), ("b", "2", "ii"), ("c", "3", "iii"), ("d", "4", "iv"))
+_BIRTH_ORDER: Final = {name: place for place, names in enumerate(_NUMERALS) for name in names}
 _MOST_WORDS: Final = 32  # of a name; more are no name
 _LEAST_FOR_SLIP: Final = 4
 _LEAST_FOR_TWO: Final = 8
@@ -75,7 +77,8 @@ def person(snapshot: Snapshot, order: NameOrder | None = None) -> Person:
     name, sex, born = map(_line, (snapshot.patient_name, snapshot.sex, snapshot.date_of_birth))
     split = parse_name(name, order)
     parts = (split.family, split.given) if split else ("", ())
-    return Person(parse_date(born) or born, ADMINISTRATIVE_GENDER.get(sex, sex.casefold()), name, *parts)
+    gender = ADMINISTRATIVE_GENDER.get(sex, sex.casefold())
+    return Person(parse_date(born) or born, "" if gender in _UNSAID_SEXES else gender, name, *parts)
 
 
 def differences(one: Person, other: Person) -> tuple[str, ...]:
@@ -89,6 +92,23 @@ def differences(one: Person, other: Person) -> tuple[str, ...]:
     named = found.get(likeness(one, other), ())
     born = ("birth date",) if _is_other_birth_date(one, other) else ()
     return (*named, *born, *(("sex",) if _is_other_sex(one, other) else ()))
+
+
+def are_alike(one: Person, other: Person) -> bool:
+    """True where names are said on both sides, and nothing that is said contradicts."""
+    return likeness(one, other) != "unsaid" and not differences(one, other)
+
+
+def following(one: Person, other: Person) -> Person:
+    """One person with each field that contradicts the `other` as the other says it."""
+    named = other if likeness(one, other) in ("given", "family", "unclear", "other") else one
+    return Person(
+        other.birth_date if _is_other_birth_date(one, other) else one.birth_date,
+        other.sex if _is_other_sex(one, other) else one.sex,
+        named.name,
+        named.family,
+        named.given,
+    )
 
 
 def speaks_against(one: Person, other: Person) -> bool:
@@ -177,11 +197,15 @@ def _words(of: Person) -> _Words:
     names = [word for word in kept if word not in _PARTICLES] or kept
     if not any(word in _NEWBORN for word in names):
         return _Words(tuple(names), parts, generations)
-    return _newborn_words(names, generations)
+    numerals = generations & _BIRTH_ORDER.keys()
+    return _newborn_words([*names, *sorted(numerals)], generations - numerals)
 
 
 def _newborn_words(names: Sequence[str], generations: frozenset[str]) -> _Words:
-    """The words of a newborn's name: those in place of a given name say sex and order of birth at most."""
+    """The words of a newborn's name: those in place of a given name say sex and order of birth at most.
+
+    A numeral counts births there, and no generations.
+    """
     says = [_NEWBORN.get(word) or _NEWBORN_SEX.get(word, "") for word in names]
     order = next((_BIRTH_ORDER[word] for word in names if word in _BIRTH_ORDER), None)
     known = {*_NEWBORN, *_NEWBORN_SEX, *_BIRTH_ORDER, "of"}
@@ -196,10 +220,10 @@ def _newborn(mine: _Words, theirs: _Words, my_sex: str, their_sex: str) -> Liken
         sexes = {mine.newborn_sex, their_sex}
     if theirs.is_newborn and not mine.is_newborn:
         sexes = {theirs.newborn_sex, my_sex}
-    orders = {mine.birth_order, theirs.birth_order}
-    if len(sexes & {"male", "female"}) > 1 or len(orders - {None}) > 1:
-        return "given"
-    if mine.is_newborn and theirs.is_newborn:
+    are_both = mine.is_newborn and theirs.is_newborn
+    if len(sexes & {"male", "female"}) > 1 or (are_both and mine.birth_order != theirs.birth_order):
+        return "given"  # a number on one side alone: the other may be the twin of it
+    if are_both:
         return None
     return "other" if set(mine.words).isdisjoint(theirs.words) else "newborn"
 

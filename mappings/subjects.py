@@ -5,8 +5,12 @@ for all that follows it), decisions D11, D12, D17, D18.
 
 1. Reports that name one MRN of one authority are about one patient, unless two or more of given name, family name,
    birth date and sex contradict each other (D12). Then the first keeps the patient and the other has one of its own.
-   One that contradicts is a correction: the patient stays, and a warning names the field. An MRN is the same whatever
-   its case, blanks, hyphens and leading zeros; what is typed where there is no number (`UNKNOWN`) is none.
+   One that contradicts is a correction: the patient stays, and a warning names the field. It is the originals that are
+   contradicted, or what their addenda say and they do not. An MRN is the same whatever its case, blanks, hyphens and
+   leading zeros; what is typed where there is no number (`UNKNOWN`) is none. Another MRN is another patient, unless one
+   of the two is doubtful, or they are equal at two facilities, and all else that is said agrees. An addendum that
+   brings the first good MRN so joins its original's patient, who keeps the identity: a number that the originals do
+   not name is shown, and nobody is to match by it.
 2. A report without a linked identity is about the study's patient: the one that its originals name (those that were
    there before it, if any were), if all that name anybody name the same, or the one with its very MRN. If its snapshot
    speaks against that (another MRN, or with the same as in 1; without one on both sides another birth date or sex, or a
@@ -26,18 +30,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import reduce
 from typing import Final, NamedTuple
 
 from mappings.dates import is_too_late, parse_date, parse_instant, study_date_limit
-from mappings.identifiers import Identity, PatientIdentifier, identify, is_placeholder, mrn_key, stand_alone
+from mappings.identifiers import Identity, PatientIdentifier, identify, stand_alone, unmatched
 from mappings.issues import MappingIssue
 from mappings.model import Facts, Report, Snapshot, Study
-from mappings.people import Person, differences, person, speaks_against
-from mappings.profile import NameOrder, Site
+from mappings.patients import Said, bare_mrn, contradicts, in_words_of, said_of
+from mappings.people import are_alike, differences
+from mappings.profile import Site
 
 _NO_FACTS: Final = Facts()
-_LEAST_OF_ANOTHER: Final = 2
+_ONE_DAY: Final = timedelta(days=1)
 _SEVERAL: Final = "reports of this study are about other patients: neither Patient nor message is shared with them"
 _TAKEN: Final = "other studies speak of somebody else under the same identifiers: a Patient of its own"
 
@@ -65,7 +71,7 @@ class _Claim(NamedTuple):
     order: int
     report: Report
     identity: Identity
-    person: Person
+    said: Said
     rank: tuple[bool, int, int]
     is_here: bool
 
@@ -106,17 +112,12 @@ def _claims(
             order,
             report,
             identify(bare, report.snapshot, site, report.snapshot_pointer),
-            person(report.snapshot, _order(report.snapshot, site)),
+            said_of(report.snapshot, site),
             (not report.is_completed, places.get(report.report_id, len(places)), order),
             report.report_id in here,
         )
         for order, report in enumerate(sorted(reports, key=lambda report: not report.is_completed))
     ]
-
-
-def _order(snapshot: Snapshot, site: Site) -> NameOrder | None:
-    facility = site.facility(snapshot.facility_name)
-    return facility.name_order if facility else None
 
 
 def _rank(claim: _Claim) -> tuple[bool, int, int]:
@@ -142,7 +143,7 @@ def recency(study: Study, at: datetime) -> tuple[str, float]:
     """Which of two studies is newer, the greater one: study date, then the newest original's signedAt (D12).
 
     A study date of more than a day after it was signed, or after `at`, the present, is taken as not said: such a study
-    is never the newest.
+    is never the newest. Nor does a moment of signing of more than a day after the present count.
     """
     newest = _newest(study.reports)
     snapshot, _ = subject_snapshot(study, study.reports)
@@ -151,12 +152,8 @@ def recency(study: Study, at: datetime) -> tuple[str, float]:
     if is_too_late(day, at) or (limit and is_too_late(day, limit)):
         day = ""
     signed = [parse_instant(report.signed_at) for report in study.completed if not report.is_addendum]
-    return day, max((one.timestamp() for one in signed if one), default=0.0)
-
-
-def is_contradicted(snapshot: Snapshot, other: Snapshot) -> bool:
-    """True where two snapshots of one study are not about one person; the site's settings are not asked."""
-    return _contradicts(snapshot, other, person(snapshot), person(other))
+    past = [one.timestamp() for one in signed if one and one - at <= _ONE_DAY]
+    return day, max(past, default=0.0)
 
 
 def _alone(
@@ -176,8 +173,8 @@ def _alone(
 def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
     """The claims by patient; first the patient of the report that was there first, and so on."""
     groups: list[list[_Claim]] = []
-    for claim in sorted(claims, key=lambda one: (not one.report.is_completed, not one.identity.is_linked, one.rank)):
-        home = None if claim.identity.is_linked else _home(claims, claim)
+    for claim in sorted(claims, key=_place):
+        home = _home(claims, claim)
         group = next((one for one in groups if _belongs(claim, one, home)), None)
         if group is None:
             groups.append([claim])
@@ -186,26 +183,66 @@ def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
     return sorted((sorted(group) for group in groups), key=lambda group: min(map(_rank, group)))
 
 
-def _home(claims: list[_Claim], claim: _Claim) -> str | None:
-    """The id of the patient that a claim without identity is about: the only one that the originals name.
+def _place(claim: _Claim) -> tuple[bool, bool, bool, tuple[bool, int, int]]:
+    """When a claim is placed: signed ones first, then originals, whom others are compared with, then linked ones."""
+    return not claim.report.is_completed, claim.report.is_addendum, not claim.identity.is_linked, claim.rank
+
+
+def _home(claims: list[_Claim], claim: _Claim) -> set[str]:
+    """The ids that the originals name: of the patient that a claim without identity is about, if they are of one.
 
     If none is signed it is what there is. Originals that came after it do not count where others were there before.
     """
     best = max(_standing(one.report) for one in claims)
     named = [one for one in claims if one.identity.is_linked and _standing(one.report) == best]
     before = [one for one in named if one.rank < claim.rank]
-    found = {one.identity.patient_id for one in before or named}
-    return found.pop() if len(found) == 1 else None
+    return {one.identity.patient_id for one in before or named}
 
 
-def _belongs(claim: _Claim, group: list[_Claim], home: str | None) -> bool:
-    """Whether a claim is about the patient of a group, whose first is linked if any of it is."""
-    first = group[0].identity
-    if any(_contradicts(claim.report.snapshot, one.report.snapshot, claim.person, one.person) for one in group):
+def _belongs(claim: _Claim, group: list[_Claim], home: set[str]) -> bool:
+    """Whether a claim is about the patient of a group."""
+    if _is_against(claim, group):
         return False
-    if claim.identity.is_linked or not first.is_linked:
-        return first.patient_id == claim.identity.patient_id or _is_same_number(first, claim.identity)
-    return first.patient_id == home or any(_is_same_mrn(claim.report.snapshot, one.report.snapshot) for one in group)
+    patient = _namer(group).identity
+    same = [one for one in group if _is_same_mrn(claim, one)]
+    if not claim.identity.is_linked:
+        if not patient.is_linked:
+            return True
+        return bool(same or (home and home <= {one.identity.patient_id for one in group}))
+    if any(_is_same_number(one.identity, claim.identity) for one in group):
+        return True
+    if patient.is_linked:
+        return any(are_alike(claim.said.person, one.said.person) for one in same)
+    brings_first = claim.report.is_addendum and any(map(_is_original, group))
+    return bool(same) or (brings_first and all(are_alike(claim.said.person, one.person) for one in _speakers(group)))
+
+
+def _is_against(claim: _Claim, group: list[_Claim]) -> bool:
+    """True where a claim contradicts those who speak for a group, or what others say of it and they do not."""
+    speakers = _speakers(group)
+    others = [reduce(in_words_of, speakers, one.said) for one in group if one.said not in speakers]
+    return any(contradicts(claim.said, one) for one in (*speakers, *others))
+
+
+def _speakers(group: list[_Claim]) -> list[Said]:
+    """What those of the highest standing say of their patient: the signed originals, where there are any."""
+    best = max(_standing(one.report) for one in group)
+    return [one.said for one in group if _standing(one.report) == best]
+
+
+def _namer(group: list[_Claim]) -> _Claim:
+    """The claim whose identity the patient has: the last that has one, an original's first.
+
+    That of an addendum only where no original has its place, or one has its number.
+    """
+    best = max(one.report.is_completed for one in group)
+    originals = [one for one in group if _standing(one.report) == (best, True)]
+
+    def place(one: _Claim) -> tuple[bool, bool, bool]:
+        may = not originals or _is_original(one) or any(_is_same_mrn(one, other) for other in originals)
+        return one.report.is_completed, one.identity.is_linked and may, _is_original(one)
+
+    return max(reversed(group), key=place)
 
 
 def _standing(report: Report) -> tuple[bool, bool]:
@@ -227,7 +264,7 @@ def _subject(  # noqa: PLR0913 (what a patient is made of)
     if not any(claim.identity.is_linked for claim in group):
         group = whole
     speaker = _speaker(group)
-    namer = max(reversed(group), key=lambda one: (one.report.is_completed, one.identity.is_linked, _is_original(one)))
+    namer = _namer(group)
     identity = namer.identity
     if own is not None and own.external_patient_id:
         identity = identify(own, namer.report.snapshot, site, namer.report.snapshot_pointer)
@@ -235,10 +272,10 @@ def _subject(  # noqa: PLR0913 (what a patient is made of)
     if is_taken or (not identity.is_linked and own is None):
         identity = stand_alone(identity, number, site)
     known = {_number(one): one for one in identity.identifiers}
-    for claim in reversed(group):
+    for claim in sorted(group, key=lambda one: (one.report.is_completed, one.order), reverse=True):
         for one in claim.identity.identifiers:
             if one.type:
-                known.setdefault(_number(one), one)
+                known.setdefault(_number(one), unmatched(one, number) if one.is_assigned else one)
     identity = replace(identity, identifiers=tuple(known.values()))
     pointer = speaker.report.snapshot_pointer
     issues = [issue for claim in group for issue in _issues(claim, speaker)]
@@ -266,7 +303,7 @@ def _issues(claim: _Claim, speaker: _Claim) -> Iterator[MappingIssue]:
         yield MappingIssue("patient-from-study", "information", pointer, action)
     else:
         yield from claim.identity.issues
-    differ = differences(claim.person, speaker.person)
+    differ = differences(claim.said.person, speaker.said.person)
     if differ:
         action = f"another {' and '.join(differ)} than what speaks for the patient: taken for one person"
         yield MappingIssue("patient-differs-in-study", "warning", pointer, action)
@@ -276,17 +313,8 @@ def _is_original(claim: _Claim) -> bool:
     return not claim.report.is_addendum
 
 
-def _contradicts(snapshot: Snapshot, other: Snapshot, one: Person, another: Person) -> bool:
-    """Another MRN, or two people by what is said of them: of one MRN, two fields at least contradict each other."""
-    mine, theirs = _mrn_key(snapshot.mrn), _mrn_key(other.mrn)
-    if mine and theirs:
-        return mine != theirs or len(differences(one, another)) >= _LEAST_OF_ANOTHER
-    return speaks_against(one, another)
-
-
-def _is_same_mrn(snapshot: Snapshot, other: Snapshot) -> bool:
-    key = _mrn_key(snapshot.mrn)
-    return bool(key) and key == _mrn_key(other.mrn)
+def _is_same_mrn(one: _Claim, other: _Claim) -> bool:
+    return bool(one.said.mrn) and one.said.mrn == other.said.mrn
 
 
 def _is_same_number(one: Identity, other: Identity) -> bool:
@@ -297,11 +325,5 @@ def _is_same_number(one: Identity, other: Identity) -> bool:
 
 def _number(identifier: PatientIdentifier) -> tuple[str, str]:
     """By what identifiers are told apart: an MRN is the same however it is written."""
-    key = _mrn_key(identifier.value) if identifier.type == "MR" else ""
+    key = bare_mrn(identifier.value) if identifier.type == "MR" else ""
     return identifier.type, key or identifier.value
-
-
-def _mrn_key(mrn: str | None) -> str:
-    """An MRN without case, blanks, hyphens and leading zeros; empty for what is typed where there is none."""
-    said = (mrn or "").strip()
-    return "" if is_placeholder(said) else mrn_key(said)

@@ -19,7 +19,7 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Routes
 from gateway.errors import StoreUnavailable
-from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, beside, digest, look
+from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, as_of, beside, digest, look
 from gateway.pipeline.rendering import rendered
 from gateway.pipeline.taking import taking
 from gateway.pipeline.users import practitioner
@@ -197,7 +197,8 @@ class Pipeline:
         others = await self._engine.fetch(intake.OTHERS, patient_ids=json.dumps(patient_ids), study_id=study_id)
 
         def settle() -> tuple[Look, intake.Taken]:
-            held = apart(found, beside(found, others, self._site), standing, self._site)
+            now = clock.now()
+            held = as_of(apart(found, beside(found, others, self._site), standing, self._site), now)
             return held, taking(
                 held,
                 fetched,
@@ -205,7 +206,7 @@ class Pipeline:
                 others,
                 self._site,
                 zone=self._zone,
-                now=micros(clock.now()),
+                now=micros(now),
                 patient_ids=patient_ids,
                 stored=stored,
                 wants_pdf=self._wants_pdf,

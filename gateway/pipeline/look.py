@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.pipeline.verdicts import Judged, is_judged_beside, judged, people
@@ -17,6 +18,7 @@ from gateway.store.kept import Kept
 from gateway.store.statements import Row
 from mappings import decode, to_fhir
 from mappings.changes import Change, Known, changes
+from mappings.dates import study_dates_after
 from mappings.fhir.patient import person_of, renamed, taken_patient_ids
 from mappings.issues import MappingIssue
 from mappings.model import CauseKind, Facts, PdfFacts
@@ -166,6 +168,12 @@ def _judged(
         others,
         site.site_key,
     )
+
+
+def as_of(found: Look, at: datetime) -> Look:
+    """The look with an issue for each study date that has not been by `at`, the present (D12)."""
+    late = tuple(study_dates_after(found.change.study.reports, at))
+    return replace(found, doubts=(*found.doubts, *late)) if late else found
 
 
 def remapped(kept: Kept, site: Site) -> Mapping[Key, Resource]:

@@ -187,7 +187,7 @@ FHIR_CHANGES: Final = (
     Change(
         "mrn-spelling",
         "/reports/*/snapshotMetadata/mrn",
-        "another report about the patient writes the same number otherwise",
+        "another report about the patient writes the number otherwise, or has the one that links the patient",
         "the Patient has it once, as the newest original writes it: two would be two numbers",
     ),
     Change(

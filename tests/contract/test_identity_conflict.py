@@ -96,3 +96,30 @@ async def test_a_study_about_several_people_is_listed_and_sent_once_somebody_has
         await feed.until("delivered", "delivered")
         assert len({field(body, "OBR-3") for body in bodies(receiver)}) == 2
         assert {one.state for one in await identities.every(engine)} == {"link"}
+
+
+async def test_a_report_that_is_about_somebody_else_under_the_number_it_was_told_of_is_held_and_is_no_correction(
+    engine,
+):
+    async with fed(engine, on_conflict="send") as (feed, receiver), feed.serving():
+        signed = await sign_of(feed, FIRST)
+        await feed.until("delivered")
+        feed.account.change_patient(signed.report_id, {**OTHER, "sex": "other"})
+        await feed.tell(signed.study_id)
+        assert await feed.until_rows(HELD, bool) == [("held", "move")]
+        assert await codes(engine, feed) == {"message-held": 1, "lane-held": 1}
+        await feed.release(signed.study_id)
+        await feed.until("delivered", "delivered")
+        told = [(field(body, "OBR-25"), field(body, "PID-5")) for body in bodies(receiver)]
+        assert [status for status, _ in told] == ["F", "C"]
+        assert "Else" in told[1][1]
+
+
+async def test_one_field_of_the_patient_that_is_corrected_is_told_as_a_correction(engine):
+    async with fed(engine, on_conflict="hold") as (feed, receiver), feed.serving():
+        signed = await sign_of(feed, {**FIRST, "dateOfBirth": "1970-02-28"})
+        await feed.until("delivered")
+        feed.account.change_patient(signed.report_id, {**FIRST, "dateOfBirth": "1970-03-28"})
+        await feed.tell(signed.study_id)
+        await feed.until("delivered", "delivered")
+        assert [field(body, "OBR-25") for body in bodies(receiver)] == ["F", "C"]

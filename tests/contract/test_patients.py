@@ -86,6 +86,16 @@ async def test_a_study_whose_date_moves_on_speaks_for_the_patient(engine, pipeli
     assert list((await patients(engine)).values()) == ["Jane One"]
 
 
+async def test_a_study_of_a_day_that_has_not_been_is_said_and_never_speaks_for_the_patient(engine, pipeline):
+    await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One")
+    signed = "2099-01-01T10:00:00Z"
+    late = await said_of(
+        pipeline, "2", studyDate="2099-01-01", signedAt=signed, updatedAt=signed, patientName="Jane Two"
+    )
+    assert "study-date-too-late" in [one.code for one in late.issues]
+    assert list((await patients(engine)).values()) == ["Jane One"]
+
+
 async def test_a_study_that_names_another_patient_gives_the_first_back_to_the_next_newest(engine, pipeline):
     await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One")
     await said_of(pipeline, "2", studyDate="2024-03-01", patientName="Jane Two")

@@ -7,7 +7,7 @@ The labels were written before the rules of `mappings.people`, and say nothing o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 Json = dict[str, Any]
@@ -83,6 +83,8 @@ UNNAMED_TWINS = (
     *(("SMITH^BABY BOY", "SMITH^BABY GIRL"), ("SMITH, BB", "SMITH, BG"), ("B/G A SMITH", "B/G B SMITH")),
     *(("Smith, Babyboy", "Smith, Babygirl"), ("SMITH^GIRL A", "SMITH^GIRL B")),
     *(("Infant of Jane Smith", "Infant of Mary Smith"), ("NEWBORN A SMITH", "NEWBORN B SMITH")),
+    *(("SMITH^TWIN I", "SMITH^TWIN II"), ("SMITH^BABY GIRL I", "SMITH^BABY GIRL II"), ("SMITH^TWIN A", "SMITH^TWIN")),
+    *(("SMITH^BABY GIRL", "SMITH^BABY GIRL B"), ("Smith, Baby Boy", "Smith, Baby Boy III")),
 )
 # A newborn's name, the name given later, and the sex that is said
 NAMED_NEWBORNS = (
@@ -96,6 +98,7 @@ NAMED_NEWBORNS = (
     *(("INFANT OF JANE SMITH", "SMITH^HENRY", "male"), ("NB SMITH", "Theo Smith", "male")),
     *(("TWIN A SMITH", "Zoe Smith", "female"), ("SMITH^BABY BOY A", "SMITH^LEO", "male")),
     *(("SMITH^BG", "Mila Smith", "female"), ("Babyboy Smith", "Smith, Owen", "male")),
+    *(("SMITH^TWIN II", "SMITH^LEO", "male"), ("SMITH^BABY GIRL I", "BABY GIRL A SMITH", "female")),
     *(("SMITH^BABY BOY JANE", "SMITH^JACK", "male"), ("BABY BOY SMITH", "SMITH^BABY BOY", "male")),
 )
 MOTHERS = (
@@ -120,6 +123,8 @@ TYPED = (
     *("Jennifer", "Michael", "Katherine", "William", "Elizabeth", "Christopher", "Margaret", "Alejandro", "Patricia"),
     *("Benjamin", "Stephanie", "Charlotte", "Guillermo", "Frederick", "Samantha", "Dorothy", "Thaddeus"),
 )
+# What may be anybody's number, or is nobody's
+DOUBTFUL = ("12345678", "SEE ORDER", "TRAUMA 3", "PENDING 1", "123-45-6789", "1", None)
 _NEAR_KEYS = dict(zip("qwertyuiopasdfghjklzxcvbnm", "wertyuioopsdfghjklaxcvbnmm", strict=True))
 SURNAMES = (
     *(("GARCIA LOPEZ^MARIA", "GARCIA^MARIA"), ("Garcia-Lopez, Maria", "Garcia Lopez, Maria")),
@@ -251,6 +256,10 @@ def _within() -> Iterator[Pair]:
             ("MRN spelling", one.said(mrn=f"{one.mrn[:2]}-{one.mrn[2:]}".lower())),
             ("MRN spelling", one.said(mrn=f"{one.mrn[:3]} {one.mrn[3:]}", dateOfBirth="1986-07-20")),
             ("no number", one.said(mrn="UNKNOWN")),
+            *(("doubtful number", one.said("caret", mrn=mrn)) for mrn in DOUBTFUL),
+            ("equal number elsewhere", one.said("comma", facility=LAKE)),
+            ("sex not known", one.said("caret", sex="U")),
+            ("sex not known", one.said(sex="unknown", dateOfBirth="1986-07-20")),
             ("not said", {}),
             ("not said", {"patientName": one.said("caret")["patientName"], "facilityName": CITY}),
             ("default birth date", one.said("comma", dateOfBirth="1900-01-01")),
@@ -262,12 +271,19 @@ def _within() -> Iterator[Pair]:
             ("another person", one.said("caret", given=other.given, dateOfBirth="1986-07-20")),
             ("another person", one.said("comma", family="Jones", dateOfBirth="1986-07-20")),
             ("another number", one.said(mrn="X-777")),
+            ("another number", one.said("caret", mrn="12345678", dateOfBirth="1986-07-20")),
+            ("another number", one.said(mrn="SEE ORDER", family="Jones")),
+            ("another number", one.said(mrn="TRAUMA 3", given=other.given)),
+            ("equal number elsewhere", one.said(facility=LAKE, dateOfBirth="1986-07-20")),
+            ("equal number elsewhere", other.said(facility=LAKE, mrn=one.mrn)),
         ]
         yield from (Pair(kind, "different", one.said(), said, within=True) for kind, said in others)
 
 
 def pairs() -> tuple[Pair, ...]:
-    """All pairs, each once and both ways round."""
+    """All pairs, each once and both ways round; an original that says nothing of its patient is no pair."""
     made = (*_same_across(), *_different_across(), *_within())
-    turned = (Pair(one.kind, one.label, one.second, one.first) for one in made if not one.within)
+    turned = (
+        replace(one, first=one.second, second=one.first) for one in made if one.second.get("mrn") or not one.within
+    )
     return (*made, *turned)

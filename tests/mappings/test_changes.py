@@ -97,6 +97,31 @@ def test_another_identity_is_a_move(field: dict[str, Any]) -> None:
     assert (kinds(change), change.moved) == ([("patient_changed", "3")], {report_id("3")})
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"patientName": "SMITH^PETER", "dateOfBirth": "1950-01-01", "sex": "male"},
+        {"dateOfBirth": "1950-01-01", "sex": "male"},
+        {"patientName": "ROE^JANE", "sex": "male"},
+        {"patientName": "SMITH^PETER"},
+    ],
+)
+def test_two_fields_that_contradict_what_was_said_are_a_move_though_the_number_is_the_same(
+    fields: dict[str, Any],
+) -> None:
+    first = changes(None, study(report(), addendum(snapshot=UNSAID)), SITE)
+    change = changes(first.study, study(report(snapshot=fields), addendum(snapshot=UNSAID)), SITE, first.known)
+    assert {one[-1] for one in change.moved} == {"3", "5"}
+    assert {one.kind for one in change.causes} == {"patient_changed"}
+    again = changes(change.study, study(report(snapshot=fields), addendum(snapshot=UNSAID)), SITE, change.known)
+    assert (again.causes, again.moved) == ((), frozenset())
+
+
+@pytest.mark.parametrize("fields", [{"patientName": "Doe, Jane", "sex": "unknown"}, {"patientName": None, "sex": None}])
+def test_another_spelling_and_what_is_not_said_are_no_move(fields: dict[str, Any]) -> None:
+    assert not changes(study(report()), study(report(snapshot={**fields, "dateOfBirth": "1970-01-02"})), SITE).moved
+
+
 def test_a_draft_may_change_its_patient_without_a_move() -> None:
     change = changes(study(report(**DRAFT)), study(report(**DRAFT, snapshot={"mrn": "41236"})), SITE)
     assert (change.causes, change.is_move) == ((), False)
@@ -261,6 +286,7 @@ def test_reports_are_known_in_the_order_in_which_they_were_first_seen_signed() -
     assert changes(first.study, now, SITE).seen == second.seen
 
 
+UNSAID: dict[str, Any] = {"mrn": None, "patientName": None, "dateOfBirth": None, "sex": None}
 ROE = {"mrn": "99887766", "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01", "sex": "male"}
 
 

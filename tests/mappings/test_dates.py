@@ -19,6 +19,7 @@ from mappings.dates import (
     parse_instant,
     read_instant,
     study_date_limit,
+    study_dates_after,
 )
 from mappings.model import Snapshot
 from mappings.profile import Facility, Site
@@ -269,7 +270,26 @@ def test_a_study_of_more_than_a_day_after_its_signature_is_kept_and_said(day, is
     said, issues = when(studyDate=day)
     assert said == When(day)
     assert issues == ([("study-date-too-late", f"{PLACE}/studyDate")] if is_late else [])
-    assert when(signed_at="not said", studyDate=day)[1] == []
+    for unsaid in ("not said", None):  # then it is judged by when the report was changed last
+        assert [code for code, _ in when(signed_at=unsaid, studyDate=day)[1]] == ["study-date-too-late"] * is_late
+
+
+FUTURE = [*({"studyDate": day} for day in ("2099-01-01", "2099", "2024-03-16", "no day")), {}]
+
+
+def test_a_study_date_that_has_not_been_is_said_whatever_the_report_says_of_when_it_was_signed():
+    reports = decode(
+        None,
+        [
+            report_json(digit, signedAt="2099-01-01T00:00:00Z", updatedAt=None, snapshotMetadata=said)
+            for digit, said in zip("45678", FUTURE, strict=True)
+        ],
+    ).reports
+    issues = [*study_dates_after(reports, datetime(2024, 3, 15, 16, tzinfo=UTC))]
+    assert [(one.code, one.pointer) for one in issues] == [
+        ("study-date-too-late", f"/reports/{place}/snapshotMetadata/studyDate") for place in (0, 1)
+    ]
+    assert [*study_dates_after(reports, datetime(2099, 1, 1, tzinfo=UTC))] == []
 
 
 def test_an_unsigned_report_is_no_older_than_it_was_changed_last():

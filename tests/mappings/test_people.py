@@ -69,6 +69,16 @@ LIKENESS = [
     ("SMITH, BB", "SMITH, BG", "given"),
     ("Infant of Jane Smith", "Infant of Mary Smith", "unclear"),
     ("BABY BOY", "BABY GIRL", "given"),
+    ("DOE^TWIN I", "DOE^TWIN II", "given"),
+    ("DOE^BABY GIRL I", "DOE^BABY GIRL II", "given"),
+    ("DOE^BABY GIRL III", "BABY GIRL C DOE", "same"),
+    ("DOE^TWIN IV", "DOE^TWIN 4", "same"),
+    ("DOE^TWIN", "DOE^TWIN A", "given"),
+    ("DOE^BABY GIRL", "DOE^BABY GIRL B", "given"),
+    ("DOE^BABY GIRL", "DOE^BABY GIRL II", "given"),
+    ("DOE^TWIN II", "DOE^ZOE", "newborn"),
+    ("DOE^BABY BOY JR", "DOE^BABY BOY", "same"),
+    ("DOE^BABY BOY JR", "DOE^BABY BOY SR", "given"),
     ("\u738b\u4f1f", "\u738b\u4f1f", "same"),
 ]
 
@@ -146,6 +156,12 @@ def test_without_a_number_names_count_only_where_a_birth_date_is_not_said() -> N
     assert not speaks_against(one, named("ROE^JANE", born=""))
     assert speaks_against(one, named("DOE^JANE", born="1986-07-20"))
     assert speaks_against(one, named("DOE^JANE", sex="male"))
+
+
+@pytest.mark.parametrize("unsaid", ["unknown", "U", "u", "UNK", None])
+def test_a_sex_that_is_not_known_contradicts_none(unsaid: str | None) -> None:
+    assert person(Snapshot(sex=unsaid)).sex == ""
+    assert differences(person(Snapshot(sex=unsaid)), person(Snapshot(sex="female"))) == ()
 
 
 def test_what_cannot_be_read_is_compared_as_it_came() -> None:

@@ -233,17 +233,99 @@ def test_what_is_typed_for_want_of_a_number_is_no_other_number(mrn: str) -> None
     assert apart["4"] is not apart["3"]
 
 
-def test_an_equal_number_of_another_facility_is_another_patients() -> None:
-    text = "".join(
+TWO_FACILITIES = parse_site(
+    "".join(
         f"[[mapping.facilities]]\nname = '{name}'\nmrn_system = 'urn:oid:1.{name}'\nmrn_namespace = 'N{name}'\n"
         for name in "12"
     )
-    first, second = (
-        one(snapshotMetadata=snapshot(facilityName=name)) for one, name in ((report, "1"), (addendum, "2"))
+)
+
+
+@pytest.mark.parametrize("says", [{"dateOfBirth": "1986-07-20"}, {"patientName": "ROE^JANE"}, {"patientName": None}])
+def test_an_equal_number_of_another_facility_is_another_patients_unless_all_else_is_said_and_agrees(says: dict) -> None:
+    first, same, other = (
+        one(snapshotMetadata=snapshot(**{"patientName": "Jane Doe", "facilityName": name, **more}))
+        for one, name, more in ((report, "1", {}), (addendum, "2", {}), (addendum, "2", says))
     )
-    what = study(first, second)
-    found = subjects(what, what.reports, parse_site(text))
-    assert found[report_id("3")] is not found[report_id("4")]
+    unsaid = addendum("6", snapshotMetadata={})
+    for second, is_one in ((same, True), (other, False), ({**same, "isAddendum": False}, True)):
+        what = study(first, second, unsaid)
+        found = subjects(what, what.reports, TWO_FACILITIES)
+        assert (found[report_id("3")] is found[report_id("4")]) is is_one
+        assert found[report_id("6")] is found[report_id("3")]
+        if is_one:
+            shown = [(one.type, one.value) for one in found[report_id("3")].identity.shown]
+            assert shown == [("MR", "MRN-001234")]
+
+
+FIRST_GOOD = {"patientName": "DOE^JANE", "mrn": "00412345"}
+
+
+@pytest.mark.parametrize("mrn", [None, "UNKNOWN", "12345678", "SEE ORDER", "TRAUMA 3", "PENDING 1"])
+def test_an_addendum_that_brings_the_first_good_number_joins_its_originals_patient_who_stays(mrn: str | None) -> None:
+    told = people(report(snapshotMetadata=snapshot(mrn=mrn)))["3"].identity
+    found = people(report(snapshotMetadata=snapshot(mrn=mrn)), addendum(snapshotMetadata=snapshot(**FIRST_GOOD)))
+    assert found["4"] is found["3"]
+    identity = found["3"].identity
+    assert (identity.patient_id, identity.is_linked) == (told.patient_id, False)
+    assert identity.identifiers[:-1] == told.identifiers
+    (brought,) = (one for one in identity.shown if one.value == "00412345")
+    assert (brought.type, brought.namespace) == ("U", "CITY")
+    assert brought.system != "urn:oid:1.2.3"
+    assert "identity-conflict" not in dict(codes(found["3"]))
+    later = people(
+        report(snapshotMetadata=snapshot(mrn=mrn)),
+        addendum(snapshotMetadata=snapshot(**FIRST_GOOD)),
+        addendum("6", snapshotMetadata=snapshot(mrn="00412346")),
+        addendum("7", snapshotMetadata=snapshot(mrn=None)),
+    )
+    assert (later["4"] is later["3"], later["7"] is later["3"], later["6"] is later["3"]) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    "says", [{"sex": "male"}, {"dateOfBirth": "1986-07-20"}, {"patientName": "ROE^JANE"}, {"patientName": None}]
+)
+def test_it_joins_nobody_of_whom_anything_else_is_said_or_no_name(says: dict) -> None:
+    found = people(
+        report(snapshotMetadata=snapshot(mrn="12345678", patientName="DOE^JANE")),
+        addendum(snapshotMetadata=snapshot(**FIRST_GOOD | says)),
+    )
+    assert found["4"] is not found["3"]
+
+
+@pytest.mark.parametrize("mrn", ["SEE ORDER", "12345678", "TRAUMA 3", "PENDING 1", "123-45-6789"])
+def test_an_original_with_a_good_number_keeps_its_addendum_with_a_doubtful_one(mrn: str) -> None:
+    for one, other, joined in ((snapshot(), {}, True), (snapshot(), {"sex": "male"}, False)):
+        found = people(report(snapshotMetadata=one), addendum(snapshotMetadata=snapshot(mrn=mrn, **other)))
+        assert (found["4"] is found["3"]) is joined
+        assert found["3"].identity.is_linked
+        assert [each.value for each in found["3"].identity.shown if each.type == "MR"] == ["MRN-001234"]
+
+
+def test_two_good_numbers_of_one_study_are_two_patients_even_if_all_else_agrees() -> None:
+    found = people(report(), addendum(snapshotMetadata=snapshot(mrn="MRN-9")))
+    assert found["4"] is not found["3"]
+
+
+def test_addenda_are_compared_with_their_original_and_with_one_another_only_where_it_says_nothing() -> None:
+    typed, married = snapshot(dateOfBirth="1986-07-20"), snapshot(patientName="ROE^JANE")
+    original = snapshot(patientName="DOE^JANE")
+    for first, second in ((typed, married), (married, typed)):
+        for seen in ("345", "543"):
+            found = people(
+                report(snapshotMetadata=original),
+                addendum("4", snapshotMetadata=first),
+                addendum("5", signedAt="2024-05-01T00:00:00Z", snapshotMetadata=second),
+                seen=seen,
+            )
+            assert found["3"] is found["4"] is found["5"]
+    found = people(
+        report(snapshotMetadata=snapshot(patientName=None, dateOfBirth=None, sex=None)),
+        addendum("4", snapshotMetadata=original),
+        addendum("5", signedAt="2024-05-01T00:00:00Z", snapshotMetadata=snapshot(patientName="Robert Roe", sex="male")),
+    )
+    assert found["4"] is found["3"]
+    assert found["5"] is not found["3"]
 
 
 def test_reports_of_one_very_mrn_are_about_one_patient_wherever_the_facility_is_named() -> None:
@@ -257,7 +339,9 @@ def test_a_patient_id_that_is_somebody_elses_is_not_used() -> None:
     what = study(report())
     apart = subjects(what, what.reports, SITE, Facts(taken_patient_ids=frozenset({mine.patient_id})))[report_id("3")]
     assert (apart.identity.is_linked, apart.identity.patient_id == mine.patient_id) == (False, False)
-    assert apart.identity.identifiers[1:] == mine.identifiers
+    (number,) = apart.identity.identifiers[1:]
+    assert (number.type, number.value, number.namespace) == ("MR", "MRN-001234", "CITY")
+    assert number.system not in {one.system for one in mine.identifiers}  # else whoever matches by it joins the two
     assert "identity-conflict" in [issue.code for issue in apart.issues]
     both = study(report(), addendum())
     two = subjects(both, both.reports, SITE, Facts(taken_patient_ids=frozenset({mine.patient_id})))
@@ -357,6 +441,12 @@ def test_a_study_of_a_day_that_cannot_have_been_is_never_the_newest() -> None:
         (dated("9999-12-31", status="in_progress", signedAt=None), NOW),
         (dated("2024-06-01", "", status="in_progress", updatedAt="2024-03-15T16:00:00Z"), NOW),
         (study(reportMetadata=snapshot(studyDate="2062-01-01")), NOW),
+        (dated("2024-03-17", None), NOW),
+        (dated("2099-01-01", "2099-01-01T10:00:00Z", updatedAt="2099-01-01T10:00:00Z"), NOW),
     ):
         assert recency(what, at)[0] == ""
         assert recency(what, at) < before
+
+
+def test_a_moment_of_signing_that_has_not_been_makes_no_study_the_newest() -> None:
+    assert recency(dated("2024-03-15", "2099-01-01T10:00:00Z"), NOW) < recency(dated("2024-03-15"), NOW)

@@ -175,13 +175,14 @@ def repeated_measurements(study: Study, told: Told) -> Study:
 
 
 def mrn_spellings(study: Study, told: Told) -> Study:
-    """An MRN that reports about one patient write in several ways stands once (D12)."""
+    """An MRN that reports about one patient write in several ways stands once; another stands as type U (D12)."""
 
     def change(report: Report, own: Snapshot) -> Snapshot:
         shown = [one.value for one in told.subject(report).identity.identifiers if one.type == "MR"]
         said = (own.mrn or "").strip()
-        alike = [one for one in shown if said and not is_placeholder(said) and mrn_key(one) == mrn_key(said)]
-        return own if said in shown or not alike else replace(own, mrn=alike[0])
+        if not said or is_placeholder(said) or not shown or said in shown:
+            return own
+        return replace(own, mrn=next((one for one in shown if mrn_key(one) == mrn_key(said)), shown[0]))
 
     return each_snapshot(study, change)
 

@@ -159,7 +159,7 @@ LOSSES: Final = (
         "mrn-spelling",
         f"{_SNAPSHOT}/mrn",
         "fhir",
-        "another report about the patient writes the same number otherwise",
+        "another report about the patient writes the number otherwise, or has the one that links the patient",
         "the Patient has it once, as the newest original writes it: two would be two numbers",
         fhir_losses.mrn_spellings,
     ),
