@@ -150,7 +150,9 @@ def _strangers(
     names = table.facilities or ()
     for stranger in unknown_facilities(names, configuration.site):
         problem = "matches nothing: no [[mapping.facilities]] has this name or alias"
-        remedy = "Write it as a table there has it, or add a table with the name as AutoScribe reports it."
+        remedy = (
+            "Write the name or an alias of one of these tables, or add a table with the name as AutoScribe reports it."
+        )
         yield ConfigError(configuration.source, f"{place}.facilities[{names.index(stranger)}]", problem, remedy)
 
 

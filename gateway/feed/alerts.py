@@ -57,7 +57,7 @@ CONDITIONS: Final = (
         "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held for"
         " what the receiver must know of the patient (`authority-unknown`, `identity-conflict-held`, `name-absent`,"
         " `vista-patient-unknown`), or since its patient has become another (`move`, `former-unknown`).",
-        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` what is held,"
+        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` lists what is held,"
         " `identity list` the patients of a conflict.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
@@ -103,9 +103,9 @@ CONDITIONS: Final = (
     ),
     Row(
         "message-held",
-        "No message is made since something is missing, nobody says whose number an MRN is (D11), or a report's patient"
-        " may be somebody else (D12) or has become another (D13).",
-        "`feed status` names the studies and reasons; of `authority-unknown` see"
+        "No message is made since something is missing, nobody says whose number an MRN is, or a report's patient"
+        " may be somebody else or has become another.",
+        "`feed status` names the studies and reasons; for `authority-unknown` see"
         " [whose number an MRN is](#whose-number-an-mrn-is).",
         lambda facts, _: facts.held_rows,
     ),

@@ -19,7 +19,7 @@ from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
 from gateway.store.ledger import dead_letters, stock
 
-MOST_LANES: Final = 20
+MOST_LANES: Final = 20  # and as many reports of which no message is made
 _SECOND: Final = 1_000_000
 _NOBODY: Final = ""
 _OTHER_LEASE: Final = "*"  # with this begin names of what is no destination and is done by one process too
@@ -69,6 +69,10 @@ async def _destination(
         "lanes": [
             {"studyId": one.study_id, "reason": one.reason, "since": _moment(one.since)} for one in counted.lanes
         ],
+        "heldRows": [
+            {"studyId": one.study_id, "reason": one.reason, "since": _moment(one.since), "critical": one.is_critical}
+            for one in counted.held_rows
+        ],
         "indeterminate": counted.messages.get("indeterminate", 0),
         "deadLetters": len(given_up),
         "criticalDeadLetters": sum(one.is_critical for one in given_up),
@@ -95,6 +99,11 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
             yield f"  held      {lane['studyId']}  {lane['reason']}, since {lane['since']}"
         if one["heldLanes"] > len(one["lanes"]):
             yield f"  held      {counted(one['heldLanes'] - len(one['lanes']), 'more study')}"
+        for row in one["heldRows"]:
+            critical = ", critical" if row["critical"] else ""
+            yield f"  not made  {row['studyId']}  {row['reason']}, since {row['since']}{critical}"
+        if (more := one["outbox"].get("held", 0) - len(one["heldRows"])) > 0:
+            yield f"  not made  {counted(more, 'more report')}"
     yield f"no destination takes: {said['unrouted']} unrouted, {said['ignored']} ignored by a rule"
     if not said["destinations"]:
         yield "no destination is set up"

@@ -33,6 +33,10 @@ _OLDEST: Final = Statement(
 _LANES: Final = Statement(
     "SELECT study_id, reason, since FROM lane WHERE destination = :destination ORDER BY since, study_id LIMIT :most"
 )
+_HELD_ROWS: Final = Statement(
+    "SELECT study_id, reason, decided, is_critical FROM outbox WHERE destination = :destination AND state = :state"
+    " ORDER BY number LIMIT :most"
+)
 _LANE_COUNT: Final = Statement("SELECT count(*) FROM lane WHERE destination = :destination")
 # One that a newer message says again, or that is given up anew, is no longer what stands in the way
 IS_LAST: Final = (
@@ -61,6 +65,16 @@ class HeldLane:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldRow:
+    """A report of which no message is made: its study, why, since when, and whether it is a critical result."""
+
+    study_id: str
+    reason: str
+    since: int
+    is_critical: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message that was given up and that none has taken the place of; `reason` is a code, `rule-…` of a rule."""
 
@@ -77,7 +91,8 @@ class DeadLetter:
 class Stock:
     """How much of a destination stands how; `held_for` are the reasons of rows of which no message is made.
 
-    `oldest` is when the oldest message that is still to arrive was made; `lanes` are the longest held of `lane_count`.
+    `oldest` is when the oldest message that is still to arrive was made; `lanes` are the longest held of `lane_count`,
+    `held_rows` the longest held of those rows.
     """
 
     messages: dict[str, int]
@@ -86,12 +101,14 @@ class Stock:
     oldest: int | None
     lanes: tuple[HeldLane, ...]
     lane_count: int
+    held_rows: tuple[HeldRow, ...] = ()
 
 
 async def stock(engine: Engine, destination: str, most: int) -> Stock:
-    """How a destination stands, with so many held lanes at most; `''` is what no destination takes."""
+    """How a destination stands, with so many held lanes and rows at most; `''` is what no destination takes."""
     key = {"destination": destination}
     lanes = await engine.fetch(_LANES, **key, most=most)
+    held = await engine.fetch(_HELD_ROWS, **key, state="held", most=most)
     return Stock(
         messages=_counts(await _slow(engine, _BY_STATE, **key)),
         rows=_counts(await _slow(engine, _ROWS_BY_STATE, **key)),
@@ -99,6 +116,7 @@ async def stock(engine: Engine, destination: str, most: int) -> Stock:
         oldest=min((made for made, _ in await oldest(engine, destination)), default=None),
         lanes=tuple(HeldLane(str(study_id), str(reason), int(since)) for study_id, reason, since in lanes),
         lane_count=int((await engine.fetch(_LANE_COUNT, **key))[0][0]),
+        held_rows=tuple(HeldRow(str(row[0]), str(row[1]), int(row[2]), bool(row[3])) for row in held),
     )
 
 

@@ -44,10 +44,10 @@ def _problem(text: str) -> str:
     while place < len(text):
         piece = _PIECE.match(text, place)
         if piece is None:
-            return "has what is not allowed here"
+            return "has something that is not allowed, such as ^ or $: the whole number must match anyway"
         kind = piece.lastgroup or ""
         if kind == "often" and (before in ("open", "often") or (before == "close" and piece[0] != "?")):
-            return "repeats a group, or says how often of nothing"
+            return "repeats a group, or has a repeat sign (* + ? {}) with nothing in front of it"
         choices += kind == "branch" or (kind == "often" and not _FIXED.fullmatch(piece[0]))
         place, before = piece.end(), kind
     if choices > _MOST_CHOICES:

@@ -20,7 +20,7 @@ from mappings.profile.table import Table, read_toml
 _PROFILES: Final = resources.files("mappings") / "hl7v2" / "receivers"
 RECEIVERS: Final = tuple(sorted(file.name[:-5] for file in _PROFILES.iterdir() if file.name.endswith(".toml")))
 """The names of the receiver profiles of this package."""
-_WITHDRAWN: Final = {"vista": ("it is wrong by the routines that it cites", ("vista-2.3", "vista-2.4"))}
+_WITHDRAWN: Final = {"vista": ("it mixed the rules of two VistA routines", ("vista-2.3", "vista-2.4"))}
 _PROOF: Final = re.compile(r"(?:tested with|from documents:) \S.*")
 _PROOF_REMEDY: Final = "Write `tested with …`, naming the software, or `from documents: …`, naming them."
 

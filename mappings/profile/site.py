@@ -207,7 +207,7 @@ def _default_facility(mapping: Table, site: Site) -> Facility | None:
         return None
     facility = site.facility(name)
     if facility is None:
-        remedy = "Write it as a table there has it."
+        remedy = "Write the name or an alias of one of the [[mapping.facilities]] tables."
         mapping.refuse("default_facility", "no [[mapping.facilities]] has this name or alias", remedy)
     elif facility.mrn is None:
         remedy = "Write mrn_system and mrn_namespace in its table."

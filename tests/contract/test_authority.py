@@ -14,6 +14,7 @@ from gateway.destinations import Filter
 from gateway.destinations.filter import Scope, facility_keys
 from gateway.feed.alerting import Alerting
 from gateway.settings.feed import Feed
+from gateway.store.ledger import stock
 from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
 
@@ -46,6 +47,10 @@ async def test_it_is_held_until_the_settings_say_whose_it_is_and_sent_once(engin
                 await feed.sign(critical=False)
             await held(feed, 2)
             assert await codes(engine, feed) == {"message-held": 2}
+            waiting = (await stock(engine, "ehr", 20)).held_rows
+            assert {(one.reason, one.is_critical) for one in waiting} == {("authority-unknown", False)}
+            assert len({one.study_id for one in waiting}) == 2
+            assert (await stock(engine, "ehr", 0)).held_rows == ()
         async with feed.serving():  # the same settings
             await feed.until()
         assert not receiver.messages

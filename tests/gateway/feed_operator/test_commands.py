@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from fakes.feed_site import destination
@@ -98,6 +100,21 @@ async def test_the_status_tells_of_every_destination_in_codes_and_counts(site):
         [one] = said["destinations"]
         assert (one["name"], one["heldLanes"], one["messages"]["held"]) == ("ehr", 1, 1)
         assert [lane["studyId"] for lane in one["lanes"]] == [study_id]
+
+
+async def test_the_status_lists_the_studies_of_which_no_message_is_made(site):
+    hold = "UPDATE outbox SET state = 'held', reason = 'authority-unknown', is_critical = number % 2 WHERE number < 26"
+    async with site() as here:
+        await here.sync()
+        with closing(sqlite3.connect(here.here.database)) as database, database:
+            database.execute(hold)
+        held = await here.query("SELECT study_id, is_critical FROM outbox WHERE state = 'held' ORDER BY number")
+        lines = [line for line in (await here.feed("status"))[1] if line.startswith("  not made")]
+        assert lines[0].startswith(f"  not made  {held[0][0]}  authority-unknown, since 20")
+        assert [line.endswith(", critical") for line in lines[:20]] == [bool(critical) for _, critical in held[:20]]
+        assert lines[20:] == [f"  not made  {len(held) - 20} more reports"]
+        [one] = json.loads("\n".join((await here.feed("status", "--json"))[1]))["destinations"]
+        assert [row["studyId"] for row in one["heldRows"]] == [study_id for study_id, _ in held[:20]]
 
 
 async def test_while_it_is_served_the_status_says_by_whom(site):
