@@ -10,6 +10,7 @@ import pytest
 from fakes.feed_site import destination
 
 from gateway.feed.alerting import LEASE
+from gateway.feed_operator.arguments import counted
 from gateway.store.instants import instant_text
 from gateway.store.leases import Leases
 from gateway.store.statements import Statement, ask
@@ -103,7 +104,7 @@ async def test_the_status_tells_of_every_destination_in_codes_and_counts(site):
 
 
 async def test_the_status_lists_the_studies_of_which_no_message_is_made(site):
-    hold = "UPDATE outbox SET state = 'held', reason = 'authority-unknown', is_critical = number % 2 WHERE number < 26"
+    hold = "UPDATE outbox SET state = 'held', reason = 'authority-unknown', is_critical = number % 2 WHERE number < 24"
     async with site() as here:
         await here.sync()
         with closing(sqlite3.connect(here.here.database)) as database, database:
@@ -112,7 +113,7 @@ async def test_the_status_lists_the_studies_of_which_no_message_is_made(site):
         lines = [line for line in (await here.feed("status"))[1] if line.startswith("  not made")]
         assert lines[0].startswith(f"  not made  {held[0][0]}  authority-unknown, since 20")
         assert [line.endswith(", critical") for line in lines[:20]] == [bool(critical) for _, critical in held[:20]]
-        assert lines[20:] == [f"  not made  {len(held) - 20} more reports"]
+        assert lines[20:] == [f"  not made  {counted(len(held) - 20, 'more report')}"]
         [one] = json.loads("\n".join((await here.feed("status", "--json"))[1]))["destinations"]
         assert [row["studyId"] for row in one["heldRows"]] == [study_id for study_id, _ in held[:20]]
 
