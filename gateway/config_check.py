@@ -23,7 +23,7 @@ from mappings.profile.receiver import written_as
 
 
 def faults(path: Path | None) -> list[ConfigError]:
-    """What keeps `serve` from starting, wrong settings first, then what is missing; then what would hold reports."""
+    """List the faults that keep `serve` from starting: wrong settings, missing ones, then what would hold reports."""
     configuration, found = survey(path)
     if configuration is None:
         return found
@@ -138,7 +138,7 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
 
 
 def _vista_doubts(receiver: Receiver, site: Site) -> Iterator[str]:
-    """What a receiver looks patient, exam and interpreter up by, and the site does not say where it has it."""
+    """List the keys by which a receiver looks up patient, exam and interpreter and that the site does not give."""
     known = site.vista
     if receiver.vista_patient == "dfn" and not known.dfn_namespace:
         yield "knows patients by their DFN, and no vista_dfn_namespace is set: every message will be held"

@@ -250,7 +250,7 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
 
 
 def _doubts_of_acks(destination: Destination, configuration: Configuration) -> Iterator[str]:
-    """Where a table of the destination's own stands in place of what its profile knows of the receiver."""
+    """Note where a destination's own table replaces what its profile knows of the receiver."""
     profile = configuration.site.receiver(_table(destination, configuration).receiver)
     if profile.ack_table and destination.receiver.ack_table != profile.ack_table:
         yield f"ack_table stands in place of {written_as(profile.ack_table)} of profile {profile.name}"
@@ -285,7 +285,7 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
 
 
 def _doubts_of_authority(destination: Destination, site: Site) -> Iterator[str]:
-    """What becomes of MRNs of facilities that nobody named, or of several under one authority (D11)."""
+    """Note how MRNs of unnamed facilities, or of several under one authority, are treated (D11)."""
     is_of_all = destination.filter.scope.facilities is None
     if destination.mrn_authority == "facility" and is_of_all and site.default_facility is None:
         yield (

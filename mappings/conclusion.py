@@ -179,7 +179,7 @@ def _of_merged(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
 
 
 def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Report]]:
-    """Where a text contains those of other reports, with the white space behind; an addendum's in lines of its own."""
+    """Find the texts of other reports in a text, with the white space behind; an addendum's in lines of its own."""
     found: list[tuple[int, int, Report]] = []
     known = [(normal_form(other.text or "").strip(), other) for other in others]
     for whole, other in sorted(known, key=lambda one: -len(one[0])):
@@ -193,7 +193,7 @@ def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Repo
 
 
 def _named(section: Section) -> Section:
-    """What an addendum says under no heading, labelled as an addendum, so that it has an Observation of its own."""
+    """Label text under no heading as an addendum, so that it has an Observation of its own."""
     return replace(section, label="addendum") if not section.label and section.content else section
 
 

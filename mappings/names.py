@@ -38,7 +38,7 @@ class PersonName:
 
 
 NAME_ASSUMED: Final = "three or more words, no comma or caret: split as the facility's name_order says"
-"""What is done about `name-split-assumed`."""
+"""The action text of `name-split-assumed`."""
 
 # Titles, where a caret or a comma sets them apart (DICOM PN parts 4 and 5, XPN.4 and XPN.5)
 _PREFIXES: Final = frozenset({"DR", "MR", "MRS", "MS", "MISS", "MX", "PROF", "REV", "SIR", "DAME", "HON"})

@@ -1,4 +1,4 @@
-"""What two snapshots say of a patient, and whether within a study they can be about one: MRNs first, then the person.
+"""Compare two snapshots of a study: can they be about one patient? MRNs come first, then the person.
 
 https://hl7.org/fhir/R4/patient.html#matching, decisions D11, D12, D13.
 """
@@ -17,7 +17,7 @@ _LEAST_OF_ANOTHER: Final = 2
 
 
 class Said(NamedTuple):
-    """What a snapshot says of a patient: `mrn` as it is compared, empty where it is nobody's."""
+    """The statements of a snapshot about a patient: `mrn` as it is compared, empty where it is nobody's."""
 
     person: Person
     mrn: str
@@ -25,7 +25,7 @@ class Said(NamedTuple):
 
 
 def said_of(snapshot: Snapshot, site: Site = _NO_SITE) -> Said:
-    """What a snapshot says; without the site's settings no order of names is known, and no number of its own kind."""
+    """Read a snapshot; without the site's settings no order of names is known, and no number of its own kind."""
     named = site.facility(snapshot.facility_name)
     facility = named or site.default_facility
     mrn, pattern = bare_mrn(snapshot.mrn), facility.mrn_pattern if facility else None
@@ -53,7 +53,7 @@ def contradicts(one: Said, other: Said) -> bool:
 
 
 def in_words_of(one: Said, speaker: Said) -> Said:
-    """What is said in `one`, with what contradicts the speaker as the speaker says it; a good MRN stays."""
+    """The snapshot `one`, in which the speaker's values replace those that contradict them; a good MRN stays."""
     is_good = bool(one.mrn) and not one.is_doubtful
     mrn = one if is_good or not speaker.mrn else speaker
     return Said(following(one.person, speaker.person), mrn.mrn, mrn.is_doubtful)

@@ -1,4 +1,4 @@
-"""Whether what is said of a patient here and there can be one person: names by their words, birth dates, sex.
+"""Decide if two descriptions can be of one person: names by their words, birth dates, sex.
 
 https://hl7.org/fhir/R4/patient.html#matching, decision D12.
 
@@ -26,7 +26,7 @@ from mappings.profile import NameOrder
 from mappings.text import normal_form
 
 Likeness = Literal["unsaid", "same", "slip", "newborn", "family", "given", "unclear", "other"]
-"""How two names stand to each other.
+"""The likeness of two names.
 
 One of them is not said; nothing speaks against one person; a typing error; a newborn who has a name by now; another
 family name; another given name; other words, and it is not known of which name; no word in common.
@@ -59,7 +59,7 @@ _LEAST_FOR_TWO: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What tells people apart beside their numbers; empty where it is not said.
+    """The attributes that tell people apart beside their numbers; empty where not said.
 
     `birth_date` and `sex` as FHIR has them where they can be read; `family` and `given` are parts of `name` where
     evidence splits it.
@@ -73,7 +73,7 @@ class Person:
 
 
 def person(snapshot: Snapshot, order: NameOrder | None = None) -> Person:
-    """Who a snapshot speaks of; `order` is that of names at its facility."""
+    """Read the person that a snapshot speaks of; `order` is that of names at its facility."""
     name, sex, born = map(_line, (snapshot.patient_name, snapshot.sex, snapshot.date_of_birth))
     split = parse_name(name, order)
     parts = (split.family, split.given) if split else ("", ())
@@ -141,7 +141,7 @@ def is_remarkable(one: Person, other: Person) -> bool:
 
 
 def likeness(one: Person, other: Person) -> Likeness:
-    """How two names stand to each other."""
+    """Classify the likeness of two names."""
     mine, theirs = _words(one), _words(other)
     if not mine.words or not theirs.words:
         return "unsaid"
@@ -214,7 +214,7 @@ def _newborn_words(names: Sequence[str], generations: frozenset[str]) -> _Words:
 
 
 def _newborn(mine: _Words, theirs: _Words, my_sex: str, their_sex: str) -> Likeness | None:
-    """How names stand of which one at least is a newborn's; None where the rest of the words decides."""
+    """Classify two names of which one at least is a newborn's; None where the rest of the words decides."""
     sexes = {mine.newborn_sex, theirs.newborn_sex} if mine.is_newborn and theirs.is_newborn else set()
     if mine.is_newborn and not theirs.is_newborn:
         sexes = {mine.newborn_sex, their_sex}
@@ -286,13 +286,13 @@ def _paired(left: _Left, mine: _Words, theirs: _Words) -> bool:
 
 
 def _places(left: Sequence[str], of: _Words) -> dict[str, int]:
-    """Where each word stands among those that are left of its part of the name."""
+    """The position of each word among those that are left of its part of the name."""
     parts = [of.parts.get(word, "") for word in left]
     return {word: parts[:place].count(part) for place, (word, part) in enumerate(zip(left, parts, strict=True))}
 
 
 def _by_part(left: _Left, mine: _Words, theirs: _Words) -> Likeness:
-    """What differs, where both names have words that the other has not."""
+    """Classify the difference, where both names have words that the other has not."""
     my_parts, their_parts = _parts(mine, theirs, left.mine, left.common), _parts(theirs, mine, left.theirs, left.common)
     shared = [{mine.parts.get(word, ""), theirs.parts.get(word, "")} for word in left.common]
     is_contrary = {"family", "given"} in shared

@@ -200,7 +200,7 @@ def _home(claims: list[_Claim], claim: _Claim) -> set[str]:
 
 
 def _belongs(claim: _Claim, group: list[_Claim], home: set[str]) -> bool:
-    """Whether a claim is about the patient of a group."""
+    """True if a claim is about the patient of a group."""
     if _is_against(claim, group):
         return False
     patient = _namer(group).identity
@@ -225,7 +225,7 @@ def _is_against(claim: _Claim, group: list[_Claim]) -> bool:
 
 
 def _speakers(group: list[_Claim]) -> list[Said]:
-    """What those of the highest standing say of their patient: the signed originals, where there are any."""
+    """The claims of the highest standing: those of the signed originals, where there are any."""
     best = max(_standing(one.report) for one in group)
     return [one.said for one in group if _standing(one.report) == best]
 

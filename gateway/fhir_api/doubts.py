@@ -1,4 +1,4 @@
-"""What changes how the answer to a search is to be read: what it may lack, and whom it may be about.
+"""Warnings that change how a search answer is to be read: what it may lack, and whom it may be about.
 
 https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26, D43. Many clients take every entry for what
 they asked for. So what changes nothing in the reading, such as what a mapping had to say, is said with `_explain` only.
@@ -53,14 +53,14 @@ async def of(serving: Facade, query: Query, found: Sequence[Version]) -> list[Is
 
 
 async def of_mappings(serving: Facade, found: Sequence[Version]) -> list[Issue]:
-    """What the mappings had to say of the studies of what was found, some of it where that is much (D4)."""
+    """Mapping issues of the studies that were found, capped where there are many (D4)."""
     studies = _remarked(found)
     rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
     return [of_mapping(one, _named(study_id)) for study_id, one in rows]
 
 
 async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
-    """What the mappings had to say of a study: the place it is said of, and the issue."""
+    """Mapping issues of a study, each with its place."""
     rows = await store.issues(serving.engine, [study_id], _MOST_OF_STUDY)
     return [(one.pointer, of_mapping(one, _named(study_id))) for _, one in rows]
 

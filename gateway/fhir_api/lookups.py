@@ -61,7 +61,7 @@ class Looked:
 
     @property
     def remarks(self) -> list[Issue]:
-        """What is said of it with `_explain` only: the answer's `Age` says for all how old it may be."""
+        """Notes that are given with `_explain` only: the header `Age` tells everybody how old the answer may be."""
         return [_INDEX_ONLY] if self.is_too_old else []
 
 

@@ -124,7 +124,7 @@ def look(fetched: Fetched, standing: Standing, site: Site) -> Look:
 
 
 def beside(found: Look, others: Sequence[Row], site: Site) -> dict[str, list[Json]]:
-    """What other studies say of each patient, without those that a verdict links although this study says otherwise."""
+    """Collect what other studies say of each patient, without those that a verdict links against this study's words."""
     study, made = found.change.study, dict[str, list[Json]]()
     own = people(study, site, found.facts, frozenset()) if any(digests for *_, digests in others) else {}
     for patient_id, _, body, digests in others:
@@ -155,7 +155,7 @@ def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: Standing,
 def _judged(
     found: Look, others: Mapping[str, Sequence[Json]], standing: Standing, site: Site, held: frozenset[str]
 ) -> Mapping[str, Judged]:
-    """How each verdict stands that there is."""
+    """Judge each verdict that there is."""
     if not standing.verdicts:
         return {}
     before = standing.kept

@@ -1,4 +1,4 @@
-"""Which verdicts of an operator count: those about people of whom the same is said as when they were judged.
+"""Decide which verdicts of an operator count: those about people described as they were when judged.
 
 Carries out no clause of a standard; decision D12. Of the people a digest under the site key is kept, and no name.
 """
@@ -26,7 +26,7 @@ People = Mapping[str, Person]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Who a verdict was about: digests of what the study said, then of what others said of the patient.
+    """The people that a verdict was about: digests of what the study said, then of what others said of the patient.
 
     `counts` is False while that is not what they say.
     """
@@ -36,7 +36,7 @@ class Judged:
 
 
 def people(study: Study, site: Site, facts: Facts, held: frozenset[str]) -> People:
-    """Who the study says that each patient is, by id: of those that it names, and of those it has in their place.
+    """The person whom the study means by each patient id: those that it names, and those it has in their place.
 
     `held` are the ids that it names and that others speak of as somebody else.
     """
@@ -56,7 +56,7 @@ def judged(  # noqa: PLR0913, PLR0917 (what is known of each, then and now)
     others: Mapping[str, Sequence[Mapping[str, Any]]],
     key: bytes,
 ) -> dict[str, Judged]:
-    """How each verdict stands. `known` are the digests that are kept; empty of one that came after the last look.
+    """Judge each verdict. `known` are the digests that are kept; empty of one that came after the last look.
 
     Such a verdict is about those of whom the last look knew, `before`, and not about what this one finds: `present`,
     and `named` of patients whose ids others name too.

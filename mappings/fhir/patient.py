@@ -148,7 +148,7 @@ def _of_whom(
 
 
 def person_of(resource: Mapping[str, Any]) -> Person:
-    """Who a Patient resource speaks of."""
+    """Read the person that a Patient resource describes."""
     gender, name = resource.get("gender", "unknown"), resource.get("name", [{}])[0]
     said = resource.get("birthDate", ""), "" if gender == "unknown" else gender, name.get("text", "")
     return Person(*said, name.get("family", ""), tuple(name.get("given", ())))

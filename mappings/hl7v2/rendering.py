@@ -90,7 +90,7 @@ def _as_received(made: Rendering, site: Site, receiver: Receiver) -> Rendering |
 
 
 def _lacking(subject: Subject, site: Site, receiver: Receiver) -> MappingIssue | None:
-    """What the receiver must be told of the patient and nobody says: the message is held until it is known."""
+    """Find what the receiver must know of the patient and nobody says: the message is held until it is known."""
     if receiver.xpn_type == "off" and not value(subject.snapshot.patient_name):
         action = "the receiver takes no type of a name, by which alone PID-5 says that it is not known: held"
         return MappingIssue("name-absent", "error", f"{subject.pointer}/patientName", action)

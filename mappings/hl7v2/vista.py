@@ -1,4 +1,4 @@
-"""How VistA Radiology knows a patient: by its own number (DFN), or by Social Security number.
+"""The numbers by which VistA Radiology knows a patient: its own (DFN), or the Social Security number.
 
 HL7 v2.5.1 §3.4.2.2 (PID-2), §3.4.2.3 (PID-3); VistA-M RAHLTCPB and RAHLTCPX, decision D34. Which number is which, the
 site says (`mappings.profile.vista`): nothing is taken for one by its looks alone.
@@ -23,7 +23,7 @@ _UNASSIGNED: Final = (SID_MRN_UNASSIGNED, SID_EXTERNAL_UNASSIGNED)
 
 @dataclass(frozen=True, slots=True)
 class VistaNumbers:
-    """What PID-2 and PID-3 hold; both empty where no number is known."""
+    """The values of PID-2 and PID-3; both empty where no number is known."""
 
     pid_2: str = ""
     pid_3: str = ""
@@ -62,12 +62,12 @@ def _cx(number: PatientIdentifier) -> str:
 
 
 def vista_pid_2(result: Result) -> str:
-    """What PID-2 has for VistA: the DFN under its station, where no Social Security number is known."""
+    """The value of PID-2 for VistA: the DFN under its station, where no Social Security number is known."""
     if result.receiver.vista_patient == "off":
         return ""
     return vista_numbers(result.subject.identity, result.site, result.receiver).pid_2
 
 
 def vista_pid_3(result: Result) -> str:
-    """What PID-3 has for VistA: one number with its authority, or nothing."""
+    """The value of PID-3 for VistA: one number with its authority, or nothing."""
     return vista_numbers(result.subject.identity, result.site, result.receiver).pid_3

@@ -1,4 +1,4 @@
-"""Where a site has the numbers by which VistA Radiology knows a patient and an exam.
+"""Site settings for the numbers by which VistA Radiology knows a patient and an exam.
 
 HL7 v2.5.1 §3.4.2.2, §3.4.2.3 (PID-2, PID-3) and §4.5.3.3 (OBR-3), decision D34. AutoScribe has no field for any of
 them: the site names the namespace whose numbers are VistA's own, and the keys of `Study.metadata`.

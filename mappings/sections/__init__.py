@@ -99,12 +99,12 @@ class _Study:
     last: dict[str, int] = field(default_factory=dict)
 
     def has(self, labels: frozenset[str]) -> bool:
-        """Whether a plain heading has one of these labels."""
+        """True if a plain heading has one of these labels."""
         return not labels.isdisjoint(self.first)
 
 
 class _Place(NamedTuple):
-    """Where a mark stands: its number, its study, the label of the next plain heading there, and if text is between."""
+    """The place of a mark: its number, its study, the label of the next plain heading there, and if text is between."""
 
     number: int
     study: _Study
@@ -178,7 +178,7 @@ def _is_plain(mark: Mark) -> bool:
 
 
 def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
-    """Whether a line closes the section before it, or is the title of the next examination behind one that is whole."""
+    """True if a line closes the section before it, or is the title of the next examination behind one that is whole."""
     is_said = bool(text[last.end : mark.start].strip())
     if mark.label == TITLE:
         begins = _BEGINNING | _CONCLUDED if last.label in _CONCLUDED else _BEGINNING
@@ -189,7 +189,7 @@ def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
 
 
 def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """Whether a heading is of a kind with those before it: list items, lower case and minor ones need a precedent."""
+    """True if a heading is of a kind with those before it: list items, lower case and minor ones need a precedent."""
     if not headings:
         return mark.is_anew or (not mark.is_lower and not mark.is_inline)
     first = headings[0]
@@ -204,14 +204,14 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 
 
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """Whether this is the only heading of the findings or the impression, and no list item of an impression above."""
+    """True if this is the only heading of the findings or the impression, and no list item of an impression above."""
     is_last = place.study.last.get(mark.label) == place.number
     said = {one.label for one in headings}
     return is_last and mark.label in _SEEN | _CONCLUDED and said.isdisjoint({mark.label, *_CONCLUDED})
 
 
 def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """Whether a heading is a sub-heading of the section before it."""
+    """True if a heading is a sub-heading of the section before it."""
     first, last = headings[0], headings[-1]
     is_of_findings = last.label in _SEEN and not last.is_named
     if is_of_findings and (mark.label == "materials" or (mark.is_named and mark.label == last.label)):
@@ -229,19 +229,19 @@ def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 
 
 def _is_empty(mark: Mark, place: _Place, found: Sequence[Mark]) -> bool:
-    """Whether a word that is weak has nothing under it but the next heading, as a title has."""
+    """True if a word that is weak has nothing under it but the next heading, as a title has."""
     if not mark.weak or mark.is_inline or place.is_followed:
         return False
     return place.number + 1 == len(found) or _is_plain(found[place.number + 1])
 
 
 def _is_set_apart(mark: Mark, place: _Place) -> bool:
-    """Whether a heading is set apart and the examination has the same one in its own right: it is somebody else's."""
+    """True if a heading is set apart and the examination has the same one in its own right: it is somebody else's."""
     return mark.is_quoted and not mark.is_inline and mark.label in place.study.first
 
 
 def _is_quotation(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """Whether a heading before the first findings belongs to a report that the history or the comparison quotes.
+    """True if a heading before the first findings belongs to a report that the history or the comparison quotes.
 
     One inside a line comes again in its own right; an impression before the findings comes again behind.
     """

@@ -271,7 +271,7 @@ def closing(line: str, first: str) -> Closing | None:
 
 
 def hints(text: str) -> list[int]:
-    """Where a line may close a report inside, the last place first."""
+    """The places inside a line that may close a report, the last first."""
     places = []
     if len(lower := text.lower()) != len(text):  # a letter such as \u0130 is two in lower case
         lower = text
@@ -284,7 +284,7 @@ def hints(text: str) -> list[int]:
 
 
 def inline_closings(line: str) -> Iterator[tuple[int, str]]:
-    """Where sentences of a line close a report, with their words."""
+    """The places where sentences of a line close a report, with their words."""
     for gap in _ENDED.finditer(line):
         found = _LINE.match(line, gap.end())
         if found and not found["footer"] and not found["remark"] and found["words"][0].isupper():

@@ -105,17 +105,17 @@ def _label(found: re.Match[str]) -> str | None:
 
 
 def heading_end(found: re.Match[str]) -> int:
-    """Where a heading at the start of a line ends."""
+    """The end of a heading at the start of a line."""
     return found.end("words") if found["run"] and not found["stamp"] else len(found[0].rstrip())
 
 
 def heading_start(found: re.Match[str]) -> int:
-    """Where the words of a heading begin, behind its decoration and number."""
+    """The start of the words of a heading, behind its decoration and number."""
     return found.start("before")
 
 
 def _stands_apart(found: re.Match[str], label: str, above: str, below: str, *, is_anew: bool) -> bool:
-    """Whether what follows the words of a heading sets them off; wrapped prose may begin a line with the same words."""
+    """True if what follows the words of a heading sets them off; wrapped prose may begin a line with the same words."""
     words, lead = found["before"] + found["words"], found.string[: heading_start(found)]
     if not lead and leads_on(above, len(above)):
         return False
@@ -133,7 +133,7 @@ def _stands_apart(found: re.Match[str], label: str, above: str, below: str, *, i
 
 
 def _runs_on(found: re.Match[str], label: str) -> bool:
-    """Whether its text follows a heading without a colon: behind a tab, or where a sentence or an item begins."""
+    """True if its text follows a heading without a colon: behind a tab, or where a sentence or an item begins."""
     if found["stamp"]:
         return HAS_DATE.search(found["stamp"]) is not None
     behind = found.string[found.end("words") :]
@@ -147,7 +147,7 @@ def _runs_on(found: re.Match[str], label: str) -> bool:
 
 
 def _stands_alone(found: re.Match[str], lead: str, above: str, below: str, *, is_anew: bool) -> bool:
-    """Whether words alone on their line are a heading: decorated ones are, others where the line above has ended."""
+    """True if words alone on their line are a heading: decorated ones are, others where the line above has ended."""
     words = found["before"] + found["words"]
     if lead.strip():
         return True
@@ -179,7 +179,7 @@ def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tupl
 
 
 def _stands_inside(found: re.Match[str], label: str, gap: re.Match[str], *, is_run_in: bool) -> bool:
-    """Whether words behind a gap in a line are a heading."""
+    """True if words behind a gap in a line are a heading."""
     words, line = found["words"], gap.string
     is_within = line[gap.start() - 1] == ":" or (line[gap.start() - 1] == ";" and not is_run_in)
     if gap.lastgroup == "narrow" or is_within or found["dash"] is not None:

@@ -44,7 +44,7 @@ def drawn_together(line: str) -> str:
 
 
 def tags(text: str) -> list[tuple[int, int]]:
-    """Where runs of tags and of breaks begin and end, with the white space before them."""
+    """The spans of runs of tags and of breaks, with the white space before them."""
     return [found.span() for found in _TAGS.finditer(text)] if _has_tags(text) else []
 
 

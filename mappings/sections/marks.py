@@ -93,7 +93,7 @@ def _outside_quotes(found: list[Mark], text: str) -> list[Mark]:
 
 
 def _is_run_in(lines: list[str]) -> bool:
-    """Whether the text of these stripped lines stands in one, perhaps under a title; signatures do not count."""
+    """True if the text of these stripped lines stands in one, perhaps under a title; signatures do not count."""
     said = list(islice(filter(None, lines), _RUN_IN_LINES + _SIGNING_LINES + 1))
     if len(said) <= _RUN_IN_LINES or len(said) > _RUN_IN_LINES + _SIGNING_LINES:
         return len(said) <= _RUN_IN_LINES
@@ -135,7 +135,7 @@ class _Reader:
         return self.found
 
     def _is_prose(self, line: str, first: str, end: int) -> bool:
-        """Whether a line goes on with the one above and has nothing of a mark in it, as most lines do."""
+        """True if a line goes on with the one above and has nothing of a mark in it, as most lines do."""
         if first in _FIRST or not self.above or self.rule >= 0 or self.title or self.is_run_in or ":" in line:
             return False
         return not (self.hints and self.hints[-1] < end) and not self._is_signature(line)
@@ -178,11 +178,11 @@ class _Reader:
         self._add(Mark(place, place, CLOSING, words, is_anew=is_anew, is_footer=is_footer, is_remark=is_remark))
 
     def _is_anew(self) -> bool:
-        """Whether the line above has ended."""
+        """True if the line above has ended."""
         return not self.above or self.above[-1] in ".!?:"
 
     def _is_signature(self, line: str) -> bool:
-        """Whether a line is a signature, where the line above lets a name stand alone."""
+        """True if a line is a signature, where the line above lets a name stand alone."""
         above = self.above
         is_wrapped = len(above) >= _SHORT_LINE and above[-1] not in ".!?)"
         if is_wrapped and (len(line) > _SHORT_LINE or "," not in line or line.startswith(("Dr", "Prof"))):

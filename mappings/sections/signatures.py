@@ -42,7 +42,7 @@ _SIGNATURE_LINE: Final = 100  # characters; a longer line is prose
 
 
 def signs(line: str) -> bool:
-    """Whether a line is a name with a title or a degree, a radiologist's role, or initials."""
+    """True if a line is a name with a title or a degree, a radiologist's role, or initials."""
     is_sentence = line[-1] == "." and not line[-2:-1].isupper()  # but "M.D."
     if is_sentence or line[-1] == ":" or len(line) > _SIGNATURE_LINE:
         return False
