@@ -71,7 +71,7 @@ def has_plain_lines(text: str) -> bool:
 def _marks(
     report: Report, parts: Sequence[Passage], addendum_obx3: str, *, is_plain: bool
 ) -> list[tuple[int, str, bool]]:
-    """Find where the label or the critical mark changes: row, label, whether what follows is marked; the first is row 0.
+    """List where label or critical mark changes: row, label, whether what follows is marked; the first is row 0.
 
     A row belongs to the section in which it begins, but to the conclusion if any of what it says does; it is marked if
     any of what it says is critical.
