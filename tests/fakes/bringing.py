@@ -45,7 +45,10 @@ class Bringing:
         """The next answer; None where the connection is closed instead."""
         async with asyncio.timeout(within):
             while not self._told:
-                data = await self._reader.read(65_536)
+                try:
+                    data = await self._reader.read(65_536)
+                except ConnectionResetError:  # it was closed while bytes were on their way
+                    return None
                 if not data:
                     return None
                 self._told += [parse(one.payload) for one in self._decoder.feed(data) if isinstance(one, Frame)]
