@@ -143,7 +143,7 @@ def test_the_tables_of_what_is_not_there_keep_to_what_may_be_lost() -> None:
 @given(studies(), st.sampled_from(SITES))
 def test_whatever_the_wire_allows_is_read_back_from_fhir(wire: Any, site: Site) -> None:
     study = decode(*wire)
-    # a doubtful number with a control character is kept apart from the same number without it, and reads as one
+    # MRNs with control characters are not read back as they came; the cause is not known
     assume(all((one.snapshot.mrn or "").isprintable() for one in study.reports))
     for _, understood in told_in("fhir", Case(study, site)):
         assert understood == lose_fhir(study, site)
