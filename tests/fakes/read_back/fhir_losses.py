@@ -13,7 +13,6 @@ from fakes.read_back.values import moment, with_text, written
 
 from mappings.codes import MODALITY_ORDER
 from mappings.dates import parse_date
-from mappings.identifiers import is_placeholder, mrn_key
 from mappings.model import Report, Snapshot, Study, User
 from mappings.procedures import modality_parts
 
@@ -175,16 +174,15 @@ def repeated_measurements(study: Study, told: Told) -> Study:
 
 
 def mrn_spellings(study: Study, told: Told) -> Study:
-    """An MRN that reports about one patient write in several ways stands once; another stands as type U (D12)."""
+    """Of several MRNs of one patient nobody can tell which report wrote which: the first stands for all (D12)."""
+    return each_snapshot(study, lambda report, own: replace(own, mrn=own.mrn and (_mrn(told, report) or own.mrn)))
 
-    def change(report: Report, own: Snapshot) -> Snapshot:
-        shown = [one.value for one in told.subject(report).identity.identifiers if one.type == "MR"]
-        said = (own.mrn or "").strip()
-        if not said or is_placeholder(said) or not shown or said in shown:
-            return own
-        return replace(own, mrn=next((one for one in shown if mrn_key(one) == mrn_key(said)), shown[0]))
 
-    return each_snapshot(study, change)
+def _mrn(told: Told, report: Report) -> str | None:
+    """The first MRN that the Patient of a report has."""
+    identity = told.subject(report).identity
+    mrns = [one.value for one in identity.identifiers if one.type == "MR"]
+    return next(filter(None, (told.clean(one.value) for one in identity.shown if one.value in mrns)), None)
 
 
 def said_by_others(study: Study, told: Told) -> Study:
@@ -193,12 +191,11 @@ def said_by_others(study: Study, told: Told) -> Study:
     def change(report: Report, own: Snapshot) -> Snapshot:
         subject = told.subject(report)
         shown, spoken = subject.snapshot, told.subject().snapshot
-        numbers = [told.clean(one.snapshot.mrn or "") for one in subject.reports]
         sex = shown.sex if shown.sex in _SEXES else told.clean(shown.sex or "")
         return replace(
             own,
             date_of_birth=own.date_of_birth or parse_date(shown.date_of_birth),
-            mrn=own.mrn or next(filter(None, numbers), None),
+            mrn=own.mrn or _mrn(told, report),
             referring_physician_name=own.referring_physician_name
             or told.clean(spoken.referring_physician_name or "")
             or None,
