@@ -31,7 +31,7 @@ demo: install ## everything on this machine: sandbox upstream, gateway, MLLP lis
 test: install ## run the tests
 	$(RUN) $(UNDER) pytest -n auto
 
-soak: install ## the long proofs: gateways killed, a mapping changed, 40,000 requests; about 20 minutes
+soak: install coverage ## the long proofs: coverage, gateways killed, a mapping changed, 40,000 requests; an hour
 	$(RUN) pytest -m soak
 
 coverage: install ## run the tests and fail below 95 % branch coverage
