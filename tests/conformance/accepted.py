@@ -113,6 +113,15 @@ def _doubtful(_: Pair, ours: list[Any], theirs: list[Any]) -> bool:
     return is_meant and numbers == [(kind, value) for kind, _, value in theirs]
 
 
+def _contested(_: Pair, ours: list[Any], theirs: list[Any]) -> bool:
+    """Only the systems of numbers of type U differ: each is one of the gateway's in FHIR."""
+    return len(ours) == len(theirs) and all(
+        _same_identifier(one, other)
+        or (one[0] == other[0] == "U" and one[1].startswith(_UNASSIGNED) and one[2] == other[2])
+        for one, other in zip(ours, theirs, strict=True)
+    )
+
+
 def _same_identifier(ours: tuple[str, str, str], theirs: tuple[str, str, str]) -> bool:
     _, system, value = ours
     if system == SID_STUDY_PATIENT:
@@ -277,6 +286,12 @@ ACCEPTED: tuple[Accepted, ...] = (
         ALL,
         "a doubtful number (12345678, SEE ORDER) is sent under its authority, and in FHIR links nobody (D11)",
         _doubtful,
+    ),
+    Accepted(
+        "Patient.identifier",
+        ALL,
+        "a contested number has type U under its authority, and in FHIR a system by which nobody is matched (D12)",
+        _contested,
     ),
     *(
         Accepted(element, converters, "of another patient than the study's: no order of ours", _of_another_patient)

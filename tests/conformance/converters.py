@@ -42,8 +42,9 @@ def authorities(text: str) -> dict[str, str]:
 
 
 def bridge(messages: Sequence[str]) -> list[Json]:
-    """hl7v2-fhir-bridge: Bundles. A date without a time stays one: no time zone is assumed."""
-    config = Config(default_timezone="", assigning_authorities=authorities("".join(messages)))
+    """hl7v2-fhir-bridge: Bundles. No time zone is assumed; a bare number is the receiver's own (EHR)."""
+    known = authorities("".join(messages)) | {"EHR": "urn:oid:2.999.1"}
+    config = Config(default_timezone="", assigning_authorities=known, default_assigning_authority="EHR")
     return [convert(parse(message), config, now=AT).bundle for message in messages]
 
 

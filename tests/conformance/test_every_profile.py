@@ -32,8 +32,9 @@ def field(message: Message, segment: str, number: int) -> str:
 
 @pytest.mark.parametrize("converter", CONVERTERS)
 def test_each_message_is_one_report_about_one_patient_under_our_number(converter: str) -> None:
-    bundles = CONVERTERS[converter]([one.text for one in golden()])
-    for message, bundle in zip(golden(), bundles, strict=True):
+    numbered = [one for one in golden() if field(one, "PID", 3)]
+    bundles = CONVERTERS[converter]([one.text for one in numbered])
+    for message, bundle in zip(numbered, bundles, strict=True):
         found = [entry["resource"] for entry in bundle["entry"]]
         kinds = [one["resourceType"] for one in found]
         assert kinds.count("Patient") == 1, (message.case, message.receiver)
@@ -41,6 +42,12 @@ def test_each_message_is_one_report_about_one_patient_under_our_number(converter
         number = field(message, "OBR", 3).partition(COMPONENT)[0]
         numbers = {each["value"] for one in reports for each in one.get("identifier", ())}
         assert number in numbers, (message.case, message.receiver)
+
+
+def test_only_a_profile_that_numbers_the_patient_in_pid_2_leaves_pid_3_empty() -> None:
+    without = {one.receiver for one in golden() if not field(one, "PID", 3)}
+    assert without <= {"vista-2.4"}
+    assert all(field(one, "PID", 2) for one in golden() if not field(one, "PID", 3))
 
 
 def test_there_are_messages_of_every_profile() -> None:
