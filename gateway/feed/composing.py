@@ -12,15 +12,18 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from gateway.destinations import Destination
-from gateway.feed.moving import Asked, taken_back, told_of_others, with_sent
+from gateway.feed.moving import Taking, taken_back, told_of_others, with_sent
 from gateway.store.kept import Kept
 from gateway.store.messages import Made, NewMessage
 from gateway.store.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
 from gateway.store.outbox import Settled, Waiting
 from gateway.store.sent import Sent
 from gateway.store.states import UNSENT, MessageState
-from mappings.hl7v2 import messages_of_all, to_oru
-from mappings.hl7v2.outline import Outline, outline
+from mappings.hl7v2.messages import renderings_of_all
+from mappings.hl7v2.oru_r01 import oru_of
+from mappings.hl7v2.outline import Outline, outline, outline_of
+from mappings.hl7v2.place import Asked
+from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import message_control_id
 from mappings.issues import MappingIssue, Severity
@@ -77,11 +80,8 @@ class _Composing:
         known, sent = self.of.known, self.of.sent.signed
         by_cause = {_key(row): row for row in rows}
         asked = [_cause(row) for row in rows]
-        causes = messages_of_all(known.study, asked, self.site, self.destination.receiver, known.facts, sent=sent)
-        return _remarked(
-            self._message(known, cause, by_cause[cause.report_id, cause.kind, cause.content_version, cause.replay])
-            for cause in causes
-        )
+        made = renderings_of_all(known.study, asked, self.site, self.destination.receiver, known.facts, sent=sent)
+        return _remarked(self._message(known, one.cause, by_cause[_key(one.cause)], one.made) for one in made)
 
     def taking_back(self, rows: Sequence[Waiting]) -> tuple[list[NewMessage], Sent, str]:
         """What goes before the messages of a released move, what is sent after that, or why it stays held (D13)."""
@@ -95,27 +95,33 @@ class _Composing:
         if any(row.is_move == CORRECTED for row in released):
             return [], after, ""
         row = released[-1]
-        asked = Asked(known, sent, row.content_version, row.number, self.site, receiver)
+        asked = Taking(known, sent, row.content_version, row.number, self.site, receiver)
         found = taken_back(asked, told, self.of.formers)
         if found is None:
             return [], after, FORMER_UNKNOWN
-        made = _remarked(self._message(one.known, one.cause, row) for one in found)
+        made = _remarked(
+            self._message(one.known, one.cause, row, rendering(*self._asked(one.known, one.cause))) for one in found
+        )
         said = [_as_taking_back(one) for one in made if isinstance(one, NewMessage)]
         held = [one.reason for one in made if isinstance(one, Settled)]
         broken = [one.reason for one in said if one.state == "dead_letter"]
         return said, after, next(iter((*held, *broken)), "")
 
-    def _message(self, known: Kept, cause: Cause, row: Waiting) -> _Part:
+    def _asked(self, known: Kept, cause: Cause) -> Asked:
+        """The arguments of the mapping for a cause."""
+        return Asked(known.study, cause, self.site, self.destination.receiver, known.facts)
+
+    def _message(self, known: Kept, cause: Cause, row: Waiting, made: Rendering | MappingIssue) -> _Part:
         """The message of a cause, or what becomes of its row without one; with the codes of warnings."""
-        asked = known.study, cause, self.site, self.destination.receiver, known.facts
-        drawn, control_id = outline(*asked), message_control_id(cause, self.destination.name)
-        mapped = to_oru(*asked, control_id=control_id, at=self.of.at)
-        if isinstance(drawn, MappingIssue) or mapped.output is None:
-            doubts = [drawn] if isinstance(drawn, MappingIssue) else mapped.issues
+        control_id = message_control_id(cause, self.destination.name)
+        mapped = oru_of(made, self._asked(known, cause), control_id=control_id, at=self.of.at)
+        if isinstance(made, MappingIssue) or mapped.output is None:
+            doubts = [made] if isinstance(made, MappingIssue) else mapped.issues
             held = next(iter(_codes(doubts, "error")), None)
             why = doubts[0].code if doubts else ""
             settled = Settled(row.number, "held", held) if held else Settled(row.number, "nothing", why)
             return settled, _codes(doubts, "warning")
+        drawn = outline_of(made, cause)
         whose = _whose(drawn, self.of.sent)
         if not whose <= {"", drawn.patient_id}:  # the last net (D13)
             return Settled(row.number, "held", MOVE), []
@@ -155,7 +161,7 @@ def _became(row: Waiting, parts: Sequence[NewMessage | Settled]) -> Settled:
     return next(iter((*held, *without)), Settled(row.number, "merged"))
 
 
-def _key(row: Waiting) -> tuple[str, str, str, int]:
+def _key(row: Waiting | Cause) -> tuple[str, str, str, int]:
     return row.report_id, row.kind, row.content_version, row.replay
 
 

@@ -118,10 +118,11 @@ class Holder:
     async def _make(self, tenure: Tenure, line: Line) -> None:
         """Make what is due, again and again."""
         await self._making.see_settings(tenure.lease)
-        while True:
-            if await self._making.once(tenure.lease):
-                line.look_again()
-            await clock.sleep(_LOOK)
+        with self._engine.bell.listener() as news:
+            while True:
+                if await self._making.once(tenure.lease):
+                    line.look_again()
+                await news.wait(_LOOK)
 
     async def _catch_up(self) -> None:
         """Route what was taken in before the destination was there, then what passes it by."""

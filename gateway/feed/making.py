@@ -23,9 +23,8 @@ from gateway.metrics import Metrics
 from gateway.store import facts, intake, messages
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
-from gateway.store.intake import Outdated
 from gateway.store.kept import Kept, kept
-from gateway.store.leases import Lease, LeaseLost
+from gateway.store.leases import Lease
 from gateway.store.messages import Made, given_up
 from gateway.store.moves import RELEASED, formers
 from gateway.store.outbox import Outbox, Settled, Waiting, look_again
@@ -35,7 +34,8 @@ from gateway.store.sent import read_sent
 from gateway.store.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, VISTA_UNKNOWN
 from mappings.profile import Receiver, Site
 
-AT_ONCE: Final = 50
+AT_ONCE: Final = 48
+TOGETHER: Final = 8  # studies whose messages one commit stores
 NOT_MADE: Final = "not-made"
 _MOST_ISSUES: Final = 1_000
 
@@ -70,38 +70,51 @@ class Making:
             LeaseLost: somebody else sends there by now.
             StoreUnavailable: the store cannot be reached.
         """
-        name = self.destination.name
-        due = await self._outbox.due(name, clock.now(), AT_ONCE)
-        for study_id in due:
+        due = await self._outbox.due(self.destination.name, clock.now(), AT_ONCE)
+        for begin in range(0, len(due), TOGETHER):
+            await self._of(lease, due[begin : begin + TOGETHER])
+        return len(due)
+
+    async def _of(self, lease: Lease, study_ids: Sequence[str]) -> None:
+        """Make the messages of several studies, and store them in one commit."""
+        made = []
+        for study_id in study_ids:
             try:
-                await self._of(lease, study_id)
-            except (LeaseLost, StoreError):
+                one = await self._made(study_id)
+            except StoreError:
                 raise
             except Exception as error:  # a fault of ours in one study holds up no other
                 await self._give_up(lease, study_id, error)
-        return len(due)
+            else:
+                made += [one] if one else []
+        if made:
+            numbers = await self.engine.do(partial(messages.all_made, lease, made, micros(clock.now())))
+            for one, found in zip(made, numbers, strict=True):
+                if found is not None:  # else there is news of the study: the next round sees it
+                    self._say(one, len(found))
 
-    async def _of(self, lease: Lease, study_id: str) -> None:
+    async def _made(self, study_id: str) -> Made | None:
+        """Make the messages of a study; None while there is nothing to be made."""
         name = self.destination.name
         found = await self.engine.fetch(intake.STUDY, study_id=study_id)  # before its rows: what comes later is news
         rows = _ready(await self._outbox.waiting(name, study_id), micros(clock.now()))
         if not rows or not found:
-            return
+            return None
         revision, _, packed, *_ = found[0]
         sent = await read_sent(self.engine, name, study_id)
         if sent.is_in_hand:
-            return  # whether something was sent decides what this one is: a moment
+            return None  # whether something was sent decides what this one is: a moment
         known = await self._with_pdfs(kept(packed))
         is_released = any(row.is_move == RELEASED for row in rows)
         before = await formers(self.engine, study_id) if is_released else ()
         of = Round(known, int(revision), sent, clock.now(), before)
         said = {issue.code for _, issue in await issues(self.engine, [study_id], _MOST_ISSUES)}
-        made = _beside(await computed(composed, of, rows, self._site, self.destination), said)
-        try:
-            numbers = await self.engine.do(partial(messages.made, lease, made, micros(clock.now())))
-        except Outdated:
-            return  # there is news of the study, or more of it was sent: the next round sees it
-        get_logger().info("messages-made", destination=name, study_id=study_id, count=len(numbers))
+        return _beside(await computed(composed, of, rows, self._site, self.destination), said)
+
+    def _say(self, made: Made, messages_made: int) -> None:
+        """Tell the log and the metrics of what was made."""
+        name, study_id = self.destination.name, made.study_id
+        get_logger().info("messages-made", destination=name, study_id=study_id, count=messages_made)
         for code, count in Counter(code for one in made.messages for code in one.remarks).items():
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)

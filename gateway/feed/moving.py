@@ -21,7 +21,7 @@ from mappings.profile import Receiver, Site
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Taking:
     """What is asked of the mapping: the study as it is, what was sent of it, the version of its content that moved.
 
     `row` is that of the outbox for which it is asked: each time has messages of its own.
@@ -68,7 +68,7 @@ def told_of_others(drawn: Iterable[Outline], sent: Sent) -> list[tuple[str, str]
     return sorted(found)
 
 
-def taken_back(asked: Asked, told: Iterable[tuple[str, str]], formers: Sequence[Kept]) -> list[TakingBack] | None:
+def taken_back(asked: Taking, told: Iterable[tuple[str, str]], formers: Sequence[Kept]) -> list[TakingBack] | None:
     """What takes back what was `told` to a receiver, in order; None where it is not known how that was.
 
     `formers` are what the study was, the last first.
@@ -91,13 +91,13 @@ def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:
     return drawn.patient_id == patient_id and number in drawn.filler_order_numbers
 
 
-def _standing(asked: Asked) -> Iterator[TakingBack]:
+def _standing(asked: Taking) -> Iterator[TakingBack]:
     """What is said of the study as it is by now."""
     for report in asked.known.study.reports:
         yield from _of(asked, asked.known, report, "patient_changed" if report.is_completed else "draft")
 
 
-def _gone(asked: Asked, former: Kept) -> Iterator[TakingBack]:
+def _gone(asked: Taking, former: Kept) -> Iterator[TakingBack]:
     """What withdraws the study as it was; of a draft, which leaves nothing behind, its number and patient alone."""
     drafts = [report for report in former.study.reports if not report.is_completed]
     for report in former.study.completed:
@@ -108,7 +108,7 @@ def _gone(asked: Asked, former: Kept) -> Iterator[TakingBack]:
         yield from _of(asked, without, draft, "draft_cancelled")
 
 
-def _of(asked: Asked, of: Kept, report: Report, kind: CauseKind) -> Iterator[TakingBack]:
+def _of(asked: Taking, of: Kept, report: Report, kind: CauseKind) -> Iterator[TakingBack]:
     facts = with_sent(of.facts, asked.sent)
     cause = Cause(report.report_id, kind, f"{asked.version}/{MOVED}/{asked.row}", sent_before=report.is_completed)
     for one in messages(of.study, cause, asked.site, asked.receiver, facts):

@@ -178,6 +178,8 @@ class Pipeline:
                 written = await self._engine.do(partial(intake.take, taken))
             except OthersMoved:
                 continue
+            if taken.causes:
+                self._engine.bell.ring()
             return Ingested(
                 held.change.study,
                 written,

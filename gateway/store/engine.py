@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
+from gateway.store.bell import Bell
 from gateway.store.statements import Dialect, Row, Statement, Work
 
 Result = TypeVar("Result")
@@ -17,6 +18,10 @@ Result = TypeVar("Result")
 
 class Engine(Protocol):
     """A database. Every method raises `StoreUnavailable`."""
+
+    @property
+    def bell(self) -> Bell:
+        """Rung by this process once there is something new to be told."""
 
     @property
     def dialect(self) -> Dialect:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, cast, get_args, get_origin, get_type_hints
 
 from mappings.model import Facts, Report, Study
 from mappings.sections import cut
 
-Made = TypeVar("Made")
+Build: TypeAlias = Callable[[Any], Any]
 _LEVEL: Final = 6
 _MADE_AGAIN: Final = "sections"
 _NOTHING_KNOWN: Final = Facts()
@@ -43,7 +43,7 @@ def unpacked(data: bytes) -> Any:
 
 def kept(data: bytes) -> Kept:
     """What was packed as `Kept`."""
-    return _built(Kept, unpacked(data))
+    return cast(Kept, _builder(Kept)(unpacked(data)))
 
 
 def _plain(value: Any) -> Any:
@@ -59,32 +59,42 @@ def _plain(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else value
 
 
-def _built(wanted: type[Made], value: Any) -> Made:
-    """The value of that type that `_plain` made this of."""
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin is UnionType:
-        made = None if value is None else _built(next(one for one in inner if one is not NoneType), value)
-    elif origin is tuple:
-        made = tuple([_built(inner[0], one) for one in value])
-    elif origin is frozenset:
-        made = frozenset(value)
-    elif origin is Mapping:
-        made = {key: _built(inner[1], one) for key, one in value.items()}
-    elif is_dataclass(wanted):
-        made = _dataclass(wanted, value)
-    else:
-        made = bytes.fromhex(value) if wanted is bytes else value
-    return cast(Made, made)
-
-
-def _dataclass(wanted: Any, value: Mapping[str, Any]) -> Any:
-    hints = _hints(wanted)
-    given = {name: _built(hints[name], one) for name, one in value.items() if name in hints}
-    if wanted is Report:
-        given[_MADE_AGAIN] = cut(given["text"] or "")
-    return wanted(**given)
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 @cache
-def _hints(wanted: Any) -> dict[str, Any]:
-    return get_type_hints(wanted)
+def _builder(wanted: Any) -> Build:
+    """Make the function that makes a value of that type again of what `_plain` made of it."""
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is UnionType:
+        said = _builder(next(one for one in inner if one is not NoneType))
+        return said if said is _as_it_is else lambda value: None if value is None else said(value)
+    if origin is tuple:
+        item = _builder(inner[0])
+        return tuple if item is _as_it_is else lambda value: tuple([item(one) for one in value])
+    if origin is frozenset:
+        return frozenset
+    if origin is Mapping:
+        each = _builder(inner[1])
+        return lambda value: {key: each(one) for key, one in value.items()}
+    if is_dataclass(wanted):
+        return _dataclass_builder(wanted)
+    return bytes.fromhex if wanted is bytes else _as_it_is
+
+
+def _dataclass_builder(wanted: Any) -> Build:
+    """Make the function for a dataclass; keys that it does not have any more are left out."""
+    hints = get_type_hints(wanted)
+    builds = {name: build for name, hint in hints.items() if (build := _builder(hint)) is not _as_it_is}
+
+    def whole(value: Mapping[str, Any]) -> Any:
+        given = {name: one for name, one in value.items() if name in hints}
+        for name, made in builds.items():
+            if name in given:
+                given[name] = made(given[name])
+        if wanted is Report:
+            given[_MADE_AGAIN] = cut(given["text"] or "")
+        return wanted(**given)
+
+    return whole

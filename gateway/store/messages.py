@@ -214,17 +214,42 @@ def made(lease: Lease, of_study: Made, now: int) -> Steps[list[int]]:
         LeaseLost: somebody else sends there by now.
         Outdated: the study has changed since, or more of it was sent.
     """
+    (numbers,) = yield from all_made(lease, [of_study], now)
+    if numbers is None:
+        raise Outdated
+    return numbers
+
+
+def all_made(lease: Lease, of_studies: Sequence[Made], now: int) -> Steps[list[list[int] | None]]:
+    """Store what was made of several studies in one commit; the numbers of the messages of each.
+
+    None stands for a study that has changed since, or of which more was sent: nothing of it is stored.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
     yield from held(lease)
+    numbers = []
+    for of_study in of_studies:
+        is_current = yield from _is_current(lease.destination, of_study)
+        numbers.append((yield from _stored(lease.destination, of_study, now)) if is_current else None)
+    return numbers
+
+
+def _is_current(destination: str, of_study: Made) -> Steps[bool]:
+    """True while the study, and what was sent of it, are as they were when the messages were made."""
     rows = yield from ask(REVISION, study_id=of_study.study_id)
     if not rows or int(rows[0][0]) != of_study.revision:
-        raise Outdated
-    if of_study.sent not in (None, (yield from sent(lease.destination, of_study.study_id))):
-        raise Outdated
+        return False
+    return of_study.sent in (None, (yield from sent(destination, of_study.study_id)))
+
+
+def _stored(destination: str, of_study: Made, now: int) -> Steps[list[int]]:
     yield from settle(of_study.settled, now)
-    yield from _kept_back(lease.destination, of_study, now)
+    yield from _kept_back(destination, of_study, now)
     numbers = []
     for one in of_study.messages:
-        number = yield from added(lease.destination, of_study.study_id, one, now)
+        number = yield from added(destination, of_study.study_id, one, now)
         if number is not None:
             numbers.append(number)
     return numbers

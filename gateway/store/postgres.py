@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.bell import Bell
 from gateway.store.instants import micros
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
 
@@ -44,7 +45,7 @@ class Postgres:
     dialect: Dialect = "postgresql"
 
     def __init__(self, url: str, connections: int = 10) -> None:
-        self._url, self._connections = url, connections
+        self._url, self._connections, self.bell = url, connections, Bell()
         try:
             import asyncpg
         except ImportError:

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
 from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.bell import Bell
 from gateway.store.instants import micros
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
 
@@ -66,7 +67,7 @@ class Sqlite:
     dialect: Dialect = "sqlite"
 
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
-        self.path, self._synchronous = path, synchronous
+        self.path, self._synchronous, self.bell = path, synchronous, Bell()
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open: _Open | None = None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mappings.hl7v2.place import Asked, Place, pdf_number, place
-from mappings.hl7v2.rendering import rendered
+from mappings.hl7v2.rendering import Rendering, rendered
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site
@@ -81,14 +81,16 @@ def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts
 
 
 @dataclass(frozen=True, slots=True)
-class _Queued:
-    """A message in the making; `key` is what another one of the same key restates, None where nothing is sent.
+class Queued:
+    """A message in the making: its cause and `made`, what it says, or why nothing is sent.
 
-    `carried` are the ids of the reports that a restatement has, for nothing else to be said of them.
+    `key` is what another one of the same key restates, None where nothing is sent; `carried` are the ids of the reports
+    that a restatement has, for nothing else to be said of them.
     """
 
     key: tuple[str, str] | None
     cause: Cause
+    made: Rendering | MappingIssue
     carried: frozenset[str] = frozenset()
 
 
@@ -101,28 +103,41 @@ def messages_of_all(  # noqa: PLR0913 (what the door has, and what the feed know
     *,
     sent: AbstractSet[str] | None = None,
 ) -> tuple[Cause, ...]:
-    """The causes of all messages that several causes found at one time ask for, in order.
+    """The causes of all messages of `renderings_of_all`, in order."""
+    return tuple(one.cause for one in renderings_of_all(study, causes, site, receiver, facts, sent=sent))
+
+
+def renderings_of_all(  # noqa: PLR0913 (what the door has, and what the feed knows)
+    study: Study,
+    causes: Iterable[Cause],
+    site: Site,
+    receiver: Receiver,
+    facts: Facts,
+    *,
+    sent: AbstractSet[str] | None = None,
+) -> tuple[Queued, ...]:
+    """All messages that several causes found at one time ask for, in order, each with what it says.
 
     What a full restatement of the same order says again is left out (D32: none of it was sent yet), before it and
     behind it, and what follows another message of a signed report under its filler order number has `sent_before`.
     `sent` are the filler order numbers under which a signed report was sent to the destination, which a withdrawal of a
     draft is not; where they are given, they say `sent_before` of each message, and without them its cause does.
     """
-    queued: list[_Queued] = []
+    queued: list[Queued] = []
     known = sent or frozenset()
     for one in (message for cause in causes for message in messages(study, cause, site, receiver, facts, sent=known)):
         asked = Asked(study, one, site, receiver, facts)
         found = place(asked)
         if isinstance(found, MappingIssue):
-            queued.append(_Queued(None, one))
+            queued.append(Queued(None, one, found))
             continue
         if sent is not None:
             asked = asked._replace(cause=replace(one, sent_before=not sent.isdisjoint(found.filler_order_numbers)))
         queued = _with(queued, asked, found)
-    return tuple(one.cause for one in queued)
+    return tuple(queued)
 
 
-def _with(queued: list[_Queued], asked: Asked, found: Place) -> list[_Queued]:
+def _with(queued: list[Queued], asked: Asked, found: Place) -> list[Queued]:
     """The queue with one more message, without what that makes needless; as it was where that is the needless one."""
     first = asked.cause
     key = found.number, first.accession_number
@@ -131,14 +146,14 @@ def _with(queued: list[_Queued], asked: Asked, found: Place) -> list[_Queued]:
     later = replace(first, sent_before=first.sent_before or is_behind)
     made = rendered(asked._replace(cause=later), found)
     if isinstance(made, MappingIssue):
-        return [*queued, _Queued(None, later)]
+        return [*queued, Queued(None, later, made)]
     carried = frozenset(report.report_id for report in made.subject.reports) if made.is_whole else frozenset()
     if before and made.is_whole:
         instead = replace(first, sent_before=first.sent_before or before[0].cause.sent_before)
         alone = rendered(asked._replace(cause=instead), found)
         if isinstance(alone, MappingIssue) and made.status.diagnostic_report != "entered-in-error":
-            return [*queued, _Queued(None, instead)]
+            return [*queued, Queued(None, instead, alone)]
         if isinstance(alone, MappingIssue) or alone.is_whole:
-            return [*(other for other in queued if other.key != key), _Queued(key, instead, carried)]
+            return [*(other for other in queued if other.key != key), Queued(key, instead, alone, carried)]
     is_said = first.is_signature and any(first.report_id in other.carried for other in before)
-    return queued if is_said else [*queued, _Queued(key, later, carried)]
+    return queued if is_said else [*queued, Queued(key, later, made, carried)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mappings.hl7v2.rendering import rendering
+from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
 from mappings.profile import Receiver, Site
@@ -32,8 +32,11 @@ class Outline:
 def outline(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> Outline | MappingIssue:
     """The outline of the message that a cause asks for, or why there is none."""
     made = rendering(study, cause, site, receiver, facts)
-    if isinstance(made, MappingIssue):
-        return made
+    return made if isinstance(made, MappingIssue) else outline_of(made, cause)
+
+
+def outline_of(made: Rendering, cause: Cause) -> Outline:
+    """The outline of the message that says a rendering, for its cause."""
     place = made.place
     return Outline(
         restates=f"{place.number}/{cause.accession_number}",

@@ -10,7 +10,7 @@ import pytest
 from fakes.looks import DRAFT, LATER, addendum, report, study
 from fakes.looks import SITE as HELD
 
-from gateway.feed.moving import Asked, taken_back, told_of_others, with_sent
+from gateway.feed.moving import Taking, taken_back, told_of_others, with_sent
 from gateway.store.kept import Kept
 from gateway.store.sent import Sent
 from mappings.hl7v2 import messages, receiver, to_oru
@@ -52,7 +52,7 @@ def moved(before: Study, now: Study, profile: Any = None, site: Any = SITE, form
     known = Kept(now)
     known = replace(known, facts=with_sent(known.facts, sent))
     left = told_of_others(drawn_of(known, profile, site), sent)
-    found = taken_back(Asked(known, sent, "v2", 7, site, profile), left, [Kept(before)] * formers)
+    found = taken_back(Taking(known, sent, "v2", 7, site, profile), left, [Kept(before)] * formers)
     if found is None:
         return None
     said = []
@@ -119,7 +119,7 @@ def test_a_patient_who_was_held_apart_since_is_taken_back_as_the_first(addenda):
     (patient_id,) = {one.patient_id for one in drawn_of(known, profile)}
     apart = replace(known, facts=replace(with_sent(known.facts, sent), taken_patient_ids=frozenset({patient_id})))
     left = told_of_others(drawn_of(apart, profile), sent)
-    found = taken_back(Asked(apart, sent, "v2", 7, SITE, profile), left, [])
+    found = taken_back(Taking(apart, sent, "v2", 7, SITE, profile), left, [])
     assert [one.drawn.patient_id for one in found or ()] == [patient_id]
 
 
