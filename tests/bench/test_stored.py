@@ -66,3 +66,71 @@ async def told(engine: Sqlite | Postgres, port: int) -> tuple[float, float]:
             seconds, cpu = time.perf_counter() - begun, spent() - cpu
         count = int((await engine.fetch(_TAKEN))[0][0])
     return count / seconds, cpu / count
+
+
+def commit_of_sqlite(folder: Path) -> float:
+    """Seconds of one commit of a row as large as a message, the median, as SQLite with synchronous = FULL writes it."""
+    connection = sqlite3.connect(folder / "commits.db", isolation_level=None)
+    for pragma in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "CREATE TABLE m (body BLOB)"):
+        connection.execute(pragma)
+    seconds = []
+    for _ in range(COMMITS):
+        begun = time.perf_counter()
+        connection.execute("INSERT INTO m VALUES (?)", (bytes(queued.SIZE),))
+        seconds.append(time.perf_counter() - begun)
+    connection.close()
+    return statistics.median(seconds)
+
+
+async def commit_of_postgresql(url: str) -> float:
+    """The same of a server that writes through to the disk."""
+    import asyncpg
+
+    connection, seconds = await asyncpg.connect(url), []
+    await connection.execute("CREATE TABLE commits (body BYTEA)")
+    for _ in range(COMMITS):
+        begun = time.perf_counter()
+        await connection.execute("INSERT INTO commits VALUES ($1)", bytes(queued.SIZE))
+        seconds.append(time.perf_counter() - begun)
+    await connection.close()
+    return statistics.median(seconds)
+
+
+def say_of(say, kind: str, rounds: list[tuple[float, float]], commit: float) -> None:
+    rate, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))
+    most = min(1 / commit, 1_000)
+    say(
+        f"stored study to ACK, {kind}, window 1: {rate:.0f} messages/s, {rate / most:.0%} of one commit a message or"
+        f" 1,000/s (to reach: {TO_REACH:.0%}), {cpu * 1e3:.1f} ms CPU each (to reach: {CPU_TO_REACH[kind]:g} ms)"
+    )
+    say(f"  a commit on the same disk: {commit * 1e3:.2f} ms p50")
+
+
+def test_stored_studies_on_sqlite(new_database, tmp_path, say) -> None:
+    rounds = []
+    with receiver() as port, on_core(MEASURED):
+        commit = commit_of_sqlite(tmp_path)
+        for _ in range(ROUNDS):
+            with new_database("sqlite") as path:
+                rounds.append(at_once(told(Sqlite(path, "FULL"), port)))
+    say_of(say, "sqlite", rounds, commit)
+
+
+@pytest.fixture(scope="module")
+def durable() -> Server:
+    """A PostgreSQL server that writes through to the disk."""
+    with server("fsync=on") as found:
+        if found is None:
+            pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
+        yield found
+
+
+def test_stored_studies_on_postgresql(durable, say) -> None:
+    rounds = []
+    with receiver() as port:
+        with durable.database() as url:
+            commit = at_once(commit_of_postgresql(url))
+        for _ in range(ROUNDS):
+            with durable.database() as url, on_core(MEASURED):
+                rounds.append(at_once(told(Postgres(url), port)))
+    say_of(say, "postgresql", rounds, commit)
