@@ -22,6 +22,8 @@ from gateway.feed.endpoints import endpoint_of
 from gateway.feed.framing import Frame
 from gateway.feed.http_channel import HttpChannel
 from gateway.feed.peer import reason
+from gateway.feed.permit import Permit
+from gateway.store.leases import LeaseLost
 from gateway.store.messages import Head
 from mappings.hl7v2.ack import Ack, AckInvalid, parse
 from mappings.hl7v2.er7 import CHARSETS
@@ -32,11 +34,16 @@ Late = Callable[[Ack], None]
 class Channel(Protocol):
     """A way to a destination, for one message at a time."""
 
+    @property
+    def is_late(self) -> bool:
+        """Whether some of the last message may have been written when that was not permitted any more."""
+
     async def exchange(self, head: Head) -> Ack | None:
         """Send a message and return its acknowledgement; None where this way has none, and it was taken.
 
         Raises:
             FeedError: it was not, or it is not known whether; its class says what the receiver may have.
+            LeaseLost: it was not permitted any more, and nothing that counts was written.
         """
 
     async def rest(self) -> None:
@@ -49,8 +56,9 @@ class Channel(Protocol):
 class MllpChannel:
     """A connection that is kept open; `late` is told of acknowledgements that answer no message that is awaited."""
 
-    def __init__(self, transport: Mllp, destination: Destination, late: Late) -> None:
-        self._transport, self._receiver, self._late = transport, destination.receiver, late
+    def __init__(self, transport: Mllp, destination: Destination, late: Late, permit: Permit) -> None:
+        self._transport, self._receiver, self._late, self._permit = transport, destination.receiver, late, permit
+        self.is_late = False
         self._endpoint = replace(endpoint_of(transport), keepalive=destination.receiver.keepalive)
         self._connection: Connection | None = None
         self._heard: list[Ack] = []
@@ -59,6 +67,7 @@ class MllpChannel:
     async def exchange(self, head: Head) -> Ack | None:
         """As `Channel.exchange`."""
         self._tell()
+        self.is_late = False
         idle, limit = clock.monotonic() - self._used, self._receiver.idle_close
         if self._connection is not None and limit and idle > limit:
             await self._drop()
@@ -95,11 +104,12 @@ class MllpChannel:
     async def _sent(self, head: Head) -> bytes:
         if self._connection is None or not self._connection.usable:
             await self._drop()
-            self._connection = await Connection.open(self._endpoint)
+            self._connection = await Connection.open(self._endpoint, self._permit)
+        connection = self._connection
         try:
-            return await self._connection.exchange(head.body, answers=partial(_answers, head.control_id))
+            return await connection.exchange(head.body, answers=partial(_answers, head.control_id))
         finally:
-            self._used = clock.monotonic()
+            self._used, self.is_late = clock.monotonic(), connection.is_late
 
     def _hear(self) -> None:
         for event in self._connection.take_unasked() if self._connection else ():
@@ -118,18 +128,24 @@ class MllpChannel:
 class FolderChannel:
     """A directory: a message is a file once it is whole and on the disk, under a name that sorts by its number."""
 
-    def __init__(self, transport: Folder) -> None:
-        self._path = transport.path
+    def __init__(self, transport: Folder, permit: Permit) -> None:
+        self._path, self._permit = transport.path, permit
+        self.is_late = False
 
     async def exchange(self, head: Head) -> Ack | None:
         """As `Channel.exchange`: the same message again replaces its file by the same bytes."""
+        self.is_late = False
         name = f"{head.number:012d}-{head.control_id}.hl7"
         try:
             part = await asyncio.to_thread(_written, self._path, name, head.body)
         except OSError as error:  # nobody sees it before it has its name
             raise ConnectFailed(str(self._path), reason(error)) from None
         try:
-            await asyncio.to_thread(_named, part, self._path / name)
+            await asyncio.to_thread(_named, part, self._path / name, self._permit)
+            self.is_late = self._permit.left <= 0
+        except LeaseLost:
+            part.unlink(missing_ok=True)
+            raise
         except OSError as error:
             raise SendFailed(str(self._path), reason(error)) from None
         return None
@@ -141,14 +157,14 @@ class FolderChannel:
         """There is nothing to close."""
 
 
-def channel(destination: Destination, late: Late) -> Channel:
-    """The way to a destination."""
+def channel(destination: Destination, late: Late, permit: Permit) -> Channel:
+    """The way to a destination, on which is written while `permit` stands."""
     transport = destination.transport
     if isinstance(transport, Mllp):
-        return MllpChannel(transport, destination, late)
+        return MllpChannel(transport, destination, late, permit)
     if isinstance(transport, Folder):
-        return FolderChannel(transport)
-    return HttpChannel(transport, CHARSETS[destination.receiver.charset])
+        return FolderChannel(transport, permit)
+    return HttpChannel(transport, CHARSETS[destination.receiver.charset], permit)
 
 
 @lru_cache(maxsize=16)  # it is asked whether a frame is the answer, then for the answer
@@ -174,7 +190,8 @@ def _written(folder: Path, name: str, body: bytes) -> Path:
     return part
 
 
-def _named(part: Path, file: Path) -> None:
+def _named(part: Path, file: Path, permit: Permit) -> None:
+    permit.check()
     part.replace(file)
     handle = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -7,8 +7,10 @@ What a caller can rely on:
 
 - After any failure the connection is closed. A late acknowledgement can therefore not meet the next message.
 - A frame that came before the message was written out is never the answer; it waits in `unasked`.
-- The errors tell what the receiver can have: `ConnectFailed` and `FrameInvalid`: nothing; `SendFailed`: a part;
-  `AckTimeout`, `ConnectionLost` and `AckUnreadable`: the whole message.
+- The errors tell what the receiver can have: `ConnectFailed`, `LeaseLost` and `FrameInvalid`: nothing; `SendFailed`: a
+  part; `AckTimeout`, `ConnectionLost` and `AckUnreadable`: the whole message.
+- No byte is handed to the network when the permit is over. What had not left by then is reset; an answer to what had is
+  waited for (D33).
 
 Whether the answer belongs to the message (MSA-2) is for the caller to say, with mappings/hl7v2/ack.py.
 """
@@ -26,6 +28,7 @@ from gateway import clock
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.feed.framing import Event, Frame, FramingError, encode
 from gateway.feed.peer import KEEPALIVE_IDLE, Peer, reason
+from gateway.feed.permit import Permit
 from gateway.feed.tls import TlsSettings, tls_context
 
 CLOSE_WAIT: Final = 2.0
@@ -61,14 +64,14 @@ def _any(_: bytes) -> bool:
 class Connection:
     """One open connection. Messages are sent one after the other, whoever asks."""
 
-    def __init__(self, endpoint: Endpoint, peer: Peer) -> None:
+    def __init__(self, endpoint: Endpoint, peer: Peer, permit: Permit) -> None:
         self.endpoint = endpoint
-        self._peer = peer
+        self._peer, self._permit = peer, permit
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, endpoint: Endpoint) -> Self:
-        """Connect, and shake hands where TLS is asked for, within `connect_timeout`.
+    async def open(cls, endpoint: Endpoint, permit: Permit | None = None) -> Self:
+        """Connect, and shake hands where TLS is asked for, within `connect_timeout` and while `permit` stands.
 
         A peer that accepts and then ends (a proxy with nobody behind it, TLS 1.3 without the client certificate that is
         wanted: RFC 8446 §4.4.2.4) says so a round trip later. That long it is looked at, so that this puts no message
@@ -76,19 +79,24 @@ class Connection:
 
         Raises:
             ConnectFailed: refused, no such host, no answer in time, TLS not agreed, or ended at once.
+            LeaseLost: the permit was over first.
             ConfigError: a TLS file cannot be used.
         """
+        permit = permit or Permit()
+        permit.check()
         peer = Peer(endpoint.max_ack_bytes, endpoint.keepalive)
         context = tls_context(endpoint.tls, str(endpoint)) if endpoint.tls else None
         begun = clock.monotonic()
         try:
-            async with asyncio.timeout(endpoint.connect_timeout):
-                await _connect(endpoint, peer, context)
+            async with asyncio.timeout(endpoint.connect_timeout) as timeout:
+                with permit.limited(timeout):
+                    await _connect(endpoint, peer, context)
         except TimeoutError:
+            permit.check()
             raise ConnectFailed(str(endpoint), f"no connection after {endpoint.connect_timeout:g} s") from None
         except OSError as error:
             raise ConnectFailed(str(endpoint), reason(error)) from None
-        connection = cls(endpoint, peer)
+        connection = cls(endpoint, peer, permit)
         if await connection._ends(clock.monotonic() - begun):
             await connection.close()
             raise ConnectFailed(str(endpoint), f"{peer.lost}; nothing was sent")
@@ -98,6 +106,11 @@ class Connection:
     def usable(self) -> bool:
         """Whether a message can be sent. False for ever once the peer has closed or an exchange has failed."""
         return self._peer.usable
+
+    @property
+    def is_late(self) -> bool:
+        """Whether some of the last message may have left when that was not permitted any more."""
+        return self._peer.is_late
 
     def take_unasked(self) -> tuple[Event, ...]:
         """What came without being the answer to a message, oldest first, and forget it.
@@ -123,6 +136,7 @@ class Connection:
         Raises:
             FrameInvalid: the message cannot be framed; nothing was sent, the connection stays.
             ConnectFailed: the peer had closed before; nothing was sent.
+            LeaseLost: it was not permitted any more; nothing was sent, the connection stays.
             SendFailed: the connection broke, or time ran out, before everything was written.
             AckTimeout: everything was written, no answer came in time.
             ConnectionLost: everything was written, the connection broke before an answer came.
@@ -136,9 +150,12 @@ class Connection:
                 await asyncio.sleep(0)
             if not self._peer.usable:
                 raise ConnectFailed(str(self.endpoint), f"{self._peer.lost or 'closed'}; nothing was sent")
+            self._peer.write(frame, self._permit)
             self._peer.expecting = True
-            self._peer.write(frame)
-            return await self._answer(within, answers)
+            with self._permit.watched(self._peer.allow):
+                answer = await self._answer(within, answers)
+            self._peer.answered()
+            return answer
 
     async def receive(self, *, within: float, answers: Callable[[bytes], bool] = _any) -> bytes:
         """Wait for a frame without sending: the application acknowledgement that follows a commit acknowledgement.

@@ -1,19 +1,22 @@
 """Serves one destination for as long as this process holds its lease: makes its messages and sends them.
 
-HL7 v2.5.1 §2.9.2; decisions D32, D33. What a holder before had in hand may have arrived, and is sent again first. What
-the receiver's application brings over connections of its own is heard whoever holds the lease.
+HL7 v2.5.1 §2.9.2; decisions D32, D33. What a holder before had in hand may have arrived, and is sent again first. When
+the lease is over nothing more is written, and answers to what was written are still heard. What the receiver's
+application brings over connections of its own is heard whoever holds the lease.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from gateway import clock
 from gateway.errors import GatewayError
 from gateway.feed.ack_listener import ack_listener
+from gateway.feed.aftermath import Aftermath
 from gateway.feed.channel import channel
 from gateway.feed.hearing import Hearing
 from gateway.feed.late import LateAcks
@@ -25,7 +28,7 @@ from gateway.log import code_of, get_logger
 from gateway.metrics import Metrics
 from gateway.pipeline.catching_up import CatchingUp
 from gateway.settings.feed import Feed
-from gateway.store import messages
+from gateway.store import takeover
 from gateway.store.instants import micros
 from gateway.store.leases import LeaseLost, Leases
 from gateway.store.messages import Messages, Result
@@ -46,14 +49,21 @@ class Holder:
     def __init__(self, making: Making, leases: Leases, settings: Feed, metrics: Metrics) -> None:
         self._making, self._leases = making, leases
         self._engine, self._destination = making.engine, making.destination
-        self._unwritten: list[Result] = []
         self._hearing = Hearing(self._engine, self._destination.name, settings, metrics)
+        self._aftermath = Aftermath(self._engine, self._destination, leases.seconds, self._hearing)
+        self._listening: set[asyncio.Task[None]] = set()  # whose lease is over, and that wait for an answer
         self._late = LateAcks(self._engine, self._destination, settings, metrics)
 
     async def run(self) -> None:
         """Serve it whenever nobody else does, and listen, until cancelled; then end with what is in hand."""
-        async with alongside(one.run() for one in ack_listener(self._destination, self._late)):
-            await self._run()
+        beside = [one.run() for one in ack_listener(self._destination, self._late)]
+        async with alongside([*beside, self._aftermath.run()]):
+            try:
+                await self._run()
+            finally:
+                for task in self._listening:
+                    task.cancel()
+                await asyncio.gather(*self._listening, return_exceptions=True)
 
     async def _run(self) -> None:
         name = self._destination.name
@@ -63,7 +73,6 @@ class Holder:
                 if lease is not None:
                     await self._serve(Tenure(self._leases, lease))
             except LeaseLost:
-                self._unwritten = []  # whoever has it by now sends that again
                 get_logger().warning("lease-lost", destination=name)
             except Exception as error:
                 get_logger().error("feed-interrupted", destination=name, code=code_of(error), exc_info=error)
@@ -78,42 +87,84 @@ class Holder:
         """
         name = self._destination.name
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
-        again = await self._engine.do(partial(messages.taken_over, tenure.lease, self._unwritten, most, now))
-        self._unwritten = []
+        came, until = self._aftermath.since(tenure.lease.fence), self._aftermath.over_at(now)
+        again = await self._engine.do(partial(takeover.taken_over, tenure.lease, came, most, now, until))
+        self._aftermath.forget(came)
         get_logger().info("feed-serves", destination=name, count=len(again))
         line = Line(Messages(self._engine), name)
         told: asyncio.Queue[Result] = asyncio.Queue()
-        sender = Sender(self._engine, self._destination, tenure, line, told.put_nowait)
-        ways = [channel(self._destination, self._late.take) for _ in range(self._destination.receiver.window)]
-        senders = [asyncio.create_task(sender.run(way)) for way in ways]
+        sender = Sender(self._engine, self._destination, tenure, line, tell=told.put_nowait, aftermath=self._aftermath)
+        count, late = self._destination.receiver.window, self._late.take
+        ways = [channel(self._destination, late, tenure.permit) for _ in range(count)]
         loops = (
             tenure.keep(),
             self._make(tenure, line),
             self._look(line),
+            self._mend(tenure),
             self._watch_clock(tenure, line),
             self._hear(told),
             self._late.run(),
             self._catch_up(),
         )
-        others = [asyncio.create_task(loop) for loop in loops]
+        senders = [self._started(sender.run(way)) for way in ways]
+        others = [self._started(loop) for loop in loops]
+        try:
+            await self._until_over(tenure, line, senders, others)
+        finally:
+            for task in others:
+                task.cancel()
+            ending = [task for task in senders if task not in self._listening]
+            await asyncio.wait([*ending, *others], timeout=_GRACE)
+            with suppress(GatewayError, LeaseLost):
+                await self._late.settle(within=0)  # what came with the last messages
+                await tenure.give_back()  # else it runs out by itself
+
+    async def _until_over(
+        self, tenure: Tenure, line: Line, senders: list[asyncio.Task[None]], others: list[asyncio.Task[None]]
+    ) -> None:
+        """Wait until one of them has ended, or this is cancelled; then for what is in hand: it would go a second time.
+
+        In good order what is in hand is still sent; else nothing is, and an answer to what was is a fact for as long as
+        one can come.
+        """
         try:
             ended, _ = await asyncio.wait([*senders, *others], return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
-        except LeaseLost:
-            raise
-        except (asyncio.CancelledError, Exception):  # what is in hand is waited for: it would go a second time
+        except asyncio.CancelledError:
             line.close()
             await asyncio.wait(senders, timeout=_GRACE)
-            raise
-        finally:
-            for task in (*senders, *others):
+            for task in senders:
                 task.cancel()
-            await asyncio.gather(*senders, *others, return_exceptions=True)
-            self._unwritten += sender.unwritten
-            with suppress(GatewayError, LeaseLost):
-                await self._late.settle(within=0)  # what came with the last messages
-                await tenure.give_back()  # else it runs out by itself
+            raise
+        except Exception:
+            line.close()
+            tenure.permit.end()
+            await asyncio.wait(senders, timeout=_GRACE)
+            self._listening.update(task for task in senders if not task.done())
+            raise
+
+    def _started(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(loop)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What it ended with is known, also where nobody waits for it any more."""
+        self._listening.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def _mend(self, tenure: Tenure) -> None:
+        """Say again what an old copy may have come behind, once none can come any more."""
+        name, restates = self._destination.name, self._destination.receiver.addendum == "replace"
+        while True:
+            now = micros(clock.now())
+            for one in await takeover.stale(self._engine, name, now):
+                mended = partial(takeover.mended, tenure.lease, one, now, restates=restates)
+                code = await self._engine.do(mended)
+                get_logger().warning("old-copy-possible", destination=name, study_id=one.study_id, code=code)
+            await clock.sleep(_TRY)
 
     async def _make(self, tenure: Tenure, line: Line) -> None:
         """Make what is due, again and again."""

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -19,8 +20,11 @@ import httpx
 from gateway.destinations import Basic, Bearer, Http
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.feed.endpoints import tls_settings
+from gateway.feed.http_stream import Wire, WireTransport
 from gateway.feed.peer import reason
+from gateway.feed.permit import Permit
 from gateway.feed.tls import tls_context
+from gateway.store.leases import LeaseLost
 from gateway.store.messages import Head
 from mappings.hl7v2.ack import Ack, AckError, AckInvalid, parse
 
@@ -43,31 +47,50 @@ _FAILURES: Final[tuple[tuple[type[httpx.HTTPError], type[FeedError]], ...]] = (
 class HttpChannel:
     """Posts to one URL; redirects are not followed, and no proxy of the environment is used."""
 
-    def __init__(self, transport: Http, charset: str) -> None:
-        self._transport = transport
+    def __init__(self, transport: Http, charset: str, permit: Permit) -> None:
+        self._transport, self._permit, self._wire = transport, permit, Wire(permit)
         style = CONTENT_TYPE if transport.style == "hoh" else _PLAIN
         self._headers = {"Content-Type": f"{style}; charset={charset}", **_authorization(transport)}
         self._client: httpx.AsyncClient | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """As `Channel.is_late`."""
+        return self._wire.is_late
 
     async def exchange(self, head: Head) -> Ack | None:
         """As `Channel.exchange`."""
         client = self._client = self._client or self._opened()
         where = f"{self._transport.host}:{self._transport.port}"
         seconds = self._transport.connect_timeout + self._transport.ack_timeout
+        self._wire.begin()
         try:
-            async with (
-                asyncio.timeout(seconds),
-                client.stream("POST", self._transport.url, content=head.body, headers=self._headers) as answer,
-            ):
-                body = b"".join([part async for part in _bounded(answer, where)])
+            async with asyncio.timeout(seconds) as timeout:
+                with self._permit.watched(partial(self._allow, timeout)):
+                    request = client.stream("POST", self._transport.url, content=head.body, headers=self._headers)
+                    async with request as answer:
+                        self._wire.answered()
+                        body = b"".join([part async for part in _bounded(answer, where)])
+        except LeaseLost:  # a request that is not whole is not carried out
+            self._wire.begin()
+            await self.close()
+            raise
         except TimeoutError:  # the library's own times are from one byte to the next
             await self.close()
-            raise AckTimeout(where, f"after {seconds:g} s") from None
+            if not self._wire.has_written:
+                self._permit.check()
+            late = f"after {seconds:g} s"
+            raise (SendFailed if self._wire.is_writing else AckTimeout)(where, late) from None
         except httpx.HTTPError as error:
             kind = next(made for raised, made in _FAILURES if isinstance(error, raised))
             await self.close()
             raise kind(where, reason(error)) from None
         return self._read(head, answer.status_code, body, where)
+
+    def _allow(self, timeout: asyncio.Timeout, left: float) -> None:
+        """What was written may go on for so many seconds; at 0 what has not left is not to leave any more."""
+        if not self._wire.allow(left) and not timeout.expired():
+            timeout.reschedule(0)
 
     async def rest(self) -> None:
         """The library closes what was not used for long."""
@@ -84,7 +107,8 @@ class HttpChannel:
             tls_context(tls_settings(transport.tls), transport.url) if transport.tls else ssl.create_default_context()
         )
         timeout = httpx.Timeout(transport.ack_timeout, connect=transport.connect_timeout)
-        return httpx.AsyncClient(verify=verify, timeout=timeout, trust_env=False, follow_redirects=False)
+        by = WireTransport(verify, self._wire)
+        return httpx.AsyncClient(transport=by, timeout=timeout, trust_env=False, follow_redirects=False)
 
     def _read(self, head: Head, status: int, body: bytes, where: str) -> Ack | None:
         """What the answer says of the message: its acknowledgement where there is one, else its status."""

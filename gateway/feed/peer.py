@@ -1,21 +1,28 @@
 """One open socket to a receiver: what came from it, and what became of what was written to it.
 
-RFC 9293 (TCP): its end of stream, reset and keep-alive, as asyncio's protocol callbacks report them; the bytes go
-through the framing of gateway/feed/framing.py.
+RFC 9293 (TCP): its end of stream, reset and keep-alive, as asyncio's protocol callbacks report them; RFC 5482 (user
+timeout); the bytes go through the framing of gateway/feed/framing.py. A permit says whether they may go out (D33).
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
 import select
 import socket
 import ssl
+import struct
+import sys
+import termios
 from collections import deque
+from contextlib import suppress
 from typing import Final, cast
 
+from gateway import clock
 from gateway.feed.framing import Decoder, Event
+from gateway.feed.permit import Permit
 
 # How many frames that nobody has taken are held before the peer counts as flooding.
 UNASKED_LIMIT: Final = 64
@@ -25,6 +32,12 @@ UNASKED_LIMIT: Final = 64
 KEEPALIVE_IDLE: Final = 180
 KEEPALIVE_INTERVAL: Final = 15
 KEEPALIVE_PROBES: Final = 4
+# Bytes that are handed to the network at a time: all that can still leave by itself when a process goes on that slept
+PART: Final = 65_536
+# SO_LINGER of 0 seconds: what the kernel has not sent yet is forgotten, and the peer sees a reset instead of an end
+_FOR_EVER: Final = 86_400.0
+_RESET: Final = struct.pack("ii", 1, 0)
+_UNLIMITED: Final = Permit()
 
 
 class Peer(asyncio.Protocol):
@@ -38,11 +51,13 @@ class Peer(asyncio.Protocol):
 
     def __init__(self, max_ack_bytes: int, keepalive: int = KEEPALIVE_IDLE) -> None:
         self._keepalive = keepalive
+        self._permit, self._begun = _UNLIMITED, 0.0
+        self._rest = memoryview(b"")
+        self._is_full = self._is_taken = False
         self.decoder = Decoder(max_ack_bytes)
         self.answers: deque[Event] = deque()
         self.unasked: deque[Event] = deque()
         self.expecting = False
-        self.unwritten = False
         self.lost: str | None = None
         self.news = asyncio.Event()
         self.gone = asyncio.Event()
@@ -53,17 +68,57 @@ class Peer(asyncio.Protocol):
         return self.lost is None and not self._transport.is_closing()
 
     @property
+    def unwritten(self) -> bool:
+        """Whether some of what is to be written still waits in this process."""
+        return self._is_full or bool(self._rest)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether some of what was written may have left when it was not permitted any more."""
+        return self._begun > 0 and not self._is_taken and self._permit.left <= 0
+
+    @property
     def is_heard(self) -> bool:
         """Whether something has come that the loop has not read yet: bytes, an end or a failure. Only while usable."""
         return bool(self._arrivals.poll(0))
 
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the network; `unwritten` says whether some of them still wait here."""
-        self._transport.write(data)
+    def write(self, data: bytes, permit: Permit = _UNLIMITED) -> None:
+        """Hand bytes to the network, in the same step in which it is seen that they may go.
+
+        `unwritten` says whether some of them still wait here; what is large goes in parts, each for itself.
+
+        Raises:
+            LeaseLost: they may not, and none was handed over.
+        """
+        self._begun, self._is_taken, self._permit = 0.0, False, permit
+        permit.check()
+        self._begun, self._rest = clock.monotonic(), memoryview(data)
+        self.allow(permit.left)
+        self._hand_over()
+
+    def allow(self, left: float) -> None:
+        """What was written may go on for so many seconds; at 0 what has not left is not to leave any more."""
+        if self.lost is not None or self._is_taken:
+            return
+        if not self.unwritten and not unacknowledged(self._socket):
+            self._is_taken = left > 0
+        elif left <= 0:
+            self.abort("the lease was over")
+        elif left < _FOR_EVER:
+            give_up_after(self._socket, clock.monotonic() - self._begun + left)
+
+    def answered(self) -> None:
+        """The peer has answered what was written, so it had all of it."""
+        self._is_taken = self._is_taken or self._permit.left > 0
 
     def abort(self, why: str) -> None:
-        """Drop the connection without waiting for anything that is still unwritten."""
+        """Drop the connection; what is still unsent is forgotten, here and in the kernel.
+
+        Without SO_LINGER the kernel would send all that it has, and then a FIN.
+        """
         self.lost = self.lost or why
+        if not self._transport.is_closing():
+            forget_unsent(self._socket)
         self._transport.abort()
         self.news.set()
 
@@ -85,10 +140,10 @@ class Peer(asyncio.Protocol):
         # So that pause_writing and resume_writing tell when the last byte has left this process; 1 and not 0, because
         # TLS transports compare with >= and would never be done.
         self._transport.set_write_buffer_limits(high=1, low=0)
-        sock = transport.get_extra_info("socket")
-        keep_alive(sock, self._keepalive)
+        self._socket = transport.get_extra_info("socket")
+        keep_alive(self._socket, self._keepalive)
         self._arrivals = select.poll()
-        self._arrivals.register(sock.fileno(), select.POLLIN)
+        self._arrivals.register(self._socket.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Callback of asyncio: bytes have come."""
@@ -116,11 +171,21 @@ class Peer(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Callback of asyncio: bytes wait to be written."""
-        self.unwritten = True
+        self._is_full = True
 
     def resume_writing(self) -> None:
-        """Callback of asyncio: all bytes are written."""
-        self.unwritten = False
+        """Callback of asyncio: all bytes are written that were handed over."""
+        self._is_full = False
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Hand over what may go and fits; the last part only when all before it has left this process."""
+        while self._rest and not self._is_full and self.lost is None:
+            if self._permit.left <= 0:
+                self.abort("the lease was over")
+                return
+            part, self._rest = self._rest[:PART], self._rest[PART:]
+            self._transport.write(part)
 
 
 def keep_alive(sock: socket.socket, idle: int = KEEPALIVE_IDLE) -> None:
@@ -139,6 +204,26 @@ def keep_alive(sock: socket.socket, idle: int = KEEPALIVE_IDLE) -> None:
     for name, value in options.items():
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes that the kernel has of what was sent and the peer's has not, as far as it says (TIOCOUTQ, tcp(7))."""
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
+
+
+def forget_unsent(sock: socket.socket) -> None:
+    """Have the kernel reset the connection when it is closed, instead of sending what it still has."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+def give_up_after(sock: socket.socket, seconds: float) -> None:
+    """Have the kernel drop the connection when what was sent is not taken for so long (RFC 5482), where it can."""
+    with suppress(OSError, AttributeError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(seconds * 1000)))
 
 
 def reason(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 from gateway import clock
 from gateway.destinations import Destination
 from gateway.errors import ConfigError, ConnectFailed, FeedError, StoreError
+from gateway.feed.aftermath import Aftermath
 from gateway.feed.channel import Channel
 from gateway.feed.line import Line
 from gateway.feed.outcome import Outcomes
@@ -24,7 +25,10 @@ from gateway.log import get_logger
 from gateway.store import messages
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
+from gateway.store.leases import LeaseLost
 from gateway.store.messages import Head, Result
+from gateway.store.states import MessageState
+from mappings.hl7v2.ack import Ack
 
 _LONGEST: Final = 60.0  # seconds between two tries to connect
 _MOMENT: Final = 0.05
@@ -34,10 +38,11 @@ Tell = Callable[[Result], None]
 class Sender:
     """Sends to a destination for as long as its lease stands; `tell` hears of every result that was written down."""
 
-    def __init__(self, engine: Engine, destination: Destination, tenure: Tenure, line: Line, tell: Tell) -> None:
+    def __init__(  # noqa: PLR0913 (what it works with)
+        self, engine: Engine, destination: Destination, tenure: Tenure, line: Line, *, tell: Tell, aftermath: Aftermath
+    ) -> None:
         self._engine, self._destination, self._tenure = engine, destination, tenure
-        self._line, self._tell = line, tell
-        self.unwritten: list[Result] = []  # what came of messages, while the store could not be written
+        self._line, self._tell, self._aftermath = line, tell, aftermath
         self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._pacing = Pacing(destination)
 
@@ -46,6 +51,7 @@ class Sender:
 
         Raises:
             LeaseLost: somebody else sends there by now.
+            StoreUnavailable: the store cannot be reached.
         """
         done: Result | None = None
         failures = 0
@@ -68,14 +74,17 @@ class Sender:
         finally:
             try:
                 await asyncio.shield(self._write(done, None))
-            except StoreError:
-                self.unwritten += [done] if done else []
+            except (StoreError, LeaseLost):
+                if done is not None:
+                    self._aftermath.keep(self._tenure.lease.fence, done)
                 raise
             finally:
                 await channel.close()
 
     def _taken(self, done: Result | None) -> Head | None:
         """The first in line, if anything may be sent now: also of the lane of what is done, if that goes on."""
+        if self._tenure.permit.left <= 0:
+            return None
         now = clock.now()
         lane = done.head.study_id if done is not None and _goes_on(done) else ""
         head = self._line.take(lane) if self._pacing.wait(now) <= 0 else None
@@ -85,7 +94,7 @@ class Sender:
 
     async def _idle(self, channel: Channel, *, is_for_want: bool) -> None:
         """Wait for something to send, or a moment where what was first in line is not to be sent."""
-        if not is_for_want:
+        if not is_for_want or self._tenure.permit.left <= 0:
             await clock.sleep(_MOMENT)
             return
         await channel.rest()
@@ -112,9 +121,11 @@ class Sender:
 
     async def _sent(self, channel: Channel, head: Head) -> Result:
         """Send a message that is in hand; what came of it."""
-        self._tenure.see_that_it_stands()
         try:
-            ack = await channel.exchange(head)
+            ack = await self._exchanged(channel, head)
+        except LeaseLost:
+            get_logger().warning("lease-ended", destination=self._destination.name, study_id=head.study_id)
+            return unsent(head)
         except ConfigError as error:
             failed: FeedError = ConnectFailed(str(self._destination.transport), error.key)
         except FeedError as error:
@@ -131,6 +142,20 @@ class Sender:
             attempt=head.attempts + 1,
         )
         return self._outcomes.of_failure(head, failed, micros(clock.now()))
+
+    async def _exchanged(self, channel: Channel, head: Head) -> Ack | None:
+        """As `Channel.exchange`; what may have been written when that was not permitted any more is remembered."""
+        try:
+            return await channel.exchange(head)
+        finally:
+            if channel.is_late:
+                self._aftermath.wrote_late(head)
+
+
+def unsent(head: Head) -> Result:
+    """A message that was not sent at all, since the lease was over: it is as it was before it was in hand."""
+    state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
+    return Result(head, state, "lease-ended", doubts=head.doubts, unsent=True)
 
 
 def _goes_on(done: Result) -> bool:

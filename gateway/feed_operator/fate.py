@@ -13,6 +13,7 @@ from typing import Final, Literal
 from gateway.destinations import Destination
 from gateway.store.reconciling import Message, Record, Row
 from gateway.store.states import UNSENT
+from gateway.store.takeover import OLD_COPY
 from mappings.hl7v2.place import pdf_number
 
 Kind = Literal[
@@ -97,6 +98,8 @@ def fate(report_id: str, record: Record | None, destination: Destination) -> Fat
     found = [_of_row(row) for row in own if row.state in _AHEAD]
     last = _last(report_id, messages)
     made = [_of_message(one, destination) for one in last]
+    if destination.name in record.stale_at:
+        found.append(_made("indeterminate", OLD_COPY))
     if own and own[-1].state not in _TOLD | _AHEAD:
         made = [one for one in made if one.is_open]  # no message says what was decided last
         found.append(_unsaid(own, record.rows))

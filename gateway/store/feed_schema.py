@@ -46,7 +46,8 @@ FORMER: Final = Table(
 )
 # A message to a destination, rendered once. `restates`: a newer whole one of the same says it again; `report_ids` are
 # the reports in it; `doubts` counts the times that it was written and got no usable answer; `body_hash` outlives the
-# bytes that it is of; `remarks` are the codes of what it could not say as it should, parted by blanks
+# bytes that it is of; `remarks` are the codes of what it could not say as it should, parted by blanks; until
+# `stale_until` a copy of it that a holder wrote before may still reach the receiver, behind what is newer (D33)
 MESSAGE: Final = Table(
     "message",
     METADATA,
@@ -67,6 +68,7 @@ MESSAGE: Final = Table(
     number_column("closed", needed=False),
     number_column("superseded_by", needed=False),
     number_column("signed", needed=False),
+    number_column("stale_until", needed=False),
     text_column("destination"),
     text_column("study_id"),
     text_column("report_id"),
@@ -146,6 +148,7 @@ AUDIT: Final = Table(
 # Whose text is to be let go of in time
 _HAS_BODY: Final = MESSAGE.c.has_body == literal_column("1")
 # What the receiver's interface has, and of its application nothing was heard
+_IS_STALE: Final = MESSAGE.c.stale_until.is_not(None)
 _UNACCEPTED: Final = and_(MESSAGE.c.accepted.is_(None), MESSAGE.c.committed.is_not(None))
 
 FEED_INDEXES: Final = (
@@ -163,6 +166,13 @@ FEED_INDEXES: Final = (
         MESSAGE.c.committed,
         sqlite_where=_UNACCEPTED,
         postgresql_where=_UNACCEPTED,
+    ),
+    Index(
+        "message_by_stale",
+        MESSAGE.c.destination,
+        MESSAGE.c.stale_until,
+        sqlite_where=_IS_STALE,
+        postgresql_where=_IS_STALE,
     ),
     Index("message_by_control_id", MESSAGE.c.destination, MESSAGE.c.control_id, unique=True),
 )

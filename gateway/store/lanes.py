@@ -56,6 +56,10 @@ _QUEUE: Final = Statement(
     "UPDATE message SET state = 'queued', reason = '', attempts = 0, doubts = 0, due = 0"
     " WHERE destination = :destination AND study_id = :study_id AND state = 'held' RETURNING number"
 )
+_SEEN_TO: Final = Statement(
+    "UPDATE message SET stale_until = NULL WHERE destination = :destination AND study_id = :study_id"
+    " AND stale_until = :never RETURNING number"
+)
 _SEND_AGAIN: Final = Statement(
     "UPDATE message SET doubts = 0, due = :now WHERE destination = :destination AND study_id = :study_id"
     " AND state = 'indeterminate' AND due = :never RETURNING number"
@@ -108,6 +112,7 @@ def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = Fa
     queued = yield from ask(_QUEUE, **lane)
     sent_again = yield from ask(_SEND_AGAIN, **lane, now=now, never=NEVER)
     waiting = yield from ask(_WAIT, **lane, now=now, is_move=CORRECTED if is_corrected else RELEASED)
+    yield from ask(_SEEN_TO, **lane, never=NEVER)
     yield from freed(destination, study_id)
     given_up = sum(map(len, (by_hand, too_late, textless, altered, moved)))
     return Freed(len(queued), len(sent_again), len(superseded), given_up, len(waiting))

@@ -82,10 +82,6 @@ _RESULT: Final = Statement(
     " accepted = coalesce(:accepted, accepted), closed = :closed WHERE number = :number AND state = 'sending'"
     " RETURNING number"
 )
-_TAKEN_OVER: Final = Statement(
-    "UPDATE message SET state = 'indeterminate', reason = 'taken-over', doubts = doubts + 1, due = :now"
-    " WHERE destination = :destination AND state = 'sending' RETURNING number, study_id, doubts"
-)
 _NEXT_DUE: Final = Statement(
     "SELECT min(due) FROM message WHERE destination = :destination AND state = :state AND due > :now"
 )
@@ -316,7 +312,7 @@ def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: i
     """
     may_send = yield from held(lease)
     for one in results:
-        yield from _settled(lease.destination, one, now)
+        yield from write_result(lease.destination, one, now)
     claimed = []
     for head in claims if may_send else ():
         rows = yield from ask(_CLAIM, number=head.number, now=now)
@@ -332,26 +328,6 @@ def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: i
     return claimed
 
 
-def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int) -> Steps[list[int]]:
-    """What the last holder had in hand may have arrived: it is sent again, byte for byte; the numbers.
-
-    `results` are what came of such as this process had in hand itself, and could not write down. The lane of what was
-    in doubt more than `most` times is held: it may be what ends its holders.
-
-    Raises:
-        LeaseLost: somebody else sends there by now.
-    """
-    yield from held(lease)
-    for one in results:
-        yield from _settled(lease.destination, one, now)
-    rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now)
-    for number, study_id, doubts in rows:
-        if doubts > most:
-            yield from hold(lease.destination, str(study_id), IN_DOUBT, int(number), now)
-            yield from left_in_doubt(lease.destination, str(study_id), NEVER)
-    return [int(number) for number, *_ in rows]
-
-
 def _withheld(destination: str, head: Head, now: int) -> Steps[None]:
     """Hold the lane of a message that was claimed and is not sent; what may have arrived stays in doubt."""
     state, due = (head.state, NEVER) if head.state == "indeterminate" else ("held", 0)
@@ -360,7 +336,8 @@ def _withheld(destination: str, head: Head, now: int) -> Steps[None]:
     yield from hold(destination, head.study_id, ALTERED, head.number, now)
 
 
-def _settled(destination: str, one: Result, now: int) -> Steps[None]:
+def write_result(destination: str, one: Result, now: int) -> Steps[None]:
+    """Write down what came of a message, if it is still in hand."""
     is_closed = one.state in {"delivered", "dead_letter"}
     found = yield from ask(
         _RESULT,

@@ -28,6 +28,10 @@ _MESSAGES: Final = Statement(
     f" superseded_by, made, remarks FROM message WHERE study_id IN listed(:study_ids) AND is_draft = 0{IS_OWED}"
     " ORDER BY number"
 )
+_STALE: Final = Statement(
+    "SELECT DISTINCT study_id, destination FROM message WHERE study_id IN listed(:study_ids)"
+    " AND stale_until IS NOT NULL"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,15 @@ class Message:
 
 @dataclass(slots=True)
 class Record:
-    """A signed report in the store: when it was signed (else seen so), its rows and its messages, in order."""
+    """A signed report in the store: when it was signed (else seen so), its rows and its messages, in order.
+
+    `stale_at` are destinations that an old copy of a message about its study may still reach (D33).
+    """
 
     signed: int | None
     rows: list[Row] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    stale_at: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,9 @@ async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, Record
             record = _record(found, study_id, one)
             if record is not None:
                 record.messages.append(message)
+    for study_id, destination in await engine.fetch(_STALE, **asked):
+        for of_study in found[str(study_id)].reports.values() if str(study_id) in found else ():
+            of_study.stale_at.add(str(destination))
     return found
 
 

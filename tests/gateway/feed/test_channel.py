@@ -12,11 +12,12 @@ from fakes.heads import head
 from gateway.destinations import Folder
 from gateway.errors import ConnectFailed
 from gateway.feed.channel import FolderChannel, MllpChannel
+from gateway.feed.permit import Permit
 from gateway.sandbox.receiver import Receiver
 
 
 async def test_a_message_is_a_whole_file_under_a_name_that_sorts_by_its_number(tmp_path):
-    channel = FolderChannel(Folder(tmp_path))
+    channel = FolderChannel(Folder(tmp_path), Permit())
     assert await channel.exchange(head(2, b"two")) is None
     assert await channel.exchange(head(10, b"ten")) is None
     files = sorted(tmp_path.iterdir())
@@ -27,7 +28,7 @@ async def test_a_message_is_a_whole_file_under_a_name_that_sorts_by_its_number(t
 
 
 async def test_the_same_message_again_is_the_same_file(tmp_path):
-    channel = FolderChannel(Folder(tmp_path))
+    channel = FolderChannel(Folder(tmp_path), Permit())
     for _ in range(2):
         await channel.exchange(head(1, b"one"))
     assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"one"]
@@ -35,13 +36,13 @@ async def test_the_same_message_again_is_the_same_file(tmp_path):
 
 async def test_a_directory_that_is_gone_took_nothing(tmp_path):
     with pytest.raises(ConnectFailed):
-        await FolderChannel(Folder(tmp_path / "none")).exchange(head(1, b"one"))
+        await FolderChannel(Folder(tmp_path / "none"), Permit()).exchange(head(1, b"one"))
 
 
 async def test_a_connection_is_kept_open_and_the_answer_is_that_of_the_message():
     async with Receiver(port=0) as receiver:
         one = destination(receiver.port)
-        channel = MllpChannel(one.transport, one, lambda _: None)
+        channel = MllpChannel(one.transport, one, lambda _: None, Permit())
         answers = [await channel.exchange(head(number)) for number in (1, 2)]
         await channel.close()
     assert [(one.code, one.control_id) for one in answers] == [("AA", "ID1"), ("AA", "ID2")]
@@ -51,7 +52,7 @@ async def test_an_acknowledgement_that_comes_late_is_handed_on():
     late = []
     async with Receiver(port=0, ack="twice") as receiver:
         one = destination(receiver.port)
-        channel = MllpChannel(one.transport, one, late.append)
+        channel = MllpChannel(one.transport, one, late.append, Permit())
         for number in (1, 2):
             await channel.exchange(head(number))
         await channel.close()

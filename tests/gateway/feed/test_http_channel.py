@@ -17,6 +17,7 @@ from starlette.routing import Route
 from gateway.destinations import Basic, Bearer, Http
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed
 from gateway.feed.http_channel import HttpChannel
+from gateway.feed.permit import Permit
 from gateway.serving import listening_socket, running
 from mappings.hl7v2.ack import acknowledge
 
@@ -41,7 +42,7 @@ async def posting(server, **more):
     app = Starlette(routes=[Route("/hl7", server.answer, methods=["POST"])])
     with listening_socket("127.0.0.1", 0) as listener:
         async with running(app, listener):
-            channel = HttpChannel(Http(f"http://127.0.0.1:{listener.getsockname()[1]}/hl7", **more), "utf-8")
+            channel = HttpChannel(Http(f"http://127.0.0.1:{listener.getsockname()[1]}/hl7", **more), "utf-8", Permit())
             yield channel
             await channel.close()
 
@@ -91,7 +92,7 @@ async def test_where_nobody_listens_nothing_was_sent():
     with listening_socket("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/hl7"
     with pytest.raises(ConnectFailed):
-        await HttpChannel(Http(url), "utf-8").exchange(head(1))
+        await HttpChannel(Http(url), "utf-8", Permit()).exchange(head(1))
 
 
 @pytest.mark.parametrize(

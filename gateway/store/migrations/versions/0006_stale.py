@@ -1,0 +1,27 @@
+"""Until when an old copy of a message may still reach its receiver; of what is in the store already none may.
+
+https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Add the column, with an index of the few rows that have it."""
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.add_column("message", sa.Column("stale_until", number, nullable=True))
+    few = sa.text("stale_until IS NOT NULL")
+    columns = ["destination", "stale_until"]
+    op.create_index("message_by_stale", "message", columns, sqlite_where=few, postgresql_where=few)
+
+
+def downgrade() -> None:
+    """Drop them."""
+    op.drop_index("message_by_stale", "message")
+    op.drop_column("message", "stale_until")

@@ -1,0 +1,150 @@
+"""Event loops in one virtual time, one for each gateway: a scheduler with a seed says whose callback is next.
+
+https://docs.python.org/3/library/asyncio-eventloop.html. A loop can be suspended, as SIGSTOP does it to a process:
+between two callbacks, or in the middle of one, which then goes on at a later instant of its own clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from asyncio import events
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from random import Random
+from typing import Any
+
+
+class Loop(asyncio.AbstractEventLoop):
+    """The loop of one gateway; `before` is called with each callback that is about to run."""
+
+    def __init__(self, scheduler: Scheduler, name: str) -> None:
+        self.scheduler, self.name = scheduler, name
+        self.ready: deque[asyncio.Handle] = deque()
+        self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.asleep_until = 0.0
+        self.before: Callable[[], None] = lambda: None
+        self.connect: Any = None
+        self.errors: list[dict[str, Any]] = []
+        self._order = count()
+
+    def time(self) -> float:
+        """Seconds on this gateway's clock, which is ahead of the others' once it slept in the middle of a callback."""
+        return max(self.scheduler.now, self.asleep_until)
+
+    def sleep_now(self, seconds: float) -> None:
+        """Suspend it for so long, at this very point."""
+        self.asleep_until = self.time() + seconds
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self.ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self.timers, (when, next(self._order), handle))
+        return handle
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(self, coro: Any, **more: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=self, **more)
+
+    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **more: Any) -> Any:
+        return await self.connect(self, factory, port, **more)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.errors.append(context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is passed over when its time comes."""
+
+    def due(self) -> float:
+        """The earliest instant at which it has something to run."""
+        while self.timers and self.timers[0][2].cancelled():
+            heapq.heappop(self.timers)
+        when = 0.0 if self.ready else self.timers[0][0] if self.timers else float("inf")
+        return max(when, self.asleep_until)
+
+    def step(self) -> None:
+        """Run one callback: what is ready goes before timers, as in asyncio."""
+        if not self.ready:
+            while self.timers and self.timers[0][0] <= self.scheduler.now:
+                self.ready.append(heapq.heappop(self.timers)[2])
+        if not self.ready:
+            return
+        self.before()
+        if self.asleep_until > self.scheduler.now:
+            return
+        handle = self.ready.popleft()
+        if handle.cancelled():
+            return
+        events._set_running_loop(self)
+        try:
+            handle._run()
+        finally:
+            events._set_running_loop(None)
+
+
+class Scheduler:
+    """Time, and whose turn it is; `at` has something done at an instant, by no gateway."""
+
+    def __init__(self, dice: Random) -> None:
+        self.dice, self.now = dice, 0.0
+        self.loops: list[Loop] = []
+        self.is_halted = False
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+
+    def loop(self, name: str) -> Loop:
+        """One more loop."""
+        self.loops.append(Loop(self, name))
+        return self.loops[-1]
+
+    def at(self, when: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), event))
+
+    def run(self, until: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass until that instant, or until it is over."""
+        while self.now <= until and not self.is_halted:
+            due = min((one.due() for one in self.loops), default=float("inf"))
+            event = self._events[0][0] if self._events else float("inf")
+            when = max(self.now, min(due, event))
+            if when > until:
+                self.now = until
+                return
+            self.now = when
+            if event <= when:
+                heapq.heappop(self._events)[2]()
+                if is_over():
+                    return
+                continue
+            running = [one for one in self.loops if one.due() <= when]
+            (running[0] if len(running) == 1 else self.dice.choice(running)).step()
+
+    def finish(self) -> None:
+        """Cancel whatever is under way, so that nothing is left behind."""
+        self.is_halted = False
+        for loop in self.loops:
+            loop.asleep_until = 0.0
+            loop.before = lambda: None
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+        self.run(self.now + 120)
