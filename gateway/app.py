@@ -225,9 +225,11 @@ def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
     settings, site, engine = parts.configuration.settings.feed, parts.configuration.site, parts.engine
     name = secrets.token_hex(8)
     leases = Leases(engine, name, settings.lease)
-    destinations = [one for one in routes_of(parts.configuration).destinations if one.is_enabled]
+    routes = routes_of(parts.configuration)
+    destinations = [one for one in routes.destinations if one.is_enabled]
     holders = [
-        Holder(Making(engine, site, one, parts.metrics), leases, settings, parts.metrics) for one in destinations
+        Holder(Making(engine, site, one, parts.metrics), leases, settings, parts.metrics, routes.ignores)
+        for one in destinations
     ]
     return [
         *[one.run() for one in holders],
