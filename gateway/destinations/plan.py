@@ -76,7 +76,9 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
     told = {row.cause.report_id for row in own.values() if row.state in _TOLD} if known.is_sent else set[str]()
     terms = in_force.revisions[name][-1].terms
     steps: list[Step] = []
-    for cause in _causes(known):
+    causes = _causes(known)
+    newest = {cause.report_id: cause for cause in causes}
+    for cause in causes:
         of, row = news(known.study, cause, reports.get(cause.report_id)), own.get(_key(cause))
         found = owed(of, told, terms)
         step = _step(_Cause(cause, name, row, cause.report_id in told), found, is_sent=known.is_sent)
@@ -84,7 +86,9 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
         if found.state == "waiting":
             told.add(cause.report_id)
         is_owed = found.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing"})
-        steps += _of_no_one(of, known.rows, in_force, name, is_owed=is_owed and not _is_to_stop(step))
+        is_replaced = newest[cause.report_id] != cause
+        is_taken = is_replaced or (is_owed and not _is_to_stop(step))
+        steps += _of_no_one(of, known.rows, in_force, name, is_taken=is_taken)
     return steps
 
 
@@ -153,12 +157,12 @@ def _is_to_stop(step: Step | None) -> bool:
     return step is not None and step.state == "to_stop" and step.reason.partition(":")[2] != "before_start"
 
 
-def _of_no_one(of: News, rows: Sequence[Row], in_force: InForce, name: str, *, is_owed: bool) -> Iterator[Step]:
-    """What becomes of the row without a destination."""
+def _of_no_one(of: News, rows: Sequence[Row], in_force: InForce, name: str, *, is_taken: bool) -> Iterator[Step]:
+    """What becomes of the row without a destination: a report has one, of the newest that happened to it."""
     same = [row for row in rows if _key(row.cause) == _key(of.cause)]
     others = [row for row in same if row.destination not in {"", name}]
     known = [row for row in same if not row.destination]
-    if is_owed or any(row.state not in {"excluded", "to_stop"} for row in others):
+    if is_taken or any(row.state not in {"excluded", "to_stop"} for row in others):
         for row in known:
             if row.state in _BY_NO_ONE:
                 yield Step(row.number, of.cause, "", "merged", ROUTED_LATER)

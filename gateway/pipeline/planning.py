@@ -6,7 +6,7 @@ in force, and then has each study that was taken in before looked at again: noth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -169,6 +169,47 @@ class Planning:
         raise StoreUnavailable("others wrote the same study again and again")
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The plan that settings would make; `is_whole` is False where the time for it was over before the end."""
+
+    plan: Plan
+    is_whole: bool = True
+
+
+async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> Preview:
+    """The plan that settings of a destination would make if they came in force now; nothing is written.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    current, until = await SettingsInForce(engine).current(), clock.monotonic() + seconds
+    in_force = current.changed(destination.terms, ignores, clock.now())
+    rows: list[Waits] = []
+    async for page in plans.readings(engine, destination.name):
+        for reading in page:
+            found = await changed(engine, reading, destination.name, in_force)
+            rows += _waiting(reading, found, destination.name)
+        if clock.monotonic() > until:
+            return Preview(plan_of(rows), is_whole=False)
+    return Preview(plan_of(rows))
+
+
+def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Waits]:
+    """The rows of the plan of a study, were it changed so."""
+    now = {row["number"]: row for row in found.rows} if found else {}
+    for row in reading.rows:
+        number, state, reason = int(row[2]), str(row[6]), str(row[7])
+        if number in now:
+            state, reason = now[number]["state"], now[number]["reason"]
+        if row[5] == name and state in {PLANNED, TO_STOP}:
+            yield Waits(number, reading.study_id, str(row[1]), state, reason, bool(row[9]), row[10])
+    for new in found.new if found else ():
+        if new["state"] == PLANNED:
+            is_critical, signed = bool(new["is_critical"]), new["signed"]
+            yield Waits(0, reading.study_id, new["report_id"], PLANNED, new["reason"], is_critical, signed)
+
+
 async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce) -> Changed | None:
     """What settings change of a study, or None where they change nothing.
 
@@ -203,7 +244,7 @@ def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[
             str(reason),
             bool(is_move),
         )
-        for _, report_id, number, kind, version, destination, state, reason, is_move in reading.rows
+        for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
     ]
     of = Known(known.study, known.facts.gone, known.version, rows, reading.is_sent)
     return planned(of, name, in_force)

@@ -86,6 +86,12 @@ ADD_CAUSE: Final = Statement(
     " due, signed, decided) VALUES (:study_id, :report_id, :kind, :content_version, :destination, :state, :reason,"
     " :is_move, :is_critical, :due, :signed, :now)"
 )
+# What no destination takes of a report is said by the newest that happened to it
+_REPLACE_UNROUTED: Final = Statement(
+    "UPDATE outbox SET state = 'merged', reason = 'routed-later', settled = :now WHERE study_id = :study_id"
+    " AND report_id = :report_id AND destination = '' AND state IN ('unrouted', 'ignored')"
+)
+_OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
 # A draft that changes waits anew
 _WAIT_ON: Final = Statement(
     "UPDATE outbox SET due = :due WHERE study_id = :study_id AND destination = :destination AND kind = 'draft'"
@@ -208,6 +214,8 @@ def take(taken: Taken) -> Steps[list[Written]]:
     yield from ask_each(_KEEP_JUDGED, [{**one, **key, "now": taken.now} for one in taken.judged])
     if not taken.reindex:  # an upgrade or a setting sends nothing by itself (D7)
         yield from ask(_LOOK_AGAIN, **key, now=taken.now)
+    told_of = dict.fromkeys(one["report_id"] for one in taken.causes if one["kind"] not in _OF_DRAFTS)
+    yield from ask_each(_REPLACE_UNROUTED, [{**key, "report_id": one, "now": taken.now} for one in told_of])
     yield from ask_each(ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])
     yield from ask_each(_WAIT_ON, [{**one, **key} for one in taken.causes if one["kind"] == "draft"])
     for statement, report_ids in ((_WANT_PDF, taken.pdfs), (_WANT_MISSING_PDF, taken.pdfs_missing)):

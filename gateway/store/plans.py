@@ -22,13 +22,20 @@ _PAGE: Final = Statement(
     "SELECT report_id, study_id, status FROM report WHERE report_id > :after ORDER BY report_id LIMIT :most"
 )
 _ROWS: Final = Statement(
-    "SELECT study_id, report_id, number, kind, content_version, destination, state, reason, is_move FROM outbox"
-    " WHERE study_id IN listed(:study_ids) AND kind NOT IN ('draft', 'draft_cancelled') ORDER BY number"
+    "SELECT study_id, report_id, number, kind, content_version, destination, state, reason, is_move, is_critical,"
+    " signed FROM outbox WHERE study_id IN listed(:study_ids) AND kind NOT IN ('draft', 'draft_cancelled')"
+    " ORDER BY number"
 )
 _MESSAGES: Final = Statement(
     "SELECT study_id, number, state, CASE WHEN (sent IS NOT NULL AND attempts + doubts > 0) OR state IN ('sending',"
     " 'indeterminate', 'delivered', 'recorded') THEN 1 ELSE 0 END FROM message"
     " WHERE study_id IN listed(:study_ids) AND destination = :destination ORDER BY number"
+)
+_UNDECIDED: Final = Statement(
+    "SELECT r.report_id, CASE WHEN r.status = 'completed' AND NOT EXISTS (SELECT 1 FROM outbox o"
+    " WHERE o.study_id = r.study_id AND o.report_id = r.report_id AND o.destination = :destination) AND EXISTS"
+    " (SELECT 1 FROM study s WHERE s.study_id = r.study_id AND s.is_external = 0) THEN 1 ELSE 0 END FROM report r"
+    " WHERE r.report_id > :after ORDER BY r.report_id LIMIT :most"
 )
 _COMPLETED: Final = Statement(
     "SELECT study_id, report_id FROM report WHERE study_id IN listed(:study_ids) AND status = 'completed'"
@@ -114,6 +121,15 @@ async def readings(engine: Engine, destination: str) -> AsyncIterator[list[Readi
 async def reading(engine: Engine, destination: str, study_id: str) -> Reading:
     """The same of one study."""
     return (await _read(engine, destination, [study_id]))[0]
+
+
+async def undecided(engine: Engine, destination: str) -> int:
+    """How many signed reports there are of which nothing is decided for a destination."""
+    count, after = 0, ""
+    while rows := await engine.fetch(_UNDECIDED, destination=destination, after=after, most=_AT_A_TIME):
+        count += sum(int(is_undecided) for _, is_undecided in rows)
+        after = str(rows[-1][0])
+    return count
 
 
 async def _read(engine: Engine, destination: str, study_ids: Sequence[str]) -> list[Reading]:

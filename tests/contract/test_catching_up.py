@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from fakes.fed import Fed, bodies, destination, fed
 from fakes.store import rows
-
 from gateway.pipeline.catching_up import CatchingUp
+
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.store.statements import Statement, ask

@@ -153,13 +153,15 @@ def test_a_study_of_several_modalities_passes_the_filter_of_each(written):
     found = study(report(), modality=written)
     for modality in ("CT", "PT"):
         assert where(found, "signed", to(filter=only(modalities=modality))) == WAITING
-    assert where(found, "signed", to(filter=only(modalities="MR")), to())[0].reason == "modalities"
+    assert where(found, "signed", to(filter=only(modalities="MR")), to("all"))[0].reason == "modalities"
 
 
 def test_a_filter_of_several_modalities_takes_what_has_them_all():
     both = to(filter=only(modalities=modality_key("PET/CT")))
     assert where(study(report(), modality="CT\\PT"), "signed", both) == WAITING
-    assert where(study(report(), modality="CT"), "signed", both, to())[0] == Routed("epic", "excluded", "modalities")
+    assert where(study(report(), modality="CT"), "signed", both, to("all"))[0] == Routed(
+        "epic", "excluded", "modalities"
+    )
 
 
 @pytest.mark.parametrize(
