@@ -25,6 +25,7 @@ from gateway.feed.alerting import Alerting
 from gateway.feed.holder import Holder
 from gateway.feed.making import Making
 from gateway.feed.retention import Retention
+from gateway.feed.settings_watch import SettingsWatch
 from gateway.fhir_api.compression import Compressed
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.hosts import KnownHosts
@@ -235,6 +236,7 @@ def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
         *[one.run() for one in holders],
         Alerting(engine, destinations, settings, name, parts.metrics).run(),
         Retention(engine, settings.retention_days).run(),
+        SettingsWatch(engine, routes, parts.metrics, leases).run(),
     ]
 
 
@@ -251,6 +253,8 @@ async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> A
             loops += _pdf_loops(parts)
         if FEED in roles:
             loops += _feed_loops(parts)
+        elif routes_of(parts.configuration).destinations:
+            loops.append(SettingsWatch(parts.engine, routes_of(parts.configuration), parts.metrics).run())
         async with alongside(loops):
             yield
 

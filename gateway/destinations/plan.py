@@ -85,9 +85,8 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
         steps += [step] if step else []
         if found.state == "waiting":
             told.add(cause.report_id)
-        is_owed = found.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing"})
-        is_replaced = newest[cause.report_id] != cause
-        is_taken = is_replaced or (is_owed and not _is_to_stop(step))
+        is_owed = found.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing", "to_stop"})
+        is_taken = is_owed or newest[cause.report_id] != cause
         steps += _of_no_one(of, known.rows, in_force, name, is_taken=is_taken)
     return steps
 
@@ -153,16 +152,12 @@ def after_stop(reason: str) -> tuple[PlanState, str]:
     return ("before_start", "") if why == "before_start" else ("excluded", why)
 
 
-def _is_to_stop(step: Step | None) -> bool:
-    return step is not None and step.state == "to_stop" and step.reason.partition(":")[2] != "before_start"
-
-
 def _of_no_one(of: News, rows: Sequence[Row], in_force: InForce, name: str, *, is_taken: bool) -> Iterator[Step]:
     """What becomes of the row without a destination: a report has one, of the newest that happened to it."""
     same = [row for row in rows if _key(row.cause) == _key(of.cause)]
     others = [row for row in same if row.destination not in {"", name}]
     known = [row for row in same if not row.destination]
-    if is_taken or any(row.state not in {"excluded", "to_stop"} for row in others):
+    if is_taken or any(row.state != "excluded" for row in others):
         for row in known:
             if row.state in _BY_NO_ONE:
                 yield Step(row.number, of.cause, "", "merged", ROUTED_LATER)

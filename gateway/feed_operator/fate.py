@@ -132,7 +132,7 @@ def _last(report_id: str, messages: Sequence[Message]) -> list[Message]:
     found: list[Message] = []
     for is_pdf in (False, True):
         own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]
-        found += [one for one in own if one.outbox == own[-1].outbox]
+        found += [one for one in own if one.outbox == own[-1].outbox and (one is own[-1] or one.reason != UNSENT)]
     return found
 
 

@@ -13,19 +13,16 @@ from typing import Any, Final
 from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.destinations import Destination, routes_of
-from gateway.destinations.plan import after_stop, before_stop
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.pipeline.in_force import wanted
-from gateway.pipeline.planning import Plan, plan_of, preview
+from gateway.pipeline.planning import Plan, apply_plan, leave_plan, plan_of, preview
 from gateway.settings import Configuration
 from gateway.store import plans
 from gateway.store.audit import noted
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
-from gateway.store.plans import TO_STOP
 
-_BATCH: Final = 500
 _LONG: Final = 3600.0  # seconds: a command waits
 
 
@@ -127,15 +124,7 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
         now = micros(clock.now())
         verb, found = "feed-leave" if leaves else "feed-apply", plan_of(rows)
         await engine.do(partial(noted, verb, f"{name} {found}", reason, now))
-        for start in range(0, len(rows), _BATCH):
-            batch = rows[start : start + _BATCH]
-            stops = [one for one in batch if one.state == TO_STOP]
-            if leaves:
-                before = {one.number: before_stop(one.reason) for one in stops}
-                await engine.do(partial(plans.left, batch, before, name, now))
-            else:
-                after = {one.number: after_stop(one.reason) for one in stops}
-                await engine.do(partial(plans.applied, batch, after, name, now))
+        await (leave_plan if leaves else apply_plan)(engine, name, rows)
     did = "left unsent" if leaves else "queued"
     say(f"{name}: {counted(found.adds + found.resends, 'report')} {did}, {found.critical} of them critical")
     if found.stops:

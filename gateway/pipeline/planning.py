@@ -15,7 +15,7 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Destination, InForce
 from gateway.destinations.filter import Ignore
-from gateway.destinations.plan import RESENT, Known, Row, Step, after_stop, planned
+from gateway.destinations.plan import RESENT, Known, Row, Step, after_stop, before_stop, planned
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.log import get_logger
 from gateway.pipeline.in_force import SettingsInForce, wanted
@@ -29,12 +29,12 @@ from gateway.store.intake import Outdated
 from gateway.store.kept import Kept, kept
 from gateway.store.leases import Lease, LeaseLost
 from gateway.store.plans import PLANNED, TO_STOP, Changed, Reading, Waits
-from gateway.store.statements import Steps
 from gateway.store.states import OUTBOX_STATES
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20
 _PAUSE: Final = 0.01  # seconds from one page of reports to the next: nothing else waits for it
+_BATCH: Final = 500
 _HOUR: Final = 3_600_000_000
 _TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
 
@@ -135,38 +135,65 @@ class Planning:
             return
         now = micros(clock.now())
         if not standing.asks and plan.is_small(standing.unasked, self._limits, now):
-            await self._engine.do(lambda: self._unasked(rows, standing.number, plan.size, now))
+            await self._engine.do(lambda: sent_unasked(standing.number, plan.size))
+            await apply_plan(self._engine, self._name, rows)
             get_logger().info("plan-applied", destination=self._name, count=plan.size)
         elif plan != self._told:
             counts = {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
             get_logger().warning("plan-waits", destination=self._name, action=f"feed apply {self._name}", **counts)
         self._told = plan
 
-    def _unasked(self, rows: Sequence[Waits], number: int, count: int, now: int) -> Steps[None]:
-        stops = {one.number: after_stop(one.reason) for one in rows if one.state == TO_STOP}
-        yield from plans.applied(rows, stops, self._name, now)
-        yield from sent_unasked(number, count)
-
     async def _guarded(self, lease: Lease, reading: Reading, in_force: InForce) -> None:
         try:
-            await self._of(lease, reading, in_force)
+            await _replan(self._engine, self._name, lease, reading, in_force)
         except (LeaseLost, StoreError):
             raise
         except Exception as error:  # a fault of ours in one study holds up no other
             get_logger().error("study-not-planned", study_id=reading.study_id, code="internal", exc_info=error)
 
-    async def _of(self, lease: Lease, reading: Reading, in_force: InForce) -> None:
-        for _ in range(_MOST_TRIES):
-            found = await changed(self._engine, reading, self._name, in_force)
-            if found is None:
-                return
-            try:
-                await self._engine.do(partial(plans.change, lease, found, micros(clock.now())))
-            except Outdated:  # there is news of the study
-                reading = await plans.reading(self._engine, self._name, reading.study_id)
-                continue
+
+async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
+    """Have what is planned sent and what is to stop stopped, then see what no destination is owed any more.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    in_force = await SettingsInForce(engine).current()
+    for batch in _batches(rows):
+        stops = {one.number: after_stop(one.reason) for one in batch if one.state == TO_STOP}
+        await engine.do(partial(plans.applied, batch, stops, name, micros(clock.now())))
+        for study_id in dict.fromkeys(one.study_id for one in batch if one.state == TO_STOP):
+            await _replan(engine, name, None, await plans.reading(engine, name, study_id), in_force)
+
+
+async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
+    """Have what is planned left unsent, and what was to stop go as before.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    for batch in _batches(rows):
+        before = {one.number: before_stop(one.reason) for one in batch if one.state == TO_STOP}
+        await engine.do(partial(plans.left, batch, before, name, micros(clock.now())))
+
+
+def _batches(rows: Sequence[Waits]) -> Iterator[Sequence[Waits]]:
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+
+
+async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Reading, in_force: InForce) -> None:
+    """Make the plan of one study."""
+    for _ in range(_MOST_TRIES):
+        found = await changed(engine, reading, name, in_force)
+        if found is None:
             return
-        raise StoreUnavailable("others wrote the same study again and again")
+        try:
+            await engine.do(partial(plans.change, lease, found, micros(clock.now())))
+        except Outdated:  # there is news of the study
+            reading = await plans.reading(engine, name, reading.study_id)
+            continue
+        return
+    raise StoreUnavailable("others wrote the same study again and again")
 
 
 @dataclass(frozen=True, slots=True)
