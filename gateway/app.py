@@ -25,6 +25,7 @@ from gateway.feed.alerting import Alerting
 from gateway.feed.holder import Holder
 from gateway.feed.making import Making
 from gateway.feed.retention import Retention
+from gateway.feed.settings_watch import SettingsWatch
 from gateway.fhir_api.compression import Compressed
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.hosts import KnownHosts
@@ -225,14 +226,17 @@ def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
     settings, site, engine = parts.configuration.settings.feed, parts.configuration.site, parts.engine
     name = secrets.token_hex(8)
     leases = Leases(engine, name, settings.lease)
-    destinations = [one for one in routes_of(parts.configuration).destinations if one.is_enabled]
+    routes = routes_of(parts.configuration)
+    destinations = [one for one in routes.destinations if one.is_enabled]
     holders = [
-        Holder(Making(engine, site, one, parts.metrics), leases, settings, parts.metrics) for one in destinations
+        Holder(Making(engine, site, one, parts.metrics), leases, settings, parts.metrics, routes.ignores)
+        for one in destinations
     ]
     return [
         *[one.run() for one in holders],
         Alerting(engine, destinations, settings, name, parts.metrics).run(),
         Retention(engine, settings.retention_days).run(),
+        SettingsWatch(engine, routes, parts.metrics, leases).run(),
     ]
 
 
@@ -249,6 +253,8 @@ async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> A
             loops += _pdf_loops(parts)
         if FEED in roles:
             loops += _feed_loops(parts)
+        elif routes_of(parts.configuration).destinations:
+            loops.append(SettingsWatch(parts.engine, routes_of(parts.configuration), parts.metrics).run())
         async with alongside(loops):
             yield
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from gateway.destinations.filter import Filter, facility_keys
+from gateway.destinations.owed import Terms
 from gateway.destinations.schedule import QuietHours
 from gateway.destinations.transport import Transport
 from mappings.profile import Facility, Receiver, Site
@@ -71,6 +72,12 @@ class Destination:
             found = self.mrn_namespaces(site)
             bare = found[0] if len(found) == 1 else ""
         return replace(site, on_conflict=self.on_conflict, mrn_authority=self.mrn_authority, bare_namespace=bare)
+
+    @property
+    def terms(self) -> Terms:
+        """The settings that decide what it is owed."""
+        drafts, restates = self.receiver.send_drafts == "on", self.receiver.addendum == "replace"
+        return Terms(self.name, self.start, self.filter, drafts, restates, self.is_enabled)
 
     @property
     def needs_one_namespace(self) -> bool:

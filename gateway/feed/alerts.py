@@ -1,7 +1,7 @@
 """What somebody must be told about the feed: conditions that hold, as data; whether they are new, `Alerting` sees.
 
-HL7 v2.5.1 §2.9.2 (what is not acknowledged is not known to have arrived); decisions D13, D31, D32. An alert names a
-destination and says numbers: nothing of a report or a patient.
+HL7 v2.5.1 §2.9.2 (what is not acknowledged is not known to have arrived); decisions D13, D31, D32, D37. An alert names
+a destination and says numbers: nothing of a report or a patient.
 """
 
 from __future__ import annotations
@@ -96,6 +96,15 @@ CONDITIONS: Final = (
         lambda facts, _: int(bool(facts.paused)),
     ),
     Row(
+        "plan-waits",
+        "Changed settings would send, or stop, what was signed before the change: more than goes unasked, or critical"
+        " results.",
+        "`feed plan` counts it; `feed apply NAME` does it, `feed apply NAME --leave --reason …` leaves all as it was:"
+        " [changed settings](#changed-settings).",
+        lambda facts, _: facts.planned,
+        lambda facts: facts.planned_critical,
+    ),
+    Row(
         "lane-held",
         "Messages of a study wait for an operator.",
         "`feed status` names the studies and reasons, `feed resume --study` lets one go.",
@@ -117,6 +126,12 @@ CONDITIONS: Final = (
         lambda facts: facts.dead_letters,
     ),
 )
+SETTINGS_DIFFER: Final = Row(
+    "settings-differ",
+    "A process has other settings of the destination than whoever sends to it; it goes by the latter.",
+    "Give all processes the same settings, and start them anew: [settings in force](#settings-in-force).",
+    lambda _, __: 0,
+)
 UNROUTED: Final = Row(
     "unrouted",
     "Signed reports that no destination takes.",
@@ -135,5 +150,5 @@ def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Ale
 
 def alert_rows() -> Iterator[tuple[str, str, str]]:
     """Every condition as (code, meaning, remedy), for the documents."""
-    for row in (*CONDITIONS, UNROUTED):
+    for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED):
         yield row.code, row.meaning, row.remedy

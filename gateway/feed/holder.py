@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway import clock
+from gateway.destinations.filter import Ignore
 from gateway.errors import GatewayError
 from gateway.feed.ack_listener import ack_listener
 from gateway.feed.aftermath import Aftermath
@@ -26,7 +27,7 @@ from gateway.feed.sender import Sender
 from gateway.feed.tenure import Tenure
 from gateway.log import code_of, get_logger
 from gateway.metrics import Metrics
-from gateway.pipeline.catching_up import CatchingUp
+from gateway.pipeline.planning import Planning
 from gateway.settings.feed import Feed
 from gateway.store import takeover
 from gateway.store.instants import micros
@@ -35,7 +36,7 @@ from gateway.store.messages import Messages, Result
 from gateway.store.set_back import set_back
 from gateway.sync.repeat import alongside
 
-_CATCH_UP: Final = 60.0  # seconds between two looks for what passed the destination by
+_PLAN: Final = 5.0  # seconds between two looks at what a change of settings would send
 _LOOK: Final = 0.25  # seconds between two looks for something to make
 _TRY: Final = 1.0  # seconds between two tries to get the lease
 _SET_BACK: Final = 1.0  # seconds by which a clock must go back to count as set back
@@ -46,13 +47,16 @@ _SECOND: Final = 1_000_000
 class Holder:
     """The one destination, in one process, which `leases` names."""
 
-    def __init__(self, making: Making, leases: Leases, settings: Feed, metrics: Metrics) -> None:
+    def __init__(
+        self, making: Making, leases: Leases, settings: Feed, metrics: Metrics, ignores: tuple[Ignore, ...] = ()
+    ) -> None:
         self._making, self._leases = making, leases
         self._engine, self._destination = making.engine, making.destination
         self._hearing = Hearing(self._engine, self._destination.name, settings, metrics)
         self._aftermath = Aftermath(self._engine, self._destination, leases.seconds, self._hearing)
         self._listening: set[asyncio.Task[None]] = set()  # whose lease is over, and that wait for an answer
         self._late = LateAcks(self._engine, self._destination, settings, metrics)
+        self._planning = Planning(self._engine, self._destination, ignores, settings)
 
     async def run(self) -> None:
         """Serve it whenever nobody else does, and listen, until cancelled; then end with what is in hand."""
@@ -104,7 +108,7 @@ class Holder:
             self._watch_clock(tenure, line),
             self._hear(told),
             self._late.run(),
-            self._catch_up(),
+            self._plan(tenure),
         )
         senders = [self._started(sender.run(way)) for way in ways]
         others = [self._started(loop) for loop in loops]
@@ -175,14 +179,12 @@ class Holder:
                     line.look_again()
                 await news.wait(_LOOK)
 
-    async def _catch_up(self) -> None:
-        """Route what was taken in before the destination was there, then what passes it by."""
-        catching_up = CatchingUp(self._engine, self._destination)
-        added = await catching_up.once()
-        get_logger().info("feed-caught-up", destination=self._destination.name, count=added)
+    async def _plan(self, tenure: Tenure) -> None:
+        """Put the settings in force, and see to what they change for what was signed before (D37)."""
+        await self._planning.begin(tenure.lease)
         while True:
-            await catching_up.again()
-            await clock.sleep(_CATCH_UP)
+            await self._planning.look()
+            await clock.sleep(_PLAN)
 
     async def _watch_clock(self, tenure: Tenure, line: Line) -> None:
         """What is to be tried again is not put off where the clock is set back."""

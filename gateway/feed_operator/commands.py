@@ -16,6 +16,7 @@ from gateway.feed_operator import backload as history
 from gateway.feed_operator import certificate as certifying
 from gateway.feed_operator import dead_letters as letters
 from gateway.feed_operator import pausing
+from gateway.feed_operator import planned as planning
 from gateway.feed_operator import replay as replaying
 from gateway.feed_operator import status as standing
 from gateway.feed_operator.arguments import id_of, span_of, wrong
@@ -38,6 +39,29 @@ Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Sign
 def status(config: Config = None, as_json: Json = False) -> None:
     """How each destination stands: who serves it, what waits, what is held, what was given up."""
     sys.exit(_run(standing.status(load(config), print, as_json=as_json)))
+
+
+@feed.command()
+def plan(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a [[destination]]; else all.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """What a change of settings would send or stop of what was signed before it; 1 if it waits for `feed apply`."""
+    sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json)))
+
+
+@feed.command()
+def apply(
+    name: Name,
+    leave: Annotated[bool, typer.Option("--leave", help="Send nothing of it, and stop nothing.")] = False,
+    reason: Reason = "",
+    config: Config = None,
+) -> None:
+    """Send what the plan of a destination adds and stop what it stops, or leave all as it was."""
+    if leave and not reason:
+        raise wrong("--leave", "without --reason", "Write why: it is kept who is not told of these reports.")
+    sys.exit(_run(planning.apply(load(config), name, print, leaves=leave, reason=reason)))
 
 
 @feed.command()

@@ -1,7 +1,7 @@
 """What became of one signed report at one destination: one of these and no other. Pure.
 
-HL7 v2.5.1 §2.9.2, table 0008 (AA and CA); decisions D31, D32. It is that of what the destination is to know last: of
-the row that was decided last, and where messages were made of that, of the one that is worst off.
+HL7 v2.5.1 §2.9.2, table 0008 (AA and CA); decisions D31, D32, D37. It is that of what the destination is to know
+last: of the row that was decided last, and where messages were made of that, of the one that is worst off.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gateway.destinations import Destination
+from gateway.destinations.plan import RESENT
+from gateway.store.plans import PLAN
 from gateway.store.reconciling import Message, Record, Row
 from gateway.store.states import UNSENT
 from gateway.store.takeover import OLD_COPY
@@ -22,6 +24,7 @@ Kind = Literal[
     "dead letter",
     "indeterminate",
     "queued",
+    "planned",
     "unrouted",
     "superseded by",
     "nothing",
@@ -32,6 +35,7 @@ Kind = Literal[
     "ignored",
     "excluded",
     "before_start",
+    "left",
 ]
 # Kind -> what it means; the worst first
 KINDS: Final[dict[Kind, str]] = {
@@ -40,6 +44,7 @@ KINDS: Final[dict[Kind, str]] = {
     "dead letter": "given up: it is not sent any more",
     "indeterminate": "written, without a usable answer: it may have arrived",
     "queued": "to be made or sent",
+    "planned": "owed, or owed no more, since the settings changed: it waits for `feed apply`",
     "unrouted": "no destination takes it, or this one was not told of it yet",
     "superseded by": "never taken: the message of that number says it, or takes it back",
     "nothing": "the mapping says that nothing is sent of it, for the reason given",
@@ -50,8 +55,9 @@ KINDS: Final[dict[Kind, str]] = {
     "ignored": "a rule says that no destination needs it",
     "excluded": "a filter of the destination leaves it out",
     "before_start": "first signed before the destination's start",
+    "left": "owed since the settings changed; an operator left it unsent",
 }
-_OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "unrouted"})
+_OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "planned", "unrouted"})
 UNREMARKABLE: Final = frozenset({"AA", "before_start", "excluded"})
 _RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
 _BY_STATE: Final[dict[str, Kind]] = {
@@ -65,11 +71,14 @@ _ROWS: Final[dict[str, Kind]] = {
     "before_start": "before_start",
     "excluded": "excluded",
     "nothing": "nothing",
+    "left": "left",
     "unrouted": "unrouted",
     "ignored": "ignored",
 }
+_NO_ONE: Final = frozenset({"unrouted", "ignored"})
 _TOLD: Final = frozenset({"rendered", "merged"})
-_AHEAD: Final = frozenset({"waiting", "held"})
+_AHEAD: Final = frozenset({"waiting", "held", "planned", "to_stop"})
+_PLANNED: Final = {"planned": "add", "to_stop": "stop"}
 # Reasons for which there is nothing to be sent; for any other the destination lacks what it should know
 _OF_NO_NEWS: Final = frozenset({UNSENT, "report-not-signed", "draft-after-final", "study-external"})
 
@@ -97,16 +106,27 @@ def fate(report_id: str, record: Record | None, destination: Destination) -> Fat
     messages = [one for one in record.messages if one.destination == destination.name]
     found = [_of_row(row) for row in own if row.state in _AHEAD]
     last = _last(report_id, messages)
-    made = [_of_message(one, destination) for one in last]
+    made = [_of_message(one, destination) for one in last if (one.state, one.reason) != ("held", PLAN)]
     if destination.name in record.stale_at:
         found.append(_made("indeterminate", OLD_COPY))
-    if own and own[-1].state not in _TOLD | _AHEAD:
+    unsaid = _undelivered(record.rows, destination.name)
+    if unsaid is not None:
         made = [one for one in made if one.is_open]  # no message says what was decided last
-        found.append(_unsaid(own, record.rows))
+        found.append(unsaid)
     if found or made:
         remarks = tuple(dict.fromkeys(code for one in last for code in one.remarks.split()))
         return replace(min([*found, *made], key=lambda one: _RANK[one.kind]), remarks=remarks)
     return _unsaid(own, record.rows)
+
+
+def _undelivered(rows: Sequence[Row], name: str) -> Fate | None:
+    """The fate of a report of which the destination was not told what happened last; None where it was."""
+    about = [row for row in rows if row.destination == name or row.state in _NO_ONE]
+    newest = [row for row in about if row.version == about[-1].version]
+    own = [row for row in newest if row.destination == name]
+    if not own:
+        return _of_row(newest[-1]) if newest else None
+    return None if own[-1].state in _TOLD | _AHEAD else _unsaid(own, newest)
 
 
 def _last(report_id: str, messages: Sequence[Message]) -> list[Message]:
@@ -115,13 +135,13 @@ def _last(report_id: str, messages: Sequence[Message]) -> list[Message]:
     found: list[Message] = []
     for is_pdf in (False, True):
         own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]
-        found += [one for one in own if one.outbox == own[-1].outbox]
+        found += [one for one in own if one.outbox == own[-1].outbox and (one is own[-1] or one.reason != UNSENT)]
     return found
 
 
 def _unsaid(own: Sequence[Row], rows: Sequence[Row]) -> Fate:
     """The fate of a report of which no message says the last: what was decided of it."""
-    no_one = [row for row in rows if not row.destination and row.state in {"unrouted", "ignored"}]
+    no_one = [row for row in rows if row.state in _NO_ONE]
     decided = [row for row in own if row.state in _ROWS]
     if no_one and all(row.state == "excluded" for row in decided):
         return _of_row(no_one[-1])
@@ -129,6 +149,8 @@ def _unsaid(own: Sequence[Row], rows: Sequence[Row]) -> Fate:
 
 
 def _of_row(row: Row) -> Fate:
+    if row.state in _PLANNED:
+        return _made("planned", row.reason if row.reason == RESENT else _PLANNED[row.state], row.decided)
     kind: Kind = "held" if row.state == "held" else _ROWS.get(row.state, "queued")
     if kind == "nothing":
         return Fate(kind, row.reason, row.decided, row.reason not in _OF_NO_NEWS)

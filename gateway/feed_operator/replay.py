@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway import clock
 from gateway.assembly import store_for_command
-from gateway.destinations import Destination, Routes, routed
+from gateway.destinations import Destination, ever_in_force, routed
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.feed_operator.chosen import Chosen
 from gateway.settings import Configuration
@@ -98,7 +98,7 @@ class Replay:
         causes = [Cause(one, "replay", known.version) for one in reports]
         sent = {self._destination.name: told}
         made = []
-        for cause, row in routed(study, causes, sent, Routes((self._destination,)), gone=known.facts.gone):
+        for cause, row in routed(study, causes, sent, ever_in_force([self._destination.terms]), gone=known.facts.gone):
             if row.state != "waiting":
                 self.left[row.state] += 1
                 continue

@@ -1,20 +1,26 @@
 """`feed status`: how each destination stands, in ids, codes, counts and ages; nothing of a patient.
 
-Carries out no clause of a standard; decisions D9, D31-D33.
+Carries out no clause of a standard; decisions D9, D31-D33, D37.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.destinations import Destination, routes_of
+from gateway.destinations.filter import Ignore
 from gateway.feed_operator.arguments import Say, counted
+from gateway.pipeline.in_force import wanted
+from gateway.pipeline.planning import plan_of
 from gateway.settings import Configuration
+from gateway.store import plans
 from gateway.store.engine import Engine
+from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
 from gateway.store.ledger import dead_letters, stock
@@ -33,7 +39,11 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
         stands = {one.name: one for one in await standing(engine) if not one.name.startswith(_OTHER_LEASE)}
         known = {one.name: one for one in routes.destinations}
         names = [*known, *sorted(stands.keys() - known.keys())]
-        found = [await _destination(engine, name, known.get(name), stands.get(name), now) for name in names]
+        found = [
+            await _destination(engine, name, known.get(name), stands.get(name), now)
+            | await _plan(engine, name, known.get(name), routes.ignores)
+            for name in names
+        ]
         nobody = await stock(engine, _NOBODY, MOST_LANES)
     said = {
         "at": instant_text(now),
@@ -79,6 +89,21 @@ async def _destination(
     }
 
 
+async def _plan(engine: Engine, name: str, known: Destination | None, ignores: tuple[Ignore, ...]) -> dict[str, Any]:
+    """The settings in force, and the plan of what was signed before them (D37)."""
+    standing = await in_force_of(engine, name)
+    plan = plan_of(await plans.waiting(engine, name))
+    own = wanted(known.terms, ignores).digest if known is not None else ""
+    is_open = known is not None and known.is_enabled and (standing is None or standing.planned is None)
+    counts = {key: value for key, value in asdict(plan).items() if key != "oldest"}
+    return {
+        "settingsSince": instant_text(standing.since) if standing else None,
+        "settingsDiffer": standing is not None and own not in {"", standing.digest},
+        "undecided": await plans.undecided(engine, name) if is_open else 0,
+        "plan": {**counts, "said": str(plan)} if plan.size else None,
+    }
+
+
 def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     """The same for people."""
     for one in said["destinations"]:
@@ -87,6 +112,7 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"{one['name']}: {served}{absent}"
         if one["paused"]:
             yield f"  paused    {one['paused']}, since {one['pausedSince']}"
+        yield from _plan_lines(one)
         age = one["oldestOpenSeconds"]
         oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
         yield f"  messages  {_listed(one['messages'])}{oldest}"
@@ -107,6 +133,16 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     yield f"no destination takes: {said['unrouted']} unrouted, {said['ignored']} ignored by a rule"
     if not said["destinations"]:
         yield "no destination is set up"
+
+
+def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
+    """What there is to say of the settings in force."""
+    if one["settingsDiffer"]:
+        yield "  settings  these are not in force: they are once the service has started with them"
+    if one["undecided"]:
+        yield f"  undecided {counted(one['undecided'], 'report')}: its settings are not in force yet"
+    if one["plan"]:
+        yield f"  plan      {one['plan']['said']}; feed apply {one['name']}"
 
 
 _SETTINGS: Final = {"none": "not in the settings", "not enabled": "not enabled"}

@@ -19,6 +19,7 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Routes
 from gateway.errors import StoreUnavailable
+from gateway.pipeline.in_force import SettingsInForce
 from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, as_of, beside, digest, look
 from gateway.pipeline.rendering import rendered
 from gateway.pipeline.taking import taking
@@ -64,13 +65,14 @@ class Ingested:
 class Pipeline:
     """Takes studies in. `zone` is that of dates without one in searches; `wants_pdf` where PDFs are kept (D28).
 
-    `routes` say who is told.
+    Who is told, the settings in force say (D37); `routes` are those of this process, and say how long a message waits.
     """
 
     def __init__(
         self, engine: Engine, site: Site, zone: tzinfo, *, wants_pdf: bool = True, routes: Routes = _NOWHERE
     ) -> None:
         self._engine, self._site, self._zone, self._wants_pdf, self._routes = engine, site, zone, wants_pdf, routes
+        self._in_force = SettingsInForce(engine)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def ingest(self, study_id: str, fetch: Fetch) -> Ingested:
@@ -145,7 +147,7 @@ class Pipeline:
         verdicts = await self._engine.fetch(intake.VERDICTS, study_id=study_id)
         if not rows:
             return Standing(), None
-        told = await Outbox(self._engine).told(study_id) if self._routes.destinations else {}
+        told = await Outbox(self._engine).told(study_id)
         revision, received_digest, packed, *_ = rows[0]
         pdfs = await self._engine.fetch(intake.PDFS, study_id=study_id) if self._wants_pdf else ()
         standing = Standing(
@@ -196,6 +198,7 @@ class Pipeline:
     ) -> tuple[Look, intake.Taken]:
         """The look with its patients apart from those of others who share no more than a number, as it is stored."""
         patient_ids, study_id = found.patient_ids, found.change.study.study_id
+        in_force = await self._in_force.current()
         others = await self._engine.fetch(intake.OTHERS, patient_ids=json.dumps(patient_ids), study_id=study_id)
 
         def settle() -> tuple[Look, intake.Taken]:
@@ -213,6 +216,7 @@ class Pipeline:
                 stored=stored,
                 wants_pdf=self._wants_pdf,
                 routes=self._routes,
+                in_force=in_force,
             )
 
         return await computed(settle)

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
-from gateway.destinations import Routes
+from gateway.destinations import NOTHING_IN_FORCE, InForce, Routes
 from gateway.pipeline.look import NEW_TEXT, Fetched, Key, Look, Resource, Standing, digest, remapped
 from gateway.pipeline.rendering import rendered
-from gateway.pipeline.telling import telling
+from gateway.pipeline.telling import patience, telling
 from gateway.store.coverage import digest_of
 from gateway.store.instants import instant, micros
 from gateway.store.intake import Claim, Taken, uid_key
@@ -45,6 +45,7 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
     stored: Mapping[Key, Resource] | None = None,
     wants_pdf: bool = True,
     routes: Routes = _NOWHERE,
+    in_force: InForce = NOTHING_IN_FORCE,
 ) -> Taken:
     """What is to be stored of a look. `patient_ids` are those that `others` were read for.
 
@@ -83,13 +84,14 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
             {"patient_id": patient_id, "judged": one.digests, "counts": int(one.counts)}
             for patient_id, one in found.judged.items()
         ],
-        causes=telling(found.change, standing.told, routes, now, wants_pdf=wants_pdf),
+        causes=telling(found.change, standing.told, in_force, patience(routes, wants_pdf=wants_pdf), now),
         pdfs=[one.report_id for one in found.change.causes if wants_pdf and one.kind in NEW_TEXT],
         pdfs_missing=[one.report_id for one in study.completed if wants_pdf and is_anew],
         render=lambda body: render([json.loads(body)], now)[0],
         reindex=is_anew,
         is_move=found.change.is_move,
-        told={(name, one) for name, ids in standing.told.items() for one in ids} if routes.destinations else None,
+        told={(name, one) for name, ids in standing.told.items() for one in ids},
+        in_force=in_force.number,
     )
 
 

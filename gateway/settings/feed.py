@@ -1,6 +1,7 @@
 """The `[feed]` section: what all destinations of the HL7 v2 feed share.
 
-HL7 v2.5.1 §2.9.2 (what is answered), https://www.standardwebhooks.com (how alerts are signed); decisions D16, D32, D33.
+HL7 v2.5.1 §2.9.2 (what is answered), https://www.standardwebhooks.com (how alerts are signed); decisions D16, D32, D33,
+D37.
 """
 
 from __future__ import annotations
@@ -42,6 +43,16 @@ class Feed(Group):
     draft_wait_minutes: float = Field(
         15, ge=0, le=1440, description="Minutes without a change after which a draft is sent, where drafts are."
     )
+    unasked_messages: int = Field(
+        20,
+        ge=0,
+        le=10_000,
+        description="A plan of no more messages, after a change of settings, is applied without asking; 0 is never.",
+    )
+    unasked_hours: float = Field(
+        24, gt=0, le=8760, description="Hours in which all reports of such a plan must have been signed."
+    )
+    unasked_critical: bool = Field(False, description="Whether such a plan may have critical results in it.")
     storm_naks: int = Field(
         10, ge=2, le=10_000, description="Refusals in a row after which a destination is paused, if of enough studies."
     )

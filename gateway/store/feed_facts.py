@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.store.engine import Engine
+from gateway.store.in_force import in_force_of
 from gateway.store.instants import micros
 from gateway.store.leases import PAUSED
 from gateway.store.ledger import IS_LAST, oldest
+from gateway.store.plans import PLANNED, TO_STOP
 from gateway.store.statements import Row, Statement
 from gateway.store.states import BLOCKED_AT_ONCE, UNSENT
 
@@ -48,6 +50,13 @@ _CRITICAL_HELD: Final = Statement(
     "SELECT number FROM outbox WHERE destination = :destination AND state = 'held' AND is_critical = 1"
     " AND reason IN listed(:reasons) ORDER BY number LIMIT :most"
 )
+_PLANNED: Final = Statement(
+    "SELECT number FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
+)
+_CRITICAL_PLANNED: Final = Statement(
+    "SELECT number FROM outbox WHERE destination = :destination AND state = :state AND is_critical = 1"
+    " ORDER BY number LIMIT :most"
+)
 _DEAD: Final = Statement(
     "SELECT m.number, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
     f" AND m.state = 'dead_letter' AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
@@ -76,9 +85,9 @@ class FeedFacts:
     """How it stands about one destination; numbers of rows and counts up to `MOST`, ages in seconds.
 
     `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
-    somebody does something, `dead_letters` the messages that were given up and
-    not made good since, `unaccepted` counts what the application did not answer in time. `unserved` is for how long
-    nobody has served it: whoever watches knows that.
+    somebody does something, `dead_letters` the messages that were given up and not made good since, `planned` counts
+    what a change of settings would send or stop, `unaccepted` what the application did not answer in time. `unserved`
+    is for how long nobody has served it: whoever watches knows that.
     """
 
     oldest: float = 0.0
@@ -89,6 +98,8 @@ class FeedFacts:
     held_lanes: int = 0
     held_rows: int = 0
     dead_letters: frozenset[int] = frozenset()
+    planned: int = 0
+    planned_critical: frozenset[int] = frozenset()
     paused: str = ""
     unserved: float = 0.0
 
@@ -105,6 +116,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
     since = [int(row[0]) for row in due] + [made for made, _ in heads]
     dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, most=MOST)
     held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKED_AT_ONCE), most=MOST)
+    planned, critical = await _planned(engine, watched.name)
     paused = await engine.fetch(PAUSED, name=watched.name)
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
@@ -115,8 +127,22 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
         held_lanes=int((await engine.fetch(_LANES, **key, most=MOST))[0][0]),
         held_rows=int((await engine.fetch(_OUTBOX, **key, state="held", most=MOST))[0][0]),
         dead_letters=_numbers(dead),
+        planned=len(planned | critical),
+        planned_critical=critical,
         paused=str(paused[0][0]) if paused else "",
     )
+
+
+async def _planned(engine: Engine, name: str) -> tuple[frozenset[int], frozenset[int]]:
+    """The rows of a plan once it is made, and those of critical results at once."""
+    standing = await in_force_of(engine, name)
+    key = {"destination": name, "most": MOST}
+    planned, critical = frozenset[int](), frozenset[int]()
+    for state in (PLANNED, TO_STOP):
+        critical |= _numbers(await engine.fetch(_CRITICAL_PLANNED, **key, state=state))
+        if standing is not None and standing.planned is not None:
+            planned |= _numbers(await engine.fetch(_PLANNED, **key, state=state))
+    return planned, critical
 
 
 async def unrouted(engine: Engine) -> int:

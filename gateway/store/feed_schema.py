@@ -1,6 +1,7 @@
 """The tables of the feed: what is told to whom, the messages, who sends them, what holds them.
 
-Carries out no clause of a standard; decisions D7, D13, D18, D32, D33. As gateway/store/schema.py, which takes them in.
+Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D37. As gateway/store/schema.py, which takes them
+in.
 """
 
 from __future__ import annotations
@@ -133,6 +134,21 @@ DESTINATION: Final = Table(
     text_column("paused"),
     sqlite_strict=True,
 )
+# The settings by which it is decided what a destination is owed, each change a row (D37); `planned` is when the plan
+# was made of what was signed before, `unasked` how many messages of it were sent without asking; none where `asks` is 1
+IN_FORCE: Final = Table(
+    "in_force",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    number_column("since"),
+    number_column("planned", needed=False),
+    number_column("unasked"),
+    number_column("asks"),
+    text_column("name"),
+    text_column("digest"),
+    text_column("settings"),
+    sqlite_strict=True,
+)
 # What operators did that the ledger alone does not explain
 AUDIT: Final = Table(
     "audit",
@@ -156,6 +172,7 @@ FEED_INDEXES: Final = (
     Index("outbox_by_state", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.number),
     Index("outbox_by_signed", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.signed),
     Index("outbox_by_due", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.due),
+    Index("in_force_by_name", IN_FORCE.c.name, IN_FORCE.c.number),
     Index("message_by_state", MESSAGE.c.destination, MESSAGE.c.state, MESSAGE.c.priority, MESSAGE.c.number),
     Index("message_by_lane", MESSAGE.c.destination, MESSAGE.c.study_id, MESSAGE.c.number),
     Index("message_by_study", MESSAGE.c.study_id),

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateway.index.keys import bounded
 from gateway.store import versions
+from gateway.store.in_force import LATEST
 from gateway.store.moves import KEEP_FORMER
 from gateway.store.statements import Row, Statement, Steps, ask, ask_each, storable
 from gateway.store.versions import Made, Written
@@ -85,6 +86,12 @@ ADD_CAUSE: Final = Statement(
     " due, signed, decided) VALUES (:study_id, :report_id, :kind, :content_version, :destination, :state, :reason,"
     " :is_move, :is_critical, :due, :signed, :now)"
 )
+# What no destination takes of a report is said by the newest that happened to it
+_REPLACE_UNROUTED: Final = Statement(
+    "UPDATE outbox SET state = 'merged', reason = 'routed-later', settled = :now WHERE study_id = :study_id"
+    " AND report_id = :report_id AND destination = '' AND state IN ('unrouted', 'ignored')"
+)
+_OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
 # A draft that changes waits anew
 _WAIT_ON: Final = Statement(
     "UPDATE outbox SET due = :due WHERE study_id = :study_id AND destination = :destination AND kind = 'draft'"
@@ -128,7 +135,10 @@ class Outdated(Exception):
 
 
 class OthersMoved(Exception):
-    """Another study says something else of its patients than when it was mapped: who is apart must be seen again."""
+    """Another study says something else of its patients than when it was mapped, or the settings in force are others.
+
+    Who is apart, and who is told, must be seen again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +161,8 @@ class Taken:
     `others` is what other studies said of its patients, `patient_ids`, when it was mapped; `rank` says which of several
     studies is newest (D12); `pdfs` are reports whose PDF is to be fetched anew, `pdfs_missing` those whose PDF may be
     there by now; `render` makes a Patient of what another study says. `told` has destinations with reports that they
-    were told of when it was decided who is told. Of a move (D13) the study as it was is kept. Instants are
-    microseconds.
+    were told of when it was decided who is told, `in_force` is the number of the settings that decided it (D37). Of a
+    move (D13) the study as it was is kept. Instants are microseconds.
     """
 
     study_id: str
@@ -174,7 +184,8 @@ class Taken:
     pdfs: Sequence[str]
     pdfs_missing: Sequence[str]
     render: Callable[[bytes], Made]
-    told: AbstractSet[tuple[str, str]] | None = None
+    told: AbstractSet[tuple[str, str]]
+    in_force: int
     reindex: bool = False
     is_move: bool = False
 
@@ -184,7 +195,7 @@ def take(taken: Taken) -> Steps[list[Written]]:
 
     Raises:
         Outdated: it must be read and mapped again.
-        OthersMoved: what others say of its patients must be.
+        OthersMoved: what others say of its patients, or the settings in force, must be.
     """
     key = {"study_id": taken.study_id}
     clock = yield from versions.begin(taken.now)
@@ -203,6 +214,8 @@ def take(taken: Taken) -> Steps[list[Written]]:
     yield from ask_each(_KEEP_JUDGED, [{**one, **key, "now": taken.now} for one in taken.judged])
     if not taken.reindex:  # an upgrade or a setting sends nothing by itself (D7)
         yield from ask(_LOOK_AGAIN, **key, now=taken.now)
+    told_of = dict.fromkeys(one["report_id"] for one in taken.causes if one["kind"] not in _OF_DRAFTS)
+    yield from ask_each(_REPLACE_UNROUTED, [{**key, "report_id": one, "now": taken.now} for one in told_of])
     yield from ask_each(ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])
     yield from ask_each(_WAIT_ON, [{**one, **key} for one in taken.causes if one["kind"] == "draft"])
     for statement, report_ids in ((_WANT_PDF, taken.pdfs), (_WANT_MISSING_PDF, taken.pdfs_missing)):
@@ -218,10 +231,12 @@ def _see_that_nothing_moved(taken: Taken) -> Steps[None]:
     rows = yield from ask(ACCESSION, study_instance_uid=taken.row["study_instance_uid"])
     if (rows[0][0] if rows else None) != taken.accession_number:
         raise Outdated
-    if taken.told is not None:
-        told = yield from ask(TOLD, study_id=taken.study_id)
-        if {(str(destination), str(report_id)) for destination, report_id in told} != taken.told:
-            raise Outdated
+    told = yield from ask(TOLD, study_id=taken.study_id)
+    if {(str(destination), str(report_id)) for destination, report_id in told} != taken.told:
+        raise Outdated
+    latest = yield from ask(LATEST)
+    if int(latest[0][0]) != taken.in_force:
+        raise OthersMoved
     others = yield from ask(OTHERS, study_id=taken.study_id, patient_ids=json.dumps(taken.patient_ids))
     if [tuple(one) for one in others] != [tuple(one) for one in taken.others]:
         raise OthersMoved

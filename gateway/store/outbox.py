@@ -5,16 +5,16 @@ Carries out no clause of a standard; decisions D7, D28, D31. The states are thos
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
-from gateway.store.intake import ADD_CAUSE, TOLD
+from gateway.store.intake import TOLD
 from gateway.store.leases import Lease, held
-from gateway.store.statements import Statement, Steps, Values, ask, ask_each
+from gateway.store.statements import Statement, Steps, ask, ask_each
 from gateway.store.states import OutboxState
 
 _DUE: Final = Statement(
@@ -38,31 +38,7 @@ _LOOK_AGAIN: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE destination = :destination"
     " AND state = 'held' AND reason = :reason"
 )
-_UNTOLD: Final = Statement(
-    "SELECT r.report_id FROM report r WHERE r.study_id = :study_id AND r.status = 'completed' AND NOT EXISTS"
-    " (SELECT 1 FROM outbox o WHERE o.study_id = r.study_id AND o.report_id = r.report_id"
-    " AND o.destination = :destination) ORDER BY r.report_id"
-)
-_UNTOLD_AFTER: Final = Statement(
-    "SELECT r.report_id, r.study_id, CASE WHEN r.status = 'completed' AND NOT EXISTS"
-    " (SELECT 1 FROM outbox o WHERE o.study_id = r.study_id AND o.report_id = r.report_id"
-    " AND o.destination = :destination) THEN 1 ELSE 0 END FROM report r WHERE r.report_id > :after"
-    " ORDER BY r.report_id LIMIT :most"
-)
-_PASSED_BY: Final = Statement(
-    "SELECT o.number, o.study_id, o.report_id, o.kind, o.content_version, o.is_move, CASE WHEN o.replay = 0"
-    " AND o.destination <> :destination AND o.kind NOT IN ('draft', 'draft_cancelled', 'replay') AND NOT EXISTS"
-    " (SELECT 1 FROM outbox d WHERE d.study_id = o.study_id AND d.destination = :destination"
-    " AND d.report_id = o.report_id AND d.content_version = o.content_version) THEN 1 ELSE 0 END"
-    " FROM outbox o WHERE o.number > :after ORDER BY o.number LIMIT :most"
-)
-_LAST: Final = Statement("SELECT coalesce(max(number), 0) FROM outbox")
-_ROUTED_LATER: Final = Statement(
-    "UPDATE outbox SET state = 'merged', reason = 'routed-later', settled = :now WHERE study_id = :study_id"
-    " AND report_id = :report_id AND destination = '' AND state IN ('unrouted', 'ignored')"
-)
 _MOST_OF_A_STUDY: Final = 1_000
-_AT_A_TIME: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +66,6 @@ class Settled:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PassedBy:
-    """What happened to a report and a destination has no row of, since who took it in did not know the destination."""
-
-    study_id: str
-    report_id: str
-    kind: str
-    content_version: str
-    is_move: bool
-
-
 class Outbox:
     """The rows, as who makes messages of them sees them. Every method raises `StoreUnavailable`."""
 
@@ -120,32 +85,6 @@ class Outbox:
             Waiting(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
             for number, report_id, kind, version, replay, priority, *more in rows
         ]
-
-    async def untold(self, destination: str, study_id: str) -> list[str]:
-        """The ids of the signed reports of a study of which the destination has no row."""
-        rows = await self._engine.fetch(_UNTOLD, study_id=study_id, destination=destination)
-        return [str(report_id) for (report_id,) in rows]
-
-    async def all_untold(self, destination: str) -> AsyncIterator[list[str]]:
-        """The ids of studies with signed reports of which the destination has no row, a page of reports at a time."""
-        after = ""
-        while rows := await self._engine.fetch(_UNTOLD_AFTER, destination=destination, after=after, most=_AT_A_TIME):
-            yield list(dict.fromkeys(str(study_id) for _, study_id, is_untold in rows if is_untold))
-            after = str(rows[-1][0])
-
-    async def last(self) -> int:
-        """The number of the newest row."""
-        return int((await self._engine.fetch(_LAST))[0][0])
-
-    async def passed_by(self, destination: str, after: int) -> tuple[list[PassedBy], int]:
-        """What passed a destination by, among a page of the rows behind that number; the number of the last of them."""
-        rows = await self._engine.fetch(_PASSED_BY, destination=destination, after=after, most=_AT_A_TIME)
-        found = [
-            PassedBy(str(study_id), str(report_id), str(kind), str(version), bool(is_move))
-            for _, study_id, report_id, kind, version, is_move, is_passed_by in rows
-            if is_passed_by
-        ]
-        return found, int(rows[-1][0]) if rows else after
 
     async def told(self, study_id: str) -> dict[str, set[str]]:
         """By destination the ids of the reports of a study that it was, or is about to be, told of."""
@@ -169,11 +108,3 @@ def look_again(lease: Lease, reason: str, now: int) -> Steps[None]:
     """
     yield from held(lease)
     yield from ask(_LOOK_AGAIN, destination=lease.destination, reason=reason, now=now)
-
-
-def route_later(study_id: str, rows: Sequence[Values], now: int) -> Steps[int]:
-    """Add rows of a destination that was not there when the study was taken in; how many."""
-    yield from ask_each(ADD_CAUSE, [{**one, "study_id": study_id, "now": now} for one in rows])
-    taken = [one["report_id"] for one in rows if one["state"] != "excluded"]
-    yield from ask_each(_ROUTED_LATER, [{"study_id": study_id, "report_id": one, "now": now} for one in taken])
-    return len(rows)

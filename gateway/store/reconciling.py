@@ -20,7 +20,7 @@ _REPORTS: Final = Statement(
     " AND status = 'completed'"
 )
 _ROWS: Final = Statement(
-    "SELECT study_id, report_id, destination, number, state, reason, decided FROM outbox"
+    "SELECT study_id, report_id, destination, number, state, reason, decided, content_version FROM outbox"
     " WHERE study_id IN listed(:study_ids) AND kind NOT IN ('draft', 'draft_cancelled') ORDER BY number"
 )
 _MESSAGES: Final = Statement(
@@ -36,12 +36,13 @@ _STALE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is to be told of a report; `destination` is empty where none takes it."""
+    """What is to be told of a report; `destination` is empty where none takes it, `version` is that of the content."""
 
     destination: str
     state: str
     reason: str
     decided: int
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,10 @@ async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, Record
     for study_id, report_id, signed in await engine.fetch(_REPORTS, **asked):
         if str(study_id) in found:  # else it came in between
             found[str(study_id)].reports[str(report_id)] = Record(None if signed is None else int(signed))
-    for study_id, report_id, destination, _, state, reason, decided in await engine.fetch(_ROWS, **asked):
+    for study_id, report_id, destination, _, state, reason, decided, version in await engine.fetch(_ROWS, **asked):
         record = _record(found, study_id, report_id)
         if record is not None:
-            record.rows.append(Row(str(destination), str(state), str(reason), int(decided)))
+            record.rows.append(Row(str(destination), str(state), str(reason), int(decided), str(version)))
     for study_id, report_id, report_ids, numbers, *said in await engine.fetch(_MESSAGES, **asked):
         message = Message(tuple(json.loads(numbers)), *said)
         for one in {str(report_id), *json.loads(report_ids)}:

@@ -32,8 +32,8 @@ _REPLAY: Final = Statement(
 )
 _SAID: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = 'replayed', settled = :now WHERE study_id = :study_id"
-    " AND report_id = :report_id AND state IN ('unrouted', 'ignored', 'before_start', 'excluded')"
-    " AND destination IN ('', :destination)"
+    " AND report_id = :report_id AND state IN ('unrouted', 'ignored', 'before_start', 'excluded', 'planned', 'to_stop',"
+    " 'left') AND destination IN ('', :destination)"
 )
 _STUDY_OF: Final = Statement("SELECT study_id FROM report WHERE report_id = :report_id")
 _SIGNED: Final = Statement(

@@ -1,7 +1,7 @@
 """The states of the feed's rows: what is told to a destination, and each message on its way. The table is the source.
 
-Carries out no clause of a standard; decisions D7, D31, D32. A message has two axes: how far its delivery is (its state)
-and what was acknowledged (`ack`: HL7 table 0008, v2.5.1 §2.9.2).
+Carries out no clause of a standard; decisions D7, D31, D32, D37. A message has two axes: how far its delivery is (its
+state) and what was acknowledged (`ack`: HL7 table 0008, v2.5.1 §2.9.2).
 """
 
 from __future__ import annotations
@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 OutboxState = Literal[
-    "waiting", "held", "rendered", "merged", "nothing", "before_start", "excluded", "unrouted", "ignored"
+    "waiting",
+    "held",
+    "rendered",
+    "merged",
+    "nothing",
+    "before_start",
+    "excluded",
+    "planned",
+    "to_stop",
+    "left",
+    "unrouted",
+    "ignored",
 ]
 MessageState = Literal[
     "queued", "sending", "indeterminate", "held", "delivered", "dead_letter", "superseded", "recorded"
@@ -33,6 +44,9 @@ OUTBOX_STATES: Final[dict[OutboxState, State]] = {
     "nothing": State("nothing is to be sent, for the reason given"),
     "before_start": State("first signed before the destination's start"),
     "excluded": State("a filter of the destination leaves it out"),
+    "planned": State("owed since the settings changed, and signed before: it waits for `feed apply`", is_open=True),
+    "to_stop": State("to be sent, and not owed any more by the settings: it waits for `feed apply`", is_open=True),
+    "left": State("owed since the settings changed; an operator left it unsent"),
     "unrouted": State("no destination takes it", is_open=True),
     "ignored": State("no destination takes it, and a rule says that none needs it"),
 }

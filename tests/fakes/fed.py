@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from fakes import facade
+from fakes.in_force import always_in_force
 from fakes.store import rows
 from structlog.testing import capture_logs
 
@@ -81,7 +82,8 @@ class Fed:
         self.__post_init__()
 
     async def tell(self, *study_ids: str) -> None:
-        """Take in these studies as AutoScribe has them now."""
+        """Take in these studies as AutoScribe has them now; the settings are in force as though they always were."""
+        await always_in_force(self.engine, self.destinations)
         for study_id in study_ids:
             study = self.account.find_study(study_id)
             reports = self.account.reports_of(study)

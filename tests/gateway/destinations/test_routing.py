@@ -12,7 +12,18 @@ from fakes.wire_strategies import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.destinations import Destination, Filter, Ignore, Mllp, Routed, Routes, Scope, routed
+from gateway.destinations import (
+    Destination,
+    Filter,
+    Ignore,
+    InForce,
+    Mllp,
+    Routed,
+    Routes,
+    Scope,
+    ever_in_force,
+    routed,
+)
 from gateway.destinations.filter import modality_key
 from mappings import decode
 from mappings.changes import changes
@@ -33,8 +44,8 @@ def to(name: str = "epic", **changed: Any) -> Destination:
 
 def where(found: Study, kind: CauseKind, *to_all: Destination, about: str = ORIGINAL, **more: Any) -> list[Routed]:
     told = {name: frozenset(ids) for name, ids in more.pop("sent", {}).items()}
-    routes = Routes(to_all, more.pop("ignores", ()))
-    return [row for _, row in routed(found, [Cause(about, kind)], told, routes, **more)]
+    in_force = ever_in_force([one.terms for one in to_all], more.pop("ignores", ()))
+    return [row for _, row in routed(found, [Cause(about, kind)], told, in_force, **more)]
 
 
 def only(**lists: str) -> Filter:
@@ -142,13 +153,15 @@ def test_a_study_of_several_modalities_passes_the_filter_of_each(written):
     found = study(report(), modality=written)
     for modality in ("CT", "PT"):
         assert where(found, "signed", to(filter=only(modalities=modality))) == WAITING
-    assert where(found, "signed", to(filter=only(modalities="MR")), to())[0].reason == "modalities"
+    assert where(found, "signed", to(filter=only(modalities="MR")), to("all"))[0].reason == "modalities"
 
 
 def test_a_filter_of_several_modalities_takes_what_has_them_all():
     both = to(filter=only(modalities=modality_key("PET/CT")))
     assert where(study(report(), modality="CT\\PT"), "signed", both) == WAITING
-    assert where(study(report(), modality="CT"), "signed", both, to())[0] == Routed("epic", "excluded", "modalities")
+    assert where(study(report(), modality="CT"), "signed", both, to("all"))[0] == Routed(
+        "epic", "excluded", "modalities"
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,7 +298,7 @@ def test_what_is_gone_is_found_among_what_was_there():
 def test_causes_keep_their_order_and_each_its_rows():
     found = study(report(), addendum())
     causes = changes(None, found, SITE).causes
-    rows = routed(found, causes, {}, Routes((to(), to("pacs"))))
+    rows = routed(found, causes, {}, ever_in_force([to().terms, to("pacs").terms]))
     assert [(cause.report_id, row.destination) for cause, row in rows] == [
         (ORIGINAL, "epic"),
         (ORIGINAL, "pacs"),
@@ -318,6 +331,12 @@ DESTINATIONS = st.builds(
     start=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     is_enabled=st.booleans(),
 )
+
+
+def always(routes: Routes) -> InForce:
+    return ever_in_force([one.terms for one in routes.destinations], routes.ignores)
+
+
 ROUTES = st.builds(
     Routes,
     st.lists(DESTINATIONS, max_size=4, unique_by=lambda one: one.name).map(tuple),
@@ -333,7 +352,7 @@ def test_every_cause_has_a_row_for_each_destination_or_one_for_none(said, data, 
     kinds = get_args(CauseKind)
     causes = [Cause(one, data.draw(st.sampled_from(kinds))) for one in ids] + list(changes(None, found, SHOWS).causes)
     sent = {one.name: data.draw(st.frozensets(st.sampled_from(ids))) for one in routes.destinations if ids}
-    rows = routed(found, causes, sent, routes)
+    rows = routed(found, causes, sent, always(routes))
     assert [cause for cause, _ in rows] == sorted((cause for cause, _ in rows), key=causes.index)
     enabled = [one for one in routes.destinations if one.is_enabled]
     for cause in set(causes):
@@ -356,5 +375,5 @@ def test_nothing_that_was_told_is_before_the_start_or_left_out_by_where_it_is_fr
     found = decode(*said)
     causes = [Cause(one.report_id, data.draw(st.sampled_from(get_args(CauseKind)))) for one in found.reports]
     sent = {one.name: frozenset(cause.report_id for cause in causes) for one in routes.destinations}
-    for _, row in routed(found, causes, sent, routes):
+    for _, row in routed(found, causes, sent, always(routes)):
         assert row.state in ("waiting", "unrouted", "ignored") or row.reason == "statuses"

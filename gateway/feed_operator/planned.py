@@ -1,0 +1,132 @@
+"""`feed plan` and `feed apply`: what changed settings would send of what was signed before, and the operator's word.
+
+Carries out no clause of a standard; decision D37. Counts and codes, nothing of a patient.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Final
+
+from gateway import clock
+from gateway.assembly import store_for_command
+from gateway.destinations import Destination, routes_of
+from gateway.feed_operator.arguments import Say, counted, destination_named
+from gateway.pipeline.in_force import wanted
+from gateway.pipeline.planning import Plan, apply_plan, leave_plan, plan_of, preview
+from gateway.settings import Configuration
+from gateway.store import plans
+from gateway.store.audit import noted
+from gateway.store.engine import Engine
+from gateway.store.in_force import in_force_of
+from gateway.store.instants import instant_text, micros
+
+_LONG: Final = 3600.0  # seconds: a command waits
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan of a destination: made of the settings in force, or (`differs`) as these settings would make it.
+
+    `since` is from when on they are in force, in microseconds; None before the first lease. `is_made` is False while
+    the holder still makes the plan.
+    """
+
+    name: str
+    plan: Plan
+    since: int | None = None
+    differs: bool = False
+    is_made: bool = True
+    is_whole: bool = True
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The plan as JSON."""
+        since = None if self.since is None else instant_text(self.since)
+        counts = {key: value for key, value in asdict(self.plan).items() if key != "oldest"}
+        oldest = None if not self.plan.oldest else instant_text(self.plan.oldest)
+        rest = {"settingsSince": since, "differs": self.differs, "isMade": self.is_made, "isWhole": self.is_whole}
+        return {"name": self.name, **counts, "oldest": oldest, **rest}
+
+    @property
+    def line(self) -> str:
+        """The plan for people."""
+        text = f"{self.name}: {'' if self.is_whole else 'at least '}{self.plan}"
+        if self.differs:
+            return f"{text}; once these settings are in force"
+        if not self.is_made:
+            return f"{text}; the plan is still being made"
+        return f"{text}; feed apply {self.name}" if self.plan.size else text
+
+
+async def planned_of(
+    engine: Engine, destination: Destination, configuration: Configuration, seconds: float = _LONG
+) -> Planned:
+    """The plan of a destination, by the settings in force, or as these settings would make it if they are others.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    ignores = routes_of(configuration).ignores
+    standing = await in_force_of(engine, destination.name)
+    if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
+        plan = plan_of(await plans.waiting(engine, destination.name))
+        return Planned(destination.name, plan, standing.since, is_made=standing.planned is not None)
+    found = await preview(engine, destination, ignores, seconds)
+    since = standing.since if standing else None
+    return Planned(destination.name, found.plan, since, differs=True, is_whole=found.is_whole)
+
+
+async def plan(configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False) -> int:
+    """Say what the plan of each destination is, or of one; 1 where something waits for `feed apply`.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    if name is not None:
+        destinations = [destination_named(configuration, name)]
+    async with store_for_command(configuration) as engine:
+        found = [await planned_of(engine, one, configuration) for one in destinations]
+    if as_json:
+        say(json.dumps({"destinations": [one.said for one in found]}, indent=2))
+    else:
+        for one in found:
+            say(one.line)
+        if not found:
+            say("no destination is set up")
+    return int(any(one.plan.size and not one.differs for one in found))
+
+
+async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bool = False, reason: str = "") -> int:
+    """Send what the plan of a destination adds, and stop what it stops; or leave all as it was, for a reason.
+
+    1 where the plan is still being made, or these settings are not in force.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    destination = destination_named(configuration, name)
+    async with store_for_command(configuration) as engine:
+        standing = await in_force_of(engine, name)
+        own = wanted(destination.terms, routes_of(configuration).ignores)
+        if standing is None or standing.digest != own.digest:
+            say(f"{name}: these settings are not in force: they are once the service has started with them")
+            return 1
+        if standing.planned is None:
+            say(f"{name}: the plan is still being made: try again in a moment")
+            return 1
+        rows = await plans.waiting(engine, name)
+        now = micros(clock.now())
+        verb, found = "feed-leave" if leaves else "feed-apply", plan_of(rows)
+        await engine.do(partial(noted, verb, f"{name} {found}", reason, now))
+        await (leave_plan if leaves else apply_plan)(engine, name, rows)
+    did = "left unsent" if leaves else "queued"
+    say(f"{name}: {counted(found.adds + found.resends, 'report')} {did}, {found.critical} of them critical")
+    if found.stops:
+        say(f"{name}: {counted(found.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
+    return 0

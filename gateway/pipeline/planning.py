@@ -1,0 +1,303 @@
+"""A change of a destination's settings becomes a plan for what was signed before; what is signed after flows at once.
+
+Carries out no clause of a standard; decisions D20, D31, D37. Whoever holds the lease of a destination puts its settings
+in force, and then has each study that was taken in before looked at again: nothing is sent or stopped by that alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from gateway import clock
+from gateway.computing import computed
+from gateway.destinations import Destination, InForce
+from gateway.destinations.filter import Ignore
+from gateway.destinations.plan import RESENT, Known, Row, Step, after_stop, before_stop, planned
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.log import get_logger
+from gateway.pipeline.in_force import SettingsInForce, wanted
+from gateway.pipeline.telling import outbox_row
+from gateway.settings.feed import Feed
+from gateway.store import intake, plans
+from gateway.store.engine import Engine
+from gateway.store.in_force import in_force_of, plan_made, put_in_force, sent_unasked
+from gateway.store.instants import micros
+from gateway.store.intake import Outdated
+from gateway.store.kept import Kept, kept
+from gateway.store.leases import Lease, LeaseLost
+from gateway.store.plans import PLANNED, TO_STOP, Changed, Reading, Waits
+from gateway.store.states import OUTBOX_STATES
+from mappings.model import Cause
+
+_MOST_TRIES: Final = 20
+_PAUSE: Final = 0.01  # seconds from one page of reports to the next: nothing else waits for it
+_BATCH: Final = 500
+_HOUR: Final = 3_600_000_000
+_TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a change of settings adds, stops, and sends again, in reports; `oldest` was signed then (microseconds).
+
+    `critical` are those added that are critical results, `stopped_critical` those stopped.
+    """
+
+    adds: int = 0
+    critical: int = 0
+    stops: int = 0
+    stopped_critical: int = 0
+    resends: int = 0
+    oldest: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many reports it is about."""
+        return self.adds + self.stops + self.resends
+
+    def __str__(self) -> str:
+        critical = f", {self.critical} of them critical" if self.critical else ""
+        stopped = f", {self.stopped_critical} of them critical" if self.stopped_critical else ""
+        return f"adds {self.adds}{critical}; stops {self.stops}{stopped}; resends {self.resends}"
+
+    def is_small(self, unasked: int, limits: Feed, now: int) -> bool:
+        """True where it may be applied without asking, after so many messages that were sent so already."""
+        if self.size + unasked > limits.unasked_messages:
+            return False
+        if (self.critical or self.stopped_critical) and not limits.unasked_critical:
+            return False
+        return self.oldest is not None and self.oldest >= now - int(limits.unasked_hours * _HOUR)
+
+
+def plan_of(rows: Sequence[Waits]) -> Plan:
+    """What the rows of a plan come to: each report counts once."""
+    said: dict[tuple[str, str], Waits] = {}
+    for row in rows:
+        key = row.report_id, row.state
+        before = said.get(key)
+        if before is None or (not before.is_critical and row.is_critical):
+            said[key] = row
+    adds = [one for one in said.values() if one.state == PLANNED and one.reason != RESENT]
+    stops = [one for one in said.values() if one.state == TO_STOP]
+    signed = [0 if one.signed is None else one.signed for one in said.values()]
+    return Plan(
+        adds=len(adds),
+        critical=sum(one.is_critical for one in said.values() if one.state == PLANNED),
+        stops=len(stops),
+        stopped_critical=sum(one.is_critical for one in stops),
+        resends=len(said) - len(adds) - len(stops),
+        oldest=min(signed, default=None),
+    )
+
+
+class Planning:
+    """The plan of one destination, made and looked after by the holder of its lease."""
+
+    def __init__(self, engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], limits: Feed) -> None:
+        self._engine, self._limits = engine, limits
+        self._name, self._wanted = destination.name, wanted(destination.terms, ignores)
+        self._settings = SettingsInForce(engine)
+        self._told = Plan()
+
+    async def begin(self, lease: Lease) -> None:
+        """Put the settings in force, and make the plan of what was signed before, where none was made of them.
+
+        Raises:
+            LeaseLost: somebody else holds the lease by now.
+            StoreUnavailable: the store cannot be reached; it is begun again another time, and adds nothing twice.
+        """
+        standing = await self._engine.do(partial(put_in_force, lease, self._wanted, micros(clock.now())))
+        if standing.planned is not None:
+            return
+        in_force = await self._settings.current()
+        async for page in plans.readings(self._engine, self._name):
+            for reading in page:
+                await self._guarded(lease, reading, in_force)
+            await clock.sleep(_PAUSE)
+        await self._engine.do(partial(plan_made, lease, standing.number, micros(clock.now())))
+        plan = plan_of(await plans.waiting(self._engine, self._name))
+        counts = {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
+        get_logger().info("plan-made", destination=self._name, **counts)
+
+    async def look(self) -> None:
+        """Apply the plan if it is small, else say once that it waits.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        rows = await plans.waiting(self._engine, self._name)
+        plan, standing = plan_of(rows), await in_force_of(self._engine, self._name)
+        if not rows or standing is None or standing.planned is None:
+            self._told = plan
+            return
+        now = micros(clock.now())
+        if not standing.asks and plan.is_small(standing.unasked, self._limits, now):
+            await self._engine.do(lambda: sent_unasked(standing.number, plan.size))
+            await apply_plan(self._engine, self._name, rows)
+            get_logger().info("plan-applied", destination=self._name, count=plan.size)
+        elif plan != self._told:
+            counts = {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
+            get_logger().warning("plan-waits", destination=self._name, action=f"feed apply {self._name}", **counts)
+        self._told = plan
+
+    async def _guarded(self, lease: Lease, reading: Reading, in_force: InForce) -> None:
+        try:
+            await _replan(self._engine, self._name, lease, reading, in_force)
+        except (LeaseLost, StoreError):
+            raise
+        except Exception as error:  # a fault of ours in one study holds up no other
+            get_logger().error("study-not-planned", study_id=reading.study_id, code="internal", exc_info=error)
+
+
+async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
+    """Have what is planned sent and what is to stop stopped, then see what no destination is owed any more.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    in_force = await SettingsInForce(engine).current()
+    for batch in _batches(rows):
+        stops = {one.number: after_stop(one.reason) for one in batch if one.state == TO_STOP}
+        await engine.do(partial(plans.applied, batch, stops, name, micros(clock.now())))
+        for study_id in dict.fromkeys(one.study_id for one in batch if one.state == TO_STOP):
+            await _replan(engine, name, None, await plans.reading(engine, name, study_id), in_force)
+
+
+async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
+    """Have what is planned left unsent, and what was to stop go as before.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    for batch in _batches(rows):
+        before = {one.number: before_stop(one.reason) for one in batch if one.state == TO_STOP}
+        await engine.do(partial(plans.left, batch, before, name, micros(clock.now())))
+
+
+def _batches(rows: Sequence[Waits]) -> Iterator[Sequence[Waits]]:
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+
+
+async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Reading, in_force: InForce) -> None:
+    """Make the plan of one study."""
+    for _ in range(_MOST_TRIES):
+        found = await changed(engine, reading, name, in_force)
+        if found is None:
+            return
+        try:
+            await engine.do(partial(plans.change, lease, found, micros(clock.now())))
+        except Outdated:  # there is news of the study
+            reading = await plans.reading(engine, name, reading.study_id)
+            continue
+        return
+    raise StoreUnavailable("others wrote the same study again and again")
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The plan that settings would make; `is_whole` is False where the time for it was over before the end."""
+
+    plan: Plan
+    is_whole: bool = True
+
+
+async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> Preview:
+    """The plan that settings of a destination would make if they came in force now; nothing is written.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    current, until = await SettingsInForce(engine).current(), clock.monotonic() + seconds
+    in_force = current.changed(destination.terms, ignores, clock.now())
+    rows: list[Waits] = []
+    async for page in plans.readings(engine, destination.name):
+        for reading in page:
+            found = await changed(engine, reading, destination.name, in_force)
+            rows += _waiting(reading, found, destination.name)
+        if clock.monotonic() > until:
+            return Preview(plan_of(rows), is_whole=False)
+    return Preview(plan_of(rows))
+
+
+def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Waits]:
+    """The rows of the plan of a study, were it changed so."""
+    now = {row["number"]: row for row in found.rows} if found else {}
+    for row in reading.rows:
+        number, state, reason = int(row[2]), str(row[6]), str(row[7])
+        if number in now:
+            state, reason = now[number]["state"], now[number]["reason"]
+        if row[5] == name and state in {PLANNED, TO_STOP}:
+            yield Waits(number, reading.study_id, str(row[1]), state, reason, bool(row[9]), row[10])
+    for new in found.new if found else ():
+        if new["state"] == PLANNED:
+            is_critical, signed = bool(new["is_critical"]), new["signed"]
+            yield Waits(0, reading.study_id, new["report_id"], PLANNED, new["reason"], is_critical, signed)
+
+
+async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce) -> Changed | None:
+    """What settings change of a study, or None where they change nothing.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    if not _may_change(reading, name):
+        return None
+    found = await engine.fetch(intake.STUDY, study_id=reading.study_id)
+    if not found:
+        return None
+    known = await computed(kept, found[0][2])
+    steps = [] if known.study.study_type == "external" else _steps(known, reading, name, in_force)
+    return _changed(known, reading, name, steps, int(found[0][0])) if steps else None
+
+
+def _may_change(reading: Reading, name: str) -> bool:
+    """Whether settings can change anything of a study: all of most studies was told, and stays so."""
+    own = [row for row in reading.rows if row[5] == name]
+    told = {str(row[1]) for row in own if row[6] in _TOLD}
+    is_settled = reading.is_sent and all(row[6] in _TOLD for row in own) and told >= set(reading.completed)
+    return not is_settled or any(row[6] in {"unrouted", "ignored"} for row in reading.rows)
+
+
+def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[Step]:
+    rows = [
+        Row(
+            int(number),
+            Cause(str(report_id), kind, str(version)),
+            str(destination),
+            str(state),
+            str(reason),
+            bool(is_move),
+        )
+        for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
+    ]
+    of = Known(known.study, known.facts.gone, known.version, rows, reading.is_sent)
+    return planned(of, name, in_force)
+
+
+def _changed(known: Kept, reading: Reading, name: str, steps: Sequence[Step], revision: int) -> Changed:
+    now = micros(clock.now())
+    reports = {one.report_id: one for one in (*known.facts.gone, *known.study.reports)}
+    moved = {(str(row[1]), str(row[4])) for row in reading.rows if row[8]}
+    new = []
+    for step in steps:
+        if step.number is None:
+            is_move = int((step.cause.report_id, step.cause.content_version) in moved)
+            new.append({**outbox_row(step.cause, step, reports.get(step.cause.report_id), now), "is_move": is_move})
+    was = {int(row[2]): str(row[6]) for row in reading.rows}
+    return Changed(
+        name,
+        reading,
+        revision,
+        [_row(step, now) for step in steps if step.number is not None],
+        new,
+        keeps_back=any(step.state == TO_STOP for step in steps),
+        returns=any(was.get(step.number or 0) == TO_STOP and step.state in _TOLD for step in steps),
+    )
+
+
+def _row(step: Step, now: int) -> dict[str, Any]:
+    is_open = OUTBOX_STATES[step.state].is_open
+    return {"number": step.number, "state": step.state, "reason": step.reason, "settled": None if is_open else now}

@@ -1,0 +1,323 @@
+"""A change of settings becomes a plan for what was signed before; what is signed after flows at once (D31, D37)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from fakes.fed import Fed, bodies, destination, fed
+from fakes.store import rows
+
+from gateway.destinations import Filter, Ignore, Scope
+from gateway.feed_operator.fate import fate
+from gateway.pipeline.in_force import wanted
+from gateway.pipeline.planning import Plan, Planning, apply_plan, leave_plan, plan_of, preview
+from gateway.sandbox.seed import generate
+from gateway.sandbox.state import State
+from gateway.settings.feed import Feed
+from gateway.store import plans
+from gateway.store.facts import claimed
+from gateway.store.feed_facts import Watched, feed_facts, unrouted
+from gateway.store.in_force import in_force_of, put_in_force
+from gateway.store.instants import micros
+from gateway.store.leases import Leases
+from gateway.store.reconciling import recorded
+from gateway.store.statements import Statement, ask
+
+STATES = "SELECT destination, state, reason FROM outbox ORDER BY number"
+ALL = Filter()
+NOWHERE = Filter(Scope(facilities=frozenset({"nowhere"})))
+CAREFUL = Feed(unasked_messages=0)
+DAY = timedelta(days=1)
+
+
+def only_critical():
+    return Filter(critical="only")
+
+
+async def states(engine):
+    return sorted(tuple(row) for row in await rows(engine, STATES))
+
+
+def with_settings(feed, **changes):
+    """The same feed after its settings were changed."""
+    return Fed(feed.engine, feed.account, tuple(replace(one, **changes) for one in feed.destinations), logs=feed.logs)
+
+
+async def planned(feed, settings=CAREFUL, ignores=()):
+    """Put the settings in force, and make the plan of what was signed before; what it is."""
+    leases = Leases(feed.engine, "planner", 6.0)
+    lease = await leases.take("ehr")
+    planning = Planning(feed.engine, feed.destinations[0], ignores, settings)
+    await planning.begin(lease)
+    await planning.look()
+    await leases.give_back(lease)
+    return plan_of(await plans.waiting(feed.engine, "ehr"))
+
+
+async def apply(feed, *, leaves=False):
+    found = await plans.waiting(feed.engine, "ehr")
+    await (leave_plan if leaves else apply_plan)(feed.engine, "ehr", found)
+
+
+async def fates(feed, *signed):
+    found = await recorded(feed.engine, [one.study_id for one in signed])
+    ehr = feed.destinations[0]
+    return [fate(one.report_id, found[one.study_id].reports.get(one.report_id), ehr) for one in signed]
+
+
+async def kinds(feed, *signed):
+    return [one.kind for one in await fates(feed, *signed)]
+
+
+def of_later(feed):
+    """The same feed, in whose account it is after the present: what is signed there is signed after any change."""
+    world = replace(generate(studies=20, seed=7), epoch=datetime.now(UTC) + DAY)
+    return replace(feed, account=State(world))
+
+
+async def test_a_wider_filter_sends_nothing_by_itself_and_leaves_nothing_excluded(engine):
+    async with fed(engine, count=2, filter=NOWHERE) as (feed, (receiver, _)):
+        one, critical = await feed.sign(critical=False), await feed.sign(critical=True)
+        assert await kinds(feed, one, critical) == ["unrouted", "unrouted"]
+        other = replace(
+            feed, destinations=(feed.destinations[0], replace(feed.destinations[1], filter=only_critical()))
+        )
+        third = await other.sign(critical=True)
+        assert await kinds(feed, third) == ["excluded"]
+        wider = with_settings(replace(feed, destinations=feed.destinations[:1]), filter=ALL)
+        assert await planned(wider) == Plan(adds=3, critical=2, oldest=(await planned(wider)).oldest)
+        assert await kinds(wider, one, critical, third) == ["planned"] * 3
+        assert await unrouted(engine) == 0
+        assert bodies(receiver) == []
+        await apply(wider)
+        async with replace(other, destinations=(wider.destinations[0], other.destinations[1])).serving():
+            await wider.until("delivered", "delivered", "delivered", "delivered")
+        assert await kinds(wider, one, critical, third) == ["AA"] * 3
+
+
+async def test_what_is_signed_after_the_change_flows_at_once_while_the_plan_waits(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        before = await feed.sign()
+        wider = with_settings(feed, filter=ALL)
+        async with wider.serving(settings=CAREFUL):
+            await wider.until_rows(STATES, lambda found: ("ehr", "planned", "") in map(tuple, found))
+            later = of_later(wider)
+            after = later.account.sign_new()
+            await later.tell(after.study_id)
+            await later.until("delivered")
+        assert len(bodies(receiver)) == 1
+        assert await kinds(later, before, after) == ["planned", "AA"]
+
+
+async def test_what_is_taken_in_late_belongs_to_the_plan_unless_it_was_owed_when_it_was_signed(engine):
+    async with fed(engine, filter=only_critical()) as (feed, _):
+        await feed.tell()
+        now = micros(datetime.now(UTC))
+        wider = with_settings(feed, filter=ALL)
+        await engine.do(partial(put_in_force, None, wanted(wider.destinations[0].terms, ()), now))
+        late, critical = await wider.sign(critical=False), await wider.sign(critical=True)
+        assert await kinds(wider, late, critical) == ["planned", "queued"]
+
+
+async def test_before_the_first_lease_nothing_is_in_force_and_what_was_signed_is_the_first_plan(engine):
+    feed = Fed(engine, State(generate(studies=20)), ())
+    one = await feed.sign()
+    served = replace(feed, destinations=(destination(1),))
+    assert await kinds(served, one) == ["unrouted"]
+    assert (await planned(served)).adds == 1
+    assert await states(engine) == [("", "merged", "routed-later"), ("ehr", "planned", "")]
+
+
+async def test_what_was_signed_before_the_start_stands_in_the_ledger_as_that(engine):
+    feed = Fed(engine, State(generate(studies=20)), ())
+    await feed.sign()
+    late = replace(feed, destinations=(destination(1, start=datetime(2199, 1, 1, tzinfo=UTC)),))
+    assert await planned(late) == Plan()
+    assert await states(engine) == [("", "merged", "routed-later"), ("ehr", "before_start", "")]
+    early = with_settings(late, start=datetime(2020, 1, 1, tzinfo=UTC))
+    assert (await planned(early)).adds == 1
+
+
+async def test_an_ignore_rule_that_is_added_later_clears_what_was_unrouted(engine):
+    feed = Fed(engine, State(generate(studies=20)), (destination(1, filter=NOWHERE),))
+    signed = await feed.sign()
+    assert await unrouted(engine) == 1
+    rule = Ignore("tests", "nobody reads them", Scope(facilities=None))
+    await planned(feed, ignores=(rule,))
+    assert await unrouted(engine) == 0
+    assert await kinds(feed, signed) == ["ignored"]
+    await planned(feed)
+    assert await unrouted(engine) == 1
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+async def test_a_narrower_filter_stops_what_was_never_written_only_once_somebody_says_so(engine, is_made):
+    async with fed(engine) as (feed, receiver):
+        await feed.pause()
+        signed = await feed.sign()
+        if is_made:
+            async with feed.serving():
+                await feed.until("queued")
+        narrower = with_settings(feed, filter=NOWHERE)
+        await feed.resume()
+        assert (await planned(narrower)).stops == 1
+        assert (await fates(narrower, signed))[0].detail == "stop"
+        assert bodies(receiver) == []
+        await apply(narrower)
+        assert (await unrouted(engine), await kinds(narrower, signed)) == (1, ["unrouted"])
+        wider = with_settings(feed, filter=ALL)
+        assert (await planned(wider)).adds == 1
+        await apply(wider)
+        async with wider.serving():
+            await wider.until(*["dead_letter"] * is_made, "delivered")
+        assert await kinds(wider, signed) == ["AA"]
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+async def test_what_is_not_to_stop_after_all_goes_as_it_was(engine, is_made):
+    async with fed(engine) as (feed, receiver):
+        await feed.pause()
+        signed = await feed.sign()
+        if is_made:
+            async with feed.serving():
+                await feed.until("queued")
+        narrower = with_settings(feed, filter=NOWHERE)
+        assert (await planned(narrower)).stops == 1
+        await apply(narrower, leaves=True)
+        await feed.resume()
+        async with narrower.serving():
+            await narrower.until("delivered")
+        assert len(bodies(receiver)) == 1
+        assert await kinds(narrower, signed) == ["AA"]
+
+
+async def test_settings_that_are_taken_back_take_the_stop_back(engine):
+    async with fed(engine) as (feed, receiver):
+        await feed.queue(1)
+        await planned(with_settings(feed, filter=NOWHERE))
+        assert (await planned(with_settings(feed))) == Plan()
+        await feed.resume()
+        async with feed.serving():
+            await feed.until("delivered")
+        assert len(bodies(receiver)) == 1
+
+
+async def test_whoever_was_told_of_a_study_is_told_its_correction_whatever_the_filter_says_by_then(engine):
+    async with fed(engine) as (feed, receiver):
+        signed = await feed.sign()
+        async with feed.serving():
+            await feed.until("delivered")
+        narrower = with_settings(feed, filter=NOWHERE)
+        assert await planned(narrower) == Plan()
+        feed.account.change_text(signed.report_id, "FINDINGS: Another text.")
+        async with narrower.serving():
+            await narrower.tell(signed.study_id)
+            await narrower.until("delivered", "delivered")
+        assert b"Another text." in bodies(receiver)[-1]
+
+
+async def test_a_small_plan_is_applied_unasked_and_only_so_many_messages_in_all(engine):
+    async with fed(engine, filter=NOWHERE) as (made, receiver):
+        world = replace(generate(studies=20), epoch=datetime.now(UTC) - 4 * DAY)
+        first = await (feed := replace(made, account=State(world))).sign(critical=False)
+        wider = with_settings(feed, filter=ALL)
+        limits = Feed(unasked_messages=1, unasked_hours=1000)
+        async with wider.serving(settings=limits):
+            await wider.until("delivered")
+        assert [int(one) for (one,) in await rows(engine, "SELECT unasked FROM in_force ORDER BY number")] == [0, 1]
+        second = feed.account.sign_new(critical=False)
+        await wider.tell(second.study_id)
+        async with wider.serving(settings=limits):
+            await wider.until("delivered")
+        assert await kinds(wider, first, second) == ["AA", "planned"]
+        assert len(bodies(receiver)) == 1
+
+
+@pytest.mark.parametrize(
+    ("plan", "unasked", "limits", "is_small"),
+    [
+        (Plan(adds=20, oldest=1), 0, Feed(), True),
+        (Plan(adds=21, oldest=1), 0, Feed(), False),
+        (Plan(adds=20, oldest=1), 1, Feed(), False),
+        (Plan(adds=10, stops=10, resends=1, oldest=1), 0, Feed(), False),
+        (Plan(adds=1, critical=1, oldest=1), 0, Feed(), False),
+        (Plan(stops=1, stopped_critical=1, oldest=1), 0, Feed(), False),
+        (Plan(adds=1, critical=1, oldest=1), 0, Feed(unasked_critical=True), True),
+        (Plan(adds=1, oldest=0), 0, Feed(), False),
+        (Plan(adds=1, oldest=0), 0, Feed(unasked_hours=48), True),
+        (Plan(adds=1), 0, Feed(), False),
+    ],
+)
+def test_a_plan_is_small_by_messages_age_and_critical_results(plan, unasked, limits, is_small):
+    assert plan.is_small(unasked, limits, 24 * 3_600_000_000 + 1) is is_small
+
+
+async def test_an_upgrade_puts_the_settings_in_force_and_sends_nothing_by_that(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        await claimed(engine, "routed:ehr", "0")
+        await Fed(engine, feed.account, ()).sign(critical=False)
+        wider = with_settings(feed, filter=ALL)
+        plan = await planned(wider, Feed(unasked_hours=8000))
+        assert plan.adds == 1
+        standing = await in_force_of(engine, "ehr")
+        assert (standing.asks, standing.since) == (True, 0)
+        async with wider.serving(settings=Feed(unasked_hours=8000)):
+            await wider.sign(critical=False)  # what the older release would have sent goes as before
+            await wider.until("delivered")
+        assert len(bodies(receiver)) == 1
+
+
+async def test_nothing_is_planned_twice_and_the_same_settings_make_no_plan(engine):
+    feed = Fed(engine, State(generate(studies=20)), (destination(1),))
+    await feed.sign()
+    for _ in range(2):
+        assert await planned(feed) == Plan()
+    assert len(await rows(engine, "SELECT number FROM in_force")) == 1
+
+
+async def test_a_preview_says_what_the_plan_would_be_and_writes_nothing(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        await feed.sign(critical=True)
+        before = await states(engine)
+        wider = with_settings(feed, filter=ALL)
+        found = await preview(engine, wider.destinations[0], (), 60)
+        assert await states(engine) == before
+        assert found.plan == await planned(wider)
+
+
+async def test_a_plan_that_waits_is_an_alert_and_of_each_critical_result_a_new_one(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        await feed.sign(critical=True)
+        await feed.sign(critical=False)
+        wider = with_settings(feed, filter=ALL)
+        await planned(wider)
+        watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))
+        facts = await feed_facts(engine, watched, datetime.now(UTC))
+        assert (facts.planned, len(facts.planned_critical)) == (2, 1)
+
+
+async def test_a_study_that_cannot_be_read_holds_up_no_other(engine):
+    feed = Fed(engine, State(generate(studies=20)), ())
+    first, second = await feed.sign(), await feed.sign()
+    broken = Statement("UPDATE study SET kept = :kept WHERE study_id = :study_id")
+    await engine.do(lambda: ask(broken, kept=b"no zlib", study_id=min(first.study_id, second.study_id)))
+    assert (await planned(replace(feed, destinations=(destination(1),)))).adds == 1
+
+
+async def test_what_is_left_stays_unsent_and_is_no_open_item(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        signed = await feed.sign()
+        wider = with_settings(feed, filter=ALL)
+        await planned(wider)
+        await apply(wider, leaves=True)
+        found = (await fates(wider, signed))[0]
+        assert (found.kind, found.is_open) == ("left", False)
+        async with wider.serving():
+            later = of_later(wider)
+            after = later.account.sign_new()
+            await later.tell(after.study_id)
+            await later.until("delivered")
+        assert len(bodies(receiver)) == 1

@@ -1,0 +1,21 @@
+"""Settings that are in force as though they always had been: no change of them makes a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from gateway.destinations import Destination
+from gateway.destinations.filter import Ignore
+from gateway.pipeline.in_force import wanted
+from gateway.store.engine import Engine
+from gateway.store.in_force import plan_made, put_in_force
+
+
+async def always_in_force(
+    engine: Engine, destinations: Iterable[Destination], ignores: tuple[Ignore, ...] = ()
+) -> None:
+    """Have the settings of destinations in force since 1970."""
+    for one in destinations:
+        standing = await engine.do(partial(put_in_force, None, wanted(one.terms, ignores), 1, since=0))
+        await engine.do(partial(plan_made, None, standing.number, 1))
