@@ -68,7 +68,7 @@ class Alerting:
         self._show(found)
         for key, alert in now.items():
             told = self._told.get(key)
-            is_new = told is None or not alert.which <= told.which
+            is_new = told is None or not alert.cases.keys() <= told.cases.keys()
             if is_new:
                 get_logger().error("alert", code=alert.code, destination=alert.destination, count=alert.count)
             if not is_new or await self._posted(alert, "raised"):
@@ -97,9 +97,9 @@ class Alerting:
             unserved = clock.monotonic() - self._unserved.get(one.name, clock.monotonic())
             for alert in alerts(one.name, replace(facts, unserved=unserved), limit):
                 yield alert
-        count = await unrouted(self._engine) if self._destinations else 0
-        if count:
-            yield Alert(UNROUTED.code, "", count)
+        studies = await unrouted(self._engine) if self._destinations else ()
+        if studies:
+            yield Alert(UNROUTED.code, "", len(studies), studies=studies)
 
     async def _see_who_serves(self) -> None:
         """Note since when, as far as was seen here, nobody has served a destination."""
