@@ -57,11 +57,11 @@ def settings_table() -> str:
     )
 
 
-def destination_table(section: Literal["destination", "ignore"]) -> str:
-    """Every key of `[[destination]]` or `[[ignore]]`, read off the settings model."""
+def destination_table(section: Literal["destination", "ignore", "feed.escalate"]) -> str:
+    """Every key of a list of tables, read off the settings model."""
     return table(
         ("key", "type", "default", "meaning"),
-        ((f"`{row.key.partition('.')[2]}`", row.type, row.default, row.description) for row in table_rows(section)),
+        ((f"`{row.key.rpartition('.')[2]}`", row.type, row.default, row.description) for row in table_rows(section)),
     )
 
 

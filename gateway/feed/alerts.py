@@ -13,6 +13,7 @@ from typing import Final
 from gateway.store.feed_facts import Cases, FeedFacts
 
 NOT_CONNECTED: Final = "connect-failed"
+NOT_SERVED: Final = "not-served"
 UNSERVED: Final = 60.0  # seconds: another process has long taken over by then
 RUNBOOK: Final = "docs/operations.md"  # with a heading for each condition, its code
 
@@ -84,7 +85,7 @@ CONDITIONS: Final = (
         studies=lambda facts: tuple(facts.unaccepted.values()),
     ),
     Row(
-        "not-served",
+        NOT_SERVED,
         "Something waits, and for longer than a minute no process has served the destination; the number is for how"
         " many seconds.",
         "See that a process with the role `feed` runs, and look at its log.",
