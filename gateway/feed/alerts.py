@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.store.feed_facts import Cases, FeedFacts
+from gateway.store.probe import FULL, LOST
 
 NOT_CONNECTED: Final = "connect-failed"
 NOT_SERVED: Final = "not-served"
@@ -134,8 +135,24 @@ UNROUTED: Final = Row(
 )
 
 
+OF_THE_STORE: Final = (
+    Row(
+        FULL,
+        "The database takes no writes, for its disk is full: nothing is taken in, and nothing is sent. The number is"
+        " for how many seconds.",
+        "Make room on the disk of the database, and look at the age of the back-ups and logs there. What waited goes on"
+        " by itself; nothing is lost. With PostgreSQL the server's own log says which disk it is.",
+    ),
+    Row(
+        LOST,
+        "The database takes no writes: it is out of reach, hangs, is locked by somebody else, or its disk is broken."
+        " Nothing is taken in, and nothing is sent. The number is for how many seconds.",
+        "See that the database server runs and can be reached from the machine of `process`, or that the file of SQLite"
+        " can be written. What waited goes on by itself; nothing is lost.",
+    ),
+)
 # Every condition by its code, those too that are not held against a destination
-ROWS: Final = {row.code: row for row in (*CONDITIONS, UNROUTED)}
+ROWS: Final = {row.code: row for row in (*CONDITIONS, UNROUTED, *OF_THE_STORE)}
 
 
 def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Alert]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import queue
 import sqlite3
 import threading
@@ -20,6 +21,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.instants import micros
+from gateway.store.probe import NoRoom
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
 
 Result = TypeVar("Result")
@@ -67,6 +69,7 @@ class Sqlite:
 
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
         self.path, self._synchronous = path, synchronous
+        self.no_room = NoRoom()
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open: _Open | None = None
 
@@ -116,7 +119,14 @@ class Sqlite:
         self._opened()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.put(_Asked(work, future))
-        return await future
+        with self.no_room.noted():
+            return await future
+
+    def room(self) -> int:
+        """The bytes that may still be written to the disk of the file."""
+        with _mapped():
+            there = os.statvfs(self.path.parent)
+        return there.f_bavail * there.f_frsize
 
     @contextmanager
     def owned(self) -> Iterator[None]:

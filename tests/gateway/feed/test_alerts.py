@@ -64,7 +64,7 @@ def test_where_nothing_waits_or_another_process_may_yet_take_over_nobody_misses_
 
 
 def test_every_condition_says_what_to_do():
-    assert len(ROWS) == len(CONDITIONS) + 1
+    assert len(ROWS) == len(CONDITIONS) + 3
     assert all(row.meaning and row.remedy for row in ROWS.values())
 
 
