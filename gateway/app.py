@@ -6,7 +6,7 @@ Carries out no clause of a standard: it wires, and decides nothing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Set
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -26,6 +26,7 @@ from gateway.feed.holder import Holder
 from gateway.feed.making import Making
 from gateway.feed.retention import Retention
 from gateway.feed.settings_watch import SettingsWatch
+from gateway.feed.store_alarm import StoreAlarm
 from gateway.fhir_api.compression import Compressed
 from gateway.fhir_api.facade import MOUNT, Facade
 from gateway.fhir_api.hosts import KnownHosts
@@ -44,8 +45,8 @@ from gateway.store.inbox import StoredEnrichments, StoredWebhooks
 from gateway.store.leases import Leases
 from gateway.store.pdfs import Pdfs
 from gateway.store.postgres import Postgres
+from gateway.store.probe import EVERY, StoreProbe
 from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement
 from gateway.sync.control_work import ControlWork
 from gateway.sync.crawler import crawl_forever
 from gateway.sync.pace import Pace
@@ -53,7 +54,7 @@ from gateway.sync.paced_client import PacedClient
 from gateway.sync.pdf import PdfQueue
 from gateway.sync.ports import Crawl, Json
 from gateway.sync.read_through import ReadThrough
-from gateway.sync.repeat import alongside
+from gateway.sync.repeat import alongside, forever
 from gateway.sync.signatures import SignatureRecord
 from gateway.sync.tidying import Tidying
 from gateway.sync.watch import SweepWatch
@@ -66,7 +67,6 @@ API: Final = "api"
 SYNC: Final = "sync"
 FEED: Final = "feed"
 ROLES: Final = (API, SYNC, FEED)
-_PING: Final = Statement("SELECT one FROM tick WHERE one = 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ class _Parts:
     watch: SweepWatch
     webhook_work: WebhookWork
     signatures: SignatureRecord
+    probe: StoreProbe
 
 
 def create_app(configuration: Configuration, roles: Collection[str] = ROLES, metrics: Metrics | None = None) -> FastAPI:
@@ -158,7 +159,8 @@ def _parts(configuration: Configuration, engine: Sqlite | Postgres, client: Upst
 
     work = WebhookWork(StoredWebhooks(engine), signed, metrics)
     record = SignatureRecord(StoredCursors(engine))
-    return _Parts(configuration, engine, reads, client, metrics, watch, work, record)
+    probe = StoreProbe(engine, secrets.token_hex(8))
+    return _Parts(configuration, engine, reads, client, metrics, watch, work, record, probe)
 
 
 def _facade(parts: _Parts) -> Facade:
@@ -195,13 +197,12 @@ def _index_age(watch: SweepWatch) -> float | None:
     return None if finished is None else max(0.0, (clock.now() - finished.started).total_seconds())
 
 
-def _health(parts: _Parts, reachability: Reachability) -> Callable[[], Awaitable[Health]]:
-    async def health() -> Health:
-        await parts.engine.fetch(_PING)
+def _health(parts: _Parts, reachability: Reachability) -> Callable[[], Health]:
+    def health() -> Health:
         record, limit = parts.watch.record, parts.configuration.settings.sync.max_index_age
         is_current = record.is_current(clock.now(), limit)
         return Health(
-            is_store_reachable=True,
+            store_trouble=parts.probe.trouble,
             is_index_complete=is_current,
             index_percent=record.percent,
             index_age=_index_age(parts.watch),
@@ -244,7 +245,9 @@ def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
 async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> AsyncIterator[None]:
     """Run the loops of the roles while the block runs."""
     async with AsyncExitStack() as stack:
-        loops = [parts.watch.run(), parts.signatures.run()]
+        alarm = StoreAlarm(lambda: parts.probe.trouble, parts.configuration.settings.feed, parts.metrics)
+        loops = [parts.watch.run(), parts.signatures.run(), alarm.run()]
+        loops.append(forever(parts.probe.once, EVERY, not_done="store-not-probed"))
         if SYNC in roles:
             crawl = await stack.enter_async_context(crawling(parts.configuration, parts.engine, parts.metrics, observe))
             controls = ControlWork(Controls(parts.engine), pipeline_of(parts.configuration, parts.engine))

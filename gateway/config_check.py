@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -52,6 +53,8 @@ def effective(configuration: Configuration) -> Iterator[str]:
     yield f"providers: {len(site.providers.by_name)} names, {len(site.providers.by_user_id)} users"
     for receiver in site.receivers.values():
         yield f"receiver {receiver.name}: {'; '.join(_receiver(receiver))}"
+    for one in configuration.settings.feed.escalate:
+        yield f"escalation after {one.minutes:g} minutes: {urlsplit(one.url.get_secret_value()).hostname}"
     for destination in routes_of(configuration).destinations:
         yield f"destination {destination.name}: {'; '.join(_destination(destination, configuration))}"
     for rule in configuration.settings.ignore:
@@ -87,6 +90,10 @@ def _service(configuration: Configuration) -> Iterator[str]:
     settings = configuration.settings
     if settings.webhook.key is None:
         yield "no webhook.key: webhooks are refused, and a signature is seen when AutoScribe is looked at next"
+    if not settings.feed.alert_key and any(one.key is None for one in settings.feed.escalate):
+        yield "feed.escalate without a key, and no feed.alert_key: what is posted there is not signed"
+    if settings.feed.escalate and settings.feed.alert_url is None:
+        yield "feed.escalate, and no feed.alert_url: who is told first is told after minutes, of critical results alone"
     if settings.fhir.claim_us_core:
         yield "fhir.claim_us_core is on: US Core asks for create of reports, which is refused here"
     zones = {facility.time_zone for facility in configuration.site.facilities.values()}

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import typer.main
 
 from gateway import cli
-from gateway.feed.alerts import alert_rows
+from gateway.feed.alerts import ROWS, RUNBOOK
 from gateway.fhir_api.result_parameters import RESULT_PARAMETERS
 from gateway.fhir_api.served import facade_rows
 from gateway.index.parameters import EVERY, PARAMETERS
@@ -37,8 +38,15 @@ def command_table() -> str:
 
 
 def alert_table() -> str:
-    """Every alert of the feed, read off the conditions that the feed is held against."""
-    return table(("alert", "means", "what to do"), alert_rows())
+    """Every alert of the feed, with the heading of the runbook that says what to do."""
+    return table(
+        ("alert", "means"), ((f"[{row.code}]({Path(RUNBOOK).name}#{row.code})", row.meaning) for row in ROWS.values())
+    )
+
+
+def runbook() -> str:
+    """A heading for each alert: its meaning, and what to do."""
+    return "\n\n".join(f"### {row.code}\n\n{row.meaning}\n\n{row.remedy}" for row in ROWS.values())
 
 
 def settings_table() -> str:
@@ -49,11 +57,11 @@ def settings_table() -> str:
     )
 
 
-def destination_table(section: Literal["destination", "ignore"]) -> str:
-    """Every key of `[[destination]]` or `[[ignore]]`, read off the settings model."""
+def destination_table(section: Literal["destination", "ignore", "feed.escalate"]) -> str:
+    """Every key of a list of tables, read off the settings model."""
     return table(
         ("key", "type", "default", "meaning"),
-        ((f"`{row.key.partition('.')[2]}`", row.type, row.default, row.description) for row in table_rows(section)),
+        ((f"`{row.key.rpartition('.')[2]}`", row.type, row.default, row.description) for row in table_rows(section)),
     )
 
 

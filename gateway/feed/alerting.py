@@ -1,32 +1,41 @@
 """Looks at the feed again and again and tells of what is new: in the log, in the metrics and by a webhook.
 
-Carries out no clause of a standard; decisions D31 and D32. One process of several does it, by a lease as for a
-destination.
+Carries out no clause of a standard; decisions D31, D32 and D38. One process of several does it, by a lease as for a
+destination; what was told is kept in the database, for the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 from gateway import clock
 from gateway.destinations import Destination
-from gateway.feed.alert_hook import AlertHook
-from gateway.feed.alerts import UNROUTED, Alert, alerts
+from gateway.errors import GatewayError
+from gateway.feed.alert_hook import hooks
+from gateway.feed.alert_news import News, news, seen
+from gateway.feed.alerts import NOT_SERVED, UNROUTED, UNSERVED, Alert, alerts
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
 from gateway.store.feed_facts import Watched, feed_facts, unrouted
-from gateway.store.leases import Leases, standing
+from gateway.store.instants import micros
+from gateway.store.leases import Lease, Leases, standing
+from gateway.store.standing_alerts import StandingAlert, kept, standing_alerts
 from gateway.sync.repeat import forever
 
+Key: TypeAlias = tuple[str, str]  # the code of a condition, and a destination
 EVERY: Final = 15.0  # seconds
 LEASE: Final = "*alerts"  # no destination can have this name
 _LONG: Final = 4 * EVERY  # who watches goes on watching
 _MINUTE: Final = 60.0
+_GRACE: Final = 2.0
 
 
 class Alerting:
@@ -36,14 +45,20 @@ class Alerting:
         self, engine: Engine, destinations: Sequence[Destination], settings: Feed, holder: str, metrics: Metrics
     ) -> None:
         self._engine, self._destinations, self._settings = engine, destinations, settings
-        self._leases, self._metrics, self._hook = Leases(engine, holder, _LONG), metrics, AlertHook(settings)
-        self._told: dict[tuple[str, str], Alert] = {}
-        self._shown: set[tuple[str, str]] = set()
+        self._leases, self._metrics, self._hooks = Leases(engine, holder, _LONG), metrics, tuple(hooks(settings))
+        self._lease: Lease | None = None
+        self._shown: set[Key] = set()
         self._unserved: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Look, tell, and wait, until cancelled."""
-        await forever(self.turn, EVERY, not_done="alerts-not-seen")
+        """Look, tell, and wait, until cancelled; then another process may at once."""
+        try:
+            await forever(self.turn, EVERY, not_done="alerts-not-seen")
+        finally:
+            if self._lease is not None:
+                with suppress(GatewayError, TimeoutError):
+                    async with asyncio.timeout(_GRACE):
+                        await self._leases.give_back(self._lease)
 
     async def turn(self) -> None:
         """Look and tell, if no other process does.
@@ -51,34 +66,54 @@ class Alerting:
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        if await self._leases.take(LEASE) is not None:
+        self._lease = await self._leases.take(LEASE)
+        if self._lease is not None:
             await self.once()
-        else:  # what holds is another's to say, and what was told here may be over
+        else:  # what holds is another's to say
             self._show([])
-            self._told, self._unserved = {}, {}
+            self._unserved = {}
 
     async def once(self) -> list[Alert]:
-        """Tell of what holds and was not told, and of what holds no more; all that holds.
+        """Tell whoever has not heard it of what holds, and of what holds no more; all that holds.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        found = [alert async for alert in self._found()]
-        now = {(one.code, one.destination): one for one in found}
-        self._show(found)
-        for key, alert in now.items():
-            told = self._told.get(key)
-            is_new = told is None or not alert.which <= told.which
-            if is_new:
-                get_logger().error("alert", code=alert.code, destination=alert.destination, count=alert.count)
-            if not is_new or await self._posted(alert, "raised"):
-                self._told[key] = alert
-        for key in self._told.keys() - now.keys():
-            alert = self._told[key]
-            get_logger().info("alert-over", code=alert.code, destination=alert.destination)
-            if await self._posted(alert, "cleared"):
-                del self._told[key]
-        return found
+        before = {(one.code, one.destination): one for one in await standing_alerts(self._engine)}
+        found = {(one.code, one.destination): one async for one in self._found(before)}
+        self._show(list(found.values()))
+        now = micros(clock.now())
+        keys = sorted(before.keys() | found.keys())
+        stands = {key: seen(before.get(key) or StandingAlert(*key), found.get(key), now) for key in keys}
+        await self._keep(before, stands)
+        told = dict(stands)
+        for one in await self._posted([one for alert in stands.values() for one in news(alert, self._hooks, now)]):
+            key = one.alert.code, one.alert.destination
+            told[key] = replace(one, alert=told[key]).heard()
+        await self._keep(stands, told)
+        return list(found.values())
+
+    async def _keep(self, before: Mapping[Key, StandingAlert], after: Mapping[Key, StandingAlert]) -> None:
+        """Keep what has changed, before anybody is told of it and then who has been."""
+        known = {hook.name for hook in self._hooks}
+        changed = []
+        for key, alert in after.items():
+            was = before.get(key) or StandingAlert(*key)
+            _log(was, alert)
+            if alert.cases.keys() != was.cases.keys() or alert.told != was.told or not alert.cases:
+                gone = alert.told.keys() - known if not alert.cases else ()  # nobody can tell them that it is over
+                changed.append(replace(alert, told={who: told for who, told in alert.told.items() if who not in gone}))
+        if changed:
+            await self._engine.do(partial(kept, changed))
+
+    async def _posted(self, told: Sequence[News]) -> list[News]:
+        """Post all of it at one time; what was taken. The rest is posted again by the next round."""
+        for one in told:
+            if one.change == "escalates":
+                said = {"code": one.alert.code, "destination": one.alert.destination, "count": len(one.cases)}
+                get_logger().error("alert-escalated", **said)
+        taken = await asyncio.gather(*(one.hook.post(one.said()) for one in told))
+        return [one for one, is_taken in zip(told, taken, strict=True) if is_taken]
 
     def _show(self, found: Sequence[Alert]) -> None:
         """Have the metrics say what holds, and of what they said before that it is over."""
@@ -87,9 +122,9 @@ class Alerting:
             self._metrics.alerted(*key, now.get(key, 0))
         self._shown = set(now)
 
-    async def _found(self) -> AsyncIterator[Alert]:
+    async def _found(self, before: Mapping[Key, StandingAlert]) -> AsyncIterator[Alert]:
         limit = self._settings.queue_age_alert_minutes * _MINUTE
-        await self._see_who_serves()
+        await self._see_who_serves(before)
         for one in self._destinations:
             is_two_phase = one.receiver.ack_mode == "two_phase"
             ages = timedelta(seconds=one.critical_alert), timedelta(seconds=limit)
@@ -97,16 +132,22 @@ class Alerting:
             unserved = clock.monotonic() - self._unserved.get(one.name, clock.monotonic())
             for alert in alerts(one.name, replace(facts, unserved=unserved), limit):
                 yield alert
-        count = await unrouted(self._engine) if self._destinations else 0
-        if count:
-            yield Alert(UNROUTED.code, "", count)
+        studies = await unrouted(self._engine) if self._destinations else ()
+        if studies:
+            yield Alert(UNROUTED.code, "", len(studies), studies=studies)
 
-    async def _see_who_serves(self) -> None:
-        """Note since when, as far as was seen here, nobody has served a destination."""
+    async def _see_who_serves(self, before: Mapping[Key, StandingAlert]) -> None:
+        """Note since when nobody has served a destination, as far as was seen here or told by a process before."""
         served, now = {one.name for one in await standing(self._engine) if one.holder}, clock.monotonic()
         names = [one.name for one in self._destinations if one.name not in served]
-        self._unserved = {name: self._unserved.get(name, now) for name in names}
+        told = {name: now - 2 * UNSERVED for name in names if (NOT_SERVED, name) in before}
+        self._unserved = {name: self._unserved.get(name, told.get(name, now)) for name in names}
 
-    async def _posted(self, alert: Alert, state: str) -> bool:
-        said = {"alert": alert.code, "destination": alert.destination, "count": alert.count, "state": state}
-        return await self._hook.post({"type": "feed.alert", "timestamp": clock.now().isoformat(), "data": said})
+
+def _log(was: StandingAlert, alert: StandingAlert) -> None:
+    """Say what begins, grows and ends."""
+    where = {"destination": alert.destination} if alert.destination else {}
+    if alert.cases.keys() - was.cases.keys():
+        get_logger().error("alert", code=alert.code, count=alert.count, **where)
+    if was.cases and not alert.cases:
+        get_logger().info("alert-over", code=alert.code, **where)

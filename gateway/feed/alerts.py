@@ -1,47 +1,53 @@
 """What somebody must be told about the feed: conditions that hold, as data; whether they are new, `Alerting` sees.
 
-HL7 v2.5.1 §2.9.2 (what is not acknowledged is not known to have arrived); decisions D13, D31, D32, D37. An alert names
-a destination and says numbers: nothing of a report or a patient.
+HL7 v2.5.1 §2.9.2 (what is not acknowledged is not known to have arrived); decisions D13, D31, D32, D37, D38. An alert
+names a destination and studies, and says numbers: nothing of a patient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.store.feed_facts import FeedFacts
+from gateway.store.feed_facts import Cases, FeedFacts
+from gateway.store.probe import FULL, LOST
 
 NOT_CONNECTED: Final = "connect-failed"
+NOT_SERVED: Final = "not-served"
 UNSERVED: Final = 60.0  # seconds: another process has long taken over by then
-_NONE: Final[frozenset[int]] = frozenset()
+RUNBOOK: Final = "docs/operations.md"  # with a heading for each condition, its code
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A condition that holds: which, at which destination (empty: of the whole feed), and how many or how long.
 
-    `which` are the numbers of the rows that it is about, where of each new one somebody must be told.
+    `cases` are the rows that it is about, where somebody must be told of each new one; `studies` those of the others.
     """
 
     code: str
     destination: str
     count: int
-    which: frozenset[int] = _NONE
+    cases: Cases = field(default_factory=dict)
+    studies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """A condition: what it means, what to do, and how much of it there is (0: it does not hold).
 
-    `which` of those whose every new case is told, and not the first alone.
+    `cases` are the rows that it is about, if every new one is to be told; `studies` those that it is about otherwise.
+    Where it `escalates`, a case that nobody has acknowledged is told to the addresses of `[[feed.escalate]]` too.
     """
 
     code: str
     meaning: str
     remedy: str
-    count: Callable[[FeedFacts, float], int]
-    which: Callable[[FeedFacts], frozenset[int]] = lambda _: _NONE
+    count: Callable[[FeedFacts, float], int] = lambda _, __: 0
+    cases: Callable[[FeedFacts], Cases] = lambda _: {}
+    studies: Callable[[FeedFacts], tuple[str, ...]] = lambda _: ()
+    escalates: bool = False
 
 
 CONDITIONS: Final = (
@@ -51,6 +57,7 @@ CONDITIONS: Final = (
         "Tell the clinician by other means, then look at the destination.",
         lambda facts, _: len(facts.critical),
         lambda facts: facts.critical,
+        escalates=True,
     ),
     Row(
         "critical-blocked",
@@ -61,6 +68,7 @@ CONDITIONS: Final = (
         " `identity list` the patients of a conflict.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
+        escalates=True,
     ),
     Row(
         "queue-age",
@@ -74,10 +82,11 @@ CONDITIONS: Final = (
         "The receiver's interface took messages (CA) longer ago than `feed.queue_age_alert_minutes`, and its"
         " application has not answered, where `ack_mode` is `two_phase`.",
         "Ask whether the receiver has them; `feed replay` sends the current state.",
-        lambda facts, _: facts.unaccepted,
+        lambda facts, _: len(facts.unaccepted),
+        studies=lambda facts: tuple(facts.unaccepted.values()),
     ),
     Row(
-        "not-served",
+        NOT_SERVED,
         "Something waits, and for longer than a minute no process has served the destination; the number is for how"
         " many seconds.",
         "See that a process with the role `feed` runs, and look at its log.",
@@ -101,22 +110,25 @@ CONDITIONS: Final = (
         " results.",
         "`feed plan` counts it; `feed apply NAME` does it, `feed apply NAME --leave --reason …` leaves all as it was:"
         " [changed settings](#changed-settings).",
-        lambda facts, _: facts.planned,
+        lambda facts, _: len(facts.planned),
         lambda facts: facts.planned_critical,
+        lambda facts: tuple(facts.planned.values()),
     ),
     Row(
         "lane-held",
         "Messages of a study wait for an operator.",
         "`feed status` names the studies and reasons, `feed resume --study` lets one go.",
-        lambda facts, _: facts.held_lanes,
+        lambda facts, _: len(facts.held_lanes),
+        studies=lambda facts: facts.held_lanes,
     ),
     Row(
         "message-held",
         "No message is made since something is missing, nobody says whose number an MRN is, or a report's patient"
         " may be somebody else or has become another.",
         "`feed status` names the studies and reasons; for `authority-unknown` see"
-        " [whose number an MRN is](#whose-number-an-mrn-is).",
-        lambda facts, _: facts.held_rows,
+        " [whose number an MRN is](feed.md#whose-number-an-mrn-is).",
+        lambda facts, _: len(facts.held_rows),
+        studies=lambda facts: facts.held_rows,
     ),
     Row(
         "dead-letter",
@@ -130,14 +142,32 @@ SETTINGS_DIFFER: Final = Row(
     "settings-differ",
     "A process has other settings of the destination than whoever sends to it; it goes by the latter.",
     "Give all processes the same settings, and start them anew: [settings in force](#settings-in-force).",
-    lambda _, __: 0,
 )
 UNROUTED: Final = Row(
     "unrouted",
     "Signed reports that no destination takes.",
     "Add a destination or an [[ignore]] rule; `feed certificate` lists them.",
-    lambda _, __: 0,
 )
+
+
+OF_THE_STORE: Final = (
+    Row(
+        FULL,
+        "The database takes no writes, for its disk is full: nothing is taken in, and nothing is sent. The number is"
+        " for how many seconds.",
+        "Make room on the disk of the database, and look at the age of the back-ups and logs there. What waited goes on"
+        " by itself; nothing is lost. With PostgreSQL the server's own log says which disk it is.",
+    ),
+    Row(
+        LOST,
+        "The database takes no writes: it is out of reach, hangs, is locked by somebody else, or its disk is broken."
+        " Nothing is taken in, and nothing is sent. The number is for how many seconds.",
+        "See that the database server runs and can be reached from the machine of `process`, or that the file of SQLite"
+        " can be written. What waited goes on by itself; nothing is lost.",
+    ),
+)
+# Every condition by its code, those too that are not held against a destination
+ROWS: Final = {row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, *OF_THE_STORE)}
 
 
 def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Alert]:
@@ -145,10 +175,4 @@ def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Ale
     for row in CONDITIONS:
         count = row.count(facts, queue_age)
         if count:
-            yield Alert(row.code, destination, count, row.which(facts))
-
-
-def alert_rows() -> Iterator[tuple[str, str, str]]:
-    """Every condition as (code, meaning, remedy), for the documents."""
-    for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED):
-        yield row.code, row.meaning, row.remedy
+            yield Alert(row.code, destination, count, row.cases(facts), row.studies(facts))

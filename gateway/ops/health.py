@@ -10,16 +10,19 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+from gateway.store.probe import LOST
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """What is known this moment; None is "not known".
 
+    `store_trouble` is a code of what keeps the store from taking writes (gateway/store/probe.py), empty for nothing.
     `index_percent` is the progress of the first whole sweep, `index_age` the seconds since the last one began;
     `is_upstream_reachable` is as of the last call to AutoScribe, at `upstream_asked`.
     """
 
-    is_store_reachable: bool
+    store_trouble: str = ""
     is_index_complete: bool = False
     index_percent: int | None = None
     index_age: float | None = None
@@ -28,14 +31,17 @@ class Health:
 
 
 def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]:
-    """200 when requests can be served, the index being complete or not; 503 while the store cannot be reached."""
-    is_ready = health.is_store_reachable
+    """200 when requests can be served, the index being complete or not; 503 while the store takes no writes."""
+    is_ready = not health.store_trouble
+    store: dict[str, Any] = {"reachable": health.store_trouble != LOST, "writable": is_ready}
+    if not is_ready:
+        store["reason"] = health.store_trouble
     age = None if health.index_age is None else round(health.index_age, 1)
     asked = None if health.upstream_asked is None else health.upstream_asked.isoformat(timespec="seconds")
     return HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, {
         "status": "ready" if is_ready else "not-ready",
         "version": version,
-        "store": {"reachable": is_ready},
+        "store": store,
         "index": {
             "complete": health.is_index_complete,
             "percent": 100 if health.is_index_complete else _known(health.index_percent),

@@ -6,7 +6,6 @@ https://prometheus.io/docs/instrumenting/exposition_formats/ (the text of `/metr
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, cast
@@ -16,25 +15,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.log import get_logger
 from gateway.metrics import ROUTE, Metrics
 from gateway.ops.health import Health, readiness
 
-PATIENCE: Final = 2.0
 _FRESH: Final = {"Cache-Control": "no-store"}
 
 
 @dataclass(frozen=True, slots=True)
 class Ops:
-    """What the routes need: who says how things stand, the metrics, the version of the gateway.
+    """What the routes need: who says how things stand, from memory alone, the metrics, the version of the gateway."""
 
-    `health` may raise or take long: after `patience` seconds the store counts as out of reach.
-    """
-
-    health: Callable[[], Awaitable[Health]]
+    health: Callable[[], Health]
     metrics: Metrics
     version: str
-    patience: float = PATIENCE
 
 
 def ops_routes() -> list[Route]:
@@ -55,13 +48,7 @@ async def _alive(_: Ops) -> Response:
 
 
 async def _ready(ops: Ops) -> Response:
-    try:
-        async with asyncio.timeout(ops.patience):
-            health = await ops.health()
-    except Exception as error:
-        get_logger().error("readiness-unknown", exc_info=error)
-        health = Health(is_store_reachable=False)
-    status, said = readiness(health, ops.version)
+    status, said = readiness(ops.health(), ops.version)
     return JSONResponse(said, status, headers=_FRESH)
 
 

@@ -7,7 +7,7 @@ the TOML file that `GATEWAY_CONFIG` or `--config` names. An empty variable count
 """
 
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
-from gateway.settings.feed import Feed
+from gateway.settings.feed import Escalation, Feed
 from gateway.settings.load import Configuration, load, require_loopback, require_site_key, survey
 from gateway.settings.model import (
     FILE_ONLY,
@@ -32,6 +32,7 @@ __all__ = [
     "Configuration",
     "Database",
     "DestinationSettings",
+    "Escalation",
     "Feed",
     "Fhir",
     "IgnoreSettings",

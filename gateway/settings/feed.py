@@ -1,16 +1,43 @@
 """The `[feed]` section: what all destinations of the HL7 v2 feed share.
 
 HL7 v2.5.1 §2.9.2 (what is answered), https://www.standardwebhooks.com (how alerts are signed); decisions D16, D32, D33,
-D37.
+D37, D38.
 """
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic import field_validator as validates
 
 from gateway.settings.group import Group
 from gateway.settings.values import parts_of, secrets_in
+
+
+def _reachable(value: SecretStr) -> SecretStr:
+    parts_of(value.get_secret_value())
+    return value
+
+
+def _signing(value: SecretStr | None) -> SecretStr | None:
+    secrets = secrets_in(value)
+    if len(secrets) > 1 or not all(secrets):
+        raise ValueError("not one secret in base64")
+    return value if secrets else None
+
+
+_Url = Annotated[SecretStr, AfterValidator(_reachable)]
+_Key = Annotated[SecretStr | None, AfterValidator(_signing)]
+
+
+class Escalation(Group):
+    """A `[[feed.escalate]]` table: who else is told of a critical result that nobody acknowledges, and when."""
+
+    minutes: float = Field(gt=0, le=10_080, description="Minutes from the alert until this address is told.")
+    url: _Url = Field(description="URL that the alert is then posted to.")
+    key: _Key = Field(None, description="Secret with which it is signed (whsec_…); without one, feed.alert_key.")
 
 
 class Feed(Group):
@@ -31,7 +58,7 @@ class Feed(Group):
     alert_url: SecretStr | None = Field(
         None, description="URL that alerts are posted to: ids, counts and ages, nothing of a patient."
     )
-    alert_key: SecretStr | None = Field(
+    alert_key: _Key = Field(
         None, description="Secret with which alerts are signed (whsec_…), as Standard Webhooks has it."
     )
     queue_age_alert_minutes: float = Field(
@@ -62,19 +89,20 @@ class Feed(Group):
         le=10_000,
         description="Studies that those refusals must be of; of fewer, those studies alone are held.",
     )
+    escalate: tuple[Escalation, ...] = Field(
+        (),
+        description="`[[feed.escalate]]` tables: after how many minutes which address is told of a critical result that"
+        " nobody acknowledges; see docs/feed.md.",
+    )
 
     @validates("alert_url")
     @classmethod
     def _reachable(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value():
-            return None
-        parts_of(value.get_secret_value())
-        return value
+        return _reachable(value) if value is not None and value.get_secret_value() else None
 
-    @validates("alert_key")
+    @validates("escalate")
     @classmethod
-    def _signing(cls, value: SecretStr | None) -> SecretStr | None:
-        secrets = secrets_in(value)
-        if len(secrets) > 1 or not all(secrets):
-            raise ValueError("not one secret in base64")
-        return value if secrets else None
+    def _one_after_another(cls, value: tuple[Escalation, ...]) -> tuple[Escalation, ...]:
+        if any(first.minutes >= second.minutes for first, second in pairwise(value)):
+            raise ValueError("minutes that are not more than those of the table before")
+        return value

@@ -207,10 +207,11 @@ def _pydantic_problems(
 
 def _place(parts: tuple[int | str, ...]) -> tuple[str, str]:
     """The key of a setting, `server.port` or `destination[0].start`, and the same without the number of the table."""
-    section, *rest = parts
-    if section in TABLES and rest:
-        names = "".join(f".{one}" for one in rest[1:2])
-        return f"{section}[{rest[0]}]{names}", f"{section}{names}"
+    for depth in (1, 2):
+        section, rest = ".".join(map(str, parts[:depth])), parts[depth:]
+        if section in TABLES and rest:
+            names = "".join(f".{one}" for one in rest[1:2])
+            return f"{section}[{rest[0]}]{names}", f"{section}{names}"
     key = ".".join(map(str, parts[:2]))
     return key, key
 

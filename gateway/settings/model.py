@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
-from gateway.settings.feed import Feed
+from gateway.settings.feed import Escalation, Feed
 from gateway.settings.group import Group
 from gateway.settings.values import (
     absolute_url,
@@ -40,10 +40,17 @@ VENDOR_NAMES: Final = {
     "webhook.key": "AVARA_WEBHOOK_KEY",
 }
 FILE_ONLY: Final = frozenset(
-    f"mapping.{name}" for name in ("facilities", "express_customers", "procedure_fallbacks", "receivers")
+    {
+        "feed.escalate",
+        *(f"mapping.{name}" for name in ("facilities", "express_customers", "procedure_fallbacks", "receivers")),
+    }
 )
-TABLES: Final[dict[str, type[Group]]] = {"destination": DestinationSettings, "ignore": IgnoreSettings}
-"""The sections that are lists of tables, `[[destination]]`, which only the file can say."""
+TABLES: Final[dict[str, type[Group]]] = {
+    "destination": DestinationSettings,
+    "ignore": IgnoreSettings,
+    "feed.escalate": Escalation,
+}
+"""The sections and settings that are lists of tables, `[[destination]]`, which only the file can say."""
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _DATABASE: Final = re.compile(r"sqlite:///[^\x00]*[^/\x00]|postgres(?:ql)?://[^/?#]+/[^/?#]+")
 _SITE: Final = Site()

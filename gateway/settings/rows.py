@@ -37,7 +37,7 @@ def rows() -> list[Row]:
 
 
 def table_rows(section: str) -> list[Row]:
-    """Every key of a list of tables, `[[destination]]` or `[[ignore]]`."""
+    """Every key of a list of tables, such as `[[destination]]`."""
     return [
         _row(f"{section}.{name}", field, [variable("<name>", name)] if name in SECRETS else ())
         for name, field in TABLES[section].model_fields.items()
@@ -72,7 +72,8 @@ def _type_name(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(inner)
     if get_origin(annotation) is tuple:
-        return "list of tables" if get_origin(inner[0]) is dict else "list of " + _type_name(inner[0])
+        is_tables = get_origin(inner[0]) is dict or inner[0] in TABLES.values()
+        return "list of tables" if is_tables else "list of " + _type_name(inner[0])
     return "table" if get_origin(annotation) is dict else _TYPE_NAMES[annotation]
 
 

@@ -1,4 +1,4 @@
-"""What there is to watch about the feed: how old, how many, held, paused, refused; numbers and instants, nothing else.
+"""What there is to watch about the feed: how old, how many, held, paused, refused; numbers, instants and study ids.
 
 Carries out no clause of a standard; decisions D13, D31, D32. Everything is read by an index, and bounded, but for dead
 letters that a newer message made good: each is passed over.
@@ -7,10 +7,10 @@ letters that a newer message made good: each is passed over.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of
@@ -23,47 +23,49 @@ from gateway.store.states import BLOCKED_AT_ONCE, UNSENT
 
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
+Cases: TypeAlias = Mapping[int, str]
+"""The numbers of the rows that a condition is about, and the study of each."""
 _OLDEST_DUE: Final = Statement(
     "SELECT due FROM outbox WHERE destination = :destination AND state = 'waiting' AND due <= :now ORDER BY due LIMIT 1"
 )
 # Rows of the outbox, whether or not a message was made of them: so a result is the same all the way. All states in one
 # statement, since what is sent and refused goes from one to the other
 _CRITICAL_TOLD: Final = Statement(
-    "SELECT outbox FROM message WHERE destination = :destination AND state IN ('queued', 'sending', 'indeterminate',"
-    " 'held') AND priority = 0 AND is_critical = 1 AND coalesce(signed, made) < :before LIMIT :most"
+    "SELECT outbox, study_id FROM message WHERE destination = :destination AND state IN ('queued', 'sending',"
+    " 'indeterminate', 'held') AND priority = 0 AND is_critical = 1 AND coalesce(signed, made) < :before LIMIT :most"
 )
 _CRITICAL_UNTOLD: Final = Statement(
-    "SELECT number FROM outbox WHERE destination = :destination AND state IN ('waiting', 'held') AND is_critical = 1"
-    " AND coalesce(signed, decided) < :before LIMIT :most"
+    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state IN ('waiting', 'held')"
+    " AND is_critical = 1 AND coalesce(signed, decided) < :before LIMIT :most"
 )
 _CRITICAL_UNACCEPTED: Final = Statement(
-    "SELECT m.outbox FROM message m WHERE m.destination = :destination AND m.state = 'delivered'"
+    "SELECT m.outbox, m.study_id FROM message m WHERE m.destination = :destination AND m.state = 'delivered'"
     " AND m.accepted IS NULL AND m.committed IS NOT NULL AND m.is_critical = 1 AND coalesce(m.signed, m.made) < :before"
     f"{IS_LAST} ORDER BY m.committed LIMIT :most"
 )
 _UNACCEPTED: Final = Statement(
-    "SELECT m.outbox FROM message m WHERE m.destination = :destination AND m.state = 'delivered'"
+    "SELECT m.outbox, m.study_id FROM message m WHERE m.destination = :destination AND m.state = 'delivered'"
     " AND m.accepted IS NULL AND m.committed IS NOT NULL AND m.committed < :before"
     f"{IS_LAST} ORDER BY m.committed LIMIT :most"
 )
 _CRITICAL_HELD: Final = Statement(
-    "SELECT number FROM outbox WHERE destination = :destination AND state = 'held' AND is_critical = 1"
+    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = 'held' AND is_critical = 1"
     " AND reason IN listed(:reasons) ORDER BY number LIMIT :most"
 )
 _PLANNED: Final = Statement(
-    "SELECT number FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
+    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
 )
 _CRITICAL_PLANNED: Final = Statement(
-    "SELECT number FROM outbox WHERE destination = :destination AND state = :state AND is_critical = 1"
+    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = :state AND is_critical = 1"
     " ORDER BY number LIMIT :most"
 )
 _DEAD: Final = Statement(
-    "SELECT m.number, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
+    "SELECT m.number, m.study_id, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
     f" AND m.state = 'dead_letter' AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
 )
-_LANES: Final = Statement("SELECT count(*) FROM (SELECT 1 FROM lane WHERE destination = :destination LIMIT :most) l")
+_LANES: Final = Statement("SELECT study_id FROM lane WHERE destination = :destination ORDER BY study_id LIMIT :most")
 _OUTBOX: Final = Statement(
-    "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE destination = :destination AND state = :state LIMIT :most) o"
+    "SELECT study_id FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
 )
 
 
@@ -82,24 +84,24 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
-    """How it stands about one destination; numbers of rows and counts up to `MOST`, ages in seconds.
+    """How it stands about one destination; up to `MOST` rows of each kind, ages in seconds.
 
     `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
-    somebody does something, `dead_letters` the messages that were given up and not made good since, `planned` counts
-    what a change of settings would send or stop, `unaccepted` what the application did not answer in time. `unserved`
-    is for how long nobody has served it: whoever watches knows that.
+    somebody does something, `dead_letters` the messages that were given up and not made good since, `planned` the rows
+    that a change of settings would send or stop, `unaccepted` what the application did not answer in time. `held_lanes`
+    and `held_rows` are the studies of each. `unserved` is for how long nobody has served it: whoever watches knows that.
     """
 
     oldest: float = 0.0
     last_failure: str = ""
-    critical: frozenset[int] = frozenset()
-    critical_blocked: frozenset[int] = frozenset()
-    unaccepted: int = 0
-    held_lanes: int = 0
-    held_rows: int = 0
-    dead_letters: frozenset[int] = frozenset()
-    planned: int = 0
-    planned_critical: frozenset[int] = frozenset()
+    critical: Cases = field(default_factory=dict)
+    critical_blocked: Cases = field(default_factory=dict)
+    unaccepted: Cases = field(default_factory=dict)
+    held_lanes: tuple[str, ...] = ()
+    held_rows: tuple[str, ...] = ()
+    dead_letters: Cases = field(default_factory=dict)
+    planned: Cases = field(default_factory=dict)
+    planned_critical: Cases = field(default_factory=dict)
     paused: str = ""
     unserved: float = 0.0
 
@@ -122,49 +124,54 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
         last_failure=next((reason for _, reason in heads if reason), ""),
         critical=await _critical(engine, watched, now),
-        critical_blocked=_numbers([row[2:] for row in dead if row[1]]) | _numbers(held),
+        critical_blocked=_cases([*[(row[3], row[1]) for row in dead if row[2]], *held]),
         unaccepted=await _unaccepted(engine, watched, now),
-        held_lanes=int((await engine.fetch(_LANES, **key, most=MOST))[0][0]),
-        held_rows=int((await engine.fetch(_OUTBOX, **key, state="held", most=MOST))[0][0]),
-        dead_letters=_numbers(dead),
-        planned=len(planned | critical),
+        held_lanes=_studies(await engine.fetch(_LANES, **key, most=MOST)),
+        held_rows=_studies(await engine.fetch(_OUTBOX, **key, state="held", most=MOST)),
+        dead_letters=_cases(dead),
+        planned={**planned, **critical},
         planned_critical=critical,
         paused=str(paused[0][0]) if paused else "",
     )
 
 
-async def _planned(engine: Engine, name: str) -> tuple[frozenset[int], frozenset[int]]:
+async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:
     """The rows of a plan once it is made, and those of critical results at once."""
     standing = await in_force_of(engine, name)
     key = {"destination": name, "most": MOST}
-    planned, critical = frozenset[int](), frozenset[int]()
+    planned: dict[int, str] = {}
+    critical: dict[int, str] = {}
     for state in (PLANNED, TO_STOP):
-        critical |= _numbers(await engine.fetch(_CRITICAL_PLANNED, **key, state=state))
+        critical |= _cases(await engine.fetch(_CRITICAL_PLANNED, **key, state=state))
         if standing is not None and standing.planned is not None:
-            planned |= _numbers(await engine.fetch(_PLANNED, **key, state=state))
+            planned |= _cases(await engine.fetch(_PLANNED, **key, state=state))
     return planned, critical
 
 
-async def unrouted(engine: Engine) -> int:
-    """How many causes no destination takes, up to `MOST`."""
-    return int((await engine.fetch(_OUTBOX, destination="", state="unrouted", most=MOST))[0][0])
+async def unrouted(engine: Engine) -> tuple[str, ...]:
+    """The study of every cause that no destination takes, up to `MOST`."""
+    return _studies(await engine.fetch(_OUTBOX, destination="", state="unrouted", most=MOST))
 
 
-async def _critical(engine: Engine, watched: Watched, now: datetime) -> frozenset[int]:
+async def _critical(engine: Engine, watched: Watched, now: datetime) -> Cases:
     """The causes of critical results that are overdue, asked in the order of their way: none slips through."""
     key: dict[str, Any] = {"destination": watched.name, "before": micros(now - watched.critical_after), "most": MOST}
     asked = [_CRITICAL_UNTOLD, _CRITICAL_TOLD]
     if watched.awaits_application:
         asked.append(_CRITICAL_UNACCEPTED)
-    return _numbers([row for statement in asked for row in await engine.fetch(statement, **key)])
+    return _cases([row for statement in asked for row in await engine.fetch(statement, **key)])
 
 
-async def _unaccepted(engine: Engine, watched: Watched, now: datetime) -> int:
+async def _unaccepted(engine: Engine, watched: Watched, now: datetime) -> Cases:
     if not watched.awaits_application:
-        return 0
+        return {}
     key = {"destination": watched.name, "before": micros(now - watched.after), "most": MOST}
-    return len(await engine.fetch(_UNACCEPTED, **key))
+    return _cases(await engine.fetch(_UNACCEPTED, **key))
 
 
-def _numbers(rows: Sequence[Row]) -> frozenset[int]:
-    return frozenset(int(row[0]) for row in rows)
+def _cases(rows: Sequence[Row]) -> Cases:
+    return {int(row[0]): str(row[1]) for row in rows}
+
+
+def _studies(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(str(study_id) for (study_id,) in rows)

@@ -1,7 +1,7 @@
 """The tables of the feed: what is told to whom, the messages, who sends them, what holds them.
 
-Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D37. As gateway/store/schema.py, which takes them
-in.
+Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D37, D38. As gateway/store/schema.py, which takes
+them in.
 """
 
 from __future__ import annotations
@@ -158,6 +158,24 @@ AUDIT: Final = Table(
     text_column("verb"),
     text_column("argument"),
     text_column("reason"),
+    sqlite_strict=True,
+)
+# An alert that stands, or of whose end somebody is still to hear (D38): `cases` are the rows that it is about and since
+# when, `told` which of them each address has heard of, both JSON; `acknowledged` is when the newest case began that an
+# operator knows of
+ALERT: Final = Table(
+    "alert",
+    METADATA,
+    text_column("code"),
+    text_column("destination"),
+    number_column("count"),
+    text_column("cases"),
+    text_column("told"),
+    text_column("studies"),
+    default_column("acknowledged", 0),
+    number_column("acknowledged_at", needed=False),
+    default_column("acknowledged_by", ""),
+    PrimaryKeyConstraint("code", "destination"),
     sqlite_strict=True,
 )
 

@@ -14,6 +14,7 @@ from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.bell import Bell
 from gateway.store.instants import micros
+from gateway.store.probe import NoRoom
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
 
 Result = TypeVar("Result")
@@ -46,6 +47,7 @@ class Postgres:
 
     def __init__(self, url: str, connections: int = 10) -> None:
         self._url, self._connections, self.bell = url, connections, Bell()
+        self.no_room = NoRoom()
         try:
             import asyncpg
         except ImportError:
@@ -107,12 +109,15 @@ class Postgres:
         """The result of work, committed; begun anew where the server asks for it."""
         for attempt in range(1, _MOST_TRIES + 1):
             try:
-                with self._mapped():
+                with self.no_room.noted(), self._mapped():
                     async with self._opened().pool.acquire() as connection, connection.transaction():
                         return await self._drive(connection, work())
             except self._library.TransactionRollbackError:
                 await clock.sleep(_PAUSE * attempt)
         raise StoreUnavailable("a transaction was rolled back again and again")
+
+    def room(self) -> None:
+        """Nothing: how much room the server's disk has is not known here."""
 
     @asynccontextmanager
     async def migrating(self) -> AsyncIterator[Any]:

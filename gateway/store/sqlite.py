@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import queue
 import sqlite3
 import threading
@@ -21,6 +22,7 @@ from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.bell import Bell
 from gateway.store.instants import micros
+from gateway.store.probe import NoRoom
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
 
 Result = TypeVar("Result")
@@ -68,6 +70,7 @@ class Sqlite:
 
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
         self.path, self._synchronous, self.bell = path, synchronous, Bell()
+        self.no_room = NoRoom()
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open: _Open | None = None
 
@@ -117,7 +120,14 @@ class Sqlite:
         self._opened()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.put(_Asked(work, future))
-        return await future
+        with self.no_room.noted():
+            return await future
+
+    def room(self) -> int:
+        """The bytes that may still be written to the disk of the file."""
+        with _mapped():
+            there = os.statvfs(self.path.parent)
+        return there.f_bavail * there.f_frsize
 
     @contextmanager
     def owned(self) -> Iterator[None]:

@@ -7,11 +7,11 @@ import base64
 import hashlib
 import hmac
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from fakes.fed import fed
+from fakes.fed import assert_nothing_of_a_patient, fed
 from fakes.inbox import sample
 from fakes.store import rows
 from pydantic import SecretStr
@@ -23,13 +23,15 @@ from gateway import clock
 from gateway.feed.alerting import EVERY, LEASE, Alerting
 from gateway.metrics import Metrics
 from gateway.serving import listening_socket, running
-from gateway.settings.feed import Feed
+from gateway.settings.feed import Escalation, Feed
 from gateway.store.feed_facts import Watched, feed_facts
 from gateway.store.instants import micros
 from gateway.store.leases import Leases, resumed, standing
 from gateway.store.leases import paused as pause
 from gateway.store.resending import Resend, resent
+from gateway.store.standing_alerts import acknowledged
 from gateway.store.statements import Statement, ask
+from gateway.sync.repeat import alongside
 
 KEY = base64.b64encode(b"k" * 32).decode()
 
@@ -47,19 +49,28 @@ class Hook:
         signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + body
         made = base64.b64encode(hmac.digest(b"k" * 32, signed, hashlib.sha256)).decode()
         assert request.headers["webhook-signature"] == f"v1,{made}"
-        self.said.append((await request.json())["data"])
+        posted = await request.json()
+        assert (posted["type"], datetime.fromisoformat(posted["timestamp"]) <= clock.now()) == ("feed.alert", True)
+        self.said.append(posted["data"])
         return Response()
 
 
 @asynccontextmanager
-async def watched(engine, feed):
-    hook = Hook()
-    app = Starlette(routes=[Route("/alerts", hook.answer, methods=["POST"])])
+async def hooked(minutes=()):
+    """Webhooks of a site, the first told at once and the others after so many minutes, and its settings."""
+    each = [Hook() for _ in (0, *minutes)]
+    routes = [Route(f"/{number}", one.answer, methods=["POST"]) for number, one in enumerate(each)]
     with listening_socket("127.0.0.1", 0) as listener:
-        async with running(app, listener):
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/alerts"
-            settings = Feed(alert_url=SecretStr(url), alert_key=SecretStr(f"whsec_{KEY}"))
-            yield hook, Alerting(engine, feed.destinations, settings, "one", feed.metrics)
+        async with running(Starlette(routes=routes), listener):
+            urls = [SecretStr(f"http://127.0.0.1:{listener.getsockname()[1]}/{number}") for number in range(len(each))]
+            later = tuple(Escalation(minutes=one, url=url) for one, url in zip(minutes, urls[1:], strict=True))
+            yield each, Feed(alert_url=urls[0], alert_key=SecretStr(f"whsec_{KEY}"), escalate=later)
+
+
+@asynccontextmanager
+async def watched(engine, feed):
+    async with hooked() as ([hook], settings):
+        yield hook, Alerting(engine, feed.destinations, settings, "one", feed.metrics)
 
 
 async def write(engine, sql, **values):
@@ -70,6 +81,10 @@ def said(hook, code):
     return [(one["state"], one["count"]) for one in hook.said if one["alert"] == code]
 
 
+def changes(hook, code):
+    return [(one["change"], one["count"]) for one in hook.said if one["alert"] == code]
+
+
 async def test_what_is_refused_is_told_once_and_when_it_is_over(engine):
     async with fed(engine, "ae") as (feed, _), watched(engine, feed) as (hook, watch):
         async with feed.serving():
@@ -77,7 +92,17 @@ async def test_what_is_refused_is_told_once_and_when_it_is_over(engine):
             await feed.until("held")
         for _ in range(2):
             assert {one.code for one in await watch.once()} == {"lane-held"}
-        assert hook.said == [{"alert": "lane-held", "destination": "ehr", "count": 1, "state": "raised"}]
+        [told] = hook.said
+        assert datetime.fromisoformat(told.pop("since")) <= clock.now()
+        assert told == {
+            "alert": "lane-held",
+            "destination": "ehr",
+            "state": "raised",
+            "change": "begins",
+            "count": 1,
+            "studies": [(await rows(engine, "SELECT study_id FROM lane"))[0][0]],
+            "runbook": "docs/operations.md#lane-held",
+        }
         await engine.query("SELECT 1", [])
         await engine.do(partial(pause, "ehr", "by hand", 1))
         await watch.once()
@@ -118,7 +143,11 @@ async def test_every_dead_letter_is_told_until_a_newer_message_says_it(engine):
             await write(engine, kill, it=one.report_id)
             for _ in range(2):
                 await watch.once()
-        assert said(hook, "dead-letter") == said(hook, "critical-blocked") == [("raised", 1), ("raised", 2)]
+        for code in ("dead-letter", "critical-blocked"):
+            assert said(hook, code) == [("raised", 1), ("raised", 2)]
+            assert changes(hook, code) == [("begins", 1), ("grows", 2)]
+        newest = [signed[1].study_id, signed[0].study_id]
+        assert [one["studies"] for one in hook.said if one["alert"] == "critical-blocked"] == [newest[1:], newest]
         for count, one in enumerate(signed, 1):
             again = Resend(one.study_id, one.report_id, "v", False, 1, None)
             await engine.do(partial(resent, "ehr", [again], micros(clock.now())))
@@ -224,3 +253,162 @@ async def test_one_process_of_several_watches_and_the_next_goes_on_when_it_is_go
         assert sample(feed.metrics, "feed_alert", **paused) == 0
         assert sample(other_metrics, "feed_alert", **paused) == 1
         assert said(hook, "destination-paused") == [("raised", 1)]
+
+
+async def critical(feed):
+    """A critical result that is overdue at once."""
+    return await feed.sign(critical=True)
+
+
+async def test_what_was_told_is_neither_repeated_nor_forgotten_by_the_process_that_comes_next(engine):
+    async with fed(engine, critical_alert=0.0) as (feed, _), hooked() as ([hook], settings):
+        await critical(feed)
+
+        def next_process():
+            return Alerting(engine, feed.destinations, settings, "next", Metrics())
+
+        for _ in range(3):
+            await next_process().once()
+        assert changes(hook, "critical-overdue") == [("begins", 1)]
+        await critical(feed)
+        hook.is_up = False
+        await next_process().once()
+        hook.is_up = True
+        for _ in range(2):
+            await next_process().once()
+        assert changes(hook, "critical-overdue") == [("begins", 1), ("grows", 2)]
+        await write(engine, "UPDATE outbox SET is_critical = 0")
+        hook.is_up = False
+        await next_process().once()
+        hook.is_up = True
+        for _ in range(2):
+            await next_process().once()
+        assert changes(hook, "critical-overdue") == [("begins", 1), ("grows", 2), ("ends", 2)]
+        assert len(hook.said[-1]["studies"]) == 2
+        assert await rows(engine, "SELECT * FROM alert") == []
+
+
+async def test_what_is_over_before_anybody_could_be_told_is_told_to_nobody(engine):
+    async with fed(engine) as (feed, _), watched(engine, feed) as (hook, watch):
+        hook.is_up = False
+        await engine.do(partial(pause, "ehr", "by hand", 1))
+        await watch.once()
+        await engine.do(lambda: resumed("ehr"))
+        await watch.once()
+        hook.is_up = True
+        await watch.once()
+        assert hook.said == [] == await rows(engine, "SELECT * FROM alert")
+
+
+async def test_a_line_of_the_log_is_written_once_though_nobody_takes_the_alert(engine):
+    async with fed(engine) as (feed, _), watched(engine, feed) as (hook, watch):
+        hook.is_up = False
+        await engine.do(partial(pause, "ehr", "by hand", 1))
+        await write(engine, "UPDATE outbox SET destination = ''")
+        for _ in range(3):
+            await watch.once()
+        lines = [one for one in feed.logs if one["event"] == "alert"]
+        assert [(one["code"], one["destination"]) for one in lines] == [("destination-paused", "ehr")]
+
+
+async def test_of_what_no_destination_takes_the_log_names_none(engine):
+    async with fed(engine) as (feed, _), watched(engine, feed) as (hook, watch):
+        signed = await feed.sign()
+        await write(engine, "UPDATE outbox SET destination = '', state = 'unrouted'")
+        await watch.once()
+        assert (hook.said[0]["alert"], hook.said[0]["studies"]) == ("unrouted", [signed.study_id])
+        [line] = [one for one in feed.logs if one["event"] == "alert"]
+        assert "destination" not in line
+
+
+async def test_a_destination_that_no_process_serves_is_told_of_once_over_a_restart(engine, monkeypatch):
+    async with fed(engine) as (feed, _), hooked() as ([hook], settings):
+        await feed.sign()
+        monkeypatch.setattr("gateway.feed.alerts.UNSERVED", 1.0)
+        first = Alerting(engine, feed.destinations, settings, "one", Metrics())
+        await first.once()
+        await asyncio.sleep(1.1)
+        await first.once()
+        monkeypatch.undo()
+        await Alerting(engine, feed.destinations, settings, "two", Metrics()).once()
+        assert [one[0] for one in changes(hook, "not-served")] == ["begins"]
+
+
+async def test_who_watches_lets_another_at_once_when_it_stops(engine):
+    async with fed(engine) as (feed, _), watched(engine, feed) as (_, watch):
+        other = Alerting(engine, feed.destinations, Feed(), "two", Metrics())
+        async with alongside([watch.run()]):
+            await feed.until_rows(f"SELECT 1 FROM destination WHERE name = '{LEASE}' AND expires > 0", bool)
+        await engine.do(partial(pause, "ehr", "by hand", 1))
+        await other.turn()
+        assert await rows(engine, "SELECT code FROM alert") == [("destination-paused",)]
+
+
+@pytest.fixture
+def wall_clock(monkeypatch):
+    """A wall clock that a test sets forward, in minutes."""
+    ahead = timedelta()
+
+    def forward(minutes):
+        nonlocal ahead
+        ahead += timedelta(minutes=minutes)
+
+    monkeypatch.setattr(clock, "now", lambda: datetime.now(UTC) + ahead)
+    return forward
+
+
+async def test_a_critical_result_that_nobody_acknowledges_is_told_to_one_after_another(engine, wall_clock):
+    async with fed(engine, critical_alert=0.0) as (feed, _), hooked(minutes=(5, 20)) as ([first, *later], settings):
+        watch = Alerting(engine, feed.destinations, settings, "one", feed.metrics)
+        signed = await critical(feed)
+        told = []
+        for minutes in (0, 4, 2, 13, 2, 60):
+            wall_clock(minutes)
+            await watch.once()
+            told.append(tuple(len(changes(one, "critical-overdue")) for one in (first, *later)))
+        assert told == [(1, 0, 0), (1, 0, 0), (1, 1, 0), (1, 1, 0), (1, 1, 1), (1, 1, 1)]
+        assert [one["alert"] for hook in later for one in hook.said] == ["critical-overdue"] * 2
+        assert later[0].said[0]["studies"] == [signed.study_id]
+        assert changes(later[0], "critical-overdue") == [("escalates", 1)]
+        await critical(feed)
+        await watch.once()
+        wall_clock(6)
+        await watch.once()
+        assert changes(later[0], "critical-overdue") == [("escalates", 1), ("escalates", 2)]
+        assert len(changes(later[1], "critical-overdue")) == 1
+        await write(engine, "UPDATE outbox SET is_critical = 0")
+        await watch.once()
+        assert [changes(one, "critical-overdue")[-1] for one in (first, *later)] == [("ends", 2)] * 3
+
+
+async def test_what_an_operator_acknowledges_is_told_to_nobody_else_and_a_new_case_is(engine, wall_clock):
+    async with fed(engine, critical_alert=0.0) as (feed, _), hooked(minutes=(5,)) as ([_, later], settings):
+        watch = Alerting(engine, feed.destinations, settings, "one", feed.metrics)
+        await critical(feed)
+        await watch.once()
+        [alert] = [one for one in await engine.do(partial(acknowledged, "critical-overdue", None, "me", 1)) if one]
+        assert (alert.destination, len(alert.unacknowledged)) == ("ehr", 1)
+        wall_clock(60)
+        await watch.once()
+        assert later.said == []
+        signed = await critical(feed)
+        await watch.once()
+        wall_clock(6)
+        await watch.once()
+        assert [(one["change"], one["count"], one["studies"]) for one in later.said] == [
+            ("escalates", 1, [signed.study_id])
+        ]
+
+
+async def test_nothing_of_a_patient_is_told(engine, wall_clock):
+    async with fed(engine, "ae", critical_alert=0.0) as (feed, _), hooked(minutes=(5,)) as (both, settings):
+        async with feed.serving():
+            for _ in range(3):
+                await critical(feed)
+            await feed.until("held", "held", "held")
+        watch = Alerting(engine, feed.destinations, settings, "one", feed.metrics)
+        for _ in range(2):
+            await watch.once()
+            wall_clock(10)
+        assert [len(one.said) > 0 for one in both] == [True, True]
+        assert_nothing_of_a_patient(feed, repr([one.said for one in both]))

@@ -26,6 +26,7 @@ from gateway.serving import listening_socket, running
 from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream, Webhook
 from mappings.identifiers import fhir_id
 
+WRITABLE = {"reachable": True, "writable": True}
 WEBHOOKS = "http://127.0.0.1:8800/webhooks/autoscribe"
 KEYED = replace(site(), site_key=b"k" * 32)
 
@@ -137,7 +138,7 @@ async def test_a_gateway_that_crawls_finds_all_that_autoscribe_has_and_says_when
         found = await complete(stage)
         assert found["index"]["percent"] == 100
         assert found["index"]["age_seconds"] < 60
-        assert (found["status"], found["store"], found["upstream"]["reachable"]) == ("ready", {"reachable": True}, True)
+        assert (found["status"], found["store"], found["upstream"]["reachable"]) == ("ready", WRITABLE, True)
         response = await stage.get("DiagnosticReport?_lastUpdated=ge2020&_summary=count")
         assert response.json()["total"] == len(list(stage.reports()))
         assert "entry" not in response.json()

@@ -109,6 +109,13 @@ def test_the_groups_of_the_service_are_shown_and_the_place_of_the_database_is_a_
     assert "a-password" not in "".join(shown)
 
 
+def test_of_an_escalation_its_minutes_and_the_host_are_shown_and_nothing_else_of_its_address(config) -> None:
+    shown = list(config_check.effective(load(config(GOOD + ESCALATE))))
+    assert "escalation after 7.5 minutes: pager.example" in shown
+    assert "CANARY" not in "".join(shown)
+
+
+ESCALATE = '[[feed.escalate]]\nminutes = 7.5\nurl = "https://pager.example/CANARY"\n'
 SHARED = GOOD.replace('name = "Lakeside"', 'name = "Lakeside"\ntime_zone = "America/New_York"')
 WEBHOOK = '[webhook]\nkey = "whsec_c2VjcmV0"\n'
 # Nothing is to be noted of the service itself
@@ -120,6 +127,8 @@ QUIET = WEBHOOK + '[fhir]\ntime_zone = "Europe/Berlin"\n' + GOOD
     [
         (SHARED, "no webhook.key"),
         (WEBHOOK + "[fhir]\nclaim_us_core = true\n" + SHARED, "fhir.claim_us_core is on"),
+        (WEBHOOK + '[feed]\nalert_url = "https://a.example"\n' + ESCALATE + SHARED, "feed.escalate without a key"),
+        (WEBHOOK + '[feed]\nalert_key = "c2VjcmV0"\n' + ESCALATE + SHARED, "feed.escalate, and no feed.alert_url"),
         (WEBHOOK + GOOD, "no fhir.time_zone"),
         (WEBHOOK + GOOD.replace("Lakeside", 'Lakeside"\ntime_zone = "America/Chicago'), "no fhir.time_zone"),
     ],

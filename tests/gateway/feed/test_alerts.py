@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from gateway.feed.alerts import CONDITIONS, Alert, alert_rows, alerts
+from gateway.feed.alerts import CONDITIONS, ROWS, RUNBOOK, Alert, alerts
 from gateway.store.feed_facts import FeedFacts
 
+ROOT = Path(__file__).parents[3]
 QUIET = FeedFacts()
-TWO = frozenset({3, 7})
+TWO = {3: "stu_1", 7: "stu_2"}
 
 
 def test_where_all_is_well_nobody_is_told():
@@ -23,10 +25,7 @@ def test_where_all_is_well_nobody_is_told():
     [
         ({"oldest": 901.0}, "queue-age", 901),
         ({"last_failure": "connect-failed"}, "connection-down", 1),
-        ({"unaccepted": 6}, "application-ack-missing", 6),
         ({"oldest": 70.0, "unserved": 61.0}, "not-served", 61),
-        ({"held_lanes": 3}, "lane-held", 3),
-        ({"held_rows": 4}, "message-held", 4),
         ({"paused": "refused-in-a-row"}, "destination-paused", 1),
     ],
 )
@@ -42,11 +41,37 @@ def test_of_critical_results_and_dead_letters_it_is_said_which(change, code):
     assert list(alerts("ehr", replace(QUIET, **{change: TWO}), 900)) == [Alert(code, "ehr", 2, TWO)]
 
 
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"unaccepted": TWO}, "application-ack-missing"),
+        ({"held_lanes": ("stu_1", "stu_2")}, "lane-held"),
+        ({"held_rows": ("stu_1", "stu_2")}, "message-held"),
+    ],
+)
+def test_of_what_waits_for_somebody_the_studies_are_said(change, code):
+    found = list(alerts("ehr", replace(QUIET, **change), 900))
+    assert found == [Alert(code, "ehr", 2, studies=("stu_1", "stu_2"))]
+
+
+def test_critical_results_alone_escalate():
+    assert {row.code for row in CONDITIONS if row.escalates} == {"critical-overdue", "critical-blocked"}
+
+
 def test_where_nothing_waits_or_another_process_may_yet_take_over_nobody_misses_who_serves():
     assert list(alerts("ehr", replace(QUIET, unserved=3600.0), 900)) == []
     assert list(alerts("ehr", replace(QUIET, oldest=70.0, unserved=60.0), 900)) == []
 
 
 def test_every_condition_says_what_to_do():
-    assert len({row.code for row in CONDITIONS}) == len(CONDITIONS)
-    assert all(meaning and remedy for _, meaning, remedy in alert_rows())
+    assert len(ROWS) == len(CONDITIONS) + 3
+    assert all(row.meaning and row.remedy for row in ROWS.values())
+
+
+def test_the_runbook_has_a_heading_for_every_condition():
+    headings = [
+        line.removeprefix("### ")
+        for line in (ROOT / RUNBOOK).read_text("utf-8").splitlines()
+        if line.startswith("### ")
+    ]
+    assert all(headings.count(code) == 1 for code in ROWS)

@@ -1,0 +1,68 @@
+"""What was told of an alert outlives a process, and an operator's acknowledgement the turn that is under way (D38)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from gateway.store.standing_alerts import Case, StandingAlert, acknowledged, kept, standing_alerts
+
+ONE = StandingAlert(
+    "critical-overdue",
+    "ehr",
+    2,
+    {3: Case(100, "stu_1"), 7: Case(200, "stu_2")},
+    {"alert_url": frozenset({3}), "15": frozenset()},
+    ("stu_1",),
+)
+OTHER = StandingAlert("critical-overdue", "pacs", 1, {0: Case(50)})
+
+
+async def acknowledge(engine, code="critical-overdue", destination=None, who="ann@reading-room"):
+    return await engine.do(partial(acknowledged, code, destination, who, 9_000))
+
+
+async def test_an_alert_is_read_as_it_was_kept(engine):
+    await engine.do(partial(kept, [ONE, OTHER]))
+    assert await standing_alerts(engine) == [ONE, OTHER]
+
+
+async def test_one_that_is_over_stays_until_all_who_were_told_have_heard_of_it(engine):
+    await engine.do(partial(kept, [ONE]))
+    over = StandingAlert("critical-overdue", "ehr", told=ONE.told)
+    await engine.do(partial(kept, [over]))
+    assert await standing_alerts(engine) == [over]
+    await engine.do(partial(kept, [StandingAlert("critical-overdue", "ehr")]))
+    assert await standing_alerts(engine) == []
+
+
+@pytest.mark.parametrize(("destination", "who"), [(None, ["ehr", "pacs"]), ("ehr", ["ehr"]), ("lab", [])])
+async def test_what_stands_is_acknowledged_at_one_destination_or_at_all(engine, destination, who):
+    await engine.do(partial(kept, [ONE, OTHER]))
+    found = await acknowledge(engine, destination=destination)
+    assert [one.destination for one in found] == who
+    open_cases = {one.destination: set(one.unacknowledged) for one in await standing_alerts(engine)}
+    assert open_cases == {one.destination: set() if one.destination in who else set(one.cases) for one in (ONE, OTHER)}
+
+
+async def test_an_acknowledgement_outlives_a_turn_that_had_begun_and_does_not_hold_for_what_comes_after_it(engine):
+    await engine.do(partial(kept, [ONE]))
+    await acknowledge(engine)
+    grown = StandingAlert("critical-overdue", "ehr", 3, {**ONE.cases, 9: Case(201, "stu_3")}, ONE.told)
+    await engine.do(partial(kept, [grown]))
+    [alert] = await standing_alerts(engine)
+    assert set(alert.unacknowledged) == {9}
+    assert (alert.acknowledged_at, alert.acknowledged_by) == (9_000, "ann@reading-room")
+
+
+async def test_who_acknowledged_first_stays(engine):
+    await engine.do(partial(kept, [ONE]))
+    await acknowledge(engine)
+    await acknowledge(engine, who="bob@reading-room")
+    assert (await standing_alerts(engine))[0].acknowledged_by == "ann@reading-room"
+
+
+async def test_what_is_over_cannot_be_acknowledged(engine):
+    await engine.do(partial(kept, [StandingAlert("critical-overdue", "ehr", told=ONE.told)]))
+    assert await acknowledge(engine) == []

@@ -1,0 +1,130 @@
+"""Decision D38: a gateway whose database is full, frozen or gone says so within 5 s, and to a webhook within 60 s.
+
+https://www.postgresql.org/docs/current/server-shutdown.html, https://man7.org/linux/man-pages/man2/getrlimit.2.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fakes.cluster import binaries, cluster
+from fakes.gateway_process import Running, environment, site_file, started
+from fakes.server_processes import freeze, processes, signal_all
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway import clock
+from gateway.serving import listening_socket, running
+
+NOWHERE = "http://127.0.0.1:1"
+SERVE = ["serve", "--port", "0", "--roles", "api,feed"]
+
+
+@dataclass
+class Watched:
+    """A gateway as a process of its own, and the alerts that it posted."""
+
+    gateway: Running
+    client: httpx.AsyncClient
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+
+    async def ready(self) -> tuple[int, dict[str, Any]]:
+        """What `/readyz` answers, which must be at once."""
+        answer = await self.client.get("/readyz", timeout=1.0)
+        return answer.status_code, answer.json()["store"]
+
+    async def until_ready(self, status: int, seconds: float) -> dict[str, Any]:
+        """What `/readyz` says of the store once it answers with that status, within so many seconds."""
+        begun = clock.monotonic()
+        while True:
+            found, store = await self.ready()
+            if found == status:
+                return store
+            assert clock.monotonic() - begun < seconds, store
+            await asyncio.sleep(0.1)
+
+    async def until_told(self, *wanted: tuple[str, str], seconds: float = 60) -> None:
+        """Wait until these alerts have come, and no others."""
+        async with asyncio.timeout(seconds):
+            while len(self.alerts) < len(wanted):
+                await asyncio.sleep(0.1)
+        assert [(one["alert"], one["state"]) for one in self.alerts] == list(wanted)
+
+
+@asynccontextmanager
+async def watched(database_url: str, folder: Path) -> AsyncIterator[Watched]:
+    alerts: list[dict[str, Any]] = []
+
+    async def take(request: Request) -> Response:
+        alerts.append((await request.json())["data"])
+        return Response()
+
+    with listening_socket("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        own = {"GATEWAY_FEED__ALERT_URL": url}
+        env = environment(NOWHERE, database_url, site_file(folder), **own)
+        async with running(Starlette(routes=[Route("/", take, methods=["POST"])]), listener):
+            with started(SERVE, env, folder / "gateway.log") as gateway:
+                async with httpx.AsyncClient(base_url=await gateway.address(), trust_env=False) as client:
+                    yield Watched(gateway, client, alerts)
+
+
+@pytest.fixture
+def own_server():
+    """The URL of a database of a PostgreSQL server that no other test uses."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
+    with cluster(programs) as url:
+        yield f"{url}/postgres"
+
+
+@pytest.mark.timeout(180)
+async def test_a_server_that_freezes_is_told_of_and_then_that_it_goes_on(own_server, tmp_path):
+    async with watched(own_server, tmp_path) as here:
+        first, *_ = await processes(own_server)
+        await here.until_ready(200, 10)
+        frozen = freeze(first)
+        try:
+            store = await here.until_ready(503, 5)
+            assert store == {"reachable": False, "writable": False, "reason": "store-lost"}
+            await here.until_told(("store-lost", "raised"))
+            assert (await here.ready())[0] == 503
+        finally:
+            signal_all(frozen, signal.SIGCONT)
+        await here.until_ready(200, 20)
+        await here.until_told(("store-lost", "raised"), ("store-lost", "cleared"))
+
+
+@pytest.mark.timeout(180)
+async def test_a_server_that_is_killed_is_told_of(own_server, tmp_path):
+    async with watched(own_server, tmp_path) as here:
+        first, *_ = await processes(own_server)
+        await here.until_ready(200, 10)
+        signal_all(freeze(first), signal.SIGKILL)
+        assert (await here.until_ready(503, 5))["reason"] == "store-lost"
+        await here.until_told(("store-lost", "raised"))
+        assert here.gateway.is_alive
+
+
+@pytest.mark.timeout(180)
+async def test_a_file_that_cannot_grow_is_told_of_and_then_that_it_can(sqlite_database, tmp_path):
+    async with watched(f"sqlite:///{sqlite_database}", tmp_path) as here:
+        await here.until_ready(200, 10)
+        resource.prlimit(here.gateway.process_id, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        assert (await here.until_ready(503, 5))["writable"] is False
+        await here.until_told(("store-lost", "raised"))
+        resource.prlimit(here.gateway.process_id, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        await here.until_ready(200, 10)
+        await here.until_told(("store-lost", "raised"), ("store-lost", "cleared"))
