@@ -14,6 +14,7 @@ from typing import Final
 from gateway import clock
 from gateway.errors import GatewayError
 from gateway.feed.ack_listener import ack_listener
+from gateway.feed.breaker import Breaker
 from gateway.feed.channel import channel
 from gateway.feed.hearing import Hearing
 from gateway.feed.late import LateAcks
@@ -47,8 +48,9 @@ class Holder:
         self._making, self._leases = making, leases
         self._engine, self._destination = making.engine, making.destination
         self._unwritten: list[Result] = []
-        self._hearing = Hearing(self._engine, self._destination.name, settings, metrics)
-        self._late = LateAcks(self._engine, self._destination, settings, metrics)
+        self._breaker = Breaker(self._engine, self._destination.name, metrics)
+        self._hearing = Hearing(self._engine, self._destination.name, settings, metrics, self._breaker)
+        self._late = LateAcks(self._engine, self._destination, settings, metrics, self._breaker)
 
     async def run(self) -> None:
         """Serve it whenever nobody else does, and listen, until cancelled; then end with what is in hand."""
@@ -81,7 +83,8 @@ class Holder:
         again = await self._engine.do(partial(messages.taken_over, tenure.lease, self._unwritten, most, now))
         self._unwritten = []
         get_logger().info("feed-serves", destination=name, count=len(again))
-        line = Line(Messages(self._engine), name)
+        await self._breaker.look()
+        line = Line(Messages(self._engine), name, self._breaker)
         told: asyncio.Queue[Result] = asyncio.Queue()
         sender = Sender(self._engine, self._destination, tenure, line, told.put_nowait)
         ways = [channel(self._destination, self._late.take) for _ in range(self._destination.receiver.window)]
@@ -147,7 +150,7 @@ class Holder:
     async def _look(self, line: Line) -> None:
         """See whether it may be sent to."""
         while True:
-            was, line.is_paused = line.is_paused, bool(await self._leases.paused(self._destination.name))
+            was, line.is_paused = line.is_paused, bool(await self._breaker.look())
             if was and not line.is_paused:
                 line.look_again()
             await clock.sleep(_LOOK)

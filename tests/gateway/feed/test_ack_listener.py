@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 import trustme
+from fakes.breakers import breaker
 from fakes.bringing import ack, bringing, free_address
 from fakes.fed import destination
 from fakes.lanes import Scene, new
@@ -44,7 +45,7 @@ class Place:
             await scene.deliver()
 
     def listening(self):
-        late = LateAcks(self.engine, self.destination, Feed(), self.metrics)
+        late = LateAcks(self.engine, self.destination, Feed(), self.metrics, breaker(self.engine))
         return alongside(one.run() for one in ack_listener.ack_listener(self.destination, late))
 
     async def acks(self):
@@ -290,7 +291,7 @@ async def test_an_address_that_is_not_of_this_machine_is_told_of_and_tried_again
 
 
 async def test_without_the_key_nobody_listens(sqlite_engine):
-    late = LateAcks(sqlite_engine, destination(1), Feed(), Metrics())
+    late = LateAcks(sqlite_engine, destination(1), Feed(), Metrics(), breaker(sqlite_engine))
     assert list(ack_listener.ack_listener(destination(1), late)) == []
 
 
