@@ -66,7 +66,8 @@ METRICS: Final = (
         "feed_late_acks_total",
         "counter",
         ("destination", "outcome"),
-        "Acknowledgements behind their turn: accepted, refused, repeated, unmatched, too_early, unreadable.",
+        "Acknowledgements behind their turn: accepted, refused, repeated, unmatched, too_early, unreadable; and"
+        " connections to ack_listen: turned_away.",
     ),
     Row("feed_remarks_total", "counter", ("destination", "code"), "Warnings about messages made, such as pdf-absent."),
     Row("feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG),

@@ -92,6 +92,10 @@ class LateAcks:
         self._metrics.heard_late(self._destination.name, "unreadable")
         get_logger().warning("ack-unreadable", destination=self._destination.name, code=code)
 
+    def turned_away(self) -> None:
+        """A connection was closed before anything was heard."""
+        self._metrics.heard_late(self._destination.name, "turned_away")
+
     async def _written(self, ack: Ack, until: float) -> Heard:
         name = self._destination.name
         while not (is_settled := await late_acks.is_settled(self._engine, name, ack.control_id)):

@@ -92,7 +92,7 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         if one["paused"]:
             yield f"  paused    {one['paused']}, since {one['pausedSince']}"
         if one["breaker"]:
-            yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: it is tried again and again"
+            yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
         age = one["oldestOpenSeconds"]
         oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
         yield f"  messages  {_listed(one['messages'])}{oldest}"
