@@ -238,7 +238,7 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
     if is_readable_on_the_way(transport):
         yield "no TLS, and the receiver is on another machine: reports are readable on the way"
     if isinstance(transport, Mllp) and _is_open(transport):
-        yield "ack_listen is without TLS, for which tls and client_cert are needed: let only the receiver reach it"
+        yield "ack_listen is without TLS, for which tls and client_cert are needed: addresses can be forged on the way"
     if destination.quiet.stretches:
         yield "quiet_hours hold critical results back, too"
     if isinstance(transport, Http) and transport.style == "plain":

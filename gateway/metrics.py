@@ -66,10 +66,12 @@ METRICS: Final = (
         "feed_late_acks_total",
         "counter",
         ("destination", "outcome"),
-        "Acknowledgements behind their turn: accepted, refused, repeated, unmatched, too_early, unreadable.",
+        "Acknowledgements behind their turn: accepted, refused, repeated, unmatched, too_early, unreadable; and"
+        " connections to ack_listen: turned_away.",
     ),
     Row("feed_remarks_total", "counter", ("destination", "code"), "Warnings about messages made, such as pdf-absent."),
     Row("feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG),
+    Row("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
     Row("feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."),
     Row("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
     Row("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),
@@ -194,6 +196,10 @@ class Metrics:
     def alerted(self, code: str, destination: str, count: int) -> None:
         """A condition holds about a destination, by so much, or 0: no more."""
         self._gauges["feed_alert"].labels(code, destination).set(count)
+
+    def broke(self, destination: str, *, is_open: bool) -> None:
+        """The circuit breaker of a destination is open, or closed (D32)."""
+        self._gauges["feed_breaker_open"].labels(destination).set(int(is_open))
 
     def stored(self, seconds: float) -> None:
         """A write was committed that long after it was asked for."""

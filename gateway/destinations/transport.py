@@ -7,11 +7,14 @@ HL7 Transport Specification: MLLP, Release 1; https://hapifhir.github.io/hapi-hl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from gateway.settings import is_loopback
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Tls:
 class Mllp:
     """A TCP port that speaks MLLP. `ack_timeout` is for writing a message and for its answer together.
 
-    `ack_listen` is where the receiver may bring what its application says later: host and port of this machine.
+    `ack_listen` is where the receiver may bring what its application says later: host and port of this machine;
+    `ack_peers` are from where it may, empty: from anywhere.
     """
 
     host: str
@@ -43,11 +47,19 @@ class Mllp:
     ack_timeout: float = 30.0
     close_after_each: bool = False
     ack_listen: tuple[str, int] | None = None
+    ack_peers: tuple[Network, ...] = ()
 
     @property
     def ack_tls(self) -> Tls | None:
         """TLS of `ack_listen`: only where there is a certificate to show to who connects."""
         return self.tls if self.tls is not None and self.tls.client_cert is not None else None
+
+    @property
+    def is_open_to_strangers(self) -> bool:
+        """True where any other machine could bring acknowledgements at `ack_listen`, without showing who it is."""
+        if self.ack_listen is None or is_loopback(self.ack_listen[0]) or self.ack_peers:
+            return False
+        return self.ack_tls is None or self.ack_tls.ca_file is None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

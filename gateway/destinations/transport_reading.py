@@ -6,6 +6,7 @@ RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,11 @@ from gateway.settings.values import host_and_port
 
 Refuse = Callable[[str, str, str], None]
 _TLS_KEYS: Final = ("ca_file", "client_cert", "client_key", "client_key_password", "server_name")
+_STRANGERS: Final = "missing: any machine that reaches ack_listen could acknowledge messages, or refuse them"
+_NO_STRANGERS: Final = (
+    'Write the receiver\'s addresses or networks, such as ack_peers = ["10.1.2.3"]; or tls = true with client_cert and'
+    " ca_file, so that whoever connects must show a certificate of these authorities."
+)
 
 
 def read_transport(table: DestinationSettings, folder: Path, refuse: Refuse) -> Transport | None:
@@ -37,7 +43,7 @@ def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | No
     tls = _tls(table, folder, refuse, is_on=table.tls, remedy="Write tls = true, or take it out.")
     if table.host is None or table.port is None:
         return None
-    return Mllp(
+    made = Mllp(
         host=table.host,
         port=table.port,
         tls=tls,
@@ -45,7 +51,13 @@ def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | No
         ack_timeout=table.ack_timeout,
         close_after_each=table.close_after_each,
         ack_listen=None if table.ack_listen is None else host_and_port(table.ack_listen),
+        ack_peers=tuple(map(ip_network, table.ack_peers)),
     )
+    if table.ack_peers and table.ack_listen is None:
+        refuse("ack_peers", "of no use without ack_listen", "Write ack_listen, or take it out.")
+    if made.is_open_to_strangers:
+        refuse("ack_peers", _STRANGERS, _NO_STRANGERS)
+    return made
 
 
 def _http(table: DestinationSettings, folder: Path, refuse: Refuse) -> Http | None:

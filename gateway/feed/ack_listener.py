@@ -2,7 +2,8 @@
 
 HL7 v2.5.1 §2.9.3 (enhanced mode), table 0155, over HL7 Transport Specification: MLLP, Release 1; decision D32. Each is
 answered once it is written down, and only where its MSH-15 asks for that. Where it cannot be written yet, nothing is
-answered and the connection ends: who brought it brings it again.
+answered and the connection ends: who brought it brings it again. Whoever knows a message's MSH-10 could acknowledge
+it, so only those are let in whom the settings name (`ack_peers`, or a certificate).
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import errno
 import secrets
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from ipaddress import ip_address
+from itertools import islice
 from typing import Final
 
 from gateway import clock
@@ -29,7 +33,9 @@ from gateway.log import code_of, get_logger
 from mappings.hl7v2.ack import AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
 
 MOST: Final = 32  # connections at a time; more wait to be accepted
-IDLE: Final = 600.0  # seconds without a whole frame after which a connection is closed
+MOST_OF_A_PEER: Final = 8  # connections of one address at a time; more are closed
+FIRST: Final = 30.0  # seconds within which a connection brings its first whole frame, or is closed
+IDLE: Final = 600.0  # seconds without a whole frame after which it is closed then
 BIND_AGAIN: Final = 5.0  # seconds between two tries to listen
 _HANDSHAKE: Final = 10.0
 _MOMENT: Final = 1.0
@@ -52,6 +58,8 @@ class AckListener:
         self._destination, self._transport = destination, transport
         self._host, self._port, self._late = host, port, late
         self._is_told = False
+        self._served: Counter[str] = Counter()
+        self._turned_away: set[str] = set()
 
     async def run(self) -> None:
         """Listen until cancelled; an address that is in use, by another process of this machine, is tried again."""
@@ -83,15 +91,42 @@ class AckListener:
             while True:
                 await room.acquire()
                 try:
-                    sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+                    sock, (address, *_) = await asyncio.get_running_loop().sock_accept(listener)
                 except OSError as error:  # this process has too many files open
                     room.release()
                     get_logger().error("ack-not-accepted", destination=self._destination.name, exc_info=error)
                     await clock.sleep(_MOMENT)
                     continue
-                callers.create_task(self._attend(sock)).add_done_callback(lambda _: room.release())
+                callers.create_task(self._attend(sock, address)).add_done_callback(lambda _: room.release())
 
-    async def _attend(self, sock: socket.socket) -> None:
+    async def _attend(self, sock: socket.socket, address: str) -> None:
+        refusal = self._refusal(address)
+        if refusal:
+            sock.close()
+            self._turn_away(address, refusal)
+            return
+        self._served[address] += 1
+        try:
+            await self._serve(sock)
+        finally:
+            self._served[address] -= 1
+
+    def _turn_away(self, address: str, code: str) -> None:
+        """Count a connection that was closed at once, and tell of an address once: probes of a network come often."""
+        self._late.turned_away()
+        if address not in self._turned_away:
+            name = self._destination.name
+            get_logger().warning("ack-connection-refused", destination=name, peer=address, code=code)
+        self._turned_away = {address, *islice(self._turned_away, MOST)}
+
+    def _refusal(self, address: str) -> str:
+        """Why a connection from that address is closed at once; empty: it is not."""
+        peers, peer = self._transport.ack_peers, ip_address(address.partition("%")[0])
+        if peers and not any(peer in network for network in peers):
+            return "stranger"
+        return "too-many-connections" if self._served[address] >= MOST_OF_A_PEER else ""
+
+    async def _serve(self, sock: socket.socket) -> None:
         caller = Caller()
         try:
             await self._meet(sock, caller)
@@ -133,12 +168,16 @@ class AckListener:
         return server_context(tls_settings(tls), self._destination.place) if tls else None
 
     async def _converse(self, caller: Caller) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + FIRST
         with suppress(TimeoutError):
             while True:
-                async with asyncio.timeout(IDLE):
+                async with asyncio.timeout_at(until):
                     event = await caller.next()
                 if event is None or not await self._heard(event, caller):
                     return
+                if isinstance(event, Frame):
+                    until = loop.time() + IDLE
 
     async def _heard(self, event: Event, caller: Caller) -> bool:
         """Write down what one says, and answer it; whether the connection goes on.

@@ -24,6 +24,8 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "AR": "retry",
     "CR": "retry",
 }
+# By HL7 these mean that it may be accepted later
+_LATER: Final = frozenset({"AR", "CR"})
 _INVERTED: Final = {"AE": "AR", "AR": "AE", "CE": "CR", "CR": "CE"}
 # Table 0357: message type, event code, processing id or version is not supported: no message of ours will be taken
 _UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
@@ -33,12 +35,14 @@ _UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
 class Verdict:
     """What is done about a message; `code` is MSA-1 with the first code of ERR-3, such as `AE-207`.
 
-    `pauses`: the destination takes no message of ours at all.
+    `pauses`: the destination takes no message of ours at all. `is_for_now`: it says AR or CR and means that it may take
+    the message later; not so where it means the two the other way round, or a type of message that it never takes.
     """
 
     meaning: Meaning
     code: str
     pauses: bool = False
+    is_for_now: bool = False
 
 
 def verdict(ack: Ack, destination: Destination) -> Verdict:
@@ -47,7 +51,8 @@ def verdict(ack: Ack, destination: Destination) -> Verdict:
     said = f"{ack.code}-{codes[0]}" if codes and ack.code[1] != "A" else ack.code
     meaning = _by_table(ack, codes, destination) or _by_default(ack, destination)
     is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(codes)
-    return Verdict(meaning, said, is_unsupported)
+    is_for_now = meaning == "retry" and ack.code in _LATER and not is_unsupported
+    return Verdict(meaning, said, is_unsupported, is_for_now)
 
 
 def _by_table(ack: Ack, codes: list[str], destination: Destination) -> Meaning | None:

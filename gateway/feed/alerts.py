@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.store.feed_facts import Cases, FeedFacts
 from gateway.store.probe import FULL, LOST
+from gateway.store.states import BREAKER_REASONS
 
 NOT_CONNECTED: Final = "connect-failed"
 NOT_SERVED: Final = "not-served"
@@ -100,9 +101,16 @@ CONDITIONS: Final = (
     ),
     Row(
         "destination-paused",
-        "Nothing is sent to it, by an operator or since it refuses whatever it is sent.",
+        "Nothing is sent to it, by an operator or since it refuses for good whatever it is sent.",
         "`feed status` names the reason, `feed resume` goes on.",
-        lambda facts, _: int(bool(facts.paused)),
+        lambda facts, _: int(bool(facts.paused) and facts.paused not in BREAKER_REASONS),
+    ),
+    Row(
+        "circuit-breaker-open",
+        "It answers whatever it is sent with AR or CR: it is tried with one message now and then, and all go once it"
+        " takes one.",
+        "Ask those who run the receiver; here nothing has to be done.",
+        lambda facts, _: int(facts.paused in BREAKER_REASONS),
     ),
     Row(
         "plan-waits",

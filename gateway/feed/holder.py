@@ -18,6 +18,7 @@ from gateway.destinations.filter import Ignore
 from gateway.errors import GatewayError
 from gateway.feed.ack_listener import ack_listener
 from gateway.feed.aftermath import Aftermath
+from gateway.feed.breaker import Breaker
 from gateway.feed.channel import channel
 from gateway.feed.hearing import Hearing
 from gateway.feed.late import LateAcks
@@ -52,10 +53,11 @@ class Holder:
     ) -> None:
         self._making, self._leases = making, leases
         self._engine, self._destination = making.engine, making.destination
-        self._hearing = Hearing(self._engine, self._destination.name, settings, metrics)
+        self._breaker = Breaker(self._engine, self._destination.name, metrics)
+        self._hearing = Hearing(self._engine, self._destination.name, settings, metrics, self._breaker)
         self._aftermath = Aftermath(self._engine, self._destination, leases.seconds, self._hearing)
         self._listening: set[asyncio.Task[None]] = set()  # whose lease is over, and that wait for an answer
-        self._late = LateAcks(self._engine, self._destination, settings, metrics)
+        self._late = LateAcks(self._engine, self._destination, settings, metrics, self._breaker)
         self._planning = Planning(self._engine, self._destination, ignores, settings)
 
     async def run(self) -> None:
@@ -95,7 +97,8 @@ class Holder:
         again = await self._engine.do(partial(takeover.taken_over, tenure.lease, came, most, now, until))
         self._aftermath.forget(came)
         get_logger().info("feed-serves", destination=name, count=len(again))
-        line = Line(Messages(self._engine), name)
+        await self._breaker.look()
+        line = Line(Messages(self._engine), name, self._breaker)
         told: asyncio.Queue[Result] = asyncio.Queue()
         sender = Sender(self._engine, self._destination, tenure, line, tell=told.put_nowait, aftermath=self._aftermath)
         count, late = self._destination.receiver.window, self._late.take
@@ -201,7 +204,7 @@ class Holder:
     async def _look(self, line: Line) -> None:
         """See whether it may be sent to."""
         while True:
-            was, line.is_paused = line.is_paused, bool(await self._leases.paused(self._destination.name))
+            was, line.is_paused = line.is_paused, bool(await self._breaker.look())
             if was and not line.is_paused:
                 line.look_again()
             await clock.sleep(_LOOK)

@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway import clock
 from gateway.destinations import Destination
+from gateway.feed.breaker import Breaker
 from gateway.feed.hearing import Hearing
 from gateway.feed.outcome import Outcomes
 from gateway.log import get_logger
@@ -35,9 +36,11 @@ _SAID: Final = {"repeated": "ack-repeated", "unmatched": "ack-matches-nothing", 
 class LateAcks:
     """Those of one destination."""
 
-    def __init__(self, engine: Engine, destination: Destination, settings: Feed, metrics: Metrics) -> None:
+    def __init__(
+        self, engine: Engine, destination: Destination, settings: Feed, metrics: Metrics, breaker: Breaker
+    ) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics
-        self._hearing = Hearing(engine, destination.name, settings, metrics)
+        self._hearing = Hearing(engine, destination.name, settings, metrics, breaker)
         self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._waiting: deque[Ack] = deque()
         self._news = asyncio.Event()
@@ -88,6 +91,10 @@ class LateAcks:
         """Something came that is no acknowledgement; `code` says why."""
         self._metrics.heard_late(self._destination.name, "unreadable")
         get_logger().warning("ack-unreadable", destination=self._destination.name, code=code)
+
+    def turned_away(self) -> None:
+        """A connection was closed before anything was heard."""
+        self._metrics.heard_late(self._destination.name, "turned_away")
 
     async def _written(self, ack: Ack, until: float) -> Heard:
         name = self._destination.name

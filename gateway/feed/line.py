@@ -1,6 +1,7 @@
 """The messages that may be sent now, in order, as far ahead as is held in memory.
 
 Carries out no clause of a standard; decision D32: of a lane one message is in hand at a time, the others behind it.
+While the circuit breaker is open, there is a probe in it now and then, and nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from gateway import clock
+from gateway.feed.breaker import Breaker
 from gateway.store.instants import micros
 from gateway.store.messages import Head, Messages
 
@@ -22,8 +24,9 @@ _SECOND: Final = 1_000_000
 class Line:
     """The line of one destination, for several that send."""
 
-    def __init__(self, messages: Messages, destination: str) -> None:
-        self._messages, self._destination = messages, destination
+    def __init__(self, messages: Messages, destination: str, breaker: Breaker) -> None:
+        self._messages, self._destination, self._breaker = messages, destination, breaker
+        self._turns = breaker.turns
         self._heads: deque[Head] = deque()
         self._busy: dict[str, int] = {}  # the lanes that are in hand, and the message that is
         self._news = asyncio.Event()
@@ -41,10 +44,16 @@ class Line:
         """The next message, whose lane is then in hand; `lane` is one that is in hand already and may go on."""
         if self.is_paused or self.is_closed:
             return None
+        if self._turns != self._breaker.turns:  # what is here was to be sent before it opened, or closed
+            self._turns = self._breaker.turns
+            self.look_again()
+        if self._breaker.is_open and (self._busy or not self._breaker.is_due):
+            return None
         for place, head in enumerate(self._heads):
             if head.study_id not in self._busy or head.study_id == lane:
                 del self._heads[place]
                 self._busy[head.study_id] = head.number
+                self._breaker.probed()
                 return head
         return None
 
@@ -90,6 +99,10 @@ class Line:
 
     async def _fill(self) -> None:
         begun = self._rounds
+        if self._breaker.is_open:
+            probe = None if self._busy else await self._breaker.probe()
+            self._heads, self._is_short = deque([probe] if probe else []), True
+            return
         found = await self._messages.candidates(self._destination, clock.now(), AHEAD)
         # What is in hand may not be written down as such yet
         self._heads = deque(head for head in found if self._busy.get(head.study_id) != head.number)

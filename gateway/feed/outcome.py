@@ -7,6 +7,7 @@ receiver answers nothing at all, only the first such lane is: it is not the mess
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -15,7 +16,7 @@ from gateway.errors import FeedError
 from gateway.feed.ack_policy import verdict
 from gateway.store.messages import IN_DOUBT, NEVER, REFUSED, Head, Result
 from gateway.store.moves import MOVED
-from gateway.store.states import MessageState
+from gateway.store.states import FOR_NOW, MessageState
 from mappings.hl7v2.ack import Ack
 
 _SECOND: Final = 1_000_000
@@ -45,8 +46,11 @@ class Outcomes:
         most = self._destination.retry.max_attempts
         if said.meaning == "retry" and (not most or head.attempts + 1 < most):
             due = now + self._delay(head.attempts + 1)
-            return Result(head, "queued", said.code, ack.code, due=due, doubts=head.doubts, pauses=said.pauses)
-        return Result(head, "held", said.code, ack.code, doubts=head.doubts, holds=REFUSED, pauses=said.pauses)
+            refused = Result(head, "queued", said.code, ack.code, due, head.doubts)
+        else:
+            holds = FOR_NOW if said.is_for_now else REFUSED
+            refused = Result(head, "held", said.code, ack.code, doubts=head.doubts, holds=holds)
+        return replace(refused, pauses=said.pauses, is_for_now=said.is_for_now)
 
     def of_failure(self, head: Head, error: FeedError, now: int) -> Result:
         """What a failure makes of a message, by what the receiver may have of it."""

@@ -1,6 +1,7 @@
-"""Whether a receiver refuses whatever it is sent: then it is sent nothing more, for an operator to look at.
+"""Whether a receiver refuses whatever it is sent: then it is probed, or sent nothing more, for an operator to look at.
 
-HL7 v2.5.1 table 0357 (200 to 203: what kind of message it is, is not supported); decision D32.
+HL7 v2.5.1 §2.9.2.2 (AR may pass, AE does not), table 0357 (200 to 203: what kind of message it is, is not supported);
+decision D32. Refusals in a row that mean *later* open the circuit breaker; refusals for good pause the destination.
 """
 
 from __future__ import annotations
@@ -9,27 +10,47 @@ from typing import Final
 
 from gateway.settings.feed import Feed
 from gateway.store.messages import Result
+from gateway.store.states import FOR_NOW
 
 UNSUPPORTED: Final = "messages-not-supported"
 STORM: Final = "refused-in-a-row"
 
 
+class _Tally:
+    """How many refusals in a row there were, and of how many lanes."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lanes: set[str] = set()
+
+    def add(self, lane: str) -> None:
+        self._count += 1
+        self._lanes.add(lane)
+
+    def reaches(self, count: int, lanes: int) -> bool:
+        return self._count >= count and len(self._lanes) >= lanes
+
+
 class Storm:
-    """Counts refusals in a row, and of how many lanes they are."""
+    """Counts refusals in a row: all of them, and those for good among them."""
 
     def __init__(self, settings: Feed) -> None:
-        self._naks, self._lanes = settings.storm_naks, settings.storm_lanes
-        self._count = 0
-        self._of: set[str] = set()
+        self._limits = settings.storm_naks, settings.storm_lanes
+        self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
 
     def after(self, result: Result) -> str:
-        """The reason to pause the destination after what came of a message; empty: none."""
+        """What a result makes of the destination: the reason to pause it, `FOR_NOW` to probe it; empty: nothing."""
         if result.state == "delivered":
-            self._count, self._of = 0, set()
+            self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
         if not result.is_refused:
             return ""
-        self._count += 1
-        self._of.add(result.head.study_id)
+        self._all.add(result.head.study_id)
+        if result.is_for_now:
+            self._is_for_now = True
+        else:
+            self._for_good.add(result.head.study_id)
         if result.pauses:
             return UNSUPPORTED
-        return STORM if self._count >= self._naks and len(self._of) >= self._lanes else ""
+        if self._for_good.reaches(*self._limits):
+            return STORM
+        return FOR_NOW if self._is_for_now and self._all.reaches(*self._limits) else ""

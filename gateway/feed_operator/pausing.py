@@ -5,21 +5,25 @@ Carries out no clause of a standard; decisions D13, D32. What is paused is queue
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.feed_operator.arguments import Say, counted, destination_named, id_of
 from gateway.settings import Configuration
 from gateway.store.audit import noted
+from gateway.store.breaker import closed
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.lanes import Freed, let_go
 from gateway.store.leases import paused, resumed
 from gateway.store.ledger import held_for, stock
+from gateway.store.messages import IN_DOUBT, REFUSED
 from gateway.store.statements import Steps
+from gateway.store.states import BREAKER_REASONS, FOR_NOW
 
 Reason = Literal["refused", "indeterminate"]
+_HELD_AS: Final[dict[Reason, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "indeterminate": (IN_DOUBT,)}
 
 
 async def pause(configuration: Configuration, name: str, reason: str, say: Say) -> int:
@@ -33,7 +37,7 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
 
     def work() -> Steps[bool]:
         yield from noted("feed-pause", name, reason, now)
-        return (yield from paused(name, reason, now))
+        return (yield from paused(name, f"by hand: {reason}" if reason in BREAKER_REASONS else reason, now))
 
     async with store_for_command(configuration) as engine:
         is_new = await engine.do(work)
@@ -52,7 +56,7 @@ async def resume(configuration: Configuration, name: str, say: Say) -> int:
 
     def work() -> Steps[bool]:
         yield from noted("feed-resume", name, "", now)
-        return (yield from resumed(name))
+        return (yield from closed(name, now)) or (yield from resumed(name))
 
     async with store_for_command(configuration) as engine:
         was_paused = await engine.do(work)
@@ -85,7 +89,7 @@ async def resume_held(configuration: Configuration, name: str, reason: Reason, s
     """
     destination_named(configuration, name, enabled=False)
     async with store_for_command(configuration) as engine:
-        study_ids = await held_for(engine, name, reason)
+        study_ids = [one for held in _HELD_AS[reason] for one in await held_for(engine, name, held)]
         for study_id in study_ids:
             await _let_go(engine, name, study_id, say)
     say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {reason}")

@@ -24,6 +24,7 @@ from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
 from gateway.store.ledger import dead_letters, stock
+from gateway.store.states import BREAKER_REASONS
 
 MOST_LANES: Final = 20  # and as many reports of which no message is made
 _SECOND: Final = 1_000_000
@@ -64,13 +65,16 @@ async def _destination(
 ) -> dict[str, Any]:
     counted = await stock(engine, name, MOST_LANES)
     given_up = await dead_letters(engine, name)
+    is_open = stands is not None and stands.paused in BREAKER_REASONS
     return {
         "name": name,
         "settings": "none" if known is None else "enabled" if known.is_enabled else "not enabled",
         "holder": stands.holder if stands else "",
         "leaseUntil": instant_text(stands.expires) if stands and stands.holder else None,
-        "paused": stands.paused if stands else "",
-        "pausedSince": _moment(stands.paused_since) if stands else None,
+        "paused": stands.paused if stands and not is_open else "",
+        "pausedSince": _moment(stands.paused_since) if stands and not is_open else None,
+        "breaker": stands.paused if stands and is_open else "",
+        "breakerSince": _moment(stands.paused_since) if stands and is_open else None,
         "messages": counted.messages,
         "outbox": counted.rows,
         "heldFor": counted.held_for,
@@ -112,6 +116,8 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"{one['name']}: {served}{absent}"
         if one["paused"]:
             yield f"  paused    {one['paused']}, since {one['pausedSince']}"
+        if one["breaker"]:
+            yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
         yield from _plan_lines(one)
         age = one["oldestOpenSeconds"]
         oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -34,7 +35,7 @@ OVERRIDES: Final = (
 """The keys that are switches of the receiver profile: what is not written is as there."""
 ONLY_OF: Final[dict[str, tuple[Kind, ...]]] = {
     **dict.fromkeys(("host", "port", "tls", "server_name", "keepalive", "idle_close", "close_after_each"), ("mllp",)),
-    "ack_listen": ("mllp",),
+    **dict.fromkeys(("ack_listen", "ack_peers"), ("mllp",)),
     "directory": ("file",),
     **dict.fromkeys(("url", "style", "user", "password", "token"), ("http",)),
     **dict.fromkeys(("ca_file", "client_cert", "client_key", "client_key_password"), ("mllp", "http")),
@@ -74,6 +75,17 @@ def _host(value: str) -> str:
 
 def _listen(value: str) -> str:
     _host(host_and_port(value)[0])
+    return value
+
+
+def _peer(value: str) -> str:
+    """An address or a network that can be a receiver's; a name is none, since who answers for it may change."""
+    try:
+        network = ip_network(value)
+    except ValueError:
+        raise ValueError("not an address or a network, such as 10.1.2.3 or 10.1.2.0/24") from None
+    if network.prefixlen == 0:
+        raise ValueError("a network of every address: write those of the receiver")
     return value
 
 
@@ -136,6 +148,7 @@ _Statuses = Annotated[tuple[Status, ...], AfterValidator(_some)]
 _Instant = Annotated[datetime, BeforeValidator(_instant)]
 _Host = Annotated[str, AfterValidator(_host)]
 _Listen = Annotated[str, AfterValidator(_listen)]
+_Peer = Annotated[str, AfterValidator(_peer)]
 _Url = Annotated[str, AfterValidator(_url)]
 _User = Annotated[str, AfterValidator(_user)]
 _Token = Annotated[SecretStr, AfterValidator(_token)]
@@ -213,6 +226,12 @@ class DestinationSettings(Group):
         None,
         description="mllp, two_phase: HOST:PORT of this machine where the receiver may bring the acknowledgements of "
         "its application over connections of its own.",
+    )
+    ack_peers: tuple[_Peer, ...] = Field(
+        (),
+        description="mllp: addresses and networks from which acknowledgements are taken at ack_listen, such as "
+        '"10.1.2.3" or "10.1.2.0/24". Where ack_listen is no address of this machine alone, these must be written, or '
+        "tls, client_cert and ca_file, by which whoever connects must show a certificate.",
     )
     ack_table: _AckTable | None = Field(
         None, description="What acknowledgements mean, in place of the profile's; see docs/receivers.md."

@@ -53,7 +53,8 @@ _CRITICAL_HELD: Final = Statement(
     " AND reason IN listed(:reasons) ORDER BY number LIMIT :most"
 )
 _PLANNED: Final = Statement(
-    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
+    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = :state"
+    " ORDER BY number LIMIT :most"
 )
 _CRITICAL_PLANNED: Final = Statement(
     "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = :state AND is_critical = 1"
@@ -89,7 +90,7 @@ class FeedFacts:
     `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
     somebody does something, `dead_letters` the messages that were given up and not made good since, `planned` the rows
     that a change of settings would send or stop, `unaccepted` what the application did not answer in time. `held_lanes`
-    and `held_rows` are the studies of each. `unserved` is for how long nobody has served it: whoever watches knows that.
+    and `held_rows` are the studies of each. `unserved` is for how long nobody has served it, which the watcher knows.
     """
 
     oldest: float = 0.0

@@ -27,10 +27,15 @@ _FOLLOWING: Final = Statement(
     "SELECT number FROM message WHERE destination = :destination AND study_id = :study_id AND number > :number"
     " AND state IN ('sending', 'indeterminate', 'delivered') LIMIT 1"
 )
+_SAYS_IT: Final = Statement(
+    "SELECT min(n.number) FROM message n JOIN message m ON n.destination = m.destination AND n.study_id = m.study_id"
+    " AND n.restates = m.restates WHERE m.number = :number AND m.kind <> 'moved' AND n.number > m.number"
+    " AND n.is_whole = 1 AND n.state IN ('queued', 'sending', 'indeterminate', 'held', 'delivered')"
+)
 _ACCEPTED: Final = Statement("UPDATE message SET ack = :ack, accepted = :at WHERE number = :number")
 _REFUSED: Final = Statement(
-    "UPDATE message SET state = :state, reason = :reason, ack = :ack, due = :due, closed = :closed"
-    " WHERE number = :number"
+    "UPDATE message SET state = :state, reason = :reason, ack = :ack, due = :due, closed = :closed,"
+    " superseded_by = coalesce(:superseded_by, superseded_by) WHERE number = :number"
 )
 
 
@@ -73,22 +78,29 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
         yield from ask(_ACCEPTED, number=head.number, ack=ack, at=result.accepted)
         yield from freed_without(destination, head.study_id, [head.number])
         return Heard("written", result)
+    newer = None
     if result.state == "queued":
-        result = yield from _as_it_can_be(destination, result, has_body=bool(has_body))
-    closed = now if result.state == "dead_letter" else None
+        result, newer = yield from _as_it_can_be(destination, result, has_body=bool(has_body))
+    closed = now if result.state in {"dead_letter", "superseded"} else None
     said = {"state": result.state, "reason": result.reason, "ack": ack, "due": result.due, "closed": closed}
-    yield from ask(_REFUSED, number=head.number, **said)
+    yield from ask(_REFUSED, number=head.number, **said, superseded_by=newer)
     if result.holds:
         yield from hold(destination, head.study_id, result.holds, head.number, now)
     return Heard("written", result)
 
 
-def _as_it_can_be(destination: str, result: Result, *, has_body: bool) -> Steps[Result]:
-    """A message is sent again while its text is there and nothing of its lane was sent behind it."""
+def _as_it_can_be(destination: str, result: Result, *, has_body: bool) -> Steps[tuple[Result, int | None]]:
+    """A message is sent again while its text is there and nothing of its lane was sent behind it.
+
+    Where a newer one says all of it, nobody needs it any more; the number of that one beside the result.
+    """
     lane = {"destination": destination, "study_id": result.head.study_id}
+    ((newer,),) = yield from ask(_SAYS_IT, number=result.head.number)
+    if newer is not None:
+        return replace(result, state="superseded", due=0), int(newer)
     followed = yield from ask(_FOLLOWING, **lane, number=result.head.number)
     if followed or not has_body:
-        return replace(result, state="held", due=0, holds=REFUSED)
+        return replace(result, state="held", due=0, holds=REFUSED), None
     if (yield from is_held(**lane)):
-        return replace(result, state="held", reason=IN_LANE)
-    return result
+        return replace(result, state="held", reason=IN_LANE), None
+    return result, None

@@ -12,6 +12,7 @@ from typing import Final
 from gateway import clock
 from gateway.store.engine import Engine
 from gateway.store.statements import Statement, Steps, ask
+from gateway.store.states import BREAKER_REASONS
 
 _SECOND: Final = 1_000_000
 _MOST: Final = 1_000
@@ -32,7 +33,8 @@ _GIVE_BACK: Final = Statement(
 _HELD: Final = Statement("SELECT paused FROM destination WHERE name = :name AND fence = :fence FOR UPDATE")
 PAUSED: Final = Statement("SELECT paused FROM destination WHERE name = :name")
 _PAUSE: Final = Statement(
-    "UPDATE destination SET paused = :reason, paused_since = :now WHERE name = :name AND paused = '' RETURNING fence"
+    "UPDATE destination SET paused = :reason, paused_since = :now WHERE name = :name"
+    " AND paused IN ('', 'refused-for-now', 'application-refuses-for-now') RETURNING fence"
 )
 _RESUME: Final = Statement(
     "UPDATE destination SET paused = '', paused_since = NULL WHERE name = :name AND paused <> '' RETURNING fence"
@@ -117,7 +119,7 @@ class Leases:
 
 
 def held(lease: Lease) -> Steps[bool]:
-    """See that the lease stands, and hold it until the commit; whether the destination may be sent to.
+    """See that the lease stands, and hold it until the commit; whether anything may be sent, probes alone too.
 
     Raises:
         LeaseLost: it does not.
@@ -125,11 +127,11 @@ def held(lease: Lease) -> Steps[bool]:
     rows = yield from ask(_HELD, name=lease.destination, fence=lease.fence)
     if not rows:
         raise LeaseLost
-    return not rows[0][0]
+    return rows[0][0] in ("", *BREAKER_REASONS)
 
 
 def paused(destination: str, reason: str, now: int) -> Steps[bool]:
-    """Pause a destination, also one that nobody has served yet; False if it is paused already, for that reason."""
+    """Pause a destination, also one that nobody has served yet, or whose breaker is open; False if it is paused."""
     yield from ask(_ADD, name=destination)
     return bool((yield from ask(_PAUSE, name=destination, reason=reason, now=now)))
 

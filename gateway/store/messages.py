@@ -161,7 +161,8 @@ class Result:
     """What came of a message that was claimed; instants in microseconds.
 
     `ack` is MSA-1; `due` when it is tried again. `unsent` where nothing of it was written: the attempt does not count.
-    `holds` is the reason for which its lane is held from now on, if it is; `pauses` where the whole destination is.
+    `holds` is the reason for which its lane is held from now on, if it is; `pauses` where the whole destination is;
+    `is_for_now` where the receiver refused it and may take it later.
     """
 
     head: Head
@@ -175,6 +176,7 @@ class Result:
     accepted: int | None = None
     holds: str = ""
     pauses: bool = False
+    is_for_now: bool = False
 
     @property
     def is_refused(self) -> bool:

@@ -77,4 +77,9 @@ BLOCKED_AT_ONCE: Final = (
 )
 # Why what was made and nobody took is not sent: it is taken back
 UNSENT: Final = "withdrawn-unsent"
+# Why a lane is held, or the circuit breaker of a destination is open: its interface, or its application behind, refuses
+# for now what is sent (AR, CR), and nobody has to do anything about it (D32)
+FOR_NOW: Final = "refused-for-now"
+APPLICATION_FOR_NOW: Final = "application-refuses-for-now"
+BREAKER_REASONS: Final = (FOR_NOW, APPLICATION_FOR_NOW)
 OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one.is_open)

@@ -134,6 +134,23 @@ async def test_what_may_be_taken_later_holds_its_lane_where_something_was_sent_b
     assert await rows(scene.engine, "SELECT study_id, reason FROM lane") == [("stu_a", "refused")]
 
 
+@pytest.mark.parametrize("then", ["sending", "indeterminate", "delivered", "held"])
+async def test_what_may_be_taken_later_and_a_newer_message_says_all_of_waits_for_nobody(engine, then):
+    scene = Scene(engine, await Leases(engine, "one", 60.0).take("ehr"))
+    await scene.add("stu_a", new(1, is_whole=True))
+    await scene.deliver()
+    await scene.add("stu_a", new(2, is_whole=True))
+    (newer,) = await scene.heads()
+    await scene.step(claims=[newer])
+    if then != "sending":
+        await scene.step([Result(newer, then)])
+    heard = await hear(scene, "AR")
+    assert (heard.result.state, heard.result.holds) == ("superseded", "")
+    assert [one[1] for one in await scene.states()] == ["superseded", then]
+    assert await rows(engine, "SELECT superseded_by, closed FROM message WHERE number = 1") == [(2, LATER)]
+    assert not await rows(engine, "SELECT 1 FROM lane")
+
+
 async def test_what_was_sent_of_another_lane_or_refused_is_nothing_that_was_sent_behind_it(scene):
     (behind,) = await scene.heads()
     await scene.step(claims=[behind])

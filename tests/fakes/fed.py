@@ -46,7 +46,8 @@ MADE = {"rendered", "merged"}
 
 def destination(port: int, name: str = "ehr", **more: Any) -> Destination:
     """A destination on this machine that is tried again quickly."""
-    way = {key: more.pop(key) for key in ("tls", "connect_timeout", "close_after_each", "ack_listen") if key in more}
+    keys = ("tls", "connect_timeout", "close_after_each", "ack_listen", "ack_peers")
+    way = {key: more.pop(key) for key in keys if key in more}
     transport = Mllp(more.pop("host", "127.0.0.1"), port, ack_timeout=more.pop("ack_timeout", 5.0), **way)
     switches = {key: more.pop(key) for key in ("window", "ack_mode", "ack_table", "addendum") if key in more}
     usual = {"receiver": replace(profile("generic"), **switches), "start": START, "filter": Filter(), "retry": QUICK}

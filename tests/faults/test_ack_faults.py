@@ -12,6 +12,7 @@ from fakes.bringing import free_address
 from fakes.fed import assert_all_arrived, bodies, fed, ids
 from fakes.store import rows
 
+from gateway.feed import breaker
 from gateway.sandbox.answer_manners import two_phase
 from gateway.sandbox.manners import INTERNAL_ERROR, Manner
 from gateway.settings.feed import Feed
@@ -21,6 +22,7 @@ ACKS = (
     " FROM message ORDER BY number"
 )
 QUICKLY = {"ack_timeout": 0.25}
+FEW = Feed(storm_naks=6, storm_lanes=3)
 TWO_PHASE = {"ack_mode": "two_phase"}
 ARS = Manner("commit accept, reject later", ("F35",), two_phase("AR", INTERNAL_ERROR), options={"seconds": 0.05})
 
@@ -115,19 +117,53 @@ async def test_f29_ar_is_tried_again_as_the_same_bytes(engine):
         await assert_all_arrived(feed, receiver)
 
 
-async def test_f29_ar_of_many_lanes_in_a_row_pauses_the_destination(engine):
-    few = Feed(storm_naks=6, storm_lanes=3)
-    async with fed(engine, "ar") as (feed, receiver), feed.serving(settings=few):
+async def test_f29_ar_of_many_lanes_in_a_row_is_probed_and_goes_on_by_itself(engine, monkeypatch):
+    monkeypatch.setattr(breaker, "OFTEN", 1.5)
+    async with fed(engine, "ar") as (feed, receiver), feed.serving(settings=FEW):
         for _ in range(3):
             await feed.sign()
-        assert await feed.paused() == "refused-in-a-row"
+        assert await feed.paused() == "refused-for-now"
         came = len(bodies(receiver))
         receiver.ack = "aa"
         await feed.until(*["queued"] * 3)
         assert len(bodies(receiver)) <= came + 1
-        await feed.resume()
         await feed.until(*["delivered"] * 3)
+        assert not await rows(feed.engine, "SELECT 1 FROM destination WHERE paused <> ''")
         await assert_all_arrived(feed, receiver)
+
+
+async def test_f29_ae_of_many_lanes_in_a_row_pauses_the_destination(engine):
+    async with fed(engine, "ae") as (feed, receiver), feed.serving(settings=FEW):
+        for _ in range(6):
+            await feed.sign()
+        assert await feed.paused() == "refused-in-a-row"
+        await feed.sign()
+        receiver.ack = "aa"
+        await feed.resume()
+        await feed.until(*["held"] * 6, "delivered")
+
+
+async def test_f35_ars_of_the_application_in_a_row_are_probed_until_it_accepts(engine, monkeypatch):
+    monkeypatch.setattr(breaker, "OFTEN", 0.5)
+    async with fed(engine, ARS, **TWO_PHASE) as (feed, receiver), feed.serving(settings=FEW):
+        for _ in range(3):
+            await feed.sign()
+        assert await feed.paused() == "application-refuses-for-now"
+        receiver.ack = "ca-aa:seconds=0.1"
+        await until_acks(feed, *[BOTH] * 3)
+        assert not await rows(feed.engine, "SELECT 1 FROM destination WHERE paused <> ''")
+        await assert_all_arrived(feed, receiver, repeats=True)
+
+
+async def test_f35_where_the_application_says_nothing_of_a_probe_it_is_taken(sqlite_engine, monkeypatch):
+    monkeypatch.setattr(breaker, "OFTEN", 0.5)
+    async with fed(sqlite_engine, ARS, **TWO_PHASE) as (feed, receiver), feed.serving(settings=FEW):
+        for _ in range(3):
+            await feed.sign()
+        await feed.paused()
+        receiver.ack = "ca"
+        await until_acks(feed, *[COMMITTED] * 3)
+        assert not await rows(feed.engine, "SELECT 1 FROM destination WHERE paused <> ''")
 
 
 async def test_f29_ar_because_the_type_of_message_is_not_supported_pauses_at_once(sqlite_engine):

@@ -41,7 +41,7 @@ facilities = ["*"]
 """
 MLLP = HEAD + 'kind = "mllp"\nhost = "localhost"\nport = 2575\n'
 FILE = HEAD + 'kind = "file"\ndirectory = "out"\n'
-LISTENS = MLLP + 'ack_mode = "two_phase"\nack_listen = "0.0.0.0:2576"\n'
+LISTENS = MLLP + 'ack_mode = "two_phase"\nack_listen = "0.0.0.0:2576"\nack_peers = ["10.1.2.3"]\n'
 RECEIVERS = 'mrn_authority = "receiver"\n'
 LAKESIDE = '[[mapping.facilities]]\nname = "Lakeside"\nmrn_system = "urn:oid:1.2.5"\nmrn_namespace = "LAKE"\n'
 
@@ -116,6 +116,7 @@ def test_a_destination_that_can_work_has_no_fault_and_nothing_to_be_noted(keys, 
         (MLLP + 'statuses = ["draft"]\n', "destination[0].statuses"),
         (MLLP + 'ack_listen = "localhost:2576"\n', "destination[0].ack_listen"),
         (LISTENS.replace(":2576", ""), "destination[0].ack_listen"),
+        (LISTENS.replace("ack_peers", "# "), "destination[0].ack_peers"),
         (LISTENS + LISTENS.replace('"epic"', '"pacs"'), "destination[1].ack_listen"),
         (MLLP + 'quiet_hours = ["00:00-24:00"]\ntime_zone = "Europe/Berlin"', "destination[0].quiet_hours"),
         (MLLP + MLLP.replace("2575", "2576"), "destination[1].name"),

@@ -39,6 +39,7 @@ def everything(metrics):
     metrics.remarked("ehr", "pdf-absent", 2)
     metrics.acknowledged_critical("ehr", 42.0)
     metrics.alerted("lane-held", "ehr", 3)
+    metrics.broke("ehr", is_open=True)
     metrics.stored(0.004)
     metrics.dropped_log_line()
 

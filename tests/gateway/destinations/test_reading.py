@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
 import pytest
 
@@ -101,17 +102,47 @@ def test_a_profile_of_the_sites_own_is_taken_by_its_name(one):
     [("0.0.0.0:2576", ("0.0.0.0", 2576)), ("[::1]:2576", ("::1", 2576)), ("localhost:1", ("localhost", 1))],
 )
 def test_a_receiver_may_bring_acknowledgements_over_connections_of_its_own(one, written, address):
-    made = one(TWO_PHASE + f'ack_listen = "{written}"')
+    peers = 'ack_peers = ["10.1.2.3", "fd00::/8"]\n'
+    made = one(TWO_PHASE + peers + f'ack_listen = "{written}"')
+    assert made.transport.ack_peers == (ip_network("10.1.2.3/32"), ip_network("fd00::/8"))
     assert (made.transport.ack_listen, made.transport.ack_tls) == (address, None)
     later = MLLP.replace('"generic"', '"later"')
-    assert one(later + f'ack_listen = "{written}"').transport.ack_listen == address
+    assert one(later + peers + f'ack_listen = "{written}"').transport.ack_listen == address
 
 
 def test_acknowledgements_are_brought_over_tls_where_there_is_a_certificate_to_show(one):
-    listening = TWO_PHASE + 'ack_listen = "0.0.0.0:2576"\ntls = true\n'
+    listening = TWO_PHASE + 'ack_listen = "0.0.0.0:2576"\nack_peers = ["10.1.2.3"]\ntls = true\n'
     assert one(listening).transport.ack_tls is None
     made = one(listening + 'client_cert = "/etc/client.pem"').transport
     assert made.ack_tls == made.tls
+
+
+MTLS = 'tls = true\nclient_cert = "/etc/client.pem"\nca_file = "/etc/ca.pem"\n'
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "10.9.9.9", "[::]", "gateway.example"])
+@pytest.mark.parametrize(
+    ("more", "is_open"),
+    [
+        ("", True),
+        ("tls = true\n", True),
+        ('tls = true\nca_file = "/etc/ca.pem"\n', True),
+        ('tls = true\nclient_cert = "/etc/client.pem"\n', True),
+        (MTLS, False),
+        ('ack_peers = ["10.1.2.0/24"]\n', False),
+    ],
+)
+def test_beyond_this_machine_who_brings_acknowledgements_must_be_named_or_show_a_certificate(
+    survey, address, more, is_open
+):
+    _, found = survey(f'{TWO_PHASE}ack_listen = "{address}:2576"\n{more}')
+    assert [fault.key for fault in found] == ["destination[0].ack_peers"] * is_open
+    assert all("ack_peers = [" in fault.cure and "client_cert" in fault.cure for fault in found)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "[::1]"])
+def test_of_this_machine_alone_nobody_need_be_named(survey, address):
+    assert survey(f'{TWO_PHASE}ack_listen = "{address}:2576"\n')[1] == []
 
 
 def listening(*addresses, enabled="true"):
@@ -119,7 +150,8 @@ def listening(*addresses, enabled="true"):
     tables = [TWO_PHASE.replace('"epic"', f'"e{place}"') for place in range(len(addresses))]
     said = [*[enabled] * (len(addresses) - 1), "true"]
     rows = zip(tables, addresses, said, strict=True)
-    return "".join(f'{table}ack_listen = "{address}"\nenabled = {is_on}\n' for table, address, is_on in rows)
+    more = 'ack_peers = ["10.1.2.3"]\n'
+    return "".join(f'{table}{more}ack_listen = "{address}"\nenabled = {is_on}\n' for table, address, is_on in rows)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +283,7 @@ def test_express_customers_may_stand_in_place_of_facilities(one):
         (MLLP + 'ack_listen = "localhost:2576"', ["ack_listen"]),
         (MLLP + 'ack_mode = "commit"\nack_listen = "localhost:2576"', ["ack_listen"]),
         (FILE + 'ack_listen = "localhost:2576"', ["ack_listen"]),
+        (TWO_PHASE + 'ack_peers = ["10.1.2.3"]', ["ack_peers"]),
         (HTTP + 'ack_listen = "localhost:2576"', ["ack_listen"]),
         (MLLP + 'statuses = ["draft"]', ["statuses"]),
         (MLLP + 'statuses = ["draft"]\ncritical = "only"', ["statuses", "critical"]),

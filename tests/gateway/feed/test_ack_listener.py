@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from ipaddress import ip_network
 
 import pytest
 import trustme
+from fakes.breakers import breaker
 from fakes.bringing import ack, bringing, free_address
 from fakes.fed import destination
 from fakes.lanes import Scene, new
@@ -44,7 +46,7 @@ class Place:
             await scene.deliver()
 
     def listening(self):
-        late = LateAcks(self.engine, self.destination, Feed(), self.metrics)
+        late = LateAcks(self.engine, self.destination, Feed(), self.metrics, breaker(self.engine))
         return alongside(one.run() for one in ack_listener.ack_listener(self.destination, late))
 
     async def acks(self):
@@ -199,9 +201,13 @@ async def test_many_at_once_are_all_heard(place):
     assert place.counted("unmatched") == 3 * caller.AHEAD
 
 
-async def test_who_brings_no_whole_frame_for_long_is_let_go_though_bytes_come(place, monkeypatch):
-    monkeypatch.setattr(ack_listener, "IDLE", 0.2)
+@pytest.mark.parametrize("limit", ["FIRST", "IDLE"])
+async def test_who_brings_no_whole_frame_for_long_is_let_go_though_bytes_come(place, monkeypatch, limit):
+    monkeypatch.setattr(ack_listener, limit, 0.2)
     async with bringing(place.address) as peer:
+        if limit == "IDLE":
+            await peer.bring(ack())
+            assert (await peer.told()).code == "CA"
         await peer.write(b"\x0bMSH")
         told = asyncio.create_task(peer.told())
         while not told.done():
@@ -290,8 +296,57 @@ async def test_an_address_that_is_not_of_this_machine_is_told_of_and_tried_again
 
 
 async def test_without_the_key_nobody_listens(sqlite_engine):
-    late = LateAcks(sqlite_engine, destination(1), Feed(), Metrics())
+    late = LateAcks(sqlite_engine, destination(1), Feed(), Metrics(), breaker(sqlite_engine))
     assert list(ack_listener.ack_listener(destination(1), late)) == []
+
+
+async def turned_away(place):
+    """What a connection is told that is not let in, and what is written down."""
+    with capture_logs() as logs:
+        for _ in range(2):
+            async with bringing(place.address) as peer:
+                with suppress(ConnectionError):
+                    await peer.bring(ack())
+                    assert await peer.told() is None
+    return [(one["code"], one["peer"]) for one in logs if one["event"] == "ack-connection-refused"]
+
+
+@pytest.mark.parametrize(
+    ("peers", "is_heard"),
+    [(["127.0.0.1"], True), (["10.0.0.0/8", "127.0.0.0/30"], True), (["10.0.0.0/8", "::1"], False)],
+)
+async def test_only_whom_the_settings_name_can_acknowledge(sqlite_engine, peers, is_heard):
+    place = Place(sqlite_engine, ack_peers=tuple(map(ip_network, peers)))
+    await place.fill()
+    async with place.listening():
+        if is_heard:
+            async with bringing(place.address) as peer:
+                await peer.bring(ack())
+                assert (await peer.told()).code == "CA"
+        else:
+            assert await turned_away(place) == [("stranger", "127.0.0.1")], "of each address it is said once"
+    assert (await place.acks())[0] == ("AA" if is_heard else "CA")
+    assert place.counted("turned_away") == (0 if is_heard else 2)
+    assert not await rows(sqlite_engine, "SELECT 1 FROM lane")
+
+
+async def test_of_one_address_so_many_connections_are_served_at_a_time(place, monkeypatch):
+    monkeypatch.setattr(ack_listener, "MOST_OF_A_PEER", 2)
+    async with AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(bringing(place.address)) for _ in range(2)]
+        await peers[1].bring(ack())
+        assert (await peers[1].told()).code == "CA"
+        assert await turned_away(place) == [("too-many-connections", "127.0.0.1")]
+        peers[0].writer.close()
+        await until(lambda: _is_let_in(place))
+
+
+async def _is_let_in(place):
+    async with bringing(place.address) as peer:
+        with suppress(ConnectionError):
+            await peer.bring(ack("ID2"))
+            return await peer.told() is not None
+    return False
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from fakes.breakers import breaker
 from fakes.fed import destination
 from fakes.lanes import AT, NOW, Scene, new
 from fakes.store import rows
@@ -39,7 +40,9 @@ class Heard:
 
     def __init__(self, scene, settings=None, **more):
         self.scene, self.metrics = scene, Metrics()
-        self.late = LateAcks(scene.engine, destination(1, retry=RETRY, **more), settings or Feed(), self.metrics)
+        self.breaker = breaker(scene.engine, self.metrics)
+        to = destination(1, retry=RETRY, **more)
+        self.late = LateAcks(scene.engine, to, settings or Feed(), self.metrics, self.breaker)
 
     async def hear(self, code, control_id="ID1", error="", **more):
         errors = (AckError(error),) if error else ()

@@ -13,7 +13,7 @@ from gateway.destinations import Retry
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FrameInvalid, SendFailed
 from gateway.feed.outcome import Outcomes
 from gateway.store.messages import NEVER
-from mappings.hl7v2.ack import Ack
+from mappings.hl7v2.ack import Ack, AckError
 
 NOW = 1_000_000_000
 RETRY = Retry(first=2.0, cap=10.0, jitter=0.0, indeterminate_resends=2)
@@ -46,7 +46,25 @@ def test_what_may_be_accepted_later_waits_twice_as_long_each_time_up_to_a_cap():
 def test_tries_have_an_end_where_the_destination_says_so():
     assert answered("AR", head(attempts=1), max_attempts=3).state == "queued"
     last = answered("AR", head(attempts=2), max_attempts=3)
-    assert (last.state, last.holds) == ("held", "refused")
+    assert (last.state, last.holds) == ("held", "refused-for-now")
+    other = answered("AE", head(attempts=2), max_attempts=3)
+    assert (other.state, other.holds) == ("held", "refused")
+
+
+@pytest.mark.parametrize(
+    ("code", "more", "is_for_now"),
+    [("AR", {}, True), ("CR", {}, True), ("AE", {}, False), ("CE", {}, False), ("AA", {}, False)]
+    + [(code, {"inverted_acks": True}, False) for code in ("AR", "CR", "AE", "CE")],
+)
+def test_what_hl7_says_may_be_accepted_later_is_refused_for_now(code, more, is_for_now):
+    of = Outcomes(destination(1, retry=RETRY, **more), Random(1))
+    assert of.of_answer(head(), Ack(code, "ID1"), NOW).is_for_now is is_for_now
+
+
+@pytest.mark.parametrize("error", ["200", "201", "202", "203"])
+def test_a_kind_of_message_that_is_not_supported_is_not_refused_for_now(error):
+    one = outcomes().of_answer(head(), Ack("AR", "ID1", errors=(AckError(error),)), NOW)
+    assert (one.is_for_now, one.pauses) == (False, True)
 
 
 def test_jitter_spreads_within_its_share():

@@ -7,10 +7,26 @@ from fakes.heads import head
 from gateway.feed.storm import STORM, UNSUPPORTED, Storm
 from gateway.settings.feed import Feed
 from gateway.store.messages import Result
+from gateway.store.states import FOR_NOW
 
 
 def refused(lane, **more):
     return Result(head(study_id=lane), "held", "AE", "AE", **more)
+
+
+def for_now(lane):
+    return Result(head(study_id=lane), "queued", "AR", "AR", is_for_now=True)
+
+
+def test_refusals_for_now_in_a_row_of_enough_lanes_are_for_the_breaker():
+    storm = Storm(Feed(storm_naks=4, storm_lanes=3))
+    assert [storm.after(for_now(lane)) for lane in ("a", "a", "b", "a", "c")] == ["", "", "", "", FOR_NOW]
+
+
+def test_refusals_of_both_kinds_are_for_the_breaker_until_enough_are_for_good():
+    storm = Storm(Feed(storm_naks=3, storm_lanes=3))
+    said = [storm.after(one) for one in (refused("a"), refused("b"), for_now("c"), refused("b"), refused("c"))]
+    assert said == ["", "", FOR_NOW, FOR_NOW, STORM]
 
 
 def test_refusals_in_a_row_of_enough_lanes_are_a_storm():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import pytest
 from fakes.feed_site import destination
 
 from gateway.feed.alerting import LEASE
 from gateway.feed_operator.arguments import counted
+from gateway.store.breaker import opened
 from gateway.store.instants import instant_text
 from gateway.store.leases import Leases
 from gateway.store.statements import Statement, ask
@@ -182,6 +184,23 @@ async def test_what_is_paused_is_made_and_not_sent_until_it_is_resumed_beside_th
             ("feed-resume", "ehr", ""),
             ("feed-resume", "ehr", ""),
         ]
+
+
+async def test_an_open_circuit_breaker_is_told_of_and_gives_way_to_an_operator(site):
+    async with site() as here:
+        await here.sync()
+        async with here.here.store() as engine:
+            await engine.do(partial(opened, "ehr", "refused-for-now", 1))
+            _, lines, _ = await here.feed("status")
+            assert "  breaker   open (refused-for-now), since 1970-01-01T00:00:00.000001Z: one message probes" in lines
+            _, said, _ = await here.feed("status", "--json")
+            [one] = json.loads("".join(said))["destinations"]
+            assert (one["breaker"], one["paused"], one["pausedSince"]) == ("refused-for-now", "", None)
+            assert (await here.feed("resume", "ehr"))[1] == ["ehr is sent to again"]
+            await engine.do(partial(opened, "ehr", "refused-for-now", 1))
+            assert (await here.feed("pause", "ehr", "--reason", "refused-for-now"))[1][0].startswith("ehr is paused")
+            assert await here.query("SELECT paused FROM destination") == [("by hand: refused-for-now",)]
+            assert not await engine.do(partial(opened, "ehr", "refused-for-now", 1)), "it is paused already"
 
 
 async def test_a_study_that_is_held_goes_on_and_is_sent_with_the_same_bytes(site):

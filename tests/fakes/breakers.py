@@ -1,0 +1,13 @@
+"""A circuit breaker of a destination, and one that nothing opens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.feed.breaker import Breaker
+from gateway.metrics import Metrics
+
+
+def breaker(engine: Any = None, metrics: Metrics | None = None, name: str = "ehr") -> Breaker:
+    """That of a destination; without an engine it stays closed."""
+    return Breaker(engine, name, metrics or Metrics())

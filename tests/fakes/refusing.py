@@ -1,0 +1,121 @@
+"""A feed whose receiver refuses for a while: the real holder over a store in memory, in a time of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+from fakes.fed import destination
+from fakes.inline import Inline
+from fakes.lanes import STUDY, new
+from fakes.store import rows
+
+from gateway import clock
+from gateway.destinations import Retry
+from gateway.errors import ConnectFailed
+from gateway.feed import holder, line
+from gateway.feed.holder import Holder
+from gateway.metrics import Metrics
+from gateway.settings.feed import Feed
+from gateway.store import messages
+from gateway.store.instants import micros
+from gateway.store.leases import Leases
+from gateway.store.statements import ask
+from mappings.hl7v2.ack import Ack, AckError
+
+ERRORS = {"AR": "207", "CR": "207", "AE": "101"}
+DOWN = "down"
+RETRY = Retry(first=5.0, cap=300.0, jitter=0.0)
+
+
+class Try(NamedTuple):
+    """A message that reached the receiver, or did not: when, which, and how it was answered."""
+
+    at: float
+    lane: str
+    number: int
+    control_id: str
+    body: bytes
+    answer: str
+
+
+class _Nothing:
+    """Makes no messages: the test puts them there."""
+
+    def __init__(self, engine: Any, to: Any) -> None:
+        self.engine, self.destination = engine, to
+
+    async def see_settings(self, _: Any) -> None: ...
+
+    async def once(self, _: Any) -> int:
+        return 0
+
+
+class Refusing:
+    """A destination that answers `answer`, and what it was sent."""
+
+    def __init__(self, engine: Inline, monkeypatch: Any, settings: Feed | None = None, **more: Any) -> None:
+        self.engine, self.answer, self.tries = engine, "AA", list[Try]()
+        self.settings = settings or Feed(lease=60)
+        self._to = destination(1, retry=more.pop("retry", RETRY), **more)
+        self.metrics, self._count, self._lanes = Metrics(), 0, set[str]()
+        monkeypatch.setattr(holder, "channel", lambda *_: self)
+        monkeypatch.setattr(holder, "_LOOK", 5.0)
+        monkeypatch.setattr(line, "_IDLE", 2.0)
+
+    async def exchange(self, head: Any) -> Ack:
+        """As a channel does."""
+        answer = self.answer
+        tried = Try(clock.monotonic(), head.study_id, head.number, head.control_id, head.body, answer)
+        self.tries.append(tried)
+        await clock.sleep(0.05)
+        if answer == DOWN:
+            raise ConnectFailed("receiver")
+        errors = (AckError(ERRORS[answer]),) if answer in ERRORS else ()
+        return Ack(answer, head.control_id, errors=errors)
+
+    async def rest(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def add(self, lane: str, *, is_critical: bool = False) -> str:
+        """A message of a study more; its MSH-10."""
+        if lane not in self._lanes:
+            self._lanes.add(lane)
+            await self.engine.do(lambda: ask(STUDY, study_id=lane, empty=b""))
+        self._count += 1
+        priority = 0 if is_critical else 1
+        one = new(self._count, restates=f"F{self._count}/", is_critical=is_critical, priority=priority)
+        await self.engine.do(partial(messages.added, "ehr", lane, one, micros(clock.now())))
+        return one.control_id
+
+    @asynccontextmanager
+    async def serving(self, name: str = "one") -> AsyncIterator[None]:
+        """Served by that process while the block runs."""
+        making: Any = _Nothing(self.engine, self._to)
+        leases = Leases(self.engine, name, self.settings.lease)
+        task = asyncio.create_task(Holder(making, leases, self.settings, self.metrics).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def states(self) -> set[str]:
+        """The states of the messages."""
+        return {str(state) for (state,) in await rows(self.engine, "SELECT DISTINCT state FROM message")}
+
+    async def paused(self) -> str:
+        """Why it is paused, or its breaker open."""
+        return str((await rows(self.engine, "SELECT paused FROM destination WHERE name = 'ehr'"))[0][0])
+
+    async def held(self) -> list[tuple[Any, ...]]:
+        """Which lanes are held, and why."""
+        return await rows(self.engine, "SELECT study_id, reason FROM lane ORDER BY study_id")
+
+    def since(self, at: float) -> Sequence[Try]:
+        """What was tried from then on."""
+        return [one for one in self.tries if one.at >= at]
