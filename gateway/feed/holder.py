@@ -16,6 +16,7 @@ from gateway.errors import GatewayError
 from gateway.feed.ack_listener import ack_listener
 from gateway.feed.channel import channel
 from gateway.feed.hearing import Hearing
+from gateway.feed.journaling import UNKEPT, Journal
 from gateway.feed.late import LateAcks
 from gateway.feed.line import Line
 from gateway.feed.making import Making
@@ -43,12 +44,15 @@ _SECOND: Final = 1_000_000
 class Holder:
     """The one destination, in one process, which `leases` names."""
 
-    def __init__(self, making: Making, leases: Leases, settings: Feed, metrics: Metrics) -> None:
+    def __init__(
+        self, making: Making, leases: Leases, settings: Feed, metrics: Metrics, journal: Journal = UNKEPT
+    ) -> None:
         self._making, self._leases = making, leases
         self._engine, self._destination = making.engine, making.destination
         self._unwritten: list[Result] = []
+        self._journal = journal
         self._hearing = Hearing(self._engine, self._destination.name, settings, metrics)
-        self._late = LateAcks(self._engine, self._destination, settings, metrics)
+        self._late = LateAcks(self._engine, self._destination, settings, metrics, journal)
 
     async def run(self) -> None:
         """Serve it whenever nobody else does, and listen, until cancelled; then end with what is in hand."""
@@ -77,13 +81,16 @@ class Holder:
             StoreUnavailable: the store cannot be reached.
         """
         name = self._destination.name
+        await self._journal.see_that_nothing_is_lost()
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
         again = await self._engine.do(partial(messages.taken_over, tenure.lease, self._unwritten, most, now))
+        for one in self._unwritten:
+            self._journal.note(name, one.head, one)
         self._unwritten = []
         get_logger().info("feed-serves", destination=name, count=len(again))
         line = Line(Messages(self._engine), name)
         told: asyncio.Queue[Result] = asyncio.Queue()
-        sender = Sender(self._engine, self._destination, tenure, line, told.put_nowait)
+        sender = Sender(self._engine, self._destination, tenure, line, told.put_nowait, self._journal)
         ways = [channel(self._destination, self._late.take) for _ in range(self._destination.receiver.window)]
         senders = [asyncio.create_task(sender.run(way)) for way in ways]
         loops = (

@@ -18,6 +18,7 @@ from gateway.computing import computed
 from gateway.destinations import Destination
 from gateway.errors import StoreError
 from gateway.feed.composing import Round, composed
+from gateway.feed.doubtful import is_doubtful
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.store import facts, intake, messages
@@ -25,14 +26,15 @@ from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.intake import Outdated
 from gateway.store.kept import Kept, kept
-from gateway.store.leases import Lease, LeaseLost
+from gateway.store.leases import PAUSED, Lease, LeaseLost
 from gateway.store.messages import Made, given_up
 from gateway.store.moves import RELEASED, formers
 from gateway.store.outbox import Outbox, Settled, Waiting, look_again
 from gateway.store.pdfs import Pdfs
+from gateway.store.restoring import doubtful_span
 from gateway.store.search import issues
 from gateway.store.sent import read_sent
-from gateway.store.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, VISTA_UNKNOWN
+from gateway.store.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, MAY_HAVE_BEEN_SENT, RESTORED, VISTA_UNKNOWN
 from mappings.profile import Receiver, Site
 
 AT_ONCE: Final = 50
@@ -71,6 +73,9 @@ class Making:
             StoreUnavailable: the store cannot be reached.
         """
         name = self.destination.name
+        paused = await self.engine.fetch(PAUSED, name=name)
+        if paused and paused[0][0] == RESTORED:
+            return 0  # what was sent is not known before the journal is replayed
         due = await self._outbox.due(name, clock.now(), AT_ONCE)
         for study_id in due:
             try:
@@ -92,6 +97,9 @@ class Making:
         if sent.is_in_hand:
             return  # whether something was sent decides what this one is: a moment
         known = await self._with_pdfs(kept(packed))
+        rows = await self._without_doubtful(lease, rows, known)
+        if not rows:
+            return
         is_released = any(row.is_move == RELEASED for row in rows)
         before = await formers(self.engine, study_id) if is_released else ()
         of = Round(known, int(revision), sent, clock.now(), before)
@@ -105,6 +113,15 @@ class Making:
         for code, count in Counter(code for one in made.messages for code in one.remarks).items():
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)
+
+    async def _without_doubtful(self, lease: Lease, rows: list[Waiting], known: Kept) -> list[Waiting]:
+        """The rows without what may have been sent before the database was restored, which is held (D38)."""
+        span = await doubtful_span(self.engine, self.destination.name)
+        held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
+        if held:
+            settled = [Settled(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
+            await self.engine.do(partial(given_up, lease, settled, micros(clock.now())))
+        return [row for row in rows if row not in held]
 
     async def _give_up(self, lease: Lease, study_id: str, error: Exception) -> None:
         """Hold what no message can be made of; when there is news of the study it is tried again."""

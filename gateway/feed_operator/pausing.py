@@ -17,9 +17,11 @@ from gateway.store.instants import micros
 from gateway.store.lanes import Freed, let_go
 from gateway.store.leases import paused, resumed
 from gateway.store.ledger import held_for, stock
+from gateway.store.restoring import is_paused_as, rows_held_for
 from gateway.store.statements import Steps
+from gateway.store.states import RESTORED
 
-Reason = Literal["refused", "indeterminate"]
+Reason = Literal["refused", "indeterminate", "restored", "may-have-been-sent"]
 
 
 async def pause(configuration: Configuration, name: str, reason: str, say: Say) -> int:
@@ -42,7 +44,7 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
 
 
 async def resume(configuration: Configuration, name: str, say: Say) -> int:
-    """Send to a destination again; what is held there stays so.
+    """Send to a destination again; what is held there stays so. 1 if it is paused as `restored`.
 
     Raises:
         ConfigError: no destination has that name.
@@ -50,12 +52,18 @@ async def resume(configuration: Configuration, name: str, say: Say) -> int:
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
 
-    def work() -> Steps[bool]:
+    def work() -> Steps[bool | None]:
+        if (yield from is_paused_as(name, RESTORED)):
+            return None
         yield from noted("feed-resume", name, "", now)
         return (yield from resumed(name))
 
     async with store_for_command(configuration) as engine:
         was_paused = await engine.do(work)
+        if was_paused is None:
+            say(f"{name} is paused as restored: `feed resume {name} --restored` replays the journal of what was sent;")
+            say("without a journal, `serve --hold-feed --restored-from INSTANT` holds what may have been sent")
+            return 1
         lanes = (await stock(engine, name, 0)).lane_count
     say(f"{name} is sent to again" if was_paused else f"{name} was not paused")
     if lanes:
@@ -85,7 +93,8 @@ async def resume_held(configuration: Configuration, name: str, reason: Reason, s
     """
     destination_named(configuration, name, enabled=False)
     async with store_for_command(configuration) as engine:
-        study_ids = await held_for(engine, name, reason)
+        rows = await rows_held_for(engine, name, reason)
+        study_ids = sorted({*await held_for(engine, name, reason), *rows})
         for study_id in study_ids:
             await _let_go(engine, name, study_id, say)
     say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {reason}")
