@@ -22,7 +22,9 @@ from gateway.destination_check import faults as destination_faults
 from gateway.destinations import routes_of
 from gateway.errors import ConfigError
 from gateway.feed.alerting import Alerting
+from gateway.feed.hold_feed import HoldFeed
 from gateway.feed.holder import Holder
+from gateway.feed.journaling import Journaling
 from gateway.feed.making import Making
 from gateway.feed.retention import Retention
 from gateway.feed.settings_watch import SettingsWatch
@@ -84,10 +86,17 @@ class _Parts:
     probe: StoreProbe
 
 
-def create_app(configuration: Configuration, roles: Collection[str] = ROLES, metrics: Metrics | None = None) -> FastAPI:
+def create_app(
+    configuration: Configuration,
+    roles: Collection[str] = ROLES,
+    metrics: Metrics | None = None,
+    hold: HoldFeed | None = None,
+) -> FastAPI:
     """The gateway as an ASGI application; its lifespan opens the store and AutoScribe, and runs what its roles ask for.
 
     Whatever its roles, it answers probes and metrics; FHIR, webhooks and the description only with the role `api`.
+
+    With `hold` it sends nothing to any destination until an operator resumes it.
 
     FastAPI's telemetry is off: it would record exception texts and query strings.
 
@@ -109,7 +118,7 @@ def create_app(configuration: Configuration, roles: Collection[str] = ROLES, met
             app.state.facade = _facade(parts)
             app.state.inbox = _inbox(parts)
             app.state.ops = Ops(_health(parts, reachability), metrics, _version())
-            await stack.enter_async_context(_at_work(parts, roles, reachability))
+            await stack.enter_async_context(_at_work(parts, roles, reachability, hold))
             yield
 
     public = urlsplit(configuration.settings.server.public_url or "").hostname
@@ -222,7 +231,14 @@ def _pdf_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
     return [PdfQueue(Pdfs(parts.engine), parts.upstream.stream_pdf, refresh, settings, parts.metrics).run()]
 
 
-def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
+def _journal(parts: _Parts) -> Journaling:
+    """The journal of what is sent, beside the database (D38)."""
+    configuration = parts.configuration
+    names = [one.name for one in routes_of(configuration).destinations]
+    return Journaling(parts.engine, configuration.state_dir, names, configuration.site.site_key, parts.metrics)
+
+
+def _feed_loops(parts: _Parts, journal: Journaling) -> list[Coroutine[Any, Any, None]]:
     """The loops that serve the destinations, one each, and those that watch over them."""
     settings, site, engine = parts.configuration.settings.feed, parts.configuration.site, parts.engine
     name = secrets.token_hex(8)
@@ -230,10 +246,18 @@ def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
     routes = routes_of(parts.configuration)
     destinations = [one for one in routes.destinations if one.is_enabled]
     holders = [
-        Holder(Making(engine, site, one, parts.metrics), leases, settings, parts.metrics, routes.ignores)
+        Holder(
+            Making(engine, site, one, parts.metrics),
+            leases,
+            settings,
+            parts.metrics,
+            ignores=routes.ignores,
+            journal=journal,
+        )
         for one in destinations
     ]
     return [
+        journal.run(),
         *[one.run() for one in holders],
         Alerting(engine, destinations, settings, name, parts.metrics).run(),
         Retention(engine, settings.retention_days).run(),
@@ -242,9 +266,16 @@ def _feed_loops(parts: _Parts) -> list[Coroutine[Any, Any, None]]:
 
 
 @asynccontextmanager
-async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> AsyncIterator[None]:
+async def _at_work(
+    parts: _Parts, roles: Collection[str], observe: Observe, hold: HoldFeed | None
+) -> AsyncIterator[None]:
     """Run the loops of the roles while the block runs."""
     async with AsyncExitStack() as stack:
+        journal = _journal(parts)
+        stack.push_async_callback(journal.close)
+        if hold is not None:
+            names = [one.name for one in routes_of(parts.configuration).destinations]
+            await hold.begin(parts.engine, journal, names)
         alarm = StoreAlarm(lambda: parts.probe.trouble, parts.configuration.settings.feed, parts.metrics)
         loops = [parts.watch.run(), parts.signatures.run(), alarm.run()]
         loops.append(forever(parts.probe.once, EVERY, not_done="store-not-probed"))
@@ -255,7 +286,7 @@ async def _at_work(parts: _Parts, roles: Collection[str], observe: Observe) -> A
             loops += [crawl_forever(crawl), parts.webhook_work.run(), controls.run(), tidying.run()]
             loops += _pdf_loops(parts)
         if FEED in roles:
-            loops += _feed_loops(parts)
+            loops += _feed_loops(parts, journal)
         elif routes_of(parts.configuration).destinations:
             loops.append(SettingsWatch(parts.engine, routes_of(parts.configuration), parts.metrics).run())
         async with alongside(loops):
@@ -291,8 +322,10 @@ def _version() -> str:
     return installed.version if installed else "unknown"
 
 
-async def serve(configuration: Configuration, roles: Collection[str] = ROLES) -> int:
+async def serve(configuration: Configuration, roles: Collection[str] = ROLES, hold: HoldFeed | None = None) -> int:
     """Serve on `server.host` and `server.port` until SIGINT or SIGTERM, then let requests under way end.
+
+    With `hold` nothing is sent to any destination until an operator resumes it.
 
     Raises:
         ConfigError: a role that is not known, an address beyond this machine, no site key, no API key, a port that
@@ -308,7 +341,7 @@ async def serve(configuration: Configuration, roles: Collection[str] = ROLES) ->
         raise fault
     metrics = Metrics()
     log.configure(settings.log.level, settings.log.format, dropped=metrics.dropped_log_line)
-    app = create_app(configuration, roles, metrics)
+    app = create_app(configuration, roles, metrics, hold)
     with listening_socket(settings.server.host, settings.server.port) as listener:
         async with stop_signal() as stop, running(app, listener):
             host, port = listener.getsockname()[:2]

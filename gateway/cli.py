@@ -23,6 +23,8 @@ from gateway.app import serve as serve_gateway
 from gateway.convert import Conversion, Request
 from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError, GatewayError
+from gateway.feed.hold_feed import HoldFeed
+from gateway.feed_operator.arguments import instant_of
 from gateway.feed_operator.commands import feed
 from gateway.sandbox.late_acks import Address
 from gateway.sandbox.listen import run_listen
@@ -120,10 +122,25 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on: loopback only, for now.")] = None,
     port: Annotated[int | None, typer.Option(**PORT, help="Port to listen on.")] = None,
     roles: Annotated[str, typer.Option(metavar="ROLES", help="What it does, with commas.")] = ",".join(ROLES),
+    hold_feed: Annotated[
+        bool, typer.Option("--hold-feed", help="Send nothing in HL7 v2 until `feed resume` of each destination.")
+    ] = False,
+    restored_from: Annotated[
+        str | None,
+        typer.Option(
+            "--restored-from",
+            metavar="INSTANT",
+            help="With --hold-feed: the database is a copy made then; what was signed since is held, and listed.",
+        ),
+    ] = None,
 ) -> None:
     """The gateway: crawls AutoScribe into its index, takes webhooks, and serves FHIR from there."""
     wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
-    sys.exit(_run(serve_gateway(_load(config).listening_on(host, port), wanted)))
+    if restored_from is not None and not hold_feed:
+        _fail("--restored-from goes with --hold-feed: what may have been sent is not sent again unasked.")
+    since = instant_of("--restored-from", restored_from) if restored_from is not None else None
+    hold = HoldFeed(since) if hold_feed else None
+    sys.exit(_run(serve_gateway(_load(config).listening_on(host, port), wanted, hold)))
 
 
 @app.command()

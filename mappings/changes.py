@@ -140,6 +140,22 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
     )
 
 
+def told(study: Study, cause: Cause, report_ids: Iterable[str]) -> str:
+    """A digest of what a message tells of its reports, of all that can cause one (D20).
+
+    Two messages under the same number that agree in it tell a receiver the same, whatever was sent before them.
+    """
+    reports = {one.report_id: one for one in study.reports}
+    about = tuple(report_ids)
+    found = [reports[one] for one in about if one in reports]
+    said = [
+        (one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), _text(one)) for one in found
+    ]
+    which = (cause.part, cause.accession_number, cause.document, "" if about else cause.report_id)
+    text = repr((study.study_id, bool(study.is_cancelled), which, said))
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
     study, issues = kept(before, in_order(now), site, known.cancelled)
     old = {report.report_id: report for report in before.reports}

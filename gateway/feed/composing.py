@@ -18,7 +18,8 @@ from gateway.store.messages import Made, NewMessage
 from gateway.store.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
 from gateway.store.outbox import Settled, Waiting
 from gateway.store.sent import Sent
-from gateway.store.states import UNSENT, MessageState
+from gateway.store.states import RESTORED, UNSENT, MessageState
+from mappings.changes import told
 from mappings.hl7v2.messages import renderings_of_all
 from mappings.hl7v2.oru_r01 import oru_of
 from mappings.hl7v2.outline import Outline, outline, outline_of
@@ -127,6 +128,9 @@ class _Composing:
             return Settled(row.number, "held", MOVE), []
         if cause.kind == "withdrawn" and whose == {""}:
             return Settled(row.number, "nothing", UNSENT), []
+        says = told(known.study, cause, drawn.report_ids)
+        if cause.kind != "replay" and says in self.of.sent.restored.get(drawn.restates, ()):
+            return Settled(row.number, "merged", RESTORED), []  # it was sent before the database was restored (D38)
         found = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
         broken = next(iter(_codes(found, "error")), None)
         state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
@@ -148,6 +152,7 @@ class _Composing:
             body=mapped.output,
             state=state,
             reason=broken or "",
+            told=says,
         )
         return message, _codes((*mapped.issues, *found), "warning")
 
@@ -172,7 +177,7 @@ def _cause(row: Waiting) -> Cause:
 def _as_taking_back(made: NewMessage) -> NewMessage:
     """A message as one that nothing takes the place of: what is said under its number next is about somebody else."""
     restates = f"{made.restates}/{made.patient_id}"
-    return replace(made, kind=MOVED, restates=restates, is_critical=False, signed=None)
+    return replace(made, kind=MOVED, restates=restates, is_critical=False, signed=None, told="")
 
 
 def _taken_back(rows: Sequence[Waiting], settled: Sequence[Settled]) -> dict[bool, str]:

@@ -21,6 +21,7 @@ from gateway.feed.aftermath import Aftermath
 from gateway.feed.breaker import Breaker
 from gateway.feed.channel import channel
 from gateway.feed.hearing import Hearing
+from gateway.feed.journaling import UNKEPT, Journal
 from gateway.feed.late import LateAcks
 from gateway.feed.line import Line
 from gateway.feed.making import Making
@@ -48,16 +49,24 @@ _SECOND: Final = 1_000_000
 class Holder:
     """The one destination, in one process, which `leases` names."""
 
-    def __init__(
-        self, making: Making, leases: Leases, settings: Feed, metrics: Metrics, ignores: tuple[Ignore, ...] = ()
+    def __init__(  # noqa: PLR0913 (what it works with)
+        self,
+        making: Making,
+        leases: Leases,
+        settings: Feed,
+        metrics: Metrics,
+        *,
+        ignores: tuple[Ignore, ...] = (),
+        journal: Journal = UNKEPT,
     ) -> None:
         self._making, self._leases = making, leases
         self._engine, self._destination = making.engine, making.destination
+        self._journal = journal
         self._breaker = Breaker(self._engine, self._destination.name, metrics)
         self._hearing = Hearing(self._engine, self._destination.name, settings, metrics, self._breaker)
         self._aftermath = Aftermath(self._engine, self._destination, leases.seconds, self._hearing)
         self._listening: set[asyncio.Task[None]] = set()  # whose lease is over, and that wait for an answer
-        self._late = LateAcks(self._engine, self._destination, settings, metrics, self._breaker)
+        self._late = LateAcks(self._engine, self._destination, settings, metrics, self._breaker, journal=journal)
         self._planning = Planning(self._engine, self._destination, ignores, settings)
 
     async def run(self) -> None:
@@ -92,15 +101,26 @@ class Holder:
             StoreUnavailable: the store cannot be reached.
         """
         name = self._destination.name
+        await self._journal.see_that_nothing_is_lost()
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
         came, until = self._aftermath.since(tenure.lease.fence), self._aftermath.over_at(now)
         again = await self._engine.do(partial(takeover.taken_over, tenure.lease, came, most, now, until))
+        for one in came:
+            self._journal.note(name, one.head, one)
         self._aftermath.forget(came)
         get_logger().info("feed-serves", destination=name, count=len(again))
         await self._breaker.look()
         line = Line(Messages(self._engine), name, self._breaker)
         told: asyncio.Queue[Result] = asyncio.Queue()
-        sender = Sender(self._engine, self._destination, tenure, line, tell=told.put_nowait, aftermath=self._aftermath)
+        sender = Sender(
+            self._engine,
+            self._destination,
+            tenure,
+            line,
+            tell=told.put_nowait,
+            aftermath=self._aftermath,
+            journal=self._journal,
+        )
         count, late = self._destination.receiver.window, self._late.take
         ways = [channel(self._destination, late, tenure.permit) for _ in range(count)]
         loops = (

@@ -17,6 +17,7 @@ from gateway import clock
 from gateway.destinations import Destination
 from gateway.feed.breaker import Breaker
 from gateway.feed.hearing import Hearing
+from gateway.feed.journaling import UNKEPT, Journal
 from gateway.feed.outcome import Outcomes
 from gateway.log import get_logger
 from gateway.metrics import Metrics
@@ -36,10 +37,18 @@ _SAID: Final = {"repeated": "ack-repeated", "unmatched": "ack-matches-nothing", 
 class LateAcks:
     """Those of one destination."""
 
-    def __init__(
-        self, engine: Engine, destination: Destination, settings: Feed, metrics: Metrics, breaker: Breaker
+    def __init__(  # noqa: PLR0913 (what it works with)
+        self,
+        engine: Engine,
+        destination: Destination,
+        settings: Feed,
+        metrics: Metrics,
+        breaker: Breaker,
+        *,
+        journal: Journal = UNKEPT,
     ) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics
+        self._journal = journal
         self._hearing = Hearing(engine, destination.name, settings, metrics, breaker)
         self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._waiting: deque[Ack] = deque()
@@ -84,6 +93,7 @@ class LateAcks:
             get_logger().warning(_SAID[heard.fate], destination=name, code=ack.code)
         else:
             self._metrics.heard_late(name, "refused" if result.is_refused else "accepted")
+            self._journal.note(name, result.head, result)
             await self._hearing.hear(result, is_late=True)
         return heard.fate
 

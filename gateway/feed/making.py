@@ -18,20 +18,22 @@ from gateway.computing import computed
 from gateway.destinations import Destination
 from gateway.errors import StoreError
 from gateway.feed.composing import Round, composed
+from gateway.feed.doubtful import is_doubtful
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.store import facts, intake, messages
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.kept import Kept, kept
-from gateway.store.leases import Lease
+from gateway.store.leases import PAUSED, Lease, LeaseLost
 from gateway.store.messages import Made, given_up
 from gateway.store.moves import RELEASED, formers
 from gateway.store.outbox import Outbox, Settled, Waiting, look_again
 from gateway.store.pdfs import Pdfs
+from gateway.store.restoring import doubtful_span
 from gateway.store.search import issues
 from gateway.store.sent import read_sent
-from gateway.store.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, VISTA_UNKNOWN
+from gateway.store.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, MAY_HAVE_BEEN_SENT, RESTORED, VISTA_UNKNOWN
 from mappings.profile import Receiver, Site
 
 AT_ONCE: Final = 48
@@ -70,7 +72,11 @@ class Making:
             LeaseLost: somebody else sends there by now.
             StoreUnavailable: the store cannot be reached.
         """
-        due = await self._outbox.due(self.destination.name, clock.now(), AT_ONCE)
+        name = self.destination.name
+        paused = await self.engine.fetch(PAUSED, name=name)
+        if paused and paused[0][0] == RESTORED:
+            return 0  # what was sent is not known before the journal is replayed
+        due = await self._outbox.due(name, clock.now(), AT_ONCE)
         for begin in range(0, len(due), TOGETHER):
             await self._of(lease, due[begin : begin + TOGETHER])
         return len(due)
@@ -80,8 +86,8 @@ class Making:
         made = []
         for study_id in study_ids:
             try:
-                one = await self._made(study_id)
-            except StoreError:
+                one = await self._made(lease, study_id)
+            except (LeaseLost, StoreError):
                 raise
             except Exception as error:  # a fault of ours in one study holds up no other
                 await self._give_up(lease, study_id, error)
@@ -93,7 +99,7 @@ class Making:
                 if found is not None:  # else there is news of the study: the next round sees it
                     self._say(one, len(found))
 
-    async def _made(self, study_id: str) -> Made | None:
+    async def _made(self, lease: Lease, study_id: str) -> Made | None:
         """Make the messages of a study; None while there is nothing to be made."""
         name = self.destination.name
         found = await self.engine.fetch(intake.STUDY, study_id=study_id)  # before its rows: what comes later is news
@@ -105,6 +111,9 @@ class Making:
         if sent.is_in_hand:
             return None  # whether something was sent decides what this one is: a moment
         known = await self._with_pdfs(kept(packed))
+        rows = await self._without_doubtful(lease, rows, known)
+        if not rows:
+            return None
         is_released = any(row.is_move == RELEASED for row in rows)
         before = await formers(self.engine, study_id) if is_released else ()
         of = Round(known, int(revision), sent, clock.now(), before)
@@ -118,6 +127,15 @@ class Making:
         for code, count in Counter(code for one in made.messages for code in one.remarks).items():
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)
+
+    async def _without_doubtful(self, lease: Lease, rows: list[Waiting], known: Kept) -> list[Waiting]:
+        """The rows without what may have been sent before the database was restored, which is held (D38)."""
+        span = await doubtful_span(self.engine, self.destination.name)
+        held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
+        if held:
+            settled = [Settled(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
+            await self.engine.do(partial(given_up, lease, settled, micros(clock.now())))
+        return [row for row in rows if row not in held]
 
     async def _give_up(self, lease: Lease, study_id: str, error: Exception) -> None:
         """Hold what no message can be made of; when there is news of the study it is tried again."""

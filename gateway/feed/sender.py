@@ -7,7 +7,7 @@ transaction. A destination with a window has as many connections, each with a me
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import Final
@@ -17,6 +17,7 @@ from gateway.destinations import Destination
 from gateway.errors import ConfigError, ConnectFailed, FeedError, StoreError
 from gateway.feed.aftermath import Aftermath
 from gateway.feed.channel import Channel
+from gateway.feed.journaling import UNKEPT, Journal
 from gateway.feed.line import Line
 from gateway.feed.outcome import Outcomes
 from gateway.feed.pacing import Pacing
@@ -39,10 +40,18 @@ class Sender:
     """Sends to a destination for as long as its lease stands; `tell` hears of every result that was written down."""
 
     def __init__(  # noqa: PLR0913 (what it works with)
-        self, engine: Engine, destination: Destination, tenure: Tenure, line: Line, *, tell: Tell, aftermath: Aftermath
+        self,
+        engine: Engine,
+        destination: Destination,
+        tenure: Tenure,
+        line: Line,
+        *,
+        tell: Tell,
+        aftermath: Aftermath,
+        journal: Journal = UNKEPT,
     ) -> None:
         self._engine, self._destination, self._tenure = engine, destination, tenure
-        self._line, self._tell, self._aftermath = line, tell, aftermath
+        self._line, self._tell, self._aftermath, self._journal = line, tell, aftermath, journal
         self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._pacing = Pacing(destination)
 
@@ -111,6 +120,7 @@ class Sender:
         results, claims = [done] if done else [], [head] if head else []
         now = micros(clock.now())
         claimed = await self._engine.do(partial(messages.step, self._tenure.lease, results, claims, now))
+        self._note(done, claimed)
         if done is not None:
             if head is None or head.study_id != done.head.study_id:
                 self._line.done(done.head.study_id, goes_on=_goes_on(done))
@@ -118,6 +128,13 @@ class Sender:
         if head is not None and not claimed:  # it stands behind another, or is gone: the next of other lanes go on
             self._line.done(head.study_id, goes_on=False)
         return claimed[0] if claimed else None
+
+    def _note(self, done: Result | None, claimed: Sequence[Head]) -> None:
+        """Have the journal know what was written down."""
+        if done is not None:
+            self._journal.note(self._destination.name, done.head, done)
+        for head in claimed:
+            self._journal.note(self._destination.name, head)
 
     async def _sent(self, channel: Channel, head: Head) -> Result:
         """Send a message that is in hand; what came of it."""

@@ -81,6 +81,15 @@ def span_of(since: str | None, until: str | None) -> Span:
     return Span(micros(first), micros(last))
 
 
+def instant_of(option: str, text: str) -> int:
+    """The instant of an option, in microseconds.
+
+    Raises:
+        ConfigError: it is none with an offset.
+    """
+    return micros(_instant(option, text))
+
+
 def _instant(option: str, text: str) -> datetime:
     found = parse_instant(text)
     if found is None:

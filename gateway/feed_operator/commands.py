@@ -18,6 +18,7 @@ from gateway.feed_operator import dead_letters as letters
 from gateway.feed_operator import pausing
 from gateway.feed_operator import planned as planning
 from gateway.feed_operator import replay as replaying
+from gateway.feed_operator import restored as restoring
 from gateway.feed_operator import status as standing
 from gateway.feed_operator.arguments import id_of, span_of, wrong
 from gateway.feed_operator.chosen import Chosen
@@ -72,15 +73,25 @@ def pause(name: Name, reason: Reason, config: Config = None) -> None:
 
 @feed.command()
 def resume(
-    name: Name,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of a destination.")] = None,
     study: Study = None,
     held: Annotated[pausing.Reason | None, typer.Option("--held", help="All studies that are held as that.")] = None,
     chart_corrected: Annotated[
         bool, typer.Option("--chart-corrected", help="The other patient's chart is put right by hand.")
     ] = False,
+    restored: Annotated[
+        bool, typer.Option("--restored", help="Write down what the journal has, then send to NAME, or all restored.")
+    ] = False,
+    journal: Annotated[
+        list[Path] | None, typer.Option("--journal", metavar="FILE", help="A journal of another gateway; repeatable.")
+    ] = None,
     config: Config = None,
 ) -> None:
     """Send to a destination again; or let one study go on that is held there, or all that were refused or in doubt."""
+    if restored and not (study or held):
+        sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], print)))
+    if restored or journal or name is None:
+        raise wrong("NAME", "missing, or --restored with --study or --held, or --journal alone", "See --help.")
     if study and held:
         raise wrong("--held", "with --study", "Write one of the two.")
     if chart_corrected and not study:

@@ -19,11 +19,12 @@ from gateway.store.lanes import Freed, let_go
 from gateway.store.leases import paused, resumed
 from gateway.store.ledger import held_for, stock
 from gateway.store.messages import IN_DOUBT, REFUSED
+from gateway.store.restoring import is_paused_as, rows_held_for
 from gateway.store.statements import Steps
-from gateway.store.states import BREAKER_REASONS, FOR_NOW
+from gateway.store.states import BREAKER_REASONS, FOR_NOW, RESTORED
 
-Reason = Literal["refused", "indeterminate"]
-_HELD_AS: Final[dict[Reason, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "indeterminate": (IN_DOUBT,)}
+Reason = Literal["refused", "indeterminate", "restored", "may-have-been-sent"]
+_HELD_AS: Final[dict[str, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "indeterminate": (IN_DOUBT,)}
 
 
 async def pause(configuration: Configuration, name: str, reason: str, say: Say) -> int:
@@ -46,7 +47,7 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
 
 
 async def resume(configuration: Configuration, name: str, say: Say) -> int:
-    """Send to a destination again; what is held there stays so.
+    """Send to a destination again; what is held there stays so. 1 if it is paused as `restored`.
 
     Raises:
         ConfigError: no destination has that name.
@@ -54,12 +55,18 @@ async def resume(configuration: Configuration, name: str, say: Say) -> int:
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
 
-    def work() -> Steps[bool]:
+    def work() -> Steps[bool | None]:
+        if (yield from is_paused_as(name, RESTORED)):
+            return None
         yield from noted("feed-resume", name, "", now)
         return (yield from closed(name, now)) or (yield from resumed(name))
 
     async with store_for_command(configuration) as engine:
         was_paused = await engine.do(work)
+        if was_paused is None:
+            say(f"{name} is paused as restored: `feed resume {name} --restored` replays the journal of what was sent;")
+            say("without a journal, `serve --hold-feed --restored-from INSTANT` holds what may have been sent")
+            return 1
         lanes = (await stock(engine, name, 0)).lane_count
     say(f"{name} is sent to again" if was_paused else f"{name} was not paused")
     if lanes:
@@ -89,7 +96,8 @@ async def resume_held(configuration: Configuration, name: str, reason: Reason, s
     """
     destination_named(configuration, name, enabled=False)
     async with store_for_command(configuration) as engine:
-        study_ids = [one for held in _HELD_AS[reason] for one in await held_for(engine, name, held)]
+        lanes = [one for held in _HELD_AS.get(reason, (reason,)) for one in await held_for(engine, name, held)]
+        study_ids = sorted({*lanes, *await rows_held_for(engine, name, reason)})
         for study_id in study_ids:
             await _let_go(engine, name, study_id, say)
     say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {reason}")

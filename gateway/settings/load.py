@@ -51,6 +51,12 @@ class Configuration:
     site: Site
     source: str
 
+    @property
+    def state_dir(self) -> Path:
+        """The folder of what is kept beside the database."""
+        file = self.settings.database.file
+        return self.settings.server.state_dir or (file.parent if file is not None else Path())
+
     def listening_on(self, host: str | None = None, port: int | None = None) -> Configuration:
         """The same with another `server.host` or `server.port`, as the command line gives them.
 

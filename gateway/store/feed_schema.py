@@ -47,8 +47,9 @@ FORMER: Final = Table(
 )
 # A message to a destination, rendered once. `restates`: a newer whole one of the same says it again; `report_ids` are
 # the reports in it; `doubts` counts the times that it was written and got no usable answer; `body_hash` outlives the
-# bytes that it is of; `remarks` are the codes of what it could not say as it should, parted by blanks; until
-# `stale_until` a copy of it that a holder wrote before may still reach the receiver, behind what is newer (D33)
+# bytes that it is of; `remarks` are the codes of what it could not say as it should, parted by blanks; `told` is the
+# digest of what it tells (D38); until `stale_until` a copy of it that a holder wrote before may still reach the
+# receiver, behind what is newer (D33)
 MESSAGE: Final = Table(
     "message",
     METADATA,
@@ -86,6 +87,7 @@ MESSAGE: Final = Table(
     number_column("has_body"),
     default_column("body_hash", ""),
     default_column("remarks", ""),
+    default_column("told", ""),
     sqlite_strict=True,
 )
 # The bytes of a message, which never change: apart, since its row changes with every step that it takes

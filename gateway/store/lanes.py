@@ -67,7 +67,8 @@ _SEND_AGAIN: Final = Statement(
 # What may have arrived about another patient is taken back first; or it is put right there by hand (D13)
 _WAIT: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0 AND reason <> 'move' THEN 0"
-    " ELSE CAST(:is_move AS BIGINT) END, due = :now, settled = NULL WHERE study_id = :study_id"
+    " ELSE CAST(:is_move AS BIGINT) END, priority = CASE WHEN reason = 'may-have-been-sent' THEN 2 ELSE priority END,"
+    " due = :now, settled = NULL WHERE study_id = :study_id"
     " AND destination = :destination AND state = 'held' RETURNING number"
 )
 _BY_HAND: Final = Statement(

@@ -31,10 +31,10 @@ NEVER: Final = 2**62
 _ADD: Final = Statement(
     "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"
     " signed, destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers,"
-    " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks) VALUES (:outbox, :is_whole, :is_draft,"
-    " :is_critical, :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id, :kind,"
-    " :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state, :reason, '',"
-    " 1, :body_hash, :remarks) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
+    " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks, told) VALUES (:outbox, :is_whole,"
+    " :is_draft, :is_critical, :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id,"
+    " :kind, :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state,"
+    " :reason, '', 1, :body_hash, :remarks, :told) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
 )
 _ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
 _WITHHOLD: Final = Statement(
@@ -53,7 +53,7 @@ _PREFER: Final = Statement(
 # The columns of a `Head`
 HEAD: Final = (
     "SELECT m.number, m.study_id, m.report_id, m.kind, m.control_id, m.state, m.attempts, m.doubts, m.is_critical,"
-    " m.signed, m.filler_order_numbers, m.report_ids, m.patient_id, m.sent"
+    " m.signed, m.filler_order_numbers, m.report_ids, m.patient_id, m.sent, m.restates, m.is_whole, m.body_hash, m.told"
 )
 _IS_FREE: Final = (
     " AND NOT EXISTS (SELECT 1 FROM message e"
@@ -72,7 +72,7 @@ _CLAIM: Final = Statement(
     " AND e.number < message.number AND e.state IN ('queued', 'sending', 'indeterminate', 'held'))"
     " RETURNING (SELECT b.body FROM message_body b WHERE b.number = message.number), body_hash"
 )
-_NUMBER_SENT: Final = Statement(
+NUMBER_SENT: Final = Statement(
     "INSERT INTO sent_number (destination, study_id, report_id, filler_order_number, patient_id, place, since) VALUES"
     " (:destination, :study_id, :report_id, :filler_order_number, :patient_id, :place, :now) ON CONFLICT DO NOTHING"
 )
@@ -92,7 +92,7 @@ class NewMessage:
     """A message as it was made; `restates` names what a newer whole one of the same says again.
 
     `body` is what is sent, or of a dead letter what would have been; `state` is `queued`, `dead_letter` or `recorded`.
-    `remarks` are codes of what it could not say as it should.
+    `remarks` are codes of what it could not say as it should; `told` is the digest of what it tells.
     """
 
     outbox: int
@@ -113,6 +113,7 @@ class NewMessage:
     state: MessageState = "queued"
     reason: str = ""
     remarks: tuple[str, ...] = ()
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,10 @@ class Head:
     patient_id: str
     was_sent: bool
     body: bytes = b""
+    restates: str = ""
+    is_whole: bool = False
+    body_hash: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +331,7 @@ def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: i
             continue
         claimed.append(replace(head, body=bytes(body)))
         if not head.was_sent:
-            yield from ask_each(_NUMBER_SENT, _sent_numbers(lease.destination, head, now))
+            yield from ask_each(NUMBER_SENT, _sent_numbers(lease.destination, head, now))
     return claimed
 
 
@@ -377,7 +382,7 @@ def _sent_numbers(destination: str, head: Head, now: int) -> list[dict[str, Any]
 def head_of(row: Sequence[Any]) -> Head:
     """The message of a row of the columns `HEAD`."""
     number, study_id, report_id, kind, control_id, state, attempts, doubts, critical, signed, *rest = row
-    numbers, reports, patient_id, sent = rest
+    numbers, reports, patient_id, sent, restates, is_whole, made, told = rest
     return Head(
         int(number),
         str(study_id),
@@ -393,6 +398,10 @@ def head_of(row: Sequence[Any]) -> Head:
         _texts(reports),
         str(patient_id),
         sent is not None,
+        restates=str(restates),
+        is_whole=bool(is_whole),
+        body_hash=str(made),
+        told=str(told),
     )
 
 

@@ -22,8 +22,8 @@ _DUE: Final = Statement(
     " ORDER BY due, number LIMIT :most"
 )
 _WAITING: Final = Statement(
-    "SELECT number, report_id, kind, content_version, replay, priority, is_critical, is_move, due, signed"
-    " FROM outbox WHERE study_id = :study_id AND destination = :destination AND state = 'waiting'"
+    "SELECT number, report_id, kind, content_version, replay, priority, is_critical, is_move, due, signed,"
+    " decided FROM outbox WHERE study_id = :study_id AND destination = :destination AND state = 'waiting'"
     " ORDER BY number LIMIT :most"
 )
 _SETTLE: Final = Statement(
@@ -55,6 +55,7 @@ class Waiting:
     is_move: int
     due: int
     signed: int | None
+    decided: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Final
 from gateway.store.engine import Engine
 from gateway.store.moves import MOVED
 from gateway.store.statements import Row, Statement, Steps, ask
-from gateway.store.states import MessageState
+from gateway.store.states import RESTORED, MessageState
 
 _NUMBERS: Final = Statement(
     "SELECT report_id, filler_order_number FROM sent_number WHERE destination = :destination AND study_id = :study_id"
@@ -22,7 +22,8 @@ _NUMBERS: Final = Statement(
 )
 _LANE: Final = Statement(
     "SELECT state, is_draft, filler_order_numbers, kind, patient_id, CASE WHEN sent IS NOT NULL AND attempts + doubts"
-    " > 0 THEN 1 ELSE 0 END, CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END FROM message"
+    " > 0 THEN 1 ELSE 0 END, CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END, remarks, restates, is_whole,"
+    " report_ids, told FROM message"
     " WHERE destination = :destination AND study_id = :study_id ORDER BY number"
 )
 _TAKE_BACK: Final = Statement(
@@ -45,13 +46,15 @@ class Sent:
 
     `numbers` are by report id the filler order numbers that it was sent under, each with whose they are by now: empty
     once they are taken back there, or about to be (D13). `signed` are the numbers of what is signed. `is_in_hand` while
-    a message is being sent, `is_told` where one was made that counts.
+    a message is being sent, `is_told` where one was made that counts. `restored` has, by what a message restates, the
+    digests of what the destination was told last, as the journal says after the database was restored (D38).
     """
 
     numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     signed: frozenset[str] = frozenset()
     is_in_hand: bool = False
     is_told: bool = False
+    restored: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def without(self, taken_back: Collection[str]) -> Sent:
         """The same once these numbers are taken back."""
@@ -106,7 +109,24 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
         frozenset(number for listed in with_it for number in json.loads(listed)),
         is_in_hand="sending" in states,
         is_told=bool(states - _OF_NO_USE),
+        restored=_restored(messages),
     )
+
+
+def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
+    """Read what was told last, as the journal has it: of whole messages the last, of others the last of each report."""
+    if all(RESTORED not in row[7] for row in messages):
+        return {}
+    last: dict[str, list[tuple[set[str], str]]] = {}
+    for state, _, _, kind, _, _, _, remarks, restates, is_whole, report_ids, told in messages:
+        is_restored = RESTORED in remarks.split() and state in {"delivered", "dead_letter"}
+        if kind == MOVED or (state in _OF_NO_USE and not is_restored):
+            continue
+        about = set(json.loads(report_ids))
+        before = [] if is_whole else [one for one in last.get(str(restates), []) if one[0].isdisjoint(about)]
+        last[str(restates)] = [*before, (about, str(told) if is_restored else "")]
+    found = {restates: frozenset(told for _, told in rows if told) for restates, rows in last.items()}
+    return {restates: told for restates, told in found.items() if told}
 
 
 def _whose(messages: Sequence[Row]) -> dict[str, str]:
@@ -115,7 +135,7 @@ def _whose(messages: Sequence[Row]) -> dict[str, str]:
     One that was refused counts only where nothing else was written under its number.
     """
     found: dict[str, str] = {}
-    for state, _, listed, kind, patient_id, was_written, may_be_there in messages:
+    for state, _, listed, kind, patient_id, was_written, may_be_there, *_ in messages:
         numbers = json.loads(listed)
         if kind == MOVED:
             found.update(dict.fromkeys(numbers, "") if state in _TAKES_BACK else {})

@@ -74,6 +74,7 @@ BLOCKED_AT_ONCE: Final = (
     "vista-patient-unknown",
     "move",
     "former-unknown",
+    "may-have-been-sent",
 )
 # Why what was made and nobody took is not sent: it is taken back
 UNSENT: Final = "withdrawn-unsent"
@@ -83,3 +84,9 @@ FOR_NOW: Final = "refused-for-now"
 APPLICATION_FOR_NOW: Final = "application-refuses-for-now"
 BREAKER_REASONS: Final = (FOR_NOW, APPLICATION_FOR_NOW)
 OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one.is_open)
+# Why a destination is paused, a lane held or a row settled: the database is older than what was sent (D38); and why
+# what may have gone out before such a one was put back is held
+RESTORED: Final = "restored"
+MAY_HAVE_BEEN_SENT: Final = "may-have-been-sent"
+# Why destinations are paused by who starts the service
+HOLD_FEED: Final = "hold-feed"

@@ -1,0 +1,36 @@
+"""What may have been sent before a database was put back that no journal knows of: all that changed before. Pure.
+
+Carries out no clause of a standard; decision D38.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.store.instants import micros
+from gateway.store.outbox import Waiting
+from gateway.store.resending import BEHIND
+from mappings.dates import parse_instant
+from mappings.model import Study
+
+_DAY: Final = 24 * 3600 * 1_000_000
+_LATE: Final = _DAY  # within it a change is taken in, at the latest (`sync.report_refetch_hours`)
+_FOUND: Final = 7 * _DAY  # by then everything was read anew, and what is decided later is news
+
+
+def is_doubtful(row: Waiting, study: Study, since: int, until: int) -> bool:
+    """Whether what a row asks for may have been sent while the database was not there: `since` then, `until` then.
+
+    Both in microseconds. So may what changed in between, what may not have been taken in by then, and what changed
+    nobody knows when. What an operator asks for is none of it.
+    """
+    if row.kind == "replay" or row.priority == BEHIND or row.decided > until + _FOUND:
+        return False
+    changed = [
+        micros(instant)
+        for one in study.reports
+        if one.report_id == row.report_id
+        for instant in map(parse_instant, (one.signed_at, one.updated_at))
+        if instant is not None
+    ]
+    return not changed or since - _LATE <= max(changed) < until
