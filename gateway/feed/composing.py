@@ -108,7 +108,7 @@ class _Composing:
     def _message(self, known: Kept, cause: Cause, row: Waiting) -> _Part:
         """The message of a cause, or what becomes of its row without one; with the codes of warnings."""
         asked = known.study, cause, self.site, self.destination.receiver, known.facts
-        drawn, control_id = outline(*asked), message_control_id(cause, self.destination.name)
+        drawn, control_id = outline(*asked), message_control_id(cause, self.destination.control_name)
         mapped = to_oru(*asked, control_id=control_id, at=self.of.at)
         if isinstance(drawn, MappingIssue) or mapped.output is None:
             doubts = [drawn] if isinstance(drawn, MappingIssue) else mapped.issues
