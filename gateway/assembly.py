@@ -10,17 +10,21 @@ import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from datetime import tzinfo
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from gateway.destinations import routes_of
+from gateway import clock
+from gateway.destinations import routes_of, survey_routes
 from gateway.errors import ConfigError
 from gateway.log import configure, get_logger
 from gateway.pipeline import Pipeline
 from gateway.settings import Configuration, require_site_key
 from gateway.store import facts
+from gateway.store.instants import micros
 from gateway.store.migrate import migrate
 from gateway.store.postgres import Postgres
+from gateway.store.renaming import NotRenamed, became, renamed
 from gateway.store.sqlite import Sqlite
 
 _CHECK: Final = b"autoscribe-gateway:store"
@@ -40,11 +44,16 @@ def engine_of(configuration: Configuration) -> Sqlite | Postgres:
 
 
 @asynccontextmanager
-async def opened_store(configuration: Configuration, *, serves: bool = False) -> AsyncIterator[Sqlite | Postgres]:
+async def opened_store(
+    configuration: Configuration, *, serves: bool = False, writes: bool = False
+) -> AsyncIterator[Sqlite | Postgres]:
     """The store, of the schema of this release and of this site, open while the block runs.
 
+    Who serves or `writes` has destinations renamed first.
+
     Raises:
-        ConfigError: it is of another site key, of a newer release, or served from by somebody else.
+        ConfigError: it is of another site key, of a newer release, or served from by somebody else; or a name of a
+            destination is not the one that it has there.
         StoreUnavailable: it cannot be reached.
     """
     engine = engine_of(configuration)
@@ -53,21 +62,52 @@ async def opened_store(configuration: Configuration, *, serves: bool = False) ->
             await migrate(engine)
             await _require_own(engine, configuration)
             await _see_zone(engine, configuration)
+            if serves or writes:
+                await _name_anew(engine, configuration)
             yield engine
 
 
 @asynccontextmanager
-async def store_for_command(configuration: Configuration) -> AsyncIterator[Sqlite | Postgres]:
+async def store_for_command(configuration: Configuration, *, writes: bool = True) -> AsyncIterator[Sqlite | Postgres]:
     """The store for a command, as strict as the service: with a site key of its own, and its log on stderr.
 
+    A command that only reads leaves the names of destinations as they are in the database.
+
     Raises:
-        ConfigError: no site key, or a database of another site or a newer release.
+        ConfigError: no site key, a database of another site or a newer release, or a name of a destination that is not
+            the one that it has there.
         StoreUnavailable: it cannot be reached.
     """
     require_site_key(configuration)
     configure(configuration.settings.log.level, configuration.settings.log.format)
-    async with opened_store(configuration) as engine:
+    async with opened_store(configuration, writes=writes) as engine:
         yield engine
+
+
+async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Give destinations the names that they have by now (`formerly`), before anything is written under them (D31)."""
+    for one in survey_routes(configuration)[0].destinations:
+        if one.formerly:
+            try:
+                is_new = await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now())))
+            except NotRenamed as error:
+                raise ConfigError(configuration.source, f"{one.place}.formerly", *_not_renamed(error.name)) from None
+            if is_new:
+                get_logger().info("destination-renamed", destination=one.name, formerly=one.formerly)
+        if name := await became(engine, one.name):
+            problem, remedy = f"this destination is called {name} since", "Write that name, or one that is new."
+            raise ConfigError(configuration.source, f"{one.place}.name", problem, remedy)
+
+
+def _not_renamed(name: str) -> tuple[str, str]:
+    """What is wrong with `formerly`, and what to do."""
+    if name:
+        return (
+            f"one of the two names is that of {name} since",
+            f'Write formerly = "{name}" if that is it, or another name.',
+        )
+    remedy = "Take it out; `feed retire` with the former name closes what is open there."
+    return "there are messages under both names, and none may overtake another", remedy
 
 
 async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import chain
@@ -80,9 +79,7 @@ def doubts(configuration: Configuration) -> Iterator[str]:
         checks = _doubts_of_acks(destination, configuration), _doubts_of_filters(destination, configuration)
         for doubt in (*_doubts_of_sending(destination), *chain(*checks)):
             yield f"destination {destination.name}: {doubt}"
-    enabled = [one for one in destinations if one.is_enabled]
-    yield from _doubles(enabled)
-    if enabled:
+    if any(one.is_enabled for one in destinations):
         yield from _uncovered(configuration)
 
 
@@ -300,16 +297,6 @@ _UNTOLD: Final = {
     "corrected": "what was corrected stays wrong there",
     "addendum": "nobody is told there that a report has one",
 }
-
-
-def _doubles(destinations: list[Destination]) -> Iterator[str]:
-    """Two destinations that look like one and the same system."""
-    places = Counter((str(one.transport), one.receiver.name) for one in destinations)
-    for (place, receiver), count in places.items():
-        if count > 1:
-            alike = (one for one in destinations if (str(one.transport), one.receiver.name) == (place, receiver))
-            names = " and ".join(one.name for one in alike)
-            yield f"destinations {names} have one address and one receiver: what both accept is sent there twice"
 
 
 def _uncovered(configuration: Configuration) -> Iterator[str]:

@@ -95,7 +95,7 @@ async def rerender(configuration: Configuration, say: Say) -> int:
 
 async def list_identities(configuration: Configuration, say: Say) -> int:
     """Every conflict and every verdict, a line each: ids alone, and the date."""
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=False) as engine:
         found = await identities.every(engine)
     for one in found:
         say(f"Patient/{one.patient_id}  {one.study_id}  {one.state}  since {one.since:%Y-%m-%d %H:%M} UTC")

@@ -39,12 +39,13 @@ class Retry:
 class Destination:
     """One `[[destination]]` table as it is in force; `place` is where it stands there (`destination[0]`).
 
-    `receiver` is the profile with the destination's own switches in it: window, rate_limit, keepalive, idle_close,
-    ack_mode, ack_table, pdf, accession are there. `start` bounds what is sent (D31), `gap` is the least time from an
-    answer to the next message. `mrn_authority` says whose numbers MRNs are there. With `inverted_acks` AE and CE mean
-    to try again and AR and CR do not, unless `ack_table` says otherwise. `accession_wait` is until a message held for
-    its number is an alert, `input_wait` for signer and PDF (none where it is critical), `critical_alert` from the
-    signature of a critical result to its acknowledgement.
+    `formerly` is the name that it had before, `first_name` the first of all (empty: its own). `receiver` is the profile
+    with the destination's own switches in it: window, rate_limit, keepalive, idle_close, ack_mode, ack_table, pdf,
+    accession are there. `shares_address` where another one has the same address and that is meant. `start` bounds what
+    is sent (D31), `gap` is the least time from an answer to the next message. `mrn_authority` says whose numbers MRNs
+    are there. With `inverted_acks` AE and CE mean to try again and AR and CR do not, unless `ack_table` says otherwise.
+    `accession_wait` is until a message held for its number is an alert, `input_wait` for signer and PDF (none where it
+    is critical), `critical_alert` from the signature of a critical result to its acknowledgement.
     """
 
     name: str
@@ -64,6 +65,14 @@ class Destination:
     critical_alert: float = 900.0
     dry_run: bool = False
     is_enabled: bool = True
+    formerly: str = ""
+    first_name: str = ""
+    shares_address: bool = False
+
+    @property
+    def control_name(self) -> str:
+        """The name that MSH-10 is made of: another one would make what was told look new."""
+        return self.first_name or self.name
 
     def site(self, site: Site) -> Site:
         """The site as messages to this destination see it: with its `on_conflict` and its rule for MRNs."""

@@ -1,21 +1,23 @@
 """Makes the destinations of the settings: what a table, its receiver profile and the other tables say together.
 
 Carries out no clause of a standard; decisions D31, D32, D34. What cannot be made is refused with its key and what to
-write. Files and directories are not touched here: `check-config` and the start of the service look at them.
+write. Files and directories are not opened here: `check-config` and the start of the service look at them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from gateway.destinations.address import address_of
 from gateway.destinations.destination import Destination, Retry
 from gateway.destinations.filter import Filter, Ignore, Scope, facility_keys, modality_key
 from gateway.destinations.routing import Routes
 from gateway.destinations.schedule import QuietHours
+from gateway.destinations.transport import Folder, Http, Mllp, Transport
 from gateway.destinations.transport_reading import read_transport
 from gateway.errors import ConfigError
 from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
@@ -26,6 +28,7 @@ from mappings.profile import Receiver, Site
 from mappings.profile.receiver import conflicts
 
 _Table = DestinationSettings | IgnoreSettings
+_ADDRESS_KEYS: dict[type[Transport], str] = {Mllp: "host", Http: "url", Folder: "directory"}
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
 
 
@@ -69,9 +72,12 @@ def survey_routes(configuration: Configuration) -> tuple[Routes, list[ConfigErro
         before = len(found)
         _refuse_second(at, table, settings.destination[:index])
         _refuse_second_listener(at, table, settings.destination[:index])
+        _refuse_formerly(at, table, index, settings.destination)
         destination = _destination(at, table, configuration)
-        if destination is not None and len(found) == before:
-            made.append(destination)
+        if destination is not None:
+            _refuse_second_address(at, destination, made)
+            if len(found) == before:
+                made.append(destination)
     for index, rule in enumerate(settings.ignore):
         at = Tables(configuration.source, f"ignore[{index}]", found)
         _refuse_second(at, rule, settings.ignore[:index])
@@ -111,6 +117,8 @@ def _destination(at: Tables, table: DestinationSettings, configuration: Configur
         critical_alert=table.critical_alert_minutes * 60,
         dry_run=table.dry_run,
         is_enabled=table.enabled,
+        formerly=table.formerly or "",
+        shares_address=table.shares_address,
     )
 
 
@@ -130,6 +138,32 @@ def _is_shared(one: str, other: str) -> bool:
     """Whether only one can listen: the same port, on the same address or where one of them is every address."""
     (host, port), (other_host, other_port) = host_and_port(one), host_and_port(other)
     return port == other_port and (host == other_host or not {host, other_host}.isdisjoint(_EVERY_ADDRESS))
+
+
+def _refuse_second_address(at: Tables, destination: Destination, before: Iterable[Destination]) -> None:
+    """Two tables for one system are most often one of them too many: what both accept would be filed there twice."""
+    place = address_of(destination.transport)
+    for other in before:
+        is_meant = destination.shares_address and other.shares_address
+        if destination.is_enabled and other.is_enabled and not is_meant and address_of(other.transport) == place:
+            problem = f"destination {other.name} has the same address: what both accept would be sent there twice"
+            at.refuse(
+                _ADDRESS_KEYS[type(destination.transport)],
+                problem,
+                "Give each an address of its own, or write shares_address = true in both if that is meant.",
+            )
+            return
+
+
+def _refuse_formerly(at: Tables, table: DestinationSettings, index: int, tables: Sequence[DestinationSettings]) -> None:
+    """A name is one destination's: who has it still, or is given its ledger already, is not another."""
+    if table.formerly is None:
+        return
+    if any(one.name == table.formerly for one in tables):
+        remedy = "Take that table out, or take formerly out: a ledger goes over to one destination alone."
+        at.refuse("formerly", "a [[destination]] table has this name still", remedy)
+    elif any(one.formerly == table.formerly for one in tables[:index]):
+        at.refuse("formerly", "another table has the same", "Write it in the table that goes on with its queue.")
 
 
 def _refuse_of_other_kinds(at: Tables, table: DestinationSettings) -> None:

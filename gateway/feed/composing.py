@@ -114,7 +114,7 @@ class _Composing:
 
     def _message(self, known: Kept, cause: Cause, row: Waiting, made: Rendering | MappingIssue) -> _Part:
         """The message of a cause, or what becomes of its row without one; with the codes of warnings."""
-        control_id = message_control_id(cause, self.destination.name)
+        control_id = message_control_id(cause, self.destination.control_name)
         mapped = oru_of(made, self._asked(known, cause), control_id=control_id, at=self.of.at)
         if isinstance(made, MappingIssue) or mapped.output is None:
             doubts = [made] if isinstance(made, MappingIssue) else mapped.issues

@@ -35,6 +35,7 @@ from gateway.store import takeover
 from gateway.store.instants import micros
 from gateway.store.leases import LeaseLost, Leases
 from gateway.store.messages import Messages, Result
+from gateway.store.renaming import NotRenamed, renamed
 from gateway.store.set_back import set_back
 from gateway.sync.repeat import alongside
 
@@ -207,7 +208,15 @@ class Holder:
         await self._planning.begin(tenure.lease)
         while True:
             await self._planning.look()
+            await self._take_rows_of_the_old_name()
             await clock.sleep(_PLAN)
+
+    async def _take_rows_of_the_old_name(self) -> None:
+        """Whoever still goes by settings with the name that it had writes rows under that."""
+        old, new = self._destination.formerly, self._destination.name
+        if old:
+            with suppress(NotRenamed):  # said when the gateway starts
+                await self._engine.do(partial(renamed, old, new, micros(clock.now())))
 
     async def _watch_clock(self, tenure: Tenure, line: Line) -> None:
         """What is to be tried again is not put off where the clock is set back."""

@@ -30,6 +30,7 @@ from gateway.store.messages import Made, given_up
 from gateway.store.moves import RELEASED, formers
 from gateway.store.outbox import Outbox, Settled, Waiting, look_again
 from gateway.store.pdfs import Pdfs
+from gateway.store.renaming import origin
 from gateway.store.restoring import doubtful_span
 from gateway.store.search import issues
 from gateway.store.sent import read_sent
@@ -51,12 +52,13 @@ class Making:
         self._outbox = Outbox(engine)
 
     async def see_settings(self, lease: Lease) -> None:
-        """Look again at what is held for a reason of which the settings say something else by now.
+        """See of which name MSH-10 is made, and look again at what is held for what the settings say otherwise by now.
 
         Raises:
             LeaseLost: somebody else sends there by now.
             StoreUnavailable: the store cannot be reached.
         """
+        self.destination = replace(self.destination, first_name=await origin(self.engine, self.destination.name))
         for kind, said, reasons in _by_settings(self._site, self.destination.receiver):
             fact = f"{kind}:{self.destination.name}"
             digest = hashlib.sha256("\x1e".join(said).encode()).hexdigest()

@@ -157,7 +157,7 @@ def _message(  # noqa: PLR0913 (all that makes it another one)
 ) -> NewMessage:
     """The same message under an MSH-10 of its own; an old version takes the place of nothing that is queued."""
     cause = Cause(one.report_id, "replay", one.content_version, replay=replay)
-    control_id = message_control_id(cause, again.destination.name)
+    control_id = message_control_id(cause, again.destination.control_name)
     state: MessageState = "recorded" if again.destination.dry_run else "queued"
     return NewMessage(
         outbox=row,

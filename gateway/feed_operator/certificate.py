@@ -95,7 +95,7 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
         asked = [destination_named(configuration, name)]
     if not asked:
         raise wrong("--all", "no destination is enabled", "Write a [[destination]] table.")
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=False) as engine:
         made = await made_of(configuration, engine, asked, span)
     if out is not None:
         _write(made, out)

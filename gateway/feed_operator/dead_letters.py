@@ -27,7 +27,7 @@ async def dead_letters(configuration: Configuration, name: str | None, say: Say,
     """
     routes = routes_of(configuration).destinations
     asked = routes if name is None else (destination_named(configuration, name, enabled=False),)
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=False) as engine:
         found = [_entry(one, letter) for one in asked for letter in await given_up(engine, one.name)]
     if as_json:
         say(json.dumps(found, indent=2))

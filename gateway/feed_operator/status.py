@@ -36,7 +36,7 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
     """Say how each destination stands, those of the settings first; always 0."""
     routes = routes_of(configuration)
     now = micros(clock.now())
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=False) as engine:
         stands = {one.name: one for one in await standing(engine) if not one.name.startswith(_OTHER_LEASE)}
         known = {one.name: one for one in routes.destinations}
         names = [*known, *sorted(stands.keys() - known.keys())]

@@ -181,6 +181,16 @@ class DestinationSettings(Group):
     enabled: bool = Field(
         True, description="false: as though the table was not there, so nothing is queued; `feed pause` keeps queueing."
     )
+    formerly: _Name | None = Field(
+        None,
+        description="Its name before this one, under which the database knows it: ledger, queue and pause go over to "
+        "the new name when the gateway starts, and nothing is sent again.",
+    )
+    shares_address: bool = Field(
+        False,
+        description="Another destination has the same address, and that is meant: both must say it. What both accept "
+        "is sent there twice.",
+    )
     facilities: _Names | None = Field(
         None,
         description='Facilities whose reports go there, by a name or alias of `[[mapping.facilities]]`; ["*"] for all. '

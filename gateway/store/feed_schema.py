@@ -124,7 +124,8 @@ LANE: Final = Table(
     PrimaryKeyConstraint("destination", "study_id"),
     sqlite_strict=True,
 )
-# Who sends to a destination, until when by the database's clock, and why it may not (D33)
+# Who sends to a destination, until when by the database's clock, and why it may not (D33). `became` is the name that it
+# has by now, `origin` the first that it had (of it MSH-10 is made); `retired` is when an operator closed what was open
 DESTINATION: Final = Table(
     "destination",
     METADATA,
@@ -134,6 +135,9 @@ DESTINATION: Final = Table(
     number_column("paused_since", needed=False),
     text_column("holder"),
     text_column("paused"),
+    default_column("became", ""),
+    default_column("origin", ""),
+    default_column("retired", 0),
     sqlite_strict=True,
 )
 # The settings by which it is decided what a destination is owed, each change a row (D37); `planned` is when the plan

@@ -22,7 +22,7 @@ _ADD: Final = Statement(
 )
 _TAKE: Final = Statement(
     "UPDATE destination SET holder = :holder, fence = fence + 1, expires = :until"
-    " WHERE name = :name AND (expires <= :now OR holder = :holder OR expires > :beyond) RETURNING fence"
+    " WHERE name = :name AND became = '' AND (expires <= :now OR holder = :holder OR expires > :beyond) RETURNING fence"
 )
 _RENEW: Final = Statement(
     "UPDATE destination SET expires = :until WHERE name = :name AND holder = :holder AND fence = :fence RETURNING fence"
@@ -77,7 +77,10 @@ class Leases:
         self._engine, self._holder, self.seconds = engine, holder, seconds
 
     async def take(self, destination: str) -> Lease | None:
-        """The lease, if nobody else has it; with a new fence, so that what the last holder began is known as such."""
+        """The lease, if nobody else has it; with a new fence, so that what the last holder began is known as such.
+
+        Of a destination that has another name by now nobody has it.
+        """
         begun, now = clock.monotonic(), await self._engine.now()
 
         def work() -> Steps[Lease | None]:

@@ -117,7 +117,7 @@ def test_a_destination_that_can_work_has_no_fault_and_nothing_to_be_noted(keys, 
         (MLLP + 'ack_listen = "localhost:2576"\n', "destination[0].ack_listen"),
         (LISTENS.replace(":2576", ""), "destination[0].ack_listen"),
         (LISTENS.replace("ack_peers", "# "), "destination[0].ack_peers"),
-        (LISTENS + LISTENS.replace('"epic"', '"pacs"'), "destination[1].ack_listen"),
+        (LISTENS + LISTENS.replace('"epic"', '"pacs"').replace("2575", "2577"), "destination[1].ack_listen"),
         (MLLP + 'quiet_hours = ["00:00-24:00"]\ntime_zone = "Europe/Berlin"', "destination[0].quiet_hours"),
         (MLLP + MLLP.replace("2575", "2576"), "destination[1].name"),
     ],
@@ -208,7 +208,7 @@ def test_names_sent_over_mllp_need_an_order_of_names_for_each_facility_of_the_de
     assert "given_family" in fault.cure
     assert keys(LAKESIDE + MLLP.replace('"*"', '"city med"')) == []
     assert keys(LAKESIDE + FILE) == []
-    twice = MLLP + MLLP.replace('"epic"', '"pacs"')
+    twice = MLLP + MLLP.replace('"epic"', '"pacs"').replace("2575", "2576")
     assert keys(LAKESIDE + twice) == ["mapping.facilities[1].name_order"]
 
 
@@ -227,7 +227,8 @@ def test_each_facility_of_a_destination_needs_the_authority_of_its_mrns_unless_t
     (fault,) = config_check.faults(config(bare + MLLP))
     assert "destination epic would hold" in fault.problem
     assert 'mrn_authority = "receiver"' in fault.cure
-    assert keys(bare + MLLP + MLLP.replace('"epic"', '"pacs"')) == ["mapping.facilities[1].mrn_namespace"]
+    other = MLLP.replace('"epic"', '"pacs"').replace("2575", "2576")
+    assert keys(bare + MLLP + other) == ["mapping.facilities[1].mrn_namespace"]
     assert keys(bare + MLLP.replace('"*"', '"City Med"')) == []
     assert keys(bare + MLLP + RECEIVERS) == []
     assert keys(bare + MLLP + "enabled = false\n") == []
@@ -370,12 +371,11 @@ def test_a_receiver_that_files_by_facility_is_not_sent_what_names_none(notes):
     assert notes(archive.replace('"*"', '"City Med"'), site) == []
 
 
-def test_two_destinations_at_one_address_with_one_receiver_are_noted(notes):
+def test_two_destinations_at_one_address_are_a_fault_unless_both_say_that_it_is_meant(keys, notes):
     second = MLLP.replace('"epic"', '"pacs"')
-    (note,) = notes(MLLP + second)
-    assert "destinations epic and pacs have one address and one receiver" in note
-    assert notes(MLLP + second.replace("2575", "2576")) == []
-    assert notes(MLLP + second.replace('"generic"', '"pkb"')) == []
+    assert keys(MLLP + second) == ["destination[1].host"]
+    told = "shares_address = true\n"
+    assert notes(MLLP + told + second + told) == []
     assert notes(MLLP + second + "enabled = false\n") == ["destination pacs: enabled is off: nothing is queued for it"]
 
 

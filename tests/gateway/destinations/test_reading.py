@@ -147,7 +147,8 @@ def test_of_this_machine_alone_nobody_need_be_named(survey, address):
 
 def listening(*addresses, enabled="true"):
     """A destination for each address, of which the last is enabled, and the others where that is said."""
-    tables = [TWO_PHASE.replace('"epic"', f'"e{place}"') for place in range(len(addresses))]
+    ports = range(2575, 2575 + len(addresses))
+    tables = [TWO_PHASE.replace('"epic"', f'"e{port}"').replace("2575", str(port)) for port in ports]
     said = [*[enabled] * (len(addresses) - 1), "true"]
     rows = zip(tables, addresses, said, strict=True)
     more = 'ack_peers = ["10.1.2.3"]\n'
@@ -166,6 +167,50 @@ def test_an_address_is_one_destinations(survey, addresses):
 
 def test_other_ports_and_other_addresses_are_others(survey):
     assert survey(listening("0.0.0.0:2576", "0.0.0.0:2577", "127.0.0.1:2578", "127.0.0.2:2578"))[1] == []
+
+
+SHARED = "shares_address = true\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "other", "key"),
+    [
+        (MLLP, MLLP.replace("engine", "ENGINE"), "host"),
+        (MLLP, MLLP.replace('"generic"', '"pkb"'), "host"),
+        (HTTP, HTTP.replace("example/", "example:443/"), "url"),
+        (FILE, FILE.replace('"out"', '"./in/../out"'), "directory"),
+    ],
+)
+def test_two_destinations_have_one_address_only_where_both_say_so(survey, table, other, key):
+    second = other.replace('"epic"', '"pacs"')
+    for told, untold in (("", ""), (SHARED, ""), ("", SHARED)):
+        routes, (fault,) = survey(table + told + second + untold)
+        assert [one.name for one in routes.destinations] == ["epic"]
+        assert (fault.key, "destination epic has the same address" in fault.problem) == (f"destination[1].{key}", True)
+        assert "shares_address = true" in fault.cure
+    assert survey(table + SHARED + second + SHARED)[1] == []
+    assert survey(table + second + "enabled = false\n")[1] == []
+
+
+def test_of_three_at_one_address_each_must_say_so(survey):
+    tables = [MLLP.replace('"epic"', f'"{name}"') for name in ("a", "b", "c")]
+    assert survey(SHARED.join([*tables, ""]))[1] == []
+    assert [one.key for one in survey(SHARED.join(tables))[1]] == ["destination[2].host"]
+
+
+def test_a_former_name_is_no_other_tables(survey, one):
+    assert one(MLLP + 'formerly = "cerner"\n').formerly == "cerner"
+    assert one(MLLP).formerly == ""
+    other = FILE.replace('"epic"', '"cerner"')
+    for table in (other, other + "enabled = false\n"):
+        _, (fault,) = survey(MLLP + 'formerly = "cerner"\n' + table)
+        assert (fault.key, fault.problem) == ("destination[0].formerly", "a [[destination]] table has this name still")
+    _, (fault,) = survey(MLLP + 'formerly = "epic"\n')
+    assert fault.key == "destination[0].formerly"
+    _, (fault,) = survey(f'{MLLP}formerly = "a"\n{other}formerly = "a"\n')
+    assert (fault.key, fault.problem) == ("destination[1].formerly", "another table has the same")
+    with pytest.raises(ConfigError, match=r"destination\[0\].formerly: not 1 to 40 small letters"):
+        survey(MLLP + 'formerly = "No Name"\n')
 
 
 def test_messages_to_a_destination_are_made_under_its_own_policy_about_conflicts(one):

@@ -330,7 +330,11 @@ async def test_an_old_version_goes_only_by_force_and_that_is_kept(site):
 
 async def test_a_certificate_says_of_every_report_at_every_destination_what_became_of_it(site):
     async with site() as here:
-        here.settings(destination(here.receiver.port), destination(here.receiver.port, "ct", modalities='["CT"]'))
+        shared = {"shares_address": "true"}
+        here.settings(
+            destination(here.receiver.port, **shared),
+            destination(here.receiver.port, "ct", modalities='["CT"]', **shared),
+        )
         await here.sync()
         await here.served()
         file = here.folder / "certificate.json"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0008"
 
 _TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _NUMBER: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

@@ -1,0 +1,27 @@
+"""The names that a destination had, and when an operator closed what was open for one that is gone.
+
+https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    """Add the columns: every destination has the name that it always had, and none is retired."""
+    text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    for name in ("became", "origin"):
+        op.add_column("destination", sa.Column(name, text, nullable=False, server_default=sa.text("''")))
+    op.add_column("destination", sa.Column("retired", number, nullable=False, server_default=sa.text("0")))
+
+
+def downgrade() -> None:
+    """Drop the columns: what is made later has an MSH-10 of the name that the destination has by then."""
+    for name in ("retired", "origin", "became"):
+        op.drop_column("destination", name)

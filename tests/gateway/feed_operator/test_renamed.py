@@ -1,0 +1,96 @@
+"""A table with another name, and `formerly`: as the commands and the service see it (D31)."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.feed_site import destination
+
+from gateway.assembly import opened_store
+from gateway.errors import ConfigError
+from gateway.settings import load
+
+LEDGER = "SELECT destination, count(*) FROM outbox GROUP BY destination"
+
+
+def renamed(here, name: str = "his", formerly: str = "ehr") -> None:
+    here.settings(destination(here.receiver.port, name, formerly=f'"{formerly}"'))
+
+
+async def test_a_renamed_destination_is_sent_nothing_again_and_stays_paused(site):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        await here.feed("pause", "ehr", "--reason", "maintenance")
+        count, ledger = len(here.receiver.messages), await here.query(LEDGER)
+        renamed(here)
+        await here.sync()
+        await here.served()
+        _, lines, _ = await here.feed("status")
+        assert lines[0].startswith("his: ")
+        assert lines[1].startswith("  paused    maintenance, since 20")
+        assert (await here.feed("certificate", "--all"))[0] == 0
+        assert await here.query(LEDGER) == [("his", ledger[0][1])]
+        await here.feed("resume", "his")
+        await here.served()
+        assert len(here.receiver.messages) == count
+        assert await here.query("SELECT argument FROM audit WHERE verb = 'feed-rename'") == [("ehr his",)]
+
+
+async def test_a_command_that_only_reads_renames_nothing(site):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        renamed(here)
+        for command in (("status",), ("dead-letters",), ("certificate", "--all")):
+            await here.feed(*command)
+            assert [name for name, _ in await here.query(LEDGER)] == ["ehr"]
+        assert any(
+            line.startswith("ehr: ") and "not in the settings" in line for line in (await here.feed("status"))[1]
+        )
+
+
+async def test_settings_with_a_name_that_is_another_by_now_are_refused(site):
+    async with site() as here:
+        await here.sync()
+        renamed(here)
+        await here.sync()
+        here.settings(destination(here.receiver.port))
+        code, _, err = await here.here.run("sync")
+        assert code == 2
+        assert "destination[0].name: this destination is called his since. Write that name, or one that is new." in err
+        here.settings(destination(here.receiver.port, "kis", formerly='"ehr"'))
+        code, _, err = await here.here.run("sync")
+        assert code == 2
+        assert 'destination[0].formerly: one of the two names is that of his since. Write formerly = "his"' in err
+        renamed(here, "ehr", "his")
+        await here.sync()
+        assert [name for name, _ in await here.query(LEDGER)] == ["ehr"]
+
+
+async def test_where_both_names_have_messages_the_settings_are_refused(site):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        here.settings(destination(here.receiver.port, "his"))
+        async with here.serving():
+            while not await here.query("SELECT 1 FROM message WHERE destination = 'his'"):
+                pass
+        renamed(here)
+        code, _, err = await here.here.run("sync")
+        assert code == 2
+        assert "destination[0].formerly: there are messages under both names" in err
+        assert "`feed retire`" in err
+
+
+async def test_the_service_does_not_start_with_a_name_that_is_another_by_now(site, monkeypatch):
+    async with site() as here:
+        await here.sync()
+        renamed(here)
+        for name, value in here.here.env.items():
+            monkeypatch.setenv(name, value)
+        async with opened_store(load(None), serves=True):
+            pass
+        here.settings(destination(here.receiver.port))
+        with pytest.raises(ConfigError, match="called his since"):
+            async with opened_store(load(None), serves=True):
+                pass
