@@ -25,6 +25,7 @@ from typing import Final, Self
 from gateway import clock
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.feed.framing import Event, Frame, FramingError, encode
+from gateway.feed.link import link
 from gateway.feed.peer import KEEPALIVE_IDLE, Peer, reason
 from gateway.feed.tls import TlsSettings, tls_context
 
@@ -65,6 +66,7 @@ class Connection:
         self.endpoint = endpoint
         self._peer = peer
         self._turn = asyncio.Lock()
+        self.where = link(peer.extra)
 
     @classmethod
     async def open(cls, endpoint: Endpoint) -> Self:
@@ -98,6 +100,11 @@ class Connection:
     def usable(self) -> bool:
         """Whether a message can be sent. False for ever once the peer has closed or an exchange has failed."""
         return self._peer.usable
+
+    @property
+    def stray(self) -> bytes:
+        """The last frame that came without being the answer to a message; it waits in `take_unasked`."""
+        return next((event.payload for event in reversed(self._peer.unasked) if isinstance(event, Frame)), b"")
 
     def take_unasked(self) -> tuple[Event, ...]:
         """What came without being the answer to a message, oldest first, and forget it.

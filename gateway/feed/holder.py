@@ -85,7 +85,7 @@ class Holder:
         told: asyncio.Queue[Result] = asyncio.Queue()
         sender = Sender(self._engine, self._destination, tenure, line, told.put_nowait)
         ways = [channel(self._destination, self._late.take) for _ in range(self._destination.receiver.window)]
-        senders = [asyncio.create_task(sender.run(way)) for way in ways]
+        senders = [asyncio.create_task(sender.run(way, number)) for number, way in enumerate(ways, 1)]
         loops = (
             tenure.keep(),
             self._make(tenure, line),

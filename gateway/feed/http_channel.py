@@ -19,6 +19,7 @@ import httpx
 from gateway.destinations import Basic, Bearer, Http
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.feed.endpoints import tls_settings
+from gateway.feed.link import link, towards
 from gateway.feed.peer import reason
 from gateway.feed.tls import tls_context
 from gateway.store.messages import Head
@@ -48,18 +49,21 @@ class HttpChannel:
         style = CONTENT_TYPE if transport.style == "hoh" else _PLAIN
         self._headers = {"Content-Type": f"{style}; charset={charset}", **_authorization(transport)}
         self._client: httpx.AsyncClient | None = None
+        self.where, self.heard = towards(str(transport)), b""
 
     async def exchange(self, head: Head) -> Ack | None:
         """As `Channel.exchange`."""
         client = self._client = self._client or self._opened()
         where = f"{self._transport.host}:{self._transport.port}"
         seconds = self._transport.connect_timeout + self._transport.ack_timeout
+        self.where, self.heard = towards(str(self._transport)), b""
         try:
             async with (
                 asyncio.timeout(seconds),
                 client.stream("POST", self._transport.url, content=head.body, headers=self._headers) as answer,
             ):
-                body = b"".join([part async for part in _bounded(answer, where)])
+                self.where = link(answer.extensions["network_stream"].get_extra_info)
+                body = self.heard = b"".join([part async for part in _bounded(answer, where)])
         except TimeoutError:  # the library's own times are from one byte to the next
             await self.close()
             raise AckTimeout(where, f"after {seconds:g} s") from None

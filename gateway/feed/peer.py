@@ -13,7 +13,7 @@ import select
 import socket
 import ssl
 from collections import deque
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from gateway.feed.framing import Decoder, Event
 
@@ -56,6 +56,10 @@ class Peer(asyncio.Protocol):
     def is_heard(self) -> bool:
         """Whether something has come that the loop has not read yet: bytes, an end or a failure. Only while usable."""
         return bool(self._arrivals.poll(0))
+
+    def extra(self, name: str) -> Any:
+        """What the transport knows of the connection (asyncio's `get_extra_info`)."""
+        return self._transport.get_extra_info(name)
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the network; `unwritten` says whether some of them still wait here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Final
@@ -17,11 +18,13 @@ from gateway.destinations import Destination
 from gateway.errors import ConfigError, ConnectFailed, FeedError, StoreError
 from gateway.feed.channel import Channel
 from gateway.feed.line import Line
+from gateway.feed.link import numbered
 from gateway.feed.outcome import Outcomes
 from gateway.feed.pacing import Pacing
 from gateway.feed.tenure import Tenure
 from gateway.log import get_logger
 from gateway.store import messages
+from gateway.store.attempts import Attempt
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.messages import Head, Result
@@ -41,8 +44,8 @@ class Sender:
         self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._pacing = Pacing(destination)
 
-    async def run(self, channel: Channel) -> None:
-        """Send by one channel, until the line is closed.
+    async def run(self, channel: Channel, number: int = 1) -> None:
+        """Send by one channel, the how manieth of the destination's is `number`, until the line is closed.
 
         Raises:
             LeaseLost: somebody else sends there by now.
@@ -57,7 +60,7 @@ class Sender:
                 if in_hand is None:
                     await self._idle(channel, is_for_want=head is None)
                     continue
-                done = await self._sent(channel, in_hand)
+                done = await self._sent(channel, in_hand, number)
                 failures = failures + 1 if done.unsent or done.state == "indeterminate" else 0
                 # Nobody is there, or nobody that answers: it is not asked again for each message
                 in_vain = failures if done.unsent else failures - 1
@@ -110,9 +113,16 @@ class Sender:
             self._line.done(head.study_id, goes_on=False)
         return claimed[0] if claimed else None
 
-    async def _sent(self, channel: Channel, head: Head) -> Result:
+    async def _sent(self, channel: Channel, head: Head, number: int) -> Result:
         """Send a message that is in hand; what came of it."""
         self._tenure.see_that_it_stands()
+        begun = micros(clock.now())
+        result = await self._exchanged(channel, head)
+        where = numbered(channel.where, number, self._destination.receiver.window)
+        attempt = Attempt(begun, micros(clock.now()), where, channel.heard)
+        return replace(result, attempt=attempt)
+
+    async def _exchanged(self, channel: Channel, head: Head) -> Result:
         try:
             ack = await channel.exchange(head)
         except ConfigError as error:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.store.attempts import Attempt, attempted, broken_off
 from gateway.store.body_hash import ALTERED, body_hash, is_as_made
 from gateway.store.engine import Engine
 from gateway.store.holding import freed_without, hold, is_held
@@ -166,6 +167,7 @@ class Result:
 
     `ack` is MSA-1; `due` when it is tried again. `unsent` where nothing of it was written: the attempt does not count.
     `holds` is the reason for which its lane is held from now on, if it is; `pauses` where the whole destination is.
+    `attempt` is how and when it was sent, and what was answered.
     """
 
     head: Head
@@ -179,6 +181,7 @@ class Result:
     accepted: int | None = None
     holds: str = ""
     pauses: bool = False
+    attempt: Attempt | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -320,6 +323,7 @@ def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int) -> 
     for one in results:
         yield from _settled(lease.destination, one, now)
     rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now)
+    yield from broken_off([int(number) for number, *_ in rows], now)
     for number, study_id, doubts in rows:
         if doubts > most:
             yield from hold(lease.destination, str(study_id), IN_DOUBT, int(number), now)
@@ -350,6 +354,8 @@ def _settled(destination: str, one: Result, now: int) -> Steps[None]:
         accepted=one.accepted,
         closed=now if is_closed else None,
     )
+    if found:
+        yield from attempted(one.head.number, one.attempt, one.state, one.reason, one.ack)
     if found and one.holds:
         yield from hold(destination, one.head.study_id, one.holds, one.head.number, now)
 
