@@ -193,7 +193,7 @@ class AckListener:
         except AckInvalid as error:
             self._late.unreadable(error.code)
             return _answered(caller, event.payload, "CR", _NO_ACK)
-        fate = await self._late.heard(ack)
+        fate = await self._late.heard(ack, caller.where)
         if fate == "too_early":
             return False
         if fate == "unmatched":

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from gateway.feed.connection import CLOSE_WAIT, MAX_ACK_BYTES
 from gateway.feed.framing import Decoder, Event
+from gateway.feed.link import link
 from gateway.feed.peer import keep_alive
 
 AHEAD: Final = 64  # frames that wait here until no more is read
@@ -29,6 +30,11 @@ class Caller(asyncio.Protocol):
         self._news = asyncio.Event()
         self._gone = asyncio.Event()
         self._is_over = False
+
+    @property
+    def where(self) -> str:
+        """The connection, as it is kept with what was brought over it (gateway/feed/link.py)."""
+        return link(self._transport.get_extra_info, by="receiver") if self._transport is not None else ""
 
     async def next(self) -> Event | None:
         """The next frame, or stretch that is none, waited for; None when the peer brings no more."""

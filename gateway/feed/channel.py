@@ -21,6 +21,7 @@ from gateway.feed.connection import Connection
 from gateway.feed.endpoints import endpoint_of
 from gateway.feed.framing import Frame
 from gateway.feed.http_channel import HttpChannel
+from gateway.feed.link import towards
 from gateway.feed.peer import reason
 from gateway.feed.permit import Permit
 from gateway.store.leases import LeaseLost
@@ -28,11 +29,17 @@ from gateway.store.messages import Head
 from mappings.hl7v2.ack import Ack, AckInvalid, parse
 from mappings.hl7v2.er7 import CHARSETS
 
-Late = Callable[[Ack], None]
+Late = Callable[[Ack, str], None]
 
 
 class Channel(Protocol):
-    """A way to a destination, for one message at a time."""
+    """A way to a destination, for one message at a time.
+
+    `where` says over which connection the last message went, `heard` what came back for it, as it came (D39).
+    """
+
+    where: str
+    heard: bytes
 
     @property
     def is_late(self) -> bool:
@@ -59,9 +66,10 @@ class MllpChannel:
     def __init__(self, transport: Mllp, destination: Destination, late: Late, permit: Permit) -> None:
         self._transport, self._receiver, self._late, self._permit = transport, destination.receiver, late, permit
         self.is_late = False
+        self.where, self.heard = towards(str(transport)), b""
         self._endpoint = replace(endpoint_of(transport), keepalive=destination.receiver.keepalive)
         self._connection: Connection | None = None
-        self._heard: list[Ack] = []
+        self._heard: list[tuple[Ack, str]] = []
         self._used = clock.monotonic()
 
     async def exchange(self, head: Head) -> Ack | None:
@@ -104,25 +112,29 @@ class MllpChannel:
     async def _sent(self, head: Head) -> bytes:
         if self._connection is None or not self._connection.usable:
             await self._drop()
+            self.where, self.heard = towards(str(self._transport)), b""
             self._connection = await Connection.open(self._endpoint, self._permit)
         connection = self._connection
+        self.where, self.heard = connection.where, b""
         try:
-            return await connection.exchange(head.body, answers=partial(_answers, head.control_id))
+            self.heard = await connection.exchange(head.body, answers=partial(_answers, head.control_id))
+            return self.heard
         finally:
+            self.heard = self.heard or connection.stray
             self._used, self.is_late = clock.monotonic(), connection.is_late
 
     def _hear(self) -> None:
         for event in self._connection.take_unasked() if self._connection else ():
             ack = _ack(event.payload) if isinstance(event, Frame) else None
             if ack is not None:
-                self._heard.append(ack)
+                self._heard.append((ack, self.where))
 
     def _tell(self) -> None:
         """Only when what came of the last message is written down: an acknowledgement may follow it at once."""
         self._hear()
         heard, self._heard = self._heard, []
-        for ack in heard:
-            self._late(ack)
+        for ack, where in heard:
+            self._late(ack, where)
 
 
 class FolderChannel:
@@ -131,6 +143,7 @@ class FolderChannel:
     def __init__(self, transport: Folder, permit: Permit) -> None:
         self._path, self._permit = transport.path, permit
         self.is_late = False
+        self.where, self.heard = towards(str(transport)), b""
 
     async def exchange(self, head: Head) -> Ack | None:
         """As `Channel.exchange`: the same message again replaces its file by the same bytes."""

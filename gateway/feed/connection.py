@@ -27,6 +27,7 @@ from typing import Final, Self
 from gateway import clock
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.feed.framing import Event, Frame, FramingError, encode
+from gateway.feed.link import link
 from gateway.feed.peer import KEEPALIVE_IDLE, Peer, reason
 from gateway.feed.permit import Permit
 from gateway.feed.tls import TlsSettings, tls_context
@@ -68,6 +69,7 @@ class Connection:
         self.endpoint = endpoint
         self._peer, self._permit = peer, permit
         self._turn = asyncio.Lock()
+        self.where = link(peer.extra)
 
     @classmethod
     async def open(cls, endpoint: Endpoint, permit: Permit | None = None) -> Self:
@@ -111,6 +113,11 @@ class Connection:
     def is_late(self) -> bool:
         """Whether some of the last message may have left when that was not permitted any more."""
         return self._peer.is_late
+
+    @property
+    def stray(self) -> bytes:
+        """The last frame that came without being the answer to a message; it waits in `take_unasked`."""
+        return next((event.payload for event in reversed(self._peer.unasked) if isinstance(event, Frame)), b"")
 
     def take_unasked(self) -> tuple[Event, ...]:
         """What came without being the answer to a message, oldest first, and forget it.

@@ -134,7 +134,7 @@ class Holder:
             self._late.run(),
             self._plan(tenure),
         )
-        senders = [self._started(sender.run(way)) for way in ways]
+        senders = [self._started(sender.run(way, number)) for number, way in enumerate(ways, 1)]
         others = [self._started(loop) for loop in loops]
         try:
             await self._until_over(tenure, line, senders, others)

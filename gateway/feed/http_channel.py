@@ -21,6 +21,7 @@ from gateway.destinations import Basic, Bearer, Http
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FeedError, SendFailed
 from gateway.feed.endpoints import tls_settings
 from gateway.feed.http_stream import Wire, WireTransport
+from gateway.feed.link import link, towards
 from gateway.feed.peer import reason
 from gateway.feed.permit import Permit
 from gateway.feed.tls import tls_context
@@ -52,6 +53,7 @@ class HttpChannel:
         style = CONTENT_TYPE if transport.style == "hoh" else _PLAIN
         self._headers = {"Content-Type": f"{style}; charset={charset}", **_authorization(transport)}
         self._client: httpx.AsyncClient | None = None
+        self.where, self.heard = towards(str(transport)), b""
 
     @property
     def is_late(self) -> bool:
@@ -63,6 +65,7 @@ class HttpChannel:
         client = self._client = self._client or self._opened()
         where = f"{self._transport.host}:{self._transport.port}"
         seconds = self._transport.connect_timeout + self._transport.ack_timeout
+        self.where, self.heard = towards(str(self._transport)), b""
         self._wire.begin()
         try:
             async with asyncio.timeout(seconds) as timeout:
@@ -70,7 +73,8 @@ class HttpChannel:
                     request = client.stream("POST", self._transport.url, content=head.body, headers=self._headers)
                     async with request as answer:
                         self._wire.answered()
-                        body = b"".join([part async for part in _bounded(answer, where)])
+                        self.where = link(answer.extensions["network_stream"].get_extra_info)
+                        body = self.heard = b"".join([part async for part in _bounded(answer, where)])
         except LeaseLost:  # a request that is not whole is not carried out
             self._wire.begin()
             await self.close()

@@ -18,11 +18,13 @@ from gateway.destinations import Destination
 from gateway.feed.breaker import Breaker
 from gateway.feed.hearing import Hearing
 from gateway.feed.journaling import UNKEPT, Journal
+from gateway.feed.link import late
 from gateway.feed.outcome import Outcomes
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store import late_acks
+from gateway.store.attempts import Attempt
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.late_acks import Fate, Heard
@@ -51,12 +53,12 @@ class LateAcks:
         self._journal = journal
         self._hearing = Hearing(engine, destination.name, settings, metrics, breaker)
         self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
-        self._waiting: deque[Ack] = deque()
+        self._waiting: deque[tuple[Ack, str]] = deque()
         self._news = asyncio.Event()
 
-    def take(self, ack: Ack) -> None:
-        """One has come over a connection to the receiver."""
-        self._waiting.append(ack)
+    def take(self, ack: Ack, where: str = "") -> None:
+        """One has come over a connection to the receiver; `where` describes that (gateway/feed/link.py)."""
+        self._waiting.append((ack, where))
         self._news.set()
 
     async def run(self) -> None:
@@ -77,16 +79,17 @@ class LateAcks:
             StoreUnavailable: the store cannot be reached.
         """
         while self._waiting:
-            await self.heard(self._waiting[0], within=within)
+            ack, where = self._waiting[0]
+            await self.heard(ack, where, within=within)
             self._waiting.popleft()
 
-    async def heard(self, ack: Ack, *, within: float = _IN_HAND) -> Fate:
+    async def heard(self, ack: Ack, where: str = "", *, within: float = _IN_HAND) -> Fate:
         """Write down what one says, and tell of it; it may be quicker than the message's commit is written down.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        heard = await self._written(ack, clock.monotonic() + within)
+        heard = await self._written(ack, where, clock.monotonic() + within)
         name, result = self._destination.name, heard.result
         if result is None:
             self._metrics.heard_late(name, heard.fate)
@@ -106,7 +109,7 @@ class LateAcks:
         """A connection was closed before anything was heard."""
         self._metrics.heard_late(self._destination.name, "turned_away")
 
-    async def _written(self, ack: Ack, until: float) -> Heard:
+    async def _written(self, ack: Ack, where: str, until: float) -> Heard:
         name = self._destination.name
         while not (is_settled := await late_acks.is_settled(self._engine, name, ack.control_id)):
             if is_settled is None:
@@ -115,9 +118,10 @@ class LateAcks:
                 return Heard("too_early")
             await clock.sleep(_MOMENT)
         now = micros(clock.now())
-        decide = partial(self._decided, ack, now)
+        decide = partial(self._decided, ack, late(where, ack.raw), now)
         return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
 
-    def _decided(self, ack: Ack, now: int, head: Head) -> Result:
+    def _decided(self, ack: Ack, attempt: Attempt, now: int, head: Head) -> Result:
         """What comes of a message: as at once, but the attempt is counted already."""
-        return self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)
+        result = self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)
+        return replace(result, attempt=attempt)

@@ -18,7 +18,7 @@ import sys
 import termios
 from collections import deque
 from contextlib import suppress
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from gateway import clock
 from gateway.feed.framing import Decoder, Event
@@ -81,6 +81,10 @@ class Peer(asyncio.Protocol):
     def is_heard(self) -> bool:
         """Whether something has come that the loop has not read yet: bytes, an end or a failure. Only while usable."""
         return bool(self._arrivals.poll(0))
+
+    def extra(self, name: str) -> Any:
+        """What the transport knows of the connection (asyncio's `get_extra_info`)."""
+        return self._transport.get_extra_info(name)
 
     def write(self, data: bytes, permit: Permit = _UNLIMITED) -> None:
         """Hand bytes to the network, in the same step in which it is seen that they may go.

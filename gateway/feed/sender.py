@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Final
@@ -19,11 +20,13 @@ from gateway.feed.aftermath import Aftermath
 from gateway.feed.channel import Channel
 from gateway.feed.journaling import UNKEPT, Journal
 from gateway.feed.line import Line
+from gateway.feed.link import numbered
 from gateway.feed.outcome import Outcomes
 from gateway.feed.pacing import Pacing
 from gateway.feed.tenure import Tenure
 from gateway.log import get_logger
 from gateway.store import messages
+from gateway.store.attempts import Attempt
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.leases import LeaseLost
@@ -55,8 +58,8 @@ class Sender:
         self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._pacing = Pacing(destination)
 
-    async def run(self, channel: Channel) -> None:
-        """Send by one channel, until the line is closed.
+    async def run(self, channel: Channel, number: int = 1) -> None:
+        """Send by one channel, the how manieth of the destination's is `number`, until the line is closed.
 
         Raises:
             LeaseLost: somebody else sends there by now.
@@ -72,7 +75,7 @@ class Sender:
                 if in_hand is None:
                     await self._idle(channel, is_for_want=head is None)
                     continue
-                done = await self._sent(channel, in_hand)
+                done = await self._sent(channel, in_hand, number)
                 failures = failures + 1 if done.unsent or done.state == "indeterminate" else 0
                 # Nobody is there, or nobody that answers: it is not asked again for each message
                 in_vain = failures if done.unsent else failures - 1
@@ -136,8 +139,14 @@ class Sender:
         for head in claimed:
             self._journal.note(self._destination.name, head)
 
-    async def _sent(self, channel: Channel, head: Head) -> Result:
-        """Send a message that is in hand; what came of it."""
+    async def _sent(self, channel: Channel, head: Head, number: int) -> Result:
+        """Send a message that is in hand; what came of it, and how it was sent."""
+        begun = micros(clock.now())
+        result = await self._result(channel, head)
+        where = numbered(channel.where, number, self._destination.receiver.window)
+        return replace(result, attempt=Attempt(begun, micros(clock.now()), where, channel.heard))
+
+    async def _result(self, channel: Channel, head: Head) -> Result:
         try:
             ack = await self._exchanged(channel, head)
         except LeaseLost:

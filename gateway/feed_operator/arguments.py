@@ -5,6 +5,7 @@ https://www.rfc-editor.org/rfc/rfc3339#section-5.6 (instants, always with their 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,6 +89,28 @@ def instant_of(option: str, text: str) -> int:
         ConfigError: it is none with an offset.
     """
     return micros(_instant(option, text))
+
+
+def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
+    """The numbers of patients, a line each, of standard input, where `--patient -` asks for them.
+
+    Raises:
+        ConfigError: the option names a number itself, nothing is chosen, or more than one thing is.
+    """
+    if bool(patient) is bool(beside):
+        problem = "more than one thing is chosen" if patient else "nothing is chosen"
+        raise wrong("--patient", problem, "Write an MSH-10, a report, an accession number, or --patient -.")
+    if not patient:
+        return ()
+    if patient != "-":
+        remedy = "Write `--patient -`, and the numbers to standard input, a line each."
+        raise wrong("--patient", "a number here is kept by the shell and seen by all users of the machine", remedy)
+    if sys.stdin.isatty():
+        sys.stderr.write("numbers of patients, a line each; Ctrl-D ends them\n")
+    found = tuple(line.strip() for line in sys.stdin if line.strip())
+    if not found:
+        raise wrong("--patient", "no number came", "Write the numbers to standard input, a line each.")
+    return found
 
 
 def _instant(option: str, text: str) -> datetime:

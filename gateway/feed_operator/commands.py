@@ -19,8 +19,9 @@ from gateway.feed_operator import pausing
 from gateway.feed_operator import planned as planning
 from gateway.feed_operator import replay as replaying
 from gateway.feed_operator import restored as restoring
+from gateway.feed_operator import show as showing
 from gateway.feed_operator import status as standing
-from gateway.feed_operator.arguments import id_of, span_of, wrong
+from gateway.feed_operator.arguments import id_of, numbers_of, span_of, wrong
 from gateway.feed_operator.chosen import Chosen
 from gateway.serving import exit_code as _run
 from gateway.settings import load
@@ -170,3 +171,19 @@ def certificate(
         raise wrong("NAME", "neither a destination nor --all, or both", "Write one of them.")
     span = span_of(since, until)
     sys.exit(_run(certifying.certificate(load(config), name, span, out, print)))
+
+
+@feed.command()
+def show(
+    what: Annotated[str, typer.Argument(metavar="[MSH-10|REPORT|ACCESSION]", help="What to show, or a study.")] = "",
+    patient: Annotated[
+        str, typer.Option("--patient", metavar="-", help="Numbers of patients, a line each, from standard input.")
+    ] = "",
+    at: Annotated[str | None, typer.Option("--at", metavar="NAME", help="Of that destination alone.")] = None,
+    reason: Reason = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show messages with patient data: bytes, each attempt and its answer, what changed; 1 if there is none."""
+    wanted = showing.Wanted(what, numbers_of(patient, what), at, reason)
+    sys.exit(_run(showing.show(load(config), wanted, print, as_json=as_json)))

@@ -98,6 +98,23 @@ MESSAGE_BODY: Final = Table(
     bytes_column("body"),
     sqlite_strict=True,
 )
+# The attempts to send a message and what was answered, as long as its bytes are kept (gateway/store/attempts.py)
+ATTEMPT: Final = Table(
+    "attempt",
+    METADATA,
+    number_column("message"),
+    number_column("place"),
+    number_column("begun", needed=False),
+    number_column("ended"),
+    text_column("state"),
+    text_column("reason"),
+    text_column("ack"),
+    text_column("connection"),
+    bytes_column("answer"),
+    PrimaryKeyConstraint("message", "place"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
 # Under which numbers a destination was first sent a report, and about whom (D13, D18)
 SENT_NUMBER: Final = Table(
     "sent_number",
@@ -200,6 +217,7 @@ FEED_INDEXES: Final = (
     Index("message_by_state", MESSAGE.c.destination, MESSAGE.c.state, MESSAGE.c.priority, MESSAGE.c.number),
     Index("message_by_lane", MESSAGE.c.destination, MESSAGE.c.study_id, MESSAGE.c.number),
     Index("message_by_study", MESSAGE.c.study_id),
+    Index("message_by_patient", MESSAGE.c.patient_id),
     Index("message_by_closed", MESSAGE.c.closed, sqlite_where=_HAS_BODY, postgresql_where=_HAS_BODY),
     Index(
         "message_by_committed",

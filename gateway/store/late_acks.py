@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from gateway.store.attempts import attempted
 from gateway.store.engine import Engine
 from gateway.store.holding import freed_without, hold, is_held
 from gateway.store.leases import locked
@@ -71,11 +72,15 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     if head.state in {"sending", "indeterminate"}:
         return Heard("too_early")
     result = decide(head)
+    kept = result.attempt if has_body else None  # an answer is kept no longer than the text
     is_committed_again = result.state == "delivered" and result.accepted is None
     if head.state != "delivered" or accepted is not None or is_committed_again:
-        return Heard("repeated" if last == ack else "unmatched")
+        fate: Fate = "repeated" if last == ack else "unmatched"
+        yield from attempted(head.number, kept, head.state, fate, ack)
+        return Heard(fate)
     if result.state == "delivered":
         yield from ask(_ACCEPTED, number=head.number, ack=ack, at=result.accepted)
+        yield from attempted(head.number, kept, result.state, result.reason, ack)
         yield from freed_without(destination, head.study_id, [head.number])
         return Heard("written", result)
     newer = None
@@ -84,6 +89,7 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     closed = now if result.state in {"dead_letter", "superseded"} else None
     said = {"state": result.state, "reason": result.reason, "ack": ack, "due": result.due, "closed": closed}
     yield from ask(_REFUSED, number=head.number, **said, superseded_by=newer)
+    yield from attempted(head.number, kept, result.state, result.reason, ack)
     if result.holds:
         yield from hold(destination, head.study_id, result.holds, head.number, now)
     return Heard("written", result)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.store.attempts import Attempt, attempted
 from gateway.store.body_hash import ALTERED, body_hash, is_as_made
 from gateway.store.engine import Engine
 from gateway.store.holding import freed_without, hold, is_held
@@ -167,7 +168,8 @@ class Result:
 
     `ack` is MSA-1; `due` when it is tried again. `unsent` where nothing of it was written: the attempt does not count.
     `holds` is the reason for which its lane is held from now on, if it is; `pauses` where the whole destination is;
-    `is_for_now` where the receiver refused it and may take it later.
+    `is_for_now` where the receiver refused it and may take it later. `attempt` is how and when it was sent, and what
+    was answered.
     """
 
     head: Head
@@ -182,6 +184,7 @@ class Result:
     holds: str = ""
     pauses: bool = False
     is_for_now: bool = False
+    attempt: Attempt | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -359,6 +362,8 @@ def write_result(destination: str, one: Result, now: int) -> Steps[None]:
         accepted=one.accepted,
         closed=now if is_closed else None,
     )
+    if found:
+        yield from attempted(one.head.number, one.attempt, one.state, one.reason, one.ack)
     if found and one.holds:
         yield from hold(destination, one.head.study_id, one.holds, one.head.number, now)
 

@@ -1,4 +1,4 @@
-"""Lets go of the text of messages after their time; the ledger of what was sent, when and how it was answered stays.
+"""Lets go of the text of messages and of their attempts after their time; the ledger stays.
 
 Carries out no clause of a standard; decision D7. What is still to arrive, and what was given up, keeps its text.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.store.attempts import forgotten
 from gateway.store.statements import Statement, Steps, ask, ask_each
 
 _PURGE: Final = Statement(
@@ -23,4 +24,5 @@ def purged(before: int, most: int) -> Steps[int]:
     """Let go of so many texts at most, of messages that were settled before that instant (microseconds); how many."""
     rows = yield from ask(_PURGE, before=before, most=most)
     yield from ask_each(_DROP, [{"number": int(number)} for (number,) in rows])
+    yield from forgotten([int(number) for (number,) in rows])
     return len(rows)

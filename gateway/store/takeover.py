@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gateway.store.attempts import attempted, broken_off
 from gateway.store.engine import Engine
 from gateway.store.holding import freed_without, hold
 from gateway.store.leases import Lease, held
@@ -87,6 +88,7 @@ def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int, unt
         else:
             yield from write_result(lease.destination, one, now)
     rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now, until=until)
+    yield from broken_off([int(number) for number, *_ in rows], now)
     for number, study_id, doubts in rows:
         if doubts > most:
             yield from hold(lease.destination, str(study_id), IN_DOUBT, int(number), now)
@@ -98,6 +100,8 @@ def heard(destination: str, one: Result, now: int) -> Steps[bool]:
     """A message was taken, as its acknowledgement says: that is so whoever has the lease; False where it was known."""
     said = {"ack": one.ack, "committed": one.committed, "accepted": one.accepted, "now": now}
     rows = yield from ask(_HEARD, number=one.head.number, **said)
+    if rows:
+        yield from attempted(one.head.number, one.attempt, one.state, one.reason, one.ack)
     if rows and one.holds:
         yield from hold(destination, one.head.study_id, one.holds, one.head.number, now)
     elif rows:

@@ -69,12 +69,16 @@ class AckError:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """One acknowledgement: MSA-1, MSA-2, MSA-3 and the faults named. `text` is no part of `repr`, as in `AckError`."""
+    """One acknowledgement: MSA-1, MSA-2, MSA-3 and the faults named, and the bytes that it was read from.
+
+    `text` and `raw` are no part of `repr`, as in `AckError`.
+    """
 
     code: AckCode
     control_id: str
     text: str = field(default="", repr=False)
     errors: tuple[AckError, ...] = ()
+    raw: bytes = field(default=b"", repr=False, compare=False)
 
     def answers(self, control_id: str) -> bool:
         """Whether this is the acknowledgement of the message with that MSH-10: MSA-2 equals it and is not empty."""
@@ -113,6 +117,7 @@ def parse(payload: bytes) -> Ack:
         control_id=received.delimiters.unescape(msa.field(2).strip()),
         text=received.delimiters.unescape(msa.field(3)),
         errors=(*errors, *_msa_6_error_condition(msa, received)),
+        raw=payload,
     )
 
 

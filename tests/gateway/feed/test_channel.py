@@ -42,7 +42,7 @@ async def test_a_directory_that_is_gone_took_nothing(tmp_path):
 async def test_a_connection_is_kept_open_and_the_answer_is_that_of_the_message():
     async with Receiver(port=0) as receiver:
         one = destination(receiver.port)
-        channel = MllpChannel(one.transport, one, lambda _: None, Permit())
+        channel = MllpChannel(one.transport, one, lambda *_: None, Permit())
         answers = [await channel.exchange(head(number)) for number in (1, 2)]
         await channel.close()
     assert [(one.code, one.control_id) for one in answers] == [("AA", "ID1"), ("AA", "ID2")]
@@ -52,7 +52,7 @@ async def test_an_acknowledgement_that_comes_late_is_handed_on():
     late = []
     async with Receiver(port=0, ack="twice") as receiver:
         one = destination(receiver.port)
-        channel = MllpChannel(one.transport, one, late.append, Permit())
+        channel = MllpChannel(one.transport, one, lambda ack, _: late.append(ack), Permit())
         for number in (1, 2):
             await channel.exchange(head(number))
         await channel.close()

@@ -1,0 +1,82 @@
+"""Compare two messages of one result field by field: which fields the second says otherwise than the first.
+
+HL7 v2.5.1 §2.5 (segments and fields). Fields that name or count (MSH-7, MSH-10, set ids) differ in any two messages and
+are left out. Values stand as they came, escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import zip_longest
+from typing import Final
+
+from mappings.hl7v2.received import Segment, placed, read
+
+# Of every segment what counts it; of MSH what names the message
+_COUNTED: Final = frozenset({"OBX-1", "OBX-4", "OBR-1", "NTE-1", "PID-1", "PV1-1", "TQ1-1", "MSH-7", "MSH-10"})
+_Placed = tuple[str, Segment]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that says something else: `place` as `OBR-25`, or `OBX[3]-5` of the third OBX; `was` or `now` is empty.
+
+    Of a segment that is only in one of the two, place and text are those of the whole segment.
+    """
+
+    place: str
+    was: str = field(repr=False)
+    now: str = field(repr=False)
+
+
+def differences(before: bytes, after: bytes) -> tuple[Difference, ...]:
+    """What a message says otherwise than one before it, in the order of its segments.
+
+    Raises:
+        Unreadable: one of the two is no HL7 v2 message.
+    """
+    old, new = list(placed(read(before))), list(placed(read(after)))
+    matched = SequenceMatcher(None, [_key(one) for one in old], [_key(one) for one in new], autojunk=False)
+    return tuple(
+        found
+        for tag, first, last, start, end in matched.get_opcodes()
+        if tag != "equal"
+        for found in _replaced(old[first:last], new[start:end])
+    )
+
+
+def text_of(segment: Segment) -> str:
+    """A segment as it came."""
+    head, rest = (segment.fields[:1], segment.fields[2:]) if segment.name == "MSH" else ((), segment.fields)
+    return "|".join((*head, *rest))
+
+
+def _key(one: _Placed) -> tuple[str, ...]:
+    """What a segment says, without what counts or names it."""
+    _, segment = one
+    return tuple("" if f"{segment.name}-{n}" in _COUNTED else text for n, text in enumerate(segment.fields))
+
+
+def _replaced(old: Sequence[_Placed], new: Sequence[_Placed]) -> Iterator[Difference]:
+    """The differences of two stretches: segments of one kind in their order, what is left over as a whole."""
+    names = dict.fromkeys(segment.name for _, segment in (*new, *old))
+    for name in names:
+        was = [one for one in old if one[1].name == name]
+        now = [one for one in new if one[1].name == name]
+        for one, other in zip_longest(was, now):
+            if one is not None and other is not None:
+                yield from _fields(one[1], other)
+            elif other is not None:
+                yield Difference(other[0], "", text_of(other[1]))
+            elif one is not None:
+                yield Difference(one[0], text_of(one[1]), "")
+
+
+def _fields(old: Segment, new: _Placed) -> Iterator[Difference]:
+    place, segment = new
+    for number in range(1, max(len(old.fields), len(segment.fields))):
+        was, now = old.field(number), segment.field(number)
+        if was != now and f"{segment.name}-{number}" not in _COUNTED:
+            yield Difference(f"{place}-{number}", was, now)

@@ -1,0 +1,63 @@
+"""Messages are found by whatever somebody asks with, on both engines (D39)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from fakes.lanes import Scene, new
+from fakes.store import made, write
+
+from gateway.index.keys import SEPARATOR, key
+from gateway.store import looking
+from gateway.store.leases import Leases
+from gateway.store.retention import purged
+from gateway.store.statements import Statement, ask
+
+
+@pytest.fixture
+async def scene(engine):
+    scene = Scene(engine, await Leases(engine, "one", 60.0).take("ehr"))
+    await scene.add("stu_a", new(1, patient_id="pat-1"), new(2, patient_id="pat-2"))
+    await scene.add("stu_b", new(3, patient_id="pat-2", report_ids=("rep_3", "rep_4")))
+    return scene
+
+
+async def test_the_messages_of_a_study_come_with_all_that_the_ledger_has(scene, engine):
+    first, second = await looking.messages_of_study(engine, "stu_a")
+    assert (first.control_id, first.body, first.filler_order_numbers) == ("ID1", b"body 1", ("F1",))
+    assert (second.number > first.number, second.patient_id, second.sent) == (True, "pat-2", None)
+    assert "body 1" not in repr(first)
+
+
+async def test_once_its_text_is_let_go_of_a_message_has_none(scene, engine):
+    await scene.deliver()
+    await engine.do(partial(purged, 2**62, 10))
+    assert [one.body is None for one in await looking.messages_of_study(engine, "stu_a")] == [True, False]
+
+
+async def test_a_study_is_found_by_a_message_and_by_a_patient(scene, engine):
+    assert await looking.study_of_message(engine, "ehr", "ID3") == ["stu_b"]
+    assert await looking.study_of_message(engine, "his", "ID3") == []
+    assert await looking.study_of_message(engine, "ehr", "\x00") == []
+    assert await looking.studies_of_patient(engine, "pat-2") == ["stu_a", "stu_b"]
+
+
+async def test_a_study_is_found_by_a_report_of_it(scene, engine):
+    report = Statement(
+        "INSERT INTO report (report_id, study_id, status, is_addendum, first_seen) VALUES ('rep_3', 'stu_b', 'c', 0, 0)"
+    )
+    await engine.do(lambda: ask(report))
+    assert await looking.study_of_report(engine, "rep_3") == ["stu_b"]
+    assert await looking.study_of_report(engine, "rep_9") == []
+
+
+async def test_a_number_is_found_whole_whoever_gave_it_out_and_nothing_that_it_begins(scene, engine):
+    patient, study = key("Patient", "identifier"), key("ImagingStudy", "identifier")
+    terms = {"pat-1": "42", "pat-2": "42", "pat-3": "421", "pat-4": "4"}
+    rows = [made(f"Patient/{one}", terms={(patient, f"{number}{SEPARATOR}urn:{one}")}) for one, number in terms.items()]
+    rows.append(made("ImagingStudy/stu-a", terms={(study, f"42{SEPARATOR}urn:acc")}, owner="stu_a"))
+    await write(engine, *rows)
+    assert await looking.patients_of_number(engine, "42") == ["pat-1", "pat-2"]
+    assert await looking.studies_of_accession(engine, "42") == ["stu_a"]
+    assert await looking.studies_of_accession(engine, "4") == []
