@@ -1,6 +1,6 @@
 """What there is to watch about the feed: how old, how many, held, paused, refused; numbers and instants, nothing else.
 
-Carries out no clause of a standard; decisions D13, D31, D32. Everything is read by an index, and bounded, but for dead
+Carries out no clause of a standard; decisions D13, D18, D31, D32. Everything is read by an index, and bounded, but for dead
 letters that a newer message made good: each is passed over.
 """
 
@@ -17,7 +17,7 @@ from gateway.store.instants import micros
 from gateway.store.leases import PAUSED
 from gateway.store.ledger import IS_LAST, oldest
 from gateway.store.statements import Row, Statement
-from gateway.store.states import BLOCKED_AT_ONCE, UNSENT
+from gateway.store.states import ACCESSION_MISSING, BLOCKED_AT_ONCE, UNSENT
 
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
@@ -56,6 +56,11 @@ _LANES: Final = Statement("SELECT count(*) FROM (SELECT 1 FROM lane WHERE destin
 _OUTBOX: Final = Statement(
     "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE destination = :destination AND state = :state LIMIT :most) o"
 )
+# An accession number may still come, but a critical result is not kept waiting for it in silence
+_HELD: Final = Statement(
+    "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE destination = :destination AND state = 'held'"
+    " AND (reason <> :awaited OR is_critical = 1 OR decided <= :before) LIMIT :most) o"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,14 @@ class Watched:
     """A destination, and how old a critical result, and a message, may become there until somebody is told.
 
     `awaits_application` where not the receiver's interface alone acknowledges, but its application too (two-phase).
+    `accession_after` is how long a message is held for its accession number until somebody is told.
     """
 
     name: str
     critical_after: timedelta
     after: timedelta
     awaits_application: bool = False
+    accession_after: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
     dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, most=MOST)
     held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKED_AT_ONCE), most=MOST)
     paused = await engine.fetch(PAUSED, name=watched.name)
+    awaited = {"awaited": ACCESSION_MISSING, "before": micros(now - watched.accession_after)}
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
         last_failure=next((reason for _, reason in heads if reason), ""),
@@ -113,7 +121,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
         critical_blocked=_numbers([row[2:] for row in dead if row[1]]) | _numbers(held),
         unaccepted=await _unaccepted(engine, watched, now),
         held_lanes=int((await engine.fetch(_LANES, **key, most=MOST))[0][0]),
-        held_rows=int((await engine.fetch(_OUTBOX, **key, state="held", most=MOST))[0][0]),
+        held_rows=int((await engine.fetch(_HELD, **key, **awaited, most=MOST))[0][0]),
         dead_letters=_numbers(dead),
         paused=str(paused[0][0]) if paused else "",
     )
