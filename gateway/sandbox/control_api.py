@@ -75,7 +75,7 @@ async def start(request: Request) -> Response:
 
 
 async def add_addendum(request: Request) -> Response:
-    """`POST /sandbox/reports/{reportId}/addendum`: one is opened and signed, with the body as its text if there is one."""
+    """`POST /sandbox/reports/{reportId}/addendum`: one is opened and signed, with the body as its text if any."""
     state = account(request)
     text = (await request.body()).decode()
     return _signed(state.sign(state.open_addendum(request.path_params["report_id"]), text or None))

@@ -1,7 +1,7 @@
 """What there is to watch about the feed: how old, how many, held, paused, refused; numbers and instants, nothing else.
 
-Carries out no clause of a standard; decisions D13, D18, D31, D32. Everything is read by an index, and bounded, but for dead
-letters that a newer message made good: each is passed over.
+Carries out no clause of a standard; decisions D13, D18, D31, D32. Everything is read by an index, and bounded, but for
+dead letters that a newer message made good: each is passed over.
 """
 
 from __future__ import annotations
