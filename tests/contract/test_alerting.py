@@ -156,18 +156,17 @@ async def test_a_message_without_its_accession_number_is_told_when_it_has_waited
     """Decision D18: it is held so many minutes, then there is an alert; a critical one is told at once."""
     needs = replace(profile("generic"), accession="required")
     waits = {"receiver": needs, "accession_wait": 600.0, "critical_alert": 1e9}
-    async with fed(engine, **waits) as (feed, _), watched(engine, feed) as (_, watch):
-        async with feed.serving():
-            await feed.sign(critical=False)
-            await feed.until_rows("SELECT state, reason FROM outbox", lambda found: found == [HELD])
-            assert await watch.once() == []
-            await write(engine, "UPDATE outbox SET decided = decided - 500000000")
-            assert await watch.once() == []
-            await write(engine, "UPDATE outbox SET decided = decided - 100000000")
-            assert [(one.code, one.count) for one in await watch.once()] == [("message-held", 1)]
-            await feed.sign(critical=True)
-            await feed.until_rows("SELECT state, reason FROM outbox", lambda found: found == [HELD, HELD])
-            assert [(one.code, one.count) for one in await watch.once()] == [("message-held", 2)]
+    async with fed(engine, **waits) as (feed, _), watched(engine, feed) as (_, watch), feed.serving():
+        await feed.sign(critical=False)
+        await feed.until_rows("SELECT state, reason FROM outbox", lambda found: found == [HELD])
+        assert await watch.once() == []
+        await write(engine, "UPDATE outbox SET decided = decided - 500000000")
+        assert await watch.once() == []
+        await write(engine, "UPDATE outbox SET decided = decided - 100000000")
+        assert [(one.code, one.count) for one in await watch.once()] == [("message-held", 1)]
+        await feed.sign(critical=True)
+        await feed.until_rows("SELECT state, reason FROM outbox", lambda found: found == [HELD, HELD])
+        assert [(one.code, one.count) for one in await watch.once()] == [("message-held", 2)]
 
 
 async def test_a_message_goes_as_soon_as_its_accession_number_is_there(engine):
