@@ -121,7 +121,10 @@ def serve(
 ) -> None:
     """The gateway: crawls AutoScribe into its index, takes webhooks, and serves FHIR from there."""
     wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
-    sys.exit(_run(serve_gateway(_load(config).listening_on(host, port), wanted)))
+    configuration = _load(config)
+    for fault in config_check.served_all_the_same(configuration):
+        print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
+    sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted)))
 
 
 @app.command()
