@@ -26,14 +26,11 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.feed.hold_feed import HoldFeed
 from gateway.feed_operator.arguments import instant_of
 from gateway.feed_operator.commands import feed
+from gateway.sandbox.commands import sandbox
 from gateway.sandbox.late_acks import Address
 from gateway.sandbox.listen import run_listen
 from gateway.sandbox.manners import MANNERS
 from gateway.sandbox.receiver import Receiver
-from gateway.sandbox.upstream import DEFAULT_API_KEY
-from gateway.sandbox.upstream import Options as SandboxOptions
-from gateway.sandbox.upstream import run as run_sandbox
-from gateway.sandbox.webhooks import Target as WebhookTarget
 from gateway.serving import exit_code as _run
 from gateway.settings import Configuration, load
 from mappings.issues import SiteError, WireError
@@ -51,6 +48,7 @@ app.add_typer(keys, name="keys")
 identity = typer.Typer(help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True)
 app.add_typer(identity, name="identity")
 app.add_typer(feed, name="feed")
+app.add_typer(sandbox, name="sandbox")
 
 PORT: Final = {"min": 0, "max": 65535}
 _RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
@@ -140,7 +138,10 @@ def serve(
         _fail("--restored-from goes with --hold-feed: what may have been sent is not sent again unasked.")
     since = instant_of("--restored-from", restored_from) if restored_from is not None else None
     hold = HoldFeed(since) if hold_feed else None
-    sys.exit(_run(serve_gateway(_load(config).listening_on(host, port), wanted, hold)))
+    configuration = _load(config)
+    for fault in config_check.served_all_the_same(configuration):
+        print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
+    sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted, hold)))
 
 
 @app.command()
@@ -180,36 +181,6 @@ def identity_link(patient: Patient, study: Study, reason: Reason, config: Config
 def identity_separate(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
     """The study is not about that patient, though it names the same number."""
     sys.exit(_run(operator.decide(_load(config), "separate", patient, study, reason, print)))
-
-
-@app.command()
-def sandbox(
-    port: Annotated[int, typer.Option(**PORT, help="Port to listen on, on loopback.")] = 8801,
-    studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 40,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
-    fault: Annotated[
-        list[str] | None, typer.Option(metavar="SPEC", help="A fault, such as 500:rate=0.1; repeatable.")
-    ] = None,
-    switch: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question, answered.")] = None,
-    api_key: Annotated[str, typer.Option(help="The key clients must send.")] = DEFAULT_API_KEY,
-    webhook_url: Annotated[str | None, typer.Option(help="Where report.delivered events go.")] = None,
-    webhook_key: Annotated[str | None, typer.Option(help="Secret of their signatures (whsec_…).")] = None,
-) -> None:
-    """An AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
-    if (webhook_url is None) != (webhook_key is None):
-        _fail("--webhook-url and --webhook-key go together: an event is signed or not sent.")
-    options = SandboxOptions(
-        port=port,
-        studies=studies,
-        seed=seed,
-        latency_ms=latency_ms,
-        faults=tuple(fault or ()),
-        switches=tuple(switch or ()),
-        api_key=api_key,
-        webhook=WebhookTarget(webhook_url, webhook_key) if webhook_url and webhook_key else None,
-    )
-    sys.exit(_run(run_sandbox(options)))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from gateway import destination_check
-from gateway.destinations import Destination, routes_of
+from gateway.destinations import Destination, routes_of, survey_routes
 from gateway.errors import ConfigError
 from gateway.settings import FILE_ONLY, Configuration, require_loopback, require_site_key, survey
 from gateway.settings.destination import OVERRIDES
@@ -24,14 +24,26 @@ from mappings.profile.receiver import written_as
 
 
 def faults(path: Path | None) -> list[ConfigError]:
-    """List the faults that keep `serve` from starting: wrong settings, missing ones, then what would hold reports."""
+    """List the faults: wrong settings, missing ones, then those that hold reports and keep no service from starting."""
     configuration, found = survey(path)
     if configuration is None:
         return found
     reported = {error.key for error in found}
-    checks = (_loopback, _site_key, api_key, _receivers, destination_check.faults, destination_check.unassigned)
+    checks = (_loopback, _site_key, api_key, destination_check.faults, served_all_the_same)
     missing = [error for check in checks for error in check(configuration)]
     return [*found, *(error for error in missing if error.key not in reported)]
+
+
+def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
+    """List the faults with which the service starts: reports are held, or break a rule of their receiver, and wait."""
+    yield from _receivers(configuration)
+    yield from destination_check.unassigned(configuration)
+    told: set[str] = set()
+    for destination in survey_routes(configuration)[0].destinations:
+        for fault in _vista_faults(destination, configuration) if destination.is_enabled else ():
+            if fault.key not in told:
+                yield fault
+            told.add(fault.key)
 
 
 def effective(configuration: Configuration) -> Iterator[str]:
@@ -135,7 +147,10 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
         yield "needs an accession number, and no accession_keys are set: most messages will be held"
     if not site.placer_keys and receiver.placer_required == "on":
         yield "refuses a message without a placer order number, and no placer_keys are set"
-    yield from _vista_doubts(receiver, site)
+    for setting, problem in _vista_lacks(receiver, site):
+        yield f"{problem}, and no {setting} is set: every message will be held"
+    if receiver.interpreter == "local_id" and not site.providers.has_local_ids:
+        yield "knows who signed by a local id, and the providers file has none"
     if receiver.send_drafts == "on" and not site.send_drafts:
         yield "send_drafts is on, but not in [mapping]: no draft is sent"
     if receiver.pdf == "rp" and configuration.settings.server.public_url is None:
@@ -144,18 +159,29 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
         yield f"its rule {rule.name} asks for {rule.field}, and no {setting} is set: nothing is sent"
 
 
-def _vista_doubts(receiver: Receiver, site: Site) -> Iterator[str]:
-    """List the keys by which a receiver looks up patient, exam and interpreter and that the site does not give."""
+def _vista_faults(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
+    for setting, problem in _vista_lacks(destination.receiver, configuration.site):
+        said = f"missing, and destination {destination.name} {problem}: every message would be held"
+        yield ConfigError(configuration.source, f"mapping.{setting}", said, _VISTA_REMEDIES[setting])
+
+
+_VISTA_REMEDIES: Final = {
+    "vista_dfn_namespace": "Write the mrn_namespace whose numbers are VistA's own; see docs/site-settings.md.",
+    "vista_ssn_namespace": "Write the mrn_namespace whose numbers are Social Security numbers, or vista_dfn_namespace "
+    "with vista_station; see docs/site-settings.md.",
+    "vista_exam_keys": "Write the keys of a study's metadata that hold RADTI-RACNI; see docs/site-settings.md.",
+}
+
+
+def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
+    """List the settings by which a receiver looks up patient and exam and that the site does not give, with why."""
     known = site.vista
     if receiver.vista_patient == "dfn" and not known.dfn_namespace:
-        yield "knows patients by their DFN, and no vista_dfn_namespace is set: every message will be held"
+        yield "vista_dfn_namespace", "knows patients by their DFN"
     if receiver.vista_patient == "ssn" and not (known.ssn_namespace or (known.dfn_namespace and known.station)):
-        settings = "neither vista_ssn_namespace nor vista_dfn_namespace with vista_station"
-        yield f"knows patients by Social Security number or DFN, and {settings} is set: every message will be held"
+        yield "vista_ssn_namespace", "knows patients by Social Security number, or by DFN and station"
     if receiver.vista_exam == "required" and not known.exam_keys:
-        yield "knows a study by its exam, and no vista_exam_keys are set: every message will be held"
-    if receiver.interpreter == "local_id" and not site.providers.has_local_ids:
-        yield "knows who signed by a local id, and the providers file has none"
+        yield "vista_exam_keys", "knows a study by its exam"
 
 
 def _loopback(configuration: Configuration) -> Iterator[ConfigError]:

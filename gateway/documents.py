@@ -171,9 +171,8 @@ def _set_switches(profile: Receiver) -> Iterator[str]:
 
 def _commands(command: Any, prefix: str) -> Iterator[tuple[str, str]]:
     for name, inner in sorted(getattr(command, "commands", {}).items()):
-        if hasattr(inner, "commands"):
-            yield from _commands(inner, f"{prefix}{name} ")
-        else:
+        yield from _commands(inner, f"{prefix}{name} ")
+        if not hasattr(inner, "commands") or inner.invoke_without_command:
             options = " ".join(_option(parameter) for parameter in inner.params if parameter.name != "help")
             yield f"`{prefix}{name} {options}`".replace(" `", "`"), (inner.help or "").strip()
 

@@ -7,12 +7,14 @@ any answer, so it is told by what the key sees. Destinations are connected to, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway import clock
 from gateway.assembly import opened_store
 from gateway.destinations import Destination, Folder, Http, routes_of
+from gateway.doctor.seen import Seen
 from gateway.errors import ConfigError, ConnectFailed, PdfUnavailable, StoreError, UpstreamError
 from gateway.feed.connection import Connection
 from gateway.feed.endpoints import endpoint_of
@@ -24,6 +26,7 @@ from gateway.upstream.client import UpstreamClient
 Json = Mapping[str, Any]
 _ENOUGH: Final = 300
 _FEW: Final = 5
+_READ: Final = 100
 _MOST_REFUSED: Final = 2
 # Seconds: from TLS 1.3 on a client learns only after the handshake that its certificate is refused
 _LISTEN: Final = 0.5
@@ -47,11 +50,11 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
     """Everything that is wrong, an error each."""
     async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
         try:
-            seen = await _studies(client)
+            listed = await _studies(client)
         except UpstreamError as error:
             yield ConfigError(configuration.source, "upstream", error.code, error.remedy)
         else:
-            for finding in (_scope(configuration, seen), await _pdf(configuration, client, seen)):
+            for finding in (_scope(configuration, listed), await _pdf(configuration, client, listed)):
                 if finding is not None:
                     yield finding
     async for finding in _store(configuration):
@@ -60,31 +63,53 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
         yield finding
 
 
-async def _studies(client: UpstreamClient) -> list[Json]:
-    """Enough studies to judge by."""
-    seen: list[Json] = []
-    async for page in client.studies():
-        seen += page.value["studies"]
-        if len(seen) >= _ENOUGH:
-            break
+async def looked_at(configuration: Configuration) -> Seen:
+    """What the first studies that AutoScribe lists say, a hundred at most, with the reports of the signed ones.
+
+    Nothing where AutoScribe cannot be read: `findings` says why.
+    """
+    seen = Seen()
+    async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
+        with contextlib.suppress(UpstreamError):
+            for study in (await _studies(client, _READ))[:_READ]:
+                if study.get("studyType") != "external":
+                    seen.look_at(study, await _reports(client, study), configuration.site)
     return seen
 
 
-def _scope(configuration: Configuration, seen: Sequence[Json]) -> ConfigError | None:
+async def _reports(client: UpstreamClient, study: Json) -> Any:
+    """The reports of a study, which is asked for them if one is signed."""
+    if any(one["status"] == "completed" for one in study.get("reportIds") or ()):
+        return (await client.reports(study_id=study["studyId"])).value
+    return []
+
+
+async def _studies(client: UpstreamClient, enough: int = _ENOUGH) -> list[Json]:
+    """Enough studies to judge by."""
+    found: list[Json] = []
+    async for page in client.studies():
+        found += page.value["studies"]
+        if len(found) >= enough:
+            break
+    return found
+
+
+def _scope(configuration: Configuration, listed: Sequence[Json]) -> ConfigError | None:
     """A key of scope `Self` sees what integrations made, and nothing that a person or another system made."""
-    if not seen:
+    if not listed:
         problem = "the key sees no study at all"
-    elif len(seen) >= _FEW and all(study.get("createdByApiKey") for study in seen):
-        problem = f"all of {len(seen)} studies that the key sees were made with an API key: its scope looks like Self"
+    elif len(listed) >= _FEW and all(study.get("createdByApiKey") for study in listed):
+        problem = f"all of {len(listed)} studies that the key sees were made with an API key: its scope looks like Self"
     else:
         return None
     remedy = "Make a key with the study scope All in AutoScribe's dashboard, unless this is all there is."
     return ConfigError(configuration.source, "upstream.api_key", problem, remedy)
 
 
-async def _pdf(configuration: Configuration, client: UpstreamClient, seen: Sequence[Json]) -> ConfigError | None:
+async def _pdf(configuration: Configuration, client: UpstreamClient, listed: Sequence[Json]) -> ConfigError | None:
     """Whether the PDF of a signed report can be had from where AutoScribe keeps it."""
-    signed = [one["reportId"] for study in seen for one in study.get("reportIds") or () if one["status"] == "completed"]
+    named = [one for study in listed for one in study.get("reportIds") or ()]
+    signed = [one["reportId"] for one in named if one["status"] == "completed"]
     for report_id in signed[:1]:
         try:
             async with client.stream_pdf(report_id):

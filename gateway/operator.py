@@ -14,20 +14,24 @@ from gateway import clock
 from gateway.app import crawling
 from gateway.assembly import engine_of, indexed_anew, pipeline_of, store_for_command
 from gateway.config_check import api_key
+from gateway.destinations import routes_of
+from gateway.doctor.advice import advice
+from gateway.doctor.seen import Seen
 from gateway.errors import ConfigError
 from gateway.metrics import Metrics
-from gateway.online_check import findings
+from gateway.online_check import findings, looked_at
 from gateway.settings import Configuration
 from gateway.store import identities
-from gateway.store.coverage import all_studies
+from gateway.store.coverage import all_studies, sample
 from gateway.store.migrate import migrate as migrate_store
 from gateway.sync.crawler import crawl_once
 from gateway.sync.progress import ProgressBar
 from mappings.identifiers import upstream_id
 from mappings.issues import WireError
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 _EVERY: Final = 1_000
+_SAMPLED: Final = 2_000
 
 
 async def sync_once(configuration: Configuration, say: Say) -> int:
@@ -45,8 +49,12 @@ async def sync_once(configuration: Configuration, say: Say) -> int:
             swept = await crawl_once(crawl, bar)
         finally:
             bar.end()
+        found = Seen()
+        async for document in sample(engine, _SAMPLED):
+            found.look_at(*document, configuration.site)
     changed, failed = f"{swept.taken_in} were new or changed", f"{swept.failed} could not be read"
     say(f"{swept.listed} studies listed: {changed}, {failed}; {swept.missing} that are stored were not listed")
+    advise(found, configuration, lambda text: sys.stderr.write(f"{text}\n"))
     return 1 if swept.failed else 0
 
 
@@ -56,8 +64,22 @@ async def check_online(configuration: Configuration, say: Say) -> int:
     for one in found:
         say(str(one))
     if not found:
-        say("online: AutoScribe, its PDF store and the database answer as they should")
+        names = [one.name for one in routes_of(configuration).destinations if one.is_enabled]
+        others = f"the database and {', '.join(names)} answer" if names else "and the database answer"
+        say(f"online: AutoScribe, its PDF store{',' if names else ''} {others} as they should")
+    advise(await looked_at(configuration), configuration, say)
     return 1 if found else 0
+
+
+def advise(found: Seen, configuration: Configuration, say: Say) -> None:
+    """Say what AutoScribe has and the settings do not know, or take for something else, and what to paste."""
+    given = advice(found, configuration)
+    if given.notes:
+        say(f"In {len(found.studies)} studies AutoScribe has what the settings do not know:")
+    for note in given.notes:
+        say(f"note: {note}")
+    if given.paste:
+        say(f"\nTo paste, with what only the site knows filled in:\n\n{given.paste}")
 
 
 async def migrate(configuration: Configuration, say: Say) -> int:

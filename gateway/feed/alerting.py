@@ -128,7 +128,8 @@ class Alerting:
         for one in self._destinations:
             is_two_phase = one.receiver.ack_mode == "two_phase"
             ages = timedelta(seconds=one.critical_alert), timedelta(seconds=limit)
-            facts = await feed_facts(self._engine, Watched(one.name, *ages, is_two_phase), clock.now())
+            watched = Watched(one.name, *ages, is_two_phase, timedelta(seconds=one.accession_wait))
+            facts = await feed_facts(self._engine, watched, clock.now())
             unserved = clock.monotonic() - self._unserved.get(one.name, clock.monotonic())
             for alert in alerts(one.name, replace(facts, unserved=unserved), limit):
                 yield alert

@@ -132,7 +132,8 @@ CONDITIONS: Final = (
     Row(
         "message-held",
         "No message is made since something is missing, nobody says whose number an MRN is, or a report's patient"
-        " may be somebody else or has become another.",
+        " may be somebody else or has become another. For an accession number it waits `accession_wait_minutes` first,"
+        " unless the result is critical.",
         "`feed status` names the studies and reasons; for `authority-unknown` see"
         " [whose number an MRN is](feed.md#whose-number-an-mrn-is).",
         lambda facts, _: len(facts.held_rows),

@@ -74,6 +74,25 @@ async def start(request: Request) -> Response:
     return JSONResponse({"reportId": account(request).start_report(request.path_params["study_id"])})
 
 
+async def add_addendum(request: Request) -> Response:
+    """`POST /sandbox/reports/{reportId}/addendum`: one is opened and signed, with the body as its text if any."""
+    state = account(request)
+    text = (await request.body()).decode()
+    return _signed(state.sign(state.open_addendum(request.path_params["report_id"]), text or None))
+
+
+async def cancel(request: Request) -> Response:
+    """`POST /sandbox/studies/{studyId}/cancel`: the study is cancelled, which takes its signed reports back."""
+    account(request).cancel_study(request.path_params["study_id"])
+    return JSONResponse({"success": True})
+
+
+async def uncancel(request: Request) -> Response:
+    """`POST /sandbox/studies/{studyId}/uncancel`: the study is no longer cancelled."""
+    account(request).cancel_study(request.path_params["study_id"], is_cancelled=False)
+    return JSONResponse({"success": True})
+
+
 async def set_faults(request: Request) -> Response:
     """`PUT /sandbox/faults`: the body is a SPEC as `--fault` takes it; empty means none."""
     try:
@@ -90,7 +109,10 @@ ROUTES: Final = (
     Route("/sandbox/reports/{report_id}/sign", sign_report, methods=["POST"]),
     Route("/sandbox/reports/{report_id}/text", change_text, methods=["PUT"]),
     Route("/sandbox/reports/{report_id}/patient", change_patient, methods=["PUT"]),
+    Route("/sandbox/reports/{report_id}/addendum", add_addendum, methods=["POST"]),
     Route("/sandbox/studies/{study_id}/start", start, methods=["POST"]),
+    Route("/sandbox/studies/{study_id}/cancel", cancel, methods=["POST"]),
+    Route("/sandbox/studies/{study_id}/uncancel", uncancel, methods=["POST"]),
     Route("/sandbox/faults", set_faults, methods=["PUT"]),
 )
 

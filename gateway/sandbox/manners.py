@@ -124,6 +124,7 @@ MANNERS: Final[dict[str, Manner]] = {
     "ca": Manner("commit accept, and nothing more", ("F35",), answer("CA"), code="CA"),
     "ca-aa": Manner("commit accept, accept so many seconds later", ("F35",), two_phase("AA"), options=LATE),
     "ca-ae": Manner("commit accept, error so much later", ("F35",), two_phase("AE", PATIENT_ID_MISSING), options=LATE),
+    "ca-ar": Manner("commit accept, reject so much later", ("F35",), two_phase("AR", INTERNAL_ERROR), options=LATE),
     "ca-aa-calls": Manner(
         "commit accept, accept so much later over a connection that it opens to --reply-to",
         ("F35",),

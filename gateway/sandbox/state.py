@@ -229,6 +229,12 @@ class State:
         self._act()
         return self._put_study(study_id, **values)
 
+    def cancel_study(self, study_id: str, *, is_cancelled: bool = True) -> None:
+        """A study is cancelled, signed or not (a signed report is withdrawn in this way), or is no longer."""
+        self.find_study(study_id)
+        at = instant(self.now()) if is_cancelled else None
+        self.change_study(study_id, isCancelled=is_cancelled, cancelledAt=at)
+
     def parent_of(self, report: Json) -> Json | None:
         """The newest original of an addendum's study; None for an original."""
         if not report["isAddendum"]:

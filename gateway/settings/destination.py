@@ -286,7 +286,11 @@ class DestinationSettings(Group):
         None, description="Whether a message is held until an accession number is known, in place of the profile's."
     )
     accession_wait_minutes: float = Field(
-        60, gt=0, le=10_080, description="Minutes after which a message held for an accession number is an alert."
+        60,
+        gt=0,
+        le=10_080,
+        description="Minutes for which a message waits for its accession number before that is an alert (a critical"
+        " result is one at once); it goes when the number is there.",
     )
     input_wait: float = Field(
         60, ge=0, le=3600, description="Longest wait for signer and PDF, in seconds; none where it is critical."

@@ -14,15 +14,21 @@ from typing import Any, Final
 from gateway import clock
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
+from gateway.store.kept import unpacked
 from gateway.store.statements import Statement, ask, ask_each
 
 Json = Mapping[str, Any]
 _AT_A_TIME: Final = 500
+_FEW: Final = 50
 _SECONDS: Final = 60.0
 _KNOWN: Final = Statement("SELECT study_id, listed_digest, fetched FROM study WHERE study_id IN listed(:study_ids)")
 _LIST: Final = Statement("UPDATE study SET listed = :now WHERE study_id = :study_id")
 _MISSING: Final = Statement("SELECT study_id FROM study WHERE has_signed = 1 AND listed < :before AND is_external = 0")
 _STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_id > :after ORDER BY study_id LIMIT :most")
+# Ids are random: the first of them are a sample
+_SAMPLE: Final = Statement(
+    "SELECT study_id, received FROM study WHERE study_id > :after AND is_external = 0 ORDER BY study_id LIMIT :most"
+)
 _GET: Final = Statement("SELECT value FROM cursor WHERE name = :name")
 _PUT: Final = Statement(
     "INSERT INTO cursor (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -42,6 +48,16 @@ async def all_studies(engine: Engine) -> AsyncIterator[str]:
         for (study_id,) in rows:
             yield str(study_id)
         after = str(rows[-1][0])
+
+
+async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
+    """So many of the stored studies at most, taken at random, each with its reports, as AutoScribe sent both."""
+    after, left = "", most
+    while left and (rows := await engine.fetch(_SAMPLE, after=after, most=min(left, _FEW))):
+        for _, packed in rows:
+            said = unpacked(packed)
+            yield said["study"], said["reports"]
+        after, left = str(rows[-1][0]), left - len(rows)
 
 
 class StoredStudies:

@@ -1,7 +1,7 @@
 """What there is to watch about the feed: how old, how many, held, paused, refused; numbers, instants and study ids.
 
-Carries out no clause of a standard; decisions D13, D31, D32. Everything is read by an index, and bounded, but for dead
-letters that a newer message made good: each is passed over.
+Carries out no clause of a standard; decisions D13, D18, D31, D32. Everything is read by an index, and bounded, but for
+dead letters that a newer message made good: each is passed over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.store.leases import PAUSED
 from gateway.store.ledger import IS_LAST, oldest
 from gateway.store.plans import PLANNED, TO_STOP
 from gateway.store.statements import Row, Statement
-from gateway.store.states import BLOCKED_AT_ONCE, UNSENT
+from gateway.store.states import ACCESSION_MISSING, BLOCKED_AT_ONCE, UNSENT
 
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
@@ -68,6 +68,11 @@ _LANES: Final = Statement("SELECT study_id FROM lane WHERE destination = :destin
 _OUTBOX: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
 )
+# An accession number may still come, but a critical result is not kept waiting for it in silence
+_HELD: Final = Statement(
+    "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held'"
+    " AND (reason <> :awaited OR is_critical = 1 OR decided <= :before) ORDER BY number LIMIT :most"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,14 @@ class Watched:
     """A destination, and how old a critical result, and a message, may become there until somebody is told.
 
     `awaits_application` where not the receiver's interface alone acknowledges, but its application too (two-phase).
+    `accession_after` is how long a message is held for its accession number until somebody is told.
     """
 
     name: str
     critical_after: timedelta
     after: timedelta
     awaits_application: bool = False
+    accession_after: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
     held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKED_AT_ONCE), most=MOST)
     planned, critical = await _planned(engine, watched.name)
     paused = await engine.fetch(PAUSED, name=watched.name)
+    awaited = {"awaited": ACCESSION_MISSING, "before": micros(now - watched.accession_after)}
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
         last_failure=next((reason for _, reason in heads if reason), ""),
@@ -128,7 +136,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
         critical_blocked=_cases([*[(row[3], row[1]) for row in dead if row[2]], *held]),
         unaccepted=await _unaccepted(engine, watched, now),
         held_lanes=_studies(await engine.fetch(_LANES, **key, most=MOST)),
-        held_rows=_studies(await engine.fetch(_OUTBOX, **key, state="held", most=MOST)),
+        held_rows=_studies(await engine.fetch(_HELD, **key, **awaited, most=MOST)),
         dead_letters=_cases(dead),
         planned={**planned, **critical},
         planned_critical=critical,

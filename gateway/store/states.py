@@ -65,6 +65,8 @@ AUTHORITY_UNKNOWN: Final = "authority-unknown"
 # A report's patient may be somebody else (D12); VistA's number of the patient, or of the exam, is not known (D34)
 CONFLICT_HELD: Final = "identity-conflict-held"
 VISTA_UNKNOWN: Final = ("vista-patient-unknown", "exam-missing")
+# The receiver needs an accession number, and the study has none yet: it is waited for, and then told of (D18)
+ACCESSION_MISSING: Final = "accession-missing"
 # Why no message is made of a row, and a critical result is blocked at once: nobody says who it is about, or what the
 # receiver must know of the patient, and waiting alone does not bring it (mappings/hl7v2/rendering.py, D13)
 BLOCKED_AT_ONCE: Final = (

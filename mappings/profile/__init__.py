@@ -7,7 +7,8 @@ from mappings.profile.dictionary import MODALITIES, Dictionary, ProcedureCode, s
 from mappings.profile.directory import Directory, Provider
 from mappings.profile.facility import NAME_ORDERS, AssigningAuthority, Facility, NameOrder
 from mappings.profile.organization import OrganizationDetails
-from mappings.profile.receiver import RECEIVERS, Receiver, parse_receiver, read_receiver, receiver, switches
+from mappings.profile.receiver import Receiver, switches
+from mappings.profile.receiver_reading import RECEIVERS, parse_receiver, read_receiver, receiver
 from mappings.profile.registered import is_loinc, is_npi, is_oid
 from mappings.profile.rule import Rule
 from mappings.profile.site import DEMO_SITE_KEY, SITE_FILES, SITE_KEY_MIN_BYTES, Site, parse_site, read_site

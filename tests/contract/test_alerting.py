@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -25,6 +26,7 @@ from gateway.metrics import Metrics
 from gateway.serving import listening_socket, running
 from gateway.settings.feed import Escalation, Feed
 from gateway.store.feed_facts import Watched, feed_facts
+from gateway.store.inbox import StoredEnrichments
 from gateway.store.instants import micros
 from gateway.store.leases import Leases, resumed, standing
 from gateway.store.leases import paused as pause
@@ -32,7 +34,9 @@ from gateway.store.resending import Resend, resent
 from gateway.store.standing_alerts import acknowledged
 from gateway.store.statements import Statement, ask
 from gateway.sync.repeat import alongside
+from mappings.hl7v2 import receiver as profile
 
+HELD = ("held", "accession-missing")
 KEY = base64.b64encode(b"k" * 32).decode()
 
 
@@ -175,6 +179,33 @@ async def test_what_was_taken_back_unsent_is_no_alert(engine):
         await write(engine, "UPDATE message SET state = 'dead_letter', reason = 'withdrawn-unsent'")
         assert await watch.once() == []
         assert hook.said == []
+
+
+async def test_a_message_without_its_accession_number_is_told_when_it_has_waited_long_enough(engine):
+    """Decision D18: it is held so many minutes, then there is an alert; a critical one is told at once."""
+    needs = replace(profile("generic"), accession="required")
+    waits = {"receiver": needs, "accession_wait": 600.0, "critical_alert": 1e9}
+    async with fed(engine, **waits) as (feed, _), watched(engine, feed) as (_, watch), feed.serving():
+        await feed.sign(critical=False)
+        await feed.until_rows("SELECT state, reason FROM outbox", lambda found: found == [HELD])
+        assert await watch.once() == []
+        await write(engine, "UPDATE outbox SET decided = decided - 500000000")
+        assert await watch.once() == []
+        await write(engine, "UPDATE outbox SET decided = decided - 100000000")
+        assert [(one.code, one.count) for one in await watch.once()] == [("message-held", 1)]
+        await feed.sign(critical=True)
+        await feed.until_rows("SELECT state, reason FROM outbox", lambda found: found == [HELD, HELD])
+        assert [(one.code, one.count) for one in await watch.once()] == [("message-held", 2)]
+
+
+async def test_a_message_goes_as_soon_as_its_accession_number_is_there(engine):
+    needs = replace(profile("generic"), accession="required")
+    async with fed(engine, receiver=needs) as (feed, _), feed.serving():
+        signed = await feed.sign(critical=False)
+        await feed.until_rows("SELECT state, reason FROM outbox", lambda found: found == [HELD])
+        await StoredEnrichments(engine).keep(signed.study_instance_uid, "ACC-1", None, at=clock.now())
+        await feed.pipeline.refresh(signed.study_id)
+        await feed.until("delivered")
 
 
 @pytest.mark.parametrize("mode", ["two_phase", "commit"])

@@ -228,6 +228,15 @@ async def test_f35_a_ca_and_then_an_ae_holds_the_lane(engine):
         await assert_all_arrived(feed, receiver, ends=("superseded", "delivered"))
 
 
+async def test_f35_a_ca_and_then_an_ar_sends_the_same_bytes_again(engine):
+    async with fed(engine, "ca-ar:1:seconds=0.1,ca-aa:seconds=0.05", **TWO_PHASE) as (feed, receiver), feed.serving():
+        await feed.sign()
+        await until_acks(feed, BOTH)
+        await feed.until_rows("SELECT attempts FROM message", lambda found: found == [(2,)])
+        assert len({one.payload for one in receiver.messages}) == 1
+        await assert_all_arrived(feed, receiver, repeats=True)
+
+
 async def test_f35_a_ca_and_then_nothing_is_delivered_and_not_accepted(sqlite_engine):
     async with fed(sqlite_engine, "ca", **TWO_PHASE) as (feed, receiver), feed.serving():
         await feed.sign()

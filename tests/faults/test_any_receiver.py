@@ -21,9 +21,10 @@ PATIENT = Retry(first=0.02, cap=0.1, jitter=0.2, indeterminate_resends=1_000)
 
 
 def any_manner(seed):
-    """All manners but one: an error after the commit holds its lane, which only an operator ends."""
+    """All manners but two: a refusal after the commit holds its lane, or opens it again when all is delivered."""
+    late = MANNERS["ca-ae"], MANNERS["ca-ar"]
     (part,) = parse_ack(f"random:{seed}:rate=0.3:seconds=0.03").parts
-    return Plan((replace(part, manners=tuple(one for one in part.manners if one is not MANNERS["ca-ae"])),))
+    return Plan((replace(part, manners=tuple(one for one in part.manners if one not in late)),))
 
 
 async def many(feed, dice):

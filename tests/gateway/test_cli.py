@@ -147,6 +147,22 @@ def test_serve_says_which_setting_is_missing() -> None:
     assert "AVARA_API_KEY" in run("serve", GATEWAY_MAPPING__SITE_KEY=SITE_KEY).stderr.decode()
 
 
+def test_serve_says_at_its_start_what_check_config_refuses_and_it_starts_with(tmp_path: Path) -> None:
+    facility = '[[mapping.facilities]]\nname = "City"\nname_order = "given_family"\n'
+    destination = (
+        '[[destination]]\nname = "ehr"\nkind = "mllp"\nhost = "localhost"\nport = 2575\nreceiver = "generic"\n'
+        'start = 2026-03-01T00:00:00Z\nfacilities = ["City"]\n'
+    )
+    path = tmp_path / "gateway.toml"
+    path.write_text(facility + destination)
+    refused = run("check-config", "--config", str(path), AVARA_API_KEY="k", GATEWAY_MAPPING__SITE_KEY=SITE_KEY)
+    [fault] = refused.stderr.decode().splitlines()
+    assert "mapping.facilities[0].mrn_namespace: missing" in fault
+    said = run("serve", "--config", str(path), AVARA_API_KEY="k").stderr.decode().splitlines()
+    assert said[0] == f"check-config refuses this, the service starts all the same: {fault}"
+    assert "mapping.site_key" in said[1]
+
+
 def test_check_config_exits_1_with_a_line_for_each_fault_and_0_with_what_is_in_force(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text('[server]\nport = "eighty"\n[mapping]\nsite_key = "short"\n')

@@ -217,27 +217,6 @@ def test_a_receiver_that_the_site_cannot_serve_is_noted(config, switch: str, cur
     assert notes(cure, server) == []
 
 
-def test_numbers_of_vista_of_which_the_site_says_nothing_are_noted(config) -> None:
-    def notes(base: str, mapping: str = "") -> list[str]:
-        text = GOOD.replace("[mapping]\n", f'[mapping]\naccession_keys = ["a"]\n{mapping}\n')
-        receiver = f'[[mapping.receivers]]\nname = "va"\nbase = "{base}"\n'
-        return [note for note in config_check.doubts(load(config(text + receiver))) if note.startswith("receiver va: ")]
-
-    exam = 'vista_exam_keys = ["e"]\nvista_case_keys = ["c"]\n'
-    dfn = 'vista_dfn_namespace = "CITY"\n'
-    assert len(notes("vista-2.3")) == 2
-    assert notes("vista-2.3", exam + dfn) == []
-    (exams,) = notes("vista-2.3", dfn)
-    assert "no vista_exam_keys are set" in exams
-    (number,) = notes("vista-2.3", exam)
-    assert "no vista_dfn_namespace is set: every message will be held" in number
-    (staff,) = notes("vista-2.4", dfn + 'vista_station = "500"\n')
-    assert "the providers file has none" in staff
-    assert notes("vista-2.4", 'vista_ssn_namespace = "CITY"\n') == [staff]
-    (number,) = (note for note in notes("vista-2.4", dfn) if note != staff)
-    assert "neither vista_ssn_namespace nor vista_dfn_namespace with vista_station is set" in number
-
-
 def notes_about_an_archive(config, own: str = "", **settings: str) -> list[str]:
     said = {"sending_application": "GW", "receiving_application": "ARC", "receiving_facility": "CITY"} | settings
     keys = "".join(f'{key} = "{value}"\n' for key, value in said.items())

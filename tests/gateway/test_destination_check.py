@@ -140,24 +140,6 @@ def test_the_profile_that_was_withdrawn_is_refused_with_both_that_stand_for_it(c
     assert "vista-2.3 or vista-2.4" in fault.cure
 
 
-def test_what_acknowledgements_mean_to_a_profile_is_said_and_where_a_destination_says_otherwise(config, notes):
-    vista = MLLP.replace('"generic"', '"vista-2.3"')
-    said = "\n".join(config_check.effective(load(config(vista))))
-    assert 'ack_table = { AE = "hold_lane", AR = "hold_lane" }' in said
-    assert [note for note in notes(vista) if "ack_table" in note] == []
-    own = vista + 'ack_table = { AR = "retry" }\n'
-    (note,) = [note for note in notes(own) if "ack_table" in note]
-    assert 'in place of { AE = "hold_lane", AR = "hold_lane" } of profile vista-2.3' in note
-    assert 'ack_table = { AR = "retry" }' in "\n".join(config_check.effective(load(config(own))))
-
-
-def test_a_name_in_msh_3_that_the_receiver_does_not_answer_is_a_fault(keys):
-    vista = MLLP.replace('"generic"', '"va"')
-    own = '[[mapping.receivers]]\nname = "va"\nbase = "vista-2.4"\n'
-    assert keys(vista, SITE + own) == []
-    assert keys(vista, SITE + own + 'sending_application = ""\n') == ["mapping.sending_application"]
-
-
 @pytest.mark.parametrize(
     ("files", "key", "said"),
     [

@@ -15,7 +15,7 @@ import trustme
 from pydantic import SecretStr
 
 from gateway.assembly import opened_store
-from gateway.online_check import findings
+from gateway.online_check import findings, looked_at
 from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.serving import listening_socket, running
@@ -58,6 +58,20 @@ async def test_a_key_that_sees_only_what_integrations_made_looks_like_scope_self
     assert set(said) == {"upstream.api_key"}
     assert "looks like Self" in said["upstream.api_key"]
     assert "scope All" in said["upstream.api_key"]
+
+
+async def test_a_bounded_number_of_studies_is_looked_at_with_the_reports_of_the_signed(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.online_check._READ", 13)
+    async with online(tmp_path) as configuration:
+        seen = await looked_at(configuration)
+    assert 0 < len(seen.studies) <= 13
+    assert seen.names.total() > len(seen.studies) - 3
+    assert seen.uncoded
+
+
+async def test_where_autoscribe_cannot_be_read_nothing_is_looked_at(tmp_path):
+    async with online(tmp_path, upstream={"base_url": "http://127.0.0.1:9"}) as configuration:
+        assert (await looked_at(configuration)).studies == []
 
 
 async def test_a_key_that_sees_nothing_is_named(tmp_path):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes.commanded import STUDIES, Open, Site, sites
+from fakes.feed_site import destination
 from fakes.gateway_process import site_file
 from fakes.store import rows
 from fakes.taken_in import current
 
 from gateway import operator
+from gateway.sandbox.receiver import Receiver
 from gateway.store.kept import packed
 from gateway.store.statements import Statement, ask
 from mappings.identifiers import fhir_id
@@ -38,7 +41,8 @@ async def test_a_sync_takes_in_all_there_is_and_the_next_one_what_changed(site):
         code, out, err = await here.run("sync")
         assert (code, out) == (0, said(STUDIES, STUDIES))
         assert await here.query("SELECT count(*) FROM study") == [(STUDIES,)]
-        assert [line for line in err.splitlines() if not line.startswith("{")] == []
+        said_first = next(line for line in err.splitlines() if not line.startswith("{"))
+        assert re.fullmatch(r"In \d+ studies AutoScribe has what the settings do not know:", said_first)
         here.account.sign_new()
         code, out, _ = await here.run("sync", "--once")
         assert (code, out) == (0, said(STUDIES + 1, 1))
@@ -143,6 +147,37 @@ async def test_settings_are_tried_out_on_request_and_what_is_wrong_with_the_worl
         code, _, err = await here.run("check-config", "--online", AVARA_API_KEY="wrong")
         assert code == 1
         assert "upstream-key-refused. Check AVARA_API_KEY" in err
+
+
+async def test_a_sync_ends_with_what_the_settings_should_know_and_nothing_of_a_patient(site, monkeypatch):
+    monkeypatch.setattr(operator, "_SAMPLED", STUDIES - 4)
+    async with site() as here:
+        file = here.folder / "gateway.toml"
+        file.write_text(file.read_text().replace("Sandbox Lakeside Imaging", "Sandbox Lakeside Imagery"))
+        code, out, err = await here.run("sync")
+        assert (code, out) == (0, said(STUDIES, STUDIES))
+        assert f"\nIn {STUDIES - 4} studies AutoScribe has" in err
+        assert 'note: facility "Sandbox Lakeside Imaging" is in no [[mapping.facilities]]' in err
+        assert 'did you mean "Sandbox Lakeside Imagery"?' in err
+        pasted = err.partition("To paste, with what only the site knows filled in:\n")[2]
+        file.write_text(file.read_text() + pasted)
+        _, _, err = await here.run("sync")
+        assert "is in no [[mapping.facilities]]" not in err
+        assert "To paste" not in err
+        for snapshot in (one["snapshotMetadata"] for listed in here.account.reports.values() for one in listed):
+            for key in ("patientName", "mrn", "referringPhysicianName"):
+                assert not snapshot.get(key) or snapshot[key] not in err
+
+
+async def test_check_config_online_names_the_destinations_that_answer_and_what_the_settings_should_know(site):
+    async with site() as here, Receiver(port=0) as receiver:
+        file = here.folder / "gateway.toml"
+        file.write_text(file.read_text() + destination(receiver.port) + destination(9, "off", enabled="false"))
+        code, _, err = await here.run("check-config", "--online")
+        assert code == 0
+        assert "online: AutoScribe, its PDF store, the database and ehr answer as they should\n" in err
+        assert "studies AutoScribe has what the settings do not know:\nnote: " in err
+        assert len(receiver.messages) == 0
 
 
 async def test_a_study_that_cannot_be_read_any_more_is_named_and_the_others_are_rendered(site):

@@ -48,7 +48,7 @@ async def test_f35_nothing_follows_the_commit_accept(facing):
     assert receiver.messages[0].answer == "CA"
 
 
-@pytest.mark.parametrize(("ack", "code"), [("ca-aa", "AA"), ("ca-ae", "AE")])
+@pytest.mark.parametrize(("ack", "code"), [("ca-aa", "AA"), ("ca-ae", "AE"), ("ca-ar", "AR")])
 async def test_f35_the_application_acknowledgement_is_late_and_other_messages_come_between(facing, ack, code):
     _, sender = await facing(f"{ack}:seconds=0.1")
     await sender.say(message("ID1"))

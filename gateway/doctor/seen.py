@@ -1,0 +1,75 @@
+"""What AutoScribe really has of what the settings must know: names, keys and texts, and how often each is there.
+
+AutoScribe REST API: `snapshotMetadata.facilityName`, `.patientName`, `.procedure`, `Study.modality`, `Study.metadata`;
+decisions D9, D14, D23. Of patients only numbers are kept, and of metadata only the keys.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mappings import decode
+from mappings.issues import WireError
+from mappings.model import Snapshot, Study
+from mappings.names import parse_name
+from mappings.procedures import examination
+from mappings.profile import Site, exact
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What so many studies say; each count is of signed reports, or of a study that has none.
+
+    `facilities` and `uncoded` are as they are written most often; the keys of `facilities`, `names` and `unsplit` are
+    their compared spelling, empty where no facility is named. `metadata_keys` and `modalities` count studies.
+    """
+
+    studies: list[str] = field(default_factory=list)
+    facilities: dict[str, Counter[str]] = field(default_factory=dict)
+    names: Counter[str] = field(default_factory=Counter)
+    unsplit: Counter[str] = field(default_factory=Counter)
+    metadata_keys: Counter[str] = field(default_factory=Counter)
+    modalities: Counter[str] = field(default_factory=Counter)
+    uncoded: Counter[str] = field(default_factory=Counter)
+
+    def look_at(self, study: Json, reports: Any, site: Site) -> None:
+        """Count what a study says, with its reports as AutoScribe sent both; one that cannot be read is left out."""
+        with suppress(WireError):
+            self._count(decode(study, reports), site)
+
+    def _count(self, study: Study, site: Site) -> None:
+        self.studies.append(study.study_id)
+        self.metadata_keys.update(study.metadata.keys())
+        self.modalities[(study.modality or "").strip()] += 1
+        for snapshot in _snapshots(study):
+            self._count_snapshot(snapshot, site)
+        for report in study.completed:
+            found = examination(study, report, site, _clean)
+            if found.text and found.code is None:
+                self.uncoded[found.text] += 1
+
+    def _count_snapshot(self, snapshot: Snapshot, site: Site) -> None:
+        name = " ".join((snapshot.facility_name or "").split())
+        key = exact(name)
+        self.facilities.setdefault(key, Counter())[name] += 1
+        known = site.facilities.get(key)
+        patient = parse_name(snapshot.patient_name, known.name_order if known else None)
+        if patient is not None:
+            self.names[key] += 1
+            self.unsplit[key] += patient.doubt == "name-not-split"
+
+
+def _snapshots(study: Study) -> Sequence[Snapshot]:
+    """What was said of the patient in each signed report, else in the study."""
+    signed = [report.snapshot for report in study.completed]
+    return signed or [one for one in (study.metadata_snapshot,) if one]
+
+
+def _clean(text: str | None) -> str | None:
+    return " ".join((text or "").split()) or None

@@ -1,0 +1,39 @@
+"""Asks a running sandbox on this machine to do what people do in AutoScribe, over its controls under `/sandbox`.
+
+Carries out no clause of a standard: the controls are the sandbox's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from typing import Any, Final
+
+from gateway.errors import ConfigError
+
+_HOST: Final = "127.0.0.1"
+_SECONDS: Final = 10.0
+_NOT_THERE: Final = "Start it with `autoscribe-gateway sandbox`; --port names another port than 8801."
+_REFUSED: Final = "Check the id: `sandbox sign` prints those of a new report."
+
+
+def ask(port: int, method: str, path: str, text: str = "") -> dict[str, Any]:
+    """Have the sandbox do something, and return its answer; `text` is the body.
+
+    Raises:
+        ConfigError: no sandbox answers there, or it refuses.
+    """
+    place = f"{_HOST}:{port}"
+    connection = http.client.HTTPConnection(_HOST, port, timeout=_SECONDS)
+    with contextlib.closing(connection):
+        try:
+            connection.request(method, f"/sandbox/{path}", body=text.encode())
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            raise ConfigError("sandbox", place, "no sandbox answers there", _NOT_THERE) from None
+    if answer.status != http.HTTPStatus.OK:
+        raise ConfigError("sandbox", place, f"it refused with status {answer.status}", _REFUSED)
+    made: dict[str, Any] = json.loads(body)
+    return made

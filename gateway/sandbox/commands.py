@@ -1,0 +1,109 @@
+"""`autoscribe-gateway sandbox …`: runs the sandbox, and does in a running one what people do in AutoScribe.
+
+Carries out no clause of a standard. Exit codes: 0 done, 2 bad input, or no sandbox that did it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Final
+from urllib.parse import quote
+
+import typer
+
+from gateway.errors import ConfigError
+from gateway.sandbox.acting import ask
+from gateway.sandbox.upstream import DEFAULT_API_KEY, DEFAULT_PORT, Options, run
+from gateway.sandbox.webhooks import Target
+from gateway.serving import exit_code
+
+sandbox = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+
+_PORTS: Final = {"min": 0, "max": 65535}
+Port = Annotated[int, typer.Option(**_PORTS, help="Port of the running sandbox, on loopback.")]
+Report = Annotated[str, typer.Argument(metavar="REPORT", help="Report id, rep_<32 hex>.")]
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
+
+
+@sandbox.callback()
+def start(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(**_PORTS, help="Port to listen on, on loopback.")] = DEFAULT_PORT,
+    studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="SPEC", help="A fault, such as 500:rate=0.1; repeatable.")
+    ] = None,
+    switch: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question, answered.")] = None,
+    api_key: Annotated[str, typer.Option(help="The key clients must send.")] = DEFAULT_API_KEY,
+    webhook_url: Annotated[str | None, typer.Option(help="Where report.delivered events go.")] = None,
+    webhook_key: Annotated[str | None, typer.Option(help="Secret of their signatures (whsec_…).")] = None,
+) -> None:
+    """An AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
+    if context.invoked_subcommand is not None:
+        return
+    if (webhook_url is None) != (webhook_key is None):
+        problem = "--webhook-url and --webhook-key go together: an event is signed or not sent"
+        raise ConfigError("command line", "sandbox", problem, "Give both or neither.")
+    options = Options(
+        port=port,
+        studies=studies,
+        seed=seed,
+        latency_ms=latency_ms,
+        faults=tuple(fault or ()),
+        switches=tuple(switch or ()),
+        api_key=api_key,
+        webhook=Target(webhook_url, webhook_key) if webhook_url and webhook_key else None,
+    )
+    sys.exit(exit_code(run(options)))
+
+
+@sandbox.command()
+def sign(
+    critical: Annotated[bool, typer.Option("--critical", help="Sign it as a critical result.")] = False,
+    port: Port = DEFAULT_PORT,
+) -> None:
+    """Sign a report of a new study in the running sandbox, and print both ids."""
+    signed = ask(port, "POST", "sign?critical=true" if critical else "sign")
+    print(f"signed: {signed['reportId']} of {signed['studyId']}")
+
+
+@sandbox.command()
+def addend(
+    report: Report,
+    text: Annotated[str, typer.Option(help="Its text; else the sandbox writes one.")] = "",
+    port: Port = DEFAULT_PORT,
+) -> None:
+    """Sign an addendum to a signed report in the running sandbox."""
+    signed = ask(port, "POST", f"reports/{_id(report)}/addendum", text)
+    print(f"addendum signed: {signed['reportId']} of {signed['studyId']}")
+
+
+@sandbox.command()
+def correct(
+    report: Report,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The report's text from now on.")],
+    port: Port = DEFAULT_PORT,
+) -> None:
+    """Change the text of a report in the running sandbox, without an addendum."""
+    ask(port, "PUT", f"reports/{_id(report)}/text", text)
+    print(f"corrected: {report}")
+
+
+@sandbox.command()
+def cancel(study: Study, port: Port = DEFAULT_PORT) -> None:
+    """Cancel a study in the running sandbox; if its report is signed, this takes the report back."""
+    ask(port, "POST", f"studies/{_id(study)}/cancel")
+    print(f"cancelled: {study}")
+
+
+@sandbox.command()
+def uncancel(study: Study, port: Port = DEFAULT_PORT) -> None:
+    """Undo the cancellation of a study in the running sandbox."""
+    ask(port, "POST", f"studies/{_id(study)}/uncancel")
+    print(f"no longer cancelled: {study}")
+
+
+def _id(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,80 @@
+"""Decision D34: every switch of a receiver profile changes bytes or behaviour; one that does nothing is no switch.
+
+A switch of the message is turned here and changes the bytes, or whether there are any. Those of the way there are
+turned in tests/gateway/settings/test_every_setting_acts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from mappings.hl7v2.messages import messages
+from mappings.hl7v2.oru_r01 import to_oru
+from mappings.hl7v2.specimen import AT, Occasion, occasions
+from mappings.model import Facts, PdfFacts
+from mappings.profile import Receiver, receiver, switches
+from mappings.profile.receiver import conflicts
+
+# Switches that change no byte of a message
+BEHAVIOUR = frozenset({"ack_table", "retry", "rate_limit", "window", "keepalive", "idle_close", "tls", "zsegments"})
+RID = "RID49480^Category 1 Emergent Actionable Finding^RadLex"
+# Switch, or switch and value -> what must stand beside it so that it can act, in the profile before and after
+BESIDE: dict[str | tuple[str, str], dict[str, str]] = {
+    "critical_code": {"critical": "obx15_rid"},
+    ("critical", "obx15_rid"): {"critical_code": RID},
+    "disclaimer": {"nte": "disclaimer"},
+    ("nte", "disclaimer"): {"disclaimer": "x"},
+    "uid_type": {"uid": "obx113014"},
+    "pdf_max": {"pdf": "ed"},
+    "status_map": {"send_drafts": "on"},
+}
+
+
+def cases() -> Iterator[tuple[str, object]]:
+    for name, one in switches().items():
+        if name in BEHAVIOUR:
+            continue
+        metadata = one.metadata
+        if "values" in metadata:
+            yield from ((name, value) for value in metadata["values"] if value != one.default)
+        elif "range" in metadata:
+            yield name, metadata["range"][0]
+        elif "keys" in metadata:
+            yield from ((name, ((key, value),)) for key, values in metadata["keys"].items() for value in values[1:])
+        else:
+            yield name, f"{RID} turned"
+
+
+@cache
+def witnesses() -> tuple[Occasion, ...]:
+    """The specimen in every state of its life, and a study of another modality and without numbers, with a long PDF."""
+    first = next(one for one in occasions() if one.name == "a first report")
+    other = replace(first.study, modality="PET", metadata={})
+    pdf = {first.cause.report_id: PdfFacts(2_000, bytes(20), b"%PDF-1.4")}
+    return (*occasions(), replace(first, study=other), replace(first, facts=Facts(pdf=pdf)))
+
+
+def said(made: Receiver) -> list[bytes | None]:
+    """The messages of all witnesses; None where one is held."""
+    return [
+        to_oru(one.study, cause, one.site, made, one.facts, control_id="TURNED", at=AT).output
+        for one in witnesses()
+        for cause in messages(one.study, one.cause, one.site, made, one.facts)
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), list(cases()))
+def test_a_switch_that_is_turned_changes_what_is_sent(name: str, value: object) -> None:
+    beside = {**BESIDE.get(name, {}), **BESIDE.get((name, str(value)), {})}
+    before = replace(receiver("generic"), **beside)
+    assert said(replace(before, **{name: value})) != said(before)
+
+
+def test_without_segments_that_are_not_of_the_standard_a_profile_that_writes_one_is_refused() -> None:
+    before = receiver("generic")
+    assert conflicts(before) == []
+    assert [one.key for one in conflicts(replace(before, zsegments="off"))] == ["uid"]
