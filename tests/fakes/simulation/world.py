@@ -331,7 +331,8 @@ class World:
         return any(fate(key, one, self.destination).is_open for key, one in found.items())
 
     def _is_settled(self) -> bool:
-        return self.scheduler.now > TROUBLE + TOLD and not any(map(self._is_open, self.current))
+        over = max((TROUBLE, *self.excused.values(), *(one.loop.asleep_until for one in self.gateways)))
+        return self.scheduler.now > over + TOLD and not any(map(self._is_open, self.current))
 
     def _see_the_end(self) -> None:
         self.excused.clear()
