@@ -15,6 +15,8 @@ from itertools import count
 from random import Random
 from typing import Any
 
+_IN_A_ROW = (1, 1, 2, 4, 8)  # callbacks that a gateway may run before it is another's turn
+
 
 class Loop(asyncio.AbstractEventLoop):
     """The loop of one gateway; `before` is called with each callback that is about to run."""
@@ -78,27 +80,27 @@ class Loop(asyncio.AbstractEventLoop):
 
     def due(self) -> float:
         """The earliest instant at which it has something to run."""
-        while self.timers and self.timers[0][2].cancelled():
+        while self.timers and self.timers[0][2]._cancelled:
             heapq.heappop(self.timers)
         when = 0.0 if self.ready else self.timers[0][0] if self.timers else float("inf")
         return max(when, self.asleep_until)
 
     def step(self) -> None:
-        """Run one callback: what is ready goes before timers, as in asyncio."""
+        """Run a callback, or a few: what is ready goes before timers, as in asyncio."""
         if not self.ready:
             while self.timers and self.timers[0][0] <= self.scheduler.now:
                 self.ready.append(heapq.heappop(self.timers)[2])
         if not self.ready:
             return
-        self.before()
-        if self.asleep_until > self.scheduler.now:
-            return
-        handle = self.ready.popleft()
-        if handle.cancelled():
-            return
         events._set_running_loop(self)
         try:
-            handle._run()
+            for _ in range(self.scheduler.dice.choice(_IN_A_ROW)):
+                self.before()
+                if self.asleep_until > self.scheduler.now or not self.ready:
+                    return
+                handle = self.ready.popleft()
+                if not handle._cancelled:
+                    handle._run()
         finally:
             events._set_running_loop(None)
 
@@ -124,9 +126,9 @@ class Scheduler:
     def run(self, until: float, is_over: Callable[[], bool] = lambda: False) -> None:
         """Let time pass until that instant, or until it is over."""
         while self.now <= until and not self.is_halted:
-            due = min((one.due() for one in self.loops), default=float("inf"))
+            dues = [one.due() for one in self.loops]
             event = self._events[0][0] if self._events else float("inf")
-            when = max(self.now, min(due, event))
+            when = max(self.now, min(*dues, event))
             if when > until:
                 self.now = until
                 return
@@ -136,7 +138,7 @@ class Scheduler:
                 if is_over():
                     return
                 continue
-            running = [one for one in self.loops if one.due() <= when]
+            running = [one for one, due in zip(self.loops, dues, strict=True) if due <= when]
             (running[0] if len(running) == 1 else self.dice.choice(running)).step()
 
     def finish(self) -> None:

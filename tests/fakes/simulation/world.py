@@ -23,8 +23,7 @@ from fakes.simulation.store import SECOND, Direct, Distant, done, in_memory
 
 from gateway import clock
 from gateway.destinations import Destination, Retry
-from gateway.feed import peer
-from gateway.feed.holder import Holder
+from gateway.feed import holder, peer
 from gateway.feed_operator.fate import fate
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
@@ -40,8 +39,9 @@ from gateway.store.statements import Statement, Steps, ask
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 LEASE, CONNECT, ACK = 2.0, 3.0, 3.0  # seconds
-TROUBLE = 14.0  # seconds after which nothing more goes wrong
+TROUBLE = 11.0  # seconds after which nothing more goes wrong
 END = 120.0  # seconds by which everything must be certified
+LOOK = 0.5  # seconds between two looks of a holder
 TOLD = 3 * LEASE + ACK  # seconds in which a gateway that wrote too late must have said so
 RETRY = Retry(first=0.05, cap=0.2, jitter=0.0, indeterminate_resends=10_000)
 _STUDY = Statement(
@@ -155,8 +155,9 @@ class Gateway:
         self.skew = timedelta(seconds=world.dice.uniform(-1, 1))
         writer = Writer(self.engine, world.destination, world.current)
         feed = Feed.model_construct(**{**Feed().model_dump(), "lease": LEASE})
-        holder = Holder(writer, Leases(self.engine, name, LEASE), feed, world.metrics)  # type: ignore[arg-type]
-        self.task = self.loop.create_task(holder.run())
+        leases = Leases(self.engine, name, LEASE)
+        serving = holder.Holder(writer, leases, feed, world.metrics)  # type: ignore[arg-type]
+        self.task = self.loop.create_task(serving.run())
 
 
 @dataclass
@@ -199,7 +200,8 @@ class World:
         """Have the gateways' time, and what they ask their kernel, be this world's."""
         monkeypatch.setattr(clock, "monotonic", self._monotonic)
         monkeypatch.setattr(clock, "now", self._now)
-        monkeypatch.setattr(peer, "unacknowledged", self.network.unsent, raising=False)
+        monkeypatch.setattr(peer, "unacknowledged", self.network.unsent)
+        monkeypatch.setattr(holder, "_LOOK", LOOK)
         return self
 
     def run(self) -> None:
@@ -209,6 +211,7 @@ class World:
             LawBroken: the receiver's last word is old although it is certified, or not everything is in the end.
         """
         try:
+            self._look_now_and_then()
             self.scheduler.run(TROUBLE)
             self.scheduler.run(END, self._is_settled)
             self._see_the_end()
@@ -303,6 +306,11 @@ class World:
 
     # What must be so
 
+    def _look_now_and_then(self) -> None:
+        for study_id in self.current:
+            self._see(study_id)
+        self.scheduler.at(self.scheduler.now + LOOK, self._look_now_and_then)
+
     def _arrived(self, arrived: Arrived) -> None:
         study_id, version = _said(arrived.payload)
         self._log(f"the receiver has version {version} of {study_id} from {arrived.sender}")
@@ -323,9 +331,8 @@ class World:
         return any(fate(key, one, self.destination).is_open for key, one in found.items())
 
     def _is_settled(self) -> bool:
-        for study_id in self.current:
-            self._see(study_id)
-        return self.scheduler.now > TROUBLE + 2 * TOLD and not any(map(self._is_open, self.current))
+        over = max((TROUBLE, *self.excused.values(), *(one.loop.asleep_until for one in self.gateways)))
+        return self.scheduler.now > over + TOLD and not any(map(self._is_open, self.current))
 
     def _see_the_end(self) -> None:
         self.excused.clear()

@@ -14,6 +14,7 @@ from gateway.errors import ConnectFailed
 from gateway.feed.channel import FolderChannel, MllpChannel
 from gateway.feed.permit import Permit
 from gateway.sandbox.receiver import Receiver
+from gateway.store.leases import LeaseLost
 
 
 async def test_a_message_is_a_whole_file_under_a_name_that_sorts_by_its_number(tmp_path):
@@ -57,3 +58,25 @@ async def test_an_acknowledgement_that_comes_late_is_handed_on():
             await channel.exchange(head(number))
         await channel.close()
     assert [one.control_id for one in late][:1] == ["ID1"]
+
+
+def over():
+    permit = Permit()
+    permit.end()
+    return permit
+
+
+async def test_no_file_gets_its_name_when_the_lease_is_over(tmp_path):
+    with pytest.raises(LeaseLost):
+        await FolderChannel(Folder(tmp_path), over()).exchange(head(1, b"one"))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_no_connection_is_opened_when_the_lease_is_over():
+    async with Receiver(port=0) as receiver:
+        one = destination(receiver.port)
+        channel = MllpChannel(one.transport, one, lambda _: None, over())
+        with pytest.raises(LeaseLost):
+            await channel.exchange(head(1))
+        assert not channel.is_late
+        assert not receiver.messages

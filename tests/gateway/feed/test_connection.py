@@ -10,10 +10,13 @@ import threading
 import pytest
 from hl7apy.mllp import AbstractHandler, MLLPServer
 
+from gateway import clock
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FrameInvalid, SendFailed
 from gateway.feed import peer as peer_module
 from gateway.feed.connection import Connection, Endpoint
 from gateway.feed.framing import Frame, FramingError, encode
+from gateway.feed.permit import Permit
+from gateway.store.leases import LeaseLost
 from mappings.hl7v2.ack import acknowledge, parse
 
 MESSAGE = b"MSH|^~\\&|GW|SITE|EHR|HOSP|20260105||ORU^R01^ORU_R01|ID1|P|2.5.1\rPID|1||123^^^MERCY^MR||DOE^JANE\r"
@@ -496,3 +499,96 @@ async def test_an_independent_receiver_takes_our_frames_and_we_take_its_answer()
             thread.join()
     assert ack.code == "AA"
     assert ack.answers("ID1")
+
+
+LARGE = b"x" * 30_000_000  # more than the kernels of both sides hold together
+
+
+async def test_nothing_is_written_when_the_lease_is_over_by_the_time_of_writing():
+    seen = []
+
+    async def behave(reader, writer):
+        seen.append(await reader.read(1))
+
+    permit = Permit(clock.monotonic() + 60)
+    async with peer(behave) as endpoint:
+        connection = await Connection.open(endpoint, permit)
+        permit.end()
+        with pytest.raises(LeaseLost):
+            await connection.exchange(MESSAGE)
+        assert connection.usable and not connection.is_late
+        await connection.close()
+        await until(lambda: seen)
+    assert seen == [b""]
+
+
+async def test_connecting_ends_with_the_lease(monkeypatch):
+    async def black_hole(*_, **__):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", black_hole)
+    with pytest.raises(LeaseLost):
+        await Connection.open(Endpoint("127.0.0.1", 1), Permit(clock.monotonic() + 0.05))
+
+
+async def test_what_has_not_left_when_the_lease_is_over_is_reset_and_never_whole():
+    """Without SO_LINGER the kernel would go on sending what it has, and end with a FIN."""
+    came, ended = bytearray(), []
+    goes_on = asyncio.Event()
+
+    async def behave(reader, writer):
+        await goes_on.wait()
+        try:
+            while data := await reader.read(1_000_000):
+                came.extend(data)
+        except ConnectionResetError:
+            ended.append("reset")
+
+    async with peer(behave) as endpoint:
+        connection = await Connection.open(endpoint, Permit(clock.monotonic() + 0.3))
+        with pytest.raises(SendFailed, match="the lease was over"):
+            await connection.exchange(LARGE)
+        assert connection.is_late
+        goes_on.set()
+        await until(lambda: ended)
+    assert len(came) < len(LARGE)
+    assert b"\x1c" not in came
+
+
+async def test_an_answer_that_comes_when_the_lease_is_over_is_heard_where_all_had_left_before():
+    permit = Permit(clock.monotonic() + 60)
+
+    async def behave(reader, writer):
+        await read_frame(reader)
+        await asyncio.sleep(0.3)
+        permit.end()
+        await asyncio.sleep(0.1)
+        writer.write(encode(ACK))
+        await until_closed(reader)
+
+    async with peer(behave) as endpoint, await Connection.open(endpoint, permit) as connection:
+        assert await connection.exchange(MESSAGE) == ACK
+        assert not connection.is_late, "the kernel said in time that the peer had it"
+
+
+async def test_a_process_that_slept_while_it_wrote_says_that_it_may_have_been_late(monkeypatch):
+    permit = Permit(clock.monotonic() + 60)
+    async with peer(answering(encode(ACK))) as endpoint, await Connection.open(endpoint, permit) as connection:
+        write = connection._peer._transport.write
+
+        def slept(data):
+            permit.extend(0.0)
+            write(data)
+
+        monkeypatch.setattr(connection._peer._transport, "write", slept)
+        assert await connection.exchange(MESSAGE) == ACK
+        assert connection.is_late
+
+
+async def test_the_kernel_gives_up_what_is_not_taken_when_the_lease_is_over():
+    permit = Permit(clock.monotonic() + 60)
+    async with peer(answering(encode(ACK))) as endpoint, await Connection.open(endpoint, permit) as connection:
+        await connection.exchange(MESSAGE)
+        sock = connection._peer._transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert 0 < sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 60_000

@@ -6,7 +6,7 @@ https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fakes.heads import head
@@ -14,11 +14,14 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway import clock
 from gateway.destinations import Basic, Bearer, Http
-from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed
+from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, SendFailed
+from gateway.feed import http_stream
 from gateway.feed.http_channel import HttpChannel
 from gateway.feed.permit import Permit
 from gateway.serving import listening_socket, running
+from gateway.store.leases import LeaseLost
 from mappings.hl7v2.ack import acknowledge
 
 
@@ -38,11 +41,13 @@ class Server:
 
 
 @asynccontextmanager
-async def posting(server, **more):
+async def posting(server, permit=None, **more):
     app = Starlette(routes=[Route("/hl7", server.answer, methods=["POST"])])
     with listening_socket("127.0.0.1", 0) as listener:
         async with running(app, listener):
-            channel = HttpChannel(Http(f"http://127.0.0.1:{listener.getsockname()[1]}/hl7", **more), "utf-8", Permit())
+            channel = HttpChannel(
+                Http(f"http://127.0.0.1:{listener.getsockname()[1]}/hl7", **more), "utf-8", permit or Permit()
+            )
             yield channel
             await channel.close()
 
@@ -103,3 +108,64 @@ async def test_credentials_go_with_every_message(auth, said):
     async with posting(server, auth=auth) as channel:
         await channel.exchange(head(1))
     assert server.headers[0]["authorization"] == said
+
+
+@pytest.mark.parametrize("at", ["connect_tcp", "write"])
+async def test_no_request_is_whole_when_the_lease_is_over_before_its_last_part(monkeypatch, at):
+    permit, server = Permit(clock.monotonic() + 60), Server()
+    owner = http_stream._Backend if at == "connect_tcp" else http_stream._Stream
+    real = getattr(owner, at)
+
+    async def then_over(*arguments, **more):
+        result = await real(*arguments, **more)
+        permit.end()
+        return result
+
+    monkeypatch.setattr(owner, at, then_over)
+    async with posting(server, permit) as channel:
+        with pytest.raises(LeaseLost):
+            await channel.exchange(head(1))
+        assert not channel.is_late
+    assert server.bodies == []
+
+
+async def test_an_answer_to_a_request_that_was_whole_in_time_is_heard_after_the_lease():
+    permit, server = Permit(clock.monotonic() + 60), Server(delay=1.5)
+    async with posting(server, permit) as channel:
+        asked = asyncio.create_task(channel.exchange(head(1)))
+        while not server.bodies:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.8)
+        permit.end()
+        assert (await asked).code == "AA"
+        assert not channel.is_late, "the kernel said in time that the server had it"
+
+
+async def test_a_request_that_a_server_does_not_read_is_reset_when_the_lease_is_over():
+    permit = Permit(clock.monotonic() + 60)
+    asked, ended, served = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    came = bytearray()
+
+    async def serve(reader, writer):
+        asked.set()
+        await ended.wait()
+        with suppress(ConnectionResetError):
+            while data := await reader.read(1_000_000):
+                came.extend(data)
+        writer.transport.abort()
+        served.set()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/hl7"
+        channel = HttpChannel(Http(url), "utf-8", permit)
+        sending = asyncio.create_task(channel.exchange(head(1, b"x" * 30_000_000)))
+        await asked.wait()
+        await asyncio.sleep(0.2)
+        permit.end()
+        with pytest.raises(SendFailed):
+            await sending
+        assert channel.is_late
+        ended.set()
+        await served.wait()
+    assert 0 < len(came) < 30_000_000
