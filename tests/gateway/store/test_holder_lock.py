@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -84,5 +84,5 @@ def test_names_that_cannot_be_written_are_no_error(lock):
     full = lock()
     full.dead("one")
     full._file.close()
-    full._file = Path("/dev/full").open("r+b", buffering=0)
+    full._file = os.fdopen(os.open("/dev/full", os.O_RDWR), "r+b", buffering=0)
     assert full.dead("two") == frozenset()
