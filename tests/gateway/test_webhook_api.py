@@ -320,7 +320,7 @@ def test_no_bytes_and_no_headers_lead_to_a_5xx(content, is_signed, data):
     assert (answer.status_code == 200) <= is_signed
     json.loads(answer.text)
     for row in door.memory.rows.values():
-        "".join((row.event_id, *row.body.values())).encode()
+        f"{row.event_id}{json.dumps(row.body)}".encode()
     for uid, (accession_number, patient_id, _) in door.memory.kept.items():
         "".join((uid, accession_number or "", patient_id or "")).encode()
 
