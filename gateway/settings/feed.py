@@ -43,7 +43,10 @@ class Feed(Group):
         15, ge=0, le=1440, description="Minutes without a change after which a draft is sent, where drafts are."
     )
     storm_naks: int = Field(
-        10, ge=2, le=10_000, description="Refusals in a row after which a destination is paused, if of enough studies."
+        10,
+        ge=2,
+        le=10_000,
+        description="Refusals in a row, if of enough studies, after which a destination is probed (AR, CR) or paused.",
     )
     storm_lanes: int = Field(
         5,
