@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 
 import pytest
@@ -88,6 +89,26 @@ async def test_a_renewal_waits_behind_no_other_work_of_the_database(postgres_dat
             await asyncio.gather(*busy)
             assert await engine.do(partial(store.held, tenure.lease))
             assert clock.monotonic() < tenure.lease.until - 0.25
+
+
+async def test_a_renewal_is_in_time_though_each_turn_of_the_loop_is_late(postgres_database):
+    """A process that gets the processor seldom: what counts is how many turns of its loop a renewal needs."""
+    engine = Postgres(postgres_database)
+    async with engine.opened():
+        leases, loop, turns = Leases(engine, "one", 60.0), asyncio.get_running_loop(), 0
+        lease = await leases.renew(await leases.take("ehr"))
+
+        def turn():
+            nonlocal turns, late
+            turns += 1
+            time.sleep(0.1)  # the server answers meanwhile
+            late = loop.call_soon(turn)
+
+        late = loop.call_soon(turn)
+        renewed = await leases.renew(lease)
+        late.cancel()
+        assert renewed.until > lease.until
+        assert turns <= 7
 
 
 async def test_who_writes_without_a_lease_is_alone_until_the_commit(engine):
