@@ -1,7 +1,8 @@
 """`POST /webhooks/autoscribe`: what AutoScribe tells is verified, put on disk, and only then answered.
 
 AutoScribe REST API, webhooks: seven events, each with the reply its contract asks for. A `report.delivered` is worked
-off later (`gateway.sync.webhook_work`); what is asked of a viewer, worklist or archive is answered "not authorised".
+off later (`gateway.sync.webhook_work`); what is asked of a viewer, worklist or archive is answered "not authorised". An
+event of a kind that is not known is kept as it came, for somebody to look at, and answered as taken.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ MOST_BYTES: Final = 2**20
 BODY_PATIENCE: Final = 10.0
 STORE_PATIENCE: Final = 0.8  # an answer is due within 1 s
 _RETRY_AFTER: Final = "5"
+_OTHER: Final = "other"  # how kinds that are not known are counted
 # Replies to what this gateway does not do: an empty enrichment, and "not authorised"
 _NOT_DONE_HERE: Final[Mapping[str, Mapping[str, Any]]] = {
     "clinical_context.enrichment_requested": {},
@@ -127,7 +129,7 @@ async def _answer(inbox: Inbox, request: Request) -> _Reply:
     kind = "none"
     try:
         told = event(delivery.text)
-        kind = told.kind if told.kind in _KINDS else "other"
+        kind = told.kind if told.kind in _KINDS else _OTHER
         return await _taken(inbox, delivery, told, kind)
     except WireError:
         return _refusal(HTTPStatus.BAD_REQUEST, "not-understood", kind)
@@ -155,10 +157,9 @@ async def _taken(inbox: Inbox, delivery: Delivery, told: Event, kind: str) -> _R
     Raises:
         WireError: its data are not what the contract says.
     """
-    handler = _KEPT.get(kind)
-    if handler is None:
-        body = _NOT_DONE_HERE.get(kind, {"success": True})
-        return _Reply(HTTPStatus.OK, "answered", body, kind)
+    if kind in _NOT_DONE_HERE:
+        return _Reply(HTTPStatus.OK, "answered", _NOT_DONE_HERE[kind], kind)
+    handler = _KEPT.get(kind, _keep_unknown)
     try:
         async with asyncio.timeout(inbox.store_patience):
             return await handler(inbox, delivery, told)
@@ -177,6 +178,14 @@ async def _record(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
     is_new = await inbox.webhooks.record(delivery.webhook_id, told.event_id, told.kind, kept, inbox.now())
     inbox.wake()
     return _Reply(HTTPStatus.OK, "recorded" if is_new else "repeated", {"success": True}, told.kind)
+
+
+async def _keep_unknown(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
+    """Kept whole, and never worked off: nobody here knows what it asks for."""
+    whole = told.data if isinstance(told.data, dict) else {"data": told.data}
+    ids = delivery.webhook_id, told.event_id
+    is_new = await inbox.webhooks.set_aside(*ids, told.kind, whole, inbox.now())
+    return _Reply(HTTPStatus.OK, "recorded" if is_new else "repeated", {"success": True}, _OTHER)
 
 
 async def _keep(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:

@@ -41,7 +41,6 @@ from gateway.sync.repeat import alongside
 
 _PLAN: Final = 5.0  # seconds between two looks at what a change of settings would send
 _LOOK: Final = 0.25  # seconds between two looks for something to make
-_TRY: Final = 1.0  # seconds between two tries to get the lease
 _SET_BACK: Final = 1.0  # seconds by which a clock must go back to count as set back
 _GRACE: Final = 10.0  # seconds that an acknowledgement is waited for at an orderly stop
 _SECOND: Final = 1_000_000
@@ -92,7 +91,7 @@ class Holder:
                 get_logger().warning("lease-lost", destination=name)
             except Exception as error:
                 get_logger().error("feed-interrupted", destination=name, code=code_of(error), exc_info=error)
-            await clock.sleep(_TRY)
+            await clock.sleep(self._leases.again)
 
     async def _serve(self, tenure: Tenure) -> None:
         """Serve it under a lease, until that is lost or this is cancelled.

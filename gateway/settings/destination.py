@@ -256,8 +256,8 @@ class DestinationSettings(Group):
         0,
         ge=0,
         le=100_000,
-        description="How often a message that is answered with a passing error is sent before its lane is held; 0 is "
-        "without end. No connection counts for nothing.",
+        description="How often a message that is answered with a passing error is sent before its lane is held, as "
+        "refused-for-now where that is AR or CR; 0 is without end. No connection counts for nothing.",
     )
     indeterminate_resends: int = Field(
         5,

@@ -81,7 +81,10 @@ class Feed(Group):
     )
     unasked_critical: bool = Field(False, description="Whether such a plan may have critical results in it.")
     storm_naks: int = Field(
-        10, ge=2, le=10_000, description="Refusals in a row after which a destination is paused, if of enough studies."
+        10,
+        ge=2,
+        le=10_000,
+        description="Refusals in a row, if of enough studies, after which a destination is probed (AR, CR) or paused.",
     )
     storm_lanes: int = Field(
         5,

@@ -21,9 +21,11 @@ from gateway.store.statements import Statement, Steps, ask, storable
 
 _RECORD: Final = Statement(
     "INSERT INTO webhook (webhook_id, event_id, kind, body, received, state, due, attempts, code)"
-    " VALUES (:webhook_id, :event_id, :kind, :body, :received, 'waiting', :received, 0, '')"
+    " VALUES (:webhook_id, :event_id, :kind, :body, :received, :state, :received, 0, :code)"
     " ON CONFLICT DO NOTHING RETURNING webhook_id"
 )
+_WAITING: Final = {"state": "waiting", "code": ""}
+_ASIDE: Final = {"state": "done", "code": "unknown-kind"}
 _DUE: Final = Statement(
     "SELECT webhook_id, body, attempts FROM webhook WHERE state = 'waiting' AND due <= :now ORDER BY due LIMIT :most"
 )
@@ -62,8 +64,18 @@ class StoredWebhooks:
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
         """Keep a delivery; False where its webhook id or its event id was recorded before."""
-        ids = {"webhook_id": _id(webhook_id), "event_id": _id(event_id)}
-        said = {**ids, "kind": storable(kind), "body": json.dumps(dict(body))}
+        return await self._kept(_WAITING, _ids(webhook_id, event_id), kind, body, received)
+
+    async def set_aside(
+        self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
+    ) -> bool:
+        """Keep a delivery of a kind that is not known; False as `record`."""
+        return await self._kept(_ASIDE, _ids(webhook_id, event_id), kind, body, received)
+
+    async def _kept(
+        self, how: dict[str, str], ids: dict[str, str], kind: str, body: Mapping[str, Any], received: datetime
+    ) -> bool:
+        said = {**how, **ids, "kind": storable(kind), "body": json.dumps(dict(body))}
         return bool(await self._engine.do(lambda: ask(_RECORD, **said, received=micros(received))))
 
     async def due(self, now: datetime, most: int) -> list[Recorded]:
@@ -105,6 +117,10 @@ class StoredEnrichments:
                 yield from ask(ASK, verb="refresh", argument=str(study_id), asked=micros(at))
 
         await self._engine.do(work)
+
+
+def _ids(webhook_id: str, event_id: str) -> dict[str, str]:
+    return {"webhook_id": _id(webhook_id), "event_id": _id(event_id)}
 
 
 def _id(text: str) -> str:

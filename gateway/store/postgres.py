@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 
 _MOST_TRIES: Final = 5
 _PAUSE: Final = 0.05
+_FOR_LEASES: Final = 2
 # https://www.postgresql.org/docs/current/runtime-config-query.html: everything is found by an index, row for row, also
 # while nothing is known of how large the tables are. What is quick is planned once for all values, since planning takes
 # longer than finding it; what may take a while by its values, on connections of its own
@@ -31,16 +32,18 @@ _MIGRATION_LOCK: Final = 0x6761_7465  # any number that nobody else takes
 
 
 class _Open(NamedTuple):
-    """What an open database has: connections for what is quick, and for what may take a while."""
+    """What an open database has: connections for what is quick, for what may take a while, and for leases alone."""
 
     pool: Any
     slow: Any
+    leases: Any
 
 
 class Postgres:
     """A database behind a URL; see `gateway.store.engine.Engine`.
 
-    `connections` is the most it opens for what is quick; for what may take a while there are a quarter more.
+    `connections` is the most it opens for what is quick; for what may take a while there are a quarter more, and for
+    leases two.
     """
 
     dialect: Dialect = "postgresql"
@@ -56,13 +59,18 @@ class Postgres:
         self._library = asyncpg
         self._open: _Open | None = None
 
+    @property
+    def ahead(self) -> Postgres:
+        """The same database over the connections for leases: a renewal in time must not wait for other work (D33)."""
+        return _Ahead(self)
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open while the block runs."""
         async with AsyncExitStack() as stack:
             pool = await self._pool(stack, self._connections, PLANNED_ONCE)
             slow = await self._pool(stack, max(1, self._connections // 4), PLANNED_EACH)
-            self._open = _Open(pool, slow)
+            self._open = _Open(pool, slow, await self._pool(stack, _FOR_LEASES, PLANNED_ONCE))
             try:
                 yield
             finally:
@@ -163,6 +171,17 @@ class Postgres:
         ) as error:
             reason = getattr(error, "sqlstate", None) or type(error).__name__
             raise StoreUnavailable(str(reason)) from None
+
+
+class _Ahead(Postgres):
+    """A database over its connections for leases."""
+
+    def __init__(self, engine: Postgres) -> None:
+        self._engine, self._library = engine, engine._library
+
+    def _opened(self) -> _Open:
+        here = self._engine._opened()
+        return here._replace(pool=here.leases)
 
 
 async def _as_it_is(_: Any) -> None:

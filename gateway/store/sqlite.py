@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 from gateway import clock
 from gateway.errors import ConfigError, StoreTooSlow, StoreUnavailable
 from gateway.store.bell import Bell
+from gateway.store.holder_lock import HolderLock
 from gateway.store.instants import micros
 from gateway.store.probe import NoRoom
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
@@ -71,6 +72,7 @@ class Sqlite:
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
         self.path, self._synchronous, self.bell = path, synchronous, Bell()
         self.no_room = NoRoom()
+        self.holders = HolderLock(path.with_name(f"{path.name}.holders"))
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open: _Open | None = None
 
@@ -93,6 +95,7 @@ class Sqlite:
                 self._queue.put(_END)
                 slow.interrupt()
                 await asyncio.to_thread(thread.join)
+                self.holders.release()
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """The rows, read on the loop: an index bounds them."""

@@ -31,7 +31,7 @@ _VALUE: Final = Kind(
     str, "at most 256 characters, none of control", pattern=re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,256}")
 )
 _UID: Final = Kind(str, "a DICOM UID", pattern=re.compile(r"[^\x00-\x20\x7f\ud800-\udfff]{1,256}"))
-_EVENT: Final[Shape] = {"id": (_WORD, "R"), "type": (_WORD, "R"), "data": (Kind(dict, "an object"), "O")}
+_EVENT: Final[Shape] = {"id": (_WORD, "R"), "type": (_WORD, "R")}
 _DELIVERED: Final[Shape] = {"reportId": (REPORT_ID, "R"), "studyId": (STUDY_ID, "R"), "studyInstanceUid": (_UID, "O")}
 _ENRICHMENT: Final[Shape] = {
     "studyInstanceUid": (_UID, "R"),
@@ -68,6 +68,11 @@ class Webhooks(Protocol):
         may be cancelled while it waits: the delivery is then recorded or not, and the sender repeats it.
         """
 
+    async def set_aside(
+        self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
+    ) -> bool:
+        """Keep a delivery of a kind that is not known, for somebody to look at; it is never due. Else as `record`."""
+
     async def due(self, now: datetime, most: int) -> Sequence[Recorded]:
         """Deliveries not done whose time has come, the longest due first."""
 
@@ -98,11 +103,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The envelope of a webhook body; `data` is not checked yet."""
+    """The envelope of a webhook body; `data` is not checked yet: of a kind that is not known it may be anything."""
 
     event_id: str
     kind: str
-    data: Mapping[str, Any]
+    data: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +166,11 @@ def event(text: str) -> Event:
     """
     body = loads(text)
     check(body, _EVENT)
-    return Event(body["id"], body["type"], body.get("data") or {})
+    data = body.get("data")
+    return Event(body["id"], body["type"], {} if data is None else data)
 
 
-def delivered(data: Mapping[str, Any]) -> dict[str, str]:
+def delivered(data: Any) -> dict[str, str]:
     """What is kept of a `report.delivered`: the ids. Its text and its presigned URL are not.
 
     Raises:
@@ -174,7 +180,7 @@ def delivered(data: Mapping[str, Any]) -> dict[str, str]:
     return {key: data[key] for key in _DELIVERED if data.get(key) is not None}
 
 
-def enrichment(data: Mapping[str, Any]) -> Enrichment:
+def enrichment(data: Any) -> Enrichment:
     """What a `patient_study.enrichment_requested` says; blanks at the ends say nothing (DICOM PS3.5 §6.2, SH and LO).
 
     Raises:

@@ -25,6 +25,8 @@ WAITS: Final = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800)  # seconds; afte
 OUTAGE_WAIT: Final = 60  # seconds; longest wait while AutoScribe is out of reach
 LOOP: Final = "webhooks"
 _NOT_LISTED: Final = "report-not-listed"
+_NEEDED: Final = frozenset({"studyId", "reportId"})
+_NOT_UNDERSTOOD: Final = "not-understood"  # recorded by another release, for one
 _MOST: Final = 200
 
 
@@ -97,7 +99,10 @@ class WebhookWork:
         busy = set(self._tasks)  # before asking: what such a task has done meanwhile may still be in the answer
         by_study: dict[str, list[Recorded]] = {}
         for record in await self._webhooks.due(self._now(), _MOST):
-            by_study.setdefault(record.body["studyId"], []).append(record)
+            if record.body.keys() >= _NEEDED:
+                by_study.setdefault(record.body["studyId"], []).append(record)
+            else:
+                await self._give_up(record, _NOT_UNDERSTOOD)
         free = max(self._pace.slots - len(self._tasks), 0)
         chosen = [study_id for study_id in by_study if study_id not in busy][:free]
         for study_id in chosen:
@@ -139,9 +144,12 @@ class WebhookWork:
             await self._webhooks.again(record.webhook_id, self._now() + timedelta(seconds=wait), code)
             self._metrics.worked_webhook("again")
             return
+        await self._give_up(record, code)
+
+    async def _give_up(self, record: Recorded, code: str) -> None:
         await self._webhooks.done(record.webhook_id, code)
         self._metrics.worked_webhook("given_up")
-        report_id, study_id = record.body["reportId"], record.body["studyId"]
+        report_id, study_id = record.body.get("reportId"), record.body.get("studyId")
         get_logger().error(
             "webhook-given-up", report_id=report_id, study_id=study_id, code=code, attempts=record.attempts + 1
         )

@@ -5,6 +5,7 @@ Decisions D8, D18, D25.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from fakes.store import rows
@@ -62,6 +63,15 @@ async def test_what_is_done_is_not_due_and_stays_done(engine):
     assert await webhooks.due(LATER, 10) == []
     assert await rows(engine, "SELECT state, code, attempts FROM webhook") == [("done", "given-up", 0)]
     assert not await webhooks.record("msg_1", "evt_1", "a", {}, LATER)
+
+
+async def test_what_is_of_no_known_kind_is_kept_once_and_never_due(engine):
+    webhooks = StoredWebhooks(engine)
+    assert await webhooks.set_aside("msg_1", "evt_1", "new.kind", BODY, AT)
+    assert not await webhooks.set_aside("msg_1", "evt_1", "new.kind", BODY, AT)
+    assert await webhooks.due(LATER, 10) == []
+    [(state, code, body)] = await rows(engine, "SELECT state, code, body FROM webhook")
+    assert (state, code, json.loads(body)) == ("done", "unknown-kind", BODY)
 
 
 async def test_only_what_is_done_is_forgotten(engine):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 
 import pytest
 
+from gateway import clock
+from gateway.feed.tenure import Tenure
 from gateway.store import leases as store
 from gateway.store.leases import LeaseLost, Leases
+from gateway.store.postgres import Postgres
 from gateway.store.statements import Statement, ask
+from gateway.sync.repeat import alongside
 
 WRITERS = 20
 _READ = Statement("SELECT fence FROM destination WHERE name = 'ehr'")
+_BUSY = Statement("SELECT pg_sleep(0.7)")
 _WRITE = Statement("UPDATE destination SET fence = :fence WHERE name = 'ehr'")
 
 
@@ -69,6 +75,40 @@ async def test_a_pause_keeps_its_first_reason_until_it_is_resumed(engine):
     await engine.do(lambda: store.resumed("ehr"))
     assert await one.paused("ehr") == ""
     assert await engine.do(partial(store.held, lease))
+
+
+async def test_a_renewal_waits_behind_no_other_work_of_the_database(postgres_database):
+    """All connections for other work are busy for longer than the lease lasts, as on a machine that is starved."""
+    engine = Postgres(postgres_database, 2)
+    async with engine.opened():
+        leases = Leases(engine, "one", 1.0)
+        tenure = Tenure(leases, await leases.take("ehr"))
+        async with alongside([tenure.keep()]):
+            busy = [asyncio.create_task(engine.do(lambda: ask(_BUSY))) for _ in range(6)]
+            assert await Leases(engine, "two", 1.0).take("ehr") is None
+            await asyncio.gather(*busy)
+            assert await engine.do(partial(store.held, tenure.lease))
+            assert clock.monotonic() < tenure.lease.until - 0.25
+
+
+async def test_a_renewal_is_in_time_though_each_turn_of_the_loop_is_late(postgres_database):
+    """A process that gets the processor seldom: what counts is how many turns of its loop a renewal needs."""
+    engine = Postgres(postgres_database)
+    async with engine.opened():
+        leases, loop, turns = Leases(engine, "one", 60.0), asyncio.get_running_loop(), 0
+        lease = await leases.renew(await leases.take("ehr"))
+
+        def turn():
+            nonlocal turns, late
+            turns += 1
+            time.sleep(0.1)  # the server answers meanwhile
+            late = loop.call_soon(turn)
+
+        late = loop.call_soon(turn)
+        renewed = await leases.renew(lease)
+        late.cancel()
+        assert renewed.until > lease.until
+        assert turns <= 7
 
 
 async def test_who_writes_without_a_lease_is_alone_until_the_commit(engine):

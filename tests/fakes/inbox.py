@@ -61,6 +61,12 @@ class Memory:
         self.rows[webhook_id] = Kept(webhook_id, event_id, kind, body, received)
         return True
 
+    async def set_aside(self, webhook_id: str, *more: Any) -> bool:
+        is_new = await self.record(webhook_id, *more)
+        if is_new:
+            await self.done(webhook_id, "unknown-kind")
+        return is_new
+
     async def due(self, now: datetime, most: int) -> list[Kept]:
         await self._reach()
         waiting = [row for row in self.rows.values() if row.state == "due" and row.at <= now]

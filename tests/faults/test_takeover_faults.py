@@ -16,6 +16,8 @@ from fakes.store import rows
 
 from gateway.sandbox.receiver import Receiver
 from gateway.settings.feed import Feed
+from gateway.store.leases import Leases
+from gateway.store.sqlite import Sqlite
 
 LEASE = Feed(lease=1)
 HOLDER = "SELECT holder, fence FROM destination"
@@ -72,6 +74,35 @@ async def test_f43_another_goes_on_within_ten_seconds_of_a_crash_at_the_usual_le
                 assert time.monotonic() - began - LEASE.lease + Feed().lease < 10
                 await feed.until(*["delivered"] * 10)
         await assert_all_arrived(feed, receiver, repeats=True)
+
+
+async def test_f43_on_sqlite_the_lock_of_the_file_tells_at_once_that_a_holder_is_dead(sqlite_engine, tmp_path):
+    """Whoever waits sends within a second of the crash, and waits while the holder lives, however slowly."""
+    async with fed(sqlite_engine, "slow:seconds=0.05") as (feed, receiver):
+        for _ in range(10):
+            await feed.sign(critical=False)
+        with feeding(feed, tmp_path / "log", holder="one", lease=60) as dying:
+            await until(lambda: len(receiver.messages) >= 3)
+            async with feed.serving("two", Feed(lease=60)):
+                await asyncio.sleep(1.5)
+                assert [str(one) for one, _ in await rows(feed.engine, HOLDER)] == ["one"]
+                await feed.sign(critical=False)
+                dying.kill()
+                began, seen = time.monotonic(), len(receiver.messages)
+                await feed.sign(critical=False)
+                await until(lambda: len(receiver.messages) > seen, seconds=5)
+                assert time.monotonic() - began < 1
+                await feed.until(*["delivered"] * 12)
+        await assert_all_arrived(feed, receiver, repeats=True)
+
+
+async def test_f43_on_sqlite_another_holder_of_the_same_process_is_not_taken_for_dead(sqlite_engine):
+    first, second = Leases(sqlite_engine, "one", 60), Leases(sqlite_engine, "two", 60)
+    assert await first.take("ehr") is not None
+    assert await second.take("ehr") is None
+    other = Sqlite(sqlite_engine.path)
+    async with other.opened():
+        assert await Leases(other, "three", 60).take("ehr") is None
 
 
 async def test_f43_of_two_that_are_awake_one_sends(engine):

@@ -229,10 +229,24 @@ async def test_what_the_gateway_does_not_do_is_declined_in_good_form(door, kind,
     assert (door.memory.rows, door.memory.kept, door.count(kind, "answered")) == ({}, {}, 1)
 
 
-async def test_an_event_that_is_not_known_is_counted_and_nothing_else(door):
-    answer = await door.send(body(f"{CANARY}.happened"))
-    assert (answer.status_code, answer.json()) == (200, {"success": True})
-    assert (door.memory.rows, door.count("other", "answered")) == ({}, 1)
+@pytest.mark.parametrize(
+    ("data", "kept"), [({"mrn": CANARY}, {"mrn": CANARY}), ([CANARY], {"data": [CANARY]}), (None, {}), (5, {"data": 5})]
+)
+async def test_an_event_of_a_kind_that_is_not_known_is_kept_and_counted_and_never_due(door, lines, data, kept):
+    content = json.dumps({"id": "whe_1", "type": f"{CANARY}.happened", "data": data}).encode()
+    answers = [await door.send(content) for _ in range(2)]
+    assert [(one.status_code, one.json()) for one in answers] == [(200, {"success": True})] * 2
+    [row] = door.memory.rows.values()
+    assert (row.kind, row.body, row.state, row.code) == (f"{CANARY}.happened", kept, "given up", "unknown-kind")
+    assert (door.count("other", "recorded"), door.count("other", "repeated"), door.woken) == (1, 1, 0)
+    assert CANARY not in str(lines)
+
+
+async def test_after_one_of_a_kind_that_is_not_known_the_next_is_taken(door):
+    await door.send(body("x", "whe_1"), signed(body("x", "whe_1"), "msg_1"))
+    content = body(event_id="whe_2")
+    assert (await door.send(content, signed(content, "msg_2"))).status_code == 200
+    assert [row.state for row in door.memory.rows.values()] == ["given up", "due"]
 
 
 async def test_accession_number_and_patient_id_are_kept_by_study(door):
@@ -263,6 +277,7 @@ async def test_an_enrichment_that_says_nothing_of_use_needs_no_store(door):
         (b"[]", "none"),
         (b"{", "none"),
         (b'{"id": "whe_1", "type": "report.delivered", "data": {}}', DELIVERED),
+        (b'{"id": "whe_1", "type": "report.delivered", "data": []}', DELIVERED),
         (body(DELIVERED, reportId=CANARY, studyId=STUDY), DELIVERED),
         (body(ENRICHMENT, accessionNumber=CANARY), ENRICHMENT),
     ],
@@ -305,7 +320,7 @@ def test_no_bytes_and_no_headers_lead_to_a_5xx(content, is_signed, data):
     assert (answer.status_code == 200) <= is_signed
     json.loads(answer.text)
     for row in door.memory.rows.values():
-        "".join((row.event_id, *row.body.values())).encode()
+        f"{row.event_id}{json.dumps(row.body)}".encode()
     for uid, (accession_number, patient_id, _) in door.memory.kept.items():
         "".join((uid, accession_number or "", patient_id or "")).encode()
 

@@ -191,6 +191,7 @@ def test_an_event_is_its_id_its_kind_and_its_data():
     told = event(BODY_B.decode())
     assert (told.event_id, told.kind) == ("whe_1234567890abcdef1234567890abcdef", "report.delivered")
     assert event('{"id": "whe_1", "type": "x", "more": 1}').data == {}
+    assert event('{"id": "whe_1", "type": "x", "data": [1]}').data == [1]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,6 @@ def test_an_event_is_its_id_its_kind_and_its_data():
         '{"id": "a b", "type": "x"}',
         '{"id": "whe_\\u0000", "type": "x"}',
         '{"id": "whe_1", "type": 5}',
-        '{"id": "whe_1", "type": "x", "data": []}',
         '{"id": "whe_1", "id": "whe_2", "type": "x"}',
         '{"id": "whe_1", "type": "x", "data": NaN}',
         "[" * 100_000,
@@ -234,6 +234,7 @@ def test_of_a_delivered_report_only_the_ids_are_kept():
     "data",
     [
         {},
+        [],
         {"reportId": REPORT},
         {"studyId": STUDY},
         {"reportId": STUDY, "studyId": STUDY},

@@ -260,3 +260,13 @@ async def test_stopping_leaves_what_is_under_way_to_the_next_start():
     bench.studies.gate.set()
     assert await bench.work.once() == 1
     assert bench.states() == [("done", "")]
+
+
+async def test_what_was_recorded_and_names_no_report_is_given_up_and_stops_nothing():
+    bench = Bench()
+    for number, kept in enumerate(({}, {"studyId": STUDY}, {"more": 1})):
+        assert await bench.memory.record(f"msg_x{number}", f"whe_x{number}", "new.kind", kept, bench.clock())
+    await bench.told()
+    await bench.work.once()
+    assert bench.states() == [("given up", "not-understood")] * 3 + [("done", "")]
+    assert (bench.count("given_up"), bench.count("done")) == (3, 1)
