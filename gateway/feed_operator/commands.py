@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
+from gateway.feed_operator import acknowledging, pausing
 from gateway.feed_operator import as_sent as resending
 from gateway.feed_operator import backload as history
 from gateway.feed_operator import certificate as certifying
 from gateway.feed_operator import dead_letters as letters
-from gateway.feed_operator import pausing
 from gateway.feed_operator import replay as replaying
 from gateway.feed_operator import status as standing
 from gateway.feed_operator.arguments import id_of, span_of, wrong
@@ -135,3 +135,14 @@ def certificate(
         raise wrong("NAME", "neither a destination nor --all, or both", "Write one of them.")
     span = span_of(since, until)
     sys.exit(_run(certifying.certificate(load(config), name, span, out, print)))
+
+
+@feed.command()
+def ack(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="An alert, such as critical-overdue.")],
+    name: Annotated[str | None, typer.Argument(metavar="[DESTINATION]", help="At this one; else at all.")] = None,
+    reason: Reason = "",
+    config: Config = None,
+) -> None:
+    """Acknowledge an alert: somebody has seen it, and it is escalated to nobody else."""
+    sys.exit(_run(acknowledging.acknowledge(load(config), code, name, reason, print)))

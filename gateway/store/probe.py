@@ -22,7 +22,7 @@ Trouble = Literal["", "store-full", "store-lost"]
 EVERY: Final = 2.0  # seconds from the end of a write to the next
 DEADLINE: Final = 2.5  # seconds after which a write that is not done counts as lost
 _LEAST_ROOM: Final = 2**20  # bytes
-_STAYS: Final = 30.0  # seconds for which a disk that had no room for a write counts as full
+_STAYS: Final = 60.0  # seconds for which a disk that had no room for a write counts as full
 _NO_ROOM: Final = frozenset({"SQLITE_FULL", "53100"})
 _PUT: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, '')")
 _TAKE: Final = Statement("DELETE FROM fact WHERE name = :name")
