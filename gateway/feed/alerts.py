@@ -55,7 +55,7 @@ CONDITIONS: Final = (
     Row(
         "critical-overdue",
         "A critical result was signed longer ago than `critical_alert_minutes` and is not acknowledged.",
-        "Tell the clinician by other means, then look at the destination.",
+        "Tell the clinician by other means and say so by `feed ack`, then look at the destination.",
         lambda facts, _: len(facts.critical),
         lambda facts: facts.critical,
         escalates=True,
@@ -65,8 +65,8 @@ CONDITIONS: Final = (
         "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held for"
         " what the receiver must know of the patient (`authority-unknown`, `identity-conflict-held`, `name-absent`,"
         " `vista-patient-unknown`), or since its patient has become another (`move`, `former-unknown`).",
-        "Tell the clinician by other means; `feed dead-letters` names the rule, `feed status` lists what is held,"
-        " `identity list` the patients of a conflict.",
+        "Tell the clinician by other means and say so by `feed ack`; `feed dead-letters` names the rule, `feed status`"
+        " lists what is held, `identity list` the patients of a conflict.",
         lambda facts, _: len(facts.critical_blocked),
         lambda facts: facts.critical_blocked,
         escalates=True,
@@ -164,15 +164,15 @@ OF_THE_STORE: Final = (
         FULL,
         "The database takes no writes, for its disk is full: nothing is taken in, and nothing is sent. The number is"
         " for how many seconds.",
-        "Make room on the disk of the database, and look at the age of the back-ups and logs there. What waited goes on"
-        " by itself; nothing is lost. With PostgreSQL the server's own log says which disk it is.",
+        "Make room on the disk of the database; with PostgreSQL the server's own log says which one it is. What waited"
+        " goes on by itself, and a minute after the last write that found no room it counts as over.",
     ),
     Row(
         LOST,
         "The database takes no writes: it is out of reach, hangs, is locked by somebody else, or its disk is broken."
         " Nothing is taken in, and nothing is sent. The number is for how many seconds.",
         "See that the database server runs and can be reached from the machine of `process`, or that the file of SQLite"
-        " can be written. What waited goes on by itself; nothing is lost.",
+        " can be written. What waited goes on by itself.",
     ),
 )
 # Every condition by its code, those too that are not held against a destination

@@ -40,6 +40,7 @@ from gateway.store.set_back import set_back
 from gateway.sync.repeat import alongside
 
 _PLAN: Final = 5.0  # seconds between two looks at what a change of settings would send
+_MEND: Final = 1.0  # seconds between two looks for old copies
 _LOOK: Final = 0.25  # seconds between two looks for something to make
 _SET_BACK: Final = 1.0  # seconds by which a clock must go back to count as set back
 _GRACE: Final = 10.0  # seconds that an acknowledgement is waited for at an orderly stop
@@ -191,7 +192,7 @@ class Holder:
                 mended = partial(takeover.mended, tenure.lease, one, now, restates=restates)
                 code = await self._engine.do(mended)
                 get_logger().warning("old-copy-possible", destination=name, study_id=one.study_id, code=code)
-            await clock.sleep(_TRY)
+            await clock.sleep(_MEND)
 
     async def _make(self, tenure: Tenure, line: Line) -> None:
         """Make what is due, again and again."""

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
+from gateway.feed_operator import acknowledging, pausing
 from gateway.feed_operator import as_sent as resending
 from gateway.feed_operator import backload as history
 from gateway.feed_operator import certificate as certifying
 from gateway.feed_operator import dead_letters as letters
-from gateway.feed_operator import pausing
 from gateway.feed_operator import planned as planning
 from gateway.feed_operator import replay as replaying
 from gateway.feed_operator import restored as restoring
@@ -187,3 +187,14 @@ def show(
     """Show messages with patient data: bytes, each attempt and its answer, what changed; 1 if there is none."""
     wanted = showing.Wanted(what, numbers_of(patient, what), at, reason)
     sys.exit(_run(showing.show(load(config), wanted, print, as_json=as_json)))
+
+
+@feed.command()
+def ack(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="An alert, such as critical-overdue.")],
+    name: Annotated[str | None, typer.Argument(metavar="[DESTINATION]", help="At this one; else at all.")] = None,
+    reason: Reason = "",
+    config: Config = None,
+) -> None:
+    """Acknowledge an alert: somebody has seen it, and it is escalated to nobody else."""
+    sys.exit(_run(acknowledging.acknowledge(load(config), code, name, reason, print)))

@@ -22,10 +22,13 @@ Trouble = Literal["", "store-full", "store-lost"]
 EVERY: Final = 2.0  # seconds from the end of a write to the next
 DEADLINE: Final = 2.5  # seconds after which a write that is not done counts as lost
 _LEAST_ROOM: Final = 2**20  # bytes
-_STAYS: Final = 30.0  # seconds for which a disk that had no room for a write counts as full
+_STAYS: Final = 60.0  # seconds for which a disk that had no room for a write counts as full
 _NO_ROOM: Final = frozenset({"SQLITE_FULL", "53100"})
 _PUT: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, '')")
 _TAKE: Final = Statement("DELETE FROM fact WHERE name = :name")
+# A row fits into pages that are there; this makes the server write a small file, which is gone at the commit
+# (https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION)
+_GROW: Final = {"postgresql": Statement("SELECT pg_export_snapshot()")}
 
 
 class NoRoom:
@@ -92,3 +95,5 @@ class StoreProbe:
         """A row of this process's own, that nobody waits for, written and taken away again."""
         yield from ask(_PUT, name=self._name)
         yield from ask(_TAKE, name=self._name)
+        if statement := _GROW.get(self._engine.dialect):
+            yield from ask(statement)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -100,6 +101,21 @@ async def test_a_server_whose_disk_is_full_is_told_from_one_that_is_gone(postgre
         await postgres_engine.do(lambda: ask(refuse))
     await probe.once()
     assert probe.trouble == FULL
+
+
+async def test_a_server_that_can_write_no_file_is_in_trouble_though_a_row_fits(postgres_engine):
+    """As on a full disk: there is no room for a file, and the pages of the tables have some still."""
+    ((folder,),) = await postgres_engine.query("SHOW data_directory", [])
+    files = Path(folder) / "pg_snapshots"
+    probe = StoreProbe(postgres_engine, "one")
+    aside = files.rename(files.with_name("aside"))
+    try:
+        await probe.once()
+        assert probe.trouble == LOST
+    finally:
+        aside.rename(files)
+    await probe.once()
+    assert probe.trouble == ""
 
 
 async def test_a_disk_with_next_to_no_room_is_full_though_a_small_row_fits(sqlite_engine, monkeypatch):

@@ -1,14 +1,20 @@
 """docs/feed.md: its example is one that check-config finds no fault in, and no key is left out."""
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import trustme
+from pydantic import SecretStr
 
 from gateway import clock, config_check, documents
 from gateway.destinations import Folder, Http, Mllp, routes_of
-from gateway.settings import DestinationSettings, IgnoreSettings, load
+from gateway.feed.alert_hook import AlertHook
+from gateway.feed.alert_news import Change, News
+from gateway.settings import TABLES, load
+from gateway.store.standing_alerts import Case, StandingAlert
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "feed.md").read_text("utf-8")
@@ -43,7 +49,7 @@ def test_the_example_is_good(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_every_key_stands_in_its_table_with_what_it_means() -> None:
-    for section, group in (("destination", DestinationSettings), ("ignore", IgnoreSettings)):
+    for section, group in TABLES.items():
         table = documents.destination_table(section)
         assert f'cog.outl(destination_table("{section}"))' in TEXT
         assert [name for name in group.model_fields if f"| `{name}` | " not in table] == []
@@ -54,3 +60,13 @@ def test_every_filter_and_state_of_a_row_is_explained() -> None:
         assert f"`{word}`" in TEXT
     for name in ("facilities", "express_customers", "modalities", "critical", "statuses"):
         assert f"`{name}`" in TEXT
+
+
+def test_what_an_alert_says_is_in_the_example_of_one_and_every_change_is_explained() -> None:
+    [example] = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
+    said = News(AlertHook("alert_url", 0, SecretStr("https://a.example"), None), ALERT, "grows", ALERT.cases).said()
+    assert json.loads(example)["data"].keys() == said.keys()
+    assert all(f"| `{change}` | `" in TEXT for change in get_args(Change))
+
+
+ALERT = StandingAlert("critical-overdue", "city-epic", 1, {3: Case(100, "stu_1")})

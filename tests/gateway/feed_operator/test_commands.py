@@ -41,6 +41,7 @@ async def one_study(here) -> str:
         ("backload", "ehr", *SPAN),
         ("dead-letters",),
         ("certificate", "--all"),
+        ("ack", "critical-overdue"),
     ],
     ids=" ".join,
 )
@@ -65,6 +66,8 @@ async def test_without_a_site_key_nothing_is_written(site, command):
         (("replay", "ehr", "--study", "stu_1", "--force-old"), "--force-old: without --as-sent and --reason"),
         (("replay", "ehr", "--from", "2026-03-01"), "--from: no instant"),
         (("backload", "ehr", "--from", SPAN[3], "--to", SPAN[1]), "--to: not after --from"),
+        (("ack", "critical"), "critical: no alert that can be acknowledged. Alerts are critical-overdue, "),
+        (("ack", "store-lost"), "store-lost: no alert that can be acknowledged"),
         (("certificate",), "NAME: neither a destination nor --all"),
         (("certificate", "ehr", "--all"), "NAME: neither a destination nor --all, or both"),
         (("certificate", "ehr", "--out", "/nowhere/certificate.json"), "--out: cannot be written"),

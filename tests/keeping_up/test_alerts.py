@@ -1,4 +1,4 @@
-"""Decision D38: a gateway whose database is full, frozen or gone says so within 5 s, and to a webhook within 60 s.
+"""Decision D38: alerts leave once, over restarts; of a database that is full, frozen or gone within 60 s, without it.
 
 https://www.postgresql.org/docs/current/server-shutdown.html, https://man7.org/linux/man-pages/man2/getrlimit.2.html
 """
@@ -10,13 +10,16 @@ import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fakes.cluster import binaries, cluster
+from fakes.feed_process import place_of
+from fakes.feed_site import destination
 from fakes.gateway_process import Running, environment, site_file, started
 from fakes.server_processes import freeze, processes, signal_all
 from starlette.applications import Starlette
@@ -26,6 +29,7 @@ from starlette.routing import Route
 
 from gateway import clock
 from gateway.serving import listening_socket, running
+from gateway.store.leases import paused, resumed
 
 NOWHERE = "http://127.0.0.1:1"
 SERVE = ["serve", "--port", "0", "--roles", "api,feed"]
@@ -37,7 +41,7 @@ class Watched:
 
     gateway: Running
     client: httpx.AsyncClient
-    alerts: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]]
 
     async def ready(self) -> tuple[int, dict[str, Any]]:
         """What `/readyz` answers, which must be at once."""
@@ -62,22 +66,39 @@ class Watched:
         assert [(one["alert"], one["state"]) for one in self.alerts] == list(wanted)
 
 
+Alerts = list[dict[str, Any]]
+
+
 @asynccontextmanager
-async def watched(database_url: str, folder: Path) -> AsyncIterator[Watched]:
-    alerts: list[dict[str, Any]] = []
+async def hooked() -> AsyncIterator[tuple[str, Alerts]]:
+    """A webhook's address, and what was posted to it."""
+    alerts: Alerts = []
 
     async def take(request: Request) -> Response:
         alerts.append((await request.json())["data"])
         return Response()
 
     with listening_socket("127.0.0.1", 0) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        own = {"GATEWAY_FEED__ALERT_URL": url}
-        env = environment(NOWHERE, database_url, site_file(folder), **own)
         async with running(Starlette(routes=[Route("/", take, methods=["POST"])]), listener):
-            with started(SERVE, env, folder / "gateway.log") as gateway:
-                async with httpx.AsyncClient(base_url=await gateway.address(), trust_env=False) as client:
-                    yield Watched(gateway, client, alerts)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/", alerts
+
+
+@asynccontextmanager
+async def serving(database_url: str, folder: Path, hook: tuple[str, Alerts], *tables: str) -> AsyncIterator[Watched]:
+    """A gateway with that webhook and these tables in its settings."""
+    url, alerts = hook
+    config = site_file(folder)
+    config.write_text(config.read_text() + "\n".join(tables))
+    env = environment(NOWHERE, database_url, config, GATEWAY_FEED__ALERT_URL=url)
+    with started(SERVE, env, folder / "gateway.log") as gateway:
+        async with httpx.AsyncClient(base_url=await gateway.address(), trust_env=False) as client:
+            yield Watched(gateway, client, alerts)
+
+
+@asynccontextmanager
+async def watched(database_url: str, folder: Path) -> AsyncIterator[Watched]:
+    async with hooked() as hook, serving(database_url, folder, hook) as found:
+        yield found
 
 
 @pytest.fixture
@@ -128,3 +149,24 @@ async def test_a_file_that_cannot_grow_is_told_of_and_then_that_it_can(sqlite_da
         resource.prlimit(here.gateway.process_id, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         await here.until_ready(200, 10)
         await here.until_told(("store-lost", "raised"), ("store-lost", "cleared"))
+
+
+@pytest.mark.timeout(180)
+async def test_a_restart_in_good_order_repeats_no_alert_and_tells_at_once_what_ended_meanwhile(engines, tmp_path):
+    engine = engines()
+    place = place_of(engine)
+    url, table = place if "://" in place else f"sqlite:///{place}", destination(1)
+    async with hooked() as hook:
+        async with engine.opened():
+            await engine.do(partial(paused, "ehr", "by hand", 1))
+        async with serving(url, tmp_path, hook, table) as here:
+            await here.until_told(("destination-paused", "raised"), seconds=20)
+            await here.gateway.stop()
+        async with serving(url, tmp_path, hook, table) as here:
+            await asyncio.sleep(2)
+            await here.until_told(("destination-paused", "raised"), seconds=1)
+            await here.gateway.stop()
+        async with engine.opened():
+            await engine.do(lambda: resumed("ehr"))
+        async with serving(url, tmp_path, hook, table) as here:
+            await here.until_told(("destination-paused", "raised"), ("destination-paused", "cleared"), seconds=10)

@@ -1,0 +1,73 @@
+"""`feed ack`: somebody has seen an alert, and does something about it; a critical result is told to nobody else then.
+
+Carries out no clause of a standard; decision D38. Who acknowledged what, and when, is kept with the alert and in the
+audit.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+
+from gateway import clock
+from gateway.assembly import store_for_command
+from gateway.feed.alert_news import MOST_STUDIES
+from gateway.feed.alerts import OF_THE_STORE, ROWS
+from gateway.feed_operator.arguments import Say, counted, wrong
+from gateway.settings import Configuration
+from gateway.store.audit import noted
+from gateway.store.instants import instant_text, micros
+from gateway.store.standing_alerts import StandingAlert, acknowledged
+from gateway.store.statements import Steps
+
+
+async def acknowledge(configuration: Configuration, code: str, destination: str | None, reason: str, say: Say) -> int:
+    """Acknowledge what stands of an alert, at a destination or at all of them; 1 if nothing does.
+
+    Raises:
+        ConfigError: no alert has that code, or it is one of the store, which is told without it.
+    """
+    known = [one for one in ROWS if one not in {row.code for row in OF_THE_STORE}]
+    if code not in known:
+        raise wrong(code, "no alert that can be acknowledged", f"Alerts are {', '.join(known)}.")
+    now, who = micros(clock.now()), _operator()
+
+    def work() -> Steps[list[StandingAlert]]:
+        found = yield from acknowledged(code, destination, who, now)
+        for one in found:
+            if one.unacknowledged:
+                yield from noted("feed-ack", " ".join(filter(None, (code, one.destination, "by", who))), reason, now)
+        return found
+
+    async with store_for_command(configuration) as engine:
+        found = await engine.do(work)
+    where = f" at {destination}" if destination else ""
+    for one in found:
+        say(_line(one))
+    if not found:
+        say(f"no alert {code} stands{where}")
+    return 0 if found else 1
+
+
+def _line(alert: StandingAlert) -> str:
+    name = f"{alert.code} at {alert.destination}" if alert.destination else alert.code
+    if not alert.unacknowledged:
+        return f"{name} was acknowledged already, by {alert.acknowledged_by} at {_moment(alert)}"
+    studies = list(dict.fromkeys(one.study_id for one in alert.unacknowledged.values() if one.study_id))
+    more = f" and {len(studies) - MOST_STUDIES} more" if len(studies) > MOST_STUDIES else ""
+    about = f", for {counted(len(studies), 'study')}: {', '.join(studies[:MOST_STUDIES])}{more}" if studies else ""
+    return f"{name} is acknowledged{about}"
+
+
+def _moment(alert: StandingAlert) -> str:
+    return instant_text(alert.acknowledged_at or 0)
+
+
+def _operator() -> str:
+    """The user of this process and the machine; the number of a user who has no name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
