@@ -80,15 +80,8 @@ class Holder:
             LeaseLost: somebody else sends there by now.
             StoreUnavailable: the store cannot be reached.
         """
-        name = self._destination.name
-        await self._journal.see_that_nothing_is_lost()
-        most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
-        again = await self._engine.do(partial(messages.taken_over, tenure.lease, self._unwritten, most, now))
-        for one in self._unwritten:
-            self._journal.note(name, one.head, one)
-        self._unwritten = []
-        get_logger().info("feed-serves", destination=name, count=len(again))
-        line = Line(Messages(self._engine), name)
+        await self._take_over(tenure)
+        line = Line(Messages(self._engine), self._destination.name)
         told: asyncio.Queue[Result] = asyncio.Queue()
         sender = Sender(self._engine, self._destination, tenure, line, told.put_nowait, self._journal)
         ways = [channel(self._destination, self._late.take) for _ in range(self._destination.receiver.window)]
@@ -121,6 +114,17 @@ class Holder:
             with suppress(GatewayError, LeaseLost):
                 await self._late.settle(within=0)  # what came with the last messages
                 await tenure.give_back()  # else it runs out by itself
+
+    async def _take_over(self, tenure: Tenure) -> None:
+        """See what was sent, and what the last holder had in hand."""
+        name = self._destination.name
+        await self._journal.see_that_nothing_is_lost()
+        most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
+        again = await self._engine.do(partial(messages.taken_over, tenure.lease, self._unwritten, most, now))
+        for one in self._unwritten:
+            self._journal.note(name, one.head, one)
+        self._unwritten = []
+        get_logger().info("feed-serves", destination=name, count=len(again))
 
     async def _make(self, tenure: Tenure, line: Line) -> None:
         """Make what is due, again and again."""

@@ -5,6 +5,8 @@ HL7 v2.5.1 §2.9.2 (what is answered), https://www.standardwebhooks.com (how ale
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic import field_validator as validates
 
@@ -15,6 +17,11 @@ from gateway.settings.values import parts_of, secrets_in
 class Feed(Group):
     """Section `[feed]`. Times in seconds where the name does not say otherwise."""
 
+    state_dir: Path | None = Field(
+        None,
+        description="Folder of the feed journal, best on another disk than the database. Without it: that of a SQLite "
+        "file, else the working directory.",
+    )
     lease: float = Field(
         6,
         ge=1,

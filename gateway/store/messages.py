@@ -33,8 +33,8 @@ _ADD: Final = Statement(
     " signed, destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers,"
     " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks, told) VALUES (:outbox, :is_whole,"
     " :is_draft, :is_critical, :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id,"
-    " :kind, :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state, :reason,"
-    " '', 1, :body_hash, :remarks, :told) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
+    " :kind, :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state,"
+    " :reason, '', 1, :body_hash, :remarks, :told) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
 )
 _ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
 _WITHHOLD: Final = Statement(

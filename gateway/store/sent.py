@@ -114,7 +114,7 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
 
 
 def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
-    """What was told last, as the journal has it: of whole messages the last alone, of others the last of each report."""
+    """What was told last, as the journal has it: of whole messages the last, of others the last of each report."""
     if all(RESTORED not in row[7] for row in messages):
         return {}
     last: dict[str, list[tuple[set[str], str]]] = {}
