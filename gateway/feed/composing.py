@@ -118,8 +118,8 @@ class _Composing:
             settled = Settled(row.number, "held", held) if held else Settled(row.number, "nothing", why)
             return settled, _codes(doubts, "warning")
         says = told(known.study, cause, drawn.report_ids)
-        if settled := self._settled(row, cause, drawn, says):
-            return settled, []
+        if over := self._settled(row, cause, drawn, says):
+            return over, []
         found = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
         broken = next(iter(_codes(found, "error")), None)
         state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
