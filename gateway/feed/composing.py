@@ -123,14 +123,9 @@ class _Composing:
             settled = Settled(row.number, "held", held) if held else Settled(row.number, "nothing", why)
             return settled, _codes(doubts, "warning")
         drawn = outline_of(made, cause)
-        whose = _whose(drawn, self.of.sent)
-        if not whose <= {"", drawn.patient_id}:  # the last net (D13)
-            return Settled(row.number, "held", MOVE), []
-        if cause.kind == "withdrawn" and whose == {""}:
-            return Settled(row.number, "nothing", UNSENT), []
         says = told(known.study, cause, drawn.report_ids)
-        if cause.kind != "replay" and says in self.of.sent.restored.get(drawn.restates, ()):
-            return Settled(row.number, "merged", RESTORED), []  # it was sent before the database was restored (D38)
+        if over := self._settled(row, cause, drawn, says):
+            return over, []
         found = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
         broken = next(iter(_codes(found, "error")), None)
         state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
@@ -155,6 +150,17 @@ class _Composing:
             told=says,
         )
         return message, _codes((*mapped.issues, *found), "warning")
+
+    def _settled(self, row: Waiting, cause: Cause, drawn: Outline, says: str) -> Settled | None:
+        """What becomes of a row whose message is not made, though it could be."""
+        whose = _whose(drawn, self.of.sent)
+        if not whose <= {"", drawn.patient_id}:  # the last net (D13)
+            return Settled(row.number, "held", MOVE)
+        if cause.kind == "withdrawn" and whose == {""}:
+            return Settled(row.number, "nothing", UNSENT)
+        if cause.kind != "replay" and says in self.of.sent.restored.get(drawn.restates, ()):
+            return Settled(row.number, "merged", RESTORED)  # it was sent before the database was put back (D38)
+        return None
 
 
 def _became(row: Waiting, parts: Sequence[NewMessage | Settled]) -> Settled:

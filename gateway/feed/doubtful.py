@@ -15,6 +15,7 @@ from mappings.model import Study
 
 _DAY: Final = 24 * 3600 * 1_000_000
 _LATE: Final = _DAY  # within it a change is taken in, at the latest (`sync.report_refetch_hours`)
+_SKEW: Final = 600 * 1_000_000  # by which AutoScribe's clock may be ahead; what is later yet has not been
 _FOUND: Final = 7 * _DAY  # by then everything was read anew, and what is decided later is news
 
 
@@ -31,6 +32,6 @@ def is_doubtful(row: Waiting, study: Study, since: int, until: int) -> bool:
         for one in study.reports
         if one.report_id == row.report_id
         for instant in map(parse_instant, (one.signed_at, one.updated_at))
-        if instant is not None
+        if instant is not None and micros(instant) < row.decided + _SKEW
     ]
     return not changed or since - _LATE <= max(changed) < until

@@ -101,17 +101,8 @@ class Holder:
             LeaseLost: somebody else sends there by now.
             StoreUnavailable: the store cannot be reached.
         """
-        name = self._destination.name
-        await self._journal.see_that_nothing_is_lost()
-        most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
-        came, until = self._aftermath.since(tenure.lease.fence), self._aftermath.over_at(now)
-        again = await self._engine.do(partial(takeover.taken_over, tenure.lease, came, most, now, until))
-        for one in came:
-            self._journal.note(name, one.head, one)
-        self._aftermath.forget(came)
-        get_logger().info("feed-serves", destination=name, count=len(again))
-        await self._breaker.look()
-        line = Line(Messages(self._engine), name, self._breaker)
+        await self._take_over(tenure)
+        line = Line(Messages(self._engine), self._destination.name, self._breaker)
         told: asyncio.Queue[Result] = asyncio.Queue()
         sender = Sender(
             self._engine,
@@ -193,6 +184,19 @@ class Holder:
                 code = await self._engine.do(mended)
                 get_logger().warning("old-copy-possible", destination=name, study_id=one.study_id, code=code)
             await clock.sleep(_MEND)
+
+    async def _take_over(self, tenure: Tenure) -> None:
+        """See what was sent, and what the last holder had in hand."""
+        name = self._destination.name
+        await self._journal.see_that_nothing_is_lost()
+        most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
+        came, until = self._aftermath.since(tenure.lease.fence), self._aftermath.over_at(now)
+        again = await self._engine.do(partial(takeover.taken_over, tenure.lease, came, most, now, until))
+        for one in came:
+            self._journal.note(name, one.head, one)
+        self._aftermath.forget(came)
+        get_logger().info("feed-serves", destination=name, count=len(again))
+        await self._breaker.look()
 
     async def _make(self, tenure: Tenure, line: Line) -> None:
         """Make what is due, again and again."""

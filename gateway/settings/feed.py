@@ -7,6 +7,7 @@ D37, D38.
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -43,6 +44,11 @@ class Escalation(Group):
 class Feed(Group):
     """Section `[feed]`. Times in seconds where the name does not say otherwise."""
 
+    state_dir: Path | None = Field(
+        None,
+        description="Folder of the feed journal, best on another disk than the database. Without it: that of a SQLite "
+        "file, else the working directory.",
+    )
     lease: float = Field(
         6,
         ge=1,

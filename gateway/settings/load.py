@@ -55,7 +55,7 @@ class Configuration:
     def state_dir(self) -> Path:
         """The folder of what is kept beside the database."""
         file = self.settings.database.file
-        return self.settings.server.state_dir or (file.parent if file is not None else Path())
+        return self.settings.feed.state_dir or (file.parent if file is not None else Path())
 
     def listening_on(self, host: str | None = None, port: int | None = None) -> Configuration:
         """The same with another `server.host` or `server.port`, as the command line gives them.

@@ -138,11 +138,6 @@ class Server(Group):
         "127.0.0.1", min_length=1, description="Address to listen on; loopback only until authentication exists."
     )
     port: int = Field(8800, ge=0, le=65535, description="TCP port to listen on.")
-    state_dir: Path | None = Field(
-        None,
-        description="Folder of the feed journal, best on another disk than the database. Without it: that of a SQLite "
-        "file, else the working directory.",
-    )
     public_url: str | None = Field(
         None, description="FHIR base that clients see. Without it: http://<host>:<port>/fhir."
     )

@@ -54,7 +54,7 @@ def environment(upstream_url: str, database_url: str, config: Path, **more: str)
         "GATEWAY_DATABASE_URL": database_url,
         "GATEWAY_CONFIG": str(config),
         "GATEWAY_MAPPING__SITE_KEY": SITE_KEY,
-        "GATEWAY_SERVER__STATE_DIR": str(config.parent),
+        "GATEWAY_FEED__STATE_DIR": str(config.parent),
     }
     return {**kept, **own, **more}
 

@@ -1,0 +1,225 @@
+"""The drill of docs/operations.md: a database that is put back from a copy made in mid-traffic (decision D38).
+
+A receiver counts what it is sent. With the journal nothing is sent a second time, and what is new is; without one, what
+may have been sent is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.er7_reader import field
+from fakes.feed_site import destination
+from fakes.gateway_process import FAST, environment, ran, site_file, started
+
+from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.state import State
+from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.serving import listening_socket, running
+
+STUDIES = 6
+
+
+class SqliteCopies:
+    """Copies of a SQLite file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._copy = folder / "gateway.db", folder / "copy.db"
+        self.url = f"sqlite:///{self._file}"
+
+    def dump(self) -> None:
+        with closing(sqlite3.connect(self._file)) as here, closing(sqlite3.connect(self._copy)) as there:
+            here.backup(there)
+
+    def restore(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._file.with_name(f"gateway.db{suffix}").unlink(missing_ok=True)
+        shutil.copy(self._copy, self._file)
+
+
+class PostgresCopies:
+    """Copies of a PostgreSQL database, by its own programs."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self._copy = url, folder / "copy.dump"
+
+    def dump(self) -> None:
+        subprocess.run(["pg_dump", "--format=custom", f"--file={self._copy}", self.url], check=True)
+
+    def restore(self) -> None:
+        whole = ["pg_restore", "--clean", "--if-exists", "--no-owner", f"--dbname={self.url}", str(self._copy)]
+        subprocess.run(whole, check=True)
+
+
+@dataclass
+class Drill:
+    """An account, a receiver that counts, a gateway's environment, and copies of its database."""
+
+    account: State
+    receiver: Receiver
+    env: dict[str, str]
+    folder: Path
+    copies: Any
+
+    @contextmanager
+    def serving(self, *more: str) -> Iterator[Any]:
+        """The gateway as a process while the block runs; killed at its end."""
+        with started(["serve", "--port", "0", *more], self.env, self.folder / "log") as gateway:
+            yield gateway
+
+    async def feed(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and output of a command of the feed."""
+        code, out, err = await ran(["feed", *arguments], self.env)
+        return code, out + err
+
+    @property
+    def came(self) -> list[bytes]:
+        return [one.payload for one in self.receiver.messages]
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 40) -> None:
+        """Wait until that holds."""
+        async with asyncio.timeout(seconds):
+            while not holds():
+                await asyncio.sleep(0.05)
+
+    async def quiet(self) -> None:
+        """Wait until nothing has come for some seconds, in which all of the account is looked at again."""
+        seen = -1
+        while seen != len(self.came):
+            seen = len(self.came)
+            await asyncio.sleep(3)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def copies(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    if request.param == "sqlite":
+        return SqliteCopies(tmp_path)
+    url = request.getfixturevalue("postgres_database")
+    if shutil.which("pg_dump") is None:
+        pytest.skip("needs PostgreSQL's client programs")
+    return PostgresCopies(url, tmp_path)
+
+
+@pytest.fixture
+async def drill(copies: Any, tmp_path: Path) -> AsyncIterator[Drill]:
+    async with opened(copies, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(copies: Any, folder: Path) -> AsyncIterator[Drill]:
+    with listening_socket("127.0.0.1", 0) as listener:
+        options = Options(port=listener.getsockname()[1], studies=STUDIES)
+        sandbox, account = open_sandbox(options)
+        account.now = lambda: datetime.now(UTC)  # type: ignore[method-assign]
+        async with running(sandbox, listener), Receiver(port=0) as receiver:
+            file = site_file(folder)
+            file.write_text(
+                file.read_text() + destination(receiver.port, mrn_authority='"receiver"', on_conflict='"send"')
+            )
+            env = {**environment(options.base_url, copies.url, file), **FAST}
+            yield Drill(account, receiver, env, folder, copies)
+
+
+def text(number: int) -> str:
+    return f"FINDINGS:\nDrill number {number} of the lungs.\n\nIMPRESSION:\nNothing new in {number}."
+
+
+def told(drill: Drill, number: int) -> list[bytes]:
+    """The messages with a text, in order."""
+    return [one for one in drill.came if f"Drill number {number} of".encode() in one]
+
+
+async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with_the_journal(drill):
+    with drill.serving() as gateway:
+        await gateway.address()
+        await drill.until(lambda: len(drill.came) > 0)
+        before = [drill.account.sign_new(critical=False) for _ in range(4)]
+        for number, one in enumerate(before):
+            drill.account.change_text(one.report_id, text(number))
+        await drill.until(lambda: all(told(drill, number) for number in range(4)))
+        signing = [drill.account.sign_new(critical=False) for _ in range(3)]  # in mid-traffic
+        drill.copies.dump()
+        for number, one in enumerate(signing, 10):
+            drill.account.change_text(one.report_id, text(number))
+        drill.account.change_text(before[0].report_id, text(20))
+        drill.account.change_text(before[0].report_id, text(21))
+        addendum = drill.account.sign(drill.account.open_addendum(before[1].report_id), text(22))
+        await drill.until(lambda: all(told(drill, number) for number in (10, 11, 12, 21, 22)))
+        await drill.quiet()
+        await asyncio.sleep(1.5)  # the second of the journal
+        gateway.kill()
+    journal = drill.folder / "feed-journal-1.log"
+    assert journal.stat().st_mode & 0o777 == 0o600
+    while_down = drill.account.sign_new(critical=False)
+    drill.account.change_text(while_down.report_id, text(30))
+    drill.account.change_text(signing[0].report_id, text(31))
+    drill.copies.restore()
+    sent = len(drill.came)
+    with drill.serving() as gateway:
+        await gateway.address()
+        await drill.until(lambda: bool(gateway.said("database-restored")))
+        await asyncio.sleep(5)  # AutoScribe is looked at meanwhile
+        assert len(drill.came) == sent
+        code, said = await drill.feed("resume", "ehr")
+        assert code == 1 and "paused as restored" in said
+        code, said = await drill.feed("resume", "--restored")
+        assert code == 0, said
+        await drill.until(lambda: told(drill, 30) and told(drill, 31))
+        await drill.quiet()
+        assert len(drill.came) == sent + 2, drill.came[sent:]
+        corrected = told(drill, 31)[-1]
+        assert field(corrected, "OBR-25") == "C"
+        assert field(corrected, "OBR-3") == field(told(drill, 10)[-1], "OBR-3")
+        assert field(told(drill, 30)[-1], "OBR-25") == "F"
+        drill.account.change_text(addendum.report_id, text(40))
+        await drill.until(lambda: bool(told(drill, 40)))
+        assert field(told(drill, 40)[-1], "OBR-25") == "C"
+        assert field(told(drill, 40)[-1], "OBR-3") == field(told(drill, 22)[-1], "OBR-3")
+        await drill.quiet()
+        code, said = await drill.feed("certificate", "ehr")
+        assert code == 0, said
+
+
+async def test_without_a_journal_what_may_have_been_sent_is_held_and_what_is_signed_then_is_sent(drill):
+    with drill.serving() as gateway:
+        await gateway.address()
+        await drill.until(lambda: len(drill.came) > 0)
+        await drill.quiet()
+        alone = (found[0] for found in drill.account.reports.values() if len(found) == 1)
+        first, second = [one["reportId"] for one in alone if one["status"] == "completed"][:2]
+        drill.copies.dump()
+        instant = datetime.now(UTC).isoformat()
+        signed = drill.account.sign(drill.account.open_addendum(first), text(1))
+        await drill.until(lambda: bool(told(drill, 1)))
+        await drill.quiet()
+        gateway.kill()
+    for one in drill.folder.glob("feed-journal-*"):
+        one.unlink()
+    drill.copies.restore()
+    sent = len(drill.came)
+    with drill.serving("--hold-feed", "--restored-from", instant) as gateway:
+        await gateway.address()
+        assert gateway.said("feed-journal-missing") and gateway.said("feed-held")
+        await asyncio.sleep(4)
+        code, said = await drill.feed("resume", "ehr")
+        assert code == 0, said
+        drill.account.sign(drill.account.open_addendum(second), text(2))
+        await drill.until(lambda: bool(told(drill, 2)))
+        await drill.quiet()
+        assert drill.came[sent:] == told(drill, 2)
+        code, said = await drill.feed("status")
+        assert f"{signed.study_id}  may-have-been-sent" in said
+        code, said = await drill.feed("resume", "ehr", "--study", signed.study_id)
+        assert code == 0, said
+        await drill.until(lambda: len(told(drill, 1)) == 2)
