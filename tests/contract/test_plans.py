@@ -38,7 +38,7 @@ from gateway.store.statements import Statement, ask_each
 
 HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir")
 # Read whole on purpose: what an operator lists, a few rows each
-LISTED = {"gateway.store.identities._EVERY", "gateway.store.leases.STANDING"}
+LISTED = {"gateway.store.identities._EVERY", "gateway.store.leases.STANDING", "gateway.store.in_force.EVERY"}
 COUNT = 3000
 DAY = 24 * 3600 * 1_000_000
 LISTS = re.compile(r"listed\(:(\w+)\)")
