@@ -24,6 +24,7 @@ from gateway.convert import Conversion, Request
 from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError, GatewayError
 from gateway.feed_operator.commands import feed
+from gateway.feed_operator.planned import note_plans
 from gateway.sandbox.late_acks import Address
 from gateway.sandbox.listen import run_listen
 from gateway.sandbox.manners import MANNERS
@@ -230,6 +231,7 @@ def check_config(
         print(line)
     for doubt in config_check.doubts(configuration):
         print(f"note: {doubt}", file=sys.stderr)
+    _run(note_plans(configuration, lambda text: print(text, file=sys.stderr)))
     if online:
         sys.exit(_run(operator.check_online(configuration, lambda text: print(text, file=sys.stderr))))
 
