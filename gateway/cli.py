@@ -26,6 +26,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.feed.hold_feed import HoldFeed
 from gateway.feed_operator.arguments import instant_of
 from gateway.feed_operator.commands import feed
+from gateway.feed_operator.planned import note_plans
 from gateway.sandbox.commands import sandbox
 from gateway.sandbox.late_acks import Address
 from gateway.sandbox.listen import run_listen
@@ -218,6 +219,7 @@ def check_config(
         print(line)
     for doubt in config_check.doubts(configuration):
         print(f"note: {doubt}", file=sys.stderr)
+    _run(note_plans(configuration, lambda text: print(text, file=sys.stderr)))
     if online:
         sys.exit(_run(operator.check_online(configuration, lambda text: print(text, file=sys.stderr))))
 

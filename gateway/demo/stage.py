@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+from gateway import clock
 from gateway.app import create_app
 from gateway.assembly import opened_store
 from gateway.destinations import Destination, routes_of
@@ -29,10 +30,12 @@ from gateway.sandbox.webhooks import Target
 from gateway.serving import listening_socket, running
 from gateway.settings import Configuration, Database, DestinationSettings, Server, Settings, Upstream, Webhook
 from gateway.store.engine import Engine
+from gateway.store.in_force import in_force_of
 from gateway.upstream.client import UpstreamClient
 from mappings.profile import AssigningAuthority, Facility, NameOrder, Site
 
 HOST: Final = "127.0.0.1"
+_MOMENT: Final = 0.05  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ async def stage(ports: Ports, on_message: Callable[[Message], object]) -> AsyncI
         port, key = gateway_socket.getsockname()[1], f"whsec_{secrets.token_hex(32)}"
         webhook = Target(f"http://{HOST}:{port}/webhooks/autoscribe", key)
         options = Options(host=HOST, port=upstream_socket.getsockname()[1], webhook=webhook)
-        sandbox, account = open_sandbox(options)
+        sandbox, account = open_sandbox(options, follows_clock=True)
         folder = Path(stack.enter_context(TemporaryDirectory()))
         settings = _settings(options, port, key, _listener(receiver.port, account.now()), folder)
         configuration = Configuration(settings, demo_site(), "demo")
@@ -109,6 +112,8 @@ async def stage(ports: Ports, on_message: Callable[[Message], object]) -> AsyncI
         await stack.enter_async_context(running(create_app(configuration), gateway_socket))
         client = await stack.enter_async_context(UpstreamClient(settings.upstream, settings.pdf))
         engine = await stack.enter_async_context(opened_store(configuration))
+        while await in_force_of(engine, settings.destination[0].name) is None:  # before that all is history
+            await clock.sleep(_MOMENT)
         yield Stage(account, client, configuration, engine, receiver)
 
 

@@ -94,7 +94,8 @@ def _row(of: News, told: AbstractSet[str], terms: Terms, in_force: InForce) -> R
 
 def _is_of_plan(of: News, name: str, in_force: InForce) -> bool:
     """True for a signature of before the settings in force by which the destination was not owed it at that time."""
-    if of.moment is None or of.cause.is_of_draft or of.moment >= in_force.since(name):
+    since = in_force.since(name).replace(microsecond=0)  # a time of signing may be of whole seconds
+    if of.moment is None or of.cause.is_of_draft or of.moment >= since:
         return False
     earlier = in_force.terms_at(name, of.moment)
     return earlier is None or owed(of, frozenset(), earlier) != Owed("waiting")

@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any, Final
 
 from gateway import clock
-from gateway.assembly import store_for_command
+from gateway.assembly import engine_of, store_for_command
 from gateway.destinations import Destination, routes_of
+from gateway.errors import ConfigError, StoreError
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.pipeline.in_force import wanted
 from gateway.pipeline.planning import Plan, apply_plan, leave_plan, plan_of, preview
@@ -22,7 +23,10 @@ from gateway.store.audit import noted
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
+from gateway.store.migrate import is_current
+from gateway.store.sqlite import Sqlite
 
+_SHORT: Final = 10.0  # seconds for each destination
 _LONG: Final = 3600.0  # seconds: a command waits
 
 
@@ -99,6 +103,24 @@ async def plan(configuration: Configuration, name: str | None, say: Say, *, as_j
         if not found:
             say("no destination is set up")
     return int(any(one.plan.size and not one.differs for one in found))
+
+
+async def note_plans(configuration: Configuration, say: Say) -> None:
+    """Say what settings would send or stop if the service started with them; nothing where no database is there yet."""
+    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    try:
+        engine = engine_of(configuration)
+        if not destinations or (isinstance(engine, Sqlite) and not engine.path.exists()):
+            return
+        async with engine.opened():
+            if not await is_current(engine):
+                return
+            found = [await planned_of(engine, one, configuration, _SHORT) for one in destinations]
+    except (ConfigError, StoreError):
+        return  # `check-config --online` says so
+    for one in found:
+        if one.plan.size:
+            say(f"note: plan {one.line}")
 
 
 async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bool = False, reason: str = "") -> int:

@@ -1,7 +1,8 @@
 """The account while it runs: radiologists sign, addenda open and close, studies come in and are cancelled.
 
 Carries out no clause of a standard; what an act changes follows the contract's prose on addenda and studies. Every act
-moves the account's own clock, which starts from the seed: the same acts give the same bytes.
+moves the account's own clock, which starts from the seed: the same acts give the same bytes. Where the account follows
+the time of day, what is done in it bears that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 
+from gateway import clock
 from gateway.sandbox import texts
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.procedures import PROCEDURES
@@ -38,7 +40,7 @@ class Signed:
 class State:
     """The account. Listeners are told of every delivered report; call its methods from one thread only."""
 
-    def __init__(self, world: World, switches: Switches | None = None) -> None:
+    def __init__(self, world: World, switches: Switches | None = None, *, follows_clock: bool = False) -> None:
         self.world = world
         self.switches = switches or Switches()
         self.version = 0
@@ -51,6 +53,7 @@ class State:
         self.listeners: list[Callable[[Json, Json], None]] = []
         self._dictated: dict[str, tuple[str, bool]] = {}
         self._acts = 0
+        self._at: datetime | None = clock.now() if follows_clock else None
         self._fresh = 0
         self._listings: dict[Hashable, list[Json]] = {}
         self._listed_version = 0
@@ -58,7 +61,9 @@ class State:
             self._take_in(seeded)
 
     def now(self) -> datetime:
-        """The account's own time; later with every act."""
+        """The account's own time, or the time of day at the last act; later with every act."""
+        if self._at is not None:
+            return self._at
         return self.world.epoch + len(self.world.seeded) * BETWEEN_STUDIES + _LONGEST_REPORT + self._acts * _STEP
 
     def find_study(self, study_id: str | None = None, uid: str | None = None) -> Json:
@@ -244,6 +249,8 @@ class State:
 
     def _act(self) -> None:
         self._acts += 1
+        if self._at is not None:
+            self._at = max(clock.now(), self._at + timedelta(seconds=1))
         self.version += 1
 
     def _take_in(self, seeded: Seeded) -> None:

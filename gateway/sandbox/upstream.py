@@ -88,13 +88,15 @@ def create_app(state: State, options: Options = DEFAULTS) -> Starlette:
     return app
 
 
-def open_sandbox(options: Options = DEFAULTS) -> tuple[Starlette, State]:
+def open_sandbox(options: Options = DEFAULTS, *, follows_clock: bool = False) -> tuple[Starlette, State]:
     """The application and its account for these options.
 
     Raises:
         ConfigError: a fault or a switch is not one there is.
     """
-    state = State(generate(options.seed, options.studies), parse_switches(options.switches))
+    state = State(
+        generate(options.seed, options.studies), parse_switches(options.switches), follows_clock=follows_clock
+    )
     return create_app(state, options), state
 
 
@@ -106,7 +108,7 @@ async def run(options: Options = DEFAULTS, show: Callable[[str], object] = print
     """
     with listening_socket(options.host, options.port) as listener:
         bound = replace(options, port=listener.getsockname()[1])
-        app, _ = open_sandbox(bound)
+        app, _ = open_sandbox(bound, follows_clock=True)
         async with stop_signal() as stop, running(app, listener):
             show(f"sandbox AutoScribe on {bound.base_url}, key {bound.api_key}. Ctrl-C stops.")
             await stop.wait()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fakes.commanded import Site
 from fakes.gateway_process import site_file
+from fakes.in_force import always_in_force
 from fakes.store import rows
 
 from gateway.destinations import routes_of
@@ -19,9 +20,10 @@ from gateway.feed.holder import Holder
 from gateway.feed.making import Making
 from gateway.metrics import Metrics
 from gateway.sandbox.receiver import Receiver
-from gateway.settings import load
+from gateway.settings import Configuration, load
 from gateway.settings.feed import Feed
 from gateway.store.leases import Leases
+from gateway.store.migrate import migrate
 from gateway.sync.repeat import alongside
 
 START = "2020-01-01T00:00:00Z"
@@ -65,7 +67,8 @@ class FeedSite:
         file.write_text(file.read_text() + "\n".join(tables))
 
     async def sync(self) -> None:
-        """Take in all that AutoScribe has."""
+        """Take in all that AutoScribe has; the settings of its destinations are in force as though they always were."""
+        await self.in_force()
         code, _, err = await self.here.run("sync")
         assert code == 0, err
 
@@ -75,18 +78,31 @@ class FeedSite:
             while [tuple(one) for one in await rows(engine, _PENDING)] != [(0, 0)]:
                 await asyncio.sleep(0.05)
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Serve the destinations while the block runs."""
+    def configuration(self) -> Configuration:
+        """The settings of the site."""
         with pytest.MonkeyPatch.context() as patched:
             for name, value in self.here.env.items():
                 patched.setenv(name, value)
-            configuration = load(None)
+            return load(None)
+
+    async def in_force(self) -> None:
+        """Have the settings in force as though they always had been."""
+        routes = routes_of(self.configuration())
+        async with self.here.store() as engine:
+            await migrate(engine)
+            await always_in_force(engine, routes.destinations, routes.ignores)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve the destinations while the block runs."""
+        configuration = self.configuration()
+        routes = routes_of(configuration)
         async with self.here.store() as engine:
             leases = Leases(engine, "one", 6)
-            found = [one for one in routes_of(configuration).destinations if one.is_enabled]
+            found = [one for one in routes.destinations if one.is_enabled]
             makings = [Making(engine, configuration.site, one, Metrics()) for one in found]
-            async with alongside(Holder(one, leases, Feed(), Metrics()).run() for one in makings):
+            holders = [Holder(one, leases, Feed(), Metrics(), routes.ignores) for one in makings]
+            async with alongside(one.run() for one in holders):
                 yield
 
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
