@@ -14,6 +14,7 @@ from gateway import clock
 from gateway.app import crawling
 from gateway.assembly import engine_of, indexed_anew, pipeline_of, store_for_command
 from gateway.config_check import api_key
+from gateway.database_check import of_database
 from gateway.errors import ConfigError
 from gateway.metrics import Metrics
 from gateway.online_check import findings
@@ -58,6 +59,14 @@ async def check_online(configuration: Configuration, say: Say) -> int:
     if not found:
         say("online: AutoScribe, its PDF store and the database answer as they should")
     return 1 if found else 0
+
+
+async def check_database(configuration: Configuration, say: Say) -> int:
+    """Say what the database has to say of the destinations of the settings, where it is there; 1 if one is wrong."""
+    found = [one async for one in of_database(configuration)]
+    for one in found:
+        say(str(one) if isinstance(one, ConfigError) else f"note: {one}")
+    return int(any(isinstance(one, ConfigError) for one in found))
 
 
 async def migrate(configuration: Configuration, say: Say) -> int:

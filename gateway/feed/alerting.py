@@ -14,13 +14,14 @@ from typing import Final
 from gateway import clock
 from gateway.destinations import Destination
 from gateway.feed.alert_hook import AlertHook
-from gateway.feed.alerts import UNROUTED, Alert, alerts
+from gateway.feed.alerts import LEFT_OPEN, UNROUTED, Alert, alerts
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
-from gateway.store.feed_facts import Watched, feed_facts, unrouted
+from gateway.store.feed_facts import MOST, Watched, feed_facts, unrouted
 from gateway.store.leases import Leases, standing
+from gateway.store.leaving import left
 from gateway.sync.repeat import forever
 
 EVERY: Final = 15.0  # seconds
@@ -100,6 +101,9 @@ class Alerting:
         count = await unrouted(self._engine) if self._destinations else 0
         if count:
             yield Alert(UNROUTED.code, "", count)
+        for gone in await left(self._engine, [one.name for one in self._destinations], MOST):
+            if not gone.is_served:
+                yield Alert(LEFT_OPEN.code, gone.name, gone.open)
 
     async def _see_who_serves(self) -> None:
         """Note since when, as far as was seen here, nobody has served a destination."""

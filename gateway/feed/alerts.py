@@ -14,20 +14,20 @@ from gateway.store.feed_facts import FeedFacts
 
 NOT_CONNECTED: Final = "connect-failed"
 UNSERVED: Final = 60.0  # seconds: another process has long taken over by then
-_NONE: Final[frozenset[int]] = frozenset()
+_NONE: Final[frozenset[object]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A condition that holds: which, at which destination (empty: of the whole feed), and how many or how long.
 
-    `which` are the numbers of the rows that it is about, where of each new one somebody must be told.
+    `which` are the rows that it is about, by number or key, where of each new one somebody must be told.
     """
 
     code: str
     destination: str
     count: int
-    which: frozenset[int] = _NONE
+    which: frozenset[object] = _NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Row:
     meaning: str
     remedy: str
     count: Callable[[FeedFacts, float], int]
-    which: Callable[[FeedFacts], frozenset[int]] = lambda _: _NONE
+    which: Callable[[FeedFacts], frozenset[object]] = lambda _: _NONE
 
 
 CONDITIONS: Final = (
@@ -99,7 +99,8 @@ CONDITIONS: Final = (
         "lane-held",
         "Messages of a study wait for an operator.",
         "`feed status` names the studies and reasons, `feed resume --study` lets one go.",
-        lambda facts, _: facts.held_lanes,
+        lambda facts, _: len(facts.held_lanes),
+        lambda facts: facts.held_lanes,
     ),
     Row(
         "message-held",
@@ -107,7 +108,8 @@ CONDITIONS: Final = (
         " may be somebody else or has become another.",
         "`feed status` names the studies and reasons; for `authority-unknown` see"
         " [whose number an MRN is](#whose-number-an-mrn-is).",
-        lambda facts, _: facts.held_rows,
+        lambda facts, _: len(facts.held_rows),
+        lambda facts: facts.held_rows,
     ),
     Row(
         "dead-letter",
@@ -123,6 +125,13 @@ UNROUTED: Final = Row(
     "Add a destination or an [[ignore]] rule; `feed certificate` lists them.",
     lambda _, __: 0,
 )
+LEFT_OPEN: Final = Row(
+    "left-open",
+    "Something is open for a destination that is not in the settings any more, or not enabled, and that nobody serves.",
+    "`check-config` says how much. Write `formerly` in its new table, put its table back, or close what is open:"
+    " `feed retire NAME --reason`.",
+    lambda _, __: 0,
+)
 
 
 def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Alert]:
@@ -135,5 +144,5 @@ def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Ale
 
 def alert_rows() -> Iterator[tuple[str, str, str]]:
     """Every condition as (code, meaning, remedy), for the documents."""
-    for row in (*CONDITIONS, UNROUTED):
+    for row in (*CONDITIONS, UNROUTED, LEFT_OPEN):
         yield row.code, row.meaning, row.remedy

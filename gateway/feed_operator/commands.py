@@ -15,7 +15,7 @@ from gateway.feed_operator import as_sent as resending
 from gateway.feed_operator import backload as history
 from gateway.feed_operator import certificate as certifying
 from gateway.feed_operator import dead_letters as letters
-from gateway.feed_operator import pausing
+from gateway.feed_operator import pausing, retiring
 from gateway.feed_operator import replay as replaying
 from gateway.feed_operator import status as standing
 from gateway.feed_operator.arguments import id_of, span_of, wrong
@@ -109,6 +109,16 @@ def backload(
     """Send what was signed before a destination's start, on purpose and slowly, behind all that is new."""
     span = span_of(since, until)
     sys.exit(_run(history.backload(load(config), name, span, rate, print)))
+
+
+@feed.command()
+def retire(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination that is in no settings any more.")],
+    reason: Reason,
+    config: Config = None,
+) -> None:
+    """Close what is open for a destination that was taken out of the settings; nothing of it is sent."""
+    sys.exit(_run(retiring.retire(load(config), name, reason, print)))
 
 
 @feed.command("dead-letters")

@@ -52,7 +52,8 @@ _DEAD: Final = Statement(
     "SELECT m.number, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
     f" AND m.state = 'dead_letter' AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
 )
-_LANES: Final = Statement("SELECT count(*) FROM (SELECT 1 FROM lane WHERE destination = :destination LIMIT :most) l")
+_LANES: Final = Statement("SELECT study_id, reason, since FROM lane WHERE destination = :destination LIMIT :most")
+_HELD: Final = Statement("SELECT number FROM outbox WHERE destination = :destination AND state = 'held' LIMIT :most")
 _OUTBOX: Final = Statement(
     "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE destination = :destination AND state = :state LIMIT :most) o"
 )
@@ -76,9 +77,9 @@ class FeedFacts:
     """How it stands about one destination; numbers of rows and counts up to `MOST`, ages in seconds.
 
     `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
-    somebody does something, `dead_letters` the messages that were given up and
-    not made good since, `unaccepted` counts what the application did not answer in time. `unserved` is for how long
-    nobody has served it: whoever watches knows that.
+    somebody does something, `dead_letters` the messages that were given up and not made good since, `unaccepted` counts
+    what the application did not answer in time. `held_lanes` are studies, each with the reason and since when,
+    `held_rows` rows of the outbox. `unserved` is for how long nobody has served it: whoever watches knows that.
     """
 
     oldest: float = 0.0
@@ -86,8 +87,8 @@ class FeedFacts:
     critical: frozenset[int] = frozenset()
     critical_blocked: frozenset[int] = frozenset()
     unaccepted: int = 0
-    held_lanes: int = 0
-    held_rows: int = 0
+    held_lanes: frozenset[tuple[str, str, int]] = frozenset()
+    held_rows: frozenset[int] = frozenset()
     dead_letters: frozenset[int] = frozenset()
     paused: str = ""
     unserved: float = 0.0
@@ -105,6 +106,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
     since = [int(row[0]) for row in due] + [made for made, _ in heads]
     dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, most=MOST)
     held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKED_AT_ONCE), most=MOST)
+    lanes = await engine.fetch(_LANES, **key, most=MOST)
     paused = await engine.fetch(PAUSED, name=watched.name)
     return FeedFacts(
         oldest=max(0.0, (micros(now) - min(since)) / _SECOND) if since else 0.0,
@@ -112,8 +114,8 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
         critical=await _critical(engine, watched, now),
         critical_blocked=_numbers([row[2:] for row in dead if row[1]]) | _numbers(held),
         unaccepted=await _unaccepted(engine, watched, now),
-        held_lanes=int((await engine.fetch(_LANES, **key, most=MOST))[0][0]),
-        held_rows=int((await engine.fetch(_OUTBOX, **key, state="held", most=MOST))[0][0]),
+        held_lanes=frozenset((str(row[0]), str(row[1]), int(row[2])) for row in lanes),
+        held_rows=_numbers(await engine.fetch(_HELD, **key, most=MOST)),
         dead_letters=_numbers(dead),
         paused=str(paused[0][0]) if paused else "",
     )

@@ -41,6 +41,7 @@ HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:88
 LISTED = {
     "gateway.store.identities._EVERY",
     "gateway.store.leases.STANDING",
+    "gateway.store.leaving._NAMED",
     "gateway.store.renaming._FACTS",
     "gateway.store.renaming._FOLLOW",
 }

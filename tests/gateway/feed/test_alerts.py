@@ -25,8 +25,8 @@ def test_where_all_is_well_nobody_is_told():
         ({"last_failure": "connect-failed"}, "connection-down", 1),
         ({"unaccepted": 6}, "application-ack-missing", 6),
         ({"oldest": 70.0, "unserved": 61.0}, "not-served", 61),
-        ({"held_lanes": 3}, "lane-held", 3),
-        ({"held_rows": 4}, "message-held", 4),
+        ({"held_lanes": frozenset({("stu_1", "refused", 1), ("stu_2", "refused", 1)})}, "lane-held", 2),
+        ({"held_rows": frozenset({4, 5, 6})}, "message-held", 3),
         ({"paused": "refused-in-a-row"}, "destination-paused", 1),
     ],
 )
