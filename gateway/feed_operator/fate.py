@@ -51,6 +51,7 @@ KINDS: Final[dict[Kind, str]] = {
     "before_start": "first signed before the destination's start",
 }
 _OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "unrouted"})
+_ON_ITS_WAY: Final = frozenset({"held", "indeterminate", "queued"})  # what is held goes by `feed resume`
 UNREMARKABLE: Final = frozenset({"AA", "before_start", "excluded"})
 _RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
 _BY_STATE: Final[dict[str, Kind]] = {
@@ -104,6 +105,11 @@ def fate(report_id: str, record: Record | None, destination: Destination) -> Fat
         remarks = tuple(dict.fromkeys(code for one in last for code in one.remarks.split()))
         return replace(min([*found, *made], key=lambda one: _RANK[one.kind]), remarks=remarks)
     return _unsaid(own, record.rows)
+
+
+def is_lacking(found: Fate) -> bool:
+    """True where the destination lacks a report, and nothing is about to bring it there."""
+    return found.is_open and found.kind not in _ON_ITS_WAY
 
 
 def _last(report_id: str, messages: Sequence[Message]) -> list[Message]:
