@@ -15,16 +15,17 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway import clock
-from gateway.destinations import routes_of, survey_routes
+from gateway.destinations import Destination, routes_of, survey_routes
 from gateway.errors import ConfigError
 from gateway.log import configure, get_logger
 from gateway.pipeline import Pipeline
 from gateway.settings import Configuration, require_site_key
 from gateway.store import facts
+from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.migrate import migrate
 from gateway.store.postgres import Postgres
-from gateway.store.renaming import NotRenamed, became, renamed
+from gateway.store.renaming import NotRenamed, became, is_to_be_renamed, renamed
 from gateway.store.sqlite import Sqlite
 
 _CHECK: Final = b"autoscribe-gateway:store"
@@ -87,27 +88,28 @@ async def store_for_command(configuration: Configuration, *, writes: bool = True
 async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
     """Give destinations the names that they have by now (`formerly`), before anything is written under them (D31)."""
     for one in survey_routes(configuration)[0].destinations:
-        if one.formerly:
-            try:
-                is_new = await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now())))
-            except NotRenamed as error:
-                raise ConfigError(configuration.source, f"{one.place}.formerly", *_not_renamed(error.name)) from None
-            if is_new:
-                get_logger().info("destination-renamed", destination=one.name, formerly=one.formerly)
-        if name := await became(engine, one.name):
-            problem, remedy = f"this destination is called {name} since", "Write that name, or one that is new."
-            raise ConfigError(configuration.source, f"{one.place}.name", problem, remedy)
+        for fault in await name_faults(engine, configuration, one):
+            raise fault
+        if bool(one.formerly) and await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now()))):
+            get_logger().info("destination-renamed", destination=one.name, formerly=one.formerly)
 
 
-def _not_renamed(name: str) -> tuple[str, str]:
-    """What is wrong with `formerly`, and what to do."""
-    if name:
-        return (
-            f"one of the two names is that of {name} since",
-            f'Write formerly = "{name}" if that is it, or another name.',
-        )
-    remedy = "Take it out; `feed retire` with the former name closes what is open there."
-    return "there are messages under both names, and none may overtake another", remedy
+async def name_faults(engine: Engine, configuration: Configuration, destination: Destination) -> list[ConfigError]:
+    """What is wrong with the name of a destination, or with its former one, by what the database knows."""
+    place, problem, remedy = destination.place, "", ""
+    try:
+        if destination.formerly:
+            await engine.do(partial(is_to_be_renamed, destination.formerly, destination.name))
+        if (called := await became(engine, destination.name)) not in {"", destination.formerly}:
+            place, problem = f"{place}.name", f"this destination is called {called} since"
+            remedy = "Write that name, or one that is new."
+    except NotRenamed as error:
+        place, problem = f"{place}.formerly", "there are messages under both names, and none may overtake another"
+        remedy = "Take it out; `feed retire` with the former name closes what is open there."
+        if error.name:
+            problem = f"one of the two names is that of {error.name} since"
+            remedy = f'Write formerly = "{error.name}" if that is it, or another name.'
+    return [ConfigError(configuration.source, place, problem, remedy)] if problem else []
 
 
 async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) -> None:

@@ -219,9 +219,11 @@ def check_config(
         print(line)
     for doubt in config_check.doubts(configuration):
         print(f"note: {doubt}", file=sys.stderr)
-    _run(note_plans(configuration, lambda text: print(text, file=sys.stderr)))
+    _run(note_plans(configuration, _say_aside))
+    code = _run(operator.check_database(configuration, _say_aside))
     if online:
-        sys.exit(_run(operator.check_online(configuration, lambda text: print(text, file=sys.stderr))))
+        code = max(code, _run(operator.check_online(configuration, _say_aside)))
+    sys.exit(code)
 
 
 @keys.command("site")
@@ -245,6 +247,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except GatewayError as error:
         print(f"{error}. {error.remedy}", file=sys.stderr)
         sys.exit(1)
+
+
+def _say_aside(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _load(path: Path | None) -> Configuration:

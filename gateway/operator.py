@@ -14,6 +14,7 @@ from gateway import clock
 from gateway.app import crawling
 from gateway.assembly import engine_of, indexed_anew, pipeline_of, store_for_command
 from gateway.config_check import api_key
+from gateway.database_check import of_database
 from gateway.destinations import routes_of
 from gateway.doctor.advice import advice
 from gateway.doctor.seen import Seen
@@ -80,6 +81,14 @@ def advise(found: Seen, configuration: Configuration, say: Say) -> None:
         say(f"note: {note}")
     if given.paste:
         say(f"\nTo paste, with what only the site knows filled in:\n\n{given.paste}")
+
+
+async def check_database(configuration: Configuration, say: Say) -> int:
+    """Say what the database has to say of the destinations of the settings, where it is there; 1 if one is wrong."""
+    found = [one async for one in of_database(configuration)]
+    for one in found:
+        say(str(one) if isinstance(one, ConfigError) else f"note: {one}")
+    return int(any(isinstance(one, ConfigError) for one in found))
 
 
 async def migrate(configuration: Configuration, say: Say) -> int:

@@ -19,14 +19,15 @@ from gateway.destinations import Destination
 from gateway.errors import GatewayError
 from gateway.feed.alert_hook import hooks
 from gateway.feed.alert_news import News, news, seen
-from gateway.feed.alerts import NOT_SERVED, UNROUTED, UNSERVED, Alert, alerts
+from gateway.feed.alerts import LEFT_OPEN, NOT_SERVED, UNROUTED, UNSERVED, Alert, alerts
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
-from gateway.store.feed_facts import Watched, feed_facts, unrouted
+from gateway.store.feed_facts import MOST, Watched, feed_facts, unrouted
 from gateway.store.instants import micros
 from gateway.store.leases import Lease, Leases, standing
+from gateway.store.leaving import left
 from gateway.store.standing_alerts import StandingAlert, kept, standing_alerts
 from gateway.sync.repeat import forever
 
@@ -136,6 +137,9 @@ class Alerting:
         studies = await unrouted(self._engine) if self._destinations else ()
         if studies:
             yield Alert(UNROUTED.code, "", len(studies), studies=studies)
+        for gone in await left(self._engine, [one.name for one in self._destinations], MOST):
+            if not gone.is_served:
+                yield Alert(LEFT_OPEN.code, gone.name, gone.open)
 
     async def _see_who_serves(self, before: Mapping[Key, StandingAlert]) -> None:
         """Note since when nobody has served a destination, as far as was seen here or told by a process before."""

@@ -127,7 +127,7 @@ CONDITIONS: Final = (
         "Messages of a study wait for an operator.",
         "`feed status` names the studies and reasons, `feed resume --study` lets one go.",
         lambda facts, _: len(facts.held_lanes),
-        studies=lambda facts: facts.held_lanes,
+        lambda facts: facts.held_lanes,
     ),
     Row(
         "message-held",
@@ -137,7 +137,7 @@ CONDITIONS: Final = (
         "`feed status` names the studies and reasons; for `authority-unknown` see"
         " [whose number an MRN is](feed.md#whose-number-an-mrn-is).",
         lambda facts, _: len(facts.held_rows),
-        studies=lambda facts: facts.held_rows,
+        lambda facts: facts.held_rows,
     ),
     Row(
         "dead-letter",
@@ -156,6 +156,12 @@ UNROUTED: Final = Row(
     "unrouted",
     "Signed reports that no destination takes.",
     "Add a destination or an [[ignore]] rule; `feed certificate` lists them.",
+)
+LEFT_OPEN: Final = Row(
+    "left-open",
+    "Something is open for a destination that is not in the settings any more, or not enabled, and that nobody serves.",
+    "`check-config` says how much. Write `formerly` in its new table, put its table back, or close what is open:"
+    " `feed retire NAME --reason`.",
 )
 
 
@@ -176,7 +182,7 @@ OF_THE_STORE: Final = (
     ),
 )
 # Every condition by its code, those too that are not held against a destination
-ROWS: Final = {row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, *OF_THE_STORE)}
+ROWS: Final = {row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, *OF_THE_STORE)}
 
 
 def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Alert]:

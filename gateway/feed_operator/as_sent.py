@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -17,17 +17,21 @@ from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.destinations import Destination
 from gateway.feed_operator.arguments import Say, counted, destination_named
-from gateway.feed_operator.chosen import Chosen
+from gateway.feed_operator.chosen import Chosen, Studies
+from gateway.feed_operator.preview import Consent, is_agreed
 from gateway.settings import Configuration
 from gateway.store.audit import noted
 from gateway.store.body_hash import ALTERED
+from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.leases import locked
 from gateway.store.messages import NewMessage, added
 from gateway.store.moves import MOVED
+from gateway.store.renaming import origin
 from gateway.store.resending import Resend, Stored, is_to_be_made, lane, numbered
 from gateway.store.statements import Steps
 from gateway.store.states import MessageState
+from gateway.store.to_send import ToSend, tried
 from mappings.hl7v2.resent import has_shared_authority, with_control_id
 from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import message_control_id
@@ -57,49 +61,88 @@ class Again:
     force_old: bool
 
 
-async def replay_as_sent(  # noqa: PLR0913 (what the command is told)
-    configuration: Configuration, name: str, chosen: Chosen, reason: str, say: Say, *, force_old: bool
+async def replay_as_sent(  # noqa: PLR0913, PLR0917 (what the command is told)
+    configuration: Configuration,
+    name: str,
+    chosen: Chosen,
+    reason: str,
+    consent: Consent,
+    say: Say,
+    *,
+    force_old: bool,
 ) -> int:
     """Queue messages as they were made; 1 if some that were chosen are refused.
 
     Raises:
-        ConfigError: no such destination, or what was chosen is not stored.
+        ConfigError: no such destination, what was chosen is not stored, or nobody agreed to what would be sent.
     """
-    again = Again(destination_named(configuration, name), chosen.priority, chosen.dead_letters, force_old)
+    destination = destination_named(configuration, name)
     now = micros(clock.now())
     verb = "feed-replay-forced-old" if force_old else "feed-replay-as-sent"
     found: Counter[str] = Counter()
-    async with store_for_command(configuration) as engine:
-        studies = await chosen.studies(engine, name)
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        destination = replace(destination, first_name=await origin(engine, name))
+        again = Again(destination, chosen.priority, chosen.dead_letters, force_old)
+        studies = await chosen.studies(engine, destination)
+        if not consent.is_given:
+            would, refused = await _tried(engine, again, studies, now)
+            if not is_agreed(would, name, consent, say):
+                _say_refused(refused, say)
+                return 1 if refused or not consent.dry_run else 0
         await engine.do(partial(noted, verb, f"{name} {chosen}", reason, now))
         for study_id, report_ids in studies.items():
             found.update(await engine.do(partial(queued_again, again, study_id, report_ids, now)))
     messages = counted(found.pop(_SENT, 0), "message")
     say(f"{name} is sent {messages} again as made, each with an MSH-10 of its own")
+    _say_refused(found, say)
+    return 1 if found else 0
+
+
+async def _tried(engine: Engine, again: Again, studies: Studies, now: int) -> tuple[ToSend, Counter[str]]:
+    """What would be sent, and what refused; nothing of it is done."""
+    found, refused = ToSend(), Counter[str]()
+    for study_id, report_ids in studies.items():
+        became = await tried(engine, partial(_became, again, study_id, report_ids, now))
+        refused["nothing-sent"] += not became
+        for one, code in became:
+            if code == _SENT:
+                found += ToSend(1, int(one.is_critical), one.signed, one.signed)
+            else:
+                refused[code] += 1
+    return found, +refused
+
+
+def _say_refused(found: Counter[str], say: Say) -> None:
     for code, count in sorted(found.items()):
         say(f"{count} refused: {_REFUSED[code]}")
-    return 1 if found else 0
 
 
 def queued_again(again: Again, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:
     """Queue the messages of one study; for each what became of it."""
+    found = yield from _became(again, study_id, report_ids, now)
+    return [code for _, code in found] or ["nothing-sent"]
+
+
+def _became(
+    again: Again, study_id: str, report_ids: frozenset[str] | None, now: int
+) -> Steps[list[tuple[Stored, str]]]:
     name = again.destination.name
     yield from locked(name)
     stored = yield from lane(name, study_id)
     is_waiting = yield from is_to_be_made(name, study_id)
     wanted = _wanted(stored, again, report_ids)
-    became = []
+    became: list[tuple[Stored, str]] = []
     for one in wanted:
         is_old = _is_followed(one, stored, wanted)
         code = _refusal(one, again, is_old=is_old, is_waiting=is_waiting)
-        became.append(code)
+        became.append((one, code))
         if code == _SENT:
             is_critical = one.is_critical and one.state == "dead_letter"
             resend = Resend(study_id, one.report_id, one.content_version, is_critical, again.priority, one.signed)
             row, replay = yield from numbered(name, resend, now)
             message = _message(one, resend, row, replay, again, is_old=is_old or is_waiting)
             yield from added(name, study_id, message, now)
-    return became or ["nothing-sent"]
+    return became
 
 
 def _wanted(stored: Sequence[Stored], again: Again, report_ids: frozenset[str] | None) -> list[Stored]:

@@ -5,6 +5,7 @@ Carries out no clause of a standard; decision D31.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -12,26 +13,40 @@ from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.feed_operator.arguments import Span as Times
+from gateway.feed_operator.preview import Consent, is_agreed
 from gateway.settings import Configuration
 from gateway.store.audit import noted
-from gateway.store.backload import Span, backloaded, undated
+from gateway.store.backload import Span, backloaded, to_backload, undated
 from gateway.store.instants import micros
 
 BATCH: Final = 500
 _SECOND: Final = 1_000_000
 
 
-async def backload(configuration: Configuration, name: str, times: Times, rate: float | None, say: Say) -> int:
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is asked for: signed in that time, so many studies a second; with `missing` what was never told alone."""
+
+    times: Times
+    rate: float | None = None
+    missing: bool = False
+
+
+async def backload(configuration: Configuration, name: str, asked: History, consent: Consent, say: Say) -> int:
     """Queue the history of a span, so many studies a second, `feed.backload_rate` where no rate is named.
 
+    1 where an operator was asked, and does not want it.
+
     Raises:
-        ConfigError: no such destination.
+        ConfigError: no such destination, or nobody agreed to what would be sent.
     """
     destination_named(configuration, name)
-    rate = rate or configuration.settings.feed.backload_rate
-    span = Span(name, times.since, times.until, int(_SECOND / rate))
+    rate, times = asked.rate or configuration.settings.feed.backload_rate, asked.times
+    span = Span(name, times.since, times.until, int(_SECOND / rate), asked.missing)
     studies = reports = 0
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        if not is_agreed(await to_backload(engine, span), name, consent, say):
+            return int(not consent.dry_run)
         await engine.do(partial(noted, "feed-backload", f"{name} {times}", "", micros(clock.now())))
         while found := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
             studies, reports = studies + found[0], reports + found[1]

@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from gateway.assembly import store_for_command
 from gateway.destinations import Destination, routes_of
-from gateway.feed_operator.arguments import Say, Span, counted, destination_named, wrong
+from gateway.feed_operator.arguments import Say, Span, counted, destination_named, said_of, wrong
 from gateway.feed_operator.fate import KINDS, UNREMARKABLE, Fate, fate
 from gateway.feed_operator.listing import Listing, listed
 from gateway.settings import Configuration
 from gateway.store.engine import Engine
 from gateway.store.instants import instant_text, micros
+from gateway.store.leaving import Left, left
 from gateway.store.reconciling import Record, Recorded, recorded
 from gateway.store.resending import signed_within
 
@@ -61,13 +62,17 @@ class Account:
 
 @dataclass(slots=True)
 class Certificate:
-    """The reports of a span, at each destination; `unlisted` are stored as signed and not listed by AutoScribe."""
+    """The reports of a span, at each destination; `unlisted` are stored as signed and not listed by AutoScribe.
+
+    `left` is what is open for destinations that are not in the settings, whenever it was signed.
+    """
 
     listing: Listing
     span: Span
     accounts: list[Account]
     reports: int = 0
     unlisted: int = 0
+    left: list[Left] = field(default_factory=list)
 
     @property
     def fault(self) -> str:
@@ -80,7 +85,7 @@ class Certificate:
         """`incomplete`, `open` or `certified`."""
         if self.fault:
             return "incomplete"
-        return "open" if any(one.open for one in self.accounts) else "certified"
+        return "open" if self.left or any(one.open for one in self.accounts) else "certified"
 
 
 async def certificate(configuration: Configuration, name: str | None, span: Span, out: Path | None, say: Say) -> int:
@@ -93,10 +98,12 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
     asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
     if name is not None:
         asked = [destination_named(configuration, name)]
-    if not asked:
-        raise wrong("--all", "no destination is enabled", "Write a [[destination]] table.")
     async with store_for_command(configuration, writes=False) as engine:
+        open_elsewhere = await left(engine, [one.name for one in asked]) if name is None else []
+        if not asked and not open_elsewhere:
+            raise wrong("--all", "no destination is enabled", "Write a [[destination]] table.")
         made = await made_of(configuration, engine, asked, span)
+        made.left += open_elsewhere
     if out is not None:
         _write(made, out)
     for line in said(made):
@@ -166,6 +173,8 @@ def said(made: Certificate) -> Iterator[str]:
             yield f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
         if len(shown) > _MOST_LINES:
             yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
+    for gone in made.left:
+        yield f"{gone.name}: {said_of(gone)}"
     yield made.verdict
 
 
@@ -191,6 +200,10 @@ def _write(made: Certificate, out: Path) -> None:
         "reports": made.reports,
         "notListed": made.unlisted,
         "destinations": [_account(one) for one in made.accounts],
+        "notInSettings": [
+            {"name": one.name, "open": one.open, "critical": one.critical, "counts": dict(one.counts)}
+            for one in made.left
+        ],
     }
     try:
         out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.feed_operator import acknowledging, pausing
+from gateway.feed_operator import acknowledging, pausing, retiring
 from gateway.feed_operator import as_sent as resending
 from gateway.feed_operator import backload as history
 from gateway.feed_operator import certificate as certifying
@@ -23,6 +23,7 @@ from gateway.feed_operator import show as showing
 from gateway.feed_operator import status as standing
 from gateway.feed_operator.arguments import id_of, numbers_of, span_of, wrong
 from gateway.feed_operator.chosen import Chosen
+from gateway.feed_operator.preview import Consent
 from gateway.serving import exit_code as _run
 from gateway.settings import load
 
@@ -33,6 +34,8 @@ Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="S
 Json = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]
 Study = Annotated[str | None, typer.Option("--study", metavar="ID", help="A study, stu_<32 hex>.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Send without a question, as a script must.")]
 Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Signed from then on (with an offset).")]
 Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Signed before then.")]
 
@@ -86,6 +89,8 @@ def resume(
     journal: Annotated[
         list[Path] | None, typer.Option("--journal", metavar="FILE", help="A journal of another gateway; repeatable.")
     ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     config: Config = None,
 ) -> None:
     """Send to a destination again; or let one study go on that is held there, or all that were refused or in doubt."""
@@ -97,11 +102,14 @@ def resume(
         raise wrong("--held", "with --study", "Write one of the two.")
     if chart_corrected and not study:
         raise wrong("--chart-corrected", "without --study", "Say of which study.")
+    configuration, consent = load(config), Consent(dry_run, yes)
     if study:
-        sys.exit(_run(pausing.resume_study(load(config), name, study, print, is_corrected=chart_corrected)))
-    if held:
-        sys.exit(_run(pausing.resume_held(load(config), name, held, print)))
-    sys.exit(_run(pausing.resume(load(config), name, print)))
+        work = pausing.resume_study(configuration, name, study, consent, print, is_corrected=chart_corrected)
+    elif held:
+        work = pausing.resume_held(configuration, name, held, consent, print)
+    else:
+        work = pausing.resume(configuration, name, consent, print)
+    sys.exit(_run(work))
 
 
 @feed.command()
@@ -116,7 +124,12 @@ def replay(
     ] = False,
     as_sent: Annotated[bool, typer.Option("--as-sent", help="As it was made, not as it is by now.")] = False,
     force_old: Annotated[bool, typer.Option("--force-old", help="Though a newer version was sent.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only what the certificate lacks: of these, or of everything.")
+    ] = False,
     reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
     config: Config = None,
 ) -> None:
     """Send studies once more, as they are by now, each message with an MSH-10 of its own."""
@@ -124,13 +137,15 @@ def replay(
         raise wrong(
             "--force-old", "without --as-sent and --reason", "Write both: it is kept who was sent an old version."
         )
+    if missing and as_sent:
+        raise wrong("--missing", "with --as-sent", "Write one of the two; --dead-letters goes with --as-sent.")
     span = None if since is None and until is None else span_of(since, until)
-    chosen = Chosen(id_of(study) if study else None, id_of(report) if report else None, span, dead_letters)
-    configuration = load(config)
+    chosen = Chosen(id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing)
+    configuration, consent = load(config), Consent(dry_run, yes)
     if as_sent:
-        work = resending.replay_as_sent(configuration, name, chosen, reason, print, force_old=force_old)
+        work = resending.replay_as_sent(configuration, name, chosen, reason, consent, print, force_old=force_old)
     else:
-        work = replaying.replay(configuration, name, chosen, reason, print)
+        work = replaying.replay(configuration, name, chosen, reason, consent, print)
     sys.exit(_run(work))
 
 
@@ -140,11 +155,24 @@ def backload(
     since: Annotated[str, typer.Option("--from", metavar="INSTANT", help="Signed from then on (with an offset).")],
     until: Annotated[str, typer.Option("--to", metavar="INSTANT", help="Signed before then.")],
     rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Studies a second.")] = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Only what no message to it has yet.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     config: Config = None,
 ) -> None:
     """Send what was signed before a destination's start, on purpose and slowly, behind all that is new."""
-    span = span_of(since, until)
-    sys.exit(_run(history.backload(load(config), name, span, rate, print)))
+    asked = history.History(span_of(since, until), rate, missing)
+    sys.exit(_run(history.backload(load(config), name, asked, Consent(dry_run, yes), print)))
+
+
+@feed.command()
+def retire(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination that is in no settings any more.")],
+    reason: Reason,
+    config: Config = None,
+) -> None:
+    """Close what is open for a destination that was taken out of the settings; nothing of it is sent."""
+    sys.exit(_run(retiring.retire(load(config), name, reason, print)))
 
 
 @feed.command("dead-letters")

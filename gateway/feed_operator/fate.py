@@ -58,6 +58,7 @@ KINDS: Final[dict[Kind, str]] = {
     "left": "owed since the settings changed; an operator left it unsent",
 }
 _OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "planned", "unrouted"})
+_ON_ITS_WAY: Final = frozenset({"held", "indeterminate", "queued", "planned"})  # what is held goes by `feed resume`
 UNREMARKABLE: Final = frozenset({"AA", "before_start", "excluded"})
 _RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
 _BY_STATE: Final[dict[str, Kind]] = {
@@ -127,6 +128,11 @@ def _undelivered(rows: Sequence[Row], name: str) -> Fate | None:
     if not own:
         return _of_row(newest[-1]) if newest else None
     return None if own[-1].state in _TOLD | _AHEAD else _unsaid(own, newest)
+
+
+def is_lacking(found: Fate) -> bool:
+    """True where the destination lacks a report, and nothing is about to bring it there."""
+    return found.is_open and found.kind not in _ON_ITS_WAY
 
 
 def _last(report_id: str, messages: Sequence[Message]) -> list[Message]:

@@ -5,23 +5,26 @@ Carries out no clause of a standard; decisions D13, D32. What is paused is queue
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal
 
 from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.feed_operator.arguments import Say, counted, destination_named, id_of
+from gateway.feed_operator.preview import Consent, is_agreed
 from gateway.settings import Configuration
 from gateway.store.audit import noted
 from gateway.store.breaker import closed
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.lanes import Freed, let_go
-from gateway.store.leases import paused, resumed
+from gateway.store.leases import PAUSED, paused, resumed
 from gateway.store.ledger import held_for, stock
 from gateway.store.messages import IN_DOUBT, REFUSED
-from gateway.store.restoring import is_paused_as, rows_held_for
+from gateway.store.restoring import rows_held_for
 from gateway.store.statements import Steps
 from gateway.store.states import BREAKER_REASONS, FOR_NOW, RESTORED
+from gateway.store.to_send import ToSend, to_send, tried
 
 Reason = Literal["refused", "indeterminate", "restored", "may-have-been-sent"]
 _HELD_AS: Final[dict[str, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "indeterminate": (IN_DOUBT,)}
@@ -46,27 +49,31 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
     return 0
 
 
-async def resume(configuration: Configuration, name: str, say: Say) -> int:
-    """Send to a destination again; what is held there stays so. 1 if it is paused as `restored`.
+async def resume(configuration: Configuration, name: str, consent: Consent, say: Say) -> int:
+    """Send to a destination again; what is held there stays so.
+
+    1 if it is paused as `restored`, or where an operator was asked, and does not want it.
 
     Raises:
-        ConfigError: no destination has that name.
+        ConfigError: no destination has that name, or nobody agreed to what would be sent.
     """
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
 
-    def work() -> Steps[bool | None]:
-        if (yield from is_paused_as(name, RESTORED)):
-            return None
+    def work() -> Steps[bool]:
         yield from noted("feed-resume", name, "", now)
         return (yield from closed(name, now)) or (yield from resumed(name))
 
-    async with store_for_command(configuration) as engine:
-        was_paused = await engine.do(work)
-        if was_paused is None:
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        reason = next((str(one) for (one,) in await engine.fetch(PAUSED, name=name)), "")
+        if reason == RESTORED:
             say(f"{name} is paused as restored: `feed resume {name} --restored` replays the journal of what was sent;")
             say("without a journal, `serve --hold-feed --restored-from INSTANT` holds what may have been sent")
             return 1
+        found = await tried(engine, partial(to_send, name)) if reason else ToSend()
+        if not is_agreed(found, name, consent, say):
+            return int(not consent.dry_run)
+        was_paused = await engine.do(work)
         lanes = (await stock(engine, name, 0)).lane_count
     say(f"{name} is sent to again" if was_paused else f"{name} was not paused")
     if lanes:
@@ -74,34 +81,55 @@ async def resume(configuration: Configuration, name: str, say: Say) -> int:
     return 0
 
 
-async def resume_study(configuration: Configuration, name: str, study_id: str, say: Say, *, is_corrected: bool) -> int:
-    """Let one study go on at a destination; 1 if nothing of it was held.
+async def resume_study(  # noqa: PLR0913 (what the command is told)
+    configuration: Configuration, name: str, study_id: str, consent: Consent, say: Say, *, is_corrected: bool
+) -> int:
+    """Let one study go on at a destination; 1 if nothing of it was held, or an operator does not want it.
 
     `is_corrected`: the chart of the patient who was told of before is put right by hand, nothing is taken back there.
 
     Raises:
-        ConfigError: no destination has that name, or it is no id of a study.
+        ConfigError: no destination has that name, or nobody agreed to what would be sent.
     """
     destination_named(configuration, name, enabled=False)
     study_id = id_of(study_id)
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        found = await _would_go(engine, name, study_id, is_corrected=is_corrected)
+        if not is_agreed(found, name, consent, say):
+            return int(not consent.dry_run)
         return 0 if await _let_go(engine, name, study_id, say, is_corrected=is_corrected) else 1
 
 
-async def resume_held(configuration: Configuration, name: str, reason: Reason, say: Say) -> int:
-    """Let all studies go on that are held at a destination for that reason; 1 if none is.
+async def resume_held(configuration: Configuration, name: str, reason: Reason, consent: Consent, say: Say) -> int:
+    """Let all studies go on that are held at a destination for that reason; 1 if none is, or nobody wants it.
 
     Raises:
-        ConfigError: no destination has that name.
+        ConfigError: no destination has that name, or nobody agreed to what would be sent.
     """
     destination_named(configuration, name, enabled=False)
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         lanes = [one for held in _HELD_AS.get(reason, (reason,)) for one in await held_for(engine, name, held)]
         study_ids = sorted({*lanes, *await rows_held_for(engine, name, reason)})
+        found = ToSend()
+        for study_id in study_ids:
+            found += await _would_go(engine, name, study_id)
+        if not is_agreed(found, name, consent, say):
+            return int(not consent.dry_run)
         for study_id in study_ids:
             await _let_go(engine, name, study_id, say)
     say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {reason}")
     return 0 if study_ids else 1
+
+
+async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: bool = False) -> ToSend:
+    """What stands to be sent of a study once it is let go; nothing where nothing of it is held."""
+    now = micros(clock.now())
+
+    def work() -> Steps[ToSend]:
+        freed = yield from let_go(name, study_id, now, is_corrected=is_corrected)
+        return ToSend() if freed.is_nothing else (yield from to_send(name, study_id))
+
+    return await tried(engine, work)
 
 
 async def _let_go(engine: Engine, name: str, study_id: str, say: Say, *, is_corrected: bool = False) -> bool:

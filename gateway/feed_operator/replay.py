@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,7 +16,8 @@ from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.destinations import Destination, ever_in_force, routed
 from gateway.feed_operator.arguments import Say, counted, destination_named
-from gateway.feed_operator.chosen import Chosen
+from gateway.feed_operator.chosen import Chosen, Studies
+from gateway.feed_operator.preview import Consent, is_agreed
 from gateway.settings import Configuration
 from gateway.store import intake
 from gateway.store.audit import noted
@@ -25,6 +26,7 @@ from gateway.store.instants import micros
 from gateway.store.kept import Kept, kept
 from gateway.store.outbox import Outbox
 from gateway.store.resending import Resend, resent, taken
+from gateway.store.to_send import ToSend
 from mappings.dates import parse_instant
 from mappings.model import Cause
 
@@ -36,34 +38,53 @@ _NOT_SENT: Final = {
 }
 
 
-async def replay(configuration: Configuration, name: str, chosen: Chosen, reason: str, say: Say) -> int:
+async def replay(  # noqa: PLR0913, PLR0917 (what the command is told)
+    configuration: Configuration, name: str, chosen: Chosen, reason: str, consent: Consent, say: Say
+) -> int:
     """Queue what was chosen, as it is by now; 1 if something was chosen and nothing of it is sent.
 
     Raises:
-        ConfigError: no such destination, or what was chosen is not stored.
+        ConfigError: no such destination, what was chosen is not stored, or nobody agreed to what would be sent.
     """
     destination = destination_named(configuration, name)
     now = micros(clock.now())
-    async with store_for_command(configuration) as engine:
-        studies = await chosen.studies(engine, name)
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        studies = await chosen.studies(engine, destination)
+        if not consent.is_given:
+            run = await _run(Replay(engine, destination, chosen.priority, writes=False), studies, now)
+            if not is_agreed(run.found, name, consent, say):
+                _say_left(run, say)
+                return int(not consent.dry_run)
         await engine.do(partial(noted, "feed-replay", f"{name} {chosen}", reason, now))
-        run = Replay(engine, destination, chosen.priority)
-        for study_id, report_ids in studies.items():
-            await run.add(study_id, report_ids, now)
-        await run.flush(now)
-    say(f"{name} is sent {counted(run.reports, 'report')} of {counted(run.studies, 'study')} again, as they are by now")
+        run = await _run(Replay(engine, destination, chosen.priority), studies, now)
+    reports, of = counted(run.found.reports, "report"), counted(run.found.studies, "study")
+    say(f"{name} is sent {reports} of {of} again, as they are by now")
+    _say_left(run, say)
+    return 1 if studies and not run.found.reports else 0
+
+
+async def _run(run: Replay, studies: Studies, now: int) -> Replay:
+    for study_id, report_ids in studies.items():
+        await run.add(study_id, report_ids, now)
+    await run.flush(now)
+    return run
+
+
+def _say_left(run: Replay, say: Say) -> None:
     for state, count in sorted(run.left.items()):
         say(f"{count} are not sent: {_NOT_SENT[state]}")
-    return 1 if studies and not run.reports else 0
 
 
 class Replay:
-    """Queues studies for one destination; counts what is sent, and what is not by the state that is why."""
+    """Queues studies for one destination; counts what is sent, and what is not by the state that is why.
 
-    def __init__(self, engine: Engine, destination: Destination, priority: int) -> None:
-        self._engine, self._destination, self._priority = engine, destination, priority
+    It counts alone where it does not write.
+    """
+
+    def __init__(self, engine: Engine, destination: Destination, priority: int, *, writes: bool = True) -> None:
+        self._engine, self._destination, self._priority, self._writes = engine, destination, priority, writes
         self._batch: list[Resend] = []
-        self.reports = self.studies = 0
+        self.found = ToSend()
         self.left: Counter[str] = Counter()
 
     async def add(self, study_id: str, report_ids: Collection[str] | None, now: int) -> None:
@@ -76,9 +97,8 @@ class Replay:
         told = (await Outbox(self._engine).told(study_id)).get(name, set())
         was_taken = await taken(self._engine, name, study_id)
         resends = self._resends(known, report_ids, told, was_taken)
-        self._batch += resends
-        self.reports += len(resends)
-        self.studies += bool(resends)
+        self._count(known, resends)
+        self._batch += resends if self._writes else []
         if len(self._batch) >= _BATCH:
             await self.flush(now)
 
@@ -87,6 +107,15 @@ class Replay:
         if self._batch:
             await self._engine.do(partial(resent, self._destination.name, self._batch, now))
             self._batch = []
+
+    def _count(self, known: Kept, resends: Sequence[Resend]) -> None:
+        """Count what a study adds: where everything is restated one message says all of it (D19)."""
+        wanted = {one.report_id for one in resends}
+        critical = sum(one.is_critical is True for one in known.study.completed if one.report_id in wanted)
+        signed = [one.signed for one in resends if one.signed is not None]
+        moments = min(signed, default=None), max(signed, default=None)
+        messages = min(len(resends), 1) if self._destination.receiver.addendum == "replace" else len(resends)
+        self.found += ToSend(messages, critical, *moments, len(resends), min(len(resends), 1))
 
     def _resends(
         self, known: Kept, report_ids: Collection[str] | None, told: set[str], was_taken: set[str]

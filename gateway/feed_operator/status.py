@@ -23,13 +23,13 @@ from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
+from gateway.store.leaving import known as names_of
 from gateway.store.ledger import dead_letters, stock
 from gateway.store.states import BREAKER_REASONS
 
 MOST_LANES: Final = 20  # and as many reports of which no message is made
 _SECOND: Final = 1_000_000
 _NOBODY: Final = ""
-_OTHER_LEASE: Final = "*"  # with this begin names of what is no destination and is done by one process too
 
 
 async def status(configuration: Configuration, say: Say, *, as_json: bool = False) -> int:
@@ -37,9 +37,9 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
     routes = routes_of(configuration)
     now = micros(clock.now())
     async with store_for_command(configuration, writes=False) as engine:
-        stands = {one.name: one for one in await standing(engine) if not one.name.startswith(_OTHER_LEASE)}
+        stands = {one.name: one for one in await standing(engine)}
         known = {one.name: one for one in routes.destinations}
-        names = [*known, *sorted(stands.keys() - known.keys())]
+        names = [*known, *(name for name in await names_of(engine) if name not in known)]
         found = [
             await _destination(engine, name, known.get(name), stands.get(name), now)
             | await _plan(engine, name, known.get(name), routes.ignores)

@@ -6,6 +6,7 @@ dead letters that a newer message made good: each is passed over.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,13 +65,15 @@ _DEAD: Final = Statement(
     "SELECT m.number, m.study_id, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
     f" AND m.state = 'dead_letter' AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
 )
-_LANES: Final = Statement("SELECT study_id FROM lane WHERE destination = :destination ORDER BY study_id LIMIT :most")
+_LANES: Final = Statement(
+    "SELECT study_id, reason, since FROM lane WHERE destination = :destination ORDER BY study_id LIMIT :most"
+)
 _OUTBOX: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
 )
 # An accession number may still come, but a critical result is not kept waiting for it in silence
 _HELD: Final = Statement(
-    "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held'"
+    "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = 'held'"
     " AND (reason <> :awaited OR is_critical = 1 OR decided <= :before) ORDER BY number LIMIT :most"
 )
 
@@ -97,7 +100,8 @@ class FeedFacts:
     `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
     somebody does something, `dead_letters` the messages that were given up and not made good since, `planned` the rows
     that a change of settings would send or stop, `unaccepted` what the application did not answer in time. `held_lanes`
-    and `held_rows` are the studies of each. `unserved` is for how long nobody has served it, which the watcher knows.
+    are studies, each by its reason and since when, `held_rows` rows of the outbox. `unserved` is for how long nobody
+    has served it, which the watcher knows.
     """
 
     oldest: float = 0.0
@@ -105,8 +109,8 @@ class FeedFacts:
     critical: Cases = field(default_factory=dict)
     critical_blocked: Cases = field(default_factory=dict)
     unaccepted: Cases = field(default_factory=dict)
-    held_lanes: tuple[str, ...] = ()
-    held_rows: tuple[str, ...] = ()
+    held_lanes: Cases = field(default_factory=dict)
+    held_rows: Cases = field(default_factory=dict)
     dead_letters: Cases = field(default_factory=dict)
     planned: Cases = field(default_factory=dict)
     planned_critical: Cases = field(default_factory=dict)
@@ -135,8 +139,8 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
         critical=await _critical(engine, watched, now),
         critical_blocked=_cases([*[(row[3], row[1]) for row in dead if row[2]], *held]),
         unaccepted=await _unaccepted(engine, watched, now),
-        held_lanes=_studies(await engine.fetch(_LANES, **key, most=MOST)),
-        held_rows=_studies(await engine.fetch(_HELD, **key, **awaited, most=MOST)),
+        held_lanes=_lanes(await engine.fetch(_LANES, **key, most=MOST)),
+        held_rows=_cases(await engine.fetch(_HELD, **key, **awaited, most=MOST)),
         dead_letters=_cases(dead),
         planned={**planned, **critical},
         planned_critical=critical,
@@ -176,6 +180,12 @@ async def _unaccepted(engine: Engine, watched: Watched, now: datetime) -> Cases:
         return {}
     key = {"destination": watched.name, "before": micros(now - watched.after), "most": MOST}
     return _cases(await engine.fetch(_UNACCEPTED, **key))
+
+
+def _lanes(rows: Sequence[Row]) -> Cases:
+    """Each lane under a number of its own: one that is held for another reason, or anew, is another case."""
+    digests = {str(row[0]): hashlib.sha256("\x1f".join(map(str, row)).encode()).digest() for row in rows}
+    return {int.from_bytes(digest[:7], "big"): study_id for study_id, digest in digests.items()}
 
 
 def _cases(rows: Sequence[Row]) -> Cases:

@@ -81,21 +81,32 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
         return False
     for name in sorted((old, new)):  # else two that rename would wait for each other
         yield from locked(name)
-    before, after = (yield from _standing(old)), (yield from _standing(new))
-    for standing, own in ((before, {"", new}), (after, {"", old})):
-        if standing.became not in own:
-            raise NotRenamed(standing.became)
-    is_new = not before.became
+    is_new = yield from is_to_be_renamed(old, new)
     if is_new:
-        if (yield from ask(_HAS_MESSAGES, name=new)):
-            raise NotRenamed
-        yield from _take_over(old, new, before, after)
+        yield from _take_over(old, new)
         yield from noted("feed-rename", f"{old} {new}", "", now)
     names = {"old": old, "new": new}
     yield from ask(_SAID_TWICE, **names, now=now)
     for statement in (_TOLD_TWICE, *_MOVE.values(), _IN_FORCE):
         yield from ask(statement, **names)
     return is_new
+
+
+def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
+    """Whether the new name is still to take over what stands under the old one.
+
+    Raises:
+        NotRenamed: there are messages under both names, or one of them became another since.
+    """
+    if not (yield from _is_known(old)):
+        return False
+    before, after = (yield from _standing(old)), (yield from _standing(new))
+    for standing, own in ((before, {"", new}), (after, {"", old})):
+        if standing.became not in own:
+            raise NotRenamed(standing.became)
+    if not before.became and (yield from ask(_HAS_MESSAGES, name=new)):
+        raise NotRenamed
+    return not before.became
 
 
 async def became(engine: Engine, name: str) -> str:
@@ -117,11 +128,12 @@ def _is_known(name: str) -> Steps[bool]:
 
 def _standing(name: str) -> Steps[_Standing]:
     rows: list[Row] = yield from ask(_NAMED, name=name)
-    return _Standing(*rows[0])
+    return _Standing(*rows[0]) if rows else _Standing()
 
 
-def _take_over(old: str, new: str, before: _Standing, after: _Standing) -> Steps[None]:
+def _take_over(old: str, new: str) -> Steps[None]:
     """The lease with its fence, the pause, and what is known of the settings; who had the old name holds it no more."""
+    before, after = (yield from _standing(old)), (yield from _standing(new))
     first = before.origin or old
     fence = max(before.fence, after.fence) + 1
     paused = before if before.paused else after

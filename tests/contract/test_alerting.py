@@ -26,10 +26,12 @@ from gateway.metrics import Metrics
 from gateway.serving import listening_socket, running
 from gateway.settings.feed import Escalation, Feed
 from gateway.store.feed_facts import Watched, feed_facts
+from gateway.store.holding import hold
 from gateway.store.inbox import StoredEnrichments
 from gateway.store.instants import micros
 from gateway.store.leases import Leases, resumed, standing
 from gateway.store.leases import paused as pause
+from gateway.store.leaving import retired
 from gateway.store.resending import Resend, resent
 from gateway.store.standing_alerts import acknowledged
 from gateway.store.statements import Statement, ask
@@ -443,3 +445,62 @@ async def test_nothing_of_a_patient_is_told(engine, wall_clock):
             wall_clock(10)
         assert [len(one.said) > 0 for one in both] == [True, True]
         assert_nothing_of_a_patient(feed, repr([one.said for one in both]))
+
+
+async def test_what_is_left_open_for_a_destination_that_is_gone_is_told_until_it_is_retired(engine):
+    async with fed(engine) as (feed, _):
+        await feed.sign(critical=True)
+        await feed.sign()
+        feed.destinations = ()
+        async with watched(engine, feed) as (hook, watch):
+            for _ in range(2):
+                await watch.once()
+            assert changes(hook, "left-open") == [("begins", 2)]
+            assert sample(feed.metrics, "feed_alert", code="left-open", destination="ehr") == 2
+            await Leases(engine, "another", 60.0).take("ehr")
+            await watch.once()
+            await write(engine, "UPDATE destination SET expires = 0")
+            await watch.once()
+            await engine.do(partial(retired, "ehr", "replaced", 2, 2))
+            await watch.once()
+            assert [one["state"] for one in hook.said if one["alert"] == "left-open"] == ["raised", "cleared"] * 2
+
+
+async def test_a_second_study_that_is_held_beside_the_first_is_told_too(engine):
+    async with fed(engine, "ae") as (feed, _), watched(engine, feed) as (hook, watch):
+        async with feed.serving():
+            first = await feed.sign()
+            await feed.until("held")
+            await watch.once()
+            await feed.sign()
+            await feed.until("held", "held")
+            for _ in range(2):
+                await watch.once()
+        assert changes(hook, "lane-held") == [("begins", 1), ("grows", 2)]
+        await feed.release(first.study_id)
+        await watch.once()
+        assert changes(hook, "lane-held")[2:] == []
+        async with feed.serving():
+            await feed.until("held", "held")
+        await watch.once()
+        assert changes(hook, "lane-held")[2:] == [("grows", 2)]
+
+
+async def test_a_lane_that_is_held_for_another_reason_is_told_again(engine):
+    async with fed(engine, "ae") as (feed, _), watched(engine, feed) as (hook, watch):
+        async with feed.serving():
+            signed = await feed.sign()
+            await feed.until("held")
+        await watch.once()
+        await engine.do(partial(hold, "ehr", signed.study_id, "move", None, 9))
+        await watch.once()
+        assert changes(hook, "lane-held") == [("begins", 1), ("grows", 1)]
+
+
+async def test_a_second_report_of_which_no_message_is_made_is_told_too(engine):
+    async with fed(engine) as (feed, _), watched(engine, feed) as (hook, watch):
+        for _ in range(2):
+            await feed.sign()
+            await write(engine, "UPDATE outbox SET state = 'held', reason = 'accession-missing'")
+            await watch.once()
+        assert changes(hook, "message-held") == [("begins", 1), ("grows", 2)]

@@ -43,6 +43,7 @@ LISTED = {
     "gateway.store.leases.STANDING",
     "gateway.store.in_force.EVERY",
     "gateway.store.standing_alerts.ALERTS",
+    "gateway.store.leaving._NAMED",
     "gateway.store.renaming._FACTS",
     "gateway.store.renaming._FOLLOW",
 }

@@ -35,9 +35,15 @@ def test_each_condition_is_an_alert_of_its_own(change, code, count):
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [("critical", "critical-overdue"), ("critical_blocked", "critical-blocked"), ("dead_letters", "dead-letter")],
+    [
+        ("critical", "critical-overdue"),
+        ("critical_blocked", "critical-blocked"),
+        ("dead_letters", "dead-letter"),
+        ("held_lanes", "lane-held"),
+        ("held_rows", "message-held"),
+    ],
 )
-def test_of_critical_results_and_dead_letters_it_is_said_which(change, code):
+def test_of_critical_results_holds_and_dead_letters_it_is_said_which(change, code):
     assert list(alerts("ehr", replace(QUIET, **{change: TWO}), 900)) == [Alert(code, "ehr", 2, TWO)]
 
 

@@ -83,7 +83,7 @@ async def test_what_cannot_be_done_is_said_with_what_to_write_and_exits_2(site, 
 
 async def test_nothing_is_queued_for_a_destination_that_is_not_enabled(site):
     async with site(enabled="false") as here:
-        code, _, err = await here.feed("replay", "ehr", "--dead-letters")
+        code, _, err = await here.feed("replay", "ehr", "--yes", "--dead-letters")
         assert code == 2
         assert "destination[0].enabled: false" in err
         code, _, err = await here.feed("certificate", "--all")
@@ -177,10 +177,10 @@ async def test_what_is_paused_is_made_and_not_sent_until_it_is_resumed_beside_th
             while not (await here.query("SELECT count(*) FROM message"))[0][0]:
                 pass
             assert len(here.receiver.messages) == 0
-            assert (await here.feed("resume", "ehr"))[1] == ["ehr is sent to again"]
+            assert (await here.feed("resume", "ehr", "--yes"))[1] == ["ehr is sent to again"]
             while not len(here.receiver.messages):
                 await here.query("SELECT 1")
-        assert (await here.feed("resume", "ehr"))[1] == ["ehr was not paused"]
+        assert (await here.feed("resume", "ehr", "--yes"))[1] == ["ehr was not paused"]
         assert await here.query("SELECT verb, argument, reason FROM audit") == [
             ("feed-pause", "ehr", "maintenance"),
             ("feed-pause", "ehr", "x"),
@@ -212,13 +212,14 @@ async def test_a_study_that_is_held_goes_on_and_is_sent_with_the_same_bytes(site
         await here.served()
         [(study_id, number)] = await here.query("SELECT study_id, culprit FROM lane")
         assert (
-            "still held: 1 study; `feed resume ehr --study ID` lets one go on" in (await here.feed("resume", "ehr"))[1]
+            "still held: 1 study; `feed resume ehr --study ID` lets one go on"
+            in (await here.feed("resume", "ehr", "--yes"))[1]
         )
-        code, lines, _ = await here.feed("resume", "ehr", "--study", fhir_id(study_id))
+        code, lines, _ = await here.feed("resume", "ehr", "--yes", "--study", fhir_id(study_id))
         assert (code, lines) == (0, [f"{study_id} goes on at ehr: 1 queued again"])
         await here.served()
         assert await here.query(f"SELECT state, ack FROM message WHERE number = {number}") == [("delivered", "AA")]
-        code, lines, _ = await here.feed("resume", "ehr", "--study", study_id)
+        code, lines, _ = await here.feed("resume", "ehr", "--yes", "--study", study_id)
         assert (code, lines) == (1, [f"nothing of {study_id} is held at ehr"])
 
 
@@ -227,9 +228,9 @@ async def test_all_studies_that_are_held_for_a_reason_go_on_at_once(site):
         await here.sync()
         await here.served()
         assert await here.query("SELECT reason, count(*) FROM lane GROUP BY reason") == [("refused", 3)]
-        code, lines, _ = await here.feed("resume", "ehr", "--held", "indeterminate")
+        code, lines, _ = await here.feed("resume", "ehr", "--yes", "--held", "indeterminate")
         assert (code, lines) == (1, ["no study is held at ehr as indeterminate"])
-        code, lines, _ = await here.feed("resume", "ehr", "--held", "refused")
+        code, lines, _ = await here.feed("resume", "ehr", "--yes", "--held", "refused")
         assert (code, len(lines), lines[-1]) == (0, 4, "3 studies went on")
         await here.served()
         assert await here.query("SELECT count(*) FROM lane") == [(0,)]
@@ -242,10 +243,10 @@ async def test_a_study_and_a_report_are_sent_again_as_they_are_by_now(site):
         await here.served()
         before = len(here.receiver.messages)
         study_id = await one_study(here)
-        code, lines, _ = await here.feed("replay", "ehr", "--study", study_id)
+        code, lines, _ = await here.feed("replay", "ehr", "--yes", "--study", study_id)
         assert (code, lines) == (0, ["ehr is sent 1 report of 1 study again, as they are by now"])
         [(report_id,)] = await here.query(f"SELECT report_id FROM report WHERE study_id = '{study_id}'")
-        code, _, _ = await here.feed("replay", "ehr", "--report", fhir_id(report_id), "--reason", "asked for")
+        code, _, _ = await here.feed("replay", "ehr", "--yes", "--report", fhir_id(report_id), "--reason", "asked for")
         assert code == 0
         await here.served()
         assert len(here.receiver.messages) == before + 1  # both were made at one time: one says it all
@@ -257,7 +258,7 @@ async def test_a_span_is_sent_again_each_study_once_and_behind_all_that_is_new(s
         await here.sync()
         await here.served()
         count = len(here.receiver.messages)
-        code, lines, _ = await here.feed("replay", "ehr", *SPAN)
+        code, lines, _ = await here.feed("replay", "ehr", "--yes", *SPAN)
         assert (code, len(lines)) == (0, 1)
         assert await here.query("SELECT DISTINCT priority FROM outbox WHERE kind = 'replay'") == [(2,)]
         await here.served()
@@ -280,7 +281,7 @@ async def test_what_was_given_up_is_listed_with_the_rule_and_sent_again_once_it_
         assert "  given up  1 dead letter, 0 of them critical" in (await here.feed("status"))[1]
         code, _, _ = await here.feed("certificate", "ehr")
         assert code == 1
-        assert (await here.feed("replay", "ehr", "--dead-letters"))[0] == 0
+        assert (await here.feed("replay", "ehr", "--yes", "--dead-letters"))[0] == 0
         await here.served()
         assert (await here.feed("dead-letters"))[1] == ["0 dead letters"]
         assert (await here.feed("certificate", "ehr"))[0] == 0
@@ -289,7 +290,7 @@ async def test_what_was_given_up_is_listed_with_the_rule_and_sent_again_once_it_
 async def test_what_the_filters_leave_out_or_was_before_the_start_is_not_replayed(site):
     async with site(modalities='["CT"]') as here:
         await here.sync()
-        code, lines, _ = await here.feed("replay", "ehr", *SPAN)
+        code, lines, _ = await here.feed("replay", "ehr", "--yes", *SPAN)
         assert code == 0
         assert lines[1].endswith(" are not sent: left out by its filters")
 
@@ -297,12 +298,12 @@ async def test_what_the_filters_leave_out_or_was_before_the_start_is_not_replaye
 async def test_of_before_the_start_nothing_is_replayed_and_the_backload_sends_it(site):
     async with site(start="2035-01-01T00:00:00Z") as here:
         await here.sync()
-        code, lines, _ = await here.feed("replay", "ehr", *SPAN)
+        code, lines, _ = await here.feed("replay", "ehr", "--yes", *SPAN)
         assert (code, lines[0]) == (1, "ehr is sent 0 reports of 0 studies again, as they are by now")
         assert lines[1].endswith(" are not sent: signed before its start: `feed backload` sends that")
         code, lines, _ = await here.feed("certificate", "ehr")
         assert (code, lines[-1]) == (0, "certified")
-        code, lines, _ = await here.feed("backload", "ehr", *SPAN, "--rate", "1000")
+        code, lines, _ = await here.feed("backload", "ehr", "--yes", *SPAN, "--rate", "1000")
         assert code == 0
         assert lines[0].startswith("ehr is sent ")
         assert lines[0].endswith(", 1000 studies a second: 0 seconds at least")
@@ -317,14 +318,14 @@ async def test_an_old_version_goes_only_by_force_and_that_is_kept(site):
         await here.served()
         study_id = await one_study(here)
         [(report_id,)] = await here.query(f"SELECT report_id FROM report WHERE study_id = '{study_id}'")
-        assert (await here.feed("replay", "ehr", "--study", study_id, "--as-sent"))[:2] == (
+        assert (await here.feed("replay", "ehr", "--yes", "--study", study_id, "--as-sent"))[:2] == (
             0,
             ["ehr is sent 1 message again as made, each with an MSH-10 of its own"],
         )
-        assert (await here.feed("replay", "ehr", "--report", report_id))[0] == 0
-        code, lines, _ = await here.feed("replay", "ehr", "--report", report_id, "--as-sent")
+        assert (await here.feed("replay", "ehr", "--yes", "--report", report_id))[0] == 0
+        code, lines, _ = await here.feed("replay", "ehr", "--yes", "--report", report_id, "--as-sent")
         assert (code, lines[1].partition(":")[0]) == (1, "1 refused")
-        forced = ("replay", "ehr", "--report", report_id, "--as-sent", "--force-old", "--reason", "asked for")
+        forced = ("replay", "ehr", "--yes", "--report", report_id, "--as-sent", "--force-old", "--reason", "asked for")
         assert (await here.feed(*forced))[0] == 0
         assert await here.query("SELECT argument, reason FROM audit WHERE verb = 'feed-replay-forced-old'") == [
             (f"ehr {report_id}", "asked for")

@@ -1,0 +1,59 @@
+"""What `check-config` finds in the database, where it is there: names of destinations, and what is open elsewhere.
+
+Carries out no clause of a standard; decision D31. Nothing is changed, neither the schema nor a name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Final
+
+from gateway.assembly import engine_of, name_faults
+from gateway.destinations import routes_of
+from gateway.errors import ConfigError, StoreError
+from gateway.feed_operator.arguments import said_of
+from gateway.settings import Configuration
+from gateway.store.leaving import left
+from gateway.store.postgres import Postgres
+from gateway.store.renaming import NotRenamed, is_to_be_renamed
+from gateway.store.sqlite import Sqlite
+
+_SECONDS: Final = 10.0
+_UNKNOWN: Final = "the database cannot be asked what is open for destinations that are not in the settings"
+
+
+async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError | str]:
+    """What keeps the service from starting, as an error; and what may surprise, as a text."""
+    try:
+        engine = engine_of(configuration)
+        if isinstance(engine, Sqlite) and not engine.path.exists():
+            return
+        async with asyncio.timeout(_SECONDS), engine.opened():
+            found = [one async for one in _found(engine, configuration)]
+    except (ConfigError, StoreError, TimeoutError) as error:
+        yield f"{_UNKNOWN} ({getattr(error, 'detail', '') or type(error).__name__}); the service asks when it starts"
+        return
+    for one in found:
+        yield one
+
+
+async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> AsyncIterator[ConfigError | str]:
+    destinations = routes_of(configuration).destinations
+    names = {one.name for one in destinations if one.is_enabled}
+    for one in destinations:
+        for fault in await name_faults(engine, configuration, one):
+            yield fault
+        if one.formerly and await _is_renamed_soon(engine, one.formerly, one.name):
+            names.add(one.formerly)
+            yield f"destination {one.name}: takes over what stands under {one.formerly} when the gateway starts"
+    for gone in await left(engine, names):
+        yield f"destination {gone.name}: {said_of(gone)}"
+
+
+async def _is_renamed_soon(engine: Sqlite | Postgres, old: str, new: str) -> bool:
+    try:
+        return await engine.do(partial(is_to_be_renamed, old, new))
+    except NotRenamed:
+        return False

@@ -1,0 +1,48 @@
+"""`feed retire`: what is open for a destination that was taken out of the settings is closed, and why is kept.
+
+Carries out no clause of a standard; decision D31. Nothing is sent, and nothing is forgotten.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from gateway import clock
+from gateway.assembly import store_for_command
+from gateway.destinations import routes_of
+from gateway.feed_operator.arguments import Say, counted, wrong
+from gateway.settings import Configuration
+from gateway.store.instants import micros
+from gateway.store.leaving import StillServed, known, retired
+from gateway.store.renaming import became
+
+
+async def retire(configuration: Configuration, name: str, reason: str, say: Say) -> int:
+    """Close what is open for a destination; 1 while somebody still sends there.
+
+    Raises:
+        ConfigError: it is in the settings and enabled, the database does not know it, or there is no reason.
+    """
+    if any(one.name == name and one.is_enabled for one in routes_of(configuration).destinations):
+        remedy = "Take its [[destination]] table out, or write enabled = false, and start the gateway anew."
+        raise wrong(name, "this destination is in the settings", remedy)
+    if not reason.strip():
+        raise wrong("--reason", "empty", "Say why what is open is not sent any more: it is kept.")
+    async with store_for_command(configuration) as engine:
+        names = await known(engine)
+        if name not in names:
+            raise wrong(
+                name, "the database knows no destination of this name", f"It knows {', '.join(names) or 'none'}."
+            )
+        if now_called := await became(engine, name):
+            raise wrong(name, f"this destination is called {now_called} since", "Write that name.")
+        work = partial(retired, name, reason, micros(clock.now()), await engine.now())
+        try:
+            closed = await engine.do(work)
+        except StillServed:
+            say(f"{name} is sent to by a gateway with other settings: stop that one, or start it anew, and try again")
+            return 1
+    say(f"{name} is retired: {counted(closed.untold, 'report')} not made, {counted(closed.unsent, 'message')} not sent")
+    if closed.in_doubt:
+        say(f"{counted(closed.in_doubt, 'message')} may have arrived there; the ledger goes on saying so")
+    return 0

@@ -1,0 +1,149 @@
+"""What is open for destinations that somebody took out of the settings: counted by name, and closed by an operator.
+
+Carries out no clause of a standard; decision D31. Closed is not delivered: the ledger goes on saying what was never
+sent, and what may have arrived.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.store.audit import noted
+from gateway.store.engine import Engine
+from gateway.store.leases import locked
+from gateway.store.ledger import IS_LAST
+from gateway.store.statements import Statement, Steps, ask
+from gateway.store.states import UNSENT
+
+RETIRED: Final = "retired"
+IN_DOUBT: Final = "retired-in-doubt"  # it was written there, and what became of it nobody knows
+ALL: Final = 2**31 - 1
+_OTHER_LEASE: Final = "*"  # with this begin names of what is no destination and is done by one process too
+_NEXT: Final = Statement("SELECT min(destination) FROM outbox WHERE destination > :after")
+_NAMED: Final = Statement("SELECT name, became, expires, retired FROM destination ORDER BY name")
+_ROWS: Final = Statement(
+    "SELECT state, is_critical, count(*) FROM (SELECT state, is_critical FROM outbox WHERE destination = :destination"
+    " AND state IN ('waiting', 'held') LIMIT :most) found GROUP BY state, is_critical"
+)
+_MESSAGES: Final = Statement(
+    "SELECT state, is_critical, count(*) FROM (SELECT state, is_critical FROM message WHERE destination = :destination"
+    " AND state IN ('queued', 'sending', 'indeterminate', 'held') LIMIT :most) found GROUP BY state, is_critical"
+)
+_DEAD: Final = Statement(
+    "SELECT m.state, m.is_critical, 1 FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter'"  # noqa: S608 (constants)
+    f" AND m.reason <> :unsent AND coalesce(m.closed, m.made) > :retired{IS_LAST} LIMIT :most"
+)
+_CLOSE_ROWS: Final = Statement(
+    "UPDATE outbox SET state = 'nothing', reason = :reason, settled = :now WHERE destination = :destination"
+    " AND state IN ('waiting', 'held') RETURNING number"
+)
+_CLOSE_DOUBTFUL: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE destination = :destination"
+    " AND state IN ('queued', 'sending', 'indeterminate', 'held')"
+    " AND (state IN ('sending', 'indeterminate') OR doubts > 0) RETURNING number"
+)
+_CLOSE_UNSENT: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE destination = :destination"
+    " AND state IN ('queued', 'held') RETURNING number"
+)
+_FREE_LANES: Final = Statement("DELETE FROM lane WHERE destination = :destination")
+_RETIRE: Final = Statement("UPDATE destination SET retired = :now WHERE name = :destination")
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is open for a destination: by state how many, and how many of all are critical.
+
+    `became` is the name that it has by now; `is_served` while somebody, with other settings, sends there.
+    """
+
+    name: str
+    counts: Counter[str] = field(default_factory=Counter)
+    critical: int = 0
+    became: str = ""
+    is_served: bool = False
+
+    @property
+    def open(self) -> int:
+        """How many reports and messages are open."""
+        return self.counts.total()
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How many rows were not told, messages not sent, and messages that may have arrived were closed."""
+
+    untold: int
+    unsent: int
+    in_doubt: int
+
+
+class StillServed(Exception):
+    """Somebody sends to the destination: nothing was closed."""
+
+
+async def known(engine: Engine) -> list[str]:
+    """The name of every destination that the database ever had something of, by now, in order.
+
+    A former name is one of them while rows stand under it.
+    """
+    found = await engine.fetch(_NAMED)
+    names = {str(name) for name, became, *_ in found if not became and not str(name).startswith(_OTHER_LEASE)}
+    after = ""
+    while (name := (await engine.fetch(_NEXT, after=after))[0][0]) is not None:
+        names.add(after := str(name))
+    return sorted(names)
+
+
+async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[Left]:
+    """What is open for the destinations that the database knows, but for these; `most` bounds each count.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    now = await engine.now()
+    rows = {str(name): more for name, *more in await engine.fetch(_NAMED)}
+    found = []
+    for name in await known(engine):
+        if name not in but:
+            became, expires, retired = rows.get(name, ("", 0, 0))
+            one = await _left(engine, name, int(retired), most)
+            one = Left(name, one.counts, one.critical, str(became), int(expires) > now)
+            found += [one] if one.open else []
+    return found
+
+
+def retired(destination: str, reason: str, now: int, at: int) -> Steps[Closed]:
+    """Close what is open for a destination; `now` in microseconds, `at` the same by the database's clock.
+
+    Raises:
+        StillServed: somebody sends there.
+    """
+    yield from locked(destination)
+    expires = next((int(row[2]) for row in (yield from ask(_NAMED)) if row[0] == destination), 0)
+    if expires > at:
+        raise StillServed
+    key = {"destination": destination, "now": now}
+    untold = yield from ask(_CLOSE_ROWS, **key, reason=RETIRED)
+    in_doubt = yield from ask(_CLOSE_DOUBTFUL, **key, reason=IN_DOUBT)
+    unsent = yield from ask(_CLOSE_UNSENT, **key, reason=RETIRED)
+    yield from ask(_FREE_LANES, destination=destination)
+    yield from ask(_RETIRE, **key)
+    yield from noted("feed-retire", destination, reason, now)
+    return Closed(len(untold), len(unsent), len(in_doubt))
+
+
+async def _left(engine: Engine, name: str, retired_at: int, most: int) -> Left:
+    key = {"destination": name, "most": most}
+    rows = [
+        *await engine.fetch(_ROWS, **key),
+        *await engine.fetch(_MESSAGES, **key),
+        *await engine.fetch(_DEAD, **key, retired=retired_at, unsent=UNSENT),
+    ]
+    counts: Counter[str] = Counter()
+    for state, _, count in rows:
+        counts[str(state)] += int(count)
+    return Left(name, counts, sum(int(count) for _, is_critical, count in rows if is_critical))
