@@ -23,6 +23,7 @@ from gateway.app import serve as serve_gateway
 from gateway.convert import Conversion, Request
 from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError, GatewayError
+from gateway.feed_operator.arguments import destination_named
 from gateway.feed_operator.commands import feed
 from gateway.sandbox.late_acks import Address
 from gateway.sandbox.listen import run_listen
@@ -81,7 +82,11 @@ def convert(
     file: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")
     ] = "-",
-    receiver_name: Annotated[str, typer.Option("--receiver", metavar="NAME", help=_RECEIVERS)] = "generic",
+    receiver_name: Annotated[str | None, typer.Option("--receiver", metavar="NAME", help=_RECEIVERS)] = None,
+    destination: Annotated[
+        str | None,
+        typer.Option("--destination", metavar="NAME", help="As that destination gets it."),
+    ] = None,
     config: Config = None,
     pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
     validate: Annotated[
@@ -91,6 +96,8 @@ def convert(
     """AutoScribe JSON into a FHIR Bundle, HL7 messages, or a trace of every field, without a network."""
     if validate and to == "trace":
         _fail("--validate: a trace has nothing to be judged. Use --to fhir or --to hl7v2.")
+    if destination and receiver_name:
+        _fail("--receiver: a destination has one. Write one of the two.")
     configuration = _load(config)
     if configuration.site.site_key == DEMO_SITE_KEY:
         print("note: patient ids are made with the published demo key (set GATEWAY_MAPPING__SITE_KEY)", file=sys.stderr)
@@ -98,19 +105,21 @@ def convert(
         to,
         configuration.site,
         configuration.settings.server.fhir_base,
-        configuration.site.receiver(receiver_name),
+        configuration.site.receiver(receiver_name or "generic"),
         clock.now(),
         pretty,
         validate,
     )
+    if destination:
+        request = Request.to_destination(request, destination_named(configuration, destination, enabled=False))
     try:
         conversion = convert_text(_input(file), request)
     except WireError as error:
         _fail(str(error))
     sys.stdout.buffer.write(conversion.output)
     sys.stdout.flush()
-    for issue in conversion.issues:
-        print(issue, file=sys.stderr)
+    for line in (*conversion.issues, *conversion.notes):
+        print(line, file=sys.stderr)
     sys.exit(_judged(conversion, to) if validate else 0)
 
 
