@@ -25,6 +25,8 @@ from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError, GatewayError
 from gateway.feed_operator.arguments import destination_named
 from gateway.feed_operator.commands import feed
+from gateway.feed_operator.explain import Question
+from gateway.feed_operator.explain import explain as explain_report
 from gateway.sandbox.late_acks import Address
 from gateway.sandbox.listen import run_listen
 from gateway.sandbox.manners import MANNERS
@@ -121,6 +123,21 @@ def convert(
     for line in (*conversion.issues, *conversion.notes):
         print(line, file=sys.stderr)
     sys.exit(_judged(conversion, to) if validate else 0)
+
+
+@app.command()
+def explain(
+    report: Annotated[str, typer.Argument(metavar="REPORT", help="A report, rep_<32 hex>.")],
+    field: Annotated[str, typer.Argument(metavar="[FIELD]", help="PID-5, DiagnosticReport.conclusion; else all.")] = "",
+    at: Annotated[str | None, typer.Option("--at", metavar="NAME", help="As that destination gets it.")] = None,
+    sent: Annotated[bool, typer.Option("--sent", help="And what each version sent said.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")] = "",
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Why a field of a report has its value: rule, JSON pointer, setting. Shows patient data; 1 without a value."""
+    question = Question(report, field, at, sent, reason)
+    sys.exit(_run(explain_report(_load(config), question, print, as_json=as_json)))
 
 
 @app.command()

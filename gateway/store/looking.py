@@ -36,6 +36,10 @@ _OF_STUDY: Final = Statement(
     " ORDER BY destination, number"
 )
 _LANE: Final = Statement("SELECT reason FROM lane WHERE destination = :destination AND study_id = :study_id")
+_VERSIONS: Final = Statement(
+    "SELECT v.version, v.updated, v.body FROM resource r CROSS JOIN version v WHERE r.address = :address"
+    " AND v.resource = r.number ORDER BY v.version"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,12 @@ async def messages_of_study(engine: Engine, study_id: str) -> list[Shown]:
         StoreUnavailable: the store cannot be reached.
     """
     return [_shown(row) for row in await engine.fetch(_OF_STUDY, study_id=study_id)]
+
+
+async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict[str, Any]]]:
+    """Every version of a resource: its number, its instant in microseconds, and the resource."""
+    rows = await engine.fetch(_VERSIONS, address=address)
+    return [(int(version), int(updated), json.loads(bytes(body))) for version, updated, body in rows]
 
 
 async def held_back(engine: Engine, destination: str, study_id: str) -> HeldBack:
