@@ -187,6 +187,7 @@ def _facade(parts: _Parts) -> Facade:
         public_url=settings.server.public_url,
         keeps_pdfs=settings.pdf.ingest == "fetch",
         claims_us_core=settings.fhir.claim_us_core,
+        destinations=routes_of(parts.configuration).destinations,
     )
 
 

@@ -24,8 +24,10 @@ from gateway.convert import Conversion, Request
 from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError, GatewayError
 from gateway.feed.hold_feed import HoldFeed
-from gateway.feed_operator.arguments import instant_of
+from gateway.feed_operator.arguments import destination_named, instant_of
 from gateway.feed_operator.commands import feed
+from gateway.feed_operator.explain import Question
+from gateway.feed_operator.explain import explain as explain_report
 from gateway.feed_operator.planned import note_plans
 from gateway.sandbox.commands import sandbox
 from gateway.sandbox.late_acks import Address
@@ -82,7 +84,11 @@ def convert(
     file: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")
     ] = "-",
-    receiver_name: Annotated[str, typer.Option("--receiver", metavar="NAME", help=_RECEIVERS)] = "generic",
+    receiver_name: Annotated[str | None, typer.Option("--receiver", metavar="NAME", help=_RECEIVERS)] = None,
+    destination: Annotated[
+        str | None,
+        typer.Option("--destination", metavar="NAME", help="As that destination gets it."),
+    ] = None,
     config: Config = None,
     pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
     validate: Annotated[
@@ -92,6 +98,8 @@ def convert(
     """AutoScribe JSON into a FHIR Bundle, HL7 messages, or a trace of every field, without a network."""
     if validate and to == "trace":
         _fail("--validate: a trace has nothing to be judged. Use --to fhir or --to hl7v2.")
+    if destination and receiver_name:
+        _fail("--receiver: a destination has one. Write one of the two.")
     configuration = _load(config)
     if configuration.site.site_key == DEMO_SITE_KEY:
         print("note: patient ids are made with the published demo key (set GATEWAY_MAPPING__SITE_KEY)", file=sys.stderr)
@@ -99,20 +107,37 @@ def convert(
         to,
         configuration.site,
         configuration.settings.server.fhir_base,
-        configuration.site.receiver(receiver_name),
+        configuration.site.receiver(receiver_name or "generic"),
         clock.now(),
         pretty,
         validate,
     )
+    if destination:
+        request = Request.to_destination(request, destination_named(configuration, destination, enabled=False))
     try:
         conversion = convert_text(_input(file), request)
     except WireError as error:
         _fail(str(error))
     sys.stdout.buffer.write(conversion.output)
     sys.stdout.flush()
-    for issue in conversion.issues:
-        print(issue, file=sys.stderr)
+    for line in (*conversion.issues, *conversion.notes):
+        print(line, file=sys.stderr)
     sys.exit(_judged(conversion, to) if validate else 0)
+
+
+@app.command()
+def explain(
+    report: Annotated[str, typer.Argument(metavar="REPORT", help="A report, rep_<32 hex>.")],
+    field: Annotated[str, typer.Argument(metavar="[FIELD]", help="PID-5, DiagnosticReport.conclusion; else all.")] = "",
+    at: Annotated[str | None, typer.Option("--at", metavar="NAME", help="As that destination gets it.")] = None,
+    sent: Annotated[bool, typer.Option("--sent", help="And what each version sent said.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")] = "",
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Why a field of a report has its value: rule, JSON pointer, setting. Shows patient data; 1 without a value."""
+    question = Question(report, field, at, sent, reason)
+    sys.exit(_run(explain_report(_load(config), question, print, as_json=as_json)))
 
 
 @app.command()

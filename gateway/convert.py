@@ -12,6 +12,9 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from gateway import trace_table
+from gateway.destinations import Destination
+from gateway.destinations.preview import Asked, delivery, preview
+from gateway.errors import NoMessage
 from mappings import decode, to_fhir, to_oru, wire
 from mappings.changes import changes
 from mappings.fhir.bundle import collection
@@ -62,17 +65,24 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What `convert` writes: the output, and the lines about it; `made` counts its resources, messages or rows."""
+    """What `convert` writes: the output, and the lines about it; `made` counts its resources, messages or rows.
+
+    `notes` say what would become of each report at the destination that is asked for.
+    """
 
     output: bytes
     made: int
     issues: tuple[MappingIssue, ...]
     faults: tuple[MappingIssue, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: the target language and everything the mapping is given. `at` becomes MSH-7."""
+    """What is asked: the target language and everything the mapping is given. `at` becomes MSH-7.
+
+    With a `destination`, receiver and site are as that has them.
+    """
 
     to: Literal["fhir", "hl7v2", "trace"]
     site: Site
@@ -81,6 +91,13 @@ class Request:
     at: datetime
     pretty: bool = False
     validate: bool = False
+    destination: Destination | None = None
+
+    @classmethod
+    def to_destination(cls, request: Request, destination: Destination) -> Request:
+        """The same for a destination: its profile with its own switches, and the site as it sees that."""
+        site = destination.site(request.site)
+        return replace(request, site=site, receiver=destination.receiver, destination=destination)
 
 
 def read(text: bytes) -> list[tuple[Study, Source]]:
@@ -140,9 +157,12 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
     messages: list[bytes] = []
     facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site, request.at)}
     destination = f"{DESTINATION} {request.receiver.name}"
+    notes: list[str] = []
     for study, source in studies:
         issues += _placed(study.issues, source)
         found = facts[study.study_id]
+        if request.destination is not None:
+            notes += _notes(study, found, request, request.destination)
         for cause in causes(study, request.site, request.receiver, found):
             control_id = message_control_id(cause, destination)
             mapped = to_oru(study, cause, request.site, request.receiver, found, control_id=control_id, at=request.at)
@@ -156,7 +176,19 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
         faults += [*judge_message(message), *blocking] if request.validate else []
     separator = b"\n" if request.pretty else b""
     shown = [message.replace(b"\r", b"\n") for message in messages] if request.pretty else messages
-    return Conversion(separator.join(shown), len(messages), tuple(issues), tuple(faults))
+    return Conversion(separator.join(shown), len(messages), tuple(issues), tuple(faults), tuple(notes))
+
+
+def _notes(study: Study, facts: Facts, request: Request, destination: Destination) -> Iterator[str]:
+    """What would become of each report at the destination, if it was told of nothing before."""
+    for report in study.reports:
+        asked = Asked(study, facts, report.report_id)
+        try:
+            becomes = delivery(asked, preview(asked, request.site, request.receiver, request.at), destination)
+        except NoMessage:
+            continue
+        why = f" ({becomes.reason})" if becomes.reason else ""
+        yield f"{destination.name}: {report.report_id} would be {becomes.state}{why}"
 
 
 def _trace(studies: list[tuple[Study, Source]], request: Request) -> Conversion:

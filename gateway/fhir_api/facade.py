@@ -16,6 +16,7 @@ from starlette.datastructures import URL
 from starlette.requests import Request
 
 from gateway import clock
+from gateway.destinations import Destination
 from gateway.fhir_api.page_token import Tokens
 from gateway.index.value import Circumstances
 from gateway.store.engine import Engine
@@ -35,7 +36,8 @@ class Facade:
 
     `zone` is that of dates without one; `sweep` tells how far the index is, which is too old after `max_index_age`
     seconds. `keeps_pdfs` where PDFs are kept (D28). With `claims_us_core` the CapabilityStatement says that this is a
-    US Core server (D30). `measuring` is held by the one `$trace` that is under way.
+    US Core server (D30). `destinations` are those of the feed. `measuring` is held by the one `$trace` that is under
+    way.
     """
 
     upstream: UpstreamClient
@@ -50,6 +52,7 @@ class Facade:
     public_url: str | None = None
     keeps_pdfs: bool = True
     claims_us_core: bool = False
+    destinations: tuple[Destination, ...] = ()
     measuring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

@@ -158,9 +158,13 @@ OPERATIONS: Final = (
         "hl7v2",
         "The ORU^R01 that the report causes for a receiver, as though nothing had been sent to it before; nothing is "
         "sent. Parameters with the messages and what there is to say of them, also of one that a rule of the receiver "
-        "blocks; or, as x-application/hl7-v2+er7, the bytes of the messages: 422 where one is blocked.",
+        "blocks; of a destination, with its own switches, also what would become of the report there; or, as "
+        "x-application/hl7-v2+er7, the bytes of the messages: 422 where one is blocked or would not be sent.",
         f"{OPERATION_URN}hl7v2",
-        inputs=(Input("receiver", "string", "The name of the receiver profile.", is_needed=True),),
+        inputs=(
+            Input("receiver", "string", "The name of the receiver profile; this or destination is needed."),
+            Input("destination", "string", "The name of a destination: its profile with its own switches."),
+        ),
     ),
     Operation(
         "everything",

@@ -215,6 +215,8 @@ def _of_operation(row: Operation, resource_type: str, address: str, examples: Ex
     return made
 
 
+# Parameters of which, or of another, one is needed
+_ONE_OF: Final = frozenset({"receiver"})
 # A resource that any gateway answers for
 _EXAMPLES: Final[Mapping[tuple[str, str], Json]] = {
     ("validate", "Organization"): {"resourceType": "Organization", "id": "example", "active": True, "name": "Example"}
@@ -233,7 +235,7 @@ def _asked(row: Operation, address: str, found: str | None, examples: Examples) 
     if found is None:
         return {}
     here = MOUNT + address.replace("{id}", found)
-    needed = [_input(one, examples) for one in row.inputs if one.is_needed]
+    needed = [_input(one, examples) for one in row.inputs if one.is_needed or one.name in _ONE_OF]
     asked = "&".join(f"{one['name']}={one['example']}" for one in needed if "example" in one)
     return {"x-examples": [f"{here}?{asked}" if asked else here]}
 

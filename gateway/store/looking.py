@@ -13,6 +13,7 @@ from typing import Any, Final
 from gateway.index.keys import SEPARATOR, key
 from gateway.index.terms import code_start
 from gateway.store.engine import Engine
+from gateway.store.leases import PAUSED
 from gateway.store.statements import Row, Statement, storable
 
 _MOST: Final = 1_000
@@ -34,6 +35,19 @@ _OF_STUDY: Final = Statement(
     " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message WHERE study_id = :study_id"
     " ORDER BY destination, number"
 )
+_LANE: Final = Statement("SELECT reason FROM lane WHERE destination = :destination AND study_id = :study_id")
+_VERSIONS: Final = Statement(
+    "SELECT v.version, v.updated, v.body FROM resource r CROSS JOIN version v WHERE r.address = :address"
+    " AND v.resource = r.number ORDER BY v.version"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Why nothing of a study, or nothing at all, is sent to a destination now; empty where it is."""
+
+    lane: str = ""
+    paused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,19 @@ async def messages_of_study(engine: Engine, study_id: str) -> list[Shown]:
         StoreUnavailable: the store cannot be reached.
     """
     return [_shown(row) for row in await engine.fetch(_OF_STUDY, study_id=study_id)]
+
+
+async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict[str, Any]]]:
+    """Every version of a resource: its number, its instant in microseconds, and the resource."""
+    rows = await engine.fetch(_VERSIONS, address=address)
+    return [(int(version), int(updated), json.loads(bytes(body))) for version, updated, body in rows]
+
+
+async def held_back(engine: Engine, destination: str, study_id: str) -> HeldBack:
+    """Why nothing of a study is sent to a destination now."""
+    lanes = await engine.fetch(_LANE, destination=destination, study_id=study_id)
+    pauses = await engine.fetch(PAUSED, name=destination)
+    return HeldBack(*(str(rows[0][0]) if rows else "" for rows in (lanes, pauses)))
 
 
 async def _with_identifier(engine: Engine, resource_type: str, number: str) -> Sequence[Row]:

@@ -111,22 +111,22 @@ def _resources(resources: Iterable[Json]) -> Iterator[tuple[str, Targets]]:
     for resource in listed:
         kind = resource["resourceType"]
         targets: dict[str, set[Any]] = {}
-        for path, value in _elements({key: one for key, one in resource.items() if key not in _UNSAID}, kind):
+        for path, value in elements({key: one for key, one in resource.items() if key not in _UNSAID}, kind):
             targets.setdefault(path, set()).add(names.get(value, value) if path.endswith(".reference") else value)
         yield names[f"{kind}/{resource['id']}"], {path: frozenset(values) for path, values in targets.items()}
 
 
-def _elements(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+def elements(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     """The scalars of a resource with their element paths; an extension is named by the end of its address."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key == "url" and path.endswith(")"):
                 continue
-            yield from _elements(value, f"{path}.{key.removeprefix('_')}")
+            yield from elements(value, f"{path}.{key.removeprefix('_')}")
     elif isinstance(node, list):
         for item in node:
             name = f"{path}({re.split('[:/]', item['url'])[-1]})" if path.endswith(".extension") else path
-            yield from _elements(item, name)
+            yield from elements(item, name)
     elif path.endswith(".data"):
         yield path, b64decode(node).decode("utf-8", "replace")
     else:
@@ -144,7 +144,7 @@ def _fields(message: bytes) -> Targets:
     named: dict[str, list[Segment]] = {}
     lines: list[str] = []
     for segment in received.segments:
-        name = segment.name if segment.name != "OBX" else _observation(segment.field(2), segment.field(3))
+        name = segment.name if segment.name != "OBX" else kind_of_obx(segment.field(2), segment.field(3))
         named.setdefault(name, []).append(segment)
         for number, text in enumerate(segment.fields[1:], 1):
             target = f"{name}-{number}"
@@ -166,7 +166,8 @@ def _fields(message: bytes) -> Targets:
     return {target: frozenset(values) for target, values in targets.items()}
 
 
-def _observation(value_type: str, observed: str) -> str:
+def kind_of_obx(value_type: str, observed: str) -> str:
+    """What a trace calls an OBX by its OBX-2 and OBX-3: `OBX` for a line of the report, else by what it observes."""
     if value_type in ("TX", "FT"):
         return "OBX"
     return "OBX(PDF)" if value_type in ("ED", "RP") else f"OBX({observed.split('^', 1)[0]})"

@@ -10,7 +10,8 @@ from fakes.store import made, write
 
 from gateway.index.keys import SEPARATOR, key
 from gateway.store import looking
-from gateway.store.leases import Leases
+from gateway.store.holding import hold
+from gateway.store.leases import Leases, paused
 from gateway.store.retention import purged
 from gateway.store.statements import Statement, ask
 
@@ -61,3 +62,19 @@ async def test_a_number_is_found_whole_whoever_gave_it_out_and_nothing_that_it_b
     assert await looking.patients_of_number(engine, "42") == ["pat-1", "pat-2"]
     assert await looking.studies_of_accession(engine, "42") == ["stu_a"]
     assert await looking.studies_of_accession(engine, "4") == []
+
+
+async def test_why_nothing_of_a_study_is_sent_now_is_known(scene, engine):
+    assert await looking.held_back(engine, "ehr", "stu_a") == looking.HeldBack()
+    await engine.do(lambda: hold("ehr", "stu_a", "refused", None, 1))
+    await engine.do(lambda: paused("ehr", "maintenance", 1))
+    assert await looking.held_back(engine, "ehr", "stu_a") == looking.HeldBack("refused", "maintenance")
+    assert await looking.held_back(engine, "his", "stu_a") == looking.HeldBack()
+
+
+async def test_the_versions_of_a_resource_come_in_their_order(scene, engine):
+    for said in ("one", "two"):
+        await write(engine, made("Patient/pat-1", said))
+    found = await looking.versions_of(engine, "Patient/pat-1")
+    assert [(version, body["said"]) for version, _, body in found] == [(1, "one"), (2, "two")]
+    assert await looking.versions_of(engine, "Patient/pat-9") == []

@@ -55,6 +55,36 @@ def test_convert_judges_its_output_on_request_and_says_how_much_it_judged(to: st
     assert b"judged" not in run("convert", "--to", to, WIRE).stderr
 
 
+DESTINATION = """
+[[mapping.facilities]]
+name = "City Medical Center"
+name_order = "given_family"
+mrn_system = "urn:oid:1.2.840.99999.1"
+mrn_namespace = "CITY"
+[[destination]]
+name = "city"
+kind = "file"
+directory = "out"
+receiver = "generic"
+start = 2020-01-01T00:00:00Z
+facilities = ["*"]
+mrn_authority = "receiver"
+accession = "required"
+MORE
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "becomes"), [("", "held (accession-missing)"), ('modalities = ["US"]', "excluded (modalities)")]
+)
+def test_convert_for_a_destination_has_its_own_switches_and_says_what_would_become_there(tmp_path, more, becomes):
+    file = tmp_path / "gateway.toml"
+    file.write_text(DESTINATION.replace("MORE", more))
+    result = run("convert", "--to", "hl7v2", "--destination", "city", "--config", str(file), "--pretty", WIRE)
+    assert result.returncode == 0, result.stderr
+    assert re.search(rf"^city: rep_\w+ would be {re.escape(becomes)}$", result.stderr.decode(), re.MULTILINE)
+
+
 def test_convert_counts_every_message_that_it_judges() -> None:
     studies = b"\n".join(json.dumps(json.loads((GOLDEN / case / "wire.json").read_text())).encode() for case in CASES)
     result = run("convert", "--to", "hl7v2", "--validate", stdin=studies)
@@ -125,6 +155,11 @@ def test_convert_takes_the_receivers_of_the_site_by_name_and_names_them_all_when
             "no-such-file.json: cannot be read (No such file or directory).",
         ),
         (("convert", "--to", "hl7v2", "--receiver", "nobody", WIRE), "no such receiver profile"),
+        (("convert", "--to", "hl7v2", "--destination", "nowhere", WIRE), "no destination has this name"),
+        (
+            ("convert", "--to", "hl7v2", "--destination", "a", "--receiver", "pkb", WIRE),
+            "--receiver: a destination has",
+        ),
         (("convert", "--to", "fhir", "--config", "no-such.toml", WIRE), "no-such.toml: file: cannot be read"),
         (("convert", "--to", "latin", WIRE), "Invalid value for '--to'"),
         (("convert", "--to", "trace", "--validate", WIRE), "a trace has nothing to be judged. Use --to fhir"),

@@ -53,8 +53,9 @@ async def test_an_operation_says_where_it_is_and_what_it_takes(stage):
         True,
         False,
     )
-    receiver, answer = found["parameter"]
-    assert (receiver["name"], receiver["use"], receiver["min"], receiver["max"]) == ("receiver", "in", 1, "1")
+    receiver, destination, answer = found["parameter"]
+    assert (receiver["name"], receiver["use"], receiver["min"], receiver["max"]) == ("receiver", "in", 0, "1")
+    assert (destination["name"], destination["use"], destination["min"]) == ("destination", "in", 0)
     assert (answer["name"], answer["use"]) == ("return", "out")
     assert (await stage.get("OperationDefinition/addendum")).json()["affectsState"] is True
 

@@ -7,13 +7,17 @@ from datetime import UTC, datetime
 
 import pytest
 from fakes.facade import resource_id
+from fakes.fed import destination
 from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.parameters import Parameters
 
 from gateway import clock
 from gateway.convert import Request, convert
+from gateway.destinations import Filter, Scope
 from gateway.fhir_api.hl7v2 import ER7
 from gateway.settings import Pdf
+from gateway.store.holding import hold
+from gateway.store.leases import paused
 from gateway.store.pdfs import Pdfs
 from gateway.store.statements import Statement
 from gateway.sync.pdf import PdfQueue
@@ -266,3 +270,109 @@ async def test_where_a_number_that_the_receiver_needs_is_not_known_there_is_no_m
 async def test_a_report_that_is_not_known_is_a_404(stage):
     response = await stage.get(f"DiagnosticReport/rep-{'0' * 32}/$hl7v2?receiver=generic")
     assert refusal(response) == (404, "error", "not-found")
+
+
+def has_destinations(stage, *destinations):
+    stage.app.state.facade = replace(stage.app.state.facade, destinations=destinations)
+
+
+def for_destination(report, name="ehr"):
+    return f"DiagnosticReport/{resource_id(report)}/$hl7v2?destination={name}"
+
+
+def becomes(response):
+    """What it says would become of the report."""
+    [said] = [one["part"] for one in response.json()["parameter"] if one["name"] == "delivery"]
+    return {one["name"]: one["valueString"] for one in said}
+
+
+async def test_for_a_destination_it_is_made_with_the_switches_of_its_own(stage):
+    own = destination(2575, addendum="append")
+    one = replace(own, receiver=replace(own.receiver, obx3_style="va", obx14="signed"), mrn_authority="receiver")
+    has_destinations(stage, one)
+    report = stage.signed()
+    response = await stage.get(for_destination(report))
+    [made] = messages(response)
+    segments = read(made).segments
+    assert {one.field(3) for one in segments if one.name == "OBX"} <= {"R^REPORT^L", "I^IMPRESSION^L"}
+    [pid] = [one for one in segments if one.name == "PID"]
+    assert pid.field(3).partition("~")[0].endswith("^^^^MR")
+    assert becomes(response) == {"destination": "ehr", "state": "queued"}
+    er7 = await stage.get(for_destination(report), headers=AS_ER7)
+    assert read(er7.content).segments[1] == read(made).segments[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason"),
+    [
+        ({"is_enabled": False}, "not_enabled", None),
+        ({"start": datetime(2099, 1, 1, tzinfo=UTC)}, "before_start", None),
+        ({"filter": Filter(Scope(modalities=frozenset({"XX"})))}, "excluded", "modalities"),
+        ({"receiver": replace(receiver("generic"), accession="required")}, "held", "accession-missing"),
+        ({"receiver": parse_receiver(BLOCKED)}, "dead_letter", "rule-accession-needed"),
+        ({"dry_run": True}, "recorded", None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_it_says_what_would_become_of_the_report_there_and_why(stage, changes, state, reason):
+    has_destinations(stage, replace(destination(2575), **changes))
+    report = stage.signed()
+    said = becomes(await stage.get(for_destination(report)))
+    assert (said["state"], said.get("reason")) == (state, reason)
+    as_er7 = await stage.get(for_destination(report), headers=AS_ER7)
+    if state == "recorded":
+        assert as_er7.content.startswith(b"MSH|")
+    else:
+        assert refusal(as_er7) == (422, "error", "business-rule")
+        assert state in issue(as_er7)["diagnostics"]
+
+
+async def test_a_draft_that_the_destination_is_not_sent_becomes_nothing(stage):
+    draft = next(
+        one
+        for one in stage.reports(status="in_progress", isAddendum=False)
+        if one.get("reportPlainText") and not stage.account.studies[one["studyId"]]["isCancelled"]
+    )
+    has_receivers(stage, send_drafts=True)
+    has_destinations(stage, destination(2575))
+    said = becomes(await stage.get(for_destination(draft)))
+    assert (said["state"], said["reason"]) == ("nothing", "report-not-signed")
+
+
+async def test_a_signed_report_of_which_nothing_is_sent_becomes_nothing(stage):
+    report = next(one for one in stage.reports(status="completed", isAddendum=False) if withdrawn(stage, one))
+    has_receivers(stage, on_cancelled_after_sign="withdraw")
+    has_destinations(stage, destination(2575))
+    said = becomes(await stage.get(for_destination(report)))
+    assert (said["state"], said["reason"]) == ("nothing", "withdrawn-unsent")
+
+
+def withdrawn(stage, report):
+    return stage.account.studies[report["studyId"]]["isCancelled"]
+
+
+async def test_it_says_that_the_study_is_held_there_and_that_the_destination_is_paused(stage):
+    has_destinations(stage, destination(2575))
+    report = stage.signed()
+    await stage.get(for_destination(report))
+    engine = stage.app.state.facade.engine
+    await engine.do(lambda: paused("ehr", "maintenance", 1))
+    await engine.do(lambda: hold("ehr", report["studyId"], "refused", None, 1))
+    said = becomes(await stage.get(for_destination(report)))
+    assert said == {"destination": "ehr", "state": "queued", "lane": "refused", "paused": "maintenance"}
+    assert (await stage.get(for_destination(report), headers=AS_ER7)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "expected", "place"),
+    [
+        ("receiver=generic&destination=ehr", (400, "error", "invalid"), "http.receiver"),
+        ("destination=his", (400, "error", "not-supported"), "http.destination"),
+    ],
+)
+async def test_which_destination_is_meant_must_be_clear(stage, query, expected, place):
+    has_destinations(stage, destination(2575))
+    response = await stage.get(f"DiagnosticReport/{resource_id(stage.signed())}/$hl7v2?{query}")
+    assert refusal(response) == expected
+    assert issue(response)["expression"] == [place]
+    assert "his" not in response.text.replace("this", "")

@@ -1,0 +1,137 @@
+"""What each field of a report comes from: its value, the rule that makes it, the leaves and the settings that move it.
+
+https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. Pure, and measured on the study as it is
+stored: nothing is read or noted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from gateway.destinations.preview import Asked, preview
+from gateway.errors import NoMessage
+from mappings import to_fhir
+from mappings.identifiers import fhir_id
+from mappings.issues import MappingIssue
+from mappings.profile import Receiver, Site
+from mappings.trace import Row, trace
+from mappings.trace.outputs import Json
+from mappings.trace.probes import leaves
+from mappings.trace.rules import Rule, builder_of, rule_of
+from mappings.trace.settings import Setting, settings
+from mappings.trace.values import element_names, element_values, field_names, field_values, is_at, is_field
+
+_OF_REPORT: Final = frozenset({"DiagnosticReport", "Observation", "DocumentReference", "Provenance"})
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is made of a report: resources and messages, what each leaf and each setting moves, and the issues."""
+
+    resources: Sequence[Json] = field(repr=False)
+    messages: Sequence[bytes] = field(repr=False)
+    rows: Sequence[Row]
+    settings: Sequence[Setting]
+    issues: Sequence[MappingIssue]
+    leaves: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One field or element: its values in their order, the rule, and by pointer the leaves with value and class.
+
+    `settings` are those that move it, `issues` what was said of its leaves.
+    """
+
+    name: str
+    values: Sequence[str] = field(repr=False)
+    rule: Rule | None
+    sources: Sequence[tuple[str, Any, str]] = field(repr=False)
+    settings: Sequence[Setting]
+    issues: Sequence[MappingIssue]
+
+
+def made(asked: Asked, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime) -> Made:
+    """Make and measure all of a report; it takes a second or more of a processor.
+
+    Raises:
+        WireError: what AutoScribe said is not what its contract says any more.
+    """
+    mapped = to_fhir(asked.study, site, asked.facts)
+    issues = [*asked.study.issues, *mapped.issues]
+    messages: Sequence[bytes] = ()
+    try:
+        shown = preview(asked, site, receiver, at)
+    except NoMessage:
+        pass
+    else:
+        messages, issues = shown.messages, [*issues, *shown.issues]
+    return Made(
+        resources_of(mapped.output, asked.report_id),
+        messages,
+        trace(document, site, receiver, asked.facts),
+        settings(document, site, receiver, asked.facts),
+        tuple(dict.fromkeys(issues)),
+        {leaf.pointer: leaf.value for leaf in leaves(document)},
+    )
+
+
+def resources_of(resources: Iterable[Json], report_id: str) -> list[Json]:
+    """The resources that are made of a report, its patient, and what all reports of the study share."""
+    own = fhir_id(report_id)
+    found = [one for one in resources if one["resourceType"] not in _OF_REPORT or one["id"].startswith(own)]
+    report = next((one for one in found if one["resourceType"] == "DiagnosticReport"), {})
+    patient = report.get("subject", {}).get("reference")
+    return [one for one in found if one["resourceType"] != "Patient" or f"Patient/{one['id']}" == patient]
+
+
+def explained(of: Made, name: str) -> Explained:
+    """What a field (`PID-5`, `PID-5.1`) or an element (`DiagnosticReport.conclusion`) comes from."""
+    whole = name.rpartition(".")[0] if is_field(name) and "." in name else name
+    moved = [row for row in of.rows if any(is_at(one, whole) for one in (*row.fhir, *row.hl7v2))]
+    pointers = {row.pointer for row in moved}
+    return Explained(
+        name,
+        values(of, name),
+        _rule(whole),
+        [(row.pointer, of.leaves.get(row.pointer), row.kind) for row in moved],
+        [one for one in of.settings if any(is_at(target, whole) for target in one.moves)],
+        [one for one in of.issues if one.pointer in pointers],
+    )
+
+
+def every(of: Made) -> list[Explained]:
+    """All that has a value, fields before elements, in the order in which they stand there."""
+    names = [name for message in of.messages for name in field_names(message)]
+    names += [name for resource in of.resources for name in element_names(resource)]
+    return [replace(explained(of, name), issues=()) for name in dict.fromkeys(names)]
+
+
+def values(of: Made, name: str) -> tuple[str, ...]:
+    """The values of a field in the messages, or of an element in the resources."""
+    return tuple(_values(of.messages, of.resources, name))
+
+
+def _values(messages: Iterable[bytes], resources: Iterable[Json], name: str) -> Iterator[str]:
+    if is_field(name):
+        for message in messages:
+            yield from field_values(message, name)
+        return
+    kind = name.partition(".")[0]
+    for resource in resources:
+        if resource["resourceType"] == kind:
+            yield from element_values(resource, name)
+
+
+def _rule(name: str) -> Rule | None:
+    """The function of a field or element; None where a field is a row of its segment's table."""
+    rule = rule_of(name)
+    if rule is not None or is_field(name):
+        return rule
+    try:
+        return builder_of(name)
+    except LookupError:
+        return None

@@ -1,0 +1,165 @@
+"""Which setting moves which FHIR element and which HL7 v2 field of a study: measured, one setting at a time (D6, D39).
+
+Carries out no clause of a standard. Each setting of the site, of the facilities that its reports name, and of the
+receiver's profile is given other values; what came out otherwise is what the setting moves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from mappings.model import Facts
+from mappings.profile import AssigningAuthority, Facility, Receiver, Site, exact
+from mappings.profile.directory import NO_PROVIDERS
+from mappings.profile.facility import NAME_ORDERS
+from mappings.profile.organization import NO_DETAILS
+from mappings.profile.vista import NO_VISTA
+from mappings.trace.outputs import Outputs, outputs
+
+Json = Mapping[str, Any]
+Mapper = Callable[[Site, Receiver], Outputs]
+_LONG: Final = 60
+_OTHER_AUTHORITY: Final = AssigningAuthority("urn:oid:2.999.1", "OTHER")
+_NOT_SET: Final[tuple[Any, ...]] = ("", (), {}, NO_VISTA, NO_PROVIDERS, NO_DETAILS)
+_NEVER: Final = re.compile(r"(?!)")
+# Field of the site -> other values that it can have. Not measured are `site_key`, a secret, and `receivers`: profiles,
+# of which one is asked for
+_SITE: Final[dict[str, tuple[Any, ...]]] = {
+    "default_facility": (None,),
+    "mrn_authority": ("hash", "facility", "receiver"),
+    "express_customers": ({},),
+    "sending_application": ("OTHER",),
+    "sending_facility": ("OTHER",),
+    "receiving_application": ("OTHER",),
+    "receiving_facility": ("OTHER",),
+    "processing_id": ("P", "T", "D"),
+    "accession_keys": ((),),
+    "placer_keys": ((),),
+    "number_separator": ("", ","),
+    "accession_authority": (None, _OTHER_AUTHORITY),
+    "placer_authority": (None, _OTHER_AUTHORITY),
+    "send_drafts": (True, False),
+    "on_cancelled_after_sign": ("hold", "withdraw"),
+    "on_conflict": ("send", "hold"),
+    "procedures": ({},),
+    "procedure_fallbacks": ({},),
+    "providers": (NO_PROVIDERS,),
+    "provider_authority": (None, _OTHER_AUTHORITY),
+    "vista": (NO_VISTA,),
+}
+_FACILITY: Final[dict[str, tuple[Any, ...]]] = {
+    "time_zone": (None, ZoneInfo("Pacific/Apia")),
+    "name_order": (None, *NAME_ORDERS),
+    "mrn": (None, _OTHER_AUTHORITY),
+    "external_patient_id": (None, _OTHER_AUTHORITY),
+    "mrn_pattern": (None, _NEVER),
+    "code": (None, "OTHER"),
+    "organization": (NO_DETAILS,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting with its value in short and what it moves; `key` as `mapping.sending_facility` or `receiver.obx14`.
+
+    A setting of a facility is `mapping.facilities[City Medical Center].name_order`.
+    """
+
+    key: str
+    value: str
+    moves: frozenset[str]
+
+
+def settings(document: Json, site: Site, receiver: Receiver, facts: Facts) -> tuple[Setting, ...]:
+    """Every setting that moves anything of a study document.
+
+    Raises:
+        WireError: the document is not what the upstream contract says.
+    """
+
+    def mapped(site: Site, receiver: Receiver) -> Outputs:
+        return outputs(document, site, receiver, facts)
+
+    base = mapped(site, receiver)
+    tried = [*_of_site(site), *_of_facilities(document, site), *_of_receiver(receiver)]
+    found = []
+    for key, value, changed in tried:
+        moves = {target for one in changed for target in base.differences(_with(mapped, one, site, receiver))}
+        if moves:
+            found.append(Setting(key, _in_short(value), frozenset(moves)))
+    return tuple(found)
+
+
+_Tried = tuple[str, Any, list[Site | Receiver]]
+
+
+def _with(mapped: Mapper, changed: Site | Receiver, site: Site, receiver: Receiver) -> Outputs:
+    return mapped(changed, receiver) if isinstance(changed, Site) else mapped(site, changed)
+
+
+def _of_site(site: Site) -> Iterator[_Tried]:
+    for name, values in _SITE.items():
+        own = getattr(site, name)
+        yield f"mapping.{name}", own, [replace(site, **{name: one}) for one in values if one != own]
+
+
+def _of_facilities(document: Json, site: Site) -> Iterator[_Tried]:
+    """The settings of each facility that a report of the study, or the study itself, names."""
+    named = {facility.name: facility for name in _facility_names(document) if (facility := site.facility(name))}
+    for facility in named.values():
+        for name, values in _FACILITY.items():
+            own = getattr(facility, name)
+            changed = [replace(facility, **{name: one}) for one in values if one != own]
+            key = f"mapping.facilities[{facility.name}].{name}"
+            yield key, own, [_with_facility(site, facility, one) for one in changed]
+
+
+def _facility_names(document: Json) -> Iterator[str]:
+    places = [report.get("snapshotMetadata") for report in document.get("reports", ())]
+    for place in (*places, document.get("reportMetadata")):
+        name = (place or {}).get("facilityName")
+        if isinstance(name, str):
+            yield name
+
+
+def _with_facility(site: Site, facility: Facility, changed: Facility) -> Site:
+    names = {exact(name) for name in (facility.name, *facility.aliases)}
+    known = {name: changed if name in names else one for name, one in site.facilities.items()}
+    default = changed if site.default_facility == facility else site.default_facility
+    return replace(site, facilities=known, default_facility=default)
+
+
+def _of_receiver(receiver: Receiver) -> Iterator[_Tried]:
+    for one in fields(receiver):
+        own = getattr(receiver, one.name)
+        values: tuple[Any, ...] = one.metadata.get("values", ())
+        if "range" in one.metadata:
+            values = one.metadata["range"]
+        elif "keys" in one.metadata:
+            values = ((),)
+        elif one.metadata and not values:
+            values = ("", "OTHER")
+        yield f"receiver.{one.name}", own, [replace(receiver, **{one.name: value}) for value in values if value != own]
+
+
+def _in_short(value: Any) -> str:
+    """A value as a line can show it; of a table how many rows it has."""
+    if value is None or value in _NOT_SET:
+        return "not set"
+    if isinstance(value, AssigningAuthority):
+        text = f"{value.namespace or 'without a namespace'} ({value.system})"
+    elif isinstance(value, Mapping):
+        text = f"{len(value)} rows"
+    elif isinstance(value, Facility):
+        text = value.name
+    elif isinstance(value, re.Pattern):
+        text = str(value.pattern)
+    elif is_dataclass(value):
+        text = "set"
+    else:
+        text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"

@@ -1,0 +1,91 @@
+"""The values of one FHIR element or HL7 v2 field in what was made: in the order in which they stand there.
+
+Carries out no clause of a standard; names as in a trace: `PID-5`, `OBX-11`, `OBX(PDF)-5`, `Patient.name`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from mappings.hl7v2.received import Segment, read
+from mappings.trace.outputs import elements, kind_of_obx
+
+Json = Mapping[str, Any]
+_FIELD: Final = re.compile(r"([A-Z][A-Z0-9]{2})(\([^)]+\))?-([0-9]{1,3})(?:\.([0-9]{1,2}))?")
+_ELEMENT: Final = re.compile(r"[A-Z][A-Za-z]+\.[a-z][A-Za-z]*(?:\.[a-z][A-Za-z]*|\([^)]*\))*")
+
+
+def is_field(name: str) -> bool:
+    """True for the name of an HL7 v2 field, or of a component of one: `PID-5`, `PID-5.1`."""
+    return _FIELD.fullmatch(name) is not None
+
+
+def is_element(name: str) -> bool:
+    """True for the name of a FHIR element: `DiagnosticReport.conclusion`."""
+    return _ELEMENT.fullmatch(name) is not None
+
+
+def is_at(target: str, name: str) -> bool:
+    """True where a target of a trace is what a name asks for, or stands within it; of OBX those of every kind."""
+    found = _FIELD.fullmatch(name)
+    if found is None:
+        return target == name or target.startswith((f"{name}.", f"{name}("))
+    segment, kind, number, _ = found.groups()
+    bare = target if kind else re.sub(r"\([^)]*\)", "", target)
+    return bare == f"{segment}{kind or ''}-{number}"
+
+
+def field_values(message: bytes, name: str) -> tuple[str, ...]:
+    """The values of a field, one for each segment that has one; escaped as they stand there.
+
+    Raises:
+        Unreadable: the bytes are no HL7 v2 message.
+    """
+    found = _FIELD.fullmatch(name)
+    if found is None:
+        return ()
+    segment, kind, number, component = found.groups()
+    received = read(message)
+    values = []
+    for one in received.segments:
+        if one.name == segment and (kind is None or _kind(one) == f"{segment}{kind}"):
+            value = one.field(int(number))
+            parts = [*received.components(value), *[""] * 99] if component else []
+            values.append(parts[int(component) - 1] if component else value)
+    return tuple(value for value in values if value)
+
+
+def element_values(resource: Json, name: str) -> tuple[str, ...]:
+    """The scalars of an element, and of what stands within it, each of those behind its path."""
+    return tuple(_told(path, value, name) for path, value in _scalars(resource) if is_at(path, name))
+
+
+def field_names(message: bytes) -> Iterator[str]:
+    """The names of the fields that have a value, in their order; several segments of a name have the same.
+
+    Raises:
+        Unreadable: the bytes are no HL7 v2 message.
+    """
+    for segment in read(message).segments:
+        yield from (f"{_kind(segment)}-{number}" for number, text in enumerate(segment.fields) if number and text)
+
+
+def element_names(resource: Json) -> Iterator[str]:
+    """The names of the elements that have a value, in their order, without the narrative."""
+    kind = resource["resourceType"]
+    yield from (path for path, _ in _scalars(resource) if not path.startswith((f"{kind}.text.", f"{kind}.meta.")))
+
+
+def _kind(segment: Segment) -> str:
+    return kind_of_obx(segment.field(2), segment.field(3)) if segment.name == "OBX" else segment.name
+
+
+def _scalars(resource: Json) -> Iterator[tuple[str, Any]]:
+    return elements({key: one for key, one in resource.items() if key != "resourceType"}, resource["resourceType"])
+
+
+def _told(path: str, value: Any, name: str) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if path == name else f"{path.removeprefix(name).removeprefix('.')}: {text}"
