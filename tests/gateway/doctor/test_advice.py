@@ -208,3 +208,11 @@ def test_where_there_is_a_default_facility_a_report_without_one_is_no_news(site)
     default = next(iter(configuration.site.facilities.values()))
     known = replace(configuration, site=replace(configuration.site, default_facility=default))
     assert advised(known, said({})).notes == ()
+
+
+def test_where_there_is_a_default_facility_no_table_is_pasted_that_would_take_its_authority_from_a_report(site):
+    """A facility with a table, and without an authority of its own, is never taken for the default one (D11)."""
+    _, configuration = site('default_facility = "Mercy East"\n')
+    given = advised(configuration, said({"facilityName": "Lakeside"}))
+    assert 'facility "Lakeside" is in no [[mapping.facilities]], and named once' in given.notes
+    assert given.paste == ""
