@@ -204,6 +204,8 @@ def _procedures(seen: Seen, site: Site) -> Iterator[str]:
 
 
 def _tables(seen: Seen, site: Site) -> Iterator[str]:
+    if site.default_facility is not None:
+        return  # a table without the authority of its MRNs would take that of the default facility from it (D11)
     for name, _ in _strangers(seen, site)[:MOST]:
         if _is_writable(name):
             like = _like(name, _names(site))

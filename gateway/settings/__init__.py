@@ -6,13 +6,13 @@ the TOML file that `GATEWAY_CONFIG` or `--config` names. An empty variable count
 `[[ignore]]` tables are the file's alone, but for the secrets in them.
 """
 
+from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
 from gateway.settings.load import Configuration, load, require_loopback, require_site_key, survey
 from gateway.settings.model import (
     FILE_ONLY,
     TABLES,
-    Database,
     Fhir,
     Log,
     MappingSettings,

@@ -17,6 +17,7 @@ from pydantic import field_validator as validates
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
 from gateway.settings.group import Group
@@ -52,7 +53,6 @@ TABLES: Final[dict[str, type[Group]]] = {
 }
 """The sections and settings that are lists of tables, `[[destination]]`, which only the file can say."""
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_DATABASE: Final = re.compile(r"sqlite:///[^\x00]*[^/\x00]|postgres(?:ql)?://[^/?#]+/[^/?#]+")
 _SITE: Final = Site()
 _Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 
@@ -204,34 +204,6 @@ class Webhook(Group):
     def secrets(self) -> tuple[bytes, ...]:
         """The keys a signature may be made with; none where no webhook can be told from a forged one."""
         return secrets_in(self.key)
-
-
-class Database(Group):
-    """Section `[database]`: where the gateway keeps what it has read."""
-
-    url: SecretStr = Field(
-        SecretStr("sqlite:///autoscribe-gateway.db"),
-        description="sqlite:///<file> for one process, postgresql://<user>:<password>@<host>/<name> for several.",
-    )
-    connections: int = Field(10, ge=2, le=100, description="Connections to PostgreSQL that a process opens at most.")
-    synchronous: Literal["FULL", "NORMAL"] = Field(
-        "FULL",
-        description="SQLite: FULL survives a loss of power, NORMAL may lose the last moments, which are read again, "
-        "but for idempotency keys.",
-    )
-
-    @validates("url")
-    @classmethod
-    def _known(cls, value: SecretStr) -> SecretStr:
-        if not _DATABASE.match(value.get_secret_value()):
-            raise ValueError("neither sqlite:///<file> nor postgresql://<user>:<password>@<host>/<name>")
-        return value
-
-    @property
-    def file(self) -> Path | None:
-        """The file of SQLite, or None for PostgreSQL."""
-        scheme, _, rest = self.url.get_secret_value().partition(":///")
-        return Path(rest) if scheme == "sqlite" else None
 
 
 class Fhir(Group):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.examined import examined, said
+from fakes.turned import mapped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -96,6 +97,13 @@ def test_what_is_to_be_pasted_is_accepted_and_then_the_facility_is_known(site):
     again = advised(after, *studies)
     assert again.paste == ""
     assert again.notes == ('metadata keys that no setting names, with how many studies have each: "ward" (1)',)
+
+
+def test_a_table_that_is_pasted_as_it_is_changes_nothing_of_what_is_sent(site):
+    _, configuration = site()
+    given = advised(configuration, said({"facilityName": "Elsewhere"}), said({"facilityName": "City Medical Center"}))
+    assert len(given.tables) == 2
+    assert mapped(pasted(site, given)[1]) == mapped(configuration)
 
 
 def test_where_a_destination_takes_the_facility_only_what_the_site_knows_is_asked_for(site):
@@ -208,3 +216,11 @@ def test_where_there_is_a_default_facility_a_report_without_one_is_no_news(site)
     default = next(iter(configuration.site.facilities.values()))
     known = replace(configuration, site=replace(configuration.site, default_facility=default))
     assert advised(known, said({})).notes == ()
+
+
+def test_where_there_is_a_default_facility_no_table_is_pasted_that_would_take_its_authority_from_a_report(site):
+    """A facility with a table, and without an authority of its own, is never taken for the default one (D11)."""
+    _, configuration = site('default_facility = "Mercy East"\n')
+    given = advised(configuration, said({"facilityName": "Lakeside"}))
+    assert 'facility "Lakeside" is in no [[mapping.facilities]], and named once' in given.notes
+    assert given.paste == ""

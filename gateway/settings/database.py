@@ -1,0 +1,45 @@
+"""The `[database]` section: where the gateway keeps what it has read.
+
+Carries out no clause of a standard; decision D8.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, SecretStr
+from pydantic import field_validator as validates
+
+from gateway.settings.group import Group
+
+_DATABASE: Final = re.compile(r"sqlite:///[^\x00]*[^/\x00]|postgres(?:ql)?://[^/?#]+/[^/?#]+")
+
+
+class Database(Group):
+    """Section `[database]`: where the gateway keeps what it has read."""
+
+    url: SecretStr = Field(
+        SecretStr("sqlite:///autoscribe-gateway.db"),
+        description="sqlite:///<file> for one process, postgresql://<user>:<password>@<host>/<name> for several.",
+    )
+    connections: int = Field(10, ge=2, le=100, description="Connections to PostgreSQL that a process opens at most.")
+    synchronous: Literal["FULL", "NORMAL"] = Field(
+        "FULL",
+        description="SQLite: FULL survives a loss of power, NORMAL may lose the last moments, which are read again, "
+        "but for idempotency keys.",
+    )
+
+    @validates("url")
+    @classmethod
+    def _known(cls, value: SecretStr) -> SecretStr:
+        if not _DATABASE.match(value.get_secret_value()):
+            raise ValueError("neither sqlite:///<file> nor postgresql://<user>:<password>@<host>/<name>")
+        return value
+
+    @property
+    def file(self) -> Path | None:
+        """The file of SQLite, or None for PostgreSQL."""
+        scheme, _, rest = self.url.get_secret_value().partition(":///")
+        return Path(rest) if scheme == "sqlite" else None

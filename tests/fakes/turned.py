@@ -1,0 +1,185 @@
+"""A setting that is turned, and what may change with it: functions of the configuration (tests/gateway/settings)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gateway.assembly import engine_of, pipeline_of
+from gateway.destinations import Http, routes_of
+from gateway.feed.ack_policy import verdict
+from gateway.feed.alert_hook import AlertHook
+from gateway.feed.alerts import alerts
+from gateway.feed.endpoints import endpoint_of
+from gateway.feed.pacing import Pacing
+from gateway.feed.storm import Storm
+from gateway.settings import Configuration
+from gateway.store.feed_facts import FeedFacts
+from gateway.upstream.client import UpstreamClient
+from mappings import decode, to_fhir
+from mappings.hl7v2 import messages_of_all, to_oru
+from mappings.hl7v2.ack import Ack
+from mappings.model import Cause, Facts
+from mappings.profile import receiver
+from mappings.trace.sample import document
+
+AT = datetime(2026, 1, 5, 18, 0, tzinfo=UTC)
+FACILITY = (
+    '[{ name = "City Medical Center", time_zone = "America/New_York", name_order = "given_family",'
+    ' mrn_system = "urn:oid:1.2.3", mrn_namespace = "CITY" }]'
+)
+GIVEN: dict[str, dict[str, str | None]] = {
+    "upstream": {"api_key": '"key"'},
+    "mapping": {"site_key": f'"{"5a" * 32}"', "facilities": FACILITY},
+    "destination": {
+        "name": '"ehr"',
+        "kind": '"mllp"',
+        "host": '"engine.example"',
+        "port": "2575",
+        "receiver": '"generic"',
+        "start": "2026-01-01T00:00:00Z",
+        "facilities": '["*"]',
+    },
+    "ignore": {"name": '"phantoms"', "reason": '"tests"', "modalities": '["OT"]'},
+}
+HTTP = {"kind": '"http"', "url": '"https://engine.example/hl7"', "host": None, "port": None}
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A value, what changes with it, and settings (`section.name`) that must stand beside it, before and after."""
+
+    value: str
+    shows: Callable[[Configuration], Any] | str
+    beside: dict[str, str | None] | None = None
+
+
+# What changes
+
+
+def held(path: str) -> Callable[[Configuration], Any]:
+    """What the client of AutoScribe holds at that path of attributes."""
+
+    def shows(read: Configuration) -> Any:
+        found: Any = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)
+        for name in path.split("."):
+            found = getattr(found, name)
+        return str(found)
+
+    return shows
+
+
+def waits(read: Configuration) -> list[float]:
+    policy = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)._policy
+    return [policy.delay(9, None), policy.delay(1, 1_000.0)]
+
+
+def authorities(read: Configuration) -> Any:
+    client = UpstreamClient(read.settings.upstream, read.settings.pdf)
+    return client._api._transport._pool._ssl_context.cert_store_stats()
+
+
+def proxies(read: Configuration) -> int:
+    return len(UpstreamClient(read.settings.upstream, read.settings.pdf)._api._mounts)
+
+
+def base(read: Configuration) -> str:
+    return read.settings.server.fhir_base
+
+
+def engine(read: Configuration) -> Any:
+    made = engine_of(read)
+    return type(made).__name__, {
+        name: str(value) for name, value in vars(made).items() if isinstance(value, str | int | Path)
+    }
+
+
+def wants_pdf(read: Configuration) -> bool:
+    return pipeline_of(read, engine_of(read))._wants_pdf
+
+
+def hook(read: Configuration) -> Any:
+    made = AlertHook(read.settings.feed)
+    return made._url, made._keys
+
+
+def old(read: Configuration) -> list[str]:
+    limit = read.settings.feed.queue_age_alert_minutes * 60
+    return [one.code for one in alerts("ehr", FeedFacts(oldest=1_000.0), limit)]
+
+
+def storm(read: Configuration) -> Any:
+    made = Storm(read.settings.feed)
+    return made._naks, made._lanes
+
+
+def routes(read: Configuration) -> str:
+    """What the feed is made of; that each part of it is read by who does the work, the last test holds."""
+    found = routes_of(read)
+    secrets = [one.transport.auth for one in found.destinations if isinstance(one.transport, Http)]
+    said = [(type(one).__name__, getattr(one, "password", ""), getattr(one, "token", "")) for one in secrets]
+    return f"{found}{said}"
+
+
+def key_password(read: Configuration) -> Any:
+    tls = routes_of(read).destinations[0].transport.tls
+    return tls.client_key_password if tls else None
+
+
+def ends(read: Configuration) -> Any:
+    return endpoint_of(routes_of(read).destinations[0].transport)
+
+
+def meanings(read: Configuration) -> list[str]:
+    [one] = routes_of(read).destinations
+    return [verdict(Ack(code, "1"), one).meaning for code in ("AA", "AE", "AR", "CE", "CR")]
+
+
+def pace(read: Configuration) -> list[float]:
+    [one] = routes_of(read).destinations
+    made = Pacing(one)
+    made.used(AT)
+    return [made.wait(AT + timedelta(hours=hour)) for hour in range(24)] + [made.wait(AT)]
+
+
+def ignored(read: Configuration) -> str:
+    return str(routes_of(read).ignores)
+
+
+@cache
+def studies() -> list[Any]:
+    """The sample in the states in which a site's settings show: signed, unsigned, cancelled, of others, of orders."""
+    sample = document()
+    changed: list[dict[str, Any]] = [{}, {"isCancelled": True}, {"expressCustomer": None}]
+    made = [{**deepcopy(sample), **one} for one in changed]
+    several = {"metadata": {"accession": "A1/A2", "order": "P1/P2", "exam": "E-1/E-2", "case": "C1/C2"}}
+    other = json.loads(json.dumps(sample).replace("City Medical Center", "Elsewhere"))
+    ssn = json.loads(json.dumps(sample).replace("00412345", "219-09-9998"))
+    draft = deepcopy(sample)
+    for report in draft["reports"]:
+        report |= {"status": "in_progress", "signedAt": None}
+    uncoded = json.loads(json.dumps(sample))
+    for report in uncoded["reports"]:
+        report["snapshotMetadata"]["procedure"] = "HOUSE EXAM 7"
+    return [
+        decode(one, one["reports"], one["users"])
+        for one in (*made, {**deepcopy(sample), **several}, other, ssn, draft, uncoded)
+    ]
+
+
+def mapped(read: Configuration) -> list[Any]:
+    """FHIR and HL7 v2 of the studies, where receivers ask for all that a site can say."""
+    found: list[Any] = []
+    for name, more in (("generic", {"accession_field": "20"}), ("vista-2.3", {}), ("vista-2.4", {})):
+        profile = replace(receiver(name), **{"send_drafts": "on", **more})
+        for study in studies():
+            for cause in messages_of_all(study, [Cause(study.reports[0].report_id)], read.site, profile, Facts()):
+                made = to_oru(study, cause, read.site, profile, Facts(), control_id="TURNED", at=AT)
+                found += [made.output, [issue.code for issue in made.issues]]
+    return [*found, *(json.dumps(to_fhir(study, read.site, Facts()).output, sort_keys=True) for study in studies())]

@@ -1,0 +1,371 @@
+"""Every setting acts: turned, it changes bytes, or what an object that does the work holds, says or accepts.
+
+`TURNED` has a row for each setting of the model; a setting without one fails. A row says the value, as TOML has it, and
+what changes: a function of the configuration, or the test that shows it. A setting that nothing reads fails, too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from fakes.turned import (
+    FACILITY,
+    GIVEN,
+    HTTP,
+    Turned,
+    authorities,
+    base,
+    ends,
+    engine,
+    held,
+    hook,
+    ignored,
+    key_password,
+    mapped,
+    meanings,
+    old,
+    pace,
+    proxies,
+    routes,
+    storm,
+    waits,
+    wants_pdf,
+)
+
+from gateway.assembly import zone_of
+from gateway.destinations import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes, Tls
+from gateway.errors import ConfigError
+from gateway.settings import TABLES, Configuration, survey
+from gateway.settings.model import fields as settings_fields
+
+ROOT = Path(__file__).parents[3]
+EXAM = {"mapping.vista_exam_keys": '["exam"]', "mapping.vista_case_keys": '["case"]'}
+TURNED = {
+    "upstream.api_key": Turned('"other"', held("_api.headers.raw")),
+    "upstream.allow_http": Turned("true", held("_settings.base_url"), {"upstream.base_url": '"http://far.example"'}),
+    "upstream.base_url": Turned('"https://other.example"', held("_settings.base_url")),
+    "upstream.connect_timeout": Turned("1", held("_api.timeout")),
+    "upstream.read_timeout": Turned("1", held("_api.timeout")),
+    "upstream.timeout": Turned(
+        "1", "upstream/test_failures.py::test_a_whole_answer_has_a_deadline_however_steadily_it_trickles"
+    ),
+    "upstream.attempts": Turned("1", held("_policy.attempts")),
+    "upstream.retry_after_cap": Turned("7", waits),
+    "upstream.max_backoff": Turned("7", waits),
+    "upstream.max_concurrency": Turned("3", held("_slots._value")),
+    "upstream.max_response_bytes": Turned(
+        "2048", "upstream/test_failures.py::test_a_get_that_fails_raises_its_own_error_and_nothing_secret"
+    ),
+    "upstream.max_pdf_bytes": Turned(
+        "2048",
+        "upstream/test_stream_pdf.py::test_what_is_not_a_whole_pdf_in_bounds_is_refused_without_showing_the_link",
+    ),
+    "upstream.proxy": Turned('"http://proxy.example:3128"', proxies),
+    "upstream.ca_file": Turned('"ca.pem"', authorities),
+    "server.host": Turned('"::1"', base),
+    "server.port": Turned("8899", base),
+    "server.public_url": Turned('"https://gateway.example/fhir"', base),
+    "pdf.ingest": Turned('"link"', wants_pdf),
+    "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
+    "pdf.concurrency": Turned(
+        "1", "sync/test_pdf.py::test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left"
+    ),
+    "pdf.attempts": Turned("1", "sync/test_pdf.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"),
+    "pdf.max_wait": Turned("7", "sync/test_pdf.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"),
+    "webhook.key": Turned('"whsec_c2VjcmV0"', lambda read: read.settings.webhook.secrets),
+    "database.url": Turned('"sqlite:///other.db"', engine),
+    "database.connections": Turned("3", engine, {"database.url": '"postgresql://localhost/gateway"'}),
+    "database.synchronous": Turned('"NORMAL"', engine),
+    "fhir.time_zone": Turned('"Asia/Tokyo"', zone_of),
+    "fhir.claim_us_core": Turned(
+        "true",
+        "fhir_api/test_capability.py::test_that_it_is_a_us_core_server_is_claimed_only_where_the_site_claims_it",
+    ),
+    "sync.open_interval": Turned(
+        "1", "sync/test_crawler.py::test_a_signature_in_the_sandbox_is_taken_in_at_the_next_look"
+    ),
+    "sync.cancelled_interval": Turned(
+        "1", "sync/test_crawler.py::test_a_store_that_does_not_answer_for_a_while_stops_no_loop"
+    ),
+    "sync.sweep_interval": Turned(
+        "7", "sync/test_sweep.py::test_pages_are_paced_and_the_record_says_how_far_the_sweep_is"
+    ),
+    "sync.pages_per_second": Turned(
+        "7", "sync/test_sweep.py::test_pages_are_paced_and_the_record_says_how_far_the_sweep_is"
+    ),
+    "sync.concurrency": Turned(
+        "3", "sync/test_sweep.py::test_the_crawl_is_as_fast_as_concurrency_and_latency_let_it_be"
+    ),
+    "sync.timeout": Turned("1", "sync/test_paced_client.py::test_a_site_that_wants_no_repeats_gets_none"),
+    "sync.report_refetch_hours": Turned(
+        "1", "sync/test_sweep.py::test_reports_are_not_fetched_again_and_again_however_long_an_index_may_be_old"
+    ),
+    "sync.missing_sweeps_alert": Turned(
+        "1", "sync/test_sweep.py::test_a_study_that_is_listed_no_longer_is_alerted_after_three_sweeps_and_no_sooner"
+    ),
+    "sync.max_index_age": Turned(
+        "7", "fhir_api/test_freshness.py::test_after_a_sweep_an_answer_is_whole_until_that_is_too_long_ago"
+    ),
+    "mapping.site_key": Turned(f'"{"5b" * 32}"', mapped),
+    "mapping.sending_application": Turned('"X"', mapped),
+    "mapping.sending_facility": Turned('"X"', mapped),
+    "mapping.receiving_application": Turned('"X"', mapped),
+    "mapping.receiving_facility": Turned('"X"', mapped),
+    "mapping.processing_id": Turned('"T"', mapped),
+    "mapping.facilities": Turned(FACILITY.replace("New_York", "Chicago"), mapped),
+    "mapping.default_facility": Turned('"City Medical Center"', mapped),
+    "mapping.express_customers": Turned(
+        '[{ id = "cus_1234567890abcdef1234567890abcdef", external_patient_id_system = "urn:oid:1.2.4",'
+        ' external_patient_id_namespace = "EXT" }]',
+        mapped,
+    ),
+    "mapping.accession_keys": Turned('["accession"]', mapped),
+    "mapping.placer_keys": Turned('["order"]', mapped),
+    "mapping.number_separator": Turned('"/"', mapped, {"mapping.accession_keys": '["accession"]'}),
+    "mapping.accession_system": Turned(
+        '"urn:oid:1.2.5"', mapped, {"mapping.accession_keys": '["accession"]', "mapping.accession_namespace": '"ACC"'}
+    ),
+    "mapping.accession_namespace": Turned(
+        '"ACC"', mapped, {"mapping.accession_keys": '["accession"]', "mapping.accession_system": '"urn:oid:1.2.5"'}
+    ),
+    "mapping.placer_system": Turned(
+        '"urn:oid:1.2.6"', mapped, {"mapping.placer_keys": '["order"]', "mapping.placer_namespace": '"PLC"'}
+    ),
+    "mapping.placer_namespace": Turned(
+        '"PLC"', mapped, {"mapping.placer_keys": '["order"]', "mapping.placer_system": '"urn:oid:1.2.6"'}
+    ),
+    "mapping.vista_dfn_namespace": Turned('"CITY"', mapped, EXAM),
+    "mapping.vista_ssn_namespace": Turned('"CITY"', mapped, {"mapping.accession_keys": '["accession"]'}),
+    "mapping.vista_station": Turned(
+        '"500"', mapped, {"mapping.vista_dfn_namespace": '"CITY"', "mapping.accession_keys": '["accession"]'}
+    ),
+    "mapping.vista_exam_keys": Turned(
+        '["exam"]', mapped, {"mapping.vista_dfn_namespace": '"CITY"', "mapping.vista_case_keys": '["case"]'}
+    ),
+    "mapping.vista_case_keys": Turned(
+        '["case"]', mapped, {"mapping.vista_dfn_namespace": '"CITY"', "mapping.vista_exam_keys": '["exam"]'}
+    ),
+    "mapping.send_drafts": Turned("true", mapped),
+    "mapping.on_cancelled_after_sign": Turned('"withdraw"', mapped),
+    "mapping.on_conflict": Turned('"send"', routes),
+    "mapping.procedures": Turned('"procedures.csv"', mapped, {"mapping.procedure_system": '"urn:oid:1.2.7"'}),
+    "mapping.starter": Turned("false", mapped),
+    "mapping.procedure_system": Turned(
+        '"urn:oid:1.2.8"',
+        mapped,
+        {"mapping.procedures": '"procedures.csv"', "mapping.procedure_fallbacks": None},
+    ),
+    "mapping.procedure_coding_system": Turned(
+        '"99CITY"',
+        mapped,
+        {"mapping.procedures": '"procedures.csv"', "mapping.procedure_system": '"urn:oid:1.2.7"'},
+    ),
+    "mapping.procedure_fallbacks": Turned('{ CT = "CT-OTHER" }', mapped),
+    "mapping.providers": Turned(
+        '"providers.csv"',
+        mapped,
+        {"mapping.provider_system": '"urn:oid:1.2.9"', "mapping.provider_namespace": '"STAFF"'},
+    ),
+    "mapping.provider_system": Turned(
+        '"urn:oid:1.2.9"', mapped, {"mapping.providers": '"providers.csv"', "mapping.provider_namespace": '"STAFF"'}
+    ),
+    "mapping.provider_namespace": Turned(
+        '"STAFF"', mapped, {"mapping.providers": '"providers.csv"', "mapping.provider_system": '"urn:oid:1.2.9"'}
+    ),
+    "mapping.receivers": Turned('[{ name = "own", base = "pkb" }]', lambda read: str(read.site.receivers)),
+    "feed.lease": Turned("3", "../contract/test_leases.py::test_a_lease_is_one_process_s_until_it_runs_out"),
+    "feed.retention_days": Turned(
+        "1",
+        "../contract/test_ledger.py::test_the_text_of_what_is_settled_is_let_go_of_after_its_days_and_the_ledger_stays",
+    ),
+    "feed.alert_url": Turned('"https://alerts.example/"', hook),
+    "feed.alert_key": Turned('"whsec_c2VjcmV0"', hook),
+    "feed.queue_age_alert_minutes": Turned("60", old),
+    "feed.backload_rate": Turned(
+        "7", "feed_operator/test_commands.py::test_without_a_rate_a_backload_has_that_of_the_settings"
+    ),
+    "feed.draft_wait_minutes": Turned("7", routes),
+    "feed.storm_naks": Turned("7", storm),
+    "feed.storm_lanes": Turned("7", storm),
+    "log.level": Turned('"debug"', "test_log.py::test_below_the_level_nothing_is_written"),
+    "log.format": Turned('"console"', "test_log.py::test_the_console_form_hides_the_same"),
+    "destination.name": Turned('"other"', routes),
+    "destination.kind": Turned(
+        '"http"', routes, {f"destination.{key}": one for key, one in HTTP.items() if key != "kind"}
+    ),
+    "destination.receiver": Turned('"pkb"', routes),
+    "destination.start": Turned("2027-01-01T00:00:00Z", routes),
+    "destination.enabled": Turned("false", routes),
+    "destination.facilities": Turned('["City Medical Center"]', routes),
+    "destination.express_customers": Turned('["cus_1"]', routes),
+    "destination.modalities": Turned('["CT"]', routes),
+    "destination.statuses": Turned('["final"]', routes),
+    "destination.critical": Turned('"only"', routes),
+    "destination.host": Turned('"other.example"', ends),
+    "destination.port": Turned("2576", ends),
+    "destination.directory": Turned(
+        '"out"', routes, {f"destination.{key}": None for key in ("host", "port")} | {"destination.kind": '"file"'}
+    ),
+    "destination.url": Turned(
+        '"https://other.example/"', ends, {f"destination.{key}": one for key, one in HTTP.items()}
+    ),
+    "destination.style": Turned('"plain"', routes, {f"destination.{key}": one for key, one in HTTP.items()}),
+    "destination.user": Turned(
+        '"gateway"',
+        routes,
+        {f"destination.{key}": one for key, one in HTTP.items()} | {"destination.password": '"word"'},
+    ),
+    "destination.password": Turned(
+        '"word"', routes, {f"destination.{key}": one for key, one in HTTP.items()} | {"destination.user": '"gateway"'}
+    ),
+    "destination.token": Turned('"abc"', routes, {f"destination.{key}": one for key, one in HTTP.items()}),
+    "destination.tls": Turned("true", ends),
+    "destination.ca_file": Turned('"ca.pem"', ends, {"destination.tls": "true"}),
+    "destination.client_cert": Turned('"cert.pem"', ends, {"destination.tls": "true"}),
+    "destination.client_key": Turned(
+        '"key.pem"', ends, {"destination.tls": "true", "destination.client_cert": '"cert.pem"'}
+    ),
+    "destination.client_key_password": Turned(
+        '"word"', key_password, {"destination.tls": "true", "destination.client_cert": '"cert.pem"'}
+    ),
+    "destination.server_name": Turned('"name.example"', ends, {"destination.tls": "true"}),
+    "destination.connect_timeout": Turned("1", ends),
+    "destination.ack_timeout": Turned("1", ends),
+    "destination.ack_mode": Turned('"two_phase"', routes),
+    "destination.ack_listen": Turned('"127.0.0.1:2577"', routes, {"destination.ack_mode": '"two_phase"'}),
+    "destination.ack_table": Turned('{ AE = "retry" }', meanings),
+    "destination.inverted_acks": Turned("true", meanings),
+    "destination.retry": Turned("1", routes),
+    "destination.retry_cap": Turned("60", routes),
+    "destination.retry_jitter": Turned("0", routes),
+    "destination.max_attempts": Turned("3", routes),
+    "destination.indeterminate_resends": Turned("3", routes),
+    "destination.window": Turned("3", routes),
+    "destination.gap": Turned("3", pace),
+    "destination.rate_limit": Turned("3", pace),
+    "destination.keepalive": Turned("3", routes),
+    "destination.idle_close": Turned("3", routes),
+    "destination.close_after_each": Turned("true", routes),
+    "destination.quiet_hours": Turned('["20:00-21:00"]', pace, {"destination.time_zone": '"America/New_York"'}),
+    "destination.time_zone": Turned('"Asia/Tokyo"', pace, {"destination.quiet_hours": '["20:00-21:00"]'}),
+    "destination.pdf": Turned('"ed"', routes),
+    "destination.pdf_max": Turned("2048", routes),
+    "destination.accession": Turned('"required"', routes),
+    "destination.accession_wait_minutes": Turned("7", routes),
+    "destination.input_wait": Turned("7", routes),
+    "destination.on_conflict": Turned('"send"', routes),
+    "destination.mrn_authority": Turned('"receiver"', routes),
+    "destination.critical_alert_minutes": Turned("7", routes),
+    "destination.dry_run": Turned("true", routes),
+    "ignore.name": Turned('"other"', ignored),
+    "ignore.reason": Turned('"other"', ignored),
+    "ignore.facilities": Turned('["City Medical Center"]', ignored),
+    "ignore.express_customers": Turned('["cus_1"]', ignored),
+    "ignore.modalities": Turned('["XR"]', ignored),
+}
+
+
+def every() -> list[str]:
+    single = [f"{section}.{name}" for section, name, _ in settings_fields()]
+    return single + [f"{section}.{name}" for section, group in TABLES.items() for name in group.model_fields]
+
+
+def test_every_setting_has_a_row_and_no_row_is_of_none() -> None:
+    assert sorted(TURNED) == sorted(every())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that settings name."""
+    path = tmp_path_factory.mktemp("settings")
+    trustme.CA().cert_pem.write_to_path(path / "ca.pem")
+    (path / "procedures.csv").write_text("procedure,code,system\nHOUSE EXAM 7,HX7,L\n")
+    (path / "providers.csv").write_text("name,user_id,local_id,npi,family,given\nDr. Ann Jones,,77,,Jones,Ann\n")
+    return path
+
+
+def outcome(folder: Path, values: dict[str, str | None], shows: Callable[[Configuration], Any]) -> Any:
+    """What shows under these settings, or which keys are refused."""
+    sections: dict[str, dict[str, str]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        if value is not None:
+            sections.setdefault(section, {})[name] = value
+    lines = []
+    for section, pairs in sections.items():
+        lines.append(f"[[{section}]]" if section in TABLES else f"[{section}]")
+        lines += [f"{name} = {value}" for name, value in pairs.items()]
+    path = folder / "gateway.toml"
+    path.write_text("\n".join(lines).replace('"ca.pem"', f'"{folder}/ca.pem"'))
+    read, found = survey(path)
+    if read is None or found:
+        return "refused", sorted(error.key for error in found)
+    try:
+        return "taken", shows(read)
+    except ConfigError as error:
+        return "refused", [error.key]
+
+
+@pytest.mark.parametrize("key", [key for key, one in TURNED.items() if not isinstance(one.shows, str)])
+def test_a_setting_that_is_turned_changes_something(key: str, folder: Path) -> None:
+    row = TURNED[key]
+    given = {f"{section}.{name}": value for section, one in GIVEN.items() for name, value in one.items()}
+    before = given | (row.beside or {})
+    turned = before | {key: row.value}
+    seen, after = outcome(folder, before, row.shows), outcome(folder, turned, row.shows)
+    assert after != seen
+    assert after[0] == "taken", after
+
+
+@pytest.mark.parametrize("key", [key for key, one in TURNED.items() if isinstance(one.shows, str)])
+def test_where_another_test_shows_it_that_test_is_there(key: str) -> None:
+    place, _, name = TURNED[key].shows.partition("::")
+    text = (Path(__file__).parents[1] / place).read_text()
+    assert name in {
+        one.name for one in ast.walk(ast.parse(text)) if isinstance(one, ast.AsyncFunctionDef | ast.FunctionDef)
+    }
+
+
+@cache
+def reads(*left_out: str) -> frozenset[str]:
+    """The attributes that the gateway reads anywhere but in these places."""
+    found = set()
+    for path in (ROOT / "gateway").rglob("*.py"):
+        if not str(path.relative_to(ROOT / "gateway")).startswith(left_out):
+            nodes = ast.walk(ast.parse(path.read_text()))
+            found |= {one.attr for one in nodes if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Load)}
+    return frozenset(found)
+
+
+def parts() -> Iterator[tuple[str, str]]:
+    for made in (Destination, Retry, Routes, Mllp, Folder, Http, Basic, Bearer, Tls):
+        yield from ((made.__name__, one.name) for one in fields(made))
+
+
+@pytest.mark.parametrize(("made", "name"), list(parts()))
+def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, name: str) -> None:
+    """What is read of the settings, kept in a destination and then looked at by nobody does nothing."""
+    left_out = (
+        "settings",
+        "destinations/reading",
+        "destinations/transport_reading",
+        "config_check",
+        "destination_check",
+    )
+    assert name in reads(*left_out)
+
+
+# `allow_http` acts where it is read: on which address is taken
+_READ_ELSEWHERE = ("mapping.", "destination.", "ignore.", "upstream.allow_http")
+
+
+@pytest.mark.parametrize("key", [key for key in every() if not key.startswith(_READ_ELSEWHERE)])
+def test_every_setting_of_the_service_is_read_by_who_does_the_work(key: str) -> None:
+    assert key.partition(".")[2] in reads("settings", "config_check", "destination_check")
