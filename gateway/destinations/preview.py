@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 from gateway.destinations.destination import Destination
 from gateway.destinations.filter import Filter
-from gateway.destinations.routing import Routes, routed
+from gateway.destinations.in_force import ever_in_force
+from gateway.destinations.routing import routed
 from gateway.errors import NoMessage
 from mappings import to_oru
 from mappings.changes import changes
@@ -101,7 +102,8 @@ def delivery(asked: Asked, made: Preview, destination: Destination) -> Delivery:
         return Delivery("not_enabled")
     # Beside one that takes everything: else what a filter leaves out has no row that names the filter
     beside = replace(destination, name="", filter=Filter())
-    rows = routed(asked.study, made.causes, {}, Routes((destination, beside)), gone=asked.facts.gone)
+    in_force = ever_in_force([destination.terms, beside.terms])
+    rows = routed(asked.study, made.causes, {}, in_force, gone=asked.facts.gone)
     there = [row for _, row in rows if row.destination == destination.name]
     kept_away = next((row for row in there if row.state != "waiting"), None)
     if kept_away is not None:

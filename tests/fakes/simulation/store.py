@@ -16,6 +16,7 @@ from typing import Any
 from fakes.simulation.loops import Loop
 
 from gateway.errors import StoreUnavailable
+from gateway.store.bell import Bell
 from gateway.store.sqlite import _drive
 from gateway.store.statements import Row, Statement, Work
 
@@ -76,6 +77,7 @@ class Distant(Direct):
     """
 
     def __init__(self, database: sqlite3.Connection, now: Callable[[], int], loop: Loop, dice: Random) -> None:
+        self.bell = Bell()
         super().__init__(database, now)
         self._loop, self._dice = loop, dice
         self.frozen_until = 0.0

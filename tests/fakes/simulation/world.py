@@ -26,8 +26,10 @@ from gateway.destinations import Destination, Retry
 from gateway.feed import holder, peer
 from gateway.feed_operator.fate import fate
 from gateway.metrics import Metrics
+from gateway.pipeline.in_force import wanted
 from gateway.settings.feed import Feed
 from gateway.store import messages
+from gateway.store.in_force import plan_made, put_in_force
 from gateway.store.instants import micros
 from gateway.store.intake import ADD_CAUSE, REVISION
 from gateway.store.leases import Lease, Leases
@@ -186,6 +188,8 @@ class World:
         self.destination = destination(
             1, retry=RETRY, connect_timeout=CONNECT, ack_timeout=ACK, window=self.plan.window
         )
+        standing = done(self.database, partial(put_in_force, None, wanted(self.destination.terms, ()), 1, since=0))
+        done(self.database, partial(plan_made, None, standing.number, 1))
         self.gateways = [Gateway(self, f"gw{number}") for number in range(self.plan.gateways)]
         for one in self.gateways:
             one.engine.after = partial(self._committed, one)
