@@ -44,6 +44,7 @@ _MEND: Final = 1.0  # seconds between two looks for old copies
 _LOOK: Final = 0.25  # seconds between two looks for something to make
 _SET_BACK: Final = 1.0  # seconds by which a clock must go back to count as set back
 _GRACE: Final = 10.0  # seconds that an acknowledgement is waited for at an orderly stop
+_MOMENT: Final = 5.0  # seconds for which a store that may not answer is waited for at an end
 _SECOND: Final = 1_000_000
 
 
@@ -133,10 +134,8 @@ class Holder:
             for task in others:
                 task.cancel()
             ending = [task for task in senders if task not in self._listening]
-            await asyncio.wait([*ending, *others], timeout=_GRACE)
-            with suppress(GatewayError, LeaseLost):
-                await self._late.settle(within=0)  # what came with the last messages
-                await tenure.give_back()  # else it runs out by itself
+            await asyncio.wait([*ending, *others], timeout=_MOMENT)
+            await asyncio.wait([self._started(self._hand_back(tenure))], timeout=_MOMENT)
 
     async def _until_over(
         self, tenure: Tenure, line: Line, senders: list[asyncio.Task[None]], others: list[asyncio.Task[None]]
@@ -162,6 +161,12 @@ class Holder:
             await asyncio.wait(senders, timeout=_GRACE)
             self._listening.update(task for task in senders if not task.done())
             raise
+
+    async def _hand_back(self, tenure: Tenure) -> None:
+        """Leave nothing undone for who comes next; where the store does not answer, the lease runs out by itself."""
+        with suppress(GatewayError, LeaseLost):
+            await self._late.settle(within=0)  # what came with the last messages
+            await tenure.give_back()
 
     def _started(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(loop)

@@ -52,12 +52,25 @@ def place_of(engine: Engine) -> str:
 
 
 class FeedProcess:
-    """Serves `ehr` at a port; `holder` names it for the lease, which is for so many seconds."""
+    """Serves `ehr` at a port; `holder` names it for the lease, which is for so many seconds.
 
-    def __init__(self, engine: Engine, port: int, log_file: Path, *, holder: str = "one", lease: float = 6.0) -> None:
+    `place` is another way to the database than that of the engine; `way` is what its transport has.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        port: int,
+        log_file: Path,
+        *,
+        holder: str = "one",
+        lease: float = 6.0,
+        place: str = "",
+        **way: Any,
+    ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            arguments = (place_of(engine), port, str(log_file), holder, lease)
+            arguments = (place or place_of(engine), port, str(log_file), holder, lease, way)
             self._process = _context().Process(target=_serve, args=arguments, daemon=True)
             self._process.start()
         self._log = log_file
@@ -92,7 +105,7 @@ class FeedProcess:
 @contextmanager
 def feeding(feed: Fed, log_file: Path, **more: Any) -> Iterator[FeedProcess]:
     """A process that serves the destination of a fed gateway while the block runs, and is killed at its end."""
-    port = feed.destinations[0].transport.port  # type: ignore[union-attr]
+    port = more.pop("port", feed.destinations[0].transport.port)  # type: ignore[union-attr]
     process = FeedProcess(feed.engine, port, log_file, **more)
     try:
         yield process
@@ -101,16 +114,16 @@ def feeding(feed: Fed, log_file: Path, **more: Any) -> Iterator[FeedProcess]:
             process.kill()
 
 
-def _serve(place: str, port: int, log_file: str, holder: str, lease: float) -> None:
+def _serve(place: str, port: int, log_file: str, holder: str, lease: float, way: dict[str, Any]) -> None:
     file = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 2)
     sys.stderr = os.fdopen(2, "w", buffering=1)
     log.configure("info", "json")
-    asyncio.run(_served(place, port, holder, lease))
+    asyncio.run(_served(place, port, holder, lease, way))
 
 
-async def _served(place: str, port: int, holder: str, lease: float) -> None:
+async def _served(place: str, port: int, holder: str, lease: float, way: dict[str, Any]) -> None:
     engine = Postgres(place) if place.startswith("postgresql") else Sqlite(Path(place))
     async with engine.opened():
-        making = Making(engine, site(), destination(port), Metrics())
+        making = Making(engine, site(), destination(port, **way), Metrics())
         await Holder(making, Leases(engine, holder, lease), Feed(), Metrics()).run()

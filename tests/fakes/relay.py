@@ -16,6 +16,8 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -25,6 +27,14 @@ class Relay:
         finally:
             await self.cut()
 
+    def freeze(self) -> None:
+        """Pass nothing on from now on, and say nothing of it: connections are accepted and stay."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """Pass on what was kept back, and what comes."""
+        self._flows.set()
+
     async def mend(self) -> None:
         """Accept connections, always on the same port."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
@@ -32,6 +42,7 @@ class Relay:
 
     async def cut(self) -> None:
         """Break all connections, and refuse others."""
+        self.thaw()
         if self._server is not None:
             self._server.close()
             for writer in self._writers:
@@ -50,6 +61,7 @@ class Relay:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()

@@ -1,4 +1,4 @@
-"""The list of faults that the feed must survive, F1 to F68, and the test of each.
+"""The list of faults that the feed must survive, F1 to F72, and the test of each.
 
 Carries out no clause of a standard. What of a fault cannot be brought about here stands under `PARTLY`, one that has
 no test at all under `EXEMPT`, each with its reason.
@@ -83,6 +83,11 @@ FAULTS: Final[dict[str, str]] = {
     "F66": "test_f66_one_of_five_destinations_that_is_down_for_three_days_costs_the_others_nothing",
     "F67": "test_f67_a_patient_that_is_another_than_the_one_told_of_is_told_to_nobody",
     "F68": "test_f68_each_flip_of_a_critical_result_is_told_in_its_order",
+    # The lease for sending
+    "F69": "test_f69_f70_a_holder_that_stands_still_while_it_connects_writes_nothing",
+    "F70": "test_f69_f70_a_holder_that_stands_still_while_it_connects_writes_nothing",
+    "F71": "test_f71_an_answer_that_comes_when_the_database_is_frozen_is_written_down_and_nothing_goes_twice",
+    "F72": "test_f72_what_a_holder_wrote_that_slept_while_it_wrote_is_put_right",
 }
 
 PARTLY: Final[dict[str, str]] = {
