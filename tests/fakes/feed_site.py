@@ -78,6 +78,16 @@ class FeedSite:
             while [tuple(one) for one in await rows(engine, _PENDING)] != [(0, 0)]:
                 await asyncio.sleep(0.05)
 
+    async def planned(self, seconds: float = 20) -> None:
+        """Serve the destinations until the plan of their settings is made."""
+        newest = "SELECT planned FROM in_force ORDER BY number DESC LIMIT 1"
+        known = len(await self.query("SELECT number FROM in_force"))
+        async with self.serving(), asyncio.timeout(seconds), self.here.store() as engine:
+            while len(await rows(engine, "SELECT number FROM in_force")) == known:
+                await asyncio.sleep(0.05)
+            while (await rows(engine, newest))[0][0] is None:
+                await asyncio.sleep(0.05)
+
     def configuration(self) -> Configuration:
         """The settings of the site."""
         with pytest.MonkeyPatch.context() as patched:

@@ -34,6 +34,8 @@ async def one_study(here) -> str:
     "command",
     [
         ("status",),
+        ("plan",),
+        ("apply", "ehr"),
         ("pause", "ehr", "--reason", "r"),
         ("resume", "ehr"),
         ("replay", "ehr", "--dead-letters"),
@@ -62,6 +64,8 @@ async def test_without_a_site_key_nothing_is_written(site, command):
         (("replay", "ehr", "--study", "stu_1"), "stu_1: no such study is stored"),
         (("replay", "ehr", "--report", "rep_1"), "rep_1: no such report is stored"),
         (("resume", "ehr", "--study", "stu_1", "--held", "refused"), "--held: with --study"),
+        (("plan", "his"), "his: no destination has this name. Destinations are ehr."),
+        (("apply", "ehr", "--leave"), "--leave: without --reason"),
         (("resume", "ehr", "--chart-corrected"), "--chart-corrected: without --study"),
         (("replay", "ehr", "--study", "stu_1", "--force-old"), "--force-old: without --as-sent and --reason"),
         (("replay", "ehr", "--from", "2026-03-01"), "--from: no instant"),

@@ -1,0 +1,77 @@
+"""A process with other settings than the holder's alerts and decides nothing; what is switched off is owed nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fakes.fed import Fed, destination, fed
+from fakes.store import rows
+from structlog.testing import capture_logs
+
+from gateway.destinations import Routes
+from gateway.feed.settings_watch import SettingsWatch
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.sandbox.seed import generate
+from gateway.sandbox.state import State
+from gateway.store.leases import Leases
+
+ALERT = {"code": "settings-differ", "destination": "ehr", "count": 1, "event": "alert", "log_level": "error"}
+STATES = "SELECT destination, state FROM outbox ORDER BY number"
+
+
+async def watched(engine, *looks, leases=None):
+    """The lines of the log after each look, with the destinations of that moment."""
+    watch = SettingsWatch(engine, Routes(), Metrics(), leases)
+    with capture_logs() as logs:
+        for destinations in looks:
+            watch._routes = Routes(tuple(destinations))
+            await watch.once()
+    return logs
+
+
+async def test_other_settings_than_those_in_force_are_told_once_and_when_they_are_over(engine):
+    feed = Fed(engine, State(generate(studies=20)), (destination(1),))
+    await feed.sign()
+    other = replace(feed.destinations[0], is_enabled=True, start=feed.destinations[0].start.replace(year=2021))
+    logs = await watched(engine, [other], [other], [other], feed.destinations)
+    assert logs == [
+        ALERT,
+        {"code": "settings-differ", "destination": "ehr", "event": "alert-over", "log_level": "info"},
+    ]
+
+
+async def test_a_holder_that_starts_with_new_settings_is_no_alert(engine):
+    feed = Fed(engine, State(generate(studies=20)), (destination(1),))
+    await feed.sign()
+    other = replace(feed.destinations[0], start=feed.destinations[0].start.replace(year=2021))
+    assert await watched(engine, [other], feed.destinations) == []
+
+
+async def test_whoever_takes_in_goes_by_the_settings_in_force_and_not_by_its_own(engine):
+    async with fed(engine) as (feed, _):
+        await feed.tell()
+        feed.pipeline = Pipeline(engine, feed.pipeline._site, feed.pipeline._zone, wants_pdf=False, routes=Routes())
+        signed = feed.account.sign_new()
+        await feed.tell(signed.study_id)
+        assert [tuple(row) for row in await rows(engine, STATES)] == [("ehr", "waiting")]
+
+
+async def test_a_destination_that_is_switched_off_is_owed_nothing_from_then_on(engine):
+    async with fed(engine) as (feed, _):
+        await feed.sign()
+        off = replace(feed.destinations[0], is_enabled=False)
+        logs = await watched(engine, [off], [off], leases=Leases(engine, "one", 6))
+        assert [one["event"] for one in logs] == ["destination-off"]
+        feed.destinations = ()
+        await feed.sign()
+        assert [tuple(row) for row in await rows(engine, STATES)] == [("ehr", "waiting"), ("", "unrouted")]
+
+
+async def test_a_destination_that_another_process_serves_is_not_switched_off(engine):
+    async with fed(engine) as (feed, _):
+        await feed.sign()
+        await Leases(engine, "other", 6).take("ehr")
+        off = replace(feed.destinations[0], is_enabled=False)
+        logs = await watched(engine, [off], [off], leases=Leases(engine, "one", 6))
+        assert logs == [ALERT]

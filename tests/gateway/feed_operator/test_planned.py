@@ -1,0 +1,78 @@
+"""`feed plan` and `feed apply`: what changed settings would send is said, and then done or left (D37)."""
+
+from __future__ import annotations
+
+import json
+
+from fakes.feed_site import destination
+from fakes.gateway_process import site_file
+
+CT = '["CT"]'
+
+
+async def change(here, **keys):
+    """Write the destination's table anew."""
+    file = site_file(here.folder)
+    file.write_text(file.read_text().partition("[[destination]]")[0])
+    here.settings(destination(here.receiver.port, **keys))
+
+
+async def test_a_plan_is_seen_before_the_settings_are_in_force_and_waits_then_for_the_operator(site):
+    async with site(modalities=CT) as here:
+        await here.sync()
+        await here.served()
+        before = len(here.receiver.messages)
+        await change(here)
+        code, lines, _ = await here.feed("plan")
+        assert code == 0
+        assert lines[0].startswith("ehr: adds ")
+        assert lines[0].endswith("; once these settings are in force")
+        _, _, err = await here.here.run("check-config")
+        assert f"note: plan {lines[0]}" in err
+        assert "  settings  these are not in force" in "\n".join((await here.feed("status"))[1])
+        assert (await here.feed("apply", "ehr"))[0] == 1
+        await here.planned()
+        code, lines, _ = await here.feed("plan", "ehr")
+        assert (code, lines[0].endswith("; feed apply ehr")) == (1, True)
+        assert len(here.receiver.messages) == before
+        [said] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
+        status = (await here.feed("status"))[1]
+        assert any(
+            line.startswith(f"  plan      adds {said['adds']}, {said['critical']} of them critical") for line in status
+        )
+        code, lines, _ = await here.feed("certificate", "ehr")
+        assert (code, f"{said['adds']} planned" in " ".join(lines)) == (1, True)
+        code, lines, _ = await here.feed("apply", "ehr")
+        assert (code, lines[0].startswith(f"ehr: {said['adds']} reports queued")) == (0, True)
+        await here.served()
+        assert (await here.feed("certificate", "ehr"))[1][-1] == "certified"
+        assert (await here.feed("plan"))[1] == ["ehr: adds 0; stops 0; resends 0"]
+        assert [verb for (verb,) in await here.query("SELECT verb FROM audit")] == ["feed-apply"]
+
+
+async def test_a_plan_that_is_left_sends_nothing_and_is_certified_with_the_reason_kept(site):
+    async with site(modalities=CT) as here:
+        await here.sync()
+        await here.served()
+        before = len(here.receiver.messages)
+        await change(here)
+        await here.planned()
+        code, lines, _ = await here.feed("apply", "ehr", "--leave", "--reason", "they have them on paper")
+        assert (code, "left unsent" in lines[0]) == (0, True)
+        await here.served()
+        assert len(here.receiver.messages) == before
+        _, lines, _ = await here.feed("certificate", "ehr")
+        assert lines[-1] == "certified"
+        assert " left" in " ".join(lines)
+        assert await here.query("SELECT verb, reason FROM audit") == [("feed-leave", "they have them on paper")]
+
+
+async def test_a_destination_that_was_never_served_has_a_plan_and_reports_of_which_nothing_is_decided(site):
+    async with site() as here:
+        await here.here.run("sync")
+        [one] = json.loads("\n".join((await here.feed("status", "--json"))[1]))["destinations"]
+        [said] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
+        assert one["undecided"] == said["adds"] > 0
+        assert said["differs"] is True
+        _, lines, _ = await here.feed("certificate", "ehr")
+        assert f"{one['undecided']} unrouted" in " ".join(lines)
