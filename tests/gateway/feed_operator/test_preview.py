@@ -149,7 +149,7 @@ async def test_a_backload_of_what_is_missing_leaves_out_what_an_addendum_took_al
         with closing(sqlite3.connect(here.here.database)) as database, database:
             database.execute("UPDATE outbox SET state = 'before_start'")
             database.execute("DELETE FROM message WHERE study_id = ?", (study_id,))
-        code, lines, _ = await here.feed("backload", "ehr", *SPAN, "--missing", "--dry-run")
+        _, lines, _ = await here.feed("backload", "ehr", *SPAN, "--missing", "--dry-run")
         assert lines[0].startswith("ehr would be sent 1 message at least (1 report of 1 study)")
         assert (await here.feed("backload", "ehr", *SPAN, "--dry-run"))[1][0].count(f"({count} report") == 1
         await here.feed("backload", "ehr", *SPAN, "--missing", "--yes")
