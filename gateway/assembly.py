@@ -25,7 +25,7 @@ from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.migrate import migrate
 from gateway.store.postgres import Postgres
-from gateway.store.renaming import NotRenamed, became, is_to_be_renamed, renamed
+from gateway.store.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
 from gateway.store.sqlite import Sqlite
 
 _CHECK: Final = b"autoscribe-gateway:store"
@@ -100,7 +100,7 @@ async def name_faults(engine: Engine, configuration: Configuration, destination:
     try:
         if destination.formerly:
             await engine.do(partial(is_to_be_renamed, destination.formerly, destination.name))
-        if (called := await became(engine, destination.name)) not in {"", destination.formerly}:
+        if (called := await now_called(engine, destination.name)) not in {"", destination.formerly}:
             place, problem = f"{place}.name", f"this destination is called {called} since"
             remedy = "Write that name, or one that is new."
     except NotRenamed as error:

@@ -13,7 +13,6 @@ from typing import Final
 from gateway.assembly import engine_of, name_faults
 from gateway.destinations import routes_of
 from gateway.errors import ConfigError, StoreError
-from gateway.feed_operator.arguments import said_of
 from gateway.settings import Configuration
 from gateway.store.leaving import left
 from gateway.store.postgres import Postgres
@@ -49,7 +48,7 @@ async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> Asy
             names.add(one.formerly)
             yield f"destination {one.name}: takes over what stands under {one.formerly} when the gateway starts"
     for gone in await left(engine, names):
-        yield f"destination {gone.name}: {said_of(gone)}"
+        yield f"destination {gone.name}: {gone}"
 
 
 async def _is_renamed_soon(engine: Sqlite | Postgres, old: str, new: str) -> bool:

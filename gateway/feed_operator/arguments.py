@@ -15,7 +15,6 @@ from gateway.destinations import Destination, routes_of
 from gateway.errors import ConfigError
 from gateway.settings import Configuration
 from gateway.store.instants import instant_text, micros
-from gateway.store.leaving import Left
 from mappings.dates import parse_instant
 from mappings.identifiers import upstream_id
 
@@ -63,18 +62,6 @@ def counted(number: int, thing: str) -> str:
     if number == 1:
         return f"1 {thing}"
     return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"
-
-
-def said_of(gone: Left) -> str:
-    """What is open for a destination that is not in the settings, and what to do about it."""
-    states = ", ".join(f"{state.replace('_', ' ')} {count}" for state, count in sorted(gone.counts.items()))
-    critical = f", {gone.critical} of it critical" if gone.critical else ""
-    remedy = f"write formerly in its new table, or `feed retire {gone.name} --reason …`"
-    if gone.became:
-        remedy = f"it is called {gone.became} since: start what still goes by the old settings anew"
-    elif gone.is_served:
-        remedy = "a gateway with other settings sends there"
-    return f"not in the settings, and open: {states}{critical}; {remedy}"
 
 
 def id_of(text: str) -> str:

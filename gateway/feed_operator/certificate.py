@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gateway.assembly import store_for_command
 from gateway.destinations import Destination, routes_of
-from gateway.feed_operator.arguments import Say, Span, counted, destination_named, said_of, wrong
+from gateway.feed_operator.arguments import Say, Span, counted, destination_named, wrong
 from gateway.feed_operator.fate import KINDS, UNREMARKABLE, Fate, fate
 from gateway.feed_operator.listing import Listing, listed
 from gateway.settings import Configuration
@@ -174,7 +174,7 @@ def said(made: Certificate) -> Iterator[str]:
         if len(shown) > _MOST_LINES:
             yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
     for gone in made.left:
-        yield f"{gone.name}: {said_of(gone)}"
+        yield f"{gone.name}: {gone}"
     yield made.verdict
 
 

@@ -14,7 +14,7 @@ from gateway.feed_operator.arguments import Say, counted, wrong
 from gateway.settings import Configuration
 from gateway.store.instants import micros
 from gateway.store.leaving import StillServed, known, retired
-from gateway.store.renaming import became
+from gateway.store.renaming import now_called
 
 
 async def retire(configuration: Configuration, name: str, reason: str, say: Say) -> int:
@@ -34,8 +34,8 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
             raise wrong(
                 name, "the database knows no destination of this name", f"It knows {', '.join(names) or 'none'}."
             )
-        if now_called := await became(engine, name):
-            raise wrong(name, f"this destination is called {now_called} since", "Write that name.")
+        if name_now := await now_called(engine, name):
+            raise wrong(name, f"this destination is called {name_now} since", "Write that name.")
         work = partial(retired, name, reason, micros(clock.now()), await engine.now())
         try:
             closed = await engine.do(work)

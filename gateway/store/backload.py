@@ -22,31 +22,31 @@ _LACKS: Final = (
     " AND m.is_draft = 0 AND m.state IN ('queued', 'sending', 'indeterminate', 'held', 'delivered')"
     " AND m.report_ids LIKE '%\"' || outbox.report_id || '\"%')"
 )
-_ALL: Final = ("", _LACKS)  # of a span, and of what is missing in it
-_STUDIES: Final = tuple(
-    Statement(
+_WHICH: Final = {False: "", True: _LACKS}  # all of a span, or what is missing in it
+_STUDIES: Final = {
+    is_missing: Statement(
         f"SELECT study_id, count(*) FROM outbox WHERE {_IN_SPAN}{which} GROUP BY study_id"  # noqa: S608 (constants)
         " ORDER BY min(signed), study_id LIMIT :most"
     )
-    for which in _ALL
-)
-_COUNT: Final = tuple(
-    Statement(
+    for is_missing, which in _WHICH.items()
+}
+_COUNT: Final = {
+    is_missing: Statement(
         "SELECT count(*), count(DISTINCT study_id), coalesce(sum(is_critical), 0), min(signed), max(signed)"  # noqa: S608
         f" FROM outbox WHERE {_IN_SPAN}{which}"
     )
-    for which in _ALL
-)
+    for is_missing, which in _WHICH.items()
+}
 _LAST_DUE: Final = Statement(
     "SELECT due FROM outbox WHERE destination = :destination AND state = 'waiting' ORDER BY due DESC LIMIT 1"
 )
-_QUEUE: Final = tuple(
-    Statement(
+_QUEUE: Final = {
+    is_missing: Statement(
         "UPDATE outbox SET state = 'waiting', priority = :priority, is_critical = 0, due = :due"  # noqa: S608 (constants)
         f" WHERE study_id = :study_id AND {_IN_SPAN}{which}"
     )
-    for which in _ALL
-)
+    for is_missing, which in _WHICH.items()
+}
 _UNDATED: Final = Statement(
     "SELECT count(*) FROM outbox WHERE destination = :destination AND state = 'before_start' AND signed IS NULL"
 )

@@ -20,6 +20,8 @@ Fate = Literal["written", "repeated", "unmatched", "too_early"]
 Decide = Callable[[Head], Result]
 
 _STATE: Final = Statement("SELECT state FROM message WHERE destination = :destination AND control_id = :control_id")
+# Who hears it may go by the name that the destination had
+_NOW_CALLED: Final = Statement("SELECT became FROM destination WHERE name = :destination AND became <> ''")
 _NAMED: Final = Statement(
     f"{HEAD}, m.ack, m.accepted, m.has_body FROM message m"
     " WHERE m.destination = :destination AND m.control_id = :control_id"
@@ -54,6 +56,8 @@ class Heard:
 
 async def is_settled(engine: Engine, destination: str, control_id: str) -> bool | None:
     """Whether the message with that MSH-10 is in nobody's hand; None where there is none."""
+    for (name,) in await engine.fetch(_NOW_CALLED, destination=destination):
+        destination = str(name)
     rows = await engine.fetch(_STATE, destination=destination, control_id=control_id)
     return str(rows[0][0]) != "sending" if rows else None
 
@@ -63,6 +67,8 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
 
     `decide` says what comes of the message by it; what is to be sent again and no longer can be holds its lane.
     """
+    for (name,) in (yield from ask(_NOW_CALLED, destination=destination)):
+        destination = str(name)
     yield from locked(destination)
     rows = yield from ask(_NAMED, destination=destination, control_id=control_id)
     if not rows:

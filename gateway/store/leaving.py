@@ -71,6 +71,17 @@ class Left:
         """How many reports and messages are open."""
         return self.counts.total()
 
+    def __str__(self) -> str:
+        """How much is open, and what to do about it."""
+        states = ", ".join(f"{state.replace('_', ' ')} {count}" for state, count in sorted(self.counts.items()))
+        critical = f", {self.critical} of it critical" if self.critical else ""
+        remedy = f"write formerly in its new table, or `feed retire {self.name} --reason …`"
+        if self.became:
+            remedy = f"it is called {self.became} since: start what still goes by the old settings anew"
+        elif self.is_served:
+            remedy = "a gateway with other settings sends there"
+        return f"not in the settings, and open: {states}{critical}; {remedy}"
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:

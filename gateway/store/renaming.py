@@ -7,23 +7,22 @@ goes on being made of the first name, so that nothing that was told is told agai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.store.audit import noted
 from gateway.store.engine import Engine
+from gateway.store.feed_schema import DESTINATION
 from gateway.store.leases import locked
 from gateway.store.schema import METADATA
-from gateway.store.statements import Row, Statement, Steps, ask
+from gateway.store.statements import Statement, Steps, ask
 
-_NAMED: Final = Statement(
-    "SELECT became, origin, fence, expires, holder, paused, paused_since, retired FROM destination WHERE name = :name"
-)
+_COLUMNS: Final = tuple(one.name for one in DESTINATION.columns if one.name != "name")
+_NAMED: Final = Statement(f"SELECT {', '.join(_COLUMNS)} FROM destination WHERE name = :name")  # noqa: S608 (constants)
+_NAMES: Final = Statement("SELECT became, origin FROM destination WHERE name = :name")
 _HAS_ROWS: Final = Statement("SELECT 1 FROM outbox WHERE destination = :name LIMIT 1")
 _HAS_MESSAGES: Final = Statement("SELECT 1 FROM message WHERE destination = :name LIMIT 1")
 _PUT: Final = Statement(
-    "UPDATE destination SET became = :became, origin = :origin, fence = :fence, expires = :expires, holder = :holder,"
-    " paused = :paused, paused_since = :paused_since, retired = :retired WHERE name = :name"
+    f"UPDATE destination SET {', '.join(f'{one} = :{one}' for one in _COLUMNS)} WHERE name = :name"  # noqa: S608
 )
 _FOLLOW: Final = Statement("UPDATE destination SET became = :new WHERE became = :old")
 # Who went on with the old settings may have written rows of the old name: of the same news one is enough
@@ -57,20 +56,6 @@ class NotRenamed(Exception):
         self.name = name
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """A row of `destination`, without its name."""
-
-    became: str = ""
-    origin: str = ""
-    fence: int = 0
-    expires: int = 0
-    holder: str = ""
-    paused: str = ""
-    paused_since: int | None = None
-    retired: int = 0
-
-
 def renamed(old: str, new: str, now: int) -> Steps[bool]:
     """Give all that stands under the old name to the new one; False where there was nothing, or it was done before.
 
@@ -100,57 +85,58 @@ def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
     """
     if not (yield from _is_known(old)):
         return False
-    before, after = (yield from _standing(old)), (yield from _standing(new))
-    for standing, own in ((before, {"", new}), (after, {"", old})):
-        if standing.became not in own:
-            raise NotRenamed(standing.became)
-    if not before.became and (yield from ask(_HAS_MESSAGES, name=new)):
+    became = yield from _became(old)
+    for name, own in ((became, {"", new}), ((yield from _became(new)), {"", old})):
+        if name not in own:
+            raise NotRenamed(name)
+    if not became and (yield from ask(_HAS_MESSAGES, name=new)):
         raise NotRenamed
-    return not before.became
+    return not became
 
 
-async def became(engine: Engine, name: str) -> str:
+async def now_called(engine: Engine, name: str) -> str:
     """The name that a destination of that name has by now; empty where it still has it."""
-    rows = await engine.fetch(_NAMED, name=name)
+    rows = await engine.fetch(_NAMES, name=name)
     return str(rows[0][0]) if rows else ""
 
 
 async def origin(engine: Engine, name: str) -> str:
     """The first name of a destination: what MSH-10 is made of."""
-    rows = await engine.fetch(_NAMED, name=name)
+    rows = await engine.fetch(_NAMES, name=name)
     return str(rows[0][1] if rows else "") or name
 
 
 def _is_known(name: str) -> Steps[bool]:
-    found = yield from ask(_NAMED, name=name)
+    found = yield from ask(_NAMES, name=name)
     return bool(found or (yield from ask(_HAS_ROWS, name=name)))
 
 
-def _standing(name: str) -> Steps[_Standing]:
-    rows: list[Row] = yield from ask(_NAMED, name=name)
-    return _Standing(*rows[0]) if rows else _Standing()
+def _became(name: str) -> Steps[str]:
+    rows = yield from ask(_NAMES, name=name)
+    return str(rows[0][0]) if rows else ""
+
+
+def _row(name: str) -> Steps[dict[str, Any]]:
+    rows = yield from ask(_NAMED, name=name)
+    return dict(zip(_COLUMNS, rows[0], strict=True))
 
 
 def _take_over(old: str, new: str) -> Steps[None]:
-    """The lease with its fence, the pause, and what is known of the settings; who had the old name holds it no more."""
-    before, after = (yield from _standing(old)), (yield from _standing(new))
-    first = before.origin or old
-    fence = max(before.fence, after.fence) + 1
-    paused = before if before.paused else after
-    kept: dict[str, Any] = {
-        "became": "",
-        "origin": "" if first == new else first,
-        "fence": fence,
-        "expires": max(before.expires, after.expires),
-        "holder": before.holder,
-        "paused": paused.paused,
-        "paused_since": paused.paused_since,
-        "retired": before.retired,
-    }
-    gone = kept | {"became": new, "origin": "", "expires": 0, "holder": "", "paused": "", "paused_since": None}
+    """The rows change places, the lease with its time and the pause among them; who held the old name does so no more.
+
+    Whoever had a lease of either has it no longer, and the next waits until both have run out.
+    """
+    before, after = (yield from _row(old)), (yield from _row(new))
+    first = before["origin"] or old
+    fence, expires = max(before["fence"], after["fence"]) + 1, max(before["expires"], after["expires"])
+    kept = before | {"origin": "" if first == new else first, "fence": fence, "expires": expires}
+    if not before["paused"]:
+        kept |= {key: after[key] for key in ("paused", "paused_since")}
+    free = {"holder": "", "expires": 0, "paused": "", "paused_since": None}
+    gone = after | free | {"became": new, "origin": "", "fence": fence}
     yield from ask(_FOLLOW, old=old, new=new)
     yield from ask(_PUT, name=new, **kept)
-    yield from ask(_PUT, name=old, **gone | {"retired": 0})
+    yield from ask(_PUT, name=old, **gone)
     for (fact,) in (yield from ask(_FACTS)):
         kind, colon, name = str(fact).rpartition(":")
         if colon and name == old:

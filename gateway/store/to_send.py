@@ -22,8 +22,9 @@ _MADE: Final = (
 _TO_BE_MADE: Final = (
     f"SELECT {_SUMS.format('decided')} FROM outbox WHERE destination = :destination AND state = 'waiting'"  # noqa: S608
 )
-_ALL: Final = (Statement(_MADE), Statement(_TO_BE_MADE))
-_OF_STUDY: Final = tuple(Statement(f"{one} AND study_id = :study_id") for one in (_MADE, _TO_BE_MADE))
+_PARTS: Final = {"made": _MADE, "to be made": _TO_BE_MADE}
+_ALL: Final = {name: Statement(one) for name, one in _PARTS.items()}
+_OF_STUDY: Final = {name: Statement(f"{one} AND study_id = :study_id") for name, one in _PARTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def to_send(destination: str, study_id: str | None = None) -> Steps[ToSend]:
     """What stands to be sent, once it may be; of one study where that is named."""
     key = {"destination": destination, "never": NEVER, "study_id": study_id or ""}
     found = ToSend()
-    for statement in _ALL if study_id is None else _OF_STUDY:
+    for statement in (_ALL if study_id is None else _OF_STUDY).values():
         found += _summed((yield from ask(statement, **key))[0])
     return found
 

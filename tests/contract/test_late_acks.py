@@ -12,6 +12,7 @@ from gateway.store import late_acks
 from gateway.store.late_acks import Heard
 from gateway.store.leases import Leases
 from gateway.store.messages import Result
+from gateway.store.renaming import renamed
 from gateway.store.statements import Statement, ask
 
 LATER = AT + 7
@@ -55,6 +56,14 @@ async def test_it_is_written_though_another_holds_the_lease(scene, engine):
     await Leases(engine, "two", 60.0).take("ehr")
     assert (await hear(scene)).fate == "written"
     assert (await acks(engine))[0] == ("AA", AT, LATER)
+
+
+async def test_one_that_is_heard_under_a_name_that_the_destination_had_is_written_too(scene, engine):
+    await engine.do(partial(renamed, "ehr", "his", AT))
+    assert await late_acks.is_settled(engine, "ehr", "ID1") is True
+    assert (await hear(scene)).fate == "written"
+    assert (await acks(engine))[0] == ("AA", AT, LATER)
+    assert {str(one) for (one,) in await rows(engine, "SELECT name FROM destination")} == {"ehr", "his"}
 
 
 async def test_a_second_one_changes_nothing_and_one_that_says_otherwise_matches_nothing(scene, engine):

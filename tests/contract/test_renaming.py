@@ -13,7 +13,7 @@ from fakes.store import rows
 from gateway.store import facts
 from gateway.store.engine import Engine
 from gateway.store.leases import Leases, paused
-from gateway.store.renaming import NotRenamed, became, origin, renamed
+from gateway.store.renaming import NotRenamed, now_called, origin, renamed
 from gateway.store.resending import Resend, resent
 from gateway.store.schema import METADATA
 from gateway.store.statements import Statement, ask
@@ -123,6 +123,25 @@ async def test_the_new_name_is_nobodys_before_the_old_holders_time_is_over(engin
     assert taken is not None and taken.fence > lease.fence
 
 
+async def test_all_that_the_row_of_a_destination_says_goes_over(engine):
+    await engine.do(partial(paused, "ehr", "by hand", 1))
+    await engine.do(partial(paused, "his", "by another", 2))
+    await write(engine, "UPDATE destination SET retired = 7, fence = 3, expires = 9, holder = 'one' WHERE name = 'ehr'")
+    assert await rename(engine)
+    columns = "name, fence, expires, holder, paused, paused_since, became, origin, retired"
+    assert await rows(engine, f"SELECT {columns} FROM destination ORDER BY name") == [
+        ("ehr", 4, 0, "", "", None, "his", "", 0),
+        ("his", 4, 9, "one", "by hand", 1, "", "ehr", 7),
+    ]
+
+
+async def test_a_pause_of_the_new_name_stays_where_the_old_one_was_not_paused(engine):
+    assert await Leases(engine, "one", 0.0).take("ehr")
+    await engine.do(partial(paused, "his", "by another", 2))
+    assert await rename(engine)
+    assert await Leases(engine, "x", 1.0).paused("his") == "by another"
+
+
 async def test_several_that_start_at_once_rename_once(engines):
     several = [engines() for _ in range(3)]
     async with several[0].opened(), several[1].opened(), several[2].opened():
@@ -136,7 +155,7 @@ async def test_several_that_start_at_once_rename_once(engines):
 async def test_a_name_of_which_nothing_is_known_is_no_rename(engine):
     assert not await rename(engine)
     assert await rows(engine, "SELECT name FROM destination") == []
-    assert await became(engine, "ehr") == ""
+    assert await now_called(engine, "ehr") == ""
 
 
 async def test_every_table_that_speaks_of_a_destination_speaks_of_the_new_name(engine):
@@ -166,7 +185,7 @@ async def test_a_chain_of_names_ends_at_the_last_and_a_way_back_is_open(engine):
     await engine.do(partial(paused, "a", "by hand", 1))
     assert await rename(engine, "a", "b")
     assert await rename(engine, "b", "c")
-    assert [await became(engine, one) for one in "abc"] == ["c", "c", ""]
+    assert [await now_called(engine, one) for one in "abc"] == ["c", "c", ""]
     assert not await rename(engine, "a", "c")
     with pytest.raises(NotRenamed) as refused:
         await rename(engine, "a", "d")
@@ -175,7 +194,7 @@ async def test_a_chain_of_names_ends_at_the_last_and_a_way_back_is_open(engine):
     with pytest.raises(NotRenamed):
         await rename(engine, "other", "a")
     assert await rename(engine, "c", "a")
-    assert (await became(engine, "c"), await became(engine, "a"), await origin(engine, "a")) == ("a", "", "a")
+    assert (await now_called(engine, "c"), await now_called(engine, "a"), await origin(engine, "a")) == ("a", "", "a")
     assert await Leases(engine, "x", 1.0).paused("a") == "by hand"
 
 
