@@ -116,6 +116,10 @@ class Breaker:
         now = clock.monotonic()
         self._next = now + (OFTEN if now - self._since < AT_FIRST else SELDOM)
 
+    def left(self) -> None:
+        """This process serves the destination no more: whoever does shows how it stands."""
+        self._metrics.broke(self._destination, is_open=False)
+
     async def _close(self) -> None:
         if await self._engine.do(partial(breaker.closed, self._destination, micros(clock.now()), [self._reason])):
             get_logger().info("breaker-closed", destination=self._destination)

@@ -93,6 +93,7 @@ class Holder:
                 get_logger().warning("lease-lost", destination=name)
             except Exception as error:
                 get_logger().error("feed-interrupted", destination=name, code=code_of(error), exc_info=error)
+            self._breaker.left()
             await clock.sleep(self._leases.again)
 
     async def _serve(self, tenure: Tenure) -> None:

@@ -26,11 +26,15 @@ _CLOSE: Final = Statement(
     " RETURNING fence"
 )
 _STANDS: Final = Statement("SELECT paused, paused_since FROM destination WHERE name = :name")
+# What was sent behind a message, and not refused, must not be followed by it
 _LANES: Final = Statement(
-    "SELECT study_id, culprit FROM lane WHERE destination = :destination AND reason = :reason ORDER BY study_id"
+    "SELECT l.study_id, l.culprit FROM lane l WHERE l.destination = :destination AND l.reason = :reason AND NOT EXISTS"
+    " (SELECT 1 FROM message m WHERE m.destination = l.destination AND m.study_id = l.study_id AND m.number > l.culprit"
+    " AND m.state IN ('sending', 'indeterminate', 'delivered')) ORDER BY l.study_id"
 )
 _QUEUE: Final = Statement(
-    "UPDATE message SET state = 'queued', reason = '', attempts = 0, due = 0 WHERE number = :number AND state = 'held'"
+    "UPDATE message SET state = 'queued', reason = '', due = :due,"
+    " attempts = CASE WHEN CAST(:due AS BIGINT) = 0 THEN 0 ELSE attempts END WHERE number = :number AND state = 'held'"
 )
 _DUE_AT_ONCE: Final = Statement(
     "UPDATE message SET due = :now WHERE destination = :destination AND state = 'queued' AND due > :now"
@@ -81,13 +85,18 @@ def closed(destination: str, now: int, reasons: Sequence[str] = BREAKER_REASONS)
     return is_closed
 
 
-def freed_for_now(destination: str) -> Steps[None]:
-    """Let the lanes go on that are held only since their message was refused for now too often; counted anew."""
+def freed_for_now(destination: str, study_id: str = "", due: int = 0) -> Steps[bool]:
+    """Let the lanes go on, or one of them, that are held only since a message was refused for now; whether there are.
+
+    Their messages are counted anew, or with `due` are as they are until then.
+    """
     yield from locked(destination)
     rows = yield from ask(_LANES, destination=destination, reason=FOR_NOW)
-    yield from ask_each(_QUEUE, [{"number": culprit} for _, culprit in rows])
-    for study_id, _ in rows:
-        yield from freed(destination, str(study_id))
+    rows = [row for row in rows if study_id in ("", row[0])]
+    yield from ask_each(_QUEUE, [{"number": culprit, "due": due} for _, culprit in rows])
+    for lane, _ in rows:
+        yield from freed(destination, str(lane))
+    return bool(rows)
 
 
 async def probe(engine: Engine, destination: str, now: int) -> Head | None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gateway.store.attempts import attempted
+from gateway.store.breaker import freed_for_now
 from gateway.store.engine import Engine
 from gateway.store.holding import freed_without, hold, is_held
 from gateway.store.leases import locked
 from gateway.store.messages import HEAD, IN_LANE, REFUSED, Head, Result, head_of
 from gateway.store.statements import Statement, Steps, ask
+from gateway.store.states import FOR_NOW
 
 Fate = Literal["written", "repeated", "unmatched", "too_early"]
 Decide = Callable[[Head], Result]
@@ -98,6 +100,8 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     yield from attempted(head.number, kept, result.state, result.reason, ack)
     if result.holds:
         yield from hold(destination, head.study_id, result.holds, head.number, now)
+    elif result.reason == IN_LANE and (yield from freed_for_now(destination, head.study_id, result.due)):
+        result = replace(result, state="queued", reason="")  # what was sent behind the first one is refused as well
     return Heard("written", result)
 
 
@@ -110,9 +114,10 @@ def _as_it_can_be(destination: str, result: Result, *, has_body: bool) -> Steps[
     ((newer,),) = yield from ask(_SAYS_IT, number=result.head.number)
     if newer is not None:
         return replace(result, state="superseded", due=0), int(newer)
-    followed = yield from ask(_FOLLOWING, **lane, number=result.head.number)
-    if followed or not has_body:
+    if not has_body:
         return replace(result, state="held", due=0, holds=REFUSED), None
     if (yield from is_held(**lane)):
         return replace(result, state="held", reason=IN_LANE), None
+    if (yield from ask(_FOLLOWING, **lane, number=result.head.number)):
+        return replace(result, state="held", due=0, holds=FOR_NOW if result.is_for_now else REFUSED), None
     return result, None

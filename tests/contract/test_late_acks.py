@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
-from fakes.lanes import AT, Scene, new
+from fakes.lanes import AT, NOW, Scene, new
 from fakes.store import rows
 
 from gateway.store import late_acks
+from gateway.store.breaker import freed_for_now
 from gateway.store.late_acks import Heard
 from gateway.store.leases import Leases
 from gateway.store.messages import Result
@@ -30,7 +32,11 @@ async def scene(engine):
 
 async def hear(scene, ack="AA", control_id="ID1", **given) -> Heard:
     def decide(head):
-        usual = {"delivered": {"accepted": LATER}, "queued": {"due": DUE}, "held": {"holds": "refused"}}
+        usual = {
+            "delivered": {"accepted": LATER},
+            "queued": {"due": DUE, "is_for_now": True},
+            "held": {"holds": "refused"},
+        }
         state = given.get("state", {"A": "delivered", "E": "held", "R": "queued"}[ack[1]])
         return Result(head, state, "" if state == "delivered" else ack, ack, **usual.get(state, {}))
 
@@ -138,9 +144,32 @@ async def test_what_may_be_taken_later_holds_its_lane_where_something_was_sent_b
     if then != "sending":
         await scene.step([Result(behind, then)])
     heard = await hear(scene, "AR")
-    assert (heard.result.state, heard.result.holds) == ("held", "refused")
+    assert (heard.result.state, heard.result.holds) == ("held", "refused-for-now")
     assert await scene.states() == [("ID1", "held", "AR"), ("ID2", then, "")]
-    assert await rows(scene.engine, "SELECT study_id, reason FROM lane") == [("stu_a", "refused")]
+    assert await rows(scene.engine, "SELECT study_id, reason FROM lane") == [("stu_a", "refused-for-now")]
+    assert not await scene.engine.do(partial(freed_for_now, "ehr")), "it would come behind a newer one"
+
+
+async def test_once_all_that_was_sent_behind_it_is_refused_too_the_lane_goes_on_in_order(scene, engine):
+    await scene.add("stu_a", new(3))
+    await scene.deliver()
+    await scene.deliver()
+    for control_id in ("ID1", "ID2"):
+        assert (await hear(scene, "AR", control_id)).result.state == "held"
+    assert (await hear(scene, "AR", "ID3")).result.state == "queued"
+    assert await scene.states() == [(f"ID{number}", "queued", "") for number in (1, 2, 3)]
+    assert not await rows(engine, "SELECT 1 FROM lane")
+    assert await scene.heads() == []
+    (first, *_) = await scene.heads(now=NOW + timedelta(seconds=5))
+    assert first.control_id == "ID1"
+
+
+async def test_what_the_application_takes_behind_a_refused_one_keeps_the_lane_held(scene, engine):
+    await scene.deliver()
+    await hear(scene, "AR")
+    assert (await hear(scene, "AA", "ID2")).fate == "written"
+    assert not await engine.do(partial(freed_for_now, "ehr"))
+    assert [one[1] for one in await scene.states()] == ["held", "delivered"]
 
 
 @pytest.mark.parametrize("then", ["sending", "indeterminate", "delivered", "held"])

@@ -32,11 +32,11 @@ from fakes.store import rows
 
 from gateway import clock
 from gateway.errors import StoreUnavailable
+from gateway.feed.breaker import Breaker
 from gateway.sandbox.receiver import Receiver
 from gateway.store import sqlite
 from gateway.store.instants import micros
 from gateway.store.lanes import let_go
-from gateway.store.leases import Leases
 from gateway.store.sqlite import Sqlite
 from gateway.store.statements import Statement, ask
 
@@ -265,15 +265,15 @@ async def test_f42_a_server_that_drops_every_connection_while_an_answer_comes_re
 async def test_f42_a_fault_of_ours_while_an_answer_comes_repeats_nothing(engine, monkeypatch):
     """Whatever ends a holder's work: the answer to what is in hand is waited for."""
     async with fed(engine, "slow:seconds=0.4") as (feed, receiver), feed.serving():
-        real, failed = Leases.paused, []
+        real, failed = Breaker.look, []
 
-        async def fails(leases, destination):
+        async def fails(breaker):
             if receiver.messages and not failed:
-                failed.append(destination)
+                failed.append(breaker)
                 raise ZeroDivisionError
-            return await real(leases, destination)
+            return await real(breaker)
 
-        monkeypatch.setattr(Leases, "paused", fails)
+        monkeypatch.setattr(Breaker, "look", fails)
         await feed.sign(critical=False)
         await feed.until("delivered")
         assert failed
