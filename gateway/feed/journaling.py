@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -181,9 +181,9 @@ class Journaling:
             await self._begin(epoch)
             return
         self._header = Header(account.journal, account.epoch, account.begins, 0)
-        heard = await restoring.heard(self._engine)
-        self._n, self._confirmed = max(account.last, heard.get(account.journal, 0)), account.confirmed
-        self._heard |= account.others
+        heard = (await restoring.heard(self._engine)).get(account.journal, 0)
+        self._n, self._confirmed = max(account.last, heard), max(account.confirmed, heard)
+        self._knows(account.others)
         for batch in account.batches:
             for entry in batch.entries:
                 self._remember(entry)
@@ -192,7 +192,7 @@ class Journaling:
 
     async def _begin(self, epoch: str) -> None:
         """Begin a journal of the database as it is."""
-        self._heard |= await restoring.heard(self._engine)
+        self._knows(await restoring.heard(self._engine))
         self._header = Header(secrets.token_hex(8), epoch, 0, micros(clock.now()), dict(self._heard))
         self._n = self._confirmed = 0
         self._recent = {}
@@ -208,6 +208,10 @@ class Journaling:
     async def _epoch(self) -> str:
         """The database's own value, which a copy of it has too."""
         return await facts.claimed(self._engine, restoring.EPOCH, secrets.token_hex(16))
+
+    def _knows(self, heard: Mapping[str, int]) -> None:
+        """Keep in mind the most that the database has heard of each journal."""
+        self._heard |= {name: max(n, self._heard.get(name, 0)) for name, n in heard.items()}
 
     def _has_heard_less(self, heard: dict[str, int]) -> bool:
         """Whether the database has heard of less than it had."""
@@ -238,7 +242,7 @@ class Journaling:
 
     async def _confirm(self, heard: dict[str, int]) -> None:
         """Have the database know of what was written; note what it knows of other journals."""
-        self._heard |= {name: n for name, n in heard.items() if name != self._header.journal}
+        self._knows({name: n for name, n in heard.items() if name != self._header.journal})
         if self._confirmed < self._n:
             n = self._n
             await self._engine.do(partial(restoring.hear, {self._header.journal: n}))
