@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.store.feed_facts import FeedFacts
+from gateway.store.states import RESTORED
 
 NOT_CONNECTED: Final = "connect-failed"
 UNSERVED: Final = 60.0  # seconds: another process has long taken over by then
@@ -96,6 +97,12 @@ CONDITIONS: Final = (
         lambda facts, _: int(bool(facts.paused)),
     ),
     Row(
+        "database-restored",
+        "The database is older than what was sent, as the feed journal says: nothing is sent to any destination.",
+        "See [after a restore](operations.md#after-a-restore): `feed resume --restored` writes down what was sent.",
+        lambda facts, _: int(facts.paused == RESTORED),
+    ),
+    Row(
         "lane-held",
         "Messages of a study wait for an operator.",
         "`feed status` names the studies and reasons, `feed resume --study` lets one go.",
@@ -123,6 +130,12 @@ UNROUTED: Final = Row(
     "Add a destination or an [[ignore]] rule; `feed certificate` lists them.",
     lambda _, __: 0,
 )
+JOURNAL: Final = Row(
+    "journal-not-written",
+    "A gateway cannot write its feed journal; the feed goes on. It is told by that gateway's log and metrics alone.",
+    "See that `feed.state_dir` is there, is writable and has room; what waits is written then.",
+    lambda _, __: 0,
+)
 
 
 def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Alert]:
@@ -135,5 +148,5 @@ def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Ale
 
 def alert_rows() -> Iterator[tuple[str, str, str]]:
     """Every condition as (code, meaning, remedy), for the documents."""
-    for row in (*CONDITIONS, UNROUTED):
+    for row in (*CONDITIONS, UNROUTED, JOURNAL):
         yield row.code, row.meaning, row.remedy

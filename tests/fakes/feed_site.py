@@ -16,6 +16,7 @@ from fakes.store import rows
 
 from gateway.destinations import routes_of
 from gateway.feed.holder import Holder
+from gateway.feed.journaling import UNKEPT, Journaling
 from gateway.feed.making import Making
 from gateway.metrics import Metrics
 from gateway.sandbox.receiver import Receiver
@@ -76,8 +77,8 @@ class FeedSite:
                 await asyncio.sleep(0.05)
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Serve the destinations while the block runs."""
+    async def serving(self, *, journal: bool = False) -> AsyncIterator[None]:
+        """Serve the destinations while the block runs, with a journal where one is wanted."""
         with pytest.MonkeyPatch.context() as patched:
             for name, value in self.here.env.items():
                 patched.setenv(name, value)
@@ -86,8 +87,11 @@ class FeedSite:
             leases = Leases(engine, "one", 6)
             found = [one for one in routes_of(configuration).destinations if one.is_enabled]
             makings = [Making(engine, configuration.site, one, Metrics()) for one in found]
-            async with alongside(Holder(one, leases, Feed(), Metrics()).run() for one in makings):
+            kept = Journaling(engine, self.folder, [one.name for one in found], configuration.site.site_key, Metrics())
+            notes = kept if journal else UNKEPT
+            async with alongside(Holder(one, leases, Feed(), Metrics(), notes).run() for one in makings):
                 yield
+            await kept.close()
 
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of SQL."""
