@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.store.feed_facts import Cases, FeedFacts
 from gateway.store.probe import FULL, LOST
-from gateway.store.states import BREAKER_REASONS
+from gateway.store.states import BREAKER_REASONS, RESTORED
 
 NOT_CONNECTED: Final = "connect-failed"
 NOT_SERVED: Final = "not-served"
@@ -103,7 +103,7 @@ CONDITIONS: Final = (
         "destination-paused",
         "Nothing is sent to it, by an operator or since it refuses for good whatever it is sent.",
         "`feed status` names the reason, `feed resume` goes on.",
-        lambda facts, _: int(bool(facts.paused) and facts.paused not in BREAKER_REASONS),
+        lambda facts, _: int(bool(facts.paused) and facts.paused not in {*BREAKER_REASONS, RESTORED}),
     ),
     Row(
         "circuit-breaker-open",
@@ -121,6 +121,12 @@ CONDITIONS: Final = (
         lambda facts, _: len(facts.planned),
         lambda facts: facts.planned_critical,
         lambda facts: tuple(facts.planned.values()),
+    ),
+    Row(
+        "database-restored",
+        "The database is older than what was sent, as the feed journal says: nothing is sent to any destination.",
+        "See [after a restore](operations.md#after-a-restore): `feed resume --restored` writes down what was sent.",
+        lambda facts, _: int(facts.paused == RESTORED),
     ),
     Row(
         "lane-held",
@@ -163,8 +169,11 @@ LEFT_OPEN: Final = Row(
     "`check-config` says how much. Write `formerly` in its new table, put its table back, or close what is open:"
     " `feed retire NAME --reason`.",
 )
-
-
+JOURNAL: Final = Row(
+    "journal-not-written",
+    "A gateway cannot write its feed journal; the feed goes on. It is told by that gateway's log and metrics alone.",
+    "See that `feed.state_dir` is there, is writable and has room; what waits is written then.",
+)
 OF_THE_STORE: Final = (
     Row(
         FULL,
@@ -182,7 +191,7 @@ OF_THE_STORE: Final = (
     ),
 )
 # Every condition by its code, those too that are not held against a destination
-ROWS: Final = {row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, *OF_THE_STORE)}
+ROWS: Final = {row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE)}
 
 
 def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Alert]:

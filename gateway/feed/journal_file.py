@@ -28,12 +28,15 @@ class JournalFile:
 
     def __init__(self, folder: Path, most: int = MOST) -> None:
         self._most = most
+        self._lock: int | None
         self._lock, self.path = _taken(folder)
         self._needs_newline = not _ends_whole(self.path)
 
     def close(self) -> None:
         """Let another process have it."""
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def append(self, data: bytes, header: Header) -> None:
         """Write lines, onto the disk; with `header` first where a new file begins."""

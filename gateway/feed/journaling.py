@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +30,9 @@ from gateway.sync.repeat import forever
 
 EVERY: Final = 1.0  # seconds
 NOT_WRITTEN: Final = "journal-not-written"
-_TAIL: Final = 64  # batches that are remembered, and as many entries of each destination
+_TAIL: Final = 64  # batches that are read of a journal
+_MOST_RECENT: Final = 1_000  # messages
+_UNWRITTEN: Final = 2**62  # behind all batches
 _MOST_NOTED: Final = 100_000  # entries that wait for a disk that is full
 _REPLAY: Final = ("feed", "resume", "--restored")
 _HOLD: Final = ("serve", "--hold-feed", "--restored-from")  # where that database was put back, or takes another's place
@@ -77,7 +78,7 @@ class Journaling:
         self._n = self._confirmed = 0
         self._heard: dict[str, int] = {}  # of each journal the batches that the database has known of
         self._noted: dict[tuple[str, str], Entry] = {}
-        self._recent: dict[str, deque[str]] = {}
+        self._recent: dict[str, int] = {}  # of the last messages, by MSH-10, the batch that the entry stands in
         self._others: dict[str, int] = {}  # as they were written last
         self._is_behind = self._is_failing = False
         self._lock = asyncio.Lock()
@@ -89,7 +90,7 @@ class Journaling:
         if before is not None and entry.committed is None:
             entry = replace(entry, committed=before.committed)
         self._noted[destination, head.control_id] = entry
-        self._remember(entry)
+        self._remember([entry], _UNWRITTEN)
 
     async def see_that_nothing_is_lost(self) -> None:
         """Pause all destinations where the database is older than what was sent.
@@ -105,8 +106,8 @@ class Journaling:
             await self._open()
         if self._header.epoch and await self._epoch() != self._header.epoch:
             await self._begin_anew()
-        ids = {one for recent in self._recent.values() for one in recent}
         heard = await restoring.heard(self._engine)
+        ids = {one for one, n in self._recent.items() if n > heard.get(self._header.journal, 0)}
         was_behind, self._is_behind = self._is_behind, self._has_heard_less(heard)
         self._is_behind = self._is_behind or bool(ids and await restoring.unclaimed(self._engine, ids))
         if self._is_behind:
@@ -181,18 +182,17 @@ class Journaling:
             await self._begin(epoch)
             return
         self._header = Header(account.journal, account.epoch, account.begins, 0)
-        heard = await restoring.heard(self._engine)
-        self._n, self._confirmed = max(account.last, heard.get(account.journal, 0)), account.confirmed
-        self._heard |= account.others
+        heard = (await restoring.heard(self._engine)).get(account.journal, 0)
+        self._n, self._confirmed = max(account.last, heard), max(account.confirmed, heard)
+        self._knows(account.others)
         for batch in account.batches:
-            for entry in batch.entries:
-                self._remember(entry)
+            self._remember(batch.entries, batch.n)
         if account.faults:
             get_logger().warning("feed-journal-damaged", count=account.faults)
 
     async def _begin(self, epoch: str) -> None:
         """Begin a journal of the database as it is."""
-        self._heard |= await restoring.heard(self._engine)
+        self._knows(await restoring.heard(self._engine))
         self._header = Header(secrets.token_hex(8), epoch, 0, micros(clock.now()), dict(self._heard))
         self._n = self._confirmed = 0
         self._recent = {}
@@ -208,6 +208,10 @@ class Journaling:
     async def _epoch(self) -> str:
         """The database's own value, which a copy of it has too."""
         return await facts.claimed(self._engine, restoring.EPOCH, secrets.token_hex(16))
+
+    def _knows(self, heard: Mapping[str, int]) -> None:
+        """Keep in mind the most that the database has heard of each journal."""
+        self._heard |= {name: max(n, self._heard.get(name, 0)) for name, n in heard.items()}
 
     def _has_heard_less(self, heard: dict[str, int]) -> bool:
         """Whether the database has heard of less than it had."""
@@ -228,6 +232,7 @@ class Journaling:
             self._fails(error)
             return
         self._n, self._others = line.n, others
+        self._remember(entries, line.n)
         for one in entries:
             if self._noted.get((one.destination, one.control_id)) is one:
                 del self._noted[one.destination, one.control_id]
@@ -238,15 +243,19 @@ class Journaling:
 
     async def _confirm(self, heard: dict[str, int]) -> None:
         """Have the database know of what was written; note what it knows of other journals."""
-        self._heard |= {name: n for name, n in heard.items() if name != self._header.journal}
+        self._knows({name: n for name, n in heard.items() if name != self._header.journal})
         if self._confirmed < self._n:
             n = self._n
             await self._engine.do(partial(restoring.hear, {self._header.journal: n}))
             self._confirmed = n
 
-    def _remember(self, entry: Entry) -> None:
-        """Keep the last messages of a destination in mind, which the database must know of."""
-        self._recent.setdefault(entry.destination, deque(maxlen=_TAIL)).append(entry.control_id)
+    def _remember(self, entries: Iterable[Entry], n: int) -> None:
+        """Keep the last messages in mind, which the database must know of unless it has heard of their batch."""
+        for one in entries:
+            self._recent.pop(one.control_id, None)
+            self._recent[one.control_id] = n
+        while len(self._recent) > _MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
 
     def _fails(self, error: OSError) -> None:
         """Tell once that the journal cannot be written; of what waits for too long the oldest is let go."""

@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 from gateway import clock
 from gateway.destinations import Destination, Filter, Mllp, Retry, Routes
 from gateway.feed.holder import Holder
+from gateway.feed.journaling import UNKEPT, Journal
 from gateway.feed.making import Making
 from gateway.metrics import Metrics
 from gateway.pipeline import Fetched, Pipeline
@@ -111,12 +112,14 @@ class Fed:
         return addendum
 
     @asynccontextmanager
-    async def serving(self, holder: str = "one", settings: Feed | None = None) -> AsyncIterator[None]:
+    async def serving(
+        self, holder: str = "one", settings: Feed | None = None, journal: Journal = UNKEPT
+    ) -> AsyncIterator[None]:
         """Serve the destinations while the block runs, and end in good order."""
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
         makings = [Making(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
-        async with alongside(Holder(one, leases, feed, self.metrics).run() for one in makings):
+        async with alongside(Holder(one, leases, feed, self.metrics, journal).run() for one in makings):
             yield
 
     async def states(self) -> list[str]:

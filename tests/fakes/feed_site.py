@@ -17,6 +17,7 @@ from fakes.store import rows
 
 from gateway.destinations import routes_of
 from gateway.feed.holder import Holder
+from gateway.feed.journaling import UNKEPT, Journaling
 from gateway.feed.making import Making
 from gateway.metrics import Metrics
 from gateway.sandbox.receiver import Receiver
@@ -103,17 +104,20 @@ class FeedSite:
             await always_in_force(engine, routes.destinations, routes.ignores)
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Serve the destinations while the block runs."""
+    async def serving(self, *, journal: bool = False) -> AsyncIterator[None]:
+        """Serve the destinations while the block runs, with a journal where one is wanted."""
         configuration = self.configuration()
         routes = routes_of(configuration)
         async with self.here.store() as engine:
             leases = Leases(engine, "one", 6)
             found = [one for one in routes.destinations if one.is_enabled]
             makings = [Making(engine, configuration.site, one, Metrics()) for one in found]
-            holders = [Holder(one, leases, Feed(), Metrics(), routes.ignores) for one in makings]
+            kept = Journaling(engine, self.folder, [one.name for one in found], configuration.site.site_key, Metrics())
+            notes = kept if journal else UNKEPT
+            holders = [Holder(one, leases, Feed(), Metrics(), ignores=routes.ignores, journal=notes) for one in makings]
             async with alongside(one.run() for one in holders):
                 yield
+            await kept.close()
 
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of SQL."""
