@@ -6,6 +6,7 @@ stored: nothing is read or noted here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,7 +19,7 @@ from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
 from mappings.profile import Receiver, Site
 from mappings.trace import Row, trace
-from mappings.trace.outputs import Json
+from mappings.trace.outputs import MESSAGE, Json
 from mappings.trace.probes import leaves
 from mappings.trace.rules import Rule, builder_of, rule_of
 from mappings.trace.settings import Setting, settings
@@ -91,16 +92,36 @@ def resources_of(resources: Iterable[Json], report_id: str) -> list[Json]:
 def explained(of: Made, name: str) -> Explained:
     """What a field (`PID-5`, `PID-5.1`) or an element (`DiagnosticReport.conclusion`) comes from."""
     whole = name.rpartition(".")[0] if is_field(name) and "." in name else name
-    moved = [row for row in of.rows if any(is_at(one, whole) for one in (*row.fhir, *row.hl7v2))]
+    rule, targets = _rule(whole), _targets(of, whole)
+    moved = [row for row in of.rows if not targets.isdisjoint((*row.fhir, *row.hl7v2))]
+    moved = moved or list(_deciding(of, whole, rule))
     pointers = {row.pointer for row in moved}
     return Explained(
         name,
         values(of, name),
-        _rule(whole),
+        rule,
         [(row.pointer, of.leaves.get(row.pointer), row.kind) for row in moved],
-        [one for one in of.settings if any(is_at(target, whole) for target in one.moves)],
+        [one for one in of.settings if not targets.isdisjoint(one.moves)],
         [one for one in of.issues if one.pointer in pointers],
     )
+
+
+def _targets(of: Made, name: str) -> set[str]:
+    """What a name asks for, as a trace calls it: of OBX-11 that of each kind of OBX that is there."""
+    there = {one for message in of.messages for one in field_names(message)} if is_field(name) else None
+    moved = {one for row in of.rows for one in (*row.fhir, *row.hl7v2)} | {
+        one for it in of.settings for one in it.moves
+    }
+    return {one for one in moved if is_at(one, name) and (there is None or one in there or one == name)}
+
+
+def _deciding(of: Made, name: str, rule: Rule | None) -> Iterator[Row]:
+    """The leaves that a rule names and that decide whether there is a message, or a resource, at all."""
+    keys = set(re.findall(r"\.([A-Za-z]+)", rule.source)) if rule else set()
+    whole = MESSAGE if is_field(name) else name.partition(".")[0]
+    for row in of.rows:
+        if row.pointer.rpartition("/")[2] in keys and whole in (*row.fhir, *row.hl7v2):
+            yield row
 
 
 def every(of: Made) -> list[Explained]:

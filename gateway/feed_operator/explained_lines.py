@@ -26,7 +26,7 @@ def lines(said: Mapping[str, Any]) -> Iterator[str]:
     for source in one["sources"]:
         yield from _text(f"  from      {source['pointer']} [{source['class']}] = ", _leaf(source["value"]))
     if not one["sources"]:
-        yield "  from      nothing that AutoScribe says moves it"
+        yield "  from      nothing that AutoScribe says moves it alone: see the rule"
     for setting in one["settings"]:
         yield f"  setting   {setting['key']} = {setting['value']}"
     for issue in one["issues"]:

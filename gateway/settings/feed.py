@@ -59,7 +59,7 @@ class Feed(Group):
         30,
         ge=1,
         le=3650,
-        description="Days for which the text of a delivered message is kept; the ledger stays.",
+        description="Days for which the text of a delivered message and its attempts are kept; the ledger stays.",
     )
     alert_url: SecretStr | None = Field(
         None, description="URL that alerts are posted to: ids, counts and ages, nothing of a patient."

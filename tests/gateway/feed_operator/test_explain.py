@@ -70,8 +70,20 @@ async def test_each_kind_of_field_leads_to_what_autoscribe_said(site, name, poin
         code, said = await explained(here, fhir_id(report_id), name)
         [one] = said["fields"]
         assert (code, bool(one["values"])) == (0, True)
-        assert pointer in [source["pointer"] for source in one["sources"]] or name.startswith(("OBR-25", "OBX-11"))
+        assert pointer in [source["pointer"] for source in one["sources"]]
         assert one["rule"] is not None
+
+
+async def test_of_obx_only_the_kinds_that_are_there_are_explained(site):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        report_id, *_ = await report_of(here)
+        _, said = await explained(here, report_id, "OBX-11")
+        keys = {setting["key"] for setting in said["fields"][0]["settings"]}
+        assert keys.isdisjoint({"receiver.pdf", "receiver.vitals", "receiver.uid"})
+        _, said = await explained(here, report_id, "OBX(PDF)-11")
+        assert "receiver.pdf" in {setting["key"] for setting in said["fields"][0]["settings"]}
 
 
 async def test_without_a_field_all_fields_are_listed(site):
