@@ -117,7 +117,7 @@ CONDITIONS: Final = (
         "Changed settings would send, or stop, what was signed before the change: more than goes unasked, or critical"
         " results.",
         "`feed plan` counts it; `feed apply NAME` does it, `feed apply NAME --leave --reason …` leaves all as it was:"
-        " [changed settings](#changed-settings).",
+        " [changed settings](feed.md#changed-settings).",
         lambda facts, _: len(facts.planned),
         lambda facts: facts.planned_critical,
         lambda facts: tuple(facts.planned.values()),
@@ -156,7 +156,7 @@ CONDITIONS: Final = (
 SETTINGS_DIFFER: Final = Row(
     "settings-differ",
     "A process has other settings of the destination than whoever sends to it; it goes by the latter.",
-    "Give all processes the same settings, and start them anew: [settings in force](#settings-in-force).",
+    "Give all processes the same settings, and start them anew: [settings in force](feed.md#settings-in-force).",
 )
 UNROUTED: Final = Row(
     "unrouted",
