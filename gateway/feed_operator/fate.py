@@ -38,7 +38,7 @@ KINDS: Final[dict[Kind, str]] = {
     "not ingested": "AutoScribe lists it as signed, and the store does not know that",
     "held": "an operator is needed, or what `detail` says is missing",
     "dead letter": "given up: it is not sent any more",
-    "indeterminate": "written, without a usable answer: it may have arrived",
+    "indeterminate": "written, without a usable answer: it may have arrived; or an old copy of it may",
     "queued": "to be made or sent",
     "unrouted": "no destination takes it, or this one was not told of it yet",
     "superseded by": "never taken: the message of that number says it, or takes it back",
