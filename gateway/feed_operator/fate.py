@@ -42,7 +42,7 @@ KINDS: Final[dict[Kind, str]] = {
     "not ingested": "AutoScribe lists it as signed, and the store does not know that",
     "held": "an operator is needed, or what `detail` says is missing",
     "dead letter": "given up: it is not sent any more",
-    "indeterminate": "written, without a usable answer: it may have arrived",
+    "indeterminate": "written, without a usable answer: it may have arrived; or an old copy of it may",
     "queued": "to be made or sent",
     "planned": "owed, or owed no more, since the settings changed: it waits for `feed apply`",
     "unrouted": "no destination takes it, or this one was not told of it yet",

@@ -15,6 +15,10 @@ _MESSAGES: Final = Statement(
     "UPDATE message SET due = due - :by WHERE destination = :destination AND state IN ('queued', 'indeterminate')"
     " AND due > :now AND due < :never"
 )
+_STALE: Final = Statement(
+    "UPDATE message SET stale_until = stale_until - :by WHERE destination = :destination AND stale_until > :now"
+    " AND stale_until < :never"
+)
 _OUTBOX: Final = Statement(
     "UPDATE outbox SET due = due - :by WHERE destination = :destination AND state = 'waiting' AND due > :now"
 )
@@ -28,4 +32,5 @@ def set_back(lease: Lease, by: int, now: int) -> Steps[None]:
     """
     yield from held(lease)
     yield from ask(_MESSAGES, destination=lease.destination, by=by, now=now, never=NEVER)
+    yield from ask(_STALE, destination=lease.destination, by=by, now=now, never=NEVER)
     yield from ask(_OUTBOX, destination=lease.destination, by=by, now=now)

@@ -38,8 +38,8 @@ _LATE: Final = Statement(
     " WHERE number = :number"
 )
 _STALE: Final = Statement(
-    "SELECT number, study_id FROM message WHERE destination = :destination AND stale_until <= :now ORDER BY number"
-    " LIMIT :most"
+    "SELECT number, study_id FROM message WHERE destination = :destination AND stale_until <= :now"
+    " ORDER BY stale_until LIMIT :most"
 )
 _LOOK: Final = Statement(
     "SELECT filler_order_numbers, report_ids, report_id, kind, patient_id FROM message WHERE number = :number"

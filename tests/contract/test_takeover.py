@@ -14,6 +14,7 @@ from gateway.store.lanes import let_go
 from gateway.store.leases import Leases
 from gateway.store.messages import NEVER, Result
 from gateway.store.reconciling import recorded
+from gateway.store.set_back import set_back
 from gateway.store.statements import Statement, ask
 from gateway.store.takeover import OLD_COPY
 
@@ -180,6 +181,15 @@ async def test_of_a_message_that_awaits_its_application_the_lane_is_held_by_a_la
     said = Result(first, "delivered", ack="CA", committed=AT, holds="awaits-AA")
     await engine.do(partial(takeover.heard, "ehr", said, AT))
     assert [str(one) for (one,) in await rows(engine, "SELECT reason FROM lane")] == ["awaits-AA"]
+
+
+async def test_a_clock_that_is_set_back_does_not_put_the_repair_off(scene, engine):
+    await told(engine, "rep_1")
+    await in_hand(scene, new(2))
+    await followed(scene)
+    hour = 3600 * SECOND
+    await engine.do(partial(set_back, scene.lease, hour, AT - hour))
+    assert await mend(scene, now=OVER - hour) == ["restated"]
 
 
 async def test_until_an_operator_has_looked_it_is_open_for_good(scene, engine):
