@@ -84,7 +84,7 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
         found = owed(of, told, terms)
         step = _step(_Cause(cause, name, row, cause.report_id in told), found, is_sent=known.is_sent)
         steps += [step] if step else []
-        if found.state == "waiting":
+        if found.state == "waiting" and row is not None and row.state in _TOLD:
             told.add(cause.report_id)
         is_owed = found.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing", "to_stop"})
         is_taken = is_owed or newest[cause.report_id] != cause
@@ -93,7 +93,7 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
 
 
 def _causes(known: Known) -> list[Cause]:
-    """What happened to the signed reports, each once; of one that has no row its signature."""
+    """List what happened to the signed reports, each once; of one that has no row its signature."""
     found = {_key(row.cause): row.cause for row in known.rows if row.cause.kind != "replay"}
     seen = {row.cause.report_id for row in known.rows}
     unseen = [
@@ -123,7 +123,7 @@ class _Cause:
 
 
 def _step(of: _Cause, found: Owed, *, is_sent: bool) -> Step | None:
-    """What becomes of a cause's row, or None where it stays as it is."""
+    """Say what becomes of a cause's row, or None where it stays as it is."""
     state, reason = (of.row.state, of.row.reason) if of.row else ("", "")
     if state == "to_stop" and (is_sent or found.state == "waiting"):
         return of.step("rendered" if is_sent else "waiting")
@@ -148,12 +148,12 @@ def after_stop(reason: str) -> tuple[PlanState, str]:
 
 
 def was_made(reason: str) -> bool:
-    """Whether a message was made of a row before a stop was planned: it is made anew, with another MSH-10."""
+    """True where a message was made of a row before a stop was planned: it is made anew, with another MSH-10."""
     return reason.startswith("rendered:")
 
 
 def _of_no_one(of: News, rows: Sequence[Row], in_force: InForce, name: str, *, is_taken: bool) -> Iterator[Step]:
-    """What becomes of the row without a destination: a report has one, of the newest that happened to it."""
+    """Say what becomes of the row without a destination: a report has one, of the newest that happened to it."""
     same = [row for row in rows if _key(row.cause) == _key(of.cause)]
     others = [row for row in same if row.destination not in {"", name}]
     known = [row for row in same if not row.destination]

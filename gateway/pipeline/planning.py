@@ -42,7 +42,7 @@ _TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a change of settings adds, stops, and sends again, in reports; `oldest` was signed then (microseconds).
+    """Counts of the reports that a change of settings adds, stops, and sends again; `oldest` was signed then (micros).
 
     `critical` are those added that are critical results, `stopped_critical` those stopped.
     """
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many reports it is about."""
+        """The number of reports that it is about."""
         return self.adds + self.stops + self.resends
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Plan:
 
 
 def plan_of(rows: Sequence[Waits]) -> Plan:
-    """What the rows of a plan come to: each report counts once."""
+    """Count the rows of a plan, each report once."""
     said: dict[tuple[str, str], Waits] = {}
     for row in rows:
         key = row.report_id, row.state
@@ -250,7 +250,7 @@ def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Wai
 
 
 async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce) -> Changed | None:
-    """What settings change of a study, or None where they change nothing.
+    """Find what settings change of a study; None where they change nothing.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -266,7 +266,7 @@ async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce
 
 
 def _may_change(reading: Reading, name: str) -> bool:
-    """Whether settings can change anything of a study: all of most studies was told, and stays so."""
+    """True where settings can change anything of a study: all of most studies was told, and stays so."""
     own = [row for row in reading.rows if row[5] == name]
     told = {str(row[1]) for row in own if row[6] in _TOLD}
     is_settled = reading.is_sent and all(row[6] in _TOLD for row in own) and told >= set(reading.completed)

@@ -124,7 +124,7 @@ async def reading(engine: Engine, destination: str, study_id: str) -> Reading:
 
 
 async def undecided(engine: Engine, destination: str) -> int:
-    """How many signed reports there are of which nothing is decided for a destination."""
+    """Count the signed reports of which nothing is decided for a destination."""
     count, after = 0, ""
     while rows := await engine.fetch(_UNDECIDED, destination=destination, after=after, most=_AT_A_TIME):
         count += sum(int(is_undecided) for _, is_undecided in rows)
@@ -152,7 +152,7 @@ def _by_study(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a plan changes of a study: rows by their number, rows that are new, and its messages at the destination.
+    """The changes that a plan makes to a study: rows by number, rows that are new, and its messages at the destination.
 
     `revision` is that of the study; `returns` where what was kept back is to go after all: it is made anew.
     """
@@ -204,7 +204,7 @@ async def waiting(engine: Engine, destination: str, most: int | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """What becomes of a row that is to stop: its state then, with the reason, and if a message was made of it."""
+    """A row that is to stop: its state then, with the reason, and if a message was made of it."""
 
     number: int
     study_id: str
