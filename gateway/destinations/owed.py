@@ -1,4 +1,4 @@
-"""What a destination is owed: a function of its settings, of a report, and of what it was told of the study. Pure.
+"""Decides what a destination is owed: a function of its settings, a report, and what it was told of the study. Pure.
 
 HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. Intake, the plan, status, certificate
 and metrics all go by it: the ledger keeps what it says, and is decided anew when the settings change.
@@ -67,7 +67,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What a destination is owed of a cause; `reason` is the filter that leaves it out."""
+    """The state of a cause at a destination; `reason` is the filter that leaves it out."""
 
     state: OwedState
     reason: str = ""
@@ -90,7 +90,7 @@ def news(study: Study, cause: Cause, report: Report | None) -> News:
 
 
 def owed(of: News, told: AbstractSet[str], terms: Terms) -> Owed:
-    """What a destination is owed of a cause; `told` are the ids of the study's reports that it was told of.
+    """Decide what a destination is owed of a cause; `told` are the ids of the study's reports that it was told of.
 
     What is queued for it counts as told: else a correction that comes before the first message has left would be kept
     back.
@@ -120,5 +120,5 @@ def _moment(report: Report) -> datetime | None:
 
 
 def _is_told(of: News, told: AbstractSet[str], terms: Terms) -> bool:
-    """Whether a destination has the report: where everything is restated it came with any other of its study (D19)."""
+    """True where a destination has the report: where all is restated it came with any other of its study (D19)."""
     return of.cause.report_id in told or (terms.restates and bool(told))

@@ -5,7 +5,8 @@ stopped by this, it becomes a row that waits for `feed apply`:
 
 | what the settings say | of a destination's row before | its row is to be |
 |---|---|---|
-| owed | none, `excluded`, `before_start` | `planned`, or what it was where a stop was planned |
+| owed | none, `excluded`, `before_start` | `planned` |
+| owed | `to_stop` | `waiting`: what was made of it is made anew, as the study is by then |
 | not owed, and nothing of the study was written there | to be made or sent | `to_stop` |
 | not owed | none, `excluded`, `before_start`, `planned`, `left` | `excluded` or `before_start` |
 
@@ -23,7 +24,7 @@ from gateway.destinations.owed import News, Owed, news, owed, owed_by_no_one
 from mappings.model import Cause, Report, Study
 
 PlanState = Literal[
-    "planned", "to_stop", "excluded", "before_start", "unrouted", "ignored", "merged", "waiting", "held", "rendered"
+    "planned", "to_stop", "excluded", "before_start", "unrouted", "ignored", "merged", "waiting", "rendered"
 ]
 RESENT: Final = "resend"  # why a row is planned: the destination was told of the report, and not of this news of it
 ROUTED_LATER: Final = "routed-later"
@@ -83,7 +84,7 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
         found = owed(of, told, terms)
         step = _step(_Cause(cause, name, row, cause.report_id in told), found, is_sent=known.is_sent)
         steps += [step] if step else []
-        if found.state == "waiting":
+        if found.state == "waiting" and row is not None and row.state in _TOLD:
             told.add(cause.report_id)
         is_owed = found.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing", "to_stop"})
         is_taken = is_owed or newest[cause.report_id] != cause
@@ -92,7 +93,7 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
 
 
 def _causes(known: Known) -> list[Cause]:
-    """What happened to the signed reports, each once; of one that has no row its signature."""
+    """List what happened to the signed reports, each once; of one that has no row its signature."""
     found = {_key(row.cause): row.cause for row in known.rows if row.cause.kind != "replay"}
     seen = {row.cause.report_id for row in known.rows}
     unseen = [
@@ -122,10 +123,10 @@ class _Cause:
 
 
 def _step(of: _Cause, found: Owed, *, is_sent: bool) -> Step | None:
-    """What becomes of a cause's row, or None where it stays as it is."""
+    """Say what becomes of a cause's row, or None where it stays as it is."""
     state, reason = (of.row.state, of.row.reason) if of.row else ("", "")
     if state == "to_stop" and (is_sent or found.state == "waiting"):
-        return of.step(before_stop(reason))
+        return of.step("rendered" if is_sent else "waiting")
     if found.state == "waiting":
         return of.step("planned", RESENT if of.is_resent else "") if state in _UNTOLD else None
     if state in {*_TOLD, "to_stop"}:
@@ -135,15 +136,9 @@ def _step(of: _Cause, found: Owed, *, is_sent: bool) -> Step | None:
 
 
 def _stopped(of: _Cause, state: str, reason: str, why: str) -> Step | None:
-    was = before_stop(reason) if state == "to_stop" else state
+    was = reason.partition(":")[0] if state == "to_stop" else state
     stopped = f"{was}:{why}"
     return None if (state, reason) == ("to_stop", stopped) else of.step("to_stop", stopped)
-
-
-def before_stop(reason: str) -> PlanState:
-    """The state that a row had before a stop was planned; what was held is looked at anew."""
-    was = reason.partition(":")[0]
-    return "rendered" if was == "rendered" else "merged" if was == "merged" else "waiting"
 
 
 def after_stop(reason: str) -> tuple[PlanState, str]:
@@ -152,8 +147,13 @@ def after_stop(reason: str) -> tuple[PlanState, str]:
     return ("before_start", "") if why == "before_start" else ("excluded", why)
 
 
+def was_made(reason: str) -> bool:
+    """True where a message was made of a row before a stop was planned: it is made anew, with another MSH-10."""
+    return reason.startswith("rendered:")
+
+
 def _of_no_one(of: News, rows: Sequence[Row], in_force: InForce, name: str, *, is_taken: bool) -> Iterator[Step]:
-    """What becomes of the row without a destination: a report has one, of the newest that happened to it."""
+    """Say what becomes of the row without a destination: a report has one, of the newest that happened to it."""
     same = [row for row in rows if _key(row.cause) == _key(of.cause)]
     others = [row for row in same if row.destination not in {"", name}]
     known = [row for row in same if not row.destination]

@@ -53,7 +53,7 @@ class SettingsWatch:
         self._other, self._told = other, differs
 
     async def _differs(self, one: Destination) -> bool:
-        """Whether others than these settings are in force of a destination."""
+        """True where others than these settings are in force of a destination."""
         own = wanted(one.terms, self._routes.ignores)
         standing = await in_force_of(self._engine, one.name)
         if standing is None or standing.digest == own.digest:

@@ -52,7 +52,7 @@ def plan(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """What a change of settings would send or stop of what was signed before it; 1 if it waits for `feed apply`."""
+    """Count what changed settings would send or stop of what was signed before; 1 if it waits for `feed apply`."""
     sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json)))
 
 

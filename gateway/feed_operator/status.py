@@ -142,7 +142,7 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
-    """What there is to say of the settings in force."""
+    """Say what there is to say of the settings in force."""
     if one["settingsDiffer"]:
         yield "  settings  these are not in force: they are once the service has started with them"
     if one["undecided"]:

@@ -15,7 +15,7 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Destination, InForce
 from gateway.destinations.filter import Ignore
-from gateway.destinations.plan import RESENT, Known, Row, Step, after_stop, before_stop, planned
+from gateway.destinations.plan import RESENT, Known, Row, Step, after_stop, planned, was_made
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.log import get_logger
 from gateway.pipeline.in_force import SettingsInForce, wanted
@@ -28,20 +28,21 @@ from gateway.store.instants import micros
 from gateway.store.intake import Outdated
 from gateway.store.kept import Kept, kept
 from gateway.store.leases import Lease, LeaseLost
-from gateway.store.plans import PLANNED, TO_STOP, Changed, Reading, Waits
+from gateway.store.plans import PLANNED, TO_STOP, Changed, Reading, Stop, Waits
 from gateway.store.states import OUTBOX_STATES
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20
 _PAUSE: Final = 0.01  # seconds from one page of reports to the next: nothing else waits for it
 _BATCH: Final = 500
+_ROWS_EACH: Final = 10  # rows of a report that are looked at: of one that has more somebody is asked
 _HOUR: Final = 3_600_000_000
 _TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a change of settings adds, stops, and sends again, in reports; `oldest` was signed then (microseconds).
+    """Counts of the reports that a change of settings adds, stops, and sends again; `oldest` was signed then (micros).
 
     `critical` are those added that are critical results, `stopped_critical` those stopped.
     """
@@ -55,7 +56,7 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many reports it is about."""
+        """The number of reports that it is about."""
         return self.adds + self.stops + self.resends
 
     def __str__(self) -> str:
@@ -73,7 +74,7 @@ class Plan:
 
 
 def plan_of(rows: Sequence[Waits]) -> Plan:
-    """What the rows of a plan come to: each report counts once."""
+    """Count the rows of a plan, each report once."""
     said: dict[tuple[str, str], Waits] = {}
     for row in rows:
         key = row.report_id, row.state
@@ -100,7 +101,7 @@ class Planning:
         self._engine, self._limits = engine, limits
         self._name, self._wanted = destination.name, wanted(destination.terms, ignores)
         self._settings = SettingsInForce(engine)
-        self._told = Plan()
+        self._is_told = False
 
     async def begin(self, lease: Lease) -> None:
         """Put the settings in force, and make the plan of what was signed before, where none was made of them.
@@ -118,9 +119,7 @@ class Planning:
                 await self._guarded(lease, reading, in_force)
             await clock.sleep(_PAUSE)
         await self._engine.do(partial(plan_made, lease, standing.number, micros(clock.now())))
-        plan = plan_of(await plans.waiting(self._engine, self._name))
-        counts = {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
-        get_logger().info("plan-made", destination=self._name, **counts)
+        get_logger().info("plan-made", destination=self._name, **(await self._counts()))
 
     async def look(self) -> None:
         """Apply the plan if it is small, else say once that it waits.
@@ -128,20 +127,23 @@ class Planning:
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        rows = await plans.waiting(self._engine, self._name)
-        plan, standing = plan_of(rows), await in_force_of(self._engine, self._name)
+        standing, most = await in_force_of(self._engine, self._name), self._limits.unasked_messages * _ROWS_EACH
+        rows = await plans.waiting(self._engine, self._name, most)
         if not rows or standing is None or standing.planned is None:
-            self._told = plan
+            self._is_told = False
             return
-        now = micros(clock.now())
-        if not standing.asks and plan.is_small(standing.unasked, self._limits, now):
+        plan, now = plan_of(rows), micros(clock.now())
+        if len(rows) <= most and not standing.asks and plan.is_small(standing.unasked, self._limits, now):
             await self._engine.do(lambda: sent_unasked(standing.number, plan.size))
             await apply_plan(self._engine, self._name, rows)
             get_logger().info("plan-applied", destination=self._name, count=plan.size)
-        elif plan != self._told:
-            counts = {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
-            get_logger().warning("plan-waits", destination=self._name, action=f"feed apply {self._name}", **counts)
-        self._told = plan
+        elif not self._is_told:
+            get_logger().warning("plan-waits", destination=self._name, **(await self._counts()))
+            self._is_told = True
+
+    async def _counts(self) -> dict[str, int]:
+        plan = plan_of(await plans.waiting(self._engine, self._name))
+        return {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
 
     async def _guarded(self, lease: Lease, reading: Reading, in_force: InForce) -> None:
         try:
@@ -160,9 +162,9 @@ async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
     """
     in_force = await SettingsInForce(engine).current()
     for batch in _batches(rows):
-        stops = {one.number: after_stop(one.reason) for one in batch if one.state == TO_STOP}
-        await engine.do(partial(plans.applied, batch, stops, name, micros(clock.now())))
-        for study_id in dict.fromkeys(one.study_id for one in batch if one.state == TO_STOP):
+        adds, stops = _parted(batch)
+        await engine.do(partial(plans.applied, name, adds, stops, micros(clock.now())))
+        for study_id in dict.fromkeys(one.study_id for one in stops):
             await _replan(engine, name, None, await plans.reading(engine, name, study_id), in_force)
 
 
@@ -173,8 +175,18 @@ async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
         StoreUnavailable: the store cannot be reached.
     """
     for batch in _batches(rows):
-        before = {one.number: before_stop(one.reason) for one in batch if one.state == TO_STOP}
-        await engine.do(partial(plans.left, batch, before, name, micros(clock.now())))
+        adds, stops = _parted(batch)
+        await engine.do(partial(plans.left, name, adds, stops, micros(clock.now())))
+
+
+def _parted(rows: Sequence[Waits]) -> tuple[list[Waits], list[Stop]]:
+    """The rows of a plan that are to be sent, and those that are to stop."""
+    stops = [
+        Stop(row.number, row.study_id, *after_stop(row.reason), was_made(row.reason))
+        for row in rows
+        if row.state == TO_STOP
+    ]
+    return [row for row in rows if row.state == PLANNED], stops
 
 
 def _batches(rows: Sequence[Waits]) -> Iterator[Sequence[Waits]]:
@@ -238,7 +250,7 @@ def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Wai
 
 
 async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce) -> Changed | None:
-    """What settings change of a study, or None where they change nothing.
+    """Find what settings change of a study; None where they change nothing.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -254,7 +266,7 @@ async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce
 
 
 def _may_change(reading: Reading, name: str) -> bool:
-    """Whether settings can change anything of a study: all of most studies was told, and stays so."""
+    """True where settings can change anything of a study: all of most studies was told, and stays so."""
     own = [row for row in reading.rows if row[5] == name]
     told = {str(row[1]) for row in own if row[6] in _TOLD}
     is_settled = reading.is_sent and all(row[6] in _TOLD for row in own) and told >= set(reading.completed)
@@ -286,18 +298,20 @@ def _changed(known: Kept, reading: Reading, name: str, steps: Sequence[Step], re
         if step.number is None:
             is_move = int((step.cause.report_id, step.cause.content_version) in moved)
             new.append({**outbox_row(step.cause, step, reports.get(step.cause.report_id), now), "is_move": is_move})
-    was = {int(row[2]): str(row[6]) for row in reading.rows}
+    was = {int(row[2]): (str(row[6]), str(row[7])) for row in reading.rows}
     return Changed(
         name,
         reading,
         revision,
-        [_row(step, now) for step in steps if step.number is not None],
+        [_row(step, was.get(step.number, ("", "")), now) for step in steps if step.number is not None],
         new,
         keeps_back=any(step.state == TO_STOP for step in steps),
-        returns=any(was.get(step.number or 0) == TO_STOP and step.state in _TOLD for step in steps),
+        returns=any(step.state == "waiting" for step in steps),
     )
 
 
-def _row(step: Step, now: int) -> dict[str, Any]:
+def _row(step: Step, was: tuple[str, str], now: int) -> dict[str, Any]:
     is_open = OUTBOX_STATES[step.state].is_open
-    return {"number": step.number, "state": step.state, "reason": step.reason, "settled": None if is_open else now}
+    made = int(step.state == "waiting" and was_made(was[1]))
+    settled = None if is_open else now
+    return {"number": step.number, "state": step.state, "reason": step.reason, "settled": settled, "made": made}

@@ -32,7 +32,7 @@ class Patience:
 
 
 def patience(routes: Routes, *, wants_pdf: bool) -> Patience:
-    """How long messages may wait; for no PDF where none are kept."""
+    """The longest waits of messages; for no PDF where none are kept."""
     taking = [one for one in routes.destinations if wants_pdf and one.receiver.takes_pdf]
     return Patience({one.name: one.input_wait for one in taking}, routes.draft_wait)
 

@@ -54,7 +54,7 @@ async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, s
 
 
 async def is_current(engine: Sqlite | Postgres) -> bool:
-    """Whether a database that is open has the tables of this release; False where it has none or cannot be read."""
+    """True where a database that is open has the tables of this release; False where it has none or cannot be read."""
     try:
         rows = await engine.query("SELECT version_num FROM alembic_version", [])
     except StoreUnavailable:

@@ -7,9 +7,9 @@ study, its rows and its messages are as they were when the plan was made of them
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from gateway.store.engine import Engine
 from gateway.store.intake import ADD_CAUSE, REVISION, Outdated
@@ -41,21 +41,20 @@ _COMPLETED: Final = Statement(
     "SELECT study_id, report_id FROM report WHERE study_id IN listed(:study_ids) AND status = 'completed'"
 )
 _CHANGE: Final = Statement(
-    "UPDATE outbox SET state = :state, reason = :reason, settled = :settled WHERE number = :number"
+    "UPDATE outbox SET state = :state, reason = :reason, settled = :settled, replay = replay + :made"
+    " WHERE number = :number"
 )
 _KEEP_BACK: Final = Statement(
     "UPDATE message SET state = 'held', reason = 'plan' WHERE destination = :destination AND study_id = :study_id"
     " AND state IN ('queued', 'held') AND (sent IS NULL OR attempts + doubts = 0)"
 )
-_RETURN: Final = Statement(
-    "UPDATE message SET state = CASE WHEN EXISTS (SELECT 1 FROM lane l WHERE l.destination = :destination AND"
-    " l.study_id = :study_id) THEN 'held' ELSE 'queued' END, reason = CASE WHEN EXISTS (SELECT 1 FROM lane l WHERE"
-    " l.destination = :destination AND l.study_id = :study_id) THEN 'lane' ELSE '' END"
-    " WHERE destination = :destination AND study_id = :study_id AND state = 'held' AND reason = 'plan'"
-)
 _STOP: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = 'withdrawn-unsent', closed = :now"
     " WHERE destination = :destination AND study_id = :study_id AND state = 'held' AND reason = 'plan'"
+)
+_IS_SENT: Final = Statement(
+    "SELECT 1 FROM message WHERE destination = :destination AND study_id = :study_id AND ((sent IS NOT NULL AND"
+    " attempts + doubts > 0) OR state IN ('sending', 'indeterminate', 'delivered', 'recorded')) LIMIT 1"
 )
 _OF_STATE: Final = Statement(
     "SELECT number, study_id, report_id, state, reason, is_critical, signed FROM outbox"
@@ -69,7 +68,8 @@ _LEAVE: Final = Statement(
     "UPDATE outbox SET state = 'left', reason = '', settled = :now WHERE number = :number AND state = 'planned'"
 )
 _GO_ON: Final = Statement(
-    "UPDATE outbox SET state = :state, reason = '', settled = :settled WHERE number = :number AND state = 'to_stop'"
+    "UPDATE outbox SET state = 'waiting', reason = '', settled = NULL, due = :now, replay = replay + :made"
+    " WHERE number = :number AND state = 'to_stop'"
 )
 _END_STOP: Final = Statement(
     "UPDATE outbox SET state = :state, reason = :reason, settled = :now, replay = replay + :made"
@@ -124,7 +124,7 @@ async def reading(engine: Engine, destination: str, study_id: str) -> Reading:
 
 
 async def undecided(engine: Engine, destination: str) -> int:
-    """How many signed reports there are of which nothing is decided for a destination."""
+    """Count the signed reports of which nothing is decided for a destination."""
     count, after = 0, ""
     while rows := await engine.fetch(_UNDECIDED, destination=destination, after=after, most=_AT_A_TIME):
         count += sum(int(is_undecided) for _, is_undecided in rows)
@@ -152,9 +152,9 @@ def _by_study(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a plan changes of a study: rows by their number, rows that are new, and its messages at the destination.
+    """The changes that a plan makes to a study: rows by number, rows that are new, and its messages at the destination.
 
-    `revision` is that of the study; `returns` where what was made and kept back is to go after all.
+    `revision` is that of the study; `returns` where what was kept back is to go after all: it is made anew.
     """
 
     destination: str
@@ -173,8 +173,7 @@ def change(lease: Lease | None, changed: Changed, now: int) -> Steps[None]:
         LeaseLost: somebody else holds the lease by now.
         Outdated: the study, its rows or its messages are others by now.
     """
-    if lease is not None:
-        yield from held(lease)
+    yield from held(lease) if lease is not None else locked(changed.destination)
     study_id = changed.of.study_id
     found = yield from ask(REVISION, study_id=study_id)
     asked = {"study_ids": json.dumps([study_id])}
@@ -189,52 +188,55 @@ def change(lease: Lease | None, changed: Changed, now: int) -> Steps[None]:
     if changed.keeps_back:
         yield from ask(_KEEP_BACK, **lane)
     if changed.returns:
-        yield from ask(_RETURN, **lane)
+        yield from ask(_STOP, **lane, now=now)
 
 
-async def waiting(engine: Engine, destination: str) -> list[Waits]:
-    """All rows of the plan of a destination."""
+async def waiting(engine: Engine, destination: str, most: int | None = None) -> list[Waits]:
+    """All rows of the plan of a destination; where there are more than `most`, at least so many."""
     found: list[Waits] = []
     for state in (PLANNED, TO_STOP):
         after, key = 0, {"destination": destination, "state": state, "most": _AT_A_TIME}
-        while rows := await engine.fetch(_OF_STATE, **key, after=after):
+        while (most is None or len(found) <= most) and (rows := await engine.fetch(_OF_STATE, **key, after=after)):
             found += [_waits(row) for row in rows]
             after = int(rows[-1][0])
     return found
 
 
-def applied(rows: Sequence[Waits], stops: Mapping[int, tuple[str, str]], destination: str, now: int) -> Steps[None]:
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A row that is to stop: its state then, with the reason, and if a message was made of it."""
+
+    number: int
+    study_id: str
+    state: str
+    reason: str
+    is_made: bool
+
+
+def applied(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: int) -> Steps[None]:
     """Have what is planned sent, behind all that is new if it is much, and what is to stop stopped.
 
-    `stops` has by number the state and reason of a row once it is stopped.
+    What was sent by then all the same, since an operator let its study go, was told.
     """
     yield from locked(destination)
-    adds = [one for one in rows if one.state == PLANNED]
     priority = BEHIND if len(adds) > _MANY else USUAL
     yield from ask_each(_SEND, [{"number": one.number, "now": now, "priority": priority} for one in adds])
-    ended = [one for one in rows if one.state == TO_STOP]
-    yield from ask_each(_END_STOP, [_ended(one, *stops[one.number], now) for one in ended])
-    lanes = dict.fromkeys(one.study_id for one in ended)
-    yield from ask_each(_STOP, [{"destination": destination, "study_id": one, "now": now} for one in lanes])
+    for one in stops:
+        lane = {"destination": destination, "study_id": one.study_id}
+        is_sent = bool((yield from ask(_IS_SENT, **lane)))
+        state, reason = ("rendered", "") if is_sent else (one.state, one.reason)
+        made = int(one.is_made and not is_sent)
+        yield from ask(_END_STOP, number=one.number, state=state, reason=reason, now=now, made=made)
+        yield from ask(_STOP, **lane, now=now)
 
 
-def left(rows: Sequence[Waits], before: Mapping[int, str], destination: str, now: int) -> Steps[None]:
-    """Have what is planned left unsent, and what was to stop go; `before` has the states of the latter by number."""
+def left(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: int) -> Steps[None]:
+    """Have what is planned left unsent, and what was to stop go, made anew as the study is by then."""
     yield from locked(destination)
-    yield from ask_each(_LEAVE, [{"number": one.number, "now": now} for one in rows if one.state == PLANNED])
-    going = [one for one in rows if one.state == TO_STOP]
-    yield from ask_each(_GO_ON, [_returned(one.number, before[one.number], now) for one in going])
-    lanes = dict.fromkeys(one.study_id for one in going)
-    yield from ask_each(_RETURN, [{"destination": destination, "study_id": one} for one in lanes])
-
-
-def _ended(one: Waits, state: str, reason: str, now: int) -> dict[str, Any]:
-    made = int(one.reason.startswith("rendered:"))  # a message of it has an MSH-10, so another gets its own
-    return {"number": one.number, "state": state, "reason": reason, "now": now, "made": made}
-
-
-def _returned(number: int, state: str, now: int) -> dict[str, Any]:
-    return {"number": number, "state": state, "settled": None if state == "waiting" else now}
+    yield from ask_each(_LEAVE, [{"number": one.number, "now": now} for one in adds])
+    yield from ask_each(_GO_ON, [{"number": one.number, "made": int(one.is_made), "now": now} for one in stops])
+    lanes = dict.fromkeys(one.study_id for one in stops)
+    yield from ask_each(_STOP, [{"destination": destination, "study_id": one, "now": now} for one in lanes])
 
 
 def _waits(row: Row) -> Waits:

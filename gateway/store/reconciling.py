@@ -36,7 +36,7 @@ _STALE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is to be told of a report; `destination` is empty where none takes it, `version` is that of the content."""
+    """A row of the outbox; `destination` is empty where none takes the report, `version` is that of the content."""
 
     destination: str
     state: str

@@ -23,6 +23,7 @@ from gateway.store.feed_facts import Watched, feed_facts, unrouted
 from gateway.store.in_force import in_force_of, put_in_force
 from gateway.store.instants import micros
 from gateway.store.leases import Leases
+from gateway.store.ledger import dead_letters
 from gateway.store.reconciling import recorded
 from gateway.store.statements import Statement, ask
 
@@ -168,6 +169,7 @@ async def test_a_narrower_filter_stops_what_was_never_written_only_once_somebody
         assert bodies(receiver) == []
         await apply(narrower)
         assert (await unrouted(engine), await kinds(narrower, signed)) == (1, ["unrouted"])
+        assert await dead_letters(engine, "ehr") == []
         wider = with_settings(feed, filter=ALL)
         assert (await planned(wider)).adds == 1
         await apply(wider)
@@ -177,7 +179,7 @@ async def test_a_narrower_filter_stops_what_was_never_written_only_once_somebody
 
 
 @pytest.mark.parametrize("is_made", [False, True])
-async def test_what_is_not_to_stop_after_all_goes_as_it_was(engine, is_made):
+async def test_what_is_not_to_stop_after_all_goes_as_it_is_by_then(engine, is_made):
     async with fed(engine) as (feed, receiver):
         await feed.pause()
         signed = await feed.sign()
@@ -186,12 +188,15 @@ async def test_what_is_not_to_stop_after_all_goes_as_it_was(engine, is_made):
                 await feed.until("queued")
         narrower = with_settings(feed, filter=NOWHERE)
         assert (await planned(narrower)).stops == 1
+        feed.account.change_text(signed.report_id, "FINDINGS: Another text.")
+        await narrower.tell(signed.study_id)
         await apply(narrower, leaves=True)
         await feed.resume()
         async with narrower.serving():
-            await narrower.until("delivered")
+            await narrower.until(*["dead_letter"] * is_made, "delivered")
         assert len(bodies(receiver)) == 1
-        assert await kinds(narrower, signed) == ["AA"]
+        assert b"Another text." in bodies(receiver)[0]
+        assert await dead_letters(engine, "ehr") == []
 
 
 async def test_settings_that_are_taken_back_take_the_stop_back(engine):
@@ -201,7 +206,7 @@ async def test_settings_that_are_taken_back_take_the_stop_back(engine):
         assert (await planned(with_settings(feed))) == Plan()
         await feed.resume()
         async with feed.serving():
-            await feed.until("delivered")
+            await feed.until("dead_letter", "delivered")
         assert len(bodies(receiver)) == 1
 
 

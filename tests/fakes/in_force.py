@@ -9,7 +9,7 @@ from gateway.destinations import Destination
 from gateway.destinations.filter import Ignore
 from gateway.pipeline.in_force import wanted
 from gateway.store.engine import Engine
-from gateway.store.in_force import plan_made, put_in_force
+from gateway.store.in_force import in_force_of, plan_made, put_in_force
 
 
 async def always_in_force(
@@ -17,5 +17,8 @@ async def always_in_force(
 ) -> None:
     """Have the settings of destinations in force since 1970."""
     for one in destinations:
-        standing = await engine.do(partial(put_in_force, None, wanted(one.terms, ignores), 1, since=0))
+        own, known = wanted(one.terms, ignores), await in_force_of(engine, one.name)
+        if known is not None and (known.digest, known.planned is None) == (own.digest, False):
+            continue
+        standing = await engine.do(partial(put_in_force, None, own, 1, since=0))
         await engine.do(partial(plan_made, None, standing.number, 1))
