@@ -90,8 +90,10 @@ async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) ->
     for one in survey_routes(configuration)[0].destinations:
         for fault in await name_faults(engine, configuration, one):
             raise fault
-        if bool(one.formerly) and await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now()))):
-            get_logger().info("destination-renamed", destination=one.name, formerly=one.formerly)
+        if one.formerly:
+            is_new = await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now())))
+            if is_new:
+                get_logger().info("destination-renamed", destination=one.name, formerly=one.formerly)
 
 
 async def name_faults(engine: Engine, configuration: Configuration, destination: Destination) -> list[ConfigError]:

@@ -29,13 +29,12 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
     if not reason.strip():
         raise wrong("--reason", "empty", "Say why what is open is not sent any more: it is kept.")
     async with store_for_command(configuration) as engine:
-        names = await known(engine)
-        if name not in names:
-            raise wrong(
-                name, "the database knows no destination of this name", f"It knows {', '.join(names) or 'none'}."
-            )
         if name_now := await now_called(engine, name):
             raise wrong(name, f"this destination is called {name_now} since", "Write that name.")
+        names = await known(engine)
+        if name not in names:
+            remedy = f"It knows {', '.join(names) or 'none'}."
+            raise wrong(name, "the database knows no destination of this name", remedy)
         work = partial(retired, name, reason, micros(clock.now()), await engine.now())
         try:
             closed = await engine.do(work)

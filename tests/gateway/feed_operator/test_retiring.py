@@ -123,6 +123,14 @@ async def test_what_cannot_be_retired_is_said_with_why(site, arguments, said):
         assert said in err
 
 
+async def test_a_name_that_was_given_up_is_not_retired_and_the_new_one_is_said(site):
+    async with site() as here:
+        await here.sync()
+        here.settings(destination(here.receiver.port, "his", formerly='"ehr"'))
+        code, _, err = await here.feed("retire", "ehr", "--reason", "r")
+        assert (code, "ehr: this destination is called his since. Write that name." in err) == (2, True)
+
+
 async def test_a_destination_that_another_gateway_serves_is_not_retired(site):
     async with site() as here:
         await left_behind(here)

@@ -1,0 +1,61 @@
+"""What stands to be sent is counted, and what is tried is undone (D37)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+
+from fakes.fed import fed
+from fakes.store import rows
+
+from gateway import clock
+from gateway.store.backload import Span, backloaded, to_backload
+from gateway.store.instants import micros
+from gateway.store.leases import paused
+from gateway.store.statements import Statement, ask
+from gateway.store.to_send import ToSend, to_send, tried
+
+LATER = datetime(2090, 1, 1, tzinfo=UTC)
+END = micros(datetime(2100, 1, 1, tzinfo=UTC))
+
+
+async def test_what_is_queued_and_what_is_to_be_made_is_counted_of_all_studies_and_of_one(engine):
+    async with fed(engine) as (feed, _):
+        await feed.queue(2)
+        signed = await feed.sign(critical=True)
+        found = await tried(engine, partial(to_send, "ehr"))
+        assert (found.messages, found.critical) == (3, 1)
+        moments = await rows(engine, "SELECT min(signed), max(signed) FROM outbox")
+        assert (found.oldest, found.newest) == moments[0]
+        assert (await tried(engine, partial(to_send, "ehr", signed.study_id))).messages == 1
+        assert await tried(engine, partial(to_send, "his")) == ToSend()
+
+
+async def test_what_is_tried_has_its_result_and_leaves_nothing(engine):
+    assert await tried(engine, partial(paused, "ehr", "by hand", 1)) is True
+    assert await rows(engine, "SELECT name FROM destination") == []
+
+
+async def test_a_backload_counts_what_it_would_send_and_of_what_is_missing_only_that(engine):
+    async with fed(engine, start=LATER) as (feed, _):
+        first, second = await feed.sign(critical=True), await feed.sign(critical=False)
+        span, missing = Span("ehr", 0, END, 1), Span("ehr", 0, END, 1, missing=True)
+        both = await to_backload(engine, span)
+        assert (both.messages, both.reports, both.studies, both.critical) == (2, 2, 2, 1)
+        assert await to_backload(engine, missing) == both
+        assert await engine.do(partial(backloaded, Span("ehr", 0, END, 1), micros(clock.now()), 1)) == (1, 1)
+        async with feed.serving():
+            await feed.until("delivered")
+        again = "UPDATE outbox SET state = 'before_start'"
+        await engine.do(lambda: ask(Statement(again)))
+        assert (await to_backload(engine, missing)).messages == 1
+        assert await engine.do(partial(backloaded, missing, micros(clock.now()), 5)) == (1, 1)
+        waiting = "SELECT study_id FROM outbox WHERE state = 'waiting'"
+        told = await rows(engine, "SELECT study_id FROM message")
+        assert {*await rows(engine, waiting), *told} == {(first.study_id,), (second.study_id,)}
+
+
+def test_together_they_are_as_many_and_as_old_as_both():
+    one, other = ToSend(1, 1, 5, 7, 2, 1), ToSend(2, 0, None, None)
+    assert one + other == ToSend(3, 1, 5, 7, 2, 1)
+    assert one + ToSend(0, 0, 2, 9) == ToSend(1, 1, 2, 9, 2, 1)
