@@ -49,7 +49,7 @@ class AlertHook:
         try:
             async with asyncio.timeout(_SECONDS), httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
                 answer = await client.post(self._url, content=body, headers=headers)
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:  # ValueError: no name of a host
             get_logger().warning("alert-not-posted", code=type(error).__name__)
             return False
         if not answer.is_success:

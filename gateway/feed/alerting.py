@@ -26,7 +26,7 @@ from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
 from gateway.store.feed_facts import MOST, Watched, feed_facts, unrouted
 from gateway.store.instants import micros
-from gateway.store.leases import Lease, Leases, standing
+from gateway.store.leases import Leases, standing
 from gateway.store.leaving import left
 from gateway.store.standing_alerts import StandingAlert, kept, standing_alerts
 from gateway.sync.repeat import forever
@@ -47,7 +47,6 @@ class Alerting:
     ) -> None:
         self._engine, self._destinations, self._settings = engine, destinations, settings
         self._leases, self._metrics, self._hooks = Leases(engine, holder, _LONG), metrics, tuple(hooks(settings))
-        self._lease: Lease | None = None
         self._shown: set[Key] = set()
         self._unserved: dict[str, float] = {}
 
@@ -55,11 +54,11 @@ class Alerting:
         """Look, tell, and wait, until cancelled; then another process may at once."""
         try:
             await forever(self.turn, EVERY, not_done="alerts-not-seen")
-        finally:
-            if self._lease is not None:
-                with suppress(GatewayError, TimeoutError):
-                    async with asyncio.timeout(_GRACE):
-                        await self._leases.give_back(self._lease)
+        finally:  # a lease that was being taken may be there, or not
+            with suppress(GatewayError, TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    if (lease := await self._leases.take(LEASE)) is not None:
+                        await self._leases.give_back(lease)
 
     async def turn(self) -> None:
         """Look and tell, if no other process does.
@@ -67,8 +66,7 @@ class Alerting:
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        self._lease = await self._leases.take(LEASE)
-        if self._lease is not None:
+        if await self._leases.take(LEASE) is not None:
             await self.once()
         else:  # what holds is another's to say
             self._show([])
@@ -109,12 +107,12 @@ class Alerting:
 
     async def _posted(self, told: Sequence[News]) -> list[News]:
         """Post all of it at one time; what was taken. The rest is posted again by the next round."""
-        for one in told:
+        answers = await asyncio.gather(*(one.hook.post(one.said()) for one in told))
+        taken = [one for one, is_taken in zip(told, answers, strict=True) if is_taken]
+        for one in taken:
             if one.change == "escalates":
-                said = {"code": one.alert.code, "destination": one.alert.destination, "count": len(one.cases)}
-                get_logger().error("alert-escalated", **said)
-        taken = await asyncio.gather(*(one.hook.post(one.said()) for one in told))
-        return [one for one, is_taken in zip(told, taken, strict=True) if is_taken]
+                get_logger().error("alert-escalated", count=len(one.cases), **_named(one.alert))
+        return taken
 
     def _show(self, found: Sequence[Alert]) -> None:
         """Have the metrics say what holds, and of what they said before that it is over."""
@@ -151,8 +149,12 @@ class Alerting:
 
 def _log(was: StandingAlert, alert: StandingAlert) -> None:
     """Say what begins, grows and ends."""
-    where = {"destination": alert.destination} if alert.destination else {}
     if alert.cases.keys() - was.cases.keys():
-        get_logger().error("alert", code=alert.code, count=alert.count, **where)
+        get_logger().error("alert", count=alert.count, **_named(alert))
     if was.cases and not alert.cases:
-        get_logger().info("alert-over", code=alert.code, **where)
+        get_logger().info("alert-over", **_named(alert))
+
+
+def _named(alert: StandingAlert) -> dict[str, str]:
+    """The code and the destination, where it is of one, as the log says them."""
+    return {"code": alert.code} | ({"destination": alert.destination} if alert.destination else {})

@@ -20,7 +20,7 @@ from gateway.settings.feed import Feed
 from gateway.sync.repeat import forever
 
 EVERY: Final = 1.0  # seconds
-_PATIENCE: Final = 5.0  # seconds for which it must be so, or so no more, before it is told
+_PATIENCE: Final = 10.0  # seconds for which it must be so, or so no more, before it is told
 
 
 class StoreAlarm:

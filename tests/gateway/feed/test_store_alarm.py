@@ -53,10 +53,10 @@ async def test_while_all_is_well_nothing_is_told(stage):
 
 async def test_it_is_told_once_that_it_is_so_and_once_that_it_is_over(stage):
     stage.trouble = "store-lost"
-    assert await stage.after(0, 4) == []
+    assert await stage.after(0, 9) == []
     assert await stage.after(1, 100, 1000) == [("store-lost", "raised")]
     stage.trouble = ""
-    assert await stage.after(0, 4) == [("store-lost", "raised")]
+    assert await stage.after(0, 9) == [("store-lost", "raised")]
     assert await stage.after(1, 100) == [("store-lost", "raised"), ("store-lost", "cleared")]
 
 
