@@ -148,7 +148,9 @@ def told(study: Study, cause: Cause, report_ids: Iterable[str]) -> str:
     reports = {one.report_id: one for one in study.reports}
     about = tuple(report_ids)
     found = [reports[one] for one in about if one in reports]
-    said = [(one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), _text(one)) for one in found]
+    said = [
+        (one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), _text(one)) for one in found
+    ]
     which = (cause.part, cause.accession_number, cause.document, "" if about else cause.report_id)
     text = repr((study.study_id, bool(study.is_cancelled), which, said))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
