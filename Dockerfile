@@ -15,7 +15,7 @@ LABEL org.opencontainers.image.title="autoscribe-gateway" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/autoscribe-gateway /opt/autoscribe-gateway
 ENV PATH=/opt/autoscribe-gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    GATEWAY_DATABASE_URL=sqlite:////var/lib/autoscribe-gateway/gateway.db
+    GATEWAY_DATABASE_URL=sqlite:////var/lib/autoscribe-gateway/gateway.db GATEWAY_FEED__STATE_DIR=/var/lib/autoscribe-gateway
 RUN useradd --system --uid 10001 --no-create-home gateway \
     && install -d -o 10001 -m 0700 /var/lib/autoscribe-gateway
 USER 10001
