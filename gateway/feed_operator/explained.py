@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
 from gateway.destinations.preview import Asked, preview
@@ -28,7 +29,7 @@ from mappings.trace.values import element_names, element_values, field_names, fi
 _OF_REPORT: Final = frozenset({"DiagnosticReport", "Observation", "DocumentReference", "Provenance"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Made:
     """What is made of a report: resources and messages, what each leaf and each setting moves, and the issues."""
 
@@ -38,6 +39,17 @@ class Made:
     settings: Sequence[Setting]
     issues: Sequence[MappingIssue]
     leaves: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The names of all fields that have a value."""
+        return frozenset(name for message in self.messages for name in field_names(message))
+
+    @cached_property
+    def moved(self) -> frozenset[str]:
+        """Whatever is moved by a leaf or a setting."""
+        by_leaves = (one for row in self.rows for one in (*row.fhir, *row.hl7v2))
+        return frozenset((*by_leaves, *(one for setting in self.settings for one in setting.moves)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +120,8 @@ def explained(of: Made, name: str) -> Explained:
 
 def _targets(of: Made, name: str) -> set[str]:
     """What a name asks for, as a trace calls it: of OBX-11 that of each kind of OBX that is there."""
-    there = {one for message in of.messages for one in field_names(message)} if is_field(name) else None
-    moved = {one for row in of.rows for one in (*row.fhir, *row.hl7v2)} | {
-        one for it in of.settings for one in it.moves
-    }
-    return {one for one in moved if is_at(one, name) and (there is None or one in there or one == name)}
+    found = (one for one in of.moved if is_at(one, name))
+    return {one for one in found if one == name or one in of.fields or not is_field(name)}
 
 
 def _deciding(of: Made, name: str, rule: Rule | None) -> Iterator[Row]:

@@ -6,7 +6,12 @@ https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html
 from __future__ import annotations
 
 import asyncio
+<<<<<<< HEAD
 from contextlib import asynccontextmanager, suppress
+=======
+import json
+from contextlib import asynccontextmanager
+>>>>>>> f4a
 
 import pytest
 from fakes.heads import head
@@ -78,6 +83,24 @@ async def test_a_status_alone_says_whether_it_may_be_tried_again(style, status, 
 async def test_of_plain_a_status_of_success_is_enough():
     async with posting(Server(202, None), style="plain") as channel:
         assert await channel.exchange(head(1)) is None
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, "AA"), (400, "AE")])
+async def test_the_server_and_what_it_answered_are_there_to_be_kept(status, code):
+    async with posting(Server(status, code)) as channel:
+        await channel.exchange(head(1))
+        assert json.loads(channel.where)["peer"].startswith("127.0.0.1:")
+        assert b"\rMSA|" in channel.heard
+
+
+async def test_what_is_no_acknowledgement_is_kept_too_and_of_nobody_the_way_there():
+    async with posting(Server(503, None, body=b"busy")) as channel:
+        await channel.exchange(head(1))
+        assert channel.heard == b"busy"
+    channel = HttpChannel(Http("http://127.0.0.1:1/hl7"), "utf-8")
+    with pytest.raises(ConnectFailed):
+        await channel.exchange(head(1))
+    assert (json.loads(channel.where), channel.heard) == ({"to": "http http://127.0.0.1:1/hl7 (hoh)"}, b"")
 
 
 @pytest.mark.parametrize("body", [b"", b"OK", b"x" * 100_000])
