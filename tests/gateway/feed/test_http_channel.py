@@ -6,12 +6,8 @@ https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html
 from __future__ import annotations
 
 import asyncio
-<<<<<<< HEAD
-from contextlib import asynccontextmanager, suppress
-=======
 import json
-from contextlib import asynccontextmanager
->>>>>>> f4a
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fakes.heads import head
