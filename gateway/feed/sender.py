@@ -125,7 +125,7 @@ class Sender:
             ack = await self._exchanged(channel, head)
         except LeaseLost:
             get_logger().warning("lease-ended", destination=self._destination.name, study_id=head.study_id)
-            return unsent(head)
+            return _unsent(head)
         except ConfigError as error:
             failed: FeedError = ConnectFailed(str(self._destination.transport), error.key)
         except FeedError as error:
@@ -152,7 +152,7 @@ class Sender:
                 self._aftermath.wrote_late(head)
 
 
-def unsent(head: Head) -> Result:
+def _unsent(head: Head) -> Result:
     """A message that was not sent at all, since the lease was over: it is as it was before it was in hand."""
     state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
     return Result(head, state, "lease-ended", doubts=head.doubts, unsent=True)
