@@ -12,7 +12,6 @@ from typing import Final
 
 from gateway import clock
 from gateway.destinations import Destination, Folder
-from gateway.errors import StoreError
 from gateway.feed.hearing import Hearing
 from gateway.log import code_of, get_logger
 from gateway.store import takeover
@@ -67,7 +66,7 @@ class Aftermath:
             self._news.clear()
             try:
                 await self.settle()
-            except StoreError as error:
+            except Exception as error:
                 get_logger().warning("aftermath-not-written", destination=self._name, code=code_of(error))
                 await clock.sleep(_TRY)
             else:

@@ -155,7 +155,7 @@ class FolderChannel:
             raise ConnectFailed(str(self._path), reason(error)) from None
         try:
             await asyncio.to_thread(_named, part, self._path / name, self._permit)
-            self.is_late = self._permit.left <= 0
+            self.is_late = not self._permit.is_in_time
         except LeaseLost:
             part.unlink(missing_ok=True)
             raise

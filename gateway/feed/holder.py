@@ -132,10 +132,10 @@ class Holder:
         try:
             await self._until_over(tenure, line, senders, others)
         finally:
-            for task in others:
+            ending = [task for task in (*senders, *others) if task not in self._listening]
+            for task in ending:
                 task.cancel()
-            ending = [task for task in senders if task not in self._listening]
-            await asyncio.wait([*ending, *others], timeout=_MOMENT)
+            await asyncio.wait(ending, timeout=_MOMENT)
             await asyncio.wait([self._started(self._hand_back(tenure))], timeout=_MOMENT)
 
     async def _until_over(
@@ -153,8 +153,6 @@ class Holder:
         except asyncio.CancelledError:
             line.close()
             await asyncio.wait(senders, timeout=_GRACE)
-            for task in senders:
-                task.cancel()
             raise
         except Exception:
             line.close()

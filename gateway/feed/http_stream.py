@@ -34,7 +34,7 @@ class Wire:
     @property
     def is_late(self) -> bool:
         """Whether some of the request may have left when it was not permitted any more."""
-        return self.has_written and not self._is_taken and self._permit.left <= 0
+        return self.has_written and not self._is_taken and not self._permit.is_in_time
 
     def begin(self) -> None:
         """Nothing of a request was written yet."""
@@ -58,14 +58,13 @@ class Wire:
 
     def answered(self) -> None:
         """The receiver answers, so it has all of the request."""
-        self._is_taken = self._is_taken or self._permit.left > 0
+        self._is_taken = self._is_taken or self._permit.is_in_time
 
     def allow(self, left: float) -> bool:
         """What was written may go on for so many seconds; at 0 False where some of the request has not left."""
         is_out = self.has_written and not self.is_writing and not (self._socket and unacknowledged(self._socket))
-        if left > 0:
-            self._is_taken = self._is_taken or is_out
-        elif self._socket is not None and not is_out and not self._is_taken:
+        self._is_taken = self._is_taken or (is_out and self._permit.is_in_time)
+        if left <= 0 and self._socket is not None and not is_out and not self._is_taken:
             forget_unsent(self._socket)
         return left > 0 or is_out or self._is_taken
 

@@ -75,7 +75,7 @@ class Peer(asyncio.Protocol):
     @property
     def is_late(self) -> bool:
         """Whether some of what was written may have left when it was not permitted any more."""
-        return self._begun > 0 and not self._is_taken and self._permit.left <= 0
+        return self._begun > 0 and not self._is_taken and not self._permit.is_in_time
 
     @property
     def is_heard(self) -> bool:
@@ -105,7 +105,7 @@ class Peer(asyncio.Protocol):
         if self.lost is not None or self._is_taken:
             return
         if not self.unwritten and not unacknowledged(self._socket):
-            self._is_taken = left > 0
+            self._is_taken = self._permit.is_in_time
         elif left <= 0:
             self.abort("the lease was over")
         elif left < _FOR_EVER:
@@ -113,7 +113,7 @@ class Peer(asyncio.Protocol):
 
     def answered(self) -> None:
         """The peer has answered what was written, so it had all of it."""
-        self._is_taken = self._is_taken or self._permit.left > 0
+        self._is_taken = self._is_taken or self._permit.is_in_time
 
     def abort(self, why: str) -> None:
         """Drop the connection; what is still unsent is forgotten, here and in the kernel.

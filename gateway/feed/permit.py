@@ -1,6 +1,6 @@
 """The permission to write to a receiver: it ends with the lease that it comes from, by this process's own clock.
 
-Decision D33. Whoever writes asks for it in the very step that hands bytes to the
+Carries out no clause of a standard; decision D33. Whoever writes asks for it in the very step that hands bytes to the
 network, and is told when it is over: by a timer, since whatever else would tell may hang.
 """
 
@@ -31,6 +31,11 @@ class Permit:
     def left(self) -> float:
         """Seconds for which may still be written; 0 once it is over."""
         return 0.0 if self._is_ended else max(0.0, self._until - clock.monotonic())
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether nobody else can have the lease yet, also where nothing more is to be written."""
+        return clock.monotonic() < self._until
 
     def check(self) -> None:
         """See that it stands.

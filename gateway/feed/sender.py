@@ -36,6 +36,7 @@ from mappings.hl7v2.ack import Ack
 
 _LONGEST: Final = 60.0  # seconds between two tries to connect
 _MOMENT: Final = 0.05
+_LEASE_ENDED: Final = "lease-ended"  # why a message that was in hand was not sent
 Tell = Callable[[Result], None]
 
 
@@ -76,7 +77,8 @@ class Sender:
                     await self._idle(channel, is_for_want=head is None)
                     continue
                 done = await self._sent(channel, in_hand, number)
-                failures = failures + 1 if done.unsent or done.state == "indeterminate" else 0
+                is_failure = (done.unsent or done.state == "indeterminate") and done.reason != _LEASE_ENDED
+                failures = failures + 1 if is_failure else 0
                 # Nobody is there, or nobody that answers: it is not asked again for each message
                 in_vain = failures if done.unsent else failures - 1
                 if in_vain > 0:
@@ -151,7 +153,7 @@ class Sender:
             ack = await self._exchanged(channel, head)
         except LeaseLost:
             get_logger().warning("lease-ended", destination=self._destination.name, study_id=head.study_id)
-            return unsent(head)
+            return _unsent(head)
         except ConfigError as error:
             failed: FeedError = ConnectFailed(str(self._destination.transport), error.key)
         except FeedError as error:
@@ -178,10 +180,10 @@ class Sender:
                 self._aftermath.wrote_late(head)
 
 
-def unsent(head: Head) -> Result:
+def _unsent(head: Head) -> Result:
     """A message that was not sent at all, since the lease was over: it is as it was before it was in hand."""
     state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
-    return Result(head, state, "lease-ended", doubts=head.doubts, unsent=True)
+    return Result(head, state, _LEASE_ENDED, doubts=head.doubts, unsent=True)
 
 
 def _goes_on(done: Result) -> bool:

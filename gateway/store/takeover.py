@@ -15,7 +15,7 @@ from typing import Final, Literal
 from gateway.store.attempts import attempted, broken_off
 from gateway.store.engine import Engine
 from gateway.store.holding import freed_without, hold
-from gateway.store.leases import Lease, held
+from gateway.store.leases import Lease, held, locked
 from gateway.store.messages import IN_DOUBT, NEVER, Result, write_result
 from gateway.store.moves import MOVED
 from gateway.store.sent import left_in_doubt
@@ -98,6 +98,7 @@ def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int, unt
 
 def heard(destination: str, one: Result, now: int) -> Steps[bool]:
     """A message was taken, as its acknowledgement says: that is so whoever has the lease; False where it was known."""
+    yield from locked(destination)
     said = {"ack": one.ack, "committed": one.committed, "accepted": one.accepted, "now": now}
     rows = yield from ask(_HEARD, number=one.head.number, **said)
     if rows:

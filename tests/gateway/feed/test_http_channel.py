@@ -181,7 +181,7 @@ async def test_a_request_that_a_server_does_not_read_is_reset_when_the_lease_is_
         sending = asyncio.create_task(channel.exchange(head(1, b"x" * 30_000_000)))
         await asked.wait()
         await asyncio.sleep(0.2)
-        permit.end()
+        permit.extend(0.0)
         with pytest.raises(SendFailed):
             await sending
         assert channel.is_late

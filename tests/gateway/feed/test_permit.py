@@ -34,8 +34,10 @@ def test_it_is_extended_but_not_once_it_was_ended(turned):
     permit.extend(103.0)
     assert permit.left == 3.0
     permit.end()
-    permit.extend(200.0)
     assert permit.left == 0.0
+    assert permit.is_in_time, "the lease is nobody else's yet"
+    permit.extend(99.0)
+    assert not permit.is_in_time
 
 
 async def test_whoever_watches_is_told_what_is_left_and_then_that_it_is_over():
