@@ -28,6 +28,7 @@ def test_where_all_is_well_nobody_is_told():
         ({"held_lanes": 3}, "lane-held", 3),
         ({"held_rows": 4}, "message-held", 4),
         ({"paused": "refused-in-a-row"}, "destination-paused", 1),
+        ({"paused": "refused-for-now"}, "circuit-breaker-open", 1),
     ],
 )
 def test_each_condition_is_an_alert_of_its_own(change, code, count):
