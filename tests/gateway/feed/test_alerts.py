@@ -27,6 +27,7 @@ def test_where_all_is_well_nobody_is_told():
         ({"last_failure": "connect-failed"}, "connection-down", 1),
         ({"oldest": 70.0, "unserved": 61.0}, "not-served", 61),
         ({"paused": "refused-in-a-row"}, "destination-paused", 1),
+        ({"paused": "refused-for-now"}, "circuit-breaker-open", 1),
     ],
 )
 def test_each_condition_is_an_alert_of_its_own(change, code, count):

@@ -93,6 +93,19 @@ def test_the_first_acceptance_closes_it_and_all_goes_at_full_rate(run):
     run(test)
 
 
+def test_what_was_to_wait_for_long_goes_as_soon_as_it_closes(run):
+    async def test(feed):
+        for number in range(6, 12):
+            await feed.add(f"stu_{number}")
+        async with feed.serving():
+            at = await opened(feed)
+            feed.answer = "AA"
+            await until_delivered(feed, within=25)
+            assert feed.since(at)[-1].at - at < 25
+
+    run(test, retry=Retry(first=300.0, cap=300.0, jitter=0.0))
+
+
 def test_a_newer_critical_message_is_the_probe_before_the_oldest_that_was_refused(run):
     async def test(feed):
         async with feed.serving():
