@@ -45,7 +45,7 @@ class Watched:
 
     async def ready(self) -> tuple[int, dict[str, Any]]:
         """What `/readyz` answers, which must be at once."""
-        answer = await self.client.get("/readyz", timeout=1.0)
+        answer = await self.client.get("/readyz", timeout=3.0)
         return answer.status_code, answer.json()["store"]
 
     async def until_ready(self, status: int, seconds: float) -> dict[str, Any]:
