@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from gateway import clock
 from gateway.errors import StoreError
-from gateway.feed.journal import Batch, Entry, Header, encoded, entry_of
+from gateway.feed.journal import Account, Batch, Entry, Header, encoded, entry_of
 from gateway.feed.journal_file import JournalFile, account_of, journals
 from gateway.log import code_of, get_logger
 from gateway.metrics import Metrics
@@ -173,7 +173,15 @@ class Journaling:
         except OSError as error:
             self._fails(error)
             return
+        try:
+            await self._go_on(account, others)
+        except BaseException:
+            file.close()
+            raise
         self._file = file
+
+    async def _go_on(self, account: Account, others: Iterable[Account]) -> None:
+        """Take up a journal where it ended, or begin it."""
         epoch = await self._epoch()
         self._heard = {one.journal: one.confirmed for one in others if one.epoch == epoch}
         if not account.journal:

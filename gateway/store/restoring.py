@@ -30,7 +30,7 @@ _HEAR: Final = Statement(
 _LAST: Final = Statement("SELECT coalesce(max(number), 0) FROM message")
 _NAMES: Final = Statement("SELECT name FROM destination WHERE name > :after ORDER BY name LIMIT :most")
 _CLAIMED: Final = Statement(
-    "SELECT control_id FROM message WHERE destination IN listed(:destinations) AND control_id IN listed(:control_ids)"
+    "SELECT control_id FROM message WHERE destination = :destination AND control_id IN listed(:control_ids)"
     " AND sent IS NOT NULL"
 )
 _ADD_DESTINATION: Final = Statement(
@@ -73,7 +73,7 @@ _OPEN_LANES: Final = Statement(
     " UNION SELECT study_id FROM outbox WHERE destination = :destination AND state = 'waiting'"
 )
 _HELD_ROWS: Final = Statement(
-    "SELECT DISTINCT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
+    "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
 )
 _FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
 _DOUBT: Final = "feed-doubt:"
@@ -154,9 +154,11 @@ async def unclaimed(engine: Engine, control_ids: Collection[str]) -> set[str]:
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    names = json.dumps(await known_destinations(engine))
-    rows = await engine.fetch(_CLAIMED, destinations=names, control_ids=json.dumps(sorted(control_ids)))
-    return set(control_ids) - {str(control_id) for (control_id,) in rows}
+    left = set(control_ids)
+    for name in await known_destinations(engine):  # under any of its names: one may have been renamed
+        asked = json.dumps(sorted(left))
+        left -= {str(one) for (one,) in await engine.fetch(_CLAIMED, destination=name, control_ids=asked)}
+    return left
 
 
 async def known_destinations(engine: Engine) -> list[str]:
@@ -321,4 +323,4 @@ async def rows_held_for(engine: Engine, destination: str, reason: str) -> list[s
         StoreUnavailable: the store cannot be reached.
     """
     rows = await engine.fetch(_HELD_ROWS, destination=destination, reason=reason)
-    return sorted(str(study_id) for (study_id,) in rows)
+    return sorted({str(study_id) for (study_id,) in rows})
