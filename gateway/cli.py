@@ -135,7 +135,7 @@ def explain(
     config: Config = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
-    """Why a field of a report has its value: rule, JSON pointer, setting. Shows patient data; 1 without a value."""
+    """Explain the value of a report's field: rule, JSON pointer, setting. Shows patient data; 1 without a value."""
     question = Question(report, field, at, sent, reason)
     sys.exit(_run(explain_report(_load(config), question, print, as_json=as_json)))
 

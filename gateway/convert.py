@@ -180,7 +180,7 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
 
 
 def _notes(study: Study, facts: Facts, request: Request, destination: Destination) -> Iterator[str]:
-    """What would become of each report at the destination, if it was told of nothing before."""
+    """Predict for each report whether the destination would be sent it, as though it had been sent nothing before."""
     for report in study.reports:
         asked = Asked(study, facts, report.report_id)
         try:

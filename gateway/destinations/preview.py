@@ -57,13 +57,13 @@ class Preview:
 
     @property
     def against(self) -> Sequence[MappingIssue]:
-        """What keeps a message from being sent."""
+        """Issues that keep a message from being sent."""
         return (*self.unmade, *self.broken)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What would become of a report at a destination, in the words of the ledger, and why where it is not sent."""
+    """The state that a report would have at a destination, as the ledger names it; `reason` where it is not sent."""
 
     state: DeliveryState
     reason: str = ""
@@ -97,7 +97,7 @@ def preview(asked: Asked, site: Site, receiver: Receiver, at: datetime) -> Previ
 
 
 def delivery(asked: Asked, made: Preview, destination: Destination) -> Delivery:
-    """What becomes of the report at a destination that was told of nothing before."""
+    """Predict the state of the report at a destination that was sent nothing of its study before."""
     if not destination.is_enabled:
         return Delivery("not_enabled")
     # Beside one that takes everything: else what a filter leaves out has no row that names the filter

@@ -50,7 +50,7 @@ def numbered(described: str, number: int, count: int) -> str:
 
 
 def late(described: str, answer: bytes) -> Attempt:
-    """What was answered later, over some connection: nothing was sent for it."""
+    """Make the attempt of an acknowledgement that came later: nothing was sent for it."""
     said = {**json.loads(described or "{}"), "when": LATE}
     return Attempt(None, micros(clock.now()), json.dumps(said), answer)
 

@@ -83,7 +83,7 @@ class Peer(asyncio.Protocol):
         return bool(self._arrivals.poll(0))
 
     def extra(self, name: str) -> Any:
-        """What the transport knows of the connection (asyncio's `get_extra_info`)."""
+        """Return what the transport knows of the connection (asyncio's `get_extra_info`)."""
         return self._transport.get_extra_info(name)
 
     def write(self, data: bytes, permit: Permit = _UNLIMITED) -> None:

@@ -60,7 +60,7 @@ class Sender:
         self._pacing = Pacing(destination)
 
     async def run(self, channel: Channel, number: int = 1) -> None:
-        """Send by one channel, the how manieth of the destination's is `number`, until the line is closed.
+        """Send by one channel until the line is closed; `number` (from 1) says which of the window's connections it is.
 
         Raises:
             LeaseLost: somebody else sends there by now.

@@ -55,7 +55,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _To:
-    """Who it is made for, and the site as that sees it."""
+    """The receiver that messages are made for, with the site's settings as they apply there."""
 
     receiver: Receiver
     site: Site

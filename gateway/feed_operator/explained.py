@@ -1,4 +1,4 @@
-"""What each field of a report comes from: its value, the rule that makes it, the leaves and the settings that move it.
+"""Explain each field of a report: its value, the rule that makes it, and the leaves and settings that change it.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. Pure, and measured on the study as it is
 stored: nothing is read or noted here.
@@ -31,7 +31,7 @@ _OF_REPORT: Final = frozenset({"DiagnosticReport", "Observation", "DocumentRefer
 
 @dataclass(frozen=True)
 class Made:
-    """What is made of a report: resources and messages, what each leaf and each setting moves, and the issues."""
+    """Resources and messages of one report, with the fields that each leaf and each setting changes, and the issues."""
 
     resources: Sequence[Json] = field(repr=False)
     messages: Sequence[bytes] = field(repr=False)
@@ -47,7 +47,7 @@ class Made:
 
     @cached_property
     def moved(self) -> frozenset[str]:
-        """Whatever is moved by a leaf or a setting."""
+        """Names of all fields and elements that a leaf or a setting changes."""
         by_leaves = (one for row in self.rows for one in (*row.fhir, *row.hl7v2))
         return frozenset((*by_leaves, *(one for setting in self.settings for one in setting.moves)))
 
@@ -102,7 +102,7 @@ def resources_of(resources: Iterable[Json], report_id: str) -> list[Json]:
 
 
 def explained(of: Made, name: str) -> Explained:
-    """What a field (`PID-5`, `PID-5.1`) or an element (`DiagnosticReport.conclusion`) comes from."""
+    """Explain a field (`PID-5`, `PID-5.1`) or an element (`DiagnosticReport.conclusion`)."""
     whole = name.rpartition(".")[0] if is_field(name) and "." in name else name
     rule, targets = _rule(whole), _targets(of, whole)
     moved = [row for row in of.rows if not targets.isdisjoint((*row.fhir, *row.hl7v2))]
@@ -119,7 +119,7 @@ def explained(of: Made, name: str) -> Explained:
 
 
 def _targets(of: Made, name: str) -> set[str]:
-    """What a name asks for, as a trace calls it: of OBX-11 that of each kind of OBX that is there."""
+    """Return the trace's names for a name: for OBX-11 that of each kind of OBX in the message."""
     found = (one for one in of.moved if is_at(one, name))
     return {one for one in found if one == name or one in of.fields or not is_field(name)}
 

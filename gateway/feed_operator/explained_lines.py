@@ -1,4 +1,4 @@
-"""What `explain` says, as lines for a person: a value, the rule, what it comes from, and what was sent of it.
+"""Lines that `explain` prints for a person: value, rule, source, settings, and the values in what was sent.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decision D39.
 """
@@ -45,7 +45,7 @@ def listed(said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def sent_lines(sent: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What each version said, as a difference to the one before."""
+    """Print the value in each version as a difference to the version before."""
     for one in sent:
         yield f"sent to {one['to']}" if "/" not in one["to"] else f"versions of {one['to']}"
         before: Sequence[str] | None = None

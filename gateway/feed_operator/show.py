@@ -47,7 +47,7 @@ _STUDY: Final = "stu_"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be shown: a message, report, study or accession number; or `patients`, numbers of patients.
+    """The messages asked for: by MSH-10, report, study or accession number; or by `patients`, numbers of patients.
 
     `at` is the one destination that is meant, if one is. `reason` is kept in the audit.
     """
@@ -177,7 +177,7 @@ def _replaced(one: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, list[st
 
 
 def _difference(before: Shown, one: Shown) -> dict[str, Any]:
-    """What a message says otherwise than the one before; `changed` is None where a text is gone."""
+    """Compare a message with the one before; `changed` is None where one of the two texts is gone."""
     changed = None
     if before.body is not None and one.body is not None:
         try:

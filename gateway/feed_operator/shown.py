@@ -1,4 +1,4 @@
-"""What `feed show` says of a message, as lines for a person: the message, its attempts, what it says otherwise.
+"""Lines that `feed show` prints for a person: the message, its attempts, and the fields that changed.
 
 HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decision D39.
 """

@@ -42,7 +42,7 @@ _CHARSETS: Final = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "
 
 @dataclass(frozen=True, slots=True)
 class _To:
-    """Who it is for: a receiver, and the site as that sees it; or a destination with its own switches."""
+    """The receiver that messages are made for, the site's settings as they apply there, and the destination if any."""
 
     receiver: Receiver
     site: Site
@@ -80,7 +80,7 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _to(serving: Facade, given: Parameters) -> _To:
-    """Who it is for.
+    """Read the receiver or destination from the parameters.
 
     Raises:
         BadRequest: neither a receiver nor a destination is named, or both are.
@@ -124,7 +124,7 @@ def _messages(made: Preview, media_type: str) -> list[dict[str, Any]]:
 
 
 def _delivery(destination: Destination, becomes: Delivery, held: HeldBack) -> dict[str, Any]:
-    """What would become of the report at a destination, and what keeps that from being sent anything now."""
+    """Return the parameter `delivery`: the predicted state at a destination, and what holds up sending there now."""
     said = {"state": becomes.state, "reason": becomes.reason, "lane": held.lane, "paused": held.paused}
     parts = [{"name": "destination", "valueString": destination.name}]
     parts += [{"name": name, "valueString": text} for name, text in said.items() if text]

@@ -45,7 +45,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An attempt as it is kept: the how manieth, and what came of it (a state of a message, a code, MSA-1)."""
+    """An attempt as stored: its number from 1, and its result (state of the message, reason code, MSA-1)."""
 
     place: int
     attempt: Attempt

@@ -44,7 +44,7 @@ _VERSIONS: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """Why nothing of a study, or nothing at all, is sent to a destination now; empty where it is."""
+    """Reasons for which a destination is sent nothing now: of one study (`lane`), or at all (`paused`); else empty."""
 
     lane: str = ""
     paused: str = ""
@@ -122,7 +122,7 @@ async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict
 
 
 async def held_back(engine: Engine, destination: str, study_id: str) -> HeldBack:
-    """Why nothing of a study is sent to a destination now."""
+    """Read whether a study's lane is held at a destination, and whether the destination is paused."""
     lanes = await engine.fetch(_LANE, destination=destination, study_id=study_id)
     pauses = await engine.fetch(PAUSED, name=destination)
     return HeldBack(*(str(rows[0][0]) if rows else "" for rows in (lanes, pauses)))

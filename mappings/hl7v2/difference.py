@@ -32,7 +32,7 @@ class Difference:
 
 
 def differences(before: bytes, after: bytes) -> tuple[Difference, ...]:
-    """What a message says otherwise than one before it, in the order of its segments.
+    """Return the fields in which a message differs from one before it, in the order of its segments.
 
     Raises:
         Unreadable: one of the two is no HL7 v2 message.
@@ -54,7 +54,7 @@ def text_of(segment: Segment) -> str:
 
 
 def _key(one: _Placed) -> tuple[str, ...]:
-    """What a segment says, without what counts or names it."""
+    """Return a segment's fields without those that count or name it."""
     _, segment = one
     return tuple("" if f"{segment.name}-{n}" in _COUNTED else text for n, text in enumerate(segment.fields))
 

@@ -167,7 +167,7 @@ def _fields(message: bytes) -> Targets:
 
 
 def kind_of_obx(value_type: str, observed: str) -> str:
-    """What a trace calls an OBX by its OBX-2 and OBX-3: `OBX` for a line of the report, else by what it observes."""
+    """Name an OBX by its OBX-2 and OBX-3, as a trace does: `OBX` for a line of the report, else with its OBX-3 code."""
     if value_type in ("TX", "FT"):
         return "OBX"
     return "OBX(PDF)" if value_type in ("ED", "RP") else f"OBX({observed.split('^', 1)[0]})"

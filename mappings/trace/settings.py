@@ -1,4 +1,4 @@
-"""Which setting moves which FHIR element and which HL7 v2 field of a study: measured, one setting at a time (D6, D39).
+"""Settings by the FHIR elements and HL7 v2 fields of a study that they change: measured, one at a time (D6, D39).
 
 Carries out no clause of a standard. Each setting of the site, of the facilities that its reports name, and of the
 receiver's profile is given other values; what came out otherwise is what the setting moves.

@@ -146,6 +146,18 @@ async def test_what_is_not_there_exits_1_and_was_asked_for_all_the_same(site):
         assert await here.query(AUDIT) == [("feed-show", "nothing by accession", "")]
 
 
+@pytest.mark.parametrize("command", [("feed", "show"), ("explain",)], ids=" ".join)
+async def test_where_it_cannot_be_noted_nothing_is_shown(site, command):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        _, report_id, *_ = await one_message(here)
+        async with here.here.store() as engine:
+            await engine.do(lambda: ask(Statement("ALTER TABLE audit RENAME TO gone")))
+        code, out, err = await here.here.run(*command, report_id)
+        assert (code, out, "OBX" in err) == (1, "", False)
+
+
 async def test_what_was_corrected_is_shown_beside_what_it_replaced(site):
     async with site() as here:
         await here.sync()
