@@ -80,10 +80,7 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
         others=others,
         users=_users(fetched),
         conflicts=sorted(found.facts.taken_patient_ids),
-        judged=[
-            {"patient_id": patient_id, "judged": one.digests, "counts": int(one.counts)}
-            for patient_id, one in found.judged.items()
-        ],
+        judged=_judged(found),
         causes=telling(found.change, standing.told, in_force, patience(routes, wants_pdf=wants_pdf), now),
         pdfs=[one.report_id for one in found.change.causes if wants_pdf and one.kind in NEW_TEXT],
         pdfs_missing=[one.report_id for one in study.completed if wants_pdf and is_anew],
@@ -93,6 +90,13 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
         told={(name, one) for name, ids in standing.told.items() for one in ids},
         in_force=in_force.number,
     )
+
+
+def _judged(found: Look) -> list[dict[str, Any]]:
+    return [
+        {"patient_id": patient_id, "judged": one.digests, "counts": int(one.counts)}
+        for patient_id, one in found.judged.items()
+    ]
 
 
 def _users_as_of(fetched: Fetched, found: Look) -> dict[str, int]:

@@ -262,6 +262,7 @@ def test_a_plan_is_small_by_messages_age_and_critical_results(plan, unasked, lim
 
 async def test_an_upgrade_puts_the_settings_in_force_and_sends_nothing_by_that(engine):
     async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        await engine.do(lambda: ask(Statement("DELETE FROM in_force")))
         await claimed(engine, "routed:ehr", "0")
         await Fed(engine, feed.account, ()).sign(critical=False)
         wider = with_settings(feed, filter=ALL)

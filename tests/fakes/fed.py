@@ -116,6 +116,7 @@ class Fed:
         self, holder: str = "one", settings: Feed | None = None, journal: Journal = UNKEPT
     ) -> AsyncIterator[None]:
         """Serve the destinations while the block runs, and end in good order."""
+        await always_in_force(self.engine, self.destinations, changes=False)
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
         makings = [Making(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
@@ -213,6 +214,7 @@ async def fed(engine: Engine, ack: Any = "aa", *, count: int = 1, **more: Any) -
         receivers = [await stack.enter_async_context(one) for one in each]
         names = ["ehr", *(f"ehr{number}" for number in range(2, count + 1))]
         made = tuple(destination(one.port, name, **more) for one, name in zip(receivers, names, strict=True))
+        await always_in_force(engine, made)
         feed = Fed(engine, State(generate(studies=20)), made, logs=stack.enter_context(capture_logs()))
         yield feed, receivers[0] if count == 1 else receivers
 
