@@ -8,8 +8,12 @@ from functools import partial
 from gateway.destinations import Destination
 from gateway.destinations.filter import Ignore
 from gateway.pipeline.in_force import wanted
+from gateway.pipeline.planning import Planning, apply_plan
+from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of, plan_made, put_in_force
+from gateway.store.leases import Leases
+from gateway.store.plans import waiting
 
 
 async def always_in_force(
@@ -22,3 +26,13 @@ async def always_in_force(
             continue
         standing = await engine.do(partial(put_in_force, None, own, 1, since=0))
         await engine.do(partial(plan_made, None, standing.number, 1))
+
+
+async def plan_applied(engine: Engine, destination: Destination) -> None:
+    """Put the settings of a destination in force, and have an operator apply the plan that they make."""
+    leases = Leases(engine, "planner", 6.0)
+    lease = await leases.take(destination.name)
+    assert lease is not None
+    await Planning(engine, destination, (), Feed(unasked_messages=0)).begin(lease)
+    await leases.give_back(lease)
+    await apply_plan(engine, destination.name, await waiting(engine, destination.name))
