@@ -120,7 +120,7 @@ class Fed:
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
         makings = [Making(self.engine, self.settings or site(), one, self.metrics) for one in self.destinations]
-        async with alongside(Holder(one, leases, feed, self.metrics, journal).run() for one in makings):
+        async with alongside(Holder(one, leases, feed, self.metrics, journal=journal).run() for one in makings):
             yield
 
     async def states(self) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import clock
+from gateway.store.bell import Bell
 from gateway.store.instants import micros
 from gateway.store.sqlite import _drive
 from gateway.store.statements import Dialect, Row, Statement, Work
@@ -29,6 +30,7 @@ class Inline:
     dialect: Dialect = "sqlite"
 
     def __init__(self, migrated: Path) -> None:
+        self.bell = Bell()
         self._database = sqlite3.connect(":memory:", isolation_level=None)
         with closing(sqlite3.connect(migrated)) as file:
             file.backup(self._database)

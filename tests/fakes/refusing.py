@@ -57,6 +57,8 @@ class _Nothing:
 class Refusing:
     """A destination that answers `answer`, and what it was sent."""
 
+    where, heard, is_late = "", b"", False
+
     def __init__(self, engine: Inline, monkeypatch: Any, settings: Feed | None = None, **more: Any) -> None:
         self.engine, self.answer, self.tries = engine, "AA", list[Try]()
         self.settings = settings or Feed(lease=60)

@@ -52,8 +52,6 @@ def test_of_critical_results_holds_and_dead_letters_it_is_said_which(change, cod
     ("change", "code"),
     [
         ({"unaccepted": TWO}, "application-ack-missing"),
-        ({"held_lanes": ("stu_1", "stu_2")}, "lane-held"),
-        ({"held_rows": ("stu_1", "stu_2")}, "message-held"),
     ],
 )
 def test_of_what_waits_for_somebody_the_studies_are_said(change, code):
@@ -71,7 +69,7 @@ def test_where_nothing_waits_or_another_process_may_yet_take_over_nobody_misses_
 
 
 def test_every_condition_says_what_to_do():
-    assert len(ROWS) == len(CONDITIONS) + 3
+    assert len(ROWS) == len(CONDITIONS) + 6
     assert all(row.meaning and row.remedy for row in ROWS.values())
 
 

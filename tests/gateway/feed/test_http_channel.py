@@ -93,7 +93,7 @@ async def test_what_is_no_acknowledgement_is_kept_too_and_of_nobody_the_way_ther
     async with posting(Server(503, None, body=b"busy")) as channel:
         await channel.exchange(head(1))
         assert channel.heard == b"busy"
-    channel = HttpChannel(Http("http://127.0.0.1:1/hl7"), "utf-8")
+    channel = HttpChannel(Http("http://127.0.0.1:1/hl7"), "utf-8", Permit())
     with pytest.raises(ConnectFailed):
         await channel.exchange(head(1))
     assert (json.loads(channel.where), channel.heard) == ({"to": "http http://127.0.0.1:1/hl7 (hoh)"}, b"")
