@@ -5,13 +5,17 @@ Carries out no clause of a standard; decision D31. Nothing is sent, and nothing 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.destinations import routes_of
 from gateway.feed_operator.arguments import Say, counted, wrong
+from gateway.pipeline.in_force import SettingsInForce, wanted
 from gateway.settings import Configuration
+from gateway.store.engine import Engine
+from gateway.store.in_force import plan_made, put_in_force
 from gateway.store.instants import micros
 from gateway.store.leaving import StillServed, known, retired
 from gateway.store.renaming import now_called
@@ -38,6 +42,7 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
         work = partial(retired, name, reason, micros(clock.now()), await engine.now())
         try:
             closed = await engine.do(work)
+            await _put_off(engine, name)
         except StillServed:
             say(f"{name} is sent to by a gateway with other settings: stop that one, or start it anew, and try again")
             return 1
@@ -45,3 +50,12 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
     if closed.in_doubt:
         say(f"{counted(closed.in_doubt, 'message')} may have arrived there; the ledger goes on saying so")
     return 0
+
+
+async def _put_off(engine: Engine, name: str) -> None:
+    """Put settings in force by which nothing is owed to a destination: what is signed is not queued for it any more."""
+    found = (await SettingsInForce(engine).current()).revisions.get(name)
+    if found:
+        off = wanted(replace(found[-1].terms, is_enabled=False), found[-1].ignores)
+        standing = await engine.do(partial(put_in_force, None, off, micros(clock.now())))
+        await engine.do(partial(plan_made, None, standing.number, micros(clock.now())))

@@ -26,7 +26,7 @@ _NEXT: Final = Statement("SELECT min(destination) FROM outbox WHERE destination 
 _NAMED: Final = Statement("SELECT name, became, expires, retired FROM destination ORDER BY name")
 _ROWS: Final = Statement(
     "SELECT state, is_critical, count(*) FROM (SELECT state, is_critical FROM outbox WHERE destination = :destination"
-    " AND state IN ('waiting', 'held') LIMIT :most) found GROUP BY state, is_critical"
+    " AND state IN ('waiting', 'held', 'planned', 'to_stop') LIMIT :most) found GROUP BY state, is_critical"
 )
 _MESSAGES: Final = Statement(
     "SELECT state, is_critical, count(*) FROM (SELECT state, is_critical FROM message WHERE destination = :destination"
@@ -38,7 +38,7 @@ _DEAD: Final = Statement(
 )
 _CLOSE_ROWS: Final = Statement(
     "UPDATE outbox SET state = 'nothing', reason = :reason, settled = :now WHERE destination = :destination"
-    " AND state IN ('waiting', 'held') RETURNING number"
+    " AND state IN ('waiting', 'held', 'planned', 'to_stop') RETURNING number"
 )
 _CLOSE_DOUBTFUL: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE destination = :destination"

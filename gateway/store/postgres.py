@@ -178,6 +178,7 @@ class _Ahead(Postgres):
 
     def __init__(self, engine: Postgres) -> None:
         self._engine, self._library = engine, engine._library
+        self.bell, self.no_room = engine.bell, engine.no_room
 
     def _opened(self) -> _Open:
         here = self._engine._opened()

@@ -8,7 +8,7 @@ import pytest
 from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
-from gateway.store import attempts, late_acks, messages
+from gateway.store import attempts, late_acks, takeover
 from gateway.store.attempts import MAX_ANSWER, MOST, Attempt, attempted, attempts_of
 from gateway.store.leases import LeaseLost, Leases
 from gateway.store.messages import Result
@@ -77,7 +77,7 @@ async def test_an_attempt_is_written_with_its_result_or_not_at_all(scene, engine
 async def test_what_a_holder_had_in_hand_when_it_ended_is_an_attempt_of_which_nothing_is_known(scene, engine):
     head, *_ = await scene.heads()
     await scene.step(claims=[head])
-    await engine.do(partial(messages.taken_over, scene.lease, [], 5, AT + 7))
+    await engine.do(partial(takeover.taken_over, scene.lease, [], 5, AT + 7, AT + 8))
     [kept] = await attempts_of(engine, 1)
     assert (kept.attempt, kept.state, kept.reason) == (Attempt(None, AT + 7), "indeterminate", "taken-over")
 

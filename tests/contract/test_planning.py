@@ -91,7 +91,7 @@ async def test_a_wider_filter_sends_nothing_by_itself_and_leaves_nothing_exclude
         wider = with_settings(replace(feed, destinations=feed.destinations[:1]), filter=ALL)
         assert await planned(wider) == Plan(adds=3, critical=2, oldest=(await planned(wider)).oldest)
         assert await kinds(wider, one, critical, third) == ["planned"] * 3
-        assert await unrouted(engine) == 0
+        assert len(await unrouted(engine)) == 0
         assert bodies(receiver) == []
         await apply(wider)
         async with replace(other, destinations=(wider.destinations[0], other.destinations[1])).serving():
@@ -145,13 +145,13 @@ async def test_what_was_signed_before_the_start_stands_in_the_ledger_as_that(eng
 async def test_an_ignore_rule_that_is_added_later_clears_what_was_unrouted(engine):
     feed = Fed(engine, State(generate(studies=20)), (destination(1, filter=NOWHERE),))
     signed = await feed.sign()
-    assert await unrouted(engine) == 1
+    assert len(await unrouted(engine)) == 1
     rule = Ignore("tests", "nobody reads them", Scope(facilities=None))
     await planned(feed, ignores=(rule,))
-    assert await unrouted(engine) == 0
+    assert len(await unrouted(engine)) == 0
     assert await kinds(feed, signed) == ["ignored"]
     await planned(feed)
-    assert await unrouted(engine) == 1
+    assert len(await unrouted(engine)) == 1
 
 
 @pytest.mark.parametrize("is_made", [False, True])
@@ -168,7 +168,7 @@ async def test_a_narrower_filter_stops_what_was_never_written_only_once_somebody
         assert (await fates(narrower, signed))[0].detail == "stop"
         assert bodies(receiver) == []
         await apply(narrower)
-        assert (await unrouted(engine), await kinds(narrower, signed)) == (1, ["unrouted"])
+        assert (len(await unrouted(engine)), await kinds(narrower, signed)) == (1, ["unrouted"])
         assert await dead_letters(engine, "ehr") == []
         wider = with_settings(feed, filter=ALL)
         assert (await planned(wider)).adds == 1
@@ -302,7 +302,7 @@ async def test_a_plan_that_waits_is_an_alert_and_of_each_critical_result_a_new_o
         await planned(wider)
         watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))
         facts = await feed_facts(engine, watched, datetime.now(UTC))
-        assert (facts.planned, len(facts.planned_critical)) == (2, 1)
+        assert (len(facts.planned), len(facts.planned_critical)) == (2, 1)
 
 
 async def test_a_study_that_cannot_be_read_holds_up_no_other(engine):

@@ -27,6 +27,13 @@ async def made(here, name: str, *, sent: bool = True) -> int:
     return count
 
 
+async def told_all(here, name: str) -> None:
+    """Have a destination that is new told of all that was signed before."""
+    await here.planned()
+    assert (await here.feed("apply", name))[0] == 0
+    await made(here, name)
+
+
 async def left_behind(here) -> int:
     """Have messages made for `ehr` and none sent, then take its table out; how many."""
     await here.feed("pause", "ehr", "--reason", "r")
@@ -39,7 +46,7 @@ async def left_behind(here) -> int:
 async def test_the_certificate_of_all_is_open_while_something_is_left_behind_and_certified_once_it_is_retired(site):
     async with site() as here:
         count = await left_behind(here)
-        await made(here, "his")
+        await told_all(here, "his")
         file = here.folder / "certificate.json"
         code, lines, _ = await here.feed("certificate", "--all", "--out", str(file))
         assert (code, lines[-1]) == (1, "open")
@@ -54,6 +61,18 @@ async def test_the_certificate_of_all_is_open_while_something_is_left_behind_and
             ("ehr", "replaced")
         ]
         assert (await here.feed("retire", "ehr", "--reason", "again"))[0] == 0
+
+
+async def test_what_is_signed_after_a_destination_was_retired_is_not_queued_for_it(site):
+    async with site() as here:
+        await left_behind(here)
+        await here.feed("retire", "ehr", "--reason", "replaced")
+        assert [json.loads(one)["enabled"] for (one,) in await here.query("SELECT settings FROM in_force")][-1] is False
+        before = await here.query("SELECT count(*) FROM outbox WHERE destination = 'ehr'")
+        here.here.account.sign_new()
+        here.here.account.version += 1
+        await here.sync()
+        assert await here.query("SELECT count(*) FROM outbox WHERE destination = 'ehr'") == before
 
 
 async def test_what_may_have_arrived_is_said_to_have_perhaps_after_it_was_retired(site):
@@ -100,7 +119,7 @@ async def test_dead_letters_of_a_destination_that_is_gone_are_open_until_it_is_r
         with closing(sqlite3.connect(here.here.database)) as database, database:
             database.execute("UPDATE message SET state = 'dead_letter', reason = 'AE-101' WHERE number = 1")
         here.settings(destination(here.receiver.port, "his"))
-        await made(here, "his")
+        await told_all(here, "his")
         assert (await here.feed("certificate", "--all"))[0] == 1
         await here.feed("retire", "ehr", "--reason", "r")
         assert await here.query("SELECT reason FROM message WHERE number = 1") == [("AE-101",)]
