@@ -198,7 +198,7 @@ ALERT: Final = Table(
     default_column("acknowledged", 0),
     number_column("acknowledged_at", needed=False),
     default_column("acknowledged_by", ""),
-    PrimaryKeyConstraint("code", "destination"),
+    PrimaryKeyConstraint("destination", "code"),
     sqlite_strict=True,
 )
 

@@ -501,6 +501,6 @@ async def test_a_second_report_of_which_no_message_is_made_is_told_too(engine):
     async with fed(engine) as (feed, _), watched(engine, feed) as (hook, watch):
         for _ in range(2):
             await feed.sign()
-            await write(engine, "UPDATE outbox SET state = 'held', reason = 'accession-missing'")
+            await write(engine, "UPDATE outbox SET state = 'held', reason = 'name-absent'")
             await watch.once()
         assert changes(hook, "message-held") == [("begins", 1), ("grows", 2)]

@@ -46,8 +46,6 @@ LISTED = {
     "gateway.store.leaving._NAMED",
     "gateway.store.renaming._FACTS",
     "gateway.store.renaming._FOLLOW",
-    "gateway.store.renaming._MOVE[alert]",
-    "gateway.store.renaming._TOLD_TWICE",
 }
 COUNT = 3000
 DAY = 24 * 3600 * 1_000_000

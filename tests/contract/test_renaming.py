@@ -6,8 +6,10 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
+import fakes.fed
 import pytest
 from fakes.fed import Fed, assert_all_arrived, destination, fed
+from fakes.in_force import always_in_force, plan_applied
 from fakes.store import rows
 
 from gateway.store import facts
@@ -29,6 +31,10 @@ def with_name(feed: Fed, name: str, formerly: str = "ehr") -> Fed:
     """The same account and store, seen by a gateway whose settings give the destination another name."""
     (one,) = feed.destinations
     return Fed(feed.engine, feed.account, (replace(one, name=name, formerly=formerly),), feed.settings)
+
+
+async def nothing(*_, **__):
+    """Put nothing in force: a gateway that holds no lease."""
 
 
 async def write(engine, sql, **values):
@@ -204,6 +210,7 @@ async def test_two_ledgers_are_never_mixed(engine):
             await feed.sign()
             await feed.until("delivered")
         other = with_name(feed, "his", "")
+        await plan_applied(engine, *other.destinations)
         async with other.serving():
             await other.until("delivered", "delivered")
         with pytest.raises(NotRenamed):
@@ -211,12 +218,15 @@ async def test_two_ledgers_are_never_mixed(engine):
         assert await rows(engine, "SELECT destination FROM message ORDER BY number") == [("ehr",), ("his",)]
 
 
-async def test_what_a_gateway_with_the_old_settings_decides_is_told_under_the_new_name(engine):
+async def test_what_a_gateway_with_the_old_settings_decides_is_told_under_the_new_name(engine, monkeypatch):
     async with fed(engine) as (feed, receiver):
         assert await Leases(engine, "one", 0.0).take("ehr")
+        await always_in_force(engine, feed.destinations)
         assert await rename(engine)
-        await feed.sign()  # taken in by who still says `ehr`
-        assert await rows(engine, "SELECT destination, state FROM outbox") == [("ehr", "waiting")]
+        with monkeypatch.context() as patched:
+            patched.setattr(fakes.fed, "always_in_force", nothing)
+            await feed.sign()  # taken in by who still says `ehr`
+        assert await rows(engine, "SELECT destination, state FROM outbox") == [("his", "waiting")]
         other = with_name(feed, "his")
         async with other.serving():
             await other.until("delivered")

@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("acknowledged", _NUMBER, nullable=False, server_default=sa.text("0")),
         sa.Column("acknowledged_at", _NUMBER, nullable=True),
         sa.Column("acknowledged_by", _TEXT, nullable=False, server_default=sa.text("''")),
-        sa.PrimaryKeyConstraint("code", "destination"),
+        sa.PrimaryKeyConstraint("destination", "code"),
         sqlite_strict=True,
     )
 
