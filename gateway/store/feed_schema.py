@@ -198,7 +198,7 @@ ALERT: Final = Table(
     default_column("acknowledged", 0),
     number_column("acknowledged_at", needed=False),
     default_column("acknowledged_by", ""),
-    PrimaryKeyConstraint("destination", "code"),
+    PrimaryKeyConstraint("code", "destination"),
     sqlite_strict=True,
 )
 
@@ -213,6 +213,7 @@ FEED_INDEXES: Final = (
     Index("outbox_by_state", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.number),
     Index("outbox_by_signed", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.signed),
     Index("outbox_by_due", OUTBOX.c.destination, OUTBOX.c.state, OUTBOX.c.due),
+    Index("alert_by_destination", ALERT.c.destination),
     Index("in_force_by_name", IN_FORCE.c.name, IN_FORCE.c.number),
     Index("message_by_state", MESSAGE.c.destination, MESSAGE.c.state, MESSAGE.c.priority, MESSAGE.c.number),
     Index("message_by_lane", MESSAGE.c.destination, MESSAGE.c.study_id, MESSAGE.c.number),

@@ -29,9 +29,10 @@ def upgrade() -> None:
         sa.Column("acknowledged", _NUMBER, nullable=False, server_default=sa.text("0")),
         sa.Column("acknowledged_at", _NUMBER, nullable=True),
         sa.Column("acknowledged_by", _TEXT, nullable=False, server_default=sa.text("''")),
-        sa.PrimaryKeyConstraint("destination", "code"),
+        sa.PrimaryKeyConstraint("code", "destination"),
         sqlite_strict=True,
     )
+    op.create_index("alert_by_destination", "alert", ["destination"])
 
 
 def downgrade() -> None:
