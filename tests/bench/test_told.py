@@ -35,6 +35,7 @@ from gateway.sandbox.webhooks import signature
 
 STUDIES, TARGETS, ROUNDS, SECONDS, QUIET = 200, 100, 3, 10, 3
 LOOK = 0.25  # seconds between two looks of the feed for something to make
+P50, P99 = 50, 150  # milliseconds to reach while nothing else is asked
 KEY = "whsec_YmVuY2gtd2ViaG9vay1rZXk="
 
 pytestmark = [
@@ -153,6 +154,12 @@ def test_from_a_webhook_to_its_acknowledgement_under_load(kind, new_database, tm
     ratio = statistics.median(under / without for without, under, _ in medians)
     without, under, rate = (statistics.median(column) for column in zip(*medians, strict=True))
     slowest = [max(one for of_round in rounds for one in of_round[place]) * 1e3 for place in (0, 1)]
+    alone = [one for quiet, *_ in rounds for one in quiet]
+    p50, p99 = (statistics.quantiles(alone, n=100)[place] * 1e3 for place in (49, 98))
+    say(
+        f"webhook to ACK, {kind}, one process, nothing else asked: p50 {p50:.0f} ms, p99 {p99:.0f} ms of {len(alone)}"
+        f" (to reach: {P50} and {P99} ms)"
+    )
     say(
         f"webhook to ACK, {kind}, at {rate:.0f} reads/s: {ratio:.2f} x as without load, {under * 1e3:.0f} to"
         f" {without * 1e3:.0f} ms (to reach: 3 x)"
