@@ -7,7 +7,7 @@ next is as they are by now; what the journal cannot say is not guessed: the lane
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -31,6 +31,7 @@ from gateway.store.holding import hold
 from gateway.store.instants import micros
 from gateway.store.kept import Kept, kept
 from gateway.store.leases import resumed, standing
+from gateway.store.renaming import now_called
 from gateway.store.restoring import Written
 from gateway.store.statements import Steps
 from gateway.store.states import RESTORED
@@ -43,6 +44,7 @@ from mappings.profile import Site
 _EVERY: Final = 100  # studies between two lines of progress
 _HOLD: Final = "`serve --hold-feed --restored-from INSTANT` holds what may have been sent"
 _Lane = tuple[str, str]
+_AS_IT_WAS: Final[Mapping[str, str]] = {}
 
 
 async def resume_restored(configuration: Configuration, name: str | None, files: Sequence[Path], say: Say) -> int:
@@ -68,7 +70,7 @@ async def resume_restored(configuration: Configuration, name: str | None, files:
             raise wrong("--restored", "no journal of this database", f"Name it with --journal; else {_HOLD}.")
         heard = await restoring.heard(engine)
         replay = Replay(engine, configuration.site, crawl, say)
-        await replay.run(lanes_of(own.values(), heard))
+        await replay.run(lanes_of(own.values(), heard, await _called_now(engine, own.values())))
         lacking = lacking_of(own, heard)
         if lacking:
             say(f"the journals lack {counted(sum(lacking.values()), 'second')} of what was sent: nothing is sent")
@@ -113,11 +115,23 @@ def lacking_of(accounts: dict[str, Account], heard: dict[str, int]) -> dict[str,
     return {journal: count for journal, count in found.items() if count}
 
 
-def lanes_of(accounts: Iterable[Account], heard: dict[str, int]) -> dict[_Lane, list[Entry]]:
-    """Of each lane the messages of which the database may not know, each once, in the order in which they were sent."""
+async def _called_now(engine: Engine, accounts: Iterable[Account]) -> dict[str, str]:
+    """Give each destination that the journals name the name that it has by now."""
+    names = {entry.destination for one in accounts for entry in one.since(0)}
+    return {name: await now_called(engine, name) or name for name in names}
+
+
+def lanes_of(
+    accounts: Iterable[Account], heard: dict[str, int], called: Mapping[str, str] = _AS_IT_WAS
+) -> dict[_Lane, list[Entry]]:
+    """Group by lane the messages of which the database may not know, each once, in the order in which they were sent.
+
+    `called` has the names that destinations have by now.
+    """
     lanes: dict[_Lane, dict[str, Entry]] = {}
     entries = [entry for one in accounts for entry in one.since(heard.get(one.journal, 0))]
-    for one in sorted(entries, key=lambda one: one.at):
+    for sent in sorted(entries, key=lambda one: one.at):
+        one = replace(sent, destination=called.get(sent.destination, sent.destination))
         lane = lanes.setdefault((one.destination, one.study_id), {})
         committed = lane.get(one.control_id, one).committed if one.committed is None else one.committed
         lane[one.control_id] = replace(one, committed=committed)  # it stays where it was sent first

@@ -187,6 +187,8 @@ def test_a_message_stands_where_it_was_sent_first_with_what_came_of_it_last():
         (2, "sending", "", None, None),
     ]
     assert not lanes_of([account], {"one": 3})
+    ((name, _),) = lanes_of([account], {"one": 0}, {"ehr": "his"})
+    assert name == "his"  # it was renamed since
 
 
 def test_what_nobody_has_is_counted_by_journal():
