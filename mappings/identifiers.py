@@ -156,7 +156,7 @@ class PatientIdentifier:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a snapshot speaks of: the opaque `patient_id` and the identifiers; `is_linked`: others may share it.
+    """The patient of a snapshot: the opaque `patient_id` and the identifiers; `is_linked`: others may share it.
 
     `is_contested`: the numbers stand for somebody else too (D12).
     """

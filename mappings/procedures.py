@@ -64,7 +64,7 @@ def diagnostic_service_section(modality: str | None) -> str:
 
 
 def modality_issues(study: Study) -> tuple[MappingIssue, ...]:
-    """What is to be said where the modality, or one of several, is none that we know, or is not said."""
+    """Make the issues of a modality, or of one of several, that is not known or not said."""
     codes = list(map(_code_of, modality_parts(study.modality)))
     if codes and all(codes):
         return ()

@@ -140,7 +140,7 @@ def _newest(reports: Sequence[Report]) -> Report | None:
 
 
 def recency(study: Study, at: datetime) -> tuple[str, float]:
-    """Which of two studies is newer, the greater one: study date, then the newest original's signedAt (D12).
+    """Order studies by age, the newest greatest: study date, then the newest original's signedAt (D12).
 
     A study date of more than a day after it was signed, or after `at`, the present, is taken as not said: such a study
     is never the newest. Nor does a moment of signing of more than a day after the present count.
@@ -184,7 +184,7 @@ def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
 
 
 def _place(claim: _Claim) -> tuple[bool, bool, bool, tuple[bool, int, int]]:
-    """When a claim is placed: signed ones first, then originals, whom others are compared with, then linked ones."""
+    """Order the claims to be placed: signed ones first, then originals, whom others are compared with, then linked."""
     return not claim.report.is_completed, claim.report.is_addendum, not claim.identity.is_linked, claim.rank
 
 
@@ -287,9 +287,10 @@ def _subject(  # noqa: PLR0913 (what a patient is made of)
 
 
 def _conflict(pointer: str, action: str, named: str, own: str, facts: Facts) -> MappingIssue:
-    """What is said of a conflict: an error, unless an operator said whose reports they are.
+    """Make the issue of an identity conflict: an error, unless an operator decided whose reports they are.
 
-    That is said of the patient's `own` id; of the `named` one too where other studies speak of somebody else under it.
+    The decision is about the patient's `own` id, and about the `named` one where other studies speak of somebody else
+    under it.
     """
     if {own, *({named} & facts.taken_patient_ids)}.isdisjoint(facts.decided_patient_ids):
         return MappingIssue("identity-conflict", "error", pointer, action)

@@ -90,7 +90,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """How much of a destination stands how; `held_for` are the reasons of rows of which no message is made.
+    """The counts of a destination by state; `held_for` are the reasons of rows of which no message is made.
 
     `oldest` is when the oldest message that is still to arrive was made; `lanes` are the longest held of `lane_count`,
     `held_rows` the longest held of those rows.
@@ -106,7 +106,7 @@ class Stock:
 
 
 async def stock(engine: Engine, destination: str, most: int) -> Stock:
-    """How a destination stands, with so many held lanes and rows at most; `''` is what no destination takes."""
+    """Count how a destination stands, with `most` held lanes and rows; the name `''` is that of no destination."""
     key = {"destination": destination}
     lanes = await engine.fetch(_LANES, **key, most=most)
     held = await engine.fetch(_HELD_ROWS, **key, state="held", most=most)

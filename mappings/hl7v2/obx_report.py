@@ -1,4 +1,4 @@
-"""What all OBX of one report say of it: its status, when the patient was examined, and who signed.
+"""The fields that all OBX of one report share: its status, when the patient was examined, and who signed.
 
 HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D15, D16, D19, D21.
 """

@@ -36,7 +36,7 @@ def read_pattern(table: Table, key: str) -> re.Pattern[str] | None:
 
 
 def _problem(text: str) -> str:
-    """What is wrong with an expression, or nothing.
+    """Name the fault of an expression; empty without one.
 
     With few choices and no repeated group the ways to match 32 characters are some ten thousand.
     """

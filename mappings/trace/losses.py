@@ -187,8 +187,8 @@ FHIR_CHANGES: Final = (
     Change(
         "mrn-spelling",
         "/reports/*/snapshotMetadata/mrn",
-        "another report about the patient writes the number otherwise, or has the one that links the patient",
-        "the Patient has it once, as the newest original writes it: two would be two numbers",
+        "another report about the patient has another number, or writes it otherwise",
+        "the Patient has each number once, and nothing says which report wrote which: the first is read for all",
     ),
     Change(
         "said-by-others",

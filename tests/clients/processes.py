@@ -52,7 +52,9 @@ def running(folder: Path, database_url: str, studies: int, **more: str) -> Itera
         with _started(["serve", "--port", "0"], inside, folder / "gateway.out", log):
             base = _awaited("the gateway", lambda: re.search(r'"fhir_base": "([^"]+)"', log.read_text()))[1]
             gateway = Running(base, upstream, log)
-            _awaited("a whole look at AutoScribe", lambda: _is_complete(gateway))
+            # By the log first: a probe of a gateway that is busy with its crawl may be late, which is an error there
+            _awaited("a whole look at AutoScribe", lambda: '"sweep-ended"' in log.read_text())
+            _awaited("a complete index", lambda: _is_complete(gateway))
             _awaited("all PDFs", lambda: _has_all_pdfs(gateway))
             yield gateway
 

@@ -1,4 +1,4 @@
-"""What is held for want of a setting goes by itself once that setting is another, and nothing else does (D12, D34)."""
+"""A changed setting releases what was held for want of it, and nothing else (D12, D34)."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def repeated_measurements(study: Study, told: Told) -> Study:
 
 
 def mrn_spellings(study: Study, told: Told) -> Study:
-    """Of several MRNs of one patient nobody can tell which report wrote which: the first stands for all (D12)."""
+    """Read the first MRN of a patient for all of its reports: nothing says which report wrote which (D12)."""
     return each_snapshot(study, lambda report, own: replace(own, mrn=own.mrn and (_mrn(told, report) or own.mrn)))
 
 

@@ -159,8 +159,8 @@ LOSSES: Final = (
         "mrn-spelling",
         f"{_SNAPSHOT}/mrn",
         "fhir",
-        "another report about the patient writes the number otherwise, or has the one that links the patient",
-        "the Patient has it once, as the newest original writes it: two would be two numbers",
+        "another report about the patient has another number, or writes it otherwise",
+        "the Patient has each number once, and nothing says which report wrote which: the first is read for all",
         fhir_losses.mrn_spellings,
     ),
     Loss(

@@ -22,7 +22,7 @@ JANE, JOAN, PETER = person("Jane Doe"), person("Joan Doe"), person("Peter Smith"
 
 
 def stands(verdict, then, now, beside, key=KEY):
-    """How a verdict stands that was said of a person beside others, now that others are there."""
+    """Judge a verdict again that was given on a person beside some people, with other people there instead."""
     first = judged({"P": verdict}, {}, {"P": then[0]}, {}, {}, {"P": [patient(one) for one in then[1:]]}, key)["P"]
     others = {"P": [patient(one) for one in beside]}
     return judged({"P": verdict}, {"P": first.digests}, {}, {"P": now}, {"P": now}, others, key)["P"]

@@ -1,4 +1,4 @@
-"""Who a verdict of an operator was about, and since when somebody else is there; of verdicts before it nothing is kept.
+"""Adds to an operator's verdict whom it was about, and since when the study is about somebody else.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
