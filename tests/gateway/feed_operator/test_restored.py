@@ -37,7 +37,7 @@ def put_back(here):
 
 
 async def served(here, *, journal=True):
-    await here.here.run("sync")
+    await here.sync()
     async with here.serving(journal=journal):
         pending, until = 1, time.monotonic() + 20
         while pending:
@@ -56,7 +56,7 @@ async def restored(here, sign):
     signed = sign(here.here.account)
     await served(here)
     put_back(here)
-    await here.here.run("sync")
+    await here.sync()
     async with here.serving(journal=True):
         while await here.query("SELECT paused FROM destination WHERE name = 'ehr'") != [("restored",)]:
             await asyncio.sleep(0.05)
@@ -107,8 +107,8 @@ async def test_a_message_of_which_nobody_knows_whether_it_arrived_holds_its_stud
         await served(here)
         assert len(here.receiver.messages) == sent
         assert await here.query("SELECT study_id, reason FROM lane") == [(signed.study_id, "restored")]
-        code, said, _ = await here.feed("resume", "ehr", "--held", "restored")
-        assert code == 0
+        code, said, err = await here.feed("resume", "ehr", "--held", "restored", "--yes")
+        assert code == 0, err
         await served(here)
         assert len(here.receiver.messages) == sent + 1
 
