@@ -91,27 +91,34 @@ async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) ->
         for fault in await name_faults(engine, configuration, one):
             raise fault
         if one.formerly:
-            is_new = await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now())))
+            try:
+                is_new = await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now())))
+            except NotRenamed as error:  # another gateway, with other settings, was quicker
+                raise _not_renamed(configuration, one, error) from None
             if is_new:
                 get_logger().info("destination-renamed", destination=one.name, formerly=one.formerly)
 
 
 async def name_faults(engine: Engine, configuration: Configuration, destination: Destination) -> list[ConfigError]:
     """What is wrong with the name of a destination, or with its former one, by what the database knows."""
-    place, problem, remedy = destination.place, "", ""
     try:
         if destination.formerly:
             await engine.do(partial(is_to_be_renamed, destination.formerly, destination.name))
-        if (called := await now_called(engine, destination.name)) not in {"", destination.formerly}:
-            place, problem = f"{place}.name", f"this destination is called {called} since"
-            remedy = "Write that name, or one that is new."
     except NotRenamed as error:
-        place, problem = f"{place}.formerly", "there are messages under both names, and none may overtake another"
-        remedy = "Take it out; `feed retire` with the former name closes what is open there."
-        if error.name:
-            problem = f"one of the two names is that of {error.name} since"
-            remedy = f'Write formerly = "{error.name}" if that is it, or another name.'
-    return [ConfigError(configuration.source, place, problem, remedy)] if problem else []
+        return [_not_renamed(configuration, destination, error)]
+    if (called := await now_called(engine, destination.name)) in {"", destination.formerly}:
+        return []
+    problem, remedy = f"this destination is called {called} since", "Write that name, or one that is new."
+    return [ConfigError(configuration.source, f"{destination.place}.name", problem, remedy)]
+
+
+def _not_renamed(configuration: Configuration, destination: Destination, error: NotRenamed) -> ConfigError:
+    problem = "there are messages under both names, and none may overtake another"
+    remedy = "Take it out; `feed retire` with the former name closes what is open there."
+    if error.name:
+        problem = f"one of the two names is that of {error.name} since"
+        remedy = f'Write formerly = "{error.name}" if that is it, or another name.'
+    return ConfigError(configuration.source, f"{destination.place}.formerly", problem, remedy)
 
 
 async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) -> None:

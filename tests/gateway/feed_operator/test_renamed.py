@@ -72,9 +72,10 @@ async def test_where_both_names_have_messages_the_settings_are_refused(site):
         await here.sync()
         await here.served()
         here.settings(destination(here.receiver.port, "his"))
-        async with here.serving():
-            while not await here.query("SELECT 1 FROM message WHERE destination = 'his'"):
-                pass
+        await here.planned()
+        await here.feed("apply", "his")
+        await here.served()
+        assert await here.query("SELECT 1 FROM message WHERE destination = 'his' LIMIT 1")
         renamed(here)
         code, _, err = await here.here.run("sync")
         assert code == 2
@@ -94,3 +95,18 @@ async def test_the_service_does_not_start_with_a_name_that_is_another_by_now(sit
         with pytest.raises(ConfigError, match="called his since"):
             async with opened_store(load(None), serves=True):
                 pass
+
+
+async def test_of_two_that_rename_at_once_the_second_is_told_that_it_is_another_by_now(site, monkeypatch):
+    async def finds_nothing(*_):  # the other one commits after this one looked
+        return []
+
+    async with site() as here:
+        await here.sync()
+        renamed(here)
+        await here.sync()
+        here.settings(destination(here.receiver.port, "kis", formerly='"ehr"'))
+        monkeypatch.setattr("gateway.assembly.name_faults", finds_nothing)
+        code, _, err = await here.here.run("sync")
+        assert code == 2
+        assert "destination[0].formerly: one of the two names is that of his since" in err
