@@ -262,7 +262,7 @@ def _feed_loops(parts: _Parts, journal: Journaling) -> list[Coroutine[Any, Any, 
         *[one.run() for one in holders],
         Alerting(engine, destinations, settings, name, parts.metrics).run(),
         Retention(engine, settings.retention_days).run(),
-        SettingsWatch(engine, routes, parts.metrics, leases).run(),
+        SettingsWatch(engine, routes, settings, parts.metrics, leases).run(),
     ]
 
 
@@ -288,8 +288,8 @@ async def _at_work(
             loops += _pdf_loops(parts)
         if FEED in roles:
             loops += _feed_loops(parts, journal)
-        elif routes_of(parts.configuration).destinations:
-            loops.append(SettingsWatch(parts.engine, routes_of(parts.configuration), parts.metrics).run())
+        elif (routes := routes_of(parts.configuration)).destinations:
+            loops.append(SettingsWatch(parts.engine, routes, parts.configuration.settings.feed, parts.metrics).run())
         async with alongside(loops):
             yield
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
+import socket
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import httpx
@@ -16,6 +19,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from gateway import clock
+from gateway.feed.alerts import RUNBOOK
 from gateway.log import get_logger
 from gateway.settings.feed import Feed
 from gateway.settings.values import secrets_in
@@ -63,3 +67,18 @@ def hooks(settings: Feed) -> Iterator[AlertHook]:
         yield AlertHook(AT_ONCE, 0, settings.alert_url, settings.alert_key)
     for one in settings.escalate:
         yield AlertHook(f"{one.minutes:g}", int(one.minutes * _MINUTE), one.url, one.key or settings.alert_key)
+
+
+def said_by_process(code: str, destination: str, state: str, count: int, since: datetime) -> dict[str, Any]:
+    """The data of an alert that a process tells of itself, whoever watches over the feed."""
+    return {
+        "alert": code,
+        "destination": destination,
+        "state": state,
+        "change": "begins" if state == "raised" else "ends",
+        "count": count,
+        "studies": [],
+        "runbook": f"{RUNBOOK}#{code}",
+        "since": since.isoformat(),
+        "process": f"{socket.gethostname()}:{os.getpid()}",
+    }

@@ -11,10 +11,12 @@ from typing import Final
 
 from gateway import clock
 from gateway.destinations import Destination, Routes
+from gateway.feed.alert_hook import AT_ONCE, hooks, said_by_process
 from gateway.feed.alerts import SETTINGS_DIFFER
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.pipeline.in_force import wanted
+from gateway.settings.feed import Feed
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of, put_in_force
 from gateway.store.instants import micros
@@ -27,10 +29,14 @@ EVERY: Final = 15.0  # seconds
 class SettingsWatch:
     """The watch over the settings of one process; with `leases` it may put off a destination that is not enabled."""
 
-    def __init__(self, engine: Engine, routes: Routes, metrics: Metrics, leases: Leases | None = None) -> None:
+    def __init__(
+        self, engine: Engine, routes: Routes, settings: Feed, metrics: Metrics, leases: Leases | None = None
+    ) -> None:
         self._engine, self._routes, self._metrics, self._leases = engine, routes, metrics, leases
+        self._hooks = [one for one in hooks(settings) if one.name == AT_ONCE]
         self._other: set[str] = set()
         self._told: set[str] = set()
+        self._posted: set[str] = set()
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -51,6 +57,14 @@ class SettingsWatch:
         for name in differs | self._told:
             self._metrics.alerted(SETTINGS_DIFFER.code, name, int(name in differs))
         self._other, self._told = other, differs
+        for name in sorted(differs ^ self._posted):
+            await self._post(name, "raised" if name in differs else "cleared")
+
+    async def _post(self, name: str, state: str) -> None:
+        """Post that the settings of a destination differ, or do so no more; the next look posts again what failed."""
+        said = said_by_process(SETTINGS_DIFFER.code, name, state, 1, clock.now())
+        if all([await hook.post(said) for hook in self._hooks]):
+            self._posted ^= {name}
 
     async def _differs(self, one: Destination) -> bool:
         """True where others than these settings are in force of a destination."""

@@ -5,15 +5,11 @@ Carries out no clause of a standard; decision D38. What was told is in memory al
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from gateway import clock
-from gateway.feed.alert_hook import AT_ONCE, hooks
-from gateway.feed.alerts import RUNBOOK
+from gateway.feed.alert_hook import AT_ONCE, hooks, said_by_process
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
@@ -64,19 +60,5 @@ class StoreAlarm:
 
     async def _posted(self, code: str, state: str) -> bool:
         """Post it; whether it was taken. What was not is posted again by the next turn."""
-        said = _said(code, state, clock.monotonic() - self._since, self._at)
+        said = said_by_process(code, "", state, int(clock.monotonic() - self._since), self._at)
         return all([await hook.post(said) for hook in self._hooks])
-
-
-def _said(code: str, state: str, seconds: float, at: datetime) -> dict[str, Any]:
-    return {
-        "alert": code,
-        "destination": "",
-        "state": state,
-        "change": "begins" if state == "raised" else "ends",
-        "count": int(seconds),
-        "studies": [],
-        "runbook": f"{RUNBOOK}#{code}",
-        "since": at.isoformat(),
-        "process": f"{socket.gethostname()}:{os.getpid()}",
-    }

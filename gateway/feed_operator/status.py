@@ -25,6 +25,7 @@ from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
 from gateway.store.leaving import known as names_of
 from gateway.store.ledger import dead_letters, stock
+from gateway.store.standing_alerts import StandingAlert, standing_alerts
 from gateway.store.states import BREAKER_REASONS
 
 MOST_LANES: Final = 20  # and as many reports of which no message is made
@@ -46,11 +47,13 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
             for name in names
         ]
         nobody = await stock(engine, _NOBODY, MOST_LANES)
+        alerts = [_alert(one) for one in await standing_alerts(engine) if one.cases]
     said = {
         "at": instant_text(now),
         "destinations": found,
         "unrouted": nobody.rows.get("unrouted", 0),
         "ignored": nobody.rows.get("ignored", 0),
+        "alerts": alerts,
     }
     if as_json:
         say(json.dumps(said, indent=2))
@@ -58,6 +61,19 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
     for line in _lines(said):
         say(line)
     return 0
+
+
+def _alert(alert: StandingAlert) -> dict[str, Any]:
+    """An alert that stands, as whoever watches over the feed saw it last, and whether somebody acknowledged it."""
+    is_open = bool(alert.unacknowledged)
+    return {
+        "alert": alert.code,
+        "destination": alert.destination,
+        "count": alert.count,
+        "since": _moment(min(case.since for case in alert.cases.values())),
+        "acknowledgedBy": "" if is_open else alert.acknowledged_by,
+        "acknowledgedAt": None if is_open else _moment(alert.acknowledged_at),
+    }
 
 
 async def _destination(
@@ -137,8 +153,16 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         if (more := one["outbox"].get("held", 0) - len(one["heldRows"])) > 0:
             yield f"  not made  {counted(more, 'more report')}"
     yield f"no destination takes: {said['unrouted']} unrouted, {said['ignored']} ignored by a rule"
+    yield from map(_alert_line, said["alerts"])
     if not said["destinations"]:
         yield "no destination is set up"
+
+
+def _alert_line(alert: Mapping[str, Any]) -> str:
+    """Say which alert stands, since when, and who has seen it."""
+    where = f" at {alert['destination']}" if alert["destination"] else ""
+    seen = f"acknowledged by {alert['acknowledgedBy']}" if alert["acknowledgedBy"] else "nobody acknowledged it"
+    return f"alert {alert['alert']}{where}: {alert['count']}, since {alert['since']}; {seen}"
 
 
 def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:

@@ -6,23 +6,26 @@ from dataclasses import replace
 
 from fakes.fed import Fed, destination, fed
 from fakes.store import rows
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from gateway.destinations import Routes
+from gateway.feed.alert_hook import AlertHook
 from gateway.feed.settings_watch import SettingsWatch
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
+from gateway.settings.feed import Escalation, Feed
 from gateway.store.leases import Leases
 
 ALERT = {"code": "settings-differ", "destination": "ehr", "count": 1, "event": "alert", "log_level": "error"}
 STATES = "SELECT destination, state FROM outbox ORDER BY number"
 
 
-async def watched(engine, *looks, leases=None):
+async def watched(engine, *looks, leases=None, settings=Feed()):  # noqa: B008 (frozen)
     """The lines of the log after each look, with the destinations of that moment."""
-    watch = SettingsWatch(engine, Routes(), Metrics(), leases)
+    watch = SettingsWatch(engine, Routes(), settings, Metrics(), leases)
     with capture_logs() as logs:
         for destinations in looks:
             watch._routes = Routes(tuple(destinations))
@@ -39,6 +42,24 @@ async def test_other_settings_than_those_in_force_are_told_once_and_when_they_ar
         ALERT,
         {"code": "settings-differ", "destination": "ehr", "event": "alert-over", "log_level": "info"},
     ]
+
+
+async def test_it_is_posted_until_it_is_taken_and_so_is_its_end(engine, monkeypatch):
+    posted, answers = [], iter([False, True, True])
+
+    async def post(hook, said):
+        posted.append((hook.name, said["alert"], said["destination"], said["state"]))
+        return next(answers)
+
+    monkeypatch.setattr(AlertHook, "post", post)
+    feed = Fed(engine, State(generate(studies=20)), (destination(1),))
+    await feed.sign()
+    other = replace(feed.destinations[0], start=feed.destinations[0].start.replace(year=2021))
+    url = SecretStr("https://a.example")
+    settings = Feed(alert_url=url, escalate=(Escalation(minutes=5, url=url),))
+    own = feed.destinations
+    await watched(engine, [other], [other], [other], [other], own, own, settings=settings)
+    assert posted == [("alert_url", "settings-differ", "ehr", state) for state in ("raised", "raised", "cleared")]
 
 
 async def test_a_holder_that_starts_with_new_settings_is_no_alert(engine):

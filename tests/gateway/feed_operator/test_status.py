@@ -1,0 +1,29 @@
+"""`feed status` as it is typed names the alerts that stand, and who has seen them (D38)."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+from gateway.store.standing_alerts import Case, StandingAlert, kept
+
+OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: Case(100, "stu_1"), 7: Case(200, "stu_2")})
+UNROUTED = StandingAlert("unrouted", "", 4, {0: Case(50)})
+OVER = StandingAlert("lane-held", "ehr", 1, told={"alert_url": frozenset({1})})
+
+
+async def test_alerts_that_stand_are_named_with_who_acknowledged_them_and_none_that_is_over(site):
+    async with site() as here:
+        await here.sync()
+        async with here.here.store() as engine:
+            await engine.do(partial(kept, [OVERDUE, UNROUTED, OVER]))
+        await here.feed("ack", "unrouted")
+        code, lines, _ = await here.feed("status")
+        overdue, unrouted = (line for line in lines if line.startswith("alert "))
+        assert code == 0
+        assert overdue == "alert critical-overdue at ehr: 2, since 1970-01-01T00:00:00.000100Z; nobody acknowledged it"
+        assert unrouted.startswith("alert unrouted: 4, since 1970-01-01T00:00:00.000050Z; acknowledged by ")
+        code, lines, _ = await here.feed("status", "--json")
+        first, second = json.loads("\n".join(lines))["alerts"]
+        assert (first["alert"], first["destination"], first["acknowledgedBy"]) == ("critical-overdue", "ehr", "")
+        assert second["acknowledgedBy"] and second["acknowledgedAt"]
