@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -35,12 +35,22 @@ from gateway.store.restoring import doubtful_span
 from gateway.store.search import issues
 from gateway.store.sent import read_sent
 from gateway.store.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, MAY_HAVE_BEEN_SENT, RESTORED, VISTA_UNKNOWN
+from mappings.issues import MappingIssue
 from mappings.profile import Receiver, Site
 
 AT_ONCE: Final = 48
 TOGETHER: Final = 8  # studies whose messages one commit stores
 NOT_MADE: Final = "not-made"
 _MOST_ISSUES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A study of which messages are to be made, and the rows that ask for them."""
+
+    study_id: str
+    of: Round
+    rows: Sequence[Waiting]
 
 
 class Making:
@@ -85,24 +95,32 @@ class Making:
 
     async def _of(self, lease: Lease, study_ids: Sequence[str]) -> None:
         """Make the messages of several studies, and store them in one commit."""
-        made = []
+        asked = []
         for study_id in study_ids:
             try:
-                one = await self._made(lease, study_id)
+                one = await self._asked(lease, study_id)
             except (LeaseLost, StoreError):
                 raise
             except Exception as error:  # a fault of ours in one study holds up no other
                 await self._give_up(lease, study_id, error)
             else:
-                made += [one] if one else []
-        if made:
-            numbers = await self.engine.do(partial(messages.all_made, lease, made, micros(clock.now())))
-            for one, found in zip(made, numbers, strict=True):
-                if found is not None:  # else there is news of the study: the next round sees it
-                    self._say(one, len(found))
+                asked += [one] if one else []
+        if not asked:
+            return
+        said = _by_study(await issues(self.engine, [one.study_id for one in asked], _MOST_ISSUES * len(asked)))
+        made = []
+        for of, found in zip(asked, await computed(_composed, asked, self._site, self.destination), strict=True):
+            if isinstance(found, Made):
+                made.append(_beside(found, said.get(of.study_id, set())))
+            else:
+                await self._give_up(lease, of.study_id, found)
+        numbers = await self.engine.do(partial(messages.all_made, lease, made, micros(clock.now())))
+        for known, stored in zip(made, numbers, strict=True):
+            if stored is not None:  # else there is news of the study: the next round sees it
+                self._say(known, len(stored))
 
-    async def _made(self, lease: Lease, study_id: str) -> Made | None:
-        """Make the messages of a study; None while there is nothing to be made."""
+    async def _asked(self, lease: Lease, study_id: str) -> _Asked | None:
+        """Read what the messages of a study are made of; None while there is nothing to be made."""
         name = self.destination.name
         found = await self.engine.fetch(intake.STUDY, study_id=study_id)  # before its rows: what comes later is news
         rows = _ready(await self._outbox.waiting(name, study_id), micros(clock.now()))
@@ -118,9 +136,7 @@ class Making:
             return None
         is_released = any(row.is_move == RELEASED for row in rows)
         before = await formers(self.engine, study_id) if is_released else ()
-        of = Round(known, int(revision), sent, clock.now(), before)
-        said = {issue.code for _, issue in await issues(self.engine, [study_id], _MOST_ISSUES)}
-        return _beside(await computed(composed, of, rows, self._site, self.destination), said)
+        return _Asked(study_id, Round(known, int(revision), sent, clock.now(), before), rows)
 
     def _say(self, made: Made, messages_made: int) -> None:
         """Tell the log and the metrics of what was made."""
@@ -153,6 +169,25 @@ class Making:
             return known
         pdf = await Pdfs(self.engine).with_data(known.facts.pdf, receiver.pdf_max)
         return replace(known, facts=replace(known.facts, pdf=pdf))
+
+
+def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> list[Made | Exception]:
+    """What is made of each study, or the fault of ours in it."""
+    made: list[Made | Exception] = []
+    for one in asked:
+        try:
+            made.append(composed(one.of, one.rows, site, destination))
+        except Exception as error:
+            made.append(error)
+    return made
+
+
+def _by_study(found: Sequence[tuple[str, MappingIssue]]) -> dict[str, set[str]]:
+    """The codes of the issues of each study."""
+    codes: dict[str, set[str]] = {}
+    for study_id, issue in found:
+        codes.setdefault(study_id, set()).add(issue.code)
+    return codes
 
 
 def _by_settings(site: Site, receiver: Receiver) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:

@@ -12,11 +12,22 @@ from typing import Any
 import pytest
 from fakes.databases import copied
 
+from gateway.log import configure
+
 LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LINES] = []
+
+
+@pytest.fixture(autouse=True)
+def _log(tmp_path: Path) -> Iterator[None]:
+    """A log as the service writes it."""
+    with (tmp_path / "log").open("w") as stream:
+        configure(stream=stream)
+        yield
+        configure()
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from fakes.fed import site
 
 from gateway.destinations import Destination, Filter, Mllp
 from gateway.feed.holder import Holder
+from gateway.feed.journaling import UNKEPT, Journaling
 from gateway.feed.making import Making
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
@@ -90,12 +92,16 @@ async def left(engine: Engine, name: str = "ehr") -> int:
 
 
 @asynccontextmanager
-async def served(engine: Engine, one: Destination) -> AsyncIterator[None]:
-    """Send to a destination while the block runs."""
-    feed = Feed()
-    holder = Holder(Making(engine, site(), one, Metrics()), Leases(engine, "two", feed.lease), feed, Metrics())
-    async with alongside([holder.run()]):
+async def served(engine: Engine, one: Destination, folder: Path | None = None) -> AsyncIterator[None]:
+    """Send to a destination while the block runs; with a folder for it, the feed keeps its journal."""
+    feed, metrics = Feed(), Metrics()
+    kept = Journaling(engine, folder, [one.name], site().site_key, metrics) if folder else None
+    making, leases = Making(engine, site(), one, metrics), Leases(engine, "two", feed.lease)
+    holder = Holder(making, leases, feed, metrics, journal=kept or UNKEPT)
+    async with alongside([holder.run(), *([kept.run()] if kept else [])]):
         yield
+    if kept:
+        await kept.close()
 
 
 async def drained(engine: Engine, one: Destination, count: int) -> float:

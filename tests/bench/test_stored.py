@@ -21,6 +21,7 @@ from bench.machine import MEASURED, on_core
 from bench.test_feed import receiver
 from fakes.databases import Server, at_once, server
 from fakes.fed import site
+from fakes.in_force import always_in_force
 
 from gateway.destinations import Destination, Routes
 from gateway.pipeline import Pipeline
@@ -38,6 +39,7 @@ pytestmark = pytest.mark.timeout(900)
 
 async def stored(engine: Sqlite | Postgres, one: Destination) -> int:
     """Take the studies in, for a destination that nobody serves yet; how many rows wait."""
+    await always_in_force(engine, [one])
     pipeline = Pipeline(engine, site(), ZoneInfo("UTC"), wants_pdf=False, routes=Routes((one,)))
     for fetched in stores.studies(STUDIES):
 
@@ -54,13 +56,16 @@ def spent() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def told(engine: Sqlite | Postgres, port: int) -> tuple[float, float]:
-    """Messages a second from the first look of the feed to the last acknowledgement, and seconds of CPU for each."""
+async def told(engine: Sqlite | Postgres, port: int, folder: Path) -> tuple[float, float]:
+    """Messages a second from the first look of the feed to the last acknowledgement, and seconds of CPU for each.
+
+    The feed keeps its journal in the folder, as the service does.
+    """
     one = queued.destination(port)
     async with engine.opened():
         await stored(engine, one)
         begun, cpu = time.perf_counter(), spent()
-        async with queued.served(engine, one):
+        async with queued.served(engine, one, folder):
             while int((await engine.fetch(_WAITING))[0][0]) or await queued.left(engine):
                 await asyncio.sleep(0.05)
             seconds, cpu = time.perf_counter() - begun, spent() - cpu
@@ -112,7 +117,7 @@ def test_stored_studies_on_sqlite(new_database, tmp_path, say) -> None:
         commit = commit_of_sqlite(tmp_path)
         for _ in range(ROUNDS):
             with new_database("sqlite") as path:
-                rounds.append(at_once(told(Sqlite(path, "FULL"), port)))
+                rounds.append(at_once(told(Sqlite(path, "FULL"), port, Path(path).parent)))
     say_of(say, "sqlite", rounds, commit)
 
 
@@ -125,12 +130,12 @@ def durable() -> Server:
         yield found
 
 
-def test_stored_studies_on_postgresql(durable, say) -> None:
+def test_stored_studies_on_postgresql(durable, tmp_path, say) -> None:
     rounds = []
     with receiver() as port:
         with durable.database() as url:
             commit = at_once(commit_of_postgresql(url))
         for _ in range(ROUNDS):
             with durable.database() as url, on_core(MEASURED):
-                rounds.append(at_once(told(Postgres(url), port)))
+                rounds.append(at_once(told(Postgres(url), port, tmp_path)))
     say_of(say, "postgresql", rounds, commit)
