@@ -8,19 +8,22 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from gateway.assembly import engine_of, pipeline_of
 from gateway.destinations import Http, routes_of
 from gateway.feed.ack_policy import verdict
-from gateway.feed.alert_hook import AlertHook
+from gateway.feed.alert_hook import hooks
 from gateway.feed.alerts import alerts
 from gateway.feed.endpoints import endpoint_of
 from gateway.feed.pacing import Pacing
 from gateway.feed.storm import Storm
+from gateway.pipeline.planning import Plan
 from gateway.settings import Configuration
 from gateway.store.feed_facts import FeedFacts
+from gateway.store.instants import micros
 from gateway.upstream.client import UpstreamClient
 from mappings import decode, to_fhir
 from mappings.hl7v2 import messages_of_all, to_oru
@@ -104,9 +107,18 @@ def wants_pdf(read: Configuration) -> bool:
     return pipeline_of(read, engine_of(read))._wants_pdf
 
 
-def hook(read: Configuration) -> Any:
-    made = AlertHook(read.settings.feed)
-    return made._url, made._keys
+def hooked(read: Configuration) -> Any:
+    return [(one.name, one.after, one._url, one._keys) for one in hooks(read.settings.feed)]
+
+
+def unasked(read: Configuration) -> list[bool]:
+    """Which plans go without asking: of more messages, older ones, with critical results."""
+    now = micros(AT)
+    plans = [
+        Plan(adds=size, critical=critical, oldest=micros(AT - timedelta(hours=hours)))
+        for size, hours, critical in product((1, 10), (1, 10), (0, 1))
+    ]
+    return [plan.is_small(0, read.settings.feed, now) for plan in plans]
 
 
 def old(read: Configuration) -> list[str]:
@@ -116,7 +128,7 @@ def old(read: Configuration) -> list[str]:
 
 def storm(read: Configuration) -> Any:
     made = Storm(read.settings.feed)
-    return made._naks, made._lanes
+    return made._limits
 
 
 def routes(read: Configuration) -> str:

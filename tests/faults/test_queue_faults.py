@@ -39,7 +39,7 @@ from gateway.store.messages import NewMessage
 from gateway.store.migrate import migrate
 from gateway.store.resending import USUAL
 from gateway.store.sqlite import Sqlite
-from mappings.hl7v2 import to_oru
+from mappings.hl7v2.oru_r01 import oru_of
 from mappings.identifiers import short_id
 
 BODIES = "SELECT control_id, body FROM message JOIN message_body USING (number) ORDER BY number"
@@ -202,12 +202,12 @@ async def test_f48_a_study_of_which_no_message_can_be_made_holds_up_no_other(eng
     async with fed(engine) as (feed, receiver), feed.serving():
         poison = feed.account.sign_new(critical=False)
 
-        def fails(study, *asked, **named):
-            if study.study_id == poison.study_id:
-                raise ZeroDivisionError(study.completed[0].text)
-            return to_oru(study, *asked, **named)
+        def fails(made, asked, **named):
+            if asked.study.study_id == poison.study_id:
+                raise ZeroDivisionError(asked.study.completed[0].text)
+            return oru_of(made, asked, **named)
 
-        monkeypatch.setattr(composing, "to_oru", fails)
+        monkeypatch.setattr(composing, "oru_of", fails)
         await feed.tell(poison.study_id)
         for _ in range(3):
             await feed.sign(critical=False)
