@@ -63,7 +63,7 @@ def settings(tmp_path: Path):
     ],
 )
 def test_a_destination_needs_what_vista_looks_up_and_the_service_starts_and_holds(settings, base, mapping, missing):
-    path = settings(base, mapping, rest=DESTINATION + DESTINATION.replace("clinic", "other"))
+    path = settings(base, mapping, rest=DESTINATION + DESTINATION.replace("clinic", "other").replace("2575", "2576"))
     found = config_check.faults(path)
     assert [fault.key for fault in found] == [f"mapping.{one}" for one in missing]
     assert all("destination clinic knows" in fault.problem and fault.cure for fault in found)

@@ -203,7 +203,7 @@ async def test_an_open_circuit_breaker_is_told_of_and_gives_way_to_an_operator(s
             _, said, _ = await here.feed("status", "--json")
             [one] = json.loads("".join(said))["destinations"]
             assert (one["breaker"], one["paused"], one["pausedSince"]) == ("refused-for-now", "", None)
-            assert (await here.feed("resume", "ehr"))[1] == ["ehr is sent to again"]
+            assert (await here.feed("resume", "ehr", "--yes"))[1][-1] == "ehr is sent to again"
             await engine.do(partial(opened, "ehr", "refused-for-now", 1))
             assert (await here.feed("pause", "ehr", "--reason", "refused-for-now"))[1][0].startswith("ehr is paused")
             assert await here.query("SELECT paused FROM destination") == [("by hand: refused-for-now",)]
@@ -319,7 +319,7 @@ async def test_of_before_the_start_nothing_is_replayed_and_the_backload_sends_it
 async def test_without_a_rate_a_backload_has_that_of_the_settings(site):
     async with site(start="2035-01-01T00:00:00Z") as here:
         await here.sync()
-        code, out, _ = await here.here.run("feed", "backload", "ehr", *SPAN, GATEWAY_FEED__BACKLOAD_RATE="500")
+        code, out, _ = await here.here.run("feed", "backload", "ehr", "--yes", *SPAN, GATEWAY_FEED__BACKLOAD_RATE="500")
         assert code == 0
         assert ", 500 studies a second: " in out
 

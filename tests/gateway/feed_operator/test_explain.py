@@ -106,7 +106,7 @@ async def test_each_version_that_was_sent_is_shown_as_a_difference(site):
         await here.sync()
         await here.served()
         report_id, study_id, _ = await report_of(here)
-        assert (await here.feed("replay", "ehr", "--study", study_id))[0] == 0
+        assert (await here.feed("replay", "ehr", "--study", study_id, "--yes"))[0] == 0
         await here.served()
         _, said = await explained(here, report_id, "OBR-25", "--sent")
         [sent] = said["sent"]

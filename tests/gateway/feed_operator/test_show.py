@@ -163,7 +163,7 @@ async def test_what_was_corrected_is_shown_beside_what_it_replaced(site):
         await here.sync()
         await here.served()
         first, _, study_id, _ = await one_message(here)
-        assert (await here.feed("replay", "ehr", "--study", study_id))[0] == 0
+        assert (await here.feed("replay", "ehr", "--study", study_id, "--yes"))[0] == 0
         await here.served()
         found = (await shown(here, study_id, "--at", "ehr"))[1]
         again = found[-1]
