@@ -92,6 +92,14 @@ class Drill:
             while not holds():
                 await asyncio.sleep(0.05)
 
+    async def begun(self, gateway: Any) -> None:
+        """Wait for the first look at AutoScribe, and have what was signed before the first start sent."""
+        await gateway.address()
+        await self.until(lambda: bool(gateway.said("sweep-ended")))
+        code, said = await self.feed("apply", "ehr")
+        assert code == 0, said
+        await self.until(lambda: len(self.came) > 0)
+
     async def quiet(self) -> None:
         """Wait until nothing has come for some seconds, in which all of the account is looked at again."""
         seen = -1
@@ -127,7 +135,8 @@ async def opened(copies: Any, folder: Path) -> AsyncIterator[Drill]:
             file.write_text(
                 file.read_text() + destination(receiver.port, mrn_authority='"receiver"', on_conflict='"send"')
             )
-            env = {**environment(options.base_url, copies.url, file), **FAST}
+            soon = {"GATEWAY_SYNC__REPORT_REFETCH_HOURS": "0.0005"}  # the listing does not show another text
+            env = {**environment(options.base_url, copies.url, file), **FAST, **soon}
             yield Drill(account, receiver, env, folder, copies)
 
 
@@ -142,8 +151,7 @@ def told(drill: Drill, number: int) -> list[bytes]:
 
 async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with_the_journal(drill):
     with drill.serving() as gateway:
-        await gateway.address()
-        await drill.until(lambda: len(drill.came) > 0)
+        await drill.begun(gateway)
         before = [drill.account.sign_new(critical=False) for _ in range(4)]
         for number, one in enumerate(before):
             drill.account.change_text(one.report_id, text(number))
@@ -193,8 +201,7 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
 
 async def test_without_a_journal_what_may_have_been_sent_is_held_and_what_is_signed_then_is_sent(drill):
     with drill.serving() as gateway:
-        await gateway.address()
-        await drill.until(lambda: len(drill.came) > 0)
+        await drill.begun(gateway)
         await drill.quiet()
         alone = (found[0] for found in drill.account.reports.values() if len(found) == 1)
         first, second = [one["reportId"] for one in alone if one["status"] == "completed"][:2]
@@ -212,7 +219,7 @@ async def test_without_a_journal_what_may_have_been_sent_is_held_and_what_is_sig
         await gateway.address()
         assert gateway.said("feed-journal-missing") and gateway.said("feed-held")
         await asyncio.sleep(4)
-        code, said = await drill.feed("resume", "ehr")
+        code, said = await drill.feed("resume", "ehr", "--yes")
         assert code == 0, said
         drill.account.sign(drill.account.open_addendum(second), text(2))
         await drill.until(lambda: bool(told(drill, 2)))
@@ -220,6 +227,6 @@ async def test_without_a_journal_what_may_have_been_sent_is_held_and_what_is_sig
         assert drill.came[sent:] == told(drill, 2)
         code, said = await drill.feed("status")
         assert f"{signed.study_id}  may-have-been-sent" in said
-        code, said = await drill.feed("resume", "ehr", "--study", signed.study_id)
+        code, said = await drill.feed("resume", "ehr", "--study", signed.study_id, "--yes")
         assert code == 0, said
         await drill.until(lambda: len(told(drill, 1)) == 2)
