@@ -69,7 +69,7 @@ async def test_f66_one_of_five_destinations_that_is_down_for_three_days_costs_th
     time, under_way = VirtualClock().install(monkeypatch), UnderWay(monkeypatch)
     monkeypatch.setattr(MllpChannel, "exchange", under_way._counted(MllpChannel.exchange))
     monkeypatch.setattr(holder, "_LOOK", LOOK)
-    monkeypatch.setattr(holder, "_CATCH_UP", LOOK)
+    monkeypatch.setattr(holder, "_PLAN", LOOK)
     monkeypatch.setattr(line, "_IDLE", LOOK)
     monkeypatch.setattr(sender, "_LONGEST", LOOK)
     time.busy = lambda: under_way.count > 0
