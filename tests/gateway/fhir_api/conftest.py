@@ -1,9 +1,12 @@
 """The facade over a sandbox that behaves by its defaults, and what its errors look like."""
 
+from types import SimpleNamespace
+
 import pytest
 from fakes.facade import facade
 
 from gateway import clock
+from gateway.fhir_api import idempotency, operations
 
 
 @pytest.fixture
@@ -14,11 +17,12 @@ async def stage():
 
 @pytest.fixture
 def no_waiting(monkeypatch):
-    """Nobody waits; the pauses that were asked for are listed."""
+    """No request waits; the pauses that were asked for are listed."""
     pauses = []
 
     async def sleep(seconds):
         pauses.append(seconds)
 
-    monkeypatch.setattr(clock, "sleep", sleep)
+    for module in (operations, idempotency):
+        monkeypatch.setattr(module, "clock", SimpleNamespace(**{**vars(clock), "sleep": sleep}))
     return pauses
