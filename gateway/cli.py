@@ -317,8 +317,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: what was typed, unless arguments are given."""
     if arguments is None:
         atexit.register(gc.freeze)  # to look for garbage in what the end of the process frees takes a fifth of a second
+    typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=arguments)
+        # the option is read before the library imports what converts the arguments of a command
+        app(args=["--version"] if typed == ["version"] else typed)
     except (ConfigError, SiteError) as error:
         _fail(str(error))
     except GatewayError as error:

@@ -30,6 +30,13 @@ _FAULTS: Final = (OSError, ValueError, LookupError, TypeError, AttributeError, R
 class Group(TyperGroup):
     """A group of commands whose help says all of what each does: the library's own list cuts it off."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed. A flag of the library's own is off unless given: what converts its None imports long."""
+        for one in self.params:
+            if getattr(one, "is_flag", False) and one.default is None:
+                one.default = False
+        return super().parse_args(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands."""
         with formatter.section("Commands"):

@@ -35,7 +35,7 @@ HEAVY = {
         "lxml",
         "prometheus_client",
     ),
-    *("pydantic_settings", "rich", "sqlalchemy", "starlette", "structlog", "uvicorn"),
+    *("pydantic", "rich", "sqlalchemy", "starlette", "structlog", "uvicorn"),
     *("gateway.app", "gateway.pipeline", "gateway.settings", "gateway.store.engine"),
     *("mappings.autoscribe", "mappings.fhir", "mappings.hl7v2", "mappings.sections"),
 }
