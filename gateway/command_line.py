@@ -32,7 +32,7 @@ class Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read what was typed. A flag of the library's own is off unless given: what converts its None imports long."""
-        for one in self.params:
+        for one in self.get_params(ctx):
             if getattr(one, "is_flag", False) and one.default is None:
                 one.default = False
         return super().parse_args(ctx, args)
