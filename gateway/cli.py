@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
-from gateway.command_line import PORT, Config, Group, destination_names, load, say_aside
+from gateway.command_line import PORT, Config, Group, destination_names, load
 from gateway.command_line import exit_code as _run
 from gateway.errors import ConfigError, GatewayError
 from gateway.feed_operator.commands import feed
@@ -292,10 +292,10 @@ def check_config(
         print(line)
     for doubt in config_check.doubts(configuration):
         print(f"note: {doubt}", file=sys.stderr)
-    _run(note_plans(configuration, say_aside))
-    code = _run(operator.check_database(configuration, say_aside))
+    _run(note_plans(configuration, _say_aside))
+    code = _run(operator.check_database(configuration, _say_aside))
     if online:
-        code = max(code, _run(operator.check_online(configuration, say_aside)))
+        code = max(code, _run(operator.check_online(configuration, _say_aside)))
     sys.exit(code)
 
 
@@ -316,16 +316,20 @@ def version() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: what was typed, unless arguments are given."""
     if arguments is None:
-        atexit.register(gc.freeze)  # to look for garbage in what the end of the process frees takes a fifth of a second
+        atexit.register(gc.freeze)  # else the end looks for garbage in all that was imported: a fifth of a second
     typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        # the option is read before the library imports what converts the arguments of a command
+        # an option that ends the program is read before the library imports pydantic, which converts all others
         app(args=["--version"] if typed == ["version"] else typed)
     except (ConfigError, SiteError) as error:
         _fail(str(error))
     except GatewayError as error:
         print(f"{error}. {error.remedy}", file=sys.stderr)
         sys.exit(1)
+
+
+def _say_aside(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _input(file: str) -> bytes:

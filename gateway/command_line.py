@@ -7,7 +7,6 @@ they import what takes long, and a command imports in its body what does its wor
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -31,7 +30,7 @@ class Group(TyperGroup):
     """A group of commands whose help says all of what each does: the library's own list cuts it off."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what was typed. A flag of the library's own is off unless given: what converts its None imports long."""
+        """Read what was typed. The library's own flags are off unless given: to convert None it imports pydantic."""
         for one in self.get_params(ctx):
             if getattr(one, "is_flag", False) and one.default is None:
                 one.default = False
@@ -62,11 +61,6 @@ def exit_code(work: Coroutine[Any, Any, int | None]) -> int:
         return asyncio.run(work) or 0
     except KeyboardInterrupt:
         return 130
-
-
-def say_aside(text: str) -> None:
-    """Say a line on standard error, beside what a command prints."""
-    sys.stderr.write(f"{text}\n")
 
 
 def destination_names(context: typer.Context, incomplete: str) -> list[str]:
