@@ -53,15 +53,6 @@ async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, s
     return before, wanted
 
 
-async def is_current(engine: Sqlite | Postgres) -> bool:
-    """True where a database that is open has the tables of this release; False where it has none or cannot be read."""
-    try:
-        rows = await engine.query("SELECT version_num FROM alembic_version", [])
-    except StoreUnavailable:
-        return False
-    return [str(one) for (one,) in rows] == [_scripts(_config(io.StringIO())).get_current_head()]
-
-
 def _migrate_sqlite(path: Path, target: str) -> tuple[str, str]:
     engine = create_engine(URL.create("sqlite", database=str(path)), isolation_level="AUTOCOMMIT")
     try:
