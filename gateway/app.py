@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import clock, log
-from gateway.assembly import opened_store, pipeline_of, zone_of
+from gateway.assembly import opened_store, pipeline_of
 from gateway.destination_check import faults as destination_faults
 from gateway.destinations import routes_of
 from gateway.errors import ConfigError
@@ -179,7 +179,7 @@ def _facade(parts: _Parts) -> Facade:
         engine=parts.engine,
         reads=parts.reads,
         site=parts.configuration.site,
-        zone=zone_of(parts.configuration),
+        zone=parts.configuration.zone,
         started=clock.now(),
         tokens=Tokens(parts.configuration.site.site_key),
         sweep=lambda: parts.watch.record,

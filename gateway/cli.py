@@ -24,11 +24,12 @@ from gateway.convert import Conversion, Request
 from gateway.convert import convert as convert_text
 from gateway.errors import ConfigError, GatewayError
 from gateway.feed.hold_feed import HoldFeed
-from gateway.feed_operator.arguments import destination_named, instant_of
+from gateway.feed_operator.arguments import destination_named
 from gateway.feed_operator.commands import feed
 from gateway.feed_operator.explain import Question
 from gateway.feed_operator.explain import explain as explain_report
 from gateway.feed_operator.planned import note_plans
+from gateway.feed_operator.typed_instant import typed_instant
 from gateway.sandbox.commands import sandbox
 from gateway.sandbox.late_acks import Address
 from gateway.sandbox.listen import run_listen
@@ -36,6 +37,7 @@ from gateway.sandbox.manners import MANNERS
 from gateway.sandbox.receiver import Receiver
 from gateway.serving import exit_code as _run
 from gateway.settings import Configuration, load
+from gateway.store.instants import micros
 from mappings.issues import SiteError, WireError
 from mappings.profile import DEMO_SITE_KEY, RECEIVERS
 
@@ -162,9 +164,10 @@ def serve(
     wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
     if restored_from is not None and not hold_feed:
         _fail("--restored-from goes with --hold-feed: what may have been sent is not sent again unasked.")
-    since = instant_of("--restored-from", restored_from) if restored_from is not None else None
-    hold = HoldFeed(since) if hold_feed else None
     configuration = _load(config)
+    hold = HoldFeed() if hold_feed else None
+    if restored_from is not None:
+        hold = HoldFeed(micros(typed_instant("--restored-from", restored_from, configuration.zone)))
     for fault in config_check.served_all_the_same(configuration):
         print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
     sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted, hold)))

@@ -36,7 +36,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no
 Study = Annotated[str | None, typer.Option("--study", metavar="ID", help="A study, stu_<32 hex>.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Send without a question, as a script must.")]
-Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Signed from then on (with an offset).")]
+Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Signed from then on: a day, or a time.")]
 Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Signed before then.")]
 
 
@@ -139,9 +139,9 @@ def replay(
         )
     if missing and as_sent:
         raise wrong("--missing", "with --as-sent", "Write one of the two; --dead-letters goes with --as-sent.")
-    span = None if since is None and until is None else span_of(since, until)
-    chosen = Chosen(id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing)
     configuration, consent = load(config), Consent(dry_run, yes)
+    span = None if since is None and until is None else span_of(since, until, configuration.zone)
+    chosen = Chosen(id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing)
     if as_sent:
         work = resending.replay_as_sent(configuration, name, chosen, reason, consent, print, force_old=force_old)
     else:
@@ -152,7 +152,7 @@ def replay(
 @feed.command()
 def backload(
     name: Name,
-    since: Annotated[str, typer.Option("--from", metavar="INSTANT", help="Signed from then on (with an offset).")],
+    since: Annotated[str, typer.Option("--from", metavar="INSTANT", help="Signed from then on: a day, or a time.")],
     until: Annotated[str, typer.Option("--to", metavar="INSTANT", help="Signed before then.")],
     rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Studies a second.")] = None,
     missing: Annotated[bool, typer.Option("--missing", help="Only what no message to it has yet.")] = False,
@@ -161,8 +161,9 @@ def backload(
     config: Config = None,
 ) -> None:
     """Send what was signed before a destination's start, on purpose and slowly, behind all that is new."""
-    asked = history.History(span_of(since, until), rate, missing)
-    sys.exit(_run(history.backload(load(config), name, asked, Consent(dry_run, yes), print)))
+    configuration = load(config)
+    asked = history.History(span_of(since, until, configuration.zone), rate, missing)
+    sys.exit(_run(history.backload(configuration, name, asked, Consent(dry_run, yes), print)))
 
 
 @feed.command()
@@ -197,8 +198,9 @@ def certificate(
     """What became of every signed report at a destination, AutoScribe listed anew; 1 unless nothing is open."""
     if (name is None) is not every:
         raise wrong("NAME", "neither a destination nor --all, or both", "Write one of them.")
-    span = span_of(since, until)
-    sys.exit(_run(certifying.certificate(load(config), name, span, out, print)))
+    configuration = load(config)
+    span = span_of(since, until, configuration.zone)
+    sys.exit(_run(certifying.certificate(configuration, name, span, out, print)))
 
 
 @feed.command()
