@@ -213,6 +213,7 @@ def _health(parts: _Parts, reachability: Reachability) -> Callable[[], Health]:
         is_current = record.is_current(clock.now(), limit)
         return Health(
             store_trouble=parts.probe.trouble,
+            store_words=parts.probe.words,
             is_index_complete=is_current,
             index_percent=record.percent,
             index_age=_index_age(parts.watch),
