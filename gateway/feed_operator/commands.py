@@ -89,13 +89,14 @@ def resume(
     journal: Annotated[
         list[Path] | None, typer.Option("--journal", metavar="FILE", help="A journal of another gateway; repeatable.")
     ] = None,
+    reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     config: Config = None,
 ) -> None:
     """Send to a destination again; or let one study go on that is held there, or all that were refused or in doubt."""
     if restored and not (study or held):
-        sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], print)))
+        sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], reason, print)))
     if restored or journal or name is None:
         raise wrong("NAME", "missing, or --restored with --study or --held, or --journal alone", "See --help.")
     if study and held:
@@ -104,11 +105,11 @@ def resume(
         raise wrong("--chart-corrected", "without --study", "Say of which study.")
     configuration, consent = load(config), Consent(dry_run, yes)
     if study:
-        work = pausing.resume_study(configuration, name, study, consent, print, is_corrected=chart_corrected)
+        work = pausing.resume_study(configuration, name, study, reason, consent, print, is_corrected=chart_corrected)
     elif held:
-        work = pausing.resume_held(configuration, name, held, consent, print)
+        work = pausing.resume_held(configuration, name, held, reason, consent, print)
     else:
-        work = pausing.resume(configuration, name, consent, print)
+        work = pausing.resume(configuration, name, reason, consent, print)
     sys.exit(_run(work))
 
 
@@ -156,13 +157,14 @@ def backload(
     until: Annotated[str, typer.Option("--to", metavar="INSTANT", help="Signed before then.")],
     rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Studies a second.")] = None,
     missing: Annotated[bool, typer.Option("--missing", help="Only what no message to it has yet.")] = False,
+    reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     config: Config = None,
 ) -> None:
     """Send what was signed before a destination's start, on purpose and slowly, behind all that is new."""
     configuration = load(config)
-    asked = history.History(span_of(since, until, configuration.zone), rate, missing)
+    asked = history.History(span_of(since, until, configuration.zone), rate, missing, reason)
     sys.exit(_run(history.backload(configuration, name, asked, Consent(dry_run, yes), print)))
 
 
