@@ -147,7 +147,7 @@ def tokens(answers):
 def everything(caplog):
     """All log events before anything is taken out of them, and all that libraries logged."""
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)  # capture_logs keeps what each level says
     with structlog.testing.capture_logs() as lines:
         yield lambda: str(lines) + caplog.text
 
