@@ -19,6 +19,7 @@ from gateway.destinations import routes_of
 from gateway.doctor.advice import advice
 from gateway.doctor.seen import Seen
 from gateway.errors import ConfigError
+from gateway.log import configure
 from gateway.metrics import Metrics
 from gateway.online_check import findings, looked_at
 from gateway.settings import Configuration
@@ -61,6 +62,7 @@ async def sync_once(configuration: Configuration, say: Say) -> int:
 
 async def check_online(configuration: Configuration, say: Say) -> int:
     """Say what is wrong with what the settings lead to; 1 if anything is."""
+    configure(configuration.settings.log.level, configuration.settings.log.format)
     found = [one async for one in findings(configuration)]
     for one in found:
         say(str(one))

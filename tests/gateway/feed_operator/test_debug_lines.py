@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 
 import pytest
+import structlog
 
 from gateway import log
 
@@ -84,3 +86,13 @@ async def test_what_is_refused_is_said_with_its_state_and_why(site):
         await here.sync()
         refused = [one for one in lines(await served(here, "debug")) if one["event"] == "message-sent"]
         assert {(one["state"], one["code"]) for one in refused} == {("delivered", None), ("held", "AE-101")}
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+async def test_check_config_says_them_on_stderr_where_they_are_wanted(site, level):
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
+    async with site() as here:
+        await here.sync()
+        _, out, err = await here.here.run("check-config", "--online", GATEWAY_LOG__LEVEL=level)
+        assert "upstream-asked" not in out
+        assert ("upstream-asked" in err) is (level == "debug")
