@@ -49,17 +49,17 @@ TROUBLES: Final[dict[str, Row]] = {
         "not know is refused the same way.",
     ),
     "28000/InitializeSessionUserId": Row(
-        "the database knows no such user", "user", "Check the user in database.url, or create it there."
+        "the database has no login", "user", "Check the user in database.url, or create it there."
     ),
     "28000/ClientAuthentication": Row(
-        "the database lets nobody in from this machine in this way",
+        "the database takes no such connection from this machine",
         "user",
         "See pg_hba.conf of the server: it may want TLS (?sslmode=require in database.url), or has no line for us.",
     ),
     "28": Row("the database refused the login", "user", "Check user and password in database.url, and pg_hba.conf."),
     "3D000": Row("there is no such database", "name", "Check the name in database.url, or create the database."),
     "42501": Row(
-        "the database user lacks a privilege",
+        "a privilege is missing in the database",
         "user",
         "Let it own the database, or grant it CONNECT, and CREATE and USAGE on its schema and all on its tables.",
     ),
@@ -213,7 +213,7 @@ def _said(row: Row, place: Place) -> str:
     behind = {
         "user": f"{f' for user {place.user}' if place.user else ''}{at}",
         "address": at,
-        "name": f"{f' {place.name}' if place.name else ''}{at}",
+        "name": f"{f' ({place.name})' if place.name else ''}{at}",
         "file": f": {place.file}" if place.file else at,
         "": "",
     }
