@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -64,11 +64,7 @@ from gateway.sync.webhook import Verifier
 from gateway.sync.webhook_work import WebhookWork
 from gateway.upstream.client import Observe, UpstreamClient, unobserved
 from gateway.webhook_api import Inbox, webhook_routes
-
-API: Final = "api"
-SYNC: Final = "sync"
-FEED: Final = "feed"
-ROLES: Final = (API, SYNC, FEED)
+from gateway.words import API, FEED, ROLES, SYNC
 
 
 @dataclass(frozen=True, slots=True)

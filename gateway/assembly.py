@@ -10,21 +10,23 @@ import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway import clock
 from gateway.destinations import Destination, routes_of, survey_routes
 from gateway.errors import ConfigError
 from gateway.log import configure, get_logger
-from gateway.pipeline import Pipeline
 from gateway.settings import Configuration, require_site_key
 from gateway.store import facts
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
-from gateway.store.migrate import migrate
 from gateway.store.postgres import Postgres
 from gateway.store.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
+from gateway.store.revision import is_current
 from gateway.store.sqlite import Sqlite
+
+if TYPE_CHECKING:
+    from gateway.pipeline import Pipeline
 
 _CHECK: Final = b"autoscribe-gateway:store"
 ZONE: Final = "zone"
@@ -58,7 +60,7 @@ async def opened_store(
     engine = engine_of(configuration)
     with engine.owned() if serves and isinstance(engine, Sqlite) else nullcontext():
         async with engine.opened():
-            await migrate(engine)
+            await _migrated(engine)
             await _require_own(engine, configuration)
             await _see_zone(engine, configuration)
             if serves or writes:
@@ -81,6 +83,13 @@ async def store_for_command(configuration: Configuration, *, writes: bool = True
     configure(configuration.settings.log.level, configuration.settings.log.format)
     async with opened_store(configuration, writes=writes) as engine:
         yield engine
+
+
+async def _migrated(engine: Sqlite | Postgres) -> None:
+    if not await is_current(engine):
+        from gateway.store.migrate import migrate
+
+        await migrate(engine)
 
 
 async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
@@ -134,6 +143,8 @@ async def indexed_anew(engine: Sqlite | Postgres, configuration: Configuration) 
 
 def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:
     """The pipeline into that store."""
+    from gateway.pipeline import Pipeline
+
     wants_pdf = configuration.settings.pdf.ingest == "fetch"
     routes = routes_of(configuration)
     return Pipeline(engine, configuration.site, configuration.zone, wants_pdf=wants_pdf, routes=routes)

@@ -6,61 +6,66 @@ settings.
 
 from __future__ import annotations
 
-import secrets
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
-from gateway import clock, config_check, operator
-from gateway import demo as demonstration
-from gateway.app import ROLES
-from gateway.app import serve as serve_gateway
-from gateway.convert import Conversion, Request
-from gateway.convert import convert as convert_text
+from gateway.command_line import PORT, Config, Group, destination_names, load
+from gateway.command_line import exit_code as _run
 from gateway.errors import ConfigError, GatewayError
-from gateway.feed.hold_feed import HoldFeed
-from gateway.feed_operator.arguments import destination_named
 from gateway.feed_operator.commands import feed
-from gateway.feed_operator.explain import Question
-from gateway.feed_operator.explain import explain as explain_report
-from gateway.feed_operator.planned import note_plans
-from gateway.feed_operator.typed_instant import typed_instant
 from gateway.sandbox.commands import sandbox
-from gateway.sandbox.late_acks import Address
-from gateway.sandbox.listen import run_listen
-from gateway.sandbox.manners import MANNERS
-from gateway.sandbox.receiver import Receiver
-from gateway.serving import exit_code as _run
-from gateway.settings import Configuration, load
-from gateway.store.instants import micros
+from gateway.words import MANNERS, ROLES
 from mappings.issues import SiteError, WireError
 from mappings.profile import DEMO_SITE_KEY, RECEIVERS
+
+if TYPE_CHECKING:
+    from gateway.convert import Conversion
 
 app = typer.Typer(
     name="autoscribe-gateway",
     help="Radiology reports signed in AutoScribe, delivered as FHIR R4 and HL7 v2.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # else each --help imports a library for boxes and colors
+    cls=Group,
     pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 200},  # as wide as the terminal: at 80 it cuts names at their hyphens
 )
-keys = typer.Typer(help="Make secrets.", no_args_is_help=True)
+keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=Group)
 app.add_typer(keys, name="keys")
-identity = typer.Typer(help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True)
+identity = typer.Typer(
+    help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True, cls=Group
+)
 app.add_typer(identity, name="identity")
 app.add_typer(feed, name="feed")
 app.add_typer(sandbox, name="sandbox")
 
-PORT: Final = {"min": 0, "max": 65535}
 _RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="Patient id, pat-<32 hex>.")]
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]
-Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
+
+
+def _say_version(is_asked: bool = True) -> None:
+    if is_asked:
+        from importlib.metadata import version as installed
+
+        print(installed("autoscribe-gateway"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    shows_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="The version of this program.")
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
 
 
 @app.command()
@@ -74,6 +79,10 @@ def demo(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two signatures.")] = 4.0,
 ) -> None:
     """Everything on one machine: sandbox upstream, gateway and MLLP listener; a report is signed every few seconds."""
+    from dataclasses import replace
+
+    from gateway import demo as demonstration
+
     usual = demonstration.Ports(0, 0, 0) if once else demonstration.Ports()
     given = {"gateway": port, "sandbox": sandbox_port, "mllp": mllp_port}
     ports = replace(usual, **{name: number for name, number in given.items() if number is not None})
@@ -89,7 +98,9 @@ def convert(
     receiver_name: Annotated[str | None, typer.Option("--receiver", metavar="NAME", help=_RECEIVERS)] = None,
     destination: Annotated[
         str | None,
-        typer.Option("--destination", metavar="NAME", help="As that destination gets it."),
+        typer.Option(
+            "--destination", metavar="NAME", help="As that destination gets it.", autocompletion=destination_names
+        ),
     ] = None,
     config: Config = None,
     pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
@@ -98,11 +109,16 @@ def convert(
     ] = False,
 ) -> None:
     """AutoScribe JSON into a FHIR Bundle, HL7 messages, or a trace of every field, without a network."""
+    from gateway import clock
+    from gateway.convert import Request
+    from gateway.convert import convert as convert_text
+    from gateway.feed_operator.arguments import destination_named
+
     if validate and to == "trace":
         _fail("--validate: a trace has nothing to be judged. Use --to fhir or --to hl7v2.")
     if destination and receiver_name:
         _fail("--receiver: a destination has one. Write one of the two.")
-    configuration = _load(config)
+    configuration = load(config)
     if configuration.site.site_key == DEMO_SITE_KEY:
         print("note: patient ids are made with the published demo key (set GATEWAY_MAPPING__SITE_KEY)", file=sys.stderr)
     request = Request(
@@ -131,15 +147,21 @@ def convert(
 def explain(
     report: Annotated[str, typer.Argument(metavar="REPORT", help="A report, rep_<32 hex>.")],
     field: Annotated[str, typer.Argument(metavar="[FIELD]", help="PID-5, DiagnosticReport.conclusion; else all.")] = "",
-    at: Annotated[str | None, typer.Option("--at", metavar="NAME", help="As that destination gets it.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="NAME", help="As that destination gets it.", autocompletion=destination_names),
+    ] = None,
     sent: Annotated[bool, typer.Option("--sent", help="And what each version sent said.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")] = "",
     config: Config = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
     """Explain the value of a report's field: rule, JSON pointer, setting. Shows patient data; 1 without a value."""
+    from gateway.feed_operator.explain import Question
+    from gateway.feed_operator.explain import explain as explain_report
+
     question = Question(report, field, at, sent, reason)
-    sys.exit(_run(explain_report(_load(config), question, print, as_json=as_json)))
+    sys.exit(_run(explain_report(load(config), question, print, as_json=as_json)))
 
 
 @app.command()
@@ -161,10 +183,16 @@ def serve(
     ] = None,
 ) -> None:
     """The gateway: crawls AutoScribe into its index, takes webhooks, and serves FHIR from there."""
+    from gateway import config_check
+    from gateway.app import serve as serve_gateway
+    from gateway.feed.hold_feed import HoldFeed
+    from gateway.feed_operator.typed_instant import typed_instant
+    from gateway.store.instants import micros
+
     wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
     if restored_from is not None and not hold_feed:
         _fail("--restored-from goes with --hold-feed: what may have been sent is not sent again unasked.")
-    configuration = _load(config)
+    configuration = load(config)
     hold = HoldFeed() if hold_feed else None
     if restored_from is not None:
         hold = HoldFeed(micros(typed_instant("--restored-from", restored_from, configuration.zone)))
@@ -179,37 +207,49 @@ def sync(
     once: Annotated[bool, typer.Option("--once", help="The same; a sweep without end is `serve --roles sync`.")] = True,
 ) -> None:
     """One look at all of AutoScribe into the index, or the rest of one that broke off."""
-    sys.exit(_run(operator.sync_once(_load(config), print)))
+    from gateway import operator
+
+    sys.exit(_run(operator.sync_once(load(config), print)))
 
 
 @app.command()
 def rerender(config: Config = None) -> None:
     """New FHIR versions of what is stored, after an upgrade or a changed setting; nothing is sent in HL7 v2."""
-    sys.exit(_run(operator.rerender(_load(config), print)))
+    from gateway import operator
+
+    sys.exit(_run(operator.rerender(load(config), print)))
 
 
 @app.command()
 def migrate(config: Config = None) -> None:
     """Bring the database to the schema of this release; `serve` does it too when it starts."""
-    sys.exit(_run(operator.migrate(_load(config), print)))
+    from gateway import operator
+
+    sys.exit(_run(operator.migrate(load(config), print)))
 
 
 @identity.command("list")
 def identity_list(config: Config = None) -> None:
     """Studies that are held apart from a patient they name, and what was decided about it."""
-    sys.exit(_run(operator.list_identities(_load(config), print)))
+    from gateway import operator
+
+    sys.exit(_run(operator.list_identities(load(config), print)))
 
 
 @identity.command("link")
 def identity_link(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
     """The study is about that patient, though they seem to be two people."""
-    sys.exit(_run(operator.decide(_load(config), "link", patient, study, reason, print)))
+    from gateway import operator
+
+    sys.exit(_run(operator.decide(load(config), "link", patient, study, reason, print)))
 
 
 @identity.command("separate")
 def identity_separate(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
     """The study is not about that patient, though it names the same number."""
-    sys.exit(_run(operator.decide(_load(config), "separate", patient, study, reason, print)))
+    from gateway import operator
+
+    sys.exit(_run(operator.decide(load(config), "separate", patient, study, reason, print)))
 
 
 @app.command()
@@ -225,6 +265,10 @@ def listen(
     ] = None,
 ) -> None:
     """An MLLP receiver for trying things out: prints each message readably and answers as told."""
+    from gateway.sandbox.late_acks import Address
+    from gateway.sandbox.listen import run_listen
+    from gateway.sandbox.receiver import Receiver
+
     address = Address.parse(reply_to) if reply_to is not None else None
     sys.exit(_run(run_listen(Receiver(host, port, ack, out, reply_to=address))))
 
@@ -237,12 +281,15 @@ def check_config(
     ] = False,
 ) -> None:
     """Every mistake in the settings with file, key and remedy; else the settings in force, secrets masked."""
+    from gateway import config_check, operator
+    from gateway.feed_operator.planned import note_plans
+
     faults = config_check.faults(config)
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:
         sys.exit(1)
-    configuration = _load(config)
+    configuration = load(config)
     for line in config_check.effective(configuration):
         print(line)
     for doubt in config_check.doubts(configuration):
@@ -257,19 +304,25 @@ def check_config(
 @keys.command("site")
 def keys_site() -> None:
     """A site key, for GATEWAY_MAPPING__SITE_KEY: keep it secret, never change it."""
+    import secrets
+
     print(secrets.token_hex(32))
 
 
 @app.command()
 def version() -> None:
     """The version of this program."""
-    print(installed_version("autoscribe-gateway"))
+    _say_version()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: what was typed, unless arguments are given."""
+    if arguments is None:
+        atexit.register(gc.freeze)  # else the end looks for garbage in all that was imported: a fifth of a second
+    typed = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=arguments)
+        # an option that ends the program is read before the library imports pydantic, which converts all others
+        app(args=["--version"] if typed == ["version"] else typed)
     except (ConfigError, SiteError) as error:
         _fail(str(error))
     except GatewayError as error:
@@ -279,10 +332,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _say_aside(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _load(path: Path | None) -> Configuration:
-    return load(path)
 
 
 def _input(file: str) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
 from gateway import clock
@@ -22,17 +23,17 @@ from gateway.errors import ConfigError
 from gateway.log import configure
 from gateway.metrics import Metrics
 from gateway.online_check import findings, looked_at
+from gateway.progress import Progress
 from gateway.settings import Configuration
 from gateway.store import identities
-from gateway.store.coverage import all_studies, sample
+from gateway.store.coverage import all_studies, sample, studies_stored
 from gateway.store.migrate import migrate as migrate_store
 from gateway.sync.crawler import crawl_once
-from gateway.sync.progress import ProgressBar
+from gateway.sync.sweep_record import SweepRecord
 from mappings.identifiers import upstream_id
 from mappings.issues import WireError
 
 Say = Callable[[str], object]
-_EVERY: Final = 1_000
 _SAMPLED: Final = 2_000
 
 
@@ -45,12 +46,9 @@ async def sync_once(configuration: Configuration, say: Say) -> int:
     """
     for fault in api_key(configuration):
         raise fault
-    bar = ProgressBar(sys.stderr)
     async with store_for_command(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
-        try:
-            swept = await crawl_once(crawl, bar)
-        finally:
-            bar.end()
+        with Progress("sync", "studies") as progress:
+            swept = await crawl_once(crawl, partial(_show, progress))
         found = Seen()
         async for document in sample(engine, _SAMPLED):
             found.look_at(*document, configuration.site)
@@ -58,6 +56,11 @@ async def sync_once(configuration: Configuration, say: Say) -> int:
     say(f"{swept.listed} studies listed: {changed}, {failed}; {swept.missing} that are stored were not listed")
     advise(found, configuration, lambda text: sys.stderr.write(f"{text}\n"))
     return 1 if swept.failed else 0
+
+
+def _show(progress: Progress, record: SweepRecord) -> None:
+    """Show how far a sweep is: AutoScribe does not say how many studies there are, the last sweep counted them."""
+    progress(record.studies_seen, record.finished.studies if record.finished else None, is_guess=True)
 
 
 async def check_online(configuration: Configuration, say: Say) -> int:
@@ -109,17 +112,17 @@ async def rerender(configuration: Configuration, say: Say) -> int:
     """
     done = written = failed = 0
     async with store_for_command(configuration) as engine:
-        pipeline = pipeline_of(configuration, engine)
-        async for study_id in all_studies(engine):
-            try:
-                ingested = await pipeline.rerender(study_id)
-            except WireError as error:
-                say(f"{study_id} is left as it is: {error}")
-                failed += 1
-                continue
-            done, written = done + 1, written + len(ingested.written if ingested else ())
-            if done % _EVERY == 0:
-                say(f"{done} studies, {written} new versions")
+        pipeline, stored = pipeline_of(configuration, engine), await studies_stored(engine)
+        with Progress("rerender", "studies") as progress:
+            async for study_id in all_studies(engine):
+                progress(done + failed, stored)
+                try:
+                    ingested = await pipeline.rerender(study_id)
+                except WireError as error:
+                    say(f"{study_id} is left as it is: {error}")
+                    failed += 1
+                    continue
+                done, written = done + 1, written + len(ingested.written if ingested else ())
         if not failed:
             await indexed_anew(engine, configuration)
     say(f"{done} studies rendered anew, {written} new versions; nothing was sent")

@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -52,14 +52,6 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:
             raise ConfigError(*_NOT_STARTED) from None
-
-
-def exit_code(work: Coroutine[Any, Any, int | None]) -> int:
-    """Run a command to its end; what it exits with, 130 where Ctrl-C ended it."""
-    try:
-        return asyncio.run(work) or 0
-    except KeyboardInterrupt:
-        return 130
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

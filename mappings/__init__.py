@@ -1,10 +1,23 @@
 """Reports as AutoScribe says them, turned into FHIR R4 and HL7 v2: the same input gives the same bytes.
 
-Carries out no clause itself: its three doors are `decode`, `to_fhir` and `to_oru`.
+Carries out no clause itself: its three doors are `decode`, `to_fhir` and `to_oru`. A door is imported when it is first
+asked for (PEP 562): a command that reads settings alone loads no mapping.
 """
 
-from mappings.autoscribe import decode
-from mappings.fhir import to_fhir
-from mappings.hl7v2 import to_oru
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mappings.autoscribe import decode
+    from mappings.fhir import to_fhir
+    from mappings.hl7v2 import to_oru
 
 __all__ = ["decode", "to_fhir", "to_oru"]
+
+_DOORS: Final = {"decode": "mappings.autoscribe", "to_fhir": "mappings.fhir", "to_oru": "mappings.hl7v2"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOORS:
+        raise AttributeError(name)
+    return getattr(import_module(_DOORS[name]), name)

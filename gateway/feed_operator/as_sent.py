@@ -19,6 +19,7 @@ from gateway.destinations import Destination
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.feed_operator.chosen import Chosen, Studies
 from gateway.feed_operator.preview import Consent, is_agreed
+from gateway.progress import Progress
 from gateway.settings import Configuration
 from gateway.store.audit import noted
 from gateway.store.body_hash import ALTERED
@@ -90,8 +91,10 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (what the command is told)
                 _say_refused(refused, say)
                 return 1 if refused or not consent.dry_run else 0
         await engine.do(partial(noted, verb, f"{name} {chosen}", reason, now))
-        for study_id, report_ids in studies.items():
-            found.update(await engine.do(partial(queued_again, again, study_id, report_ids, now)))
+        with Progress("replay", "studies") as progress:
+            for done, (study_id, report_ids) in enumerate(studies.items()):
+                progress(done, len(studies))
+                found.update(await engine.do(partial(queued_again, again, study_id, report_ids, now)))
     messages = counted(found.pop(_SENT, 0), "message")
     say(f"{name} is sent {messages} again as made, each with an MSH-10 of its own")
     _say_refused(found, say)
@@ -101,14 +104,16 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (what the command is told)
 async def _tried(engine: Engine, again: Again, studies: Studies, now: int) -> tuple[ToSend, Counter[str]]:
     """What would be sent, and what refused; nothing of it is done."""
     found, refused = ToSend(), Counter[str]()
-    for study_id, report_ids in studies.items():
-        became = await tried(engine, partial(_became, again, study_id, report_ids, now))
-        refused["nothing-sent"] += not became
-        for one, code in became:
-            if code == _SENT:
-                found += ToSend(1, int(one.is_critical), one.signed, one.signed)
-            else:
-                refused[code] += 1
+    with Progress("replay", "studies") as progress:
+        for done, (study_id, report_ids) in enumerate(studies.items()):
+            progress(done, len(studies))
+            became = await tried(engine, partial(_became, again, study_id, report_ids, now))
+            refused["nothing-sent"] += not became
+            for one, code in became:
+                if code == _SENT:
+                    found += ToSend(1, int(one.is_critical), one.signed, one.signed)
+                else:
+                    refused[code] += 1
     return found, +refused
 
 

@@ -14,6 +14,7 @@ from gateway.assembly import store_for_command
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.feed_operator.arguments import Span as Times
 from gateway.feed_operator.preview import Consent, is_agreed
+from gateway.progress import Progress
 from gateway.settings import Configuration
 from gateway.store.audit import noted
 from gateway.store.backload import Span, backloaded, to_backload, undated
@@ -49,13 +50,16 @@ async def backload(configuration: Configuration, name: str, asked: History, cons
     span = Span(name, times.since, times.until, int(_SECOND / rate), asked.missing)
     studies = reports = 0
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        if not is_agreed(await to_backload(engine, span), name, consent, say):
+        would = await to_backload(engine, span)
+        if not is_agreed(would, name, consent, say):
             return int(not consent.dry_run)
         await engine.do(partial(noted, "feed-backload", f"{name} {times}", asked.reason, micros(clock.now())))
-        while found := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
-            studies, reports = studies + found[0], reports + found[1]
-            if found[0] < BATCH:
-                break
+        with Progress("backload", "studies") as progress:
+            while found := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
+                studies, reports = studies + found[0], reports + found[1]
+                progress(studies, would.studies)
+                if found[0] < BATCH:
+                    break
         left = await undated(engine, name)
     seconds = studies * span.apart // _SECOND
     said = f"{counted(reports, 'report')} of {counted(studies, 'study')}"

@@ -1,4 +1,4 @@
-"""`autoscribe-gateway feed …`: the commands of the feed, as they are typed.
+"""`autoscribe-gateway feed …`: the commands of the feed, as they are typed; each imports what does its work.
 
 Carries out no clause of a standard. Exit codes as of all commands: 0 done, 1 something is open or refused, 2 bad input.
 """
@@ -11,26 +11,19 @@ from typing import Annotated
 
 import typer
 
-from gateway.feed_operator import acknowledging, pausing, retiring
-from gateway.feed_operator import as_sent as resending
-from gateway.feed_operator import backload as history
-from gateway.feed_operator import certificate as certifying
-from gateway.feed_operator import dead_letters as letters
-from gateway.feed_operator import planned as planning
-from gateway.feed_operator import replay as replaying
-from gateway.feed_operator import restored as restoring
-from gateway.feed_operator import show as showing
-from gateway.feed_operator import status as standing
-from gateway.feed_operator.arguments import id_of, numbers_of, span_of, wrong
-from gateway.feed_operator.chosen import Chosen
-from gateway.feed_operator.preview import Consent
-from gateway.serving import exit_code as _run
-from gateway.settings import load
+from gateway.command_line import Config, Group, destination_names, load
+from gateway.command_line import exit_code as _run
+from gateway.words import HeldAs
 
-feed = typer.Typer(help="The HL7 v2 feed: how it stands, and the operator's hand on it.", no_args_is_help=True)
+feed = typer.Typer(
+    help="The HL7 v2 feed: how it stands, and the operator's hand on it.", no_args_is_help=True, cls=Group
+)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination.")]
-Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings (TOML); else GATEWAY_CONFIG.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination.", autocompletion=destination_names)]
+AnyName = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Name of a [[destination]]; else all.", autocompletion=destination_names),
+]
 Json = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]
 Study = Annotated[str | None, typer.Option("--study", metavar="ID", help="A study, stu_<32 hex>.")]
@@ -43,16 +36,20 @@ Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Sign
 @feed.command()
 def status(config: Config = None, as_json: Json = False) -> None:
     """How each destination stands: who serves it, what waits, what is held, what was given up."""
+    from gateway.feed_operator import status as standing
+
     sys.exit(_run(standing.status(load(config), print, as_json=as_json)))
 
 
 @feed.command()
 def plan(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a [[destination]]; else all.")] = None,
+    name: AnyName = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Count what changed settings would send or stop of what was signed before; 1 if it waits for `feed apply`."""
+    from gateway.feed_operator import planned as planning
+
     sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json)))
 
 
@@ -64,6 +61,9 @@ def apply(
     config: Config = None,
 ) -> None:
     """Send what the plan of a destination adds and stop what it stops, or leave all as it was."""
+    from gateway.feed_operator import planned as planning
+    from gateway.feed_operator.arguments import wrong
+
     if leave and not reason:
         raise wrong("--leave", "without --reason", "Write why: it is kept who is not told of these reports.")
     sys.exit(_run(planning.apply(load(config), name, print, leaves=leave, reason=reason)))
@@ -72,14 +72,18 @@ def apply(
 @feed.command()
 def pause(name: Name, reason: Reason, config: Config = None) -> None:
     """Send nothing more to a destination; messages are made and wait."""
+    from gateway.feed_operator import pausing
+
     sys.exit(_run(pausing.pause(load(config), name, reason, print)))
 
 
 @feed.command()
 def resume(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of a destination.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name of a destination.", autocompletion=destination_names)
+    ] = None,
     study: Study = None,
-    held: Annotated[pausing.Reason | None, typer.Option("--held", help="All studies that are held as that.")] = None,
+    held: Annotated[HeldAs | None, typer.Option("--held", help="All studies that are held as that.")] = None,
     chart_corrected: Annotated[
         bool, typer.Option("--chart-corrected", help="The other patient's chart is put right by hand.")
     ] = False,
@@ -95,6 +99,11 @@ def resume(
     config: Config = None,
 ) -> None:
     """Send to a destination again; or let one study go on that is held there, or all that were refused or in doubt."""
+    from gateway.feed_operator import pausing
+    from gateway.feed_operator import restored as restoring
+    from gateway.feed_operator.arguments import wrong
+    from gateway.feed_operator.preview import Consent
+
     if restored and not (study or held):
         sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], reason, print)))
     if restored or journal or name is None:
@@ -134,6 +143,12 @@ def replay(
     config: Config = None,
 ) -> None:
     """Send studies once more, as they are by now, each message with an MSH-10 of its own."""
+    from gateway.feed_operator import as_sent as resending
+    from gateway.feed_operator import replay as replaying
+    from gateway.feed_operator.arguments import id_of, span_of, wrong
+    from gateway.feed_operator.chosen import Chosen
+    from gateway.feed_operator.preview import Consent
+
     if force_old and not (as_sent and reason):
         raise wrong(
             "--force-old", "without --as-sent and --reason", "Write both: it is kept who was sent an old version."
@@ -163,6 +178,10 @@ def backload(
     config: Config = None,
 ) -> None:
     """Send what was signed before a destination's start, on purpose and slowly, behind all that is new."""
+    from gateway.feed_operator import backload as history
+    from gateway.feed_operator.arguments import span_of
+    from gateway.feed_operator.preview import Consent
+
     configuration = load(config)
     asked = history.History(span_of(since, until, configuration.zone), rate, missing, reason)
     sys.exit(_run(history.backload(configuration, name, asked, Consent(dry_run, yes), print)))
@@ -175,22 +194,29 @@ def retire(
     config: Config = None,
 ) -> None:
     """Close what is open for a destination that was taken out of the settings; nothing of it is sent."""
+    from gateway.feed_operator import retiring
+
     sys.exit(_run(retiring.retire(load(config), name, reason, print)))
 
 
 @feed.command("dead-letters")
 def dead_letters(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a [[destination]]; else all.")] = None,
+    name: AnyName = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """What was given up, why, and by which rule."""
+    from gateway.feed_operator import dead_letters as letters
+
     sys.exit(_run(letters.dead_letters(load(config), name, print, as_json=as_json)))
 
 
 @feed.command()
 def certificate(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a [[destination]].")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Name of a [[destination]].", autocompletion=destination_names),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All destinations.")] = False,
     since: Since = None,
     until: Until = None,
@@ -198,6 +224,9 @@ def certificate(
     config: Config = None,
 ) -> None:
     """What became of every signed report at a destination, AutoScribe listed anew; 1 unless nothing is open."""
+    from gateway.feed_operator import certificate as certifying
+    from gateway.feed_operator.arguments import span_of, wrong
+
     if (name is None) is not every:
         raise wrong("NAME", "neither a destination nor --all, or both", "Write one of them.")
     configuration = load(config)
@@ -211,12 +240,18 @@ def show(
     patient: Annotated[
         str, typer.Option("--patient", metavar="-", help="Numbers of patients, a line each, from standard input.")
     ] = "",
-    at: Annotated[str | None, typer.Option("--at", metavar="NAME", help="Of that destination alone.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="NAME", help="Of that destination alone.", autocompletion=destination_names),
+    ] = None,
     reason: Reason = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show messages with patient data: bytes, each attempt and its answer, what changed; 1 if there is none."""
+    from gateway.feed_operator import show as showing
+    from gateway.feed_operator.arguments import numbers_of
+
     wanted = showing.Wanted(what, numbers_of(patient, what), at, reason)
     sys.exit(_run(showing.show(load(config), wanted, print, as_json=as_json)))
 
@@ -224,9 +259,14 @@ def show(
 @feed.command()
 def ack(
     code: Annotated[str, typer.Argument(metavar="CODE", help="An alert, such as critical-overdue.")],
-    name: Annotated[str | None, typer.Argument(metavar="[DESTINATION]", help="At this one; else at all.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[DESTINATION]", help="At this one; else at all.", autocompletion=destination_names),
+    ] = None,
     reason: Reason = "",
     config: Config = None,
 ) -> None:
     """Acknowledge an alert: somebody has seen it, and it is escalated to nobody else."""
+    from gateway.feed_operator import acknowledging
+
     sys.exit(_run(acknowledging.acknowledge(load(config), code, name, reason, print)))

@@ -6,7 +6,7 @@ Carries out no clause of a standard; decisions D13, D32. What is paused is queue
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 
 from gateway import clock
 from gateway.assembly import store_for_command
@@ -25,8 +25,8 @@ from gateway.store.restoring import rows_held_for
 from gateway.store.statements import Steps
 from gateway.store.states import BREAKER_REASONS, FOR_NOW, RESTORED
 from gateway.store.to_send import ToSend, to_send, tried
+from gateway.words import HeldAs
 
-Reason = Literal["refused", "indeterminate", "restored", "may-have-been-sent"]
 _HELD_AS: Final[dict[str, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "indeterminate": (IN_DOUBT,)}
 
 
@@ -108,7 +108,7 @@ async def resume_study(  # noqa: PLR0913, PLR0917 (what the command is told)
 
 
 async def resume_held(  # noqa: PLR0913, PLR0917 (what the command is told)
-    configuration: Configuration, name: str, held_as: Reason, reason: str, consent: Consent, say: Say
+    configuration: Configuration, name: str, held_as: HeldAs, reason: str, consent: Consent, say: Say
 ) -> int:
     """Let all studies go on that are held at a destination for that reason; 1 if none is, or nobody wants it.
 

@@ -16,14 +16,15 @@ from gateway.destinations import Destination, routes_of
 from gateway.errors import ConfigError, StoreError
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.pipeline.in_force import wanted
-from gateway.pipeline.planning import Plan, apply_plan, leave_plan, plan_of, preview
+from gateway.pipeline.plan import Plan, plan_of
+from gateway.pipeline.planning import apply_plan, leave_plan, preview
 from gateway.settings import Configuration
 from gateway.store import plans
 from gateway.store.audit import noted
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
-from gateway.store.migrate import is_current
+from gateway.store.revision import is_current
 from gateway.store.sqlite import Sqlite
 
 _SHORT: Final = 10.0  # seconds for each destination

@@ -18,6 +18,7 @@ from gateway.destinations import Destination, ever_in_force, routed
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.feed_operator.chosen import Chosen, Studies
 from gateway.feed_operator.preview import Consent, is_agreed
+from gateway.progress import Progress
 from gateway.settings import Configuration
 from gateway.store import intake
 from gateway.store.audit import noted
@@ -64,9 +65,11 @@ async def replay(  # noqa: PLR0913, PLR0917 (what the command is told)
 
 
 async def _run(run: Replay, studies: Studies, now: int) -> Replay:
-    for study_id, report_ids in studies.items():
-        await run.add(study_id, report_ids, now)
-    await run.flush(now)
+    with Progress("replay", "studies") as progress:
+        for done, (study_id, report_ids) in enumerate(studies.items()):
+            progress(done, len(studies))
+            await run.add(study_id, report_ids, now)
+        await run.flush(now)
     return run
 
 

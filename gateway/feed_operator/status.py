@@ -16,7 +16,7 @@ from gateway.destinations import Destination, routes_of
 from gateway.destinations.filter import Ignore
 from gateway.feed_operator.arguments import Say, counted
 from gateway.pipeline.in_force import wanted
-from gateway.pipeline.planning import plan_of
+from gateway.pipeline.plan import plan_of
 from gateway.settings import Configuration
 from gateway.store import plans
 from gateway.store.engine import Engine

@@ -15,10 +15,11 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Destination, InForce
 from gateway.destinations.filter import Ignore
-from gateway.destinations.plan import RESENT, Known, Row, Step, after_stop, planned, was_made
+from gateway.destinations.plan import Known, Row, Step, after_stop, planned, was_made
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.log import get_logger
 from gateway.pipeline.in_force import SettingsInForce, wanted
+from gateway.pipeline.plan import Plan, plan_of
 from gateway.pipeline.telling import outbox_row
 from gateway.settings.feed import Feed
 from gateway.store import intake, plans
@@ -36,62 +37,7 @@ _MOST_TRIES: Final = 20
 _PAUSE: Final = 0.01  # seconds from one page of reports to the next: nothing else waits for it
 _BATCH: Final = 500
 _ROWS_EACH: Final = 10  # rows of a report that are looked at: of one that has more somebody is asked
-_HOUR: Final = 3_600_000_000
 _TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Counts of the reports that a change of settings adds, stops, and sends again; `oldest` was signed then (micros).
-
-    `critical` are those added that are critical results, `stopped_critical` those stopped.
-    """
-
-    adds: int = 0
-    critical: int = 0
-    stops: int = 0
-    stopped_critical: int = 0
-    resends: int = 0
-    oldest: int | None = None
-
-    @property
-    def size(self) -> int:
-        """The number of reports that it is about."""
-        return self.adds + self.stops + self.resends
-
-    def __str__(self) -> str:
-        critical = f", {self.critical} of them critical" if self.critical else ""
-        stopped = f", {self.stopped_critical} of them critical" if self.stopped_critical else ""
-        return f"adds {self.adds}{critical}; stops {self.stops}{stopped}; resends {self.resends}"
-
-    def is_small(self, unasked: int, limits: Feed, now: int) -> bool:
-        """True where it may be applied without asking, after so many messages that were sent so already."""
-        if self.size + unasked > limits.unasked_messages:
-            return False
-        if (self.critical or self.stopped_critical) and not limits.unasked_critical:
-            return False
-        return self.oldest is not None and self.oldest >= now - int(limits.unasked_hours * _HOUR)
-
-
-def plan_of(rows: Sequence[Waits]) -> Plan:
-    """Count the rows of a plan, each report once."""
-    said: dict[tuple[str, str], Waits] = {}
-    for row in rows:
-        key = row.report_id, row.state
-        before = said.get(key)
-        if before is None or (not before.is_critical and row.is_critical):
-            said[key] = row
-    adds = [one for one in said.values() if one.state == PLANNED and one.reason != RESENT]
-    stops = [one for one in said.values() if one.state == TO_STOP]
-    signed = [0 if one.signed is None else one.signed for one in said.values()]
-    return Plan(
-        adds=len(adds),
-        critical=sum(one.is_critical for one in said.values() if one.state == PLANNED),
-        stops=len(stops),
-        stopped_critical=sum(one.is_critical for one in stops),
-        resends=len(said) - len(adds) - len(stops),
-        oldest=min(signed, default=None),
-    )
 
 
 class Planning:

@@ -6,7 +6,6 @@ Carries out no clause of a standard: the controls are the sandbox's own.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 from typing import Any, Final
 
@@ -24,6 +23,8 @@ def ask(port: int, method: str, path: str, text: str = "") -> dict[str, Any]:
     Raises:
         ConfigError: no sandbox answers there, or it refuses.
     """
+    import http.client  # only here: the commands are imported for --help, too
+
     place = f"{_HOST}:{port}"
     connection = http.client.HTTPConnection(_HOST, port, timeout=_SECONDS)
     with contextlib.closing(connection):

@@ -6,21 +6,19 @@ Carries out no clause of a standard. Exit codes: 0 done, 2 bad input, or no sand
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
+from gateway.command_line import PORT, Group, exit_code
 from gateway.errors import ConfigError
 from gateway.sandbox.acting import ask
-from gateway.sandbox.upstream import DEFAULT_API_KEY, DEFAULT_PORT, Options, run
-from gateway.sandbox.webhooks import Target
-from gateway.serving import exit_code
+from gateway.words import SANDBOX_API_KEY, SANDBOX_PORT
 
-sandbox = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+sandbox = typer.Typer(invoke_without_command=True, no_args_is_help=False, cls=Group)
 
-_PORTS: Final = {"min": 0, "max": 65535}
-Port = Annotated[int, typer.Option(**_PORTS, help="Port of the running sandbox, on loopback.")]
+Port = Annotated[int, typer.Option(**PORT, help="Port of the running sandbox, on loopback.")]
 Report = Annotated[str, typer.Argument(metavar="REPORT", help="Report id, rep_<32 hex>.")]
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
 
@@ -28,7 +26,7 @@ Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 h
 @sandbox.callback()
 def start(
     context: typer.Context,
-    port: Annotated[int, typer.Option(**_PORTS, help="Port to listen on, on loopback.")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option(**PORT, help="Port to listen on, on loopback.")] = SANDBOX_PORT,
     studies: Annotated[int, typer.Option(min=0, help="Studies to begin with.")] = 40,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     latency_ms: Annotated[int, typer.Option(min=0, help="Wait so long before every answer.")] = 0,
@@ -36,13 +34,16 @@ def start(
         list[str] | None, typer.Option(metavar="SPEC", help="A fault, such as 500:rate=0.1; repeatable.")
     ] = None,
     switch: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An open question, answered.")] = None,
-    api_key: Annotated[str, typer.Option(help="The key clients must send.")] = DEFAULT_API_KEY,
+    api_key: Annotated[str, typer.Option(help="The key clients must send.")] = SANDBOX_API_KEY,
     webhook_url: Annotated[str | None, typer.Option(help="Where report.delivered events go.")] = None,
     webhook_key: Annotated[str | None, typer.Option(help="Secret of their signatures (whsec_…).")] = None,
 ) -> None:
     """An AutoScribe look-alike: reports, studies, users, PDFs, webhooks, and faults on request."""
     if context.invoked_subcommand is not None:
         return
+    from gateway.sandbox.upstream import Options, run
+    from gateway.sandbox.webhooks import Target
+
     if (webhook_url is None) != (webhook_key is None):
         problem = "--webhook-url and --webhook-key go together: an event is signed or not sent"
         raise ConfigError("command line", "sandbox", problem, "Give both or neither.")
@@ -62,7 +63,7 @@ def start(
 @sandbox.command()
 def sign(
     critical: Annotated[bool, typer.Option("--critical", help="Sign it as a critical result.")] = False,
-    port: Port = DEFAULT_PORT,
+    port: Port = SANDBOX_PORT,
 ) -> None:
     """Sign a report of a new study in the running sandbox, and print both ids."""
     signed = ask(port, "POST", "sign?critical=true" if critical else "sign")
@@ -73,7 +74,7 @@ def sign(
 def addend(
     report: Report,
     text: Annotated[str, typer.Option(help="Its text; else the sandbox writes one.")] = "",
-    port: Port = DEFAULT_PORT,
+    port: Port = SANDBOX_PORT,
 ) -> None:
     """Sign an addendum to a signed report in the running sandbox."""
     signed = ask(port, "POST", f"reports/{_id(report)}/addendum", text)
@@ -84,7 +85,7 @@ def addend(
 def correct(
     report: Report,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The report's text from now on.")],
-    port: Port = DEFAULT_PORT,
+    port: Port = SANDBOX_PORT,
 ) -> None:
     """Change the text of a report in the running sandbox, without an addendum."""
     ask(port, "PUT", f"reports/{_id(report)}/text", text)
@@ -92,14 +93,14 @@ def correct(
 
 
 @sandbox.command()
-def cancel(study: Study, port: Port = DEFAULT_PORT) -> None:
+def cancel(study: Study, port: Port = SANDBOX_PORT) -> None:
     """Cancel a study in the running sandbox; if its report is signed, this takes the report back."""
     ask(port, "POST", f"studies/{_id(study)}/cancel")
     print(f"cancelled: {study}")
 
 
 @sandbox.command()
-def uncancel(study: Study, port: Port = DEFAULT_PORT) -> None:
+def uncancel(study: Study, port: Port = SANDBOX_PORT) -> None:
     """Undo the cancellation of a study in the running sandbox."""
     ask(port, "POST", f"studies/{_id(study)}/uncancel")
     print(f"no longer cancelled: {study}")

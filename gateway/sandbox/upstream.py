@@ -24,9 +24,7 @@ from gateway.sandbox.state import State
 from gateway.sandbox.switches import parse_switches
 from gateway.sandbox.webhooks import Sender, Target
 from gateway.serving import listening_socket, running, stop_signal
-
-DEFAULT_PORT: Final = 8801
-DEFAULT_API_KEY: Final = "sandbox-key"
+from gateway.words import SANDBOX_API_KEY, SANDBOX_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +32,13 @@ class Options:
     """What the command `sandbox` can be told; `faults` and `switches` as they are written on the command line."""
 
     host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
+    port: int = SANDBOX_PORT
     studies: int = 40
     seed: int = 1
     latency_ms: float = 0
     faults: tuple[str, ...] = ()
     switches: tuple[str, ...] = ()
-    api_key: str = DEFAULT_API_KEY
+    api_key: str = SANDBOX_API_KEY
     link_seconds: float = ONE_HOUR
     webhook: Target | None = None
 

@@ -25,10 +25,9 @@ from gateway.settings.model import PREFIX, TABLES, MappingSettings, Server, Sett
 from gateway.settings.rows import rows, table_rows
 from gateway.settings.site_files import SiteFiles
 from gateway.settings.values import is_loopback
+from gateway.words import CONFIG_VARIABLE
 from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, read_site
-
-CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 
 _NOTHING: Final[Mapping[str, str]] = {}
 # Type of a pydantic error -> what is said in its place

@@ -25,6 +25,7 @@ _KNOWN: Final = Statement("SELECT study_id, listed_digest, fetched FROM study WH
 _LIST: Final = Statement("UPDATE study SET listed = :now WHERE study_id = :study_id")
 _MISSING: Final = Statement("SELECT study_id FROM study WHERE has_signed = 1 AND listed < :before AND is_external = 0")
 _STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_id > :after ORDER BY study_id LIMIT :most")
+_STORED: Final = Statement("SELECT count(*) FROM study")
 # Ids are random: the first of them are a sample
 _SAMPLE: Final = Statement(
     "SELECT study_id, received FROM study WHERE study_id > :after AND is_external = 0 ORDER BY study_id LIMIT :most"
@@ -48,6 +49,11 @@ async def all_studies(engine: Engine) -> AsyncIterator[str]:
         for (study_id,) in rows:
             yield str(study_id)
         after = str(rows[-1][0])
+
+
+async def studies_stored(engine: Engine) -> int:
+    """How many studies are stored."""
+    return int((await engine.fetch(_STORED))[0][0])
 
 
 async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:

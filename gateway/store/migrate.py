@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from gateway.errors import ConfigError, StoreUnavailable
+from gateway.errors import ConfigError
 from gateway.store.postgres import Postgres
 from gateway.store.sqlite import Sqlite
 from gateway.store.trouble import Place, unavailable
@@ -52,15 +52,6 @@ async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, s
                 await connection.execute("DROP TABLE alembic_version")
             await connection.execute(output.getvalue())
     return before, wanted
-
-
-async def is_current(engine: Sqlite | Postgres) -> bool:
-    """True where a database that is open has the tables of this release; False where it has none or cannot be read."""
-    try:
-        rows = await engine.query("SELECT version_num FROM alembic_version", [])
-    except StoreUnavailable:
-        return False
-    return [str(one) for (one,) in rows] == [_scripts(_config(io.StringIO())).get_current_head()]
 
 
 def _migrate_sqlite(path: Path, target: str) -> tuple[str, str]:

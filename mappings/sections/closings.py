@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Final, NamedTuple
 
 from mappings.sections.wording import BLANK, DATE, DECORATION, TIME, any_of, openers
@@ -193,7 +194,7 @@ _REMARKS: Final = (
     r"one\sor\smore\sof\s[^\n]{0,60}\bdose\b[^\n]{0,60}\bused\b",
 )
 _MARGIN: Final = r"[\s*_#=~.<>|\]):-]*+$"
-_LINE: Final = re.compile(
+_LINE: Final = (
     rf"{DECORATION}{{0,24}}+(?P<words>"
     rf"(?:{any_of(_KEYS)}|(?:(?:{any_of(_ROLES)})\s){{0,3}}(?:{any_of(_PERSONS)})(?:['\u2019]s)?(?:\s(?:name|id|signature|initials))?"
     rf"|(?:(?:report|rpt)\s)?(?:(?:date/time|date|time)\s(?:of\s)?)?(?:{any_of(_DEEDS)})"
@@ -205,8 +206,7 @@ _LINE: Final = re.compile(
     rf"|(?:{any_of(_OPENINGS)})(?![^\W_])"
     rf"|(?:(?:please\s)?note:?\s(?:that\s)?)?(?:{'|'.join(_SENTENCES)})"
     rf"|(?:{'|'.join(_WHOLE_LINES)})(?={_MARGIN})"
-    rf"|(?P<footer>{'|'.join(_FOOTERS)})(?={_MARGIN})|(?P<remark>{'|'.join(_REMARKS)}))",
-    re.IGNORECASE,
+    rf"|(?P<footer>{'|'.join(_FOOTERS)})(?={_MARGIN})|(?P<remark>{'|'.join(_REMARKS)}))"
 )
 # First words of all these, to pass over other lines without matching them
 CLOSERS: Final = openers(
@@ -251,6 +251,12 @@ _HINTS: Final = (
 )
 
 
+@cache
+def _line() -> re.Pattern[str]:
+    """Compile the form of a closing when a text is first read: that takes long, and most commands read none."""
+    return re.compile(_LINE, re.IGNORECASE)
+
+
 class Closing(NamedTuple):
     """The words by which a line closes a report, and where it does so."""
 
@@ -266,7 +272,7 @@ def closing(line: str, first: str) -> Closing | None:
     size = len(first)
     if first in _BEHIND and line[size + 1 : size + 6].lower() not in _BEHIND[first]:
         return None
-    found = _LINE.match(line)
+    found = _line().match(line)
     return Closing(found["words"], found["footer"] is not None, found["remark"] is not None) if found else None
 
 
@@ -286,6 +292,6 @@ def hints(text: str) -> list[int]:
 def inline_closings(line: str) -> Iterator[tuple[int, str]]:
     """The places where sentences of a line close a report, with their words."""
     for gap in _ENDED.finditer(line):
-        found = _LINE.match(line, gap.end())
+        found = _line().match(line, gap.end())
         if found and not found["footer"] and not found["remark"] and found["words"][0].isupper():
             yield gap.end(), found["words"]

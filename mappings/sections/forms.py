@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Final
 
 from mappings.sections.wording import (
@@ -47,11 +48,10 @@ _COLON: Final = (
     r"(?:\s{0,3}[*_=#~<>\])|\u2013\u2014-]{2,40}+(?=\s*+$)|[*_\])]{1,3}|))"
 )
 _DASH: Final = rf"(?P<dash>{BLANK}{{0,4}}(?:\u2014|(?:[-=]{{0,2}}>|\u2192|--?|\u2013)(?=\s|$)))"
-_LINE_HEADING: Final = re.compile(
+_LINE_HEADING: Final = (
     rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}{WORDS}"
     rf"(?:{_COLON}|(?P<bare>{CLOSING_DECORATION}{{0,40}}+$)|{_DASH}|(?P<closed>\*\*|__|\]|\s?\|)(?=\s)"
-    r"|(?P<stop>[.;](?=\s))|(?P<run>\s{1,8}(?=\S)))",
-    re.IGNORECASE,
+    r"|(?P<stop>[.;](?=\s))|(?P<run>\s{1,8}(?=\S)))"
 )
 # The form that most headings have, "FINDINGS: ", without anything else that `_LINE_HEADING` knows
 _PLAIN_HEADING: Final = re.compile(
@@ -63,7 +63,7 @@ _OPENING: Final = re.compile(
     rf"{DECORATION}{{0,24}}+{NUMBER}?[\s*_{INVISIBLE}]{{0,6}}(?P<first>[^\W\d_]{{0,20}})", re.IGNORECASE
 )
 ITEM: Final = re.compile(rf"\s*(?:[-*\u2022\u25aa\u25cf\u25ba]\s|[\s*_]*{NUMBER})", re.IGNORECASE)
-_INLINE_HEADING: Final = re.compile(rf"{WORDS}(?:{_COLON}|{_DASH})", re.IGNORECASE)
+_INLINE_HEADING: Final = rf"{WORDS}(?:{_COLON}|{_DASH})"
 # White space that may part a heading from the text before it: after the end of a sentence, wide, or before capitals
 _GAP: Final = re.compile(
     r"\s(?<!\s\s)(?:(?P<ended>(?<=[.!?;:)\]\"\u201d]\s)\s*+)|(?P<wide>\s++|(?<=\t))"
@@ -74,6 +74,12 @@ _PARTS: Final = re.compile(r"[|\u2022\u25cf\u25aa]|\s(?:~|//?)\s")
 _PARTED: Final = re.compile(
     rf"(?<!\s)\s{{0,2}}(?P<parted>[|\u2022\u25cf\u25aa]|(?<=\s)(?:~|//?)(?=\s))\s{{0,4}}(?=[^\W\d_])|{_GAP.pattern}"
 )
+
+
+@cache
+def _form(pattern: str) -> re.Pattern[str]:
+    """Compile a form when a text is first read: that takes long, and most commands read none."""
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def opening(line: str) -> str:
@@ -90,7 +96,7 @@ def line_heading(line: str, above: str, below: str, *, is_anew: bool) -> tuple[r
     found = _PLAIN_HEADING.match(line)
     label = LABELS.get(found["words"].lower()) if found else None
     if label is None:
-        found = _LINE_HEADING.match(line)
+        found = _form(_LINE_HEADING).match(line)
         label = _label(found) if found else None
     if not found or label is None or not _stands_apart(found, label, above, below, is_anew=is_anew):
         return None
@@ -172,7 +178,7 @@ def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tupl
         place = gap.end()
         if opening(line[place : place + _LONGEST_WORD]) not in OPENERS:
             continue
-        found = _INLINE_HEADING.match(line, place)
+        found = _form(_INLINE_HEADING).match(line, place)
         label = _label(found) if found else None
         if found and label is not None and _stands_inside(found, label, gap, is_run_in=is_run_in):
             yield found, label, gap

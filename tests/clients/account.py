@@ -9,7 +9,7 @@ import httpx
 
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
-from gateway.sandbox.upstream import DEFAULT_API_KEY
+from gateway.words import SANDBOX_API_KEY
 from mappings.identifiers import fhir_id, is_placeholder
 
 Json = dict[str, Any]
@@ -60,6 +60,6 @@ def patients() -> set[str]:
 def pdf_of(upstream: str, report_id: str) -> bytes:
     """The PDF of a report, fetched from the sandbox as AutoScribe gives it out."""
     query = {"reportId": REPORTS[report_id]["reportId"]}
-    headers = {"Authorization": f"Bearer {DEFAULT_API_KEY}"}
+    headers = {"Authorization": f"Bearer {SANDBOX_API_KEY}"}
     answer = httpx.get(f"{upstream}/v1/autoScribe/reports/pdf", params=query, headers=headers).json()
     return httpx.get(answer["presignedUrl"]).content

@@ -25,6 +25,7 @@ from gateway.errors import ConfigError, StoreUnavailable
 from gateway.store import migrations
 from gateway.store.migrate import BASE, HEAD, migrate
 from gateway.store.postgres import Postgres
+from gateway.store.revision import is_current, newest
 from gateway.store.schema import METADATA
 from gateway.store.sqlite import Sqlite
 from gateway.store.statements import Statement, ask
@@ -109,6 +110,16 @@ async def test_every_revision_goes_up_and_down_and_up_again_with_a_row_in_every_
         assert await migrate(engine) == (BASE, before)
         assert await migrate(engine) == (before, before)
         assert [tuple(row) for row in await engine.query("SELECT one, last, resource FROM tick", [])] == [(1, 0, 0)]
+
+
+async def test_a_database_is_current_at_the_last_revision_alone(empty):
+    engine = empty()
+    async with engine.opened():
+        assert not await is_current(engine)
+        for revision in revisions():
+            await migrate(engine, revision)
+            assert await is_current(engine) is (revision == newest())
+    assert newest() == revisions()[-1]
 
 
 async def test_what_was_made_before_has_its_hash_where_its_text_is_there(empty):

@@ -17,7 +17,8 @@ from fakes.taken_in import contents, current, giving, outbox, said, study_id, ta
 from fakes.upstream_json import STUDY_UID
 
 from gateway.errors import StoreUnavailable
-from gateway.pipeline import MOST_TRIES, Pipeline
+from gateway.pipeline import Pipeline
+from gateway.pipeline.pipeline import MOST_TRIES
 from gateway.store.inbox import StoredEnrichments
 from gateway.store.instants import instant
 from gateway.store.statements import Statement, ask

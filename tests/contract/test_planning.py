@@ -13,7 +13,8 @@ from fakes.store import rows
 from gateway.destinations import Filter, Ignore, Scope
 from gateway.feed_operator.fate import fate
 from gateway.pipeline.in_force import wanted
-from gateway.pipeline.planning import Plan, Planning, apply_plan, leave_plan, plan_of, preview
+from gateway.pipeline.plan import Plan, plan_of
+from gateway.pipeline.planning import Planning, apply_plan, leave_plan, preview
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.settings.feed import Feed

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.sandbox.people import FACILITIES
-from gateway.sandbox.upstream import DEFAULT_API_KEY
+from gateway.words import SANDBOX_API_KEY
 
 ROOT = Path(__file__).parents[2]
 SITE_KEY = "5a" * 32
@@ -49,7 +49,7 @@ def environment(upstream_url: str, database_url: str, config: Path, **more: str)
     """The environment of a gateway; nothing of the test's own may send it to a real AutoScribe."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AVARA_", "GATEWAY_"))}
     own = {
-        "AVARA_API_KEY": DEFAULT_API_KEY,
+        "AVARA_API_KEY": SANDBOX_API_KEY,
         "AVARA_BASE_URL": upstream_url,
         "GATEWAY_DATABASE_URL": database_url,
         "GATEWAY_CONFIG": str(config),

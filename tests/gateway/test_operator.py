@@ -14,7 +14,7 @@ from fakes.gateway_process import site_file
 from fakes.store import rows
 from fakes.taken_in import current
 
-from gateway import operator
+from gateway import operator, progress
 from gateway.sandbox.receiver import Receiver
 from gateway.store.kept import packed
 from gateway.store.statements import Statement, ask
@@ -131,12 +131,16 @@ async def test_a_changed_setting_makes_new_versions_when_it_is_rendered_anew_and
         assert await here.query("SELECT count(*) FROM outbox") == told
 
 
-async def test_of_a_long_rerendering_it_is_said_now_and_then_how_far_it_is(site, monkeypatch):
-    monkeypatch.setattr(operator, "_EVERY", 10)
+async def test_of_long_work_it_is_said_beside_its_output_how_far_it_is(site, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
     async with site() as here:
-        await here.run("sync")
-        _, out, _ = await here.run("rerender")
-        assert out.splitlines()[:2] == ["10 studies, 0 new versions", "20 studies, 0 new versions"]
+        _, out, err = await here.run("sync")
+        assert (len(out.splitlines()), f"sync: {STUDIES} studies, " in err) == (1, True)
+        _, out, err = await here.run("sync")
+        assert (len(out.splitlines()), f"sync: about 100 %, {STUDIES} of about {STUDIES} studies, " in err) == (1, True)
+        _, out, err = await here.run("rerender")
+        assert out == f"{STUDIES} studies rendered anew, 0 new versions; nothing was sent\n"
+        assert f"rerender: 50 %, {STUDIES // 2} of {STUDIES} studies, " in err
 
 
 async def test_settings_are_tried_out_on_request_and_what_is_wrong_with_the_world_exits_1(site):

@@ -6,8 +6,9 @@ import pytest
 
 from gateway import config_check
 from gateway.demo.stage import demo_site
-from gateway.sandbox.upstream import DEFAULT_API_KEY, Options
+from gateway.sandbox.upstream import Options
 from gateway.settings import Configuration, load
+from gateway.words import SANDBOX_API_KEY
 
 PATH = Path(__file__).parents[2] / "docs" / "sandbox.toml"
 
@@ -28,4 +29,4 @@ def test_it_leads_to_the_sandbox(configuration: Configuration) -> None:
     upstream = configuration.settings.upstream
     assert upstream.base_url == Options().base_url
     assert upstream.api_key is not None
-    assert upstream.api_key.get_secret_value() == DEFAULT_API_KEY
+    assert upstream.api_key.get_secret_value() == SANDBOX_API_KEY

@@ -1,0 +1,31 @@
+"""Words that the command line shows and other modules act on: roles, default values, the names of lists.
+
+Carries out no clause of a standard. `--help` and every Tab in a shell need these words alone, so they stand apart from
+the modules that act on them, which take long to import; this one imports nothing of ours.
+"""
+
+from typing import Final, Literal
+
+CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
+
+# `serve --roles`: what one process does, and others may do in its place (D33)
+API: Final = "api"
+SYNC: Final = "sync"
+FEED: Final = "feed"
+ROLES: Final = (API, SYNC, FEED)
+
+# `feed resume --held`
+HeldAs = Literal["refused", "indeterminate", "restored", "may-have-been-sent"]
+
+# `sandbox`
+SANDBOX_PORT: Final = 8801
+SANDBOX_API_KEY: Final = "sandbox-key"
+
+# `listen --ack`: the names of gateway/sandbox/manners.py, which says what each does
+MANNERS: Final = (
+    *("aa", "ae", "ar", "ce", "cr", "ae-busy", "ar-content", "ar-type", "aa-err", "not-filed"),
+    *("close-at-once", "reset-at-once", "reset-in-frame", "reset", "close", "reset-in-ack", "half-close", "silent"),
+    *("close-after", "zero-window", "none", "slow", "dribble", "together", "split", "early", "pause"),
+    *("wrong-id", "no-id", "empty", "garbage", "no-vt", "no-cr", "lf", "nul", "unknown-code", "delimiters"),
+    *("latin-1", "utf-16", "twice", "adt-first", "ca", "ca-aa", "ca-ae", "ca-ar", "ca-aa-calls", "ca-aa-next"),
+)
