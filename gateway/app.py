@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import clock, log
-from gateway.assembly import opened_store, pipeline_of, zone_of
+from gateway.assembly import opened_store, pipeline_of
 from gateway.destination_check import faults as destination_faults
 from gateway.destinations import routes_of
 from gateway.errors import ConfigError
@@ -175,7 +175,7 @@ def _facade(parts: _Parts) -> Facade:
         engine=parts.engine,
         reads=parts.reads,
         site=parts.configuration.site,
-        zone=zone_of(parts.configuration),
+        zone=parts.configuration.zone,
         started=clock.now(),
         tokens=Tokens(parts.configuration.site.site_key),
         sweep=lambda: parts.watch.record,
@@ -209,6 +209,7 @@ def _health(parts: _Parts, reachability: Reachability) -> Callable[[], Health]:
         is_current = record.is_current(clock.now(), limit)
         return Health(
             store_trouble=parts.probe.trouble,
+            store_words=parts.probe.words,
             is_index_complete=is_current,
             index_percent=record.percent,
             index_age=_index_age(parts.watch),

@@ -9,10 +9,8 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from datetime import tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 from gateway import clock
 from gateway.destinations import Destination, routes_of, survey_routes
@@ -140,23 +138,14 @@ async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) 
 
 async def _see_zone(engine: Sqlite | Postgres, configuration: Configuration) -> None:
     """Warn where dates were indexed in another zone than searches ask in: `rerender` indexes them anew."""
-    zone = str(zone_of(configuration))
+    zone = str(configuration.zone)
     if await facts.claimed(engine, ZONE, zone) != zone:
         get_logger().warning("index-of-another-zone", action="rerender")
 
 
 async def indexed_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
     """Note that all dates are indexed in the zone of these settings."""
-    await facts.put(engine, ZONE, str(zone_of(configuration)))
-
-
-def zone_of(configuration: Configuration) -> tzinfo:
-    """The zone of dates without one: as set, else that of all facilities if they share it, else UTC."""
-    if configuration.settings.fhir.time_zone:
-        return ZoneInfo(configuration.settings.fhir.time_zone)
-    zones = {one.time_zone for one in configuration.site.facilities.values()}
-    shared = zones.pop() if len(zones) == 1 else None
-    return shared or ZoneInfo("UTC")
+    await facts.put(engine, ZONE, str(configuration.zone))
 
 
 def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:
@@ -165,4 +154,4 @@ def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipe
 
     wants_pdf = configuration.settings.pdf.ingest == "fetch"
     routes = routes_of(configuration)
-    return Pipeline(engine, configuration.site, zone_of(configuration), wants_pdf=wants_pdf, routes=routes)
+    return Pipeline(engine, configuration.site, configuration.zone, wants_pdf=wants_pdf, routes=routes)

@@ -186,14 +186,16 @@ def serve(
     from gateway import config_check
     from gateway.app import serve as serve_gateway
     from gateway.feed.hold_feed import HoldFeed
-    from gateway.feed_operator.arguments import instant_of
+    from gateway.feed_operator.typed_instant import typed_instant
+    from gateway.store.instants import micros
 
     wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
     if restored_from is not None and not hold_feed:
         _fail("--restored-from goes with --hold-feed: what may have been sent is not sent again unasked.")
-    since = instant_of("--restored-from", restored_from) if restored_from is not None else None
-    hold = HoldFeed(since) if hold_feed else None
     configuration = load(config)
+    hold = HoldFeed() if hold_feed else None
+    if restored_from is not None:
+        hold = HoldFeed(micros(typed_instant("--restored-from", restored_from, configuration.zone)))
     for fault in config_check.served_all_the_same(configuration):
         print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
     sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted, hold)))

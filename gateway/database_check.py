@@ -32,7 +32,8 @@ async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError
         async with asyncio.timeout(_SECONDS), engine.opened():
             found = [one async for one in _found(engine, configuration)]
     except (ConfigError, StoreError, TimeoutError) as error:
-        yield f"{_UNKNOWN} ({getattr(error, 'detail', '') or type(error).__name__}); the service asks when it starts"
+        said = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "detail", "") or str(error)
+        yield f"{_UNKNOWN} ({said}); the service asks when it starts"
         return
     for one in found:
         yield one

@@ -63,7 +63,7 @@ class GatewayError(Exception):
     retry: ClassVar[Retry] = "permanent"
     http_status: ClassVar[int] = 500
     issue_code: ClassVar[str] = "exception"
-    remedy: ClassVar[str] = "Report this with the correlation id."
+    remedy: str = "Report this with the correlation id."
 
 
 class ConfigError(GatewayError):
@@ -198,14 +198,14 @@ class PdfInterrupted(UpstreamError):
 
 
 class StoreError(GatewayError):
-    """The store did not do what was asked; nothing was changed."""
+    """The store did not do what was asked; `cause` is the database's code, `words` name no place of it."""
 
     code, http_status, issue_code = "store", 503, "transient"
     retry: ClassVar[Retry] = "transient"
     remedy = "Look at the database."
 
-    def __init__(self, detail: str) -> None:
-        self.detail = detail
+    def __init__(self, detail: str, cause: str = "", words: str = "", remedy: str = "") -> None:
+        self.detail, self.cause, self.words, self.remedy = detail, cause, words or detail, remedy or type(self).remedy
         super().__init__(f"{self.code}: {detail}")
 
 

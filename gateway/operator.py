@@ -20,6 +20,7 @@ from gateway.destinations import routes_of
 from gateway.doctor.advice import advice
 from gateway.doctor.seen import Seen
 from gateway.errors import ConfigError
+from gateway.log import configure
 from gateway.metrics import Metrics
 from gateway.online_check import findings, looked_at
 from gateway.progress import Progress
@@ -64,6 +65,7 @@ def _show(progress: Progress, record: SweepRecord) -> None:
 
 async def check_online(configuration: Configuration, say: Say) -> int:
     """Say what is wrong with what the settings lead to; 1 if anything is."""
+    configure(configuration.settings.log.level, configuration.settings.log.format)
     found = [one async for one in findings(configuration)]
     for one in found:
         say(str(one))

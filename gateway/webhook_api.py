@@ -216,3 +216,5 @@ def _log(reply: _Reply, request_id: str) -> None:
         get_logger().error("webhook-refused", **said)
     elif reply.status != HTTPStatus.OK:
         get_logger().warning("webhook-refused", **said)
+    else:
+        get_logger().debug("webhook-taken", **said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 from fakes.databases import Engines, Server, copied, migrated_file, server
 
 from gateway.store.postgres import Postgres
@@ -22,6 +24,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") == "true" and reporter and reporter.stats.get("skipped"):
         session.exitstatus = 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_level() -> None:
+    """Nothing below info is logged, as in a service, unless a test wants it."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from gateway.demo.agreement import compare
 from gateway.demo.rounds import Round, play
 from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
-from gateway.feed_operator.arguments import span_of
+from gateway.feed_operator.arguments import EVER
 from gateway.feed_operator.certificate import made_of, said
 from gateway.sandbox.inbox import Message
 from gateway.sandbox.readable import readable
@@ -75,7 +75,7 @@ async def _certificate(playing: Stage, patience: float) -> str:
     """The certificate of the feed: once nothing is open, or as it is when so many seconds are over."""
     until = clock.monotonic() + patience
     while True:
-        made = await made_of(playing.configuration, playing.engine, [playing.destination], span_of(None, None))
+        made = await made_of(playing.configuration, playing.engine, [playing.destination], EVER)
         if made.verdict == "certified" or clock.monotonic() >= until:
             return "\n".join(said(made))
 

@@ -129,6 +129,7 @@ class Making:
         revision, _, packed, *_ = found[0]
         sent = await read_sent(self.engine, name, study_id)
         if sent.is_in_hand:
+            get_logger().debug("making-waits", destination=name, study_id=study_id, code="in-hand")
             return None  # whether something was sent decides what this one is: a moment
         known = await self._with_pdfs(kept(packed))
         rows = await self._without_doubtful(lease, rows, known)
@@ -142,6 +143,13 @@ class Making:
         """Tell the log and the metrics of what was made."""
         name, study_id = self.destination.name, made.study_id
         get_logger().info("messages-made", destination=name, study_id=study_id, count=messages_made)
+        for one in made.messages:
+            ids = {"study_id": study_id, "report_id": one.report_id, "control_id": one.control_id}
+            stands = {"operation": one.kind, "state": one.state, "code": one.reason or None}
+            get_logger().debug("message-made", destination=name, **ids, **stands)
+        for row in made.settled:
+            said = {"state": row.state, "code": row.reason or None}
+            get_logger().debug("cause-settled", destination=name, study_id=study_id, **said)
         for code, count in Counter(code for one in made.messages for code in one.remarks).items():
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)

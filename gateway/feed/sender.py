@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from gateway import clock
 from gateway.destinations import Destination
@@ -143,10 +143,19 @@ class Sender:
 
     async def _sent(self, channel: Channel, head: Head, number: int) -> Result:
         """Send a message that is in hand; what came of it, and how it was sent."""
-        begun = micros(clock.now())
+        begun, began = micros(clock.now()), clock.monotonic()
+        self._trace("message-sending", head, head.state)
         result = await self._result(channel, head)
+        ms = round((clock.monotonic() - began) * 1000, 1)
+        self._trace("message-sent", head, result.state, code=result.reason or None, ms=ms)
         where = numbered(channel.where, number, self._destination.receiver.window)
         return replace(result, attempt=Attempt(begun, micros(clock.now()), where, channel.heard))
+
+    def _trace(self, event: str, head: Head, state: str, **more: Any) -> None:
+        """Say at `log.level` debug how a message stands, by its ids."""
+        ids = {"study_id": head.study_id, "report_id": head.report_id, "control_id": head.control_id}
+        name, attempt = self._destination.name, head.attempts + 1
+        get_logger().debug(event, destination=name, **ids, operation=head.kind, attempt=attempt, state=state, **more)
 
     async def _result(self, channel: Channel, head: Head) -> Result:
         try:

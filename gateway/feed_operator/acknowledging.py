@@ -6,17 +6,13 @@ audit.
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
-
 from gateway import clock
 from gateway.assembly import store_for_command
 from gateway.feed.alert_news import MOST_STUDIES
 from gateway.feed.alerts import OF_THE_STORE, ROWS
 from gateway.feed_operator.arguments import Say, counted, wrong
 from gateway.settings import Configuration
-from gateway.store.audit import noted
+from gateway.store.audit import actor, noted
 from gateway.store.instants import instant_text, micros
 from gateway.store.standing_alerts import StandingAlert, acknowledged
 from gateway.store.statements import Steps
@@ -31,13 +27,13 @@ async def acknowledge(configuration: Configuration, code: str, destination: str 
     known = [one for one in ROWS if one not in {row.code for row in OF_THE_STORE}]
     if code not in known:
         raise wrong(code, "no alert that can be acknowledged", f"Alerts are {', '.join(known)}.")
-    now, who = micros(clock.now()), _operator()
+    now, who = micros(clock.now()), str(actor())
 
     def work() -> Steps[list[StandingAlert]]:
         found = yield from acknowledged(code, destination, who, now)
         for one in found:
             if one.unacknowledged:
-                yield from noted("feed-ack", " ".join(filter(None, (code, one.destination, "by", who))), reason, now)
+                yield from noted("feed-ack", " ".join(filter(None, (code, one.destination))), reason, now)
         return found
 
     async with store_for_command(configuration) as engine:
@@ -62,12 +58,3 @@ def _line(alert: StandingAlert) -> str:
 
 def _moment(alert: StandingAlert) -> str:
     return instant_text(alert.acknowledged_at or 0)
-
-
-def _operator() -> str:
-    """The user of this process and the machine; the number of a user who has no name."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

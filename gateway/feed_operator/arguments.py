@@ -1,6 +1,6 @@
 """What the commands of the feed are told: destinations by name, studies and reports by id, spans of time.
 
-https://www.rfc-editor.org/rfc/rfc3339#section-5.6 (instants, always with their offset).
+Carries out no clause of a standard; instants are read by `gateway.feed_operator.typed_instant`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from gateway.destinations import Destination, routes_of
 from gateway.errors import ConfigError
+from gateway.feed_operator.typed_instant import typed_instant
 from gateway.settings import Configuration
 from gateway.store.instants import instant_text, micros
-from mappings.dates import parse_instant
 from mappings.identifiers import upstream_id
 
 Say = Callable[[str], None]
@@ -39,6 +39,9 @@ class Span:
     def __str__(self) -> str:
         first = "the beginning" if self.since == micros(_BEGINNING) else instant_text(self.since)
         return f"{first} to {'now' if self.until == micros(_END) else instant_text(self.until)}"
+
+
+EVER: Final = Span(micros(_BEGINNING), micros(_END))
 
 
 def destination_named(configuration: Configuration, name: str, *, enabled: bool = True) -> Destination:
@@ -69,26 +72,17 @@ def id_of(text: str) -> str:
     return upstream_id(text) or text
 
 
-def span_of(since: str | None, until: str | None) -> Span:
-    """The span between two instants; without a bound where they are not said.
+def span_of(since: str | None, until: str | None, zone: tzinfo) -> Span:
+    """The span between two instants as they are typed; without a bound where they are not said.
 
     Raises:
-        ConfigError: one is no instant with an offset, or the second is not after the first.
+        ConfigError: one is no instant, or none in the zone, or the second is not after the first.
     """
-    first = _instant("--from", since) if since is not None else _BEGINNING
-    last = _instant("--to", until) if until is not None else _END
+    first = typed_instant("--from", since, zone) if since is not None else _BEGINNING
+    last = typed_instant("--to", until, zone) if until is not None else _END
     if first >= last:
         raise wrong("--to", "not after --from", "Write the earlier instant first.")
     return Span(micros(first), micros(last))
-
-
-def instant_of(option: str, text: str) -> int:
-    """The instant of an option, in microseconds.
-
-    Raises:
-        ConfigError: it is none with an offset.
-    """
-    return micros(_instant(option, text))
 
 
 def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
@@ -110,12 +104,4 @@ def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
     found = tuple(line.strip() for line in sys.stdin if line.strip())
     if not found:
         raise wrong("--patient", "no number came", "Write the numbers to standard input, a line each.")
-    return found
-
-
-def _instant(option: str, text: str) -> datetime:
-    found = parse_instant(text)
-    if found is None:
-        remedy = "Write date, time and offset, such as 2026-03-01T00:00:00-05:00."
-        raise wrong(option, "no instant", remedy)
     return found

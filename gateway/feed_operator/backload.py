@@ -26,11 +26,15 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is asked for: signed in that time, so many studies a second; with `missing` what was never told alone."""
+    """What is asked for: signed in that time, so many studies a second; with `missing` what was never told alone.
+
+    `reason` is kept in the audit.
+    """
 
     times: Times
     rate: float | None = None
     missing: bool = False
+    reason: str = ""
 
 
 async def backload(configuration: Configuration, name: str, asked: History, consent: Consent, say: Say) -> int:
@@ -49,7 +53,7 @@ async def backload(configuration: Configuration, name: str, asked: History, cons
         would = await to_backload(engine, span)
         if not is_agreed(would, name, consent, say):
             return int(not consent.dry_run)
-        await engine.do(partial(noted, "feed-backload", f"{name} {times}", "", micros(clock.now())))
+        await engine.do(partial(noted, "feed-backload", f"{name} {times}", asked.reason, micros(clock.now())))
         with Progress("backload", "studies") as progress:
             while found := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
                 studies, reports = studies + found[0], reports + found[1]

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from gateway.destinations import Destination
-from gateway.feed_operator.arguments import Span, span_of, wrong
+from gateway.feed_operator.arguments import EVER, Span, wrong
 from gateway.feed_operator.fate import fate, is_lacking
 from gateway.store import intake
 from gateway.store.engine import Engine
@@ -70,7 +70,7 @@ class Chosen:
             return {study_id: frozenset({self.report_id})}
         if self.dead_letters:
             return {one.study_id: None for one in await dead_letters(engine, destination)}
-        span = self.span or span_of(None, None)
+        span = self.span or EVER
         return {study_id: None async for _, study_id in signed_within(engine, span.since, span.until)}
 
 

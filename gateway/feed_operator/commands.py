@@ -29,7 +29,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no
 Study = Annotated[str | None, typer.Option("--study", metavar="ID", help="A study, stu_<32 hex>.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Send without a question, as a script must.")]
-Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Signed from then on (with an offset).")]
+Since = Annotated[str | None, typer.Option("--from", metavar="INSTANT", help="Signed from then on: a day, or a time.")]
 Until = Annotated[str | None, typer.Option("--to", metavar="INSTANT", help="Signed before then.")]
 
 
@@ -93,6 +93,7 @@ def resume(
     journal: Annotated[
         list[Path] | None, typer.Option("--journal", metavar="FILE", help="A journal of another gateway; repeatable.")
     ] = None,
+    reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     config: Config = None,
@@ -104,7 +105,7 @@ def resume(
     from gateway.feed_operator.preview import Consent
 
     if restored and not (study or held):
-        sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], print)))
+        sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], reason, print)))
     if restored or journal or name is None:
         raise wrong("NAME", "missing, or --restored with --study or --held, or --journal alone", "See --help.")
     if study and held:
@@ -113,11 +114,11 @@ def resume(
         raise wrong("--chart-corrected", "without --study", "Say of which study.")
     configuration, consent = load(config), Consent(dry_run, yes)
     if study:
-        work = pausing.resume_study(configuration, name, study, consent, print, is_corrected=chart_corrected)
+        work = pausing.resume_study(configuration, name, study, reason, consent, print, is_corrected=chart_corrected)
     elif held:
-        work = pausing.resume_held(configuration, name, held, consent, print)
+        work = pausing.resume_held(configuration, name, held, reason, consent, print)
     else:
-        work = pausing.resume(configuration, name, consent, print)
+        work = pausing.resume(configuration, name, reason, consent, print)
     sys.exit(_run(work))
 
 
@@ -154,9 +155,9 @@ def replay(
         )
     if missing and as_sent:
         raise wrong("--missing", "with --as-sent", "Write one of the two; --dead-letters goes with --as-sent.")
-    span = None if since is None and until is None else span_of(since, until)
-    chosen = Chosen(id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing)
     configuration, consent = load(config), Consent(dry_run, yes)
+    span = None if since is None and until is None else span_of(since, until, configuration.zone)
+    chosen = Chosen(id_of(study) if study else None, id_of(report) if report else None, span, dead_letters, missing)
     if as_sent:
         work = resending.replay_as_sent(configuration, name, chosen, reason, consent, print, force_old=force_old)
     else:
@@ -167,10 +168,11 @@ def replay(
 @feed.command()
 def backload(
     name: Name,
-    since: Annotated[str, typer.Option("--from", metavar="INSTANT", help="Signed from then on (with an offset).")],
+    since: Annotated[str, typer.Option("--from", metavar="INSTANT", help="Signed from then on: a day, or a time.")],
     until: Annotated[str, typer.Option("--to", metavar="INSTANT", help="Signed before then.")],
     rate: Annotated[float | None, typer.Option(min=0.01, max=1000, help="Studies a second.")] = None,
     missing: Annotated[bool, typer.Option("--missing", help="Only what no message to it has yet.")] = False,
+    reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     config: Config = None,
@@ -180,8 +182,9 @@ def backload(
     from gateway.feed_operator.arguments import span_of
     from gateway.feed_operator.preview import Consent
 
-    asked = history.History(span_of(since, until), rate, missing)
-    sys.exit(_run(history.backload(load(config), name, asked, Consent(dry_run, yes), print)))
+    configuration = load(config)
+    asked = history.History(span_of(since, until, configuration.zone), rate, missing, reason)
+    sys.exit(_run(history.backload(configuration, name, asked, Consent(dry_run, yes), print)))
 
 
 @feed.command()
@@ -226,8 +229,9 @@ def certificate(
 
     if (name is None) is not every:
         raise wrong("NAME", "neither a destination nor --all, or both", "Write one of them.")
-    span = span_of(since, until)
-    sys.exit(_run(certifying.certificate(load(config), name, span, out, print)))
+    configuration = load(config)
+    span = span_of(since, until, configuration.zone)
+    sys.exit(_run(certifying.certificate(configuration, name, span, out, print)))
 
 
 @feed.command()

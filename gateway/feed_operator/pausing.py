@@ -49,7 +49,7 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
     return 0
 
 
-async def resume(configuration: Configuration, name: str, consent: Consent, say: Say) -> int:
+async def resume(configuration: Configuration, name: str, reason: str, consent: Consent, say: Say) -> int:
     """Send to a destination again; what is held there stays so.
 
     1 if it is paused as `restored`, or where an operator was asked, and does not want it.
@@ -61,16 +61,16 @@ async def resume(configuration: Configuration, name: str, consent: Consent, say:
     now = micros(clock.now())
 
     def work() -> Steps[bool]:
-        yield from noted("feed-resume", name, "", now)
+        yield from noted("feed-resume", name, reason, now)
         return (yield from closed(name, now)) or (yield from resumed(name))
 
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        reason = next((str(one) for (one,) in await engine.fetch(PAUSED, name=name)), "")
-        if reason == RESTORED:
+        paused_as = next((str(one) for (one,) in await engine.fetch(PAUSED, name=name)), "")
+        if paused_as == RESTORED:
             say(f"{name} is paused as restored: `feed resume {name} --restored` replays the journal of what was sent;")
             say("without a journal, `serve --hold-feed --restored-from INSTANT` holds what may have been sent")
             return 1
-        found = await tried(engine, partial(to_send, name)) if reason else ToSend()
+        found = await tried(engine, partial(to_send, name)) if paused_as else ToSend()
         if not is_agreed(found, name, consent, say):
             return int(not consent.dry_run)
         was_paused = await engine.do(work)
@@ -81,8 +81,15 @@ async def resume(configuration: Configuration, name: str, consent: Consent, say:
     return 0
 
 
-async def resume_study(  # noqa: PLR0913 (what the command is told)
-    configuration: Configuration, name: str, study_id: str, consent: Consent, say: Say, *, is_corrected: bool
+async def resume_study(  # noqa: PLR0913, PLR0917 (what the command is told)
+    configuration: Configuration,
+    name: str,
+    study_id: str,
+    reason: str,
+    consent: Consent,
+    say: Say,
+    *,
+    is_corrected: bool,
 ) -> int:
     """Let one study go on at a destination; 1 if nothing of it was held, or an operator does not want it.
 
@@ -97,10 +104,12 @@ async def resume_study(  # noqa: PLR0913 (what the command is told)
         found = await _would_go(engine, name, study_id, is_corrected=is_corrected)
         if not is_agreed(found, name, consent, say):
             return int(not consent.dry_run)
-        return 0 if await _let_go(engine, name, study_id, say, is_corrected=is_corrected) else 1
+        return 0 if await _let_go(engine, name, study_id, reason, say, is_corrected=is_corrected) else 1
 
 
-async def resume_held(configuration: Configuration, name: str, reason: HeldAs, consent: Consent, say: Say) -> int:
+async def resume_held(  # noqa: PLR0913, PLR0917 (what the command is told)
+    configuration: Configuration, name: str, held_as: HeldAs, reason: str, consent: Consent, say: Say
+) -> int:
     """Let all studies go on that are held at a destination for that reason; 1 if none is, or nobody wants it.
 
     Raises:
@@ -108,16 +117,16 @@ async def resume_held(configuration: Configuration, name: str, reason: HeldAs, c
     """
     destination_named(configuration, name, enabled=False)
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        lanes = [one for held in _HELD_AS.get(reason, (reason,)) for one in await held_for(engine, name, held)]
-        study_ids = sorted({*lanes, *await rows_held_for(engine, name, reason)})
+        lanes = [one for held in _HELD_AS.get(held_as, (held_as,)) for one in await held_for(engine, name, held)]
+        study_ids = sorted({*lanes, *await rows_held_for(engine, name, held_as)})
         found = ToSend()
         for study_id in study_ids:
             found += await _would_go(engine, name, study_id)
         if not is_agreed(found, name, consent, say):
             return int(not consent.dry_run)
         for study_id in study_ids:
-            await _let_go(engine, name, study_id, say)
-    say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {reason}")
+            await _let_go(engine, name, study_id, reason, say)
+    say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {held_as}")
     return 0 if study_ids else 1
 
 
@@ -132,12 +141,14 @@ async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: b
     return await tried(engine, work)
 
 
-async def _let_go(engine: Engine, name: str, study_id: str, say: Say, *, is_corrected: bool = False) -> bool:
+async def _let_go(  # noqa: PLR0913 (what the command is told)
+    engine: Engine, name: str, study_id: str, reason: str, say: Say, *, is_corrected: bool = False
+) -> bool:
     now = micros(clock.now())
     verb = "feed-resume-chart-corrected" if is_corrected else "feed-resume"
 
     def work() -> Steps[Freed]:
-        yield from noted(verb, f"{name} {study_id}", "", now)
+        yield from noted(verb, f"{name} {study_id}", reason, now)
         return (yield from let_go(name, study_id, now, is_corrected=is_corrected))
 
     freed = await engine.do(work)

@@ -47,7 +47,9 @@ _Lane = tuple[str, str]
 _AS_IT_WAS: Final[Mapping[str, str]] = {}
 
 
-async def resume_restored(configuration: Configuration, name: str | None, files: Sequence[Path], say: Say) -> int:
+async def resume_restored(
+    configuration: Configuration, name: str | None, files: Sequence[Path], reason: str, say: Say
+) -> int:
     """Replay the journals of `state_dir` and these, and send again to one destination, or to all that are restored.
 
     1 where the journals do not have all that was sent: then what they have is written down, and nothing is sent.
@@ -80,15 +82,15 @@ async def resume_restored(configuration: Configuration, name: str | None, files:
             return 1
         last = {one.journal: max(one.last, heard.get(one.journal, 0)) for one in own.values()}
         names = [one.name for one in await standing(engine) if one.paused == RESTORED and name in {None, one.name}]
-        await engine.do(partial(_resumed, last, names, micros(clock.now())))
+        await engine.do(partial(_resumed, last, names, reason, micros(clock.now())))
     say(f"sent to again: {', '.join(names) or 'none, for none was paused as restored'}")
     return 0
 
 
-def _resumed(last: dict[str, int], names: Sequence[str], now: int) -> Steps[None]:
+def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[None]:
     yield from restoring.hear(last)
     for one in names:
-        yield from noted("feed-resume-restored", one, "", now)
+        yield from noted("feed-resume-restored", one, reason, now)
         yield from resumed(one)
 
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import GatewayError, NotAcceptable, RangeNotSatisfiable, RequestError, UpstreamError
+from gateway.errors import GatewayError, NotAcceptable, RangeNotSatisfiable, RequestError, StoreError, UpstreamError
 from gateway.fhir_api.formats import Format, asked, in_format
 from gateway.log import get_logger
 from gateway.metrics import ROUTE
@@ -82,7 +82,8 @@ def of_error(error: Exception) -> tuple[int, Issue]:
             "error", error.issue_code, error.detail, error.code, error.remedy, error.expression
         )
     if isinstance(error, GatewayError):
-        return error.http_status, Issue("error", error.issue_code, str(error), error.code, error.remedy)
+        said = f"{error.code}: {error.words}" if isinstance(error, StoreError) else str(error)
+        return error.http_status, Issue("error", error.issue_code, said, error.code, error.remedy)
     if isinstance(error, WireError):
         return HTTPStatus.BAD_GATEWAY, Issue("error", "processing", str(error), "upstream-not-understood")
     if isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:

@@ -17,7 +17,8 @@ from gateway.store.probe import LOST
 class Health:
     """What is known this moment; None is "not known".
 
-    `store_trouble` is a code of what keeps the store from taking writes (gateway/store/probe.py), empty for nothing.
+    `store_trouble` is a code of what keeps the store from taking writes (gateway/store/probe.py), empty for nothing;
+    `store_words` says it as the database does.
     `index_percent` is the progress of the first whole sweep, `index_age` the seconds since the last one began;
     `is_upstream_reachable` is as of the last call to AutoScribe, at `upstream_asked`.
     """
@@ -28,6 +29,7 @@ class Health:
     index_age: float | None = None
     is_upstream_reachable: bool | None = None
     upstream_asked: datetime | None = None
+    store_words: str = ""
 
 
 def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]:
@@ -35,7 +37,7 @@ def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]
     is_ready = not health.store_trouble
     store: dict[str, Any] = {"reachable": health.store_trouble != LOST, "writable": is_ready}
     if not is_ready:
-        store["reason"] = health.store_trouble
+        store |= {"reason": health.store_trouble} | ({"detail": health.store_words} if health.store_words else {})
     age = None if health.index_age is None else round(health.index_age, 1)
     asked = None if health.upstream_asked is None else health.upstream_asked.isoformat(timespec="seconds")
     return HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, {

@@ -19,6 +19,7 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Routes
 from gateway.errors import StoreUnavailable
+from gateway.log import get_logger
 from gateway.pipeline.in_force import SettingsInForce
 from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, as_of, beside, digest, look
 from gateway.pipeline.rendering import rendered
@@ -180,6 +181,7 @@ class Pipeline:
                 written = await self._engine.do(partial(intake.take, taken))
             except OthersMoved:
                 continue
+            _trace(taken, len(written))
             if taken.causes:
                 self._engine.bell.ring()
             return Ingested(
@@ -230,6 +232,7 @@ class Pipeline:
     async def _touched(self, study: Study, fetched: Fetched) -> Ingested:
         """Note that a study was asked for and is as it was."""
         await self._engine.do(lambda: ask(intake.TOUCH, study_id=study.study_id, fetched=fetched.asked))
+        get_logger().debug("study-unchanged", study_id=study.study_id)
         return Ingested(study)
 
     async def _stored(self, study_id: str) -> dict[Key, Resource]:
@@ -238,6 +241,22 @@ class Pipeline:
         addresses = json.dumps([address for (address,) in owned])
         rows = await self._engine.fetch(versions.CURRENT_OF, addresses=addresses)
         return {_key(str(row[0])): _bare(json.loads(row[4])) for row in rows}
+
+
+def _trace(taken: intake.Taken, versions_written: int) -> None:
+    """Say at `log.level` debug what was taken in, and what each destination is owed of it."""
+    study_id = taken.study_id
+    get_logger().debug("study-ingested", study_id=study_id, count=versions_written)
+    for one in taken.causes:
+        get_logger().debug(
+            "report-owed",
+            destination=one["destination"] or None,
+            study_id=study_id,
+            report_id=one["report_id"],
+            operation=one["kind"],
+            state=one["state"],
+            code=one["reason"] or None,
+        )
 
 
 def _received(row: Row) -> Fetched:

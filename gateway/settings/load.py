@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -55,6 +56,15 @@ class Configuration:
         """The folder of what is kept beside the database."""
         file = self.settings.database.file
         return self.settings.feed.state_dir or (file.parent if file is not None else Path())
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of dates without one: as set, else that of all facilities if they share it, else UTC."""
+        if self.settings.fhir.time_zone:
+            return ZoneInfo(self.settings.fhir.time_zone)
+        zones = {one.time_zone for one in self.site.facilities.values()}
+        shared = zones.pop() if len(zones) == 1 else None
+        return shared or ZoneInfo("UTC")
 
     def listening_on(self, host: str | None = None, port: int | None = None) -> Configuration:
         """The same with another `server.host` or `server.port`, as the command line gives them.

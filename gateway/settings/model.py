@@ -322,7 +322,9 @@ class MappingSettings(Group):
 class Log(Group):
     """Section `[log]`."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is written; debug follows each study, by ids."
+    )
     format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for a person.")
 
 

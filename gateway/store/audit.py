@@ -1,20 +1,46 @@
-"""What operators did that the ledger alone does not explain: who asks later finds what was done, when and why.
+"""What operators did that the ledger alone does not explain: who asks later finds what was done, by whom, when and why.
 
 Carries out no clause of a standard; decision D35.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import os
+import pwd
+import socket
+from typing import Final, NamedTuple
 
 from gateway.store.statements import Statement, Steps, ask
 
-_NOTE: Final = Statement("INSERT INTO audit (at, verb, argument, reason) VALUES (:at, :verb, :argument, :reason)")
+# In PostgreSQL `user` without quotes is the user of the connection
+_NOTE: Final = Statement(
+    'INSERT INTO audit (at, verb, argument, reason, "user", host) VALUES (:at, :verb, :argument, :reason, :user, :host)'
+)
+
+
+class Actor(NamedTuple):
+    """Who does something: the user of the operating system, and the machine."""
+
+    user: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}"
+
+
+def actor() -> Actor:
+    """The user of this process, by its number where it has no name, and the machine; no variable can change it."""
+    number = os.getuid()
+    try:
+        user = pwd.getpwuid(number).pw_name
+    except KeyError:
+        user = str(number)
+    return Actor(user, socket.gethostname())
 
 
 def noted(verb: str, argument: str, reason: str, now: int) -> Steps[None]:
-    """Note it with what is done, in the same transaction; `argument` has names and ids, `reason` the operator's words.
+    """Note it with what is done, in the same transaction, and with who does it: the user and host of this process.
 
-    `now` is in microseconds.
+    `argument` has names and ids, `reason` the operator's words, empty for none; `now` is in microseconds.
     """
-    yield from ask(_NOTE, at=now, verb=verb, argument=argument, reason=reason)
+    yield from ask(_NOTE, at=now, verb=verb, argument=argument, reason=reason, **actor()._asdict())

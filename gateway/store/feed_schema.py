@@ -172,7 +172,7 @@ IN_FORCE: Final = Table(
     text_column("settings"),
     sqlite_strict=True,
 )
-# What operators did that the ledger alone does not explain
+# What operators did that the ledger alone does not explain; of rows of an earlier release nobody knows who did it
 AUDIT: Final = Table(
     "audit",
     METADATA,
@@ -181,6 +181,8 @@ AUDIT: Final = Table(
     text_column("verb"),
     text_column("argument"),
     text_column("reason"),
+    text_column("user", needed=False),
+    text_column("host", needed=False),
     sqlite_strict=True,
 )
 # An alert that stands, or of whose end somebody is still to hear (D38): `cases` are the rows that it is about and since

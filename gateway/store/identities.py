@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from gateway.store.audit import noted
 from gateway.store.engine import Engine
 from gateway.store.instants import instant, micros
 from gateway.store.statements import Statement, Steps, ask
@@ -74,6 +75,9 @@ async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
 
     def work() -> Steps[bool]:
         yield from ask(_MOVE_ON, study_id=study_id)
-        return bool((yield from ask(_DECIDE, patient_id=patient_id, study_id=study_id, **said)))
+        is_known = bool((yield from ask(_DECIDE, patient_id=patient_id, study_id=study_id, **said)))
+        if is_known:
+            yield from noted(f"identity-{verdict}", f"Patient/{patient_id} {study_id}", reason, micros(at))
+        return is_known
 
     return await engine.do(work)

@@ -18,9 +18,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from gateway.errors import ConfigError, StoreUnavailable
+from gateway.errors import ConfigError
 from gateway.store.postgres import Postgres
 from gateway.store.sqlite import Sqlite
+from gateway.store.trouble import Place, unavailable
 
 HEAD: Final = "head"
 BASE: Final = "base"
@@ -67,7 +68,7 @@ def _migrate_sqlite(path: Path, target: str) -> tuple[str, str]:
             connection.exec_driver_sql("COMMIT")
             return before, wanted
     except DBAPIError as error:
-        raise StoreUnavailable(getattr(error.orig, "sqlite_errorname", None) or type(error).__name__) from None
+        raise unavailable(error.orig or error, Place(file=str(path))) from None
     finally:
         engine.dispose()
 

@@ -16,6 +16,7 @@ from gateway.store.bell import Bell
 from gateway.store.instants import micros
 from gateway.store.probe import NoRoom
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
+from gateway.store.trouble import place_of, unavailable
 
 Result = TypeVar("Result")
 
@@ -28,6 +29,12 @@ _FOR_LEASES: Final = 2
 _BY_INDEX: Final = {"enable_seqscan": "off", "enable_mergejoin": "off", "enable_hashjoin": "off", "jit": "off"}
 PLANNED_ONCE: Final = {**_BY_INDEX, "plan_cache_mode": "force_generic_plan"}
 PLANNED_EACH: Final = {**_BY_INDEX, "plan_cache_mode": "force_custom_plan"}
+_UNREADABLE: Final = (
+    "settings",
+    "database.url",
+    "the driver of PostgreSQL cannot use it: a part cannot be read, or a certificate that it names is not there",
+    "Write postgresql://user:password@host:port/name, with @ : / ? # % of user and password percent-encoded.",
+)
 _MIGRATION_LOCK: Final = 0x6761_7465  # any number that nobody else takes
 
 
@@ -50,7 +57,7 @@ class Postgres:
 
     def __init__(self, url: str, connections: int = 10) -> None:
         self._url, self._connections, self.bell = url, connections, Bell()
-        self.no_room = NoRoom()
+        self.no_room, self._place = NoRoom(), place_of(url)
         try:
             import asyncpg
         except ImportError:
@@ -78,15 +85,18 @@ class Postgres:
 
     async def _pool(self, stack: AsyncExitStack, connections: int, settings: Mapping[str, str]) -> Any:
         with self._mapped():
-            pool = await self._library.create_pool(
-                self._url,
-                min_size=1,
-                max_size=connections,
-                statement_cache_size=500,
-                command_timeout=60,
-                server_settings=settings,
-                reset=_as_it_is,
-            )
+            try:
+                pool = await self._library.create_pool(
+                    self._url,
+                    min_size=1,
+                    max_size=connections,
+                    statement_cache_size=500,
+                    command_timeout=60,
+                    server_settings=settings,
+                    reset=_as_it_is,
+                )
+            except ValueError:  # its text has parts of the URL
+                raise ConfigError(*_UNREADABLE) from None
         stack.push_async_callback(pool.close)
         return pool
 
@@ -169,8 +179,7 @@ class Postgres:
             self._library.InterfaceError,
             self._library.InternalClientError,  # of a connection that was dropped a moment ago
         ) as error:
-            reason = getattr(error, "sqlstate", None) or type(error).__name__
-            raise StoreUnavailable(str(reason)) from None
+            raise unavailable(error, self._place) from None
 
 
 class _Ahead(Postgres):
@@ -178,7 +187,7 @@ class _Ahead(Postgres):
 
     def __init__(self, engine: Postgres) -> None:
         self._engine, self._library = engine, engine._library
-        self.bell, self.no_room = engine.bell, engine.no_room
+        self.bell, self.no_room, self._place = engine.bell, engine.no_room, engine._place
 
     def _opened(self) -> _Open:
         here = self._engine._opened()

@@ -23,7 +23,7 @@ EVERY: Final = 2.0  # seconds from the end of a write to the next
 DEADLINE: Final = 2.5  # seconds after which a write that is not done counts as lost
 _LEAST_ROOM: Final = 2**20  # bytes
 _STAYS: Final = 60.0  # seconds for which a disk that had no room for a write counts as full
-_NO_ROOM: Final = frozenset({"SQLITE_FULL", "53100"})
+_NO_ROOM: Final = frozenset({"SQLITE_FULL", "ENOSPC", "EDQUOT", "53100"})
 _PUT: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, '')")
 _TAKE: Final = Statement("DELETE FROM fact WHERE name = :name")
 # A row fits into pages that are there; this makes the server write a small file, which is gone at the commit
@@ -43,7 +43,7 @@ class NoRoom:
         try:
             yield
         except StoreUnavailable as error:
-            if error.detail in _NO_ROOM:
+            if error.cause in _NO_ROOM:
                 self._at = clock.monotonic()
             raise
 
@@ -67,6 +67,7 @@ class StoreProbe:
         self._engine, self._name = engine, f"probe-{name}"
         self._begun: float | None = None
         self._found: Trouble = ""
+        self._words = ""
 
     async def once(self) -> None:
         """Write, and keep in mind what came of it."""
@@ -75,12 +76,12 @@ class StoreProbe:
             room = await asyncio.to_thread(self._engine.room)
             await self._engine.do(self._work)
         except StoreError as error:
-            self._found = FULL if error.detail in _NO_ROOM else LOST
+            self._found, self._words = FULL if error.cause in _NO_ROOM else LOST, error.words
         except Exception:
-            self._found = LOST
+            self._found, self._words = LOST, ""
             raise
         else:
-            self._found = FULL if room is not None and room < _LEAST_ROOM else ""
+            self._found, self._words = FULL if room is not None and room < _LEAST_ROOM else "", ""
         finally:
             self._begun = None
 
@@ -90,6 +91,11 @@ class StoreProbe:
         if self._begun is not None and clock.monotonic() - self._begun > DEADLINE:
             return LOST
         return FULL if not self._found and self._engine.no_room else self._found
+
+    @property
+    def words(self) -> str:
+        """What the last write that failed met; empty where it is not known, or nothing is wrong."""
+        return self._words if self._found and self.trouble == self._found else ""
 
     def _work(self) -> Steps[None]:
         """A row of this process's own, that nobody waits for, written and taken away again."""

@@ -25,6 +25,7 @@ from gateway.store.holder_lock import HolderLock
 from gateway.store.instants import micros
 from gateway.store.probe import NoRoom
 from gateway.store.statements import Dialect, Row, Statement, Steps, Work
+from gateway.store.trouble import Place, unavailable
 
 Result = TypeVar("Result")
 Synchronous = Literal["FULL", "NORMAL"]
@@ -37,6 +38,7 @@ _READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAG
 _WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -8192")
 _PRIVATE: Final = 0o600  # patients stand in it; what the library makes beside it has the same mode
 _END: Final = None
+_NOWHERE: Final = Place()
 # The last two are of values that SQLite cannot hold: beyond 64 bits, or no Unicode
 _OF_THE_LIBRARY: Final = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 
@@ -107,7 +109,7 @@ class Sqlite:
         try:
             return self._opened().reader.execute(sql, values).fetchall()
         except _OF_THE_LIBRARY as error:
-            raise _unavailable(error) from None
+            raise unavailable(error, _NOWHERE) from None
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
         """The rows, read in a thread of its own."""
@@ -128,7 +130,7 @@ class Sqlite:
 
     def room(self) -> int:
         """The bytes that may still be written to the disk of the file."""
-        with _mapped():
+        with _mapped(self.path):
             there = os.statvfs(self.path.parent)
         return there.f_bavail * there.f_frsize
 
@@ -140,7 +142,7 @@ class Sqlite:
             ConfigError: another service has it.
         """
         with ExitStack() as stack:
-            with _mapped():
+            with _mapped(self.path):
                 lock = stack.enter_context(Path(f"{self.path}.lock").open("w", encoding="ascii"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,7 +157,7 @@ class Sqlite:
         Raises:
             StoreUnavailable: it cannot be made.
         """
-        with _mapped():
+        with _mapped(self.path):
             self.path.touch(_PRIVATE)
 
     def _opened(self) -> _Open:
@@ -164,7 +166,7 @@ class Sqlite:
         return self._open
 
     def _connect(self, *, writes: bool) -> sqlite3.Connection:
-        with _mapped():
+        with _mapped(self.path):
             self.make_file()
             connection = sqlite3.connect(
                 self.path,
@@ -203,7 +205,7 @@ def _scan(connection: sqlite3.Connection, sql: str, values: Sequence[Any], secon
         with _mapped():
             return connection.execute(sql, values).fetchall()
     except StoreUnavailable as error:
-        if error.detail == "SQLITE_INTERRUPT" and clock.monotonic() > until:
+        if error.cause == "SQLITE_INTERRUPT" and clock.monotonic() > until:
             raise StoreTooSlow(f"it took longer than {seconds:g} s") from None
         raise
 
@@ -218,7 +220,7 @@ def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_
     except Exception as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        return [_Told(one.future, error=_unavailable(error)) for one in batch]
+        return [_Told(one.future, error=unavailable(error, _NOWHERE)) for one in batch]
     return told
 
 
@@ -248,7 +250,7 @@ def _one(connection: sqlite3.Connection, asked: _Asked) -> _Told:
 
 
 def _shown(error: Exception) -> Exception:
-    return _unavailable(error) if isinstance(error, _OF_THE_LIBRARY) else error
+    return unavailable(error, _NOWHERE) if isinstance(error, _OF_THE_LIBRARY) else error
 
 
 def _settle(told: Sequence[_Told]) -> None:
@@ -280,13 +282,9 @@ def _drive(connection: sqlite3.Connection, steps: Steps[Result]) -> Result:
 
 
 @contextmanager
-def _mapped() -> Iterator[None]:
+def _mapped(path: Path | None = None) -> Iterator[None]:
+    """Map errors of the library; `path` is named where the file is opened."""
     try:
         yield
     except _OF_THE_LIBRARY as error:
-        raise _unavailable(error) from None
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    """The library's words may hold values of a row; its codes never do."""
-    return StoreUnavailable(getattr(error, "sqlite_errorname", None) or type(error).__name__)
+        raise unavailable(error, _NOWHERE if path is None else Place(file=str(path))) from None

@@ -28,6 +28,7 @@ from gateway.errors import (
     UpstreamError,
     UpstreamNotFound,
 )
+from gateway.log import get_logger
 from gateway.settings import Pdf, Upstream
 from gateway.upstream import answers, failures, pdf_stream, query, retry
 from gateway.upstream.answers import Answer, Received
@@ -47,6 +48,7 @@ Observe = Callable[[str, int | None, float], None]
 
 _RANDOM: Final = SystemRandom()
 _API: Final = "/v1/autoScribe"
+_PDF_STORE: Final = "GET pdf-store"
 _PAGE_SIZE: Final = "100"
 _HEADERS: Final = {"User-Agent": "autoscribe-gateway", "Accept-Encoding": "identity"}
 _BROKEN: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
@@ -240,7 +242,9 @@ class UpstreamClient:
         began = clock.monotonic()
         outcome = await self._attempt(operation, method, path, parameters)
         status = outcome.error.status if isinstance(outcome, Failure) else outcome.status
-        self._observe(operation, status, clock.monotonic() - began)
+        seconds = clock.monotonic() - began
+        self._observe(operation, status, seconds)
+        _trace(operation, status, seconds)
         return outcome
 
     async def _attempt(
@@ -294,10 +298,13 @@ class UpstreamClient:
         return link
 
     async def _fetch_pdf(self, link: httpx.URL) -> httpx.Response | Failure:
+        began = clock.monotonic()
         try:
             response = await self._storage.send(self._storage.build_request("GET", link), stream=True)
         except _BROKEN as error:
+            _trace(_PDF_STORE, None, clock.monotonic() - began)
             return Failure(_broken_pdf(error), repeatable=not _is_distrust(error))
+        _trace(_PDF_STORE, response.status_code, clock.monotonic() - began)
         if response.status_code == 200:
             return response
         await response.aclose()
@@ -305,6 +312,12 @@ class UpstreamClient:
         repeatable = retry.may_repeat("GET", status, None)
         kind = PdfInterrupted if repeatable else PdfUnavailable
         return Failure(kind(pdf_stream.OPERATION, status=status, retry_after=wait), repeatable)
+
+
+def _trace(operation: str, status: int | None, seconds: float) -> None:
+    """Say at `log.level` debug that something was asked: the template of its route, never an id or a URL."""
+    method, _, route = operation.partition(" ")
+    get_logger().debug("upstream-asked", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
 def _http(upstream: Upstream, headers: Mapping[str, str]) -> httpx.AsyncClient:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pwd
+import socket
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -367,10 +370,11 @@ async def test_the_text_of_what_is_open_or_given_up_is_kept(engine, state):
         assert await Retention(engine, 1).once() == 0
 
 
-async def test_what_an_operator_did_is_kept_with_when_and_why(engine):
+async def test_what_an_operator_did_is_kept_with_who_when_and_why(engine):
     await engine.do(partial(noted, "feed-pause", "ehr", "maintenance", 7))
-    assert await rows(engine, "SELECT at, verb, argument, reason FROM audit") == [
-        (7, "feed-pause", "ehr", "maintenance")
+    who = pwd.getpwuid(os.getuid()).pw_name, socket.gethostname()
+    assert await rows(engine, 'SELECT at, verb, argument, reason, "user", host FROM audit') == [
+        (7, "feed-pause", "ehr", "maintenance", *who)
     ]
 
 

@@ -87,7 +87,7 @@ async def fill(engine):
     """A row in every table."""
     for table in await tables(engine):
         row = await columns(engine, table)
-        names = ", ".join(row)
+        names = ", ".join(f'"{name}"' for name in row)  # "user" is a word of PostgreSQL
         insert = Statement(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in row)})")
         await engine.do(partial(ask, Statement(f"DELETE FROM {table}")))
         await engine.do(partial(ask, insert, **row))
@@ -139,6 +139,16 @@ async def test_what_was_made_before_has_its_hash_where_its_text_is_there(empty):
             await migrate(engine, "0002")
             assert await columns(engine, "message") == row
             assert [tuple(one) for one in await engine.query("SELECT body FROM message_body", [])] == [(b"x",)]
+
+
+async def test_of_what_was_done_before_nobody_knows_who_did_it(empty):
+    engine = empty()
+    async with engine.opened():
+        await migrate(engine, "0012")
+        await fill(engine)
+        await migrate(engine)
+        [row] = await engine.query('SELECT reason, "user", host FROM audit', [])
+        assert tuple(row) == (VALUES["TEXT"], None, None)
 
 
 async def test_a_database_of_a_newer_release_is_refused(engines):

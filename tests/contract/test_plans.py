@@ -109,7 +109,8 @@ def others():
     for table in METADATA.tables.values():
         if table.name not in {"resource", "version", "term", "moment", "tick"}:
             names = [column.name for column in table.columns]
-            insert = Statement(f"INSERT INTO {table} ({', '.join(names)}) VALUES (:{', :'.join(names)})")
+            quoted = ", ".join(f'"{name}"' for name in names)  # "user" is a word of PostgreSQL
+            insert = Statement(f"INSERT INTO {table} ({quoted}) VALUES (:{', :'.join(names)})")
             rows = [{one.name: value_of(one, number) for one in table.columns} for number in range(COUNT)]
             yield from ask_each(insert, rows)
 

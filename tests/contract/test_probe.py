@@ -111,11 +111,11 @@ async def test_a_server_that_can_write_no_file_is_in_trouble_though_a_row_fits(p
     aside = files.rename(files.with_name("aside"))
     try:
         await probe.once()
-        assert probe.trouble == LOST
+        assert (probe.trouble, probe.words) == (LOST, "the database cannot read or write its files")
     finally:
         aside.rename(files)
     await probe.once()
-    assert probe.trouble == ""
+    assert (probe.trouble, probe.words) == ("", "")
 
 
 async def test_a_disk_with_next_to_no_room_is_full_though_a_small_row_fits(sqlite_engine, monkeypatch):

@@ -14,6 +14,7 @@ from fakes.store import rows
 from gateway.feed.alerting import Alerting
 from gateway.settings.feed import Feed
 from gateway.store import identities
+from gateway.store.audit import actor
 from gateway.store.statements import Statement, ask
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -82,6 +83,15 @@ async def decided(engine, verdict="link"):
         await decide(feed, patient_id, second.study_id, verdict)
         await feed.until("delivered", "delivered")
         yield feed, receiver, first, second, patient_id
+
+
+async def test_a_verdict_stands_in_the_audit_with_its_reason_and_who_decided(engine):
+    async with decided(engine, "separate") as (_, _, _, second, patient_id):
+        audit = 'SELECT verb, argument, reason, "user", host FROM audit'
+        done = ("identity-separate", f"Patient/{patient_id} {second.study_id}", "asked", *actor())
+        assert await rows(engine, audit) == [done]
+        assert not await identities.decide(engine, patient_id, "stu_none", "link", "asked", AT)
+        assert await rows(engine, audit) == [done]
 
 
 @pytest.mark.parametrize("said", [ANOTHER_JOAN, PETER], ids=["birth date", "all"])

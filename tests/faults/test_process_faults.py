@@ -191,7 +191,7 @@ async def test_f41_a_database_without_room_takes_in_nothing_by_halves_and_goes_o
         await sqlite_engine.do(lambda: ask(Statement(f"PRAGMA max_page_count = {pages}")))
         late = feed.account.sign_new(critical=False)
         feed.account.change_text(late.report_id, "FINDINGS: " + "long " * 20_000)
-        with pytest.raises(StoreUnavailable, match="SQLITE_FULL"):
+        with pytest.raises(StoreUnavailable, match="disk of the database is full"):
             await feed.tell(late.study_id)
         assert not await rows(feed.engine, "SELECT 1 FROM study WHERE study_id = ?", late.study_id)
         await sqlite_engine.do(lambda: ask(ROOM))

@@ -10,7 +10,7 @@ from fakes.store import rows
 from fakes.taken_in import take
 from pydantic import SecretStr
 
-from gateway.assembly import engine_of, opened_store, pipeline_of, zone_of
+from gateway.assembly import engine_of, opened_store, pipeline_of
 from gateway.errors import ConfigError
 from gateway.settings import Configuration, Database, Fhir, Pdf, Settings
 from gateway.store.postgres import Postgres
@@ -53,7 +53,7 @@ def facilities(*zones):
     ],
 )
 def test_a_date_without_a_zone_is_of_the_one_that_is_set_else_the_one_of_all_facilities(zones, named, expected):
-    found = zone_of(configuration(site=facilities(*zones), fhir=Fhir(time_zone=named)))
+    found = configuration(site=facilities(*zones), fhir=Fhir(time_zone=named)).zone
     assert str(found) == expected
 
 

@@ -110,8 +110,8 @@ async def test_a_database_that_cannot_be_reached_is_named_with_what_to_do(site):
         for command in (("migrate",), ("sync",), ("identity", "list")):
             code, out, err = await here.run(*command, **nowhere)
             assert (code, out) == (1, "")
-            assert "store-unavailable" in err
-            assert "Check the database of database.url" in err
+            assert "store-unavailable: there is no such folder or file: " in err
+            assert "Check the folder in database.url" in err
 
 
 async def test_a_changed_setting_makes_new_versions_when_it_is_rendered_anew_and_tells_nobody(site):

@@ -147,9 +147,12 @@ def tokens(answers):
 def everything(caplog):
     """All log events before anything is taken out of them, and all that libraries logged."""
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
     with structlog.testing.capture_logs() as lines:
         yield lambda: str(lines) + caplog.text
+    structlog.configure(wrapper_class=before)
 
 
 async def check(stage, everything, **changes):
@@ -170,6 +173,7 @@ async def test_no_fault_of_the_upstream_brings_a_patient_to_light(fault, everyth
         assert answers[0].status_code == (200 if fault in {"", "expired-pdf"} else answers[0].status_code)
         if fault == "":
             assert "CANARYFAMILY" in answers[0].text
+            assert "study-ingested" in everything()  # what debug says is among it
 
 
 @pytest.mark.parametrize("changes", WRONG, ids=lambda changes: next(iter(changes)))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from functools import partial
 
-import pytest
-
 from gateway.feed_operator import acknowledging
+from gateway.store import audit as audited
+from gateway.store.audit import Actor
 from gateway.store.standing_alerts import Case, StandingAlert, kept, standing_alerts
 
 OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: Case(100, "stu_1"), 7: Case(200, "stu_2")})
@@ -27,15 +25,16 @@ async def acknowledged_at(here):
 
 
 async def test_it_is_kept_who_acknowledged_what_and_why(site, monkeypatch):
-    monkeypatch.setattr(acknowledging, "_operator", lambda: "ann@reading-room")
+    for module in (acknowledging, audited):
+        monkeypatch.setattr(module, "actor", lambda: Actor("ann", "reading-room"))
     async with site() as here:
         await here.sync()
         await stand(here, OVERDUE, ELSEWHERE)
         code, lines, _ = await here.feed("ack", "critical-overdue", "ehr", "--reason", "called the ward")
         assert (code, lines) == (0, ["critical-overdue at ehr is acknowledged, for 2 studies: stu_1, stu_2"])
         assert await acknowledged_at(here) == ["ehr"]
-        audit = "SELECT verb, argument, reason FROM audit"
-        kept_in_audit = ("feed-ack", "critical-overdue ehr by ann@reading-room", "called the ward")
+        audit = 'SELECT verb, argument, reason, "user", host FROM audit'
+        kept_in_audit = ("feed-ack", "critical-overdue ehr", "called the ward", "ann", "reading-room")
         assert await here.query(audit) == [kept_in_audit]
         code, [line], _ = await here.feed("ack", "critical-overdue", "ehr")
         assert code == 0
@@ -71,12 +70,3 @@ async def test_of_many_studies_the_first_are_named_and_the_rest_counted(site):
         _, [line], _ = await here.feed("ack", "dead-letter")
         assert line.startswith("dead-letter at ehr is acknowledged, for 23 studies: stu_1, ")
         assert line.endswith("stu_20 and 3 more")
-
-
-@pytest.mark.parametrize("error", [KeyError, OSError])
-def test_a_user_without_a_name_is_known_by_number(monkeypatch, error):
-    def nobody():
-        raise error
-
-    monkeypatch.setattr(getpass, "getuser", nobody)
-    assert acknowledging._operator().startswith(f"{os.getuid()}@")

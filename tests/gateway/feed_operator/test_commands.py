@@ -68,7 +68,7 @@ async def test_without_a_site_key_nothing_is_written(site, command):
         (("apply", "ehr", "--leave"), "--leave: without --reason"),
         (("resume", "ehr", "--chart-corrected"), "--chart-corrected: without --study"),
         (("replay", "ehr", "--study", "stu_1", "--force-old"), "--force-old: without --as-sent and --reason"),
-        (("replay", "ehr", "--from", "2026-03-01"), "--from: no instant"),
+        (("replay", "ehr", "--from", "1 March"), "--from: neither a day nor a time"),
         (("backload", "ehr", "--from", SPAN[3], "--to", SPAN[1]), "--to: not after --from"),
         (("ack", "critical"), "critical: no alert that can be acknowledged. Alerts are critical-overdue, "),
         (("ack", "store-lost"), "store-lost: no alert that can be acknowledged"),

@@ -38,3 +38,5 @@ def test_a_store_that_takes_no_writes_is_not_ready_and_it_is_said_why(trouble, i
     status, said = readiness(Health(trouble), "0.1.0")
     assert (status, said["status"]) == (503, "not-ready")
     assert said["store"] == {"reachable": is_reachable, "writable": False, "reason": trouble}
+    said = readiness(Health(trouble, store_words="the disk of the database is full"), "0.1.0")[1]
+    assert said["store"]["detail"] == "the disk of the database is full"

@@ -40,7 +40,6 @@ from fakes.turned import (
     wants_pdf,
 )
 
-from gateway.assembly import zone_of
 from gateway.destinations import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes, Tls
 from gateway.errors import ConfigError
 from gateway.settings import TABLES, Configuration, survey
@@ -85,7 +84,7 @@ TURNED = {
     "database.url": Turned('"sqlite:///other.db"', engine),
     "database.connections": Turned("3", engine, {"database.url": '"postgresql://localhost/gateway"'}),
     "database.synchronous": Turned('"NORMAL"', engine),
-    "fhir.time_zone": Turned('"Asia/Tokyo"', zone_of),
+    "fhir.time_zone": Turned('"Asia/Tokyo"', lambda found: found.zone),
     "fhir.claim_us_core": Turned(
         "true",
         "fhir_api/test_capability.py::test_that_it_is_a_us_core_server_is_claimed_only_where_the_site_claims_it",
