@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway import clock
 from gateway.computing import computed
@@ -42,6 +42,7 @@ AT_ONCE: Final = 48
 TOGETHER: Final = 8  # studies whose messages one commit stores
 NOT_MADE: Final = "not-made"
 _MOST_ISSUES: Final = 1_000
+Span: TypeAlias = tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,10 @@ class Making:
 
     async def _of(self, lease: Lease, study_ids: Sequence[str]) -> None:
         """Make the messages of several studies, and store them in one commit."""
-        asked = []
+        asked, span = [], await doubtful_span(self.engine, self.destination.name)
         for study_id in study_ids:
             try:
-                one = await self._asked(lease, study_id)
+                one = await self._asked(lease, study_id, span)
             except (LeaseLost, StoreError):
                 raise
             except Exception as error:  # a fault of ours in one study holds up no other
@@ -119,8 +120,11 @@ class Making:
             if stored is not None:  # else there is news of the study: the next round sees it
                 self._say(known, len(stored))
 
-    async def _asked(self, lease: Lease, study_id: str) -> _Asked | None:
-        """Read what the messages of a study are made of; None while there is nothing to be made."""
+    async def _asked(self, lease: Lease, study_id: str, span: Span) -> _Asked | None:
+        """Read what the messages of a study are made of; None while there is nothing to be made.
+
+        `span` is of what may have been sent before the database was restored.
+        """
         name = self.destination.name
         found = await self.engine.fetch(intake.STUDY, study_id=study_id)  # before its rows: what comes later is news
         rows = _ready(await self._outbox.waiting(name, study_id), micros(clock.now()))
@@ -132,7 +136,7 @@ class Making:
             get_logger().debug("making-waits", destination=name, study_id=study_id, code="in-hand")
             return None  # whether something was sent decides what this one is: a moment
         known = await self._with_pdfs(kept(packed))
-        rows = await self._without_doubtful(lease, rows, known)
+        rows = await self._without_doubtful(lease, rows, known, span)
         if not rows:
             return None
         is_released = any(row.is_move == RELEASED for row in rows)
@@ -154,9 +158,8 @@ class Making:
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)
 
-    async def _without_doubtful(self, lease: Lease, rows: list[Waiting], known: Kept) -> list[Waiting]:
+    async def _without_doubtful(self, lease: Lease, rows: list[Waiting], known: Kept, span: Span) -> list[Waiting]:
         """The rows without what may have been sent before the database was restored, which is held (D38)."""
-        span = await doubtful_span(self.engine, self.destination.name)
         held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
         if held:
             settled = [Settled(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
