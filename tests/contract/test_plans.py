@@ -39,6 +39,7 @@ from gateway.store.statements import Statement, ask_each
 HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir")
 # Read whole on purpose: what an operator lists, and what stands once or a few times for a destination
 LISTED = {
+    "gateway.store.coverage._STORED",  # how many there are, once by a command that reads them all
     "gateway.store.identities._EVERY",
     "gateway.store.leases.STANDING",
     "gateway.store.in_force.EVERY",

@@ -77,7 +77,7 @@ async def test_f39_a_feed_that_is_killed_at_any_instant_loses_nothing_and_repeat
                 again = dice.random() < 0.3
                 signed.append(await (feed.add(dice.choice(signed)) if again else feed.sign(critical=False)))
             with feeding(feed, tmp_path / "log"):
-                await asyncio.sleep(dice.uniform(0.005, 0.15))
+                await asyncio.sleep(dice.uniform(0.005, 0.3))
             held = await in_hand(engine)
             doubted |= held
             hits += bool(held)
@@ -258,7 +258,11 @@ async def test_f42_a_server_that_drops_every_connection_while_an_answer_comes_re
                     await asyncio.sleep(0.01)
             with contextlib.suppress(StoreUnavailable):
                 await postgres_engine.query(drop, [])
-            await feed.until(*["delivered"] * 3)
+            is_seen = False
+            while not is_seen:  # a connection of this process may be one that was dropped, too
+                with contextlib.suppress(StoreUnavailable):
+                    await feed.until(*["delivered"] * 3)
+                    is_seen = True
         await assert_all_arrived(feed, receiver)
 
 

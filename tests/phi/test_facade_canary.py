@@ -17,9 +17,9 @@ from fakes.facade import BASE, facade, resource_id
 from fakes.inbox import SECRET, body, signed
 from pydantic import SecretStr
 
-import gateway.pipeline
 from gateway import clock
 from gateway.errors import StoreError
+from gateway.pipeline import pipeline
 from gateway.store import statements
 from gateway.store.statements import Statement
 from gateway.sync.webhook import Verifier
@@ -192,7 +192,7 @@ async def test_no_bug_shows_what_it_stumbled_over(everything, monkeypatch):
     def broken(*_):
         raise ValueError(f"{CANARY} Jane Doe")
 
-    monkeypatch.setattr(gateway.pipeline, "look", broken)
+    monkeypatch.setattr(pipeline, "look", broken)
     async with facade() as stage:
         answers = await ask(stage, *seeded(stage))
         assert answers[0].status_code == 500

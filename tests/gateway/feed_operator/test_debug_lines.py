@@ -63,7 +63,8 @@ async def test_a_study_can_be_followed_from_autoscribe_to_its_receiver(site):
         assert first < events.index("message-sending") < last
         made, done = of_study[first], of_study[last]
         assert (made["state"], made["control_id"]) == ("queued", done["control_id"])
-        assert (done["state"], done["attempt"], done["report_id"]) == ("delivered", 1, owed["report_id"])
+        assert (done["state"], done["attempt"]) == ("delivered", 1)
+        assert done["report_id"] in {one.get("report_id") for one in said if one.get("study_id") == study_id}
         assert done["ms"] > 0
         known = set(words(here))
         assert [word for word in known if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", err + sent)] == []
