@@ -60,6 +60,18 @@ _SET: Final = Statement(
     " WHERE number = :number"
 )
 _OTHER_BODY: Final = Statement("UPDATE message SET has_body = 0, body_hash = :body_hash WHERE number = :number")
+# It was written, whatever became of what asked for it in the copy, or since
+_WRITTEN: Final = Statement(
+    "UPDATE outbox SET state = 'rendered', reason = '', settled = coalesce(settled, CAST(:now AS BIGINT))"
+    " WHERE state <> 'rendered' AND number = (SELECT outbox FROM message WHERE number = :number)"
+)
+# So were the news that it told along with that
+_WRITTEN_TOO: Final = Statement(
+    "UPDATE outbox SET state = 'merged', reason = '', settled = coalesce(settled, CAST(:now AS BIGINT))"
+    " WHERE destination = :destination AND study_id = :study_id AND report_id IN listed(:report_ids)"
+    " AND state IN ('excluded', 'before_start', 'to_stop')"
+    " AND decided <= (SELECT made FROM message WHERE number = :number)"
+)
 _DROP_BODY: Final = Statement("DELETE FROM message_body WHERE number = :number")
 # What stood in the lane when the copy was made was settled before anything newer of it was sent
 _OVERTAKEN: Final = Statement(
@@ -74,6 +86,11 @@ _OPEN_LANES: Final = Statement(
 )
 _HELD_ROWS: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
+)
+_DOUBTFUL_LANES: Final = Statement(
+    "SELECT study_id FROM lane WHERE destination = :destination AND reason IN ('restored', 'may-have-been-sent')"
+    " UNION SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held'"
+    " AND reason = 'may-have-been-sent'"
 )
 _FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
 _DOUBT: Final = "feed-doubt:"
@@ -228,6 +245,9 @@ def _known(one: Written, number: int, row: Sequence[object], *, is_last: bool, n
     said |= {"reason": one.reason, "ack": one.ack, "at": one.at, "committed": one.committed, "accepted": one.accepted}
     closed = now if state in {*_CLOSED, "superseded"} else None
     yield from ask(_SET, number=number, **said, closed=closed, remarks=" ".join(dict.fromkeys([*remarks, RESTORED])))
+    yield from ask(_WRITTEN, number=number, now=now)
+    lane = {"destination": one.destination, "study_id": one.study_id}
+    yield from ask(_WRITTEN_TOO, **lane, number=number, report_ids=json.dumps(one.report_ids), now=now)
     if body_hash != one.body_hash:  # made anew since: these are not the bytes that were sent
         yield from ask(_OTHER_BODY, number=number, body_hash=one.body_hash)
         yield from ask(_DROP_BODY, number=number)
@@ -314,6 +334,26 @@ async def doubtful_span(engine: Engine, destination: str) -> tuple[int, int] | N
     rows = await engine.fetch(_FACT, name=f"{_DOUBT}{destination}")
     since, _, until = str(rows[0][0]).partition(" ") if rows else ("", "", "")
     return (int(since), int(until)) if rows else None
+
+
+async def is_old(engine: Engine, destination: str) -> bool:
+    """Whether a destination is paused since the database does not know all that it was sent.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(PAUSED, name=destination)
+    reason = str(rows[0][0]) if rows else ""
+    return reason == RESTORED or (reason == HOLD_FEED and await doubtful_span(engine, destination) is not None)
+
+
+async def doubtful_lanes(engine: Engine, destination: str) -> frozenset[str]:
+    """The ids of the studies of which nobody knows what a destination was sent: it may have been told of any of them.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return frozenset(str(one) for (one,) in await engine.fetch(_DOUBTFUL_LANES, destination=destination))
 
 
 async def rows_held_for(engine: Engine, destination: str, reason: str) -> list[str]:

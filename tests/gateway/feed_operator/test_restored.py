@@ -73,6 +73,8 @@ async def test_what_was_sent_is_written_down_and_a_correction_of_it_is_one_under
         sent = len(here.receiver.messages)
         code, said, _ = await here.feed("resume", "ehr")
         assert code == 1 and "paused as restored" in said[0]
+        code, said, _ = await here.feed("apply", "ehr")
+        assert code == 1 and "what was sent since is not known: `feed resume` first" in said[0]
         code, said, err = await here.feed("resume", "ehr", "--restored")
         assert (code, said[-1]) == (0, "sent to again: ehr"), err
         assert "of 1 study since the copy" in said[0]
