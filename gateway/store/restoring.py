@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.store.engine import Engine
-from gateway.store.holding import freed, hold, is_held
+from gateway.store.holding import freed, hold
 from gateway.store.leases import PAUSED, locked
 from gateway.store.messages import NEVER, NUMBER_SENT, REFUSED
 from gateway.store.resending import USUAL, Resend, numbered
@@ -82,7 +82,8 @@ _OVERTAKEN: Final = Statement(
 _OPEN_LANES: Final = Statement(
     "SELECT study_id FROM message WHERE destination = :destination"
     " AND state IN ('queued', 'sending', 'indeterminate', 'held')"
-    " UNION SELECT study_id FROM outbox WHERE destination = :destination AND state = 'waiting'"
+    " UNION SELECT study_id FROM outbox WHERE destination = :destination"
+    " AND state IN ('waiting', 'held', 'planned', 'to_stop')"
 )
 _HELD_ROWS: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
@@ -311,17 +312,16 @@ def _sent_numbers(one: Written, now: int) -> list[dict[str, object]]:
 def held_back(destinations: Collection[str], since: int | None, now: int) -> Steps[int]:
     """Pause destinations as the service starts; how many lanes are held.
 
-    Where the database was put back as it was at `since`, all that waits there may have been sent, so each of its lanes
-    is held; what changed in AutoScribe from then until now is, too, once it is taken in.
+    Where the database was put back as it was at `since`, all that was open there may have been sent, so each of its
+    lanes is held, for an operator alone; what changed in AutoScribe from then until now is, too, once it is taken in.
     """
     yield from paused_as(destinations, HOLD_FEED, now)
     count = 0
     for name in destinations if since is not None else ():
         yield from ask(_HEAR, name=f"{_DOUBT}{name}", value=f"{since} {now}")
         for (study_id,) in (yield from ask(_OPEN_LANES, destination=name)):
-            if not (yield from is_held(name, str(study_id))):
-                yield from hold(name, str(study_id), MAY_HAVE_BEEN_SENT, None, now)
-                count += 1
+            yield from hold(name, str(study_id), MAY_HAVE_BEEN_SENT, None, now)
+            count += 1
     return count
 
 
