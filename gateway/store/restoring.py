@@ -14,11 +14,11 @@ from typing import Final
 
 from gateway.store.engine import Engine
 from gateway.store.holding import freed, hold
-from gateway.store.leases import PAUSED, locked
+from gateway.store.leases import PAUSED, locked, resumed
 from gateway.store.messages import NEVER, NUMBER_SENT, REFUSED
 from gateway.store.resending import USUAL, Resend, numbered
 from gateway.store.statements import Statement, Steps, ask, ask_each
-from gateway.store.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
+from gateway.store.states import BREAKER_REASONS, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
 
 EPOCH: Final = "feed-epoch"
 _BATCHES: Final = "feed-journal:"
@@ -33,11 +33,7 @@ _CLAIMED: Final = Statement(
     "SELECT control_id FROM message WHERE destination = :destination AND control_id IN listed(:control_ids)"
     " AND sent IS NOT NULL"
 )
-_ADD_DESTINATION: Final = Statement(
-    "INSERT INTO destination (name, fence, expires, holder, paused) VALUES (:name, 0, 0, '', '')"
-    " ON CONFLICT (name) DO NOTHING"
-)
-# In place of whatever it is paused for
+# In place of whatever it is paused for, which is kept beside
 _PAUSE: Final = Statement(
     "UPDATE destination SET paused = :reason, paused_since = coalesce(paused_since, CAST(:now AS BIGINT))"
     " WHERE name = :name"
@@ -95,6 +91,7 @@ _DOUBTFUL_LANES: Final = Statement(
 )
 _FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
 _DOUBT: Final = "feed-doubt:"
+_BESIDE: Final = "paused-beside:"
 _LANE_SINCE: Final = Statement("SELECT since FROM lane WHERE destination = :destination AND study_id = :study_id")
 _CLOSED: Final = frozenset({"delivered", "dead_letter"})
 _AT_A_TIME: Final = 500
@@ -190,9 +187,38 @@ async def known_destinations(engine: Engine) -> list[str]:
 
 
 def paused_as(destinations: Collection[str], reason: str, now: int) -> Steps[None]:
-    """Pause destinations for a reason that takes the place of any other."""
-    yield from ask_each(_ADD_DESTINATION, [{"name": one} for one in destinations])
+    """Pause destinations for a reason that comes first; why they were paused before is given back by `gone_on`."""
+    for one in destinations:
+        yield from locked(one)
+        ((was,),) = yield from ask(PAUSED, name=one)
+        if was not in {"", reason, RESTORED, *BREAKER_REASONS}:
+            yield from also_paused(one, str(was))
     yield from ask_each(_PAUSE, [{"name": one, "reason": reason, "now": now} for one in destinations])
+
+
+def also_paused(destination: str, reason: str) -> Steps[None]:
+    """Keep a reason for which a destination stays paused after the one that comes first."""
+    beside = yield from paused_beside(destination)
+    if reason not in beside:
+        yield from ask(_HEAR, name=f"{_BESIDE}{destination}", value=json.dumps([*beside, reason]))
+
+
+def paused_beside(destination: str) -> Steps[list[str]]:
+    """The reasons for which a destination stays paused once it is resumed, the next one last."""
+    rows = yield from ask(_FACT, name=f"{_BESIDE}{destination}")
+    return list(json.loads(rows[0][0])) if rows else []
+
+
+def gone_on(destination: str, now: int) -> Steps[str]:
+    """Let a destination be sent to again; the reason for which it stays paused, since it was before, or empty."""
+    yield from locked(destination)
+    beside = yield from paused_beside(destination)
+    if not beside:
+        yield from resumed(destination)
+        return ""
+    yield from ask(_HEAR, name=f"{_BESIDE}{destination}", value=json.dumps(beside[:-1]))
+    yield from ask(_PAUSE, name=destination, reason=beside[-1], now=now)
+    return beside[-1]
 
 
 def is_paused_as(destination: str, reason: str) -> Steps[bool]:
