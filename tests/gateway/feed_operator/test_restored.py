@@ -200,6 +200,17 @@ async def test_where_autoscribe_cannot_be_asked_nothing_is_done(site):
         assert await here.query("SELECT paused FROM destination WHERE name = 'ehr'") == [("restored",)]
 
 
+@pytest.mark.parametrize("option", ["--dry-run", "--yes"])
+async def test_a_replay_of_the_journal_that_is_to_be_tried_or_agreed_to_does_nothing_and_says_so(site, option):
+    async with site(on_conflict='"send"') as here:
+        await restored(here, new)
+        before = await here.query(ENTRIES)
+        code, said, err = await here.feed("resume", "ehr", "--restored", option)
+        assert (code, said) == (2, []) and f"{option}: with --restored" in err
+        assert await here.query(ENTRIES) == before
+        assert await here.query(PAUSED) == [("ehr", "restored")]
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("--journal", "x"), ("ehr", "--restored", "--study", "stu_1"), ("--held", "refused")]
 )
