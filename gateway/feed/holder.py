@@ -213,7 +213,8 @@ class Holder:
 
     async def _plan(self, tenure: Tenure) -> None:
         """Put the settings in force, and see to what they change for what was signed before (D37)."""
-        await self._planning.begin(tenure.lease)
+        while not await self._planning.begin(tenure.lease):
+            await clock.sleep(_LOOK)
         while True:
             await self._planning.look()
             await self._take_rows_of_the_old_name()

@@ -104,6 +104,10 @@ def resume(
     from gateway.feed_operator.arguments import wrong
     from gateway.feed_operator.preview import Consent
 
+    if restored and (dry_run or yes):
+        option = "--dry-run" if dry_run else "--yes"
+        problem = "with --restored: that is not tried first, and asks nothing; nothing was done"
+        raise wrong(option, problem, f"Leave {option} out.")
     if restored and not (study or held):
         sys.exit(_run(restoring.resume_restored(load(config), name, journal or [], reason, print)))
     if restored or journal or name is None:

@@ -18,12 +18,12 @@ from gateway.store.breaker import closed
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.lanes import Freed, let_go
-from gateway.store.leases import PAUSED, paused, resumed
+from gateway.store.leases import PAUSED, paused
 from gateway.store.ledger import held_for, stock
 from gateway.store.messages import IN_DOUBT, REFUSED
-from gateway.store.restoring import rows_held_for
-from gateway.store.statements import Steps
-from gateway.store.states import BREAKER_REASONS, FOR_NOW, RESTORED
+from gateway.store.restoring import also_paused, gone_on, paused_beside, rows_held_for
+from gateway.store.statements import Steps, ask
+from gateway.store.states import BREAKER_REASONS, FOR_NOW, HOLD_FEED, RESTORED
 from gateway.store.to_send import ToSend, to_send, tried
 from gateway.words import HeldAs
 
@@ -39,12 +39,22 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
 
-    def work() -> Steps[bool]:
+    def work() -> Steps[tuple[bool, str]]:
         yield from noted("feed-pause", name, reason, now)
-        return (yield from paused(name, f"by hand: {reason}" if reason in BREAKER_REASONS else reason, now))
+        own = f"by hand: {reason}" if reason in {*BREAKER_REASONS, RESTORED, HOLD_FEED} else reason
+        if (yield from paused(name, own, now)):
+            return True, ""
+        ((was,),) = yield from ask(PAUSED, name=name)
+        if was in {RESTORED, HOLD_FEED}:  # which is over by an operator's word about something else
+            yield from also_paused(name, own)
+            return False, str(was)
+        return False, ""
 
     async with store_for_command(configuration) as engine:
-        is_new = await engine.do(work)
+        is_new, first = await engine.do(work)
+    if first:
+        say(f"{name} is paused as {first}, and stays paused for your reason after that")
+        return 0
     say(f"{name} is paused: messages are made and wait" if is_new else f"{name} was paused already, and stays so")
     return 0
 
@@ -60,9 +70,11 @@ async def resume(configuration: Configuration, name: str, reason: str, consent: 
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
 
-    def work() -> Steps[bool]:
+    def work() -> Steps[str]:
         yield from noted("feed-resume", name, reason, now)
-        return (yield from closed(name, now)) or (yield from resumed(name))
+        if (yield from closed(name, now)):
+            return ""
+        return (yield from gone_on(name, now))
 
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         paused_as = next((str(one) for (one,) in await engine.fetch(PAUSED, name=name)), "")
@@ -70,12 +82,16 @@ async def resume(configuration: Configuration, name: str, reason: str, consent: 
             say(f"{name} is paused as restored: `feed resume {name} --restored` replays the journal of what was sent;")
             say("without a journal, `serve --hold-feed --restored-from INSTANT` holds what may have been sent")
             return 1
-        found = await tried(engine, partial(to_send, name)) if paused_as else ToSend()
+        stays = bool(await engine.do(partial(paused_beside, name)))
+        found = await tried(engine, partial(to_send, name)) if paused_as and not stays else ToSend()
         if not is_agreed(found, name, consent, say):
             return int(not consent.dry_run)
-        was_paused = await engine.do(work)
+        still = await engine.do(work)
         lanes = (await stock(engine, name, 0)).lane_count
-    say(f"{name} is sent to again" if was_paused else f"{name} was not paused")
+    if still:
+        say(f"{name} stays paused, as it was before: {still}; `feed resume {name}` once more has it sent to again")
+        return 0
+    say(f"{name} is sent to again" if paused_as else f"{name} was not paused")
     if lanes:
         say(f"still held: {counted(lanes, 'study')}; `feed resume {name} --study ID` lets one go on")
     return 0

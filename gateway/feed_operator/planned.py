@@ -24,6 +24,7 @@ from gateway.store.audit import noted
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
+from gateway.store.restoring import doubtful_lanes, is_old
 from gateway.store.revision import is_current
 from gateway.store.sqlite import Sqlite
 
@@ -127,7 +128,8 @@ async def note_plans(configuration: Configuration, say: Say) -> None:
 async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bool = False, reason: str = "") -> int:
     """Send what the plan of a destination adds, and stop what it stops; or leave all as it was, for a reason.
 
-    1 where the plan is still being made, or these settings are not in force.
+    1 where the plan is still being made, these settings are not in force, or it is not known what was sent. What is
+    held since it may have been sent stays as it is.
 
     Raises:
         ConfigError: no such destination.
@@ -135,6 +137,9 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
     """
     destination = destination_named(configuration, name)
     async with store_for_command(configuration) as engine:
+        if await is_old(engine, name):
+            say(f"{name}: the database was put back, and what was sent since is not known: `feed resume` first")
+            return 1
         standing = await in_force_of(engine, name)
         own = wanted(destination.terms, routes_of(configuration).ignores)
         if standing is None or standing.digest != own.digest:
@@ -143,7 +148,8 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
         if standing.planned is None:
             say(f"{name}: the plan is still being made: try again in a moment")
             return 1
-        rows = await plans.waiting(engine, name)
+        every, doubtful = await plans.waiting(engine, name), await doubtful_lanes(engine, name)
+        rows = [one for one in every if one.study_id not in doubtful]
         now = micros(clock.now())
         verb, found = "feed-leave" if leaves else "feed-apply", plan_of(rows)
         await engine.do(partial(noted, verb, f"{name} {found}", reason, now))
@@ -152,4 +158,6 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
     say(f"{name}: {counted(found.adds + found.resends, 'report')} {did}, {found.critical} of them critical")
     if found.stops:
         say(f"{name}: {counted(found.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
+    if len(rows) < len(every):
+        say(f"{name}: what may have been sent before the database was put back stays held, and as it is")
     return 0

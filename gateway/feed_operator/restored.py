@@ -30,7 +30,7 @@ from gateway.store.engine import Engine
 from gateway.store.holding import hold
 from gateway.store.instants import micros
 from gateway.store.kept import Kept, kept
-from gateway.store.leases import resumed, standing
+from gateway.store.leases import standing
 from gateway.store.renaming import now_called
 from gateway.store.restoring import Written
 from gateway.store.statements import Steps
@@ -82,16 +82,24 @@ async def resume_restored(
             return 1
         last = {one.journal: max(one.last, heard.get(one.journal, 0)) for one in own.values()}
         names = [one.name for one in await standing(engine) if one.paused == RESTORED and name in {None, one.name}]
-        await engine.do(partial(_resumed, last, names, reason, micros(clock.now())))
-    say(f"sent to again: {', '.join(names) or 'none, for none was paused as restored'}")
+        still = await engine.do(partial(_resumed, last, names, reason, micros(clock.now())))
+    again = [one for one in names if not still[one]]
+    if again or not names:
+        say(f"sent to again: {', '.join(again) or 'none, for none was paused as restored'}")
+    for one in names:
+        if still[one]:
+            say(f"{one} stays paused, as it was before: {still[one]}; `feed resume {one}` has it sent to again")
     return 0
 
 
-def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[None]:
+def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[dict[str, str]]:
+    """By destination why it stays paused."""
     yield from restoring.hear(last)
+    found = {}
     for one in names:
         yield from noted("feed-resume-restored", one, reason, now)
-        yield from resumed(one)
+        found[one] = yield from restoring.gone_on(one, now)
+    return found
 
 
 def _accounts(paths: Iterable[Path]) -> dict[str, Account]:

@@ -28,9 +28,10 @@ from gateway.store.in_force import in_force_of, plan_made, put_in_force, sent_un
 from gateway.store.instants import micros
 from gateway.store.intake import Outdated
 from gateway.store.kept import Kept, kept
-from gateway.store.leases import Lease, LeaseLost
+from gateway.store.leases import PAUSED, Lease, LeaseLost
 from gateway.store.plans import PLANNED, TO_STOP, Changed, Reading, Stop, Waits
-from gateway.store.states import OUTBOX_STATES
+from gateway.store.restoring import doubtful_lanes, is_old
+from gateway.store.states import HOLD_FEED, OUTBOX_STATES, RESTORED
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20
@@ -49,8 +50,10 @@ class Planning:
         self._settings = SettingsInForce(engine)
         self._is_told = False
 
-    async def begin(self, lease: Lease) -> None:
+    async def begin(self, lease: Lease) -> bool:
         """Put the settings in force, and make the plan of what was signed before, where none was made of them.
+
+        False where that is to be done later: the database does not know by now what was sent.
 
         Raises:
             LeaseLost: somebody else holds the lease by now.
@@ -58,24 +61,29 @@ class Planning:
         """
         standing = await self._engine.do(partial(put_in_force, lease, self._wanted, micros(clock.now())))
         if standing.planned is not None:
-            return
+            return True
         in_force = await self._settings.current()
         async for page in plans.readings(self._engine, self._name):
+            if await is_old(self._engine, self._name):
+                return False
             for reading in page:
                 await self._guarded(lease, reading, in_force)
             await clock.sleep(_PAUSE)
         await self._engine.do(partial(plan_made, lease, standing.number, micros(clock.now())))
         get_logger().info("plan-made", destination=self._name, **(await self._counts()))
+        return True
 
     async def look(self) -> None:
-        """Apply the plan if it is small, else say once that it waits.
+        """Apply the plan if it is small, else say once that it waits; nothing while it is not known what was sent.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
         standing, most = await in_force_of(self._engine, self._name), self._limits.unasked_messages * _ROWS_EACH
         rows = await plans.waiting(self._engine, self._name, most)
-        if not rows or standing is None or standing.planned is None:
+        doubtful = await doubtful_lanes(self._engine, self._name) if rows else ()
+        rows = [one for one in rows if one.study_id not in doubtful]
+        if not rows or standing is None or standing.planned is None or await self._is_held_back():
             self._is_told = False
             return
         plan, now = plan_of(rows), micros(clock.now())
@@ -86,6 +94,11 @@ class Planning:
         elif not self._is_told:
             get_logger().warning("plan-waits", destination=self._name, **(await self._counts()))
             self._is_told = True
+
+    async def _is_held_back(self) -> bool:
+        """Whether an operator has yet to say that the destination may be sent to, after the database was put back."""
+        rows = await self._engine.fetch(PAUSED, name=self._name)
+        return bool(rows) and rows[0][0] in {RESTORED, HOLD_FEED}
 
     async def _counts(self) -> dict[str, int]:
         plan = plan_of(await plans.waiting(self._engine, self._name))

@@ -15,6 +15,7 @@ from gateway.store.engine import Engine
 from gateway.store.intake import ADD_CAUSE, REVISION, Outdated
 from gateway.store.leases import Lease, held, locked
 from gateway.store.resending import BEHIND, USUAL
+from gateway.store.restoring import doubtful_lanes
 from gateway.store.statements import Row, Statement, Steps, Values, ask, ask_each
 
 PLAN: Final = "plan"  # why a message is held that was made and is not owed any more
@@ -89,11 +90,12 @@ class Reading:
     completed: Sequence[str]
     rows: Sequence[Row]
     messages: Sequence[Row]
+    is_doubtful: bool = False
 
     @property
     def is_sent(self) -> bool:
-        """True where something of it was written to the destination, or recorded for one that is tried out."""
-        return any(bool(row[3]) for row in self.messages)
+        """True where something of it was written to the destination, may have been, or was recorded for a trial."""
+        return self.is_doubtful or any(bool(row[3]) for row in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,15 @@ async def _read(engine: Engine, destination: str, study_ids: Sequence[str]) -> l
     completed = _by_study(await engine.fetch(_COMPLETED, **asked)) if study_ids else {}
     rows = _by_study(await engine.fetch(_ROWS, **asked)) if study_ids else {}
     messages = _by_study(await engine.fetch(_MESSAGES, **asked, destination=destination)) if study_ids else {}
+    doubtful = await doubtful_lanes(engine, destination)
     return [
-        Reading(one, [str(row[1]) for row in completed.get(one, ())], rows.get(one, ()), messages.get(one, ()))
+        Reading(
+            one,
+            [str(row[1]) for row in completed.get(one, ())],
+            rows.get(one, ()),
+            messages.get(one, ()),
+            one in doubtful,
+        )
         for one in study_ids
     ]
 

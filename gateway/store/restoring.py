@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.store.engine import Engine
-from gateway.store.holding import freed, hold, is_held
-from gateway.store.leases import PAUSED, locked
+from gateway.store.holding import freed, hold
+from gateway.store.leases import PAUSED, locked, resumed
 from gateway.store.messages import NEVER, NUMBER_SENT, REFUSED
 from gateway.store.resending import USUAL, Resend, numbered
 from gateway.store.statements import Statement, Steps, ask, ask_each
-from gateway.store.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
+from gateway.store.states import BREAKER_REASONS, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
 
 EPOCH: Final = "feed-epoch"
 _BATCHES: Final = "feed-journal:"
@@ -33,11 +33,7 @@ _CLAIMED: Final = Statement(
     "SELECT control_id FROM message WHERE destination = :destination AND control_id IN listed(:control_ids)"
     " AND sent IS NOT NULL"
 )
-_ADD_DESTINATION: Final = Statement(
-    "INSERT INTO destination (name, fence, expires, holder, paused) VALUES (:name, 0, 0, '', '')"
-    " ON CONFLICT (name) DO NOTHING"
-)
-# In place of whatever it is paused for
+# In place of whatever it is paused for, which is kept beside
 _PAUSE: Final = Statement(
     "UPDATE destination SET paused = :reason, paused_since = coalesce(paused_since, CAST(:now AS BIGINT))"
     " WHERE name = :name"
@@ -60,6 +56,18 @@ _SET: Final = Statement(
     " WHERE number = :number"
 )
 _OTHER_BODY: Final = Statement("UPDATE message SET has_body = 0, body_hash = :body_hash WHERE number = :number")
+# It was written, whatever became of what asked for it in the copy, or since
+_WRITTEN: Final = Statement(
+    "UPDATE outbox SET state = 'rendered', reason = '', settled = coalesce(settled, CAST(:now AS BIGINT))"
+    " WHERE state <> 'rendered' AND number = (SELECT outbox FROM message WHERE number = :number)"
+)
+# So were the news that it told along with that
+_WRITTEN_TOO: Final = Statement(
+    "UPDATE outbox SET state = 'merged', reason = '', settled = coalesce(settled, CAST(:now AS BIGINT))"
+    " WHERE destination = :destination AND study_id = :study_id AND report_id IN listed(:report_ids)"
+    " AND state IN ('excluded', 'before_start', 'to_stop')"
+    " AND decided <= (SELECT made FROM message WHERE number = :number)"
+)
 _DROP_BODY: Final = Statement("DELETE FROM message_body WHERE number = :number")
 # What stood in the lane when the copy was made was settled before anything newer of it was sent
 _OVERTAKEN: Final = Statement(
@@ -70,13 +78,20 @@ _OVERTAKEN: Final = Statement(
 _OPEN_LANES: Final = Statement(
     "SELECT study_id FROM message WHERE destination = :destination"
     " AND state IN ('queued', 'sending', 'indeterminate', 'held')"
-    " UNION SELECT study_id FROM outbox WHERE destination = :destination AND state = 'waiting'"
+    " UNION SELECT study_id FROM outbox WHERE destination = :destination"
+    " AND state IN ('waiting', 'held', 'planned', 'to_stop')"
 )
 _HELD_ROWS: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held' AND reason = :reason"
 )
+_DOUBTFUL_LANES: Final = Statement(
+    "SELECT study_id FROM lane WHERE destination = :destination AND reason IN ('restored', 'may-have-been-sent')"
+    " UNION SELECT study_id FROM outbox WHERE destination = :destination AND state = 'held'"
+    " AND reason = 'may-have-been-sent'"
+)
 _FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
 _DOUBT: Final = "feed-doubt:"
+_BESIDE: Final = "paused-beside:"
 _LANE_SINCE: Final = Statement("SELECT since FROM lane WHERE destination = :destination AND study_id = :study_id")
 _CLOSED: Final = frozenset({"delivered", "dead_letter"})
 _AT_A_TIME: Final = 500
@@ -172,9 +187,38 @@ async def known_destinations(engine: Engine) -> list[str]:
 
 
 def paused_as(destinations: Collection[str], reason: str, now: int) -> Steps[None]:
-    """Pause destinations for a reason that takes the place of any other."""
-    yield from ask_each(_ADD_DESTINATION, [{"name": one} for one in destinations])
+    """Pause destinations for a reason that comes first; why they were paused before is given back by `gone_on`."""
+    for one in destinations:
+        yield from locked(one)
+        ((was,),) = yield from ask(PAUSED, name=one)
+        if was not in {"", reason, RESTORED, *BREAKER_REASONS}:
+            yield from also_paused(one, str(was))
     yield from ask_each(_PAUSE, [{"name": one, "reason": reason, "now": now} for one in destinations])
+
+
+def also_paused(destination: str, reason: str) -> Steps[None]:
+    """Keep a reason for which a destination stays paused after the one that comes first."""
+    beside = yield from paused_beside(destination)
+    if reason not in beside:
+        yield from ask(_HEAR, name=f"{_BESIDE}{destination}", value=json.dumps([*beside, reason]))
+
+
+def paused_beside(destination: str) -> Steps[list[str]]:
+    """The reasons for which a destination stays paused once it is resumed, the next one last."""
+    rows = yield from ask(_FACT, name=f"{_BESIDE}{destination}")
+    return list(json.loads(rows[0][0])) if rows else []
+
+
+def gone_on(destination: str, now: int) -> Steps[str]:
+    """Let a destination be sent to again; the reason for which it stays paused, since it was before, or empty."""
+    yield from locked(destination)
+    beside = yield from paused_beside(destination)
+    if not beside:
+        yield from resumed(destination)
+        return ""
+    yield from ask(_HEAR, name=f"{_BESIDE}{destination}", value=json.dumps(beside[:-1]))
+    yield from ask(_PAUSE, name=destination, reason=beside[-1], now=now)
+    return beside[-1]
 
 
 def is_paused_as(destination: str, reason: str) -> Steps[bool]:
@@ -228,6 +272,9 @@ def _known(one: Written, number: int, row: Sequence[object], *, is_last: bool, n
     said |= {"reason": one.reason, "ack": one.ack, "at": one.at, "committed": one.committed, "accepted": one.accepted}
     closed = now if state in {*_CLOSED, "superseded"} else None
     yield from ask(_SET, number=number, **said, closed=closed, remarks=" ".join(dict.fromkeys([*remarks, RESTORED])))
+    yield from ask(_WRITTEN, number=number, now=now)
+    lane = {"destination": one.destination, "study_id": one.study_id}
+    yield from ask(_WRITTEN_TOO, **lane, number=number, report_ids=json.dumps(one.report_ids), now=now)
     if body_hash != one.body_hash:  # made anew since: these are not the bytes that were sent
         yield from ask(_OTHER_BODY, number=number, body_hash=one.body_hash)
         yield from ask(_DROP_BODY, number=number)
@@ -291,17 +338,16 @@ def _sent_numbers(one: Written, now: int) -> list[dict[str, object]]:
 def held_back(destinations: Collection[str], since: int | None, now: int) -> Steps[int]:
     """Pause destinations as the service starts; how many lanes are held.
 
-    Where the database was put back as it was at `since`, all that waits there may have been sent, so each of its lanes
-    is held; what changed in AutoScribe from then until now is, too, once it is taken in.
+    Where the database was put back as it was at `since`, all that was open there may have been sent, so each of its
+    lanes is held, for an operator alone; what changed in AutoScribe from then until now is, too, once it is taken in.
     """
     yield from paused_as(destinations, HOLD_FEED, now)
     count = 0
     for name in destinations if since is not None else ():
         yield from ask(_HEAR, name=f"{_DOUBT}{name}", value=f"{since} {now}")
         for (study_id,) in (yield from ask(_OPEN_LANES, destination=name)):
-            if not (yield from is_held(name, str(study_id))):
-                yield from hold(name, str(study_id), MAY_HAVE_BEEN_SENT, None, now)
-                count += 1
+            yield from hold(name, str(study_id), MAY_HAVE_BEEN_SENT, None, now)
+            count += 1
     return count
 
 
@@ -314,6 +360,26 @@ async def doubtful_span(engine: Engine, destination: str) -> tuple[int, int] | N
     rows = await engine.fetch(_FACT, name=f"{_DOUBT}{destination}")
     since, _, until = str(rows[0][0]).partition(" ") if rows else ("", "", "")
     return (int(since), int(until)) if rows else None
+
+
+async def is_old(engine: Engine, destination: str) -> bool:
+    """Whether a destination is paused since the database does not know all that it was sent.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(PAUSED, name=destination)
+    reason = str(rows[0][0]) if rows else ""
+    return reason == RESTORED or (reason == HOLD_FEED and await doubtful_span(engine, destination) is not None)
+
+
+async def doubtful_lanes(engine: Engine, destination: str) -> frozenset[str]:
+    """The ids of the studies of which nobody knows what a destination was sent: it may have been told of any of them.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return frozenset(str(one) for (one,) in await engine.fetch(_DOUBTFUL_LANES, destination=destination))
 
 
 async def rows_held_for(engine: Engine, destination: str, reason: str) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -16,7 +18,12 @@ from gateway.feed.journal import entry_of
 from gateway.feed.journal_file import JournalFile, account_of, journals
 from gateway.feed.journaling import NOT_WRITTEN, Journaling
 from gateway.metrics import Metrics
-from gateway.store import restoring
+from gateway.pipeline.planning import apply_plan
+from gateway.sandbox.seed import generate
+from gateway.sandbox.state import State
+from gateway.store import plans, restoring
+from gateway.store.facts import claimed
+from gateway.store.instants import micros
 from gateway.store.leases import paused
 from gateway.store.messages import Result
 from gateway.store.statements import Statement, ask
@@ -269,6 +276,43 @@ async def test_held_at_the_start_nothing_is_sent_and_a_copy_that_is_accepted_is_
         await again.see_that_nothing_is_lost()
         await again.close()
         assert await pauses(feed) == {"ehr": ""}
+
+
+@pytest.mark.parametrize("state", ["held", "planned"])
+async def test_what_was_open_in_the_copy_may_have_been_sent_whenever_it_was_signed(engine, tmp_path, state):
+    async with fed(engine) as (made, receiver):
+        world = replace(generate(studies=20), epoch=datetime.now(UTC) - timedelta(days=9))
+        feed = replace(made, account=State(world))
+        signed = await feed.sign(critical=False)
+        copied = Statement("UPDATE outbox SET state = :state, reason = 'authority-unknown'")
+        await engine.do(lambda: ask(copied, state=state))
+        await claimed(engine, "authorities:ehr", "as in the copy")  # the settings were mended after it
+        journal, hour_ago = kept(feed, tmp_path), micros(datetime.now(UTC) - timedelta(hours=1))
+        await HoldFeed(restored_from=hour_ago).begin(engine, journal, ["ehr"])
+        await feed.resume()
+        async with feed.serving(journal=journal):
+            await asyncio.sleep(0.5)
+            assert not receiver.messages
+            if state == "planned":
+                await apply_plan(engine, "ehr", await plans.waiting(engine, "ehr"))
+            await feed.seen("held", "lane")
+            assert await feed.held_lane() == (signed.study_id, "may-have-been-sent")
+            assert not receiver.messages
+            await feed.release(signed.study_id)
+            await feed.all_delivered()
+        await journal.close()
+        assert len(receiver.messages) == 1
+
+
+async def test_what_was_held_in_the_copy_for_a_while_alone_waits_for_an_operator(engine, tmp_path):
+    async with fed(engine, "ae") as (feed, _):
+        signed = await feed.sign(critical=False)
+        async with feed.serving():
+            assert await feed.held_lane() == (signed.study_id, "refused")
+        journal = kept(feed, tmp_path)
+        await HoldFeed(restored_from=1).begin(engine, journal, ["ehr"])
+        await journal.close()
+        assert await feed.held_lane() == (signed.study_id, "may-have-been-sent")
 
 
 async def test_held_at_the_start_with_a_database_that_is_as_it_was_lanes_go_on_with_resume(engine, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,12 +27,15 @@ from gateway.store.instants import micros
 from gateway.store.leases import Leases
 from gateway.store.ledger import dead_letters
 from gateway.store.reconciling import recorded
+from gateway.store.restoring import held_back, paused_as
 from gateway.store.statements import Statement, ask
+from gateway.store.states import HOLD_FEED, RESTORED
 
 STATES = "SELECT destination, state, reason FROM outbox ORDER BY number"
 ALL = Filter()
 NOWHERE = Filter(Scope(facilities=frozenset({"nowhere"})))
 CAREFUL = Feed(unasked_messages=0)
+UNASKED = Feed(unasked_hours=8760, unasked_critical=True)
 DAY = timedelta(days=1)
 
 
@@ -328,3 +332,67 @@ async def test_what_is_left_stays_unsent_and_is_no_open_item(engine):
             await later.tell(after.study_id)
             await later.until("delivered")
         assert len(bodies(receiver)) == 1
+
+
+@pytest.mark.parametrize("reason", [RESTORED, HOLD_FEED])
+async def test_no_plan_is_made_or_applied_while_it_is_not_known_what_was_sent(engine, reason):
+    async with fed(engine) as (feed, receiver):
+        await feed.queue(1)
+        since = None if reason == RESTORED else 1
+        await engine.do(partial(held_back, ["ehr"], since, 2))
+        await engine.do(lambda: ask(Statement("DELETE FROM lane")))
+        await engine.do(partial(paused_as, ["ehr"], reason, 3))
+        narrower = with_settings(feed, filter=NOWHERE)
+        assert await planned(narrower, UNASKED) == Plan()
+        assert (await in_force_of(engine, "ehr")).planned is None
+        async with narrower.serving(settings=UNASKED):
+            await asyncio.sleep(0.5)
+        assert await states(engine) == [("ehr", "rendered", "")]
+        assert bodies(receiver) == []
+        await narrower.resume()
+        assert (await planned(narrower)).stops == 1
+
+
+async def test_a_plan_is_applied_unasked_only_once_an_operator_has_had_the_feed_go_on(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        await feed.sign(critical=False)
+        await engine.do(partial(held_back, ["ehr"], None, 1))
+        wider = with_settings(feed, filter=ALL)
+        assert (await planned(wider, UNASKED)).adds == 1  # it is there to be looked at
+        await wider.resume()
+        async with wider.serving(settings=UNASKED):
+            await wider.until("delivered")
+        assert len(bodies(receiver)) == 1
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+async def test_what_may_have_been_sent_is_never_stopped_by_a_plan_and_its_correction_is_owed(engine, is_made):
+    async with fed(engine) as (feed, receiver):
+        await feed.pause()
+        signed = await feed.sign(critical=False)
+        if is_made:
+            async with feed.serving():
+                await feed.until("queued")
+        await engine.do(partial(held_back, ["ehr"], 1, 2))
+        await feed.resume()
+        narrower = with_settings(feed, filter=NOWHERE)
+        assert await planned(narrower, UNASKED) == Plan()
+        feed.account.change_text(signed.report_id, "FINDINGS: Another text.")
+        await narrower.tell(signed.study_id)
+        async with narrower.serving(settings=UNASKED):
+            await asyncio.sleep(0.5)
+            assert bodies(receiver) == []
+            await narrower.release(signed.study_id)
+            await narrower.all_delivered()
+        assert b"Another text." in bodies(receiver)[-1]
+
+
+async def test_a_stop_that_waited_in_the_copy_is_not_done_while_its_study_may_have_been_sent(engine):
+    async with fed(engine) as (feed, _):
+        await feed.queue(1)
+        narrower = with_settings(feed, filter=NOWHERE)
+        assert (await planned(narrower)).stops == 1
+        await engine.do(partial(held_back, ["ehr"], 1, 2))
+        await feed.resume()
+        assert (await planned(narrower, UNASKED)).stops == 1
+        assert [one[1] for one in await states(engine)] == ["to_stop"]

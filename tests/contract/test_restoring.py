@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +10,10 @@ import pytest
 from fakes.fed import fed
 from fakes.store import rows
 
+from gateway.destinations import Filter, Scope
+from gateway.pipeline.planning import apply_plan
+from gateway.settings.feed import Feed
+from gateway.store import plans
 from gateway.store.restoring import Written, replayed
 from gateway.store.sent import read_sent
 
@@ -171,3 +176,38 @@ async def test_a_message_that_was_over_before_the_next_is_never_sent_though_nobo
         known = replace(await of_lane(feed), state="sending")
         await replay(engine, known, replace(known, control_id="NEXT", state="delivered"))
         assert [one[1] for one in await found(engine)] == ["superseded", "delivered"]
+
+
+async def test_what_a_plan_stopped_in_the_old_database_was_told_all_the_same_and_its_correction_is_owed(engine):
+    async with fed(engine) as (feed, receiver):
+        await feed.pause()
+        signed = await feed.sign(critical=False)
+        await feed.add(signed)
+        async with feed.serving():
+            await feed.until("queued")
+        known = replace(await of_lane(feed), report_ids=await report_ids(feed))
+        feed.restart(feed.settings, filter=Filter(Scope(facilities=frozenset({"nowhere"}))))
+        async with feed.serving(settings=Feed(unasked_messages=0)):
+            await feed.until_rows(
+                "SELECT state FROM outbox", lambda found: {str(one) for (one,) in found} == {"to_stop"}
+            )
+        await apply_plan(engine, "ehr", await plans.waiting(engine, "ehr"))
+        assert await outbox(engine) == [("excluded",), ("excluded",)]
+        await replay(engine, known)
+        assert await outbox(engine) in ([("rendered",), ("merged",)], [("merged",), ("rendered",)])
+        await feed.resume()
+        feed.account.change_text(signed.report_id, "FINDINGS: Another text.")
+        await feed.tell(signed.study_id)
+        async with feed.serving():
+            await feed.all_delivered()
+        assert b"Another text." in receiver.messages[-1].payload
+
+
+async def outbox(engine):
+    wanted = "SELECT state FROM outbox WHERE destination = 'ehr' ORDER BY number"
+    return [tuple(one) for one in await rows(engine, wanted)]
+
+
+async def report_ids(feed):
+    ((found,),) = await rows(feed.engine, "SELECT report_ids FROM message")
+    return tuple(json.loads(found))

@@ -9,19 +9,23 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from fakes.er7_reader import field
+from fakes.feed_site import destination
 from fakes.heads import head
 
 from gateway.feed.journal import Account, Batch, Header, encoded, entry_of, read, seal
 from gateway.feed_operator.restored import lacking_of, lanes_of, written
 from gateway.store.messages import Result
+from gateway.store.restoring import held_back
 from mappings.identifiers import short_id
 from mappings.profile import Site
 
 KEY = b"k" * 32
 STUDY, REPORT = "stu_" + "1" * 32, "rep_" + "2" * 32
+PAUSED = "SELECT name, paused FROM destination WHERE paused <> '' ORDER BY name"
 ENTRIES = "SELECT state, reason, ack, remarks FROM message ORDER BY number"
 
 
@@ -73,6 +77,8 @@ async def test_what_was_sent_is_written_down_and_a_correction_of_it_is_one_under
         sent = len(here.receiver.messages)
         code, said, _ = await here.feed("resume", "ehr")
         assert code == 1 and "paused as restored" in said[0]
+        code, said, _ = await here.feed("apply", "ehr")
+        assert code == 1 and "what was sent since is not known: `feed resume` first" in said[0]
         code, said, err = await here.feed("resume", "ehr", "--restored")
         assert (code, said[-1]) == (0, "sent to again: ehr"), err
         assert "of 1 study since the copy" in said[0]
@@ -85,6 +91,45 @@ async def test_what_was_sent_is_written_down_and_a_correction_of_it_is_one_under
         assert field(last, "OBR-25") == "C" and field(last, "OBR-3") == field(first, "OBR-3")
         code, _, _ = await here.feed("resume", "--restored")
         assert code == 0
+
+
+async def test_what_was_paused_by_hand_stays_so_until_it_is_resumed_by_name(site):
+    async with site() as here:
+        both = {"shares_address": "true", "on_conflict": '"send"'}
+        here.settings(*(destination(here.receiver.port, name, **both) for name in ("ehr", "his")))
+
+        def sign(account):
+            with closing(sqlite3.connect(here.folder / "copy.db")) as copy, copy:
+                copy.execute("UPDATE destination SET paused = 'nothing before Monday' WHERE name = 'his'")
+            return new(account)
+
+        await restored(here, sign)
+        assert await here.query(PAUSED) == [("ehr", "restored"), ("his", "restored")]
+        code, said, err = await here.feed("resume", "--restored")
+        assert code == 0, err
+        assert await here.query(PAUSED) == [("his", "nothing before Monday")]
+        assert said[-2] == "sent to again: ehr"
+        assert said[-1].startswith("his stays paused, as it was before: nothing before Monday; `feed resume his`")
+        code, said, _ = await here.feed("resume", "his", "--yes")
+        assert (code, said) == (0, ["his is sent to again"])
+        assert await here.query(PAUSED) == []
+
+
+async def test_what_was_paused_before_or_under_hold_feed_stays_so_at_the_first_resume(site):
+    async with site(on_conflict='"send"') as here:
+        await here.feed("pause", "ehr", "--reason", "nothing before Monday")
+        async with here.here.store() as engine:
+            for since in (None, 1):
+                await engine.do(partial(held_back, ["ehr"], since, 2))
+        code, said, _ = await here.feed("pause", "ehr", "--reason", "they move")
+        assert code == 0 and said == ["ehr is paused as hold-feed, and stays paused for your reason after that"]
+        for left in ("they move", "nothing before Monday"):
+            code, said, _ = await here.feed("resume", "ehr")
+            assert code == 0 and f"stays paused, as it was before: {left}" in said[0]
+            assert await here.query(PAUSED) == [("ehr", left)]
+        code, said, _ = await here.feed("resume", "ehr")
+        assert (code, said) == (0, ["ehr is sent to again"])
+        assert await here.query(PAUSED) == []
 
 
 async def test_a_message_of_which_nobody_knows_whether_it_arrived_holds_its_study(site):
@@ -153,6 +198,17 @@ async def test_where_autoscribe_cannot_be_asked_nothing_is_done(site):
         assert code == 1
         assert await here.query(ENTRIES) == before
         assert await here.query("SELECT paused FROM destination WHERE name = 'ehr'") == [("restored",)]
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--yes"])
+async def test_a_replay_of_the_journal_that_is_to_be_tried_or_agreed_to_does_nothing_and_says_so(site, option):
+    async with site(on_conflict='"send"') as here:
+        await restored(here, new)
+        before = await here.query(ENTRIES)
+        code, said, err = await here.feed("resume", "ehr", "--restored", option)
+        assert (code, said) == (2, []) and f"{option}: with --restored" in err
+        assert await here.query(ENTRIES) == before
+        assert await here.query(PAUSED) == [("ehr", "restored")]
 
 
 @pytest.mark.parametrize(
