@@ -6,7 +6,7 @@ reads them and holds its decision against them when it writes, so that from the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,12 +20,16 @@ EVERY: Final = Statement("SELECT number, name, since, settings FROM in_force ORD
 _OF: Final = Statement(
     "SELECT number, since, digest, planned, unasked, asks FROM in_force WHERE name = :name ORDER BY number DESC LIMIT 1"
 )
-_ROUTED: Final = Statement("SELECT value FROM fact WHERE name = :name")
+_FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
 _PUT: Final = Statement(
     "INSERT INTO in_force (name, since, digest, settings, planned, unasked, asks)"
     " VALUES (:name, :since, :digest, :settings, NULL, 0, :asks)"
 )
 _PLANNED: Final = Statement("UPDATE in_force SET planned = :now WHERE number = :number AND planned IS NULL")
+_UNPLANNED: Final = Statement(
+    "INSERT INTO fact (name, value) SELECT 'unplanned:' || name, :study_ids FROM in_force WHERE number = :number"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 _UNASKED: Final = Statement("UPDATE in_force SET unasked = unasked + :count WHERE number = :number")
 
 
@@ -76,7 +80,7 @@ def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | 
         yield from held(lease)
     found = _in_force((yield from ask(_OF, name=wanted.name)))
     if found is None or found.digest != wanted.digest:
-        routed = yield from ask(_ROUTED, name=f"routed:{wanted.name}")
+        routed = yield from ask(_FACT, name=f"routed:{wanted.name}")
         asks = found is None and bool(routed)
         key = {"name": wanted.name, "digest": wanted.digest, "settings": wanted.settings}
         yield from ask(_PUT, **key, since=0 if asks else now if since is None else since, asks=int(asks))
@@ -85,8 +89,18 @@ def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | 
     return _made(rows[0])
 
 
-def plan_made(lease: Lease | None, number: int, now: int) -> Steps[None]:
-    """Note that the plan of a change was made.
+async def unplanned(engine: Engine, name: str) -> frozenset[str]:
+    """The studies of which a fault kept the plan of a destination from being made: they are tried again.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(_FACT, name=f"unplanned:{name}")
+    return frozenset(str(rows[0][0]).split()) if rows else frozenset()
+
+
+def plan_made(lease: Lease | None, number: int, now: int, lacking: Iterable[str] = ()) -> Steps[None]:
+    """Note that the plan of a change was made, of all studies but those that it is `lacking`.
 
     Raises:
         LeaseLost: somebody else holds the lease by now.
@@ -94,6 +108,7 @@ def plan_made(lease: Lease | None, number: int, now: int) -> Steps[None]:
     if lease is not None:
         yield from held(lease)
     yield from ask(_PLANNED, number=number, now=now)
+    yield from ask(_UNPLANNED, number=number, study_ids=" ".join(sorted(lacking)))
 
 
 def sent_unasked(number: int, count: int) -> Steps[None]:

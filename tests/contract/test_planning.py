@@ -12,6 +12,7 @@ from fakes.store import rows
 
 from gateway.destinations import Filter, Ignore, Scope
 from gateway.feed_operator.fate import fate
+from gateway.pipeline import planning
 from gateway.pipeline.in_force import wanted
 from gateway.pipeline.plan import Plan, plan_of
 from gateway.pipeline.planning import Planning, apply_plan, leave_plan, preview
@@ -21,7 +22,7 @@ from gateway.settings.feed import Feed
 from gateway.store import plans
 from gateway.store.facts import claimed
 from gateway.store.feed_facts import Watched, feed_facts, unrouted
-from gateway.store.in_force import in_force_of, put_in_force
+from gateway.store.in_force import in_force_of, put_in_force, unplanned
 from gateway.store.instants import micros
 from gateway.store.leases import Leases
 from gateway.store.ledger import dead_letters
@@ -52,9 +53,9 @@ async def planned(feed, settings=CAREFUL, ignores=()):
     """Put the settings in force, and make the plan of what was signed before; what it is."""
     leases = Leases(feed.engine, "planner", 6.0)
     lease = await leases.take("ehr")
-    planning = Planning(feed.engine, feed.destinations[0], ignores, settings)
-    await planning.begin(lease)
-    await planning.look()
+    one = Planning(feed.engine, feed.destinations[0], ignores, settings)
+    await one.begin(lease)
+    await one.look()
     await leases.give_back(lease)
     return plan_of(await plans.waiting(feed.engine, "ehr"))
 
@@ -328,3 +329,41 @@ async def test_what_is_left_stays_unsent_and_is_no_open_item(engine):
             await later.tell(after.study_id)
             await later.until("delivered")
         assert len(bodies(receiver)) == 1
+
+
+async def out_of_memory(*_args):
+    raise MemoryError
+
+
+async def test_a_study_that_could_not_be_planned_is_an_alert_and_planned_later(engine, monkeypatch):
+    async with fed(engine, count=2, filter=NOWHERE) as (made, _):
+        wide = replace(made.destinations[1], filter=ALL)
+        feed = replace(made, destinations=(made.destinations[0], wide))
+        signed = await feed.sign(critical=True)
+        wider = replace(feed, destinations=(replace(feed.destinations[0], filter=ALL), wide))
+        watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))
+        with monkeypatch.context() as patched:
+            patched.setattr(planning, "changed", out_of_memory)
+            assert await planned(wider) == Plan()
+            assert await unplanned(engine, "ehr") == {signed.study_id}
+            assert list((await feed_facts(engine, watched, datetime.now(UTC))).planned.values()) == [signed.study_id]
+        assert await kinds(wider, signed) == ["excluded"]
+        assert (await planned(wider)).critical == 1  # as after a start with the same settings
+        assert await kinds(wider, signed) == ["planned"]
+        assert await unplanned(engine, "ehr") == frozenset()
+
+
+async def test_a_study_that_could_not_be_planned_is_tried_again_without_a_start(engine, monkeypatch):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        await feed.sign(critical=True)
+        wider = with_settings(feed, filter=ALL)
+        monkeypatch.setattr(planning, "_AGAIN", 0.0)
+        lease = await Leases(engine, "planner", 6.0).take("ehr")
+        one = Planning(engine, wider.destinations[0], (), CAREFUL)
+        with monkeypatch.context() as patched:
+            patched.setattr(planning, "changed", out_of_memory)
+            await one.begin(lease)
+            await one.look()
+            assert plan_of(await plans.waiting(engine, "ehr")) == Plan()
+        await one.look()
+        assert plan_of(await plans.waiting(engine, "ehr")).critical == 1
