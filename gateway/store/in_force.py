@@ -23,8 +23,9 @@ _OF: Final = Statement(
 _FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
 _PUT: Final = Statement(
     "INSERT INTO in_force (name, since, digest, settings, planned, unasked, asks)"
-    " VALUES (:name, :since, :digest, :settings, NULL, 0, :asks)"
+    " VALUES (:name, :since, :digest, :settings, NULL, :unasked, :asks)"
 )
+_WAITS: Final = Statement("SELECT 1 FROM outbox WHERE destination = :name AND state = :state LIMIT 1")
 _PLANNED: Final = Statement("UPDATE in_force SET planned = :now WHERE number = :number AND planned IS NULL")
 _UNPLANNED: Final = Statement(
     "INSERT INTO fact (name, value) SELECT 'unplanned:' || name, :study_ids FROM in_force WHERE number = :number"
@@ -81,12 +82,25 @@ def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | 
     found = _in_force((yield from ask(_OF, name=wanted.name)))
     if found is None or found.digest != wanted.digest:
         routed = yield from ask(_FACT, name=f"routed:{wanted.name}")
-        asks = found is None and bool(routed)
+        is_upgrade = found is None and bool(routed)
+        # What waits for an operator goes on doing so, whatever else is changed
+        before = found if found is not None and (yield from _is_planned(found, wanted.name)) else None
+        asks, unasked = (before.asks, before.unasked) if before is not None else (is_upgrade, 0)
         key = {"name": wanted.name, "digest": wanted.digest, "settings": wanted.settings}
-        yield from ask(_PUT, **key, since=0 if asks else now if since is None else since, asks=int(asks))
+        since = 0 if is_upgrade else now if since is None else since
+        yield from ask(_PUT, **key, since=since, asks=int(asks), unasked=unasked)
     rows = yield from ask(_OF, name=wanted.name)
     yield from versions.end(clock)
     return _made(rows[0])
+
+
+def _is_planned(found: InForce, name: str) -> Steps[bool]:
+    """Whether some of the plan of these settings waits, or is still to be made."""
+    lacking = yield from ask(_FACT, name=f"unplanned:{name}")
+    if found.planned is None or (lacking and lacking[0][0]):
+        return True
+    adds = yield from ask(_WAITS, name=name, state="planned")
+    return bool(adds or (yield from ask(_WAITS, name=name, state="to_stop")))
 
 
 async def unplanned(engine: Engine, name: str) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +23,7 @@ from gateway.settings.feed import Feed
 from gateway.store import plans
 from gateway.store.facts import claimed
 from gateway.store.feed_facts import Watched, feed_facts, unrouted
-from gateway.store.in_force import in_force_of, put_in_force, unplanned
+from gateway.store.in_force import in_force_of, put_in_force, sent_unasked, unplanned
 from gateway.store.instants import micros
 from gateway.store.leases import Leases
 from gateway.store.ledger import dead_letters
@@ -329,6 +330,39 @@ async def test_what_is_left_stays_unsent_and_is_no_open_item(engine):
             await later.tell(after.study_id)
             await later.until("delivered")
         assert len(bodies(receiver)) == 1
+
+
+async def test_what_an_upgrade_found_is_not_sent_unasked_after_any_other_change(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        await engine.do(lambda: ask(Statement("DELETE FROM in_force")))
+        await claimed(engine, "routed:ehr", "0")
+        await Fed(engine, feed.account, ()).sign(critical=False)
+        limits = Feed(unasked_hours=8000)
+        wider = with_settings(feed, filter=ALL)
+        assert (await planned(wider, limits)).adds == 1
+        other = with_settings(wider, filter=Filter(statuses=frozenset({"final", "addendum"})))
+        assert (await planned(other, limits)).adds == 1
+        async with other.serving(settings=limits):
+            await asyncio.sleep(0.3)
+        assert bodies(receiver) == []
+        await apply(other)
+        assert (await planned(wider, limits)).size == 0  # nothing waits any more: the next change may go unasked
+        assert not (await in_force_of(engine, "ehr")).asks
+
+
+async def test_a_plan_that_waits_gets_no_new_quota_by_another_change(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        first, second = await feed.sign(critical=False), await feed.sign(critical=False)
+        limits = Feed(unasked_messages=1, unasked_hours=8000)
+        assert (await planned(with_settings(feed, filter=ALL), limits)).adds == 2
+        standing = await in_force_of(engine, "ehr")
+        await engine.do(lambda: sent_unasked(standing.number, 1))
+        waiting = await plans.waiting(engine, "ehr")
+        await apply_plan(engine, "ehr", waiting[:1])
+        other = with_settings(feed, filter=Filter(statuses=frozenset({"final", "addendum"})))
+        assert (await planned(other, limits)).adds == 1
+        assert (await in_force_of(engine, "ehr")).unasked == 1
+        assert sorted(await kinds(other, first, second)) == ["planned", "queued"]
 
 
 async def out_of_memory(*_args):
