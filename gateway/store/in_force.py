@@ -26,6 +26,7 @@ _PUT: Final = Statement(
     " VALUES (:name, :since, :digest, :settings, NULL, :unasked, :asks)"
 )
 _WAITS: Final = Statement("SELECT 1 FROM outbox WHERE destination = :name AND state = :state LIMIT 1")
+_NOT_LATER: Final = Statement("UPDATE in_force SET since = :now WHERE number = :number AND since > :now")
 _PLANNED: Final = Statement("UPDATE in_force SET planned = :now WHERE number = :number AND planned IS NULL")
 _UNPLANNED: Final = Statement(
     "INSERT INTO fact (name, value) SELECT 'unplanned:' || name, :study_ids FROM in_force WHERE number = :number"
@@ -71,6 +72,7 @@ async def in_force_of(engine: Engine, name: str) -> InForce | None:
 def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | None = None) -> Steps[InForce]:
     """Have these settings in force from this commit on, or as though from another instant; without a lease for tests.
 
+    Those that a clock that was ahead put in force later than now are so from now on.
     Where an older release served the destination they count from the beginning: what it had not decided goes as before.
 
     Raises:
@@ -89,6 +91,8 @@ def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | 
         key = {"name": wanted.name, "digest": wanted.digest, "settings": wanted.settings}
         since = 0 if is_upgrade else now if since is None else since
         yield from ask(_PUT, **key, since=since, asks=int(asks), unasked=unasked)
+    else:
+        yield from ask(_NOT_LATER, number=found.number, now=now)
     rows = yield from ask(_OF, name=wanted.name)
     yield from versions.end(clock)
     return _made(rows[0])

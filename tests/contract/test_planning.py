@@ -14,7 +14,7 @@ from fakes.store import rows
 from gateway.destinations import Filter, Ignore, Scope
 from gateway.feed_operator.fate import fate
 from gateway.pipeline import planning
-from gateway.pipeline.in_force import wanted
+from gateway.pipeline.in_force import SettingsInForce, wanted
 from gateway.pipeline.plan import Plan, plan_of
 from gateway.pipeline.planning import Planning, apply_plan, leave_plan, preview
 from gateway.sandbox.seed import generate
@@ -23,11 +23,12 @@ from gateway.settings.feed import Feed
 from gateway.store import plans
 from gateway.store.facts import claimed
 from gateway.store.feed_facts import Watched, feed_facts, unrouted
-from gateway.store.in_force import in_force_of, put_in_force, sent_unasked, unplanned
-from gateway.store.instants import micros
+from gateway.store.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
+from gateway.store.instants import instant, micros
 from gateway.store.leases import Leases
 from gateway.store.ledger import dead_letters
 from gateway.store.reconciling import recorded
+from gateway.store.set_back import set_back
 from gateway.store.statements import Statement, ask
 
 STATES = "SELECT destination, state, reason FROM outbox ORDER BY number"
@@ -35,6 +36,7 @@ ALL = Filter()
 NOWHERE = Filter(Scope(facilities=frozenset({"nowhere"})))
 CAREFUL = Feed(unasked_messages=0)
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 
 def only_critical():
@@ -363,6 +365,51 @@ async def test_a_plan_that_waits_gets_no_new_quota_by_another_change(engine):
         assert (await planned(other, limits)).adds == 1
         assert (await in_force_of(engine, "ehr")).unasked == 1
         assert sorted(await kinds(other, first, second)) == ["planned", "queued"]
+
+
+async def by_a_clock_that_is_ahead(feed):
+    """Wider settings, in force since an hour that is still to come; what is signed is signed at the present."""
+    wider, later = with_settings(feed, filter=ALL), micros(datetime.now(UTC) + HOUR)
+    standing = await feed.engine.do(partial(put_in_force, None, wanted(wider.destinations[0].terms, ()), later))
+    await feed.engine.do(partial(plan_made, None, standing.number, later))
+    return replace(wider, account=State(generate(studies=20, seed=7), follows_clock=True))
+
+
+async def test_settings_of_a_clock_that_was_ahead_hold_up_nothing_after_a_start(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        wider = await by_a_clock_that_is_ahead(feed)
+        async with wider.serving(settings=CAREFUL):
+            await wider.until_rows("SELECT max(since) FROM in_force", is_past)
+            await wider.sign(critical=True)
+            await wider.until("delivered")
+        assert len(bodies(receiver)) == 1
+
+
+async def test_settings_of_a_clock_that_was_ahead_count_as_of_now_before_that_is_mended(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        wider = await by_a_clock_that_is_ahead(feed)
+        signed = await wider.sign()  # a moment ahead of this clock
+        assert await kinds(wider, signed) == ["queued"]
+        before = await replace(wider, account=feed.account).sign()
+        assert await kinds(wider, before) == ["planned"]
+
+
+async def test_settings_of_a_clock_that_is_set_back_are_in_force_since_the_same_instant(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        wider = await by_a_clock_that_is_ahead(feed)
+        now, hour = micros(datetime.now(UTC)), HOUR // timedelta(microseconds=1)
+        current = SettingsInForce(engine)
+        await current.current()
+        lease = await Leases(engine, "one", 6.0).take("ehr")
+        await engine.do(partial(set_back, lease, hour + 5, now))
+        assert is_past(await rows(engine, "SELECT max(since) FROM in_force"))
+        assert (await current.current()).since("ehr") == instant((await in_force_of(engine, "ehr")).since)
+        signed = await wider.sign()
+        assert await kinds(wider, signed) == ["queued"]
+
+
+def is_past(found):
+    return int(found[0][0]) <= micros(datetime.now(UTC))
 
 
 async def out_of_memory(*_args):
