@@ -91,7 +91,7 @@ def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | 
         key = {"name": wanted.name, "digest": wanted.digest, "settings": wanted.settings}
         since = 0 if is_upgrade else now if since is None else since
         yield from ask(_PUT, **key, since=since, asks=int(asks), unasked=unasked)
-    else:
+    elif lease is not None:
         yield from ask(_NOT_LATER, number=found.number, now=now)
     rows = yield from ask(_OF, name=wanted.name)
     yield from versions.end(clock)
