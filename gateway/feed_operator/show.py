@@ -76,9 +76,9 @@ async def show(configuration: Configuration, wanted: Wanted, say: Say, *, as_jso
         StoreUnavailable: the store cannot be reached; then nothing is shown, for nothing was noted.
     """
     async with store_for_command(configuration, writes=False) as engine:
-        for one in routes_of(configuration).destinations:
-            if one.name == wanted.at:
-                wanted = replace(wanted, at=await known_as(engine, one.name, one.formerly))
+        for known in routes_of(configuration).destinations:
+            if known.name == wanted.at:
+                wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
         found = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
         await engine.do(partial(_noted, found, wanted, micros(clock.now())))
         said = [_said(one, found.lanes, await attempts_of(engine, one.number)) for one in found.messages]
