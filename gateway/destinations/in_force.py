@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, get_args
 
@@ -59,6 +59,16 @@ class InForce:
         """The same with other settings of a destination from an instant on."""
         now = (*self.revisions.get(terms.name, ()), Revision(since, terms, ignores))
         return InForce({**self.revisions, terms.name: now}, ignores, self.number)
+
+    def until(self, now: datetime) -> InForce:
+        """The same, with none in force since later than now: a clock that was ahead put those in force by now."""
+        if not any(one.since > now for each in self.revisions.values() for one in each):
+            return self
+        capped = {
+            name: tuple(replace(one, since=min(one.since, now)) for one in each)
+            for name, each in self.revisions.items()
+        }
+        return replace(self, revisions=capped)
 
 
 NOTHING_IN_FORCE: Final = InForce({})

@@ -21,6 +21,7 @@ from gateway.feed_operator.fate import KINDS, UNREMARKABLE, Fate, fate
 from gateway.feed_operator.listing import Listing, listed
 from gateway.settings import Configuration
 from gateway.store.engine import Engine
+from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import instant_text, micros
 from gateway.store.leaving import Left, left
 from gateway.store.reconciling import Record, Recorded, recorded
@@ -28,20 +29,34 @@ from gateway.store.resending import signed_within
 
 _BATCH: Final = 500
 _MOST_LINES: Final = 100
+_BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 
 
 @dataclass(slots=True)
 class Account:
-    """What became of the reports at one destination: counts, and those remarked on or not as they should be."""
+    """What became of the reports at one destination: counts, and those remarked on or not as they should be.
+
+    Of `unplanned` studies it is not known yet what changed settings say; of none where not `is_planned`.
+    """
 
     destination: Destination
     counts: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     lines: list[dict[str, Any]] = field(default_factory=list)
     open: int = 0
+    unplanned: frozenset[str] = frozenset()
+    is_planned: bool = True
+
+    async def see_plan(self, engine: Engine) -> None:
+        """See which studies the plan of the settings in force lacks."""
+        standing = await in_force_of(engine, self.destination.name)
+        self.is_planned = standing is None or standing.planned is not None
+        self.unplanned = await unplanned(engine, self.destination.name)
 
     def add(self, study_id: str, report_id: str, found: Fate) -> None:
         """Count one report."""
+        if found.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
+            found = Fate("planned", "undecided", found.since, is_open=True)
         self.counts[found.kind] += 1
         self.open += found.is_open
         self.remarks.update(found.remarks)
@@ -127,6 +142,8 @@ async def made_of(
 
 async def _fill(made: Certificate, engine: Engine) -> None:
     """Look up what was listed, and what is stored as signed in the span though it was not listed."""
+    for account in made.accounts:
+        await account.see_plan(engine)
     wanted = {study_id: set(report_ids) for study_id, report_ids in made.listing.signed.items()}
     async for report_id, study_id in signed_within(engine, made.span.since, made.span.until):
         wanted.setdefault(study_id, set()).add(report_id)

@@ -28,6 +28,7 @@ from gateway.store.engine import Engine
 from gateway.store.instants import instant_text, micros
 from gateway.store.looking import messages_of_study, study_of_report, versions_of
 from gateway.store.pdfs import Pdfs
+from gateway.store.renaming import known_as
 from mappings.profile import Receiver, Site
 from mappings.trace.values import element_values, field_values, is_element, is_field
 
@@ -71,7 +72,9 @@ async def explain(configuration: Configuration, question: Question, say: Say, *,
     """
     to = _to(configuration, question.at)
     report_id = id_of(question.report_id)
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=False) as engine:
+        if to.destination is not None:
+            question = replace(question, at=await known_as(engine, to.destination.name, to.destination.formerly))
         found = await _study(engine, report_id)
         if found is None:
             say("no such report is stored")

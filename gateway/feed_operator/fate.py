@@ -58,7 +58,8 @@ KINDS: Final[dict[Kind, str]] = {
     "left": "owed since the settings changed; an operator left it unsent",
 }
 _OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "planned", "unrouted"})
-_ON_ITS_WAY: Final = frozenset({"held", "indeterminate", "queued", "planned"})  # what is held goes by `feed resume`
+# What is held goes by `feed resume`, and of what was committed the application's answer is to come
+_ON_ITS_WAY: Final = frozenset({"held", "indeterminate", "queued", "planned", "CA only"})
 UNREMARKABLE: Final = frozenset({"AA", "before_start", "excluded"})
 _RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
 _BY_STATE: Final[dict[str, Kind]] = {

@@ -6,7 +6,7 @@ Carries out no clause of a standard; decision D37. Counts and codes, nothing of 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from gateway.store.audit import noted
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
+from gateway.store.renaming import known_as
 from gateway.store.restoring import doubtful_lanes, is_old
 from gateway.store.revision import is_current
 from gateway.store.sqlite import Sqlite
@@ -75,6 +76,14 @@ async def planned_of(
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
+    known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
+    found = await _planned_as(engine, known, configuration, seconds)
+    return replace(found, name=destination.name)
+
+
+async def _planned_as(
+    engine: Engine, destination: Destination, configuration: Configuration, seconds: float
+) -> Planned:
     ignores = routes_of(configuration).ignores
     standing = await in_force_of(engine, destination.name)
     if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
@@ -95,7 +104,7 @@ async def plan(configuration: Configuration, name: str | None, say: Say, *, as_j
     destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
     if name is not None:
         destinations = [destination_named(configuration, name)]
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=False) as engine:
         found = [await planned_of(engine, one, configuration) for one in destinations]
     if as_json:
         say(json.dumps({"destinations": [one.said for one in found]}, indent=2))

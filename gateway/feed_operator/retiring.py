@@ -30,9 +30,12 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
     if any(one.name == name and one.is_enabled for one in routes_of(configuration).destinations):
         remedy = "Take its [[destination]] table out, or write enabled = false, and start the gateway anew."
         raise wrong(name, "this destination is in the settings", remedy)
+    for one in routes_of(configuration).destinations:
+        if one.formerly == name:
+            raise wrong(name, f"this destination is called {one.name} since", "Write that name.")
     if not reason.strip():
         raise wrong("--reason", "empty", "Say why what is open is not sent any more: it is kept.")
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=False) as engine:  # no other is renamed by this
         if name_now := await now_called(engine, name):
             raise wrong(name, f"this destination is called {name_now} since", "Write that name.")
         names = await known(engine)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -33,6 +33,7 @@ from gateway.store.looking import (
     study_of_message,
     study_of_report,
 )
+from gateway.store.renaming import known_as
 from gateway.store.statements import Steps
 from mappings.hl7v2.ack import AckInvalid, parse
 from mappings.hl7v2.difference import differences
@@ -74,7 +75,10 @@ async def show(configuration: Configuration, wanted: Wanted, say: Say, *, as_jso
         ConfigError: there never was a destination of that name.
         StoreUnavailable: the store cannot be reached; then nothing is shown, for nothing was noted.
     """
-    async with store_for_command(configuration) as engine:
+    async with store_for_command(configuration, writes=False) as engine:
+        for known in routes_of(configuration).destinations:
+            if known.name == wanted.at:
+                wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
         found = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
         await engine.do(partial(_noted, found, wanted, micros(clock.now())))
         said = [_said(one, found.lanes, await attempts_of(engine, one.number)) for one in found.messages]

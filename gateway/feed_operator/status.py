@@ -20,7 +20,7 @@ from gateway.pipeline.plan import plan_of
 from gateway.settings import Configuration
 from gateway.store import plans
 from gateway.store.engine import Engine
-from gateway.store.in_force import in_force_of
+from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
 from gateway.store.leaving import known as names_of
@@ -120,6 +120,7 @@ async def _plan(engine: Engine, name: str, known: Destination | None, ignores: t
         "settingsSince": instant_text(standing.since) if standing else None,
         "settingsDiffer": standing is not None and own not in {"", standing.digest},
         "undecided": await plans.undecided(engine, name) if is_open else 0,
+        "unplanned": sorted(await unplanned(engine, name))[:MOST_LANES],
         "plan": {**counts, "said": str(plan)} if plan.size else None,
     }
 
@@ -171,6 +172,8 @@ def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
         yield "  settings  these are not in force: they are once the service has started with them"
     if one["undecided"]:
         yield f"  undecided {counted(one['undecided'], 'report')}: its settings are not in force yet"
+    for study_id in one["unplanned"]:
+        yield f"  undecided {study_id}: a fault kept its plan from being made, and it is tried again"
     if one["plan"]:
         yield f"  plan      {one['plan']['said']}; feed apply {one['name']}"
 

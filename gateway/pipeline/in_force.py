@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from gateway import clock
 from gateway.destinations import NOTHING_IN_FORCE, InForce, Revision, Terms
 from gateway.destinations.filter import Ignore
 from gateway.destinations.in_force import digest, read, written
@@ -23,11 +24,12 @@ class SettingsInForce:
         self._engine, self._known = engine, NOTHING_IN_FORCE
 
     async def current(self) -> InForce:
-        """The settings in force."""
-        number = int((await self._engine.fetch(LATEST))[0][0])
-        if number != self._known.number:
+        """The settings in force; none since later than now."""
+        number, now = int((await self._engine.fetch(LATEST))[0][0]), clock.now()
+        is_ahead = self._known.until(now) is not self._known  # its holder mends that
+        if number != self._known.number or is_ahead:
             self._known = _of_rows(await self._engine.fetch(EVERY))
-        return self._known
+        return self._known.until(now)
 
 
 def wanted(terms: Terms, ignores: Iterable[Ignore]) -> Wanted:

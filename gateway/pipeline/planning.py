@@ -24,7 +24,7 @@ from gateway.pipeline.telling import outbox_row
 from gateway.settings.feed import Feed
 from gateway.store import intake, plans
 from gateway.store.engine import Engine
-from gateway.store.in_force import in_force_of, plan_made, put_in_force, sent_unasked
+from gateway.store.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
 from gateway.store.instants import micros
 from gateway.store.intake import Outdated
 from gateway.store.kept import Kept, kept
@@ -35,6 +35,7 @@ from gateway.store.states import HOLD_FEED, OUTBOX_STATES, RESTORED
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20
+_AGAIN: Final = 60.0  # seconds from one try of the studies that could not be planned to the next
 _PAUSE: Final = 0.01  # seconds from one page of reports to the next: nothing else waits for it
 _BATCH: Final = 500
 _ROWS_EACH: Final = 10  # rows of a report that are looked at: of one that has more somebody is asked
@@ -49,6 +50,8 @@ class Planning:
         self._name, self._wanted = destination.name, wanted(destination.terms, ignores)
         self._settings = SettingsInForce(engine)
         self._is_told = False
+        self._lease: Lease | None = None
+        self._next_try = 0.0
 
     async def begin(self, lease: Lease) -> bool:
         """Put the settings in force, and make the plan of what was signed before, where none was made of them.
@@ -59,26 +62,31 @@ class Planning:
             LeaseLost: somebody else holds the lease by now.
             StoreUnavailable: the store cannot be reached; it is begun again another time, and adds nothing twice.
         """
+        self._lease, self._next_try = lease, 0.0
         standing = await self._engine.do(partial(put_in_force, lease, self._wanted, micros(clock.now())))
         if standing.planned is not None:
             return True
         in_force = await self._settings.current()
+        lacking: list[str] = []
         async for page in plans.readings(self._engine, self._name):
             if await is_old(self._engine, self._name):
                 return False
-            for reading in page:
-                await self._guarded(lease, reading, in_force)
+            lacking += [one.study_id for one in page if not await self._guarded(lease, one, in_force)]
             await clock.sleep(_PAUSE)
-        await self._engine.do(partial(plan_made, lease, standing.number, micros(clock.now())))
+        await self._engine.do(partial(plan_made, lease, standing.number, micros(clock.now()), lacking))
         get_logger().info("plan-made", destination=self._name, **(await self._counts()))
         return True
 
     async def look(self) -> None:
-        """Apply the plan if it is small, else say once that it waits; nothing while it is not known what was sent.
+        """Plan what could not be planned, then apply the plan if it is small, else say once that it waits.
+
+        Nothing is applied while it is not known what was sent.
 
         Raises:
+            LeaseLost: somebody else holds the lease by now.
             StoreUnavailable: the store cannot be reached.
         """
+        await self._try_again()
         standing, most = await in_force_of(self._engine, self._name), self._limits.unasked_messages * _ROWS_EACH
         rows = await plans.waiting(self._engine, self._name, most)
         doubtful = await doubtful_lanes(self._engine, self._name) if rows else ()
@@ -104,13 +112,33 @@ class Planning:
         plan = plan_of(await plans.waiting(self._engine, self._name))
         return {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
 
-    async def _guarded(self, lease: Lease, reading: Reading, in_force: InForce) -> None:
+    async def _try_again(self) -> None:
+        """Plan the studies that could not be planned, once in a while."""
+        standing = await in_force_of(self._engine, self._name)
+        if self._lease is None or standing is None or standing.planned is None or clock.monotonic() < self._next_try:
+            return
+        self._next_try = clock.monotonic() + _AGAIN
+        if await is_old(self._engine, self._name):
+            return
+        known = await unplanned(self._engine, self._name)
+        in_force, lacking = await self._settings.current(), set(known)
+        for study_id in sorted(known):
+            reading = await plans.reading(self._engine, self._name, study_id)
+            if await self._guarded(self._lease, reading, in_force):
+                lacking.discard(study_id)
+        if lacking != known:
+            await self._engine.do(partial(plan_made, self._lease, standing.number, micros(clock.now()), lacking))
+
+    async def _guarded(self, lease: Lease, reading: Reading, in_force: InForce) -> bool:
+        """Make the plan of one study; False where a fault of ours keeps it from being made."""
         try:
             await _replan(self._engine, self._name, lease, reading, in_force)
         except (LeaseLost, StoreError):
             raise
         except Exception as error:  # a fault of ours in one study holds up no other
             get_logger().error("study-not-planned", study_id=reading.study_id, code="internal", exc_info=error)
+            return False
+        return True
 
 
 async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from gateway.store.engine import Engine
-from gateway.store.in_force import in_force_of
+from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import micros
 from gateway.store.leases import PAUSED
 from gateway.store.ledger import IS_LAST, oldest
@@ -149,7 +149,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
 
 
 async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:
-    """The rows of a plan once it is made, and those of critical results at once."""
+    """The rows of a plan once it is made, those of critical results at once, and the studies that the plan lacks."""
     standing = await in_force_of(engine, name)
     key = {"destination": name, "most": MOST}
     planned: dict[int, str] = {}
@@ -158,6 +158,7 @@ async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:
         critical |= _cases(await engine.fetch(_CRITICAL_PLANNED, **key, state=state))
         if standing is not None and standing.planned is not None:
             planned |= _cases(await engine.fetch(_PLANNED, **key, state=state))
+    planned |= _lanes([(study_id, "unplanned") for study_id in sorted(await unplanned(engine, name))[:MOST]])
     return planned, critical
 
 

@@ -6,7 +6,7 @@ reads them and holds its decision against them when it writes, so that from the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,12 +20,18 @@ EVERY: Final = Statement("SELECT number, name, since, settings FROM in_force ORD
 _OF: Final = Statement(
     "SELECT number, since, digest, planned, unasked, asks FROM in_force WHERE name = :name ORDER BY number DESC LIMIT 1"
 )
-_ROUTED: Final = Statement("SELECT value FROM fact WHERE name = :name")
+_FACT: Final = Statement("SELECT value FROM fact WHERE name = :name")
 _PUT: Final = Statement(
     "INSERT INTO in_force (name, since, digest, settings, planned, unasked, asks)"
-    " VALUES (:name, :since, :digest, :settings, NULL, 0, :asks)"
+    " VALUES (:name, :since, :digest, :settings, NULL, :unasked, :asks)"
 )
+_WAITS: Final = Statement("SELECT 1 FROM outbox WHERE destination = :name AND state = :state LIMIT 1")
+_NOT_LATER: Final = Statement("UPDATE in_force SET since = :now WHERE number = :number AND since > :now")
 _PLANNED: Final = Statement("UPDATE in_force SET planned = :now WHERE number = :number AND planned IS NULL")
+_UNPLANNED: Final = Statement(
+    "INSERT INTO fact (name, value) SELECT 'unplanned:' || name, :study_ids FROM in_force WHERE number = :number"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 _UNASKED: Final = Statement("UPDATE in_force SET unasked = unasked + :count WHERE number = :number")
 
 
@@ -66,6 +72,7 @@ async def in_force_of(engine: Engine, name: str) -> InForce | None:
 def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | None = None) -> Steps[InForce]:
     """Have these settings in force from this commit on, or as though from another instant; without a lease for tests.
 
+    Those that a clock that was ahead put in force later than now are so from now on.
     Where an older release served the destination they count from the beginning: what it had not decided goes as before.
 
     Raises:
@@ -76,17 +83,42 @@ def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | 
         yield from held(lease)
     found = _in_force((yield from ask(_OF, name=wanted.name)))
     if found is None or found.digest != wanted.digest:
-        routed = yield from ask(_ROUTED, name=f"routed:{wanted.name}")
-        asks = found is None and bool(routed)
+        routed = yield from ask(_FACT, name=f"routed:{wanted.name}")
+        is_upgrade = found is None and bool(routed)
+        # What waits for an operator goes on doing so, whatever else is changed
+        before = found if found is not None and (yield from _is_planned(found, wanted.name)) else None
+        asks, unasked = (before.asks, before.unasked) if before is not None else (is_upgrade, 0)
         key = {"name": wanted.name, "digest": wanted.digest, "settings": wanted.settings}
-        yield from ask(_PUT, **key, since=0 if asks else now if since is None else since, asks=int(asks))
+        since = 0 if is_upgrade else now if since is None else since
+        yield from ask(_PUT, **key, since=since, asks=int(asks), unasked=unasked)
+    elif lease is not None:
+        yield from ask(_NOT_LATER, number=found.number, now=now)
     rows = yield from ask(_OF, name=wanted.name)
     yield from versions.end(clock)
     return _made(rows[0])
 
 
-def plan_made(lease: Lease | None, number: int, now: int) -> Steps[None]:
-    """Note that the plan of a change was made.
+def _is_planned(found: InForce, name: str) -> Steps[bool]:
+    """Whether some of the plan of these settings waits, or is still to be made."""
+    lacking = yield from ask(_FACT, name=f"unplanned:{name}")
+    if found.planned is None or (lacking and lacking[0][0]):
+        return True
+    adds = yield from ask(_WAITS, name=name, state="planned")
+    return bool(adds or (yield from ask(_WAITS, name=name, state="to_stop")))
+
+
+async def unplanned(engine: Engine, name: str) -> frozenset[str]:
+    """The studies of which a fault kept the plan of a destination from being made: they are tried again.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(_FACT, name=f"unplanned:{name}")
+    return frozenset(str(rows[0][0]).split()) if rows else frozenset()
+
+
+def plan_made(lease: Lease | None, number: int, now: int, lacking: Iterable[str] = ()) -> Steps[None]:
+    """Note that the plan of a change was made, of all studies but those that it is `lacking`.
 
     Raises:
         LeaseLost: somebody else holds the lease by now.
@@ -94,6 +126,7 @@ def plan_made(lease: Lease | None, number: int, now: int) -> Steps[None]:
     if lease is not None:
         yield from held(lease)
     yield from ask(_PLANNED, number=number, now=now)
+    yield from ask(_UNPLANNED, number=number, study_ids=" ".join(sorted(lacking)))
 
 
 def sent_unasked(number: int, count: int) -> Steps[None]:

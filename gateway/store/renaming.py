@@ -7,6 +7,7 @@ goes on being made of the first name, so that nothing that was told is told agai
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from gateway.store.audit import noted
@@ -32,6 +33,14 @@ _SAID_TWICE: Final = Statement(
     " WHERE n.study_id = outbox.study_id AND n.destination = :new AND n.report_id = outbox.report_id"
     " AND n.kind = outbox.kind AND n.content_version = outbox.content_version AND n.replay = outbox.replay"
     " AND n.state IN ('waiting', 'held', 'rendered', 'merged'))"
+)
+# Where the former name was forgotten at first, what was told under it was not owed anew under the new one
+_TOLD_BEFORE: Final = Statement(
+    "UPDATE outbox SET state = 'merged', reason = 'renamed', settled = :now"
+    " WHERE destination = :new AND state IN ('planned', 'excluded', 'before_start') AND EXISTS (SELECT 1 FROM outbox o"
+    " WHERE o.study_id = outbox.study_id AND o.destination = :old AND o.report_id = outbox.report_id"
+    " AND o.kind = outbox.kind AND o.content_version = outbox.content_version"
+    " AND o.state IN ('waiting', 'held', 'rendered', 'merged'))"
 )
 _MOVE: Final = {
     table.name: Statement(f"UPDATE {table.name} SET destination = :new WHERE destination = :old")  # noqa: S608 (constants)
@@ -71,7 +80,9 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
         yield from _take_over(old, new)
         yield from noted("feed-rename", f"{old} {new}", "", now)
     names = {"old": old, "new": new}
-    yield from ask(_SAID_TWICE, **names, now=now)
+    if (yield from ask(_HAS_ROWS, name=old)):
+        yield from ask(_SAID_TWICE, **names, now=now)
+        yield from ask(_TOLD_BEFORE, **names, now=now)
     for statement in (_TOLD_TWICE, *_MOVE.values(), _IN_FORCE):
         yield from ask(statement, **names)
     return is_new
@@ -92,6 +103,15 @@ def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
     if not became and (yield from ask(_HAS_MESSAGES, name=new)):
         raise NotRenamed
     return not became
+
+
+async def known_as(engine: Engine, name: str, formerly: str) -> str:
+    """The name under which the database has a destination: the former one, until it is renamed."""
+    try:
+        is_old = bool(formerly) and await engine.do(partial(is_to_be_renamed, formerly, name))
+    except NotRenamed:  # said when something is to be written
+        is_old = False
+    return formerly if is_old else name
 
 
 async def now_called(engine: Engine, name: str) -> str:

@@ -13,7 +13,8 @@ from fakes.store import rows
 
 from gateway.destinations import Filter, Ignore, Scope
 from gateway.feed_operator.fate import fate
-from gateway.pipeline.in_force import wanted
+from gateway.pipeline import planning
+from gateway.pipeline.in_force import SettingsInForce, wanted
 from gateway.pipeline.plan import Plan, plan_of
 from gateway.pipeline.planning import Planning, apply_plan, leave_plan, preview
 from gateway.sandbox.seed import generate
@@ -22,12 +23,13 @@ from gateway.settings.feed import Feed
 from gateway.store import plans
 from gateway.store.facts import claimed
 from gateway.store.feed_facts import Watched, feed_facts, unrouted
-from gateway.store.in_force import in_force_of, put_in_force
-from gateway.store.instants import micros
+from gateway.store.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
+from gateway.store.instants import instant, micros
 from gateway.store.leases import Leases
 from gateway.store.ledger import dead_letters
 from gateway.store.reconciling import recorded
 from gateway.store.restoring import held_back, paused_as
+from gateway.store.set_back import set_back
 from gateway.store.statements import Statement, ask
 from gateway.store.states import HOLD_FEED, RESTORED
 
@@ -37,6 +39,7 @@ NOWHERE = Filter(Scope(facilities=frozenset({"nowhere"})))
 CAREFUL = Feed(unasked_messages=0)
 UNASKED = Feed(unasked_hours=8760, unasked_critical=True)
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 
 def only_critical():
@@ -56,9 +59,9 @@ async def planned(feed, settings=CAREFUL, ignores=()):
     """Put the settings in force, and make the plan of what was signed before; what it is."""
     leases = Leases(feed.engine, "planner", 6.0)
     lease = await leases.take("ehr")
-    planning = Planning(feed.engine, feed.destinations[0], ignores, settings)
-    await planning.begin(lease)
-    await planning.look()
+    one = Planning(feed.engine, feed.destinations[0], ignores, settings)
+    await one.begin(lease)
+    await one.look()
     await leases.give_back(lease)
     return plan_of(await plans.waiting(feed.engine, "ehr"))
 
@@ -365,6 +368,57 @@ async def test_a_plan_is_applied_unasked_only_once_an_operator_has_had_the_feed_
         assert len(bodies(receiver)) == 1
 
 
+async def test_what_an_upgrade_found_is_not_sent_unasked_after_any_other_change(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        await engine.do(lambda: ask(Statement("DELETE FROM in_force")))
+        await claimed(engine, "routed:ehr", "0")
+        await Fed(engine, feed.account, ()).sign(critical=False)
+        limits = Feed(unasked_hours=8000)
+        wider = with_settings(feed, filter=ALL)
+        assert (await planned(wider, limits)).adds == 1
+        other = with_settings(wider, filter=Filter(statuses=frozenset({"final", "addendum"})))
+        assert (await planned(other, limits)).adds == 1
+        async with other.serving(settings=limits):
+            await asyncio.sleep(0.3)
+        assert bodies(receiver) == []
+        await apply(other)
+        assert (await planned(wider, limits)).size == 0  # nothing waits any more: the next change may go unasked
+        assert not (await in_force_of(engine, "ehr")).asks
+
+
+async def test_a_plan_that_waits_gets_no_new_quota_by_another_change(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        first, second = await feed.sign(critical=False), await feed.sign(critical=False)
+        limits = Feed(unasked_messages=1, unasked_hours=8000)
+        assert (await planned(with_settings(feed, filter=ALL), limits)).adds == 2
+        standing = await in_force_of(engine, "ehr")
+        await engine.do(lambda: sent_unasked(standing.number, 1))
+        waiting = await plans.waiting(engine, "ehr")
+        await apply_plan(engine, "ehr", waiting[:1])
+        other = with_settings(feed, filter=Filter(statuses=frozenset({"final", "addendum"})))
+        assert (await planned(other, limits)).adds == 1
+        assert (await in_force_of(engine, "ehr")).unasked == 1
+        assert sorted(await kinds(other, first, second)) == ["planned", "queued"]
+
+
+async def by_a_clock_that_is_ahead(feed):
+    """Wider settings, in force since an hour that is still to come; what is signed is signed at the present."""
+    wider, later = with_settings(feed, filter=ALL), micros(datetime.now(UTC) + HOUR)
+    standing = await feed.engine.do(partial(put_in_force, None, wanted(wider.destinations[0].terms, ()), later))
+    await feed.engine.do(partial(plan_made, None, standing.number, later))
+    return replace(wider, account=State(generate(studies=20, seed=7), follows_clock=True))
+
+
+async def test_settings_of_a_clock_that_was_ahead_hold_up_nothing_after_a_start(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, receiver):
+        wider = await by_a_clock_that_is_ahead(feed)
+        async with wider.serving(settings=CAREFUL):
+            await wider.until_rows("SELECT max(since) FROM in_force", is_past)
+            await wider.sign(critical=True)
+            await wider.until("delivered")
+        assert len(bodies(receiver)) == 1
+
+
 @pytest.mark.parametrize("is_made", [False, True])
 async def test_what_may_have_been_sent_is_never_stopped_by_a_plan_and_its_correction_is_owed(engine, is_made):
     async with fed(engine) as (feed, receiver):
@@ -396,3 +450,68 @@ async def test_a_stop_that_waited_in_the_copy_is_not_done_while_its_study_may_ha
         await feed.resume()
         assert (await planned(narrower, UNASKED)).stops == 1
         assert [one[1] for one in await states(engine)] == ["to_stop"]
+
+
+async def test_settings_of_a_clock_that_was_ahead_count_as_of_now_before_that_is_mended(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        wider = await by_a_clock_that_is_ahead(feed)
+        signed = await wider.sign()  # a moment ahead of this clock
+        assert await kinds(wider, signed) == ["queued"]
+        before = await replace(wider, account=feed.account).sign()
+        assert await kinds(wider, before) == ["planned"]
+
+
+async def test_settings_of_a_clock_that_is_set_back_are_in_force_since_the_same_instant(engine):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        wider = await by_a_clock_that_is_ahead(feed)
+        now, hour = micros(datetime.now(UTC)), HOUR // timedelta(microseconds=1)
+        current = SettingsInForce(engine)
+        await current.current()
+        lease = await Leases(engine, "one", 6.0).take("ehr")
+        await engine.do(partial(set_back, lease, hour + 5, now))
+        assert is_past(await rows(engine, "SELECT max(since) FROM in_force"))
+        assert (await current.current()).since("ehr") == instant((await in_force_of(engine, "ehr")).since)
+        signed = await wider.sign()
+        assert await kinds(wider, signed) == ["queued"]
+
+
+def is_past(found):
+    return int(found[0][0]) <= micros(datetime.now(UTC))
+
+
+async def out_of_memory(*_args):
+    raise MemoryError
+
+
+async def test_a_study_that_could_not_be_planned_is_an_alert_and_planned_later(engine, monkeypatch):
+    async with fed(engine, count=2, filter=NOWHERE) as (made, _):
+        wide = replace(made.destinations[1], filter=ALL)
+        feed = replace(made, destinations=(made.destinations[0], wide))
+        signed = await feed.sign(critical=True)
+        wider = replace(feed, destinations=(replace(feed.destinations[0], filter=ALL), wide))
+        watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))
+        with monkeypatch.context() as patched:
+            patched.setattr(planning, "changed", out_of_memory)
+            assert await planned(wider) == Plan()
+            assert await unplanned(engine, "ehr") == {signed.study_id}
+            assert list((await feed_facts(engine, watched, datetime.now(UTC))).planned.values()) == [signed.study_id]
+        assert await kinds(wider, signed) == ["excluded"]
+        assert (await planned(wider)).critical == 1  # as after a start with the same settings
+        assert await kinds(wider, signed) == ["planned"]
+        assert await unplanned(engine, "ehr") == frozenset()
+
+
+async def test_a_study_that_could_not_be_planned_is_tried_again_without_a_start(engine, monkeypatch):
+    async with fed(engine, filter=NOWHERE) as (feed, _):
+        await feed.sign(critical=True)
+        wider = with_settings(feed, filter=ALL)
+        monkeypatch.setattr(planning, "_AGAIN", 0.0)
+        lease = await Leases(engine, "planner", 6.0).take("ehr")
+        one = Planning(engine, wider.destinations[0], (), CAREFUL)
+        with monkeypatch.context() as patched:
+            patched.setattr(planning, "changed", out_of_memory)
+            await one.begin(lease)
+            await one.look()
+            assert plan_of(await plans.waiting(engine, "ehr")) == Plan()
+        await one.look()
+        assert plan_of(await plans.waiting(engine, "ehr")).critical == 1

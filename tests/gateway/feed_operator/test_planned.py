@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from fakes.feed_site import destination
 from fakes.gateway_process import site_file
 
+from gateway.pipeline import planning
+from gateway.store.statements import Statement, ask
+
 CT = '["CT"]'
+NOBODY_NEEDS_IT = '[[ignore]]\nname = "rest"\nreason = "nobody reads them"\nfacilities = ["*"]\n'
 
 
 async def change(here, **keys):
@@ -45,7 +50,7 @@ async def test_a_plan_is_seen_before_the_settings_are_in_force_and_waits_then_fo
         code, lines, _ = await here.feed("apply", "ehr")
         assert (code, lines[0].startswith(f"ehr: {said['adds']} reports queued")) == (0, True)
         await here.served()
-        assert (await here.feed("certificate", "ehr"))[1][-1] == "certified"
+        assert (found := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], found
         assert (await here.feed("plan"))[1] == ["ehr: adds 0; stops 0; resends 0"]
         assert [verb for (verb,) in await here.query("SELECT verb FROM audit")] == ["feed-apply"]
 
@@ -76,3 +81,40 @@ async def test_a_destination_that_was_never_served_has_a_plan_and_reports_of_whi
         assert said["differs"] is True
         _, lines, _ = await here.feed("certificate", "ehr")
         assert f"{one['undecided']} unrouted" in " ".join(lines)
+
+
+async def test_a_study_that_could_not_be_planned_is_undecided_in_status_and_certificate(site, monkeypatch):
+    async with site(modalities=CT) as here:
+        here.settings(destination(here.receiver.port, modalities=CT), NOBODY_NEEDS_IT)
+        await here.sync()
+        await here.served()
+        assert (found := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], found
+
+        async def out_of_memory(*_args):
+            raise MemoryError
+
+        here.settings(destination(here.receiver.port), NOBODY_NEEDS_IT)
+        with monkeypatch.context() as patched:
+            patched.setattr(planning, "changed", out_of_memory)
+            await here.planned()
+        status = "\n".join((await here.feed("status"))[1])
+        assert "  undecided stu_" in status
+        code, lines, _ = await here.feed("certificate", "ehr")
+        assert (code, lines[-1]) == (1, "open")
+        assert any(line.startswith("  planned  ") and line.endswith("  undecided") for line in lines)
+        async with here.serving(), asyncio.timeout(20):
+            while ("",) not in await here.query("SELECT value FROM fact WHERE name = 'unplanned:ehr'"):
+                await asyncio.sleep(0.05)
+        assert "undecided" not in "\n".join((await here.feed("status"))[1])
+
+
+async def test_a_plan_that_is_still_being_made_is_not_certified(site):
+    async with site(modalities=CT) as here:
+        here.settings(destination(here.receiver.port, modalities=CT), NOBODY_NEEDS_IT)
+        await here.sync()
+        await here.served()
+        assert (found := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], found
+        async with here.here.store() as engine:
+            await engine.do(lambda: ask(Statement("UPDATE in_force SET planned = NULL")))
+        _, lines, _ = await here.feed("certificate", "ehr")
+        assert lines[-1] == "open"

@@ -164,3 +164,17 @@ async def test_a_study_that_is_asked_for_as_is_needs_a_yes_though_its_destinatio
         [(study_id,)] = await here.query("SELECT study_id FROM message WHERE number = 1")
         assert (await here.feed("replay", "ehr", "--study", study_id))[0] == 2
         assert await here.query("SELECT count(*) FROM outbox WHERE kind = 'replay'") == [(0,)]
+
+
+async def test_what_awaits_its_application_is_not_missing_and_is_sent_again_by_name_alone(site):
+    async with site("ca", ack_mode='"two_phase"') as here:
+        await here.sync()
+        await here.served()
+        count = len(here.receiver.messages)
+        _, lines, _ = await here.feed("certificate", "ehr")
+        assert (" CA only; " in " ".join(lines), lines[-1]) == (True, "open")
+        assert (await here.feed("replay", "ehr", "--missing", "--dry-run"))[1][0] == "ehr would be sent nothing"
+        [(study_id,)] = await here.query("SELECT min(study_id) FROM message")
+        assert (await here.feed("replay", "ehr", "--study", study_id, "--yes"))[0] == 0
+        await here.served()
+        assert len(here.receiver.messages) > count

@@ -49,6 +49,54 @@ async def test_a_command_that_only_reads_renames_nothing(site):
         )
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("feed", "plan"), 0),
+        (("feed", "show", "nothing-there"), 1),
+        (("feed", "retire", "nobody", "--reason", "x"), 2),
+        (("feed", "retire", "ehr", "--reason", "x"), 2),
+        (("explain", "REPORT"), 0),
+    ],
+)
+async def test_a_first_look_and_what_is_refused_rename_nothing(site, command, code):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        renamed(here)
+        [(report_id,)] = await here.query("SELECT min(report_id) FROM outbox")
+        found = await here.here.run(*(report_id if one == "REPORT" else one for one in command))
+        assert found[0] == code, found
+        assert [name for name, _ in await here.query(LEDGER)] == ["ehr"]
+        assert await here.query("SELECT became FROM destination WHERE name = 'ehr'") == [("",)]
+
+
+async def test_before_it_is_renamed_a_destination_is_looked_at_under_its_former_name(site):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        renamed(here)
+        assert (await here.feed("plan"))[1] == ["his: adds 0; stops 0; resends 0"]
+        [(control_id,)] = await here.query("SELECT min(control_id) FROM message")
+        assert (await here.feed("show", control_id, "--at", "his"))[1][-1] == "1 message"
+
+
+async def test_where_the_former_name_was_forgotten_at_first_what_was_told_is_not_planned_any_more(site):
+    async with site() as here:
+        await here.sync()
+        await here.served()
+        count = len(here.receiver.messages)
+        here.settings(destination(here.receiver.port, "his"))
+        await here.planned()
+        assert (await here.feed("plan"))[1][0].startswith("his: adds ")
+        renamed(here)
+        await here.sync()
+        await here.served()
+        assert (await here.feed("plan"))[1] == ["his: adds 0; stops 0; resends 0"]
+        assert (await here.feed("certificate", "--all"))[1][-1] == "certified"
+        assert len(here.receiver.messages) == count
+
+
 async def test_settings_with_a_name_that_is_another_by_now_are_refused(site):
     async with site() as here:
         await here.sync()
