@@ -117,7 +117,8 @@ CONDITIONS: Final = (
         "Changed settings would send, or stop, what was signed before the change: more than goes unasked, or critical"
         " results.",
         "`feed plan` counts it; `feed apply NAME` does it, `feed apply NAME --leave --reason …` leaves all as it was:"
-        " [changed settings](feed.md#changed-settings).",
+        " [changed settings](feed.md#changed-settings). A study that `feed status` calls undecided is tried again once"
+        " a minute: report the fault that the log has (`study-not-planned`).",
         lambda facts, _: len(facts.planned),
         lambda facts: facts.planned_critical,
         lambda facts: tuple(facts.planned.values()),

@@ -73,7 +73,7 @@ async def explain(configuration: Configuration, question: Question, say: Say, *,
     to = _to(configuration, question.at)
     report_id = id_of(question.report_id)
     async with store_for_command(configuration, writes=False) as engine:
-        if to.destination is not None:
+        if to.destination is not None and question.at:
             question = replace(question, at=await known_as(engine, to.destination.name, to.destination.formerly))
         found = await _study(engine, report_id)
         if found is None:

@@ -99,7 +99,7 @@ def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | 
 
 
 def _is_planned(found: InForce, name: str) -> Steps[bool]:
-    """Whether some of the plan of these settings waits, or is still to be made."""
+    """True where some of the plan of these settings waits, or is still to be made."""
     lacking = yield from ask(_FACT, name=f"unplanned:{name}")
     if found.planned is None or (lacking and lacking[0][0]):
         return True
