@@ -40,6 +40,7 @@ from gateway.store.set_back import set_back
 from gateway.sync.repeat import alongside
 
 _PLAN: Final = 5.0  # seconds between two looks at what a change of settings would send
+_SOON: Final = 1.0  # seconds until a plan is made that could not be yet
 _MEND: Final = 1.0  # seconds between two looks for old copies
 _LOOK: Final = 0.25  # seconds between two looks for something to make
 _SET_BACK: Final = 1.0  # seconds by which a clock must go back to count as set back
@@ -214,7 +215,7 @@ class Holder:
     async def _plan(self, tenure: Tenure) -> None:
         """Put the settings in force, and see to what they change for what was signed before (D37)."""
         while not await self._planning.begin(tenure.lease):
-            await clock.sleep(_LOOK)
+            await clock.sleep(_SOON)
         while True:
             await self._planning.look()
             await self._take_rows_of_the_old_name()

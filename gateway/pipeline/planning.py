@@ -89,13 +89,13 @@ class Planning:
         await self._try_again()
         standing, most = await in_force_of(self._engine, self._name), self._limits.unasked_messages * _ROWS_EACH
         rows = await plans.waiting(self._engine, self._name, most)
-        doubtful = await doubtful_lanes(self._engine, self._name) if rows else ()
+        doubtful, is_much = await doubtful_lanes(self._engine, self._name) if rows else (), len(rows) > most
         rows = [one for one in rows if one.study_id not in doubtful]
         if not rows or standing is None or standing.planned is None or await self._is_held_back():
             self._is_told = False
             return
         plan, now = plan_of(rows), micros(clock.now())
-        if len(rows) <= most and not standing.asks and plan.is_small(standing.unasked, self._limits, now):
+        if not is_much and not standing.asks and plan.is_small(standing.unasked, self._limits, now):
             await self._engine.do(lambda: sent_unasked(standing.number, plan.size))
             await apply_plan(self._engine, self._name, rows)
             get_logger().info("plan-applied", destination=self._name, count=plan.size)
