@@ -7,7 +7,8 @@ stopped by this, it becomes a row that waits for `feed apply`:
 |---|---|---|
 | owed | none, `excluded`, `before_start` | `planned` |
 | owed | `to_stop` | `waiting`: what was made of it is made anew, as the study is by then |
-| not owed, and nothing of the study was written there | to be made or sent | `to_stop` |
+| not owed, nothing of the study was written there, and no message that goes says it | to be made or sent | `to_stop` |
+| whatever they say | `to_stop`, and a message that goes for what is owed says it | `rendered` |
 | not owed | none, `excluded`, `before_start`, `planned`, `left` | `excluded` or `before_start` |
 
 A cause that no destination is owed by then has a row without one.
@@ -15,12 +16,12 @@ A cause that no destination is owed by then has a row without one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.destinations.in_force import InForce
-from gateway.destinations.owed import News, Owed, news, owed, owed_by_no_one
+from gateway.destinations.owed import News, Owed, Terms, news, owed, owed_by_no_one
 from mappings.model import Cause, Report, Study
 
 PlanState = Literal[
@@ -35,7 +36,10 @@ _BY_NO_ONE: Final = frozenset({"unrouted", "ignored"})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the outbox as it stands; `destination` is empty where none takes the cause."""
+    """A row of the outbox as it stands; `destination` is empty where none takes the cause.
+
+    `is_said` where a message that was written says it; `beside` are the reports in those that are to say it.
+    """
 
     number: int
     cause: Cause
@@ -43,6 +47,8 @@ class Row:
     state: str
     reason: str = ""
     is_move: bool = False
+    is_said: bool = False
+    beside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +80,32 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
     """The rows that are to be others since a destination has other settings."""
     reports = {one.report_id: one for one in (*known.gone, *known.study.reports)}
     own = {_key(row.cause): row for row in known.rows if row.destination == name}
-    told = {row.cause.report_id for row in own.values() if row.state in _TOLD} if known.is_sent else set[str]()
     terms = in_force.revisions[name][-1].terms
     steps: list[Step] = []
     causes = _causes(known)
+    told = _told(known, own, terms)
     newest = {cause.report_id: cause for cause in causes}
     for cause in causes:
         of, row = news(known.study, cause, reports.get(cause.report_id)), own.get(_key(cause))
         found = owed(of, told, terms)
-        step = _step(_Cause(cause, name, row, cause.report_id in told), found, is_sent=known.is_sent)
+        goes = row is not None and (row.is_said or not row.beside.isdisjoint(told))
+        step = _step(_Cause(cause, name, row, cause.report_id in told, goes), found, is_sent=known.is_sent)
         steps += [step] if step else []
-        if found.state == "waiting" and row is not None and row.state in _TOLD:
-            told.add(cause.report_id)
         is_owed = found.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing", "to_stop"})
         is_taken = is_owed or newest[cause.report_id] != cause
         steps += _of_no_one(of, known.rows, in_force, name, is_taken=is_taken)
     return steps
+
+
+def _told(known: Known, own: Mapping[tuple[str, str, str], Row], terms: Terms) -> set[str]:
+    """The reports that the destination was told of, or is to be told of by these settings too."""
+    told = {row.cause.report_id for row in own.values() if row.is_said or (known.is_sent and row.state in _TOLD)}
+    reports = {one.report_id: one for one in (*known.gone, *known.study.reports)}
+    for row in own.values():
+        of = news(known.study, row.cause, reports.get(row.cause.report_id))
+        if row.state in _TOLD and owed(of, told, terms).state == "waiting":
+            told.add(row.cause.report_id)
+    return told
 
 
 def _causes(known: Known) -> list[Cause]:
@@ -110,12 +126,16 @@ def _key(cause: Cause) -> tuple[str, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """A cause with its row at the destination; `is_resent` where that was told of the report before."""
+    """A cause with its row at the destination; `is_resent` where that was told of the report before.
+
+    `goes` where a message says it that was written, or that goes since it has something which is owed.
+    """
 
     cause: Cause
     name: str
     row: Row | None
     is_resent: bool
+    goes: bool
 
     def step(self, state: PlanState, reason: str = "") -> Step:
         """Have its row be that."""
@@ -125,19 +145,21 @@ class _Cause:
 def _step(of: _Cause, found: Owed, *, is_sent: bool) -> Step | None:
     """Say what becomes of a cause's row, or None where it stays as it is."""
     state, reason = (of.row.state, of.row.reason) if of.row else ("", "")
-    if state == "to_stop" and (is_sent or found.state == "waiting"):
-        return of.step("rendered" if is_sent else "waiting")
+    if state == "to_stop":
+        if of.goes:
+            return of.step("rendered")
+        return of.step("waiting") if found.state == "waiting" else _stopped(of, state, reason, found)
     if found.state == "waiting":
         return of.step("planned", RESENT if of.is_resent else "") if state in _UNTOLD else None
-    if state in {*_TOLD, "to_stop"}:
-        return None if is_sent else _stopped(of, state, reason, found.reason or found.state)
+    if state in _TOLD:
+        return None if is_sent or of.goes else _stopped(of, state, reason, found)
     is_same = (state, reason) == (found.state, found.reason)
     return None if state == "nothing" or is_same else of.step(found.state, found.reason)
 
 
-def _stopped(of: _Cause, state: str, reason: str, why: str) -> Step | None:
+def _stopped(of: _Cause, state: str, reason: str, found: Owed) -> Step | None:
     was = reason.partition(":")[0] if state == "to_stop" else state
-    stopped = f"{was}:{why}"
+    stopped = f"{was}:{found.reason or found.state}"
     return None if (state, reason) == ("to_stop", stopped) else of.step("to_stop", stopped)
 
 

@@ -12,7 +12,6 @@ from typing import Final, Literal
 
 from gateway.destinations import Destination
 from gateway.destinations.plan import RESENT
-from gateway.store.plans import PLAN
 from gateway.store.reconciling import Message, Record, Row
 from gateway.store.states import UNSENT
 from gateway.store.takeover import OLD_COPY
@@ -108,13 +107,15 @@ def fate(report_id: str, record: Record | None, destination: Destination) -> Fat
     messages = [one for one in record.messages if one.destination == destination.name]
     found = [_of_row(row) for row in own if row.state in _AHEAD]
     last = _last(report_id, messages)
-    made = [_of_message(one, destination) for one in last if (one.state, one.reason) != ("held", PLAN)]
+    made = [_of_message(one, destination) for one in last]
     if destination.name in record.stale_at:
         found.append(_made("indeterminate", OLD_COPY))
     unsaid = _undelivered(record.rows, destination.name)
     if unsaid is not None:
         made = [one for one in made if one.is_open]  # no message says what was decided last
         found.append(unsaid)
+    elif own:  # a row says that they were told, or are to be
+        made = [replace(one, is_open=True) if one.detail == UNSENT else one for one in made]
     if found or made:
         remarks = tuple(dict.fromkeys(code for one in last for code in one.remarks.split()))
         return replace(min([*found, *made], key=lambda one: _RANK[one.kind]), remarks=remarks)

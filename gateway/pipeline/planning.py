@@ -7,7 +7,7 @@ in force, and then has each study that was taken in before looked at again: noth
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -156,20 +156,24 @@ async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
 
 
 async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
-    """Have what is planned left unsent, and what was to stop go as before.
+    """Have what is planned left unsent, and what was to stop go as before, with the news of its study since.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
+    in_force = await SettingsInForce(engine).current()
     for batch in _batches(rows):
         adds, stops = _parted(batch)
         await engine.do(partial(plans.left, name, adds, stops, micros(clock.now())))
+        for study_id in dict.fromkeys(one.study_id for one in stops):
+            reading = replace(await plans.reading(engine, name, study_id), is_let_go=True)
+            await _replan(engine, name, None, reading, in_force)
 
 
 def _parted(rows: Sequence[Waits]) -> tuple[list[Waits], list[Stop]]:
     """The rows of a plan that are to be sent, and those that are to stop."""
     stops = [
-        Stop(row.number, row.study_id, *after_stop(row.reason), was_made(row.reason))
+        Stop(row.number, row.study_id, row.report_id, *after_stop(row.reason), was_made(row.reason))
         for row in rows
         if row.state == TO_STOP
     ]
@@ -189,7 +193,7 @@ async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Readi
         try:
             await engine.do(partial(plans.change, lease, found, micros(clock.now())))
         except Outdated:  # there is news of the study
-            reading = await plans.reading(engine, name, reading.study_id)
+            reading = replace(await plans.reading(engine, name, reading.study_id), is_let_go=reading.is_let_go)
             continue
         return
     raise StoreUnavailable("others wrote the same study again and again")
@@ -269,11 +273,16 @@ def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[
             str(state),
             str(reason),
             bool(is_move),
+            destination == name and reading.is_said(int(number), str(report_id)),
+            reading.beside(int(number), str(report_id)),
         )
         for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
     ]
-    of = Known(known.study, known.facts.gone, known.version, rows, reading.is_sent)
-    return planned(of, name, in_force)
+    of = Known(known.study, known.facts.gone, known.version, rows, reading.is_sent or reading.is_let_go)
+    steps = planned(of, name, in_force)
+    if reading.is_let_go:  # what is owed since they are told of the study: nobody is asked a second time
+        return [replace(one, state="waiting", reason="") if one.state == PLANNED else one for one in steps]
+    return steps
 
 
 def _changed(known: Kept, reading: Reading, name: str, steps: Sequence[Step], revision: int) -> Changed:
@@ -292,8 +301,6 @@ def _changed(known: Kept, reading: Reading, name: str, steps: Sequence[Step], re
         revision,
         [_row(step, was.get(step.number, ("", "")), now) for step in steps if step.number is not None],
         new,
-        keeps_back=any(step.state == TO_STOP for step in steps),
-        returns=any(step.state == "waiting" for step in steps),
     )
 
 

@@ -91,6 +91,13 @@ _REPLACE_UNROUTED: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = 'routed-later', settled = :now WHERE study_id = :study_id"
     " AND report_id = :report_id AND destination = '' AND state IN ('unrouted', 'ignored')"
 )
+# Who is told of a study is owed what was told there first, whatever filters say: it does not stop, and goes before
+_GOES_TOO: Final = Statement(
+    "UPDATE outbox SET state = 'waiting', reason = '', settled = NULL, due = :now, replay = replay + CASE"
+    " WHEN reason LIKE 'rendered%' THEN 1 ELSE 0 END WHERE study_id = :study_id AND destination = :destination"
+    " AND state = 'to_stop' AND NOT (reason LIKE '%statuses' OR reason LIKE '%enabled'"
+    " OR reason LIKE '%before_start')"
+)
 _OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
 # A draft that changes waits anew
 _WAIT_ON: Final = Statement(
@@ -217,6 +224,8 @@ def take(taken: Taken) -> Steps[list[Written]]:
     told_of = dict.fromkeys(one["report_id"] for one in taken.causes if one["kind"] not in _OF_DRAFTS)
     yield from ask_each(_REPLACE_UNROUTED, [{**key, "report_id": one, "now": taken.now} for one in told_of])
     yield from ask_each(ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])
+    owed = {one["destination"] for one in taken.causes if one["state"] == "waiting" and one["kind"] not in _OF_DRAFTS}
+    yield from ask_each(_GOES_TOO, [{**key, "destination": one, "now": taken.now} for one in sorted(owed)])
     yield from ask_each(_WAIT_ON, [{**one, **key} for one in taken.causes if one["kind"] == "draft"])
     for statement, report_ids in ((_WANT_PDF, taken.pdfs), (_WANT_MISSING_PDF, taken.pdfs_missing)):
         yield from ask_each(statement, [{**key, "report_id": one, "now": taken.now} for one in report_ids])

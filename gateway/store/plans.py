@@ -7,18 +7,19 @@ study, its rows and its messages are as they were when the plan was made of them
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.store.engine import Engine
+from gateway.store.holding import freed_without
 from gateway.store.intake import ADD_CAUSE, REVISION, Outdated
 from gateway.store.leases import Lease, held, locked
+from gateway.store.moves import MOVED
 from gateway.store.resending import BEHIND, USUAL
 from gateway.store.restoring import doubtful_lanes
 from gateway.store.statements import Row, Statement, Steps, Values, ask, ask_each
 
-PLAN: Final = "plan"  # why a message is held that was made and is not owed any more
 _PAGE: Final = Statement(
     "SELECT report_id, study_id, status FROM report WHERE report_id > :after ORDER BY report_id LIMIT :most"
 )
@@ -29,7 +30,7 @@ _ROWS: Final = Statement(
 )
 _MESSAGES: Final = Statement(
     "SELECT study_id, number, state, CASE WHEN (sent IS NOT NULL AND attempts + doubts > 0) OR state IN ('sending',"
-    " 'indeterminate', 'delivered', 'recorded') THEN 1 ELSE 0 END FROM message"
+    " 'indeterminate', 'delivered', 'recorded') THEN 1 ELSE 0 END, outbox, kind, is_draft, report_ids FROM message"
     " WHERE study_id IN listed(:study_ids) AND destination = :destination ORDER BY number"
 )
 _UNDECIDED: Final = Statement(
@@ -45,17 +46,9 @@ _CHANGE: Final = Statement(
     "UPDATE outbox SET state = :state, reason = :reason, settled = :settled, replay = replay + :made"
     " WHERE number = :number"
 )
-_KEEP_BACK: Final = Statement(
-    "UPDATE message SET state = 'held', reason = 'plan' WHERE destination = :destination AND study_id = :study_id"
-    " AND state IN ('queued', 'held') AND (sent IS NULL OR attempts + doubts = 0)"
-)
-_STOP: Final = Statement(
-    "UPDATE message SET state = 'dead_letter', reason = 'withdrawn-unsent', closed = :now"
-    " WHERE destination = :destination AND study_id = :study_id AND state = 'held' AND reason = 'plan'"
-)
-_IS_SENT: Final = Statement(
-    "SELECT 1 FROM message WHERE destination = :destination AND study_id = :study_id AND ((sent IS NOT NULL AND"
-    " attempts + doubts > 0) OR state IN ('sending', 'indeterminate', 'delivered', 'recorded')) LIMIT 1"
+_GIVE_UP: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = 'withdrawn-unsent', closed = :now WHERE number = :number"
+    " AND state IN ('queued', 'held')"
 )
 _OF_STATE: Final = Statement(
     "SELECT number, study_id, report_id, state, reason, is_critical, signed FROM outbox"
@@ -78,24 +71,39 @@ _END_STOP: Final = Statement(
 )
 PLANNED: Final = "planned"
 TO_STOP: Final = "to_stop"
+_TOLD: Final = frozenset({"waiting", "held", "rendered", "merged"})
 _AT_A_TIME: Final = 500
 _MANY: Final = 20  # of so many messages all that is new goes first
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A study with what the ledger has of it, as a plan is made of it."""
+    """A study with what the ledger has of it, as a plan is made of it.
+
+    `is_let_go` where an operator has just said that what was to stop of it goes.
+    """
 
     study_id: str
     completed: Sequence[str]
     rows: Sequence[Row]
     messages: Sequence[Row]
     is_doubtful: bool = False
+    is_let_go: bool = False
 
     @property
     def is_sent(self) -> bool:
         """True where something of it was written to the destination, may have been, or was recorded for a trial."""
         return self.is_doubtful or any(bool(row[3]) for row in self.messages)
+
+    def is_said(self, number: int, report_id: str) -> bool:
+        """True where a message that was written has the report, as it was when its row of that number was decided."""
+        return any(is_sent for is_sent, _ in _saying(self.messages, number, report_id))
+
+    def beside(self, number: int, report_id: str) -> frozenset[str]:
+        """The reports in messages that are to say the same and were never written."""
+        return frozenset().union(
+            *(about for is_sent, about in _saying(self.messages, number, report_id) if not is_sent)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ def _by_study(rows: Sequence[Row]) -> dict[str, list[Row]]:
 class Changed:
     """The changes that a plan makes to a study: rows by number, rows that are new, and its messages at the destination.
 
-    `revision` is that of the study; `returns` where what was kept back is to go after all: it is made anew.
+    `revision` is that of the study.
     """
 
     destination: str
@@ -171,8 +179,6 @@ class Changed:
     revision: int
     rows: Sequence[Values]
     new: Sequence[Values]
-    keeps_back: bool
-    returns: bool
 
 
 def change(lease: Lease | None, changed: Changed, now: int) -> Steps[None]:
@@ -193,11 +199,42 @@ def change(lease: Lease | None, changed: Changed, now: int) -> Steps[None]:
         raise Outdated
     yield from ask_each(_CHANGE, changed.rows)
     yield from ask_each(ADD_CAUSE, [{**one, "study_id": study_id, "now": now} for one in changed.new])
-    lane = {"destination": changed.destination, "study_id": study_id}
-    if changed.keeps_back:
-        yield from ask(_KEEP_BACK, **lane)
-    if changed.returns:
-        yield from ask(_STOP, **lane, now=now)
+    gone = _unsent(messages, *_reports(changed))
+    yield from ask_each(_GIVE_UP, [{"number": one, "now": now} for one in gone])
+    yield from freed_without(changed.destination, study_id, gone)
+
+
+def _reports(changed: Changed) -> tuple[set[str], set[str]]:
+    """The reports of a study of which something is to stop, and those of which something is owed."""
+    states = {int(row[2]): (str(row[1]), str(row[6])) for row in changed.of.rows if row[5] == changed.destination}
+    by_number = {one["number"]: str(one["state"]) for one in changed.rows}
+    became = [(report_id, by_number.get(number, state)) for number, (report_id, state) in states.items()]
+    became += [(one["report_id"], one["state"]) for one in changed.new if one["destination"] == changed.destination]
+    return {one for one, state in became if state == TO_STOP}, {one for one, state in became if state in _TOLD}
+
+
+def _unsent(messages: Sequence[Row], stopped: set[str], owed: set[str]) -> list[int]:
+    """Numbers of the messages that are not to be sent: never written, and nothing in them is owed any more.
+
+    One that has a report which is still owed goes, as it would if it were made anew. A draft goes while anything of
+    the study is owed.
+    """
+    found = []
+    for _, number, state, is_sent, _, _, is_draft, report_ids in messages:
+        about = set(json.loads(report_ids))
+        is_over = not owed if is_draft else about <= stopped - owed
+        if stopped and is_over and not is_sent and state in {"queued", "held"}:
+            found.append(int(number))
+    return found
+
+
+def _saying(messages: Sequence[Row], number: int, report_id: str) -> Iterator[tuple[bool, frozenset[str]]]:
+    """Find the messages that have a report as of a row: if each was written, and the reports in it."""
+    for _, _, state, is_sent, outbox, kind, is_draft, report_ids in messages:
+        about = frozenset(json.loads(report_ids))
+        says_it = outbox >= number and report_id in about and not is_draft and kind != MOVED
+        if says_it and (is_sent or state in {"queued", "held"}):
+            yield bool(is_sent), about
 
 
 async def waiting(engine: Engine, destination: str, most: int | None = None) -> list[Waits]:
@@ -217,6 +254,7 @@ class Stop:
 
     number: int
     study_id: str
+    report_id: str
     state: str
     reason: str
     is_made: bool
@@ -225,27 +263,33 @@ class Stop:
 def applied(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: int) -> Steps[None]:
     """Have what is planned sent, behind all that is new if it is much, and what is to stop stopped.
 
-    What was sent by then all the same, since an operator let its study go, was told.
+    What a message has beside another report that is owed is told all the same.
     """
     yield from locked(destination)
     priority = BEHIND if len(adds) > _MANY else USUAL
     yield from ask_each(_SEND, [{"number": one.number, "now": now, "priority": priority} for one in adds])
     for one in stops:
-        lane = {"destination": destination, "study_id": one.study_id}
-        is_sent = bool((yield from ask(_IS_SENT, **lane)))
-        state, reason = ("rendered", "") if is_sent else (one.state, one.reason)
-        made = int(one.is_made and not is_sent)
-        yield from ask(_END_STOP, number=one.number, state=state, reason=reason, now=now, made=made)
-        yield from ask(_STOP, **lane, now=now)
+        if not (yield from _told_already(destination, one, now)):
+            became = {"state": one.state, "reason": one.reason, "made": int(one.is_made)}
+            yield from ask(_END_STOP, number=one.number, **became, now=now)
 
 
 def left(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: int) -> Steps[None]:
     """Have what is planned left unsent, and what was to stop go, made anew as the study is by then."""
     yield from locked(destination)
     yield from ask_each(_LEAVE, [{"number": one.number, "now": now} for one in adds])
-    yield from ask_each(_GO_ON, [{"number": one.number, "made": int(one.is_made), "now": now} for one in stops])
-    lanes = dict.fromkeys(one.study_id for one in stops)
-    yield from ask_each(_STOP, [{"destination": destination, "study_id": one, "now": now} for one in lanes])
+    for one in stops:
+        if not (yield from _told_already(destination, one, now)):
+            yield from ask(_GO_ON, number=one.number, made=int(one.is_made), now=now)
+
+
+def _told_already(destination: str, one: Stop, now: int) -> Steps[bool]:
+    """Settle a row that is to stop, where a message with another report says it all the same; else False."""
+    messages = yield from ask(_MESSAGES, study_ids=json.dumps([one.study_id]), destination=destination)
+    is_said = any(_saying(messages, one.number, one.report_id))
+    if is_said:
+        yield from ask(_END_STOP, number=one.number, state="rendered", reason="", now=now, made=0)
+    return is_said
 
 
 def _waits(row: Row) -> Waits:

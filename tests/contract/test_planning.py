@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -216,6 +217,103 @@ async def test_settings_that_are_taken_back_take_the_stop_back(engine):
         async with feed.serving():
             await feed.until("dead_letter", "delivered")
         assert len(bodies(receiver)) == 1
+
+
+async def with_messages(feed, **more):
+    """An original and its addendum, with messages that wait while nothing is sent."""
+    await feed.pause()
+    one = await feed.sign(**more)
+    addendum = await feed.add(one)
+    async with feed.serving():
+        await feed.until_rows("SELECT count(*) FROM outbox WHERE state = 'waiting'", lambda found: not found[0][0])
+    return one, addendum
+
+
+async def delivered(engine):
+    """The ids of the reports in the messages that were delivered, in order."""
+    found = await rows(engine, "SELECT report_ids FROM message WHERE state = 'delivered' ORDER BY number")
+    return [report_id for (listed,) in found for report_id in json.loads(listed)]
+
+
+@pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
+@pytest.mark.parametrize("how", ["apply", "leave", "back"])
+async def test_a_stop_gives_up_nothing_of_the_study_that_is_still_owed(engine, addendum, how):
+    async with fed(engine, addendum=addendum) as (feed, _):
+        original, added = await with_messages(feed, critical=True)
+        final = Filter(statuses=frozenset({"final", "corrected"}))
+        narrower = with_settings(feed, filter=final)
+        is_alone = addendum != "replace"  # else one message has both, and goes
+        assert (await planned(narrower)).stops == int(is_alone)
+        assert await kinds(narrower, original, added) == ["queued", "planned" if is_alone else "queued"]
+        if how == "back":
+            narrower = with_settings(feed)
+            assert await planned(narrower) == Plan()
+        else:
+            await apply(narrower, leaves=how == "leave")
+        await feed.resume()
+        async with narrower.serving():
+            await narrower.all_delivered()
+        stays = how == "apply" and is_alone
+        assert await kinds(narrower, original, added) == ["AA", "unrouted" if stays else "AA"]
+        assert await delivered(engine) == [original.report_id, added.report_id][: 1 if stays else 2]
+
+
+async def test_what_is_still_owed_of_a_study_is_sent_while_the_stop_waits(engine):
+    async with fed(engine, addendum="new_order") as (feed, receiver):
+        original, added = await with_messages(feed)
+        narrower = with_settings(feed, filter=Filter(statuses=frozenset({"final", "corrected"})))
+        await planned(narrower)
+        await feed.resume()
+        async with narrower.serving(settings=CAREFUL):
+            await narrower.until("delivered", "dead_letter")
+        assert await kinds(narrower, original, added) == ["AA", "planned"]
+        await apply(narrower, leaves=True)
+        async with narrower.serving():
+            await narrower.until("delivered", "dead_letter", "delivered")
+        assert await kinds(narrower, original, added) == ["AA", "AA"]
+        assert len(bodies(receiver)) == 2
+
+
+@pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
+async def test_what_was_to_stop_goes_before_the_critical_addendum_that_they_are_owed(engine, addendum):
+    async with fed(engine, addendum=addendum) as (feed, _):
+        await feed.pause()
+        original = await feed.sign(critical=False)
+        async with feed.serving():
+            await feed.until("queued")
+        narrower = with_settings(feed, filter=only_critical())
+        assert (await planned(narrower)).stops == 1
+        await feed.resume()
+        added = narrower.account.sign(narrower.account.open_addendum(original.report_id))
+        narrower.account._put_report({**narrower.account.find_report(added.report_id), "isCritical": True})
+        async with narrower.serving(settings=CAREFUL):
+            await narrower.tell(original.study_id)
+            await narrower.all_delivered()
+        assert await kinds(narrower, original, added) == ["AA", "AA"]
+        assert await delivered(engine) == [original.report_id, added.report_id]
+
+
+@pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
+@pytest.mark.parametrize("is_made", [False, True])
+async def test_what_was_decided_while_a_stop_waited_goes_with_the_study_that_an_operator_lets_go(
+    engine, addendum, is_made
+):
+    async with fed(engine, addendum=addendum) as (feed, _):
+        await feed.pause()
+        original = await feed.sign(critical=False)
+        if is_made:
+            async with feed.serving():
+                await feed.until("queued")
+        narrower = with_settings(feed, filter=NOWHERE)
+        await planned(narrower)
+        added = await narrower.add(original)
+        await apply(narrower, leaves=True)
+        await feed.resume()
+        async with narrower.serving():
+            await narrower.all_delivered()
+        assert await kinds(narrower, original, added) == ["AA", "AA"]
+        assert await delivered(engine) == [original.report_id, added.report_id]
+        assert len(await unrouted(engine)) == 0
 
 
 async def test_whoever_was_told_of_a_study_is_told_its_correction_whatever_the_filter_says_by_then(engine):

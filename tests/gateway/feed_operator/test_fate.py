@@ -43,7 +43,7 @@ def told(rows=(), messages=()) -> tuple[str, str, bool]:
         (message("indeterminate", reason="ack-timeout"), ("indeterminate", "ack-timeout", True)),
         (message("dead_letter", reason="rule-x"), ("dead letter", "rule-x", True)),
         (message("superseded", superseded_by=7), ("superseded by", "7", False)),
-        (message("dead_letter", reason="withdrawn-unsent"), ("nothing", "withdrawn-unsent", False)),
+        (message("dead_letter", reason="withdrawn-unsent"), ("nothing", "withdrawn-unsent", True)),
         (message("recorded"), ("recorded", "recorded", True)),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else value.state,
@@ -67,6 +67,12 @@ def test_a_message_says_the_fate_of_its_reports(one, kind):
 )
 def test_without_a_message_what_was_decided_says_it(one, kind):
     assert told([one]) == kind
+
+
+def test_what_was_made_and_taken_back_is_no_open_item_once_that_is_what_was_decided_last():
+    unsent = message("dead_letter", reason="withdrawn-unsent")
+    assert told([row("rendered"), row("nothing", "withdrawn-unsent")], [unsent])[2] is False
+    assert told([row("rendered"), row("excluded", "statuses")], [unsent])[2] is False
 
 
 def test_what_the_store_does_not_know_as_signed_is_not_ingested():
