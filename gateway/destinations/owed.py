@@ -44,7 +44,10 @@ _STATUS: Final[dict[CauseKind, Status | None]] = {
     "draft": "draft",
     "draft_cancelled": None,
 }
-
+# The kinds that say something of a report, and take nothing back
+SAYS: Final[frozenset[CauseKind]] = frozenset(
+    {"signed", "addendum_signed", "text_changed", "critical_changed", "patient_changed", "reinstated"}
+)
 
 _EVERYTHING: Final = Filter()
 

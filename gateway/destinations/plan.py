@@ -16,12 +16,12 @@ A cause that no destination is owed by then has a row without one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.destinations.in_force import InForce
-from gateway.destinations.owed import News, Owed, Terms, news, owed, owed_by_no_one
+from gateway.destinations.owed import SAYS, News, Owed, Terms, news, owed, owed_by_no_one
 from mappings.model import Cause, Report, Study
 
 PlanState = Literal[
@@ -84,10 +84,11 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
     steps: list[Step] = []
     causes = _causes(known)
     told = _told(known, own, terms)
+    are_told = told or _to_be_told(known, causes, reports, terms)
     newest = {cause.report_id: cause for cause in causes}
     for cause in causes:
         of, row = news(known.study, cause, reports.get(cause.report_id)), own.get(_key(cause))
-        found = owed(of, told, terms)
+        found = owed(of, are_told, terms)
         goes = row is not None and (row.is_said or not row.beside.isdisjoint(told))
         step = _step(_Cause(cause, name, row, cause.report_id in told, goes), found, is_sent=known.is_sent)
         steps += [step] if step else []
@@ -106,6 +107,12 @@ def _told(known: Known, own: Mapping[tuple[str, str, str], Row], terms: Terms) -
         if row.state in _TOLD and owed(of, told, terms).state == "waiting":
             told.add(row.cause.report_id)
     return told
+
+
+def _to_be_told(known: Known, causes: Iterable[Cause], reports: Mapping[str, Report], terms: Terms) -> frozenset[str]:
+    """The reports that the destination is told of first by these settings: then it is owed the others of the study."""
+    found = (news(known.study, one, reports.get(one.report_id)) for one in causes if one.kind in SAYS)
+    return frozenset(of.cause.report_id for of in found if owed(of, frozenset(), terms).state == "waiting")
 
 
 def _causes(known: Known) -> list[Cause]:

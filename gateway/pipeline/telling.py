@@ -6,18 +6,19 @@ but for a critical result, which waits for nothing; a draft waits until it has n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.destinations import InForce, Routed, Routes, routed
+from gateway.destinations.owed import SAYS, news, owed
 from gateway.destinations.plan import Step
 from gateway.pipeline.look import NEW_TEXT
 from gateway.store.instants import micros
 from mappings.changes import Change
 from mappings.dates import parse_instant
-from mappings.model import Cause, Report
+from mappings.model import Cause, CauseKind, Report
 
 Told = Mapping[str, AbstractSet[str]]
 _SECOND: Final = 1_000_000
@@ -41,11 +42,12 @@ def telling(change: Change, told: Told, in_force: InForce, wait: Patience, now: 
     """A row for each cause and each destination that it concerns, or one without a destination.
 
     `told` has by name of a destination the ids of the reports that it was, or is about to be, told of. `in_force` says
-    who is told.
+    who is told. Whoever is told of the study for the first time is told of the reports too that a filter left out.
     """
     reports = {one.report_id: one for one in (*change.gone, *change.study.reports)}
+    first = routed(change.study, change.causes, told, in_force, gone=change.gone)
     rows = []
-    for cause, row in routed(change.study, change.causes, told, in_force, gone=change.gone):
+    for cause, row in (*first, *_left_out_before(change, first, told, in_force)):
         made = outbox_row(cause, row, reports.get(cause.report_id), now)
         is_move = cause.report_id in change.moved  # held at once, for an operator (D13)
         seconds = wait.draft if cause.kind == "draft" and not is_move else 0.0
@@ -53,6 +55,26 @@ def telling(change: Change, told: Told, in_force: InForce, wait: Patience, now: 
             seconds = wait.pdf.get(row.destination, 0.0)
         rows.append({**made, "is_move": int(is_move), "due": now + int(seconds * _SECOND)})
     return rows
+
+
+def _left_out_before(
+    change: Change, first: Sequence[tuple[Cause, Routed]], told: Told, in_force: InForce
+) -> Iterator[tuple[Cause, Routed]]:
+    """List what destinations are owed since they are told of the study now, and were not before."""
+    new = {cause.report_id for cause in change.causes}
+    for terms in in_force.terms:
+        goes = {cause.report_id for cause, row in first if _goes_to(terms.name, cause, row)}
+        if not goes or told.get(terms.name):
+            continue
+        for report in change.study.completed:
+            kind: CauseKind = "addendum_signed" if report.is_addendum else "signed"
+            cause = Cause(report.report_id, kind, change.causes[0].content_version)
+            if report.report_id not in new and owed(news(change.study, cause, report), goes, terms).state == "waiting":
+                yield cause, Routed(terms.name, "waiting")
+
+
+def _goes_to(name: str, cause: Cause, row: Routed) -> bool:
+    return (row.destination, row.state) == (name, "waiting") and cause.kind in SAYS
 
 
 def outbox_row(cause: Cause, row: Routed | Step, report: Report | None, now: int) -> dict[str, Any]:

@@ -91,12 +91,12 @@ _REPLACE_UNROUTED: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = 'routed-later', settled = :now WHERE study_id = :study_id"
     " AND report_id = :report_id AND destination = '' AND state IN ('unrouted', 'ignored')"
 )
-# Who is told of a study is owed what was told there first, whatever filters say: it does not stop, and goes before
-_GOES_TOO: Final = Statement(
-    "UPDATE outbox SET state = 'waiting', reason = '', settled = NULL, due = :now, replay = replay + CASE"
-    " WHEN reason LIKE 'rendered%' THEN 1 ELSE 0 END WHERE study_id = :study_id AND destination = :destination"
-    " AND state = 'to_stop' AND NOT (reason LIKE '%statuses' OR reason LIKE '%enabled'"
-    " OR reason LIKE '%before_start')"
+# What a filter left out, or what was to stop, of a report that they are told of by now: newer news says it
+_SAID_BY_NEWER: Final = Statement(
+    "UPDATE outbox SET state = 'merged', reason = '', settled = :now WHERE study_id = :study_id AND destination <> ''"
+    " AND state IN ('to_stop', 'excluded') AND EXISTS (SELECT 1 FROM outbox o WHERE o.study_id = :study_id"
+    " AND o.report_id = outbox.report_id AND o.destination = outbox.destination AND o.number > outbox.number"
+    " AND o.state = 'waiting' AND o.kind NOT IN ('draft', 'draft_cancelled'))"
 )
 _OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
 # A draft that changes waits anew
@@ -224,8 +224,7 @@ def take(taken: Taken) -> Steps[list[Written]]:
     told_of = dict.fromkeys(one["report_id"] for one in taken.causes if one["kind"] not in _OF_DRAFTS)
     yield from ask_each(_REPLACE_UNROUTED, [{**key, "report_id": one, "now": taken.now} for one in told_of])
     yield from ask_each(ADD_CAUSE, [{**one, **key, "now": taken.now} for one in taken.causes])
-    owed = {one["destination"] for one in taken.causes if one["state"] == "waiting" and one["kind"] not in _OF_DRAFTS}
-    yield from ask_each(_GOES_TOO, [{**key, "destination": one, "now": taken.now} for one in sorted(owed)])
+    yield from ask(_SAID_BY_NEWER, **key, now=taken.now)
     yield from ask_each(_WAIT_ON, [{**one, **key} for one in taken.causes if one["kind"] == "draft"])
     for statement, report_ids in ((_WANT_PDF, taken.pdfs), (_WANT_MISSING_PDF, taken.pdfs_missing)):
         yield from ask_each(statement, [{**key, "report_id": one, "now": taken.now} for one in report_ids])

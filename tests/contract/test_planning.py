@@ -294,6 +294,38 @@ async def test_what_was_to_stop_goes_before_the_critical_addendum_that_they_are_
 
 
 @pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
+async def test_what_a_filter_left_out_goes_before_the_critical_addendum_that_they_are_owed(engine, addendum):
+    async with fed(engine, addendum=addendum, filter=only_critical()) as (feed, _):
+        original = await feed.sign(critical=False)
+        assert await kinds(feed, original) == ["unrouted"]
+        added = feed.account.sign(feed.account.open_addendum(original.report_id))
+        feed.account._put_report({**feed.account.find_report(added.report_id), "isCritical": True})
+        async with feed.serving():
+            await feed.tell(original.study_id)
+            await feed.all_delivered()
+        assert await kinds(feed, original, added) == ["AA", "AA"]
+        assert await delivered(engine) == [original.report_id, added.report_id]
+        assert len(await unrouted(engine)) == 0
+
+
+@pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
+async def test_a_plan_that_adds_a_critical_addendum_adds_what_the_filter_leaves_out_before_it(engine, addendum):
+    async with fed(engine, addendum=addendum, filter=NOWHERE) as (feed, _):
+        original = await feed.sign(critical=False)
+        added = feed.account.sign(feed.account.open_addendum(original.report_id))
+        feed.account._put_report({**feed.account.find_report(added.report_id), "isCritical": True})
+        await feed.tell(original.study_id)
+        wider = with_settings(feed, filter=only_critical())
+        plan = await planned(wider)
+        assert (plan.adds, plan.critical) == (2, 1)
+        await apply(wider)
+        async with wider.serving():
+            await wider.all_delivered()
+        assert await kinds(wider, original, added) == ["AA", "AA"]
+        assert await delivered(engine) == [original.report_id, added.report_id]
+
+
+@pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
 @pytest.mark.parametrize("is_made", [False, True])
 async def test_what_was_decided_while_a_stop_waited_goes_with_the_study_that_an_operator_lets_go(
     engine, addendum, is_made
