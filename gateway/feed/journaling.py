@@ -143,8 +143,8 @@ class Journaling:
             StoreUnavailable: the store cannot be reached.
         """
         async with self._lock:
-            if self._file is None:
-                await self._open()
+            if self._file is None:  # before the database hears of a batch that it may lack
+                await self._compare()
             await self._written()
             heard = await restoring.heard(self._engine)
             if self._is_behind or self._has_heard_less(heard):

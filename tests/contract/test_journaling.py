@@ -110,8 +110,11 @@ async def test_a_database_that_is_behind_pauses_all_whatever_they_are_paused_for
         assert set((await restoring.heard(engine)).values()) == {0}  # it is not told before the journal is replayed
 
 
+@pytest.mark.parametrize("looks_first", ["see_that_nothing_is_lost", "turn"])
 @pytest.mark.parametrize("is_claimed", [True, False])
-async def test_one_count_or_one_message_that_the_database_does_not_know_is_enough(engine, tmp_path, is_claimed):
+async def test_one_count_or_one_message_that_the_database_does_not_know_is_enough(
+    engine, tmp_path, is_claimed, looks_first
+):
     async with fed(engine) as (feed, _):
         for _ in range(2):
             await served(feed, kept(feed, tmp_path), count=1)
@@ -121,7 +124,7 @@ async def test_one_count_or_one_message_that_the_database_does_not_know_is_enoug
         if not is_claimed:
             await engine.do(lambda: ask(UNCLAIM, since=0))
         journal = kept(feed, tmp_path)
-        await journal.see_that_nothing_is_lost()
+        await getattr(journal, looks_first)()
         await journal.close()
         assert await pauses(feed) == {"ehr": "restored"}
 
