@@ -47,6 +47,7 @@ class Planned:
     differs: bool = False
     is_made: bool = True
     is_whole: bool = True
+    is_small: bool = False
 
     @property
     def said(self) -> dict[str, Any]:
@@ -62,7 +63,8 @@ class Planned:
         """The plan for people."""
         text = f"{self.name}: {'' if self.is_whole else 'at least '}{self.plan}"
         if self.differs:
-            return f"{text}; once these settings are in force"
+            then = "applied at the start without asking" if self.is_small else "waits for feed apply"
+            return f"{text}; once these settings are in force" + (f": {then}" if self.plan.size else "")
         if not self.is_made:
             return f"{text}; the plan is still being made"
         return f"{text}; feed apply {self.name}" if self.plan.size else text
@@ -91,7 +93,10 @@ async def _planned_as(
         return Planned(destination.name, plan, standing.since, is_made=standing.planned is not None)
     found = await preview(engine, destination, ignores, seconds)
     since = standing.since if standing else None
-    return Planned(destination.name, found.plan, since, differs=True, is_whole=found.is_whole)
+    is_asked = standing is not None and standing.asks
+    is_small = not is_asked and found.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
+    whole = found.is_whole
+    return Planned(destination.name, found.plan, since, differs=True, is_whole=whole, is_small=whole and is_small)
 
 
 async def plan(configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False) -> int:

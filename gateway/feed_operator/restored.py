@@ -18,6 +18,7 @@ from gateway import clock
 from gateway.app import crawling
 from gateway.assembly import store_for_command
 from gateway.config_check import api_key
+from gateway.destinations import routes_of
 from gateway.errors import UpstreamError, UpstreamKeyRefused, UpstreamNotFound
 from gateway.feed.journal import Account, Entry, seal
 from gateway.feed.journal_file import account_of, journals
@@ -83,7 +84,8 @@ async def resume_restored(
         last = {one.journal: max(one.last, heard.get(one.journal, 0)) for one in own.values()}
         names = [one.name for one in await standing(engine) if one.paused == RESTORED and name in {None, one.name}]
         still = await engine.do(partial(_resumed, last, names, reason, micros(clock.now())))
-    again = [one for one in names if not still[one]]
+    known = {one.name for one in routes_of(configuration).destinations}
+    again = [one for one in names if not still[one] and one in known]
     if again or not names:
         say(f"sent to again: {', '.join(again) or 'none, for none was paused as restored'}")
     for one in names:

@@ -113,7 +113,7 @@ class State:
     def sign_new(self, *, critical: bool | None = None) -> Signed:
         """A new study comes in and its report is signed; `critical` overrules what its case says."""
         self._act()
-        seeded = self.world.fresh(len(self.world.seeded) + self._fresh, self.now())
+        seeded = self._fresh_study(len(self.world.seeded) + self._fresh)
         self._fresh += 1
         report = seeded.reports[0]
         if critical is not None:
@@ -121,6 +121,15 @@ class State:
         self._take_in(seeded)
         self._put_report(report)
         return self._deliver(report)
+
+    def _fresh_study(self, number: int) -> Seeded:
+        """A study that comes in at the account's time; by the time of day, so much earlier that it is signed by now."""
+        now = self.now()
+        seeded = self.world.fresh(number, now)
+        if self._at is None or not (signed_at := seeded.reports[0]["signedAt"]):
+            return seeded
+        took = datetime.fromisoformat(signed_at) - now
+        return self.world.fresh(number, now - took) if timedelta() < took <= _LONGEST_REPORT else seeded
 
     def sign_next(self) -> Signed:
         """The oldest unsigned report is signed; a new study comes in when there is none."""

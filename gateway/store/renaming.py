@@ -34,14 +34,21 @@ _SAID_TWICE: Final = Statement(
     " AND n.kind = outbox.kind AND n.content_version = outbox.content_version AND n.replay = outbox.replay"
     " AND n.state IN ('waiting', 'held', 'rendered', 'merged'))"
 )
-# Where the former name was forgotten at first, what was told under it was not owed anew under the new one
-_TOLD_BEFORE: Final = Statement(
-    "UPDATE outbox SET state = 'merged', reason = 'renamed', settled = :now"
-    " WHERE destination = :new AND state IN ('planned', 'excluded', 'before_start') AND EXISTS (SELECT 1 FROM outbox o"
-    " WHERE o.study_id = outbox.study_id AND o.destination = :old AND o.report_id = outbox.report_id"
-    " AND o.kind = outbox.kind AND o.content_version = outbox.content_version"
-    " AND o.state IN ('waiting', 'held', 'rendered', 'merged'))"
-)
+
+
+def _as_before(state: str, *before: str) -> Statement:
+    """What becomes of rows of the new name, where the former one was forgotten at first and has such rows of it."""
+    return Statement(
+        f"UPDATE outbox SET state = '{state}', reason = 'renamed', settled = :now"  # noqa: S608 (constants)
+        " WHERE destination = :new AND state IN ('planned', 'excluded', 'before_start') AND EXISTS (SELECT 1"
+        " FROM outbox o WHERE o.study_id = outbox.study_id AND o.destination = :old"
+        " AND o.report_id = outbox.report_id AND o.kind = outbox.kind AND o.content_version = outbox.content_version"
+        f" AND o.state IN ({', '.join(map(repr, before))}))"
+    )
+
+
+_TOLD_BEFORE: Final = _as_before("merged", "waiting", "held", "rendered", "merged")
+_LEFT_BEFORE: Final = _as_before("left", "left")
 _MOVE: Final = {
     table.name: Statement(f"UPDATE {table.name} SET destination = :new WHERE destination = :old")  # noqa: S608 (constants)
     for table in METADATA.sorted_tables
@@ -83,6 +90,7 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
     if (yield from ask(_HAS_ROWS, name=old)):
         yield from ask(_SAID_TWICE, **names, now=now)
         yield from ask(_TOLD_BEFORE, **names, now=now)
+        yield from ask(_LEFT_BEFORE, **names, now=now)
     for statement in (_TOLD_TWICE, *_MOVE.values(), _IN_FORCE):
         yield from ask(statement, **names)
     return is_new

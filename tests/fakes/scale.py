@@ -34,7 +34,7 @@ SEARCHES = Scale(1_200, 20_000, (120, 1_800))
 # Requests that schemathesis makes of the OpenAPI document, and the database of the gateway
 REQUESTS = Scale((800, "sqlite"), (20_000, "postgresql"), (120, 1_800))
 # Times that a feed is killed, on each database
-KILLS = Scale(100, 500, (120, 900))
+KILLS = Scale(50, 500, (120, 900))
 # Schedules of gateways that are suspended, frozen and late: the first seed, and how many
 SCHEDULES = tuple(Scale((first, 250), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
 # Messages that wait for a receiver, and how large each is in bytes

@@ -111,6 +111,7 @@ async def test_f46_what_is_queued_and_left_out_by_a_new_filter_waits_for_an_oper
             pass
         nowhere = Filter(Scope(modalities=frozenset({"XX"})))
         after = Fed(engine, feed.account, (destination(receiver.port, filter=nowhere),), logs=feed.logs)
+        receiver.ack = "slow:seconds=1"  # what is in hand while the plan is made goes
         async with after.serving(settings=Feed(unasked_messages=0)):
             await after.until_rows("SELECT state FROM outbox", lambda found: ("to_stop",) in found)
         assert len(bodies(receiver)) < 3

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from gateway.cli import app
-from gateway.feed_operator.arguments import instant_of
+from gateway.feed_operator.typed_instant import typed_instant
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
 UPGRADE, WAY_BACK = re.findall(r"```sh\n(systemctl stop .*?)```", TEXT, re.DOTALL)
@@ -38,6 +39,6 @@ def test_the_way_back_holds_the_feed_before_the_service_starts_and_names_the_ins
     assert {"--hold-feed", "--restored-from"} == {word for word in found[serves] if word.startswith("--")} <= options
     (instant,) = [one[-1] for one in commands(UPGRADE) if one[0] == "date"]
     assert f"$(cat {instant})" in found[serves]
-    assert instant_of("--restored-from", "2026-03-02T14:05:11-05:00")  # as `date --iso-8601=seconds` writes it
+    assert typed_instant("--restored-from", "2026-03-02T14:05:11-05:00", UTC)  # as `date --iso-8601=seconds` writes it
     copy = next(one[-1].removeprefix(".backup ") for one in commands(UPGRADE) if one[0] == "sqlite3")
     assert copy in next(one for one in found if one[0] == "install")

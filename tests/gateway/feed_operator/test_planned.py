@@ -31,7 +31,7 @@ async def test_a_plan_is_seen_before_the_settings_are_in_force_and_waits_then_fo
         code, lines, _ = await here.feed("plan")
         assert code == 0
         assert lines[0].startswith("ehr: adds ")
-        assert lines[0].endswith("; once these settings are in force")
+        assert "; once these settings are in force: waits for feed apply" in lines[0]
         _, _, err = await here.here.run("check-config")
         assert f"note: plan {lines[0]}" in err
         assert "  settings  these are not in force" in "\n".join((await here.feed("status"))[1])
