@@ -22,7 +22,7 @@ async def report_of(here):
     """A report, alone in its study, whose facility has a time zone."""
     sql = (
         "SELECT report_id, study_id FROM message WHERE kind = 'signed' AND study_id IN"
-        " (SELECT study_id FROM message GROUP BY study_id HAVING count(*) = 1) ORDER BY number"
+        " (SELECT study_id FROM message GROUP BY study_id HAVING count(*) = 1) ORDER BY report_id"
     )
     for report_id, study_id in await here.query(sql):
         reports = here.here.account.reports[study_id]
