@@ -107,7 +107,7 @@ async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) ->
 
 
 async def name_faults(engine: Engine, configuration: Configuration, destination: Destination) -> list[ConfigError]:
-    """What is wrong with the name of a destination, or with its former one, by what the database knows."""
+    """Check the name of a destination, and its former one, against what the database knows; return what is wrong."""
     try:
         if destination.formerly:
             await engine.do(partial(is_to_be_renamed, destination.formerly, destination.name))

@@ -65,7 +65,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What `convert` writes: the output, and the lines about it; `made` counts its resources, messages or rows.
+    """The output of `convert`, and the lines about it; `made` counts its resources, messages or rows.
 
     `notes` say what would become of each report at the destination that is asked for.
     """
@@ -79,7 +79,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: the target language and everything the mapping is given. `at` becomes MSH-7.
+    """The target language and everything that the mapping is given. `at` becomes MSH-7.
 
     With a `destination`, receiver and site are as that has them.
     """

@@ -1,4 +1,4 @@
-"""What `check-config` finds in the database, where it is there: names of destinations, and what is open elsewhere.
+"""Findings of `check-config` in the database, if there is one: destination names, and what is open for removed ones.
 
 Carries out no clause of a standard; decision D31. Nothing is changed, neither the schema nor a name.
 """
@@ -24,7 +24,7 @@ _UNKNOWN: Final = "the database cannot be asked what is open for destinations th
 
 
 async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError | str]:
-    """What keeps the service from starting, as an error; and what may surprise, as a text."""
+    """Yield what keeps the service from starting, as an error, and what may surprise an operator, as a text."""
     try:
         engine = engine_of(configuration)
         if isinstance(engine, Sqlite) and not engine.path.exists():

@@ -1,4 +1,4 @@
-"""What the settings should say of what AutoScribe really has: notes with counts, and what to paste.
+"""Advice for the settings, drawn from what AutoScribe really has: notes with counts, and what to paste.
 
 https://toml.io/en/v1.0.0#string (how a name is written); decisions D9, D11, D14, D23. A likeness is a hint for a
 person: nothing is pasted that would give a facility the patient numbers of another, or a procedure a code.
@@ -21,7 +21,7 @@ from mappings.procedures import dicom_modality, modality_parts
 from mappings.profile import Site, exact
 
 MOST: Final = 12
-"""How much of a kind is told one by one; of the rest there is a number."""
+"""The most items of a kind that are listed one by one; the rest are only counted."""
 _LONGEST: Final = 80
 _ALIKE: Final = 0.8
 # A procedure text that stands in one report alone may say something of its patient
@@ -59,7 +59,7 @@ class Advice:
 
 
 def advice(seen: Seen, configuration: Configuration) -> Advice:
-    """What to say of what was seen, and to write."""
+    """Return the notes to print and the settings to write, drawn from what was seen."""
     site = configuration.site
     if not seen.studies:
         return Advice()

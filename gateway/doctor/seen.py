@@ -1,4 +1,4 @@
-"""What AutoScribe really has of what the settings must know: names, keys and texts, and how often each is there.
+"""Names, keys and texts that AutoScribe really has and the settings must know, and how often each is there.
 
 AutoScribe REST API: `snapshotMetadata.facilityName`, `.patientName`, `.procedure`, `Study.modality`, `Study.metadata`;
 decisions D9, D14, D23. Of patients only numbers are kept, and of metadata only the keys.
@@ -24,7 +24,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What so many studies say; each count is of signed reports, or of a study that has none.
+    """Names, keys and texts of the studies seen; each count is of signed reports, or of a study that has none.
 
     `facilities` and `uncoded` are as they are written most often; the keys of `facilities`, `names` and `unsplit` are
     their compared spelling, empty where no facility is named. `metadata_keys` and `modalities` count studies.
@@ -66,7 +66,7 @@ class Seen:
 
 
 def _snapshots(study: Study) -> Sequence[Snapshot]:
-    """What was said of the patient in each signed report, else in the study."""
+    """Return the patient snapshot of each signed report; where no report is signed, that of the study."""
     signed = [report.snapshot for report in study.completed]
     return signed or [one for one in (study.metadata_snapshot,) if one]
 

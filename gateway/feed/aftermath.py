@@ -1,4 +1,4 @@
-"""What came of messages and could not be written down under the lease that they were sent by: an answer is a fact.
+"""Results that could not be written down under the lease their messages were sent by: an answer is a fact.
 
 HL7 v2.5.1 §2.9.2; decision D33. An acknowledgement is written down whoever has the lease by then, and so is that a
 message may have been written too late. What else came of one counts only where nobody else had the lease since.
@@ -24,7 +24,7 @@ _SECOND: Final = 1_000_000
 
 
 class Aftermath:
-    """That of one destination; `lease` is for how long one is good, in seconds."""
+    """The results at one destination that are not written down yet; `lease` is how long a lease is good, in seconds."""
 
     def __init__(self, engine: Engine, destination: Destination, lease: float, hearing: Hearing) -> None:
         self._engine, self._name, self._hearing = engine, destination.name, hearing
@@ -52,7 +52,7 @@ class Aftermath:
         return now + int((self._lease + self._connect + self._answer) * _SECOND)
 
     def since(self, fence: int) -> list[Result]:
-        """What is to be written down first under a lease with that fence."""
+        """Return the results to write down first under a lease with that fence."""
         return [one for own, one in self._unwritten if one.state == "delivered" or own == fence - 1]
 
     def forget(self, results: list[Result]) -> None:

@@ -21,7 +21,7 @@ Change = Literal["begins", "grows", "ends", "escalates"]
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What an address is to be told of an alert: the change, and the cases that it hears of."""
+    """The news that one address gets of an alert: the change, and the cases that it hears of."""
 
     hook: AlertHook
     alert: StandingAlert
@@ -67,7 +67,7 @@ def seen(before: StandingAlert, found: Alert | None, now: int) -> StandingAlert:
 
 
 def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator[News]:
-    """What each address is to be told of an alert, if anything; `now` is in microseconds."""
+    """Yield the news of an alert that each address is to get, if any; `now` is in microseconds."""
     for hook in hooks:
         heard = alert.told.get(hook.name)
         cases = _due(alert, hook, now) if hook.after else alert.cases

@@ -26,7 +26,7 @@ _SECOND: Final = 1_000_000
 
 
 class Breaker:
-    """That of one destination, as this process knows it; `turns` grows with each change of it."""
+    """The circuit breaker of one destination, as this process knows it; `turns` grows with each change of it."""
 
     def __init__(self, engine: Engine, destination: str, metrics: Metrics) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics

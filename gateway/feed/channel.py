@@ -43,7 +43,7 @@ class Channel(Protocol):
 
     @property
     def is_late(self) -> bool:
-        """Whether some of the last message may have been written when that was not permitted any more."""
+        """True if some of the last message may have been written when that was no longer permitted."""
 
     async def exchange(self, head: Head) -> Ack | None:
         """Send a message and return its acknowledgement; None where this way has none, and it was taken.

@@ -152,7 +152,7 @@ class _Composing:
         return message, _codes((*mapped.issues, *found), "warning")
 
     def _settled(self, row: Waiting, cause: Cause, drawn: Outline, says: str) -> Settled | None:
-        """What becomes of a row whose message is not made, though it could be."""
+        """Return how to settle a row whose message is not made, though it could be; None if it is made."""
         whose = _whose(drawn, self.of.sent)
         if not whose <= {"", drawn.patient_id}:  # the last net (D13)
             return Settled(row.number, "held", MOVE)

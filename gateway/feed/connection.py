@@ -111,7 +111,7 @@ class Connection:
 
     @property
     def is_late(self) -> bool:
-        """Whether some of the last message may have left when that was not permitted any more."""
+        """True if some of the last message may have left when that was no longer permitted."""
         return self._peer.is_late
 
     @property

@@ -1,4 +1,4 @@
-"""What may have been sent before a database was put back that no journal knows of: all that changed before. Pure.
+"""Changes that may have been sent before a database was restored and that no journal knows: all earlier ones. Pure.
 
 Carries out no clause of a standard; decision D38.
 """
@@ -20,7 +20,7 @@ _FOUND: Final = 7 * _DAY  # by then everything was read anew, and what is decide
 
 
 def is_doubtful(row: Waiting, study: Study, since: int, until: int) -> bool:
-    """Whether what a row asks for may have been sent while the database was not there: `since` then, `until` then.
+    """True if what a row asks for may have been sent while the database was not there, from `since` to `until`.
 
     Both in microseconds. So may what changed in between, what may not have been taken in by then, and what changed
     nobody knows when. What an operator asks for is none of it.

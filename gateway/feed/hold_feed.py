@@ -20,7 +20,7 @@ from gateway.store.restoring import held_back
 
 @dataclass(frozen=True, slots=True)
 class HoldFeed:
-    """What an operator starts the service with: `restored_from` is when the copy was made that the database is of.
+    """The choice to start with the feed held; `restored_from` is when the backup of a restored database was made.
 
     In microseconds; None where it was not put back.
     """

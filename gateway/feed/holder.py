@@ -174,7 +174,7 @@ class Holder:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """What it ended with is known, also where nobody waits for it any more."""
+        """Forget the ended task and fetch its exception, even if nobody waits for it any more."""
         self._listening.discard(task)
         if not task.cancelled():
             task.exception()

@@ -92,7 +92,7 @@ class HttpChannel:
         return self._read(head, answer.status_code, body, where)
 
     def _allow(self, timeout: asyncio.Timeout, left: float) -> None:
-        """What was written may go on for so many seconds; at 0 what has not left is not to leave any more."""
+        """Let what was written go on for `left` seconds; at 0, stop whatever has not left yet."""
         if not self._wire.allow(left) and not timeout.expired():
             timeout.reschedule(0)
 

@@ -23,7 +23,7 @@ _IDLE: Final = 5.0  # seconds after which the library closes a connection that w
 
 
 class Wire:
-    """What was written of one request, and whether the receiver's machine has it all."""
+    """The state of one request: what was written, and whether the receiver's machine has it all."""
 
     def __init__(self, permit: Permit) -> None:
         self._permit = permit
@@ -33,7 +33,7 @@ class Wire:
 
     @property
     def is_late(self) -> bool:
-        """Whether some of the request may have left when it was not permitted any more."""
+        """True if some of the request may have left when that was no longer permitted."""
         return self.has_written and not self._is_taken and not self._permit.is_in_time
 
     def begin(self) -> None:
@@ -61,7 +61,7 @@ class Wire:
         self._is_taken = self._is_taken or self._permit.is_in_time
 
     def allow(self, left: float) -> bool:
-        """What was written may go on for so many seconds; at 0 False where some of the request has not left."""
+        """Let what was written go on for `left` seconds; at 0, return False if some of the request has not left."""
         is_out = self.has_written and not self.is_writing and not (self._socket and unacknowledged(self._socket))
         self._is_taken = self._is_taken or (is_out and self._permit.is_in_time)
         if left <= 0 and self._socket is not None and not is_out and not self._is_taken:

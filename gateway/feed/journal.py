@@ -70,7 +70,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was written down together: the entries of about a second.
+    """Entries that were written down together: those of about a second.
 
     `confirmed` is the last batch that the database is known to have heard of, `others` as of `Header`; `highest` is by
     destination the highest number of a message.
@@ -120,18 +120,18 @@ class Account:
                 del self.batches[: -self.most]
 
     def since(self, batch: int) -> Iterator[Entry]:
-        """What it says behind a batch, in order."""
+        """Yield the entries that come after a batch, in order."""
         for one in self.batches:
             if one.n > batch:
                 yield from one.entries
 
     def lacks(self, since: int, until: int) -> int:
-        """How many of the batches behind one, up to another, it does not have."""
+        """Count the missing batches after `since`, up to and including `until`."""
         return sum(n <= self.begins or n > self.last or n in self.gaps for n in range(since + 1, until + 1))
 
 
 def entry_of(destination: str, head: Head, at: int, key: bytes, result: Result | None = None) -> Entry:
-    """What is to be written of a message that is in hand, or of what came of it; `key` is the site key."""
+    """Return the journal entry for a message in hand, or for its result; `key` is the site key."""
     return Entry(
         destination=destination,
         study_id=head.study_id,
@@ -171,7 +171,7 @@ def encoded(line: Header | Batch) -> bytes:
 
 
 def read(lines: Iterable[bytes], most: int | None = None) -> Account:
-    """What the lines of a journal say, of its batches the last `most`; what cannot be read is counted."""
+    """Read the lines of a journal and keep its last `most` batches; lines that cannot be read are counted."""
     account = Account(most)
     for row in lines:
         if not row.strip():

@@ -80,7 +80,7 @@ def journals(folder: Path) -> Iterator[Path]:
 
 
 def account_of(path: Path, most: int | None = None) -> Account:
-    """What a journal says, with the file before it where there is one; of its batches the last `most`.
+    """Read a journal, with the file before it if there is one, and keep its last `most` batches.
 
     Raises:
         OSError: it cannot be read.
@@ -108,7 +108,7 @@ def _taken(folder: Path) -> tuple[int, Path]:
 
 
 def _ends_whole(path: Path) -> bool:
-    """Whether the last line was written to its end."""
+    """True if the last line was written to its end."""
     if not path.exists() or not path.stat().st_size:
         return True
     with path.open("rb") as file:

@@ -39,7 +39,7 @@ _HOLD: Final = ("serve", "--hold-feed", "--restored-from")  # where that databas
 
 
 class Journal(Protocol):
-    """What the senders tell of, and whoever begins to serve a destination asks."""
+    """The journal that senders report to, and that is asked by whoever begins to serve a destination."""
 
     def note(self, destination: str, head: Head, result: Result | None = None) -> None:
         """A message is in hand, as was written down, or something came of it."""
@@ -222,7 +222,7 @@ class Journaling:
         self._heard |= {name: max(n, self._heard.get(name, 0)) for name, n in heard.items()}
 
     def _has_heard_less(self, heard: dict[str, int]) -> bool:
-        """Whether the database has heard of less than it had."""
+        """True if the database has heard of less than it had before."""
         known = {**self._heard, self._header.journal: self._confirmed}
         return any(heard.get(journal, 0) < n for journal, n in known.items())
 

@@ -183,7 +183,7 @@ class Making:
 
 
 def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> list[Made | Exception]:
-    """What is made of each study, or the fault of ours in it."""
+    """Compose the messages of each study, or return the exception where our own code fails."""
     made: list[Made | Exception] = []
     for one in asked:
         try:

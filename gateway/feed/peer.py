@@ -69,12 +69,12 @@ class Peer(asyncio.Protocol):
 
     @property
     def unwritten(self) -> bool:
-        """Whether some of what is to be written still waits in this process."""
+        """True if some of what is to be written still waits in this process."""
         return self._is_full or bool(self._rest)
 
     @property
     def is_late(self) -> bool:
-        """Whether some of what was written may have left when it was not permitted any more."""
+        """True if some of what was written may have left when that was no longer permitted."""
         return self._begun > 0 and not self._is_taken and not self._permit.is_in_time
 
     @property
@@ -101,7 +101,7 @@ class Peer(asyncio.Protocol):
         self._hand_over()
 
     def allow(self, left: float) -> None:
-        """What was written may go on for so many seconds; at 0 what has not left is not to leave any more."""
+        """Let what was written go on for `left` seconds; at 0, stop whatever has not left yet."""
         if self.lost is not None or self._is_taken:
             return
         if not self.unwritten and not unacknowledged(self._socket):

@@ -34,7 +34,7 @@ class Permit:
 
     @property
     def is_in_time(self) -> bool:
-        """Whether nobody else can have the lease yet, also where nothing more is to be written."""
+        """True if nobody else can have the lease yet, even if nothing more is to be written."""
         return clock.monotonic() < self._until
 
     def check(self) -> None:

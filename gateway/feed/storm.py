@@ -1,4 +1,4 @@
-"""Whether a receiver refuses whatever it is sent: then it is probed, or sent nothing more, for an operator to look at.
+"""Detection of a receiver that refuses everything: it is then probed, or sent nothing until an operator looks at it.
 
 HL7 v2.5.1 §2.9.2.2 (AR may pass, AE does not), table 0357 (200 to 203: what kind of message it is, is not supported);
 decision D32. Refusals in a row that mean *later* open the circuit breaker; refusals for good pause the destination.
@@ -17,7 +17,7 @@ STORM: Final = "refused-in-a-row"
 
 
 class _Tally:
-    """How many refusals in a row there were, and of how many lanes."""
+    """The number of refusals in a row, and of the lanes they concern."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -39,7 +39,7 @@ class Storm:
         self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
 
     def after(self, result: Result) -> str:
-        """What a result makes of the destination: the reason to pause it, `FOR_NOW` to probe it; empty: nothing."""
+        """Return the reason to pause the destination after a result, `FOR_NOW` to probe it, or empty to do neither."""
         if result.state == "delivered":
             self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
         if not result.is_refused:

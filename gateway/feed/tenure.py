@@ -56,6 +56,6 @@ class Tenure:
 
 
 def _heard_of(renewal: asyncio.Task[Lease]) -> None:
-    """What it ended with is known, also where nobody waits for it any more."""
+    """Fetch the exception of a renewal that has ended, even if nobody waits for it any more."""
     if not renewal.cancelled():
         renewal.exception()
