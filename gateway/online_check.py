@@ -64,7 +64,7 @@ async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
 
 
 async def looked_at(configuration: Configuration) -> Seen:
-    """What the first studies that AutoScribe lists say, a hundred at most, with the reports of the signed ones.
+    """Look at the first studies that AutoScribe lists, a hundred at most, with the reports of the signed ones.
 
     Nothing where AutoScribe cannot be read: `findings` says why.
     """

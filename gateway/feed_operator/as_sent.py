@@ -102,7 +102,7 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (what the command is told)
 
 
 async def _tried(engine: Engine, again: Again, studies: Studies, now: int) -> tuple[ToSend, Counter[str]]:
-    """What would be sent, and what refused; nothing of it is done."""
+    """Count what would be sent and what would be refused, without doing any of it."""
     found, refused = ToSend(), Counter[str]()
     with Progress("replay", "studies") as progress:
         for done, (study_id, report_ids) in enumerate(studies.items()):

@@ -26,7 +26,7 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is asked for: signed in that time, so many studies a second; with `missing` what was never told alone.
+    """The history asked for: signed in that time, `rate` studies a second; with `missing`, only what was never sent.
 
     `reason` is kept in the audit.
     """

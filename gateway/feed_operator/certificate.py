@@ -34,7 +34,7 @@ _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 
 @dataclass(slots=True)
 class Account:
-    """What became of the reports at one destination: counts, and those remarked on or not as they should be.
+    """The outcome of all reports at one destination: counts, and lines for those with remarks or not as they should be.
 
     Of `unplanned` studies it is not known yet what changed settings say; of none where not `is_planned`.
     """

@@ -25,7 +25,7 @@ _REMEDY: Final = "Write one of --study ID, --report ID, --from and --to, --dead-
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was asked for: exactly one of these; with `missing` what the certificate lacks of it, or of everything."""
+    """The reports asked for, by exactly one of these; with `missing`, what the certificate lacks of them, or of all."""
 
     study_id: str | None = None
     report_id: str | None = None

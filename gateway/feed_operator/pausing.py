@@ -147,7 +147,7 @@ async def resume_held(  # noqa: PLR0913, PLR0917 (what the command is told)
 
 
 async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: bool = False) -> ToSend:
-    """What stands to be sent of a study once it is let go; nothing where nothing of it is held."""
+    """Count what would be sent of a study once it is let go; nothing if nothing of it is held."""
     now = micros(clock.now())
 
     def work() -> Steps[ToSend]:

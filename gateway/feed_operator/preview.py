@@ -1,4 +1,4 @@
-"""What a command would send is said before it is sent: a count, and a question on a terminal.
+"""Preview of what a command would send, before it is sent: a count, and a question on a terminal.
 
 Carries out no clause of a standard; decision D37. A script has nobody to ask: it says `--yes`.
 """
@@ -15,7 +15,7 @@ from gateway.store.to_send import ToSend
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What was said beforehand: to count alone, or to send without a question."""
+    """The operator's choice beforehand: only to count, or to send without a question."""
 
     dry_run: bool = False
     yes: bool = False
@@ -55,7 +55,7 @@ def is_agreed(found: ToSend, name: str, consent: Consent, say: Say) -> bool:
 
 
 def said_of(found: ToSend) -> str:
-    """How much it is: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
+    """Say how much it is: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
     said = counted(found.messages, "message")
     if found.reports:
         said += f" at least ({counted(found.reports, 'report')} of {counted(found.studies, 'study')})"

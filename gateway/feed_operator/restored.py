@@ -105,7 +105,7 @@ def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) 
 
 
 def _accounts(paths: Iterable[Path]) -> dict[str, Account]:
-    """What the journals say, by journal; of one that is there twice, the longer."""
+    """Read the journals, each under its name; of one that is there twice, keep the longer."""
     found: dict[str, Account] = {}
     for path in paths:
         try:
@@ -187,7 +187,7 @@ class Replay:
                 self.say(f"held at {destination}: {counted(count, 'study')}; `feed status` names them")
 
     async def _is_read(self, study_id: str) -> bool:
-        """Whether AutoScribe said what the study is by now; also where it knows none any more."""
+        """True if AutoScribe has now said how the study stands, even if it no longer knows the study."""
         try:
             await self.crawl.ingest(study_id, listed=None)
         except UpstreamNotFound:
@@ -212,7 +212,7 @@ def _replayed(lane: Sequence[Written], now: int, *, is_unread: bool) -> Steps[st
 
 
 def written(entries: Sequence[Entry], known: Kept | None, site: Site, key: bytes) -> list[Written]:
-    """What a journal has of a lane, with the numbers as they were, as far as they can be known again."""
+    """Return what a journal has of a lane, with the original numbers as far as they can be found again."""
     reports = {report_id for one in entries for report_id in (one.report_id, *one.report_ids)}
     made = [*map(short_id, (entries[0].study_id, *sorted(reports))), *map(pdf_number, sorted(reports))]
     accessions = [] if known is None else list(_accessions(known, site))

@@ -23,7 +23,7 @@ _FRESH: Final = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True, slots=True)
 class Ops:
-    """What the routes need: who says how things stand, from memory alone, the metrics, the version of the gateway."""
+    """Everything the routes need: the health, told from memory alone, the metrics, and the version of the gateway."""
 
     health: Callable[[], Health]
     metrics: Metrics

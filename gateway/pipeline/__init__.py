@@ -1,4 +1,4 @@
-"""What is done with each study that comes in: mapped, judged, stored, and told of.
+"""The path of each study that comes in: it is mapped, judged and stored, and its news is passed on.
 
 Carries out no clause of a standard; decisions D2, D7, D20, D25. `Pipeline` is imported when it is first asked for
 (PEP 562): a command that asks for plans alone loads no mapping.

@@ -48,7 +48,7 @@ Fetch = Callable[[], Awaitable[Fetched]]
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What came of a study: as it is kept, the versions written, and what happened to it; None where nothing did.
+    """The result of ingesting a study: the study as kept, the versions written, and the change; None if there is none.
 
     `was_known` is False for a study that was not stored before; `issues` are those of this look, `held_apart` is the
     number of patients it names that other studies speak of as somebody else, `seconds` how long the store took.
@@ -143,7 +143,7 @@ class Pipeline:
         return self._locks.setdefault(study_id, asyncio.Lock())
 
     async def _standing(self, study_id: str) -> tuple[Standing, Row | None]:
-        """What the store knows of a study, and the row that it has of it."""
+        """Read what the store knows of a study, and the row that it has of it."""
         rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
         verdicts = await self._engine.fetch(intake.VERDICTS, study_id=study_id)
         if not rows:
@@ -260,7 +260,7 @@ def _trace(taken: intake.Taken, versions_written: int) -> None:
 
 
 def _received(row: Row) -> Fetched:
-    """What AutoScribe said of the study of a row."""
+    """Return what AutoScribe sent about a study, from the study's row in the store."""
     *_, asked, packed = row
     said = unpacked(packed)
     return Fetched(said["study"], said["reports"], said["users"], int(asked), said["users_asked"])

@@ -104,7 +104,7 @@ class Planning:
             self._is_told = True
 
     async def _is_held_back(self) -> bool:
-        """Whether an operator has yet to say that the destination may be sent to, after the database was put back."""
+        """True if an operator has yet to say that the destination may be sent to, after the database was restored."""
         rows = await self._engine.fetch(PAUSED, name=self._name)
         return bool(rows) and rows[0][0] in {RESTORED, HOLD_FEED}
 

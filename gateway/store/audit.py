@@ -1,4 +1,4 @@
-"""What operators did that the ledger alone does not explain: who asks later finds what was done, by whom, when and why.
+"""Record of what operators did that the ledger alone does not explain: what was done, by whom, when and why.
 
 Carries out no clause of a standard; decision D35.
 """
@@ -19,7 +19,7 @@ _NOTE: Final = Statement(
 
 
 class Actor(NamedTuple):
-    """Who does something: the user of the operating system, and the machine."""
+    """The user of the operating system who does something, and the machine."""
 
     user: str
     host: str

@@ -81,7 +81,7 @@ def backloaded(span: Span, now: int, most: int) -> Steps[tuple[int, int]]:
 
 
 async def to_backload(engine: Engine, span: Span) -> ToSend:
-    """What a span would send."""
+    """Count what a span would send."""
     key = {"destination": span.destination, "since": span.since, "until": span.until}
     ((reports, studies, critical, oldest, newest),) = await engine.fetch(_COUNT[span.missing], **key)
     return ToSend(int(studies), int(critical), oldest, newest, int(reports), int(studies))

@@ -52,7 +52,7 @@ async def all_studies(engine: Engine) -> AsyncIterator[str]:
 
 
 async def studies_stored(engine: Engine) -> int:
-    """How many studies are stored."""
+    """Count the stored studies."""
     return int((await engine.fetch(_STORED))[0][0])
 
 

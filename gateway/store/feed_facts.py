@@ -1,4 +1,4 @@
-"""What there is to watch about the feed: how old, how many, held, paused, refused; numbers, instants and study ids.
+"""Facts to watch about the feed: ages, counts, and what is held, paused or refused; numbers, instants and study ids.
 
 Carries out no clause of a standard; decisions D13, D18, D31, D32. Everything is read by an index, and bounded, but for
 dead letters that a newer message made good: each is passed over.
@@ -95,7 +95,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
-    """How it stands about one destination; up to `MOST` rows of each kind, ages in seconds.
+    """The state of the feed to one destination; up to `MOST` rows of each kind, ages in seconds.
 
     `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
     somebody does something, `dead_letters` the messages that were given up and not made good since, `planned` the rows

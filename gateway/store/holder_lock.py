@@ -1,4 +1,4 @@
-"""Which holders of leases on a SQLite file are dead: those of a process that does not have the file's lock any more.
+"""Find the dead holders of leases on a SQLite file: those of a process that no longer has the file's lock.
 
 https://man7.org/linux/man-pages/man2/flock.2.html: the lock is that of one open file, so it ends with its process
 however that ends, and another open file of the same process does not get it either; decision D33. On a network file

@@ -1,4 +1,4 @@
-"""What is open for destinations that somebody took out of the settings: counted by name, and closed by an operator.
+"""Work left open for destinations that somebody took out of the settings: counted by name, and closed by an operator.
 
 Carries out no clause of a standard; decision D31. Closed is not delivered: the ledger goes on saying what was never
 sent, and what may have arrived.
@@ -55,7 +55,7 @@ _RETIRE: Final = Statement("UPDATE destination SET retired = :now WHERE name = :
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is open for a destination: by state how many, and how many of all are critical.
+    """The open work of a destination: the count by state, and how many of all are critical.
 
     `became` is the name that it has by now; `is_served` while somebody, with other settings, sends there.
     """
@@ -68,11 +68,11 @@ class Left:
 
     @property
     def open(self) -> int:
-        """How many reports and messages are open."""
+        """The number of reports and messages that are open."""
         return self.counts.total()
 
     def __str__(self) -> str:
-        """How much is open, and what to do about it."""
+        """Say how much is open, and what to do about it."""
         states = ", ".join(f"{state.replace('_', ' ')} {count}" for state, count in sorted(self.counts.items()))
         critical = f", {self.critical} of it critical" if self.critical else ""
         remedy = f"write formerly in its new table, or `feed retire {self.name} --reason …`"
@@ -85,7 +85,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """How many rows were not told, messages not sent, and messages that may have arrived were closed."""
+    """Counts of what was closed: rows not told, messages not sent, and messages that may have arrived."""
 
     untold: int
     unsent: int
@@ -110,7 +110,7 @@ async def known(engine: Engine) -> list[str]:
 
 
 async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[Left]:
-    """What is open for the destinations that the database knows, but for these; `most` bounds each count.
+    """Count what is open for each destination that the database knows, except for these; `most` bounds each count.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

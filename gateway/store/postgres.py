@@ -39,7 +39,7 @@ _MIGRATION_LOCK: Final = 0x6761_7465  # any number that nobody else takes
 
 
 class _Open(NamedTuple):
-    """What an open database has: connections for what is quick, for what may take a while, and for leases alone."""
+    """The connections of an open database: for what is quick, for what may take a while, and for leases alone."""
 
     pool: Any
     slow: Any

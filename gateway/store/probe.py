@@ -1,4 +1,4 @@
-"""Whether the store takes writes, as the last found it: a small one every two seconds, and any that met a full disk.
+"""The store's readiness for writes, as last seen in a small write every two seconds, or in any that met a full disk.
 
 https://sqlite.org/rescode.html (SQLITE_FULL), https://www.postgresql.org/docs/current/errcodes-appendix.html (53100
 disk_full); decision D38. A write that hangs is never cancelled or waited for: whoever asks gets what is known by then.
@@ -87,14 +87,14 @@ class StoreProbe:
 
     @property
     def trouble(self) -> Trouble:
-        """What keeps the store from taking writes; empty: nothing, as far as is known."""
+        """The trouble that keeps the store from taking writes; empty if there is none, as far as is known."""
         if self._begun is not None and clock.monotonic() - self._begun > DEADLINE:
             return LOST
         return FULL if not self._found and self._engine.no_room else self._found
 
     @property
     def words(self) -> str:
-        """What the last write that failed met; empty where it is not known, or nothing is wrong."""
+        """The error that the last failed write met; empty if it is not known, or nothing is wrong."""
         return self._words if self._found and self.trouble == self._found else ""
 
     def _work(self) -> Steps[None]:

@@ -37,7 +37,7 @@ _SAID_TWICE: Final = Statement(
 
 
 def _as_before(state: str, *before: str) -> Statement:
-    """What becomes of rows of the new name, where the former one was forgotten at first and has such rows of it."""
+    """Build the update of rows of the new name where the former name, forgotten at first, has such rows as well."""
     return Statement(
         f"UPDATE outbox SET state = '{state}', reason = 'renamed', settled = :now"  # noqa: S608 (constants)
         " WHERE destination = :new AND state IN ('planned', 'excluded', 'before_start') AND EXISTS (SELECT 1"
@@ -97,7 +97,7 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
 
 
 def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
-    """Whether the new name is still to take over what stands under the old one.
+    """True if the new name has yet to take over what stands under the old one.
 
     Raises:
         NotRenamed: there are messages under both names, or one of them became another since.

@@ -222,7 +222,7 @@ def gone_on(destination: str, now: int) -> Steps[str]:
 
 
 def is_paused_as(destination: str, reason: str) -> Steps[bool]:
-    """Whether a destination is paused for that reason."""
+    """True if a destination is paused for that reason."""
     rows = yield from ask(PAUSED, name=destination)
     return bool(rows) and str(rows[0][0]) == reason
 
@@ -363,7 +363,7 @@ async def doubtful_span(engine: Engine, destination: str) -> tuple[int, int] | N
 
 
 async def is_old(engine: Engine, destination: str) -> bool:
-    """Whether a destination is paused since the database does not know all that it was sent.
+    """True if a destination is paused because the database does not know all that it was sent.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

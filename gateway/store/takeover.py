@@ -1,4 +1,4 @@
-"""What the last holder of a lease had in hand: it goes again, what is heard of it later counts, an old copy is mended.
+"""Take over what the last lease holder had in hand: send it again, count later news of it, and mend an old copy.
 
 Carries out no clause of a standard; decisions D32, D33. A holder that was suspended may still write what it had in hand
 when a newer message has gone out. Until that is not possible any more, and what the newer one said was said again, the
@@ -72,7 +72,7 @@ class Stale:
 
 
 def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int, until: int) -> Steps[list[int]]:
-    """What the last holder had in hand may have arrived: it is sent again, byte for byte; the numbers.
+    """Queue again, byte for byte, what the last holder had in hand and may have sent; return the numbers.
 
     `results` are what came of such as this process had in hand itself, and could not write down. The lane of what was
     in doubt more than `most` times is held: it may be what ends its holders. `until` is when nothing can still come of
@@ -149,7 +149,7 @@ def mended(lease: Lease, one: Stale, now: int, *, restates: bool) -> Steps[Repai
 
 
 def _is_under_one_number(one: Row, other: Row) -> bool:
-    """Whether two messages are about one filler order number."""
+    """True if two messages share a filler order number."""
     return not set(json.loads(one[0])).isdisjoint(json.loads(other[0]))
 
 

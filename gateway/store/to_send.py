@@ -1,4 +1,4 @@
-"""What stands to be sent to a destination, counted: how much, how much of it is critical, and how old it is.
+"""Count what waits to be sent to a destination: how much, how much of it is critical, and how old it is.
 
 Carries out no clause of a standard; decision D37. Work is tried, counted and undone.
 """
@@ -72,7 +72,7 @@ async def tried(engine: Engine, work: Work[Result]) -> Result:
 
 
 def to_send(destination: str, study_id: str | None = None) -> Steps[ToSend]:
-    """What stands to be sent, once it may be; of one study where that is named."""
+    """Count what is to be sent, once it may be; only that of one study if a study is named."""
     key = {"destination": destination, "never": NEVER, "study_id": study_id or ""}
     found = ToSend()
     for statement in (_ALL if study_id is None else _OF_STUDY).values():

@@ -1,4 +1,4 @@
-"""What went wrong with the database, in words: a table from its codes to what they mean and what to do.
+"""Database errors in words: a table from their codes to what they mean and what to do.
 
 https://www.postgresql.org/docs/current/errcodes-appendix.html (SQLSTATE), https://sqlite.org/rescode.html. A database's
 own text is never taken over: it may hold values of a row.
@@ -17,7 +17,7 @@ from gateway.errors import StoreUnavailable
 
 
 class Place(NamedTuple):
-    """Where a database is: the user, `host:port` and name of PostgreSQL, or the file of SQLite; never a password."""
+    """The place of a database: user, `host:port` and name of PostgreSQL, or the file of SQLite; never a password."""
 
     user: str = ""
     address: str = ""
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What a code means; `of` is what of the place is named behind it; and what to do."""
+    """The words for a code, and what to do; `of` is the part of the place that is named after the words."""
 
     words: str
     of: Literal["user", "address", "name", "file", ""]
@@ -182,7 +182,7 @@ def code_of(error: BaseException) -> str:
 
 
 def place_of(url: str) -> Place:
-    """Where a `postgresql://` URL leads; nothing of one whose parts cannot be told from its password."""
+    """Return the place that a `postgresql://` URL leads to; empty if its parts cannot be told from its password."""
     try:
         parts = urlsplit(url)
         said, known = dict(parse_qsl(parts.query)), parts.netloc.rpartition("@")

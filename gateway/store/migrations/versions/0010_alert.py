@@ -1,4 +1,4 @@
-"""What somebody was told of the alerts that stand; of those before it nothing is kept, and they are told once more.
+"""Keep what somebody was told of the alerts that stand; of earlier ones nothing is kept, so they are told once more.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """

@@ -1,4 +1,4 @@
-"""Who did what operators do: user and host of each row of the audit; of rows before it they are not known.
+"""Keep the user and host of whoever acted, in each row of the audit; for rows before it they are not known.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
