@@ -146,7 +146,7 @@ def _read_map(table: Table, key: str, asked: Mapping[str, Any]) -> tuple[tuple[s
 
 
 def _is_key(text: str, asked: Mapping[str, Any]) -> bool:
-    """Whether a key is one that a map can have, alone or (where it may) with a regular expression behind a blank."""
+    """True if a key is one that a map can have, alone or (where it may) with a regular expression after a blank."""
     key, blank, pattern = text.partition(" ")
     try:
         re.compile(pattern)

@@ -1,4 +1,4 @@
-"""How many stored studies a second are told, rendering and all, against one commit a message.
+"""Measure how many stored studies a second are sent, rendering and all, against one commit a message.
 
 Run by `make bench`: the studies are in the store and their messages are not made yet; the feed makes them and sends
 them one after the other (window 1), each of another study, on one core; the receiver acknowledges at once on the other.

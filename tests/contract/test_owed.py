@@ -181,7 +181,7 @@ class World:
 
     @staticmethod
     def _agrees(expected: Any, made: Any, mine: list[Any], newest: set[str], *, is_last: bool) -> bool:
-        """Whether a destination is owed the news, by the function; the certificate says the same."""
+        """True if the function finds that a destination is owed the news; the certificate must say the same."""
         states = {row[4] for row in mine}
         if states & {"planned", "to_stop"}:
             assert made.is_open

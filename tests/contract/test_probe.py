@@ -1,4 +1,4 @@
-"""Whether the store takes writes is known within five seconds, and whoever asks waits for nothing (D38)."""
+"""The store's readiness for writes is known within five seconds, and whoever asks waits for nothing (D38)."""
 
 from __future__ import annotations
 

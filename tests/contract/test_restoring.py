@@ -1,4 +1,4 @@
-"""What a journal says of a lane, written down in a database that was put back, on both engines (decision D38)."""
+"""A lane, as a journal tells it, is written down in a database that was restored, on both engines (decision D38)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was told of an alert outlives a process, and an operator's acknowledgement the turn that is under way (D38)."""
+"""News told of an alert outlives a process, and an operator's acknowledgement outlives the turn under way (D38)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a lease that was lost: an answer is a fact, and an old copy is not the last word (D33)."""
+"""Work left over from a lost lease: an answer is a fact, and an old copy is not the last word (D33)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def followed(scene):
 
 
 async def mend(scene, restates=True, now=OVER):
-    """What was done about each old copy that may have come."""
+    """Mend each old copy that may have come; return what was done about it."""
     found = await takeover.stale(scene.engine, "ehr", now)
     work = [partial(takeover.mended, scene.lease, one, now, restates=restates) for one in found]
     return [await scene.engine.do(one) for one in work]

@@ -9,5 +9,5 @@ from gateway.metrics import Metrics
 
 
 def breaker(engine: Any = None, metrics: Metrics | None = None, name: str = "ehr") -> Breaker:
-    """That of a destination; without an engine it stays closed."""
+    """Make the breaker of a destination; without an engine it stays closed."""
     return Breaker(engine, name, metrics or Metrics())

@@ -20,7 +20,7 @@ def said(*snapshots: dict[str, Any], **study: Any) -> Said:
 
 
 def examined(studies: Iterable[Said], site: Site) -> Seen:
-    """What is seen in these studies."""
+    """Look at these studies, and return what is seen in them."""
     found = Seen()
     for study, reports in studies:
         found.look_at(study, reports, site)

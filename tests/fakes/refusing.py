@@ -115,9 +115,9 @@ class Refusing:
         return str((await rows(self.engine, "SELECT paused FROM destination WHERE name = 'ehr'"))[0][0])
 
     async def held(self) -> list[tuple[Any, ...]]:
-        """Which lanes are held, and why."""
+        """Return the lanes that are held, and why."""
         return await rows(self.engine, "SELECT study_id, reason FROM lane ORDER BY study_id")
 
     def since(self, at: float) -> Sequence[Try]:
-        """What was tried from then on."""
+        """Return the tries from then on."""
         return [one for one in self.tries if one.at >= at]

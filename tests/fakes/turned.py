@@ -67,7 +67,7 @@ class Turned:
 
 
 def held(path: str) -> Callable[[Configuration], Any]:
-    """What the client of AutoScribe holds at that path of attributes."""
+    """Return a function that shows what the client of AutoScribe holds at that path of attributes."""
 
     def shows(read: Configuration) -> Any:
         found: Any = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)
@@ -112,7 +112,7 @@ def hooked(read: Configuration) -> Any:
 
 
 def unasked(read: Configuration) -> list[bool]:
-    """Which plans go without asking: of more messages, older ones, with critical results."""
+    """Tell which plans go without asking: of more messages, older ones, with critical results."""
     now = micros(AT)
     plans = [
         Plan(adds=size, critical=critical, oldest=micros(AT - timedelta(hours=hours)))
@@ -132,7 +132,7 @@ def storm(read: Configuration) -> Any:
 
 
 def routes(read: Configuration) -> str:
-    """What the feed is made of; that each part of it is read by who does the work, the last test holds."""
+    """Show the parts of the feed; the last test holds that each of them is read by whatever does the work."""
     found = routes_of(read)
     secrets = [one.transport.auth for one in found.destinations if isinstance(one.transport, Http)]
     said = [(type(one).__name__, getattr(one, "password", ""), getattr(one, "token", "")) for one in secrets]

@@ -62,7 +62,7 @@ async def shut_away(engine, tmp_path, **more):
 
 
 def said(receiver):
-    """Which text each message has that came, in order of arrival."""
+    """Return the text of each message that came, in order of arrival."""
     return [OLD if OLD.encode() in one.payload else NEW for one in receiver.messages]
 
 

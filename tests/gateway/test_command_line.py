@@ -1,4 +1,4 @@
-"""What a command imports, how it says its version, and what a shell is told to complete."""
+"""Imports of a command, how it says its version, and what a shell is told to complete."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_names_that_the_command_line_shows_are_those_of_the_table():
 
 
 def completed(line: str, shell: str, **more: str) -> list[str]:
-    """What a shell is told when Tab is pressed behind the line: each shell asks in its own way."""
+    """Return what a shell is told when Tab is pressed after the line: each shell asks in its own way."""
     words = line.split(" ")
     asked = {
         "bash": {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},

@@ -20,7 +20,7 @@ CHANGING = ("ack", "apply", "backload", "pause", "replay", "resume", "retire")
 
 
 def lines(text: str) -> Iterator[str]:
-    """What a document has in code spans, and the lines of its blocks that call the program."""
+    """Yield the code spans of a document, and the lines of its blocks that call the program."""
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     for block in blocks:
         for line in block.replace("\\\n", " ").splitlines():

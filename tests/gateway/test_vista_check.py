@@ -1,4 +1,4 @@
-"""What `check-config` says of a receiver that is VistA: what it looks up and nobody says is a mistake (D34)."""
+"""Findings of `check-config` on a VistA receiver: what VistA looks up and nobody says is a mistake (D34)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_every_command_that_it_names_is_there() -> None:
 
 
 def said(messages: Sequence[Message]) -> str:
-    """What came, in the words of the document's table."""
+    """Say what came, in the words of the document's table."""
     if not messages:
         return "nothing"
     [message] = messages

@@ -44,12 +44,12 @@ class Watched:
     alerts: list[dict[str, Any]]
 
     async def ready(self) -> tuple[int, dict[str, Any]]:
-        """What `/readyz` answers, which must be at once."""
+        """Return what `/readyz` answers, which must be at once."""
         answer = await self.client.get("/readyz", timeout=3.0)
         return answer.status_code, answer.json()["store"]
 
     async def until_ready(self, status: int, seconds: float) -> dict[str, Any]:
-        """What `/readyz` says of the store once it answers with that status, within so many seconds."""
+        """Wait until `/readyz` answers with that status, within so many seconds; return what it says of the store."""
         begun = clock.monotonic()
         while True:
             found, store = await self.ready()

@@ -26,7 +26,7 @@ _USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", 18)
 
 @dataclass
 class Manners:
-    """What the network and the receiver do to one connection; times in seconds."""
+    """Effects of the network and the receiver on one connection; times in seconds."""
 
     connects_in: float = 0.001
     arrives_in: float = 0.001
@@ -60,7 +60,7 @@ class Socket:
 
     @property
     def resets(self) -> bool:
-        """Whether what is unsent is forgotten when it is closed."""
+        """True if what is unsent is forgotten when it is closed."""
         return self.options.get((socket.SOL_SOCKET, socket.SO_LINGER)) == _LINGER
 
     @property

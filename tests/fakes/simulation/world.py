@@ -64,7 +64,7 @@ class LawBroken(AssertionError):
 
 @dataclass
 class Plan:
-    """What goes wrong; `jumps` where a gateway may be suspended in the middle of writing, which nobody can prevent."""
+    """A plan of what goes wrong; `jumps` if a gateway may be suspended while it writes, which nobody can prevent."""
 
     gateways: int
     studies: int
@@ -323,7 +323,7 @@ class World:
         self._see(study_id)
 
     def _see(self, study_id: str) -> None:
-        """What is certified is what the receiver heard last."""
+        """See that what is certified is what the receiver heard last."""
         if self.scheduler.now < self.excused.get(study_id, 0.0):
             return
         last = self.last_words().get(study_id)
@@ -370,7 +370,7 @@ def _said(payload: bytes) -> tuple[str, int]:
 
 
 def _at_once(work: Coroutine[Any, Any, Any]) -> Any:
-    """What comes of a coroutine that never waits."""
+    """Run a coroutine that never waits, and return its result."""
     try:
         work.send(None)
     except StopIteration as end:

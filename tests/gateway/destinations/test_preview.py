@@ -1,4 +1,4 @@
-"""What a destination would get of a report, and what would become of it there (decisions D34, D39)."""
+"""Preview of what a destination would get of a report, and what would become of it there (decisions D34, D39)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the site's doctor says of what AutoScribe has, and that what it gives to paste is accepted and helps."""
+"""Advice of the site's doctor on what AutoScribe has; what it gives to paste is accepted and helps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the site's doctor counts, and that nothing of a patient is kept (decision D9)."""
+"""Counts of the site's doctor, and proof that nothing of a patient is kept (decision D9)."""
 
 from __future__ import annotations
 

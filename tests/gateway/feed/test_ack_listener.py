@@ -301,7 +301,7 @@ async def test_without_the_key_nobody_listens(sqlite_engine):
 
 
 async def turned_away(place):
-    """What a connection is told that is not let in, and what is written down."""
+    """Connect without being let in: see that nothing is told, and return what is written down."""
     with capture_logs() as logs:
         for _ in range(2):
             async with bringing(place.address) as peer:

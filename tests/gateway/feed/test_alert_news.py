@@ -1,4 +1,4 @@
-"""Who is told of what: once for each change of state, and later where nobody acknowledges a critical result (D38)."""
+"""News is told once for each change of state, and later where nobody acknowledges a critical result (D38)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def told(alert, now):
 
 
 def lived(*steps):
-    """What is told of an alert that is found so at each of these instants."""
+    """Run an alert through these instants and findings; return it and what is told of it."""
     alert, said = StandingAlert(steps[0][1].code, "ehr"), []
     for now, found in steps:
         alert, more = told(seen(alert, found, now), now)

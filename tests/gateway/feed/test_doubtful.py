@@ -1,4 +1,4 @@
-"""What may have been sent while a database was not there (decision D38)."""
+"""Changes that may have been sent while a database was not there (decision D38)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of each attempt over real connections: the peer, its certificate, and what it answered (D39).
+"""Facts kept of each attempt over real connections: the peer, its certificate, and what it answered (D39).
 
 RFC 8446, RFC 5280.
 """

@@ -24,7 +24,7 @@ def lines(text):
 
 
 def words(here):
-    """What only a patient's chart says."""
+    """Yield the words that only a patient's chart says."""
     for report in (one for listed in here.here.account.reports.values() for one in listed):
         said = report.get("snapshotMetadata") or {}
         yield from re.findall(r"[^\W\d_]{4,}", str(said.get("patientName") or ""))
@@ -32,7 +32,7 @@ def words(here):
 
 
 async def served(here, level):
-    """What the feed logs at that level while it makes and sends all there is."""
+    """Make and send all there is, and return what the feed logs at that level."""
     stream = io.StringIO()
     log.configure(level, stream=stream)
     await here.served()

@@ -1,4 +1,4 @@
-"""What a command would send is said before it is sent, and somebody agrees to it (D37)."""
+"""A command says what it would send before it sends it, and somebody agrees to it (D37)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def typing(monkeypatch):
 
 
 async def queued(here) -> int:
-    """How many messages and reports are on their way."""
+    """Count the messages and reports that are on their way."""
     [(count,)] = await here.query(
         "SELECT (SELECT count(*) FROM outbox WHERE state = 'waiting')"
         " + (SELECT count(*) FROM message WHERE state = 'queued')"

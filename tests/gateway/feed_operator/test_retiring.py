@@ -1,4 +1,4 @@
-"""What was left open for a destination that was taken out of the settings is told of until it is closed (D31)."""
+"""Work left open for a destination that was taken out of the settings is told of until it is closed (D31)."""
 
 from __future__ import annotations
 

@@ -281,7 +281,7 @@ def for_destination(report, name="ehr"):
 
 
 def becomes(response):
-    """What it says would become of the report."""
+    """Return what the response says would become of the report."""
     [said] = [one["part"] for one in response.json()["parameter"] if one["name"] == "delivery"]
     return {one["name"]: one["valueString"] for one in said}
 

@@ -312,7 +312,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(folder: Path, values: dict[str, str | None], shows: Callable[[Configuration], Any]) -> Any:
-    """What shows under these settings, or which keys are refused."""
+    """Return what shows under these settings, or the keys that are refused."""
     sections: dict[str, dict[str, str]] = {}
     for key, value in values.items():
         section, _, name = key.rpartition(".")
@@ -376,7 +376,7 @@ def parts() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("made", "name"), list(parts()))
 def test_every_part_of_a_destination_is_read_by_who_does_the_work(made: str, name: str) -> None:
-    """What is read of the settings, kept in a destination and then looked at by nobody does nothing."""
+    """Settings that are read, kept in a destination and then looked at by nobody do nothing."""
     left_out = (
         "settings",
         "destinations/reading",

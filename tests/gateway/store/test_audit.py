@@ -1,4 +1,4 @@
-"""Who did something is the user of the process, as the operating system knows it, and the machine."""
+"""The actor is the user of the process, as the operating system knows it, and the machine."""
 
 import os
 import pwd

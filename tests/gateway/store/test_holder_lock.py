@@ -1,4 +1,4 @@
-"""Who holds leases on a SQLite file, and whether that process still lives (D33)."""
+"""Holders of leases on a SQLite file, and whether their process still lives (D33)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What went wrong with a database is said in words, with its remedy, and never with a password (D39)."""
+"""Database errors are said in words, with their remedy, and never with a password (D39)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which setting moves what is measured, as it is of the leaves (decisions D6, D39)."""
+"""Measurement of what each setting moves, done as it is for the leaves (decisions D6, D39)."""
 
 from __future__ import annotations
 
