@@ -26,7 +26,7 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The history asked for: signed in that time, `rate` studies a second; with `missing`, only what was never sent.
+    """History asked for: signed in that time, `rate` studies a second; with `missing`, only what no message has yet.
 
     `reason` is kept in the audit.
     """
