@@ -91,10 +91,10 @@ _REPLACE_UNROUTED: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = 'routed-later', settled = :now WHERE study_id = :study_id"
     " AND report_id = :report_id AND destination = '' AND state IN ('unrouted', 'ignored')"
 )
-# What a filter left out, or what was to stop, of a report that they are told of by now: newer news says it
+# What a filter left out, was planned or was to stop of a report that they are told of by now: newer news says it
 _SAID_BY_NEWER: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = '', settled = :now WHERE study_id = :study_id AND destination <> ''"
-    " AND state IN ('to_stop', 'excluded') AND EXISTS (SELECT 1 FROM outbox o WHERE o.study_id = :study_id"
+    " AND state IN ('to_stop', 'excluded', 'planned') AND EXISTS (SELECT 1 FROM outbox o WHERE o.study_id = :study_id"
     " AND o.report_id = outbox.report_id AND o.destination = outbox.destination AND o.number > outbox.number"
     " AND o.state = 'waiting' AND o.kind NOT IN ('draft', 'draft_cancelled'))"
 )

@@ -309,6 +309,23 @@ async def test_what_a_filter_left_out_goes_before_the_critical_addendum_that_the
 
 
 @pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
+async def test_what_an_addendum_brings_along_is_not_sent_again_with_the_plan_that_had_it(engine, addendum):
+    async with fed(engine, addendum=addendum, filter=NOWHERE) as (feed, _):
+        original = await feed.sign(critical=False)
+        wider = with_settings(feed, filter=ALL)
+        assert (await planned(wider)).adds == 1
+        later = replace(wider, account=feed.account)
+        feed.account.now = lambda: datetime.now(UTC) + DAY
+        added = later.account.sign(later.account.open_addendum(original.report_id))
+        async with later.serving(settings=CAREFUL):
+            await later.tell(original.study_id)
+            await later.all_delivered()
+        assert await plans.waiting(engine, "ehr") == []
+        assert await kinds(later, original, added) == ["AA", "AA"]
+        assert await delivered(engine) == [original.report_id, added.report_id]
+
+
+@pytest.mark.parametrize("addendum", ["replace", "append", "new_order"])
 async def test_a_plan_that_adds_a_critical_addendum_adds_what_the_filter_leaves_out_before_it(engine, addendum):
     async with fed(engine, addendum=addendum, filter=NOWHERE) as (feed, _):
         original = await feed.sign(critical=False)
