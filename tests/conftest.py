@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 import structlog
-from fakes.databases import Engines, Server, copied, migrated_file, server
 
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
+pytest.register_assert_rewrite("fakes")  # an assertion in a fake says what it compared, too
+
+from fakes.databases import Engines, Server, copied, migrated_file, server  # noqa: E402
+
+from gateway.store.postgres import Postgres  # noqa: E402
+from gateway.store.sqlite import Sqlite  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 

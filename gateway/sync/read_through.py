@@ -6,7 +6,6 @@ Decision D25: the unit is the study, whatever was asked for.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -113,13 +112,14 @@ class ReadThrough:
         return not rows or rows[0][0] == digest_of(listed)
 
     async def _fetched(self, study_id: str, listed: Json | None) -> Fetched:
-        """The whole study; `listed` stands for it where it is given."""
+        """The whole study; `listed` stands for it where it is given.
+
+        The study is read before its reports: where one is signed in between, the next listing shows another study than
+        is stored. The other way round the study would look current, and its report would stay as it was.
+        """
         asked = micros(clock.now())
-        if listed is None:
-            answer, reports = await asyncio.gather(_found(self._upstream.study(study_id)), self._reports(study_id))
-            study: Json = answer.value
-        else:
-            study, reports = listed, await self._reports(study_id)
+        study = listed if listed is not None else (await _found(self._upstream.study(study_id))).value
+        reports = await self._reports(study_id)
         rows: Sequence[Json] = reports["reports"] if isinstance(reports, Mapping) else reports
         users, doubts = await self._users.of(rows)
         users_asked = {str(user["userId"]): micros(at) for user, at in users if user is not None}

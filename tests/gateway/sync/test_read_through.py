@@ -30,6 +30,7 @@ from gateway.errors import (
 )
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
+from gateway.store.coverage import StoredStudies
 from gateway.store.instants import micros
 from gateway.sync.read_through import ReadThrough
 from mappings.profile import AssigningAuthority, Facility, Site
@@ -94,6 +95,25 @@ async def test_the_same_again_makes_no_version_and_is_noted(reading, engine, mon
     assert (await reads.study(STUDY_ID)).written == ()
     assert len(await contents(engine, REPORT)) == 1
     assert await rows(engine, "SELECT fetched FROM study") == [(micros(at),)]
+
+
+async def test_a_study_that_changes_while_it_is_read_is_stale_at_its_next_listing(reading, engine):
+    class Changing(FakeUpstream):
+        """Somebody signs while the study is read: the answer that comes first is older than that."""
+
+        async def study(self, study_id):
+            await asyncio.sleep(0)
+            return await super().study(study_id)
+
+        async def reports(self, *, study_id):
+            answer = await super().reports(study_id=study_id)
+            self.studies[STUDY_ID] = study_json(studyDescription="newer")
+            self.listed = response_json(report_json(isCritical=True))
+            return answer
+
+    upstream = Changing()
+    await reading(upstream).study(STUDY_ID)
+    assert await StoredStudies(engine).stale([upstream.studies[STUDY_ID]], clock.now().replace(year=2000)) == [STUDY_ID]
 
 
 async def test_a_study_is_read_by_its_uid(reading, engine):
