@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 from gateway.destinations import Destination
 from gateway.feed.moving import Taking, taken_back, told_of_others, with_sent
 from gateway.store.kept import Kept
-from gateway.store.messages import Made, NewMessage
 from gateway.store.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
+from gateway.store.new_messages import Made, NewMessage
 from gateway.store.outbox import Settled, Waiting
 from gateway.store.sent import Sent
 from gateway.store.states import RESTORED, UNSENT, MessageState

@@ -24,7 +24,7 @@ from gateway.feed.hearing import Hearing
 from gateway.feed.journaling import UNKEPT, Journal
 from gateway.feed.late import LateAcks
 from gateway.feed.line import Line
-from gateway.feed.making import Making
+from gateway.feed.making import TOGETHER, Making
 from gateway.feed.sender import Sender
 from gateway.feed.tenure import Tenure
 from gateway.log import code_of, get_logger
@@ -208,9 +208,11 @@ class Holder:
         await self._making.see_settings(tenure.lease)
         with self._engine.bell.listener() as news:
             while True:
-                if await self._making.once(tenure.lease):
+                made = await self._making.once(tenure.lease)
+                if made:
                     line.look_again()
-                await news.wait(_LOOK)
+                if made < TOGETHER:  # else there is likely more
+                    await news.wait(_LOOK)
 
     async def _plan(self, tenure: Tenure) -> None:
         """Put the settings in force, and see to what they change for what was signed before (D37)."""

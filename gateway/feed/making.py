@@ -7,11 +7,12 @@ a message says is for gateway/feed/composing.py.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from gateway import clock
 from gateway.computing import computed
@@ -21,19 +22,19 @@ from gateway.feed.composing import Round, composed
 from gateway.feed.doubtful import is_doubtful
 from gateway.log import get_logger
 from gateway.metrics import Metrics
-from gateway.store import facts, intake, messages
+from gateway.store import facts, intake
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.kept import Kept, kept
 from gateway.store.leases import PAUSED, Lease, LeaseLost
-from gateway.store.messages import Made, given_up
 from gateway.store.moves import RELEASED, formers
+from gateway.store.new_messages import Made, all_made, given_up
 from gateway.store.outbox import Outbox, Settled, Waiting, look_again
 from gateway.store.pdfs import Pdfs
 from gateway.store.renaming import origin
 from gateway.store.restoring import doubtful_span
 from gateway.store.search import issues
-from gateway.store.sent import read_sent
+from gateway.store.sent import Sent, read_sent
 from gateway.store.states import AUTHORITY_UNKNOWN, CONFLICT_HELD, MAY_HAVE_BEEN_SENT, RESTORED, VISTA_UNKNOWN
 from mappings.issues import MappingIssue
 from mappings.profile import Receiver, Site
@@ -42,7 +43,20 @@ AT_ONCE: Final = 48
 TOGETHER: Final = 8  # studies whose messages one commit stores
 NOT_MADE: Final = "not-made"
 _MOST_ISSUES: Final = 1_000
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 Span: TypeAlias = tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A study of which messages can be made, packed as it is stored, what was sent of it, and the rows that wait."""
+
+    study_id: str
+    revision: int
+    packed: bytes
+    sent: Sent
+    rows: Sequence[Waiting]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,7 @@ class Making:
                 await facts.put(self.engine, fact, digest)
 
     async def once(self, lease: Lease) -> int:
-        """Make messages of the studies that are due; how many studies it looked at.
+        """Make messages of the studies that are due; of how many studies it did.
 
         Raises:
             LeaseLost: somebody else sends there by now.
@@ -90,58 +104,66 @@ class Making:
         if paused and paused[0][0] == RESTORED:
             return 0  # what was sent is not known before the journal is replayed
         due = await self._outbox.due(name, clock.now(), AT_ONCE)
-        for begin in range(0, len(due), TOGETHER):
-            await self._of(lease, due[begin : begin + TOGETHER])
-        return len(due)
+        return sum([await self._of(lease, due[at : at + TOGETHER]) for at in range(0, len(due), TOGETHER)])
 
-    async def _of(self, lease: Lease, study_ids: Sequence[str]) -> None:
-        """Make the messages of several studies, and store them in one commit."""
-        asked, span = [], await doubtful_span(self.engine, self.destination.name)
-        for study_id in study_ids:
-            try:
-                one = await self._asked(lease, study_id, span)
-            except (LeaseLost, StoreError):
-                raise
-            except Exception as error:  # a fault of ours in one study holds up no other
-                await self._give_up(lease, study_id, error)
-            else:
-                asked += [one] if one else []
-        if not asked:
-            return
-        said = _by_study(await issues(self.engine, [one.study_id for one in asked], _MOST_ISSUES * len(asked)))
+    async def _of(self, lease: Lease, study_ids: Sequence[str]) -> int:
+        """Make the messages of several studies, and store them in one commit; of how many it did."""
+        due, span = await self._due(study_ids), await doubtful_span(self.engine, self.destination.name)
+        asked = [await self._asked(lease, *one, span) for one in zip(due, await computed(_known, due), strict=True)]
+        rounds = [one for one in asked if one is not None]
+        if not rounds:
+            return 0
+        said = _by_study(await issues(self.engine, [one.study_id for one in rounds], _MOST_ISSUES * len(rounds)))
         made = []
-        for of, found in zip(asked, await computed(_composed, asked, self._site, self.destination), strict=True):
+        for of, found in zip(rounds, await computed(_composed, rounds, self._site, self.destination), strict=True):
             if isinstance(found, Made):
                 made.append(_beside(found, said.get(of.study_id, set())))
             else:
-                await self._give_up(lease, of.study_id, found)
-        numbers = await self.engine.do(partial(messages.all_made, lease, made, micros(clock.now())))
+                await self._give_up(lease, of.study_id, of.rows, found)
+        numbers = await self.engine.do(partial(all_made, lease, made, micros(clock.now())))
         for known, stored in zip(made, numbers, strict=True):
             if stored is not None:  # else there is news of the study: the next round sees it
                 self._say(known, len(stored))
+        return sum(stored is not None for stored in numbers)
 
-    async def _asked(self, lease: Lease, study_id: str, span: Span) -> _Asked | None:
-        """Read what the messages of a study are made of; None while there is nothing to be made.
+    async def _due(self, study_ids: Sequence[str]) -> list[_Due]:
+        """Read the studies of which messages can be made now, with the rows that ask for them."""
+        name, ids = self.destination.name, json.dumps(study_ids)
+        # Before the rows: what comes later is news
+        kept_rows = {str(row[0]): row for row in await self.engine.fetch(intake.KEPT, study_ids=ids)}
+        waiting = await self._outbox.waiting(name, study_ids)
+        sent = await read_sent(self.engine, name, study_ids)
+        due = []
+        for study_id in study_ids:
+            rows = _ready(waiting[study_id], micros(clock.now()))
+            if not rows or study_id not in kept_rows:
+                continue
+            if sent[study_id].is_in_hand:  # whether something was sent decides what this one is: a moment
+                get_logger().debug("making-waits", destination=name, study_id=study_id, code="in-hand")
+                continue
+            _, revision, packed = kept_rows[study_id]
+            due.append(_Due(study_id, int(revision), packed, sent[study_id], rows))
+        return due
+
+    async def _asked(self, lease: Lease, due: _Due, known: Kept | Exception, span: Span) -> _Asked | None:
+        """Read the rest of what the messages of a study are made of; None where there is nothing to be made.
 
         `span` is of what may have been sent before the database was restored.
         """
-        name = self.destination.name
-        found = await self.engine.fetch(intake.STUDY, study_id=study_id)  # before its rows: what comes later is news
-        rows = _ready(await self._outbox.waiting(name, study_id), micros(clock.now()))
-        if not rows or not found:
+        if isinstance(known, Exception):
+            await self._give_up(lease, due.study_id, due.rows, known)
             return None
-        revision, _, packed, *_ = found[0]
-        sent = await read_sent(self.engine, name, study_id)
-        if sent.is_in_hand:
-            get_logger().debug("making-waits", destination=name, study_id=study_id, code="in-hand")
-            return None  # whether something was sent decides what this one is: a moment
-        known = await self._with_pdfs(kept(packed))
-        rows = await self._without_doubtful(lease, rows, known, span)
-        if not rows:
+        try:
+            known = await self._with_pdfs(known)
+            rows = await self._without_doubtful(lease, due.rows, known, span)
+            is_released = any(row.is_move == RELEASED for row in rows)
+            before = await formers(self.engine, due.study_id) if is_released else ()
+        except (LeaseLost, StoreError):
+            raise
+        except Exception as error:  # a fault of ours in one study holds up no other
+            await self._give_up(lease, due.study_id, due.rows, error)
             return None
-        is_released = any(row.is_move == RELEASED for row in rows)
-        before = await formers(self.engine, study_id) if is_released else ()
-        return _Asked(study_id, Round(known, int(revision), sent, clock.now(), before), rows)
+        return _Asked(due.study_id, Round(known, due.revision, due.sent, clock.now(), before), rows) if rows else None
 
     def _say(self, made: Made, messages_made: int) -> None:
         """Tell the log and the metrics of what was made."""
@@ -158,7 +180,7 @@ class Making:
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)
 
-    async def _without_doubtful(self, lease: Lease, rows: list[Waiting], known: Kept, span: Span) -> list[Waiting]:
+    async def _without_doubtful(self, lease: Lease, rows: Sequence[Waiting], known: Kept, span: Span) -> list[Waiting]:
         """The rows without what may have been sent before the database was restored, which is held (D38)."""
         held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
         if held:
@@ -166,11 +188,11 @@ class Making:
             await self.engine.do(partial(given_up, lease, settled, micros(clock.now())))
         return [row for row in rows if row not in held]
 
-    async def _give_up(self, lease: Lease, study_id: str, error: Exception) -> None:
+    async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[Waiting], error: Exception) -> None:
         """Hold what no message can be made of; when there is news of the study it is tried again."""
         name, now = self.destination.name, micros(clock.now())
         get_logger().error("message-not-made", destination=name, study_id=study_id, code="internal", exc_info=error)
-        held = [Settled(row.number, "held", NOT_MADE) for row in await self._outbox.waiting(name, study_id)]
+        held = [Settled(row.number, "held", NOT_MADE) for row in rows]
         await self.engine.do(partial(given_up, lease, held, now))
 
     async def _with_pdfs(self, known: Kept) -> Kept:
@@ -182,15 +204,25 @@ class Making:
         return replace(known, facts=replace(known.facts, pdf=pdf))
 
 
+def _known(due: Sequence[_Due]) -> list[Kept | Exception]:
+    """Unpack each study, or return the exception where our own code fails."""
+    return _each(lambda one: kept(one.packed), due)
+
+
 def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> list[Made | Exception]:
     """Compose the messages of each study, or return the exception where our own code fails."""
-    made: list[Made | Exception] = []
-    for one in asked:
+    return _each(lambda one: composed(one.of, one.rows, site, destination), asked)
+
+
+def _each(function: Callable[[Given], Result], given: Sequence[Given]) -> list[Result | Exception]:
+    """The result of a function for each, or the exception that it raised."""
+    results: list[Result | Exception] = []
+    for one in given:
         try:
-            made.append(composed(one.of, one.rows, site, destination))
+            results.append(function(one))
         except Exception as error:
-            made.append(error)
-    return made
+            results.append(error)
+    return results
 
 
 def _by_study(found: Sequence[tuple[str, MappingIssue]]) -> dict[str, set[str]]:

@@ -26,8 +26,8 @@ from gateway.store.body_hash import ALTERED
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.leases import locked
-from gateway.store.messages import NewMessage, added
 from gateway.store.moves import MOVED
+from gateway.store.new_messages import NewMessage, added
 from gateway.store.renaming import origin
 from gateway.store.resending import Resend, Stored, is_to_be_made, lane, numbered
 from gateway.store.statements import Steps

@@ -6,12 +6,16 @@ of none, where it waits for an operator alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from gateway.store.statements import Statement, Steps, ask
 
 _LANE: Final = Statement("SELECT reason, culprit FROM lane WHERE destination = :destination AND study_id = :study_id")
+_LANES: Final = Statement(
+    "SELECT study_id FROM lane WHERE destination = :destination AND study_id IN listed(:study_ids)"
+)
 _HOLD_LANE: Final = Statement(
     "INSERT INTO lane (destination, study_id, reason, culprit, since) VALUES (:destination, :study_id, :reason,"
     " :culprit, :now) ON CONFLICT (destination, study_id) DO UPDATE SET reason = excluded.reason,"
@@ -31,6 +35,12 @@ _FREE_REST: Final = Statement(
 def is_held(destination: str, study_id: str) -> Steps[bool]:
     """Whether a lane is held."""
     return bool((yield from ask(_LANE, destination=destination, study_id=study_id)))
+
+
+def lanes_held(destination: str, study_ids: Sequence[str]) -> Steps[set[str]]:
+    """Read which of these studies have a held lane to a destination."""
+    rows = (yield from ask(_LANES, destination=destination, study_ids=json.dumps(study_ids))) if study_ids else ()
+    return {str(study_id) for (study_id,) in rows}
 
 
 def hold(destination: str, study_id: str, reason: str, culprit: int | None, now: int) -> Steps[None]:

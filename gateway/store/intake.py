@@ -37,6 +37,11 @@ USERS: Final = Statement("SELECT user_id, body FROM person WHERE user_id IN list
 ACCESSION: Final = Statement("SELECT accession_number FROM enrichment WHERE study_instance_uid = :study_instance_uid")
 TOUCH: Final = Statement("UPDATE study SET fetched = :fetched WHERE study_id = :study_id AND fetched < :fetched")
 REVISION: Final = Statement("SELECT revision FROM study WHERE study_id = :study_id FOR UPDATE")
+# In one order: two who hold the same studies at one time would wait for each other
+REVISIONS: Final = Statement(
+    "SELECT study_id, revision FROM study WHERE study_id IN listed(:study_ids) ORDER BY study_id FOR UPDATE"
+)
+KEPT: Final = Statement("SELECT study_id, revision, kept FROM study WHERE study_id IN listed(:study_ids)")
 _PUT_STUDY: Final = Statement(
     "INSERT INTO study (study_id, study_instance_uid, revision, is_external, has_signed, has_warnings, listed_digest,"
     " received_digest, received, kept, fetched, listed) VALUES (:study_id, :study_instance_uid,"

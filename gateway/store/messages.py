@@ -1,4 +1,4 @@
-"""The messages of the feed: made once, claimed, sent, answered. What a gateway knows of one it has written down first.
+"""The messages of the feed: claimed, sent, answered. What a gateway knows of one it has written down first.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D32, D33. A lane is the messages of one study to one
 destination: they leave in the order of their numbers, and one that is held holds those behind it. Every write shows the
@@ -8,20 +8,17 @@ lease that it is made under.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from gateway.store.attempts import Attempt, attempted
-from gateway.store.body_hash import ALTERED, body_hash, is_as_made
+from gateway.store.body_hash import ALTERED, is_as_made
 from gateway.store.engine import Engine
-from gateway.store.holding import freed_without, hold, is_held
+from gateway.store.holding import hold
 from gateway.store.instants import micros
-from gateway.store.intake import REVISION, Outdated
 from gateway.store.leases import Lease, held
-from gateway.store.outbox import Settled, settle
-from gateway.store.sent import Sent, left_in_doubt, sent, taken_back
 from gateway.store.statements import Statement, Steps, ask, ask_each
 from gateway.store.states import MessageState
 
@@ -29,27 +26,9 @@ IN_LANE: Final = "lane"
 IN_DOUBT: Final = "indeterminate"
 REFUSED: Final = "refused"
 NEVER: Final = 2**62
-_ADD: Final = Statement(
-    "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"
-    " signed, destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers,"
-    " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks, told) VALUES (:outbox, :is_whole,"
-    " :is_draft, :is_critical, :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id,"
-    " :kind, :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state,"
-    " :reason, '', 1, :body_hash, :remarks, :told) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
-)
-_ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
 _WITHHOLD: Final = Statement(
     "UPDATE message SET state = :state, reason = :reason, due = :due, attempts = attempts - 1,"
     " sent = CASE WHEN :was_sent = 1 THEN sent END WHERE number = :number"
-)
-_SUPERSEDE: Final = Statement(
-    "UPDATE message SET state = 'superseded', superseded_by = :number, closed = :now WHERE destination = :destination"
-    " AND study_id = :study_id AND restates = :restates AND number < :number AND state IN ('queued', 'held')"
-    " RETURNING number"
-)
-_PREFER: Final = Statement(
-    "UPDATE message SET priority = :priority WHERE destination = :destination AND study_id = :study_id"
-    " AND priority > :priority AND state IN ('queued', 'sending', 'indeterminate', 'held')"
 )
 # The columns of a `Head`
 HEAD: Final = (
@@ -86,52 +65,6 @@ _RESULT: Final = Statement(
 _NEXT_DUE: Final = Statement(
     "SELECT min(due) FROM message WHERE destination = :destination AND state = :state AND due > :now"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A message as it was made; `restates` names what a newer whole one of the same says again.
-
-    `body` is what is sent, or of a dead letter what would have been; `state` is `queued`, `dead_letter` or `recorded`.
-    `remarks` are codes of what it could not say as it should; `told` is the digest of what it tells.
-    """
-
-    outbox: int
-    report_id: str
-    kind: str
-    content_version: str
-    control_id: str
-    restates: str
-    filler_order_numbers: tuple[str, ...]
-    report_ids: tuple[str, ...]
-    patient_id: str
-    is_whole: bool
-    is_draft: bool
-    is_critical: bool
-    priority: int
-    signed: int | None
-    body: bytes
-    state: MessageState = "queued"
-    reason: str = ""
-    remarks: tuple[str, ...] = ()
-    told: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What became of a study's rows, as the study was at a revision; `sent` is what the destination had of it by then.
-
-    `takes_back` are the reasons for which what nobody took yet is not sent any more: of what is signed (False), and of
-    drafts (True). With `holds` the lane is held from now on, for that reason.
-    """
-
-    study_id: str
-    revision: int
-    settled: Sequence[Settled]
-    messages: Sequence[NewMessage]
-    sent: Sent | None = None
-    takes_back: Mapping[bool, str] = field(default_factory=dict)
-    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,104 +144,6 @@ class Messages:
         found = [await self._engine.fetch(_NEXT_DUE, **key, state=state) for state in ("queued", "indeterminate")]
         dues = [int(rows[0][0]) for rows in found if rows[0][0] is not None]
         return min(dues, default=None)
-
-
-def made(lease: Lease, of_study: Made, now: int) -> Steps[list[int]]:
-    """Store what was made of a study; the numbers of the messages.
-
-    Raises:
-        LeaseLost: somebody else sends there by now.
-        Outdated: the study has changed since, or more of it was sent.
-    """
-    (numbers,) = yield from all_made(lease, [of_study], now)
-    if numbers is None:
-        raise Outdated
-    return numbers
-
-
-def all_made(lease: Lease, of_studies: Sequence[Made], now: int) -> Steps[list[list[int] | None]]:
-    """Store what was made of several studies in one commit; the numbers of the messages of each.
-
-    None stands for a study that has changed since, or of which more was sent: nothing of it is stored.
-
-    Raises:
-        LeaseLost: somebody else sends there by now.
-    """
-    yield from held(lease)
-    numbers = []
-    for of_study in of_studies:
-        is_current = yield from _is_current(lease.destination, of_study)
-        numbers.append((yield from _stored(lease.destination, of_study, now)) if is_current else None)
-    return numbers
-
-
-def _is_current(destination: str, of_study: Made) -> Steps[bool]:
-    """True while the study, and what was sent of it, are as they were when the messages were made."""
-    rows = yield from ask(REVISION, study_id=of_study.study_id)
-    if not rows or int(rows[0][0]) != of_study.revision:
-        return False
-    return of_study.sent in (None, (yield from sent(destination, of_study.study_id)))
-
-
-def _stored(destination: str, of_study: Made, now: int) -> Steps[list[int]]:
-    yield from settle(of_study.settled, now)
-    yield from _kept_back(destination, of_study, now)
-    numbers = []
-    for one in of_study.messages:
-        number = yield from added(destination, of_study.study_id, one, now)
-        if number is not None:
-            numbers.append(number)
-    return numbers
-
-
-def given_up(lease: Lease, settled: Sequence[Settled], now: int) -> Steps[None]:
-    """Note of rows that no message could be made of them.
-
-    Raises:
-        LeaseLost: somebody else sends there by now.
-    """
-    yield from held(lease)
-    yield from settle(settled, now)
-
-
-def _kept_back(destination: str, of_study: Made, now: int) -> Steps[None]:
-    """Keep back what must not be sent any more; a lane that is held for the sake of such a one goes on without it."""
-    lane = destination, of_study.study_id
-    gone = []
-    for is_draft, reason in of_study.takes_back.items():
-        gone += yield from taken_back(*lane, reason, now, is_draft=is_draft)
-    if of_study.holds:
-        yield from hold(*lane, of_study.holds, None, now)
-        yield from left_in_doubt(*lane, NEVER)
-    else:
-        yield from freed_without(*lane, gone)
-
-
-def added(destination: str, study_id: str, one: NewMessage, now: int) -> Steps[int | None]:
-    """Add a message to its lane; None where one with its MSH-10 is there, which says the same."""
-    lane = {"destination": destination, "study_id": study_id}
-    blocked = yield from is_held(destination, study_id)
-    columns = asdict(one) | {"size": len(one.body), "now": now, "closed": None if one.state == "queued" else now}
-    columns |= {"body_hash": body_hash(one.body), "remarks": " ".join(one.remarks)}
-    for name in ("filler_order_numbers", "report_ids"):
-        columns[name] = json.dumps(columns[name])
-    for name in ("is_whole", "is_draft", "is_critical"):
-        columns[name] = int(columns[name])
-    if blocked and one.state == "queued":
-        columns |= {"state": "held", "reason": IN_LANE}
-    rows = yield from ask(_ADD, **lane, **columns)
-    if not rows:
-        return None
-    number = int(rows[0][0])
-    yield from ask(_ADD_BODY, number=number, body=one.body)
-    if one.state != "queued":
-        return number
-    if one.is_whole:
-        restated = {"restates": one.restates, "number": number, "now": now}
-        gone = yield from ask(_SUPERSEDE, **lane, **restated)
-        yield from freed_without(destination, study_id, [int(row[0]) for row in gone])
-    yield from ask(_PREFER, **lane, priority=one.priority)
-    return number
 
 
 def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: int) -> Steps[list[Head]]:

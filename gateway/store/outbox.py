@@ -5,6 +5,7 @@ Carries out no clause of a standard; decisions D7, D28, D31. The states are thos
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +23,9 @@ _DUE: Final = Statement(
     " ORDER BY due, number LIMIT :most"
 )
 _WAITING: Final = Statement(
-    "SELECT number, report_id, kind, content_version, replay, priority, is_critical, is_move, due, signed,"
-    " decided FROM outbox WHERE study_id = :study_id AND destination = :destination AND state = 'waiting'"
-    " ORDER BY number LIMIT :most"
+    "SELECT study_id, number, report_id, kind, content_version, replay, priority, is_critical, is_move, due, signed,"
+    " decided FROM outbox WHERE study_id IN listed(:study_ids) AND destination = :destination AND state = 'waiting'"
+    " ORDER BY study_id, number LIMIT :most"
 )
 _SETTLE: Final = Statement(
     "UPDATE outbox SET state = :state, reason = :reason, settled = :now"
@@ -78,14 +79,15 @@ class Outbox:
         rows = await self._engine.fetch(_DUE, destination=destination, now=micros(now), most=most)
         return list(dict.fromkeys(str(study_id) for (study_id,) in rows))
 
-    async def waiting(self, destination: str, study_id: str) -> list[Waiting]:
-        """All rows of a study that wait, in the order in which they were decided."""
-        key = {"study_id": study_id, "destination": destination}
-        rows = await self._engine.fetch(_WAITING, **key, most=_MOST_OF_A_STUDY)
-        return [
-            Waiting(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
-            for number, report_id, kind, version, replay, priority, *more in rows
-        ]
+    async def waiting(self, destination: str, study_ids: Sequence[str]) -> dict[str, list[Waiting]]:
+        """Read all rows of each study that wait, in the order in which they were decided."""
+        key = {"study_ids": json.dumps(study_ids), "destination": destination}
+        found: dict[str, list[Waiting]] = {study_id: [] for study_id in study_ids}
+        rows = await self._engine.fetch(_WAITING, **key, most=_MOST_OF_A_STUDY * len(study_ids))
+        for study_id, number, report_id, kind, version, replay, priority, *more in rows:
+            row = Waiting(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
+            found[str(study_id)].append(row)
+        return found
 
     async def told(self, study_id: str) -> dict[str, set[str]]:
         """By destination the ids of the reports of a study that it was, or is about to be, told of."""

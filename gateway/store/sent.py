@@ -17,14 +17,15 @@ from gateway.store.statements import Row, Statement, Steps, ask
 from gateway.store.states import RESTORED, MessageState
 
 _NUMBERS: Final = Statement(
-    "SELECT report_id, filler_order_number FROM sent_number WHERE destination = :destination AND study_id = :study_id"
-    " ORDER BY report_id, place"
+    "SELECT study_id, report_id, filler_order_number FROM sent_number WHERE destination = :destination"
+    " AND study_id IN listed(:study_ids) ORDER BY study_id, report_id, place"
 )
 _LANE: Final = Statement(
-    "SELECT state, is_draft, filler_order_numbers, kind, patient_id, CASE WHEN sent IS NOT NULL AND attempts + doubts"
-    " > 0 THEN 1 ELSE 0 END, CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END, remarks, restates, is_whole,"
-    " report_ids, told FROM message"
-    " WHERE destination = :destination AND study_id = :study_id ORDER BY number"
+    "SELECT study_id, state, is_draft, filler_order_numbers, kind, patient_id,"
+    " CASE WHEN sent IS NOT NULL AND attempts + doubts > 0 THEN 1 ELSE 0 END,"
+    " CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END, remarks, restates, is_whole, report_ids, told"
+    " FROM message"
+    " WHERE destination = :destination AND study_id IN listed(:study_ids) ORDER BY study_id, number"
 )
 _TAKE_BACK: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE destination = :destination"
@@ -37,6 +38,7 @@ _LEAVE: Final = Statement(
 )
 _WITH_IT: Final[frozenset[MessageState]] = frozenset({"sending", "indeterminate", "delivered"})
 _TAKES_BACK: Final = _WITH_IT | {"queued", "held"}  # nothing overtakes it
+_OPEN: Final[frozenset[MessageState]] = frozenset({"queued", "sending", "indeterminate", "held"})
 _OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "superseded", "recorded"})
 
 
@@ -48,6 +50,7 @@ class Sent:
     once they are taken back there, or about to be (D13). `signed` are the numbers of what is signed. `is_in_hand` while
     a message is being sent, `is_told` where one was made that counts. `restored` has, by what a message restates, the
     digests of what the destination was told last, as the journal says after the database was restored (D38).
+    `is_open` while a message is not closed yet.
     """
 
     numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Sent:
     is_in_hand: bool = False
     is_told: bool = False
     restored: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    is_open: bool = field(default=False, compare=False)
 
     def without(self, taken_back: Collection[str]) -> Sent:
         """The same once these numbers are taken back."""
@@ -65,21 +69,21 @@ class Sent:
         return replace(self, numbers=numbers)
 
 
-async def read_sent(engine: Engine, destination: str, study_id: str) -> Sent:
-    """What a destination has of a study.
+async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) -> dict[str, Sent]:
+    """Read what a destination has of each of these studies.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    lane = {"destination": destination, "study_id": study_id}
-    return _sent(await engine.fetch(_NUMBERS, **lane), await engine.fetch(_LANE, **lane))
+    asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
+    return _each(study_ids, await engine.fetch(_NUMBERS, **asked), await engine.fetch(_LANE, **asked))
 
 
-def sent(destination: str, study_id: str) -> Steps[Sent]:
-    """What a destination has of a study, in the middle of work."""
-    lane = {"destination": destination, "study_id": study_id}
-    numbers = yield from ask(_NUMBERS, **lane)
-    return _sent(numbers, (yield from ask(_LANE, **lane)))
+def sent_of(destination: str, study_ids: Sequence[str]) -> Steps[dict[str, Sent]]:
+    """Read what a destination has of each of these studies, in the middle of work."""
+    asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
+    numbers = yield from ask(_NUMBERS, **asked)
+    return _each(study_ids, numbers, (yield from ask(_LANE, **asked)))
 
 
 def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
@@ -97,6 +101,16 @@ def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
     yield from ask(_LEAVE, destination=destination, study_id=study_id, until=until)
 
 
+def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[Row]) -> dict[str, Sent]:
+    """What is had of each study, by the rows of all of them."""
+    of_study: dict[str, tuple[list[Row], list[Row]]] = {study_id: ([], []) for study_id in study_ids}
+    for study_id, *row in numbers:
+        of_study[str(study_id)][0].append(row)
+    for study_id, *row in messages:
+        of_study[str(study_id)][1].append(row)
+    return {study_id: _sent(*rows) for study_id, rows in of_study.items()}
+
+
 def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
     whose = _whose(messages)
     found: dict[str, dict[str, str]] = {}
@@ -110,6 +124,7 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
         is_in_hand="sending" in states,
         is_told=bool(states - _OF_NO_USE),
         restored=_restored(messages),
+        is_open=bool(states & _OPEN),
     )
 
 

@@ -17,10 +17,9 @@ from gateway.feed.journaling import UNKEPT, Journaling
 from gateway.feed.making import Making
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store import messages
 from gateway.store.engine import Engine
 from gateway.store.leases import Leases
-from gateway.store.messages import Made, NewMessage
+from gateway.store.new_messages import Made, NewMessage, all_made
 from gateway.store.statements import Statement, Steps, ask_each
 from gateway.sync.repeat import alongside
 from mappings.hl7v2 import receiver as profile
@@ -81,7 +80,7 @@ async def fill(engine: Engine, count: int, name: str = "ehr") -> None:
             for number in numbers:
                 control_id = f"M{number:019d}"
                 one = _message(number, control_id)
-                yield from messages.made(lease, Made(f"stu_{number:032x}", 1, [], [one]), 1)
+                yield from all_made(lease, [Made(f"stu_{number:032x}", 1, [], [one])], 1)
 
         await engine.do(work)
 

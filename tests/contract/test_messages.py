@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
-from fakes.lanes import AT, NOW, Scene, new
+from fakes.lanes import AT, NOW, Scene, new, stored
 
 from gateway.store import messages, takeover
 from gateway.store.intake import Outdated
 from gateway.store.leases import LeaseLost, Leases, paused
-from gateway.store.messages import NEVER, Made, Result
+from gateway.store.messages import NEVER, Result
+from gateway.store.new_messages import Made
 from gateway.store.sent import Sent, read_sent
 
 
@@ -122,11 +123,11 @@ async def test_what_was_made_of_an_older_revision_is_not_stored(scene):
 
 async def test_numbers_are_those_of_the_first_sending(scene):
     await scene.add("stu_a", new(1, filler_order_numbers=("F1", "F2"), report_ids=("rep_1", "rep_2")))
-    assert (await read_sent(scene.engine, "ehr", "stu_a")).numbers == {}
+    assert ((await read_sent(scene.engine, "ehr", ["stu_a"]))["stu_a"]).numbers == {}
     await scene.step(claims=await scene.heads())
     said = {"F1": "pat-1", "F2": "pat-1"}
-    assert (await read_sent(scene.engine, "ehr", "stu_a")).numbers == {"rep_1": said, "rep_2": said}
-    assert await read_sent(scene.engine, "other", "stu_a") == Sent()
+    assert ((await read_sent(scene.engine, "ehr", ["stu_a"]))["stu_a"]).numbers == {"rep_1": said, "rep_2": said}
+    assert await read_sent(scene.engine, "other", ["stu_a"]) == {"stu_a": Sent()}
 
 
 @pytest.mark.parametrize(
@@ -143,20 +144,20 @@ async def test_signed_is_what_the_receiver_may_have_of_what_is_signed(scene, sta
     await scene.add("stu_a", new(1, is_draft=is_draft))
     (head,) = await scene.heads()
     await scene.step(claims=[head])
-    assert (await read_sent(scene.engine, "ehr", "stu_a")).is_in_hand
+    assert ((await read_sent(scene.engine, "ehr", ["stu_a"]))["stu_a"]).is_in_hand
     await scene.step([Result(head, state, "AE" if state in {"held", "dead_letter"} else "")])
-    assert (await read_sent(scene.engine, "ehr", "stu_a")).signed == numbers
+    assert ((await read_sent(scene.engine, "ehr", ["stu_a"]))["stu_a"]).signed == numbers
 
 
 async def test_a_message_that_was_made_before_another_was_sent_is_made_anew(scene, engine):
     await scene.add("stu_a", new(1))
-    before = await read_sent(engine, "ehr", "stu_a")
+    before = (await read_sent(engine, "ehr", ["stu_a"]))["stu_a"]
     await scene.step(claims=await scene.heads())
     made = Made("stu_a", 1, [], [new(2)], before)
     with pytest.raises(Outdated):
-        await engine.do(partial(messages.made, scene.lease, made, AT))
-    now = replace(made, sent=await read_sent(engine, "ehr", "stu_a"))
-    assert len(await engine.do(partial(messages.made, scene.lease, now, AT))) == 1
+        await engine.do(partial(stored, scene.lease, made, AT))
+    now = replace(made, sent=(await read_sent(engine, "ehr", ["stu_a"]))["stu_a"])
+    assert len(await engine.do(partial(stored, scene.lease, now, AT))) == 1
 
 
 async def test_what_is_taken_back_before_it_was_sent_frees_the_lane_that_it_held(scene, engine):
@@ -165,7 +166,7 @@ async def test_what_is_taken_back_before_it_was_sent_frees_the_lane_that_it_held
     await scene.step(claims=[first])
     await scene.step([Result(first, "held", "AE", "AE", holds="refused")])
     made = Made("stu_a", 1, [], [new(3)], takes_back={False: "withdrawn-unsent"})
-    await engine.do(partial(messages.made, scene.lease, made, AT))
+    await engine.do(partial(stored, scene.lease, made, AT))
     states = [("ID1", "dead_letter", "withdrawn-unsent"), ("ID2", "queued", ""), ("ID3", "queued", "")]
     assert await scene.states() == states
 
@@ -198,7 +199,7 @@ async def test_who_lost_the_lease_writes_nothing(scene, engine):
     await Leases(engine, "one", 60.0).take("ehr")
     for work in (
         partial(messages.step, scene.lease, [Result(head, "delivered")], [], AT),
-        partial(messages.made, scene.lease, Made("stu_a", 1, [], [new(2)]), AT),
+        partial(stored, scene.lease, Made("stu_a", 1, [], [new(2)]), AT),
     ):
         with pytest.raises(LeaseLost):
             await engine.do(work)

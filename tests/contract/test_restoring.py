@@ -67,7 +67,7 @@ async def test_what_the_database_does_not_have_is_added_with_its_numbers_and_onc
         ("replay", "rendered", 1),
         ("replay", "rendered", 2),
     ]
-    sent = await read_sent(engine, "ehr", STUDY)
+    sent = (await read_sent(engine, "ehr", [STUDY]))[STUDY]
     assert sent.numbers == {"rep_1": {"F1": "pat-1"}} and sent.signed == {"F1"}
     assert sent.restored == {"F1/": frozenset({"t2"})}
 
@@ -75,13 +75,13 @@ async def test_what_the_database_does_not_have_is_added_with_its_numbers_and_onc
 @pytest.mark.parametrize(("ids", "told"), [(("rep_1",), {"t2"}), (("rep_2",), {"t1", "t2"})])
 async def test_of_messages_that_are_not_whole_the_last_of_each_report_counts(engine, ids, told):
     await replay(engine, message(is_whole=False), message("ID2", is_whole=False, report_ids=ids, told="t2"))
-    assert (await read_sent(engine, "ehr", STUDY)).restored == {"F1/": frozenset(told)}
+    assert (await read_sent(engine, "ehr", [STUDY]))[STUDY].restored == {"F1/": frozenset(told)}
 
 
 async def test_a_dead_letter_stays_one_and_counts_as_told(engine):
     await replay(engine, message(state="dead_letter", reason="AE-101", ack="AE", accepted=None))
     assert [one[:4] for one in await found(engine)] == [("ID1", "dead_letter", "AE-101", "AE")]
-    assert (await read_sent(engine, "ehr", STUDY)).restored == {"F1/": frozenset({"t1"})}
+    assert (await read_sent(engine, "ehr", [STUDY]))[STUDY].restored == {"F1/": frozenset({"t1"})}
 
 
 @pytest.mark.parametrize(

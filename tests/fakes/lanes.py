@@ -10,8 +10,11 @@ from fakes.store import rows
 
 from gateway.store import messages
 from gateway.store.instants import micros
-from gateway.store.messages import Made, Messages, NewMessage, Result
-from gateway.store.statements import Statement, ask
+from gateway.store.intake import Outdated
+from gateway.store.leases import Lease
+from gateway.store.messages import Messages, Result
+from gateway.store.new_messages import Made, NewMessage, all_made
+from gateway.store.statements import Statement, Steps, ask
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 AT = micros(NOW)
@@ -42,6 +45,14 @@ def new(number: int, *, restates: str = "F1/", **more) -> NewMessage:
     return replace(usual, **more)
 
 
+def stored(lease: Lease, made: Made, now: int) -> Steps[list[int]]:
+    """Store what was made of one study; `Outdated` is raised where that must be made anew."""
+    (numbers,) = yield from all_made(lease, [made], now)
+    if numbers is None:
+        raise Outdated
+    return numbers
+
+
 class Scene:
     """A destination whose lease is held, with messages of studies."""
 
@@ -50,7 +61,7 @@ class Scene:
 
     async def add(self, lane: str, *more: NewMessage, revision: int = 1) -> list[int]:
         await self.study(lane)
-        return await self.engine.do(partial(messages.made, self.lease, Made(lane, revision, [], more), AT))
+        return await self.engine.do(partial(stored, self.lease, Made(lane, revision, [], more), AT))
 
     async def study(self, lane: str) -> None:
         if not await rows(self.engine, "SELECT 1 FROM study WHERE study_id = ?", lane):

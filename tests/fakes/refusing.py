@@ -20,9 +20,9 @@ from gateway.feed import holder, line
 from gateway.feed.holder import Holder
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store import messages
 from gateway.store.instants import micros
 from gateway.store.leases import Leases
+from gateway.store.new_messages import added
 from gateway.store.statements import ask
 from mappings.hl7v2.ack import Ack, AckError
 
@@ -91,7 +91,7 @@ class Refusing:
         self._count += 1
         priority = 0 if is_critical else 1
         one = new(self._count, restates=f"F{self._count}/", is_critical=is_critical, priority=priority)
-        await self.engine.do(partial(messages.added, "ehr", lane, one, micros(clock.now())))
+        await self.engine.do(partial(added, "ehr", lane, one, micros(clock.now())))
         return one.control_id
 
     @asynccontextmanager

@@ -33,10 +33,9 @@ from gateway.feed_operator.replay import Replay
 from gateway.sandbox.receiver import Receiver
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.feed import Feed
-from gateway.store import messages
 from gateway.store.instants import micros
-from gateway.store.messages import NewMessage
 from gateway.store.migrate import migrate
+from gateway.store.new_messages import NewMessage, added
 from gateway.store.resending import USUAL
 from gateway.store.sqlite import Sqlite
 from mappings.hl7v2.oru_r01 import oru_of
@@ -246,7 +245,7 @@ def all_added(template, numbers, size):
     """Add copies to the queue."""
     for number in numbers:
         study_id, one = copy(template, number, size)
-        yield from messages.added("ehr", study_id, one, number)
+        yield from added("ehr", study_id, one, number)
 
 
 @pytest.mark.parametrize(("count", "size"), BACKLOG.both())

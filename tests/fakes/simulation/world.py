@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 from fakes.fed import destination
+from fakes.lanes import stored
 from fakes.simulation.loops import Scheduler
 from fakes.simulation.network import Arrived, Manners, Network, Wire
 from fakes.simulation.store import SECOND, Direct, Distant, done, in_memory
@@ -31,9 +32,9 @@ from gateway.settings.feed import Feed
 from gateway.store import messages
 from gateway.store.in_force import plan_made, put_in_force
 from gateway.store.instants import micros
-from gateway.store.intake import ADD_CAUSE, REVISION
+from gateway.store.intake import ADD_CAUSE, REVISION, Outdated
 from gateway.store.leases import Lease, Leases
-from gateway.store.messages import Made, NewMessage
+from gateway.store.new_messages import Made, NewMessage
 from gateway.store.outbox import Outbox, Settled
 from gateway.store.reconciling import recorded
 from gateway.store.sent import read_sent
@@ -113,8 +114,8 @@ class Writer:
     async def _of(self, lease: Lease, study_id: str) -> None:
         ((revision,),) = await self.engine.fetch(REVISION, study_id=study_id)
         version = self.current[study_id]
-        rows = await Outbox(self.engine).waiting("ehr", study_id)
-        sent = await read_sent(self.engine, "ehr", study_id)
+        rows = (await Outbox(self.engine).waiting("ehr", [study_id]))[study_id]
+        sent = (await read_sent(self.engine, "ehr", [study_id]))[study_id]
         if not rows or sent.is_in_hand or version != revision:
             return
         row = rows[-1]
@@ -122,8 +123,8 @@ class Writer:
         control_id = f"{study_id}.{version}.{row.number}"
         made = Made(study_id, revision, settled, [self._message(study_id, version, control_id, row)], sent)
         try:
-            await self.engine.do(partial(messages.made, lease, made, micros(clock.now())))
-        except messages.Outdated:
+            await self.engine.do(partial(stored, lease, made, micros(clock.now())))
+        except Outdated:
             return
 
     def _message(self, study_id: str, version: int, control_id: str, row: Any) -> NewMessage:
