@@ -83,6 +83,8 @@ def person(snapshot: Snapshot, order: NameOrder | None = None) -> Person:
 
 def differences(one: Person, other: Person) -> tuple[str, ...]:
     """The fields that contradict each other, by name: what is not said on one side contradicts nothing."""
+    if one == other:
+        return ()
     found: dict[Likeness, tuple[str, ...]] = {
         "given": ("given name",),
         "family": ("family name",),

@@ -15,7 +15,7 @@ from typing import Final, Literal
 UnreadableCode = Literal["empty", "no-msh", "bad-delimiters"]
 
 _LEADING: Final = b"\xef\xbb\xbf\xff\xfe\r\n \t"
-_SEGMENT_END: Final = re.compile(rb"[\r\n]+")
+_SEGMENT: Final = re.compile(rb"[^\r\n]+")
 _NOT_A_DELIMITER: Final = re.compile(rb"[A-Za-z0-9\s\x00-\x1f\x7f-\xff]")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
@@ -135,16 +135,11 @@ def placed(received: Received) -> Iterator[tuple[str, Segment]]:
 
 
 def _segments(data: bytes, start: int, separator: bytes) -> Iterator[Segment]:
-    position, mark = start, separator.decode("ascii")
-    while position < len(data):
-        end = _SEGMENT_END.search(data, position)
-        line = data[position : end.start() if end else len(data)]
-        fields = tuple(line.decode("utf-8", "surrogateescape").split(mark))
-        name = fields[0].strip()
-        if position == start:
-            fields = (name, mark, *fields[1:])
-        yield Segment(name, fields, position)
-        position = end.end() if end else len(data)
+    mark = separator.decode("ascii")
+    for line in _SEGMENT.finditer(data, start):
+        first, *fields = line[0].decode("utf-8", "surrogateescape").split(mark)
+        name, offset = first.strip(), line.start()
+        yield Segment(name, (name, mark, *fields) if offset == start else (first, *fields), offset)
 
 
 def _delimiters(msh: Segment, separator: str) -> Delimiters:

@@ -116,6 +116,8 @@ def _texts(received: Received, index: int | None, place: Place) -> list[str]:
     One text for each repetition; at least one.
     """
     segments = received.segments
+    if index is not None and segments[index].name == place.segment:
+        return texts_at(segments[index], place, received.delimiters)
     backwards = reversed(segments if index is None else segments[: index + 1])
     segment = next((one for one in (*backwards, *segments) if one.name == place.segment), None)
     return texts_at(segment, place, received.delimiters) if segment else [""]
