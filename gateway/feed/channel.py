@@ -23,8 +23,7 @@ from gateway.feed.framing import Frame
 from gateway.feed.http_channel import HttpChannel
 from gateway.feed.link import towards
 from gateway.feed.peer import reason
-from gateway.feed.permit import Permit
-from gateway.store.leases import LeaseLost
+from gateway.feed.permit import Permit, PermitEnded
 from gateway.store.messages import Head
 from mappings.hl7v2.ack import Ack, AckInvalid, parse
 from mappings.hl7v2.er7 import CHARSETS
@@ -50,7 +49,7 @@ class Channel(Protocol):
 
         Raises:
             FeedError: it was not, or it is not known whether; its class says what the receiver may have.
-            LeaseLost: it was not permitted any more, and nothing that counts was written.
+            PermitEnded: it was not permitted any more, and nothing that counts was written.
         """
 
     async def rest(self) -> None:
@@ -156,7 +155,7 @@ class FolderChannel:
         try:
             await asyncio.to_thread(_named, part, self._path / name, self._permit)
             self.is_late = not self._permit.is_in_time
-        except LeaseLost:
+        except PermitEnded:
             part.unlink(missing_ok=True)
             raise
         except OSError as error:

@@ -7,8 +7,8 @@ What a caller can rely on:
 
 - After any failure the connection is closed. A late acknowledgement can therefore not meet the next message.
 - A frame that came before the message was written out is never the answer; it waits in `unasked`.
-- The errors tell what the receiver can have: `ConnectFailed`, `LeaseLost` and `FrameInvalid`: nothing; `SendFailed`: a
-  part; `AckTimeout`, `ConnectionLost` and `AckUnreadable`: the whole message.
+- The errors tell what the receiver can have: `ConnectFailed`, `PermitEnded` and `FrameInvalid`: nothing; `SendFailed`:
+  a part; `AckTimeout`, `ConnectionLost` and `AckUnreadable`: the whole message.
 - No byte is handed to the network when the permit is over. What had not left by then is reset; an answer to what had is
   waited for (D33).
 
@@ -81,7 +81,7 @@ class Connection:
 
         Raises:
             ConnectFailed: refused, no such host, no answer in time, TLS not agreed, or ended at once.
-            LeaseLost: the permit was over first.
+            PermitEnded: the permit was over first.
             ConfigError: a TLS file cannot be used.
         """
         permit = permit or Permit()
@@ -143,7 +143,7 @@ class Connection:
         Raises:
             FrameInvalid: the message cannot be framed; nothing was sent, the connection stays.
             ConnectFailed: the peer had closed before; nothing was sent.
-            LeaseLost: it was not permitted any more; nothing was sent, the connection stays.
+            PermitEnded: it was not permitted any more; nothing was sent, the connection stays.
             SendFailed: the connection broke, or time ran out, before everything was written.
             AckTimeout: everything was written, no answer came in time.
             ConnectionLost: everything was written, the connection broke before an answer came.

@@ -23,9 +23,8 @@ from gateway.feed.endpoints import tls_settings
 from gateway.feed.http_stream import Wire, WireTransport
 from gateway.feed.link import link, towards
 from gateway.feed.peer import reason
-from gateway.feed.permit import Permit
+from gateway.feed.permit import Permit, PermitEnded
 from gateway.feed.tls import tls_context
-from gateway.store.leases import LeaseLost
 from gateway.store.messages import Head
 from mappings.hl7v2.ack import Ack, AckError, AckInvalid, parse
 
@@ -75,7 +74,7 @@ class HttpChannel:
                         self._wire.answered()
                         self.where = link(answer.extensions["network_stream"].get_extra_info)
                         body = self.heard = b"".join([part async for part in _bounded(answer, where)])
-        except LeaseLost:  # a request that is not whole is not carried out
+        except PermitEnded:  # a request that is not whole is not carried out
             self._wire.begin()
             await self.close()
             raise

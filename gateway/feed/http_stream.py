@@ -45,7 +45,7 @@ class Wire:
         """Bytes go out by a socket while the block runs.
 
         Raises:
-            LeaseLost: they may not.
+            PermitEnded: they may not.
         """
         left = self._permit.left
         self._permit.check()

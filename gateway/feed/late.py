@@ -18,13 +18,12 @@ from gateway.destinations import Destination
 from gateway.feed.breaker import Breaker
 from gateway.feed.hearing import Hearing
 from gateway.feed.journaling import UNKEPT, Journal
-from gateway.feed.link import late
 from gateway.feed.outcome import Outcomes
 from gateway.log import get_logger
 from gateway.metrics import Metrics
 from gateway.settings.feed import Feed
 from gateway.store import late_acks
-from gateway.store.attempts import Attempt
+from gateway.store.attempts import Attempt, late_answer
 from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.late_acks import Fate, Heard
@@ -118,7 +117,7 @@ class LateAcks:
                 return Heard("too_early")
             await clock.sleep(_MOMENT)
         now = micros(clock.now())
-        decide = partial(self._decided, ack, late(where, ack.raw), now)
+        decide = partial(self._decided, ack, late_answer(where, ack.raw), now)
         return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
 
     def _decided(self, ack: Ack, attempt: Attempt, now: int, head: Head) -> Result:

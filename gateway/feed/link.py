@@ -10,13 +10,8 @@ import json
 import ssl
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
-from gateway import clock
-from gateway.store.attempts import Attempt
-from gateway.store.instants import micros
-
-LATE: Final = "late"
 Extra = Callable[[str], Any]
 
 
@@ -47,12 +42,6 @@ def towards(where: str) -> str:
 def numbered(described: str, number: int, count: int) -> str:
     """The same with which of so many connections of the destination it is."""
     return json.dumps({**json.loads(described or "{}"), "connection": number, "of": count})
-
-
-def late(described: str, answer: bytes) -> Attempt:
-    """Make the attempt of an acknowledgement that came later: nothing was sent for it."""
-    said = {**json.loads(described or "{}"), "when": LATE}
-    return Attempt(None, micros(clock.now()), json.dumps(said), answer)
 
 
 def _address(address: Any) -> str:

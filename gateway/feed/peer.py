@@ -92,7 +92,7 @@ class Peer(asyncio.Protocol):
         `unwritten` says whether some of them still wait here; what is large goes in parts, each for itself.
 
         Raises:
-            LeaseLost: they may not, and none was handed over.
+            PermitEnded: they may not, and none was handed over.
         """
         self._begun, self._is_taken, self._permit = 0.0, False, permit
         permit.check()

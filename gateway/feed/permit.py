@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from typing import Final
 
 from gateway import clock
-from gateway.store.leases import LeaseLost
 
 _FIRST: Final = 0.1  # seconds until whoever watches is told for the first time, and then between two times
 _EVERY: Final = 0.5
 Told = Callable[[float], None]
+
+
+class PermitEnded(Exception):
+    """Nothing may be written any more: the lease that the permit comes from may be somebody else's by now."""
 
 
 class Permit:
@@ -41,10 +44,10 @@ class Permit:
         """See that it stands.
 
         Raises:
-            LeaseLost: it does not.
+            PermitEnded: it does not.
         """
         if self.left <= 0:
-            raise LeaseLost
+            raise PermitEnded
 
     def extend(self, until: float) -> None:
         """The lease was renewed."""

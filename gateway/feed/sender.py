@@ -23,6 +23,7 @@ from gateway.feed.line import Line
 from gateway.feed.link import numbered
 from gateway.feed.outcome import Outcomes
 from gateway.feed.pacing import Pacing
+from gateway.feed.permit import PermitEnded
 from gateway.feed.tenure import Tenure
 from gateway.log import get_logger
 from gateway.store import messages
@@ -160,7 +161,7 @@ class Sender:
     async def _result(self, channel: Channel, head: Head) -> Result:
         try:
             ack = await self._exchanged(channel, head)
-        except LeaseLost:
+        except PermitEnded:
             get_logger().warning("lease-ended", destination=self._destination.name, study_id=head.study_id)
             return _unsent(head)
         except ConfigError as error:

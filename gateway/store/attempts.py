@@ -6,16 +6,20 @@ their message, and stand nowhere else.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway import clock
 from gateway.store.engine import Engine
+from gateway.store.instants import micros
 from gateway.store.statements import Statement, Steps, ask, ask_each
 
 MAX_ANSWER: Final = 65_536  # bytes of an answer that are kept
 MOST: Final = 500  # attempts of one message that are kept: the first ones and the last ones
 _FIRST: Final = 10
+LATE: Final = "late"
 TAKEN_OVER: Final = "taken-over"
 _ADD: Final = Statement(
     "INSERT INTO attempt (message, place, begun, ended, state, reason, ack, connection, answer) VALUES (:message,"
@@ -52,6 +56,12 @@ class Kept:
     state: str
     reason: str
     ack: str
+
+
+def late_answer(described: str, answer: bytes) -> Attempt:
+    """Make the attempt of an acknowledgement that came later over the connection described: nothing was sent for it."""
+    said = {**json.loads(described or "{}"), "when": LATE}
+    return Attempt(None, micros(clock.now()), json.dumps(said), answer)
 
 
 def attempted(message: int, attempt: Attempt | None, state: str, reason: str, ack: str) -> Steps[None]:

@@ -14,7 +14,7 @@ from typing import Final
 from gateway import clock
 from gateway.errors import UpstreamError
 from gateway.log import get_logger
-from gateway.sync.ports import UNOBSERVED, Observer
+from gateway.sync.observer import UNOBSERVED, Observer
 
 LONGEST_WAIT: Final = 3_600.0  # seconds that a Retry-After can ask for: more is taken for a mistake
 RECOVERY: Final = 10.0

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, Unpack
+from typing import Any, Protocol, Unpack
 
 from gateway.settings import Sync
+from gateway.store.coverage import StoredCursors
+from gateway.sync.observer import UNOBSERVED, Observer
 from gateway.upstream.answers import Answer
 from gateway.upstream.query import StudyFilters
 
@@ -54,57 +56,6 @@ class Known(Protocol):
         """
 
 
-class Cursors(Protocol):
-    """Small JSON objects by name, kept durably."""
-
-    async def get(self, name: str) -> Mapping[str, Any] | None:
-        """What was last put under that name."""
-
-    async def put(self, name: str, value: Mapping[str, Any]) -> None:
-        """Keep it; on return it outlives a crash."""
-
-
-class Observer(Protocol):
-    """Told what the loops do, for metrics; `loop` is `open_set`, `cancelled` or `sweep`. All times in seconds."""
-
-    def ingested(self, trigger: str, outcome: str) -> None:
-        """The loop `trigger` had a study taken in (`outcome` is `done`), or could not: the code of the error."""
-
-    def finished_round(self, loop: str, at: datetime, seconds: float, studies: int) -> None:
-        """A loop ended a round, having listed so many studies."""
-
-    def failed_round(self, loop: str) -> None:
-        """A round broke off; the loop goes on."""
-
-    def missing(self, count: int) -> None:
-        """A whole sweep ended that did not list so many studies with signed reports."""
-
-    def throttled(self, seconds: float) -> None:
-        """AutoScribe asked for no request within so many seconds."""
-
-
-class Unobserved:
-    """The observer that does nothing."""
-
-    def ingested(self, trigger: str, outcome: str) -> None:
-        """Do nothing."""
-
-    def finished_round(self, loop: str, at: datetime, seconds: float, studies: int) -> None:
-        """Do nothing."""
-
-    def failed_round(self, loop: str) -> None:
-        """Do nothing."""
-
-    def missing(self, count: int) -> None:
-        """Do nothing."""
-
-    def throttled(self, seconds: float) -> None:
-        """Do nothing."""
-
-
-UNOBSERVED: Final = Unobserved()
-
-
 @dataclass(frozen=True, slots=True)
 class Crawl:
     """What every loop of the crawl works with."""
@@ -112,7 +63,7 @@ class Crawl:
     upstream: Listing
     ingest: Ingest
     known: Known
-    cursors: Cursors
+    cursors: StoredCursors
     settings: Sync
     observer: Observer = UNOBSERVED
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from gateway.log import get_logger
-from gateway.sync.ports import Cursors
+from gateway.store.coverage import StoredCursors
 
 Read = TypeVar("Read")
 
 
-async def kept(cursors: Cursors, name: str, read: Callable[[Mapping[str, Any]], Read], otherwise: Read) -> Read:
+async def kept(cursors: StoredCursors, name: str, read: Callable[[Mapping[str, Any]], Read], otherwise: Read) -> Read:
     """What `read` makes of the value kept under that name, else `otherwise`."""
     value = await cursors.get(name)
     try:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway import clock
 from gateway.log import code_of, get_logger
-from gateway.sync.ports import Observer
+from gateway.sync.observer import Observer
 
 _LONGEST_PAUSE: Final = 60.0
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.errors import GatewayError, UpstreamKeyRefused, UpstreamNotFound
-from gateway.sync.ports import Cursors
+from gateway.store.coverage import StoredCursors
 from gateway.sync.positions import kept
 
 MOST: Final = 1_000
@@ -32,7 +32,7 @@ class _Entry:
 class Retries:
     """The studies one loop will try again, kept under a name; call `load` first, `save` before what they came from."""
 
-    def __init__(self, name: str, cursors: Cursors) -> None:
+    def __init__(self, name: str, cursors: StoredCursors) -> None:
         self._name, self._cursors = name, cursors
         self._entries: dict[str, _Entry] = {}
         self._is_loaded = False

@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway import clock
 from gateway.errors import GatewayError
 from gateway.log import get_logger
-from gateway.sync.ports import Cursors
+from gateway.store.coverage import StoredCursors
 
 NAME: Final = "webhook_signatures"
 EVERY: Final = 5.0
@@ -29,7 +29,7 @@ class Signatures:
 class SignatureRecord:
     """Counts; `run` keeps what changed."""
 
-    def __init__(self, cursors: Cursors) -> None:
+    def __init__(self, cursors: StoredCursors) -> None:
         self._cursors = cursors
         self._now = self._kept = Signatures()
 
@@ -63,7 +63,7 @@ class SignatureRecord:
             await clock.sleep(EVERY)
 
 
-async def signatures(cursors: Cursors) -> Signatures:
+async def signatures(cursors: StoredCursors) -> Signatures:
     """The count as it was kept last."""
     found: Mapping[str, Any] | None = await cursors.get(NAME)
     return Signatures(**found) if found else Signatures()

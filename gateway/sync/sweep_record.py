@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from gateway.sync.ports import Cursors
+from gateway.store.coverage import StoredCursors
 from gateway.sync.positions import kept
 
 NAME: Final = "sweep"
@@ -78,7 +78,7 @@ class SweepRecord:
         }
 
 
-async def read_record(cursors: Cursors) -> SweepRecord:
+async def read_record(cursors: StoredCursors) -> SweepRecord:
     """How far the sweep is, as last kept by whatever process runs it."""
     return await kept(cursors, NAME, _record, SweepRecord())
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.sync.ports import Cursors
+from gateway.store.coverage import StoredCursors
 from gateway.sync.repeat import forever
 from gateway.sync.sweep_record import SweepRecord, read_record
 
@@ -17,7 +17,7 @@ EVERY: Final = 1.0
 class SweepWatch:
     """The record of the sweep as it was read last; `run` reads it every second."""
 
-    def __init__(self, cursors: Cursors) -> None:
+    def __init__(self, cursors: StoredCursors) -> None:
         self._cursors = cursors
         self.record = SweepRecord()
 

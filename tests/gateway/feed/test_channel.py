@@ -12,9 +12,8 @@ from fakes.heads import head
 from gateway.destinations import Folder
 from gateway.errors import ConnectFailed
 from gateway.feed.channel import FolderChannel, MllpChannel
-from gateway.feed.permit import Permit
+from gateway.feed.permit import Permit, PermitEnded
 from gateway.sandbox.receiver import Receiver
-from gateway.store.leases import LeaseLost
 
 
 async def test_a_message_is_a_whole_file_under_a_name_that_sorts_by_its_number(tmp_path):
@@ -67,7 +66,7 @@ def over():
 
 
 async def test_no_file_gets_its_name_when_the_lease_is_over(tmp_path):
-    with pytest.raises(LeaseLost):
+    with pytest.raises(PermitEnded):
         await FolderChannel(Folder(tmp_path), over()).exchange(head(1, b"one"))
     assert list(tmp_path.iterdir()) == []
 
@@ -76,7 +75,7 @@ async def test_no_connection_is_opened_when_the_lease_is_over():
     async with Receiver(port=0) as receiver:
         one = destination(receiver.port)
         channel = MllpChannel(one.transport, one, lambda _: None, over())
-        with pytest.raises(LeaseLost):
+        with pytest.raises(PermitEnded):
             await channel.exchange(head(1))
         assert not channel.is_late
         assert not receiver.messages

@@ -15,8 +15,7 @@ from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionL
 from gateway.feed import peer as peer_module
 from gateway.feed.connection import Connection, Endpoint
 from gateway.feed.framing import Frame, FramingError, encode
-from gateway.feed.permit import Permit
-from gateway.store.leases import LeaseLost
+from gateway.feed.permit import Permit, PermitEnded
 from mappings.hl7v2.ack import acknowledge, parse
 
 MESSAGE = b"MSH|^~\\&|GW|SITE|EHR|HOSP|20260105||ORU^R01^ORU_R01|ID1|P|2.5.1\rPID|1||123^^^MERCY^MR||DOE^JANE\r"
@@ -514,7 +513,7 @@ async def test_nothing_is_written_when_the_lease_is_over_by_the_time_of_writing(
     async with peer(behave) as endpoint:
         connection = await Connection.open(endpoint, permit)
         permit.end()
-        with pytest.raises(LeaseLost):
+        with pytest.raises(PermitEnded):
             await connection.exchange(MESSAGE)
         assert connection.usable and not connection.is_late
         await connection.close()
@@ -527,7 +526,7 @@ async def test_connecting_ends_with_the_lease(monkeypatch):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", black_hole)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(PermitEnded):
         await Connection.open(Endpoint("127.0.0.1", 1), Permit(clock.monotonic() + 0.05))
 
 

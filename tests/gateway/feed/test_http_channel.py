@@ -20,9 +20,8 @@ from gateway.destinations import Basic, Bearer, Http
 from gateway.errors import AckTimeout, AckUnreadable, ConnectFailed, SendFailed
 from gateway.feed import http_stream
 from gateway.feed.http_channel import HttpChannel
-from gateway.feed.permit import Permit
+from gateway.feed.permit import Permit, PermitEnded
 from gateway.serving import listening_socket, running
-from gateway.store.leases import LeaseLost
 from mappings.hl7v2.ack import acknowledge
 
 
@@ -142,7 +141,7 @@ async def test_no_request_is_whole_when_the_lease_is_over_before_its_last_part(m
 
     monkeypatch.setattr(owner, at, then_over)
     async with posting(server, permit) as channel:
-        with pytest.raises(LeaseLost):
+        with pytest.raises(PermitEnded):
             await channel.exchange(head(1))
         assert not channel.is_late
     assert server.bodies == []

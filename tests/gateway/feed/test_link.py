@@ -13,8 +13,8 @@ import trustme
 from fakes.fed import assert_nothing_of_a_patient, fed, stopped
 
 from gateway.destinations import Tls
-from gateway.feed.link import late, link, numbered, towards
-from gateway.store.attempts import attempts_of
+from gateway.feed.link import link, numbered, towards
+from gateway.store.attempts import attempts_of, late_answer
 
 
 async def kept(feed, number=1):
@@ -87,4 +87,4 @@ def test_an_address_of_ipv6_stands_in_brackets():
 
 def test_of_a_way_without_connections_its_name_is_kept():
     assert json.loads(numbered(towards("file /out"), 1, 1)) == {"to": "file /out", "connection": 1, "of": 1}
-    assert json.loads(late("", b"").connection) == {"when": "late"}
+    assert json.loads(late_answer("", b"").connection) == {"when": "late"}

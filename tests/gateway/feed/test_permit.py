@@ -8,8 +8,7 @@ import time
 import pytest
 
 from gateway import clock
-from gateway.feed.permit import Permit
-from gateway.store.leases import LeaseLost
+from gateway.feed.permit import Permit, PermitEnded
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def test_it_stands_until_its_instant_and_not_at_it(turned):
     permit.check()
     assert permit.left == 1.0
     turned[0] = 101.0
-    with pytest.raises(LeaseLost):
+    with pytest.raises(PermitEnded):
         permit.check()
 
 
