@@ -20,15 +20,14 @@ from gateway.destinations.preview import Asked
 from gateway.feed_operator.arguments import Say, destination_named, id_of, wrong
 from gateway.feed_operator.explained import Explained, Made, every, explained, made
 from gateway.feed_operator.explained_lines import lines, listed, sent_lines
-from gateway.fhir_api.stored_study import StoredStudy
 from gateway.settings import Configuration
-from gateway.store import intake
 from gateway.store.audit import noted
 from gateway.store.engine import Engine
 from gateway.store.instants import instant_text, micros
-from gateway.store.looking import messages_of_study, study_of_report, versions_of
+from gateway.store.looking import messages_of_study, versions_of
 from gateway.store.pdfs import Pdfs
 from gateway.store.renaming import known_as
+from gateway.store.stored_study import StoredStudy, stored_study
 from mappings.profile import Receiver, Site
 from mappings.trace.values import element_values, field_values, is_element, is_field
 
@@ -75,7 +74,7 @@ async def explain(configuration: Configuration, question: Question, say: Say, *,
     async with store_for_command(configuration, writes=False) as engine:
         if to.destination is not None and question.at:
             question = replace(question, at=await known_as(engine, to.destination.name, to.destination.formerly))
-        found = await _study(engine, report_id)
+        found = await stored_study(engine, report_id)
         if found is None:
             say("no such report is stored")
             return 1
@@ -107,13 +106,6 @@ def _to(configuration: Configuration, at: str | None) -> _To:
     if one is None:
         return _To(configuration.site.receiver(_USUAL), configuration.site, None)
     return _To(one.receiver, one.site(configuration.site), one)
-
-
-async def _study(engine: Engine, report_id: str) -> StoredStudy | None:
-    for study_id in await study_of_report(engine, report_id):
-        for _, _, packed, _, received in await engine.fetch(intake.STUDY, study_id=study_id):
-            return StoredStudy(study_id, report_id, bytes(packed), bytes(received))
-    return None
 
 
 async def _made(engine: Engine, found: StoredStudy, to: _To) -> Made:

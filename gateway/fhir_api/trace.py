@@ -22,7 +22,8 @@ from gateway.fhir_api.operation_input import formats, inputs, prefers
 from gateway.fhir_api.outcome import outcome
 from gateway.fhir_api.query import value_of
 from gateway.fhir_api.served import Operation
-from gateway.fhir_api.stored_study import StoredStudy, profile, study_of
+from gateway.fhir_api.stored_study import profile, study_of
+from gateway.store.stored_study import StoredStudy
 from mappings.fhir.datatypes import TEXT_PLAIN
 from mappings.fhir.rendering import json_bytes
 from mappings.profile import Receiver, Site
