@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 DOCUMENTS := README.md docs/*.md mappings/README.md
+# Hundreds of processes start in the tests: each would compile the whole of the gateway anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test soak coverage conformance check docs bench lock clean

@@ -28,13 +28,13 @@ class Scale:
 # Studies that two gateways crawl at once, and what they do about PDFs
 STUDIES = Scale((150, "link"), (2_000, "fetch"), (240, 1_200))
 # Studies crawled under two mappings, and how many reports each has; 0 for as many as the sandbox gives it
-REPORTS = Scale((80, 25), (10_100, 0), (600, 1_800))
+REPORTS = Scale((20, 25), (10_100, 0), (120, 1_800))
 # Searches made of the table of parameters
 SEARCHES = Scale(1_200, 20_000, (120, 1_800))
 # Requests that schemathesis makes of the OpenAPI document, and the database of the gateway
 REQUESTS = Scale((800, "sqlite"), (20_000, "postgresql"), (120, 1_800))
 # Times that a feed is killed, on each database
-KILLS = Scale(50, 500, (120, 900))
+KILLS = Scale(25, 500, (120, 900))
 # Schedules of gateways that are suspended, frozen and late: the first seed, and how many
 SCHEDULES = tuple(Scale((first, 250), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
 # Messages that wait for a receiver, and how large each is in bytes
