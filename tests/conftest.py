@@ -13,11 +13,13 @@ from types import SimpleNamespace
 
 import certifi
 import pytest
+import pytest_asyncio
 import structlog
 import uvicorn.server
 
 pytest.register_assert_rewrite("fakes")  # an assertion in a fake says what it compared, too
 
+from fakes.crawled import World, crawled  # noqa: E402
 from fakes.databases import Engines, Server, copied, migrated_file, server  # noqa: E402
 
 from gateway.store.postgres import Postgres  # noqa: E402
@@ -120,6 +122,13 @@ async def postgres_engine(postgres_database: str) -> AsyncIterator[Postgres]:
     """An open engine on a fresh migrated PostgreSQL database."""
     made = Postgres(postgres_database)
     async with made.opened():
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world() -> AsyncIterator[World]:
+    """All of the sandbox in the index, once for all tests that only read."""
+    async with crawled() as made:
         yield made
 
 

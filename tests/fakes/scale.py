@@ -27,12 +27,20 @@ class Scale:
 
 # Studies that two gateways crawl at once, and what they do about PDFs
 STUDIES = Scale((150, "link"), (2_000, "fetch"), (240, 1_200))
+# Studies of a sweep that is killed, and the most seconds after its first page that it is
+SWEPT = Scale((250, 0.6), (1_000, 2.0), (240, 900))
 # Studies crawled under two mappings, and how many reports each has; 0 for as many as the sandbox gives it
 REPORTS = Scale((20, 25), (10_100, 0), (120, 1_800))
 # Searches made of the table of parameters
 SEARCHES = Scale(1_200, 20_000, (120, 1_800))
 # Requests that schemathesis makes of the OpenAPI document, and the database of the gateway
 REQUESTS = Scale((800, "sqlite"), (20_000, "postgresql"), (120, 1_800))
+# Types whose operations schemathesis leaves out at the bounds: they are made as those of the others are
+OF_OTHER_TYPES = Scale(
+    r"/fhir/(ImagingStudy|Observation|Organization|Practitioner|Provenance|ServiceRequest|DocumentReference(?!/\$docref))",
+    "",
+    (120, 300),
+)
 # Times that a feed is killed, on each database
 KILLS = Scale(25, 500, (120, 900))
 # Schedules of gateways that are suspended, frozen and late: the first seed, and how many
