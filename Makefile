@@ -35,6 +35,7 @@ test: install ## run the tests
 
 soak: install coverage ## the long proofs: coverage, gateways killed, a mapping changed, 40,000 requests; an hour
 	$(RUN) pytest -m soak
+	EXAMPLES=all $(RUN) pytest -n auto tests/property
 
 coverage: install ## run the tests and fail below 95 % branch coverage
 	rm -f .coverage .coverage.*

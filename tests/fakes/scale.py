@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,11 @@ class Scale:
             pytest.param(*usual, marks=pytest.mark.timeout(self.seconds[0])),
             pytest.param(*soak, marks=[pytest.mark.soak, pytest.mark.timeout(self.seconds[1])]),
         ]
+
+
+def examples(most: int) -> int:
+    """How many examples a property is tried with: all in `make soak`, two fifths of them in every run."""
+    return most if os.environ.get("EXAMPLES") == "all" else most * 2 // 5
 
 
 # Studies that two gateways crawl at once, and what they do about PDFs
