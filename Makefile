@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 DOCUMENTS := README.md docs/*.md mappings/README.md
+# Hundreds of processes start in the tests: each would compile the whole of the gateway anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test soak coverage conformance check docs bench lock clean
@@ -33,6 +35,7 @@ test: install ## run the tests
 
 soak: install coverage ## the long proofs: coverage, gateways killed, a mapping changed, 40,000 requests; an hour
 	$(RUN) pytest -m soak
+	EXAMPLES=all $(RUN) pytest -n auto tests/property
 
 coverage: install ## run the tests and fail below 95 % branch coverage
 	rm -f .coverage .coverage.*

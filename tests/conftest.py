@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import certifi
 import pytest
+import pytest_asyncio
 import structlog
+import uvicorn.server
 
 pytest.register_assert_rewrite("fakes")  # an assertion in a fake says what it compared, too
 
+from fakes.crawled import World, crawled  # noqa: E402
 from fakes.databases import Engines, Server, copied, migrated_file, server  # noqa: E402
 
 from gateway.store.postgres import Postgres  # noqa: E402
@@ -33,6 +39,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def usual_level() -> None:
     """Nothing below info is logged, as in a service, unless a test wants it."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_servers_and_clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Servers of this process stop at once, and its clients read one root certificate, not a hundred and forty.
+
+    uvicorn looks every 0.1 s whether to stop, and waits as long for its connections: here every 5 ms.
+    """
+    roots = tmp_path_factory.mktemp("roots") / "one.pem"
+    end = "-----END CERTIFICATE-----\n"
+    roots.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end, encoding="utf-8")
+    waits = SimpleNamespace(**{**vars(asyncio), "sleep": lambda seconds: asyncio.sleep(min(seconds, 0.005))})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certifi, "where", lambda: str(roots))
+        patch.setattr(uvicorn.server, "asyncio", waits)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +122,13 @@ async def postgres_engine(postgres_database: str) -> AsyncIterator[Postgres]:
     """An open engine on a fresh migrated PostgreSQL database."""
     made = Postgres(postgres_database)
     async with made.opened():
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world() -> AsyncIterator[World]:
+    """All of the sandbox in the index, once for all tests that only read."""
+    async with crawled() as made:
         yield made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import pickle
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,8 +23,11 @@ from pydantic import SecretStr
 from gateway.app import create_app
 from gateway.sandbox.fault_plan import parse_faults
 from gateway.sandbox.people import FACILITIES
+from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
-from gateway.sandbox.upstream import Options, open_sandbox
+from gateway.sandbox.switches import parse_switches
+from gateway.sandbox.upstream import Options
+from gateway.sandbox.upstream import create_app as create_sandbox
 from gateway.serving import listening_socket, running
 from gateway.settings import Configuration, Database, Server, Settings, Upstream
 from mappings.identifiers import fhir_id
@@ -116,6 +120,12 @@ def _migrated() -> Path:
     return migrated_file(Path(folder))
 
 
+@cache
+def _seeded(seed: int, studies: int) -> bytes:
+    """The account of a seed, made once and pickled: each test has its own to change."""
+    return pickle.dumps(generate(seed, studies))
+
+
 @dataclass
 class Sandboxed:
     """A sandbox that listens, and gateways before it."""
@@ -152,7 +162,8 @@ async def sandboxed(*switches: str, faults: tuple[str, ...] = ()) -> AsyncIterat
     """A sandbox with these switches and faults that listens while the block runs."""
     with listening_socket("127.0.0.1", 0) as listener:
         options = Options(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
-        sandbox, account = open_sandbox(options)
+        account = State(pickle.loads(_seeded(options.seed, options.studies)), parse_switches(switches))
+        sandbox = create_sandbox(account, options)
         counted = Counted(sandbox)
         async with running(counted, listener):
             yield Sandboxed(options, account, sandbox, counted.requests)

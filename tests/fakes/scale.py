@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,16 +26,29 @@ class Scale:
         ]
 
 
+def examples(most: int) -> int:
+    """How many examples a property is tried with: all in `make soak`, two fifths of them in every run."""
+    return most if os.environ.get("EXAMPLES") == "all" else most * 2 // 5
+
+
 # Studies that two gateways crawl at once, and what they do about PDFs
 STUDIES = Scale((150, "link"), (2_000, "fetch"), (240, 1_200))
+# Studies of a sweep that is killed, and the most seconds after its first page that it is
+SWEPT = Scale((250, 0.6), (1_000, 2.0), (240, 900))
 # Studies crawled under two mappings, and how many reports each has; 0 for as many as the sandbox gives it
-REPORTS = Scale((80, 25), (10_100, 0), (600, 1_800))
+REPORTS = Scale((20, 25), (10_100, 0), (120, 1_800))
 # Searches made of the table of parameters
 SEARCHES = Scale(1_200, 20_000, (120, 1_800))
 # Requests that schemathesis makes of the OpenAPI document, and the database of the gateway
 REQUESTS = Scale((800, "sqlite"), (20_000, "postgresql"), (120, 1_800))
+# Types whose operations schemathesis leaves out at the bounds: they are made as those of the others are
+OF_OTHER_TYPES = Scale(
+    r"/fhir/(ImagingStudy|Observation|Organization|Practitioner|Provenance|ServiceRequest|DocumentReference(?!/\$docref))",
+    "",
+    (120, 300),
+)
 # Times that a feed is killed, on each database
-KILLS = Scale(50, 500, (120, 900))
+KILLS = Scale(25, 500, (120, 900))
 # Schedules of gateways that are suspended, frozen and late: the first seed, and how many
 SCHEDULES = tuple(Scale((first, 250), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
 # Messages that wait for a receiver, and how large each is in bytes

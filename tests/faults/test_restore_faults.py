@@ -111,12 +111,18 @@ class Drill:
             await asyncio.sleep(1)
         assert code == 0, said
 
-    async def quiet(self) -> None:
-        """Wait until nothing has come for some seconds, in which all of the account is looked at again."""
+    async def looked_at(self, gateway: Any) -> None:
+        """Wait until all of the account is looked at once more, by a sweep that begins after this call."""
+        ended = len(gateway.said("sweep-ended"))
+        await self.until(lambda: len(gateway.said("sweep-ended")) >= ended + 2)
+
+    async def quiet(self, gateway: Any) -> None:
+        """Wait until nothing has come while all of the account was looked at again, and for a second after."""
         seen = -1
         while seen != len(self.came):
             seen = len(self.came)
-            await asyncio.sleep(3)
+            await self.looked_at(gateway)
+            await asyncio.sleep(1)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -175,7 +181,7 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
         drill.account.change_text(before[0].report_id, text(21))
         addendum = drill.account.sign(drill.account.open_addendum(before[1].report_id), text(22))
         await drill.until(lambda: all(told(drill, number) for number in (10, 11, 12, 21, 22)))
-        await drill.quiet()
+        await drill.quiet(gateway)
         await asyncio.sleep(1.5)  # the second of the journal
         gateway.kill()
     journal = drill.folder / "feed-journal-1.log"
@@ -188,14 +194,15 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
     with drill.serving() as gateway:
         await gateway.address()
         await drill.until(lambda: bool(gateway.said("database-restored")))
-        await asyncio.sleep(5)  # AutoScribe is looked at meanwhile
+        await drill.looked_at(gateway)
+        await asyncio.sleep(1)
         assert len(drill.came) == sent
         code, said = await drill.feed("resume", "ehr")
         assert code == 1 and "paused as restored" in said
         code, said = await drill.feed("resume", "--restored")
         assert code == 0, said
         await drill.until(lambda: told(drill, 30) and told(drill, 31))
-        await drill.quiet()
+        await drill.quiet(gateway)
         assert len(drill.came) == sent + 2, drill.came[sent:]
         corrected = told(drill, 31)[-1]
         assert field(corrected, "OBR-25") == "C"
@@ -205,21 +212,21 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
         await drill.until(lambda: bool(told(drill, 40)))
         assert field(told(drill, 40)[-1], "OBR-25") == "C"
         assert field(told(drill, 40)[-1], "OBR-3") == field(told(drill, 22)[-1], "OBR-3")
-        await drill.quiet()
+        await drill.quiet(gateway)
         await drill.certified()
 
 
 async def test_without_a_journal_what_may_have_been_sent_is_held_and_what_is_signed_then_is_sent(drill):
     with drill.serving() as gateway:
         await drill.begun(gateway)
-        await drill.quiet()
+        await drill.quiet(gateway)
         alone = (found[0] for found in drill.account.reports.values() if len(found) == 1)
         first, second = [one["reportId"] for one in alone if one["status"] == "completed"][:2]
         drill.copies.dump()
         instant = datetime.now(UTC).isoformat()
         signed = drill.account.sign(drill.account.open_addendum(first), text(1))
         await drill.until(lambda: bool(told(drill, 1)))
-        await drill.quiet()
+        await drill.quiet(gateway)
         gateway.kill()
     for one in drill.folder.glob("feed-journal-*"):
         one.unlink()
@@ -228,12 +235,13 @@ async def test_without_a_journal_what_may_have_been_sent_is_held_and_what_is_sig
     with drill.serving("--hold-feed", "--restored-from", instant) as gateway:
         await gateway.address()
         assert gateway.said("feed-journal-missing") and gateway.said("feed-held")
-        await asyncio.sleep(4)
+        await drill.looked_at(gateway)
+        await asyncio.sleep(1)
         code, said = await drill.feed("resume", "ehr", "--yes")
         assert code == 0, said
         drill.account.sign(drill.account.open_addendum(second), text(2))
         await drill.until(lambda: bool(told(drill, 2)))
-        await drill.quiet()
+        await drill.quiet(gateway)
         assert drill.came[sent:] == told(drill, 2)
         code, said = await drill.feed("status")
         assert f"{signed.study_id}  may-have-been-sent" in said

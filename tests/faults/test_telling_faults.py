@@ -70,6 +70,7 @@ async def test_f66_one_of_five_destinations_that_is_down_for_three_days_costs_th
     monkeypatch.setattr(MllpChannel, "exchange", under_way._counted(MllpChannel.exchange))
     monkeypatch.setattr(holder, "_LOOK", LOOK)
     monkeypatch.setattr(holder, "_PLAN", LOOK)
+    monkeypatch.setattr(holder, "_MEND", LOOK)
     monkeypatch.setattr(line, "_IDLE", LOOK)
     monkeypatch.setattr(sender, "_LONGEST", LOOK)
     time.busy = lambda: under_way.count > 0

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from fakes.busy_account import BusyAccount
 from fakes.gateway_process import FAST, environment, ran, site_file, started
+from fakes.scale import SWEPT
 from fakes.store_audit import audit, check_against, check_causes, check_versions
 
 from gateway import clock
@@ -27,7 +28,6 @@ from gateway.store.coverage import StoredCursors
 from gateway.store.sqlite import Sqlite
 from gateway.sync.sweep_record import SweepRecord, read_record
 
-STUDIES = 350
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 _WEBHOOKS = "SELECT state, code FROM webhook"
 SERVE = ["serve", "--port", "0"]
@@ -56,9 +56,11 @@ async def until(record: Callable[[], Awaitable[SweepRecord]], holds: Callable[[S
         return found
 
 
-@pytest.mark.timeout(240)
-async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_beside_it(sqlite_database, tmp_path, say):
-    account, engine = BusyAccount(STUDIES, 1), Sqlite(sqlite_database)
+@pytest.mark.parametrize(("studies", "longest"), SWEPT.both())
+async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_beside_it(
+    studies, longest, sqlite_database, tmp_path, say
+):
+    account, engine = BusyAccount(studies, 1), Sqlite(sqlite_database)
     cursors = StoredCursors(engine)
 
     async def record() -> SweepRecord:
@@ -72,7 +74,7 @@ async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_be
         async with running(listings, listener), engine.opened():
             with started(SERVE, env, tmp_path / "first.log") as gateway:
                 await until(record, lambda found: found.running and found.running.cursor)
-                await asyncio.sleep(Random().uniform(0, 1))
+                await asyncio.sleep(Random().uniform(0, longest))
                 gateway.kill()
             stood = (await record()).running
             assert stood is not None, "the sweep had ended: nothing was proved"
@@ -90,12 +92,12 @@ async def test_a_service_that_is_killed_goes_on_at_its_page_and_commands_work_be
                 assert code == 0
                 assert " 0 new versions; nothing was sent" in printed
                 found = await until(record, lambda found: found.sweeps >= 2)
-                assert found.finished.studies == STUDIES
+                assert found.finished.studies == studies
                 assert gateway.is_alive
                 assert gateway.said("control-not-done") == gateway.said("study-not-taken-in") == []
                 assert await gateway.stop() == 0
             stored = await audit(engine)
-            say(f"killed at page {stood.pages + 1} of {STUDIES // 100 + 1}: {stored.counts}")
+            say(f"killed at page {stood.pages + 1} of {studies // 100 + 1}: {stored.counts}")
             check_versions(stored)
             check_against(stored, account)
             check_causes(stored, account)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, get_args
 
+from fakes.scale import examples
 from fakes.wire_strategies import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from mappings.profile import AssigningAuthority, Facility, Site
 from mappings.profile.site import OnCancelled
 from mappings.sections import cut
 
-LIMITS = settings(max_examples=60, deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(60), deadline=timedelta(seconds=5))
 SITES = st.sampled_from(
     [
         Site(send_drafts=sends, on_cancelled_after_sign=policy, site_key=b"k")
@@ -155,7 +156,7 @@ def _report(draw: st.DrawFn, number: int) -> Report:
     )
 
 
-LIVES = settings(max_examples=100, deadline=timedelta(seconds=5))
+LIVES = settings(max_examples=examples(100), deadline=timedelta(seconds=5))
 LIFE_SITES = SITES.map(lambda site: replace(site, facilities={"Mercy": MERCY}, express_customers=CUSTOMERS))
 
 

@@ -12,13 +12,14 @@ from typing import Any
 from fakes.addenda import Life, life, words_of
 from fakes.er7_reader import all_of, unescape
 from fakes.oru_example import SITE, sent
+from fakes.scale import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappings import to_fhir
 
 Json = dict[str, Any]
-LIMITS = settings(max_examples=150, deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
 
 
 @st.composite

@@ -11,6 +11,7 @@ from typing import NamedTuple, get_args
 
 from fakes import er7_reader
 from fakes.destination import Destination, Feed, Result
+from fakes.scale import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -228,7 +229,7 @@ def lived(told: Told) -> Iterator[Moment]:
         yield moment._replace(refused=refused)
 
 
-LIMITS = settings(max_examples=60, deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(60), deadline=timedelta(seconds=5))
 
 
 @LIMITS

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from fakes.scale import examples
 from fakes.wire_strategies import NASTY_TEXTS, studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +41,7 @@ ODD_SITE = parse_site(
     f'accession_keys = {list(NASTY_KEYS)}\nplacer_keys = ["O\'Neil"]\n{FACILITIES}'
 )
 sites = st.sampled_from((SITE, ODD_SITE, Site()))
-LIMITS = settings(max_examples=60, deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(60), deadline=timedelta(seconds=5))
 
 
 def decoded(wire: tuple[Any, Any, Any]) -> Study:

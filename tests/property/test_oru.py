@@ -12,6 +12,7 @@ import hl7
 from fakes import er7_reader
 from fakes.oru_example import report, sent, study
 from fakes.patients import patients
+from fakes.scale import examples
 from fakes.wire_strategies import REPORT_TEXTS, studies
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
@@ -44,7 +45,7 @@ external_patient_id_namespace = "CMC"
 """)
 AT = datetime(2026, 1, 5, 16, 30, 14, tzinfo=UTC)
 GENERIC = receiver("generic")
-LIMITS = settings(max_examples=60, deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(60), deadline=timedelta(seconds=5))
 PIECES = st.sampled_from(
     (
         *(

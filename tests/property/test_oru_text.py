@@ -15,6 +15,7 @@ from unicodedata import category
 import pytest
 from fakes import er7_reader
 from fakes.oru_example import addendum, report, send, sent, study
+from fakes.scale import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ GENERIC = receiver("generic")
 # In formatted text `\.br\` stands between lines, and `\E\.br\E\` is a text, so it is read from left to right
 _SEQUENCE = re.compile(r"\\(\.br|[EFSRT])\\")
 _KNOWN = {".br": "\n", "E": "\\", "F": "|", "S": "^", "R": "~", "T": "&"}
-LIMITS = settings(max_examples=40, deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(40), deadline=timedelta(seconds=5))
 
 
 def values(name: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from fakes.read_back import fhir, oru
 from fakes.read_back.losses import ABSENT, LOSSES, Loss, lose_fhir, lose_hl7v2, lost, said
 from fakes.read_back.oddities import SITE, odd_studies
 from fakes.read_back.telling import Language, Told
+from fakes.scale import examples
 from fakes.wire_strategies import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 AT = datetime(2026, 1, 7, 12, tzinfo=UTC)
 SEEDED = 320
-LIMITS = settings(max_examples=75, deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(75), deadline=timedelta(seconds=5))
 HOLDING = replace(pitfalls.SITE, send_drafts=False, on_cancelled_after_sign="hold", on_conflict="send")
 LANGUAGES: tuple[Language, ...] = ("fhir", "hl7v2")
 Record = Callable[[str, object], None]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from fakes.scale import examples
 from fakes.wire_strategies import report_texts
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -90,7 +91,7 @@ def known(draw: st.DrawFn, made: Receiver) -> Occasion:
     return replace(occasion, study=changed)
 
 
-@settings(max_examples=150, deadline=timedelta(seconds=10))
+@settings(max_examples=examples(150), deadline=timedelta(seconds=10))
 @given(profiles(), st.data())
 def test_a_profile_without_contradictions_writes_nothing_that_its_rules_block(
     made: Receiver, data: st.DataObject
@@ -102,7 +103,7 @@ def test_a_profile_without_contradictions_writes_nothing_that_its_rules_block(
     assert [(one.rule.name, one.place) for one in broken if one.rule.level == "block"] == []
 
 
-@settings(max_examples=40, deadline=timedelta(seconds=10))
+@settings(max_examples=examples(40), deadline=timedelta(seconds=10))
 @given(profiles())
 def test_a_contradiction_names_a_switch_and_what_to_write_instead(made: Receiver) -> None:
     for fault in contradictions(made):

@@ -9,6 +9,7 @@ from typing import Any
 
 from fakes import er7_reader
 from fakes.patients import patients
+from fakes.scale import examples
 from fakes.wire_strategies import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ external_patient_id_namespace = "CMC"
 """)
 SYSTEMS = {"MERCY": "urn:oid:1.2.3", "CMC": "urn:oid:1.2.4"}
 MADE = {"AGWMR": SID_MRN_UNASSIGNED, "AGWPI": SID_EXTERNAL_UNASSIGNED}
-LIMITS = settings(max_examples=150, deadline=timedelta(seconds=5))
+LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
 # Few values, so that reports agree and contradict each other in all ways
 SNAPSHOTS = st.builds(
     Snapshot,
