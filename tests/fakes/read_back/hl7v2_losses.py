@@ -148,7 +148,7 @@ def one_snapshot(study: Study, told: Told) -> Study:
     examined, subject = by_id[told.lead.report_id], told.subject()
     speaker = next(one for one in subject.reports if one.snapshot_pointer == subject.pointer)
     patient = by_id[speaker.report_id]
-    numbers = [snapshot.mrn for snapshot in by_id.values() if snapshot.mrn]
+    numbers = sorted((snapshot.mrn for snapshot in by_id.values() if snapshot.mrn), key=is_placeholder)
     merged = replace(
         examined,
         date_of_birth=patient.date_of_birth,
