@@ -107,7 +107,7 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
     """Say what became of the reports signed in a span, at one destination or at all; 1 unless all is settled.
 
     Raises:
-        ConfigError: no such destination, none is enabled, no API key, or `out` cannot be written.
+        ConfigError: no such destination, no API key, or `out` cannot be written.
         StoreUnavailable: the store cannot be reached.
     """
     asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
@@ -115,8 +115,6 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
         asked = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
         open_elsewhere = await left(engine, [one.name for one in asked]) if name is None else []
-        if not asked and not open_elsewhere:
-            raise wrong("--all", "no destination is enabled", "Write a [[destination]] table.")
         made = await made_of(configuration, engine, asked, span)
         made.left += open_elsewhere
     if out is not None:
@@ -180,6 +178,8 @@ def said(made: Certificate) -> Iterator[str]:
     found = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
     yield f"AutoScribe as listed at {at}: {found}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
     yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed"
+    if not made.accounts:
+        yield "no destination is enabled: there is none that reports are sent to"
     for one in made.accounts:
         counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
         yield f"{one.destination.name}: {counts or 'no reports'}; {one.open} open"
