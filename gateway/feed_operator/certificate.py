@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import instant_text, micros
 from gateway.store.leaving import Left, left
 from gateway.store.reconciling import Record, Recorded, recorded
+from gateway.store.renaming import known_as
 from gateway.store.resending import signed_within
 
 _BATCH: Final = 500
@@ -36,9 +37,10 @@ _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 class Account:
     """The outcome of all reports at one destination: counts, and lines for those with remarks or not as they should be.
 
-    Of `unplanned` studies it is not known yet what changed settings say; of none where not `is_planned`.
+    `destination` has the name that the database knows, which is the former one until it is renamed. Of `unplanned` studies it is not known yet what changed settings say; of none where not `is_planned`.
     """
 
+    name: str
     destination: Destination
     counts: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
@@ -114,9 +116,10 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
     if name is not None:
         asked = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        open_elsewhere = await left(engine, [one.name for one in asked]) if name is None else []
         made = await made_of(configuration, engine, asked, span)
-        made.left += open_elsewhere
+        if name is None:
+            named = {known for one in made.accounts for known in (one.name, one.destination.name)}
+            made.left += await left(engine, named)
     if out is not None:
         _write(made, out)
     for line in said(made):
@@ -133,7 +136,10 @@ async def made_of(
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
-    made = Certificate(await listed(configuration), span, [Account(one) for one in asked])
+    made = Certificate(await listed(configuration), span, [])
+    for one in asked:
+        known = replace(one, name=await known_as(engine, one.name, one.formerly))
+        made.accounts.append(Account(one.name, known))
     await _fill(made, engine)
     return made
 
@@ -182,7 +188,7 @@ def said(made: Certificate) -> Iterator[str]:
         yield "no destination is enabled: there is none that reports are sent to"
     for one in made.accounts:
         counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
-        yield f"{one.destination.name}: {counts or 'no reports'}; {one.open} open"
+        yield f"{one.name}: {counts or 'no reports'}; {one.open} open"
         if one.remarks:
             yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(one.remarks.items()))}"
         shown = [line for line in one.lines if line["fate"] not in UNREMARKABLE]
@@ -232,7 +238,7 @@ def _write(made: Certificate, out: Path) -> None:
 
 def _account(one: Account) -> dict[str, Any]:
     return {
-        "name": one.destination.name,
+        "name": one.name,
         "counts": {kind: one.counts[kind] for kind in KINDS},
         "open": one.open,
         "remarks": dict(one.remarks),

@@ -25,6 +25,7 @@ from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
 from gateway.store.leaving import known as names_of
 from gateway.store.ledger import dead_letters, stock
+from gateway.store.renaming import known_as
 from gateway.store.standing_alerts import StandingAlert, standing_alerts
 from gateway.store.states import BREAKER_REASONS
 
@@ -39,8 +40,9 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
     now = micros(clock.now())
     async with store_for_command(configuration, writes=False) as engine:
         stands = {one.name: one for one in await standing(engine)}
-        known = {one.name: one for one in routes.destinations}
-        names = [*known, *(name for name in await names_of(engine) if name not in known)]
+        known = {await known_as(engine, one.name, one.formerly): one for one in routes.destinations}
+        named = {*known, *(one.name for one in routes.destinations)}
+        names = [*known, *(name for name in await names_of(engine) if name not in named)]
         found = [
             await _destination(engine, name, known.get(name), stands.get(name), now)
             | await _plan(engine, name, known.get(name), routes.ignores)
@@ -83,7 +85,8 @@ async def _destination(
     given_up = await dead_letters(engine, name)
     is_open = stands is not None and stands.paused in BREAKER_REASONS
     return {
-        "name": name,
+        "name": name if known is None else known.name,
+        "knownAs": name,
         "settings": "none" if known is None else "enabled" if known.is_enabled else "not enabled",
         "holder": stands.holder if stands else "",
         "leaseUntil": instant_text(stands.expires) if stands and stands.holder else None,
@@ -131,6 +134,8 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
         absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
         yield f"{one['name']}: {served}{absent}"
+        if one["knownAs"] != one["name"]:
+            yield f"  name      {one['knownAs']} until the gateway starts with these settings"
         if one["paused"]:
             yield f"  paused    {one['paused']}, since {one['pausedSince']}"
         if one["breaker"]:
