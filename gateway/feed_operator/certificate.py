@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import instant_text, micros
 from gateway.store.leaving import Left, left
-from gateway.store.reconciling import Record, Recorded, recorded
+from gateway.store.reconciling import Record, Recorded, critical_results, recorded
 from gateway.store.renaming import known_as
 from gateway.store.resending import signed_within
 
@@ -46,6 +46,7 @@ class Account:
     remarks: Counter[str] = field(default_factory=Counter)
     lines: list[dict[str, Any]] = field(default_factory=list)
     open: int = 0
+    open_critical: int = 0
     unplanned: frozenset[str] = frozenset()
     is_planned: bool = True
 
@@ -54,6 +55,13 @@ class Account:
         standing = await in_force_of(engine, self.destination.name)
         self.is_planned = standing is None or standing.planned is not None
         self.unplanned = await unplanned(engine, self.destination.name)
+
+    def mark_critical(self, critical: set[str]) -> None:
+        """Mark the critical results among what is open or left, and list them first."""
+        for line in self.lines:
+            line["isCritical"] = line["reportId"] in critical and _is_to_be_seen(line)
+            self.open_critical += line["isCritical"] and line["isOpen"]
+        self.lines.sort(key=lambda line: not line["isCritical"])
 
     def add(self, study_id: str, report_id: str, found: Fate) -> None:
         """Count one report."""
@@ -72,9 +80,14 @@ class Account:
                     "detail": found.detail,
                     "since": since,
                     "isOpen": found.is_open,
+                    "isCritical": False,
                     "remarks": found.remarks,
                 }
             )
+
+
+def _is_to_be_seen(line: Mapping[str, Any]) -> bool:
+    return line["isOpen"] or line["fate"] == "left"
 
 
 @dataclass(slots=True)
@@ -156,6 +169,16 @@ async def _fill(made: Certificate, engine: Engine) -> None:
         found = await recorded(engine, batch)
         for study_id in batch:
             _add_study(made, study_id, wanted[study_id], found.get(study_id))
+    await _mark_critical(made, engine)
+
+
+async def _mark_critical(made: Certificate, engine: Engine) -> None:
+    lines = [line for account in made.accounts for line in account.lines if _is_to_be_seen(line)]
+    critical: set[str] = set()
+    for study_id in dict.fromkeys(line["studyId"] for line in lines):
+        critical |= await critical_results(engine, study_id)
+    for account in made.accounts:
+        account.mark_critical(critical)
 
 
 def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Recorded | None) -> None:
@@ -188,17 +211,23 @@ def said(made: Certificate) -> Iterator[str]:
         yield "no destination is enabled: there is none that reports are sent to"
     for one in made.accounts:
         counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
-        yield f"{one.name}: {counts or 'no reports'}; {one.open} open"
+        critical = f", {one.open_critical} of them critical" if one.open_critical else ""
+        yield f"{one.name}: {counts or 'no reports'}; {one.open} open{critical}"
         if one.remarks:
             yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(one.remarks.items()))}"
         shown = [line for line in one.lines if line["fate"] not in UNREMARKABLE]
         for line in shown[:_MOST_LINES]:
-            yield f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
+            yield _line(line)
         if len(shown) > _MOST_LINES:
             yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
     for gone in made.left:
         yield f"{gone.name}: {gone}"
     yield made.verdict
+
+
+def _line(line: Mapping[str, Any]) -> str:
+    text = f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
+    return f"{text}  CRITICAL" if line["isCritical"] else text
 
 
 def _write(made: Certificate, out: Path) -> None:
@@ -241,6 +270,7 @@ def _account(one: Account) -> dict[str, Any]:
         "name": one.name,
         "counts": {kind: one.counts[kind] for kind in KINDS},
         "open": one.open,
+        "openCritical": one.open_critical,
         "remarks": dict(one.remarks),
         "reports": one.lines,
     }

@@ -402,6 +402,30 @@ async def test_what_is_not_taken_yet_is_open_with_a_line_each(site):
         assert "  AE" in line
 
 
+async def test_critical_results_among_what_is_open_are_marked_and_come_first(site):
+    async with site() as here:
+        await here.sync()
+        file = here.folder / "certificate.json"
+        critical = {one for (one,) in await here.query("SELECT report_id FROM outbox WHERE is_critical = 1")}
+        _, lines, _ = await here.feed("certificate", "ehr", "--out", str(file))
+        assert lines[2].endswith(f" open, {len(critical)} of them critical")
+        reports = [line for line in lines if line.startswith("  queued  ")]
+        assert len(critical) > 0
+        assert {line.split("  ")[2] for line in reports[: len(critical)]} == critical
+        assert [line.endswith("  CRITICAL") for line in reports] == [
+            place < len(critical) for place in range(len(reports))
+        ]
+        [said] = json.loads(file.read_text())["destinations"]
+        assert (said["openCritical"], {line["reportId"] for line in said["reports"] if line["isCritical"]}) == (
+            len(critical),
+            critical,
+        )
+        await here.served()
+        _, lines, _ = await here.feed("certificate", "ehr", "--out", str(file))
+        [said] = json.loads(file.read_text())["destinations"]
+        assert (said["openCritical"], "CRITICAL" in " ".join(lines)) == (0, False)
+
+
 async def test_a_certificate_of_a_span_leaves_out_what_was_signed_before_or_after(site):
     async with site() as here:
         await here.sync()
