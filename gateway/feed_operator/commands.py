@@ -44,13 +44,14 @@ def status(config: Config = None, as_json: Json = False) -> None:
 @feed.command()
 def plan(
     name: AnyName = None,
+    reports: Annotated[bool, typer.Option("--reports", help="Name each report, critical results first.")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Count what changed settings would send or stop of what was signed before; 1 if it waits for `feed apply`."""
     from gateway.feed_operator import planned as planning
 
-    sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json)))
+    sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json, reports=reports)))
 
 
 @feed.command()

@@ -6,6 +6,7 @@ Carries out no clause of a standard; decision D37. Counts and codes, nothing of 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -13,10 +14,11 @@ from typing import Any, Final
 from gateway import clock
 from gateway.assembly import engine_of, store_for_command
 from gateway.destinations import Destination, routes_of
+from gateway.destinations.plan import RESENT, after_stop
 from gateway.errors import ConfigError, StoreError
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.pipeline.in_force import wanted
-from gateway.pipeline.plan import Plan, plan_of
+from gateway.pipeline.plan import Plan, plan_of, reports_of
 from gateway.pipeline.planning import apply_plan, leave_plan, preview
 from gateway.settings import Configuration
 from gateway.store import plans
@@ -24,12 +26,14 @@ from gateway.store.audit import noted
 from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of
 from gateway.store.instants import instant_text, micros
+from gateway.store.plans import TO_STOP, Waits
 from gateway.store.renaming import known_as
 from gateway.store.restoring import doubtful_lanes, is_old
 from gateway.store.revision import is_current
 from gateway.store.sqlite import Sqlite
 
 _SHORT: Final = 10.0  # seconds for each destination
+_MOST_LINES: Final = 100
 _LONG: Final = 3600.0  # seconds: a command waits
 
 
@@ -42,12 +46,23 @@ class Planned:
     """
 
     name: str
-    plan: Plan
+    rows: Sequence[Waits]
     since: int | None = None
     differs: bool = False
     is_made: bool = True
     is_whole: bool = True
     is_small: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        """The counts of the plan."""
+        return plan_of(self.rows)
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """The reports that it is about, as JSON: critical results first, each with its study and what would be done."""
+        found = sorted(reports_of(self.rows), key=lambda one: (not one.is_critical, one.signed or 0, one.report_id))
+        return [_report(one) for one in found]
 
     @property
     def said(self) -> dict[str, Any]:
@@ -89,18 +104,43 @@ async def _planned_as(
     ignores = routes_of(configuration).ignores
     standing = await in_force_of(engine, destination.name)
     if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
-        plan = plan_of(await plans.waiting(engine, destination.name))
-        return Planned(destination.name, plan, standing.since, is_made=standing.planned is not None)
+        rows = await plans.waiting(engine, destination.name)
+        return Planned(destination.name, rows, standing.since, is_made=standing.planned is not None)
     found = await preview(engine, destination, ignores, seconds)
     since = standing.since if standing else None
     is_asked = standing is not None and standing.asks
     is_small = not is_asked and found.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
     whole = found.is_whole
-    return Planned(destination.name, found.plan, since, differs=True, is_whole=whole, is_small=whole and is_small)
+    return Planned(destination.name, found.rows, since, differs=True, is_whole=whole, is_small=whole and is_small)
 
 
-async def plan(configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False) -> int:
+def _report(row: Waits) -> dict[str, Any]:
+    does = "stop" if row.state == TO_STOP else "resend" if row.reason == RESENT else "add"
+    return {
+        "reportId": row.report_id,
+        "studyId": row.study_id,
+        "does": does,
+        "detail": " ".join(filter(None, after_stop(row.reason))) if does == "stop" else "",
+        "signed": None if row.signed is None else instant_text(row.signed),
+        "isCritical": row.is_critical,
+    }
+
+
+def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in reports[:_MOST_LINES]:
+        signed = f"signed {one['signed']}" if one["signed"] else "when it was signed is not known"
+        detail, critical = f"  {one['detail']}" if one["detail"] else "", "  CRITICAL" if one["isCritical"] else ""
+        yield f"  {one['does']}  {one['reportId']}  {one['studyId']}  {signed}{detail}{critical}"
+    if len(reports) > _MOST_LINES:
+        yield f"  {len(reports) - _MOST_LINES} more: --json has them all"
+
+
+async def plan(
+    configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False, reports: bool = False
+) -> int:
     """Say what the plan of each destination is, or of one; 1 where something waits for `feed apply`.
+
+    With `reports` each report that a plan is about is named.
 
     Raises:
         ConfigError: no such destination.
@@ -112,10 +152,13 @@ async def plan(configuration: Configuration, name: str | None, say: Say, *, as_j
     async with store_for_command(configuration, writes=False) as engine:
         found = [await planned_of(engine, one, configuration) for one in destinations]
     if as_json:
-        say(json.dumps({"destinations": [one.said for one in found]}, indent=2))
+        said = [{**one.said, **({"reports": one.reports} if reports else {})} for one in found]
+        say(json.dumps({"destinations": said}, indent=2))
     else:
         for one in found:
             say(one.line)
+            for line in _lines(one.reports) if reports else ():
+                say(line)
         if not found:
             say("no destination is set up")
     return int(any(one.plan.size and not one.differs for one in found))

@@ -201,10 +201,15 @@ async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Readi
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The plan that settings would make; `is_whole` is False where the time for it was over before the end."""
+    """The rows of the plan that settings would make; `is_whole` is False where its time was over before the end."""
 
-    plan: Plan
+    rows: Sequence[Waits]
     is_whole: bool = True
+
+    @property
+    def plan(self) -> Plan:
+        """The counts of the plan."""
+        return plan_of(self.rows)
 
 
 async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> Preview:
@@ -221,8 +226,8 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
             found = await changed(engine, reading, destination.name, in_force)
             rows += _waiting(reading, found, destination.name)
         if clock.monotonic() > until:
-            return Preview(plan_of(rows), is_whole=False)
-    return Preview(plan_of(rows))
+            return Preview(rows, is_whole=False)
+    return Preview(rows)
 
 
 def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Waits]:

@@ -55,6 +55,42 @@ async def test_a_plan_is_seen_before_the_settings_are_in_force_and_waits_then_fo
         assert [verb for (verb,) in await here.query("SELECT verb FROM audit")] == ["feed-apply"]
 
 
+async def test_the_reports_of_a_plan_are_listed_critical_results_first(site, monkeypatch):
+    async with site(modalities=CT) as here:
+        await here.sync()
+        await here.served()
+        await change(here)
+        before = (await here.feed("plan", "ehr", "--reports"))[1]
+        await here.planned()
+        code, lines, _ = await here.feed("plan", "ehr", "--reports")
+        rows = await here.query("SELECT DISTINCT report_id, is_critical FROM outbox WHERE state = 'planned'")
+        critical = {report_id for report_id, is_critical in rows if is_critical}
+        assert (code, lines[0].endswith("; feed apply ehr"), len(lines)) == (1, True, 1 + len(rows))
+        assert before[1:] == lines[1:]
+        said = [line.split("  ")[1:] for line in lines[1:]]
+        assert {report_id for _, report_id, *_ in said} == {report_id for report_id, _ in rows}
+        assert {one[1] for one in said[: len(critical)]} == critical
+        assert {one[-1] for one in said[: len(critical)]} == {"CRITICAL"}
+        assert all(one[0] == "add" and one[2].startswith("stu_") and one[3].startswith("signed 20") for one in said)
+        monkeypatch.setattr("gateway.feed_operator.planned._MOST_LINES", 2)
+        _, lines, _ = await here.feed("plan", "--reports")
+        assert lines[3:] == [f"  {len(rows) - 2} more: --json has them all"]
+        [one] = json.loads("\n".join((await here.feed("plan", "--reports", "--json"))[1]))["destinations"]
+        assert [report["reportId"] for report in one["reports"]] == [report_id for _, report_id, *_ in said]
+
+
+async def test_a_stop_is_listed_with_what_leaves_its_report_out(site):
+    async with site() as here:
+        await here.sync()
+        await change(here, modalities=CT)
+        await here.feed("pause", "ehr", "--reason", "r")
+        await here.planned()
+        _, lines, _ = await here.feed("plan", "ehr", "--reports")
+        stops = [line for line in lines if line.startswith("  stop  rep_")]
+        assert stops
+        assert all("  excluded modalities" in line for line in stops)
+
+
 async def test_a_plan_that_is_left_sends_nothing_and_is_certified_with_the_reason_kept(site):
     async with site(modalities=CT) as here:
         await here.sync()
