@@ -37,7 +37,8 @@ _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 class Account:
     """The outcome of all reports at one destination: counts, and lines for those with remarks or not as they should be.
 
-    `destination` has the name that the database knows, which is the former one until it is renamed. Of `unplanned` studies it is not known yet what changed settings say; of none where not `is_planned`.
+    `destination` has the name that the database knows, which is the former one until it is renamed. Of `unplanned`
+    studies it is not known yet what changed settings say; of none where not `is_planned`.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Account:
 
 
 def _is_to_be_seen(line: Mapping[str, Any]) -> bool:
-    return line["isOpen"] or line["fate"] == "left"
+    return bool(line["isOpen"]) or line["fate"] == "left"
 
 
 @dataclass(slots=True)

@@ -131,15 +131,7 @@ async def _plan(engine: Engine, name: str, known: Destination | None, ignores: t
 def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     """The same for people."""
     for one in said["destinations"]:
-        served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
-        absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
-        yield f"{one['name']}: {served}{absent}"
-        if one["knownAs"] != one["name"]:
-            yield f"  name      {one['knownAs']} until the gateway starts with these settings"
-        if one["paused"]:
-            yield f"  paused    {one['paused']}, since {one['pausedSince']}"
-        if one["breaker"]:
-            yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
+        yield from _head_lines(one)
         yield from _plan_lines(one)
         age = one["oldestOpenSeconds"]
         oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
@@ -162,6 +154,19 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     yield from map(_alert_line, said["alerts"])
     if not said["destinations"]:
         yield "no destination is set up"
+
+
+def _head_lines(one: Mapping[str, Any]) -> Iterator[str]:
+    """Say who serves a destination, and why it is sent nothing."""
+    served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
+    absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
+    yield f"{one['name']}: {served}{absent}"
+    if one["knownAs"] != one["name"]:
+        yield f"  name      {one['knownAs']} until the gateway starts with these settings"
+    if one["paused"]:
+        yield f"  paused    {one['paused']}, since {one['pausedSince']}"
+    if one["breaker"]:
+        yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
 
 
 def _alert_line(alert: Mapping[str, Any]) -> str:

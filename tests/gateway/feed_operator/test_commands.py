@@ -91,7 +91,10 @@ async def test_nothing_is_queued_for_a_destination_that_is_not_enabled(site):
         assert code == 2
         assert "destination[0].enabled: false" in err
         code, lines, _ = await here.feed("certificate", "--all")
-        assert (code, lines[-2:]) == (0, ["no destination is enabled: there is none that reports are sent to", "certified"])
+        assert (code, lines[-2:]) == (
+            0,
+            ["no destination is enabled: there is none that reports are sent to", "certified"],
+        )
         assert "ehr: served by nobody, not enabled" in (await here.feed("status"))[1]
 
 

@@ -22,6 +22,29 @@ async def change(here, **keys):
     here.settings(destination(here.receiver.port, **keys))
 
 
+async def stopping(here):
+    """Have messages made and none sent, then a plan that stops some of them."""
+    await here.sync()
+    await here.feed("pause", "ehr", "--reason", "r")
+    async with here.serving(), asyncio.timeout(20):
+        while await here.query("SELECT 1 FROM outbox WHERE state = 'waiting'"):
+            await asyncio.sleep(0.05)
+    await change(here, modalities=CT)
+    await here.planned()
+
+
+def failing_for(study_id):
+    """Find what settings change of a study, but for one, in which our own code fails."""
+    changed = planning.changed
+
+    async def found(engine, reading, *more):
+        if reading.study_id == study_id:
+            raise ZeroDivisionError
+        return await changed(engine, reading, *more)
+
+    return found
+
+
 async def test_a_plan_is_seen_before_the_settings_are_in_force_and_waits_then_for_the_operator(site):
     async with site(modalities=CT) as here:
         await here.sync()
@@ -81,10 +104,7 @@ async def test_the_reports_of_a_plan_are_listed_critical_results_first(site, mon
 
 async def test_a_stop_is_listed_with_what_leaves_its_report_out(site):
     async with site() as here:
-        await here.sync()
-        await change(here, modalities=CT)
-        await here.feed("pause", "ehr", "--reason", "r")
-        await here.planned()
+        await stopping(here)
         _, lines, _ = await here.feed("plan", "ehr", "--reports")
         stops = [line for line in lines if line.startswith("  stop  rep_")]
         assert stops
@@ -142,6 +162,46 @@ async def test_a_study_that_could_not_be_planned_is_undecided_in_status_and_cert
             while ("",) not in await here.query("SELECT value FROM fact WHERE name = 'unplanned:ehr'"):
                 await asyncio.sleep(0.05)
         assert "undecided" not in "\n".join((await here.feed("status"))[1])
+
+
+async def test_a_fault_in_one_study_breaks_neither_the_preview_nor_check_config(site, monkeypatch):
+    async with site(modalities=CT) as here:
+        await here.sync()
+        await here.served()
+        await change(here)
+        [whole] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
+        [(study_id,)] = await here.query("SELECT min(study_id) FROM outbox WHERE state = 'unrouted'")
+        monkeypatch.setattr(planning, "changed", failing_for(study_id))
+        code, lines, err = await here.feed("plan")
+        assert (code, "study-not-planned" in err) == (1, True)
+        assert "; not planned, by a fault: 1 study; once these" in lines[0]
+        assert lines[1].startswith(f"  {study_id}  is not planned: a fault")
+        [said] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
+        assert (said["unplanned"], 0 < said["adds"] < whole["adds"]) == ([study_id], True)
+        code, _, err = await here.here.run("check-config")
+        assert (code, f"note: plan {lines[0]}" in err) == (0, True)
+
+
+async def test_a_fault_in_one_study_does_not_keep_the_other_stops_from_being_applied(site, monkeypatch):
+    async with site() as here:
+        await stopping(here)
+        stops = await here.query("SELECT study_id FROM outbox WHERE state = 'to_stop' ORDER BY number")
+        study_id = stops[0][0]
+        with monkeypatch.context() as patched:
+            patched.setattr(planning, "changed", failing_for(study_id))
+            code, lines, _ = await here.feed("apply", "ehr")
+        assert code == 1
+        assert lines[-1].startswith(f"ehr: {study_id}  is not planned: a fault")
+        assert await here.query("SELECT 1 FROM outbox WHERE state = 'to_stop'") == []
+        routed = {one for (one,) in await here.query("SELECT study_id FROM outbox WHERE state = 'unrouted'")}
+        assert routed == {one for (one,) in stops} - {study_id}
+        code, lines, _ = await here.feed("plan", "ehr")
+        assert (code, lines[1].startswith(f"  {study_id}  is not planned")) == (1, True)
+        async with here.serving(), asyncio.timeout(20):
+            while ("",) not in await here.query("SELECT value FROM fact WHERE name = 'unplanned:ehr'"):
+                await asyncio.sleep(0.05)
+        assert await here.query(f"SELECT 1 FROM outbox WHERE state = 'unrouted' AND study_id = '{study_id}'")
+        assert (await here.feed("plan", "ehr"))[0] == 0
 
 
 async def test_a_plan_that_is_still_being_made_is_not_certified(site):

@@ -110,7 +110,10 @@ async def test_rows_of_which_nothing_was_made_are_open_too_though_nobody_ever_se
         assert (code, "0 messages not sent" in lines[0]) == (0, True)
         assert {one for (one,) in await here.query("SELECT DISTINCT state FROM outbox")} == {"nothing"}
         code, lines, _ = await here.feed("certificate", "--all")
-        assert (code, lines[-2:]) == (0, ["no destination is enabled: there is none that reports are sent to", "certified"])
+        assert (code, lines[-2:]) == (
+            0,
+            ["no destination is enabled: there is none that reports are sent to", "certified"],
+        )
 
 
 async def test_dead_letters_of_a_destination_that_is_gone_are_open_until_it_is_retired(site):
