@@ -137,7 +137,7 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
         oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
         yield f"  messages  {_listed(one['messages'])}{oldest}"
         reasons = f" (held for {_listed(one['heldFor'])})" if one["heldFor"] else ""
-        yield f"  to tell   {_listed(one['outbox'])}{reasons}"
+        yield f"  ledger    {_listed({_IN_WORDS.get(name, name): n for name, n in one['outbox'].items()})}{reasons}"
         if one["deadLetters"]:
             given_up = counted(one["deadLetters"], "dead letter")
             yield f"  given up  {given_up}, {one['criticalDeadLetters']} of them critical"
@@ -173,7 +173,7 @@ def _alert_line(alert: Mapping[str, Any]) -> str:
     """Say which alert stands, since when, and who has seen it."""
     where = f" at {alert['destination']}" if alert["destination"] else ""
     seen = f"acknowledged by {alert['acknowledgedBy']}" if alert["acknowledgedBy"] else "nobody acknowledged it"
-    return f"alert {alert['alert']}{where}: {alert['count']}, since {alert['since']}; {seen}"
+    return f"alert {alert['alert']}{where}: since {alert['since']}, {alert['count']} when it last changed; {seen}"
 
 
 def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
@@ -188,6 +188,17 @@ def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"  plan      {one['plan']['said']}; feed apply {one['name']}"
 
 
+# State of a row of the ledger -> the same in words
+_IN_WORDS: Final = {
+    "waiting": "to be made",
+    "rendered": "made into a message",
+    "merged": "told with other news",
+    "nothing": "nothing to send",
+    "before_start": "before its start",
+    "excluded": "left out by a filter",
+    "to_stop": "to stop",
+    "left": "left unsent",
+}
 _SETTINGS: Final = {"none": "not in the settings", "not enabled": "not enabled"}
 
 
