@@ -19,8 +19,10 @@ _PRIORITIES: Final = (0, 1, 2)
 _BY_STATE: Final = Statement(
     "SELECT state, count(*) FROM message WHERE destination = :destination GROUP BY state ORDER BY state"
 )
+# What stood under two names before one became the other counts once (gateway/store/renaming.py)
 _ROWS_BY_STATE: Final = Statement(
-    "SELECT state, count(*) FROM outbox WHERE destination = :destination GROUP BY state ORDER BY state"
+    "SELECT state, count(*) FROM outbox WHERE destination = :destination AND (state NOT IN ('merged', 'left')"
+    " OR reason <> 'renamed') GROUP BY state ORDER BY state"
 )
 _REASONS: Final = Statement(
     "SELECT reason, count(*) FROM outbox WHERE destination = :destination AND state = :state"

@@ -19,6 +19,11 @@ def renamed(here, name: str = "his", formerly: str = "ehr") -> None:
     here.settings(destination(here.receiver.port, name, formerly=f'"{formerly}"'))
 
 
+async def ledgers(here) -> list[dict[str, int]]:
+    """The counts by state that `feed status` has of each destination."""
+    return [one["outbox"] for one in json.loads("\n".join((await here.feed("status", "--json"))[1]))["destinations"]]
+
+
 async def test_a_renamed_destination_is_sent_nothing_again_and_stays_paused(site):
     async with site() as here:
         await here.sync()
@@ -116,6 +121,30 @@ async def test_where_the_former_name_was_forgotten_at_first_what_was_told_is_not
         await here.served()
         assert (await here.feed("plan"))[1] == ["his: adds 0; stops 0; resends 0"]
         assert (await here.feed("certificate", "--all"))[1][-1] == "certified"
+        assert len(here.receiver.messages) == count
+
+
+async def test_where_the_former_name_was_forgotten_at_first_what_was_left_stays_left_and_counts_once(site):
+    async with site(modalities='["CT"]') as here:
+        await here.sync()
+        await here.served()
+        here.settings(destination(here.receiver.port))
+        await here.planned()
+        assert (await here.feed("apply", "ehr", "--leave", "--reason", "on paper"))[0] == 0
+        count, [was] = len(here.receiver.messages), await ledgers(here)
+        assert was["left"] > 0
+        here.settings(destination(here.receiver.port, "his"))
+        await here.planned()
+        assert (await here.feed("plan"))[1][0].startswith("his: adds ")
+        renamed(here)
+        assert await ledgers(here) == [was], "before the gateway starts"
+        await here.sync()
+        assert await ledgers(here) == [was]
+        await here.served()
+        assert await ledgers(here) == [was]
+        assert (await here.feed("plan"))[1] == ["his: adds 0; stops 0; resends 0"]
+        _, lines, _ = await here.feed("certificate", "--all")
+        assert (lines[-1], f"{was['left']} left" in lines[2]) == ("certified", True)
         assert len(here.receiver.messages) == count
 
 
