@@ -31,7 +31,7 @@ from gateway.store.kept import Kept, kept
 from gateway.store.leases import PAUSED, Lease, LeaseLost
 from gateway.store.plans import PLANNED, TO_STOP, Changed, Reading, Stop, Waits
 from gateway.store.restoring import doubtful_lanes, is_old
-from gateway.store.states import HOLD_FEED, OUTBOX_STATES, RESTORED
+from gateway.store.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20
@@ -299,6 +299,7 @@ def _may_change(reading: Reading, name: str) -> bool:
 
 
 def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[Step]:
+    there = {int(row[2]) for row in reading.rows if row[5:8] == (name, "left", MAY_HAVE_BEEN_SENT)}
     rows = [
         Row(
             int(number),
@@ -307,12 +308,12 @@ def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[
             str(state),
             str(reason),
             bool(is_move),
-            destination == name and reading.is_said(int(number), str(report_id)),
+            destination == name and (int(number) in there or reading.is_said(int(number), str(report_id))),
             reading.beside(int(number), str(report_id)),
         )
         for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
     ]
-    of = Known(known.study, known.facts.gone, known.version, rows, reading.is_sent or reading.is_let_go)
+    of = Known(known.study, known.facts.gone, known.version, rows, bool(there) or reading.is_sent or reading.is_let_go)
     steps = planned(of, name, in_force)
     if reading.is_let_go:  # what is owed since they are told of the study: nobody is asked a second time
         return [replace(one, state="waiting", reason="") if one.state == PLANNED else one for one in steps]

@@ -52,7 +52,7 @@ _HELD_FOR: Final = Statement(
 _DEAD: Final = Statement(
     "SELECT m.number, m.study_id, m.report_id, m.kind, m.reason, m.is_critical, coalesce(m.closed, m.made)"
     " FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter' AND m.number > :after"
-    " AND m.reason <> 'withdrawn-unsent'"
+    " AND m.reason NOT IN ('withdrawn-unsent', 'seen-there')"
     f"{IS_LAST} ORDER BY m.number LIMIT :most"
 )
 _AT_A_TIME: Final = 500

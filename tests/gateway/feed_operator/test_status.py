@@ -27,7 +27,7 @@ async def test_alerts_that_stand_are_named_with_who_acknowledged_them_and_none_t
             " nobody acknowledged it"
         )
         assert unrouted.startswith(
-            ("alert unrouted: since 1970-01-01T00:00:00.000050Z, 4 when it last changed; acknowledged by ")
+            "alert unrouted: since 1970-01-01T00:00:00.000050Z, 4 when it last changed; acknowledged by "
         )
         code, lines, _ = await here.feed("status", "--json")
         first, second = json.loads("\n".join(lines))["alerts"]
