@@ -24,7 +24,7 @@ from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
 from gateway.store.leaving import known as names_of
-from gateway.store.ledger import dead_letters, stock
+from gateway.store.ledger import dead_letters, stock, unrouted_before_start
 from gateway.store.renaming import known_as
 from gateway.store.standing_alerts import StandingAlert, standing_alerts
 from gateway.store.states import BREAKER_REASONS
@@ -49,11 +49,13 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
             for name in names
         ]
         nobody = await stock(engine, _NOBODY, MOST_LANES)
+        history = await unrouted_before_start(engine)
         alerts = [_alert(one) for one in await standing_alerts(engine) if one.cases]
     said = {
         "at": instant_text(now),
         "destinations": found,
         "unrouted": nobody.rows.get("unrouted", 0),
+        "unroutedBeforeStart": history,
         "ignored": nobody.rows.get("ignored", 0),
         "alerts": alerts,
     }
@@ -150,7 +152,9 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
             yield f"  not made  {row['studyId']}  {row['reason']}, since {row['since']}{critical}"
         if (more := one["outbox"].get("held", 0) - len(one["heldRows"])) > 0:
             yield f"  not made  {counted(more, 'more report')}"
-    yield f"no destination takes: {said['unrouted']} unrouted, {said['ignored']} ignored by a rule"
+    before = said["unroutedBeforeStart"]
+    history = f" ({before} of them signed before each destination's start)" if before else ""
+    yield f"no destination takes: {said['unrouted']} unrouted{history}, {said['ignored']} ignored by a rule"
     yield from map(_alert_line, said["alerts"])
     if not said["destinations"]:
         yield "no destination is set up"

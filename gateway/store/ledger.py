@@ -123,6 +123,12 @@ async def stock(engine: Engine, destination: str, most: int) -> Stock:
     )
 
 
+async def unrouted_before_start(engine: Engine) -> int:
+    """Count the rows that no destination takes and that are of before the start of each."""
+    found = _counts(await _slow(engine, _REASONS, destination="", state="unrouted"))
+    return found.get("before_start", 0)
+
+
 async def dead_letters(engine: Engine, destination: str) -> list[DeadLetter]:
     """What was given up and not made good since, the oldest first."""
     found: list[DeadLetter] = []

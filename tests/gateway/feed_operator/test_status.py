@@ -35,6 +35,22 @@ async def test_alerts_that_stand_are_named_with_who_acknowledged_them_and_none_t
         assert second["acknowledgedBy"] and second["acknowledgedAt"]
 
 
+async def test_history_that_no_filter_takes_is_counted_apart(site):
+    async with site(start="2035-01-01T00:00:00Z", modalities='["CT"]') as here:
+        await here.sync()
+        [(count,)] = await here.query("SELECT count(*) FROM outbox WHERE state = 'unrouted'")
+        _, lines, _ = await here.feed("status")
+        assert count
+        assert lines[-1] == (
+            f"no destination takes: {count} unrouted ({count} of them signed before each destination's start),"
+            " 0 ignored by a rule"
+        )
+        _, lines, _ = await here.feed("certificate", "ehr")
+        unrouted = [line for line in lines if line.startswith("  unrouted  ")]
+        assert unrouted
+        assert all("  before_start" in line for line in unrouted)
+
+
 async def test_the_ledger_is_counted_in_words(site):
     async with site(start="2035-01-01T00:00:00Z") as here:
         await here.sync()
