@@ -57,16 +57,18 @@ _RETIRE: Final = Statement("UPDATE destination SET retired = :now WHERE name = :
 _IS_DOUBTFUL: Final = (
     " EXISTS (SELECT 1 FROM lane l WHERE l.destination = :destination AND l.study_id = :study_id AND l.reason = :doubt)"
 )
+# What takes something back is not there because the report is: it stays owed
+_SAYS_SO: Final = " AND kind NOT IN ('withdrawn', 'addendum_cancelled', 'draft_cancelled', 'moved')"
 # All that was open in the copy of the database, and what was held as the same since
 _LEAVE_ROWS: Final = Statement(
     "UPDATE outbox SET state = 'left', reason = :doubt, settled = :now WHERE study_id = :study_id"  # noqa: S608 (constants)
     " AND destination = :destination AND ((state = 'held' AND reason = :doubt) OR (decided <= :until"
-    f" AND state IN ('waiting', 'held', 'planned', 'to_stop') AND{_IS_DOUBTFUL})) RETURNING number"
+    f" AND state IN ('waiting', 'held', 'planned', 'to_stop') AND{_IS_DOUBTFUL})){_SAYS_SO} RETURNING number"
 )
 _LEAVE_MESSAGES: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = :seen, closed = :now WHERE destination = :destination"  # noqa: S608 (constants)
     " AND study_id = :study_id AND state IN ('queued', 'indeterminate', 'held') AND made <= :until"
-    f" AND{_IS_DOUBTFUL} RETURNING number"
+    f" AND{_IS_DOUBTFUL}{_SAYS_SO} RETURNING number"
 )
 _IS_HELD_SO: Final = Statement(
     "SELECT 1 FROM lane WHERE destination = :destination AND study_id = :study_id AND reason = :doubt"
@@ -170,7 +172,7 @@ def retired(destination: str, reason: str, now: int, at: int) -> Steps[Closed]:
 def seen_there(destination: str, study_id: str, reason: str, now: int) -> Steps[tuple[int, int]]:
     """Close what may have been sent of a study, since it is there; the number of rows and of messages.
 
-    What came after that goes on.
+    What came after that goes on, and so does what takes something back.
     """
     yield from locked(destination)
     lane = {"destination": destination, "study_id": study_id, "doubt": MAY_HAVE_BEEN_SENT}

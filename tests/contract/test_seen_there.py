@@ -120,6 +120,15 @@ async def test_news_since_the_restore_that_waits_behind_it_goes(engine):
         assert len(receiver.messages) == 1
 
 
+async def test_what_takes_something_back_is_not_closed_since_the_report_is_there(engine):
+    async with fed(engine) as (feed, _):
+        signed = await feed.sign(critical=False)
+        held = "UPDATE outbox SET state = 'held', reason = 'may-have-been-sent', kind = 'withdrawn'"
+        await engine.do(lambda: ask(Statement(held)))
+        assert await leave(feed, signed) == (0, 0)
+        assert [tuple(one) for one in await rows(engine, ROWS)] == [("held", "may-have-been-sent")]
+
+
 async def test_what_is_held_for_another_reason_is_not_closed(engine):
     async with fed(engine, "ae") as (feed, _):
         signed = await feed.sign(critical=False)
