@@ -133,9 +133,14 @@ def name_exception(_logger: Any, _method: str, entry: EventDict) -> EventDict:
 
 
 def keep_allowed(_logger: Any, _method: str, entry: EventDict) -> EventDict:
-    """Processor: keep allowed keys with harmless values; name the rest under `dropped`."""
+    """Processor: keep allowed keys with harmless values; name the rest under `dropped`.
+
+    An `action` of several words, each of them harmless, reads as the command is typed.
+    """
     kept = {key: value for key, value in entry.items() if key in ALLOWED and _is_harmless(key, value)}
     dropped = sorted(key if _TOKEN.fullmatch(key) else "?" for key in entry.keys() - kept.keys())
+    if isinstance(words := kept.get("action"), list | tuple):
+        kept["action"] = " ".join(map(str, words))
     kept.setdefault("event", "unnamed-event")
     return {**kept, "dropped": dropped} if dropped else kept
 

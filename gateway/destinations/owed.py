@@ -16,7 +16,7 @@ of another facility. `statuses` alone are asked each time, but never of what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,6 +49,7 @@ SAYS: Final[frozenset[CauseKind]] = frozenset(
     {"signed", "addendum_signed", "text_changed", "critical_changed", "patient_changed", "reinstated"}
 )
 
+BEFORE_START: Final = "before_start"  # why a row is unrouted that is of before each destination's start
 _EVERYTHING: Final = Filter()
 
 
@@ -110,10 +111,16 @@ def owed(of: News, told: AbstractSet[str], terms: Terms) -> Owed:
     return Owed("before_start" if is_early and not _is_told(of, told, terms) else "waiting")
 
 
-def owed_by_no_one(of: News, ignores: Iterable[Ignore]) -> tuple[NoOneState, str]:
-    """The state of a cause that no destination is owed, and the rule that says that none needs it."""
+def owed_by_no_one(of: News, ignores: Iterable[Ignore], terms: Collection[Terms]) -> tuple[NoOneState, str]:
+    """The state of a cause that no destination is owed, and the rule that says that none needs it.
+
+    What is not needed by a rule is unrouted: with the reason `before_start` where it is history to each destination.
+    """
     rule = next((one.name for one in ignores if one.covers(of.about)), "")
-    return ("ignored", rule) if rule else ("unrouted", "")
+    if rule:
+        return "ignored", rule
+    is_history = bool(terms) and all(of.moment is not None and of.moment < one.start for one in terms)
+    return "unrouted", BEFORE_START if is_history else ""
 
 
 def _moment(report: Report) -> datetime | None:

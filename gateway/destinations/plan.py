@@ -191,7 +191,7 @@ def _of_no_one(of: News, rows: Sequence[Row], in_force: InForce, name: str, *, i
             if row.state in _BY_NO_ONE:
                 yield Step(row.number, of.cause, "", "merged", ROUTED_LATER)
         return
-    state, reason = owed_by_no_one(of, in_force.ignores)
+    state, reason = owed_by_no_one(of, in_force.ignores, in_force.terms)
     last = known[-1] if known else None
     if last is None:
         yield Step(None, of.cause, "", state, reason)

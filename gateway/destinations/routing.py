@@ -83,7 +83,7 @@ def _rows(of: News, told: Mapping[str, AbstractSet[str]], in_force: InForce) -> 
     if is_draft or any(row.state != "excluded" for row in rows):
         yield from rows
         return
-    yield Routed("", *owed_by_no_one(of, in_force.ignores))
+    yield Routed("", *owed_by_no_one(of, in_force.ignores, in_force.terms))
 
 
 def _row(of: News, told: AbstractSet[str], terms: Terms, in_force: InForce) -> Routed:

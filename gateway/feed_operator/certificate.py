@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,8 @@ from gateway.store.engine import Engine
 from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import instant_text, micros
 from gateway.store.leaving import Left, left
-from gateway.store.reconciling import Record, Recorded, recorded
+from gateway.store.reconciling import Record, Recorded, critical_results, recorded
+from gateway.store.renaming import known_as
 from gateway.store.resending import signed_within
 
 _BATCH: Final = 500
@@ -36,14 +37,17 @@ _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 class Account:
     """The outcome of all reports at one destination: counts, and lines for those with remarks or not as they should be.
 
-    Of `unplanned` studies it is not known yet what changed settings say; of none where not `is_planned`.
+    `destination` has the name that the database knows, which is the former one until it is renamed. Of `unplanned`
+    studies it is not known yet what changed settings say; of none where not `is_planned`.
     """
 
+    name: str
     destination: Destination
     counts: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     lines: list[dict[str, Any]] = field(default_factory=list)
     open: int = 0
+    open_critical: int = 0
     unplanned: frozenset[str] = frozenset()
     is_planned: bool = True
 
@@ -52,6 +56,13 @@ class Account:
         standing = await in_force_of(engine, self.destination.name)
         self.is_planned = standing is None or standing.planned is not None
         self.unplanned = await unplanned(engine, self.destination.name)
+
+    def mark_critical(self, critical: set[str]) -> None:
+        """Mark the critical results among what is open or left, and list them first."""
+        for line in self.lines:
+            line["isCritical"] = line["reportId"] in critical and _is_to_be_seen(line)
+            self.open_critical += line["isCritical"] and line["isOpen"]
+        self.lines.sort(key=lambda line: not line["isCritical"])
 
     def add(self, study_id: str, report_id: str, found: Fate) -> None:
         """Count one report."""
@@ -70,9 +81,14 @@ class Account:
                     "detail": found.detail,
                     "since": since,
                     "isOpen": found.is_open,
+                    "isCritical": False,
                     "remarks": found.remarks,
                 }
             )
+
+
+def _is_to_be_seen(line: Mapping[str, Any]) -> bool:
+    return bool(line["isOpen"]) or line["fate"] == "left"
 
 
 @dataclass(slots=True)
@@ -107,18 +123,17 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
     """Say what became of the reports signed in a span, at one destination or at all; 1 unless all is settled.
 
     Raises:
-        ConfigError: no such destination, none is enabled, no API key, or `out` cannot be written.
+        ConfigError: no such destination, no API key, or `out` cannot be written.
         StoreUnavailable: the store cannot be reached.
     """
     asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
     if name is not None:
         asked = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        open_elsewhere = await left(engine, [one.name for one in asked]) if name is None else []
-        if not asked and not open_elsewhere:
-            raise wrong("--all", "no destination is enabled", "Write a [[destination]] table.")
         made = await made_of(configuration, engine, asked, span)
-        made.left += open_elsewhere
+        if name is None:
+            named = {known for one in made.accounts for known in (one.name, one.destination.name)}
+            made.left += await left(engine, named)
     if out is not None:
         _write(made, out)
     for line in said(made):
@@ -135,7 +150,10 @@ async def made_of(
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
-    made = Certificate(await listed(configuration), span, [Account(one) for one in asked])
+    made = Certificate(await listed(configuration), span, [])
+    for one in asked:
+        known = replace(one, name=await known_as(engine, one.name, one.formerly))
+        made.accounts.append(Account(one.name, known))
     await _fill(made, engine)
     return made
 
@@ -152,6 +170,16 @@ async def _fill(made: Certificate, engine: Engine) -> None:
         found = await recorded(engine, batch)
         for study_id in batch:
             _add_study(made, study_id, wanted[study_id], found.get(study_id))
+    await _mark_critical(made, engine)
+
+
+async def _mark_critical(made: Certificate, engine: Engine) -> None:
+    lines = [line for account in made.accounts for line in account.lines if _is_to_be_seen(line)]
+    critical: set[str] = set()
+    for study_id in dict.fromkeys(line["studyId"] for line in lines):
+        critical |= await critical_results(engine, study_id)
+    for account in made.accounts:
+        account.mark_critical(critical)
 
 
 def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Recorded | None) -> None:
@@ -180,19 +208,27 @@ def said(made: Certificate) -> Iterator[str]:
     found = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
     yield f"AutoScribe as listed at {at}: {found}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
     yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed"
+    if not made.accounts:
+        yield "no destination is enabled: there is none that reports are sent to"
     for one in made.accounts:
         counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
-        yield f"{one.destination.name}: {counts or 'no reports'}; {one.open} open"
+        critical = f", {one.open_critical} of them critical" if one.open_critical else ""
+        yield f"{one.name}: {counts or 'no reports'}; {one.open} open{critical}"
         if one.remarks:
             yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(one.remarks.items()))}"
         shown = [line for line in one.lines if line["fate"] not in UNREMARKABLE]
         for line in shown[:_MOST_LINES]:
-            yield f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
+            yield _line(line)
         if len(shown) > _MOST_LINES:
             yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
     for gone in made.left:
         yield f"{gone.name}: {gone}"
     yield made.verdict
+
+
+def _line(line: Mapping[str, Any]) -> str:
+    text = f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
+    return f"{text}  CRITICAL" if line["isCritical"] else text
 
 
 def _write(made: Certificate, out: Path) -> None:
@@ -232,9 +268,10 @@ def _write(made: Certificate, out: Path) -> None:
 
 def _account(one: Account) -> dict[str, Any]:
     return {
-        "name": one.destination.name,
+        "name": one.name,
         "counts": {kind: one.counts[kind] for kind in KINDS},
         "open": one.open,
+        "openCritical": one.open_critical,
         "remarks": dict(one.remarks),
         "reports": one.lines,
     }

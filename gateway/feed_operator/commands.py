@@ -44,13 +44,14 @@ def status(config: Config = None, as_json: Json = False) -> None:
 @feed.command()
 def plan(
     name: AnyName = None,
+    reports: Annotated[bool, typer.Option("--reports", help="Name each report, critical results first.")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Count what changed settings would send or stop of what was signed before; 1 if it waits for `feed apply`."""
     from gateway.feed_operator import planned as planning
 
-    sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json)))
+    sys.exit(_run(planning.plan(load(config), name, print, as_json=as_json, reports=reports)))
 
 
 @feed.command()
@@ -87,6 +88,9 @@ def resume(
     chart_corrected: Annotated[
         bool, typer.Option("--chart-corrected", help="The other patient's chart is put right by hand.")
     ] = False,
+    leave: Annotated[
+        bool, typer.Option("--leave", help="Close what may have been sent, since it is there; with --reason.")
+    ] = False,
     restored: Annotated[
         bool, typer.Option("--restored", help="Write down what the journal has, then send to NAME, or all restored.")
     ] = False,
@@ -104,6 +108,9 @@ def resume(
     from gateway.feed_operator.arguments import wrong
     from gateway.feed_operator.preview import Consent
 
+    if leave:
+        _check_leave(name, study, held, reason, is_alone=not (restored or journal or chart_corrected or dry_run))
+        sys.exit(_run(pausing.leave(load(config), str(name), study, reason, print)))
     if restored and (dry_run or yes):
         option = "--dry-run" if dry_run else "--yes"
         problem = "with --restored: that is not tried first, and asks nothing; nothing was done"
@@ -124,6 +131,17 @@ def resume(
     else:
         work = pausing.resume(configuration, name, reason, consent, print)
     sys.exit(_run(work))
+
+
+def _check_leave(name: str | None, study: str | None, held: HeldAs | None, reason: str, *, is_alone: bool) -> None:
+    from gateway.feed_operator.arguments import wrong
+
+    is_chosen = name is not None and (study is None) is (held == "may-have-been-sent")
+    if not is_chosen or held not in {None, "may-have-been-sent"} or not is_alone:
+        problem = "it takes NAME with --study or --held may-have-been-sent, and no other option; nothing was done"
+        raise wrong("--leave", problem, "See --help.")
+    if not reason.strip():
+        raise wrong("--leave", "without --reason", "Write how it is known that the receiver has it: that is kept.")
 
 
 @feed.command()

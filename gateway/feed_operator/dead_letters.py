@@ -15,6 +15,7 @@ from gateway.settings import Configuration
 from gateway.store.instants import instant_text
 from gateway.store.ledger import DeadLetter
 from gateway.store.ledger import dead_letters as given_up
+from gateway.store.renaming import known_as
 
 _RULE: Final = "rule-"
 
@@ -28,7 +29,11 @@ async def dead_letters(configuration: Configuration, name: str | None, say: Say,
     routes = routes_of(configuration).destinations
     asked = routes if name is None else (destination_named(configuration, name, enabled=False),)
     async with store_for_command(configuration, writes=False) as engine:
-        found = [_entry(one, letter) for one in asked for letter in await given_up(engine, one.name)]
+        found = [
+            _entry(one, letter)
+            for one in asked
+            for letter in await given_up(engine, await known_as(engine, one.name, one.formerly))
+        ]
     if as_json:
         say(json.dumps(found, indent=2))
         return 0

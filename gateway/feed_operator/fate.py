@@ -13,7 +13,7 @@ from typing import Final, Literal
 from gateway.destinations import Destination
 from gateway.destinations.plan import RESENT
 from gateway.store.reconciling import Message, Record, Row
-from gateway.store.states import UNSENT
+from gateway.store.states import MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
 from gateway.store.takeover import OLD_COPY
 from mappings.hl7v2.place import pdf_number
 
@@ -30,11 +30,11 @@ Kind = Literal[
     "recorded",
     "CA only",
     "taken",
+    "left",
     "AA",
     "ignored",
     "excluded",
     "before_start",
-    "left",
 ]
 # Kind -> what it means; the worst first
 KINDS: Final[dict[Kind, str]] = {
@@ -50,11 +50,11 @@ KINDS: Final[dict[Kind, str]] = {
     "recorded": "made for a destination that is tried out, and not sent",
     "CA only": "the receiver's interface has it, of its application nothing was heard",
     "taken": "by a way without acknowledgements, or with an answer that the ack_table calls delivered",
+    "left": "an operator left it unsent: of a plan, or (`may-have-been-sent`) since the receiver has it already",
     "AA": "the receiver's application accepted it",
     "ignored": "a rule says that no destination needs it",
     "excluded": "a filter of the destination leaves it out",
     "before_start": "first signed before the destination's start",
-    "left": "owed since the settings changed; an operator left it unsent",
 }
 _OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "planned", "unrouted"})
 # What is held goes by `feed resume`, and of what was committed the application's answer is to come
@@ -170,6 +170,8 @@ def _of_message(one: Message, destination: Destination) -> Fate:
         return _made("superseded by", str(one.superseded_by or ""), one.made)
     if one.state == "dead_letter" and one.reason == UNSENT:
         return _made("nothing", UNSENT, one.made)
+    if one.state == "dead_letter" and one.reason == SEEN_THERE:
+        return _made("left", MAY_HAVE_BEEN_SENT, one.made)
     if one.state == "recorded":
         return Fate("recorded", one.reason or one.state, one.made, not destination.dry_run)
     if one.state == "delivered":

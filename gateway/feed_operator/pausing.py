@@ -19,11 +19,12 @@ from gateway.store.engine import Engine
 from gateway.store.instants import micros
 from gateway.store.lanes import Freed, let_go
 from gateway.store.leases import PAUSED, paused
+from gateway.store.leaving import seen_there
 from gateway.store.ledger import held_for, stock
 from gateway.store.messages import IN_DOUBT, REFUSED
 from gateway.store.restoring import also_paused, gone_on, paused_beside, rows_held_for
 from gateway.store.statements import Steps, ask
-from gateway.store.states import BREAKER_REASONS, FOR_NOW, HOLD_FEED, RESTORED
+from gateway.store.states import BREAKER_REASONS, FOR_NOW, HOLD_FEED, MAY_HAVE_BEEN_SENT, RESTORED
 from gateway.store.to_send import ToSend, to_send, tried
 from gateway.words import HeldAs
 
@@ -143,6 +144,28 @@ async def resume_held(  # noqa: PLR0913, PLR0917 (what the command is told)
         for study_id in study_ids:
             await _let_go(engine, name, study_id, reason, say)
     say(f"{counted(len(study_ids), 'study')} went on" if study_ids else f"no study is held at {name} as {held_as}")
+    return 0 if study_ids else 1
+
+
+async def leave(configuration: Configuration, name: str, study_id: str | None, reason: str, say: Say) -> int:
+    """Close what may have been sent of a study, or of all, since the receiver has it; 1 if nothing is held as that.
+
+    Raises:
+        ConfigError: no destination has that name.
+    """
+    destination_named(configuration, name, enabled=False)
+    now = micros(clock.now())
+    async with store_for_command(configuration) as engine:
+        lanes = await held_for(engine, name, MAY_HAVE_BEEN_SENT)
+        study_ids = sorted({*lanes, *await rows_held_for(engine, name, MAY_HAVE_BEEN_SENT)})
+        if study_id is not None:
+            study_ids = [one for one in study_ids if one == id_of(study_id)]
+        for one in study_ids:
+            rows, messages = await engine.do(partial(seen_there, name, one, reason, now))
+            closed = f"{counted(rows, 'row')} and {counted(messages, 'message')}"
+            say(f"{one} goes on at {name}: {closed} left unsent, since they are there")
+    if not study_ids:
+        say(f"nothing of {study_id or 'any study'} is held at {name} as {MAY_HAVE_BEEN_SENT}")
     return 0 if study_ids else 1
 
 

@@ -6,6 +6,7 @@ Carries out no clause of a standard; decision D37. Counts and codes, nothing of 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -13,23 +14,29 @@ from typing import Any, Final
 from gateway import clock
 from gateway.assembly import engine_of, store_for_command
 from gateway.destinations import Destination, routes_of
+from gateway.destinations.plan import RESENT, after_stop
 from gateway.errors import ConfigError, StoreError
 from gateway.feed_operator.arguments import Say, counted, destination_named
 from gateway.pipeline.in_force import wanted
-from gateway.pipeline.plan import Plan, plan_of
+from gateway.pipeline.plan import Plan, plan_of, reports_of
 from gateway.pipeline.planning import apply_plan, leave_plan, preview
 from gateway.settings import Configuration
 from gateway.store import plans
 from gateway.store.audit import noted
 from gateway.store.engine import Engine
-from gateway.store.in_force import in_force_of
+from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import instant_text, micros
+from gateway.store.plans import TO_STOP, Waits
 from gateway.store.renaming import known_as
 from gateway.store.restoring import doubtful_lanes, is_old
 from gateway.store.revision import is_current
 from gateway.store.sqlite import Sqlite
 
 _SHORT: Final = 10.0  # seconds for each destination
+_MOST_LINES: Final = 100
+_NOT_PLANNED: Final = (
+    "is not planned: a fault keeps it from being (study-not-planned in the log), and it is tried again"
+)
 _LONG: Final = 3600.0  # seconds: a command waits
 
 
@@ -38,16 +45,28 @@ class Planned:
     """The plan of a destination: made of the settings in force, or (`differs`) as these settings would make it.
 
     `since` is from when on they are in force, in microseconds; None before the first lease. `is_made` is False while
-    the holder still makes the plan.
+    the holder still makes the plan. `lacking` are studies of which a fault of ours keeps it from being made.
     """
 
     name: str
-    plan: Plan
+    rows: Sequence[Waits]
     since: int | None = None
     differs: bool = False
     is_made: bool = True
     is_whole: bool = True
     is_small: bool = False
+    lacking: Sequence[str] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The counts of the plan."""
+        return plan_of(self.rows)
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """The reports that it is about, as JSON: critical results first, each with its study and what would be done."""
+        found = sorted(reports_of(self.rows), key=lambda one: (not one.is_critical, one.signed or 0, one.report_id))
+        return [_report(one) for one in found]
 
     @property
     def said(self) -> dict[str, Any]:
@@ -56,12 +75,14 @@ class Planned:
         counts = {key: value for key, value in asdict(self.plan).items() if key != "oldest"}
         oldest = None if not self.plan.oldest else instant_text(self.plan.oldest)
         rest = {"settingsSince": since, "differs": self.differs, "isMade": self.is_made, "isWhole": self.is_whole}
-        return {"name": self.name, **counts, "oldest": oldest, **rest}
+        return {"name": self.name, **counts, "oldest": oldest, **rest, "unplanned": list(self.lacking)}
 
     @property
     def line(self) -> str:
         """The plan for people."""
         text = f"{self.name}: {'' if self.is_whole else 'at least '}{self.plan}"
+        if self.lacking:
+            text += f"; not planned, by a fault: {counted(len(self.lacking), 'study')}"
         if self.differs:
             then = "applied at the start without asking" if self.is_small else "waits for feed apply"
             return f"{text}; once these settings are in force" + (f": {then}" if self.plan.size else "")
@@ -89,18 +110,51 @@ async def _planned_as(
     ignores = routes_of(configuration).ignores
     standing = await in_force_of(engine, destination.name)
     if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
-        plan = plan_of(await plans.waiting(engine, destination.name))
-        return Planned(destination.name, plan, standing.since, is_made=standing.planned is not None)
+        rows = await plans.waiting(engine, destination.name)
+        lacking = sorted(await unplanned(engine, destination.name))
+        return Planned(destination.name, rows, standing.since, is_made=standing.planned is not None, lacking=lacking)
     found = await preview(engine, destination, ignores, seconds)
     since = standing.since if standing else None
     is_asked = standing is not None and standing.asks
     is_small = not is_asked and found.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
-    whole = found.is_whole
-    return Planned(destination.name, found.plan, since, differs=True, is_whole=whole, is_small=whole and is_small)
+    return Planned(
+        destination.name,
+        found.rows,
+        since,
+        differs=True,
+        is_whole=found.is_whole,
+        is_small=found.is_whole and is_small,
+        lacking=found.lacking,
+    )
 
 
-async def plan(configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False) -> int:
-    """Say what the plan of each destination is, or of one; 1 where something waits for `feed apply`.
+def _report(row: Waits) -> dict[str, Any]:
+    does = "stop" if row.state == TO_STOP else "resend" if row.reason == RESENT else "add"
+    return {
+        "reportId": row.report_id,
+        "studyId": row.study_id,
+        "does": does,
+        "detail": " ".join(filter(None, after_stop(row.reason))) if does == "stop" else "",
+        "signed": None if row.signed is None else instant_text(row.signed),
+        "isCritical": row.is_critical,
+    }
+
+
+def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in reports[:_MOST_LINES]:
+        signed = f"signed {one['signed']}" if one["signed"] else "when it was signed is not known"
+        detail, critical = f"  {one['detail']}" if one["detail"] else "", "  CRITICAL" if one["isCritical"] else ""
+        yield f"  {one['does']}  {one['reportId']}  {one['studyId']}  {signed}{detail}{critical}"
+    if len(reports) > _MOST_LINES:
+        yield f"  {len(reports) - _MOST_LINES} more: --json has them all"
+
+
+async def plan(
+    configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False, reports: bool = False
+) -> int:
+    """Say what the plan of each destination is, or of one; 1 where something waits for `feed apply`, or lacks in it.
+
+    With `reports` each report that a plan is about is named.
 
     Raises:
         ConfigError: no such destination.
@@ -112,13 +166,18 @@ async def plan(configuration: Configuration, name: str | None, say: Say, *, as_j
     async with store_for_command(configuration, writes=False) as engine:
         found = [await planned_of(engine, one, configuration) for one in destinations]
     if as_json:
-        say(json.dumps({"destinations": [one.said for one in found]}, indent=2))
+        said = [{**one.said, **({"reports": one.reports} if reports else {})} for one in found]
+        say(json.dumps({"destinations": said}, indent=2))
     else:
         for one in found:
             say(one.line)
+            for study_id in one.lacking[:_MOST_LINES]:
+                say(f"  {study_id}  {_NOT_PLANNED}")
+            for line in _lines(one.reports) if reports else ():
+                say(line)
         if not found:
             say("no destination is set up")
-    return int(any(one.plan.size and not one.differs for one in found))
+    return int(any(one.lacking or (one.plan.size and not one.differs) for one in found))
 
 
 async def note_plans(configuration: Configuration, say: Say) -> None:
@@ -135,15 +194,15 @@ async def note_plans(configuration: Configuration, say: Say) -> None:
     except (ConfigError, StoreError):
         return  # `check-config --online` says so
     for one in found:
-        if one.plan.size:
+        if one.plan.size or one.lacking:
             say(f"note: plan {one.line}")
 
 
 async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bool = False, reason: str = "") -> int:
     """Send what the plan of a destination adds, and stop what it stops; or leave all as it was, for a reason.
 
-    1 where the plan is still being made, these settings are not in force, or it is not known what was sent. What is
-    held since it may have been sent stays as it is.
+    1 where the plan is still being made, these settings are not in force, it is not known what was sent, or a fault of
+    ours kept something from being planned anew. What is held since it may have been sent stays as it is.
 
     Raises:
         ConfigError: no such destination.
@@ -167,11 +226,13 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
         now = micros(clock.now())
         verb, found = "feed-leave" if leaves else "feed-apply", plan_of(rows)
         await engine.do(partial(noted, verb, f"{name} {found}", reason, now))
-        await (leave_plan if leaves else apply_plan)(engine, name, rows)
+        lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
     did = "left unsent" if leaves else "queued"
     say(f"{name}: {counted(found.adds + found.resends, 'report')} {did}, {found.critical} of them critical")
     if found.stops:
         say(f"{name}: {counted(found.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
     if len(rows) < len(every):
         say(f"{name}: what may have been sent before the database was put back stays held, and as it is")
-    return 0
+    for study_id in lacking:
+        say(f"{name}: {study_id}  {_NOT_PLANNED}")
+    return int(bool(lacking))

@@ -24,7 +24,8 @@ from gateway.store.in_force import in_force_of, unplanned
 from gateway.store.instants import instant_text, micros
 from gateway.store.leases import Standing, standing
 from gateway.store.leaving import known as names_of
-from gateway.store.ledger import dead_letters, stock
+from gateway.store.ledger import dead_letters, stock, unrouted_before_start
+from gateway.store.renaming import known_as
 from gateway.store.standing_alerts import StandingAlert, standing_alerts
 from gateway.store.states import BREAKER_REASONS
 
@@ -39,19 +40,22 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
     now = micros(clock.now())
     async with store_for_command(configuration, writes=False) as engine:
         stands = {one.name: one for one in await standing(engine)}
-        known = {one.name: one for one in routes.destinations}
-        names = [*known, *(name for name in await names_of(engine) if name not in known)]
+        known = {await known_as(engine, one.name, one.formerly): one for one in routes.destinations}
+        named = {*known, *(one.name for one in routes.destinations)}
+        names = [*known, *(name for name in await names_of(engine) if name not in named)]
         found = [
             await _destination(engine, name, known.get(name), stands.get(name), now)
             | await _plan(engine, name, known.get(name), routes.ignores)
             for name in names
         ]
         nobody = await stock(engine, _NOBODY, MOST_LANES)
+        history = await unrouted_before_start(engine)
         alerts = [_alert(one) for one in await standing_alerts(engine) if one.cases]
     said = {
         "at": instant_text(now),
         "destinations": found,
         "unrouted": nobody.rows.get("unrouted", 0),
+        "unroutedBeforeStart": history,
         "ignored": nobody.rows.get("ignored", 0),
         "alerts": alerts,
     }
@@ -83,7 +87,8 @@ async def _destination(
     given_up = await dead_letters(engine, name)
     is_open = stands is not None and stands.paused in BREAKER_REASONS
     return {
-        "name": name,
+        "name": name if known is None else known.name,
+        "knownAs": name,
         "settings": "none" if known is None else "enabled" if known.is_enabled else "not enabled",
         "holder": stands.holder if stands else "",
         "leaseUntil": instant_text(stands.expires) if stands and stands.holder else None,
@@ -128,19 +133,13 @@ async def _plan(engine: Engine, name: str, known: Destination | None, ignores: t
 def _lines(said: Mapping[str, Any]) -> Iterator[str]:
     """The same for people."""
     for one in said["destinations"]:
-        served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
-        absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
-        yield f"{one['name']}: {served}{absent}"
-        if one["paused"]:
-            yield f"  paused    {one['paused']}, since {one['pausedSince']}"
-        if one["breaker"]:
-            yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
+        yield from _head_lines(one)
         yield from _plan_lines(one)
         age = one["oldestOpenSeconds"]
         oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
         yield f"  messages  {_listed(one['messages'])}{oldest}"
         reasons = f" (held for {_listed(one['heldFor'])})" if one["heldFor"] else ""
-        yield f"  to tell   {_listed(one['outbox'])}{reasons}"
+        yield f"  ledger    {_listed({_IN_WORDS.get(name, name): n for name, n in one['outbox'].items()})}{reasons}"
         if one["deadLetters"]:
             given_up = counted(one["deadLetters"], "dead letter")
             yield f"  given up  {given_up}, {one['criticalDeadLetters']} of them critical"
@@ -153,17 +152,32 @@ def _lines(said: Mapping[str, Any]) -> Iterator[str]:
             yield f"  not made  {row['studyId']}  {row['reason']}, since {row['since']}{critical}"
         if (more := one["outbox"].get("held", 0) - len(one["heldRows"])) > 0:
             yield f"  not made  {counted(more, 'more report')}"
-    yield f"no destination takes: {said['unrouted']} unrouted, {said['ignored']} ignored by a rule"
+    before = said["unroutedBeforeStart"]
+    history = f" ({before} of them signed before each destination's start)" if before else ""
+    yield f"no destination takes: {said['unrouted']} unrouted{history}, {said['ignored']} ignored by a rule"
     yield from map(_alert_line, said["alerts"])
     if not said["destinations"]:
         yield "no destination is set up"
+
+
+def _head_lines(one: Mapping[str, Any]) -> Iterator[str]:
+    """Say who serves a destination, and why it is sent nothing."""
+    served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
+    absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
+    yield f"{one['name']}: {served}{absent}"
+    if one["knownAs"] != one["name"]:
+        yield f"  name      {one['knownAs']} until the gateway starts with these settings"
+    if one["paused"]:
+        yield f"  paused    {one['paused']}, since {one['pausedSince']}"
+    if one["breaker"]:
+        yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
 
 
 def _alert_line(alert: Mapping[str, Any]) -> str:
     """Say which alert stands, since when, and who has seen it."""
     where = f" at {alert['destination']}" if alert["destination"] else ""
     seen = f"acknowledged by {alert['acknowledgedBy']}" if alert["acknowledgedBy"] else "nobody acknowledged it"
-    return f"alert {alert['alert']}{where}: {alert['count']}, since {alert['since']}; {seen}"
+    return f"alert {alert['alert']}{where}: since {alert['since']}, {alert['count']} when it last changed; {seen}"
 
 
 def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
@@ -178,6 +192,17 @@ def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"  plan      {one['plan']['said']}; feed apply {one['name']}"
 
 
+# State of a row of the ledger -> the same in words
+_IN_WORDS: Final = {
+    "waiting": "to be made",
+    "rendered": "made into a message",
+    "merged": "told with other news",
+    "nothing": "nothing to send",
+    "before_start": "before its start",
+    "excluded": "left out by a filter",
+    "to_stop": "to stop",
+    "left": "left unsent",
+}
 _SETTINGS: Final = {"none": "not in the settings", "not enabled": "not enabled"}
 
 

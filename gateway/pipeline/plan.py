@@ -49,20 +49,26 @@ class Plan:
         return self.oldest is not None and self.oldest >= now - int(limits.unasked_hours * _HOUR)
 
 
-def plan_of(rows: Sequence[Waits]) -> Plan:
-    """Count the rows of a plan, each report once."""
+def reports_of(rows: Sequence[Waits]) -> list[Waits]:
+    """Take of the rows of a plan one for each report that it adds, stops or sends again."""
     said: dict[tuple[str, str], Waits] = {}
     for row in rows:
         key = row.report_id, row.state
         before = said.get(key)
         if before is None or (not before.is_critical and row.is_critical):
             said[key] = row
-    adds = [one for one in said.values() if one.state == PLANNED and one.reason != RESENT]
-    stops = [one for one in said.values() if one.state == TO_STOP]
-    signed = [0 if one.signed is None else one.signed for one in said.values()]
+    return list(said.values())
+
+
+def plan_of(rows: Sequence[Waits]) -> Plan:
+    """Count the rows of a plan, each report once."""
+    said = reports_of(rows)
+    adds = [one for one in said if one.state == PLANNED and one.reason != RESENT]
+    stops = [one for one in said if one.state == TO_STOP]
+    signed = [0 if one.signed is None else one.signed for one in said]
     return Plan(
         adds=len(adds),
-        critical=sum(one.is_critical for one in said.values() if one.state == PLANNED),
+        critical=sum(one.is_critical for one in said if one.state == PLANNED),
         stops=len(stops),
         stopped_critical=sum(one.is_critical for one in stops),
         resends=len(said) - len(adds) - len(stops),

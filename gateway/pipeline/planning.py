@@ -6,7 +6,7 @@ in force, and then has each study that was taken in before looked at again: noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -31,7 +31,7 @@ from gateway.store.kept import Kept, kept
 from gateway.store.leases import PAUSED, Lease, LeaseLost
 from gateway.store.plans import PLANNED, TO_STOP, Changed, Reading, Stop, Waits
 from gateway.store.restoring import doubtful_lanes, is_old
-from gateway.store.states import HOLD_FEED, OUTBOX_STATES, RESTORED
+from gateway.store.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20
@@ -71,7 +71,9 @@ class Planning:
         async for page in plans.readings(self._engine, self._name):
             if await is_old(self._engine, self._name):
                 return False
-            lacking += [one.study_id for one in page if not await self._guarded(lease, one, in_force)]
+            for one in page:
+                work = _replan(self._engine, self._name, lease, one, in_force)
+                lacking += [] if await _guarded(one.study_id, work) else [one.study_id]
             await clock.sleep(_PAUSE)
         await self._engine.do(partial(plan_made, lease, standing.number, micros(clock.now()), lacking))
         get_logger().info("plan-made", destination=self._name, **(await self._counts()))
@@ -123,51 +125,69 @@ class Planning:
         known = await unplanned(self._engine, self._name)
         in_force, lacking = await self._settings.current(), set(known)
         for study_id in sorted(known):
-            reading = await plans.reading(self._engine, self._name, study_id)
-            if await self._guarded(self._lease, reading, in_force):
+            if await _guarded(study_id, self._plan_anew(self._lease, study_id, in_force)):
                 lacking.discard(study_id)
         if lacking != known:
             await self._engine.do(partial(plan_made, self._lease, standing.number, micros(clock.now()), lacking))
 
-    async def _guarded(self, lease: Lease, reading: Reading, in_force: InForce) -> bool:
-        """Make the plan of one study; False where a fault of ours keeps it from being made."""
-        try:
-            await _replan(self._engine, self._name, lease, reading, in_force)
-        except (LeaseLost, StoreError):
-            raise
-        except Exception as error:  # a fault of ours in one study holds up no other
-            get_logger().error("study-not-planned", study_id=reading.study_id, code="internal", exc_info=error)
-            return False
-        return True
+    async def _plan_anew(self, lease: Lease, study_id: str, in_force: InForce) -> None:
+        reading = await plans.reading(self._engine, self._name, study_id)
+        await _replan(self._engine, self._name, lease, reading, in_force)
 
 
-async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
+async def _guarded(study_id: str, work: Awaitable[object]) -> bool:
+    """Await what plans one study; False where a fault of ours keeps it from being done, which holds up no other."""
+    try:
+        await work
+    except (LeaseLost, StoreError):
+        raise
+    except Exception as error:
+        get_logger().error("study-not-planned", study_id=study_id, code="internal", exc_info=error)
+        return False
+    return True
+
+
+async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[str]:
     """Have what is planned sent and what is to stop stopped, then see what no destination is owed any more.
 
+    The studies of which a fault of ours kept that last from being seen are returned: the holder tries them again.
+
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    in_force = await SettingsInForce(engine).current()
-    for batch in _batches(rows):
-        adds, stops = _parted(batch)
-        await engine.do(partial(plans.applied, name, adds, stops, micros(clock.now())))
-        for study_id in dict.fromkeys(one.study_id for one in stops):
-            await _replan(engine, name, None, await plans.reading(engine, name, study_id), in_force)
+    return await _settled(engine, name, rows, is_let_go=False)
 
 
-async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> None:
+async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[str]:
     """Have what is planned left unsent, and what was to stop go as before, with the news of its study since.
 
+    The studies are returned of which a fault of ours kept that news from being seen: it is planned once that is over.
+
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
+    return await _settled(engine, name, rows, is_let_go=True)
+
+
+async def _settled(engine: Engine, name: str, rows: Sequence[Waits], *, is_let_go: bool) -> list[str]:
     in_force = await SettingsInForce(engine).current()
+    lacking: list[str] = []
+
+    async def plan_anew(study_id: str) -> None:
+        reading = replace(await plans.reading(engine, name, study_id), is_let_go=is_let_go)
+        await _replan(engine, name, None, reading, in_force)
+
     for batch in _batches(rows):
         adds, stops = _parted(batch)
-        await engine.do(partial(plans.left, name, adds, stops, micros(clock.now())))
+        settle = plans.left if is_let_go else plans.applied
+        await engine.do(partial(settle, name, adds, stops, micros(clock.now())))
         for study_id in dict.fromkeys(one.study_id for one in stops):
-            reading = replace(await plans.reading(engine, name, study_id), is_let_go=True)
-            await _replan(engine, name, None, reading, in_force)
+            lacking += [] if await _guarded(study_id, plan_anew(study_id)) else [study_id]
+    standing = await in_force_of(engine, name)
+    if lacking and standing is not None:
+        known = await unplanned(engine, name)
+        await engine.do(partial(plan_made, None, standing.number, micros(clock.now()), known.union(lacking)))
+    return lacking
 
 
 def _parted(rows: Sequence[Waits]) -> tuple[list[Waits], list[Stop]]:
@@ -201,10 +221,19 @@ async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Readi
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The plan that settings would make; `is_whole` is False where the time for it was over before the end."""
+    """The rows of the plan that settings would make; `is_whole` is False where its time was over before the end.
 
-    plan: Plan
+    `lacking` are the studies of which a fault of ours keeps the plan from being made.
+    """
+
+    rows: Sequence[Waits]
     is_whole: bool = True
+    lacking: Sequence[str] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The counts of the plan."""
+        return plan_of(self.rows)
 
 
 async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> Preview:
@@ -216,13 +245,18 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
     current, until = await SettingsInForce(engine).current(), clock.monotonic() + seconds
     in_force = current.changed(destination.terms, ignores, clock.now())
     rows: list[Waits] = []
+    lacking: list[str] = []
+
+    async def foresee(reading: Reading) -> None:
+        found = await changed(engine, reading, destination.name, in_force)
+        rows.extend(_waiting(reading, found, destination.name))
+
     async for page in plans.readings(engine, destination.name):
         for reading in page:
-            found = await changed(engine, reading, destination.name, in_force)
-            rows += _waiting(reading, found, destination.name)
+            lacking += [] if await _guarded(reading.study_id, foresee(reading)) else [reading.study_id]
         if clock.monotonic() > until:
-            return Preview(plan_of(rows), is_whole=False)
-    return Preview(plan_of(rows))
+            return Preview(rows, is_whole=False, lacking=lacking)
+    return Preview(rows, lacking=lacking)
 
 
 def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Waits]:
@@ -265,6 +299,7 @@ def _may_change(reading: Reading, name: str) -> bool:
 
 
 def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[Step]:
+    there = {int(row[2]) for row in reading.rows if row[5:8] == (name, "left", MAY_HAVE_BEEN_SENT)}
     rows = [
         Row(
             int(number),
@@ -273,12 +308,12 @@ def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[
             str(state),
             str(reason),
             bool(is_move),
-            destination == name and reading.is_said(int(number), str(report_id)),
+            destination == name and (int(number) in there or reading.is_said(int(number), str(report_id))),
             reading.beside(int(number), str(report_id)),
         )
         for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
     ]
-    of = Known(known.study, known.facts.gone, known.version, rows, reading.is_sent or reading.is_let_go)
+    of = Known(known.study, known.facts.gone, known.version, rows, bool(there) or reading.is_sent or reading.is_let_go)
     steps = planned(of, name, in_force)
     if reading.is_let_go:  # what is owed since they are told of the study: nobody is asked a second time
         return [replace(one, state="waiting", reason="") if one.state == PLANNED else one for one in steps]

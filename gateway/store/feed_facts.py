@@ -20,7 +20,7 @@ from gateway.store.leases import PAUSED
 from gateway.store.ledger import IS_LAST, oldest
 from gateway.store.plans import PLANNED, TO_STOP
 from gateway.store.statements import Row, Statement
-from gateway.store.states import ACCESSION_MISSING, BLOCKED_AT_ONCE, UNSENT
+from gateway.store.states import ACCESSION_MISSING, BLOCKED_AT_ONCE, SEEN_THERE, UNSENT
 
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
@@ -63,7 +63,8 @@ _CRITICAL_PLANNED: Final = Statement(
 )
 _DEAD: Final = Statement(
     "SELECT m.number, m.study_id, m.is_critical, m.outbox FROM message m WHERE m.destination = :destination"
-    f" AND m.state = 'dead_letter' AND m.reason <> :unsent{IS_LAST} ORDER BY m.priority, m.number LIMIT :most"
+    f" AND m.state = 'dead_letter' AND m.reason NOT IN (:unsent, :seen){IS_LAST}"
+    " ORDER BY m.priority, m.number LIMIT :most"
 )
 _LANES: Final = Statement(
     "SELECT study_id, reason, since FROM lane WHERE destination = :destination ORDER BY study_id LIMIT :most"
@@ -128,7 +129,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
     due = await engine.fetch(_OLDEST_DUE, **key, now=micros(now))
     heads = await oldest(engine, watched.name)
     since = [int(row[0]) for row in due] + [made for made, _ in heads]
-    dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, most=MOST)
+    dead = await engine.fetch(_DEAD, **key, unsent=UNSENT, seen=SEEN_THERE, most=MOST)
     held = await engine.fetch(_CRITICAL_HELD, **key, reasons=json.dumps(BLOCKED_AT_ONCE), most=MOST)
     planned, critical = await _planned(engine, watched.name)
     paused = await engine.fetch(PAUSED, name=watched.name)

@@ -84,7 +84,7 @@ _KEEP_JUDGED: Final = Statement(
 )
 TOLD: Final = Statement(
     "SELECT DISTINCT destination, report_id FROM outbox WHERE study_id = :study_id AND destination <> ''"
-    " AND state IN ('waiting', 'held', 'rendered', 'merged')"
+    " AND (state IN ('waiting', 'held', 'rendered', 'merged') OR (state = 'left' AND reason = 'may-have-been-sent'))"
 )
 ADD_CAUSE: Final = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"

@@ -13,10 +13,12 @@ from typing import Final
 
 from gateway.store.audit import noted
 from gateway.store.engine import Engine
+from gateway.store.holding import freed
 from gateway.store.leases import locked
 from gateway.store.ledger import IS_LAST
+from gateway.store.restoring import doubt_ends
 from gateway.store.statements import Statement, Steps, ask
-from gateway.store.states import UNSENT
+from gateway.store.states import MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
 
 RETIRED: Final = "retired"
 IN_DOUBT: Final = "retired-in-doubt"  # it was written there, and what became of it nobody knows
@@ -34,7 +36,7 @@ _MESSAGES: Final = Statement(
 )
 _DEAD: Final = Statement(
     "SELECT m.state, m.is_critical, 1 FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter'"  # noqa: S608 (constants)
-    f" AND m.reason <> :unsent AND coalesce(m.closed, m.made) > :retired{IS_LAST} LIMIT :most"
+    f" AND m.reason NOT IN (:unsent, :seen) AND coalesce(m.closed, m.made) > :retired{IS_LAST} LIMIT :most"
 )
 _CLOSE_ROWS: Final = Statement(
     "UPDATE outbox SET state = 'nothing', reason = :reason, settled = :now WHERE destination = :destination"
@@ -51,6 +53,26 @@ _CLOSE_UNSENT: Final = Statement(
 )
 _FREE_LANES: Final = Statement("DELETE FROM lane WHERE destination = :destination")
 _RETIRE: Final = Statement("UPDATE destination SET retired = :now WHERE name = :destination")
+
+_IS_DOUBTFUL: Final = (
+    " EXISTS (SELECT 1 FROM lane l WHERE l.destination = :destination AND l.study_id = :study_id AND l.reason = :doubt)"
+)
+# What takes something back is not there because the report is: it stays owed
+_SAYS_SO: Final = " AND kind NOT IN ('withdrawn', 'addendum_cancelled', 'draft_cancelled', 'moved')"
+# All that was open in the copy of the database, and what was held as the same since
+_LEAVE_ROWS: Final = Statement(
+    "UPDATE outbox SET state = 'left', reason = :doubt, settled = :now WHERE study_id = :study_id"  # noqa: S608 (constants)
+    " AND destination = :destination AND ((state = 'held' AND reason = :doubt) OR (decided <= :until"
+    f" AND state IN ('waiting', 'held', 'planned', 'to_stop') AND{_IS_DOUBTFUL})){_SAYS_SO} RETURNING number"
+)
+_LEAVE_MESSAGES: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = :seen, closed = :now WHERE destination = :destination"  # noqa: S608 (constants)
+    " AND study_id = :study_id AND state IN ('queued', 'indeterminate', 'held') AND made <= :until"
+    f" AND{_IS_DOUBTFUL}{_SAYS_SO} RETURNING number"
+)
+_IS_HELD_SO: Final = Statement(
+    "SELECT 1 FROM lane WHERE destination = :destination AND study_id = :study_id AND reason = :doubt"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +169,28 @@ def retired(destination: str, reason: str, now: int, at: int) -> Steps[Closed]:
     return Closed(len(untold), len(unsent), len(in_doubt))
 
 
+def seen_there(destination: str, study_id: str, reason: str, now: int) -> Steps[tuple[int, int]]:
+    """Close what may have been sent of a study, since it is there; the number of rows and of messages.
+
+    What came after that goes on, and so does what takes something back.
+    """
+    yield from locked(destination)
+    lane = {"destination": destination, "study_id": study_id, "doubt": MAY_HAVE_BEEN_SENT}
+    key = {**lane, "until": (yield from doubt_ends(destination)), "now": now}
+    rows = yield from ask(_LEAVE_ROWS, **key)
+    messages = yield from ask(_LEAVE_MESSAGES, **key, seen=SEEN_THERE)
+    if (yield from ask(_IS_HELD_SO, **lane)):
+        yield from freed(destination, study_id)
+    yield from noted("feed-leave", f"{destination} {study_id}", reason, now)
+    return len(rows), len(messages)
+
+
 async def _left(engine: Engine, name: str, retired_at: int, most: int) -> Left:
     key = {"destination": name, "most": most}
     rows = [
         *await engine.fetch(_ROWS, **key),
         *await engine.fetch(_MESSAGES, **key),
-        *await engine.fetch(_DEAD, **key, retired=retired_at, unsent=UNSENT),
+        *await engine.fetch(_DEAD, **key, retired=retired_at, unsent=UNSENT, seen=SEEN_THERE),
     ]
     counts: Counter[str] = Counter()
     for state, _, count in rows:

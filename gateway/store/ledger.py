@@ -19,8 +19,10 @@ _PRIORITIES: Final = (0, 1, 2)
 _BY_STATE: Final = Statement(
     "SELECT state, count(*) FROM message WHERE destination = :destination GROUP BY state ORDER BY state"
 )
+# What stood under two names before one became the other counts once (gateway/store/renaming.py)
 _ROWS_BY_STATE: Final = Statement(
-    "SELECT state, count(*) FROM outbox WHERE destination = :destination GROUP BY state ORDER BY state"
+    "SELECT state, count(*) FROM outbox WHERE destination = :destination AND (state NOT IN ('merged', 'left')"
+    " OR reason <> 'renamed') GROUP BY state ORDER BY state"
 )
 _REASONS: Final = Statement(
     "SELECT reason, count(*) FROM outbox WHERE destination = :destination AND state = :state"
@@ -50,7 +52,7 @@ _HELD_FOR: Final = Statement(
 _DEAD: Final = Statement(
     "SELECT m.number, m.study_id, m.report_id, m.kind, m.reason, m.is_critical, coalesce(m.closed, m.made)"
     " FROM message m WHERE m.destination = :destination AND m.state = 'dead_letter' AND m.number > :after"
-    " AND m.reason <> 'withdrawn-unsent'"
+    " AND m.reason NOT IN ('withdrawn-unsent', 'seen-there')"
     f"{IS_LAST} ORDER BY m.number LIMIT :most"
 )
 _AT_A_TIME: Final = 500
@@ -119,6 +121,12 @@ async def stock(engine: Engine, destination: str, most: int) -> Stock:
         lane_count=int((await engine.fetch(_LANE_COUNT, **key))[0][0]),
         held_rows=tuple(HeldRow(str(row[0]), str(row[1]), int(row[2]), bool(row[3])) for row in held),
     )
+
+
+async def unrouted_before_start(engine: Engine) -> int:
+    """Count the rows that no destination takes and that are of before the start of each."""
+    found = _counts(await _slow(engine, _REASONS, destination="", state="unrouted"))
+    return found.get("before_start", 0)
 
 
 async def dead_letters(engine: Engine, destination: str) -> list[DeadLetter]:

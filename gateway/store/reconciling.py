@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.computing import computed
 from gateway.store.engine import Engine
+from gateway.store.kept import kept
 from gateway.store.moves import IS_OWED
 from gateway.store.statements import Statement
 
@@ -32,6 +34,7 @@ _STALE: Final = Statement(
     "SELECT DISTINCT study_id, destination FROM message WHERE study_id IN listed(:study_ids)"
     " AND stale_until IS NOT NULL"
 )
+_KEPT: Final = Statement("SELECT kept FROM study WHERE study_id = :study_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,13 @@ async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, Record
         for of_study in found[str(study_id)].reports.values() if str(study_id) in found else ():
             of_study.stale_at.add(str(destination))
     return found
+
+
+async def critical_results(engine: Engine, study_id: str) -> set[str]:
+    """The ids of the reports of a study that are critical results, as it is stored."""
+    rows = await engine.fetch(_KEPT, study_id=study_id)
+    study = (await computed(kept, rows[0][0])).study if rows else None
+    return {one.report_id for one in study.reports if one.is_critical is True} if study is not None else set()
 
 
 def _record(found: dict[str, Recorded], study_id: str, report_id: str) -> Record | None:

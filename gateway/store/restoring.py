@@ -362,6 +362,12 @@ async def doubtful_span(engine: Engine, destination: str) -> tuple[int, int] | N
     return (int(since), int(until)) if rows else None
 
 
+def doubt_ends(destination: str) -> Steps[int]:
+    """When the database that was put back began to know again what a destination is sent (microseconds); 0 if ever."""
+    rows = yield from ask(_FACT, name=f"{_DOUBT}{destination}")
+    return int(str(rows[0][0]).partition(" ")[2]) if rows else 0
+
+
 async def is_old(engine: Engine, destination: str) -> bool:
     """True if a destination is paused because the database does not know all that it was sent.
 

@@ -46,7 +46,7 @@ OUTBOX_STATES: Final[dict[OutboxState, State]] = {
     "excluded": State("a filter of the destination leaves it out"),
     "planned": State("owed since the settings changed, and signed before: it waits for `feed apply`", is_open=True),
     "to_stop": State("to be sent, and not owed any more by the settings: it waits for `feed apply`", is_open=True),
-    "left": State("owed since the settings changed; an operator left it unsent"),
+    "left": State("an operator left it unsent: of a plan, or since it is there already"),
     "unrouted": State("no destination takes it", is_open=True),
     "ignored": State("no destination takes it, and a rule says that none needs it"),
 }
@@ -90,5 +90,7 @@ OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one
 # what may have gone out before such a one was put back is held
 RESTORED: Final = "restored"
 MAY_HAVE_BEEN_SENT: Final = "may-have-been-sent"
+# Why a message of such a study is not sent: an operator saw that the receiver has it
+SEEN_THERE: Final = "seen-there"
 # Why destinations are paused by who starts the service
 HOLD_FEED: Final = "hold-feed"

@@ -167,7 +167,7 @@ class World:
                     expected = owed(of, told, each[-1].terms)
                     last = {row[4] for row in mine if row[3] == newest.content_version}
                     accepted.append(self._agrees(expected, made, mine, last, is_last=bool(last & TOLD)))
-                state, reason = owed_by_no_one(of, in_force.ignores)
+                state, reason = owed_by_no_one(of, in_force.ignores, in_force.terms)
                 nobody = [row for row in own if row[0] == "" and row[4] in {"unrouted", "ignored"}]
                 if any(accepted):
                     assert nobody == []

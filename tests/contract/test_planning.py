@@ -662,3 +662,15 @@ async def test_a_study_that_could_not_be_planned_is_tried_again_without_a_start(
             assert plan_of(await plans.waiting(engine, "ehr")) == Plan()
         await one.look()
         assert plan_of(await plans.waiting(engine, "ehr")).critical == 1
+
+
+async def test_an_addendum_brings_along_the_report_that_an_operator_left(engine):
+    async with fed(engine, addendum="new_order") as (feed, _):
+        original = await feed.sign(critical=False)
+        await engine.do(lambda: ask(Statement("UPDATE outbox SET state = 'left', settled = 1")))
+        assert await kinds(feed, original) == ["left"]
+        added = await feed.add(original)
+        async with feed.serving():
+            await feed.all_delivered()
+        assert await kinds(feed, original, added) == ["AA", "AA"]
+        assert set(await delivered(engine)) == {original.report_id, added.report_id}

@@ -42,6 +42,17 @@ def lines(monkeypatch, as_before):
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_action_of_several_words_reads_as_it_is_typed(as_before, form):
+    stream = io.StringIO()
+    log.configure("info", form, stream)
+    log.get_logger().error("database-restored", action=("feed", "resume", "--restored"))
+    log.get_logger().info("feed-held", action=("feed", CANARY))
+    assert "feed resume --restored" in stream.getvalue()
+    assert "(" not in stream.getvalue()
+    assert CANARY not in stream.getvalue()
+
+
 def test_an_event_with_ids_and_counts_is_written_as_one_json_object(lines):
     log.get_logger().info("study-read", study_id="stu_1", count=3, seconds=0.25, code=None, status=200)
     assert lines() == [

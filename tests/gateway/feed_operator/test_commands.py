@@ -70,6 +70,10 @@ async def test_without_a_site_key_nothing_is_written(site, command):
         (("replay", "ehr", "--study", "stu_1", "--force-old"), "--force-old: without --as-sent and --reason"),
         (("replay", "ehr", "--from", "1 March"), "--from: neither a day nor a time"),
         (("backload", "ehr", "--from", SPAN[3], "--to", SPAN[1]), "--to: not after --from"),
+        (("resume", "ehr", "--leave"), "--leave: it takes NAME with --study or --held may-have-been-sent"),
+        (("resume", "ehr", "--leave", "--held", "refused"), "--leave: it takes NAME with --study or --held"),
+        (("resume", "ehr", "--leave", "--study", "stu_1"), "--leave: without --reason"),
+        (("resume", "ehr", "--leave", "--study", "stu_1", "--dry-run"), "--leave: it takes NAME with --study or"),
         (("ack", "critical"), "critical: no alert that can be acknowledged. Alerts are critical-overdue, "),
         (("ack", "store-lost"), "store-lost: no alert that can be acknowledged"),
         (("certificate",), "NAME: neither a destination nor --all"),
@@ -90,8 +94,11 @@ async def test_nothing_is_queued_for_a_destination_that_is_not_enabled(site):
         code, _, err = await here.feed("replay", "ehr", "--yes", "--dead-letters")
         assert code == 2
         assert "destination[0].enabled: false" in err
-        code, _, err = await here.feed("certificate", "--all")
-        assert (code, "--all: no destination is enabled" in err) == (2, True)
+        code, lines, _ = await here.feed("certificate", "--all")
+        assert (code, lines[-2:]) == (
+            0,
+            ["no destination is enabled: there is none that reports are sent to", "certified"],
+        )
         assert "ehr: served by nobody, not enabled" in (await here.feed("status"))[1]
 
 
@@ -239,6 +246,35 @@ async def test_all_studies_that_are_held_for_a_reason_go_on_at_once(site):
         await here.served()
         assert await here.query("SELECT count(*) FROM lane") == [(0,)]
         assert {state for (state,) in await here.query("SELECT state FROM message")} == {"delivered"}
+
+
+async def test_what_may_have_been_sent_and_is_there_is_left_with_the_reason_and_certified(site):
+    async with site() as here:
+        await here.sync()
+        async with here.here.store() as engine:
+            held = "UPDATE outbox SET state = 'held', reason = 'may-have-been-sent'"
+            await engine.do(lambda: ask(Statement(held)))
+        studies = await here.query("SELECT study_id FROM outbox GROUP BY study_id HAVING count(*) = 1 ORDER BY 1")
+        first, rest = studies[0][0], await here.query(f"SELECT 1 FROM outbox WHERE study_id <> '{studies[0][0]}'")
+        leave = ("--leave", "--reason", "seen in the chart")
+        code, lines, _ = await here.feed("resume", "ehr", "--study", fhir_id(first), *leave)
+        said = f"{first} goes on at ehr: 1 row and 0 messages left unsent, since they are there"
+        assert (code, lines) == (0, [said])
+        code, lines, _ = await here.feed("resume", "ehr", "--study", first, *leave)
+        assert (code, lines) == (1, [f"nothing of {first} is held at ehr as may-have-been-sent"])
+        _, lines, _ = await here.feed("certificate", "ehr")
+        assert f"{len(rest)} held" in lines[2]
+        assert f"  left  {(await left_report(here, first))}  {first}  may-have-been-sent" in " ".join(lines)
+        assert (await here.feed("resume", "ehr", "--held", "may-have-been-sent", *leave))[0] == 0
+        await here.served()
+        code, lines, _ = await here.feed("certificate", "ehr")
+        assert (code, lines[-1], len(here.receiver.messages)) == (0, "certified", 0)
+        audit = await here.query("SELECT DISTINCT verb, reason, \"user\" <> '', host <> '' FROM audit")
+        assert audit == [("feed-leave", "seen in the chart", 1, 1)]
+
+
+async def left_report(here, study_id):
+    return (await here.query(f"SELECT report_id FROM outbox WHERE study_id = '{study_id}'"))[0][0]
 
 
 async def test_a_study_and_a_report_are_sent_again_as_they_are_by_now(site):
@@ -400,6 +436,30 @@ async def test_what_is_not_taken_yet_is_open_with_a_line_each(site):
         assert code == 1
         [line] = [one for one in lines if one.startswith("  held  ")]
         assert "  AE" in line
+
+
+async def test_critical_results_among_what_is_open_are_marked_and_come_first(site):
+    async with site() as here:
+        await here.sync()
+        file = here.folder / "certificate.json"
+        critical = {one for (one,) in await here.query("SELECT report_id FROM outbox WHERE is_critical = 1")}
+        _, lines, _ = await here.feed("certificate", "ehr", "--out", str(file))
+        assert lines[2].endswith(f" open, {len(critical)} of them critical")
+        reports = [line for line in lines if line.startswith("  queued  ")]
+        assert len(critical) > 0
+        assert {line.split("  ")[2] for line in reports[: len(critical)]} == critical
+        assert [line.endswith("  CRITICAL") for line in reports] == [
+            place < len(critical) for place in range(len(reports))
+        ]
+        [said] = json.loads(file.read_text())["destinations"]
+        assert (said["openCritical"], {line["reportId"] for line in said["reports"] if line["isCritical"]}) == (
+            len(critical),
+            critical,
+        )
+        await here.served()
+        _, lines, _ = await here.feed("certificate", "ehr", "--out", str(file))
+        [said] = json.loads(file.read_text())["destinations"]
+        assert (said["openCritical"], "CRITICAL" in " ".join(lines)) == (0, False)
 
 
 async def test_a_certificate_of_a_span_leaves_out_what_was_signed_before_or_after(site):
