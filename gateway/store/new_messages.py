@@ -38,6 +38,10 @@ _PREFER: Final = Statement(
     "UPDATE message SET priority = :priority WHERE destination = :destination AND study_id = :study_id"
     " AND priority > :priority AND state IN ('queued', 'sending', 'indeterminate', 'held')"
 )
+_WAITING: Final = Statement(
+    "SELECT number FROM outbox WHERE destination = :destination AND study_id IN listed(:study_ids)"
+    " AND state = 'waiting'"
+)
 _COLUMNS: Final = (
     "outbox",
     "report_id",
@@ -131,15 +135,23 @@ def all_made(lease: Lease, of_studies: Sequence[Made], now: int) -> Steps[list[l
 
 
 def _sent_of_current(destination: str, of_studies: Sequence[Made]) -> Steps[dict[str, Sent]]:
-    """Read what the destination has of those studies that are, and were sent, as they were when theirs was made."""
+    """Read what the destination has of those studies that are, and were sent, as they were when theirs was made.
+
+    The rows that asked for it must still wait.
+    """
     ids = [one.study_id for one in of_studies]
     rows = yield from ask(REVISIONS, study_ids=json.dumps(ids))
     revisions = {str(study_id): int(revision) for study_id, revision in rows}
     has = yield from sent_of(destination, ids)
+    waiting = {
+        int(number) for (number,) in (yield from ask(_WAITING, destination=destination, study_ids=json.dumps(ids)))
+    }
     return {
         one.study_id: has[one.study_id]
         for one in of_studies
-        if revisions.get(one.study_id) == one.revision and one.sent in (None, has[one.study_id])
+        if revisions.get(one.study_id) == one.revision
+        and one.sent in (None, has[one.study_id])
+        and all(row.number in waiting for row in one.settled)  # else a plan stops what asked for it
     }
 
 

@@ -8,13 +8,16 @@ from functools import partial
 
 import pytest
 from fakes.lanes import AT, NOW, Scene, new, stored
+from fakes.store import rows
 
 from gateway.store import messages, takeover
-from gateway.store.intake import Outdated
+from gateway.store.intake import ADD_CAUSE, Outdated
 from gateway.store.leases import LeaseLost, Leases, paused
 from gateway.store.messages import NEVER, Result
 from gateway.store.new_messages import Made
+from gateway.store.outbox import Settled
 from gateway.store.sent import Sent, read_sent
+from gateway.store.statements import Statement, ask
 
 
 @pytest.fixture
@@ -158,6 +161,22 @@ async def test_a_message_that_was_made_before_another_was_sent_is_made_anew(scen
         await engine.do(partial(stored, scene.lease, made, AT))
     now = replace(made, sent=(await read_sent(engine, "ehr", ["stu_a"]))["stu_a"])
     assert len(await engine.do(partial(stored, scene.lease, now, AT))) == 1
+
+
+@pytest.mark.parametrize("state", ["to_stop", "held"])
+async def test_no_message_is_stored_of_a_row_that_a_plan_stops_or_somebody_holds_meanwhile(scene, engine, state):
+    await scene.study("stu_a")
+    row = {"study_id": "stu_a", "report_id": "rep_1", "kind": "signed", "content_version": "v", "destination": "ehr"}
+    row |= {"reason": "", "is_move": 0, "is_critical": 0, "due": AT, "signed": None, "now": AT}
+    await engine.do(lambda: ask(ADD_CAUSE, **row, state="waiting"))
+    ((number,),) = await rows(engine, "SELECT number FROM outbox")
+    made = Made("stu_a", 1, [Settled(number, "rendered")], [new(number)])
+    await engine.do(lambda: ask(Statement("UPDATE outbox SET state = :state"), state=state))
+    with pytest.raises(Outdated):
+        await engine.do(partial(stored, scene.lease, made, AT))
+    assert await scene.states() == []
+    await engine.do(lambda: ask(Statement("UPDATE outbox SET state = 'waiting'")))
+    assert len(await engine.do(partial(stored, scene.lease, made, AT))) == 1
 
 
 async def test_what_is_taken_back_before_it_was_sent_frees_the_lane_that_it_held(scene, engine):
