@@ -69,6 +69,7 @@ UVICORN: Final[dict[str, Any]] = {"log_config": None, "access_log": False}  # ar
 _EVENT: Final = re.compile(r"[a-z][a-z0-9._-]{0,63}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.:/+$*{}\[\]-]{1,128}")
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_DEBUGGING: Final = structlog.make_filtering_bound_logger(_LEVELS["debug"])
 _DEEPEST_FRAMES: Final = 5
 
 
@@ -110,6 +111,11 @@ def get_logger() -> FilteringBoundLogger:
     """The logger of the service: `get_logger().info("study-read", study_id=…, seconds=…)`."""
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+def is_debugging() -> bool:
+    """True if `log.level` is debug; whoever says much at that level alone puts it together only then."""
+    return structlog.get_config()["wrapper_class"] is _DEBUGGING
 
 
 def add_timestamp(_logger: Any, _method: str, entry: EventDict) -> EventDict:

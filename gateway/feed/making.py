@@ -20,7 +20,7 @@ from gateway.destinations import Destination
 from gateway.errors import StoreError
 from gateway.feed.composing import Round, composed
 from gateway.feed.doubtful import is_doubtful
-from gateway.log import get_logger
+from gateway.log import get_logger, is_debugging
 from gateway.metrics import Metrics
 from gateway.store import facts, intake
 from gateway.store.engine import Engine
@@ -169,11 +169,11 @@ class Making:
         """Tell the log and the metrics of what was made."""
         name, study_id = self.destination.name, made.study_id
         get_logger().info("messages-made", destination=name, study_id=study_id, count=messages_made)
-        for one in made.messages:
+        for one in made.messages if is_debugging() else ():
             ids = {"study_id": study_id, "report_id": one.report_id, "control_id": one.control_id}
             stands = {"operation": one.kind, "state": one.state, "code": one.reason or None}
             get_logger().debug("message-made", destination=name, **ids, **stands)
-        for row in made.settled:
+        for row in made.settled if is_debugging() else ():
             said = {"state": row.state, "code": row.reason or None}
             get_logger().debug("cause-settled", destination=name, study_id=study_id, **said)
         for code, count in Counter(code for one in made.messages for code in one.remarks).items():

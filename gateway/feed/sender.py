@@ -25,7 +25,7 @@ from gateway.feed.outcome import Outcomes
 from gateway.feed.pacing import Pacing
 from gateway.feed.permit import PermitEnded
 from gateway.feed.tenure import Tenure
-from gateway.log import get_logger
+from gateway.log import get_logger, is_debugging
 from gateway.store import messages
 from gateway.store.attempts import Attempt
 from gateway.store.engine import Engine
@@ -154,6 +154,8 @@ class Sender:
 
     def _trace(self, event: str, head: Head, state: str, **more: Any) -> None:
         """Say at `log.level` debug how a message stands, by its ids."""
+        if not is_debugging():
+            return
         ids = {"study_id": head.study_id, "report_id": head.report_id, "control_id": head.control_id}
         name, attempt = self._destination.name, head.attempts + 1
         get_logger().debug(event, destination=name, **ids, operation=head.kind, attempt=attempt, state=state, **more)

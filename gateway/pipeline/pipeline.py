@@ -19,7 +19,7 @@ from gateway import clock
 from gateway.computing import computed
 from gateway.destinations import Routes
 from gateway.errors import StoreUnavailable
-from gateway.log import get_logger
+from gateway.log import get_logger, is_debugging
 from gateway.pipeline.in_force import SettingsInForce
 from gateway.pipeline.look import Fetched, Key, Look, Resource, Standing, apart, as_of, beside, digest, look
 from gateway.pipeline.rendering import rendered
@@ -245,6 +245,8 @@ class Pipeline:
 
 def _trace(taken: intake.Taken, versions_written: int) -> None:
     """Say at `log.level` debug what was taken in, and what each destination is owed of it."""
+    if not is_debugging():
+        return
     study_id = taken.study_id
     get_logger().debug("study-ingested", study_id=study_id, count=versions_written)
     for one in taken.causes:

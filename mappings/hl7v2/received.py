@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 UnreadableCode = Literal["empty", "no-msh", "bad-delimiters"]
@@ -122,7 +123,11 @@ def read(payload: bytes) -> Received:
     if not separator or _NOT_A_DELIMITER.match(separator):
         raise Unreadable("bad-delimiters", start + 3)
     segments = tuple(_segments(data, start, separator))
-    return Received(segments, _delimiters(segments[0], separator.decode("ascii")))
+    msh = segments[0]
+    try:
+        return Received(segments, _delimiters(msh.field(2)[:4], separator.decode("ascii")))
+    except ValueError:
+        raise Unreadable("bad-delimiters", msh.offset + 4) from None
 
 
 def placed(received: Received) -> Iterator[tuple[str, Segment]]:
@@ -142,9 +147,10 @@ def _segments(data: bytes, start: int, separator: bytes) -> Iterator[Segment]:
         yield Segment(name, (name, mark, *fields) if offset == start else (first, *fields), offset)
 
 
-def _delimiters(msh: Segment, separator: str) -> Delimiters:
-    given = msh.field(2)[:4]
+@lru_cache(maxsize=64)
+def _delimiters(given: str, separator: str) -> Delimiters:
+    """The delimiters of an MSH-2 that begins so, and its separator; ValueError where they cannot be told apart."""
     named = given + Delimiters().encoding_characters[len(given) :]
     if len({separator, *named}) < 5 or _NOT_A_DELIMITER.search(given.encode("utf-8", "surrogateescape")):
-        raise Unreadable("bad-delimiters", msh.offset + 4)
+        raise ValueError
     return Delimiters(separator, *named)
