@@ -51,12 +51,12 @@ check: install ## lint, format, types, import contracts, generated documents, li
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/cog --check -r $(DOCUMENTS)
+	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
 	$(BIN)/deptry .
 	$(BIN)/python tests/licences.py
 
 docs: install ## write the generated tables of the documents anew
-	$(BIN)/cog -r $(DOCUMENTS)
+	$(BIN)/cog -I docs -r $(DOCUMENTS)
 
 bench: install ## measure speed as ratios, the last lines are the result
 	$(RUN) pytest tests/bench -q -s -p no:randomly -p no:xdist -o norecursedirs=".*" -o addopts=--import-mode=importlib

@@ -16,55 +16,55 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import clock, log
-from gateway.assembly import opened_store, pipeline_of
-from gateway.destination_check import faults as destination_faults
-from gateway.destinations import routes_of
-from gateway.errors import ConfigError
-from gateway.feed.alerting import Alerting
-from gateway.feed.hold_feed import HoldFeed
-from gateway.feed.holder import Holder
-from gateway.feed.journaling import Journaling
-from gateway.feed.making import Making
-from gateway.feed.retention import Retention
-from gateway.feed.settings_watch import SettingsWatch
-from gateway.feed.store_alarm import StoreAlarm
-from gateway.fhir_api.compression import Compressed
+from gateway.checks.destinations import faults as destination_faults
+from gateway.crawl.crawler import crawl_forever
+from gateway.crawl.index_age import SweepWatch
+from gateway.crawl.ports import Crawl, Json
+from gateway.feed.alerts.monitor import Alerting
+from gateway.feed.alerts.store_alarm import StoreAlarm
+from gateway.feed.compose.render_due import Making
+from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.deliver.hold_feed import HoldFeed
+from gateway.feed.deliver.journaling import Journaling
+from gateway.feed.deliver.retention import Retention
+from gateway.feed.deliver.settings_watch import SettingsWatch
 from gateway.fhir_api.facade import MOUNT, Facade
-from gateway.fhir_api.hosts import KnownHosts
-from gateway.fhir_api.page_token import Tokens
+from gateway.fhir_api.http.compression import Compressed
+from gateway.fhir_api.http.hosts import KnownHosts
+from gateway.fhir_api.openapi.routes import openapi_routes
+from gateway.fhir_api.ops.health import Health
+from gateway.fhir_api.ops.reachability import Reachability
+from gateway.fhir_api.ops.routes import Ops, ops_routes
 from gateway.fhir_api.routes import fhir_app
-from gateway.metrics import Measured, Metrics
-from gateway.openapi.routes import openapi_routes
-from gateway.ops.health import Health
-from gateway.ops.reachability import Reachability
-from gateway.ops.routes import Ops, ops_routes
-from gateway.serving import listening_socket, running, stop_signal
+from gateway.fhir_api.search.page_token import Tokens
+from gateway.ingest.assembly import opened_store, pipeline_of
+from gateway.ingest.control_queue import ControlWork
+from gateway.ingest.housekeeping import Tidying
+from gateway.ingest.pdf_queue import PdfQueue
+from gateway.ingest.read_through import ReadThrough
+from gateway.routing import routes_of
+from gateway.runtime import clock, log
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.loops import alongside, forever
+from gateway.runtime.metrics import Measured, Metrics
+from gateway.runtime.serving import listening_socket, running, stop_signal
+from gateway.runtime.words import API, FEED, ROLES, SYNC
 from gateway.settings import Configuration, require_loopback, require_site_key
-from gateway.store.controls import Controls
-from gateway.store.coverage import StoredCursors, StoredStudies
-from gateway.store.inbox import StoredEnrichments, StoredWebhooks
-from gateway.store.leases import Leases
-from gateway.store.pdfs import Pdfs
-from gateway.store.postgres import Postgres
-from gateway.store.probe import EVERY, StoreProbe
-from gateway.store.sqlite import Sqlite
-from gateway.sync.control_work import ControlWork
-from gateway.sync.crawler import crawl_forever
-from gateway.sync.pace import Pace
-from gateway.sync.paced_client import PacedClient
-from gateway.sync.pdf import PdfQueue
-from gateway.sync.ports import Crawl, Json
-from gateway.sync.read_through import ReadThrough
-from gateway.sync.repeat import alongside, forever
-from gateway.sync.signatures import SignatureRecord
-from gateway.sync.tidying import Tidying
-from gateway.sync.watch import SweepWatch
-from gateway.sync.webhook import Verifier
-from gateway.sync.webhook_work import WebhookWork
+from gateway.store.database.controls import Controls
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.probe import EVERY, StoreProbe
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.feed.leases import Leases
+from gateway.store.studies.coverage import StoredCursors, StoredStudies
+from gateway.store.studies.pdfs import Pdfs
+from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
 from gateway.upstream.client import Observe, UpstreamClient, unobserved
-from gateway.webhook_api import Inbox, webhook_routes
-from gateway.words import API, FEED, ROLES, SYNC
+from gateway.upstream.pace import Pace
+from gateway.upstream.paced_client import PacedClient
+from gateway.webhooks.endpoint import Inbox, webhook_routes
+from gateway.webhooks.event import Verifier
+from gateway.webhooks.signature_count import SignatureRecord
+from gateway.webhooks.worker import WebhookWork
 
 
 @dataclass(frozen=True, slots=True)

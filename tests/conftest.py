@@ -22,8 +22,8 @@ pytest.register_assert_rewrite("fakes")  # an assertion in a fake says what it c
 from fakes.crawled import World, crawled  # noqa: E402
 from fakes.databases import Engines, Server, copied, migrated_file, server  # noqa: E402
 
-from gateway.store.postgres import Postgres  # noqa: E402
-from gateway.store.sqlite import Sqlite  # noqa: E402
+from gateway.store.database.postgres import Postgres  # noqa: E402
+from gateway.store.database.sqlite import Sqlite  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,16 +9,16 @@ import asyncio
 import shutil
 from typing import Final
 
-from gateway import clock, log
 from gateway.demo.agreement import compare
 from gateway.demo.rounds import Round, play
 from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
-from gateway.feed_operator.arguments import EVER
-from gateway.feed_operator.certificate import made_of, said
+from gateway.feed.operator.arguments import EVER
+from gateway.feed.operator.certificate import made_of, said
+from gateway.runtime import clock, log
+from gateway.runtime.serving import stop_signal
 from gateway.sandbox.inbox import Message
 from gateway.sandbox.readable import readable
-from gateway.serving import stop_signal
 from mappings.identifiers import fhir_id
 
 __all__ = ["Ports", "once", "run"]

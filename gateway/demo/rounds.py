@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gateway import clock
 from gateway.demo.stage import Stage
-from gateway.feed_operator.fate import Kind, fate
-from gateway.store.reconciling import recorded
+from gateway.feed.operator.fate import Kind, fate
+from gateway.runtime import clock
+from gateway.store.feed.reconciling import recorded
 from mappings.hl7v2.received import read
 from mappings.identifiers import fhir_id, short_id
 

@@ -17,20 +17,20 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
-from gateway import clock
 from gateway.app import create_app
-from gateway.assembly import opened_store
-from gateway.destinations import Destination, routes_of
+from gateway.ingest.assembly import opened_store
+from gateway.routing import Destination, routes_of
+from gateway.runtime import clock
+from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.inbox import Message
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.state import State
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.sandbox.webhooks import Target
-from gateway.serving import listening_socket, running
 from gateway.settings import Configuration, Database, DestinationSettings, Server, Settings, Upstream, Webhook
-from gateway.store.engine import Engine
-from gateway.store.in_force import in_force_of
+from gateway.store.database.engine import Engine
+from gateway.store.feed.in_force import in_force_of
 from gateway.upstream.client import UpstreamClient
 from mappings.profile import AssigningAuthority, Facility, NameOrder, Site
 

@@ -19,15 +19,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.errors import NotAcceptable, PdfInterrupted, RequestError, RequestTooLarge
 from gateway.fhir_api.batch_entries import MOST_BYTES, Entry, entries
-from gateway.fhir_api.body import json_body
-from gateway.fhir_api.bundle import batch_response
 from gateway.fhir_api.facade import MOUNT, base
-from gateway.fhir_api.formats import Format
-from gateway.fhir_api.headers import fhir_answer, negotiated
-from gateway.fhir_api.outcome import of_error, outcome
-from gateway.fhir_api.query import parameters
+from gateway.fhir_api.http.body import json_body
+from gateway.fhir_api.http.bundle import batch_response
+from gateway.fhir_api.http.formats import Format
+from gateway.fhir_api.http.headers import fhir_answer, negotiated
+from gateway.fhir_api.http.outcome import of_error, outcome
+from gateway.fhir_api.http.query import parameters
+from gateway.runtime.errors import NotAcceptable, PdfInterrupted, RequestError, RequestTooLarge
 from mappings.dates import fhir_instant
 from mappings.fhir.rendering import json_bytes
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from gateway.errors import BadRequest, MethodNotAllowed, NotSupported, RequestError, RequestTooLarge, ResourceNotFound
+from gateway.runtime.errors import (
+    BadRequest,
+    MethodNotAllowed,
+    NotSupported,
+    RequestError,
+    RequestTooLarge,
+    ResourceNotFound,
+)
 
 MOST_BYTES: Final = 2**20
 MOST_ENTRIES: Final = 100

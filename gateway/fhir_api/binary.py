@@ -20,16 +20,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
-from gateway.fhir_api.byte_range import wanted_range
 from gateway.fhir_api.facade import facade
-from gateway.fhir_api.formats import in_format
 from gateway.fhir_api.freshness import wants_newer
-from gateway.fhir_api.headers import FHIR_JSON, FHIR_XML, PRIVATE, Format, accepted, etag, is_unchanged
-from gateway.fhir_api.query import Parameters, parameters, value_of
-from gateway.store.pdfs import Pdfs
-from gateway.store.reports import stored_report
-from gateway.store.versions import CURRENT
+from gateway.fhir_api.http.byte_range import wanted_range
+from gateway.fhir_api.http.formats import in_format
+from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, PRIVATE, Format, accepted, etag, is_unchanged
+from gateway.fhir_api.http.query import Parameters, parameters, value_of
+from gateway.runtime.errors import NotAcceptable, ResourceNotFound, ResourceWithdrawn
+from gateway.store.studies.pdfs import Pdfs
+from gateway.store.studies.reports import stored_report
+from gateway.store.studies.versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.fhir.datatypes import TEXT_PLAIN
 from mappings.fhir.rendering import json_bytes

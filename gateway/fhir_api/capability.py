@@ -12,15 +12,15 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import NotSupported
 from gateway.fhir_api.batch_entries import MOST_ENTRIES
 from gateway.fhir_api.facade import Facade, base, facade
-from gateway.fhir_api.headers import etag, fhir_conditional
-from gateway.fhir_api.query import parameters, value_of
-from gateway.fhir_api.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
+from gateway.fhir_api.http.headers import etag, fhir_conditional
+from gateway.fhir_api.http.query import parameters, value_of
+from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
 from gateway.fhir_api.served import DEFINITIONS, OPERATIONS, RESOURCES, Served
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import parameters_of
+from gateway.runtime.errors import NotSupported
 from mappings.dates import fhir_instant
 from mappings.fhir.rendering import json_bytes
 

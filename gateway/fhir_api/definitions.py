@@ -15,18 +15,18 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import NotSupported, ResourceNotFound
-from gateway.fhir_api.bundle import searchset
 from gateway.fhir_api.facade import base
-from gateway.fhir_api.headers import etag, fhir_answer, fhir_conditional, is_strict
-from gateway.fhir_api.operation_input import FORMATS
-from gateway.fhir_api.outcome import Issue
-from gateway.fhir_api.query import parameters
+from gateway.fhir_api.http.bundle import searchset
+from gateway.fhir_api.http.headers import etag, fhir_answer, fhir_conditional, is_strict
+from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.http.query import parameters
+from gateway.fhir_api.operations.operation_input import FORMATS
 from gateway.fhir_api.served import OPERATIONS, Operation
 from gateway.index.escaping import alternatives, unescaped
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import PARAMETERS
-from gateway.store.search import Version
+from gateway.runtime.errors import NotSupported, ResourceNotFound
+from gateway.store.studies.search import Version
 from mappings.fhir.rendering import json_bytes
 
 Handler = Callable[[Request], Awaitable[Response]]

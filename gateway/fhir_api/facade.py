@@ -15,13 +15,13 @@ from typing import Final, cast
 from starlette.datastructures import URL
 from starlette.requests import Request
 
-from gateway import clock
-from gateway.destinations import Destination
-from gateway.fhir_api.page_token import Tokens
+from gateway.fhir_api.search.page_token import Tokens
 from gateway.index.value import Circumstances
-from gateway.store.engine import Engine
-from gateway.sync.read_through import ReadThrough
-from gateway.sync.sweep_record import SweepRecord
+from gateway.ingest.read_through import ReadThrough
+from gateway.routing import Destination
+from gateway.runtime import clock
+from gateway.store.database.engine import Engine
+from gateway.store.studies.sweep_record import SweepRecord
 from gateway.upstream.client import UpstreamClient
 from mappings.profile import Site
 

@@ -12,12 +12,12 @@ from typing import Final
 
 from starlette.requests import Request
 
-from gateway.errors import ResourceNotFound, UpstreamNotFound
 from gateway.fhir_api.facade import Facade, facade
 from gateway.fhir_api.freshness import wants_newer
 from gateway.fhir_api.served import BY_TYPE
-from gateway.store.search import Version
-from gateway.store.versions import CURRENT
+from gateway.runtime.errors import ResourceNotFound, UpstreamNotFound
+from gateway.store.studies.search import Version
+from gateway.store.studies.versions import CURRENT
 from mappings.identifiers import upstream_id
 
 _OWNER: Final = re.compile(r"(?:rep|stu|usr)-[0-9a-f]{32}")

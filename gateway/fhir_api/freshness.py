@@ -11,10 +11,10 @@ from typing import Final
 
 from starlette.requests import Request
 
-from gateway import clock
 from gateway.fhir_api.facade import Facade
-from gateway.fhir_api.outcome import Issue
-from gateway.store.instants import micros
+from gateway.fhir_api.http.outcome import Issue
+from gateway.runtime import clock
+from gateway.store.database.instants import micros
 
 _MAX_AGE: Final = re.compile(r"max-age\s*=\s*\"?([0-9]{1,9})")
 _SECOND: Final = 1_000_000

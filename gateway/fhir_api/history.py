@@ -12,17 +12,17 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import clock
-from gateway.errors import BadRequest, ResourceNotFound
-from gateway.fhir_api.bundle import history_bundle
 from gateway.fhir_api.facade import base, circumstances, facade
-from gateway.fhir_api.headers import fhir_answer
-from gateway.fhir_api.query import PAGE, Parameters, parameters, value_of
-from gateway.fhir_api.result_parameters import LIFETIME, count_of
+from gateway.fhir_api.http.bundle import history_bundle
+from gateway.fhir_api.http.headers import fhir_answer
+from gateway.fhir_api.http.query import PAGE, Parameters, parameters, value_of
+from gateway.fhir_api.search.result_parameters import LIFETIME, count_of
 from gateway.index.criteria import Updated
 from gateway.index.reading import asked
-from gateway.store.search import Version
-from gateway.store.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY
+from gateway.runtime import clock
+from gateway.runtime.errors import BadRequest, ResourceNotFound
+from gateway.store.studies.search import Version
+from gateway.store.studies.versions import COUNT_VERSIONS, HAS_RESOURCE, HISTORY
 
 _NO_END: Final = 2**62
 _ASKED: Final = frozenset({"_at", "_count", "_since"})

@@ -12,16 +12,16 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import BadRequest, ResourceNotFound
 from gateway.fhir_api.facade import facade
 from gateway.fhir_api.fetching import current
 from gateway.fhir_api.freshness import age
-from gateway.fhir_api.headers import etag, fhir_conditional
-from gateway.fhir_api.query import Parameters, parameters
-from gateway.fhir_api.shaping import Shape, shaped, wanted_shape
-from gateway.store.instants import instant
-from gateway.store.search import Version
-from gateway.store.versions import ONE_VERSION
+from gateway.fhir_api.http.headers import etag, fhir_conditional
+from gateway.fhir_api.http.query import Parameters, parameters
+from gateway.fhir_api.http.summary import Shape, shaped, wanted_shape
+from gateway.runtime.errors import BadRequest, ResourceNotFound
+from gateway.store.database.instants import instant
+from gateway.store.studies.search import Version
+from gateway.store.studies.versions import ONE_VERSION
 from mappings.fhir.rendering import json_bytes
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -14,24 +14,24 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import MethodNotAllowed, ResourceNotFound
 from gateway.fhir_api.batch import batch
 from gateway.fhir_api.binary import binary
 from gateway.fhir_api.capability import capability
 from gateway.fhir_api.definitions import definition, definitions
-from gateway.fhir_api.docref import docref
-from gateway.fhir_api.everything import everything
 from gateway.fhir_api.facade import MOUNT
 from gateway.fhir_api.history import history
-from gateway.fhir_api.hl7v2 import hl7v2
-from gateway.fhir_api.operations import operation
-from gateway.fhir_api.outcome import ALLOW, Outcomes
+from gateway.fhir_api.http.outcome import ALLOW, Outcomes
+from gateway.fhir_api.operations.docref import docref
+from gateway.fhir_api.operations.everything import everything
+from gateway.fhir_api.operations.hl7v2 import hl7v2
+from gateway.fhir_api.operations.operations import operation
+from gateway.fhir_api.operations.trace import trace
+from gateway.fhir_api.operations.validation import validate
 from gateway.fhir_api.read import read, vread
-from gateway.fhir_api.search import search
+from gateway.fhir_api.search.interaction import search
 from gateway.fhir_api.served import DEFINITIONS, OF_REPORTS, OPERATIONS, RESOURCES, Operation, Served
-from gateway.fhir_api.trace import trace
-from gateway.fhir_api.validation import validate
-from gateway.metrics import ROUTE
+from gateway.runtime.errors import MethodNotAllowed, ResourceNotFound
+from gateway.runtime.metrics import ROUTE
 
 Handler = Callable[[Request], Awaitable[Response]]
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")

@@ -12,13 +12,13 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final
 
-from gateway.errors import BadRequest, NotSupported
 from gateway.index.criteria import Clause, Criterion, During, Ends, Not, Referred, Refers, Updated
 from gateway.index.escaping import alternatives, token
 from gateway.index.parameter import Parameter
 from gateway.index.parameters import REVERSE_CHAINS, parameter
 from gateway.index.value import Circumstances, Value
 from gateway.index.values import criteria_of
+from gateway.runtime.errors import BadRequest, NotSupported
 
 _HAS: Final = "_has:"
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)

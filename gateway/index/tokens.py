@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.errors import BadRequest
 from gateway.index.criteria import Clause, Contains, Criterion, Ends, Is, Nothing, Starts
 from gateway.index.escaping import parts, token, unescaped
 from gateway.index.terms import code_start, code_term, system_end, typed_term, words
 from gateway.index.value import Value
+from gateway.runtime.errors import BadRequest
 from mappings.codes import DICOM_UID, SID_STUDY
 from mappings.identifiers import is_dicom_uid
 

@@ -9,7 +9,7 @@ import contextlib
 import json
 from typing import Any, Final
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 
 _HOST: Final = "127.0.0.1"
 _SECONDS: Final = 10.0

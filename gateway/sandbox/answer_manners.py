@@ -10,8 +10,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from gateway import clock
-from gateway.feed.framing import CARRIAGE_RETURN, END_BLOCK, START_BLOCK
+from gateway.mllp.framing import CARRIAGE_RETURN, END_BLOCK, START_BLOCK
+from gateway.runtime import clock
 from gateway.sandbox.exchange import Exchange, framed
 from mappings.hl7v2.ack import AckCode, AckError
 

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.command_line import PORT, Group, exit_code
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.sandbox.acting import ask
-from gateway.words import SANDBOX_API_KEY, SANDBOX_PORT
+from gateway.settings.command_line import PORT, Group, exit_code
 
 sandbox = typer.Typer(invoke_without_command=True, no_args_is_help=False, cls=Group)
 

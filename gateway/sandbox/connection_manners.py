@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.feed.framing import CARRIAGE_RETURN, START_BLOCK, Decoder, Frame
+from gateway.mllp.framing import CARRIAGE_RETURN, START_BLOCK, Decoder, Frame
 from gateway.sandbox.exchange import Meeting, framed
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.answers import account
 from gateway.sandbox.fault_plan import parse_faults
 from gateway.sandbox.state import Signed, refusal

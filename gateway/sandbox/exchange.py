@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from gateway import clock
-from gateway.feed.framing import CARRIAGE_RETURN, END_BLOCK, START_BLOCK
+from gateway.mllp.framing import CARRIAGE_RETURN, END_BLOCK, START_BLOCK
+from gateway.runtime import clock
 from gateway.sandbox.late_acks import LateAcks
 from gateway.sandbox.line import Line
 from mappings.hl7v2.ack import AckCode, AckError, acknowledge

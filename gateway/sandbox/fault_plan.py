@@ -15,7 +15,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.faults import API, BEHAVIOURS, STORAGE, Call
 

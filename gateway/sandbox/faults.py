@@ -13,7 +13,7 @@ from typing import Final
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import clock
+from gateway.runtime import clock
 
 API: Final = "/v1/"
 STORAGE: Final = "/storage/"

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import clock
+from gateway.runtime import clock
 from gateway.sandbox.answers import error_response
 from gateway.sandbox.faults import API, STORAGE
 from gateway.sandbox.switches import Switches

@@ -12,10 +12,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final, Self
 
-from gateway import clock
-from gateway.errors import ConfigError
-from gateway.feed.framing import Decoder, Frame
-from gateway.feed.peer import reason
+from gateway.mllp.framing import Decoder, Frame
+from gateway.mllp.peer import reason
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.line import READ_BYTES, Line
 from gateway.settings.values import host_and_port
 

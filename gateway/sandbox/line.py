@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import Final, cast
 
-from gateway import clock
+from gateway.runtime import clock
 
 READ_BYTES: Final = 65_536
 CLOSE_WAIT: Final = 1.0

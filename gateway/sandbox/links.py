@@ -9,7 +9,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from gateway import clock
+from gateway.runtime import clock
 
 ONE_HOUR: Final = 3600.0
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from gateway.runtime.serving import stop_signal
 from gateway.sandbox.inbox import Message
 from gateway.sandbox.readable import plain, readable
 from gateway.sandbox.receiver import Receiver
-from gateway.serving import stop_signal
 
 PRINT: Final = partial(print, flush=True)
 _REPEATS: Final = {"same": ", duplicate", "other": ", duplicate MSH-10 with other bytes"}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.manners import MANNERS, Manner
 from mappings.hl7v2.received import Received, Unreadable, read

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
 
-from gateway.errors import ConfigError
-from gateway.feed.framing import Decoder, Event, Frame
-from gateway.feed.peer import reason
+from gateway.mllp.framing import Decoder, Event, Frame
+from gateway.mllp.peer import reason
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.connection_manners import MAX_MESSAGE_BYTES
 from gateway.sandbox.exchange import Desk, Exchange, Meeting, Refusal
 from gateway.sandbox.folder import Folder

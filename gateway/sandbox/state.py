@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 
-from gateway import clock
+from gateway.runtime import clock
 from gateway.sandbox import texts
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.procedures import PROCEDURES

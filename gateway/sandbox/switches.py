@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 
 
 def _switch(row: int, doc: str, default: str, *others: str) -> Any:

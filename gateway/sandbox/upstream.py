@@ -14,6 +14,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from gateway.runtime.serving import listening_socket, running, stop_signal
+from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.sandbox import control_api, reports_api, studies_api
 from gateway.sandbox.answers import on_refusal
 from gateway.sandbox.fault_plan import FaultLayer, FaultPlan, parse_faults
@@ -23,8 +25,6 @@ from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.sandbox.switches import parse_switches
 from gateway.sandbox.webhooks import Sender, Target
-from gateway.serving import listening_socket, running, stop_signal
-from gateway.words import SANDBOX_API_KEY, SANDBOX_PORT
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from gateway import clock
-from gateway.errors import ConfigError
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.switches import Switches
 

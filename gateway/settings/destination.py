@@ -2,7 +2,7 @@
 
 HL7 v2.5.1 §2.9.2 (acknowledgements) and §2.15.9.15 (MSH-15), RFC 7617 and RFC 6750 (credentials of `http`); decisions
 D14, D16, D28, D31, D32, D34. Each key is checked here by itself; what the keys of a table, the receiver profile and
-other tables say together, is for gateway/destinations/reading.py, and files are for `check-config`.
+other tables say together, is for gateway/routing/from_settings.py, and files are for `check-config`.
 """
 
 from __future__ import annotations

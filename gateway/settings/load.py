@@ -19,13 +19,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.words import CONFIG_VARIABLE
 from gateway.settings.destination_secrets import with_secrets
 from gateway.settings.model import PREFIX, TABLES, MappingSettings, Server, Settings, fields, variables
 from gateway.settings.rows import rows, table_rows
 from gateway.settings.site_files import SiteFiles
 from gateway.settings.values import is_loopback
-from gateway.words import CONFIG_VARIABLE
 from mappings.issues import SiteError
 from mappings.profile import DEMO_SITE_KEY, Site, read_site
 

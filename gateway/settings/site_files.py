@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 from gateway.settings.model import variables
 from mappings.issues import SiteError
 from mappings.profile import SITE_FILES

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.errors import UpstreamAmbiguous, UpstreamNotUnderstood
+from gateway.runtime.errors import UpstreamAmbiguous, UpstreamNotUnderstood
 from mappings import wire
 from mappings.issues import MappingIssue, WireError
 

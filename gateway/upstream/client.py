@@ -19,8 +19,8 @@ from typing import Final, Self, TypeVar, Unpack
 
 import httpx
 
-from gateway import clock
-from gateway.errors import (
+from gateway.runtime import clock
+from gateway.runtime.errors import (
     ConfigError,
     PdfInterrupted,
     PdfUnavailable,
@@ -28,7 +28,7 @@ from gateway.errors import (
     UpstreamError,
     UpstreamNotFound,
 )
-from gateway.log import get_logger
+from gateway.runtime.log import get_logger
 from gateway.settings import Pdf, Upstream
 from gateway.upstream import answers, failures, pdf_stream, query, retry
 from gateway.upstream.answers import Answer, Received

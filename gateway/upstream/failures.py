@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from gateway.errors import (
+from gateway.runtime.errors import (
     UpstreamAmbiguous,
     UpstreamConflict,
     UpstreamError,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from gateway.errors import PdfUnavailable
+from gateway.runtime.errors import PdfUnavailable
 
 OPERATION: Final = "GET the PDF"
 _SIGNATURE: Final = b"%PDF-"

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from generators.mapping_documents import SEGMENTS, fhir_index, hl7v2_index
 
-from gateway.mapping_documents import SEGMENTS, fhir_index, hl7v2_index
 from mappings.model import Facts
 from mappings.trace.outputs import outputs
 from mappings.trace.rules import rules

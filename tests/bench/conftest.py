@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fakes.databases import copied
 
-from gateway.log import configure
+from gateway.runtime.log import configure
 
 LINES = pytest.StashKey[list[str]]()
 

@@ -10,7 +10,7 @@ import sys
 
 from fastapi import FastAPI, Response
 
-from gateway.serving import listening_socket, running, stop_signal
+from gateway.runtime.serving import listening_socket, running, stop_signal
 
 
 def application(size: int) -> FastAPI:

@@ -14,8 +14,8 @@ import sys
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from gateway.runtime.serving import stop_signal
 from gateway.sandbox.seed import generate
-from gateway.serving import stop_signal
 
 TEMPLATES = 60
 VISITS = 3  # studies about the same patient

@@ -21,10 +21,10 @@ from fakes.pdfs import Library
 from starlette.requests import Request
 
 from gateway.fhir_api.binary import binary
+from gateway.ingest.pdf_queue import PdfQueue
 from gateway.settings import Pdf, Upstream
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
-from gateway.sync.pdf import PdfQueue
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
 from gateway.upstream.client import UpstreamClient
 from mappings.identifiers import fhir_id
 

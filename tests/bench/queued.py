@@ -11,17 +11,17 @@ from pathlib import Path
 
 from fakes.fed import site
 
-from gateway.destinations import Destination, Filter, Mllp
-from gateway.feed.holder import Holder
-from gateway.feed.journaling import UNKEPT, Journaling
-from gateway.feed.making import Making
-from gateway.metrics import Metrics
+from gateway.feed.compose.render_due import Making
+from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.deliver.journaling import UNKEPT, Journaling
+from gateway.routing import Destination, Filter, Mllp
+from gateway.runtime.loops import alongside
+from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.engine import Engine
-from gateway.store.leases import Leases
-from gateway.store.new_messages import Made, NewMessage, all_made
-from gateway.store.statements import Statement, Steps, ask_each
-from gateway.sync.repeat import alongside
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement, Steps, ask_each
+from gateway.store.feed.leases import Leases
+from gateway.store.feed.new_messages import Made, NewMessage, all_made
 from mappings.hl7v2 import receiver as profile
 
 SIZE = 2600

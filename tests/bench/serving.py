@@ -29,7 +29,7 @@ def gateway(
     more = {"GATEWAY_SYNC__MAX_INDEX_AGE": "86400", **more}
     env = environment(upstream, database_url, config or site_file(folder), **more)
     with on_core(MEASURED):
-        process = started(["serve", "--roles", roles, "--port", "0"], env, folder / "gateway.log")
+        process = started(["serve", "--roles", roles, "--port", "0"], env, folder / "gateway.runtime.log")
         running = process.__enter__()
     try:
         until = time.monotonic() + 60

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from gateway import clock
 from gateway.demo.stage import demo_site
 from gateway.index.keys import key
-from gateway.pipeline import Fetched, Pipeline
+from gateway.ingest import Fetched, Pipeline
+from gateway.runtime import clock
 from gateway.sandbox.seed import generate
-from gateway.store.coverage import StoredCursors
-from gateway.store.instants import micros
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement
-from gateway.sync.sweep_record import NAME, Finished, SweepRecord
+from gateway.store.database.instants import micros
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.database.statements import Statement
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import NAME, Finished, SweepRecord
 
 _SERVED = Statement(
     "SELECT r.address, t.value FROM resource r JOIN term t ON t.resource = r.number AND t.key = :key"

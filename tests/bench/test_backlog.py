@@ -20,8 +20,8 @@ from bench.test_feed import receiver
 from fakes.databases import at_once
 from fakes.feed_process import FeedProcess
 
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "100000"))
 COUNT, WAITING, ROUNDS = 2_000, 10_000, 3

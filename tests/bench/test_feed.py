@@ -22,8 +22,8 @@ from bench import queued
 from bench.machine import ASKING, MEASURED, on_core
 from fakes.databases import Server, at_once, copied, server
 
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
 
 COUNT, ROUNDS = 3_000, 5
 EACH = 60  # messages by each connection of a window

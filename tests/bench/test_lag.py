@@ -17,9 +17,9 @@ from bench.machine import MEASURED, on_core
 from bench.test_feed import receiver
 from fakes.databases import at_once
 
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
-from gateway.sync.repeat import alongside
+from gateway.runtime.loops import alongside
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
 
 MESSAGES, STUDIES, ROUNDS = 3_000, 300, 3
 LONGER, EVERY = 0.005, 0.005  # seconds

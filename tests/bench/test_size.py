@@ -20,8 +20,8 @@ from bench import bulk, paced, stores, wrk
 from bench.serving import gateway
 from fakes.databases import at_once, copied
 
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
 
 SMALL, LARGE = 10_000, int(os.environ.get("BENCH_ROWS", "1000000"))
 ROUNDS, SECONDS, TARGETS = 5, 6, 2_000

@@ -23,11 +23,11 @@ from fakes.databases import Server, at_once, server
 from fakes.fed import site
 from fakes.in_force import always_in_force
 
-from gateway.destinations import Destination, Routes
-from gateway.pipeline import Pipeline
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement
+from gateway.ingest import Pipeline
+from gateway.routing import Destination, Routes
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.database.statements import Statement
 
 STUDIES, ROUNDS, COMMITS = 600, 3, 300
 TO_REACH, CPU_TO_REACH = 0.70, {"sqlite": 2.0, "postgresql": 3.5}

@@ -32,9 +32,9 @@ from fakes.databases import at_once
 from fakes.feed_site import destination
 from fakes.gateway_process import site_file
 
+from gateway.runtime.words import SANDBOX_API_KEY
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.webhooks import signature
-from gateway.words import SANDBOX_API_KEY
 
 STUDIES, TARGETS, ROUNDS, SECONDS, QUIET = 200, 100, 3, 10, 3
 LOOK = 0.25  # seconds between two looks of the feed for something to make

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
+from gateway.runtime.words import SANDBOX_API_KEY
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
-from gateway.words import SANDBOX_API_KEY
 from mappings.identifiers import fhir_id, is_placeholder
 
 Json = dict[str, Any]

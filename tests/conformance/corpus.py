@@ -1,6 +1,6 @@
 """The studies whose messages outsiders read: the golden cases, a seeded account, and texts made to break parsers.
 
-Each is one `convert` document; its messages and resources are what `gateway.convert` makes of it.
+Each is one `convert` document; its messages and resources are what `gateway.cli.convert` makes of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from gateway.convert import Request, convert, read
+from gateway.cli.convert import Request, convert, read
 from gateway.sandbox import people
 from gateway.sandbox.seed import generate
 from mappings import to_fhir, to_oru

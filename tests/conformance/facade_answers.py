@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import httpx
 from fakes.facade import BASE, Stage, facade, resource_id, site
 
-from gateway.errors import ConfigError, GatewayError
-from gateway.fhir_api.outcome import of_error, outcome
-from gateway.fhir_api.result_parameters import includes_of, revincludes_of
+from gateway.fhir_api.http.outcome import of_error, outcome
+from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
+from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.sandbox.seed import report_list
 from mappings import decode, to_fhir
 from mappings.identifiers import fhir_id

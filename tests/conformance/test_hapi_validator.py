@@ -21,7 +21,7 @@ from conformance.planted_faults import FAULTS
 from fakes import fhir_studies, pitfalls
 from fakes.upstream_json import user_json
 
-from gateway.convert import read
+from gateway.cli.convert import read
 from mappings import to_fhir
 from mappings.fhir.bundle import collection
 from mappings.fhir.rendering import json_bytes

@@ -15,7 +15,7 @@ from conformance.corpus import BASE_URL, GOLDEN
 from conformance.facade_answers import bodies
 from conformance.hl7_validator import Finding, findings
 
-from gateway.fhir_api.xml import xml_of_json
+from gateway.fhir_api.http.xml import xml_of_json
 from mappings.fhir.bundle import collection
 from mappings.fhir.rendering import json_bytes
 

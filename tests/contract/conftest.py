@@ -7,7 +7,7 @@ from datetime import UTC
 import pytest
 from fakes.fhir_studies import SITE
 
-from gateway.pipeline import Pipeline
+from gateway.ingest import Pipeline
 
 
 @pytest.fixture

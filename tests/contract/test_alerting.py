@@ -20,22 +20,22 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway import clock
-from gateway.feed.alerting import EVERY, LEASE, Alerting
-from gateway.metrics import Metrics
-from gateway.serving import listening_socket, running
+from gateway.feed.alerts.monitor import EVERY, LEASE, Alerting
+from gateway.runtime import clock
+from gateway.runtime.loops import alongside
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.serving import listening_socket, running
 from gateway.settings.feed import Escalation, Feed
-from gateway.store.feed_facts import Watched, feed_facts
-from gateway.store.holding import hold
-from gateway.store.inbox import StoredEnrichments
-from gateway.store.instants import micros
-from gateway.store.leases import Leases, resumed, standing
-from gateway.store.leases import paused as pause
-from gateway.store.leaving import retired
-from gateway.store.resending import Resend, resent
-from gateway.store.standing_alerts import acknowledged
-from gateway.store.statements import Statement, ask
-from gateway.sync.repeat import alongside
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed.feed_facts import Watched, feed_facts
+from gateway.store.feed.holding import hold
+from gateway.store.feed.leases import Leases, resumed, standing
+from gateway.store.feed.leases import paused as pause
+from gateway.store.feed.leaving import retired
+from gateway.store.feed.resending import Resend, resent
+from gateway.store.feed.standing_alerts import acknowledged
+from gateway.store.webhooks import StoredEnrichments
 from mappings.hl7v2 import receiver as profile
 
 HELD = ("held", "accession-missing")
@@ -246,7 +246,7 @@ async def test_the_oldest_of_all_priorities_counts_and_what_is_not_made_though_i
 
 
 async def test_a_destination_that_no_process_serves_is_told_of_once_something_waits(engine, monkeypatch):
-    monkeypatch.setattr("gateway.feed.alerts.UNSERVED", 1.0)
+    monkeypatch.setattr("gateway.feed.alerts.conditions.UNSERVED", 1.0)
     async with fed(engine) as (feed, _), watched(engine, feed) as (_, watch):
         assert await watch.once() == []
         await asyncio.sleep(1.1)
@@ -357,7 +357,7 @@ async def test_of_what_no_destination_takes_the_log_names_none(engine):
 async def test_a_destination_that_no_process_serves_is_told_of_once_over_a_restart(engine, monkeypatch):
     async with fed(engine) as (feed, _), hooked() as ([hook], settings):
         await feed.sign()
-        monkeypatch.setattr("gateway.feed.alerts.UNSERVED", 1.0)
+        monkeypatch.setattr("gateway.feed.alerts.conditions.UNSERVED", 1.0)
         first = Alerting(engine, feed.destinations, settings, "one", Metrics())
         await first.once()
         await asyncio.sleep(1.1)

@@ -13,12 +13,12 @@ from fakes.wire_strategies import studies
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.pipeline import Fetched, Pipeline
-from gateway.store.inbox import StoredEnrichments
-from gateway.store.instants import instant
-from gateway.store.kept import Kept, kept, packed, unpacked
-from gateway.store.schema import METADATA
-from gateway.store.statements import Statement, ask
+from gateway.ingest import Fetched, Pipeline
+from gateway.store.database.instants import instant
+from gateway.store.database.schema import METADATA
+from gateway.store.database.statements import Statement, ask
+from gateway.store.studies.kept import Kept, kept, packed, unpacked
+from gateway.store.webhooks import StoredEnrichments
 from mappings import decode
 from mappings.changes import changes
 from mappings.model import Facts, PdfFacts

@@ -8,12 +8,12 @@ import pytest
 from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
-from gateway.store import attempts, late_acks, takeover
-from gateway.store.attempts import MAX_ANSWER, MOST, Attempt, attempted, attempts_of
-from gateway.store.leases import LeaseLost, Leases
-from gateway.store.messages import Result
-from gateway.store.retention import purged
-from gateway.store.statements import Statement, ask
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import attempts, late_acks, takeover
+from gateway.store.feed.attempts import MAX_ANSWER, MOST, Attempt, attempted, attempts_of
+from gateway.store.feed.leases import LeaseLost, Leases
+from gateway.store.feed.messages import Result
+from gateway.store.feed.retention import purged
 
 WHERE = '{"peer": "127.0.0.1:2575"}'
 ACK = b"MSH|^~\\&|\rMSA|AE|ID1|name DOE^JANE not accepted\r"

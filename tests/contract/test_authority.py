@@ -10,11 +10,11 @@ from fakes.er7_reader import field
 from fakes.fed import assert_all_arrived, bodies, fed, site
 from fakes.store import rows
 
-from gateway.destinations import Filter
-from gateway.destinations.filter import Scope, facility_keys
-from gateway.feed.alerting import Alerting
+from gateway.feed.alerts.monitor import Alerting
+from gateway.routing import Filter
+from gateway.routing.filter import Scope, facility_keys
 from gateway.settings.feed import Feed
-from gateway.store.ledger import stock
+from gateway.store.feed.ledger import stock
 from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
 

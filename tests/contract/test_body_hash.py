@@ -16,15 +16,15 @@ import pytest
 from fakes.fed import Fed, bodies, fed
 from fakes.store import rows
 
-from gateway import clock
-from gateway.destinations import Folder
-from gateway.feed.retention import Retention
-from gateway.feed_operator.as_sent import Again, queued_again
-from gateway.store.instants import micros
-from gateway.store.lanes import let_go
-from gateway.store.ledger import dead_letters, stock
-from gateway.store.resending import Resend, resent
-from gateway.store.statements import Statement, ask
+from gateway.feed.deliver.retention import Retention
+from gateway.feed.operator.as_sent import Again, queued_again
+from gateway.routing import Folder
+from gateway.runtime import clock
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed.lanes import let_go
+from gateway.store.feed.ledger import dead_letters, stock
+from gateway.store.feed.resending import Resend, resent
 
 ALTER = "UPDATE message_body SET body = :other WHERE number = 1"
 LOSE = "DELETE FROM message_body WHERE number = 1 AND body <> :other"

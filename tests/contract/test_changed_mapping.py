@@ -13,7 +13,7 @@ from fakes.store import rows
 from fakes.taken_in import contents, current, giving, outbox, said, study_id, take, written
 
 from gateway.index.keys import key
-from gateway.pipeline import Fetched, Pipeline
+from gateway.ingest import Fetched, Pipeline
 from mappings import decode, to_fhir
 from mappings.profile import parse_site
 

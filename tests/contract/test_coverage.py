@@ -13,9 +13,10 @@ from fakes.store import rows
 from fakes.taken_in import DRAFT, said, study_id, take
 from fakes.virtual_clock import START, VirtualClock
 
-from gateway.store import coverage, facts
-from gateway.store.coverage import StoredCursors, StoredStudies, all_studies, digest_of
-from gateway.store.instants import micros
+from gateway.store.database import facts
+from gateway.store.database.instants import micros
+from gateway.store.studies import coverage
+from gateway.store.studies.coverage import StoredCursors, StoredStudies, all_studies, digest_of
 
 NEVER = START - timedelta(days=365)
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from fakes.store import rows
 
-from gateway.errors import StoreTooSlow, StoreUnavailable
-from gateway.store.instants import instant, instant_text, micros
-from gateway.store.statements import Statement, ask, ask_each, storable
+from gateway.runtime.errors import StoreTooSlow, StoreUnavailable
+from gateway.store.database.instants import instant, instant_text, micros
+from gateway.store.database.statements import Statement, ask, ask_each, storable
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fakes.store import rows
 
-from gateway import clock
-from gateway.errors import IdempotencyKeyReused, StoreUnavailable
-from gateway.store.idempotency import HOLD, KEPT, MOST, Claim, Done, Requests
-from gateway.store.instants import micros
+from gateway.runtime import clock
+from gateway.runtime.errors import IdempotencyKeyReused, StoreUnavailable
+from gateway.store.database.instants import micros
+from gateway.store.studies.idempotency import HOLD, KEPT, MOST, Claim, Done, Requests
 
 KEYS = "SELECT key FROM idempotency ORDER BY key"
 TICK = timedelta(microseconds=1)

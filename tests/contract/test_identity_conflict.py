@@ -9,9 +9,9 @@ from fakes.er7_reader import field
 from fakes.fed import bodies, fed
 from fakes.store import rows
 
-from gateway.feed.alerting import Alerting
+from gateway.feed.alerts.monitor import Alerting
 from gateway.settings.feed import Feed
-from gateway.store import identities
+from gateway.store.studies import identities
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 HELD = "SELECT state, reason FROM outbox WHERE state = 'held'"

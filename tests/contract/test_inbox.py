@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from fakes.store import rows
 
-from gateway.store.controls import Control, Controls
-from gateway.store.inbox import Recorded, StoredEnrichments, StoredWebhooks
+from gateway.store.database.controls import Control, Controls
+from gateway.store.webhooks import Recorded, StoredEnrichments, StoredWebhooks
 
 AT = datetime(2026, 1, 5, 14, 20, tzinfo=UTC)
 LATER = AT + timedelta(minutes=1)

@@ -12,21 +12,21 @@ from fakes.fed import assert_nothing_of_a_patient, fed, site
 from fakes.heads import head
 from fakes.store import rows
 
-from gateway.feed import journaling
-from gateway.feed.hold_feed import HoldFeed
-from gateway.feed.journal import entry_of
-from gateway.feed.journal_file import JournalFile, account_of, journals
-from gateway.feed.journaling import NOT_WRITTEN, Journaling
-from gateway.metrics import Metrics
-from gateway.pipeline.planning import apply_plan
+from gateway.feed.deliver import journaling
+from gateway.feed.deliver.hold_feed import HoldFeed
+from gateway.feed.deliver.journal import entry_of
+from gateway.feed.deliver.journal_file import JournalFile, account_of, journals
+from gateway.feed.deliver.journaling import NOT_WRITTEN, Journaling
+from gateway.feed.plan.planning import apply_plan
+from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
-from gateway.store import plans, restoring
-from gateway.store.facts import claimed
-from gateway.store.instants import micros
-from gateway.store.leases import paused
-from gateway.store.messages import Result
-from gateway.store.statements import Statement, ask
+from gateway.store.database.facts import claimed
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import plans, restoring
+from gateway.store.feed.leases import paused
+from gateway.store.feed.messages import Result
 
 KEY = site().site_key
 SET = Statement("UPDATE fact SET value = :value WHERE name LIKE :name")

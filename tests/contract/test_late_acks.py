@@ -9,13 +9,13 @@ import pytest
 from fakes.lanes import AT, NOW, Scene, new
 from fakes.store import rows
 
-from gateway.store import late_acks
-from gateway.store.breaker import freed_for_now
-from gateway.store.late_acks import Heard
-from gateway.store.leases import Leases
-from gateway.store.messages import Result
-from gateway.store.renaming import renamed
-from gateway.store.statements import Statement, ask
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import late_acks
+from gateway.store.feed.breaker import freed_for_now
+from gateway.store.feed.late_acks import Heard
+from gateway.store.feed.leases import Leases
+from gateway.store.feed.messages import Result
+from gateway.store.feed.renaming import renamed
 
 LATER = AT + 7
 DUE = AT + 5_000_000

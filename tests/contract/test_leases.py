@@ -8,13 +8,13 @@ from functools import partial
 
 import pytest
 
-from gateway import clock
-from gateway.feed.tenure import Tenure
-from gateway.store import leases as store
-from gateway.store.leases import LeaseLost, Leases
-from gateway.store.postgres import Postgres
-from gateway.store.statements import Statement, ask
-from gateway.sync.repeat import alongside
+from gateway.feed.deliver.lease_guard import Tenure
+from gateway.runtime import clock
+from gateway.runtime.loops import alongside
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import leases as store
+from gateway.store.feed.leases import LeaseLost, Leases
 
 WRITERS = 20
 _READ = Statement("SELECT fence FROM destination WHERE name = 'ehr'")

@@ -17,21 +17,21 @@ from fakes.fed import Fed, bodies, fed, ids
 from fakes.inbox import sample
 from fakes.store import rows
 
-from gateway import clock
-from gateway.destinations import Retry
-from gateway.feed.retention import Retention
-from gateway.feed_operator.as_sent import Again, queued_again
-from gateway.store import leases
-from gateway.store.audit import noted
-from gateway.store.backload import Span, backloaded, undated
-from gateway.store.instants import micros
-from gateway.store.lanes import Freed, let_go
-from gateway.store.leases import Leases
-from gateway.store.ledger import dead_letters, stock
-from gateway.store.messages import NEVER
-from gateway.store.reconciling import recorded
-from gateway.store.resending import Resend, resent, signed_within, study_of, taken
-from gateway.store.statements import Statement, ask
+from gateway.feed.deliver.retention import Retention
+from gateway.feed.operator.as_sent import Again, queued_again
+from gateway.routing import Retry
+from gateway.runtime import clock
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import leases
+from gateway.store.feed.audit import noted
+from gateway.store.feed.backload import Span, backloaded, undated
+from gateway.store.feed.lanes import Freed, let_go
+from gateway.store.feed.leases import Leases
+from gateway.store.feed.ledger import dead_letters, stock
+from gateway.store.feed.messages import NEVER
+from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.resending import Resend, resent, signed_within, study_of, taken
 from mappings.profile.rule import Rule, place_of
 
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
@@ -240,7 +240,7 @@ async def test_history_of_another_span_or_destination_stays_where_it_is(engine):
 
 
 async def test_reports_are_found_by_when_they_were_signed_page_by_page(engine, monkeypatch):
-    monkeypatch.setattr("gateway.store.resending._AT_A_TIME", 2)
+    monkeypatch.setattr("gateway.store.feed.resending._AT_A_TIME", 2)
     async with fed(engine) as (feed, _):
         signed = [await feed.sign() for _ in range(5)]
         found = [one async for one in signed_within(engine, 0, micros(LATER))]

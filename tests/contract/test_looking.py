@@ -9,11 +9,11 @@ from fakes.lanes import Scene, new
 from fakes.store import made, write
 
 from gateway.index.keys import SEPARATOR, key
-from gateway.store import looking
-from gateway.store.holding import hold
-from gateway.store.leases import Leases, paused
-from gateway.store.retention import purged
-from gateway.store.statements import Statement, ask
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import looking
+from gateway.store.feed.holding import hold
+from gateway.store.feed.leases import Leases, paused
+from gateway.store.feed.retention import purged
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import pytest
 from fakes.lanes import AT, NOW, Scene, new, stored
 from fakes.store import rows
 
-from gateway.store import messages, takeover
-from gateway.store.intake import ADD_CAUSE, Outdated
-from gateway.store.leases import LeaseLost, Leases, paused
-from gateway.store.messages import NEVER, Result
-from gateway.store.new_messages import Made
-from gateway.store.outbox import Settled
-from gateway.store.sent import Sent, read_sent
-from gateway.store.statements import Statement, ask
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import messages, takeover
+from gateway.store.feed.leases import LeaseLost, Leases, paused
+from gateway.store.feed.messages import NEVER, Result
+from gateway.store.feed.new_messages import Made
+from gateway.store.feed.outbox import Settled
+from gateway.store.feed.sent import Sent, read_sent
+from gateway.store.studies.intake import ADD_CAUSE, Outdated
 
 
 @pytest.fixture

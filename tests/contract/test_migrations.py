@@ -21,14 +21,14 @@ from sqlalchemy import create_engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from gateway.errors import ConfigError, StoreUnavailable
+from gateway.runtime.errors import ConfigError, StoreUnavailable
 from gateway.store import migrations
-from gateway.store.migrate import BASE, HEAD, migrate
-from gateway.store.postgres import Postgres
-from gateway.store.revision import is_current, newest
-from gateway.store.schema import METADATA
-from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement, ask
+from gateway.store.database.migrate import BASE, HEAD, migrate
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.revision import is_current, newest
+from gateway.store.database.schema import METADATA
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.database.statements import Statement, ask
 
 _COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable, collation_name,

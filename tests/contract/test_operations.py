@@ -14,10 +14,10 @@ from fakes.facade import resource_id, sandboxed
 from fakes.outcomes import issue, refusal
 from fakes.store import rows
 
-from gateway.errors import StoreUnavailable
-from gateway.fhir_api.idempotency import checked, fingerprint
-from gateway.store.idempotency import Claim, Requests
-from gateway.store.statements import Statement, ask
+from gateway.fhir_api.operations.idempotency import checked, fingerprint
+from gateway.runtime.errors import StoreUnavailable
+from gateway.store.database.statements import Statement, ask
+from gateway.store.studies.idempotency import Claim, Requests
 
 EVERYTHING = "SELECT key, request, sent, answer FROM idempotency"
 LATE = Statement("UPDATE idempotency SET held = 1 WHERE held > 0")
@@ -70,7 +70,7 @@ async def test_a_refusal_by_autoscribe_outlives_a_restart_too(database):
 
 
 async def test_what_is_sure_but_does_not_show_is_looked_for_after_a_restart(database, monkeypatch):
-    monkeypatch.setattr("gateway.fhir_api.operations.READ_BACK", (0.0,))
+    monkeypatch.setattr("gateway.fhir_api.operations.operations.READ_BACK", (0.0,))
     async with sandboxed() as sandbox:
         async with sandbox.gateway(database, attempts=1) as stage:
             report = stage.signed()
@@ -125,7 +125,7 @@ async def test_what_a_dead_process_sent_is_looked_for_and_found(database):
 
 
 async def test_what_a_dead_process_sent_and_does_not_show_stays_unknown_and_is_not_sent_again(database, monkeypatch):
-    monkeypatch.setattr("gateway.fhir_api.operations.READ_BACK", (0.0, 0.0))
+    monkeypatch.setattr("gateway.fhir_api.operations.operations.READ_BACK", (0.0, 0.0))
     async with sandboxed() as sandbox, sandbox.gateway(database) as stage:
         report = stage.signed()
         await died(stage, report, sent=True)

@@ -17,25 +17,26 @@ from fakes.store import rows
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from gateway.destinations import Filter, Ignore, Routes, Scope, owed
-from gateway.destinations.owed import news, owed_by_no_one
-from gateway.feed.making import Making
-from gateway.feed_operator.fate import fate
-from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
-from gateway.pipeline.in_force import SettingsInForce
-from gateway.pipeline.planning import Planning, apply_plan, leave_plan
+from gateway.feed.compose.render_due import Making
+from gateway.feed.operator.fate import fate
+from gateway.feed.plan.planning import Planning, apply_plan, leave_plan
+from gateway.ingest import Pipeline
+from gateway.ingest.settings_in_force import SettingsInForce
+from gateway.routing import Filter, Ignore, Routes, Scope, owed
+from gateway.routing.owed import news, owed_by_no_one
+from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.settings.feed import Feed
-from gateway.store import intake, plans
-from gateway.store.feed_facts import unrouted
-from gateway.store.kept import kept
-from gateway.store.leases import Leases
-from gateway.store.postgres import Postgres
-from gateway.store.reconciling import recorded
-from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement, ask
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import plans
+from gateway.store.feed.feed_facts import unrouted
+from gateway.store.feed.leases import Leases
+from gateway.store.feed.reconciling import recorded
+from gateway.store.studies import intake
+from gateway.store.studies.kept import kept
 from mappings.model import Cause
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

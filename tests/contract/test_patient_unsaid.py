@@ -9,7 +9,7 @@ from fakes.charts import speak_of
 from fakes.er7_reader import field
 from fakes.fed import assert_all_arrived, bodies, fed
 
-from gateway.feed.alerting import Alerting
+from gateway.feed.alerts.monitor import Alerting
 from gateway.settings.feed import Feed
 from mappings.hl7v2 import receiver as profile
 

@@ -12,10 +12,10 @@ from fakes.fhir_studies import report, snapshot
 from fakes.store import rows
 from fakes.taken_in import DRAFT, contents, current, giving, outbox, said, study_id, take, written
 
-from gateway import clock
-from gateway.store import identities, search
-from gateway.store.controls import Controls
-from gateway.sync.control_work import ControlWork
+from gateway.ingest.control_queue import ControlWork
+from gateway.runtime import clock
+from gateway.store.database.controls import Controls
+from gateway.store.studies import identities, search
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 SOMEBODY_ELSE = {"patientName": "John Roe", "dateOfBirth": "1950-01-01", "sex": "male"}

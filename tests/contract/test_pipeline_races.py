@@ -16,12 +16,12 @@ from fakes.store import rows
 from fakes.taken_in import contents, current, giving, outbox, said, study_id, take, written
 from fakes.upstream_json import STUDY_UID
 
-from gateway.errors import StoreUnavailable
-from gateway.pipeline import Pipeline
-from gateway.pipeline.pipeline import MOST_TRIES
-from gateway.store.inbox import StoredEnrichments
-from gateway.store.instants import instant
-from gateway.store.statements import Statement, ask
+from gateway.ingest import Pipeline
+from gateway.ingest.pipeline import MOST_TRIES
+from gateway.runtime.errors import StoreUnavailable
+from gateway.store.database.instants import instant
+from gateway.store.database.statements import Statement, ask
+from gateway.store.webhooks import StoredEnrichments
 
 STUDY = study_id("1")
 REPORT = "DiagnosticReport/rep-" + "3" * 32

@@ -12,27 +12,27 @@ import pytest
 from fakes.fed import Fed, bodies, destination, fed
 from fakes.store import rows
 
-from gateway.destinations import Filter, Ignore, Scope
-from gateway.feed_operator.fate import fate
-from gateway.pipeline import planning
-from gateway.pipeline.in_force import SettingsInForce, wanted
-from gateway.pipeline.plan import Plan, plan_of
-from gateway.pipeline.planning import Planning, apply_plan, leave_plan, preview
+from gateway.feed.operator.fate import fate
+from gateway.feed.plan import planning
+from gateway.feed.plan.counts import Plan, plan_of
+from gateway.feed.plan.planning import Planning, apply_plan, leave_plan, preview
+from gateway.ingest.settings_in_force import SettingsInForce, wanted
+from gateway.routing import Filter, Ignore, Scope
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.settings.feed import Feed
-from gateway.store import plans
-from gateway.store.facts import claimed
-from gateway.store.feed_facts import Watched, feed_facts, unrouted
-from gateway.store.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
-from gateway.store.instants import instant, micros
-from gateway.store.leases import Leases
-from gateway.store.ledger import dead_letters
-from gateway.store.reconciling import recorded
-from gateway.store.restoring import held_back, paused_as
-from gateway.store.set_back import set_back
-from gateway.store.statements import Statement, ask
-from gateway.store.states import HOLD_FEED, RESTORED
+from gateway.store.database.facts import claimed
+from gateway.store.database.instants import instant, micros
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import plans
+from gateway.store.feed.feed_facts import Watched, feed_facts, unrouted
+from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
+from gateway.store.feed.leases import Leases
+from gateway.store.feed.ledger import dead_letters
+from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.restoring import held_back, paused_as
+from gateway.store.feed.set_back import set_back
+from gateway.store.feed.states import HOLD_FEED, RESTORED
 
 STATES = "SELECT destination, state, reason FROM outbox ORDER BY number"
 ALL = Filter()

@@ -23,30 +23,30 @@ from fakes.store import made, write
 from sqlalchemy import LargeBinary, Text
 
 import gateway
-from gateway.errors import BadRequest, NotSupported, SearchTooCostly
-from gateway.fhir_api.search_query import MOST_ALTERNATIVES, MOST_CLAUSES, understand
+from gateway.fhir_api.search.search_query import MOST_ALTERNATIVES, MOST_CLAUSES, understand
 from gateway.index.criteria import At, During, Is, Refers, Starts
 from gateway.index.keys import SEPARATOR
 from gateway.index.parameters import PARAMETERS, TYPES, parameters_of
 from gateway.index.value import Circumstances
-from gateway.store import search_sql
-from gateway.store.postgres import PLANNED_EACH, Postgres
-from gateway.store.schema import METADATA
-from gateway.store.search_sql import Search, Sort, for_dialect
-from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement, ask_each
+from gateway.runtime.errors import BadRequest, NotSupported, SearchTooCostly
+from gateway.store.database.postgres import PLANNED_EACH, Postgres
+from gateway.store.database.schema import METADATA
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.database.statements import Statement, ask_each
+from gateway.store.studies import search_sql
+from gateway.store.studies.search_sql import Search, Sort, for_dialect
 
 HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir")
 # Read whole on purpose: what an operator lists, and what stands once or a few times for a destination
 LISTED = {
-    "gateway.store.coverage._STORED",  # how many there are, once by a command that reads them all
-    "gateway.store.identities._EVERY",
-    "gateway.store.leases.STANDING",
-    "gateway.store.in_force.EVERY",
-    "gateway.store.standing_alerts.ALERTS",
-    "gateway.store.leaving._NAMED",
-    "gateway.store.renaming._FACTS",
-    "gateway.store.renaming._FOLLOW",
+    "gateway.store.studies.coverage._STORED",  # how many there are, once by a command that reads them all
+    "gateway.store.studies.identities._EVERY",
+    "gateway.store.feed.leases.STANDING",
+    "gateway.store.feed.in_force.EVERY",
+    "gateway.store.feed.standing_alerts.ALERTS",
+    "gateway.store.feed.leaving._NAMED",
+    "gateway.store.feed.renaming._FACTS",
+    "gateway.store.feed.renaming._FOLLOW",
 }
 COUNT = 3000
 DAY = 24 * 3600 * 1_000_000

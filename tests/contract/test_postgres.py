@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 from fakes.relay import Relay
 
-from gateway.errors import ConfigError, StoreUnavailable
-from gateway.store.postgres import Postgres
-from gateway.store.statements import Statement, ask
+from gateway.runtime.errors import ConfigError, StoreUnavailable
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.statements import Statement, ask
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 SET = Statement("UPDATE cursor SET value = value || :value WHERE name = :name")

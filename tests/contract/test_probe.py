@@ -14,13 +14,13 @@ import pytest
 from fakes.relay import Relay
 from fakes.store import rows
 
-from gateway import clock
-from gateway.errors import StoreUnavailable
-from gateway.store import probe as probing
-from gateway.store.postgres import Postgres
-from gateway.store.probe import DEADLINE, EVERY, FULL, LOST, StoreProbe
-from gateway.store.statements import Statement, ask
-from gateway.sync.repeat import forever
+from gateway.runtime import clock
+from gateway.runtime.errors import StoreUnavailable
+from gateway.runtime.loops import forever
+from gateway.store.database import probe as probing
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.probe import DEADLINE, EVERY, FULL, LOST, StoreProbe
+from gateway.store.database.statements import Statement, ask
 
 BIG = Statement("INSERT INTO fact (name, value) VALUES ('big', :value)")
 

@@ -6,9 +6,9 @@ import pytest
 from fakes.store import made, write
 
 from gateway.index.criteria import Is
-from gateway.store import search
-from gateway.store.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED, WARNINGS, Search
-from gateway.store.statements import Statement, ask
+from gateway.store.database.statements import Statement, ask
+from gateway.store.studies import search
+from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED, WARNINGS, Search
 
 STUDY = Statement(
     "INSERT INTO study (study_id, revision, is_external, has_signed, has_warnings, listed_digest, received_digest,"

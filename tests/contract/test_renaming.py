@@ -12,13 +12,13 @@ from fakes.fed import Fed, assert_all_arrived, destination, fed
 from fakes.in_force import always_in_force, plan_applied
 from fakes.store import rows
 
-from gateway.store import facts
-from gateway.store.engine import Engine
-from gateway.store.leases import Leases, paused
-from gateway.store.renaming import NotRenamed, now_called, origin, renamed
-from gateway.store.resending import Resend, resent
-from gateway.store.schema import METADATA
-from gateway.store.statements import Statement, ask
+from gateway.store.database import facts
+from gateway.store.database.engine import Engine
+from gateway.store.database.schema import METADATA
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed.leases import Leases, paused
+from gateway.store.feed.renaming import NotRenamed, now_called, origin, renamed
+from gateway.store.feed.resending import Resend, resent
 
 NOW = 1_000_000
 

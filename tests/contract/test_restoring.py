@@ -10,12 +10,12 @@ import pytest
 from fakes.fed import fed
 from fakes.store import rows
 
-from gateway.destinations import Filter, Scope
-from gateway.pipeline.planning import apply_plan
+from gateway.feed.plan.planning import apply_plan
+from gateway.routing import Filter, Scope
 from gateway.settings.feed import Feed
-from gateway.store import plans
-from gateway.store.restoring import Written, replayed
-from gateway.store.sent import read_sent
+from gateway.store.feed import plans
+from gateway.store.feed.restoring import Written, replayed
+from gateway.store.feed.sent import read_sent
 
 STUDY, NOW = "stu_1", 1_000
 LANE = "SELECT reason, culprit FROM lane"

@@ -13,12 +13,12 @@ from fakes.criteria import found
 from fakes.random_index import RandomIndex
 from fakes.store import made, write
 
-from gateway.errors import StoreTooSlow
 from gateway.index.criteria import At, During, Is, Nothing, Referred, Refers, Starts, Updated
 from gateway.index.intervals import interval
 from gateway.index.keys import key
-from gateway.store import search, search_sql
-from gateway.store.search_sql import Search, Sort
+from gateway.runtime.errors import StoreTooSlow
+from gateway.store.studies import search, search_sql
+from gateway.store.studies.search_sql import Search, Sort
 
 BY_UPDATE = (Sort("updated"),)
 SEARCHES = 100

@@ -11,16 +11,16 @@ import pytest
 from fakes.fed import bodies, fed
 from fakes.store import rows
 
-from gateway import clock
-from gateway.feed.hold_feed import HoldFeed
-from gateway.feed.journaling import UNKEPT
-from gateway.feed_operator.fate import fate
-from gateway.store.feed_facts import Watched, feed_facts
-from gateway.store.instants import micros
-from gateway.store.leaving import left, seen_there
-from gateway.store.ledger import dead_letters
-from gateway.store.reconciling import recorded
-from gateway.store.statements import Statement, ask
+from gateway.feed.deliver.hold_feed import HoldFeed
+from gateway.feed.deliver.journaling import UNKEPT
+from gateway.feed.operator.fate import fate
+from gateway.runtime import clock
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed.feed_facts import Watched, feed_facts
+from gateway.store.feed.leaving import left, seen_there
+from gateway.store.feed.ledger import dead_letters
+from gateway.store.feed.reconciling import recorded
 
 ROWS = "SELECT state, reason FROM outbox ORDER BY number"
 MESSAGES = "SELECT state, reason FROM message ORDER BY number"

@@ -8,7 +8,7 @@ import pytest
 from fakes.fed import assert_all_arrived, fed, site
 from fakes.store import rows
 
-from gateway.feed.alerting import Alerting
+from gateway.feed.alerts.monitor import Alerting
 from gateway.settings.feed import Feed
 from mappings.profile.vista import Vista
 

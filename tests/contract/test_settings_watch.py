@@ -9,15 +9,15 @@ from fakes.store import rows
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from gateway.destinations import Routes
-from gateway.feed.alert_hook import AlertHook
-from gateway.feed.settings_watch import SettingsWatch
-from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
+from gateway.feed.alerts.webhook import AlertHook
+from gateway.feed.deliver.settings_watch import SettingsWatch
+from gateway.ingest import Pipeline
+from gateway.routing import Routes
+from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.settings.feed import Escalation, Feed
-from gateway.store.leases import Leases
+from gateway.store.feed.leases import Leases
 
 ALERT = {"code": "settings-differ", "destination": "ehr", "count": 1, "event": "alert", "log_level": "error"}
 STATES = "SELECT destination, state FROM outbox ORDER BY number"

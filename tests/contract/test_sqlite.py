@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import ConfigError, StoreUnavailable
-from gateway.store.migrate import migrate
-from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement, ask
+from gateway.runtime.errors import ConfigError, StoreUnavailable
+from gateway.store.database.migrate import migrate
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.database.statements import Statement, ask
 
 PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from gateway.store.standing_alerts import Case, StandingAlert, acknowledged, kept, standing_alerts
+from gateway.store.feed.standing_alerts import Case, StandingAlert, acknowledged, kept, standing_alerts
 
 ONE = StandingAlert(
     "critical-overdue",

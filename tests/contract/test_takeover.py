@@ -8,15 +8,15 @@ import pytest
 from fakes.lanes import AT, Scene, new
 from fakes.store import rows
 
-from gateway.feed_operator.fate import fate
-from gateway.store import takeover
-from gateway.store.lanes import let_go
-from gateway.store.leases import Leases
-from gateway.store.messages import NEVER, Result
-from gateway.store.reconciling import recorded
-from gateway.store.set_back import set_back
-from gateway.store.statements import Statement, ask
-from gateway.store.takeover import OLD_COPY
+from gateway.feed.operator.fate import fate
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed import takeover
+from gateway.store.feed.lanes import let_go
+from gateway.store.feed.leases import Leases
+from gateway.store.feed.messages import NEVER, Result
+from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.set_back import set_back
+from gateway.store.feed.takeover import OLD_COPY
 
 SECOND = 1_000_000
 OVER = AT + 40 * SECOND

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from fakes.store import rows
 
-from gateway import clock
-from gateway.store.controls import Controls
-from gateway.store.inbox import StoredWebhooks
-from gateway.sync.tidying import KEPT, Tidying
+from gateway.ingest.housekeeping import KEPT, Tidying
+from gateway.runtime import clock
+from gateway.store.database.controls import Controls
+from gateway.store.webhooks import StoredWebhooks
 
 
 async def test_what_was_done_long_ago_goes_and_what_is_not_done_stays(engine, monkeypatch):

@@ -8,12 +8,12 @@ from functools import partial
 from fakes.fed import fed
 from fakes.store import rows
 
-from gateway import clock
-from gateway.store.backload import Span, backloaded, to_backload
-from gateway.store.instants import micros
-from gateway.store.leases import paused
-from gateway.store.statements import Statement, ask
-from gateway.store.to_send import ToSend, to_send, tried
+from gateway.runtime import clock
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed.backload import Span, backloaded, to_backload
+from gateway.store.feed.leases import paused
+from gateway.store.feed.to_send import ToSend, to_send, tried
 
 LATER = datetime(2090, 1, 1, tzinfo=UTC)
 END = micros(datetime(2100, 1, 1, tzinfo=UTC))

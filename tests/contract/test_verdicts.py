@@ -11,11 +11,11 @@ from fakes.er7_reader import field
 from fakes.fed import bodies, fed
 from fakes.store import rows
 
-from gateway.feed.alerting import Alerting
+from gateway.feed.alerts.monitor import Alerting
 from gateway.settings.feed import Feed
-from gateway.store import identities
-from gateway.store.audit import actor
-from gateway.store.statements import Statement, ask
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed.audit import actor
+from gateway.store.studies import identities
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 MRN = "SBXGEN-4711-0815"

@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack
 import pytest
 from fakes.store import addresses, made, rows, write
 
-from gateway.store import versions
-from gateway.store.instants import instant_text
-from gateway.store.postgres import Postgres
-from gateway.store.statements import Statement, ask
+from gateway.store.database.instants import instant_text
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.statements import Statement, ask
+from gateway.store.studies import versions
 
 PATIENT = "Patient/pat-1"
 LAST = Statement("SELECT address, updated FROM resource WHERE type = 'Patient' AND updated > :last ORDER BY updated")

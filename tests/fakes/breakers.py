@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.feed.breaker import Breaker
-from gateway.metrics import Metrics
+from gateway.feed.deliver.circuit_breaker import Breaker
+from gateway.runtime.metrics import Metrics
 
 
 def breaker(engine: Any = None, metrics: Metrics | None = None, name: str = "ehr") -> Breaker:

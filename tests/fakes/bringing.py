@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.feed.framing import Decoder, Frame, encode
+from gateway.mllp.framing import Decoder, Frame, encode
 from mappings.hl7v2.ack import Ack, parse
 
 

@@ -16,11 +16,11 @@ import structlog
 from fakes.gateway_process import environment, site_file
 from fakes.store import rows
 
-from gateway import cli
+from gateway.cli import main
+from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.state import State
 from gateway.sandbox.upstream import Options, open_sandbox
-from gateway.serving import listening_socket, running
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.sqlite import Sqlite
 
 STUDIES = 24
 
@@ -61,7 +61,7 @@ class Site:
 
 def _exit_code(arguments: tuple[str, ...]) -> int:
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        main.main(arguments)
     return ended.value.code
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from fakes.upstream_json import study_json
 
-from gateway import clock
-from gateway.errors import UpstreamError, UpstreamNotFound, UpstreamUnprocessable
+from gateway.crawl.ports import Crawl
+from gateway.runtime import clock
+from gateway.runtime.errors import UpstreamError, UpstreamNotFound, UpstreamUnprocessable
 from gateway.settings import Sync
-from gateway.sync.ports import Crawl
 from gateway.upstream.answers import Answer
 
 Json = Mapping[str, Any]

@@ -20,8 +20,8 @@ import httpx
 from fakes.criteria import compares
 from fakes.facade import BASE, Stage, facade
 
-from gateway.fhir_api.shaping import SUBSETTED
-from gateway.store.statements import Statement
+from gateway.fhir_api.http.summary import SUBSETTED
+from gateway.store.database.statements import Statement
 from mappings.fhir.judge import judge
 
 Json = dict[str, Any]

@@ -16,9 +16,9 @@ from typing import Any
 import asyncpg
 from fakes.cluster import binaries, cluster
 
-from gateway.store.migrate import migrate
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.migrate import migrate
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
 
 Engines = Callable[[], Sqlite | Postgres]
 _TEMPLATE = "migrated"

@@ -7,7 +7,7 @@ from typing import Any
 
 from fakes.upstream_json import report_json, response_json, study_json
 
-from gateway.doctor.seen import Seen
+from gateway.checks.doctor.seen import Seen
 from mappings.profile import Site
 
 Said = tuple[dict[str, Any], dict[str, Any]]

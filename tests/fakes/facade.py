@@ -21,6 +21,7 @@ from fakes.databases import copied, migrated_file
 from pydantic import SecretStr
 
 from gateway.app import create_app
+from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.fault_plan import parse_faults
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
@@ -28,7 +29,6 @@ from gateway.sandbox.state import State
 from gateway.sandbox.switches import parse_switches
 from gateway.sandbox.upstream import Options
 from gateway.sandbox.upstream import create_app as create_sandbox
-from gateway.serving import listening_socket, running
 from gateway.settings import Configuration, Database, Server, Settings, Upstream
 from mappings.identifiers import fhir_id
 from mappings.profile import AssigningAuthority, Facility, Site

@@ -19,23 +19,23 @@ from fakes.in_force import always_in_force
 from fakes.store import rows
 from structlog.testing import capture_logs
 
-from gateway import clock
-from gateway.destinations import Destination, Filter, Mllp, Retry, Routes
-from gateway.feed.holder import Holder
-from gateway.feed.journaling import UNKEPT, Journal
-from gateway.feed.making import Making
-from gateway.metrics import Metrics
-from gateway.pipeline import Fetched, Pipeline
+from gateway.feed.compose.render_due import Making
+from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.ingest import Fetched, Pipeline
+from gateway.routing import Destination, Filter, Mllp, Retry, Routes
+from gateway.runtime import clock
+from gateway.runtime.loops import alongside
+from gateway.runtime.metrics import Metrics
 from gateway.sandbox.late_acks import Address
 from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.seed import generate, report_list
 from gateway.sandbox.state import State
 from gateway.settings.feed import Feed
-from gateway.store.engine import Engine
-from gateway.store.instants import micros
-from gateway.store.lanes import let_go
-from gateway.store.leases import Leases, paused, resumed
-from gateway.sync.repeat import alongside
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed.lanes import let_go
+from gateway.store.feed.leases import Leases, paused, resumed
 from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
 

@@ -22,15 +22,15 @@ from typing import Any
 
 from fakes.fed import Fed, destination, site
 
-from gateway import log
-from gateway.feed.holder import Holder
-from gateway.feed.making import Making
-from gateway.metrics import Metrics
+from gateway.feed.compose.render_due import Making
+from gateway.feed.deliver.destination_worker import Holder
+from gateway.runtime import log
+from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.engine import Engine
-from gateway.store.leases import Leases
-from gateway.store.postgres import Postgres
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.engine import Engine
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.feed.leases import Leases
 from mappings.sections import cut
 
 # What is compiled when a text is first read takes longer than a process here may live

@@ -15,17 +15,17 @@ from fakes.gateway_process import site_file
 from fakes.in_force import always_in_force
 from fakes.store import rows
 
-from gateway.destinations import routes_of
-from gateway.feed.holder import Holder
-from gateway.feed.journaling import UNKEPT, Journaling
-from gateway.feed.making import Making
-from gateway.metrics import Metrics
+from gateway.feed.compose.render_due import Making
+from gateway.feed.deliver.destination_worker import Holder
+from gateway.feed.deliver.journaling import UNKEPT, Journaling
+from gateway.routing import routes_of
+from gateway.runtime.loops import alongside
+from gateway.runtime.metrics import Metrics
 from gateway.sandbox.receiver import Receiver
 from gateway.settings import Configuration, load
 from gateway.settings.feed import Feed
-from gateway.store.leases import Leases
-from gateway.store.migrate import migrate
-from gateway.sync.repeat import alongside
+from gateway.store.database.migrate import migrate
+from gateway.store.feed.leases import Leases
 
 START = "2020-01-01T00:00:00Z"
 _PENDING = (

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.runtime.words import SANDBOX_API_KEY
 from gateway.sandbox.people import FACILITIES
-from gateway.words import SANDBOX_API_KEY
 
 ROOT = Path(__file__).parents[2]
 SITE_KEY = "5a" * 32

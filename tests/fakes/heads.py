@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.store.messages import Head
+from gateway.store.feed.messages import Head
 
 
 def message(control_id: str) -> bytes:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from gateway.destinations import Destination
-from gateway.destinations.filter import Ignore
-from gateway.pipeline.in_force import wanted
-from gateway.pipeline.planning import Planning, apply_plan
+from gateway.feed.plan.planning import Planning, apply_plan
+from gateway.ingest.settings_in_force import wanted
+from gateway.routing import Destination
+from gateway.routing.filter import Ignore
 from gateway.settings.feed import Feed
-from gateway.store.engine import Engine
-from gateway.store.in_force import in_force_of, plan_made, put_in_force
-from gateway.store.leases import Leases
-from gateway.store.plans import waiting
+from gateway.store.database.engine import Engine
+from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force
+from gateway.store.feed.leases import Leases
+from gateway.store.feed.plans import waiting
 
 
 async def always_in_force(

@@ -1,4 +1,4 @@
-"""Where webhooks are kept, in memory, as gateway/sync/webhook.py asks for it; out of reach when told so."""
+"""Where webhooks are kept, in memory, as gateway/webhooks/event.py asks for it; out of reach when told so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
-from gateway.metrics import PREFIX, Metrics
+from gateway.runtime.metrics import PREFIX, Metrics
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 KEY = b"0123456789abcdef0123456789abcdef"

@@ -15,11 +15,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gateway import clock
-from gateway.store.bell import Bell
-from gateway.store.instants import micros
-from gateway.store.sqlite import _drive
-from gateway.store.statements import Dialect, Row, Statement, Work
+from gateway.runtime import clock
+from gateway.store.database.bell import Bell
+from gateway.store.database.instants import micros
+from gateway.store.database.sqlite import _drive
+from gateway.store.database.statements import Dialect, Row, Statement, Work
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -88,7 +88,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def in_no_time(work: Coroutine[Any, Any, Any], monkeypatch: Any) -> Any:
-    """The result of work that waits by `gateway.clock` or by the loop alone; `gateway.clock` begins at `START`."""
+    """The result of work that waits by `gateway.runtime.clock` or by the loop alone; the clock begins at `START`."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         loop = runner.get_loop()
         monkeypatch.setattr(clock, "monotonic", loop.time)

@@ -8,13 +8,13 @@ from functools import partial
 
 from fakes.store import rows
 
-from gateway.store import messages
-from gateway.store.instants import micros
-from gateway.store.intake import Outdated
-from gateway.store.leases import Lease
-from gateway.store.messages import Messages, Result
-from gateway.store.new_messages import Made, NewMessage, all_made
-from gateway.store.statements import Statement, Steps, ask
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.feed import messages
+from gateway.store.feed.leases import Lease
+from gateway.store.feed.messages import Messages, Result
+from gateway.store.feed.new_messages import Made, NewMessage, all_made
+from gateway.store.studies.intake import Outdated
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 AT = micros(NOW)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
-from gateway.errors import UpstreamNotFound
+from gateway.runtime.errors import UpstreamNotFound
 from gateway.sandbox.seed import generate
 from gateway.upstream.answers import Answer
 

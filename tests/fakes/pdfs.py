@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 from fakes.looks import SITE, report
 from fakes.upstream_json import USER_ID, response_json, study_json, user_json
 
-from gateway import clock
-from gateway.pipeline import Fetched, Ingested, Pipeline
-from gateway.store.engine import Engine
-from gateway.store.instants import micros
-from gateway.store.pdfs import Claim, Pdfs, Untold, Wanted
-from gateway.store.statements import Statement, ask
-from gateway.store.versions import CURRENT
+from gateway.ingest import Fetched, Ingested, Pipeline
+from gateway.runtime import clock
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask
+from gateway.store.studies.pdfs import Claim, Pdfs, Untold, Wanted
+from gateway.store.studies.versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.identifiers import fhir_id
 
@@ -43,7 +43,7 @@ def sha1(data: bytes) -> str:
 
 
 class Time:
-    """A clock that stands until it is set; it stands in for `gateway.clock.now`."""
+    """A clock that stands until it is set; it stands in for `gateway.runtime.clock.now`."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self.at = START

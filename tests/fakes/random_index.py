@@ -24,8 +24,8 @@ from gateway.index.criteria import (
     Updated,
 )
 from gateway.index.extract import LONGEST, Rows
-from gateway.store.search_sql import Search, Sort
-from gateway.store.versions import Made, Written
+from gateway.store.studies.search_sql import Search, Sort
+from gateway.store.studies.versions import Made, Written
 
 TYPES = ("DiagnosticReport", "Patient", "Provenance")
 # Of terms that are texts, of terms that are references, of moments

@@ -13,17 +13,17 @@ from fakes.inline import Inline
 from fakes.lanes import STUDY, new
 from fakes.store import rows
 
-from gateway import clock
-from gateway.destinations import Retry
-from gateway.errors import ConnectFailed
-from gateway.feed import holder, line
-from gateway.feed.holder import Holder
-from gateway.metrics import Metrics
+from gateway.feed.deliver import destination_worker, lookahead
+from gateway.feed.deliver.destination_worker import Holder
+from gateway.routing import Retry
+from gateway.runtime import clock
+from gateway.runtime.errors import ConnectFailed
+from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.instants import micros
-from gateway.store.leases import Leases
-from gateway.store.new_messages import added
-from gateway.store.statements import ask
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import ask
+from gateway.store.feed.leases import Leases
+from gateway.store.feed.new_messages import added
 from mappings.hl7v2.ack import Ack, AckError
 
 ERRORS = {"AR": "207", "CR": "207", "AE": "101"}
@@ -64,9 +64,9 @@ class Refusing:
         self.settings = settings or Feed(lease=60)
         self._to = destination(1, retry=more.pop("retry", RETRY), **more)
         self.metrics, self._count, self._lanes = Metrics(), 0, set[str]()
-        monkeypatch.setattr(holder, "channel", lambda *_: self)
-        monkeypatch.setattr(holder, "_LOOK", 5.0)
-        monkeypatch.setattr(line, "_IDLE", 2.0)
+        monkeypatch.setattr(destination_worker, "channel", lambda *_: self)
+        monkeypatch.setattr(destination_worker, "_LOOK", 5.0)
+        monkeypatch.setattr(lookahead, "_IDLE", 2.0)
 
     async def exchange(self, head: Any) -> Ack:
         """As a channel does."""

@@ -15,13 +15,13 @@ from fakes.fed import site
 from fakes.virtual_clock import VirtualClock
 from pydantic import SecretStr
 
-from gateway import clock
+from gateway.runtime import clock
+from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.sandbox.upstream import Options, create_app
-from gateway.serving import listening_socket, running
 from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.sqlite import Sqlite
 from gateway.upstream.client import UpstreamClient
 
 

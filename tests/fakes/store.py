@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.store import versions
-from gateway.store.engine import Engine
-from gateway.store.search_sql import for_dialect
-from gateway.store.versions import Made, Written
+from gateway.store.database.engine import Engine
+from gateway.store.studies import versions
+from gateway.store.studies.search_sql import for_dialect
+from gateway.store.studies.versions import Made, Written
 
 
 async def rows(engine: Engine, sql: str, *values: Any) -> list[tuple[Any, ...]]:

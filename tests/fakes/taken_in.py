@@ -9,8 +9,8 @@ from fakes.fhir_studies import report
 from fakes.store import rows
 from fakes.upstream_json import STUDY_ID, STUDY_UID, response_json, study_json, user_json
 
-from gateway.pipeline import Fetched, Ingested, Pipeline
-from gateway.store.engine import Engine
+from gateway.ingest import Fetched, Ingested, Pipeline
+from gateway.store.database.engine import Engine
 
 Json = dict[str, Any]
 DRAFT = {"status": "in_progress", "signedAt": None}

@@ -12,18 +12,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from gateway.assembly import engine_of, pipeline_of
-from gateway.destinations import Http, routes_of
-from gateway.feed.ack_policy import verdict
-from gateway.feed.alert_hook import hooks
-from gateway.feed.alerts import alerts
-from gateway.feed.endpoints import endpoint_of
-from gateway.feed.pacing import Pacing
-from gateway.feed.storm import Storm
-from gateway.pipeline.planning import Plan
+from gateway.feed.alerts.conditions import alerts
+from gateway.feed.alerts.webhook import hooks
+from gateway.feed.deliver.ack_policy import verdict
+from gateway.feed.deliver.pacing import Pacing
+from gateway.feed.deliver.refusal_count import Storm
+from gateway.feed.plan.planning import Plan
+from gateway.ingest.assembly import engine_of, pipeline_of
+from gateway.routing import Http, routes_of
+from gateway.routing.endpoints import endpoint_of
 from gateway.settings import Configuration
-from gateway.store.feed_facts import FeedFacts
-from gateway.store.instants import micros
+from gateway.store.database.instants import micros
+from gateway.store.feed.feed_facts import FeedFacts
 from gateway.upstream.client import UpstreamClient
 from mappings import decode, to_fhir
 from mappings.hl7v2 import messages_of_all, to_oru

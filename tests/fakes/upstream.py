@@ -7,7 +7,7 @@ from typing import Any
 
 from fakes.upstream_json import STUDY_ID, STUDY_UID, USER_ID, report_json, response_json, study_json, user_json
 
-from gateway.errors import UpstreamError, UpstreamNotFound
+from gateway.runtime.errors import UpstreamError, UpstreamNotFound
 from gateway.upstream.answers import Answer
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
 
-from gateway import clock
+from gateway.runtime import clock
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 Result = TypeVar("Result")
@@ -17,7 +17,7 @@ _really_sleep = asyncio.sleep
 
 
 class VirtualClock:
-    """Stands in for `gateway.clock`; `busy` says whether something is under way that the loop does not know of."""
+    """Stands in for the clock; `busy` says whether something is under way that the loop does not know of."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.feed import holder, line
+from gateway.feed.deliver import destination_worker, lookahead
 
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holder, "_LOOK", 0.05)
-    monkeypatch.setattr(line, "_IDLE", 0.2)
+    monkeypatch.setattr(destination_worker, "_LOOK", 0.05)
+    monkeypatch.setattr(lookahead, "_IDLE", 0.2)

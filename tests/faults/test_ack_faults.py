@@ -12,7 +12,7 @@ from fakes.bringing import free_address
 from fakes.fed import assert_all_arrived, bodies, fed, ids
 from fakes.store import rows
 
-from gateway.feed import breaker
+from gateway.feed.deliver import circuit_breaker
 from gateway.sandbox.answer_manners import two_phase
 from gateway.sandbox.manners import INTERNAL_ERROR, Manner
 from gateway.settings.feed import Feed
@@ -118,7 +118,7 @@ async def test_f29_ar_is_tried_again_as_the_same_bytes(engine):
 
 
 async def test_f29_ar_of_many_lanes_in_a_row_is_probed_and_goes_on_by_itself(engine, monkeypatch):
-    monkeypatch.setattr(breaker, "OFTEN", 1.5)
+    monkeypatch.setattr(circuit_breaker, "OFTEN", 1.5)
     async with fed(engine, "ar") as (feed, receiver), feed.serving(settings=FEW):
         for _ in range(3):
             await feed.sign()
@@ -144,7 +144,7 @@ async def test_f29_ae_of_many_lanes_in_a_row_pauses_the_destination(engine):
 
 
 async def test_f35_ars_of_the_application_in_a_row_are_probed_until_it_accepts(engine, monkeypatch):
-    monkeypatch.setattr(breaker, "OFTEN", 0.5)
+    monkeypatch.setattr(circuit_breaker, "OFTEN", 0.5)
     async with fed(engine, ARS, **TWO_PHASE) as (feed, receiver), feed.serving(settings=FEW):
         for _ in range(3):
             await feed.sign()
@@ -156,7 +156,7 @@ async def test_f35_ars_of_the_application_in_a_row_are_probed_until_it_accepts(e
 
 
 async def test_f35_where_the_application_says_nothing_of_a_probe_it_is_taken(sqlite_engine, monkeypatch):
-    monkeypatch.setattr(breaker, "OFTEN", 0.5)
+    monkeypatch.setattr(circuit_breaker, "OFTEN", 0.5)
     async with fed(sqlite_engine, ARS, **TWO_PHASE) as (feed, receiver), feed.serving(settings=FEW):
         for _ in range(3):
             await feed.sign()

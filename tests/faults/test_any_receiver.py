@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from fakes.fed import assert_all_arrived, fed
 
-from gateway.destinations import Retry
+from gateway.routing import Retry
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.manner_plan import Plan, parse_ack
 from gateway.sandbox.manners import MANNERS

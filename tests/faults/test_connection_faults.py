@@ -19,9 +19,9 @@ import trustme
 from fakes.fed import assert_all_arrived, bodies, fed, ids, stopped
 from fakes.store import rows
 
-from gateway.destinations import Retry, Tls
-from gateway.feed import connection
-from gateway.feed.connection import Connection
+from gateway.mllp import connection
+from gateway.mllp.connection import Connection
+from gateway.routing import Retry, Tls
 from gateway.sandbox.receiver import Receiver
 
 DOUBTS = "SELECT doubts FROM message ORDER BY number"

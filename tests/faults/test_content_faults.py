@@ -19,12 +19,12 @@ from fakes.inbox import sample
 from fakes.pdfs import pdf
 from fakes.store import rows
 
-from gateway.destinations import Routes
-from gateway.errors import PdfInterrupted, PdfUnavailable
-from gateway.pipeline import Pipeline
+from gateway.ingest import Pipeline
+from gateway.ingest.pdf_queue import PdfQueue
+from gateway.routing import Routes
+from gateway.runtime.errors import PdfInterrupted, PdfUnavailable
 from gateway.settings import Pdf
-from gateway.store.pdfs import Pdfs
-from gateway.sync.pdf import PdfQueue
+from gateway.store.studies.pdfs import Pdfs
 from gateway.upstream.pdf_stream import begin
 from mappings.issues import WireError
 

@@ -19,7 +19,7 @@ from fakes.feed_process import feeding, place_of
 from fakes.relay import Relay
 from fakes.store import rows
 
-from gateway.destinations import Tls
+from gateway.routing import Tls
 from gateway.settings.feed import Feed
 
 LEASE = Feed(lease=1)

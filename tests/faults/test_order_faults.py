@@ -26,9 +26,9 @@ from fakes.er7_reader import all_of, field
 from fakes.fed import assert_all_arrived, bodies, fed, site, stopped
 from fakes.store import rows
 
-from gateway.destinations import Routes
-from gateway.pipeline import Pipeline
-from gateway.store.statements import Statement, ask
+from gateway.ingest import Pipeline
+from gateway.routing import Routes
+from gateway.store.database.statements import Statement, ask
 
 SUPERSEDED = ("superseded", "delivered")
 

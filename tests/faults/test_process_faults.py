@@ -30,15 +30,15 @@ from fakes.gateway_process import environment, site_file, started
 from fakes.scale import KILLS
 from fakes.store import rows
 
-from gateway import clock
-from gateway.errors import StoreUnavailable
-from gateway.feed.breaker import Breaker
+from gateway.feed.deliver.circuit_breaker import Breaker
+from gateway.runtime import clock
+from gateway.runtime.errors import StoreUnavailable
 from gateway.sandbox.receiver import Receiver
-from gateway.store import sqlite
-from gateway.store.instants import micros
-from gateway.store.lanes import let_go
-from gateway.store.sqlite import Sqlite
-from gateway.store.statements import Statement, ask
+from gateway.store.database import sqlite
+from gateway.store.database.instants import micros
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.database.statements import Statement, ask
+from gateway.store.feed.lanes import let_go
 
 SENDING = "SELECT control_id FROM message WHERE state = 'sending'"
 TAKEN = {"delivered", "superseded"}

@@ -23,21 +23,21 @@ from fakes.scale import BACKLOG
 from fakes.store import rows
 from pydantic import SecretStr
 
-from gateway import clock
-from gateway.assembly import opened_store
-from gateway.destinations import Filter, Tls
-from gateway.destinations.filter import Scope
-from gateway.errors import ConfigError
-from gateway.feed import composing
-from gateway.feed_operator.replay import Replay
+from gateway.feed.compose import compose
+from gateway.feed.operator.replay import Replay
+from gateway.ingest.assembly import opened_store
+from gateway.routing import Filter, Tls
+from gateway.routing.filter import Scope
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.receiver import Receiver
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.feed import Feed
-from gateway.store.instants import micros
-from gateway.store.migrate import migrate
-from gateway.store.new_messages import NewMessage, added
-from gateway.store.resending import USUAL
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.instants import micros
+from gateway.store.database.migrate import migrate
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.feed.new_messages import NewMessage, added
+from gateway.store.feed.resending import USUAL
 from mappings.hl7v2.oru_r01 import oru_of
 from mappings.identifiers import short_id
 
@@ -207,7 +207,7 @@ async def test_f48_a_study_of_which_no_message_can_be_made_holds_up_no_other(eng
                 raise ZeroDivisionError(asked.study.completed[0].text)
             return oru_of(made, asked, **named)
 
-        monkeypatch.setattr(composing, "oru_of", fails)
+        monkeypatch.setattr(compose, "oru_of", fails)
         await feed.tell(poison.study_id)
         for _ in range(3):
             await feed.sign(critical=False)
@@ -221,7 +221,9 @@ async def test_f48_a_study_of_which_no_message_can_be_made_holds_up_no_other(eng
         feed.account.change_text(poison.report_id, "FINDINGS: another text.")
         await feed.tell(poison.study_id)
         await feed.until(*["delivered"] * 4)
-        feed.logs[:] = [{**one, "exc_info": None} for one in feed.logs]  # of which gateway/log.py keeps the type alone
+        feed.logs[:] = [
+            {**one, "exc_info": None} for one in feed.logs
+        ]  # of which gateway/runtime/log.py keeps the type alone
         await assert_all_arrived(feed, receiver)
 
 

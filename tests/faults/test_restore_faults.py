@@ -22,11 +22,11 @@ from fakes.er7_reader import field
 from fakes.feed_site import destination
 from fakes.gateway_process import FAST, environment, ran, site_file, started
 
-from gateway import clock
+from gateway.runtime import clock
+from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.state import State
 from gateway.sandbox.upstream import Options, open_sandbox
-from gateway.serving import listening_socket, running
 
 STUDIES = 6
 

@@ -16,8 +16,8 @@ from fakes.store import rows
 
 from gateway.sandbox.receiver import Receiver
 from gateway.settings.feed import Feed
-from gateway.store.leases import Leases
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.feed.leases import Leases
 
 LEASE = Feed(lease=1)
 HOLDER = "SELECT holder, fence FROM destination"

@@ -12,15 +12,15 @@ from fakes.simulated import UnderWay
 from fakes.store import rows
 from fakes.virtual_clock import VirtualClock
 
-from gateway import clock
-from gateway.destinations import Retry
-from gateway.errors import UpstreamNotFound
-from gateway.feed import holder, line, sender
-from gateway.feed.channel import MllpChannel
-from gateway.metrics import Metrics
+from gateway.feed.deliver import destination_worker, lookahead, sender
+from gateway.feed.deliver.channel import MllpChannel
+from gateway.routing import Retry
+from gateway.runtime import clock
+from gateway.runtime.errors import UpstreamNotFound
+from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store.inbox import StoredWebhooks
-from gateway.sync.webhook_work import WebhookWork
+from gateway.store.webhooks import StoredWebhooks
+from gateway.webhooks.worker import WebhookWork
 
 HOURS = 72
 LOOK = 300.0  # seconds
@@ -68,10 +68,10 @@ async def test_f66_one_of_five_destinations_that_is_down_for_three_days_costs_th
 ):
     time, under_way = VirtualClock().install(monkeypatch), UnderWay(monkeypatch)
     monkeypatch.setattr(MllpChannel, "exchange", under_way._counted(MllpChannel.exchange))
-    monkeypatch.setattr(holder, "_LOOK", LOOK)
-    monkeypatch.setattr(holder, "_PLAN", LOOK)
-    monkeypatch.setattr(holder, "_MEND", LOOK)
-    monkeypatch.setattr(line, "_IDLE", LOOK)
+    monkeypatch.setattr(destination_worker, "_LOOK", LOOK)
+    monkeypatch.setattr(destination_worker, "_PLAN", LOOK)
+    monkeypatch.setattr(destination_worker, "_MEND", LOOK)
+    monkeypatch.setattr(lookahead, "_IDLE", LOOK)
     monkeypatch.setattr(sender, "_LONGEST", LOOK)
     time.busy = lambda: under_way.count > 0
     waits = []

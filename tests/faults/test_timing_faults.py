@@ -13,8 +13,8 @@ import pytest
 from fakes.fed import assert_all_arrived, bodies, fed
 from fakes.store import rows
 
-from gateway import clock
-from gateway.destinations import QuietHours
+from gateway.routing import QuietHours
+from gateway.runtime import clock
 
 DOUBTS = "SELECT doubts FROM message ORDER BY number"
 LARGE = "A" * 5_000_000  # more than the kernels of both sides hold together

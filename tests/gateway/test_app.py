@@ -19,10 +19,10 @@ from fakes.inbox import SECRET, body, signed
 from fakes.store import rows
 from pydantic import SecretStr
 
-from gateway import clock
 from gateway.app import API, ROLES, SYNC, create_app, serve
-from gateway.errors import ConfigError
-from gateway.serving import listening_socket, running
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.serving import listening_socket, running
 from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream, Webhook
 from mappings.identifiers import fhir_id
 

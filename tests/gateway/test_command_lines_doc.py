@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from gateway.cli import app
+from gateway.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import get_args
 
 import trustme
+from generators import documents
 from pydantic import SecretStr
 
-from gateway import clock, config_check, documents
-from gateway.destinations import Folder, Http, Mllp, routes_of
-from gateway.feed.alert_hook import AlertHook
-from gateway.feed.alert_news import Change, News
+from gateway.checks import config
+from gateway.feed.alerts.news import Change, News
+from gateway.feed.alerts.webhook import AlertHook
+from gateway.routing import Folder, Http, Mllp, routes_of
+from gateway.runtime import clock
 from gateway.settings import TABLES, load
-from gateway.store.standing_alerts import Case, StandingAlert
+from gateway.store.feed.standing_alerts import Case, StandingAlert
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "feed.md").read_text("utf-8")
@@ -42,7 +44,7 @@ def test_the_example_is_good(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "outbox").mkdir()
     path = tmp_path / "gateway.toml"
     path.write_text(SITE + EXAMPLE)
-    assert config_check.faults(path) == []
+    assert config.faults(path) == []
     routes = routes_of(load(path))
     assert [type(one.transport) for one in routes.destinations] == [Mllp, Folder, Http]
     assert [one.name for one in routes.ignores] == ["phantoms"]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config_check
+from gateway.checks import config
 from gateway.demo.stage import demo_site
+from gateway.runtime.words import SANDBOX_API_KEY
 from gateway.sandbox.upstream import Options
 from gateway.settings import Configuration, load
-from gateway.words import SANDBOX_API_KEY
 
 PATH = Path(__file__).parents[2] / "docs" / "sandbox.toml"
 
@@ -16,7 +16,7 @@ PATH = Path(__file__).parents[2] / "docs" / "sandbox.toml"
 @pytest.fixture
 def configuration(monkeypatch: pytest.MonkeyPatch) -> Configuration:
     monkeypatch.setenv("GATEWAY_MAPPING__SITE_KEY", "k" * 32)
-    assert config_check.faults(PATH) == []
+    assert config.faults(PATH) == []
     return load(PATH)
 
 

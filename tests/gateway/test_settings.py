@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from gateway import settings
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 from gateway.settings import Settings
 from mappings.profile import DEMO_SITE_KEY
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from gateway import config_check
+from gateway.checks import config
 from gateway.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def _configuration(folder: Path) -> Path:
 
 def test_the_examples_together_are_a_good_site(tmp_path: Path) -> None:
     path = _configuration(tmp_path)
-    assert config_check.faults(path) == []
+    assert config.faults(path) == []
     site = load(path).site
     assert site.provider("chen, michael") == site.provider("Dr. Michael Chen")
     assert site.procedures["bedside echo"][0].coding_system == "99CITY"

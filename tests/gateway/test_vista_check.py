@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config_check
+from gateway.checks import config
 from gateway.settings import load
 
 SITE = """
@@ -64,23 +64,23 @@ def settings(tmp_path: Path):
 )
 def test_a_destination_needs_what_vista_looks_up_and_the_service_starts_and_holds(settings, base, mapping, missing):
     path = settings(base, mapping, rest=DESTINATION + DESTINATION.replace("clinic", "other").replace("2575", "2576"))
-    found = config_check.faults(path)
+    found = config.faults(path)
     assert [fault.key for fault in found] == [f"mapping.{one}" for one in missing]
     assert all("destination clinic knows" in fault.problem and fault.cure for fault in found)
     assert all(fault.problem.endswith("every message would be held") for fault in found)
-    assert [str(one) for one in config_check.served_all_the_same(load(path))] == [str(one) for one in found]
+    assert [str(one) for one in config.served_all_the_same(load(path))] == [str(one) for one in found]
 
 
 def test_of_a_destination_that_is_switched_off_nothing_is_asked(settings):
-    assert config_check.faults(settings("vista-2.3", rest=DESTINATION + "enabled = false\n")) == []
+    assert config.faults(settings("vista-2.3", rest=DESTINATION + "enabled = false\n")) == []
 
 
 def test_of_a_profile_that_no_destination_has_it_is_a_note(settings):
     def notes(base: str, mapping: str = "") -> list[str]:
-        said = config_check.doubts(load(settings(base, mapping)))
+        said = config.doubts(load(settings(base, mapping)))
         return [note for note in said if note.startswith("receiver va: ")]
 
-    assert config_check.faults(settings("vista-2.3")) == []
+    assert config.faults(settings("vista-2.3")) == []
     assert len(notes("vista-2.3")) == 2
     assert notes("vista-2.3", EXAM + DFN) == []
     (exams,) = notes("vista-2.3", DFN)
@@ -93,8 +93,8 @@ def test_what_acknowledgements_mean_to_a_profile_is_said_and_where_a_destination
     def said(own: str = "") -> tuple[str, list[str]]:
         plain = DESTINATION.replace('"va"', '"vista-2.3"')
         read = load(settings("vista-2.3", DFN + EXAM, rest=plain + own))
-        notes = [note for note in config_check.doubts(read) if "ack_table" in note]
-        return "\n".join(config_check.effective(read)), notes
+        notes = [note for note in config.doubts(read) if "ack_table" in note]
+        return "\n".join(config.effective(read)), notes
 
     shown, notes = said()
     assert 'ack_table = { AE = "hold_lane", AR = "hold_lane" }' in shown
@@ -106,6 +106,6 @@ def test_what_acknowledgements_mean_to_a_profile_is_said_and_where_a_destination
 
 def test_a_name_in_msh_3_that_the_receiver_does_not_answer_is_a_fault(settings):
     known = DFN + 'vista_station = "500"\n'
-    assert config_check.faults(settings("vista-2.4", known, rest=DESTINATION)) == []
-    found = config_check.faults(settings("vista-2.4", known, 'sending_application = ""\n', DESTINATION))
+    assert config.faults(settings("vista-2.4", known, rest=DESTINATION)) == []
+    found = config.faults(settings("vista-2.4", known, 'sending_application = ""\n', DESTINATION))
     assert [fault.key for fault in found] == ["mapping.sending_application"]

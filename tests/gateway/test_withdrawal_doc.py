@@ -12,8 +12,8 @@ from fakes.feed_site import FeedSite
 from fakes.taken_in import current
 from typer.main import get_command
 
-from gateway import config_check
-from gateway.cli import app
+from gateway.checks import config
+from gateway.cli.main import app
 from gateway.sandbox.inbox import Message
 from gateway.sandbox.receiver import Receiver
 from mappings.hl7v2.received import read
@@ -35,7 +35,7 @@ def test_its_settings_are_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("GATEWAY_MAPPING__SITE_KEY", "k" * 32)
     path = tmp_path / "rehearsal.toml"
     path.write_text((DOCS / "sandbox.toml").read_text("utf-8") + TABLES)
-    assert config_check.faults(path) == []
+    assert config.faults(path) == []
 
 
 def test_every_command_that_it_names_is_there() -> None:

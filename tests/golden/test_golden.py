@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.convert import Request, convert, read
+from gateway.cli.convert import Request, convert, read
 from mappings.hl7v2 import receiver
 from mappings.profile import parse_site
 

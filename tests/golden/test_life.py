@@ -16,7 +16,7 @@ import pytest
 from fakes.destination import Destination, Feed, Sent
 from fakes.er7_reader import all_of, field
 
-from gateway.convert import read
+from gateway.cli.convert import read
 from mappings.changes import Change, Known, changes
 from mappings.hl7v2 import receiver
 from mappings.hl7v2.judge import judge_message

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.convert import Conversion, Request, convert, read
+from gateway.cli.convert import Conversion, Request, convert, read
 from mappings.hl7v2 import RECEIVERS, receiver
 from mappings.hl7v2.rules import Broken, check_rules
 from mappings.identifiers import is_doubtful, is_placeholder

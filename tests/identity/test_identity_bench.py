@@ -18,8 +18,8 @@ from fakes.identity_pairs import CITY, LAKE, NO_ORDER, Json, Pair, pairs
 from fakes.taken_in import current, giving, said
 from fakes.upstream_json import response_json, study_json, user_json
 
-from gateway.pipeline import Fetched, Pipeline
-from gateway.store import identities
+from gateway.ingest import Fetched, Pipeline
+from gateway.store.studies import identities
 from mappings import decode, to_fhir
 from mappings.fhir.patient import taken_patient_ids
 from mappings.profile import parse_site

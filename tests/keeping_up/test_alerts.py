@@ -27,9 +27,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway import clock
-from gateway.serving import listening_socket, running
-from gateway.store.leases import paused, resumed
+from gateway.runtime import clock
+from gateway.runtime.serving import listening_socket, running
+from gateway.store.feed.leases import paused, resumed
 
 NOWHERE = "http://127.0.0.1:1"
 SERVE = ["serve", "--port", "0", "--roles", "api,feed"]
@@ -90,7 +90,7 @@ async def serving(database_url: str, folder: Path, hook: tuple[str, Alerts], *ta
     config = site_file(folder)
     config.write_text(config.read_text() + "\n".join(tables))
     env = environment(NOWHERE, database_url, config, GATEWAY_FEED__ALERT_URL=url)
-    with started(SERVE, env, folder / "gateway.log") as gateway:
+    with started(SERVE, env, folder / "gateway.runtime.log") as gateway:
         async with httpx.AsyncClient(base_url=await gateway.address(), trust_env=False) as client:
             yield Watched(gateway, client, alerts)
 

@@ -14,16 +14,16 @@ from fakes.facade import site
 from fakes.memory_account import MemoryAccount, of_many_reports
 from fakes.scale import REPORTS
 
-from gateway import clock
-from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
+from gateway.crawl.crawler import crawl_once
+from gateway.crawl.ports import Crawl
+from gateway.ingest import Pipeline
+from gateway.ingest.read_through import ReadThrough
+from gateway.runtime import clock
+from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
 from gateway.settings import Sync
-from gateway.store.coverage import StoredCursors, StoredStudies, all_studies
-from gateway.store.sqlite import Sqlite
-from gateway.sync.crawler import crawl_once
-from gateway.sync.ports import Crawl
-from gateway.sync.read_through import ReadThrough
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.studies.coverage import StoredCursors, StoredStudies, all_studies
 from mappings.profile import AssigningAuthority, ProcedureCode, Site, exact
 
 _ROWS = "SELECT (SELECT count(*) FROM version), (SELECT count(*) FROM outbox)"

@@ -20,13 +20,13 @@ from fakes.gateway_process import FAST, environment, ran, site_file, started
 from fakes.scale import SWEPT
 from fakes.store_audit import audit, check_against, check_causes, check_versions
 
-from gateway import clock
+from gateway.runtime import clock
+from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import Options, create_app
 from gateway.sandbox.webhooks import signature
-from gateway.serving import listening_socket, running
-from gateway.store.coverage import StoredCursors
-from gateway.store.sqlite import Sqlite
-from gateway.sync.sweep_record import SweepRecord, read_record
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import SweepRecord, read_record
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 _WEBHOOKS = "SELECT state, code FROM webhook"

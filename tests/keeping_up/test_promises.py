@@ -16,13 +16,13 @@ from fakes.simulated import Account, Slow, configured, installed
 from fakes.virtual_clock import VirtualClock
 
 from gateway.app import crawling
-from gateway.metrics import PREFIX, Metrics
-from gateway.store.coverage import StoredCursors
-from gateway.store.instants import instant
-from gateway.store.sqlite import Sqlite
-from gateway.sync.crawler import crawl_forever
-from gateway.sync.open_set import OPEN
-from gateway.sync.sweep_record import SweepRecord, read_record
+from gateway.crawl.crawler import crawl_forever
+from gateway.crawl.open_set import OPEN
+from gateway.runtime.metrics import PREFIX, Metrics
+from gateway.store.database.instants import instant
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import SweepRecord, read_record
 
 pytestmark = pytest.mark.timeout(300)  # of real time; a day of the other takes half a minute
 _CAUSES = "SELECT kind, decided FROM outbox WHERE report_id = ? ORDER BY number"

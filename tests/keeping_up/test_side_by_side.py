@@ -11,14 +11,14 @@ import pytest
 from fakes.crawl import Account, Cursors, Index, crawl_of, study, study_id
 from fakes.upstream import STUDY_ID, FakeUpstream, study_json
 
-from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
-from gateway.store.coverage import StoredStudies, digest_of
-from gateway.store.kept import unpacked
-from gateway.sync.open_set import OpenSet
-from gateway.sync.read_through import ReadThrough
-from gateway.sync.sweep import Sweep
-from gateway.sync.sweep_record import Finished, read_record
+from gateway.crawl.open_set import OpenSet
+from gateway.crawl.sweep import Sweep
+from gateway.ingest import Pipeline
+from gateway.ingest.read_through import ReadThrough
+from gateway.runtime.metrics import Metrics
+from gateway.store.studies.coverage import StoredStudies, digest_of
+from gateway.store.studies.kept import unpacked
+from gateway.store.studies.sweep_record import Finished, read_record
 from mappings.profile import Site
 
 OLD, NEW = (study_json(studyDescription=text) for text in ("Older", "Newer"))
@@ -75,7 +75,7 @@ async def test_a_study_that_is_as_it_was_is_not_as_of_an_earlier_time(engine, mo
     reads = reading(upstream, engine)
     for minutes in (5, 0):
         at = datetime(2026, 11, 1, 12, minutes, tzinfo=UTC)
-        monkeypatch.setattr("gateway.clock.now", lambda at=at: at)
+        monkeypatch.setattr("gateway.runtime.clock.now", lambda at=at: at)
         await reads.study(STUDY_ID, fresh=True)
         times += [int(fetched) for _, fetched in await engine.query(_STORED, [])]
     assert times[0] == times[1]

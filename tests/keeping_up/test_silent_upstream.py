@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from structlog.testing import capture_logs
 
 from gateway.app import create_app
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.sqlite import Sqlite
 
 BASE = "http://127.0.0.1:8800"
 HOUR = 3_600.0

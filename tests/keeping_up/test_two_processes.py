@@ -20,14 +20,14 @@ from fakes.gateway_process import FAST, Running, environment, site_file, started
 from fakes.scale import STUDIES
 from fakes.store_audit import audit, check_against, check_causes, check_versions
 
-from gateway import clock
-from gateway.assembly import pipeline_of
+from gateway.ingest.assembly import pipeline_of
+from gateway.runtime import clock
+from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import Options, create_app
-from gateway.serving import listening_socket, running
 from gateway.settings import load
-from gateway.store.coverage import StoredCursors
-from gateway.store.postgres import Postgres
-from gateway.sync.sweep_record import read_record
+from gateway.store.database.postgres import Postgres
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import read_record
 
 _COUNT = "SELECT count(*) FROM study"
 _NEWER = "SELECT updated FROM version WHERE updated > $1 ORDER BY updated"

@@ -18,13 +18,13 @@ import pytest
 from fakes.facade import Counted, resource_id, site
 from pydantic import SecretStr
 
-from gateway import clock
 from gateway.app import create_app
+from gateway.runtime import clock
+from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.sandbox.webhooks import Target, signature
-from gateway.serving import listening_socket, running
 from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream, Webhook
-from gateway.store.sqlite import Sqlite
+from gateway.store.database.sqlite import Sqlite
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 WRONG = "whsec_d3JvbmctMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmM="

@@ -17,12 +17,12 @@ from fakes.facade import BASE, facade, resource_id
 from fakes.inbox import SECRET, body, signed
 from pydantic import SecretStr
 
-from gateway import clock
-from gateway.errors import StoreError
-from gateway.pipeline import pipeline
-from gateway.store import statements
-from gateway.store.statements import Statement
-from gateway.sync.webhook import Verifier
+from gateway.ingest import pipeline
+from gateway.runtime import clock
+from gateway.runtime.errors import StoreError
+from gateway.store.database import statements
+from gateway.store.database.statements import Statement
+from gateway.webhooks.event import Verifier
 
 CANARY = "CANARY"
 ROOT = "http://127.0.0.1:8800"

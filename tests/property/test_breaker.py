@@ -10,8 +10,8 @@ from fakes.refusing import DOWN, Refusing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import clock
-from gateway.destinations import Retry
+from gateway.routing import Retry
+from gateway.runtime import clock
 
 LONGEST = 300.0 + 60.0 + 30.0  # between two probes, or two tries of one message; and to connect
 faults = st.sampled_from(["AR", "CR", DOWN, "AA"])

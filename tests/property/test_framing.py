@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.feed.framing import Decoder, Frame, FramingError, encode
+from gateway.mllp.framing import Decoder, Frame, FramingError, encode
 
 payloads = st.binary(max_size=60).map(lambda data: re.sub(rb"[\x0b\x1c]", b"", data))
 wire_bytes = st.lists(st.sampled_from([b"\x0b", b"\x1c", b"\r", b"\n", b"\x00", b"MSH|", b"x"])).map(b"".join)

@@ -20,8 +20,8 @@ from fakes.store import made, write
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.fhir_api.search_query import understand
-from gateway.fhir_api.walk import BEGINNING, Place, page
+from gateway.fhir_api.search.paging import BEGINNING, Place, page
+from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
 from gateway.index.value import Circumstances
 

@@ -24,7 +24,7 @@ from fakes.wire_strategies import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.convert import read
+from gateway.cli.convert import read
 from gateway.sandbox.seed import generate
 from mappings import decode, to_fhir, to_oru
 from mappings.model import Cause, Facts, Study

@@ -14,9 +14,9 @@ import pytest
 from fakes.crawled import BASE, World, entries, ids, issues, links
 from fakes.outcomes import refusal
 
-from gateway import clock
-from gateway.fhir_api.query import MAX_PAGE_BYTES, MAX_QUERY_BYTES
-from gateway.fhir_api.shaping import SUBSETTED
+from gateway.fhir_api.http.query import MAX_PAGE_BYTES, MAX_QUERY_BYTES
+from gateway.fhir_api.http.summary import SUBSETTED
+from gateway.runtime import clock
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SORTS = ("", "date", "-date", "-_lastUpdated", "_lastUpdated", "status,-issued", "_id", "-patient,status,_id")

@@ -12,7 +12,7 @@ import pytest
 from fakes.crawled import BASE, World, asked_for, entries, ids, interval, issues, links
 from fakes.outcomes import issue, refusal
 
-from gateway.fhir_api.shaping import SUBSETTED
+from gateway.fhir_api.http.summary import SUBSETTED
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 STRICT = {"Prefer": "handling=strict"}

@@ -14,9 +14,9 @@ from fakes.scale import SCHEDULES
 from fakes.simulation.world import LawBroken, World
 from structlog.testing import capture_logs
 
-from gateway.feed.channel import MllpChannel
-from gateway.feed.permit import Permit
-from gateway.metrics import Metrics
+from gateway.feed.deliver.channel import MllpChannel
+from gateway.mllp.permit import Permit
+from gateway.runtime.metrics import Metrics
 
 MOST_UNTIL_RED = 200
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from gateway.store.schema import METADATA
+from gateway.store.database.schema import METADATA
 
 connection = context.config.attributes.get("connection")
 if connection is not None:

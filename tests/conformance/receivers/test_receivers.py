@@ -28,9 +28,9 @@ from conformance.receivers.servers import (
 from fakes.fed import Fed, destination
 from fakes.store import rows
 
-from gateway.errors import ConnectFailed
-from gateway.feed.connection import Connection, Endpoint
-from gateway.feed.framing import encode
+from gateway.mllp.connection import Connection, Endpoint
+from gateway.mllp.framing import encode
+from gateway.runtime.errors import ConnectFailed
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 

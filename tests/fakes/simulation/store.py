@@ -15,10 +15,10 @@ from typing import Any
 
 from fakes.simulation.loops import Loop
 
-from gateway.errors import StoreUnavailable
-from gateway.store.bell import Bell
-from gateway.store.sqlite import _drive
-from gateway.store.statements import Row, Statement, Work
+from gateway.runtime.errors import StoreUnavailable
+from gateway.store.database.bell import Bell
+from gateway.store.database.sqlite import _drive
+from gateway.store.database.statements import Row, Statement, Work
 
 SECOND = 1_000_000
 _CALL = 0.0005

@@ -22,23 +22,24 @@ from fakes.simulation.loops import Scheduler
 from fakes.simulation.network import Arrived, Manners, Network, Wire
 from fakes.simulation.store import SECOND, Direct, Distant, done, in_memory
 
-from gateway import clock
-from gateway.destinations import Destination, Retry
-from gateway.feed import holder, peer
-from gateway.feed_operator.fate import fate
-from gateway.metrics import Metrics
-from gateway.pipeline.in_force import wanted
+from gateway.feed.deliver import destination_worker
+from gateway.feed.operator.fate import fate
+from gateway.ingest.settings_in_force import wanted
+from gateway.mllp import peer
+from gateway.routing import Destination, Retry
+from gateway.runtime import clock
+from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
-from gateway.store import messages
-from gateway.store.in_force import plan_made, put_in_force
-from gateway.store.instants import micros
-from gateway.store.intake import ADD_CAUSE, REVISION, Outdated
-from gateway.store.leases import Lease, Leases
-from gateway.store.new_messages import Made, NewMessage
-from gateway.store.outbox import Outbox, Settled
-from gateway.store.reconciling import recorded
-from gateway.store.sent import read_sent
-from gateway.store.statements import Statement, Steps, ask
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.feed import messages
+from gateway.store.feed.in_force import plan_made, put_in_force
+from gateway.store.feed.leases import Lease, Leases
+from gateway.store.feed.new_messages import Made, NewMessage
+from gateway.store.feed.outbox import Outbox, Settled
+from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.sent import read_sent
+from gateway.store.studies.intake import ADD_CAUSE, REVISION, Outdated
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 LEASE, CONNECT, ACK = 2.0, 3.0, 3.0  # seconds
@@ -159,7 +160,7 @@ class Gateway:
         writer = Writer(self.engine, world.destination, world.current)
         feed = Feed.model_construct(**{**Feed().model_dump(), "lease": LEASE})
         leases = Leases(self.engine, name, LEASE)
-        serving = holder.Holder(writer, leases, feed, world.metrics)  # type: ignore[arg-type]
+        serving = destination_worker.Holder(writer, leases, feed, world.metrics)  # type: ignore[arg-type]
         self.task = self.loop.create_task(serving.run())
 
 
@@ -206,7 +207,7 @@ class World:
         monkeypatch.setattr(clock, "monotonic", self._monotonic)
         monkeypatch.setattr(clock, "now", self._now)
         monkeypatch.setattr(peer, "unacknowledged", self.network.unsent)
-        monkeypatch.setattr(holder, "_LOOK", LOOK)
+        monkeypatch.setattr(destination_worker, "_LOOK", LOOK)
         return self
 
     def run(self) -> None:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from fakes.facade import facade
 
-from gateway import clock
-from gateway.fhir_api import idempotency, operations
+from gateway.fhir_api.operations import idempotency, operations
+from gateway.runtime import clock
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.bundle import Bundle
 
 from gateway.fhir_api import batch as module
-from gateway.metrics import PREFIX
+from gateway.runtime.metrics import PREFIX
 
 FHIR = {"Content-Type": "application/fhir+json"}
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadRequest, NotSupported, RequestError, RequestTooLarge
 from gateway.fhir_api.batch_entries import Entry, entries
+from gateway.runtime.errors import BadRequest, NotSupported, RequestError, RequestTooLarge
 
 BASE = "https://gateway.example/fhir"
 JSON = st.recursive(

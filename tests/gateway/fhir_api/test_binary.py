@@ -19,11 +19,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.fhir_api.binary import binary
-from gateway.pipeline import Fetched, Pipeline
+from gateway.ingest import Fetched, Pipeline
+from gateway.ingest.pdf_queue import PdfQueue
 from gateway.settings import Pdf
-from gateway.store.pdfs import CHUNK, Pdfs
-from gateway.store.statements import Statement, ask
-from gateway.sync.pdf import PdfQueue
+from gateway.store.database.statements import Statement, ask
+from gateway.store.studies.pdfs import CHUNK, Pdfs
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pdf_stream import PdfStream
 

@@ -9,7 +9,7 @@ from fakes.outcomes import issue, refusal
 from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 
 from gateway.fhir_api.capability import US_CORE_SERVER
-from gateway.fhir_api.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
+from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, includes_of, revincludes_of
 from gateway.fhir_api.served import OPERATIONS, RESOURCES, facade_rows
 from gateway.index.parameters import PARAMETERS, parameters_of
 

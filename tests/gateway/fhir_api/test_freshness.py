@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from gateway import clock
 from gateway.fhir_api.freshness import age, incompleteness, index_age, wants_newer
-from gateway.store.instants import micros
-from gateway.sync.sweep_record import Finished, Running, SweepRecord
+from gateway.runtime import clock
+from gateway.store.database.instants import micros
+from gateway.store.studies.sweep_record import Finished, Running, SweepRecord
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import pytest
 from fakes.facade import BASE, facade, resource_id
 from fakes.outcomes import issue, refusal
 
-from gateway import clock
-from gateway.fhir_api.shaping import SUBSETTED
-from gateway.pipeline import rendering
+from gateway.fhir_api.http.summary import SUBSETTED
+from gateway.ingest import render_versions
+from gateway.runtime import clock
 from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
 
@@ -28,7 +28,9 @@ def rejecting(monkeypatch, resource_type):
     """From here on the judge finds a fault in every resource of that type."""
     fault = MappingIssue("fhir-structure", "error", "/status", "refused as enum")
     faults = {resource_type: (fault,)}
-    monkeypatch.setattr(rendering, "judge_all", lambda made: [faults.get(one["resourceType"], ()) for one in made])
+    monkeypatch.setattr(
+        render_versions, "judge_all", lambda made: [faults.get(one["resourceType"], ()) for one in made]
+    )
 
 
 async def test_a_report_is_read_with_its_version_and_instant(stage):

@@ -14,10 +14,10 @@ from fakes.indexed import HERE, ZONE, escaped, patient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadRequest
 from gateway.index.extract import rows
 from gateway.index.parameters import PARAMETERS, parameter
 from gateway.index.reading import asked
+from gateway.runtime.errors import BadRequest
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TEXTUAL = ("exact", "contains")

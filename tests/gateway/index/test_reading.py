@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from fakes.indexed import HERE, REPORT, STUDY, UID, search
 
-from gateway.errors import NotSupported
 from gateway.index.criteria import Not, Starts
 from gateway.index.keys import key
 from gateway.index.parameters import PARAMETERS, parameter
 from gateway.index.reading import asked, find
+from gateway.runtime.errors import NotSupported
 
 
 @pytest.mark.parametrize(

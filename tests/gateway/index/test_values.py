@@ -7,11 +7,11 @@ from datetime import UTC
 import pytest
 from fakes.indexed import BASE, HERE, REPORT, STUDY, UID, WORLD, ZONE, clause, search
 
-from gateway.errors import BadRequest
 from gateway.index.criteria import During, Has, Is, Nothing, Refers, Starts, Updated
 from gateway.index.intervals import interval
 from gateway.index.keys import key
 from gateway.index.reading import asked
+from gateway.runtime.errors import BadRequest
 
 
 @pytest.mark.parametrize(

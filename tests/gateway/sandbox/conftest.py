@@ -12,13 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from gateway.feed.framing import Decoder, encode
+from gateway.mllp.framing import Decoder, encode
+from gateway.runtime.serving import listening_socket
+from gateway.runtime.serving import running as serving
 from gateway.sandbox.receiver import Receiver
 from gateway.sandbox.state import State
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.sandbox.webhooks import Target
-from gateway.serving import listening_socket
-from gateway.serving import running as serving
 
 WEBHOOK_KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 

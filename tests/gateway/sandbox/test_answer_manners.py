@@ -7,10 +7,10 @@ import time
 import pytest
 import trustme
 
-from gateway.errors import FeedError
-from gateway.feed.connection import Connection, Endpoint
-from gateway.feed.framing import Decoder, Frame
-from gateway.feed.tls import TlsSettings
+from gateway.mllp.connection import Connection, Endpoint
+from gateway.mllp.framing import Decoder, Frame
+from gateway.mllp.tls import TlsSettings
+from gateway.runtime.errors import FeedError
 from mappings.hl7v2.ack import AckInvalid, parse
 
 
@@ -172,7 +172,7 @@ async def test_f19_the_offset_can_be_told(facing):
 
 async def test_f21_what_comes_too_soon_is_reset_and_what_comes_later_is_taken(facing, monkeypatch):
     seconds = iter((100.0, 101.9, 102.0))
-    monkeypatch.setattr("gateway.clock.monotonic", lambda: next(seconds))
+    monkeypatch.setattr("gateway.runtime.clock.monotonic", lambda: next(seconds))
     receiver, sender = await facing("pause")
     await sender.say(message("ID1"))
     assert parse(await sender.answer()).answers("ID1")

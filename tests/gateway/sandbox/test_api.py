@@ -7,10 +7,10 @@ import sys
 import httpx
 import pytest
 
-from gateway import clock
-from gateway.errors import ConfigError
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.serving import listening_socket
 from gateway.sandbox.upstream import Options, open_sandbox
-from gateway.serving import listening_socket
 
 
 @pytest.fixture

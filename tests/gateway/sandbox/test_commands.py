@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from gateway.cli import main
-from gateway.serving import listening_socket
+from gateway.cli.main import main
+from gateway.runtime.serving import listening_socket
 
 REPORT, STUDY = "rep_[0-9a-f]{32}", "stu_[0-9a-f]{32}"
 

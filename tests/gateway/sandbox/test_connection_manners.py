@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from gateway.feed.framing import encode
+from gateway.mllp.framing import encode
 from mappings.hl7v2.ack import parse
 
 MESSAGE = b"MSH|^~\\&|GW|MERCY|EHR|HOSP|20260105||ORU^R01^ORU_R01|ID1|P|2.5.1\rPID|1||123\r"

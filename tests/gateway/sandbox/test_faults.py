@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.fault_plan import Fault, FaultPlan, parse_faults
 from gateway.sandbox.faults import BEHAVIOURS
 

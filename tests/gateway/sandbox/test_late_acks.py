@@ -5,8 +5,8 @@ import contextlib
 
 import pytest
 
-from gateway.errors import ConfigError
-from gateway.feed.framing import Decoder, encode
+from gateway.mllp.framing import Decoder, encode
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox import late_acks
 from gateway.sandbox.late_acks import Address, LateAcks
 from gateway.sandbox.manner_plan import Part, Plan

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.manner_plan import Part, Plan, holds, parse_ack
 from gateway.sandbox.manners import MANNERS
 from mappings.hl7v2.ack import parse

@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from gateway import clock
+from gateway.runtime import clock
 from gateway.sandbox import pdf
 from gateway.sandbox.links import Links
 from gateway.sandbox.seed import generate

@@ -13,9 +13,9 @@ import hl7
 import pytest
 from hl7.client import MLLPClient
 
-from gateway.errors import AckTimeout, ConfigError, ConnectionLost
-from gateway.feed.connection import Connection, Endpoint
-from gateway.feed.framing import encode
+from gateway.mllp.connection import Connection, Endpoint
+from gateway.mllp.framing import encode
+from gateway.runtime.errors import AckTimeout, ConfigError, ConnectionLost
 from gateway.sandbox import inbox as inbox_module
 from gateway.sandbox.folder import Folder
 from gateway.sandbox.inbox import Inbox
@@ -101,7 +101,7 @@ async def test_it_can_be_slow(monkeypatch):
     async def sleep(seconds):
         waited.append(seconds)
 
-    monkeypatch.setattr("gateway.clock.sleep", sleep)
+    monkeypatch.setattr("gateway.runtime.clock.sleep", sleep)
     async with connected(ack="slow") as (_, connection):
         assert parse(await connection.exchange(message())).code == "AA"
     assert waited == [MANNERS["slow"].options["seconds"]]

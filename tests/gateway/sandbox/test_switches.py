@@ -6,8 +6,8 @@ import json
 import httpx
 import pytest
 
-from gateway import clock
-from gateway.errors import ConfigError
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.sandbox.switches import Switches, parse_switches, table

@@ -6,7 +6,7 @@ import json
 import pytest
 from standardwebhooks import Webhook
 
-from gateway.errors import ConfigError
+from gateway.runtime.errors import ConfigError
 from gateway.sandbox.seed import generate
 from gateway.sandbox.state import State
 from gateway.sandbox.switches import Switches

@@ -40,8 +40,8 @@ from fakes.turned import (
     wants_pdf,
 )
 
-from gateway.destinations import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes, Tls
-from gateway.errors import ConfigError
+from gateway.routing import Basic, Bearer, Destination, Folder, Http, Mllp, Retry, Routes, Tls
+from gateway.runtime.errors import ConfigError
 from gateway.settings import TABLES, Configuration, survey
 from gateway.settings.model import fields as settings_fields
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fakes.scripted_server import ScriptedServer
 
-from gateway import clock
+from gateway.runtime import clock
 from gateway.settings import Pdf, Upstream
 from gateway.upstream.client import UpstreamClient
 

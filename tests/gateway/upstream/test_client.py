@@ -6,7 +6,7 @@ from fakes import documents
 from fakes.documents import OTHER_REPORT_ID, REPORT_ID, STUDY_ID, STUDY_UID, USER_ID
 from fakes.scripted_server import Reply, ScriptedServer
 
-from gateway import errors
+from gateway.runtime import errors
 from gateway.settings import Pdf, Upstream
 from gateway.upstream.client import UpstreamClient
 

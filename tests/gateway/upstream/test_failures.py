@@ -12,7 +12,7 @@ from fakes import documents
 from fakes.documents import REPORT_ID, STUDY_ID
 from fakes.scripted_server import Reply
 
-from gateway import errors
+from gateway.runtime import errors
 from gateway.upstream import client as client_module
 
 SECRETS = ("CANARY", "abc123", "storage.avarasoftware.com")

@@ -8,7 +8,7 @@ from fakes import documents
 from fakes.documents import REPORT_ID
 from fakes.scripted_server import Reply, ScriptedServer
 
-from gateway.errors import PdfInterrupted, PdfUnavailable
+from gateway.runtime.errors import PdfInterrupted, PdfUnavailable
 from gateway.settings import Pdf
 from gateway.upstream.pdf_link import AllowedHosts
 

@@ -1,0 +1,1 @@
+"""Generators of the tables in the documents, from the code that they describe."""

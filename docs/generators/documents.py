@@ -1,0 +1,190 @@
+"""The generated tables of the documents, made from the very things they describe.
+
+Carries out no clause of a standard: `make check` holds README.md and docs/ against these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import typer.main
+
+from gateway.cli import main
+from gateway.feed.alerts.conditions import ROWS, RUNBOOK
+from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
+from gateway.fhir_api.served import facade_rows
+from gateway.index.parameters import EVERY, PARAMETERS
+from gateway.runtime.metrics import metric_rows
+from gateway.sandbox.faults import BEHAVIOURS
+from gateway.sandbox.switches import Switches
+from gateway.settings import rows, table_rows
+from mappings.profile import RECEIVERS, Receiver, receiver
+from mappings.profile import switches as receiver_switches
+from mappings.profile.receiver import written_as
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; pipes in cells are escaped."""
+    lines = [list(head), ["---"] * len(head), *[[_cell(text) for text in row] for row in body]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def command_table() -> str:
+    """Every command with its options and what it does, read off the command line itself."""
+    return table(("command", "does"), _commands(typer.main.get_command(main.app), ""))
+
+
+def alert_table() -> str:
+    """Every alert of the feed, with the heading of the runbook that says what to do."""
+    return table(
+        ("alert", "means"), ((f"[{row.code}]({Path(RUNBOOK).name}#{row.code})", row.meaning) for row in ROWS.values())
+    )
+
+
+def runbook() -> str:
+    """A heading for each alert: its meaning, and what to do."""
+    return "\n\n".join(f"### {row.code}\n\n{row.meaning}\n\n{row.remedy}" for row in ROWS.values())
+
+
+def settings_table() -> str:
+    """Every setting, read off the settings model."""
+    return table(
+        ("setting", "environment", "type", "default", "meaning"),
+        ((f"`{row.key}`", f"`{row.env}`" if row.env else "", row.type, row.default, row.description) for row in rows()),
+    )
+
+
+def destination_table(section: Literal["destination", "ignore", "feed.escalate"]) -> str:
+    """Every key of a list of tables, read off the settings model."""
+    return table(
+        ("key", "type", "default", "meaning"),
+        ((f"`{row.key.rpartition('.')[2]}`", row.type, row.default, row.description) for row in table_rows(section)),
+    )
+
+
+def facade_table() -> str:
+    """Every interaction of the facade, read off the tables the code runs on."""
+    return table(("request", "answers"), facade_rows())
+
+
+def search_table() -> str:
+    """Every search parameter, read off the table that searches, extraction and CapabilityStatement read."""
+    return table(
+        ("type", "parameter", "kind", "modifiers", "finds"),
+        (
+            (one.resource_type, f"`{one.name}`", one.type, ", ".join(one.modifiers), one.documentation)
+            for one in PARAMETERS
+            if one.name not in EVERY
+        ),
+    )
+
+
+def result_parameter_table() -> str:
+    """What shapes the answer to a search."""
+    return table(("parameter", "means"), ((f"`{name}`", said) for name, said in RESULT_PARAMETERS.items()))
+
+
+def metric_table() -> str:
+    """Every metric."""
+    return table(("metric", "kind", "labels", "counts"), metric_rows())
+
+
+def fault_table() -> str:
+    """Every fault of the sandbox upstream."""
+    return table(
+        ("fault", "options with defaults", "does"),
+        (
+            (f"`{name}`", ", ".join(f"`{key}={value:g}`" for key, value in fault.options.items()), fault.doc)
+            for name, fault in BEHAVIOURS.items()
+        ),
+    )
+
+
+def switch_table() -> str:
+    """Every switch of the sandbox upstream; the first value is the default."""
+    return table(
+        ("switch", "values", "decides"),
+        (
+            (
+                f"`{switch.name}`",
+                ", ".join(f"`{value}`" for value in switch.metadata["choices"]),
+                switch.metadata["doc"],
+            )
+            for switch in fields(Switches)
+        ),
+    )
+
+
+def receiver_switch_table() -> str:
+    """Every switch of a receiver profile; the first value is the default."""
+    return table(
+        ("switch", "values", "decides"),
+        ((f"`{name}`", _switch_values(one), one.metadata["doc"]) for name, one in receiver_switches().items()),
+    )
+
+
+def receiver_table() -> str:
+    """Every receiver profile of this package: how it was proved, and what it sets otherwise than the defaults."""
+    profiles = map(receiver, RECEIVERS)
+    return table(
+        ("profile", "proved", "sets", "rules"),
+        (
+            (f"`{one.name}`", one.proof, ", ".join(_set_switches(one)) or "the defaults", str(len(one.rules)))
+            for one in profiles
+        ),
+    )
+
+
+def rule_table(name: str) -> str:
+    """The rules of a receiver profile, with their sources."""
+    return table(
+        ("rule", "level", "says", "source"),
+        ((f"`{rule.name}`", rule.level, str(rule), rule.source) for rule in receiver(name).rules),
+    )
+
+
+def _switch_values(one: Field[Any]) -> str:
+    if "range" in one.metadata:
+        lowest, highest = one.metadata["range"]
+        return f"`{one.default}`, from {lowest} to {highest}"
+    if "keys" in one.metadata:
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for key, values in one.metadata["keys"].items():
+            alike.setdefault(values, []).append(key)
+        return f"a table of {'; '.join(f'{_quoted(keys)} as {_quoted(values)}' for values, keys in alike.items())}"
+    return _quoted(one.metadata.get("values", ())) or "any text"
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return ", ".join(f"`{text}`" for text in texts)
+
+
+def _set_switches(profile: Receiver) -> Iterator[str]:
+    for name, one in receiver_switches().items():
+        value = getattr(profile, name)
+        if value != one.default:
+            yield f"`{name} = {written_as(value)}`"
+
+
+def _commands(command: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, inner in sorted(getattr(command, "commands", {}).items()):
+        yield from _commands(inner, f"{prefix}{name} ")
+        if not hasattr(inner, "commands") or inner.invoke_without_command:
+            options = " ".join(_option(parameter) for parameter in inner.params if parameter.name != "help")
+            yield f"`{prefix}{name} {options}`".replace(" `", "`"), (inner.help or "").strip()
+
+
+def _option(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar)
+    name = parameter.opts[0]
+    if parameter.is_flag:
+        return f"[{name}]"
+    return f"{name} …" if parameter.required else f"[{name} …]"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,1 @@
+"""Checks before the service starts: settings, destinations, database, AutoScribe; each fault names place and cure."""

@@ -1,0 +1,278 @@
+"""`autoscribe-gateway check-config`: every mistake in the settings with file, key and remedy; else what is in force.
+
+Carries out no clause of a standard: the settings are the gateway's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+from gateway.checks import destinations
+from gateway.routing import Destination, routes_of, survey_routes
+from gateway.runtime.errors import ConfigError
+from gateway.settings import FILE_ONLY, Configuration, require_loopback, require_site_key, survey
+from gateway.settings.destination import OVERRIDES
+from mappings.hl7v2.contradictions import contradictions
+from mappings.profile import AssigningAuthority, Facility, Receiver, Site, starter, switches
+from mappings.profile.receiver import written_as
+
+
+def faults(path: Path | None) -> list[ConfigError]:
+    """List the faults: wrong settings, missing ones, then those that hold reports and keep no service from starting."""
+    configuration, found = survey(path)
+    if configuration is None:
+        return found
+    reported = {error.key for error in found}
+    checks = (_loopback, _site_key, api_key, destinations.faults, served_all_the_same)
+    missing = [error for check in checks for error in check(configuration)]
+    return [*found, *(error for error in missing if error.key not in reported)]
+
+
+def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
+    """List the faults with which the service starts: reports are held, or break a rule of their receiver, and wait."""
+    yield from _receivers(configuration)
+    yield from destinations.unassigned(configuration)
+    told: set[str] = set()
+    for destination in survey_routes(configuration)[0].destinations:
+        for fault in _vista_faults(destination, configuration) if destination.is_enabled else ():
+            if fault.key not in told:
+                yield fault
+            told.add(fault.key)
+
+
+def effective(configuration: Configuration) -> Iterator[str]:
+    """Where the settings are from, one `section.field = value` a line, secrets masked; then what their tables say.
+
+    Of the files only the sizes are said: names of people stand there.
+    """
+    site = configuration.site
+    yield f"settings: {configuration.source}"
+    for section, group in configuration.settings:
+        for name, value in group if isinstance(group, BaseModel) else ():
+            if f"{section}.{name}" not in FILE_ONLY:
+                yield f"{section}.{name} = {_shown(value)}"
+    for facility in dict.fromkeys(site.facilities.values()):
+        yield f"facility {facility.name}: {_facility(facility)}"
+    for customer, authority in site.express_customers.items():
+        yield f"express customer {customer}: external patient id {_authority(authority)}"
+    yield _dictionary(site)
+    yield f"providers: {len(site.providers.by_name)} names, {len(site.providers.by_user_id)} users"
+    for receiver in site.receivers.values():
+        yield f"receiver {receiver.name}: {'; '.join(_receiver(receiver))}"
+    for one in configuration.settings.feed.escalate:
+        yield f"escalation after {one.minutes:g} minutes: {urlsplit(one.url.get_secret_value()).hostname}"
+    for destination in routes_of(configuration).destinations:
+        yield f"destination {destination.name}: {'; '.join(_destination(destination, configuration))}"
+    for rule in configuration.settings.ignore:
+        said = (f"{key} {_shown(value)}" for key, value in rule if value is not None and key != "name")
+        yield f"ignore {rule.name}: {'; '.join(said)}"
+
+
+def doubts(configuration: Configuration) -> Iterator[str]:
+    """What works, but says less than it could, or more than one may want."""
+    site = configuration.site
+    yield from _service(configuration)
+    yield from _policies(site)
+    yield from _numbers(site)
+    yield from _facilities(site)
+    for receiver in site.receivers.values():
+        for doubt in _receiver_doubts(receiver, configuration):
+            yield f"receiver {receiver.name}: {doubt}"
+    for destination in routes_of(configuration).destinations:
+        if destination.is_enabled and destination.receiver not in site.receivers.values():
+            for doubt in _receiver_doubts(destination.receiver, configuration):
+                yield f"destination {destination.name}: {doubt}"
+    yield from destinations.doubts(configuration)
+
+
+_UNSAID: Final = {
+    "time_zone": "no time_zone: only dates are sent, no time of day",
+    "mrn": "no mrn_system and mrn_namespace: its patients are never linked to another study",
+    "name_order": "no name_order: names without a comma or caret are not split",
+}
+
+
+def _service(configuration: Configuration) -> Iterator[str]:
+    settings = configuration.settings
+    if settings.webhook.key is None:
+        yield "no webhook.key: webhooks are refused, and a signature is seen when AutoScribe is looked at next"
+    if not settings.feed.alert_key and any(one.key is None for one in settings.feed.escalate):
+        yield "feed.escalate without a key, and no feed.alert_key: what is posted there is not signed"
+    if settings.feed.escalate and settings.feed.alert_url is None:
+        yield "feed.escalate, and no feed.alert_url: who is told first is told after minutes, of critical results alone"
+    if settings.fhir.claim_us_core:
+        yield "fhir.claim_us_core is on: US Core asks for create of reports, which is refused here"
+    zones = {facility.time_zone for facility in configuration.site.facilities.values()}
+    if not settings.fhir.time_zone and len(zones) > 1:
+        yield "no fhir.time_zone, and the facilities do not share one: a day in a search is one of UTC"
+
+
+def _policies(site: Site) -> Iterator[str]:
+    if site.send_drafts:
+        yield "send_drafts is on: unsigned text leaves, in FHIR and to receivers whose profile sends drafts"
+    if site.on_cancelled_after_sign == "withdraw":
+        yield "on_cancelled_after_sign is withdraw: a study cancelled after signing takes back what was sent"
+    if not site.procedures:
+        yield "no procedures file, and the starter is off: procedures are sent as text, without a code"
+
+
+def _numbers(site: Site) -> Iterator[str]:
+    if site.number_separator and not (site.accession_keys or site.placer_keys or site.vista.exam_keys):
+        yield "number_separator parts nothing: neither accession_keys nor placer_keys are set"
+    for key in site.accession_keys:
+        if key in site.placer_keys:
+            yield "accession_keys and placer_keys share a key: one number is sent as both"
+
+
+def _facilities(site: Site) -> Iterator[str]:
+    if not site.facilities:
+        yield "no [[mapping.facilities]]: no time of day is sent, and no patient is linked to another study"
+    for facility in dict.fromkeys(site.facilities.values()):
+        for field, effect in _UNSAID.items():
+            if getattr(facility, field) is None:
+                yield f"facility {facility.name}: {effect}"
+        if facility.code is None and not site.sending_facility:
+            yield f"facility {facility.name}: no code, and no sending_facility: MSH-4 is its name"
+
+
+def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterator[str]:
+    site = configuration.site
+    if not site.accession_keys and receiver.accession == "required":
+        yield "needs an accession number, and no accession_keys are set: most messages will be held"
+    if not site.placer_keys and receiver.placer_required == "on":
+        yield "refuses a message without a placer order number, and no placer_keys are set"
+    for setting, problem in _vista_lacks(receiver, site):
+        yield f"{problem}, and no {setting} is set: every message will be held"
+    if receiver.interpreter == "local_id" and not site.providers.has_local_ids:
+        yield "knows who signed by a local id, and the providers file has none"
+    if receiver.send_drafts == "on" and not site.send_drafts:
+        yield "send_drafts is on, but not in [mapping]: no draft is sent"
+    if receiver.pdf == "rp" and configuration.settings.server.public_url is None:
+        yield "links to PDFs, and server.public_url is not set: the links work on this machine only"
+    for rule, setting in destinations.unaddressed(receiver, site):
+        yield f"its rule {rule.name} asks for {rule.field}, and no {setting} is set: nothing is sent"
+
+
+def _vista_faults(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
+    for setting, problem in _vista_lacks(destination.receiver, configuration.site):
+        said = f"missing, and destination {destination.name} {problem}: every message would be held"
+        yield ConfigError(configuration.source, f"mapping.{setting}", said, _VISTA_REMEDIES[setting])
+
+
+_VISTA_REMEDIES: Final = {
+    "vista_dfn_namespace": "Write the mrn_namespace whose numbers are VistA's own; see docs/site-settings.md.",
+    "vista_ssn_namespace": "Write the mrn_namespace whose numbers are Social Security numbers, or vista_dfn_namespace "
+    "with vista_station; see docs/site-settings.md.",
+    "vista_exam_keys": "Write the keys of a study's metadata that hold RADTI-RACNI; see docs/site-settings.md.",
+}
+
+
+def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
+    """List the settings by which a receiver looks up patient and exam and that the site does not give, with why."""
+    known = site.vista
+    if receiver.vista_patient == "dfn" and not known.dfn_namespace:
+        yield "vista_dfn_namespace", "knows patients by their DFN"
+    if receiver.vista_patient == "ssn" and not (known.ssn_namespace or (known.dfn_namespace and known.station)):
+        yield "vista_ssn_namespace", "knows patients by Social Security number, or by DFN and station"
+    if receiver.vista_exam == "required" and not known.exam_keys:
+        yield "vista_exam_keys", "knows a study by its exam"
+
+
+def _loopback(configuration: Configuration) -> Iterator[ConfigError]:
+    try:
+        require_loopback(configuration.settings.server.host)
+    except ConfigError as error:
+        yield error
+
+
+def _site_key(configuration: Configuration) -> Iterator[ConfigError]:
+    try:
+        require_site_key(configuration)
+    except ConfigError as error:
+        yield error
+
+
+def api_key(configuration: Configuration) -> Iterator[ConfigError]:
+    """What is wrong with the key of AutoScribe: it is missing."""
+    if configuration.settings.upstream.api_key is None:
+        yield ConfigError(
+            configuration.source,
+            "upstream.api_key",
+            "missing",
+            "Make a key with the study scope All in AutoScribe's dashboard and set AVARA_API_KEY.",
+        )
+
+
+def _receivers(configuration: Configuration) -> Iterator[ConfigError]:
+    for receiver in configuration.site.receivers.values():
+        for fault in contradictions(receiver):
+            yield ConfigError(configuration.source, fault.key, fault.problem, fault.remedy)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return "**********"
+    if isinstance(value, tuple):
+        return ", ".join(str(part) for part in value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return "" if value is None else str(value)
+
+
+def _authority(authority: AssigningAuthority | None) -> str:
+    return f"{authority.namespace} {authority.system}" if authority else ""
+
+
+def _facility(facility: Facility) -> str:
+    organization = facility.organization
+    said = {
+        "aliases": ", ".join(facility.aliases),
+        "time zone": facility.time_zone.key if facility.time_zone else "",
+        "name order": facility.name_order or "",
+        "MRN": _authority(facility.mrn),
+        "MRN pattern": facility.mrn_pattern.pattern if facility.mrn_pattern else "",
+        "external patient id": _authority(facility.external_patient_id),
+        "code": facility.code or "",
+        "NPI": organization.npi,
+        "OID": organization.oid,
+        "phone": organization.phone,
+        "address": ", ".join(organization.address),
+    }
+    return "; ".join(f"{name} {text}" for name, text in said.items() if text)
+
+
+def _dictionary(site: Site) -> str:
+    given = starter()
+    own = sum(1 for text, codes in site.procedures.items() if given.get(text) != codes)
+    fallbacks = ", ".join(f"{modality} {code.code}" for modality, code in site.procedure_fallbacks.items())
+    said = f"procedures: {own} of the site, {len(site.procedures) - own} of the starter"
+    return f"{said}; without a match {fallbacks}" if fallbacks else said
+
+
+def _receiver(receiver: Receiver) -> Iterator[str]:
+    """The switches that are not at their default, and how many rules there are."""
+    for name, switch in switches().items():
+        if getattr(receiver, name) != switch.default:
+            yield f"{name} = {written_as(getattr(receiver, name))}"
+    yield f"{len(receiver.rules)} rules"
+
+
+# Keys of a destination that its transport, its receiver and the line itself say
+_SAID: Final = frozenset({"name", "kind", "receiver", "host", "port", "tls", "directory", "url", "style", *OVERRIDES})
+
+
+def _destination(destination: Destination, configuration: Configuration) -> Iterator[str]:
+    """How it is reached, what is written of it, and its profile with its own switches."""
+    table = next(one for one in configuration.settings.destination if one.name == destination.name)
+    yield str(destination.transport)
+    for key, value in table:
+        if key in table.model_fields_set - _SAID:
+            yield f"{key} {_shown(value)}"
+    yield f"receiver {destination.receiver.name}"
+    yield from _receiver(destination.receiver)

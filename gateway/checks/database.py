@@ -1,0 +1,59 @@
+"""Findings of `check-config` in the database, if there is one: destination names, and what is open for removed ones.
+
+Carries out no clause of a standard; decision D31. Nothing is changed, neither the schema nor a name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Final
+
+from gateway.ingest.assembly import engine_of, name_faults
+from gateway.routing import routes_of
+from gateway.runtime.errors import ConfigError, StoreError
+from gateway.settings import Configuration
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.feed.leaving import left
+from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed
+
+_SECONDS: Final = 10.0
+_UNKNOWN: Final = "the database cannot be asked what is open for destinations that are not in the settings"
+
+
+async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError | str]:
+    """Yield what keeps the service from starting, as an error, and what may surprise an operator, as a text."""
+    try:
+        engine = engine_of(configuration)
+        if isinstance(engine, Sqlite) and not engine.path.exists():
+            return
+        async with asyncio.timeout(_SECONDS), engine.opened():
+            found = [one async for one in _found(engine, configuration)]
+    except (ConfigError, StoreError, TimeoutError) as error:
+        said = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "detail", "") or str(error)
+        yield f"{_UNKNOWN} ({said}); the service asks when it starts"
+        return
+    for one in found:
+        yield one
+
+
+async def _found(engine: Sqlite | Postgres, configuration: Configuration) -> AsyncIterator[ConfigError | str]:
+    destinations = routes_of(configuration).destinations
+    names = {one.name for one in destinations if one.is_enabled}
+    for one in destinations:
+        for fault in await name_faults(engine, configuration, one):
+            yield fault
+        if one.formerly and await _is_renamed_soon(engine, one.formerly, one.name):
+            names.add(one.formerly)
+            yield f"destination {one.name}: takes over what stands under {one.formerly} when the gateway starts"
+    for gone in await left(engine, names):
+        yield f"destination {gone.name}: {gone}"
+
+
+async def _is_renamed_soon(engine: Sqlite | Postgres, old: str, new: str) -> bool:
+    try:
+        return await engine.do(partial(is_to_be_renamed, old, new))
+    except NotRenamed:
+        return False

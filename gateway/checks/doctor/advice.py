@@ -1,0 +1,232 @@
+"""Advice for the settings, drawn from what AutoScribe really has: notes with counts, and what to paste.
+
+https://toml.io/en/v1.0.0#string (how a name is written); decisions D9, D11, D14, D23. A likeness is a hint for a
+person: nothing is pasted that would give a facility the patient numbers of another, or a procedure a code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from gateway.checks.doctor.seen import Seen
+from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
+from gateway.settings.destination import EVERY
+from mappings.codes import DICOM_MODALITY
+from mappings.procedures import dicom_modality, modality_parts
+from mappings.profile import Site, exact
+
+MOST: Final = 12
+"""The most items of a kind that are listed one by one; the rest are only counted."""
+_LONGEST: Final = 80
+_ALIKE: Final = 0.8
+# A procedure text that stands in one report alone may say something of its patient
+_OFTEN: Final = 2
+# Setting of `[mapping]` -> how a key of metadata is called that holds such numbers
+_NUMBERS: Final = {
+    "accession_keys": re.compile(r"accession|(?<![a-z])acc(?![a-z])", re.IGNORECASE),
+    "placer_keys": re.compile(r"placer|order.?(?:no|num|id)|^order$", re.IGNORECASE),
+}
+_TABLE: Final = """\
+[[mapping.facilities]]
+name = {name}
+name_order = "marked_only"          # or given_family, given_two_families, family_given: how names without a comma are
+# time_zone = "America/New_York"    # without it only dates are sent
+# mrn_system = "urn:oid:1.2.3"      # whose numbers its MRNs are: without these two, reports may be held
+# mrn_namespace = "MERCY"
+"""
+_ALIAS: Final = "# Or, if it is {known} in another spelling, in the table of that: aliases = [{name}]\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Notes, and what to paste: keys of `[mapping]` in place of those there, and tables for the end of the file."""
+
+    notes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+
+    @property
+    def paste(self) -> str:
+        """The keys and the tables as text; empty where there are none."""
+        keys = ("# under [mapping], in place of the same keys\n" + "\n".join(self.keys) + "\n",) if self.keys else ()
+        tables = ("# at the end of the settings file\n" + "\n".join(self.tables),) if self.tables else ()
+        return "\n".join((*keys, *tables))
+
+
+def advice(seen: Seen, configuration: Configuration) -> Advice:
+    """Return the notes to print and the settings to write, drawn from what was seen."""
+    site = configuration.site
+    if not seen.studies:
+        return Advice()
+    notes = [*_facilities(seen, site), *_unsplit(seen, site), *_metadata(seen, site)]
+    notes += [*_modalities(seen), *_filters(seen, configuration), *_procedures(seen, site)]
+    return Advice(tuple(notes), tuple(_keys(seen, site)), tuple(_tables(seen, site)))
+
+
+def quoted(text: str) -> str:
+    """A text as TOML writes it in quotes: what is not to be seen is escaped, and what is no character is `?`."""
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if "\ud800" <= character <= "\udfff":
+        return "?"
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
+
+
+def _shown(text: str) -> str:
+    return quoted(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
+
+
+def _like(text: str, known: Iterable[str]) -> str:
+    """The one of these that is most like a text, or nothing; compared as `exact` spells them."""
+    by_key = {exact(one): one for one in known}
+    found = get_close_matches(exact(text), by_key, n=1, cutoff=_ALIKE)
+    return by_key[found[0]] if found else ""
+
+
+def _meant(text: str, known: Iterable[str]) -> str:
+    like = _like(text, known)
+    return f"; did you mean {_shown(like)}?" if like else ""
+
+
+def _written(spellings: Counter[str]) -> str:
+    """The most frequent spelling; of equal ones the first."""
+    return min(spellings, key=lambda one: (-spellings[one], one))
+
+
+def _strangers(seen: Seen, site: Site) -> list[tuple[str, int]]:
+    """The facilities that no table names, with how often each is named, the most frequent first."""
+    unknown = {key: names for key, names in seen.facilities.items() if key and key not in site.facilities}
+    found = [(_written(names), names.total()) for names in unknown.values()]
+    return sorted(found, key=lambda one: (-one[1], one[0]))
+
+
+def _names(site: Site) -> list[str]:
+    known = dict.fromkeys(site.facilities.values())
+    return [name for one in known for name in (one.name, *one.aliases)]
+
+
+def _facilities(seen: Seen, site: Site) -> Iterator[str]:
+    strangers = _strangers(seen, site)
+    for name, count in strangers[:MOST]:
+        meant = _meant(name, _names(site))
+        yield f"facility {_shown(name)} is in no [[mapping.facilities]], and named {_times(count)}{meant}"
+    yield from _more(len(strangers), "facilities are in no [[mapping.facilities]]")
+    if "" in seen.facilities and site.default_facility is None:
+        yield f"no facility is named {_times(seen.facilities[''].total())}, and there is no default_facility"
+
+
+def _unsplit(seen: Seen, site: Site) -> Iterator[str]:
+    for key, count in seen.unsplit.most_common():
+        known = site.facilities.get(key)
+        name = f"facility {_shown(known.name if known else _written(seen.facilities[key]))}" if key else "no facility"
+        why = "no name_order says how they are written"
+        if known and known.name_order:
+            why = f"name_order is {known.name_order}"
+        if count:
+            yield f"{name}: {count} of {seen.names[key]} patient names are not split; {why}"
+
+
+def _used(site: Site) -> dict[str, tuple[str, ...]]:
+    """The settings that name keys of metadata."""
+    vista = {"vista_exam_keys": site.vista.exam_keys, "vista_case_keys": site.vista.case_keys}
+    return {"accession_keys": site.accession_keys, "placer_keys": site.placer_keys, **vista}
+
+
+def _free(seen: Seen, site: Site) -> list[str]:
+    """The keys of metadata that no setting names, the most frequent first."""
+    used = {key for keys in _used(site).values() for key in keys}
+    return [key for key, _ in sorted(seen.metadata_keys.items(), key=lambda one: (-one[1], one[0])) if key not in used]
+
+
+def _metadata(seen: Seen, site: Site) -> Iterator[str]:
+    free = _free(seen, site)
+    for setting, keys in _used(site).items():
+        for key in keys:
+            if key not in seen.metadata_keys:
+                yield f"{setting}: no study has the metadata key {_shown(key)}{_meant(key, free)}"
+    if free:
+        counted = ", ".join(f"{_shown(key)} ({seen.metadata_keys[key]})" for key in free[:MOST])
+        yield f"metadata keys that no setting names, with how many studies have each: {counted}"
+        yield from _more(len(free), "metadata keys are named by no setting")
+
+
+def _keys(seen: Seen, site: Site) -> Iterator[str]:
+    """The settings that should name other keys of metadata: misspelt ones put right, new ones added."""
+    free, told = _free(seen, site), _used(site)
+    for setting, is_one in _NUMBERS.items():
+        kept = [key if key in seen.metadata_keys else _like(key, free) for key in told[setting]]
+        new = [key for key in free if is_one.search(key)]
+        wanted = list(dict.fromkeys(filter(None, (*kept, *new))))
+        free = [key for key in free if key not in wanted]
+        if wanted and wanted != list(told[setting]) and all(map(_is_writable, wanted)):
+            yield f"{setting} = [{', '.join(map(quoted, wanted))}]"
+
+
+def _modalities(seen: Seen) -> Iterator[str]:
+    for modality, count in seen.modalities.most_common():
+        if not modality:
+            yield f"{_studies(count)} without a modality: sent as RAD"
+        elif not all(map(dicom_modality, modality_parts(modality))):
+            meant = _meant(modality, DICOM_MODALITY)
+            yield f"modality {_shown(modality)} of {_studies(count)} is not known, and sent as RAD{meant}"
+
+
+def _filters(seen: Seen, configuration: Configuration) -> Iterator[str]:
+    """The modalities of filters that nothing has, and that are none that is known."""
+    settings = configuration.settings
+    tables: tuple[DestinationSettings | IgnoreSettings, ...] = (*settings.destination, *settings.ignore)
+    for table in tables:
+        for index, modality in enumerate(table.modalities or ()):
+            is_had = exact(modality) in map(exact, seen.modalities)
+            if modality != EVERY and not is_had and not all(map(dicom_modality, modality_parts(modality))):
+                meant = _meant(modality, (*DICOM_MODALITY, *filter(None, seen.modalities)))
+                yield f"{table.name}: modalities[{index}] is none that a study has{meant}"
+
+
+def _procedures(seen: Seen, site: Site) -> Iterator[str]:
+    often = [(text, count) for text, count in seen.uncoded.most_common() if count >= _OFTEN]
+    for text, count in often[:MOST]:
+        like = _like(text, site.procedures)
+        known = f"; the dictionary has {_shown(like)}" if like and like != exact(text) else ""
+        yield f"procedure {_shown(text)} of {count} reports has no code{known}"
+    rest = len(seen.uncoded) - len(often[:MOST])
+    if rest:
+        yield f"procedure texts without a code{', beside these' if often else ', each of one report'}: {rest}"
+
+
+def _tables(seen: Seen, site: Site) -> Iterator[str]:
+    if site.default_facility is not None:
+        return  # a table without the authority of its MRNs would take that of the default facility from it (D11)
+    for name, _ in _strangers(seen, site)[:MOST]:
+        if _is_writable(name):
+            like = _like(name, _names(site))
+            yield _TABLE.format(name=quoted(name)) + (
+                _ALIAS.format(known=quoted(like), name=quoted(name)) if like else ""
+            )
+
+
+def _is_writable(name: str) -> bool:
+    """False where a name cannot stand in the settings: with outer white space, or with half of a surrogate pair."""
+    return bool(name) and name == name.strip() and not any("\ud800" <= one <= "\udfff" for one in name)
+
+
+def _more(count: int, what: str) -> Iterator[str]:
+    if count > MOST:
+        yield f"{count - MOST} more {what}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _studies(count: int) -> str:
+    return "1 study" if count == 1 else f"{count} studies"

@@ -1,0 +1,163 @@
+"""`check-config --online`: what only shows when AutoScribe, the database, the PDF store and destinations are asked.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies`, `/reports/pdf`; the scope of a key (`Self` or `All`) is not said by
+any answer, so it is told by what the key sees. Destinations are connected to, and sent nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
+
+from gateway.checks.doctor.seen import Seen
+from gateway.ingest.assembly import opened_store
+from gateway.mllp.connection import Connection
+from gateway.routing import Destination, Folder, Http, routes_of
+from gateway.routing.endpoints import endpoint_of
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError, ConnectFailed, PdfUnavailable, StoreError, UpstreamError
+from gateway.settings import Configuration
+from gateway.store.studies.coverage import StoredCursors
+from gateway.upstream.client import UpstreamClient
+from gateway.webhooks.signature_count import signatures
+
+Json = Mapping[str, Any]
+_ENOUGH: Final = 300
+_FEW: Final = 5
+_READ: Final = 100
+_MOST_REFUSED: Final = 2
+# Seconds: from TLS 1.3 on a client learns only after the handshake that its certificate is refused
+_LISTEN: Final = 0.5
+
+# What stands in the reason -> the key to look at, over MLLP and over HTTP, and what to do; the first that is there
+_WAYS: Final[dict[str, tuple[str, str, str]]] = {
+    "host name is not known": ("host", "url", "Check the name, and the resolver of this machine."),
+    "refused": ("port", "url", "Check that the receiver listens there, and what the firewall lets through."),
+    "no connection after": ("host", "url", "Check the address, the firewall, and whether TLS is spoken there or not."),
+    "ismatch": ("server_name", "url", "Name the host as its certificate does; over MLLP server_name may."),
+    "expired": ("host", "url", "The certificate of the receiver has to be renewed there."),
+    "certificate": ("ca_file", "ca_file", "Name in ca_file the authority that the receiver's certificate is from."),
+    "WRONG_VERSION_NUMBER": ("tls", "url", "No TLS is spoken there: check the port, or switch TLS off."),
+    "TLS:": ("client_cert", "client_cert", "Check the certificate shown, and which TLS versions the receiver takes."),
+    "closed": ("host", "url", "Check whom the receiver lets in: by this machine's address, with TLS by client_cert."),
+}
+_ANY_WAY: Final = ("host", "url", "Check the receiver's address and the network on the way.")
+
+
+async def findings(configuration: Configuration) -> AsyncIterator[ConfigError]:
+    """Everything that is wrong, an error each."""
+    async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
+        try:
+            listed = await _studies(client)
+        except UpstreamError as error:
+            yield ConfigError(configuration.source, "upstream", error.code, error.remedy)
+        else:
+            for finding in (_scope(configuration, listed), await _pdf(configuration, client, listed)):
+                if finding is not None:
+                    yield finding
+    async for finding in _store(configuration):
+        yield finding
+    for finding in await _unreachable(configuration):
+        yield finding
+
+
+async def looked_at(configuration: Configuration) -> Seen:
+    """Look at the first studies that AutoScribe lists, a hundred at most, with the reports of the signed ones.
+
+    Nothing where AutoScribe cannot be read: `findings` says why.
+    """
+    seen = Seen()
+    async with UpstreamClient(configuration.settings.upstream, configuration.settings.pdf) as client:
+        with contextlib.suppress(UpstreamError):
+            for study in (await _studies(client, _READ))[:_READ]:
+                if study.get("studyType") != "external":
+                    seen.look_at(study, await _reports(client, study), configuration.site)
+    return seen
+
+
+async def _reports(client: UpstreamClient, study: Json) -> Any:
+    """The reports of a study, which is asked for them if one is signed."""
+    if any(one["status"] == "completed" for one in study.get("reportIds") or ()):
+        return (await client.reports(study_id=study["studyId"])).value
+    return []
+
+
+async def _studies(client: UpstreamClient, enough: int = _ENOUGH) -> list[Json]:
+    """Enough studies to judge by."""
+    found: list[Json] = []
+    async for page in client.studies():
+        found += page.value["studies"]
+        if len(found) >= enough:
+            break
+    return found
+
+
+def _scope(configuration: Configuration, listed: Sequence[Json]) -> ConfigError | None:
+    """A key of scope `Self` sees what integrations made, and nothing that a person or another system made."""
+    if not listed:
+        problem = "the key sees no study at all"
+    elif len(listed) >= _FEW and all(study.get("createdByApiKey") for study in listed):
+        problem = f"all of {len(listed)} studies that the key sees were made with an API key: its scope looks like Self"
+    else:
+        return None
+    remedy = "Make a key with the study scope All in AutoScribe's dashboard, unless this is all there is."
+    return ConfigError(configuration.source, "upstream.api_key", problem, remedy)
+
+
+async def _pdf(configuration: Configuration, client: UpstreamClient, listed: Sequence[Json]) -> ConfigError | None:
+    """Whether the PDF of a signed report can be had from where AutoScribe keeps it."""
+    named = [one for study in listed for one in study.get("reportIds") or ()]
+    signed = [one["reportId"] for one in named if one["status"] == "completed"]
+    for report_id in signed[:1]:
+        try:
+            async with client.stream_pdf(report_id):
+                return None
+        except UpstreamError as error:
+            key = "pdf.allowed_hosts" if isinstance(error, PdfUnavailable) else "upstream"
+            problem = f"the PDF of a signed report cannot be had ({error.detail or error.code})"
+            return ConfigError(configuration.source, key, problem, error.remedy)
+    return None
+
+
+async def _store(configuration: Configuration) -> AsyncIterator[ConfigError]:
+    """Whether the database can be opened, and what it knows of webhooks."""
+    try:
+        async with opened_store(configuration) as engine:
+            counted = await signatures(StoredCursors(engine))
+    except ConfigError as error:
+        yield error
+    except StoreError as error:
+        yield ConfigError(configuration.source, "database.url", error.detail, error.remedy)
+    else:
+        if counted.refused > _MOST_REFUSED:
+            since = f"since {counted.held}" if counted.held else "and none ever held"
+            problem = f"the signatures of {counted.refused} webhooks did not hold {since}"
+            remedy = "Set AVARA_WEBHOOK_KEY to the secret of the webhook in AutoScribe's dashboard."
+            yield ConfigError(configuration.source, "webhook.key", problem, remedy)
+
+
+async def _unreachable(configuration: Configuration) -> list[ConfigError]:
+    """What is wrong with the way to each enabled destination, all tried at one time, in the order of the file."""
+    asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    found = await asyncio.gather(*(_reached(one, configuration.source) for one in asked))
+    return [one for one in found if one is not None]
+
+
+async def _reached(destination: Destination, source: str) -> ConfigError | None:
+    """Connect, shake hands where TLS is spoken, and leave without a word."""
+    transport = destination.transport
+    if isinstance(transport, Folder):
+        return None
+    try:
+        async with await Connection.open(endpoint_of(transport)) as connection:
+            await clock.sleep(_LISTEN)
+            if connection.usable:
+                return None
+        problem = "closed by the receiver at once"
+    except ConnectFailed as error:
+        problem = str(error).partition(f"{error.code}, ")[2]
+    over_mllp, over_http, remedy = next((way for part, way in _WAYS.items() if part in problem), _ANY_WAY)
+    key = over_http if isinstance(transport, Http) else over_mllp
+    return ConfigError(source, f"{destination.place}.{key}", f"cannot be reached: {problem}", remedy)

@@ -1,0 +1,303 @@
+"""`autoscribe-gateway convert`: AutoScribe JSON from a file or a pipe into FHIR or HL7 v2, without a network.
+
+AutoScribe REST API: takes a `GET /reports` response, one Report, a Study with its reports, an array or NDJSON of those.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from gateway.fhir_api.operations import trace_table
+from gateway.routing import Destination
+from gateway.routing.preview import Asked, delivery, preview
+from gateway.runtime.errors import NoMessage
+from mappings import decode, to_fhir, to_oru, wire
+from mappings.changes import changes
+from mappings.fhir.bundle import collection
+from mappings.fhir.judge import judge
+from mappings.fhir.patient import renamed, taken_patient_ids
+from mappings.hl7v2 import messages_of_all
+from mappings.hl7v2.judge import judge_message
+from mappings.hl7v2.rules import check_rules
+from mappings.identifiers import message_control_id
+from mappings.issues import MappingIssue, WireError
+from mappings.model import Cause, Facts, Mapped, Study
+from mappings.profile import Receiver, Site
+from mappings.subjects import recency, subjects
+from mappings.trace import trace
+
+DESTINATION: Final = "convert"
+Resources = Mapped[tuple[dict[str, Any], ...]]
+_FORMS: Final = "a GET /reports response, a Report, a Study with its reports, or an array or NDJSON of those"
+
+
+@dataclass(slots=True)
+class Source:
+    """One study as the input holds it, gathered from wherever its parts stand; `place` is where the first one does."""
+
+    place: str
+    study: Mapping[str, Any] | None = None
+    response: Mapping[str, Any] | None = None
+    reports: list[Any] = field(default_factory=list)
+    report_places: list[str] = field(default_factory=list)
+    users: list[Any] = field(default_factory=list)
+
+    def decode(self) -> Study:
+        """The study, decoded; a WireError points into the input."""
+        reports = {**self.response, "reports": self.reports} if self.response is not None else self.reports
+        try:
+            return decode(self.study, reports, self.users)
+        except WireError as error:
+            raise WireError(self.point(error.pointer), error.expected, error.found) from None
+
+    def point(self, pointer: str) -> str:
+        """A pointer into the study document, as a pointer into the input."""
+        for index, place in enumerate(self.report_places):
+            head = f"/reports/{index}"
+            if pointer == head or pointer.startswith(head + "/"):
+                return place + pointer.removeprefix(head)
+        return self.place + pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The output of `convert`, and the lines about it; `made` counts its resources, messages or rows.
+
+    `notes` say what would become of each report at the destination that is asked for.
+    """
+
+    output: bytes
+    made: int
+    issues: tuple[MappingIssue, ...]
+    faults: tuple[MappingIssue, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The target language and everything that the mapping is given. `at` becomes MSH-7.
+
+    With a `destination`, receiver and site are as that has them.
+    """
+
+    to: Literal["fhir", "hl7v2", "trace"]
+    site: Site
+    base_url: str
+    receiver: Receiver
+    at: datetime
+    pretty: bool = False
+    validate: bool = False
+    destination: Destination | None = None
+
+    @classmethod
+    def to_destination(cls, request: Request, destination: Destination) -> Request:
+        """The same for a destination: its profile with its own switches, and the site as it sees that."""
+        site = destination.site(request.site)
+        return replace(request, site=site, receiver=destination.receiver, destination=destination)
+
+
+def read(text: bytes) -> list[tuple[Study, Source]]:
+    """Every study in the input, decoded.
+
+    Raises:
+        WireError: the input is none of the forms; the pointer is into the input (`line 3/0/reportId` for NDJSON).
+    """
+    return [(source.decode(), source) for source in _sources(_documents(text))]
+
+
+def convert(text: bytes, request: Request) -> Conversion:
+    """The input as one FHIR `collection` Bundle, or as ORU^R01 messages, one per study and patient.
+
+    Raises:
+        WireError: the input cannot be read; nothing is written then.
+    """
+    return _TARGETS[request.to](read(text), request)
+
+
+def _mapped(
+    studies: list[tuple[Study, Source]], site: Site, at: datetime
+) -> Iterator[tuple[Study, Source, Facts, Resources]]:
+    """Each study in FHIR, the newest first: its Patient stands, an older one's of its id may be somebody else (D12)."""
+    held: dict[str, list[dict[str, Any]]] = {}
+    for study, source in sorted(studies, key=lambda pair: recency(pair[0], at), reverse=True):
+        facts = Facts()
+        mapped = to_fhir(study, site, facts)
+        taken = taken_patient_ids(mapped.output, lambda patient_id: held.get(patient_id, ()))
+        if taken:
+            facts = Facts(taken_patient_ids=taken)
+            mapped = to_fhir(study, site, facts)
+        about = subjects(study, study.reports, site, facts).values()
+        notes = renamed(about, mapped.output, lambda patient_id: held.get(patient_id, ()))
+        mapped = replace(mapped, issues=(*mapped.issues, *notes))
+        for resource in mapped.output:
+            if resource["resourceType"] == "Patient":
+                held.setdefault(resource["id"], []).append(resource)
+        yield study, source, facts, mapped
+
+
+def _fhir(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
+    issues: list[MappingIssue] = []
+    resources: dict[str, dict[str, Any]] = {}
+    for study, source, _, mapped in _mapped(studies, request.site, request.at):
+        issues += _placed((*study.issues, *mapped.issues), source)
+        for resource in mapped.output:
+            resources.setdefault(f"{resource['resourceType']}/{resource['id']}", resource)
+    faults = [fault for resource in resources.values() for fault in judge(resource)] if request.validate else []
+    bundle = collection(tuple(resources.values()), request.base_url)
+    dumped = json.dumps(bundle, ensure_ascii=False, indent=2 if request.pretty else None)
+    return Conversion(dumped.encode() + b"\n", len(resources), tuple(issues), tuple(faults))
+
+
+def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
+    issues: list[MappingIssue] = []
+    messages: list[bytes] = []
+    facts = {study.study_id: found for study, _, found, _ in _mapped(studies, request.site, request.at)}
+    destination = f"{DESTINATION} {request.receiver.name}"
+    notes: list[str] = []
+    for study, source in studies:
+        issues += _placed(study.issues, source)
+        found = facts[study.study_id]
+        if request.destination is not None:
+            notes += _notes(study, found, request, request.destination)
+        for cause in causes(study, request.site, request.receiver, found):
+            control_id = message_control_id(cause, destination)
+            mapped = to_oru(study, cause, request.site, request.receiver, found, control_id=control_id, at=request.at)
+            issues += _placed(mapped.issues, source)
+            messages += [mapped.output] if mapped.output is not None else []
+    faults: list[MappingIssue] = []
+    for message in messages:
+        broken = [one.issue for one in check_rules(message, request.receiver)]
+        blocking = [issue for issue in broken if issue.severity == "error"] if request.validate else []
+        issues += [issue for issue in broken if issue not in blocking]
+        faults += [*judge_message(message), *blocking] if request.validate else []
+    separator = b"\n" if request.pretty else b""
+    shown = [message.replace(b"\r", b"\n") for message in messages] if request.pretty else messages
+    return Conversion(separator.join(shown), len(messages), tuple(issues), tuple(faults), tuple(notes))
+
+
+def _notes(study: Study, facts: Facts, request: Request, destination: Destination) -> Iterator[str]:
+    """Predict for each report whether the destination would be sent it, as though it had been sent nothing before."""
+    for report in study.reports:
+        asked = Asked(study, facts, report.report_id)
+        try:
+            becomes = delivery(asked, preview(asked, request.site, request.receiver, request.at), destination)
+        except NoMessage:
+            continue
+        why = f" ({becomes.reason})" if becomes.reason else ""
+        yield f"{destination.name}: {report.report_id} would be {becomes.state}{why}"
+
+
+def _trace(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
+    issues: list[MappingIssue] = []
+    rows: list[tuple[str, ...]] = []
+    for study, source in studies:
+        issues += _placed(study.issues, source)
+        head = source.study or source.response or {"studyId": study.study_id}
+        document = {**head, "reports": source.reports, "users": source.users}
+        found = trace(document, request.site, request.receiver)
+        rows += [trace_table.cells(row, source.point(row.pointer)) for row in found]
+    return Conversion(trace_table.table(rows, pretty=request.pretty).encode(), len(rows), tuple(issues))
+
+
+_TARGETS: Final = {"fhir": _fhir, "hl7v2": _hl7v2, "trace": _trace}
+
+
+def causes(study: Study, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
+    """Why messages are made of a study seen for the first time, one cause a message.
+
+    A study of which nothing is to be sent gives the cause whose message is not made, so that the reason is told.
+    """
+    found = changes(None, study, site).causes or tuple(Cause(report.report_id) for report in study.reports[-1:])
+    return messages_of_all(study, found, site, receiver, facts)
+
+
+def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:
+    for issue in issues:
+        yield MappingIssue(issue.code, issue.severity, source.point(issue.pointer), issue.action)
+
+
+def _documents(text: bytes) -> list[tuple[str, Any]]:
+    """The JSON values of the input with their places: one value, the members of one array, or one per line (NDJSON)."""
+    if not text.strip():
+        raise WireError("", _FORMS, "nothing: the input is empty")
+    try:
+        value = wire.loads(text)
+    except WireError:
+        lines = [(number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
+        if len(lines) < 2 or not _is_json(lines[0][1]):
+            raise
+        values = [(f"line {number}", wire.loads(line, f"line {number}")) for number, line in lines]
+        return [member for place, value in values for member in _members(place, value)]
+    return _members("", value)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        wire.loads(line)
+    except WireError:
+        return False
+    return True
+
+
+def _members(place: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, list):
+        return [(f"{place}/{index}", member) for index, member in enumerate(value)]
+    return [(place, value)]
+
+
+def _sources(documents: Sequence[tuple[str, Any]]) -> list[Source]:
+    """Gather what was found into studies: the parts of one study belong together wherever they stand."""
+    sources: dict[str, Source] = {}
+    for place, value in documents:
+        if not isinstance(value, dict):
+            raise WireError(place, _FORMS, wire.json_kind(value))
+        if "reportId" in value and "reports" not in value:
+            _refuse_text_items(place, value)
+            wire.check(value, wire.REPORT, place)
+            source = sources.setdefault(value["studyId"], Source(place))
+            _add_reports(source, [value], [place])
+        else:
+            _add_study(sources, place, value)
+    return list(sources.values())
+
+
+def _refuse_text_items(place: str, value: Mapping[str, Any]) -> None:
+    if "status" not in value and ("plainText" in value or "presignedUrl" in value):
+        raise WireError(
+            place, "a Report of GET /reports", "an item of /reports/text or /reports/pdf, which has no status"
+        )
+
+
+def _add_study(sources: dict[str, Source], place: str, value: Mapping[str, Any]) -> None:
+    head = {key: inner for key, inner in value.items() if key not in ("reports", "users")}
+    is_study = "studyReportStatus" in value or "reportMetadata" in value
+    if not is_study and "reports" not in value:
+        raise WireError(place, _FORMS, "an object that is none of them")
+    wire.check(head if is_study else value, wire.STUDY if is_study else wire.REPORT_LIST, place)
+    source = sources.setdefault(value["studyId"], Source(place))
+    held = source.study if is_study else source.response
+    if held is not None and held != head:
+        raise WireError(place, "each study once", "two different accounts of one study")
+    if is_study:
+        source.study = head
+    else:
+        source.response = head
+    reports = _array(value, "reports", place)
+    _add_reports(source, reports, [f"{place}/reports/{index}" for index in range(len(reports))])
+    source.users += _array(value, "users", place)
+
+
+def _add_reports(source: Source, reports: Sequence[Any], places: Sequence[str]) -> None:
+    source.reports += reports
+    source.report_places += places
+
+
+def _array(value: Mapping[str, Any], key: str, place: str) -> Sequence[Any]:
+    rows = value.get(key, [])
+    if not isinstance(rows, list):
+        raise WireError(f"{place}/{key}", "an array", wire.json_kind(rows))
+    return rows

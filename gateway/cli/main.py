@@ -1,0 +1,368 @@
+"""The commands: `autoscribe-gateway …`, also `python -m gateway …`.
+
+Carries out no clause of a standard. Exit codes: 0 done, 1 faults were found (or nothing to judge), 2 bad input or
+settings.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
+
+import typer
+
+from gateway.cli.feed import feed
+from gateway.runtime.errors import ConfigError, GatewayError
+from gateway.runtime.words import MANNERS, ROLES
+from gateway.sandbox.commands import sandbox
+from gateway.settings.command_line import PORT, Config, Group, destination_names, load
+from gateway.settings.command_line import exit_code as _run
+from mappings.issues import SiteError, WireError
+from mappings.profile import DEMO_SITE_KEY, RECEIVERS
+
+if TYPE_CHECKING:
+    from gateway.cli.convert import Conversion
+
+app = typer.Typer(
+    name="autoscribe-gateway",
+    help="Radiology reports signed in AutoScribe, delivered as FHIR R4 and HL7 v2.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # else each --help imports a library for boxes and colors
+    cls=Group,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 200},  # as wide as the terminal: at 80 it cuts names at their hyphens
+)
+keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=Group)
+app.add_typer(keys, name="keys")
+identity = typer.Typer(
+    help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True, cls=Group
+)
+app.add_typer(identity, name="identity")
+app.add_typer(feed, name="feed")
+app.add_typer(sandbox, name="sandbox")
+
+_RECEIVERS: Final = f"The receiver profile: {', '.join(RECEIVERS)}, or one of the site's own."
+Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="Patient id, pat-<32 hex>.")]
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study id, stu_<32 hex>.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")]
+
+
+def _say_version(is_asked: bool = True) -> None:
+    if is_asked:
+        from importlib.metadata import version as installed
+
+        print(installed("autoscribe-gateway"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    shows_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="The version of this program.")
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="One report, shown in all three forms and compared.")] = False,
+    port: Annotated[
+        int | None, typer.Option(**PORT, help="Port of the gateway (8800; with --once a free one).")
+    ] = None,
+    sandbox_port: Annotated[int | None, typer.Option(**PORT, help="Port of the sandbox (8801, or a free one).")] = None,
+    mllp_port: Annotated[int | None, typer.Option(**PORT, help="Port of the MLLP listener (2575, or free).")] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two signatures.")] = 4.0,
+) -> None:
+    """Everything on one machine: sandbox upstream, gateway and MLLP listener; a report is signed every few seconds."""
+    from dataclasses import replace
+
+    from gateway import demo as demonstration
+
+    usual = demonstration.Ports(0, 0, 0) if once else demonstration.Ports()
+    given = {"gateway": port, "sandbox": sandbox_port, "mllp": mllp_port}
+    ports = replace(usual, **{name: number for name, number in given.items() if number is not None})
+    sys.exit(_run(demonstration.once(ports) if once else demonstration.run(ports, every)))
+
+
+@app.command()
+def convert(
+    to: Annotated[Literal["fhir", "hl7v2", "trace"], typer.Option("--to", help="What to make of it.")],
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="AutoScribe JSON or NDJSON; - is standard input.")
+    ] = "-",
+    receiver_name: Annotated[str | None, typer.Option("--receiver", metavar="NAME", help=_RECEIVERS)] = None,
+    destination: Annotated[
+        str | None,
+        typer.Option(
+            "--destination", metavar="NAME", help="As that destination gets it.", autocompletion=destination_names
+        ),
+    ] = None,
+    config: Config = None,
+    pretty: Annotated[bool, typer.Option("--pretty", help="Indented JSON; HL7 with a line per segment.")] = False,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Judge the output; exit 1 on a fault, or if nothing was made.")
+    ] = False,
+) -> None:
+    """AutoScribe JSON into a FHIR Bundle, HL7 messages, or a trace of every field, without a network."""
+    from gateway.cli.convert import Request
+    from gateway.cli.convert import convert as convert_text
+    from gateway.feed.operator.arguments import destination_named
+    from gateway.runtime import clock
+
+    if validate and to == "trace":
+        _fail("--validate: a trace has nothing to be judged. Use --to fhir or --to hl7v2.")
+    if destination and receiver_name:
+        _fail("--receiver: a destination has one. Write one of the two.")
+    configuration = load(config)
+    if configuration.site.site_key == DEMO_SITE_KEY:
+        print("note: patient ids are made with the published demo key (set GATEWAY_MAPPING__SITE_KEY)", file=sys.stderr)
+    request = Request(
+        to,
+        configuration.site,
+        configuration.settings.server.fhir_base,
+        configuration.site.receiver(receiver_name or "generic"),
+        clock.now(),
+        pretty,
+        validate,
+    )
+    if destination:
+        request = Request.to_destination(request, destination_named(configuration, destination, enabled=False))
+    try:
+        conversion = convert_text(_input(file), request)
+    except WireError as error:
+        _fail(str(error))
+    sys.stdout.buffer.write(conversion.output)
+    sys.stdout.flush()
+    for line in (*conversion.issues, *conversion.notes):
+        print(line, file=sys.stderr)
+    sys.exit(_judged(conversion, to) if validate else 0)
+
+
+@app.command()
+def explain(
+    report: Annotated[str, typer.Argument(metavar="REPORT", help="A report, rep_<32 hex>.")],
+    field: Annotated[str, typer.Argument(metavar="[FIELD]", help="PID-5, DiagnosticReport.conclusion; else all.")] = "",
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="NAME", help="As that destination gets it.", autocompletion=destination_names),
+    ] = None,
+    sent: Annotated[bool, typer.Option("--sent", help="And what each version sent said.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept. Write no names.")] = "",
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Explain the value of a report's field: rule, JSON pointer, setting. Shows patient data; 1 without a value."""
+    from gateway.feed.operator.explain import Question
+    from gateway.feed.operator.explain import explain as explain_report
+
+    question = Question(report, field, at, sent, reason)
+    sys.exit(_run(explain_report(load(config), question, print, as_json=as_json)))
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on: loopback only, for now.")] = None,
+    port: Annotated[int | None, typer.Option(**PORT, help="Port to listen on.")] = None,
+    roles: Annotated[str, typer.Option(metavar="ROLES", help="What it does, with commas.")] = ",".join(ROLES),
+    hold_feed: Annotated[
+        bool, typer.Option("--hold-feed", help="Send nothing in HL7 v2 until `feed resume` of each destination.")
+    ] = False,
+    restored_from: Annotated[
+        str | None,
+        typer.Option(
+            "--restored-from",
+            metavar="INSTANT",
+            help="With --hold-feed: the database is a copy made then; what was signed since is held, and listed.",
+        ),
+    ] = None,
+) -> None:
+    """The gateway: crawls AutoScribe into its index, takes webhooks, and serves FHIR from there."""
+    from gateway.app import serve as serve_gateway
+    from gateway.checks import config as config_check
+    from gateway.feed.deliver.hold_feed import HoldFeed
+    from gateway.feed.operator.typed_instant import typed_instant
+    from gateway.store.database.instants import micros
+
+    wanted = tuple(one.strip() for one in roles.split(",") if one.strip())
+    if restored_from is not None and not hold_feed:
+        _fail("--restored-from goes with --hold-feed: what may have been sent is not sent again unasked.")
+    configuration = load(config)
+    hold = HoldFeed() if hold_feed else None
+    if restored_from is not None:
+        hold = HoldFeed(micros(typed_instant("--restored-from", restored_from, configuration.zone)))
+    for fault in config_check.served_all_the_same(configuration):
+        print(f"check-config refuses this, the service starts all the same: {fault}", file=sys.stderr)
+    sys.exit(_run(serve_gateway(configuration.listening_on(host, port), wanted, hold)))
+
+
+@app.command()
+def sync(
+    config: Config = None,
+    once: Annotated[bool, typer.Option("--once", help="The same; a sweep without end is `serve --roles sync`.")] = True,
+) -> None:
+    """One look at all of AutoScribe into the index, or the rest of one that broke off."""
+    from gateway.cli import operator
+
+    sys.exit(_run(operator.sync_once(load(config), print)))
+
+
+@app.command()
+def rerender(config: Config = None) -> None:
+    """New FHIR versions of what is stored, after an upgrade or a changed setting; nothing is sent in HL7 v2."""
+    from gateway.cli import operator
+
+    sys.exit(_run(operator.rerender(load(config), print)))
+
+
+@app.command()
+def migrate(config: Config = None) -> None:
+    """Bring the database to the schema of this release; `serve` does it too when it starts."""
+    from gateway.cli import operator
+
+    sys.exit(_run(operator.migrate(load(config), print)))
+
+
+@identity.command("list")
+def identity_list(config: Config = None) -> None:
+    """Studies that are held apart from a patient they name, and what was decided about it."""
+    from gateway.cli import operator
+
+    sys.exit(_run(operator.list_identities(load(config), print)))
+
+
+@identity.command("link")
+def identity_link(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
+    """The study is about that patient, though they seem to be two people."""
+    from gateway.cli import operator
+
+    sys.exit(_run(operator.decide(load(config), "link", patient, study, reason, print)))
+
+
+@identity.command("separate")
+def identity_separate(patient: Patient, study: Study, reason: Reason, config: Config = None) -> None:
+    """The study is not about that patient, though it names the same number."""
+    from gateway.cli import operator
+
+    sys.exit(_run(operator.decide(load(config), "separate", patient, study, reason, print)))
+
+
+@app.command()
+def listen(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(**PORT, help="Port to listen on.")] = 2575,
+    ack: Annotated[
+        str, typer.Option(metavar="SPEC", help=f"How to behave, such as ar:3 or random:7: {', '.join(MANNERS)}.")
+    ] = "aa",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep each message as a file.")] = None,
+    reply_to: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where ca-aa-calls sends its late acknowledgements.")
+    ] = None,
+) -> None:
+    """An MLLP receiver for trying things out: prints each message readably and answers as told."""
+    from gateway.sandbox.late_acks import Address
+    from gateway.sandbox.listen import run_listen
+    from gateway.sandbox.receiver import Receiver
+
+    address = Address.parse(reply_to) if reply_to is not None else None
+    sys.exit(_run(run_listen(Receiver(host, port, ack, out, reply_to=address))))
+
+
+@app.command("check-config")
+def check_config(
+    config: Config = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask AutoScribe, the database and the PDF store, too.")
+    ] = False,
+) -> None:
+    """Every mistake in the settings with file, key and remedy; else the settings in force, secrets masked."""
+    from gateway.checks import config as config_check
+    from gateway.cli import operator
+    from gateway.feed.operator.planned import note_plans
+
+    faults = config_check.faults(config)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if faults:
+        sys.exit(1)
+    configuration = load(config)
+    for line in config_check.effective(configuration):
+        print(line)
+    for doubt in config_check.doubts(configuration):
+        print(f"note: {doubt}", file=sys.stderr)
+    _run(note_plans(configuration, _say_aside))
+    code = _run(operator.check_database(configuration, _say_aside))
+    if online:
+        code = max(code, _run(operator.check_online(configuration, _say_aside)))
+    sys.exit(code)
+
+
+@keys.command("site")
+def keys_site() -> None:
+    """A site key, for GATEWAY_MAPPING__SITE_KEY: keep it secret, never change it."""
+    import secrets
+
+    print(secrets.token_hex(32))
+
+
+@app.command()
+def version() -> None:
+    """The version of this program."""
+    _say_version()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line: what was typed, unless arguments are given."""
+    if arguments is None:
+        atexit.register(gc.freeze)  # else the end looks for garbage in all that was imported: a fifth of a second
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        # an option that ends the program is read before the library imports pydantic, which converts all others
+        app(args=["--version"] if typed == ["version"] else typed)
+    except (ConfigError, SiteError) as error:
+        _fail(str(error))
+    except GatewayError as error:
+        print(f"{error}. {error.remedy}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _say_aside(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _input(file: str) -> bytes:
+    if file == "-":
+        if sys.stdin.isatty():
+            print("reading standard input; Ctrl-D ends it", file=sys.stderr)
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        _fail(f"{file}: cannot be read ({error.strerror}).")
+
+
+def _judged(conversion: Conversion, to: str) -> int:
+    """Say what the judge found; the exit code."""
+    for fault in conversion.faults:
+        print(f"fault: {fault.pointer}: {fault.code}: {fault.action}", file=sys.stderr)
+    things = "resource" if to == "fhir" else "message"
+    if not conversion.made:
+        print(f"judged: nothing, for no {things} was made", file=sys.stderr)
+        return 1
+    found = _counted(len(conversion.faults), "fault") if conversion.faults else "no faults"
+    print(f"judged: {_counted(conversion.made, things)}, {found}", file=sys.stderr)
+    return 1 if conversion.faults else 0
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)

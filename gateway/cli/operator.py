@@ -1,0 +1,170 @@
+"""What an operator does from the command line: one sweep, new versions after an upgrade, verdicts about identities.
+
+Carries out no clause of a standard; decisions D8, D12, D26. A command is a short writer on the database that the
+service works with; it need not stop for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Literal
+
+from gateway.app import crawling
+from gateway.checks.config import api_key
+from gateway.checks.database import of_database
+from gateway.checks.doctor.advice import advice
+from gateway.checks.doctor.seen import Seen
+from gateway.checks.online import findings, looked_at
+from gateway.crawl.crawler import crawl_once
+from gateway.ingest.assembly import engine_of, indexed_anew, pipeline_of, store_for_command
+from gateway.routing import routes_of
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.log import configure
+from gateway.runtime.metrics import Metrics
+from gateway.runtime.progress import Progress
+from gateway.settings import Configuration
+from gateway.store.database.migrate import migrate as migrate_store
+from gateway.store.studies import identities
+from gateway.store.studies.coverage import all_studies, sample, studies_stored
+from gateway.store.studies.sweep_record import SweepRecord
+from mappings.identifiers import upstream_id
+from mappings.issues import WireError
+
+Say = Callable[[str], object]
+_SAMPLED: Final = 2_000
+
+
+async def sync_once(configuration: Configuration, say: Say) -> int:
+    """One look at all of AutoScribe, or the rest of one that broke off; the exit code.
+
+    Raises:
+        ConfigError: no API key, no site key, or a database of another site or a newer release.
+        GatewayError: AutoScribe or the store failed too often; the next call goes on from there.
+    """
+    for fault in api_key(configuration):
+        raise fault
+    async with store_for_command(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
+        with Progress("sync", "studies") as progress:
+            swept = await crawl_once(crawl, partial(_show, progress))
+        found = Seen()
+        async for document in sample(engine, _SAMPLED):
+            found.look_at(*document, configuration.site)
+    changed, failed = f"{swept.taken_in} were new or changed", f"{swept.failed} could not be read"
+    say(f"{swept.listed} studies listed: {changed}, {failed}; {swept.missing} that are stored were not listed")
+    advise(found, configuration, lambda text: sys.stderr.write(f"{text}\n"))
+    return 1 if swept.failed else 0
+
+
+def _show(progress: Progress, record: SweepRecord) -> None:
+    """Show how far a sweep is: AutoScribe does not say how many studies there are, the last sweep counted them."""
+    progress(record.studies_seen, record.finished.studies if record.finished else None, is_guess=True)
+
+
+async def check_online(configuration: Configuration, say: Say) -> int:
+    """Say what is wrong with what the settings lead to; 1 if anything is."""
+    configure(configuration.settings.log.level, configuration.settings.log.format)
+    found = [one async for one in findings(configuration)]
+    for one in found:
+        say(str(one))
+    if not found:
+        names = [one.name for one in routes_of(configuration).destinations if one.is_enabled]
+        others = f"the database and {', '.join(names)} answer" if names else "and the database answer"
+        say(f"online: AutoScribe, its PDF store{',' if names else ''} {others} as they should")
+    advise(await looked_at(configuration), configuration, say)
+    return 1 if found else 0
+
+
+def advise(found: Seen, configuration: Configuration, say: Say) -> None:
+    """Say what AutoScribe has and the settings do not know, or take for something else, and what to paste."""
+    given = advice(found, configuration)
+    if given.notes:
+        say(f"In {len(found.studies)} studies AutoScribe has what the settings do not know:")
+    for note in given.notes:
+        say(f"note: {note}")
+    if given.paste:
+        say(f"\nTo paste, with what only the site knows filled in:\n\n{given.paste}")
+
+
+async def check_database(configuration: Configuration, say: Say) -> int:
+    """Say what the database has to say of the destinations of the settings, where it is there; 1 if one is wrong."""
+    found = [one async for one in of_database(configuration)]
+    for one in found:
+        say(str(one) if isinstance(one, ConfigError) else f"note: {one}")
+    return int(any(isinstance(one, ConfigError) for one in found))
+
+
+async def migrate(configuration: Configuration, say: Say) -> int:
+    """Bring the database to the schema of this release, and say what was done."""
+    engine = engine_of(configuration)
+    async with engine.opened():
+        before, after = await migrate_store(engine)
+    say(f"the database is at {after}" + ("" if before == after else f", it was at {before}"))
+    return 0
+
+
+async def rerender(configuration: Configuration, say: Say) -> int:
+    """New versions of all that is stored, as it looks under this release and these settings; nothing is sent.
+
+    A study that cannot be read any more is named, and left as it is; then the exit code is 1.
+    """
+    done = written = failed = 0
+    async with store_for_command(configuration) as engine:
+        pipeline, stored = pipeline_of(configuration, engine), await studies_stored(engine)
+        with Progress("rerender", "studies") as progress:
+            async for study_id in all_studies(engine):
+                progress(done + failed, stored)
+                try:
+                    ingested = await pipeline.rerender(study_id)
+                except WireError as error:
+                    say(f"{study_id} is left as it is: {error}")
+                    failed += 1
+                    continue
+                done, written = done + 1, written + len(ingested.written if ingested else ())
+        if not failed:
+            await indexed_anew(engine, configuration)
+    say(f"{done} studies rendered anew, {written} new versions; nothing was sent")
+    return 1 if failed else 0
+
+
+async def list_identities(configuration: Configuration, say: Say) -> int:
+    """Every conflict and every verdict, a line each: ids alone, and the date."""
+    async with store_for_command(configuration, writes=False) as engine:
+        found = await identities.every(engine)
+    for one in found:
+        say(f"Patient/{one.patient_id}  {one.study_id}  {one.state}  since {one.since:%Y-%m-%d %H:%M} UTC")
+    say(f"{sum(one.state == 'held apart' for one in found)} studies are held apart from a patient that they name")
+    several = {one.study_id for one in found if one.state == "contradicted"}
+    if several:
+        say(f"{len(several)} studies have reports about several people")
+    return 0
+
+
+async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
+    configuration: Configuration,
+    verdict: Literal["link", "separate"],
+    patient_id: str,
+    study_id: str,
+    reason: str,
+    say: Say,
+) -> int:
+    """Say that a study is, or is not, about a patient that it names, whatever else is said there.
+
+    Raises:
+        ConfigError: the study is not stored, or names no such patient.
+    """
+    patient_id, study_id = patient_id.removeprefix("Patient/"), upstream_id(study_id) or study_id
+    async with store_for_command(configuration) as engine:
+        named = await identities.named(engine, study_id)
+        if patient_id not in named:
+            problem = "the study does not name this patient" if named else "no such study is stored"
+            remedy = "`identity list` names some; a report's subject names the patient of any other."
+            raise ConfigError("command line", patient_id if named else study_id, problem, remedy)
+        await identities.decide(engine, patient_id, study_id, verdict, reason, clock.now())
+        ingested = await pipeline_of(configuration, engine).refresh(study_id)
+    versions = len(ingested.written) if ingested else 0
+    how = "belongs to" if verdict == "link" else "is kept apart from"
+    say(f"{study_id} {how} Patient/{patient_id}: {versions} new versions")
+    return 0

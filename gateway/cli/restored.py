@@ -1,0 +1,258 @@
+"""`feed resume --restored`: what the journal says was sent is written down in a database that was put back.
+
+Carries out no clause of a standard; decision D38. The studies are read from AutoScribe anew first, so that what is made
+next is as they are by now; what the journal cannot say is not guessed: the lane is held.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+from gateway.app import crawling
+from gateway.checks.config import api_key
+from gateway.crawl.ports import Crawl
+from gateway.feed.deliver.journal import Account, Entry, seal
+from gateway.feed.deliver.journal_file import account_of, journals
+from gateway.feed.operator.arguments import Say, counted, destination_named, wrong
+from gateway.ingest.assembly import store_for_command
+from gateway.routing import routes_of
+from gateway.runtime import clock
+from gateway.runtime.errors import UpstreamError, UpstreamKeyRefused, UpstreamNotFound
+from gateway.runtime.metrics import Metrics
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Steps
+from gateway.store.feed import restoring
+from gateway.store.feed.audit import noted
+from gateway.store.feed.holding import hold
+from gateway.store.feed.leases import standing
+from gateway.store.feed.renaming import now_called
+from gateway.store.feed.restoring import Written
+from gateway.store.feed.states import RESTORED
+from gateway.store.studies import intake
+from gateway.store.studies.kept import Kept, kept
+from mappings.hl7v2.place import pdf_number
+from mappings.identifiers import short_id
+from mappings.orders import orders
+from mappings.profile import Site
+
+_EVERY: Final = 100  # studies between two lines of progress
+_HOLD: Final = "`serve --hold-feed --restored-from INSTANT` holds what may have been sent"
+_Lane = tuple[str, str]
+_AS_IT_WAS: Final[Mapping[str, str]] = {}
+
+
+async def resume_restored(
+    configuration: Configuration, name: str | None, files: Sequence[Path], reason: str, say: Say
+) -> int:
+    """Replay the journals of `state_dir` and these, and send again to one destination, or to all that are restored.
+
+    1 where the journals do not have all that was sent: then what they have is written down, and nothing is sent.
+
+    Raises:
+        ConfigError: no such destination, no API key, no journal, or one that cannot be read.
+        UpstreamError: AutoScribe cannot be asked; nothing was done, and it can be called again.
+    """
+    for fault in api_key(configuration):
+        raise fault
+    if name is not None:
+        destination_named(configuration, name, enabled=False)
+    accounts = _accounts([*journals(configuration.state_dir), *files])
+    async with store_for_command(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
+        epoch = await restoring.epoch(engine)
+        own = {journal: one for journal, one in accounts.items() if one.epoch == epoch}
+        if foreign := len(accounts) - len(own):
+            say(f"{counted(foreign, 'journal')} of another database: not read")
+        if not own:
+            raise wrong("--restored", "no journal of this database", f"Name it with --journal; else {_HOLD}.")
+        heard = await restoring.heard(engine)
+        replay = Replay(engine, configuration.site, crawl, say)
+        await replay.run(lanes_of(own.values(), heard, await _called_now(engine, own.values())))
+        lacking = lacking_of(own, heard)
+        if lacking:
+            say(f"the journals lack {counted(sum(lacking.values()), 'second')} of what was sent: nothing is sent")
+            for journal, count in sorted(lacking.items()):
+                say(f"  {count} of journal {journal}")
+            say(f"name the journals of the other gateways with --journal; else {_HOLD}")
+            return 1
+        last = {one.journal: max(one.last, heard.get(one.journal, 0)) for one in own.values()}
+        names = [one.name for one in await standing(engine) if one.paused == RESTORED and name in {None, one.name}]
+        still = await engine.do(partial(_resumed, last, names, reason, micros(clock.now())))
+    known = {one.name for one in routes_of(configuration).destinations}
+    again = [one for one in names if not still[one] and one in known]
+    if again or not names:
+        say(f"sent to again: {', '.join(again) or 'none, for none was paused as restored'}")
+    for one in names:
+        if still[one]:
+            say(f"{one} stays paused, as it was before: {still[one]}; `feed resume {one}` has it sent to again")
+    return 0
+
+
+def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) -> Steps[dict[str, str]]:
+    """By destination why it stays paused."""
+    yield from restoring.hear(last)
+    found = {}
+    for one in names:
+        yield from noted("feed-resume-restored", one, reason, now)
+        found[one] = yield from restoring.gone_on(one, now)
+    return found
+
+
+def _accounts(paths: Iterable[Path]) -> dict[str, Account]:
+    """Read the journals, each under its name; of one that is there twice, keep the longer."""
+    found: dict[str, Account] = {}
+    for path in paths:
+        try:
+            account = account_of(path)
+        except OSError as error:
+            raise wrong("--journal", f"{path.name}: cannot be read ({error.strerror})", "Name a journal.") from None
+        if account.journal and account.last >= found.get(account.journal, Account()).last:
+            found[account.journal] = account
+    return found
+
+
+def lacking_of(accounts: dict[str, Account], heard: dict[str, int]) -> dict[str, int]:
+    """By journal how many batches nobody has of those that this database has not heard of."""
+    last = {one.journal: one.last for one in accounts.values()}
+    for account in accounts.values():
+        for journal, n in account.others.items():
+            last[journal] = max(n, last.get(journal, 0))
+    found = {journal: accounts.get(journal, Account()).lacks(heard.get(journal, 0), n) for journal, n in last.items()}
+    return {journal: count for journal, count in found.items() if count}
+
+
+async def _called_now(engine: Engine, accounts: Iterable[Account]) -> dict[str, str]:
+    """Give each destination that the journals name the name that it has by now."""
+    names = {entry.destination for one in accounts for entry in one.since(0)}
+    return {name: await now_called(engine, name) or name for name in names}
+
+
+def lanes_of(
+    accounts: Iterable[Account], heard: dict[str, int], called: Mapping[str, str] = _AS_IT_WAS
+) -> dict[_Lane, list[Entry]]:
+    """Group by lane the messages of which the database may not know, each once, in the order in which they were sent.
+
+    `called` has the names that destinations have by now.
+    """
+    lanes: dict[_Lane, dict[str, Entry]] = {}
+    entries = [entry for one in accounts for entry in one.since(heard.get(one.journal, 0))]
+    for sent in sorted(entries, key=lambda one: one.at):
+        one = replace(sent, destination=called.get(sent.destination, sent.destination))
+        lane = lanes.setdefault((one.destination, one.study_id), {})
+        committed = lane.get(one.control_id, one).committed if one.committed is None else one.committed
+        lane[one.control_id] = replace(one, committed=committed)  # it stays where it was sent first
+    return {key: list(lane.values()) for key, lane in lanes.items()}
+
+
+@dataclass(slots=True)
+class Replay:
+    """Writes the lanes of a journal down."""
+
+    engine: Engine
+    site: Site
+    crawl: Crawl
+    say: Say
+
+    async def run(self, lanes: dict[_Lane, list[Entry]]) -> None:
+        """Read each study anew, and write down what was sent of it.
+
+        Raises:
+            UpstreamError: AutoScribe cannot be asked.
+            StoreUnavailable: the store cannot be reached.
+        """
+        studies = list(dict.fromkeys(study_id for _, study_id in lanes))
+        unread = set()
+        for place, study_id in enumerate(studies, 1):
+            if not await self._is_read(study_id):
+                unread.add(study_id)
+            if place % _EVERY == 0:
+                self.say(f"{place} of {counted(len(studies), 'study')} read from AutoScribe")
+        held: Counter[str] = Counter()
+        for (destination, study_id), entries in lanes.items():
+            known = await self._known(study_id)
+            lane = written(entries, known, self.site, self.site.site_key)
+            now = micros(clock.now())
+            reason = await self.engine.do(partial(_replayed, lane, now, is_unread=study_id in unread))
+            held[destination] += bool(reason)
+        messages = sum(map(len, lanes.values()))
+        self.say(f"the journal has {counted(messages, 'message')} of {counted(len(studies), 'study')} since the copy")
+        for destination, count in sorted(held.items()):
+            if count:
+                self.say(f"held at {destination}: {counted(count, 'study')}; `feed status` names them")
+
+    async def _is_read(self, study_id: str) -> bool:
+        """True if AutoScribe has now said how the study stands, even if it no longer knows the study."""
+        try:
+            await self.crawl.ingest(study_id, listed=None)
+        except UpstreamNotFound:
+            return True
+        except UpstreamError as error:
+            if error.retry != "permanent" or isinstance(error, UpstreamKeyRefused):
+                raise
+            return False
+        return True
+
+    async def _known(self, study_id: str) -> Kept | None:
+        found = await self.engine.fetch(intake.STUDY, study_id=study_id)
+        return kept(found[0][2]) if found else None
+
+
+def _replayed(lane: Sequence[Written], now: int, *, is_unread: bool) -> Steps[str]:
+    reason = yield from restoring.replayed(lane, now)
+    if is_unread and not reason:  # it would be sent as it was before
+        reason = RESTORED
+        yield from hold(lane[0].destination, lane[0].study_id, reason, None, now)
+    return reason
+
+
+def written(entries: Sequence[Entry], known: Kept | None, site: Site, key: bytes) -> list[Written]:
+    """Return what a journal has of a lane, with the original numbers as far as they can be found again."""
+    reports = {report_id for one in entries for report_id in (one.report_id, *one.report_ids)}
+    made = [*map(short_id, (entries[0].study_id, *sorted(reports))), *map(pdf_number, sorted(reports))]
+    accessions = [] if known is None else list(_accessions(known, site))
+    numbers = {seal(key, one): one for one in (*made, *accessions)}
+    patients = {one.patient_id for one in entries}
+    wholes = [f"{number}/{accession}" for number, accession in product(made, ("", *accessions))]
+    moved = [f"{whole}/{patient}" for whole, patient in product(wholes, patients)]
+    restates = {seal(key, one): one for one in (*wholes, *moved)}
+    return [_written(one, numbers, restates) for one in entries]
+
+
+def _accessions(known: Kept, site: Site) -> Iterator[str]:
+    """The numbers by which receivers may file a study."""
+    for one in orders(known.study, site, known.facts)[0]:
+        yield from filter(None, (one.accession_number, one.exam_number))
+
+
+def _written(one: Entry, numbers: dict[str, str], restates: dict[str, str]) -> Written:
+    found = [numbers[sealed] for sealed in one.numbers if sealed in numbers]
+    return Written(
+        destination=one.destination,
+        study_id=one.study_id,
+        report_id=one.report_id,
+        kind=one.kind,
+        control_id=one.control_id,
+        report_ids=one.report_ids,
+        patient_id=one.patient_id,
+        numbers=tuple(found) if len(found) == len(one.numbers) else None,
+        restates=restates.get(one.restates, one.restates),
+        is_whole=one.is_whole,
+        is_critical=one.is_critical,
+        signed=one.signed,
+        body_hash=one.body_hash,
+        told=one.told if one.restates in restates else "",
+        at=one.at,
+        state=one.state,
+        reason=one.reason,
+        ack=one.ack,
+        committed=one.committed,
+        accepted=one.accepted,
+        holds=one.holds,
+    )

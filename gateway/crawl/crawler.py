@@ -1,0 +1,45 @@
+"""The crawl as a whole: three loops side by side without end, or one sweep for an operator who waits for it.
+
+AutoScribe REST API: there is no change feed, so the gateway looks (decision D26).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gateway.crawl.cancelled import Cancelled
+from gateway.crawl.open_set import OpenSet
+from gateway.crawl.ports import Crawl
+from gateway.crawl.sweep import OnMissing, Show, Sweep, Swept, unshown, untold
+from gateway.runtime import clock
+from gateway.runtime.errors import GatewayError
+from gateway.runtime.loops import pause
+
+_MOST_FAILURES: Final = 6
+
+
+async def crawl_forever(crawl: Crawl, on_missing: OnMissing = untold) -> None:
+    """Run the loops until cancelled."""
+    loops = OpenSet(crawl), Cancelled(crawl), Sweep(crawl, on_missing)
+    async with asyncio.TaskGroup() as group:
+        for loop in loops:
+            group.create_task(loop.run())
+
+
+async def crawl_once(crawl: Crawl, show: Show = unshown) -> Swept:
+    """One whole sweep, or the rest of one that broke off; a listing that fails is asked for again a few times.
+
+    Raises:
+        GatewayError: AutoScribe or the store failed too often, or in a way that waiting does not mend. What was taken
+            in stays so, and the next call goes on from there.
+    """
+    sweep = Sweep(crawl)
+    for failures in range(1, _MOST_FAILURES):
+        try:
+            return await sweep.once(show)
+        except GatewayError as error:
+            if error.retry != "transient":
+                raise
+        await clock.sleep(pause(failures))
+    return await sweep.once(show)

@@ -1,0 +1,30 @@
+"""Keeps in mind how far the index is, whichever process sweeps.
+
+Carries out no clause of a standard; decision D26.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.runtime.loops import forever
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.sweep_record import SweepRecord, read_record
+
+EVERY: Final = 1.0
+
+
+class SweepWatch:
+    """The record of the sweep as it was read last; `run` reads it every second."""
+
+    def __init__(self, cursors: StoredCursors) -> None:
+        self._cursors = cursors
+        self.record = SweepRecord()
+
+    async def once(self) -> None:
+        """Read it."""
+        self.record = await read_record(self._cursors)
+
+    async def run(self) -> None:
+        """Read it again and again, until cancelled; what was read last stands while the store cannot be reached."""
+        await forever(self.once, EVERY, not_done="sweep-record-not-read")

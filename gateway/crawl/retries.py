@@ -1,0 +1,101 @@
+"""Studies that could not be taken in, to be tried again: few, later each time, not for ever, and known after a crash.
+
+Carries out no clause of a standard. What is given up, or finds no room, is not lost: to the store it stays a study that
+must be fetched, and the next sweep that lists it has it fetched (decision D26).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from gateway.runtime.errors import GatewayError, UpstreamKeyRefused, UpstreamNotFound
+from gateway.store.studies.coverage import StoredCursors
+from gateway.store.studies.positions import kept
+
+MOST: Final = 1_000
+ATTEMPTS: Final = 10
+FIRST_WAIT: Final = timedelta(seconds=30)
+LONGEST_WAIT: Final = timedelta(hours=1)
+_STUDIES: Final = "studies"
+_MAY_CHANGE: Final = (UpstreamNotFound, UpstreamKeyRefused)  # a study not yet shown, a key that is mended
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    attempts: int
+    due: datetime
+
+
+class Retries:
+    """The studies one loop will try again, kept under a name; call `load` first, `save` before what they came from."""
+
+    def __init__(self, name: str, cursors: StoredCursors) -> None:
+        self._name, self._cursors = name, cursors
+        self._entries: dict[str, _Entry] = {}
+        self._is_loaded = False
+        self._changes = self._saved = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def load(self) -> None:
+        """Read what was saved, once."""
+        if not self._is_loaded:
+            self._entries = await kept(self._cursors, self._name, _read, {})
+            self._is_loaded = True
+
+    async def save(self) -> None:
+        """Keep what changed durably."""
+        changes = self._changes
+        if changes != self._saved:
+            await self._cursors.put(self._name, {_STUDIES: {key: _written(one) for key, one in self._entries.items()}})
+            self._saved = changes
+
+    def take_due(self, now: datetime) -> list[str]:
+        """The studies whose time has come; each is out of the way until its next wait is over or it is settled."""
+        due = [study_id for study_id, entry in self._entries.items() if entry.due <= now]
+        for study_id in due:
+            attempts = self._entries[study_id].attempts
+            self._entries[study_id] = _Entry(attempts, now + _wait(attempts + 1))
+        return due
+
+    def put_off(self, study_id: str, now: datetime) -> bool:
+        """Try it again later. False: it was tried often enough, or there is no room; settle it."""
+        entry = self._entries.get(study_id)
+        attempts = entry.attempts + 1 if entry else 1
+        if attempts >= ATTEMPTS or (entry is None and len(self._entries) >= MOST):
+            return False
+        self._entries[study_id] = _Entry(attempts, now + _wait(attempts))
+        self._changes += 1
+        return True
+
+    def settle(self, study_id: str) -> None:
+        """It was taken in, or is given up."""
+        if self._entries.pop(study_id, None):
+            self._changes += 1
+
+
+def may_help(error: BaseException) -> bool:
+    """Whether trying again later can help; what is no error of our own making may be a fault that passes."""
+    if isinstance(error, GatewayError):
+        return error.retry != "permanent" or isinstance(error, _MAY_CHANGE)
+    return True
+
+
+def _wait(attempts: int) -> timedelta:
+    doublings: int = 2 ** (attempts - 1)
+    return min(FIRST_WAIT * doublings, LONGEST_WAIT)
+
+
+def _written(entry: _Entry) -> dict[str, Any]:
+    return {"attempts": entry.attempts, "due": entry.due.isoformat()}
+
+
+def _read(value: Mapping[str, Any]) -> dict[str, _Entry]:
+    return {
+        study_id: _Entry(int(entry["attempts"]), datetime.fromisoformat(entry["due"]))
+        for study_id, entry in value[_STUDIES].items()
+    }

@@ -1,0 +1,156 @@
+"""Goes through all studies, page by page, without end: what no other loop can notice is found here.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies` has no filter by time and no order, so every page is read; pages may
+shift while data changes and a cursor may expire. Decisions D21 (what is not listed), D26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Protocol
+
+from gateway.crawl.ports import Crawl
+from gateway.crawl.retries import Retries
+from gateway.crawl.workers import Batch, Intake
+from gateway.runtime import clock
+from gateway.runtime.errors import (
+    UpstreamConflict,
+    UpstreamNotFound,
+    UpstreamNotUnderstood,
+    UpstreamRefused,
+    UpstreamUnprocessable,
+)
+from gateway.runtime.log import get_logger
+from gateway.runtime.loops import repeat
+from gateway.store.studies.sweep_record import NAME, Finished, Running, SweepRecord, read_record
+from gateway.upstream.answers import Answer, next_cursor
+from gateway.upstream.metronome import Metronome
+
+Show = Callable[[SweepRecord], None]
+_REFUSED: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, UpstreamUnprocessable)
+
+
+class OnMissing(Protocol):
+    """Told of studies with signed reports that several sweeps in a row did not list: an alert, nothing is withdrawn."""
+
+    async def __call__(self, study_ids: Sequence[str], sweeps: int) -> None:
+        """Say so: `study_ids` were not listed by the last `sweeps`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a whole sweep came to: studies listed and taken in, those to be tried again, those it did not list."""
+
+    listed: int
+    taken_in: int
+    failed: int
+    waiting: int
+    missing: int
+    seconds: float
+
+
+def unshown(_: SweepRecord) -> None:
+    """Show nothing."""
+
+
+async def untold(study_ids: Sequence[str], sweeps: int) -> None:
+    """Tell nobody but the log."""
+
+
+class Sweep:
+    """The loop over all studies. After a crash it goes on at the page that was not yet taken in whole.
+
+    Others may sweep beside it: the record is read before it is written, so that no sweep that ended is forgotten.
+    """
+
+    def __init__(self, crawl: Crawl, on_missing: OnMissing = untold) -> None:
+        self._crawl, self._on_missing = crawl, on_missing
+        self._retries = Retries(f"{NAME}_retry", crawl.cursors)
+        self._beat = Metronome(crawl.settings.pages_per_second)
+
+    async def run(self) -> None:
+        """Sweep again and again until cancelled."""
+
+        async def once() -> int:
+            return (await self.once()).listed
+
+        await repeat(NAME, once, self._crawl.settings.sweep_interval, self._crawl.observer)
+
+    async def once(self, show: Show = unshown) -> Swept:
+        """One whole sweep, or the rest of the one that broke off; `show` is told after each page.
+
+        A cursor of before that AutoScribe refuses begins the sweep anew.
+
+        Raises:
+            GatewayError: AutoScribe did not list the studies, or the store did not answer.
+        """
+        record = await read_record(self._crawl.cursors)
+        if record.running and record.running.cursor:
+            try:
+                return await self._sweep(record, record.running, show)
+            except _REFUSED as error:
+                get_logger().warning("sweep-begins-anew", operation=NAME, code=error.code)
+        return await self._sweep(record, Running(clock.now()), show)
+
+    async def _sweep(self, record: SweepRecord, running: Running, show: Show) -> Swept:
+        async with Intake(NAME, self._crawl, self._retries) as intake:
+            running = await self._walk(record, running, intake, show)
+        return await self._end(running, intake)
+
+    async def _walk(self, record: SweepRecord, running: Running, intake: Intake, show: Show) -> Running:
+        """Read page after page. A page is let go of, and the place after it kept, when its studies are settled."""
+        before, cursors = Batch(0), {running.cursor}
+        while True:
+            page = await self._page(record.page_size, running.cursor)
+            batch = await intake.page(page)
+            await before.settled()
+            await self._retries.save()
+            await self._keep(replace(await read_record(self._crawl.cursors), running=running))
+            before, cursor = batch, next_cursor(page)
+            listed = running.studies + len(page.value["studies"])
+            running = replace(running, cursor=cursor or "", pages=running.pages + 1, studies=listed)
+            show(replace(record, running=running))
+            if cursor is None:
+                return running
+            if cursor in cursors:
+                detail = "/cursor: expected a new one, found one that came before"
+                raise UpstreamNotUnderstood("GET /studies", detail=detail)
+            cursors.add(cursor)
+
+    async def _page(self, limit: int, cursor: str) -> Answer:
+        await self._beat.next()
+        async with aclosing(self._crawl.upstream.studies(limit=limit, cursor=cursor)) as pages:
+            return await anext(pages)
+
+    async def _end(self, running: Running, intake: Intake) -> Swept:
+        """Keep that the sweep ended, then say what it did not list. One that missed more than it saw proves nothing."""
+        missing = await self._crawl.known.missing(running.started)
+        now = clock.now()
+        record = await read_record(self._crawl.cursors)
+        finished = record.finished
+        if len(missing) > running.studies:
+            get_logger().warning("sweep-lists-too-little", operation=NAME, count=running.studies)
+        elif finished is None or finished.started <= running.started:
+            finished = Finished(running.started, now, running.studies)
+        newest_first = sorted({running.started, *record.starts}, reverse=True)
+        starts = tuple(newest_first[: self._crawl.settings.missing_sweeps_alert])
+        await self._keep(SweepRecord(record.sweeps + 1, None, finished, starts))
+        seconds = (now - running.started).total_seconds()
+        get_logger().info("sweep-ended", operation=NAME, count=running.studies, seconds=round(seconds, 3))
+        self._crawl.observer.missing(len(missing))
+        if missing:
+            await self._tell_of_missing(starts)
+        waiting = len(self._retries)
+        return Swept(running.studies, intake.done, intake.failed, waiting, len(missing), seconds)
+
+    async def _tell_of_missing(self, starts: tuple[datetime, ...]) -> None:
+        sweeps = self._crawl.settings.missing_sweeps_alert
+        if len(starts) == sweeps and (long_missing := await self._crawl.known.missing(starts[-1])):
+            get_logger().error("studies-not-listed", operation=NAME, count=len(long_missing), attempts=sweeps)
+            await self._on_missing(long_missing, sweeps)
+
+    async def _keep(self, record: SweepRecord) -> None:
+        await self._crawl.cursors.put(NAME, record.as_json())

@@ -1,0 +1,145 @@
+"""Has listed studies taken in by a few workers: the lister waits while they are busy, so that memory stays flat.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies`, whose elements may differ from the contract one by one; decision D26.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Final, Self
+
+from gateway.crawl.ports import Crawl, Json
+from gateway.crawl.retries import Retries, may_help
+from gateway.runtime import clock
+from gateway.runtime.errors import GatewayError
+from gateway.runtime.log import get_logger
+from gateway.upstream.answers import Answer
+
+NOT_UNDERSTOOD: Final = "element-not-understood"
+_QUEUED: Final = 100
+# Each worker asks AutoScribe for a part of its time only: enough of them that requests are always waiting for a turn
+_WORKERS_PER_REQUEST: Final = 2
+
+
+class Batch:
+    """Studies that were handed in together."""
+
+    def __init__(self, count: int) -> None:
+        self._left, self._over = count, asyncio.Event()
+        if not count:
+            self._over.set()
+
+    def settle_one(self) -> None:
+        """One of them was taken in, or will be tried again, or is given up."""
+        self._left -= 1
+        if not self._left:
+            self._over.set()
+
+    async def settled(self) -> None:
+        """Wait for the last of them."""
+        await self._over.wait()
+
+
+class Intake:
+    """One round of a loop. Use as `async with`: the end waits for all studies, of a round that failed too."""
+
+    def __init__(self, loop: str, crawl: Crawl, retries: Retries) -> None:
+        self._loop, self._crawl, self._retries = loop, crawl, retries
+        self._queue: asyncio.Queue[tuple[Batch, str, Json | None]] = asyncio.Queue(_QUEUED)
+        self._workers: list[asyncio.Task[None]] = []
+        self.listed = self.done = self.failed = 0
+
+    async def __aenter__(self) -> Self:
+        await self._retries.load()
+        count = self._crawl.settings.concurrency * _WORKERS_PER_REQUEST
+        self._workers = [asyncio.create_task(self._work()) for _ in range(count)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None or issubclass(kind, Exception):
+                await self._queue.join()
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+            await asyncio.gather(*self._workers, return_exceptions=True)
+        if kind is None:
+            await self._retries.save()
+
+    async def page(self, page: Answer) -> Batch:
+        """Take in what is stale of a page of studies, and what is due to be tried again; waits while all are busy."""
+        studies = page.value["studies"]
+        self.listed += len(studies)
+        self._count_unread(page)
+        now = clock.now()
+        stale = set(await self._crawl.known.stale(studies, now - self._crawl.report_lifetime))
+        given: dict[str, Json | None] = dict.fromkeys(self._retries.take_due(now))
+        given |= {study["studyId"]: study for study in studies if study["studyId"] in stale}
+        return await self._hand_in(given.items())
+
+    async def studies(self, study_ids: Iterable[str]) -> Batch:
+        """Take in these studies, whatever the store knows of them; waits while all workers are busy."""
+        return await self._hand_in([(study_id, None) for study_id in study_ids])
+
+    async def _hand_in(self, given: Iterable[tuple[str, Json | None]]) -> Batch:
+        items = list(given)
+        batch = Batch(len(items))
+        for study_id, listed in items:
+            await self._queue.put((batch, study_id, listed))
+        return batch
+
+    async def _work(self) -> None:
+        while True:
+            batch, study_id, listed = await self._queue.get()
+            try:
+                await self._take_in(study_id, listed)
+            except Exception as error:  # a worker that went away would be waited for without end
+                get_logger().error("outcome-not-noted", operation=self._loop, study_id=study_id, exc_info=error)
+            batch.settle_one()
+            self._queue.task_done()
+
+    async def _take_in(self, study_id: str, listed: Json | None) -> None:
+        try:
+            await self._crawl.ingest(study_id, listed=listed)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            self._note(study_id, error)  # what the ingest waited for was cancelled, not this worker
+        except Exception as error:
+            self._note(study_id, error)
+        else:
+            self.done += 1
+            self._retries.settle(study_id)
+            self._crawl.observer.ingested(self._loop, "done")
+
+    def _note(self, study_id: str, error: BaseException) -> None:
+        self.failed += 1
+        code = error.code if isinstance(error, GatewayError) else None
+        is_put_off = may_help(error) and self._retries.put_off(study_id, clock.now())
+        if not is_put_off:
+            self._retries.settle(study_id)
+        self._crawl.observer.ingested(self._loop, code or "internal")
+        get_logger().warning(
+            "study-not-taken-in",
+            operation=self._loop,
+            study_id=study_id,
+            code=code or "internal",
+            action="retry" if is_put_off else "given-up",
+            exc_info=None if code else error,
+        )
+
+    def _count_unread(self, page: Answer) -> None:
+        unread = sum(issue.code == NOT_UNDERSTOOD for issue in page.issues)
+        if unread:
+            get_logger().warning("listed-studies-not-understood", operation=self._loop, count=unread)
+        for _ in range(unread):
+            self._crawl.observer.ingested(self._loop, NOT_UNDERSTOOD)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,98 @@
+"""Decides what each address is to be told of an alert: that it begins, grows or ends, or that nobody acknowledges it.
+
+Carries out no clause of a standard; decision D38. One alert for each change of state: an alert grows with a new case,
+and with nothing else. What it says are codes, counts, instants and ids of studies, nothing of a patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from gateway.feed.alerts.conditions import ROWS, RUNBOOK, Alert
+from gateway.feed.alerts.webhook import AlertHook
+from gateway.store.database.instants import instant_text
+from gateway.store.feed.standing_alerts import Case, StandingAlert
+
+MOST_STUDIES: Final = 20
+Change = Literal["begins", "grows", "ends", "escalates"]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The news that one address gets of an alert: the change, and the cases that it hears of."""
+
+    hook: AlertHook
+    alert: StandingAlert
+    change: Change
+    cases: Mapping[int, Case]
+
+    def said(self) -> dict[str, Any]:
+        """The data of the POST."""
+        said = {
+            "alert": self.alert.code,
+            "destination": self.alert.destination,
+            "state": "cleared" if self.change == "ends" else "raised",
+            "change": self.change,
+            "count": len(self.cases) if self.change == "escalates" else self.alert.count,
+            "studies": list(_studies(self.cases) or self.alert.studies),
+            "runbook": f"{RUNBOOK}#{self.alert.code}",
+        }
+        since = min((case.since for case in self.cases.values()), default=None)
+        return said if since is None else {**said, "since": instant_text(since)}
+
+    def heard(self) -> StandingAlert:
+        """The alert, once the address has heard of it."""
+        told = {name: cases for name, cases in self.alert.told.items() if name != self.hook.name}
+        if self.change == "ends":
+            return replace(self.alert, told=told)
+        known = self.alert.told.get(self.hook.name, frozenset()) | self.cases.keys()
+        return replace(self.alert, told={**told, self.hook.name: frozenset(known)})
+
+
+def seen(before: StandingAlert, found: Alert | None, now: int) -> StandingAlert:
+    """The alert as it stands now, nobody having heard of it yet; a case that is new is not acknowledged.
+
+    `now` is in microseconds.
+    """
+    if found is None:
+        return replace(before, cases={}, studies=_studies(before.cases) or before.studies)
+    begun = max(now, before.acknowledged + 1)
+    cases = {
+        number: before.cases.get(number, Case(begun, study_id)) for number, study_id in (found.cases or {0: ""}).items()
+    }
+    told = {name: heard & cases.keys() for name, heard in before.told.items()}
+    return replace(before, count=found.count, cases=cases, told=told, studies=found.studies[:MOST_STUDIES])
+
+
+def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator[News]:
+    """Yield the news of an alert that each address is to get, if any; `now` is in microseconds."""
+    for hook in hooks:
+        heard = alert.told.get(hook.name)
+        cases = _due(alert, hook, now) if hook.after else alert.cases
+        if not alert.cases:
+            if heard is not None:
+                yield News(hook, alert, "ends", {})
+        elif heard is None or not cases.keys() <= heard:
+            change: Change = "escalates" if hook.after else "begins" if heard is None else "grows"
+            if cases:
+                yield News(hook, alert, change, cases)
+
+
+def _due(alert: StandingAlert, hook: AlertHook, now: int) -> Mapping[int, Case]:
+    """The cases that nobody has acknowledged for as long as the address waits, or since an instant still to come.
+
+    That is one of a clock that was set back: how long ago it was, is not known.
+    """
+    row = ROWS.get(alert.code)
+    if row is None or not row.escalates:
+        return {}
+    open_cases = alert.unacknowledged.items()
+    return {one: case for one, case in open_cases if not case.since <= now < case.since + hook.after}
+
+
+def _studies(cases: Mapping[int, Case]) -> tuple[str, ...]:
+    """The studies of cases, the newest first."""
+    newest = sorted(cases.items(), key=lambda one: (one[1].since, one[0]), reverse=True)
+    return tuple(dict.fromkeys(case.study_id for _, case in newest if case.study_id))[:MOST_STUDIES]

@@ -1,0 +1,223 @@
+"""Takes acknowledgements that a receiver brings over connections which it opens itself: those of its application.
+
+HL7 v2.5.1 §2.9.3 (enhanced mode), table 0155, over HL7 Transport Specification: MLLP, Release 1; decision D32. Each is
+answered once it is written down, and only where its MSH-15 asks for that. Where it cannot be written yet, nothing is
+answered and the connection ends: who brought it brings it again. Whoever knows a message's MSH-10 could acknowledge
+it, so only those are let in whom the settings name (`ack_peers`, or a certificate).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from itertools import islice
+from typing import Final
+
+from gateway.feed.deliver.late_acks import LateAcks
+from gateway.mllp.caller import Caller
+from gateway.mllp.connection import CLOSE_WAIT
+from gateway.mllp.framing import Event, Frame, encode
+from gateway.mllp.tls import server_context
+from gateway.routing import Destination, Mllp
+from gateway.routing.endpoints import tls_settings
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.log import code_of, get_logger
+from mappings.hl7v2.ack import AckCode, AckError, AckInvalid, acknowledge, asks_for_commit, parse
+
+MOST: Final = 32  # connections at a time; more wait to be accepted
+MOST_OF_A_PEER: Final = 8  # connections of one address at a time; more are closed
+FIRST: Final = 30.0  # seconds within which a connection brings its first whole frame, or is closed
+IDLE: Final = 600.0  # seconds without a whole frame after which it is closed then
+BIND_AGAIN: Final = 5.0  # seconds between two tries to listen
+_HANDSHAKE: Final = 10.0
+_MOMENT: Final = 1.0
+# HL7 table 0357 Message Error Condition Codes
+_NO_ACK: Final = AckError("200", text="Unsupported message type")
+_NO_SUCH: Final = AckError("204", "MSA^1^2", text="Unknown key identifier")
+
+
+def ack_listener(destination: Destination, late: LateAcks) -> Iterator[AckListener]:
+    """The listener of a destination, if it has one."""
+    transport = destination.transport
+    if isinstance(transport, Mllp) and transport.ack_listen is not None:
+        yield AckListener(destination, transport, *transport.ack_listen, late)
+
+
+class AckListener:
+    """Listens on one address for the acknowledgements of one destination."""
+
+    def __init__(self, destination: Destination, transport: Mllp, host: str, port: int, late: LateAcks) -> None:
+        self._destination, self._transport = destination, transport
+        self._host, self._port, self._late = host, port, late
+        self._is_told = False
+        self._served: Counter[str] = Counter()
+        self._turned_away: set[str] = set()
+
+    async def run(self) -> None:
+        """Listen until cancelled; an address that is in use, by another process of this machine, is tried again."""
+        while True:
+            try:
+                with await _listening(self._host, self._port) as listener:
+                    get_logger().info("ack-listening", destination=self._destination.name, port=self._port)
+                    self._is_told = False
+                    await self._accept(listener)
+            except Exception as error:
+                self._tell(error)
+            await clock.sleep(BIND_AGAIN)
+
+    def _tell(self, error: Exception) -> None:
+        """Say once, and not with each try, that nobody can bring anything here."""
+        if not self._is_told:
+            number = error.errno if isinstance(error, OSError) else None
+            said = {
+                "where": f"{self._destination.place}.ack_listen",
+                "code": errno.errorcode.get(number or 0, "unknown"),
+            }
+            name = self._destination.name
+            get_logger().warning("ack-listen-failed", destination=name, port=self._port, **said)
+        self._is_told = True
+
+    async def _accept(self, listener: socket.socket) -> None:
+        room = asyncio.Semaphore(MOST)
+        async with asyncio.TaskGroup() as callers:
+            while True:
+                await room.acquire()
+                try:
+                    sock, (address, *_) = await asyncio.get_running_loop().sock_accept(listener)
+                except OSError as error:  # this process has too many files open
+                    room.release()
+                    get_logger().error("ack-not-accepted", destination=self._destination.name, exc_info=error)
+                    await clock.sleep(_MOMENT)
+                    continue
+                callers.create_task(self._attend(sock, address)).add_done_callback(lambda _: room.release())
+
+    async def _attend(self, sock: socket.socket, address: str) -> None:
+        refusal = self._refusal(address)
+        if refusal:
+            sock.close()
+            self._turn_away(address, refusal)
+            return
+        self._served[address] += 1
+        try:
+            await self._serve(sock)
+        finally:
+            self._served[address] -= 1
+
+    def _turn_away(self, address: str, code: str) -> None:
+        """Count a connection that was closed at once, and tell of an address once: probes of a network come often."""
+        self._late.turned_away()
+        if address not in self._turned_away:
+            name = self._destination.name
+            get_logger().warning("ack-connection-refused", destination=name, peer=address, code=code)
+        self._turned_away = {address, *islice(self._turned_away, MOST)}
+
+    def _refusal(self, address: str) -> str:
+        """Why a connection from that address is closed at once; empty: it is not."""
+        peers, peer = self._transport.ack_peers, ip_address(address.partition("%")[0])
+        if peers and not any(peer in network for network in peers):
+            return "stranger"
+        return "too-many-connections" if self._served[address] >= MOST_OF_A_PEER else ""
+
+    async def _serve(self, sock: socket.socket) -> None:
+        caller = Caller()
+        try:
+            await self._meet(sock, caller)
+            await self._converse(caller)
+        except OSError as error:
+            get_logger().warning("ack-connection-lost", destination=self._destination.name, exc_info=error)
+        except Exception as error:  # what was not written down is not answered
+            name = self._destination.name
+            get_logger().error("ack-not-taken", destination=name, code=code_of(error), exc_info=error)
+        finally:
+            await caller.close()
+
+    async def _meet(self, sock: socket.socket, caller: Caller) -> None:
+        """Shake hands where TLS is spoken.
+
+        Raises:
+            ConfigError: a file of TLS cannot be used.
+            OSError: the connection is lost, or TLS is not agreed.
+        """
+        try:
+            context = self._context()
+        except ConfigError:
+            sock.close()
+            raise
+        loop, handshake, shutdown = asyncio.get_running_loop(), None, None
+        if context is not None:
+            handshake, shutdown = _HANDSHAKE, CLOSE_WAIT
+        await loop.connect_accepted_socket(
+            lambda: caller, sock, ssl=context, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown
+        )
+
+    def _context(self) -> ssl.SSLContext | None:
+        """TLS with the certificate that is shown to the receiver, read each time; without one there is none to show.
+
+        Raises:
+            ConfigError: a file cannot be used.
+        """
+        tls = self._transport.ack_tls
+        return server_context(tls_settings(tls), self._destination.place) if tls else None
+
+    async def _converse(self, caller: Caller) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + FIRST
+        with suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout_at(until):
+                    event = await caller.next()
+                if event is None or not await self._heard(event, caller):
+                    return
+                if isinstance(event, Frame):
+                    until = loop.time() + IDLE
+
+    async def _heard(self, event: Event, caller: Caller) -> bool:
+        """Write down what one says, and answer it; whether the connection goes on.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached, and nothing was answered.
+        """
+        if not isinstance(event, Frame):
+            self._late.unreadable(event.code)
+            return event.code != "frame-too-large"
+        try:
+            ack = parse(event.payload)
+        except AckInvalid as error:
+            self._late.unreadable(error.code)
+            return _answered(caller, event.payload, "CR", _NO_ACK)
+        fate = await self._late.heard(ack, caller.where)
+        if fate == "too_early":
+            return False
+        if fate == "unmatched":
+            return _answered(caller, event.payload, "CE", _NO_SUCH)
+        return _answered(caller, event.payload, "CA")
+
+
+def _answered(caller: Caller, payload: bytes, code: AckCode, error: AckError | None = None) -> bool:
+    """Answer what asks for it; whether the connection goes on."""
+    if not asks_for_commit(payload, is_accepted=error is None):
+        return True
+    at = clock.now().strftime("%Y%m%d%H%M%S+0000")
+    return caller.say(encode(acknowledge(payload, code, control_id=secrets.token_hex(10), at=at, error=error)))
+
+
+async def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Looked up before: `bind` would keep the whole loop waiting for a name
+    (*_, address), *_ = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    listener = socket.create_server(address, family=family)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,212 @@
+"""How one message gets to a destination and what is answered: over MLLP, or as a file.
+
+HL7 Transport Specification: MLLP, Release 1; HL7 v2.5.1 §2.9.2; rename(2), fsync(2). A channel says what happened and
+decides nothing; what an answer means is for gateway/feed/deliver/ack_policy.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Protocol
+
+from gateway.feed.deliver.http_channel import HttpChannel
+from gateway.mllp.connection import Connection
+from gateway.mllp.framing import Frame
+from gateway.mllp.link import towards
+from gateway.mllp.peer import reason
+from gateway.mllp.permit import Permit, PermitEnded
+from gateway.routing import Destination, Folder, Mllp
+from gateway.routing.endpoints import endpoint_of
+from gateway.runtime import clock
+from gateway.runtime.errors import ConnectFailed, SendFailed
+from gateway.store.feed.messages import Head
+from mappings.hl7v2.ack import Ack, AckInvalid, parse
+from mappings.hl7v2.er7 import CHARSETS
+
+Late = Callable[[Ack, str], None]
+
+
+class Channel(Protocol):
+    """A way to a destination, for one message at a time.
+
+    `where` says over which connection the last message went, `heard` what came back for it, as it came (D39).
+    """
+
+    where: str
+    heard: bytes
+
+    @property
+    def is_late(self) -> bool:
+        """True if some of the last message may have been written when that was no longer permitted."""
+
+    async def exchange(self, head: Head) -> Ack | None:
+        """Send a message and return its acknowledgement; None where this way has none, and it was taken.
+
+        Raises:
+            FeedError: it was not, or it is not known whether; its class says what the receiver may have.
+            PermitEnded: it was not permitted any more, and nothing that counts was written.
+        """
+
+    async def rest(self) -> None:
+        """Nothing is to be sent for a while."""
+
+    async def close(self) -> None:
+        """Let go of the way."""
+
+
+class MllpChannel:
+    """A connection that is kept open; `late` is told of acknowledgements that answer no message that is awaited."""
+
+    def __init__(self, transport: Mllp, destination: Destination, late: Late, permit: Permit) -> None:
+        self._transport, self._receiver, self._late, self._permit = transport, destination.receiver, late, permit
+        self.is_late = False
+        self.where, self.heard = towards(str(transport)), b""
+        self._endpoint = replace(endpoint_of(transport), keepalive=destination.receiver.keepalive)
+        self._connection: Connection | None = None
+        self._heard: list[tuple[Ack, str]] = []
+        self._used = clock.monotonic()
+
+    async def exchange(self, head: Head) -> Ack | None:
+        """As `Channel.exchange`."""
+        self._tell()
+        self.is_late = False
+        idle, limit = clock.monotonic() - self._used, self._receiver.idle_close
+        if self._connection is not None and limit and idle > limit:
+            await self._drop()
+        is_kept = self._connection is not None
+        try:
+            payload = await self._sent(head)
+        except ConnectFailed:
+            if not is_kept:
+                raise
+            await self._drop()  # the peer had closed meanwhile, and nothing was sent
+            payload = await self._sent(head)
+        if self._transport.close_after_each:
+            await self._drop()
+        return _ack(payload)
+
+    async def rest(self) -> None:
+        """Tell of what came late; close a connection that was not used for long."""
+        self._tell()
+        limit = self._receiver.idle_close
+        if self._connection is not None and limit and clock.monotonic() - self._used > limit:
+            await self._drop()
+
+    async def close(self) -> None:
+        """Close the connection, if there is one, and tell of what came before."""
+        await self._drop()
+        self._tell()
+
+    async def _drop(self) -> None:
+        self._hear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _sent(self, head: Head) -> bytes:
+        if self._connection is None or not self._connection.usable:
+            await self._drop()
+            self.where, self.heard = towards(str(self._transport)), b""
+            self._connection = await Connection.open(self._endpoint, self._permit)
+        connection = self._connection
+        self.where, self.heard = connection.where, b""
+        try:
+            self.heard = await connection.exchange(head.body, answers=partial(_answers, head.control_id))
+            return self.heard
+        finally:
+            self.heard = self.heard or connection.stray
+            self._used, self.is_late = clock.monotonic(), connection.is_late
+
+    def _hear(self) -> None:
+        for event in self._connection.take_unasked() if self._connection else ():
+            ack = _ack(event.payload) if isinstance(event, Frame) else None
+            if ack is not None:
+                self._heard.append((ack, self.where))
+
+    def _tell(self) -> None:
+        """Only when what came of the last message is written down: an acknowledgement may follow it at once."""
+        self._hear()
+        heard, self._heard = self._heard, []
+        for ack, where in heard:
+            self._late(ack, where)
+
+
+class FolderChannel:
+    """A directory: a message is a file once it is whole and on the disk, under a name that sorts by its number."""
+
+    def __init__(self, transport: Folder, permit: Permit) -> None:
+        self._path, self._permit = transport.path, permit
+        self.is_late = False
+        self.where, self.heard = towards(str(transport)), b""
+
+    async def exchange(self, head: Head) -> Ack | None:
+        """As `Channel.exchange`: the same message again replaces its file by the same bytes."""
+        self.is_late = False
+        name = f"{head.number:012d}-{head.control_id}.hl7"
+        try:
+            part = await asyncio.to_thread(_written, self._path, name, head.body)
+        except OSError as error:  # nobody sees it before it has its name
+            raise ConnectFailed(str(self._path), reason(error)) from None
+        try:
+            await asyncio.to_thread(_named, part, self._path / name, self._permit)
+            self.is_late = not self._permit.is_in_time
+        except PermitEnded:
+            part.unlink(missing_ok=True)
+            raise
+        except OSError as error:
+            raise SendFailed(str(self._path), reason(error)) from None
+        return None
+
+    async def rest(self) -> None:
+        """There is nothing to keep open."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def channel(destination: Destination, late: Late, permit: Permit) -> Channel:
+    """The way to a destination, on which is written while `permit` stands."""
+    transport = destination.transport
+    if isinstance(transport, Mllp):
+        return MllpChannel(transport, destination, late, permit)
+    if isinstance(transport, Folder):
+        return FolderChannel(transport, permit)
+    return HttpChannel(transport, CHARSETS[destination.receiver.charset], permit)
+
+
+@lru_cache(maxsize=16)  # it is asked whether a frame is the answer, then for the answer
+def _ack(payload: bytes) -> Ack | None:
+    try:
+        return parse(payload)
+    except AckInvalid:
+        return None
+
+
+def _answers(control_id: str, payload: bytes) -> bool:
+    """Whether a frame is the acknowledgement of that message: nothing else is ever taken for it."""
+    ack = _ack(payload)
+    return ack is not None and ack.answers(control_id)
+
+
+def _written(folder: Path, name: str, body: bytes) -> Path:
+    part = folder / f".{name}.part"
+    with part.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    return part
+
+
+def _named(part: Path, file: Path, permit: Permit) -> None:
+    permit.check()
+    part.replace(file)
+    handle = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

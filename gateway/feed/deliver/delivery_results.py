@@ -1,0 +1,51 @@
+"""Hears what came of messages to one destination: counts it, and probes or pauses where all that is sent is refused.
+
+HL7 v2.5.1 §2.9.2; decision D32. Answers at once and what is said later are counted apart, each by a `Hearing` of its
+own: a receiver whose interface takes everything may have an application that refuses everything.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from gateway.feed.deliver.circuit_breaker import Breaker
+from gateway.feed.deliver.refusal_count import Storm
+from gateway.runtime import clock
+from gateway.runtime.log import get_logger
+from gateway.runtime.metrics import Metrics
+from gateway.settings.feed import Feed
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed.leases import paused
+from gateway.store.feed.messages import Result
+from gateway.store.feed.states import FOR_NOW
+
+_SECOND: Final = 1_000_000
+
+
+class Hearing:
+    """What is heard of one destination."""
+
+    def __init__(self, engine: Engine, destination: str, settings: Feed, metrics: Metrics, breaker: Breaker) -> None:
+        self._engine, self._destination, self._metrics, self._breaker = engine, destination, metrics, breaker
+        self._storm = Storm(settings)
+
+    async def hear(self, result: Result, *, is_late: bool = False) -> None:
+        """Something came of a message; `is_late` where it was delivered, and counted, before.
+
+        Raises:
+            StoreUnavailable: it is to be paused or probed, and the store cannot be reached.
+        """
+        name, head = self._destination, result.head
+        if not is_late or result.state != "delivered":
+            self._metrics.fed(name, result.state, result.reason)
+        if head.is_critical and head.signed is not None and result.accepted is not None:
+            self._metrics.acknowledged_critical(name, (result.accepted - head.signed) / _SECOND)
+        reason = self._storm.after(result)
+        await self._breaker.heard(result, is_late=is_late)
+        if reason == FOR_NOW:
+            await self._breaker.open(is_late=is_late)
+        elif reason:
+            get_logger().error("destination-paused", destination=name, code=reason)
+            await self._engine.do(partial(paused, name, reason, micros(clock.now())))

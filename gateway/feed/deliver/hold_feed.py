@@ -1,0 +1,42 @@
+"""`serve --hold-feed`: the service starts, and nothing is sent until an operator says so for each destination.
+
+Carries out no clause of a standard; decision D38. After a database was put back that no journal knows of, what may have
+been sent since is held apart, never sent again by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+
+from gateway.feed.deliver.journaling import Journaling
+from gateway.runtime import clock
+from gateway.runtime.log import get_logger
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed.restoring import held_back
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFeed:
+    """The choice to start with the feed held; `restored_from` is when the backup of a restored database was made.
+
+    In microseconds; None where it was not put back.
+    """
+
+    restored_from: int | None = None
+
+    async def begin(self, engine: Engine, journal: Journaling, destinations: Collection[str]) -> None:
+        """Pause the destinations, before anything is sent.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        now = micros(clock.now())
+        lanes = await engine.do(partial(held_back, destinations, self.restored_from, now))
+        if self.restored_from is not None:
+            await journal.accept()
+        get_logger().warning("feed-held", count=len(destinations), action=("feed", "resume"))
+        if lanes:
+            get_logger().warning("may-have-been-sent", count=lanes, action=("feed", "status"))

@@ -1,0 +1,203 @@
+"""The format of the feed journal: what was written to which receiver, kept beside the database, which may be lost.
+
+Carries out no clause of a standard; decision D38. Bytes in, lines out; `journal_file` has the files. Each line
+stands alone behind a checksum of its own, so that one that is torn takes nothing else with it. Ids, codes, counts
+and digests alone: a number that may be somebody's accession number is sealed with the site key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from gateway.store.feed.messages import Head, Result
+
+SENDING: Final = "sending"
+_SEAL: Final = b"autoscribe-gateway:feed-journal\x1f"
+_CHECK: Final = 8  # hexadecimal digits of the CRC-32 before each line
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message that was claimed, so that it may be at the receiver, and what came of it by then.
+
+    `state` is `sending` until something did. `numbers` are its filler order numbers and `restates` what a newer one
+    takes the place of, all sealed; `told` is the digest of what it tells. Instants are microseconds.
+    """
+
+    destination: str
+    study_id: str
+    report_id: str
+    kind: str
+    control_id: str
+    number: int
+    report_ids: tuple[str, ...]
+    patient_id: str
+    numbers: tuple[str, ...]
+    restates: str
+    is_whole: bool
+    is_critical: bool
+    signed: int | None
+    body_hash: str
+    told: str
+    at: int
+    state: str = SENDING
+    reason: str = ""
+    ack: str = ""
+    committed: int | None = None
+    accepted: int | None = None
+    holds: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a file: whose journal it is, of which database, behind which batch it begins.
+
+    `others` has the batches of other journals of the same database, as the database had them then.
+    """
+
+    journal: str
+    epoch: str
+    n: int
+    at: int
+    others: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries that were written down together: those of about a second.
+
+    `confirmed` is the last batch that the database is known to have heard of, `others` as of `Header`; `highest` is by
+    destination the highest number of a message.
+    """
+
+    n: int
+    confirmed: int
+    at: int
+    others: Mapping[str, int] = field(default_factory=dict)
+    highest: Mapping[str, int] = field(default_factory=dict)
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(slots=True)
+class Account:
+    """All that one journal says, its files one behind the other.
+
+    `begins` is the batch behind which it begins, `last` its last one; `gaps` are batches that it lacks in between, and
+    `faults` counts lines that cannot be read. Of its batches the last `most` are kept, all where that is None.
+    """
+
+    most: int | None = None
+    journal: str = ""
+    epoch: str = ""
+    begins: int = 0
+    last: int = 0
+    confirmed: int = 0
+    others: dict[str, int] = field(default_factory=dict)
+    batches: list[Batch] = field(default_factory=list)
+    gaps: set[int] = field(default_factory=set)
+    faults: int = 0
+
+    def take(self, line: Header | Batch) -> None:
+        """Add a line; what belongs to another journal than the last header's begins anew."""
+        if isinstance(line, Header):
+            if line.journal != self.journal:
+                self.journal, self.epoch, self.begins, self.last = line.journal, line.epoch, line.n, line.n
+                self.confirmed, self.batches, self.gaps, self.others = line.n, [], set(), {}
+            self.others.update(line.others)
+            return
+        self.gaps.update(range(self.last + 1, line.n))
+        self.last, self.confirmed = max(self.last, line.n), max(self.confirmed, line.confirmed)
+        self.others.update(line.others)
+        if line.entries:
+            self.batches.append(line)
+            if self.most is not None:
+                del self.batches[: -self.most]
+
+    def since(self, batch: int) -> Iterator[Entry]:
+        """Yield the entries that come after a batch, in order."""
+        for one in self.batches:
+            if one.n > batch:
+                yield from one.entries
+
+    def lacks(self, since: int, until: int) -> int:
+        """Count the missing batches after `since`, up to and including `until`."""
+        return sum(n <= self.begins or n > self.last or n in self.gaps for n in range(since + 1, until + 1))
+
+
+def entry_of(destination: str, head: Head, at: int, key: bytes, result: Result | None = None) -> Entry:
+    """Return the journal entry for a message in hand, or for its result; `key` is the site key."""
+    return Entry(
+        destination=destination,
+        study_id=head.study_id,
+        report_id=head.report_id,
+        kind=head.kind,
+        control_id=head.control_id,
+        number=head.number,
+        report_ids=head.report_ids,
+        patient_id=head.patient_id,
+        numbers=tuple(seal(key, number) for number in head.filler_order_numbers),
+        restates=seal(key, head.restates),
+        is_whole=head.is_whole,
+        is_critical=head.is_critical,
+        signed=head.signed,
+        body_hash=head.body_hash,
+        told=head.told,
+        at=at,
+        **({} if result is None else _outcome(result)),
+    )
+
+
+def _outcome(result: Result) -> dict[str, Any]:
+    names = ("state", "reason", "ack", "committed", "accepted", "holds")
+    return {name: getattr(result, name) for name in names}
+
+
+def seal(key: bytes, text: str) -> str:
+    """A digest under the site key, by which a text is known again by whoever has it."""
+    return hmac.digest(key, _SEAL + text.encode("utf-8", "replace"), hashlib.sha256).hex()[:32]
+
+
+def encoded(line: Header | Batch) -> bytes:
+    """A line, with the check before it."""
+    name = "header" if isinstance(line, Header) else "batch"
+    text = json.dumps({name: asdict(line)}, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+
+
+def read(lines: Iterable[bytes], most: int | None = None) -> Account:
+    """Read the lines of a journal and keep its last `most` batches; lines that cannot be read are counted."""
+    account = Account(most)
+    for row in lines:
+        if not row.strip():
+            continue
+        line = _decoded(row.rstrip(b"\n"))
+        if line is None:
+            account.faults += 1
+        else:
+            account.take(line)
+    return account
+
+
+def _decoded(row: bytes) -> Header | Batch | None:
+    check, _, text = row.partition(b" ")
+    if len(check) != _CHECK or check != f"{zlib.crc32(text):08x}".encode():
+        return None
+    try:
+        said = json.loads(text)
+        if "header" in said:
+            return Header(**said["header"])
+        batch = said["batch"]
+        entries = tuple(_entry(one) for one in batch.pop("entries"))
+        return Batch(**batch, entries=entries)
+    except (ValueError, TypeError, KeyError):  # of another release
+        return None
+
+
+def _entry(said: dict[str, Any]) -> Entry:
+    return Entry(**{**said, "report_ids": tuple(said["report_ids"]), "numbers": tuple(said["numbers"])})

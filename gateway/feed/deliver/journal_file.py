@@ -1,0 +1,129 @@
+"""The files of a feed journal: one that is written behind, and the one before it, both for their owner alone.
+
+https://man7.org/linux/man-pages/man2/fsync.2.html (what is written stays); decision D38. Several processes may share a
+folder: each takes the first journal in it that nobody has.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from gateway.feed.deliver.journal import Account, Header, encoded, read
+
+MOST: Final = 64 * 2**20  # bytes of a file; the one before is kept: about 100,000 messages at least
+_MOST_JOURNALS: Final = 64
+_PRIVATE: Final = 0o600
+_NAME: Final = "feed-journal-{}.log"
+_BEFORE: Final = ".before"
+_ASIDE: Final = ".other"  # of a database that is not served any more
+
+
+class JournalFile:
+    """A journal that this process alone writes. Every method raises `OSError`."""
+
+    def __init__(self, folder: Path, most: int = MOST) -> None:
+        self._most = most
+        self._lock: int | None
+        self._lock, self.path = _taken(folder)
+        self._needs_newline = not _ends_whole(self.path)
+
+    def close(self) -> None:
+        """Let another process have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def append(self, data: bytes, header: Header) -> None:
+        """Write lines, onto the disk; with `header` first where a new file begins."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size and size + len(data) > self._most:
+            self.path.replace(_beside(self.path, _BEFORE))
+            size = 0
+        if not size:
+            data, self._needs_newline = encoded(header) + data, False
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _PRIVATE)
+        try:
+            whole = b"\n" + data if self._needs_newline else data
+            self._needs_newline = True  # until all of it is there
+            while whole:
+                whole = whole[os.write(file, whole) :]
+            os.fsync(file)
+            self._needs_newline = False
+        finally:
+            os.close(file)
+        if not size:
+            _synced(self.path.parent)
+
+    def put_aside(self) -> Path:
+        """Begin anew, and keep what is there under another name, in place of what was put aside before."""
+        aside = _beside(self.path, _ASIDE)
+        lines = b"\n".join(one.read_bytes() for one in (_beside(self.path, _BEFORE), self.path) if one.exists())
+        aside.touch(_PRIVATE)
+        aside.write_bytes(lines)
+        for one in (_beside(self.path, _BEFORE), self.path):
+            one.unlink(missing_ok=True)
+        self._needs_newline = False
+        return aside
+
+
+def journals(folder: Path) -> Iterator[Path]:
+    """The journals of a folder, whoever writes them."""
+    for number in range(1, _MOST_JOURNALS + 1):
+        path = folder / _NAME.format(number)
+        if path.exists() or _beside(path, _BEFORE).exists():
+            yield path
+
+
+def account_of(path: Path, most: int | None = None) -> Account:
+    """Read a journal, with the file before it if there is one, and keep its last `most` batches.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return read(_lines(path), most)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    for one in (_beside(path, _BEFORE), path):
+        if one.exists():
+            with one.open("rb") as file:
+                yield from file
+
+
+def _taken(folder: Path) -> tuple[int, Path]:
+    """The lock of the first journal that nobody has, and its path."""
+    for number in range(1, _MOST_JOURNALS + 1):
+        path = folder / _NAME.format(number)
+        lock = os.open(_beside(path, ".lock"), os.O_RDWR | os.O_CREAT, _PRIVATE)
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock, path
+        os.close(lock)
+    raise OSError(0, f"more than {_MOST_JOURNALS} journals in one folder")
+
+
+def _ends_whole(path: Path) -> bool:
+    """True if the last line was written to its end."""
+    if not path.exists() or not path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _synced(folder: Path) -> None:
+    """See that the name of a new file stays, too."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,285 @@
+"""Keeps the feed journal each second, and sees by it whether the database is older than what was sent.
+
+Carries out no clause of a standard; decision D38. What is noted was committed before, so a database that does not know
+it was put back from a copy: then nothing is sent to anybody until an operator says so. A journal that cannot be written
+is told of, and the feed goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from gateway.feed.deliver.journal import Account, Batch, Entry, Header, encoded, entry_of
+from gateway.feed.deliver.journal_file import JournalFile, account_of, journals
+from gateway.runtime import clock
+from gateway.runtime.errors import StoreError
+from gateway.runtime.log import code_of, get_logger
+from gateway.runtime.loops import forever
+from gateway.runtime.metrics import Metrics
+from gateway.store.database import facts
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed import restoring
+from gateway.store.feed.messages import Head, Result
+from gateway.store.feed.states import RESTORED
+
+EVERY: Final = 1.0  # seconds
+NOT_WRITTEN: Final = "journal-not-written"
+_TAIL: Final = 64  # batches that are read of a journal
+_MOST_RECENT: Final = 1_000  # messages
+_UNWRITTEN: Final = 2**62  # behind all batches
+_MOST_NOTED: Final = 100_000  # entries that wait for a disk that is full
+_REPLAY: Final = ("feed", "resume", "--restored")
+_HOLD: Final = ("serve", "--hold-feed", "--restored-from")  # where that database was put back, or takes another's place
+
+
+class Journal(Protocol):
+    """The journal that senders report to, and that is asked by whoever begins to serve a destination."""
+
+    def note(self, destination: str, head: Head, result: Result | None = None) -> None:
+        """A message is in hand, as was written down, or something came of it."""
+
+    async def see_that_nothing_is_lost(self) -> None:
+        """Pause all destinations where the database is older than what was sent.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+
+
+class Unkept:
+    """No journal."""
+
+    def note(self, destination: str, head: Head, result: Result | None = None) -> None:
+        """Write nothing."""
+
+    async def see_that_nothing_is_lost(self) -> None:
+        """Know nothing."""
+
+
+UNKEPT: Final[Journal] = Unkept()
+
+
+class Journaling:
+    """The journal of this process in a folder, for the destinations of these names; `key` is the site key."""
+
+    def __init__(
+        self, engine: Engine, folder: Path, destinations: Collection[str], key: bytes, metrics: Metrics
+    ) -> None:
+        self._engine, self._folder, self._destinations, self._key = engine, folder, destinations, key
+        self._metrics = metrics
+        self._file: JournalFile | None = None
+        self._header = Header("", "", 0, 0)
+        self._n = self._confirmed = 0
+        self._heard: dict[str, int] = {}  # of each journal the batches that the database has known of
+        self._noted: dict[tuple[str, str], Entry] = {}
+        self._recent: dict[str, int] = {}  # of the last messages, by MSH-10, the batch that the entry stands in
+        self._others: dict[str, int] = {}  # as they were written last
+        self._is_behind = self._is_failing = False
+        self._lock = asyncio.Lock()
+
+    def note(self, destination: str, head: Head, result: Result | None = None) -> None:
+        """A message is in hand, as was written down, or something came of it."""
+        entry = entry_of(destination, head, micros(clock.now()), self._key, result)
+        before = self._noted.pop((destination, head.control_id), None)  # the order is that of what came last
+        if before is not None and entry.committed is None:
+            entry = replace(entry, committed=before.committed)
+        self._noted[destination, head.control_id] = entry
+        self._remember([entry], _UNWRITTEN)
+
+    async def see_that_nothing_is_lost(self) -> None:
+        """Pause all destinations where the database is older than what was sent.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        async with self._lock:
+            await self._compare()
+
+    async def _compare(self) -> None:
+        if self._file is None:
+            await self._open()
+        if self._header.epoch and await self._epoch() != self._header.epoch:
+            await self._begin_anew()
+        heard = await restoring.heard(self._engine)
+        ids = {one for one, n in self._recent.items() if n > heard.get(self._header.journal, 0)}
+        was_behind, self._is_behind = self._is_behind, self._has_heard_less(heard)
+        self._is_behind = self._is_behind or bool(ids and await restoring.unclaimed(self._engine, ids))
+        if self._is_behind:
+            names = {*self._destinations, *await restoring.known_destinations(self._engine)}
+            now = micros(clock.now())
+            await self._engine.do(partial(restoring.paused_as, sorted(names), RESTORED, now))
+            if not was_behind:
+                get_logger().error("database-restored", code=RESTORED, count=len(names), action=_REPLAY)
+
+    async def accept(self) -> None:
+        """Take the database as it is, whatever the journals of the folder say; the own one is put aside.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        async with self._lock:
+            if self._file is None:
+                await self._open()
+            if self._file is not None:
+                await asyncio.to_thread(self._file.put_aside)
+            await self._engine.do(partial(restoring.hear, self._heard))
+            self._heard, self._is_behind = {}, False
+            await self._begin(await self._epoch())
+
+    async def run(self) -> None:
+        """Write what was noted, look at the database, and wait, until cancelled."""
+        await forever(self.turn, EVERY, not_done="journal-not-compared")
+
+    async def turn(self) -> None:
+        """Write what was noted, and compare what the database has heard of.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        async with self._lock:
+            if self._file is None:  # before the database hears of a batch that it may lack
+                await self._compare()
+            await self._written()
+            heard = await restoring.heard(self._engine)
+            if self._is_behind or self._has_heard_less(heard):
+                await self._compare()
+            if not self._is_behind:
+                await self._confirm(heard)
+
+    async def close(self) -> None:
+        """Write what is left, and let go of the files."""
+        try:
+            await self._written()
+            if not self._is_behind:
+                await self._confirm({})
+        except StoreError as error:  # the next start tells it
+            get_logger().warning("journal-not-compared", code=code_of(error))
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    async def _open(self) -> None:
+        """Take a journal of the folder and read all of them; one that is not there begins with this database."""
+        try:
+            file = await asyncio.to_thread(JournalFile, self._folder)
+            account = await asyncio.to_thread(account_of, file.path, _TAIL)
+            others = [await asyncio.to_thread(account_of, one, 0) for one in journals(self._folder) if one != file.path]
+        except OSError as error:
+            self._fails(error)
+            return
+        try:
+            await self._go_on(account, others)
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+
+    async def _go_on(self, account: Account, others: Iterable[Account]) -> None:
+        """Take up a journal where it ended, or begin it."""
+        epoch = await self._epoch()
+        self._heard = {one.journal: one.confirmed for one in others if one.epoch == epoch}
+        if not account.journal:
+            if await restoring.last_message(self._engine):
+                get_logger().warning("feed-journal-missing", action=_HOLD)
+            await self._begin(epoch)
+            return
+        self._header = Header(account.journal, account.epoch, account.begins, 0)
+        heard = (await restoring.heard(self._engine)).get(account.journal, 0)
+        self._n, self._confirmed = max(account.last, heard), max(account.confirmed, heard)
+        self._knows(account.others)
+        for batch in account.batches:
+            self._remember(batch.entries, batch.n)
+        if account.faults:
+            get_logger().warning("feed-journal-damaged", count=account.faults)
+
+    async def _begin(self, epoch: str) -> None:
+        """Begin a journal of the database as it is."""
+        self._knows(await restoring.heard(self._engine))
+        self._header = Header(secrets.token_hex(8), epoch, 0, micros(clock.now()), dict(self._heard))
+        self._n = self._confirmed = 0
+        self._recent = {}
+
+    async def _begin_anew(self) -> None:
+        """Begin a journal of another database than before; the old one is put aside."""
+        get_logger().warning("feed-journal-of-another-database", count=self._n, action=_HOLD)
+        if self._file is not None:
+            await asyncio.to_thread(self._file.put_aside)
+        self._heard, self._noted, self._is_behind = {}, {}, False
+        await self._begin(await self._epoch())
+
+    async def _epoch(self) -> str:
+        """The database's own value, which a copy of it has too."""
+        return await facts.claimed(self._engine, restoring.EPOCH, secrets.token_hex(16))
+
+    def _knows(self, heard: Mapping[str, int]) -> None:
+        """Keep in mind the most that the database has heard of each journal."""
+        self._heard |= {name: max(n, self._heard.get(name, 0)) for name, n in heard.items()}
+
+    def _has_heard_less(self, heard: dict[str, int]) -> bool:
+        """True if the database has heard of less than it had before."""
+        known = {**self._heard, self._header.journal: self._confirmed}
+        return any(heard.get(journal, 0) < n for journal, n in known.items())
+
+    async def _written(self) -> None:
+        """Append what was noted since."""
+        others = {name: n for name, n in self._heard.items() if name != self._header.journal}
+        if self._file is None or not (self._noted or others != self._others):
+            return
+        entries, now = tuple(self._noted.values()), micros(clock.now())
+        header = Header(self._header.journal, self._header.epoch, self._n, now, others)
+        line = Batch(self._n + 1, self._confirmed, now, others, _highest(entries), entries) if entries else header
+        try:
+            await asyncio.to_thread(self._file.append, encoded(line), header)
+        except OSError as error:
+            self._fails(error)
+            return
+        self._n, self._others = line.n, others
+        self._remember(entries, line.n)
+        for one in entries:
+            if self._noted.get((one.destination, one.control_id)) is one:
+                del self._noted[one.destination, one.control_id]
+        if self._is_failing:
+            self._is_failing = False
+            self._metrics.alerted(NOT_WRITTEN, "", 0)
+            get_logger().info("alert-over", code=NOT_WRITTEN)
+
+    async def _confirm(self, heard: dict[str, int]) -> None:
+        """Have the database know of what was written; note what it knows of other journals."""
+        self._knows({name: n for name, n in heard.items() if name != self._header.journal})
+        if self._confirmed < self._n:
+            n = self._n
+            await self._engine.do(partial(restoring.hear, {self._header.journal: n}))
+            self._confirmed = n
+
+    def _remember(self, entries: Iterable[Entry], n: int) -> None:
+        """Keep the last messages in mind, which the database must know of unless it has heard of their batch."""
+        for one in entries:
+            self._recent.pop(one.control_id, None)
+            self._recent[one.control_id] = n
+        while len(self._recent) > _MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
+
+    def _fails(self, error: OSError) -> None:
+        """Tell once that the journal cannot be written; of what waits for too long the oldest is let go."""
+        if not self._is_failing:
+            self._is_failing = True
+            self._metrics.alerted(NOT_WRITTEN, "", 1)
+            get_logger().error("alert", code=NOT_WRITTEN, destination="", count=1, exc_info=error)
+        if len(self._noted) > _MOST_NOTED:
+            self._noted = dict(list(self._noted.items())[-_MOST_NOTED:])
+            self._n += 1  # a batch that nobody can read: what is lost is known as lost
+
+
+def _highest(entries: Iterable[Entry]) -> dict[str, int]:
+    """By destination the highest number of a message."""
+    found: dict[str, int] = {}
+    for one in entries:
+        found[one.destination] = max(one.number, found.get(one.destination, 0))
+    return found

@@ -1,0 +1,126 @@
+"""Acknowledgements that answer no message that is awaited: the application's, which follows that of the way, or none.
+
+HL7 v2.5.1 §2.9.3 (enhanced mode); decision D32. It is matched by its MSA-2 to a message that was committed and waits
+for it, also after a restart or from another connection; what matches nothing is logged and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from random import Random
+from typing import Final
+
+from gateway.feed.deliver.circuit_breaker import Breaker
+from gateway.feed.deliver.delivery_results import Hearing
+from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.feed.deliver.outcome import Outcomes
+from gateway.routing import Destination
+from gateway.runtime import clock
+from gateway.runtime.log import get_logger
+from gateway.runtime.metrics import Metrics
+from gateway.settings.feed import Feed
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed import late_acks
+from gateway.store.feed.attempts import Attempt, late_answer
+from gateway.store.feed.late_acks import Fate, Heard
+from gateway.store.feed.messages import Head, Result
+from mappings.hl7v2.ack import Ack
+
+_IN_HAND: Final = 10.0  # seconds for which is waited until what came of a message at once is written down
+_MOMENT: Final = 0.05
+_SAID: Final = {"repeated": "ack-repeated", "unmatched": "ack-matches-nothing", "too_early": "ack-too-early"}
+
+
+class LateAcks:
+    """Those of one destination."""
+
+    def __init__(  # noqa: PLR0913 (what it works with)
+        self,
+        engine: Engine,
+        destination: Destination,
+        settings: Feed,
+        metrics: Metrics,
+        breaker: Breaker,
+        *,
+        journal: Journal = UNKEPT,
+    ) -> None:
+        self._engine, self._destination, self._metrics = engine, destination, metrics
+        self._journal = journal
+        self._hearing = Hearing(engine, destination.name, settings, metrics, breaker)
+        self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
+        self._waiting: deque[tuple[Ack, str]] = deque()
+        self._news = asyncio.Event()
+
+    def take(self, ack: Ack, where: str = "") -> None:
+        """One has come over a connection to the receiver; `where` describes that (gateway/mllp/link.py)."""
+        self._waiting.append((ack, where))
+        self._news.set()
+
+    async def run(self) -> None:
+        """Write down what they say, one after the other, until cancelled.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        while True:
+            self._news.clear()
+            await self.settle()
+            await self._news.wait()
+
+    async def settle(self, *, within: float = _IN_HAND) -> None:
+        """Write down what those say that have come. One is forgotten when it is written down, and not before.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        while self._waiting:
+            ack, where = self._waiting[0]
+            await self.heard(ack, where, within=within)
+            self._waiting.popleft()
+
+    async def heard(self, ack: Ack, where: str = "", *, within: float = _IN_HAND) -> Fate:
+        """Write down what one says, and tell of it; it may be quicker than the message's commit is written down.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        heard = await self._written(ack, where, clock.monotonic() + within)
+        name, result = self._destination.name, heard.result
+        if result is None:
+            self._metrics.heard_late(name, heard.fate)
+            get_logger().warning(_SAID[heard.fate], destination=name, code=ack.code)
+        else:
+            self._metrics.heard_late(name, "refused" if result.is_refused else "accepted")
+            self._journal.note(name, result.head, result)
+            await self._hearing.hear(result, is_late=True)
+        return heard.fate
+
+    def unreadable(self, code: str) -> None:
+        """Something came that is no acknowledgement; `code` says why."""
+        self._metrics.heard_late(self._destination.name, "unreadable")
+        get_logger().warning("ack-unreadable", destination=self._destination.name, code=code)
+
+    def turned_away(self) -> None:
+        """A connection was closed before anything was heard."""
+        self._metrics.heard_late(self._destination.name, "turned_away")
+
+    async def _written(self, ack: Ack, where: str, until: float) -> Heard:
+        name = self._destination.name
+        while not (is_settled := await late_acks.is_settled(self._engine, name, ack.control_id)):
+            if is_settled is None:
+                return Heard("unmatched")
+            if clock.monotonic() >= until:
+                return Heard("too_early")
+            await clock.sleep(_MOMENT)
+        now = micros(clock.now())
+        decide = partial(self._decided, ack, late_answer(where, ack.raw), now)
+        return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
+
+    def _decided(self, ack: Ack, attempt: Attempt, now: int, head: Head) -> Result:
+        """What comes of a message: as at once, but the attempt is counted already."""
+        result = self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)
+        return replace(result, attempt=attempt)

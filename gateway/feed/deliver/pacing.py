@@ -1,0 +1,34 @@
+"""When the next message may go: the least time between two, the most in a second, and hours of quiet.
+
+Carries out no clause of a standard: what a receiver can bear is its profile's to say (D34).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from gateway.routing import Destination
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Pacing:
+    """The pace of one destination."""
+
+    def __init__(self, destination: Destination) -> None:
+        rate = destination.receiver.rate_limit
+        self._apart = timedelta(seconds=max(destination.gap, 1 / rate if rate else 0))
+        self._quiet = destination.quiet
+        self._last = _LONG_AGO
+
+    def used(self, at: datetime) -> None:
+        """A message is sent, or was answered, at that instant: also by another connection."""
+        self._last = at
+
+    def wait(self, now: datetime) -> float:
+        """Seconds until the next may go; 0 or less: now. A clock that was set back delays by one gap at most."""
+        next_one = self._last + self._apart if self._last <= now else now
+        ends = self._quiet.until(now)
+        until = max(next_one, ends) if ends is not None else next_one
+        return (until - now).total_seconds()

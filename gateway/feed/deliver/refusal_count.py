@@ -1,0 +1,56 @@
+"""Detection of a receiver that refuses everything: it is then probed, or sent nothing until an operator looks at it.
+
+HL7 v2.5.1 §2.9.2.2 (AR may pass, AE does not), table 0357 (200 to 203: what kind of message it is, is not supported);
+decision D32. Refusals in a row that mean *later* open the circuit breaker; refusals for good pause the destination.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.settings.feed import Feed
+from gateway.store.feed.messages import Result
+from gateway.store.feed.states import FOR_NOW
+
+UNSUPPORTED: Final = "messages-not-supported"
+STORM: Final = "refused-in-a-row"
+
+
+class _Tally:
+    """The number of refusals in a row, and of the lanes they concern."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lanes: set[str] = set()
+
+    def add(self, lane: str) -> None:
+        self._count += 1
+        self._lanes.add(lane)
+
+    def reaches(self, count: int, lanes: int) -> bool:
+        return self._count >= count and len(self._lanes) >= lanes
+
+
+class Storm:
+    """Counts refusals in a row: all of them, and those for good among them."""
+
+    def __init__(self, settings: Feed) -> None:
+        self._limits = settings.storm_naks, settings.storm_lanes
+        self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
+
+    def after(self, result: Result) -> str:
+        """Return the reason to pause the destination after a result, `FOR_NOW` to probe it, or empty to do neither."""
+        if result.state == "delivered":
+            self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
+        if not result.is_refused:
+            return ""
+        self._all.add(result.head.study_id)
+        if result.is_for_now:
+            self._is_for_now = True
+        else:
+            self._for_good.add(result.head.study_id)
+        if result.pauses:
+            return UNSUPPORTED
+        if self._for_good.reaches(*self._limits):
+            return STORM
+        return FOR_NOW if self._is_for_now and self._all.reaches(*self._limits) else ""

@@ -1,0 +1,203 @@
+"""Sends what is in line to one destination: one commit a message, none in hand that is not written down as such.
+
+HL7 v2.5.1 §2.9.2; decisions D32, D33. What came of a message and that the next is in hand are written in one
+transaction. A destination with a window has as many connections, each with a message of another lane in hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from random import Random
+from typing import Any, Final
+
+from gateway.feed.deliver.channel import Channel
+from gateway.feed.deliver.journaling import UNKEPT, Journal
+from gateway.feed.deliver.lease_guard import Tenure
+from gateway.feed.deliver.lookahead import Line
+from gateway.feed.deliver.outcome import Outcomes
+from gateway.feed.deliver.pacing import Pacing
+from gateway.feed.deliver.unwritten_results import Aftermath
+from gateway.mllp.link import numbered
+from gateway.mllp.permit import PermitEnded
+from gateway.routing import Destination
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError, ConnectFailed, FeedError, StoreError
+from gateway.runtime.log import get_logger, is_debugging
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed import messages
+from gateway.store.feed.attempts import Attempt
+from gateway.store.feed.leases import LeaseLost
+from gateway.store.feed.messages import Head, Result
+from gateway.store.feed.states import MessageState
+from mappings.hl7v2.ack import Ack
+
+_LONGEST: Final = 60.0  # seconds between two tries to connect
+_MOMENT: Final = 0.05
+_LEASE_ENDED: Final = "lease-ended"  # why a message that was in hand was not sent
+Tell = Callable[[Result], None]
+
+
+class Sender:
+    """Sends to a destination for as long as its lease stands; `tell` hears of every result that was written down."""
+
+    def __init__(  # noqa: PLR0913 (what it works with)
+        self,
+        engine: Engine,
+        destination: Destination,
+        tenure: Tenure,
+        line: Line,
+        *,
+        tell: Tell,
+        aftermath: Aftermath,
+        journal: Journal = UNKEPT,
+    ) -> None:
+        self._engine, self._destination, self._tenure = engine, destination, tenure
+        self._line, self._tell, self._aftermath, self._journal = line, tell, aftermath, journal
+        self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
+        self._pacing = Pacing(destination)
+
+    async def run(self, channel: Channel, number: int = 1) -> None:
+        """Send by one channel until the line is closed; `number` (from 1) says which of the window's connections it is.
+
+        Raises:
+            LeaseLost: somebody else sends there by now.
+            StoreUnavailable: the store cannot be reached.
+        """
+        done: Result | None = None
+        failures = 0
+        try:
+            while not self._line.is_closed:
+                await self._line.refill()
+                head = self._taken(done)
+                in_hand, done = await self._write(done, head), None
+                if in_hand is None:
+                    await self._idle(channel, is_for_want=head is None)
+                    continue
+                done = await self._sent(channel, in_hand, number)
+                is_failure = (done.unsent or done.state == "indeterminate") and done.reason != _LEASE_ENDED
+                failures = failures + 1 if is_failure else 0
+                # Nobody is there, or nobody that answers: it is not asked again for each message
+                in_vain = failures if done.unsent else failures - 1
+                if in_vain > 0:
+                    await self._write(done, None)
+                    done = None
+                    await self._line.pause(min(self._destination.retry.first * 2.0 ** min(in_vain - 1, 10), _LONGEST))
+        finally:
+            try:
+                await asyncio.shield(self._write(done, None))
+            except (StoreError, LeaseLost):
+                if done is not None:
+                    self._aftermath.keep(self._tenure.lease.fence, done)
+                raise
+            finally:
+                await channel.close()
+
+    def _taken(self, done: Result | None) -> Head | None:
+        """The first in line, if anything may be sent now: also of the lane of what is done, if that goes on."""
+        if self._tenure.permit.left <= 0:
+            return None
+        now = clock.now()
+        lane = done.head.study_id if done is not None and _goes_on(done) else ""
+        head = self._line.take(lane) if self._pacing.wait(now) <= 0 else None
+        if head is not None:
+            self._pacing.used(now)
+        return head
+
+    async def _idle(self, channel: Channel, *, is_for_want: bool) -> None:
+        """Wait for something to send, or a moment where what was first in line is not to be sent."""
+        if not is_for_want or self._tenure.permit.left <= 0:
+            await clock.sleep(_MOMENT)
+            return
+        await channel.rest()
+        seconds = self._pacing.wait(clock.now())
+        if seconds > 0:
+            await clock.sleep(min(seconds, 1.0))
+        else:
+            await self._line.wait()
+
+    async def _write(self, done: Result | None, head: Head | None) -> Head | None:
+        """Write down what came of a message and that another is in hand; that one, if it is."""
+        if done is None and head is None:
+            return None
+        results, claims = [done] if done else [], [head] if head else []
+        now = micros(clock.now())
+        claimed = await self._engine.do(partial(messages.step, self._tenure.lease, results, claims, now))
+        self._note(done, claimed)
+        if done is not None:
+            if head is None or head.study_id != done.head.study_id:
+                self._line.done(done.head.study_id, goes_on=_goes_on(done))
+            self._tell(done)
+        if head is not None and not claimed:  # it stands behind another, or is gone: the next of other lanes go on
+            self._line.done(head.study_id, goes_on=False)
+        return claimed[0] if claimed else None
+
+    def _note(self, done: Result | None, claimed: Sequence[Head]) -> None:
+        """Have the journal know what was written down."""
+        if done is not None:
+            self._journal.note(self._destination.name, done.head, done)
+        for head in claimed:
+            self._journal.note(self._destination.name, head)
+
+    async def _sent(self, channel: Channel, head: Head, number: int) -> Result:
+        """Send a message that is in hand; what came of it, and how it was sent."""
+        begun, began = micros(clock.now()), clock.monotonic()
+        self._trace("message-sending", head, head.state)
+        result = await self._result(channel, head)
+        ms = round((clock.monotonic() - began) * 1000, 1)
+        self._trace("message-sent", head, result.state, code=result.reason or None, ms=ms)
+        where = numbered(channel.where, number, self._destination.receiver.window)
+        return replace(result, attempt=Attempt(begun, micros(clock.now()), where, channel.heard))
+
+    def _trace(self, event: str, head: Head, state: str, **more: Any) -> None:
+        """Say at `log.level` debug how a message stands, by its ids."""
+        if not is_debugging():
+            return
+        ids = {"study_id": head.study_id, "report_id": head.report_id, "control_id": head.control_id}
+        name, attempt = self._destination.name, head.attempts + 1
+        get_logger().debug(event, destination=name, **ids, operation=head.kind, attempt=attempt, state=state, **more)
+
+    async def _result(self, channel: Channel, head: Head) -> Result:
+        try:
+            ack = await self._exchanged(channel, head)
+        except PermitEnded:
+            get_logger().warning("lease-ended", destination=self._destination.name, study_id=head.study_id)
+            return _unsent(head)
+        except ConfigError as error:
+            failed: FeedError = ConnectFailed(str(self._destination.transport), error.key)
+        except FeedError as error:
+            failed = error
+        else:
+            self._pacing.used(clock.now())
+            return self._outcomes.of_answer(head, ack, micros(clock.now()))
+        get_logger().warning(
+            "message-not-acknowledged",
+            destination=self._destination.name,
+            study_id=head.study_id,
+            control_id=head.control_id,
+            code=failed.code,
+            attempt=head.attempts + 1,
+        )
+        return self._outcomes.of_failure(head, failed, micros(clock.now()))
+
+    async def _exchanged(self, channel: Channel, head: Head) -> Ack | None:
+        """As `Channel.exchange`; what may have been written when that was not permitted any more is remembered."""
+        try:
+            return await channel.exchange(head)
+        finally:
+            if channel.is_late:
+                self._aftermath.wrote_late(head)
+
+
+def _unsent(head: Head) -> Result:
+    """A message that was not sent at all, since the lease was over: it is as it was before it was in hand."""
+    state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
+    return Result(head, state, _LEASE_ENDED, doubts=head.doubts, unsent=True)
+
+
+def _goes_on(done: Result) -> bool:
+    """Whether the next message of the lane may go."""
+    return done.state in {"delivered", "dead_letter"} and not done.holds

@@ -1,0 +1,83 @@
+"""Sees whether the settings of this process are those in force, and puts off what is not enabled any more.
+
+Carries out no clause of a standard; decision D37. A process with other settings than the holder of a destination's
+lease alerts and decides nothing: whatever it takes in goes by the settings in force.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from gateway.feed.alerts.conditions import SETTINGS_DIFFER
+from gateway.feed.alerts.webhook import AT_ONCE, hooks, said_by_process
+from gateway.ingest.settings_in_force import wanted
+from gateway.routing import Destination, Routes
+from gateway.runtime import clock
+from gateway.runtime.log import get_logger
+from gateway.runtime.loops import forever
+from gateway.runtime.metrics import Metrics
+from gateway.settings.feed import Feed
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed.in_force import in_force_of, put_in_force
+from gateway.store.feed.leases import Leases
+
+EVERY: Final = 15.0  # seconds
+
+
+class SettingsWatch:
+    """The watch over the settings of one process; with `leases` it may put off a destination that is not enabled."""
+
+    def __init__(
+        self, engine: Engine, routes: Routes, settings: Feed, metrics: Metrics, leases: Leases | None = None
+    ) -> None:
+        self._engine, self._routes, self._metrics, self._leases = engine, routes, metrics, leases
+        self._hooks = [one for one in hooks(settings) if one.name == AT_ONCE]
+        self._other: set[str] = set()
+        self._told: set[str] = set()
+        self._posted: set[str] = set()
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        await forever(self.once, EVERY, not_done="settings-not-seen")
+
+    async def once(self) -> None:
+        """Look once: what differs at two looks is told, for a holder that starts may take a moment.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        other = {one.name for one in self._routes.destinations if await self._differs(one)}
+        differs = other & self._other
+        for name in differs - self._told:
+            get_logger().error("alert", code=SETTINGS_DIFFER.code, destination=name, count=1)
+        for name in self._told - differs:
+            get_logger().info("alert-over", code=SETTINGS_DIFFER.code, destination=name)
+        for name in differs | self._told:
+            self._metrics.alerted(SETTINGS_DIFFER.code, name, int(name in differs))
+        self._other, self._told = other, differs
+        for name in sorted(differs ^ self._posted):
+            await self._post(name, "raised" if name in differs else "cleared")
+
+    async def _post(self, name: str, state: str) -> None:
+        """Post that the settings of a destination differ, or do so no more; the next look posts again what failed."""
+        said = said_by_process(SETTINGS_DIFFER.code, name, state, 1, clock.now())
+        if all([await hook.post(said) for hook in self._hooks]):
+            self._posted ^= {name}
+
+    async def _differs(self, one: Destination) -> bool:
+        """True where others than these settings are in force of a destination."""
+        own = wanted(one.terms, self._routes.ignores)
+        standing = await in_force_of(self._engine, one.name)
+        if standing is None or standing.digest == own.digest:
+            return False
+        if one.is_enabled or self._leases is None:
+            return True
+        lease = await self._leases.take(one.name)
+        if lease is None:
+            return True
+        await self._engine.do(partial(put_in_force, lease, own, micros(clock.now())))
+        await self._leases.give_back(lease)
+        get_logger().info("destination-off", destination=one.name)
+        return False

@@ -1,0 +1,89 @@
+"""Results that could not be written down under the lease their messages were sent by: an answer is a fact.
+
+HL7 v2.5.1 §2.9.2; decision D33. An acknowledgement is written down whoever has the lease by then, and so is that a
+message may have been written too late. What else came of one counts only where nobody else had the lease since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final
+
+from gateway.feed.deliver.delivery_results import Hearing
+from gateway.routing import Destination, Folder
+from gateway.runtime import clock
+from gateway.runtime.log import code_of, get_logger
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed import takeover
+from gateway.store.feed.messages import Head, Result
+
+_TRY: Final = 1.0  # seconds between two tries to write down what could not be
+_SECOND: Final = 1_000_000
+
+
+class Aftermath:
+    """The results at one destination that are not written down yet; `lease` is how long a lease is good, in seconds."""
+
+    def __init__(self, engine: Engine, destination: Destination, lease: float, hearing: Hearing) -> None:
+        self._engine, self._name, self._hearing = engine, destination.name, hearing
+        transport = destination.transport
+        self._answer = 0.0 if isinstance(transport, Folder) else transport.ack_timeout
+        self._connect = 0.0 if isinstance(transport, Folder) else transport.connect_timeout
+        self._lease = lease
+        self._unwritten: list[tuple[int, Result]] = []  # with the fence that each was in hand under
+        self._late: list[Head] = []
+        self._news = asyncio.Event()
+
+    def keep(self, fence: int, result: Result) -> None:
+        """Something came of a message, and the store could not be written, or somebody else has the lease."""
+        self._unwritten.append((fence, result))
+        self._news.set()
+
+    def wrote_late(self, head: Head) -> None:
+        """A message may have been written when that was not permitted any more."""
+        get_logger().error("written-after-lease", destination=self._name, study_id=head.study_id, code="old-copy")
+        self._late.append(head)
+        self._news.set()
+
+    def over_at(self, now: int) -> int:
+        """The instant at which nothing can come any more of what a holder before wrote."""
+        return now + int((self._lease + self._connect + self._answer) * _SECOND)
+
+    def since(self, fence: int) -> list[Result]:
+        """Return the results to write down first under a lease with that fence."""
+        return [one for own, one in self._unwritten if one.state == "delivered" or own == fence - 1]
+
+    def forget(self, results: list[Result]) -> None:
+        """These are written down; of the others too much is unknown by now."""
+        left = [row for row in self._unwritten if row[1] not in results]
+        self._unwritten = [(own, one) for own, one in left if one.state == "delivered"]
+
+    async def run(self) -> None:
+        """Write down what can be, as soon as it can, until cancelled."""
+        while True:
+            self._news.clear()
+            try:
+                await self.settle()
+            except Exception as error:
+                get_logger().warning("aftermath-not-written", destination=self._name, code=code_of(error))
+                await clock.sleep(_TRY)
+            else:
+                await self._news.wait()
+
+    async def settle(self) -> None:
+        """Write down what counts whoever has the lease.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        while self._late:
+            until = micros(clock.now()) + int(self._answer * _SECOND)
+            await self._engine.do(partial(takeover.wrote_late, self._late[0].number, until))
+            self._late.pop(0)
+        for one in [one for _, one in self._unwritten if one.state == "delivered"]:
+            is_news = await self._engine.do(partial(takeover.heard, self._name, one, micros(clock.now())))
+            self._unwritten = [row for row in self._unwritten if row[1] is not one]
+            if is_news:
+                await self._hearing.hear(one)

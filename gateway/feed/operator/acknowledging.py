@@ -1,0 +1,60 @@
+"""`feed ack`: somebody has seen an alert, and does something about it; a critical result is told to nobody else then.
+
+Carries out no clause of a standard; decision D38. Who acknowledged what, and when, is kept with the alert and in the
+audit.
+"""
+
+from __future__ import annotations
+
+from gateway.feed.alerts.conditions import OF_THE_STORE, ROWS
+from gateway.feed.alerts.news import MOST_STUDIES
+from gateway.feed.operator.arguments import Say, counted, wrong
+from gateway.ingest.assembly import store_for_command
+from gateway.runtime import clock
+from gateway.settings import Configuration
+from gateway.store.database.instants import instant_text, micros
+from gateway.store.database.statements import Steps
+from gateway.store.feed.audit import actor, noted
+from gateway.store.feed.standing_alerts import StandingAlert, acknowledged
+
+
+async def acknowledge(configuration: Configuration, code: str, destination: str | None, reason: str, say: Say) -> int:
+    """Acknowledge what stands of an alert, at a destination or at all of them; 1 if nothing does.
+
+    Raises:
+        ConfigError: no alert has that code, or it is one of the store, which is told without it.
+    """
+    known = [one for one in ROWS if one not in {row.code for row in OF_THE_STORE}]
+    if code not in known:
+        raise wrong(code, "no alert that can be acknowledged", f"Alerts are {', '.join(known)}.")
+    now, who = micros(clock.now()), str(actor())
+
+    def work() -> Steps[list[StandingAlert]]:
+        found = yield from acknowledged(code, destination, who, now)
+        for one in found:
+            if one.unacknowledged:
+                yield from noted("feed-ack", " ".join(filter(None, (code, one.destination))), reason, now)
+        return found
+
+    async with store_for_command(configuration) as engine:
+        found = await engine.do(work)
+    where = f" at {destination}" if destination else ""
+    for one in found:
+        say(_line(one))
+    if not found:
+        say(f"no alert {code} stands{where}")
+    return 0 if found else 1
+
+
+def _line(alert: StandingAlert) -> str:
+    name = f"{alert.code} at {alert.destination}" if alert.destination else alert.code
+    if not alert.unacknowledged:
+        return f"{name} was acknowledged already, by {alert.acknowledged_by} at {_moment(alert)}"
+    studies = list(dict.fromkeys(one.study_id for one in alert.unacknowledged.values() if one.study_id))
+    more = f" and {len(studies) - MOST_STUDIES} more" if len(studies) > MOST_STUDIES else ""
+    about = f", for {counted(len(studies), 'study')}: {', '.join(studies[:MOST_STUDIES])}{more}" if studies else ""
+    return f"{name} is acknowledged{about}"
+
+
+def _moment(alert: StandingAlert) -> str:
+    return instant_text(alert.acknowledged_at or 0)

@@ -1,0 +1,107 @@
+"""What the commands of the feed are told: destinations by name, studies and reports by id, spans of time.
+
+Carries out no clause of a standard; instants are read by `gateway.feed.operator.typed_instant`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+
+from gateway.feed.operator.typed_instant import typed_instant
+from gateway.routing import Destination, routes_of
+from gateway.runtime.errors import ConfigError
+from gateway.settings import Configuration
+from gateway.store.database.instants import instant_text, micros
+from mappings.identifiers import upstream_id
+
+Say = Callable[[str], None]
+_SOURCE: Final = "command line"
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def wrong(argument: str, problem: str, remedy: str) -> ConfigError:
+    """The error about an argument of a command."""
+    return ConfigError(_SOURCE, argument, problem, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From an instant on, and before another, both in microseconds."""
+
+    since: int
+    until: int
+
+    def __str__(self) -> str:
+        first = "the beginning" if self.since == micros(_BEGINNING) else instant_text(self.since)
+        return f"{first} to {'now' if self.until == micros(_END) else instant_text(self.until)}"
+
+
+EVER: Final = Span(micros(_BEGINNING), micros(_END))
+
+
+def destination_named(configuration: Configuration, name: str, *, enabled: bool = True) -> Destination:
+    """The destination of that name.
+
+    Raises:
+        ConfigError: there is none, it is not `enabled` where it must be, or the settings are wrong.
+    """
+    known = {one.name: one for one in routes_of(configuration).destinations}
+    if name not in known:
+        names = ", ".join(known) or "none: write a [[destination]] table"
+        raise wrong(name, "no destination has this name", f"Destinations are {names}.")
+    if enabled and not known[name].is_enabled:
+        key = f"{known[name].place}.enabled"
+        raise ConfigError(configuration.source, key, "false: nothing is queued for it", "Write true, and try again.")
+    return known[name]
+
+
+def counted(number: int, thing: str) -> str:
+    """So many of a thing, in words."""
+    if number == 1:
+        return f"1 {thing}"
+    return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"
+
+
+def id_of(text: str) -> str:
+    """An id as AutoScribe writes it, of one as FHIR does (`stu-…`) or as it is."""
+    return upstream_id(text) or text
+
+
+def span_of(since: str | None, until: str | None, zone: tzinfo) -> Span:
+    """The span between two instants as they are typed; without a bound where they are not said.
+
+    Raises:
+        ConfigError: one is no instant, or none in the zone, or the second is not after the first.
+    """
+    first = typed_instant("--from", since, zone) if since is not None else _BEGINNING
+    last = typed_instant("--to", until, zone) if until is not None else _END
+    if first >= last:
+        raise wrong("--to", "not after --from", "Write the earlier instant first.")
+    return Span(micros(first), micros(last))
+
+
+def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
+    """The numbers of patients, a line each, of standard input, where `--patient -` asks for them.
+
+    Raises:
+        ConfigError: the option names a number itself, nothing is chosen, or more than one thing is.
+    """
+    if bool(patient) is bool(beside):
+        problem = "more than one thing is chosen" if patient else "nothing is chosen"
+        raise wrong("--patient", problem, "Write an MSH-10, a report, an accession number, or --patient -.")
+    if not patient:
+        return ()
+    if patient != "-":
+        remedy = "Write `--patient -`, and the numbers to standard input, a line each."
+        raise wrong("--patient", "a number here is kept by the shell and seen by all users of the machine", remedy)
+    if sys.stdin.isatty():
+        sys.stderr.write("numbers of patients, a line each; Ctrl-D ends them\n")
+    found = tuple(line.strip() for line in sys.stdin if line.strip())
+    if not found:
+        raise wrong("--patient", "no number came", "Write the numbers to standard input, a line each.")
+    return found

@@ -1,0 +1,227 @@
+"""`feed replay --as-sent`: messages go once more as they were made, but for their MSH-10.
+
+HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decision D35. What a newer version followed under the same filler
+order number is refused, unless it is forced; what breaks a rule of the receiver, or has a number under an authority
+that several facilities shared (D11), is refused in any case.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from gateway.feed.operator.arguments import Say, counted, destination_named
+from gateway.feed.operator.preview import Consent, is_agreed
+from gateway.feed.operator.selection import Chosen, Studies
+from gateway.ingest.assembly import store_for_command
+from gateway.routing import Destination
+from gateway.runtime import clock
+from gateway.runtime.progress import Progress
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Steps
+from gateway.store.feed.audit import noted
+from gateway.store.feed.body_hash import ALTERED
+from gateway.store.feed.leases import locked
+from gateway.store.feed.moves import MOVED
+from gateway.store.feed.new_messages import NewMessage, added
+from gateway.store.feed.renaming import origin
+from gateway.store.feed.resending import Resend, Stored, is_to_be_made, lane, numbered
+from gateway.store.feed.states import MessageState
+from gateway.store.feed.to_send import ToSend, tried
+from mappings.hl7v2.resent import has_shared_authority, with_control_id
+from mappings.hl7v2.rules import check_rules
+from mappings.identifiers import message_control_id
+from mappings.model import Cause
+
+_SENT: Final = "sent"
+_REFUSED: Final = {
+    "newer-sent": "a newer version was sent under the same filler order number: --force-old --reason sends it all the"
+    " same",
+    "newer-waits": "a newer version is about to be sent: --force-old --reason sends it all the same",
+    "text-purged": "their text was let go of after feed.retention_days",
+    ALTERED: "their text is not what was made any more: without --as-sent it is made anew",
+    "rule-broken": "they break a rule of the receiver",
+    "authority-shared": "they have a number under an authority that several facilities shared (UNASSIGNED): without"
+    " --as-sent they are made anew",
+    "nothing-sent": "studies of which no message was sent or given up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is sent again: to whom, in which order of priority, dead letters alone or not, and old versions too."""
+
+    destination: Destination
+    priority: int
+    dead_letters: bool
+    force_old: bool
+
+
+async def replay_as_sent(  # noqa: PLR0913, PLR0917 (what the command is told)
+    configuration: Configuration,
+    name: str,
+    chosen: Chosen,
+    reason: str,
+    consent: Consent,
+    say: Say,
+    *,
+    force_old: bool,
+) -> int:
+    """Queue messages as they were made; 1 if some that were chosen are refused.
+
+    Raises:
+        ConfigError: no such destination, what was chosen is not stored, or nobody agreed to what would be sent.
+    """
+    destination = destination_named(configuration, name)
+    now = micros(clock.now())
+    verb = "feed-replay-forced-old" if force_old else "feed-replay-as-sent"
+    found: Counter[str] = Counter()
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        destination = replace(destination, first_name=await origin(engine, name))
+        again = Again(destination, chosen.priority, chosen.dead_letters, force_old)
+        studies = await chosen.studies(engine, destination)
+        if not consent.is_given:
+            would, refused = await _tried(engine, again, studies, now)
+            if not is_agreed(would, name, consent, say):
+                _say_refused(refused, say)
+                return 1 if refused or not consent.dry_run else 0
+        await engine.do(partial(noted, verb, f"{name} {chosen}", reason, now))
+        with Progress("replay", "studies") as progress:
+            for done, (study_id, report_ids) in enumerate(studies.items()):
+                progress(done, len(studies))
+                found.update(await engine.do(partial(queued_again, again, study_id, report_ids, now)))
+    messages = counted(found.pop(_SENT, 0), "message")
+    say(f"{name} is sent {messages} again as made, each with an MSH-10 of its own")
+    _say_refused(found, say)
+    return 1 if found else 0
+
+
+async def _tried(engine: Engine, again: Again, studies: Studies, now: int) -> tuple[ToSend, Counter[str]]:
+    """Count what would be sent and what would be refused, without doing any of it."""
+    found, refused = ToSend(), Counter[str]()
+    with Progress("replay", "studies") as progress:
+        for done, (study_id, report_ids) in enumerate(studies.items()):
+            progress(done, len(studies))
+            became = await tried(engine, partial(_became, again, study_id, report_ids, now))
+            refused["nothing-sent"] += not became
+            for one, code in became:
+                if code == _SENT:
+                    found += ToSend(1, int(one.is_critical), one.signed, one.signed)
+                else:
+                    refused[code] += 1
+    return found, +refused
+
+
+def _say_refused(found: Counter[str], say: Say) -> None:
+    for code, count in sorted(found.items()):
+        say(f"{count} refused: {_REFUSED[code]}")
+
+
+def queued_again(again: Again, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:
+    """Queue the messages of one study; for each what became of it."""
+    found = yield from _became(again, study_id, report_ids, now)
+    return [code for _, code in found] or ["nothing-sent"]
+
+
+def _became(
+    again: Again, study_id: str, report_ids: frozenset[str] | None, now: int
+) -> Steps[list[tuple[Stored, str]]]:
+    name = again.destination.name
+    yield from locked(name)
+    stored = yield from lane(name, study_id)
+    is_waiting = yield from is_to_be_made(name, study_id)
+    wanted = _wanted(stored, again, report_ids)
+    became: list[tuple[Stored, str]] = []
+    for one in wanted:
+        is_old = _is_followed(one, stored, wanted)
+        code = _refusal(one, again, is_old=is_old, is_waiting=is_waiting)
+        became.append((one, code))
+        if code == _SENT:
+            is_critical = one.is_critical and one.state == "dead_letter"
+            resend = Resend(study_id, one.report_id, one.content_version, is_critical, again.priority, one.signed)
+            row, replay = yield from numbered(name, resend, now)
+            message = _message(one, resend, row, replay, again, is_old=is_old or is_waiting)
+            yield from added(name, study_id, message, now)
+    return became
+
+
+def _wanted(stored: Sequence[Stored], again: Again, report_ids: frozenset[str] | None) -> list[Stored]:
+    """The messages that say what was said last: the newest of a report, or of each order with what adds to it."""
+    said = [one for one in stored if not one.is_draft and one.kind != MOVED]
+    settled = [one for one in said if one.state in {"delivered", "dead_letter"}]
+    if again.dead_letters:
+        whole = _newest_whole(stored)
+        settled = [one for one in settled if one.state == "dead_letter" and one.number >= whole.get(one.restates, 0)]
+    if report_ids is not None:
+        own = [one for one in settled if one.report_id in report_ids]
+        return (own or [one for one in settled if not report_ids.isdisjoint(one.report_ids)])[-1:]
+    return list(_last_said(settled))
+
+
+def _last_said(settled: Sequence[Stored]) -> Iterator[Stored]:
+    """Of each order the newest message that says all of it, and those behind."""
+    whole = _newest_whole(settled)
+    return (one for one in settled if one.number >= whole.get(one.restates, 0))
+
+
+def _newest_whole(stored: Iterable[Stored]) -> dict[str, int]:
+    """By what it restates the number of the newest message that says all of it."""
+    return {one.restates: one.number for one in stored if one.is_whole}
+
+
+def _is_followed(one: Stored, stored: Iterable[Stored], wanted: Sequence[Stored]) -> bool:
+    """Whether something newer was, or is to be, sent under one of its numbers, beside what is sent again with it."""
+    return any(
+        other.number > one.number
+        and other not in wanted
+        and (other.was_sent or other.is_open)
+        and not set(one.filler_order_numbers).isdisjoint(other.filler_order_numbers)
+        for other in stored
+    )
+
+
+def _refusal(one: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> str:
+    """Why a message is not sent again, or that it is."""
+    if one.body is None:
+        return "text-purged"
+    if one.is_altered:
+        return ALTERED
+    if any(broken.issue.severity == "error" for broken in check_rules(one.body, again.destination.receiver)):
+        return "rule-broken"
+    if has_shared_authority(one.body):
+        return "authority-shared"
+    if again.force_old:
+        return _SENT
+    return "newer-sent" if is_old else "newer-waits" if is_waiting else _SENT
+
+
+def _message(  # noqa: PLR0913 (all that makes it another one)
+    one: Stored, resend: Resend, row: int, replay: int, again: Again, *, is_old: bool
+) -> NewMessage:
+    """The same message under an MSH-10 of its own; an old version takes the place of nothing that is queued."""
+    cause = Cause(one.report_id, "replay", one.content_version, replay=replay)
+    control_id = message_control_id(cause, again.destination.control_name)
+    state: MessageState = "recorded" if again.destination.dry_run else "queued"
+    return NewMessage(
+        outbox=row,
+        report_id=one.report_id,
+        kind="replay",
+        content_version=one.content_version,
+        control_id=control_id,
+        restates=one.restates,
+        filler_order_numbers=one.filler_order_numbers,
+        report_ids=one.report_ids,
+        patient_id=one.patient_id,
+        is_whole=one.is_whole and not is_old,
+        is_draft=False,
+        is_critical=resend.is_critical,
+        priority=0 if resend.is_critical else resend.priority,
+        signed=one.signed,
+        body=with_control_id(one.body or b"", control_id),
+        state=state,
+    )

@@ -1,0 +1,69 @@
+"""`feed backload`: what was signed before a destination's start is sent on purpose, at a rate, behind all that is new.
+
+Carries out no clause of a standard; decision D31.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from gateway.feed.operator.arguments import Say, counted, destination_named
+from gateway.feed.operator.arguments import Span as Times
+from gateway.feed.operator.preview import Consent, is_agreed
+from gateway.ingest.assembly import store_for_command
+from gateway.runtime import clock
+from gateway.runtime.progress import Progress
+from gateway.settings import Configuration
+from gateway.store.database.instants import micros
+from gateway.store.feed.audit import noted
+from gateway.store.feed.backload import Span, backloaded, to_backload, undated
+
+BATCH: Final = 500
+_SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """History asked for: signed in that time, `rate` studies a second; with `missing`, only what no message has yet.
+
+    `reason` is kept in the audit.
+    """
+
+    times: Times
+    rate: float | None = None
+    missing: bool = False
+    reason: str = ""
+
+
+async def backload(configuration: Configuration, name: str, asked: History, consent: Consent, say: Say) -> int:
+    """Queue the history of a span, so many studies a second, `feed.backload_rate` where no rate is named.
+
+    1 where an operator was asked, and does not want it.
+
+    Raises:
+        ConfigError: no such destination, or nobody agreed to what would be sent.
+    """
+    destination_named(configuration, name)
+    rate, times = asked.rate or configuration.settings.feed.backload_rate, asked.times
+    span = Span(name, times.since, times.until, int(_SECOND / rate), asked.missing)
+    studies = reports = 0
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        would = await to_backload(engine, span)
+        if not is_agreed(would, name, consent, say):
+            return int(not consent.dry_run)
+        await engine.do(partial(noted, "feed-backload", f"{name} {times}", asked.reason, micros(clock.now())))
+        with Progress("backload", "studies") as progress:
+            while found := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
+                studies, reports = studies + found[0], reports + found[1]
+                progress(studies, would.studies)
+                if found[0] < BATCH:
+                    break
+        left = await undated(engine, name)
+    seconds = studies * span.apart // _SECOND
+    said = f"{counted(reports, 'report')} of {counted(studies, 'study')}"
+    say(f"{name} is sent {said}, {rate:g} studies a second: {counted(seconds, 'second')} at least")
+    if left:
+        say(f"{counted(left, 'report')} of before its start without a time of signing: in no span")
+    return 0

@@ -1,0 +1,277 @@
+"""`feed certificate`: what became of every signed report at every destination, against a new listing of AutoScribe.
+
+Carries out no clause of a standard; decision D31. It holds for one instant, and says so. It is `incomplete` where the
+listing is, `open` where something is still to come, and `certified` where nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.feed.operator.arguments import Say, Span, counted, destination_named, wrong
+from gateway.feed.operator.fate import KINDS, UNREMARKABLE, Fate, fate
+from gateway.feed.operator.listing import Listing, listed
+from gateway.ingest.assembly import store_for_command
+from gateway.routing import Destination, routes_of
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant_text, micros
+from gateway.store.feed.in_force import in_force_of, unplanned
+from gateway.store.feed.leaving import Left, left
+from gateway.store.feed.reconciling import Record, Recorded, critical_results, recorded
+from gateway.store.feed.renaming import known_as
+from gateway.store.feed.resending import signed_within
+
+_BATCH: Final = 500
+_MOST_LINES: Final = 100
+_BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
+
+
+@dataclass(slots=True)
+class Account:
+    """The outcome of all reports at one destination: counts, and lines for those with remarks or not as they should be.
+
+    `destination` has the name that the database knows, which is the former one until it is renamed. Of `unplanned`
+    studies it is not known yet what changed settings say; of none where not `is_planned`.
+    """
+
+    name: str
+    destination: Destination
+    counts: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    open: int = 0
+    open_critical: int = 0
+    unplanned: frozenset[str] = frozenset()
+    is_planned: bool = True
+
+    async def see_plan(self, engine: Engine) -> None:
+        """See which studies the plan of the settings in force lacks."""
+        standing = await in_force_of(engine, self.destination.name)
+        self.is_planned = standing is None or standing.planned is not None
+        self.unplanned = await unplanned(engine, self.destination.name)
+
+    def mark_critical(self, critical: set[str]) -> None:
+        """Mark the critical results among what is open or left, and list them first."""
+        for line in self.lines:
+            line["isCritical"] = line["reportId"] in critical and _is_to_be_seen(line)
+            self.open_critical += line["isCritical"] and line["isOpen"]
+        self.lines.sort(key=lambda line: not line["isCritical"])
+
+    def add(self, study_id: str, report_id: str, found: Fate) -> None:
+        """Count one report."""
+        if found.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
+            found = Fate("planned", "undecided", found.since, is_open=True)
+        self.counts[found.kind] += 1
+        self.open += found.is_open
+        self.remarks.update(found.remarks)
+        if found.remarks or found.kind not in UNREMARKABLE:
+            since = None if found.since is None else instant_text(found.since)
+            self.lines.append(
+                {
+                    "reportId": report_id,
+                    "studyId": study_id,
+                    "fate": found.kind,
+                    "detail": found.detail,
+                    "since": since,
+                    "isOpen": found.is_open,
+                    "isCritical": False,
+                    "remarks": found.remarks,
+                }
+            )
+
+
+def _is_to_be_seen(line: Mapping[str, Any]) -> bool:
+    return bool(line["isOpen"]) or line["fate"] == "left"
+
+
+@dataclass(slots=True)
+class Certificate:
+    """The reports of a span, at each destination; `unlisted` are stored as signed and not listed by AutoScribe.
+
+    `left` is what is open for destinations that are not in the settings, whenever it was signed.
+    """
+
+    listing: Listing
+    span: Span
+    accounts: list[Account]
+    reports: int = 0
+    unlisted: int = 0
+    left: list[Left] = field(default_factory=list)
+
+    @property
+    def fault(self) -> str:
+        """Why the listing is not all there is: its own fault, or that it lists less than it lacks (D21)."""
+        is_too_little = self.unlisted > self.listing.reports
+        return self.listing.fault or ("lists-too-little" if is_too_little else "")
+
+    @property
+    def verdict(self) -> str:
+        """`incomplete`, `open` or `certified`."""
+        if self.fault:
+            return "incomplete"
+        return "open" if self.left or any(one.open for one in self.accounts) else "certified"
+
+
+async def certificate(configuration: Configuration, name: str | None, span: Span, out: Path | None, say: Say) -> int:
+    """Say what became of the reports signed in a span, at one destination or at all; 1 unless all is settled.
+
+    Raises:
+        ConfigError: no such destination, no API key, or `out` cannot be written.
+        StoreUnavailable: the store cannot be reached.
+    """
+    asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    if name is not None:
+        asked = [destination_named(configuration, name)]
+    async with store_for_command(configuration, writes=False) as engine:
+        made = await made_of(configuration, engine, asked, span)
+        if name is None:
+            named = {known for one in made.accounts for known in (one.name, one.destination.name)}
+            made.left += await left(engine, named)
+    if out is not None:
+        _write(made, out)
+    for line in said(made):
+        say(line)
+    return 0 if made.verdict == "certified" else 1
+
+
+async def made_of(
+    configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: Span
+) -> Certificate:
+    """What became of the reports signed in a span at these destinations, AutoScribe listed anew.
+
+    Raises:
+        ConfigError: there is no API key.
+        StoreUnavailable: the store cannot be reached.
+    """
+    made = Certificate(await listed(configuration), span, [])
+    for one in asked:
+        known = replace(one, name=await known_as(engine, one.name, one.formerly))
+        made.accounts.append(Account(one.name, known))
+    await _fill(made, engine)
+    return made
+
+
+async def _fill(made: Certificate, engine: Engine) -> None:
+    """Look up what was listed, and what is stored as signed in the span though it was not listed."""
+    for account in made.accounts:
+        await account.see_plan(engine)
+    wanted = {study_id: set(report_ids) for study_id, report_ids in made.listing.signed.items()}
+    async for report_id, study_id in signed_within(engine, made.span.since, made.span.until):
+        wanted.setdefault(study_id, set()).add(report_id)
+    ids = iter(sorted(wanted))
+    while batch := list(islice(ids, _BATCH)):
+        found = await recorded(engine, batch)
+        for study_id in batch:
+            _add_study(made, study_id, wanted[study_id], found.get(study_id))
+    await _mark_critical(made, engine)
+
+
+async def _mark_critical(made: Certificate, engine: Engine) -> None:
+    lines = [line for account in made.accounts for line in account.lines if _is_to_be_seen(line)]
+    critical: set[str] = set()
+    for study_id in dict.fromkeys(line["studyId"] for line in lines):
+        critical |= await critical_results(engine, study_id)
+    for account in made.accounts:
+        account.mark_critical(critical)
+
+
+def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Recorded | None) -> None:
+    if known is not None and known.is_external:
+        return
+    listed_ids = made.listing.signed.get(study_id, set())
+    for report_id in sorted(report_ids):
+        record = known.reports.get(report_id) if known is not None else None
+        if not _is_within(record, made.span):
+            continue
+        made.reports += 1
+        made.unlisted += report_id not in listed_ids
+        for account in made.accounts:
+            account.add(study_id, report_id, fate(report_id, record, account.destination))
+
+
+def _is_within(record: Record | None, span: Span) -> bool:
+    """Whether it was signed in the span; what nothing is known of may have been."""
+    return record is None or record.signed is None or span.since <= record.signed < span.until
+
+
+def said(made: Certificate) -> Iterator[str]:
+    """The certificate for people."""
+    listing = made.listing
+    at = instant_text(micros(listing.started))
+    found = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
+    yield f"AutoScribe as listed at {at}: {found}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
+    yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed"
+    if not made.accounts:
+        yield "no destination is enabled: there is none that reports are sent to"
+    for one in made.accounts:
+        counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
+        critical = f", {one.open_critical} of them critical" if one.open_critical else ""
+        yield f"{one.name}: {counts or 'no reports'}; {one.open} open{critical}"
+        if one.remarks:
+            yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(one.remarks.items()))}"
+        shown = [line for line in one.lines if line["fate"] not in UNREMARKABLE]
+        for line in shown[:_MOST_LINES]:
+            yield _line(line)
+        if len(shown) > _MOST_LINES:
+            yield f"  {len(shown) - _MOST_LINES} more: --out FILE has them all"
+    for gone in made.left:
+        yield f"{gone.name}: {gone}"
+    yield made.verdict
+
+
+def _line(line: Mapping[str, Any]) -> str:
+    text = f"  {line['fate']}  {line['reportId']}  {line['studyId']}  {line['detail']}".rstrip()
+    return f"{text}  CRITICAL" if line["isCritical"] else text
+
+
+def _write(made: Certificate, out: Path) -> None:
+    """Write it as JSON.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    listing = made.listing
+    body = {
+        "verdict": made.verdict,
+        "from": instant_text(made.span.since),
+        "to": instant_text(made.span.until),
+        "listing": {
+            "started": instant_text(micros(listing.started)),
+            "ended": instant_text(micros(listing.ended)),
+            "isComplete": not made.fault,
+            "fault": made.fault or None,
+            "studies": listing.studies,
+            "signedReports": listing.reports,
+        },
+        "reports": made.reports,
+        "notListed": made.unlisted,
+        "destinations": [_account(one) for one in made.accounts],
+        "notInSettings": [
+            {"name": one.name, "open": one.open, "critical": one.critical, "counts": dict(one.counts)}
+            for one in made.left
+        ],
+    }
+    try:
+        out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise wrong(
+            "--out", f"cannot be written ({error.strerror})", "Name a file in a folder that is there."
+        ) from None
+
+
+def _account(one: Account) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "counts": {kind: one.counts[kind] for kind in KINDS},
+        "open": one.open,
+        "openCritical": one.open_critical,
+        "remarks": dict(one.remarks),
+        "reports": one.lines,
+    }

@@ -1,0 +1,64 @@
+"""`feed dead-letters`: what was given up, why, and by which rule of whom; nothing of a patient.
+
+Carries out no clause of a standard; decisions D9, D32, D34.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from gateway.feed.operator.arguments import Say, counted, destination_named
+from gateway.ingest.assembly import store_for_command
+from gateway.routing import Destination, routes_of
+from gateway.settings import Configuration
+from gateway.store.database.instants import instant_text
+from gateway.store.feed.ledger import DeadLetter
+from gateway.store.feed.ledger import dead_letters as given_up
+from gateway.store.feed.renaming import known_as
+
+_RULE: Final = "rule-"
+
+
+async def dead_letters(configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False) -> int:
+    """List the dead letters of a destination or of all, the oldest first; always 0.
+
+    Raises:
+        ConfigError: no such destination.
+    """
+    routes = routes_of(configuration).destinations
+    asked = routes if name is None else (destination_named(configuration, name, enabled=False),)
+    async with store_for_command(configuration, writes=False) as engine:
+        found = [
+            _entry(one, letter)
+            for one in asked
+            for letter in await given_up(engine, await known_as(engine, one.name, one.formerly))
+        ]
+    if as_json:
+        say(json.dumps(found, indent=2))
+        return 0
+    for one in found:
+        critical = "  CRITICAL" if one["isCritical"] else ""
+        rule = f"  ({one['rule']}; {one['source']})" if one["rule"] else ""
+        say(
+            f"{one['destination']}  {one['reportId']}  {one['studyId']}  {one['reason']}{rule}  since {one['since']}"
+            f"{critical}"
+        )
+    say(counted(len(found), "dead letter"))
+    return 0
+
+
+def _entry(destination: Destination, letter: DeadLetter) -> dict[str, Any]:
+    rules = {one.name: one for one in destination.receiver.rules}
+    rule = rules.get(letter.reason.removeprefix(_RULE)) if letter.reason.startswith(_RULE) else None
+    return {
+        "destination": destination.name,
+        "reportId": letter.report_id,
+        "studyId": letter.study_id,
+        "cause": letter.kind,
+        "reason": letter.reason,
+        "rule": str(rule) if rule else None,
+        "source": rule.source if rule else None,
+        "isCritical": letter.is_critical,
+        "since": instant_text(letter.since),
+    }

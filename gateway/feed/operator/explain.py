@@ -1,0 +1,164 @@
+"""`explain`: why a field of a report has its value, and what was sent of it each time.
+
+https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. It shows patient data to who may see it: each
+time is noted in the audit, by ids alone, before anything is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from gateway.feed.operator.arguments import Say, destination_named, id_of, wrong
+from gateway.feed.operator.explained import Explained, Made, every, explained, made
+from gateway.feed.operator.explained_lines import lines, listed, sent_lines
+from gateway.ingest.assembly import store_for_command
+from gateway.routing import Destination, routes_of
+from gateway.routing.preview import Asked
+from gateway.runtime import clock
+from gateway.runtime.computing import computed
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant_text, micros
+from gateway.store.feed.audit import noted
+from gateway.store.feed.looking import messages_of_study, versions_of
+from gateway.store.feed.renaming import known_as
+from gateway.store.studies.pdfs import Pdfs
+from gateway.store.studies.stored_study import StoredStudy, stored_study
+from mappings.profile import Receiver, Site
+from mappings.trace.values import element_values, field_values, is_element, is_field
+
+_VERB: Final = "explain"
+_USUAL: Final = "generic"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A report, a field of it or all of them, as a destination sees it (`at`), and with `sent` each version sent."""
+
+    report_id: str
+    name: str = ""
+    at: str | None = None
+    sent: bool = False
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name and not (is_field(self.name) or is_element(self.name)):
+            remedy = "Write a field such as PID-5, or an element such as DiagnosticReport.conclusion."
+            raise wrong("FIELD", "neither a field of HL7 v2 nor an element of FHIR", remedy)
+        if self.sent and not self.name:
+            raise wrong("--sent", "without a field", "Write one; `feed show REPORT` has all that differs.")
+
+
+@dataclass(frozen=True, slots=True)
+class _To:
+    """The receiver that messages are made for, with the site's settings as they apply there."""
+
+    receiver: Receiver
+    site: Site
+    destination: Destination | None
+
+
+async def explain(configuration: Configuration, question: Question, say: Say, *, as_json: bool = False) -> int:
+    """Explain a field of a report, or list all; 1 if the report is not stored, or nothing has a value there.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached; then nothing is shown, for nothing was noted.
+    """
+    to = _to(configuration, question.at)
+    report_id = id_of(question.report_id)
+    async with store_for_command(configuration, writes=False) as engine:
+        if to.destination is not None and question.at:
+            question = replace(question, at=await known_as(engine, to.destination.name, to.destination.formerly))
+        found = await stored_study(engine, report_id)
+        if found is None:
+            say("no such report is stored")
+            return 1
+        argument = " ".join(filter(None, (report_id, question.name, question.at and f"at {question.at}")))
+        await engine.do(partial(noted, _VERB, argument, question.reason, micros(clock.now())))
+        of = await _made(engine, found, to)
+        sent = await _sent(engine, found, of, question) if question.sent else []
+    fields = [explained(of, question.name)] if question.name else every(of)
+    said = {
+        "reportId": report_id,
+        "studyId": found.study_id,
+        "receiver": to.receiver.name,
+        "destination": to.destination.name if to.destination else None,
+        "fields": [_said(one) for one in fields],
+        **({"sent": sent} if question.sent else {}),
+    }
+    if as_json:
+        say(json.dumps(said, indent=2))
+    else:
+        for line in (*(lines(said) if question.name else listed(said)), *sent_lines(sent)):
+            say(line)
+    return 0 if any(one.values for one in fields) or any(one["versions"] for one in sent) else 1
+
+
+def _to(configuration: Configuration, at: str | None) -> _To:
+    """The destination that is named, or the only one there is; without one the usual profile."""
+    enabled = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    one = destination_named(configuration, at, enabled=False) if at else enabled[0] if len(enabled) == 1 else None
+    if one is None:
+        return _To(configuration.site.receiver(_USUAL), configuration.site, None)
+    return _To(one.receiver, one.site(configuration.site), one)
+
+
+async def _made(engine: Engine, found: StoredStudy, to: _To) -> Made:
+    kept = found.kept()
+    facts = kept.facts
+    if to.receiver.takes_pdf:
+        facts = replace(facts, pdf=await Pdfs(engine).with_data(facts.pdf, to.receiver.pdf_max))
+    asked = Asked(kept.study, facts, found.report_id)
+    return await computed(made, asked, found.document(), to.site, to.receiver, clock.now())
+
+
+async def _sent(engine: Engine, found: StoredStudy, of: Made, question: Question) -> list[dict[str, Any]]:
+    """The values of the field in each version sent: messages by destination, or versions of resources."""
+    if is_field(question.name):
+        return await _messages(engine, found, question)
+    kind = question.name.partition(".")[0]
+    told = []
+    for one in of.resources:
+        if one["resourceType"] == kind:
+            address = f"{kind}/{one['id']}"
+            versions = [
+                _version(updated, f"version {number}", element_values(body, question.name))
+                for number, updated, body in await versions_of(engine, address)
+            ]
+            told.append({"to": address, "versions": versions})
+    return told
+
+
+async def _messages(engine: Engine, found: StoredStudy, question: Question) -> list[dict[str, Any]]:
+    told: dict[str, list[dict[str, Any]]] = {}
+    for one in await messages_of_study(engine, found.study_id):
+        is_meant = question.at in {None, one.destination} and found.report_id in {one.report_id, *one.report_ids}
+        if is_meant and one.sent is not None:
+            values = None if one.body is None else field_values(one.body, question.name)
+            version = _version(one.sent, f"{one.control_id}, {one.kind}, {one.state}", values)
+            told.setdefault(one.destination, []).append(version)
+    return [{"to": name, "versions": versions} for name, versions in told.items()]
+
+
+def _version(at: int, name: str, values: Sequence[str] | None) -> dict[str, Any]:
+    """A version; `values` is None where its text was let go of."""
+    return {"at": instant_text(at), "as": name, "values": None if values is None else list(values)}
+
+
+def _said(one: Explained) -> dict[str, Any]:
+    rule = one.rule
+    return {
+        "name": one.name,
+        "values": list(one.values),
+        "rule": None
+        if rule is None
+        else {"name": rule.name, "place": f"{rule.path}:{rule.line}", "clause": rule.clause, "from": rule.source},
+        "sources": [{"pointer": pointer, "value": value, "class": kind} for pointer, value, kind in one.sources],
+        "settings": [{"key": it.key, "value": it.value} for it in one.settings],
+        "issues": [{"code": it.code, "pointer": it.pointer, "action": it.action} for it in one.issues],
+    }

@@ -1,0 +1,167 @@
+"""Explain each field of a report: its value, the rule that makes it, and the leaves and settings that change it.
+
+https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. Pure, and measured on the study as it is
+stored: nothing is read or noted here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+from gateway.routing.preview import Asked, preview
+from gateway.runtime.errors import NoMessage
+from mappings import to_fhir
+from mappings.identifiers import fhir_id
+from mappings.issues import MappingIssue
+from mappings.profile import Receiver, Site
+from mappings.trace import Row, trace
+from mappings.trace.outputs import MESSAGE, Json
+from mappings.trace.probes import leaves
+from mappings.trace.rules import Rule, builder_of, rule_of
+from mappings.trace.settings import Setting, settings
+from mappings.trace.values import element_names, element_values, field_names, field_values, is_at, is_field
+
+_OF_REPORT: Final = frozenset({"DiagnosticReport", "Observation", "DocumentReference", "Provenance"})
+
+
+@dataclass(frozen=True)
+class Made:
+    """Resources and messages of one report, with the fields that each leaf and each setting changes, and the issues."""
+
+    resources: Sequence[Json] = field(repr=False)
+    messages: Sequence[bytes] = field(repr=False)
+    rows: Sequence[Row]
+    settings: Sequence[Setting]
+    issues: Sequence[MappingIssue]
+    leaves: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The names of all fields that have a value."""
+        return frozenset(name for message in self.messages for name in field_names(message))
+
+    @cached_property
+    def moved(self) -> frozenset[str]:
+        """Names of all fields and elements that a leaf or a setting changes."""
+        by_leaves = (one for row in self.rows for one in (*row.fhir, *row.hl7v2))
+        return frozenset((*by_leaves, *(one for setting in self.settings for one in setting.moves)))
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One field or element: its values in their order, the rule, and by pointer the leaves with value and class.
+
+    `settings` are those that move it, `issues` what was said of its leaves.
+    """
+
+    name: str
+    values: Sequence[str] = field(repr=False)
+    rule: Rule | None
+    sources: Sequence[tuple[str, Any, str]] = field(repr=False)
+    settings: Sequence[Setting]
+    issues: Sequence[MappingIssue]
+
+
+def made(asked: Asked, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime) -> Made:
+    """Make and measure all of a report; it takes a second or more of a processor.
+
+    Raises:
+        WireError: what AutoScribe said is not what its contract says any more.
+    """
+    mapped = to_fhir(asked.study, site, asked.facts)
+    issues = [*asked.study.issues, *mapped.issues]
+    messages: Sequence[bytes] = ()
+    try:
+        shown = preview(asked, site, receiver, at)
+    except NoMessage:
+        pass
+    else:
+        messages, issues = shown.messages, [*issues, *shown.issues]
+    return Made(
+        resources_of(mapped.output, asked.report_id),
+        messages,
+        trace(document, site, receiver, asked.facts),
+        settings(document, site, receiver, asked.facts),
+        tuple(dict.fromkeys(issues)),
+        {leaf.pointer: leaf.value for leaf in leaves(document)},
+    )
+
+
+def resources_of(resources: Iterable[Json], report_id: str) -> list[Json]:
+    """The resources that are made of a report, its patient, and what all reports of the study share."""
+    own = fhir_id(report_id)
+    found = [one for one in resources if one["resourceType"] not in _OF_REPORT or one["id"].startswith(own)]
+    report = next((one for one in found if one["resourceType"] == "DiagnosticReport"), {})
+    patient = report.get("subject", {}).get("reference")
+    return [one for one in found if one["resourceType"] != "Patient" or f"Patient/{one['id']}" == patient]
+
+
+def explained(of: Made, name: str) -> Explained:
+    """Explain a field (`PID-5`, `PID-5.1`) or an element (`DiagnosticReport.conclusion`)."""
+    whole = name.rpartition(".")[0] if is_field(name) and "." in name else name
+    rule, targets = _rule(whole), _targets(of, whole)
+    moved = [row for row in of.rows if not targets.isdisjoint((*row.fhir, *row.hl7v2))]
+    moved = moved or list(_deciding(of, whole, rule))
+    pointers = {row.pointer for row in moved}
+    return Explained(
+        name,
+        values(of, name),
+        rule,
+        [(row.pointer, of.leaves.get(row.pointer), row.kind) for row in moved],
+        [one for one in of.settings if not targets.isdisjoint(one.moves)],
+        [one for one in of.issues if one.pointer in pointers],
+    )
+
+
+def _targets(of: Made, name: str) -> set[str]:
+    """Return the trace's names for a name: for OBX-11 that of each kind of OBX in the message."""
+    found = (one for one in of.moved if is_at(one, name))
+    return {one for one in found if one == name or one in of.fields or not is_field(name)}
+
+
+def _deciding(of: Made, name: str, rule: Rule | None) -> Iterator[Row]:
+    """The leaves that a rule names and that decide whether there is a message, or a resource, at all."""
+    keys = set(re.findall(r"\.([A-Za-z]+)", rule.source)) if rule else set()
+    whole = MESSAGE if is_field(name) else name.partition(".")[0]
+    for row in of.rows:
+        if row.pointer.rpartition("/")[2] in keys and whole in (*row.fhir, *row.hl7v2):
+            yield row
+
+
+def every(of: Made) -> list[Explained]:
+    """All that has a value, fields before elements, in the order in which they stand there."""
+    names = [name for message in of.messages for name in field_names(message)]
+    names += [name for resource in of.resources for name in element_names(resource)]
+    return [replace(explained(of, name), issues=()) for name in dict.fromkeys(names)]
+
+
+def values(of: Made, name: str) -> tuple[str, ...]:
+    """The values of a field in the messages, or of an element in the resources."""
+    return tuple(_values(of.messages, of.resources, name))
+
+
+def _values(messages: Iterable[bytes], resources: Iterable[Json], name: str) -> Iterator[str]:
+    if is_field(name):
+        for message in messages:
+            yield from field_values(message, name)
+        return
+    kind = name.partition(".")[0]
+    for resource in resources:
+        if resource["resourceType"] == kind:
+            yield from element_values(resource, name)
+
+
+def _rule(name: str) -> Rule | None:
+    """The function of a field or element; None where a field is a row of its segment's table."""
+    rule = rule_of(name)
+    if rule is not None or is_field(name):
+        return rule
+    try:
+        return builder_of(name)
+    except LookupError:
+        return None

@@ -1,0 +1,114 @@
+"""Lines that `explain` prints for a person: value, rule, source, settings, and the values in what was sent.
+
+https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decision D39.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any, Final
+
+from gateway.feed.operator.shown import short
+from mappings.hl7v2.printed import printable
+
+_CELL: Final = 60
+_INDENT: Final = " " * 12
+
+
+def lines(said: Mapping[str, Any]) -> Iterator[str]:
+    """The lines about one field."""
+    [one] = said["fields"]
+    yield f"{one['name']} of {said['reportId']} {_for(said)}"
+    yield from _values(one["values"])
+    yield f"  rule      {_rule(one['rule'])}"
+    for source in one["sources"]:
+        yield from _text(f"  from      {source['pointer']} [{source['class']}] = ", _leaf(source["value"]))
+    if not one["sources"]:
+        yield "  from      nothing that AutoScribe says moves it alone: see the rule"
+    for setting in one["settings"]:
+        yield f"  setting   {setting['key']} = {setting['value']}"
+    for issue in one["issues"]:
+        yield f"  issue     {issue['code']} at {issue['pointer']}: {issue['action']}"
+
+
+def listed(said: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each field: its values, what it comes from, and the settings that move it."""
+    yield f"all fields of {said['reportId']} {_for(said)}"
+    for one in said["fields"]:
+        values = printable(", ".join(_counted(one["values"])).replace("\n", " "))
+        value = values if len(values) <= _CELL else f"{values[:_CELL]}…"
+        pointers = " ".join(source["pointer"] for source in one["sources"]) or "-"
+        settings = " ".join(setting["key"] for setting in one["settings"])
+        yield f"  {one['name']}  {value}  <- {pointers}{f'  ({settings})' if settings else ''}"
+
+
+def sent_lines(sent: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Print the value in each version as a difference to the version before."""
+    for one in sent:
+        yield f"sent to {one['to']}" if "/" not in one["to"] else f"versions of {one['to']}"
+        before: Sequence[str] | None = None
+        for version in one["versions"]:
+            yield f"  {version['at']}  {version['as']}"
+            values = version["values"]
+            if values is None:
+                yield "    its text was let go of after feed.retention_days"
+                continue
+            yield from _difference(before, values)
+            before = values
+    if sent:
+        yield "what AutoScribe said then is not kept: rule, pointers and settings are those of now"
+
+
+def _difference(before: Sequence[str] | None, values: Sequence[str]) -> Iterator[str]:
+    if before == values:
+        yield "    the same"
+        return
+    was: list[str] = []
+    now = list(values) if before is None else []
+    for tag, first, last, start, end in SequenceMatcher(None, before or [], values, autojunk=False).get_opcodes():
+        if before is not None and tag != "equal":
+            was += before[first:last]
+            now += values[start:end]
+    for one in _counted(was):
+        yield from _text("    - ", one)
+    for one in _counted(now):
+        yield from _text("    + " if before is not None else "    ", one)
+    if not was and not now:
+        yield "    (no value)"
+
+
+def _for(said: Mapping[str, Any]) -> str:
+    return f"for {said['destination']}" if said["destination"] else f"for a receiver of the profile {said['receiver']}"
+
+
+def _values(values: Sequence[str]) -> Iterator[str]:
+    for one in _counted(values):
+        yield from _text("  value     ", one)
+    if not values:
+        yield "  value     none"
+
+
+def _counted(values: Sequence[str]) -> list[str]:
+    """The values, each once, with how often it stands there where that is more than once."""
+    return [one if count == 1 else f"{one} ({count} times)" for one, count in Counter(values).items()]
+
+
+def _rule(rule: Mapping[str, str] | None) -> str:
+    if rule is None:
+        return "a row of the segment's table, or a copy: see mappings/README.md"
+    source = f", from {rule['from']}" if rule["from"] else ""
+    clause = f", {rule['clause']}" if rule["clause"] else ""
+    return f"{rule['name']} ({rule['place']}{clause}){source}"
+
+
+def _leaf(value: Any) -> str:
+    return value if isinstance(value, str) else "null" if value is None else str(value).lower()
+
+
+def _text(head: str, text: str) -> Iterator[str]:
+    """A text behind its head, each line of it a line."""
+    first, *rest = short(text).split("\n")
+    yield head + printable(first)
+    yield from (f"{_INDENT}{printable(line)}" for line in rest)

@@ -1,0 +1,192 @@
+"""What became of one signed report at one destination: one of these and no other. Pure.
+
+HL7 v2.5.1 §2.9.2, table 0008 (AA and CA); decisions D31, D32, D37. It is that of what the destination is to know
+last: of the row that was decided last, and where messages were made of that, of the one that is worst off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from gateway.routing import Destination
+from gateway.routing.plan import RESENT
+from gateway.store.feed.reconciling import Message, Record, Row
+from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
+from gateway.store.feed.takeover import OLD_COPY
+from mappings.hl7v2.place import pdf_number
+
+Kind = Literal[
+    "not ingested",
+    "held",
+    "dead letter",
+    "indeterminate",
+    "queued",
+    "planned",
+    "unrouted",
+    "superseded by",
+    "nothing",
+    "recorded",
+    "CA only",
+    "taken",
+    "left",
+    "AA",
+    "ignored",
+    "excluded",
+    "before_start",
+]
+# Kind -> what it means; the worst first
+KINDS: Final[dict[Kind, str]] = {
+    "not ingested": "AutoScribe lists it as signed, and the store does not know that",
+    "held": "an operator is needed, or what `detail` says is missing",
+    "dead letter": "given up: it is not sent any more",
+    "indeterminate": "written, without a usable answer: it may have arrived; or an old copy of it may",
+    "queued": "to be made or sent",
+    "planned": "owed, or owed no more, since the settings changed: it waits for `feed apply`",
+    "unrouted": "no destination takes it, or this one was not told of it yet",
+    "superseded by": "never taken: the message of that number says it, or takes it back",
+    "nothing": "the mapping says that nothing is sent of it, for the reason given",
+    "recorded": "made for a destination that is tried out, and not sent",
+    "CA only": "the receiver's interface has it, of its application nothing was heard",
+    "taken": "by a way without acknowledgements, or with an answer that the ack_table calls delivered",
+    "left": "an operator left it unsent: of a plan, or (`may-have-been-sent`) since the receiver has it already",
+    "AA": "the receiver's application accepted it",
+    "ignored": "a rule says that no destination needs it",
+    "excluded": "a filter of the destination leaves it out",
+    "before_start": "first signed before the destination's start",
+}
+_OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "planned", "unrouted"})
+# What is held goes by `feed resume`, and of what was committed the application's answer is to come
+_ON_ITS_WAY: Final = frozenset({"held", "indeterminate", "queued", "planned", "CA only"})
+UNREMARKABLE: Final = frozenset({"AA", "before_start", "excluded"})
+_RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
+_BY_STATE: Final[dict[str, Kind]] = {
+    "queued": "queued",
+    "sending": "queued",
+    "indeterminate": "indeterminate",
+    "held": "held",
+    "dead_letter": "dead letter",
+}
+_ROWS: Final[dict[str, Kind]] = {
+    "before_start": "before_start",
+    "excluded": "excluded",
+    "nothing": "nothing",
+    "left": "left",
+    "unrouted": "unrouted",
+    "ignored": "ignored",
+}
+_NO_ONE: Final = frozenset({"unrouted", "ignored"})
+_TOLD: Final = frozenset({"rendered", "merged"})
+_AHEAD: Final = frozenset({"waiting", "held", "planned", "to_stop"})
+_PLANNED: Final = {"planned": "add", "to_stop": "stop"}
+# Reasons for which there is nothing to be sent; for any other the destination lacks what it should know
+_OF_NO_NEWS: Final = frozenset({UNSENT, "report-not-signed", "draft-after-final", "study-external"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a report: `detail` is a code, a name of a rule or filter, or the number of a message.
+
+    `since` is when that which it hangs on was made or decided, in microseconds; `is_open` if something is still to
+    come, or an operator is needed. `remarks` are codes of what the messages could not say as they should.
+    """
+
+    kind: Kind
+    detail: str = ""
+    since: int | None = None
+    is_open: bool = False
+    remarks: tuple[str, ...] = ()
+
+
+def fate(report_id: str, record: Record | None, destination: Destination) -> Fate:
+    """What became of a report; `record` is None where the store does not know that it is signed."""
+    if record is None:
+        return _made("not ingested")
+    own = [row for row in record.rows if row.destination == destination.name]
+    messages = [one for one in record.messages if one.destination == destination.name]
+    found = [_of_row(row) for row in own if row.state in _AHEAD]
+    last = _last(report_id, messages)
+    made = [_of_message(one, destination) for one in last]
+    if destination.name in record.stale_at:
+        found.append(_made("indeterminate", OLD_COPY))
+    unsaid = _undelivered(record.rows, destination.name)
+    if unsaid is not None:
+        made = [one for one in made if one.is_open]  # no message says what was decided last
+        found.append(unsaid)
+    elif own:  # a row says that they were told, or are to be
+        made = [replace(one, is_open=True) if one.detail == UNSENT else one for one in made]
+    if found or made:
+        remarks = tuple(dict.fromkeys(code for one in last for code in one.remarks.split()))
+        return replace(min([*found, *made], key=lambda one: _RANK[one.kind]), remarks=remarks)
+    return _unsaid(own, record.rows)
+
+
+def _undelivered(rows: Sequence[Row], name: str) -> Fate | None:
+    """The fate of a report of which the destination was not told what happened last; None where it was."""
+    about = [row for row in rows if row.destination == name or row.state in _NO_ONE]
+    newest = [row for row in about if row.version == about[-1].version]
+    own = [row for row in newest if row.destination == name]
+    if not own:
+        return _of_row(newest[-1]) if newest else None
+    return None if own[-1].state in _TOLD | _AHEAD else _unsaid(own, newest)
+
+
+def is_lacking(found: Fate) -> bool:
+    """True where the destination lacks a report, and nothing is about to bring it there."""
+    return found.is_open and found.kind not in _ON_ITS_WAY
+
+
+def _last(report_id: str, messages: Sequence[Message]) -> list[Message]:
+    """The messages of the newest cause, of the text and of the PDF where that has its own."""
+    pdf = (pdf_number(report_id),)
+    found: list[Message] = []
+    for is_pdf in (False, True):
+        own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]
+        found += [one for one in own if one.outbox == own[-1].outbox and (one is own[-1] or one.reason != UNSENT)]
+    return found
+
+
+def _unsaid(own: Sequence[Row], rows: Sequence[Row]) -> Fate:
+    """The fate of a report of which no message says the last: what was decided of it."""
+    no_one = [row for row in rows if row.state in _NO_ONE]
+    decided = [row for row in own if row.state in _ROWS]
+    if no_one and all(row.state == "excluded" for row in decided):
+        return _of_row(no_one[-1])
+    return _of_row(decided[-1]) if decided else _made("unrouted", "not-told")
+
+
+def _of_row(row: Row) -> Fate:
+    if row.state in _PLANNED:
+        return _made("planned", row.reason if row.reason == RESENT else _PLANNED[row.state], row.decided)
+    kind: Kind = "held" if row.state == "held" else _ROWS.get(row.state, "queued")
+    if kind == "nothing":
+        return Fate(kind, row.reason, row.decided, row.reason not in _OF_NO_NEWS)
+    return _made(kind, row.reason or ("to-be-made" if kind == "queued" else ""), row.decided)
+
+
+def _of_message(one: Message, destination: Destination) -> Fate:
+    if one.state == "superseded":
+        return _made("superseded by", str(one.superseded_by or ""), one.made)
+    if one.state == "dead_letter" and one.reason == UNSENT:
+        return _made("nothing", UNSENT, one.made)
+    if one.state == "dead_letter" and one.reason == SEEN_THERE:
+        return _made("left", MAY_HAVE_BEEN_SENT, one.made)
+    if one.state == "recorded":
+        return Fate("recorded", one.reason or one.state, one.made, not destination.dry_run)
+    if one.state == "delivered":
+        return _of_delivered(one, destination)
+    return _made(_BY_STATE[one.state], one.reason or one.state, one.made)
+
+
+def _of_delivered(one: Message, destination: Destination) -> Fate:
+    if one.ack == "AA":
+        return _made("AA", since=one.made)
+    if one.ack.startswith("C"):
+        is_open = destination.receiver.ack_mode == "two_phase"
+        return Fate("CA only", "awaits-AA" if is_open else "", one.made, is_open)
+    return _made("taken", one.ack or "no-acknowledgement", one.made)
+
+
+def _made(kind: Kind, detail: str = "", since: int | None = None) -> Fate:
+    return Fate(kind, detail, since, kind in _OPEN)

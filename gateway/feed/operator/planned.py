@@ -1,0 +1,238 @@
+"""`feed plan` and `feed apply`: what changed settings would send of what was signed before, and the operator's word.
+
+Carries out no clause of a standard; decision D37. Counts and codes, nothing of a patient.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from gateway.feed.operator.arguments import Say, counted, destination_named
+from gateway.feed.plan.counts import Plan, plan_of, reports_of
+from gateway.feed.plan.planning import apply_plan, leave_plan, preview
+from gateway.ingest.assembly import engine_of, store_for_command
+from gateway.ingest.settings_in_force import wanted
+from gateway.routing import Destination, routes_of
+from gateway.routing.plan import RESENT, after_stop
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError, StoreError
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant_text, micros
+from gateway.store.database.revision import is_current
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.feed import plans
+from gateway.store.feed.audit import noted
+from gateway.store.feed.in_force import in_force_of, unplanned
+from gateway.store.feed.plans import TO_STOP, Waits
+from gateway.store.feed.renaming import known_as
+from gateway.store.feed.restoring import doubtful_lanes, is_old
+
+_SHORT: Final = 10.0  # seconds for each destination
+_MOST_LINES: Final = 100
+_NOT_PLANNED: Final = (
+    "is not planned: a fault keeps it from being (study-not-planned in the log), and it is tried again"
+)
+_LONG: Final = 3600.0  # seconds: a command waits
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan of a destination: made of the settings in force, or (`differs`) as these settings would make it.
+
+    `since` is from when on they are in force, in microseconds; None before the first lease. `is_made` is False while
+    the holder still makes the plan. `lacking` are studies of which a fault of ours keeps it from being made.
+    """
+
+    name: str
+    rows: Sequence[Waits]
+    since: int | None = None
+    differs: bool = False
+    is_made: bool = True
+    is_whole: bool = True
+    is_small: bool = False
+    lacking: Sequence[str] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The counts of the plan."""
+        return plan_of(self.rows)
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """The reports that it is about, as JSON: critical results first, each with its study and what would be done."""
+        found = sorted(reports_of(self.rows), key=lambda one: (not one.is_critical, one.signed or 0, one.report_id))
+        return [_report(one) for one in found]
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The plan as JSON."""
+        since = None if self.since is None else instant_text(self.since)
+        counts = {key: value for key, value in asdict(self.plan).items() if key != "oldest"}
+        oldest = None if not self.plan.oldest else instant_text(self.plan.oldest)
+        rest = {"settingsSince": since, "differs": self.differs, "isMade": self.is_made, "isWhole": self.is_whole}
+        return {"name": self.name, **counts, "oldest": oldest, **rest, "unplanned": list(self.lacking)}
+
+    @property
+    def line(self) -> str:
+        """The plan for people."""
+        text = f"{self.name}: {'' if self.is_whole else 'at least '}{self.plan}"
+        if self.lacking:
+            text += f"; not planned, by a fault: {counted(len(self.lacking), 'study')}"
+        if self.differs:
+            then = "applied at the start without asking" if self.is_small else "waits for feed apply"
+            return f"{text}; once these settings are in force" + (f": {then}" if self.plan.size else "")
+        if not self.is_made:
+            return f"{text}; the plan is still being made"
+        return f"{text}; feed apply {self.name}" if self.plan.size else text
+
+
+async def planned_of(
+    engine: Engine, destination: Destination, configuration: Configuration, seconds: float = _LONG
+) -> Planned:
+    """The plan of a destination, by the settings in force, or as these settings would make it if they are others.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
+    found = await _planned_as(engine, known, configuration, seconds)
+    return replace(found, name=destination.name)
+
+
+async def _planned_as(
+    engine: Engine, destination: Destination, configuration: Configuration, seconds: float
+) -> Planned:
+    ignores = routes_of(configuration).ignores
+    standing = await in_force_of(engine, destination.name)
+    if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
+        rows = await plans.waiting(engine, destination.name)
+        lacking = sorted(await unplanned(engine, destination.name))
+        return Planned(destination.name, rows, standing.since, is_made=standing.planned is not None, lacking=lacking)
+    found = await preview(engine, destination, ignores, seconds)
+    since = standing.since if standing else None
+    is_asked = standing is not None and standing.asks
+    is_small = not is_asked and found.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
+    return Planned(
+        destination.name,
+        found.rows,
+        since,
+        differs=True,
+        is_whole=found.is_whole,
+        is_small=found.is_whole and is_small,
+        lacking=found.lacking,
+    )
+
+
+def _report(row: Waits) -> dict[str, Any]:
+    does = "stop" if row.state == TO_STOP else "resend" if row.reason == RESENT else "add"
+    return {
+        "reportId": row.report_id,
+        "studyId": row.study_id,
+        "does": does,
+        "detail": " ".join(filter(None, after_stop(row.reason))) if does == "stop" else "",
+        "signed": None if row.signed is None else instant_text(row.signed),
+        "isCritical": row.is_critical,
+    }
+
+
+def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in reports[:_MOST_LINES]:
+        signed = f"signed {one['signed']}" if one["signed"] else "when it was signed is not known"
+        detail, critical = f"  {one['detail']}" if one["detail"] else "", "  CRITICAL" if one["isCritical"] else ""
+        yield f"  {one['does']}  {one['reportId']}  {one['studyId']}  {signed}{detail}{critical}"
+    if len(reports) > _MOST_LINES:
+        yield f"  {len(reports) - _MOST_LINES} more: --json has them all"
+
+
+async def plan(
+    configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False, reports: bool = False
+) -> int:
+    """Say what the plan of each destination is, or of one; 1 where something waits for `feed apply`, or lacks in it.
+
+    With `reports` each report that a plan is about is named.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    if name is not None:
+        destinations = [destination_named(configuration, name)]
+    async with store_for_command(configuration, writes=False) as engine:
+        found = [await planned_of(engine, one, configuration) for one in destinations]
+    if as_json:
+        said = [{**one.said, **({"reports": one.reports} if reports else {})} for one in found]
+        say(json.dumps({"destinations": said}, indent=2))
+    else:
+        for one in found:
+            say(one.line)
+            for study_id in one.lacking[:_MOST_LINES]:
+                say(f"  {study_id}  {_NOT_PLANNED}")
+            for line in _lines(one.reports) if reports else ():
+                say(line)
+        if not found:
+            say("no destination is set up")
+    return int(any(one.lacking or (one.plan.size and not one.differs) for one in found))
+
+
+async def note_plans(configuration: Configuration, say: Say) -> None:
+    """Say what settings would send or stop if the service started with them; nothing where no database is there yet."""
+    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    try:
+        engine = engine_of(configuration)
+        if not destinations or (isinstance(engine, Sqlite) and not engine.path.exists()):
+            return
+        async with engine.opened():
+            if not await is_current(engine):
+                return
+            found = [await planned_of(engine, one, configuration, _SHORT) for one in destinations]
+    except (ConfigError, StoreError):
+        return  # `check-config --online` says so
+    for one in found:
+        if one.plan.size or one.lacking:
+            say(f"note: plan {one.line}")
+
+
+async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bool = False, reason: str = "") -> int:
+    """Send what the plan of a destination adds, and stop what it stops; or leave all as it was, for a reason.
+
+    1 where the plan is still being made, these settings are not in force, it is not known what was sent, or a fault of
+    ours kept something from being planned anew. What is held since it may have been sent stays as it is.
+
+    Raises:
+        ConfigError: no such destination.
+        StoreUnavailable: the store cannot be reached.
+    """
+    destination = destination_named(configuration, name)
+    async with store_for_command(configuration) as engine:
+        if await is_old(engine, name):
+            say(f"{name}: the database was put back, and what was sent since is not known: `feed resume` first")
+            return 1
+        standing = await in_force_of(engine, name)
+        own = wanted(destination.terms, routes_of(configuration).ignores)
+        if standing is None or standing.digest != own.digest:
+            say(f"{name}: these settings are not in force: they are once the service has started with them")
+            return 1
+        if standing.planned is None:
+            say(f"{name}: the plan is still being made: try again in a moment")
+            return 1
+        every, doubtful = await plans.waiting(engine, name), await doubtful_lanes(engine, name)
+        rows = [one for one in every if one.study_id not in doubtful]
+        now = micros(clock.now())
+        verb, found = "feed-leave" if leaves else "feed-apply", plan_of(rows)
+        await engine.do(partial(noted, verb, f"{name} {found}", reason, now))
+        lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
+    did = "left unsent" if leaves else "queued"
+    say(f"{name}: {counted(found.adds + found.resends, 'report')} {did}, {found.critical} of them critical")
+    if found.stops:
+        say(f"{name}: {counted(found.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
+    if len(rows) < len(every):
+        say(f"{name}: what may have been sent before the database was put back stays held, and as it is")
+    for study_id in lacking:
+        say(f"{name}: {study_id}  {_NOT_PLANNED}")
+    return int(bool(lacking))

@@ -1,0 +1,65 @@
+"""Preview of what a command would send, before it is sent: a count, and a question on a terminal.
+
+Carries out no clause of a standard; decision D37. A script has nobody to ask: it says `--yes`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from gateway.feed.operator.arguments import Say, counted, wrong
+from gateway.store.database.instants import instant_text
+from gateway.store.feed.to_send import ToSend
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """The operator's choice beforehand: only to count, or to send without a question."""
+
+    dry_run: bool = False
+    yes: bool = False
+
+    @property
+    def is_given(self) -> bool:
+        """True where nobody needs to be told first."""
+        return self.yes and not self.dry_run
+
+
+def is_agreed(found: ToSend, name: str, consent: Consent, say: Say) -> bool:
+    """Say what a destination would be sent; whether it is. Of nothing, and where it was agreed to, nobody is asked.
+
+    Raises:
+        ConfigError: there is something to send, nobody agreed to it, and there is no terminal to ask on.
+    """
+    if consent.is_given:
+        return True
+    if found.messages:
+        say(f"{name} would be sent {said_of(found)}")
+    elif consent.dry_run:
+        say(f"{name} would be sent nothing")
+    if consent.dry_run:
+        say("nothing is sent: --dry-run")
+        return False
+    if not found.messages:
+        return True
+    if not sys.stdin.isatty():
+        problem = "missing, and there is no terminal to ask on: nothing is sent"
+        raise wrong("--yes", problem, "See what --dry-run says, then write --yes.")
+    sys.stderr.write("Send it? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
+        return True
+    say("nothing is sent")
+    return False
+
+
+def said_of(found: ToSend) -> str:
+    """Say how much it is: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
+    said = counted(found.messages, "message")
+    if found.reports:
+        said += f" at least ({counted(found.reports, 'report')} of {counted(found.studies, 'study')})"
+    said += f", {found.critical} critical"
+    if found.oldest is None or found.newest is None:
+        return said
+    return f"{said}, signed {instant_text(found.oldest)} to {instant_text(found.newest)}"

@@ -1,0 +1,150 @@
+"""`feed replay`: each study as it is by now is sent once more, with an MSH-10 of its own.
+
+HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decisions D31, D35. Who was told of a study is told again; whoever
+was not is asked by its filters, and what was signed before its start stays that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Final
+
+from gateway.feed.operator.arguments import Say, counted, destination_named
+from gateway.feed.operator.preview import Consent, is_agreed
+from gateway.feed.operator.selection import Chosen, Studies
+from gateway.ingest.assembly import store_for_command
+from gateway.routing import Destination, ever_in_force, routed
+from gateway.runtime import clock
+from gateway.runtime.progress import Progress
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed.audit import noted
+from gateway.store.feed.outbox import Outbox
+from gateway.store.feed.resending import Resend, resent, taken
+from gateway.store.feed.to_send import ToSend
+from gateway.store.studies import intake
+from gateway.store.studies.kept import Kept, kept
+from mappings.dates import parse_instant
+from mappings.model import Cause
+
+_BATCH: Final = 100
+_NOT_SENT: Final = {
+    "before_start": "signed before its start: `feed backload` sends that",
+    "unrouted": "left out by its filters",
+    "unsigned": "without a signed report",
+}
+
+
+async def replay(  # noqa: PLR0913, PLR0917 (what the command is told)
+    configuration: Configuration, name: str, chosen: Chosen, reason: str, consent: Consent, say: Say
+) -> int:
+    """Queue what was chosen, as it is by now; 1 if something was chosen and nothing of it is sent.
+
+    Raises:
+        ConfigError: no such destination, what was chosen is not stored, or nobody agreed to what would be sent.
+    """
+    destination = destination_named(configuration, name)
+    now = micros(clock.now())
+    async with store_for_command(configuration, writes=not consent.dry_run) as engine:
+        studies = await chosen.studies(engine, destination)
+        if not consent.is_given:
+            run = await _run(Replay(engine, destination, chosen.priority, writes=False), studies, now)
+            if not is_agreed(run.found, name, consent, say):
+                _say_left(run, say)
+                return int(not consent.dry_run)
+        await engine.do(partial(noted, "feed-replay", f"{name} {chosen}", reason, now))
+        run = await _run(Replay(engine, destination, chosen.priority), studies, now)
+    reports, of = counted(run.found.reports, "report"), counted(run.found.studies, "study")
+    say(f"{name} is sent {reports} of {of} again, as they are by now")
+    _say_left(run, say)
+    return 1 if studies and not run.found.reports else 0
+
+
+async def _run(run: Replay, studies: Studies, now: int) -> Replay:
+    with Progress("replay", "studies") as progress:
+        for done, (study_id, report_ids) in enumerate(studies.items()):
+            progress(done, len(studies))
+            await run.add(study_id, report_ids, now)
+        await run.flush(now)
+    return run
+
+
+def _say_left(run: Replay, say: Say) -> None:
+    for state, count in sorted(run.left.items()):
+        say(f"{count} are not sent: {_NOT_SENT[state]}")
+
+
+class Replay:
+    """Queues studies for one destination; counts what is sent, and what is not by the state that is why.
+
+    It counts alone where it does not write.
+    """
+
+    def __init__(self, engine: Engine, destination: Destination, priority: int, *, writes: bool = True) -> None:
+        self._engine, self._destination, self._priority, self._writes = engine, destination, priority, writes
+        self._batch: list[Resend] = []
+        self.found = ToSend()
+        self.left: Counter[str] = Counter()
+
+    async def add(self, study_id: str, report_ids: Collection[str] | None, now: int) -> None:
+        """Have these reports of a study sent, or all that are signed."""
+        name = self._destination.name
+        found = await self._engine.fetch(intake.STUDY, study_id=study_id)
+        if not found:
+            return
+        known = await asyncio.to_thread(kept, found[0][2])
+        told = (await Outbox(self._engine).told(study_id)).get(name, set())
+        was_taken = await taken(self._engine, name, study_id)
+        resends = self._resends(known, report_ids, told, was_taken)
+        self._count(known, resends)
+        self._batch += resends if self._writes else []
+        if len(self._batch) >= _BATCH:
+            await self.flush(now)
+
+    async def flush(self, now: int) -> None:
+        """Write down what was added."""
+        if self._batch:
+            await self._engine.do(partial(resent, self._destination.name, self._batch, now))
+            self._batch = []
+
+    def _count(self, known: Kept, resends: Sequence[Resend]) -> None:
+        """Count what a study adds: where everything is restated one message says all of it (D19)."""
+        wanted = {one.report_id for one in resends}
+        critical = sum(one.is_critical is True for one in known.study.completed if one.report_id in wanted)
+        signed = [one.signed for one in resends if one.signed is not None]
+        moments = min(signed, default=None), max(signed, default=None)
+        messages = min(len(resends), 1) if self._destination.receiver.addendum == "replace" else len(resends)
+        self.found += ToSend(messages, critical, *moments, len(resends), min(len(resends), 1))
+
+    def _resends(
+        self, known: Kept, report_ids: Collection[str] | None, told: set[str], was_taken: set[str]
+    ) -> list[Resend]:
+        study = known.study
+        reports = {one.report_id: one for one in study.completed if report_ids is None or one.report_id in report_ids}
+        if not reports:
+            self.left["unsigned"] += 1
+        causes = [Cause(one, "replay", known.version) for one in reports]
+        sent = {self._destination.name: told}
+        made = []
+        for cause, row in routed(study, causes, sent, ever_in_force([self._destination.terms]), gone=known.facts.gone):
+            if row.state != "waiting":
+                self.left[row.state] += 1
+                continue
+            report = reports[cause.report_id]
+            signed = parse_instant(report.signed_at)
+            made.append(
+                Resend(
+                    study.study_id,
+                    report.report_id,
+                    known.version,
+                    # what was taken once is not urgent again
+                    report.is_critical is True and report.report_id not in was_taken,
+                    self._priority,
+                    micros(signed) if signed else None,
+                )
+            )
+        return made

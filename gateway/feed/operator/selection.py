@@ -1,0 +1,91 @@
+"""Which studies an operator wants sent again: one, that of a report, those signed in a span, those of dead letters.
+
+Carries out no clause of a standard; decision D35.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, TypeAlias
+
+from gateway.feed.operator.arguments import EVER, Span, wrong
+from gateway.feed.operator.fate import fate, is_lacking
+from gateway.routing import Destination
+from gateway.store.database.engine import Engine
+from gateway.store.feed.ledger import dead_letters
+from gateway.store.feed.reconciling import recorded
+from gateway.store.feed.resending import BEHIND, USUAL, signed_within, study_of
+from gateway.store.studies import intake
+
+Studies: TypeAlias = dict[str, frozenset[str] | None]
+_BATCH: Final = 500
+_REMEDY: Final = "Write one of --study ID, --report ID, --from and --to, --dead-letters; or --missing."
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The reports asked for, by exactly one of these; with `missing`, what the certificate lacks of them, or of all."""
+
+    study_id: str | None = None
+    report_id: str | None = None
+    span: Span | None = None
+    dead_letters: bool = False
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        given = (self.study_id, self.report_id, self.span, self.dead_letters or None)
+        count = sum(one is not None for one in given)
+        if count > 1 or not (count or self.missing):
+            raise wrong("--study", "nothing is chosen" if not count else "more than one thing is chosen", _REMEDY)
+
+    def __str__(self) -> str:
+        one = self.study_id or self.report_id or (str(self.span) if self.span else "")
+        said = one or ("dead letters" if self.dead_letters else "everything")
+        return f"{said}, what is missing" if self.missing else said
+
+    @property
+    def priority(self) -> int:
+        """That of the messages: what may be many goes behind all that is new."""
+        return USUAL if self.study_id or self.report_id else BEHIND
+
+    async def studies(self, engine: Engine, destination: Destination) -> Studies:
+        """The ids of the studies, each with those of its reports that are meant; None: all that are signed.
+
+        Raises:
+            ConfigError: the study or the report is not stored.
+        """
+        studies = await self._named(engine, destination.name)
+        return await _lacking(engine, studies, destination) if self.missing else studies
+
+    async def _named(self, engine: Engine, destination: str) -> Studies:
+        if self.study_id is not None:
+            if not await engine.fetch(intake.REVISION, study_id=self.study_id):
+                raise wrong(self.study_id, "no such study is stored", "`sync` takes in all that AutoScribe lists.")
+            return {self.study_id: None}
+        if self.report_id is not None:
+            study_id = await study_of(engine, self.report_id)
+            if study_id is None:
+                raise wrong(self.report_id, "no such report is stored", "`sync` takes in all that AutoScribe lists.")
+            return {study_id: frozenset({self.report_id})}
+        if self.dead_letters:
+            return {one.study_id: None for one in await dead_letters(engine, destination)}
+        span = self.span or EVER
+        return {study_id: None async for _, study_id in signed_within(engine, span.since, span.until)}
+
+
+async def _lacking(engine: Engine, studies: Studies, destination: Destination) -> Studies:
+    """Of the reports those that the certificate says are open, and that nothing is about to send."""
+    found: Studies = {}
+    ids = iter(sorted(studies))
+    while batch := list(islice(ids, _BATCH)):
+        for study_id, known in (await recorded(engine, batch)).items():
+            wanted = studies[study_id]
+            lacking = frozenset(
+                report_id
+                for report_id, record in known.reports.items()
+                if (wanted is None or report_id in wanted) and is_lacking(fate(report_id, record, destination))
+            )
+            if lacking and not known.is_external:
+                found[study_id] = lacking
+    return found

@@ -1,0 +1,235 @@
+"""`feed show`: a message as it was sent, each attempt with its answer as it came, and what differs from the one before.
+
+HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decision D39. It shows patient data to who may see it: each time is noted in
+the audit, by ids alone, before anything is shown. What is looked for is never logged.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, Literal
+
+from gateway.feed.operator.arguments import Say, counted, id_of, wrong
+from gateway.feed.operator.shown import lines
+from gateway.ingest.assembly import store_for_command
+from gateway.routing import routes_of
+from gateway.runtime import clock
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant_text, micros
+from gateway.store.database.statements import Steps
+from gateway.store.feed.attempts import Kept, attempts_of
+from gateway.store.feed.audit import noted
+from gateway.store.feed.leases import standing
+from gateway.store.feed.looking import (
+    Shown,
+    messages_of_study,
+    patients_of_number,
+    studies_of_accession,
+    studies_of_patient,
+    study_of_message,
+    study_of_report,
+)
+from gateway.store.feed.renaming import known_as
+from mappings.hl7v2.ack import AckInvalid, parse
+from mappings.hl7v2.difference import differences
+from mappings.hl7v2.printed import printable, segments
+from mappings.hl7v2.received import Unreadable
+
+By = Literal["MSH-10", "report", "study", "accession", "patient"]
+_VERB: Final = "feed-show"
+_REPORT: Final = "rep_"
+_STUDY: Final = "stu_"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The messages asked for: by MSH-10, report, study or accession number; or by `patients`, numbers of patients.
+
+    `at` is the one destination that is meant, if one is. `reason` is kept in the audit.
+    """
+
+    text: str = field(default="", repr=False)
+    patients: tuple[str, ...] = field(default=(), repr=False)
+    at: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The messages that are meant, and by what they were found; `lanes` are all messages of their studies."""
+
+    by: By
+    messages: Sequence[Shown]
+    lanes: Sequence[Shown]
+
+
+async def show(configuration: Configuration, wanted: Wanted, say: Say, *, as_json: bool = False) -> int:
+    """Show messages with their attempts; 1 if there is none.
+
+    Raises:
+        ConfigError: there never was a destination of that name.
+        StoreUnavailable: the store cannot be reached; then nothing is shown, for nothing was noted.
+    """
+    async with store_for_command(configuration, writes=False) as engine:
+        for known in routes_of(configuration).destinations:
+            if known.name == wanted.at:
+                wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
+        found = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
+        await engine.do(partial(_noted, found, wanted, micros(clock.now())))
+        said = [_said(one, found.lanes, await attempts_of(engine, one.number)) for one in found.messages]
+    if as_json:
+        say(json.dumps(said, indent=2))
+    else:
+        for one in said:
+            for line in lines(one):
+                say(line)
+        say(counted(len(said), "message"))
+    return 0 if said else 1
+
+
+async def _destinations(configuration: Configuration, engine: Engine, at: str | None) -> list[str]:
+    """The names of all destinations, also of those that are not in the settings any more; or the one that is meant.
+
+    Raises:
+        ConfigError: there never was one of the name that is meant.
+    """
+    known = [one.name for one in routes_of(configuration).destinations]
+    names = list(dict.fromkeys([*known, *(one.name for one in await standing(engine))]))
+    if at is not None and at not in names:
+        raise wrong(at, "no destination has this name", f"Destinations are {', '.join(names) or 'none'}.")
+    return names if at is None else [at]
+
+
+async def _found(engine: Engine, wanted: Wanted, names: Sequence[str]) -> _Found:
+    by, study_ids, patients = await _studies(engine, wanted, names)
+    lanes = [one for study_id in study_ids for one in await messages_of_study(engine, study_id)]
+    lanes = [one for one in lanes if wanted.at in {None, one.destination}]
+    text = id_of(wanted.text)
+    meant: dict[str, Callable[[Shown], bool]] = {
+        "MSH-10": lambda one: one.control_id == wanted.text,
+        "report": lambda one: text in {one.report_id, *one.report_ids},
+        "patient": lambda one: one.patient_id in patients,
+    }
+    return _Found(by, [one for one in lanes if by not in meant or meant[by](one)], lanes)
+
+
+async def _studies(engine: Engine, wanted: Wanted, names: Sequence[str]) -> tuple[By, list[str], set[str]]:
+    """By what is found, the ids of the studies, and of a number of patients their ids."""
+    if wanted.patients:
+        patients = [one for number in wanted.patients for one in await patients_of_number(engine, number)]
+        studies = [one for patient_id in patients for one in await studies_of_patient(engine, patient_id)]
+        return "patient", list(dict.fromkeys(studies)), set(patients)
+    text = id_of(wanted.text)
+    if text.startswith(_REPORT):
+        return "report", await study_of_report(engine, text), set()
+    if text.startswith(_STUDY):
+        return "study", [text], set()
+    by_message = [one for name in names for one in await study_of_message(engine, name, wanted.text)]
+    if by_message:
+        return "MSH-10", list(dict.fromkeys(by_message)), set()
+    return "accession", await studies_of_accession(engine, wanted.text), set()
+
+
+def _noted(found: _Found, wanted: Wanted, now: int) -> Steps[None]:
+    """Note what is shown: a row for each study; an accession number or a patient's number is not noted itself."""
+    for study_id in dict.fromkeys(one.study_id for one in found.messages) or ["nothing"]:
+        argument = " ".join([f"{study_id} by {found.by}", *([f"at {wanted.at}"] if wanted.at else [])])
+        yield from noted(_VERB, argument, wanted.reason, now)
+
+
+def _said(one: Shown, lanes: Sequence[Shown], attempts: Sequence[Kept]) -> dict[str, Any]:
+    before, superseded = _replaced(one, lanes)
+    return {
+        "destination": one.destination,
+        "controlId": one.control_id,
+        "studyId": one.study_id,
+        "reportId": one.report_id,
+        "reportIds": list(one.report_ids),
+        "patientId": one.patient_id,
+        "fillerOrderNumbers": list(one.filler_order_numbers),
+        "cause": one.kind,
+        "state": one.state,
+        "reason": one.reason,
+        "ack": one.ack,
+        **{name: _instant(getattr(one, name)) for name in ("made", "sent", "committed", "accepted", "closed")},
+        "size": one.size,
+        "sha256": one.body_hash,
+        "replaced": None if before is None else _difference(before, one),
+        "inPlaceOf": superseded,
+        "supersededBy": next((m.control_id for m in lanes if m.number == one.superseded_by), None),
+        "attempts": [_attempt(kept) for kept in attempts],
+        "message": None if one.body is None else {"bytes": _bytes(one.body), "segments": segments(one.body)},
+    }
+
+
+def _replaced(one: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, list[str]]:
+    """The last message before that was sent under one of its numbers, and those that were not sent for its sake."""
+    before = [
+        other
+        for other in lanes
+        if (other.destination, other.sent is not None) == (one.destination, True)
+        and other.number < one.number
+        and not set(other.filler_order_numbers).isdisjoint(one.filler_order_numbers)
+    ]
+    superseded = [other.control_id for other in lanes if other.superseded_by == one.number]
+    return next(reversed(before), None), superseded
+
+
+def _difference(before: Shown, one: Shown) -> dict[str, Any]:
+    """Compare a message with the one before; `changed` is None where one of the two texts is gone."""
+    changed = None
+    if before.body is not None and one.body is not None:
+        try:
+            found = differences(before.body, one.body)
+        except Unreadable:
+            found = ()
+        changed = [{"place": it.place, "was": printable(it.was), "now": printable(it.now)} for it in found]
+    return {"controlId": before.control_id, "sent": _instant(before.sent), "changed": changed}
+
+
+def _attempt(kept: Kept) -> dict[str, Any]:
+    attempt = kept.attempt
+    connection: Mapping[str, Any] = json.loads(attempt.connection or "{}")
+    return {
+        "attempt": kept.place,
+        "begun": _instant(attempt.begun),
+        "ended": _instant(attempt.ended),
+        "connection": connection,
+        "state": kept.state,
+        "reason": kept.reason,
+        "ack": kept.ack,
+        "answer": _answer(attempt.answer) if attempt.answer else None,
+    }
+
+
+def _answer(answer: bytes) -> dict[str, Any]:
+    """The answer as it came, and what it says where it is an acknowledgement."""
+    said: dict[str, Any] = {"bytes": _bytes(answer), "segments": segments(answer)}
+    try:
+        ack = parse(answer)
+    except AckInvalid as error:
+        return {**said, "unreadable": error.code}
+    errors = [
+        {"code": one.code, "location": one.location, "severity": one.severity, "text": printable(one.text)}
+        for one in ack.errors
+    ]
+    return {
+        **said,
+        "code": ack.code,
+        "controlId": printable(ack.control_id),
+        "text": printable(ack.text),
+        "errors": errors,
+    }
+
+
+def _bytes(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
+
+
+def _instant(microseconds: int | None) -> str | None:
+    return None if microseconds is None else instant_text(microseconds)

@@ -1,0 +1,116 @@
+"""Lines that `feed show` prints for a person: the message, its attempts, and the fields that changed.
+
+HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decision D39.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_LONG: Final = 400  # characters of a segment or a value that a screen is shown: a PDF in Base64 is more
+_PURGED: Final = "its text and attempts were let go of after feed.retention_days"
+_NO_ANSWER: Final = "nothing came back"
+
+
+def lines(said: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of one message, as gateway/feed/operator/show.py has it for JSON."""
+    yield f"{said['destination']}  {said['controlId']}  {_state(said)}"
+    yield f"  of        {said['cause']}, {said['reportId']}, {said['studyId']}, Patient/{said['patientId']}"
+    yield f"  numbers   {', '.join(said['fillerOrderNumbers'])} (OBR-3)"
+    moments = [f"{name} {said[name]}" for name in ("made", "sent", "committed", "accepted", "closed") if said[name]]
+    yield f"  when      {', '.join(moments)}"
+    yield f"  bytes     {said['size']}, sha256 {said['sha256'] or 'not known'}"
+    yield from _others(said)
+    for one in said["attempts"]:
+        yield from _attempt(one)
+    if said["message"] is None:
+        yield f"  message   {_PURGED}"
+        return
+    if not said["attempts"]:
+        yield "  attempts  none is kept"
+    yield "  message"
+    for segment in said["message"]["segments"]:
+        yield f"    {short(segment)}"
+
+
+def short(text: str) -> str:
+    """A text that is not too long for a screen."""
+    return text if len(text) <= _LONG else f"{text[:_LONG]}… ({len(text) - _LONG} more characters: --json has them)"
+
+
+def _state(said: Mapping[str, Any]) -> str:
+    why = f" ({said['reason']})" if said["reason"] else ""
+    return f"{said['state']}{why}{', ' + said['ack'] if said['ack'] else ''}"
+
+
+def _others(said: Mapping[str, Any]) -> Iterator[str]:
+    for control_id in said["inPlaceOf"]:
+        yield f"  in place of {control_id}, which was not sent (any more)"
+    if said["supersededBy"]:
+        yield f"  said by   {said['supersededBy']}, which took its place"
+    replaced = said["replaced"]
+    if replaced is None:
+        yield "  replaced  nothing: no message was sent before under one of its numbers"
+        return
+    yield f"  replaced  {replaced['controlId']}, sent {replaced['sent']}"
+    if replaced["changed"] is None:
+        yield "    the difference is not known: a text was let go of after feed.retention_days"
+        return
+    for (place, was, now), count in Counter(map(_of_any, replaced["changed"])).items():
+        yield f"    {place}{f' of {count} segments' if count > 1 else ''}"
+        yield f"      was  {short(was) or '(nothing)'}"
+        yield f"      now  {short(now) or '(nothing)'}"
+    if not replaced["changed"]:
+        yield "    the same, but for MSH-7 and MSH-10"
+
+
+def _of_any(changed: Mapping[str, str]) -> tuple[str, str, str]:
+    """A change, the same of each segment of its kind: `OBX-11`, where all lines are corrected."""
+    return re.sub(r"\[\d+\]", "", changed["place"]), changed["was"], changed["now"]
+
+
+def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
+    why = one["reason"] if one["reason"] not in {"", one["ack"]} else ""
+    came = ", ".join(part for part in (one["state"], why, one["ack"]) if part)
+    begun = f"{one['begun']} to " if one["begun"] else ""
+    yield f"  attempt {one['attempt']}  {begun}{one['ended']}: {came}"
+    yield f"    {connection(one['connection'])}"
+    answer = one["answer"]
+    if answer is None:
+        yield f"    {_NO_ANSWER}"
+        return
+    for segment in answer["segments"]:
+        yield f"    < {short(segment)}"
+    if "unreadable" in answer:
+        yield f"    no acknowledgement: {answer['unreadable']}"
+    else:
+        yield f"    {answer['code']} for {answer['controlId'] or 'no MSH-10'}{_quoted(answer['text'])}"
+    for error in answer.get("errors", ()):
+        place = f" at {error['location']}" if error["location"] else ""
+        yield f"    error {error['code'] or 'without a code'}{place}{_quoted(error['text'])}"
+
+
+def connection(said: Mapping[str, Any]) -> str:
+    """A connection in words."""
+    parts = []
+    if said.get("when") == "late":
+        parts.append("came later")
+    if "by" in said:
+        parts.append("over a connection that the receiver opened")
+    if "to" in said:
+        parts.append(f"to {said['to']}")
+    if "peer" in said:
+        parts.append(f"with {said['peer']}")
+    if "tls" in said:
+        certificate = f", certificate of {said['subject']}, sha256 {said['sha256']}" if "sha256" in said else ""
+        parts.append(f"{said['tls']}{certificate}")
+    if "connection" in said:
+        parts.append(f"connection {said['connection']} of {said['of']}")
+    return ", ".join(parts) or "over a connection of which nothing is known"
+
+
+def _quoted(text: str) -> str:
+    return f": {short(text)}" if text else ""

@@ -1,0 +1,222 @@
+"""`feed status`: how each destination stands, in ids, codes, counts and ages; nothing of a patient.
+
+Carries out no clause of a standard; decisions D9, D31-D33, D37.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from gateway.feed.operator.arguments import Say, counted
+from gateway.feed.plan.counts import plan_of
+from gateway.ingest.assembly import store_for_command
+from gateway.ingest.settings_in_force import wanted
+from gateway.routing import Destination, routes_of
+from gateway.routing.filter import Ignore
+from gateway.runtime import clock
+from gateway.settings import Configuration
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant_text, micros
+from gateway.store.feed import plans
+from gateway.store.feed.in_force import in_force_of, unplanned
+from gateway.store.feed.leases import Standing, standing
+from gateway.store.feed.leaving import known as names_of
+from gateway.store.feed.ledger import dead_letters, stock, unrouted_before_start
+from gateway.store.feed.renaming import known_as
+from gateway.store.feed.standing_alerts import StandingAlert, standing_alerts
+from gateway.store.feed.states import BREAKER_REASONS
+
+MOST_LANES: Final = 20  # and as many reports of which no message is made
+_SECOND: Final = 1_000_000
+_NOBODY: Final = ""
+
+
+async def status(configuration: Configuration, say: Say, *, as_json: bool = False) -> int:
+    """Say how each destination stands, those of the settings first; always 0."""
+    routes = routes_of(configuration)
+    now = micros(clock.now())
+    async with store_for_command(configuration, writes=False) as engine:
+        stands = {one.name: one for one in await standing(engine)}
+        known = {await known_as(engine, one.name, one.formerly): one for one in routes.destinations}
+        named = {*known, *(one.name for one in routes.destinations)}
+        names = [*known, *(name for name in await names_of(engine) if name not in named)]
+        found = [
+            await _destination(engine, name, known.get(name), stands.get(name), now)
+            | await _plan(engine, name, known.get(name), routes.ignores)
+            for name in names
+        ]
+        nobody = await stock(engine, _NOBODY, MOST_LANES)
+        history = await unrouted_before_start(engine)
+        alerts = [_alert(one) for one in await standing_alerts(engine) if one.cases]
+    said = {
+        "at": instant_text(now),
+        "destinations": found,
+        "unrouted": nobody.rows.get("unrouted", 0),
+        "unroutedBeforeStart": history,
+        "ignored": nobody.rows.get("ignored", 0),
+        "alerts": alerts,
+    }
+    if as_json:
+        say(json.dumps(said, indent=2))
+        return 0
+    for line in _lines(said):
+        say(line)
+    return 0
+
+
+def _alert(alert: StandingAlert) -> dict[str, Any]:
+    """An alert that stands, as whoever watches over the feed saw it last, and whether somebody acknowledged it."""
+    is_open = bool(alert.unacknowledged)
+    return {
+        "alert": alert.code,
+        "destination": alert.destination,
+        "count": alert.count,
+        "since": _moment(min(case.since for case in alert.cases.values())),
+        "acknowledgedBy": "" if is_open else alert.acknowledged_by,
+        "acknowledgedAt": None if is_open else _moment(alert.acknowledged_at),
+    }
+
+
+async def _destination(
+    engine: Engine, name: str, known: Destination | None, stands: Standing | None, now: int
+) -> dict[str, Any]:
+    counted = await stock(engine, name, MOST_LANES)
+    given_up = await dead_letters(engine, name)
+    is_open = stands is not None and stands.paused in BREAKER_REASONS
+    return {
+        "name": name if known is None else known.name,
+        "knownAs": name,
+        "settings": "none" if known is None else "enabled" if known.is_enabled else "not enabled",
+        "holder": stands.holder if stands else "",
+        "leaseUntil": instant_text(stands.expires) if stands and stands.holder else None,
+        "paused": stands.paused if stands and not is_open else "",
+        "pausedSince": _moment(stands.paused_since) if stands and not is_open else None,
+        "breaker": stands.paused if stands and is_open else "",
+        "breakerSince": _moment(stands.paused_since) if stands and is_open else None,
+        "messages": counted.messages,
+        "outbox": counted.rows,
+        "heldFor": counted.held_for,
+        "oldestOpenSeconds": None if counted.oldest is None else max(0, (now - counted.oldest) // _SECOND),
+        "heldLanes": counted.lane_count,
+        "lanes": [
+            {"studyId": one.study_id, "reason": one.reason, "since": _moment(one.since)} for one in counted.lanes
+        ],
+        "heldRows": [
+            {"studyId": one.study_id, "reason": one.reason, "since": _moment(one.since), "critical": one.is_critical}
+            for one in counted.held_rows
+        ],
+        "indeterminate": counted.messages.get("indeterminate", 0),
+        "deadLetters": len(given_up),
+        "criticalDeadLetters": sum(one.is_critical for one in given_up),
+    }
+
+
+async def _plan(engine: Engine, name: str, known: Destination | None, ignores: tuple[Ignore, ...]) -> dict[str, Any]:
+    """The settings in force, and the plan of what was signed before them (D37)."""
+    standing = await in_force_of(engine, name)
+    plan = plan_of(await plans.waiting(engine, name))
+    own = wanted(known.terms, ignores).digest if known is not None else ""
+    is_open = known is not None and known.is_enabled and (standing is None or standing.planned is None)
+    counts = {key: value for key, value in asdict(plan).items() if key != "oldest"}
+    return {
+        "settingsSince": instant_text(standing.since) if standing else None,
+        "settingsDiffer": standing is not None and own not in {"", standing.digest},
+        "undecided": await plans.undecided(engine, name) if is_open else 0,
+        "unplanned": sorted(await unplanned(engine, name))[:MOST_LANES],
+        "plan": {**counts, "said": str(plan)} if plan.size else None,
+    }
+
+
+def _lines(said: Mapping[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    for one in said["destinations"]:
+        yield from _head_lines(one)
+        yield from _plan_lines(one)
+        age = one["oldestOpenSeconds"]
+        oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
+        yield f"  messages  {_listed(one['messages'])}{oldest}"
+        reasons = f" (held for {_listed(one['heldFor'])})" if one["heldFor"] else ""
+        yield f"  ledger    {_listed({_IN_WORDS.get(name, name): n for name, n in one['outbox'].items()})}{reasons}"
+        if one["deadLetters"]:
+            given_up = counted(one["deadLetters"], "dead letter")
+            yield f"  given up  {given_up}, {one['criticalDeadLetters']} of them critical"
+        for lane in one["lanes"]:
+            yield f"  held      {lane['studyId']}  {lane['reason']}, since {lane['since']}"
+        if one["heldLanes"] > len(one["lanes"]):
+            yield f"  held      {counted(one['heldLanes'] - len(one['lanes']), 'more study')}"
+        for row in one["heldRows"]:
+            critical = ", critical" if row["critical"] else ""
+            yield f"  not made  {row['studyId']}  {row['reason']}, since {row['since']}{critical}"
+        if (more := one["outbox"].get("held", 0) - len(one["heldRows"])) > 0:
+            yield f"  not made  {counted(more, 'more report')}"
+    before = said["unroutedBeforeStart"]
+    history = f" ({before} of them signed before each destination's start)" if before else ""
+    yield f"no destination takes: {said['unrouted']} unrouted{history}, {said['ignored']} ignored by a rule"
+    yield from map(_alert_line, said["alerts"])
+    if not said["destinations"]:
+        yield "no destination is set up"
+
+
+def _head_lines(one: Mapping[str, Any]) -> Iterator[str]:
+    """Say who serves a destination, and why it is sent nothing."""
+    served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
+    absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
+    yield f"{one['name']}: {served}{absent}"
+    if one["knownAs"] != one["name"]:
+        yield f"  name      {one['knownAs']} until the gateway starts with these settings"
+    if one["paused"]:
+        yield f"  paused    {one['paused']}, since {one['pausedSince']}"
+    if one["breaker"]:
+        yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
+
+
+def _alert_line(alert: Mapping[str, Any]) -> str:
+    """Say which alert stands, since when, and who has seen it."""
+    where = f" at {alert['destination']}" if alert["destination"] else ""
+    seen = f"acknowledged by {alert['acknowledgedBy']}" if alert["acknowledgedBy"] else "nobody acknowledged it"
+    return f"alert {alert['alert']}{where}: since {alert['since']}, {alert['count']} when it last changed; {seen}"
+
+
+def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
+    """Say what there is to say of the settings in force."""
+    if one["settingsDiffer"]:
+        yield "  settings  these are not in force: they are once the service has started with them"
+    if one["undecided"]:
+        yield f"  undecided {counted(one['undecided'], 'report')}: its settings are not in force yet"
+    for study_id in one["unplanned"]:
+        yield f"  undecided {study_id}: a fault kept its plan from being made, and it is tried again"
+    if one["plan"]:
+        yield f"  plan      {one['plan']['said']}; feed apply {one['name']}"
+
+
+# State of a row of the ledger -> the same in words
+_IN_WORDS: Final = {
+    "waiting": "to be made",
+    "rendered": "made into a message",
+    "merged": "told with other news",
+    "nothing": "nothing to send",
+    "before_start": "before its start",
+    "excluded": "left out by a filter",
+    "to_stop": "to stop",
+    "left": "left unsent",
+}
+_SETTINGS: Final = {"none": "not in the settings", "not enabled": "not enabled"}
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
+def _moment(microseconds: int | None) -> str | None:
+    return None if microseconds is None else instant_text(microseconds)
+
+
+def _age(seconds: int) -> str:
+    """Seconds in the largest unit of which there are two."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} seconds"

@@ -1,0 +1,76 @@
+"""The counts of a plan: the reports that a change of settings adds, stops, and sends again.
+
+Carries out no clause of a standard; decision D37. gateway/feed/plan/planning.py makes plans, and applies them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.routing.plan import RESENT
+from gateway.settings.feed import Feed
+from gateway.store.feed.plans import PLANNED, TO_STOP, Waits
+
+_HOUR: Final = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Counts of the reports that a change of settings adds, stops, and sends again; `oldest` was signed then (micros).
+
+    `critical` are those added that are critical results, `stopped_critical` those stopped.
+    """
+
+    adds: int = 0
+    critical: int = 0
+    stops: int = 0
+    stopped_critical: int = 0
+    resends: int = 0
+    oldest: int | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of reports that it is about."""
+        return self.adds + self.stops + self.resends
+
+    def __str__(self) -> str:
+        critical = f", {self.critical} of them critical" if self.critical else ""
+        stopped = f", {self.stopped_critical} of them critical" if self.stopped_critical else ""
+        return f"adds {self.adds}{critical}; stops {self.stops}{stopped}; resends {self.resends}"
+
+    def is_small(self, unasked: int, limits: Feed, now: int) -> bool:
+        """True where it may be applied without asking, after so many messages that were sent so already."""
+        if self.size + unasked > limits.unasked_messages:
+            return False
+        if (self.critical or self.stopped_critical) and not limits.unasked_critical:
+            return False
+        return self.oldest is not None and self.oldest >= now - int(limits.unasked_hours * _HOUR)
+
+
+def reports_of(rows: Sequence[Waits]) -> list[Waits]:
+    """Take of the rows of a plan one for each report that it adds, stops or sends again."""
+    said: dict[tuple[str, str], Waits] = {}
+    for row in rows:
+        key = row.report_id, row.state
+        before = said.get(key)
+        if before is None or (not before.is_critical and row.is_critical):
+            said[key] = row
+    return list(said.values())
+
+
+def plan_of(rows: Sequence[Waits]) -> Plan:
+    """Count the rows of a plan, each report once."""
+    said = reports_of(rows)
+    adds = [one for one in said if one.state == PLANNED and one.reason != RESENT]
+    stops = [one for one in said if one.state == TO_STOP]
+    signed = [0 if one.signed is None else one.signed for one in said]
+    return Plan(
+        adds=len(adds),
+        critical=sum(one.is_critical for one in said if one.state == PLANNED),
+        stops=len(stops),
+        stopped_critical=sum(one.is_critical for one in stops),
+        resends=len(said) - len(adds) - len(stops),
+        oldest=min(signed, default=None),
+    )

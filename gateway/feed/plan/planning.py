@@ -1,0 +1,347 @@
+"""A change of a destination's settings becomes a plan for what was signed before; what is signed after flows at once.
+
+Carries out no clause of a standard; decisions D20, D31, D37. Whoever holds the lease of a destination puts its settings
+in force, and then has each study that was taken in before looked at again: nothing is sent or stopped by that alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from gateway.feed.plan.counts import Plan, plan_of
+from gateway.ingest.plan_outbox import outbox_row
+from gateway.ingest.settings_in_force import SettingsInForce, wanted
+from gateway.routing import Destination, InForce
+from gateway.routing.filter import Ignore
+from gateway.routing.plan import Known, Row, Step, after_stop, planned, was_made
+from gateway.runtime import clock
+from gateway.runtime.computing import computed
+from gateway.runtime.errors import StoreError, StoreUnavailable
+from gateway.runtime.log import get_logger
+from gateway.settings.feed import Feed
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.feed import plans
+from gateway.store.feed.in_force import in_force_of, plan_made, put_in_force, sent_unasked, unplanned
+from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
+from gateway.store.feed.plans import PLANNED, TO_STOP, Changed, Reading, Stop, Waits
+from gateway.store.feed.restoring import doubtful_lanes, is_old
+from gateway.store.feed.states import HOLD_FEED, MAY_HAVE_BEEN_SENT, OUTBOX_STATES, RESTORED
+from gateway.store.studies import intake
+from gateway.store.studies.intake import Outdated
+from gateway.store.studies.kept import Kept, kept
+from mappings.model import Cause
+
+_MOST_TRIES: Final = 20
+_AGAIN: Final = 60.0  # seconds from one try of the studies that could not be planned to the next
+_PAUSE: Final = 0.01  # seconds from one page of reports to the next: nothing else waits for it
+_BATCH: Final = 500
+_ROWS_EACH: Final = 10  # rows of a report that are looked at: of one that has more somebody is asked
+_TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
+
+
+class Planning:
+    """The plan of one destination, made and looked after by the holder of its lease."""
+
+    def __init__(self, engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], limits: Feed) -> None:
+        self._engine, self._limits = engine, limits
+        self._name, self._wanted = destination.name, wanted(destination.terms, ignores)
+        self._settings = SettingsInForce(engine)
+        self._is_told = False
+        self._lease: Lease | None = None
+        self._next_try = 0.0
+
+    async def begin(self, lease: Lease) -> bool:
+        """Put the settings in force, and make the plan of what was signed before, where none was made of them.
+
+        False where that is to be done later: the database does not know by now what was sent.
+
+        Raises:
+            LeaseLost: somebody else holds the lease by now.
+            StoreUnavailable: the store cannot be reached; it is begun again another time, and adds nothing twice.
+        """
+        self._lease, self._next_try = lease, 0.0
+        standing = await self._engine.do(partial(put_in_force, lease, self._wanted, micros(clock.now())))
+        if standing.planned is not None:
+            return True
+        in_force = await self._settings.current()
+        lacking: list[str] = []
+        async for page in plans.readings(self._engine, self._name):
+            if await is_old(self._engine, self._name):
+                return False
+            for one in page:
+                work = _replan(self._engine, self._name, lease, one, in_force)
+                lacking += [] if await _guarded(one.study_id, work) else [one.study_id]
+            await clock.sleep(_PAUSE)
+        await self._engine.do(partial(plan_made, lease, standing.number, micros(clock.now()), lacking))
+        get_logger().info("plan-made", destination=self._name, **(await self._counts()))
+        return True
+
+    async def look(self) -> None:
+        """Plan what could not be planned, then apply the plan if it is small, else say once that it waits.
+
+        Nothing is applied while it is not known what was sent.
+
+        Raises:
+            LeaseLost: somebody else holds the lease by now.
+            StoreUnavailable: the store cannot be reached.
+        """
+        await self._try_again()
+        standing, most = await in_force_of(self._engine, self._name), self._limits.unasked_messages * _ROWS_EACH
+        rows = await plans.waiting(self._engine, self._name, most)
+        doubtful, is_much = await doubtful_lanes(self._engine, self._name) if rows else (), len(rows) > most
+        rows = [one for one in rows if one.study_id not in doubtful]
+        if not rows or standing is None or standing.planned is None or await self._is_held_back():
+            self._is_told = False
+            return
+        plan, now = plan_of(rows), micros(clock.now())
+        if not is_much and not standing.asks and plan.is_small(standing.unasked, self._limits, now):
+            await self._engine.do(lambda: sent_unasked(standing.number, plan.size))
+            await apply_plan(self._engine, self._name, rows)
+            get_logger().info("plan-applied", destination=self._name, count=plan.size)
+        elif not self._is_told:
+            get_logger().warning("plan-waits", destination=self._name, **(await self._counts()))
+            self._is_told = True
+
+    async def _is_held_back(self) -> bool:
+        """True if an operator has yet to say that the destination may be sent to, after the database was restored."""
+        rows = await self._engine.fetch(PAUSED, name=self._name)
+        return bool(rows) and rows[0][0] in {RESTORED, HOLD_FEED}
+
+    async def _counts(self) -> dict[str, int]:
+        plan = plan_of(await plans.waiting(self._engine, self._name))
+        return {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
+
+    async def _try_again(self) -> None:
+        """Plan the studies that could not be planned, once in a while."""
+        standing = await in_force_of(self._engine, self._name)
+        if self._lease is None or standing is None or standing.planned is None or clock.monotonic() < self._next_try:
+            return
+        self._next_try = clock.monotonic() + _AGAIN
+        if await is_old(self._engine, self._name):
+            return
+        known = await unplanned(self._engine, self._name)
+        in_force, lacking = await self._settings.current(), set(known)
+        for study_id in sorted(known):
+            if await _guarded(study_id, self._plan_anew(self._lease, study_id, in_force)):
+                lacking.discard(study_id)
+        if lacking != known:
+            await self._engine.do(partial(plan_made, self._lease, standing.number, micros(clock.now()), lacking))
+
+    async def _plan_anew(self, lease: Lease, study_id: str, in_force: InForce) -> None:
+        reading = await plans.reading(self._engine, self._name, study_id)
+        await _replan(self._engine, self._name, lease, reading, in_force)
+
+
+async def _guarded(study_id: str, work: Awaitable[object]) -> bool:
+    """Await what plans one study; False where a fault of ours keeps it from being done, which holds up no other."""
+    try:
+        await work
+    except (LeaseLost, StoreError):
+        raise
+    except Exception as error:
+        get_logger().error("study-not-planned", study_id=study_id, code="internal", exc_info=error)
+        return False
+    return True
+
+
+async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[str]:
+    """Have what is planned sent and what is to stop stopped, then see what no destination is owed any more.
+
+    The studies of which a fault of ours kept that last from being seen are returned: the holder tries them again.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return await _settled(engine, name, rows, is_let_go=False)
+
+
+async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[str]:
+    """Have what is planned left unsent, and what was to stop go as before, with the news of its study since.
+
+    The studies are returned of which a fault of ours kept that news from being seen: it is planned once that is over.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return await _settled(engine, name, rows, is_let_go=True)
+
+
+async def _settled(engine: Engine, name: str, rows: Sequence[Waits], *, is_let_go: bool) -> list[str]:
+    in_force = await SettingsInForce(engine).current()
+    lacking: list[str] = []
+
+    async def plan_anew(study_id: str) -> None:
+        reading = replace(await plans.reading(engine, name, study_id), is_let_go=is_let_go)
+        await _replan(engine, name, None, reading, in_force)
+
+    for batch in _batches(rows):
+        adds, stops = _parted(batch)
+        settle = plans.left if is_let_go else plans.applied
+        await engine.do(partial(settle, name, adds, stops, micros(clock.now())))
+        for study_id in dict.fromkeys(one.study_id for one in stops):
+            lacking += [] if await _guarded(study_id, plan_anew(study_id)) else [study_id]
+    standing = await in_force_of(engine, name)
+    if lacking and standing is not None:
+        known = await unplanned(engine, name)
+        await engine.do(partial(plan_made, None, standing.number, micros(clock.now()), known.union(lacking)))
+    return lacking
+
+
+def _parted(rows: Sequence[Waits]) -> tuple[list[Waits], list[Stop]]:
+    """The rows of a plan that are to be sent, and those that are to stop."""
+    stops = [
+        Stop(row.number, row.study_id, row.report_id, *after_stop(row.reason), was_made(row.reason))
+        for row in rows
+        if row.state == TO_STOP
+    ]
+    return [row for row in rows if row.state == PLANNED], stops
+
+
+def _batches(rows: Sequence[Waits]) -> Iterator[Sequence[Waits]]:
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+
+
+async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Reading, in_force: InForce) -> None:
+    """Make the plan of one study."""
+    for _ in range(_MOST_TRIES):
+        found = await changed(engine, reading, name, in_force)
+        if found is None:
+            return
+        try:
+            await engine.do(partial(plans.change, lease, found, micros(clock.now())))
+        except Outdated:  # there is news of the study
+            reading = replace(await plans.reading(engine, name, reading.study_id), is_let_go=reading.is_let_go)
+            continue
+        return
+    raise StoreUnavailable("others wrote the same study again and again")
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The rows of the plan that settings would make; `is_whole` is False where its time was over before the end.
+
+    `lacking` are the studies of which a fault of ours keeps the plan from being made.
+    """
+
+    rows: Sequence[Waits]
+    is_whole: bool = True
+    lacking: Sequence[str] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The counts of the plan."""
+        return plan_of(self.rows)
+
+
+async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> Preview:
+    """The plan that settings of a destination would make if they came in force now; nothing is written.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    current, until = await SettingsInForce(engine).current(), clock.monotonic() + seconds
+    in_force = current.changed(destination.terms, ignores, clock.now())
+    rows: list[Waits] = []
+    lacking: list[str] = []
+
+    async def foresee(reading: Reading) -> None:
+        found = await changed(engine, reading, destination.name, in_force)
+        rows.extend(_waiting(reading, found, destination.name))
+
+    async for page in plans.readings(engine, destination.name):
+        for reading in page:
+            lacking += [] if await _guarded(reading.study_id, foresee(reading)) else [reading.study_id]
+        if clock.monotonic() > until:
+            return Preview(rows, is_whole=False, lacking=lacking)
+    return Preview(rows, lacking=lacking)
+
+
+def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Waits]:
+    """The rows of the plan of a study, were it changed so."""
+    now = {row["number"]: row for row in found.rows} if found else {}
+    for row in reading.rows:
+        number, state, reason = int(row[2]), str(row[6]), str(row[7])
+        if number in now:
+            state, reason = now[number]["state"], now[number]["reason"]
+        if row[5] == name and state in {PLANNED, TO_STOP}:
+            yield Waits(number, reading.study_id, str(row[1]), state, reason, bool(row[9]), row[10])
+    for new in found.new if found else ():
+        if new["state"] == PLANNED:
+            is_critical, signed = bool(new["is_critical"]), new["signed"]
+            yield Waits(0, reading.study_id, new["report_id"], PLANNED, new["reason"], is_critical, signed)
+
+
+async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce) -> Changed | None:
+    """Find what settings change of a study; None where they change nothing.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    if not _may_change(reading, name):
+        return None
+    found = await engine.fetch(intake.STUDY, study_id=reading.study_id)
+    if not found:
+        return None
+    known = await computed(kept, found[0][2])
+    steps = [] if known.study.study_type == "external" else _steps(known, reading, name, in_force)
+    return _changed(known, reading, name, steps, int(found[0][0])) if steps else None
+
+
+def _may_change(reading: Reading, name: str) -> bool:
+    """True where settings can change anything of a study: all of most studies was told, and stays so."""
+    own = [row for row in reading.rows if row[5] == name]
+    told = {str(row[1]) for row in own if row[6] in _TOLD}
+    is_settled = reading.is_sent and all(row[6] in _TOLD for row in own) and told >= set(reading.completed)
+    return not is_settled or any(row[6] in {"unrouted", "ignored"} for row in reading.rows)
+
+
+def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[Step]:
+    there = {int(row[2]) for row in reading.rows if row[5:8] == (name, "left", MAY_HAVE_BEEN_SENT)}
+    rows = [
+        Row(
+            int(number),
+            Cause(str(report_id), kind, str(version)),
+            str(destination),
+            str(state),
+            str(reason),
+            bool(is_move),
+            destination == name and (int(number) in there or reading.is_said(int(number), str(report_id))),
+            reading.beside(int(number), str(report_id)),
+        )
+        for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
+    ]
+    of = Known(known.study, known.facts.gone, known.version, rows, bool(there) or reading.is_sent or reading.is_let_go)
+    steps = planned(of, name, in_force)
+    if reading.is_let_go:  # what is owed since they are told of the study: nobody is asked a second time
+        return [replace(one, state="waiting", reason="") if one.state == PLANNED else one for one in steps]
+    return steps
+
+
+def _changed(known: Kept, reading: Reading, name: str, steps: Sequence[Step], revision: int) -> Changed:
+    now = micros(clock.now())
+    reports = {one.report_id: one for one in (*known.facts.gone, *known.study.reports)}
+    moved = {(str(row[1]), str(row[4])) for row in reading.rows if row[8]}
+    new = []
+    for step in steps:
+        if step.number is None:
+            is_move = int((step.cause.report_id, step.cause.content_version) in moved)
+            new.append({**outbox_row(step.cause, step, reports.get(step.cause.report_id), now), "is_move": is_move})
+    was = {int(row[2]): (str(row[6]), str(row[7])) for row in reading.rows}
+    return Changed(
+        name,
+        reading,
+        revision,
+        [_row(step, was.get(step.number, ("", "")), now) for step in steps if step.number is not None],
+        new,
+    )
+
+
+def _row(step: Step, was: tuple[str, str], now: int) -> dict[str, Any]:
+    is_open = OUTBOX_STATES[step.state].is_open
+    made = int(step.state == "waiting" and was_made(was[1]))
+    settled = None if is_open else now
+    return {"number": step.number, "state": step.state, "reason": step.reason, "settled": settled, "made": made}

@@ -1,0 +1,1 @@
+"""HTTP below FHIR: headers, formats, bodies, byte ranges, bundles, and OperationOutcomes."""

@@ -1,0 +1,94 @@
+"""Bundles put together from bytes that are ready.
+
+https://hl7.org/fhir/R4/bundle.html#searchset, https://hl7.org/fhir/R4/http.html#history,
+https://hl7.org/fhir/R4/search.html#include (`search.mode`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final
+
+from gateway.fhir_api.http.outcome import Issue, outcome
+from gateway.store.database.instants import instant_text
+from gateway.store.studies.search import Version
+from mappings.fhir.rendering import json_bytes
+
+_MATCH: Final = b',"search":{"mode":"match"}}'
+_INCLUDE: Final = b',"search":{"mode":"include"}}'
+_OUTCOME: Final = b',"search":{"mode":"outcome"}}'
+
+
+def searchset(  # noqa: PLR0913 (the parts of a searchset)
+    base: str,
+    links: Mapping[str, str],
+    matches: Sequence[Version],
+    included: Iterable[Version],
+    issues: Sequence[Issue],
+    *,
+    total: int | None,
+) -> bytes:
+    """The Bundle: matches, what they include, then one OperationOutcome if there is anything to say."""
+    head: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
+    if total is not None:
+        head["total"] = total
+    head["link"] = _links(links)
+    here = _opened(base)
+    entries = [_entry(here, one, _MATCH) for one in matches]
+    entries += [_entry(here, one, _INCLUDE) for one in included]
+    if issues:
+        said = json_bytes(outcome(issues))
+        entries.append(b'{"fullUrl":"' + _outcome_url(said) + b'","resource":' + said + _OUTCOME)
+    return _bundle(head, entries)
+
+
+def history_bundle(base: str, links: Mapping[str, str], versions: Sequence[Version], total: int) -> bytes:
+    """The Bundle of the versions of one resource, the newest first."""
+    head = {"resourceType": "Bundle", "type": "history", "total": total, "link": _links(links)}
+    here = _opened(base)
+    return _bundle(head, [_entry(here, one, _of_history(one)) for one in versions])
+
+
+def batch_response(entries: Sequence[bytes]) -> bytes:
+    """The Bundle of the answers to a batch, which are entries that are ready."""
+    return _bundle({"resourceType": "Bundle", "type": "batch-response"}, entries)
+
+
+def _of_history(version: Version) -> bytes:
+    """`request` and `response` of a version: how it could have come about, had a client made it."""
+    kind = version.address.partition("/")[0]
+    first = version.version == 1
+    request = {"method": "POST", "url": kind} if first else {"method": "PUT", "url": version.address}
+    response = {
+        "status": "201 Created" if first else "200 OK",
+        "etag": f'W/"{version.version}"',
+        "lastModified": instant_text(version.updated),
+    }
+    return b"," + json_bytes({"request": request, "response": response})[1:]
+
+
+def _links(links: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"relation": relation, "url": url} for relation, url in links.items()]
+
+
+def _bundle(head: dict[str, Any], entries: Sequence[bytes]) -> bytes:
+    made = json_bytes(head)
+    return made[:-1] + b',"entry":[' + b",".join(entries) + b"]}" if entries else made
+
+
+@lru_cache(maxsize=256)
+def _opened(base: str) -> bytes:
+    """An entry up to the address of its resource, which needs no escapes."""
+    return b'{"fullUrl":' + json_bytes({"": f"{base}/"})[4:-2]
+
+
+def _entry(here: bytes, version: Version, rest: bytes) -> bytes:
+    return here + version.address.encode() + b'","resource":' + version.body + rest
+
+
+def _outcome_url(body: bytes) -> bytes:
+    """A fullUrl for an OperationOutcome, which has no address: a UUID of its bytes (RFC 9562 §5.8)."""
+    made = sha256(body).hexdigest()
+    return f"urn:uuid:{made[:8]}-{made[8:12]}-8{made[13:16]}-a{made[17:20]}-{made[20:32]}".encode()

@@ -1,0 +1,157 @@
+"""Whatever goes wrong becomes an OperationOutcome: one place, no payload, no text of an exception that is not ours.
+
+https://hl7.org/fhir/R4/operationoutcome.html, https://hl7.org/fhir/R4/http.html#Status-Codes.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.fhir_api.http.formats import Format, asked, in_format
+from gateway.runtime.errors import (
+    GatewayError,
+    NotAcceptable,
+    RangeNotSatisfiable,
+    RequestError,
+    StoreError,
+    UpstreamError,
+)
+from gateway.runtime.log import get_logger
+from gateway.runtime.metrics import ROUTE
+from mappings.fhir.rendering import json_bytes
+from mappings.issues import MappingIssue, WireError
+
+Severity = Literal["fatal", "error", "warning", "information"]
+
+CONTENT_TYPE: Final = Format.JSON.value
+ERROR_SYSTEM: Final = "urn:autoscribe-gateway:error"
+MAPPING_SYSTEM: Final = "urn:autoscribe-gateway:mapping-issue"
+ALLOW: Final = "gateway.allow"  # scope key: the methods the route has, for a 405
+_RETRY_AFTER: Final = 5
+_NO_SUCH: Final = "There is nothing at this address; /fhir/metadata names the types that are served."
+_BUG: Final = "The gateway failed. The request id names the line in its log."
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One OperationOutcome.issue; `code` is of the issue-type value set, `detail` a code of ours in `system`."""
+
+    severity: Severity
+    code: str
+    diagnostics: str
+    detail: str = ""
+    text: str = ""
+    expression: str = ""
+    system: str = ERROR_SYSTEM
+
+    def json(self) -> dict[str, Any]:
+        """As FHIR JSON."""
+        details: dict[str, Any] = {}
+        if self.detail:
+            details["coding"] = [{"system": self.system, "code": self.detail}]
+        if self.text:
+            details["text"] = self.text
+        made: dict[str, Any] = {"severity": self.severity, "code": self.code}
+        if details:
+            made["details"] = details
+        made["diagnostics"] = self.diagnostics
+        if self.expression:
+            made["expression"] = [self.expression]
+        return made
+
+
+def of_mapping(issue: MappingIssue, whose: str) -> Issue:
+    """A mapping's issue (D4); `whose` names the study or resource its pointer is into."""
+    code = "informational" if issue.severity == "information" else "processing"
+    return Issue(
+        issue.severity, code, f"{whose} {issue.pointer or '/'}: {issue.action}", issue.code, system=MAPPING_SYSTEM
+    )
+
+
+def outcome(issues: Iterable[Issue]) -> dict[str, Any]:
+    """An OperationOutcome."""
+    return {"resourceType": "OperationOutcome", "issue": [issue.json() for issue in issues]}
+
+
+def of_error(error: Exception) -> tuple[int, Issue]:
+    """HTTP status and issue of an exception; of one that is not ours nothing is said but that it happened."""
+    if isinstance(error, RequestError):
+        return error.http_status, Issue(
+            "error", error.issue_code, error.detail, error.code, error.remedy, error.expression
+        )
+    if isinstance(error, GatewayError):
+        said = f"{error.code}: {error.words}" if isinstance(error, StoreError) else str(error)
+        return error.http_status, Issue("error", error.issue_code, said, error.code, error.remedy)
+    if isinstance(error, WireError):
+        return HTTPStatus.BAD_GATEWAY, Issue("error", "processing", str(error), "upstream-not-understood")
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:
+        return error.status_code, Issue("error", "not-found", _NO_SUCH, "no-such-address")
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return error.status_code, Issue("error", "not-supported", HTTPStatus(error.status_code).phrase, "http")
+    return HTTPStatus.INTERNAL_SERVER_ERROR, Issue("fatal", "exception", _BUG, "internal")
+
+
+def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
+    """The answer to a request that failed, in the format the client likes best; `X-Request-Id` is the correlation id.
+
+    To a client that takes nothing of what is offered it is JSON.
+    """
+    status, issue = of_error(error)
+    headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        wait = error.retry_after if isinstance(error, UpstreamError) else None
+        headers["Retry-After"] = str(math.ceil(wait if wait is not None else _RETRY_AFTER))
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(scope.get(ALLOW, ()))
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
+    form = Format.JSON if isinstance(error, NotAcceptable) else asked(scope)
+    body = in_format(json_bytes(outcome([issue])), form)
+    headers["Content-Length"] = str(len(body))
+    return Response(b"" if scope["method"] == "HEAD" else body, status, headers, media_type=form.value)
+
+
+class Outcomes:
+    """ASGI: answers every exception of the application with an OperationOutcome and writes one line to the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; when an answer had begun before the failure, it is cut off where it stands."""
+        begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except Exception as error:
+            request_id = secrets.token_hex(8)
+            _log(error, scope, request_id)
+            if not begun:
+                await error_response(error, scope, request_id)(scope, receive, send)
+
+
+def _log(error: Exception, scope: Scope, request_id: str) -> None:
+    status, issue = of_error(error)
+    said = {"route": scope.get(ROUTE, "none"), "method": scope["method"], "status": int(status), "code": issue.detail}
+    if isinstance(error, UpstreamError) and error.request_id:
+        said["upstream_request_id"] = error.request_id
+    logger = get_logger()
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("request-refused", request_id=request_id, **said)
+    else:
+        known = isinstance(error, GatewayError | WireError)
+        logger.error("request-failed", request_id=request_id, exc_info=None if known else error, **said)

@@ -1,0 +1,97 @@
+"""The query string of a request, taken apart strictly and within limits.
+
+https://url.spec.whatwg.org/#urlencoded-parsing, but bytes that are no UTF-8 are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from starlette.requests import Request
+
+from gateway.runtime.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
+
+FORM: Final = "application/x-www-form-urlencoded"
+PAGE: Final = "_page"
+MAX_QUERY_BYTES: Final = 8_192
+# A page token holds all that was asked: what fits into a query fits into a token of this length
+MAX_PAGE_BYTES: Final = 14_336
+MAX_PARAMETERS: Final = 100
+MAX_VALUE_LENGTH: Final = 4_096
+MAX_NAME_LENGTH: Final = 64
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
+# What no value has a use for; a blank of another script is none of it
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+
+Parameters = tuple[tuple[str, str], ...]
+
+
+def parameters(request: Request) -> Parameters:
+    """The parameters in their order, those without a value left out (R4 ignores them).
+
+    Raises:
+        BadRequest: over a limit, no UTF-8, a control character, or a name that no parameter can have.
+    """
+    query: bytes = request.scope["query_string"]
+    return _taken_apart(query) if query else ()
+
+
+async def form_parameters(request: Request) -> Parameters:
+    """The parameters in the body of a POST of a search, as those of a query string.
+
+    Raises:
+        UnsupportedMediaType: the body is no form.
+        RequestTooLarge: it is over the limit; no more than that is read.
+        BadRequest: as `parameters`.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_PAGE_BYTES:
+            raise RequestTooLarge(f"the form is longer than {MAX_PAGE_BYTES} bytes")
+    if not body:
+        return ()
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise UnsupportedMediaType(f"the parameters of a search are posted as {FORM}")
+    return _taken_apart(bytes(body))
+
+
+def _taken_apart(query: bytes) -> Parameters:
+    if len(query) > (MAX_PAGE_BYTES if f"{PAGE}=".encode() in query else MAX_QUERY_BYTES):
+        raise BadRequest(f"more than {MAX_QUERY_BYTES} bytes of parameters")
+    try:
+        fields = query.decode("ascii").split("&")
+        if len(fields) > MAX_PARAMETERS:
+            raise BadRequest(f"more than {MAX_PARAMETERS} parameters")
+        parted = [field.partition("=") for field in fields if field]
+        pairs = [(_decoded(name), _decoded(value)) for name, _, value in parted]
+    except UnicodeDecodeError:
+        raise BadRequest("the parameters are not percent-encoded UTF-8") from None
+    for name, value in pairs:
+        if len(name) > MAX_NAME_LENGTH or not NAME.fullmatch(name):
+            raise BadRequest("a parameter has a name that no search parameter can have")
+        if len(value) > MAX_VALUE_LENGTH and name != PAGE:
+            raise BadRequest(f"a value is longer than {MAX_VALUE_LENGTH} characters", expression=f"http.{name}")
+        if _CONTROL.search(value):
+            raise BadRequest("a value holds a control character", expression=f"http.{name}")
+    return tuple((name, value) for name, value in pairs if value)
+
+
+def _decoded(text: str) -> str:
+    """A name or value as it was before it was encoded.
+
+    Raises:
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    text = text.replace("+", " ")
+    return unquote_to_bytes(text).decode() if "%" in text else text
+
+
+def value_of(given: Parameters, name: str) -> str | None:
+    """The last value of a parameter that has one value."""
+    for key, value in reversed(given):
+        if key == name:
+            return value
+    return None

@@ -1,0 +1,211 @@
+"""A part of a resource, where `_summary` or `_elements` asks for no more: marked SUBSETTED, with all its modifiers.
+
+https://hl7.org/fhir/R4/search.html#summary and #elements; which elements are in the summary (Σ), mandatory or
+modifiers, the structure definitions of R4 4.0.1 say. For safety what a modifier says is kept, asked for or not.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+from gateway.fhir_api.http.query import Parameters
+from gateway.fhir_api.http.r4_elements import element, find
+from gateway.index.escaping import alternatives
+from gateway.runtime.errors import BadRequest
+from mappings.fhir.datatypes import Json
+
+Summary = Literal["true", "text", "data", "count", "false"]
+
+SUBSETTED: Final = {
+    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+    "code": "SUBSETTED",
+    "display": "subsetted",
+}
+SUMMARIES: Final = ("true", "text", "data", "count", "false")
+# Kept of every resource, whatever is asked for
+ALWAYS: Final = frozenset({"resourceType", "id", "meta", "implicitRules", "modifierExtension"})
+# Of each type that is shaped, the elements in the summary
+SUMMARY: Final = {
+    "DiagnosticReport": (
+        "identifier status category code subject encounter effective[x] issued performer resultsInterpreter media"
+    ),
+    "DocumentReference": (
+        "masterIdentifier identifier status docStatus type category subject date author relatesTo description "
+        "securityLabel content context"
+    ),
+    "ImagingStudy": (
+        "identifier status modality subject encounter started basedOn referrer interpreter endpoint numberOfSeries "
+        "numberOfInstances procedureReference procedureCode location reasonCode reasonReference note description series"
+    ),
+    "Observation": (
+        "identifier basedOn partOf status code subject focus encounter effective[x] issued performer value[x] "
+        "hasMember derivedFrom component"
+    ),
+    "Organization": "identifier active type name partOf",
+    "Patient": ("identifier active name telecom gender birthDate deceased[x] address managingOrganization link"),
+    "Practitioner": "identifier active name telecom address gender birthDate",
+    "PractitionerRole": "identifier active period practitioner organization code specialty location telecom",
+    "Provenance": "target recorded",
+    "ServiceRequest": (
+        "identifier instantiatesCanonical instantiatesUri basedOn replaces requisition status intent category priority "
+        "doNotPerform code orderDetail quantity[x] subject encounter occurrence[x] asNeeded[x] authoredOn requester "
+        "performerType performer locationCode locationReference reasonCode reasonReference specimen bodySite "
+        "patientInstruction"
+    ),
+}
+# Of these, the elements that are mandatory or modifiers
+MANDATORY: Final = {
+    "DiagnosticReport": "status code",
+    "DocumentReference": "status content",
+    "ImagingStudy": "status subject",
+    "Observation": "status code",
+    "Organization": "active",
+    "Patient": "active deceased[x] link",
+    "Practitioner": "",
+    "PractitionerRole": "",
+    "Provenance": "target recorded agent",
+    "ServiceRequest": "status intent doNotPerform subject",
+}
+# What else a US Core profile that we claim asks for: a part of a resource is still one of that profile, and a report
+# never goes without its patient
+PROFILED: Final = {
+    "DiagnosticReport": "category subject effective[x]",
+    "DocumentReference": "type category subject",
+    "ImagingStudy": "",
+    "Observation": "category subject effective[x] value[x] dataAbsentReason",
+    "Organization": "name",
+    "Patient": "identifier name gender",
+    "Practitioner": "identifier name",
+    "PractitionerRole": "practitioner organization telecom",
+    "Provenance": "",
+    "ServiceRequest": "category code",
+}
+# The parts and types in a summary in which something is neither in it nor mandatory, with what is
+SUMMARY_OF_PARTS: Final = {
+    "Attachment": "contentType language url size hash title creation",
+    "DiagnosticReport.media": "link",
+    "DocumentReference.context": "period",
+    "ImagingStudy.series": (
+        "uid number modality description numberOfInstances endpoint bodySite laterality specimen started performer"
+    ),
+    "Observation.component": "code value[x]",
+    "SampledData": "origin period factor lowerLimit upperLimit dimensions",
+}
+_EXTENSIONS: Final = frozenset({"id", "extension", "modifierExtension"})
+_IN_SUMMARY: Final = {kind: frozenset(names.split()) for kind, names in SUMMARY.items()}
+_KEPT: Final = {kind: ALWAYS.union(names.split(), PROFILED[kind].split()) for kind, names in MANDATORY.items()}
+_IN_PARTS: Final = {kind: _EXTENSIONS.union(names.split()) for kind, names in SUMMARY_OF_PARTS.items()}
+_ELEMENT: Final = re.compile(r"[A-Za-z]+(?:\[x\])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How much of each resource is wanted; `elements` as they were asked for, without repetition."""
+
+    summary: Summary = "false"
+    elements: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """True if nothing is to be left out of a resource; so for `_summary=count`, which gives out none."""
+        return self.summary in {"false", "count"} and not self.elements
+
+
+def wanted_shape(given: Parameters) -> Shape:
+    """What `_summary` and `_elements` ask for; with `count` no resource is wanted, and a read has to refuse it.
+
+    Raises:
+        BadRequest: another `_summary`, two different ones, an element that is a path or no name, or both parameters.
+    """
+    summaries = {value for name, value in given if name == "_summary"} or {"false"}
+    elements = _elements([value for name, value in given if name == "_elements"])
+    summary = summaries.pop()
+    if summaries or summary not in SUMMARIES:
+        raise BadRequest("_summary is one of true, text, data, count and false", expression="http._summary")
+    if summary == "count":
+        return Shape("count")
+    if elements and summary != "false":
+        raise BadRequest("_summary and _elements exclude each other: send one of them", expression="http._elements")
+    return Shape(cast(Summary, summary), elements)
+
+
+def unknown_elements(resource_type: str, shape: Shape) -> tuple[str, ...]:
+    """Those of `_elements` that R4 does not define for a type."""
+    return tuple(name for name in shape.elements if _defined_name(resource_type, name) is None)
+
+
+def shaped(resource: Json, shape: Shape) -> Json:
+    """What is wanted of a resource, which is itself not changed. A type that `SUMMARY` does not name is given whole.
+
+    An extension stays where its element stays. Whole stays in a summary what is kept for another reason, and a part of
+    which nothing would be left.
+    """
+    kind = resource["resourceType"]
+    if shape.is_whole or kind not in SUMMARY:
+        return resource
+    if shape.summary == "data":
+        kept = {key: value for key, value in resource.items() if key != "text"}
+    else:
+        wanted = _wanted(kind, shape)
+        kept = {key: value for key, value in resource.items() if _name(kind, key) in wanted}
+    if shape.summary == "true":
+        for key in [key for key in kept if _name(kind, key) in _IN_SUMMARY[kind]]:
+            kept[key] = _summarised(kept[key], _kind(kind, key))
+    return {**kept, "meta": _tagged(resource.get("meta", {}))}
+
+
+def _elements(lists: list[str]) -> tuple[str, ...]:
+    """The names in `_elements`, which may be repeated."""
+    names = tuple(dict.fromkeys(name.strip() for value in lists for name in alternatives(value)))
+    if (lists and not names) or not all(map(_ELEMENT.fullmatch, names)):
+        raise BadRequest(
+            "_elements is a list of elements of the resource, without paths, such as id,status",
+            expression="http._elements",
+        )
+    return names
+
+
+def _wanted(kind: str, shape: Shape) -> frozenset[str]:
+    """The elements to keep, by their names as defined."""
+    if shape.summary == "true":
+        return _KEPT[kind] | _IN_SUMMARY[kind]
+    if shape.summary == "text":
+        return _KEPT[kind] | {"text"}
+    return _KEPT[kind].union(name for asked in shape.elements if (name := _defined_name(kind, asked)))
+
+
+def _defined_name(kind: str, name: str) -> str | None:
+    """`effective[x]` for `effective`, `effectiveDateTime` or `effective[x]`."""
+    found = find(kind, name) or find(kind, f"{name}[x]")
+    return found.name if found else None
+
+
+def _name(kind: str, key: str) -> str:
+    return key if key == "resourceType" else element(kind, key.removeprefix("_")).name
+
+
+def _kind(kind: str, key: str) -> str:
+    return "" if key in _EXTENSIONS else element(kind, key.removeprefix("_")).kind
+
+
+def _summarised(part: Any, kind: str) -> Any:
+    """What is in the summary of a part of that type; all of it where that would be nothing."""
+    if isinstance(part, list):
+        return [_summarised(one, kind) for one in part]
+    if not kind or not isinstance(part, dict):
+        return part
+    wanted = _IN_PARTS.get(kind)
+    kept = {
+        key: _summarised(value, _kind(kind, key))
+        for key, value in part.items()
+        if wanted is None or _name(kind, key) in wanted
+    }
+    return kept or part
+
+
+def _tagged(meta: Json) -> Json:
+    """The meta of a resource of which something may be missing."""
+    others = [tag for tag in meta.get("tag", ()) if tag != SUBSETTED]
+    return {**meta, "tag": [*others, SUBSETTED]}

@@ -1,0 +1,99 @@
+"""A resource as FHIR XML, made from its JSON: the same elements in the order that R4 defines, every value as it stands.
+
+https://hl7.org/fhir/R4/xml.html. Numbers and instants are passed on as text, never read and written again, so `2.50`
+and `.120Z` stay what they are; the narrative is XHTML in its own namespace, not a blank more or less.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any, Final
+
+from lxml import etree  # type: ignore[import-untyped]
+
+from gateway.fhir_api.http.r4_elements import element
+from mappings.fhir.datatypes import Json
+from mappings.text import REPLACEMENT
+
+FHIR: Final = "{http://hl7.org/fhir}"
+_NAMESPACES: Final = {None: FHIR[1:-1]}
+# https://www.w3.org/TR/xml/#charsets: no narrative or string of ours holds one, for its judge refuses it
+_NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_PARSER: Final = etree.XMLParser(resolve_entities=False, no_network=True)
+
+
+def xml_of_json(body: bytes, *, indented: bool = False) -> bytes:
+    """FHIR JSON in UTF-8 as FHIR XML in UTF-8, the numbers as they are written."""
+    return xml_bytes(json.loads(body, parse_float=str, parse_int=str), indented=indented)
+
+
+def xml_bytes(resource: Json, *, indented: bool = False) -> bytes:
+    """A resource as FHIR XML in UTF-8; `indented` with line breaks, but none inside a narrative.
+
+    A character that XML cannot hold becomes U+FFFD.
+
+    Raises:
+        LookupError: an element that R4 does not have, or a type that `r4_elements` does not have.
+    """
+    root = etree.Element(FHIR + resource["resourceType"], nsmap=_NAMESPACES)
+    _fill(root, resource, resource["resourceType"])
+    if indented:
+        _indent(root, "\n")
+    made: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return made
+
+
+def _fill(parent: Any, value: Json, kind: str) -> None:
+    """What an object of a type holds, in the order of the definition."""
+    names = {key.removeprefix("_") for key in value if key != "resourceType"}
+    for name in sorted(names, key=lambda one: element(kind, one).place):
+        if (kind, name) == ("Extension", "url") or (name == "id" and "resourceType" not in value):
+            parent.set(name, _text(value[name]))
+        elif (kind, name) == ("Narrative", "div"):
+            parent.append(etree.fromstring(_text(value[name]), _PARSER))
+        else:
+            for content, more in _repeats(value.get(name), value.get(f"_{name}")):
+                _append(parent, name, element(kind, name).kind, content, more)
+
+
+def _append(parent: Any, name: str, kind: str, content: Any, more: Json | None) -> None:
+    """One element; `more` is the id and the extensions of a primitive."""
+    child = etree.SubElement(parent, FHIR + name)
+    if not isinstance(content, dict):
+        if content is not None:
+            child.set("value", _text(content))
+        _fill(child, more or {}, kind)
+    elif "resourceType" in content:
+        inner = content["resourceType"]
+        _fill(etree.SubElement(child, FHIR + inner), content, inner)
+    else:
+        _fill(child, content, kind)
+
+
+def _repeats(content: Any, more: Any) -> Iterator[tuple[Any, Any]]:
+    """Each repetition of an element, with what JSON keeps of it beside under `_name`."""
+    if isinstance(content, list) or isinstance(more, list):
+        yield from zip_longest(content or (), more or ())
+    else:
+        yield content, more
+
+
+def _text(value: str | float) -> str:
+    """A primitive as XML writes it."""
+    if isinstance(value, str):
+        return value if value.isprintable() else _NOT_XML.sub(REPLACEMENT, value)
+    return json.dumps(value)
+
+
+def _indent(parent: Any, line: str) -> None:
+    """Line breaks between the elements of FHIR, which hold no text of their own."""
+    children = [child for child in parent if child.tag.startswith(FHIR) and len(child)]
+    for child in children:
+        _indent(child, line + "  ")
+    for child in parent:
+        child.tail = line + "  "
+    if len(parent):
+        parent.text, parent[-1].tail = line + "  ", line

@@ -1,0 +1,114 @@
+"""Examples that can be asked for as they stand: made of ids that the index holds this moment, or of codes.
+
+https://spec.openapis.org/oas/v3.1.1.html#parameter-object (`example`). No name, number, date or text of a patient is
+among them (D9): ids are opaque.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from gateway.fhir_api.facade import circumstances, facade
+from gateway.fhir_api.search.paging import BEGINNING, page
+from gateway.fhir_api.search.result_parameters import includes_of, revincludes_of
+from gateway.fhir_api.search.search_query import understand
+from gateway.fhir_api.served import BY_TYPE, OF_REPORTS
+from gateway.index.parameter import Parameter
+from gateway.store.studies.search import current
+from mappings.identifiers import role_id, upstream_id
+
+SINCE: Final = "ge2000-01-01"
+RECEIVER: Final = "generic"
+_FINAL: Final = (("status", "final"), ("_lastUpdated", SINCE), ("_sort", "_lastUpdated"), ("_count", "1"))
+# Elements of a DiagnosticReport that refer to what there is to be read beside it
+_REFERENCES: Final = ("subject", "basedOn", "performer", "result", "imagingStudy")
+_CODES: Final = {
+    ("Observation", "category"): "imaging",
+    ("DocumentReference", "category"): "clinical-note",
+    "status": "final",
+    "category": "LP29684-5",
+    "code": "18748-4",
+    "specialty": "207U00000X",
+    "type": "18748-4",
+    "modality": "CT",
+    "gender": "female",
+    "critical": "false",
+    "addendum": "false",
+}
+# Of each kind of parameter what is right for any
+_OF_KIND: Final = {"token": "unknown", "string": "a", "date": SINCE, "uri": "urn:example:none", "reference": "none"}
+_OF_RESULT: Final = {
+    "_count": "10",
+    "_sort": "-_lastUpdated",
+    "_summary": "true",
+    "_elements": "id",
+    "_total": "accurate",
+    "_format": "json",
+    "_pretty": "true",
+    "_contained": "false",
+    "_explain": "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """An id of each resource type for which there is one to show."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+    def parameter(self, row: Parameter) -> str:
+        """A value of a search parameter."""
+        kind = row.resource_type
+        if row.name == "_id":
+            return self.ids.get(kind, "none")
+        if row.name == "_profile":
+            return next(iter(BY_TYPE[kind].profiles), _OF_KIND["uri"])
+        if row.name == "study":
+            return self.ids.get("ImagingStudy", "none")
+        if row.name == "identifier" and kind in {OF_REPORTS, "DocumentReference"}:
+            return upstream_id(self.ids.get(OF_REPORTS, "")) or "none"
+        target = next((one for one in row.targets if one in self.ids), None)
+        if row.type == "reference" and target:
+            return f"{target}/{self.ids[target]}"
+        return _CODES.get((kind, row.name)) or _CODES.get(row.name) or _OF_KIND[row.type]
+
+    def result(self, resource_type: str, name: str) -> str | None:
+        """A value of a result parameter; None where the type has none for it."""
+        if name == "_include":
+            return next(iter(includes_of(resource_type)), None)
+        if name == "_revinclude":
+            return next(iter(revincludes_of(resource_type)), None)
+        return _OF_RESULT.get(name)
+
+
+async def examples(request: Request) -> Examples:
+    """Ids around a signed report; none before there is one."""
+    query = understand(OF_REPORTS, _FINAL, circumstances(request), strict=True)
+    engine = facade(request).engine
+    found = await page(engine, query, BEGINNING)
+    if not found.versions:
+        return Examples()
+    ids = _ids(found.versions[0].resource)
+    there = await current(engine, [f"{kind}/{one}" for kind, one in ids.items()])
+    return Examples({kind: one for kind, one in ids.items() if kind == "Binary" or there.get(f"{kind}/{one}")})
+
+
+def _ids(report: Mapping[str, Any]) -> dict[str, str]:
+    """The ids of a report and of what it refers to; those that are made of its own follow from it."""
+    own = str(report["id"])
+    ids = {OF_REPORTS: own, "DocumentReference": f"{own}-doc", "Provenance": f"{own}-prov"}
+    for name in _REFERENCES:
+        rows = report.get(name, [])
+        for row in rows if isinstance(rows, list) else [rows]:
+            kind, _, resource_id = row.get("reference", "").partition("/")
+            ids.setdefault(kind, resource_id)
+    if "Practitioner" in ids and "Organization" in ids:
+        ids["PractitionerRole"] = role_id(ids["Practitioner"], ids["Organization"])
+    for form in report.get("presentedForm", ()):
+        if form.get("url", "").endswith("-text"):
+            ids["Binary"] = form["url"].partition("/")[2]
+    return {kind: one for kind, one in ids.items() if kind}

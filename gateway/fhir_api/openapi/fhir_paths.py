@@ -1,0 +1,254 @@
+"""The addresses of the facade as OpenAPI path items.
+
+https://spec.openapis.org/oas/v3.1.1.html#path-item-object, https://hl7.org/fhir/R4/http.html. What can be asked for as
+it stands is under `x-examples`, as an address below the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from gateway.fhir_api.batch_entries import MOST_ENTRIES
+from gateway.fhir_api.definitions import SEARCHED
+from gateway.fhir_api.facade import MOUNT
+from gateway.fhir_api.http.query import FORM, MAX_NAME_LENGTH, NAME, PAGE
+from gateway.fhir_api.http.summary import SUMMARIES
+from gateway.fhir_api.openapi.examples import RECEIVER, SINCE, Examples
+from gateway.fhir_api.operations.addendum import ACTS
+from gateway.fhir_api.operations.hl7v2 import ER7
+from gateway.fhir_api.operations.idempotency import HEADER
+from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS, VALUES
+from gateway.fhir_api.served import BY_TYPE, DEFINITIONS, OPERATIONS, RESOURCES, Input, Operation, Served
+from gateway.index.parameter import Parameter
+from gateway.index.parameters import parameters_of
+
+Json = dict[str, Any]
+FHIR_TYPES: Final = ("application/fhir+json", "application/fhir+xml")
+# Operation -> types that it answers beside those of FHIR
+_OTHER_TYPES: Final = {"trace": ("text/plain",), "hl7v2": (ER7,)}
+_SCHEMAS: Final = {"boolean": "boolean", "integer": "integer"}
+# Of some result parameters, every value that they can have
+_LISTED: Final = {**VALUES, "_summary": SUMMARIES}
+# With a modifier or a chain a parameter has another name
+_OTHER_NAMES: Final = {
+    "additionalProperties": {"type": "string"},
+    "propertyNames": {"pattern": f"^{NAME.pattern}$", "maxLength": MAX_NAME_LENGTH},
+}
+_READS: Final = ("_format", "_pretty", "_summary", "_elements")
+_PAGES: Final = ("_count", PAGE, "_format", "_pretty")
+
+
+def fhir_paths(examples: Examples) -> Json:
+    """Every address below the base, with its methods."""
+    paths: Json = {MOUNT: {"post": _batch(examples)}, f"{MOUNT}/metadata": {"get": _metadata()}}
+    for row in RESOURCES:
+        paths |= _of_type(row, examples)
+    for operation in OPERATIONS:
+        for resource_type, address in operation.addresses():
+            paths[MOUNT + address] = _of_operation(operation, resource_type, address, examples)
+    for row in DEFINITIONS:
+        paths |= _of_definitions(row)
+    return paths
+
+
+def request(summary: str, tag: str, parameters: Sequence[Json], answers: Json, **more: Any) -> Json:
+    """An operation object; whatever is not 200 is an OperationOutcome."""
+    failed = {"description": "What is wrong, and what to do about it.", "content": content("OperationOutcome")}
+    shown = {"parameters": list(parameters)} if parameters else {}
+    return {"tags": [tag], "summary": summary, **shown, **more, "responses": {**answers, "default": failed}}
+
+
+def content(schema: str, others: Sequence[str] = ()) -> Json:
+    """A resource in the formats of FHIR, and other types of text."""
+    of_fhir = {kind: {"schema": {"$ref": f"#/components/schemas/{schema}"}} for kind in FHIR_TYPES}
+    return of_fhir | {kind: {"schema": {"type": "string"}} for kind in others}
+
+
+def _ok(schema: str, others: Sequence[str] = ()) -> Json:
+    return {"200": {"description": schema, "content": content(schema, others)}}
+
+
+def _metadata() -> Json:
+    said = "The CapabilityStatement, made from the tables the code runs on."
+    examples = {"x-examples": [f"{MOUNT}/metadata", f"{MOUNT}/metadata?_format=xml"]}
+    return request(said, "server", _results(("_format", "_pretty")), _ok("Resource"), **examples)
+
+
+def _batch(examples: Examples) -> Json:
+    urls = ["metadata", *(f"{kind}/{one}" for kind, one in examples.ids.items() if kind != "Binary")]
+    rows = [{"request": {"method": "GET", "url": url}} for url in urls]
+    example = {"resourceType": "Bundle", "type": "batch", "entry": rows}
+    said = f"A batch of at most {MOST_ENTRIES} GETs, each answered as if it came alone."
+    return request(said, "server", _results(("_format", "_pretty")), _ok("Bundle"), requestBody=_body(example))
+
+
+def _body(example: Json | None, *, is_needed: bool = True) -> Json:
+    shown = {"example": example} if example else {}
+    schema = {"schema": {"$ref": "#/components/schemas/Resource"}}
+    return {"required": is_needed, "content": {"application/fhir+json": {**schema, **shown}}}
+
+
+def _of_type(row: Served, examples: Examples) -> Json:
+    kind = row.resource_type
+    here, found = f"{MOUNT}/{kind}", examples.ids.get(kind)
+    one = f"{here}/{{id}}"
+    shown = {"x-examples": [f"{here}/{found}"]} if found else {}
+    if row.is_binary:
+        others = ("application/pdf", "text/plain")
+        said = f"Read. Ids: {row.ids}. {row.documentation}"
+        return {one: {"get": request(said, kind, [_id(row.ids, found)], _ok("Resource", others), **shown)}}
+    history, version = f"{one}/_history", f"{one}/_history/{{version}}"
+    number = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}, "example": "1"}
+    of_history = {"x-examples": [f"{here}/{found}/_history"]} if found else {}
+    of_version = {"x-examples": [f"{here}/{found}/_history/1"]} if found else {}
+    since = [
+        query("_since", "Only what was stored then or later.", example=SINCE[2:]),
+        query("_at", "Only what was current then.", example="2100-01-01"),
+    ]
+    reads = _results(_READS)
+    parameters = [*_searches(kind, examples), *_all_results(kind, examples)]
+    return {
+        here: {
+            "get": request(f"Search. {row.documentation}", kind, parameters, _ok("Bundle"), **_found(row, examples))
+        },
+        f"{here}/_search": {"post": _by_form(row, examples)},
+        one: {"get": request(f"Read. Ids: {row.ids}.", kind, [_id(row.ids, found), *reads], _ok("Resource"), **shown)},
+        history: {
+            "get": request(
+                "Its versions, the newest first.",
+                kind,
+                [_id(row.ids, found), *since, *_results(_PAGES)],
+                _ok("Bundle"),
+                **of_history,
+            )
+        },
+        version: {
+            "get": request("A version.", kind, [_id(row.ids, found), number, *reads], _ok("Resource"), **of_version)
+        },
+    }
+
+
+def _found(row: Served, examples: Examples) -> Json:
+    """Searches that find something."""
+    kind = row.resource_type
+    here, patient = f"{MOUNT}/{kind}", examples.ids.get("Patient")
+    made = [f"{here}?_lastUpdated={SINCE}&_count=5"]
+    if own := examples.ids.get(kind):
+        made.append(f"{here}?_id={own}")
+    if patient and any(one.name == "patient" and not one.shares for one in parameters_of(kind)):
+        made.append(f"{here}?patient={patient}&_total=accurate")
+    if patient and kind == "DiagnosticReport":
+        made.append(f"{here}?patient={patient}&category=http://loinc.org|LP29684-5&date={SINCE}&_sort=-date")
+        made.append(f"{here}?patient={patient}&_include=DiagnosticReport:result&_revinclude=Provenance:target")
+    return {"x-examples": made}
+
+
+def _by_form(row: Served, examples: Examples) -> Json:
+    kind = row.resource_type
+    rows = [*_searches(kind, examples), *_all_results(kind, examples)]
+    properties = {one["name"]: {**one["schema"], "description": one["description"]} for one in rows}
+    schema = {"type": "object", "properties": properties, **_OTHER_NAMES}
+    form = {"schema": schema, "example": {"_lastUpdated": SINCE, "_count": "5"}}
+    body = {"required": False, "content": {FORM: form}}
+    return request("The same search, its parameters in a form.", kind, [], _ok("Bundle"), requestBody=body)
+
+
+def query(name: str, description: str, *, example: str | None, kind: str = "string", needed: bool = False) -> Json:
+    """A parameter in the query string."""
+    shown = {} if example is None else {"example": example}
+    needs = {"required": True} if needed else {}
+    return {"name": name, "in": "query", "description": description, **needs, "schema": {"type": kind}, **shown}
+
+
+def _id(ids: str, found: str | None) -> Json:
+    shown = {"example": found} if found else {}
+    schema = {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"}
+    return {"name": "id", "in": "path", "required": True, "description": ids, "schema": schema, **shown}
+
+
+def _searches(kind: str, examples: Examples) -> Iterator[Json]:
+    for one in parameters_of(kind):
+        yield query(one.name, _said(one), example=examples.parameter(one))
+
+
+def _said(one: Parameter) -> str:
+    modifiers = f" Modifiers: {', '.join(one.modifiers)}." if one.modifiers else ""
+    chains = f" Chains: {', '.join(one.chains)}." if one.chains else ""
+    return f"({one.type}) {one.documentation}{modifiers}{chains}"
+
+
+def _all_results(kind: str, examples: Examples) -> Iterator[Json]:
+    for name, said in RESULT_PARAMETERS.items():
+        yield _result(name, said, examples.result(kind, name))
+
+
+def _results(names: Sequence[str]) -> list[Json]:
+    """Result parameters with examples that go with any type."""
+    return [_result(name, RESULT_PARAMETERS[name], Examples().result("", name)) for name in names]
+
+
+def _result(name: str, said: str, example: str | None) -> Json:
+    """A result parameter with the values that it can have, where they can be counted."""
+    schema = {"type": "string", **({"enum": sorted(_LISTED[name])} if name in _LISTED else {})}
+    return {**query(name, said, example=example), "schema": schema}
+
+
+def _of_operation(row: Operation, resource_type: str, address: str, examples: Examples) -> Json:
+    """A path item with the methods by which the operation is asked for."""
+    found = examples.ids.get(resource_type)
+    at = [_id(BY_TYPE[resource_type].ids, found)] if "{id}" in address else []
+    taken = [_input(one, examples) for one in row.inputs if one.type != "Resource"]
+    answers = _ok("Resource", _OTHER_TYPES.get(row.name, ()))
+    if row.name in ACTS:
+        at += [_header(HEADER, is_needed=True), _header("If-Match", is_needed=False)]
+        answers |= dict.fromkeys(("201", "202"), answers["200"])
+    made: Json = {}
+    for method in row.methods:
+        more: Json = {}
+        if method == "GET":
+            more = _asked(row, address, found, examples)
+        elif "GET" in row.methods or row.name == "validate":
+            more["requestBody"] = _body(_EXAMPLES.get((row.name, resource_type)), is_needed=False)
+        parameters = [*at, *(taken if method == "GET" or row.name == "validate" else ())]
+        made[method.lower()] = request(row.documentation, resource_type, parameters, answers, **more)
+    return made
+
+
+# Parameters of which, or of another, one is needed
+_ONE_OF: Final = frozenset({"receiver"})
+# A resource that any gateway answers for
+_EXAMPLES: Final[Mapping[tuple[str, str], Json]] = {
+    ("validate", "Organization"): {"resourceType": "Organization", "id": "example", "active": True, "name": "Example"}
+}
+
+
+def _input(one: Input, examples: Examples) -> Json:
+    patient = examples.ids.get("Patient")
+    values = {"receiver": RECEIVER, "patient": patient, "_since": SINCE[2:], "_count": "10", "start": SINCE[2:]}
+    kind = _SCHEMAS.get(one.type, "string")
+    return query(one.name, one.documentation, example=values.get(one.name), kind=kind, needed=one.is_needed)
+
+
+def _asked(row: Operation, address: str, found: str | None, examples: Examples) -> Json:
+    """The operation asked for with what it needs, where there is that to show."""
+    if found is None:
+        return {}
+    here = MOUNT + address.replace("{id}", found)
+    needed = [_input(one, examples) for one in row.inputs if one.is_needed or one.name in _ONE_OF]
+    asked = "&".join(f"{one['name']}={one['example']}" for one in needed if "example" in one)
+    return {"x-examples": [f"{here}?{asked}" if asked else here]}
+
+
+def _header(name: str, *, is_needed: bool) -> Json:
+    return {"name": name, "in": "header", "required": is_needed, "schema": {"type": "string"}}
+
+
+def _of_definitions(row: Served) -> Json:
+    kind = row.resource_type
+    here = f"{MOUNT}/{kind}"
+    searched = [query(name, f"The {element} of one.", example=None) for name, element in SEARCHED.items()]
+    formats = _results(("_format", "_pretty"))
+    every = request(row.documentation, "server", [*searched, *formats], _ok("Bundle"), **{"x-examples": [here]})
+    one = request(f"Ids: {row.ids}.", "server", [_id(row.ids, None), *formats], _ok("Resource"))
+    return {here: {"get": every}, f"{here}/{{id}}": {"get": one}}

@@ -1,0 +1,1 @@
+"""FHIR operations: `$addendum`, `$validate`, `$everything`, `$docref`, `$trace`, `$hl7v2`."""

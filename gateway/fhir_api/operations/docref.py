@@ -1,0 +1,99 @@
+"""`DocumentReference/$docref`: the documents of a patient.
+
+http://hl7.org/fhir/us/core/OperationDefinition/docref: `start` and `end` are of the care, which is when the study was
+made; with neither the most recent document is meant. Documents are not made on demand, and there is no C-CDA.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.fhir_api.facade import base, circumstances, facade
+from gateway.fhir_api.freshness import index_age
+from gateway.fhir_api.history import interval
+from gateway.fhir_api.http.bundle import searchset
+from gateway.fhir_api.http.headers import fhir_answer, negotiated
+from gateway.fhir_api.http.query import PAGE, Parameters, value_of
+from gateway.fhir_api.operations.operation_input import formats, inputs
+from gateway.fhir_api.search import warnings
+from gateway.fhir_api.search.paging import BEGINNING, Page, Place, page
+from gateway.fhir_api.search.result_parameters import LIFETIME
+from gateway.fhir_api.search.search_query import Query, understand
+from gateway.fhir_api.served import Operation
+from gateway.runtime import clock
+from gateway.runtime.errors import BadRequest
+
+_MOST_RECENT: Final = (("_sort", "-period"), ("_count", "1"))
+_ID: Final = re.compile(r"(?:Patient/)?[A-Za-z0-9.-]{1,64}")
+
+
+def docref(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of GET and POST [base]/DocumentReference/$docref: a searchset Bundle."""
+    here = f"{resource_type}/${row.name}"
+
+    async def handle(request: Request) -> Response:
+        given, serving = await inputs(request, row), facade(request)
+        negotiated(request, given)
+        token = value_of(given, PAGE)
+        used, place = (tuple(_search(request, given)), BEGINNING) if token is None else _opened(request, token, here)
+        query = understand(resource_type, used, circumstances(request), strict=True)
+        is_none = value_of(given, "on-demand") == "true"
+        found = Page(()) if is_none else await page(serving.engine, query, place)
+        if used[-2:] == _MOST_RECENT:  # and no other
+            found = Page(found.versions)
+        said = [*query.doubts, *await warnings.of(serving, query, found.versions)]
+        total = len(found.versions) if place == BEGINNING and found.next is None else None
+        body = searchset(
+            base(request), _links(request, here, given, query, found), found.versions, (), said, total=total
+        )
+        age = index_age(serving)
+        return await fhir_answer(request, formats(given), body, headers={} if age is None else {"Age": str(age)})
+
+    return handle
+
+
+def _search(request: Request, given: Parameters) -> Iterator[tuple[str, str]]:
+    """The search of DocumentReferences that is meant."""
+    if value_of(given, "on-demand") not in {None, "true", "false"}:
+        raise BadRequest("on-demand: expected true or false", expression="http.on-demand")
+    patient = value_of(given, "patient") or ""
+    if not _ID.fullmatch(patient):
+        raise BadRequest("patient: expected the id of a Patient", expression="http.patient")
+    yield "patient", patient
+    dates = [(prefix, name, value_of(given, name)) for prefix, name in (("ge", "start"), ("le", "end"))]
+    for prefix, name, date in dates:
+        if date is not None:
+            interval(request, name, date)
+            yield "period", f"{prefix}{date}"
+    for name, of_search in (("type", "type"), ("profile", "_profile")):
+        if wanted := [value for key, value in given if key == name]:
+            yield of_search, ",".join(wanted)
+    if not any(date for _, _, date in dates):
+        yield from _MOST_RECENT
+
+
+def _opened(request: Request, token: str, here: str) -> tuple[Parameters, Place]:
+    state = facade(request).tokens.open(token, clock.now(), resource_type=here)
+    return tuple((name, value) for name, value in state["q"]), Place.of_json(state["p"])
+
+
+def _links(request: Request, here: str, given: Parameters, query: Query, found: Page) -> dict[str, str]:
+    """Links to the pages. Of what was posted they show no value."""
+    address = f"{base(request)}/{here}"
+
+    def at(place: Place) -> str:
+        state: dict[str, Any] = {"q": query.used, "p": place.as_json()}
+        sealed = facade(request).tokens.seal(state, clock.now(), LIFETIME, resource_type=here)
+        return f"{address}?{urlencode([*formats(given), (PAGE, sealed)])}"
+
+    links = {"self": address if request.method == "POST" else f"{address}?{urlencode(given, safe=':|,')}"}
+    for relation, place in (("previous", found.previous), ("next", found.next)):
+        if place is not None:
+            links[relation] = at(place)
+    return links

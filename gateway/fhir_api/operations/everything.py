@@ -1,0 +1,113 @@
+"""`Patient/[id]/$everything`: all that the index holds about a patient, page by page.
+
+https://hl7.org/fhir/R4/patient-operation-everything.html. The order is that of first storing; Practitioners and
+Organizations are `include`, all else `match`. Binaries are found by the documents that refer to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.fhir_api.facade import base, circumstances, facade
+from gateway.fhir_api.fetching import current
+from gateway.fhir_api.freshness import index_age
+from gateway.fhir_api.history import interval
+from gateway.fhir_api.http.bundle import searchset
+from gateway.fhir_api.http.headers import fhir_answer, negotiated
+from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.http.query import PAGE, Parameters, value_of
+from gateway.fhir_api.operations.operation_input import formats, inputs
+from gateway.fhir_api.search import warnings
+from gateway.fhir_api.search.result_parameters import LIFETIME, count_of
+from gateway.fhir_api.search.search_query import understand
+from gateway.fhir_api.served import Operation
+from gateway.index.escaping import alternatives
+from gateway.runtime import clock
+from gateway.runtime.errors import BadRequest
+from gateway.store.studies.compartment import REFERRED_TO, TYPES, compartment
+
+_MOST_SUPPRESSED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What is asked for, and behind which number it goes on; `since` in microseconds."""
+
+    types: tuple[str, ...]
+    since: int
+    count: int
+    after: int = 0
+
+
+def everything(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of GET and POST [base]/Patient/[id]/$everything: a searchset Bundle."""
+
+    async def handle(request: Request) -> Response:
+        given = await inputs(request, row)
+        negotiated(request, given)
+        serving, patient = facade(request), f"{resource_type}/{request.path_params['id']}"
+        await current(request, resource_type, request.path_params["id"])
+        here = f"{patient}/${row.name}"
+        token = value_of(given, PAGE)
+        issues: list[Issue] = []
+        if token is None:
+            walk = _begun(request, given, issues)
+            issues += await _suppressed(request, patient, walk)
+        else:
+            walk = _Walk(**serving.tokens.open(token, clock.now(), resource_type=here))
+        found = await compartment(
+            serving.engine, patient, types=walk.types, since=walk.since, after=walk.after, most=walk.count + 1
+        )
+        page = found[: walk.count]
+        query = understand(resource_type, (("_id", request.path_params["id"]),), circumstances(request), strict=False)
+        issues += await warnings.of(serving, query, page)
+        links = {"self": _link(request, here, given)}
+        if len(found) > walk.count:
+            state = asdict(replace(walk, after=page[-1].position[0]))
+            sealed = serving.tokens.seal(state, clock.now(), LIFETIME, resource_type=here)
+            links["next"] = _link(request, here, (*formats(given), (PAGE, sealed)))
+        beside = [one for one in page if one.address.partition("/")[0] in REFERRED_TO]
+        matches = [one for one in page if one not in beside]
+        total = len(matches) if token is None and len(found) <= walk.count else None
+        body = searchset(base(request), links, matches, beside, issues, total=total)
+        age = index_age(serving)
+        return await fhir_answer(request, formats(given), body, headers={} if age is None else {"Age": str(age)})
+
+    return handle
+
+
+def _begun(request: Request, given: Parameters, issues: list[Issue]) -> _Walk:
+    """The beginning of a walk; a type that is not among those there are is left out, and named."""
+    count, since = count_of(given), value_of(given, "_since")
+    if count == 0:
+        raise BadRequest("_count: expected 1 or more", expression="http._count")
+    wanted = [one.strip() for name, value in given if name == "_type" for one in alternatives(value)]
+    if any(one not in TYPES for one in wanted):
+        said = "a type that is not among those about a patient here: it finds nothing"
+        issues.append(Issue("warning", "not-supported", said, "parameter-ignored", expression="http._type"))
+    types = tuple(one for one in TYPES if one in wanted or not wanted)
+    return _Walk(types, interval(request, "_since", since)[0] if since else 0, count)
+
+
+async def _suppressed(request: Request, patient: str, walk: _Walk) -> list[Issue]:
+    found = await compartment(
+        facade(request).engine,
+        patient,
+        types=walk.types,
+        since=walk.since,
+        after=0,
+        most=_MOST_SUPPRESSED,
+        suppressed=True,
+    )
+    said = "is not served: it does not pass the check that all resources go through"
+    return [Issue("warning", "suppressed", f"{one.address} {said}", "suppressed") for one in found]
+
+
+def _link(request: Request, here: str, given: Parameters) -> str:
+    return f"{base(request)}/{here}{'?' if given else ''}{urlencode(given, safe=':,')}"

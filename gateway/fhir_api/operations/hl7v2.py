@@ -1,0 +1,131 @@
+"""`DiagnosticReport/[id]/$hl7v2`: the messages that a report causes for a receiver, made of the study as it is stored.
+
+HL7 v2.5.1 §7.3.1 (ORU^R01), decisions D6, D34, D39. As though nothing had been sent to the receiver before: nothing is
+queued, sent or noted here, and MSH-10 is none that the feed gives. A resource has every message, with what there is to
+say of it; as bytes there are only messages that may be sent. Of a destination, with its own switches, it says what
+would become of the report there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.fhir_api.facade import Facade, facade
+from gateway.fhir_api.http.headers import answer, fhir_answer
+from gateway.fhir_api.http.outcome import of_mapping, outcome
+from gateway.fhir_api.http.query import Parameters, value_of
+from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
+from gateway.fhir_api.operations.stored_study import profile, study_of
+from gateway.fhir_api.served import Operation
+from gateway.routing import Destination
+from gateway.routing.preview import KEPT_BACK, Asked, Delivery, Preview, delivery, preview
+from gateway.runtime import clock
+from gateway.runtime.errors import BadRequest, NoMessage, NotSupported
+from gateway.store.feed.looking import HeldBack, held_back
+from gateway.store.studies.pdfs import Pdfs
+from mappings.fhir.rendering import json_bytes
+from mappings.identifiers import fhir_id
+from mappings.profile import Receiver, Site
+
+ER7: Final = "x-application/hl7-v2+er7"
+# With a blank where a `+` of the query string was one
+_TAKEN: Final = frozenset({ER7, ER7.removeprefix("x-"), ER7.replace("+", " ")})
+_CHARSETS: Final = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "us-ascii"}
+
+
+@dataclass(frozen=True, slots=True)
+class _To:
+    """The receiver that messages are made for, the site's settings as they apply there, and the destination if any."""
+
+    receiver: Receiver
+    site: Site
+    destination: Destination | None = None
+
+
+def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of GET and POST [base]/DiagnosticReport/[id]/$hl7v2: Parameters, or the bytes of the messages."""
+
+    async def handle(request: Request) -> Response:
+        given, serving = await inputs(request, row), facade(request)
+        as_er7, to = prefers(request, given, _TAKEN), _to(serving, given)
+        stored = await study_of(request)
+        kept = await asyncio.to_thread(stored.kept)
+        if to.receiver.takes_pdf:
+            pdf = await Pdfs(serving.engine).with_data(kept.facts.pdf, to.receiver.pdf_max)
+            kept = replace(kept, facts=replace(kept.facts, pdf=pdf))
+        asked = Asked(kept.study, kept.facts, stored.report_id)
+        made = await asyncio.to_thread(preview, asked, to.site, to.receiver, clock.now())
+        becomes = delivery(asked, made, to.destination) if to.destination else None
+        media_type = f"{ER7}; charset={_CHARSETS[to.receiver.charset]}"
+        if as_er7:
+            return answer(request, _bytes(made, becomes), media_type=media_type)
+        rows = _messages(made, media_type)
+        if to.destination is not None and becomes is not None:
+            held = await held_back(serving.engine, to.destination.name, stored.study_id)
+            rows.append(_delivery(to.destination, becomes, held))
+        if made.issues:
+            whose = f"ImagingStudy/{fhir_id(kept.study.study_id)}"
+            rows.append({"name": "outcome", "resource": outcome(of_mapping(one, whose) for one in made.issues)})
+        body = json_bytes({"resourceType": "Parameters", "parameter": rows})
+        return await fhir_answer(request, formats(given), body)
+
+    return handle
+
+
+def _to(serving: Facade, given: Parameters) -> _To:
+    """Read the receiver or destination from the parameters.
+
+    Raises:
+        BadRequest: neither a receiver nor a destination is named, or both are.
+        NotSupported: there is none of that name; says which there are.
+    """
+    name, receiver = value_of(given, "destination"), value_of(given, "receiver")
+    if (name is None) is (receiver is None):
+        problem = "receiver or destination is needed" if name is None else "receiver and destination: one of them"
+        raise BadRequest(f"$hl7v2: {problem}", expression="http.receiver")
+    if name is None:
+        return _To(profile(serving.site, receiver or ""), serving.site)
+    known = {one.name: one for one in serving.destinations}
+    if name not in known:
+        raise NotSupported(
+            f"no such destination; there are {', '.join(known) or 'none'}", expression="http.destination"
+        )
+    return _To(known[name].receiver, known[name].site(serving.site), known[name])
+
+
+def _bytes(made: Preview, becomes: Delivery | None) -> bytes:
+    """The messages one after the other, each segment ended by CR.
+
+    Raises:
+        NoMessage: there is one that is not to be sent.
+    """
+    if becomes is not None and becomes.state in KEPT_BACK:
+        raise NoMessage(f"not to be sent: {' '.join(filter(None, (becomes.state, becomes.reason)))}")
+    if made.against:
+        raise NoMessage(f"not to be sent: {', '.join(sorted({one.code for one in made.against}))}")
+    return b"".join(made.messages)
+
+
+def _messages(made: Preview, media_type: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "message",
+            "resource": {"resourceType": "Binary", "contentType": media_type, "data": b64encode(one).decode()},
+        }
+        for one in made.messages
+    ]
+
+
+def _delivery(destination: Destination, becomes: Delivery, held: HeldBack) -> dict[str, Any]:
+    """Return the parameter `delivery`: the predicted state at a destination, and what holds up sending there now."""
+    said = {"state": becomes.state, "reason": becomes.reason, "lane": held.lane, "paused": held.paused}
+    parts = [{"name": "destination", "valueString": destination.name}]
+    parts += [{"name": name, "valueString": text} for name, text in said.items() if text]
+    return {"name": "delivery", "part": parts}

@@ -1,0 +1,122 @@
+r"""What an operation is asked with: the parameters of its address, and those of a Parameters resource in the body.
+
+https://hl7.org/fhir/R4/operations.html#request. A name that the operation does not know is refused: to leave it out
+would answer another question. A coding stands as `system|code`, escaped as in a search.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from gateway.fhir_api.http.body import json_body
+from gateway.fhir_api.http.headers import FHIR_JSON, FHIR_XML, accepted
+from gateway.fhir_api.http.query import MAX_PARAMETERS, MAX_QUERY_BYTES, MAX_VALUE_LENGTH, PAGE, Parameters, parameters
+from gateway.fhir_api.served import Operation
+from gateway.runtime.errors import BadRequest, NotAcceptable, NotSupported
+
+FORMATS: Final = frozenset({"_format", "_pretty"})
+_ALWAYS: Final = FORMATS | {PAGE}
+_ANY_RESOURCE: Final = FHIR_JSON | FHIR_XML | {"*/*", "application/*"}
+_SPECIAL: Final = re.compile(r"([\\|,$])")
+
+
+async def inputs(request: Request, row: Operation) -> Parameters:
+    """The parameters in their order, also `_format`, `_pretty` and the page.
+
+    Raises:
+        BadRequest: one that is malformed, needed and not there, or there too often.
+        NotSupported: one that the operation does not have.
+        RequestTooLarge: the body is over the limit.
+        UnsupportedMediaType: the body is no JSON by its type.
+    """
+    given = parameters(request)
+    if request.method == "POST":
+        given = (*given, *_posted(await json_body(request, MAX_QUERY_BYTES)))
+    names = [name for name, _ in given]
+    known = {one.name for one in row.inputs} if PAGE not in names else set()
+    for name in names:
+        if name not in known and name not in _ALWAYS:
+            beside = " beside a page" if PAGE in names else ""
+            raise NotSupported(f"${row.name}{beside} does not take this parameter", expression=_place(name))
+    for one in row.inputs if PAGE not in names else ():
+        if one.is_needed and one.name not in names:
+            raise BadRequest(f"${row.name}: {one.name} is needed", expression=_place(one.name))
+        if one.most == "1" and names.count(one.name) > 1:
+            raise BadRequest(f"${row.name}: {one.name} is given more than once", expression=_place(one.name))
+    return given
+
+
+def formats(given: Parameters) -> Parameters:
+    """What of it says how the answer is to look."""
+    return tuple(pair for pair in given if pair[0] in FORMATS)
+
+
+def prefers(request: Request, given: Parameters, media_types: Collection[str]) -> bool:
+    """True if the client likes one of these types better than a resource in a format of FHIR.
+
+    Raises:
+        NotAcceptable: it takes none of them all.
+    """
+    for one in accepted(request, given):
+        if one in media_types:
+            return True
+        if one in _ANY_RESOURCE:
+            return False
+    raise NotAcceptable("no format that is offered here; /fhir/metadata names those of the operation")
+
+
+def _place(name: str) -> str:
+    """Where a parameter stands; a name that a client made up is shown only where it looks like one."""
+    return f"http.{name}" if name.isidentifier() or name == "on-demand" else ""
+
+
+def _posted(body: Any) -> Iterator[tuple[str, str]]:
+    """The parameters of a Parameters resource."""
+    if body is None:
+        return
+    if not isinstance(body, dict) or body.get("resourceType") != "Parameters":
+        raise BadRequest("the body: expected a Parameters resource, or none", expression="Parameters")
+    rows = body.get("parameter", [])
+    if not isinstance(rows, list) or len(rows) > MAX_PARAMETERS:
+        raise BadRequest(f"expected a list of at most {MAX_PARAMETERS}", expression="Parameters.parameter")
+    for number, row in enumerate(rows):
+        place = f"Parameters.parameter[{number}]"
+        if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+            raise BadRequest("expected a parameter with a name", expression=place)
+        text = _text(row)
+        if text is None or not text.isprintable() or len(text) > MAX_VALUE_LENGTH:
+            raise BadRequest("expected one value: a primitive, Coding or CodeableConcept", expression=place)
+        if text:
+            yield row["name"], text
+
+
+def _text(row: Mapping[str, Any]) -> str | None:
+    """The value of a parameter as it stands in an address; None for what cannot stand there."""
+    found = [(key, value) for key, value in row.items() if key not in {"name", "id"}]
+    if len(found) != 1:
+        return None
+    [(key, value)] = found
+    if key == "valueCoding":
+        return _token(value)
+    if key == "valueCodeableConcept":
+        codings = value.get("coding") if isinstance(value, dict) else None
+        tokens = [_token(one) for one in codings] if isinstance(codings, list) else [None]
+        return None if None in tokens else ",".join(filter(None, tokens))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    is_primitive = key.startswith("value") and isinstance(value, str | int)
+    return str(value) if is_primitive else None
+
+
+def _token(coding: Any) -> str | None:
+    if not isinstance(coding, dict):
+        return None
+    system, code = coding.get("system", ""), coding.get("code", "")
+    if not isinstance(system, str) or not isinstance(code, str) or not (system or code):
+        return None
+    system, code = (_SPECIAL.sub(r"\\\1", text) for text in (system, code))
+    return f"{system}|{code}" if system else code

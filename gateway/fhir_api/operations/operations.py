@@ -1,0 +1,161 @@
+"""POST of an operation on a DiagnosticReport: carried out at most once for a key, its outcome read back.
+
+https://hl7.org/fhir/R4/operations.html#executing, https://hl7.org/fhir/R4/http.html#Status-Codes.
+AutoScribe has no idempotency: what may have arrived is looked for, never sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.fhir_api.facade import Facade, base, facade
+from gateway.fhir_api.http.body import json_of, whole_body
+from gateway.fhir_api.http.headers import fhir_answer, matches, negotiated
+from gateway.fhir_api.http.outcome import Issue, outcome
+from gateway.fhir_api.http.query import parameters
+from gateway.fhir_api.operations.addendum import ACTS, Act
+from gateway.fhir_api.operations.idempotency import (
+    HEADER,
+    REFUSALS,
+    Answered,
+    Entry,
+    Sent,
+    checked,
+    entered,
+    fingerprint,
+)
+from gateway.fhir_api.served import OF_REPORTS, Operation
+from gateway.runtime import clock
+from gateway.runtime.errors import BadRequest, GatewayError, ResourceNotFound, UpstreamAmbiguous, VersionConflict
+from gateway.store.studies.versions import CURRENT
+from mappings.fhir.rendering import json_bytes
+from mappings.identifiers import fhir_id, upstream_id
+
+MAX_BODY_BYTES: Final = 65_536
+# Seconds to wait before each try to read the outcome back
+READ_BACK: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
+
+
+def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of POST [base]/DiagnosticReport/[id]/$[name]."""
+    act = ACTS[row.name]
+
+    async def handle(request: Request) -> Response:
+        given = parameters(request)
+        negotiated(request, given)
+        body = await _body_without_input(request)
+        report_id = upstream_id(request.path_params["id"]) or ""
+        if not report_id.startswith("rep_"):
+            raise ResourceNotFound("no DiagnosticReport can have this id: it is rep-<32 hex>")
+        key = checked(request.headers.get(HEADER))
+        said = fingerprint(act.name, report_id, *request.headers.getlist("if-match"), body=body)
+        async with entered(facade(request).engine, key, said) as found:
+            is_repeat = isinstance(found, Answered)
+            answered = found if isinstance(found, Answered) else await _carry_out(request, found, act, report_id)
+        headers = {"Idempotency-Replayed": "true"} if is_repeat else {}
+        if answered.location:
+            headers["Location"] = f"{base(request)}/{answered.location}"
+        made = json_bytes(dict(answered.resource))
+        return await fhir_answer(request, given, made, answered.status, headers=headers)
+
+    return handle
+
+
+async def _carry_out(request: Request, entry: Entry, act: Act, report_id: str) -> Answered:
+    """The answer to a request: read back where it was sent, by whomever, else sent now."""
+    sent = entry.sent or await _send(request, entry, act, report_id)
+    answered = await _outcome(facade(request), sent, act)
+    if answered.status != HTTPStatus.ACCEPTED:
+        entry.answered = answered
+    return answered
+
+
+async def _send(request: Request, entry: Entry, act: Act, report_id: str) -> Sent:
+    """Read the study, refuse what cannot work, then POST. `entry.sent` stands before that, unless nothing arrived."""
+    serving = facade(request)
+    study = (await serving.reads.report(report_id, fresh=True)).study
+    report = next((one for one in study.reports if one.report_id == report_id), None)
+    if report is None:
+        raise ResourceNotFound("AutoScribe no longer lists this report")
+    await _see_that_it_is_current(request, report_id)
+    act.check(study, report)
+    sent = Sent(study.study_id, frozenset(one.report_id for one in study.reports))
+    await entry.send(sent)
+    try:
+        await act.send(serving.upstream, study, report)
+    except UpstreamAmbiguous:
+        return sent  # what may have been carried out is looked for, never sent again
+    except REFUSALS as error:
+        entry.sent, entry.refused = None, error
+        raise
+    except GatewayError:
+        entry.sent = None
+        raise
+    entry.sent = replace(sent, is_sure=True)
+    return entry.sent
+
+
+async def _see_that_it_is_current(request: Request, report_id: str) -> None:
+    """With If-Match: see that it names the version that the report has in the store this moment.
+
+    Raises:
+        VersionConflict: it does not.
+    """
+    if "if-match" not in request.headers:
+        return
+    rows = await facade(request).engine.fetch(CURRENT, address=f"{OF_REPORTS}/{fhir_id(report_id)}")
+    if not any(matches(request, f'W/"{version}"', "if-match") for version, *_ in rows):
+        raise VersionConflict("If-Match does not name the current version; nothing was sent")
+
+
+async def _outcome(serving: Facade, sent: Sent, act: Act) -> Answered:
+    """What came of a POST that was sent: the answer to give, 202 while it is sure but does not show.
+
+    Raises:
+        UpstreamAmbiguous: it is not sure, and does not show.
+    """
+    is_sure = sent.is_sure
+    for seconds in READ_BACK:
+        if seconds:
+            await clock.sleep(seconds)
+        try:
+            study = (await serving.reads.study(sent.study_id, fresh=True)).study
+        except GatewayError:
+            continue
+        if (answered := act.find(study, sent)) is not None:
+            return answered
+        is_sure = is_sure or act.shows(study)
+    if is_sure:
+        return Answered(HTTPStatus.ACCEPTED, _incomplete(act))
+    detail = "read back: it does not show that it was carried out; ask again with a new key once you know"
+    raise UpstreamAmbiguous(act.name, detail=detail)
+
+
+def _incomplete(act: Act) -> dict[str, Any]:
+    said = f"{act.name} was carried out; AutoScribe does not show it yet. Repeat with the same {HEADER} to see it."
+    return outcome([Issue("information", "incomplete", said, "not-read-back")])
+
+
+async def _body_without_input(request: Request) -> bytes:
+    """The body; the operations take no parameters: it is empty, or a Parameters resource with nothing in it.
+
+    Raises:
+        RequestTooLarge: it is over the limit; no more than that is read.
+        UnsupportedMediaType: it is of another type.
+        BadRequest: it is not that.
+    """
+    body = await whole_body(request, MAX_BODY_BYTES)
+    given = await json_of(request, body)
+    if given is None:
+        return body
+    if not isinstance(given, dict) or given.get("resourceType") != "Parameters":
+        raise BadRequest("the body: expected a Parameters resource, or none")
+    if given.get("parameter"):
+        raise BadRequest("the body: this operation takes no parameters", expression="Parameters.parameter")
+    return body

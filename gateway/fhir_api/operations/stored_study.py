@@ -1,0 +1,44 @@
+"""The study of a DiagnosticReport, for what is made of it on demand.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`, as they were answered last.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from gateway.fhir_api.facade import facade
+from gateway.fhir_api.fetching import current
+from gateway.fhir_api.served import OF_REPORTS
+from gateway.runtime.errors import NotSupported, ResourceNotFound
+from gateway.store.studies.stored_study import StoredStudy, stored_study
+from mappings.identifiers import upstream_id
+from mappings.issues import SiteError
+from mappings.profile import Receiver, Site
+
+
+async def study_of(request: Request) -> StoredStudy:
+    """The study of the DiagnosticReport at the address, read through as for a read of it.
+
+    Raises:
+        ResourceNotFound: there is no such report, or it is suppressed.
+        UpstreamError: it is not stored, or too old, and AutoScribe cannot be asked.
+    """
+    resource_id = request.path_params["id"]
+    await current(request, OF_REPORTS, resource_id)
+    found = await stored_study(facade(request).engine, upstream_id(resource_id) or "")
+    if found is None:
+        raise ResourceNotFound("the report is no longer stored")
+    return found
+
+
+def profile(site: Site, name: str) -> Receiver:
+    """The receiver profile of that name.
+
+    Raises:
+        NotSupported: there is none; says which there are.
+    """
+    try:
+        return site.receiver(name)
+    except SiteError as error:
+        raise NotSupported(str(error), expression="http.receiver") from None

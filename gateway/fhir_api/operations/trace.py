@@ -1,0 +1,98 @@
+"""`DiagnosticReport/[id]/$trace`: what each field of a report becomes, measured on the study as it is stored.
+
+https://hl7.org/fhir/R4/operations.html#response (Parameters), decision D6. It shows where fields stand, never what
+stands in them. One is measured at a time: it takes a second or more of a processor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.fhir_api.facade import facade
+from gateway.fhir_api.http.headers import answer, fhir_answer
+from gateway.fhir_api.http.outcome import outcome
+from gateway.fhir_api.http.query import value_of
+from gateway.fhir_api.operations import trace_table
+from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
+from gateway.fhir_api.operations.stored_study import profile, study_of
+from gateway.fhir_api.search import warnings
+from gateway.fhir_api.served import Operation
+from gateway.runtime.errors import ResourceNotFound
+from gateway.store.studies.stored_study import StoredStudy
+from mappings.fhir.datatypes import TEXT_PLAIN
+from mappings.fhir.rendering import json_bytes
+from mappings.profile import Receiver, Site
+from mappings.trace import Row
+from mappings.trace import trace as measured
+
+_USUAL: Final = "generic"
+_TEXT: Final = frozenset({"text/plain", "text/*"})
+
+
+def trace(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of GET and POST [base]/DiagnosticReport/[id]/$trace: Parameters, or a table."""
+
+    async def handle(request: Request) -> Response:
+        given, serving = await inputs(request, row), facade(request)
+        as_text = prefers(request, given, _TEXT)
+        receiver = profile(serving.site, value_of(given, "receiver") or _USUAL)
+        stored = await study_of(request)
+        document = await asyncio.to_thread(stored.document)
+        own = _own(document, stored.report_id)
+        async with serving.measuring:
+            rows = await asyncio.to_thread(_rows, stored, document, serving.site, receiver)
+        rows = [one for one in rows if _is_of(one.pointer, own)]
+        if as_text:
+            cells = [trace_table.cells(one, one.pointer) for one in rows]
+            table = trace_table.table(cells, pretty=value_of(given, "_pretty") == "true")
+            return answer(request, table.encode(), media_type=TEXT_PLAIN)
+        said = [issue for place, issue in await warnings.of_study(serving, stored.study_id) if _is_of(place, own)]
+        parameters = [*map(_parameter, rows), *([{"name": "outcome", "resource": outcome(said)}] if said else [])]
+        body = json_bytes({"resourceType": "Parameters", "parameter": parameters})
+        return await fhir_answer(request, formats(given), body)
+
+    return handle
+
+
+def _own(document: Mapping[str, Any], report_id: str) -> set[str]:
+    """Where the report stands in what AutoScribe said, and where who signed it: the rest of it is the study's.
+
+    Raises:
+        ResourceNotFound: AutoScribe no longer lists the report.
+    """
+    reports, users = document["reports"], document["users"]
+    place = next((number for number, one in enumerate(reports) if one["reportId"] == report_id), None)
+    if place is None:
+        raise ResourceNotFound("AutoScribe no longer lists this report: there is nothing to trace")
+    signers = {f"users/{number}" for number, one in enumerate(users) if one["userId"] == reports[place]["userId"]}
+    return {f"reports/{place}", *signers}
+
+
+def _rows(stored: StoredStudy, document: dict[str, Any], site: Site, receiver: Receiver) -> Sequence[Row]:
+    return measured(document, site, receiver, stored.kept().facts)
+
+
+def _is_of(pointer: str, own: set[str]) -> bool:
+    first, second = (*pointer.split("/"), "", "")[1:3]
+    return first not in {"reports", "users"} or not second or f"{first}/{second}" in own
+
+
+def _parameter(row: Row) -> Mapping[str, Any]:
+    parts: list[dict[str, str]] = [
+        {"name": "pointer", "valueString": row.pointer},
+        {"name": "class", "valueCode": row.kind},
+    ]
+    for name, texts in (
+        ("fhir", row.fhir),
+        ("hl7v2", row.hl7v2),
+        ("rule", row.rules),
+        ("hiddenBy", row.hidden_by),
+        ("loss", row.losses),
+    ):
+        parts += [{"name": name, "valueString": text} for text in texts]
+    return {"name": "field", "part": parts}

@@ -1,0 +1,181 @@
+"""`$validate`: a resource held against what the gateway demands of its own before it serves them.
+
+https://hl7.org/fhir/R4/resource-operation-validate.html, decision D2. The answer is 200 and an OperationOutcome,
+whatever is found; a request that cannot be carried out is refused as any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.fhir_api.fetching import current
+from gateway.fhir_api.http.body import json_body
+from gateway.fhir_api.http.headers import fhir_answer, negotiated
+from gateway.fhir_api.http.outcome import MAPPING_SYSTEM, Issue, Severity, outcome
+from gateway.fhir_api.http.query import parameters
+from gateway.fhir_api.operations.operation_input import FORMATS, formats
+from gateway.fhir_api.served import BY_TYPE, Operation
+from gateway.runtime.errors import BadRequest, NotSupported
+from mappings.fhir.judge import judge
+from mappings.fhir.rendering import json_bytes
+from mappings.issues import MappingIssue
+
+MOST_BYTES: Final = 2**20
+MOST_ISSUES: Final = 100
+_R4: Final = "http://hl7.org/fhir/StructureDefinition/"
+_MODES: Final = ("create", "update", "delete", "profile")
+# Fault -> issue type; https://hl7.org/fhir/R4/valueset-issue-type.html
+_ISSUE_TYPES: Final = {
+    "fhir-structure": "structure",
+    "fhir-empty": "structure",
+    "fhir-mandatory": "required",
+    "fhir-binding": "code-invalid",
+    "fhir-base64": "value",
+    "fhir-reference": "value",
+    "fhir-string": "value",
+    "fhir-uri": "value",
+}
+# The classes and our rules take it that each value is of the kind that its element has
+_OTHER_KIND: Final = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_OF_SERVERS: Final = frozenset({"versionId", "lastUpdated"})
+_NO_ID: Final = MappingIssue("fhir-mandatory", "error", "/id", "the resource breaks this rule")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be looked at, and as what; `resource` is None where it is the one at the address."""
+
+    resource: Mapping[str, Any] | None
+    mode: str
+    profile: str
+
+
+def validate(row: Operation, resource_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of POST [base]/[type]/$validate and POST [base]/[type]/[id]/$validate."""
+
+    async def handle(request: Request) -> Response:
+        given = parameters(request)
+        negotiated(request, given)
+        asked = _asked(row, given, await json_body(request, MOST_BYTES))
+        resource_id, resource = request.path_params.get("id", ""), asked.resource
+        if resource is None and not resource_id:
+            raise BadRequest("there is no resource to look at, neither in the body nor at the address")
+        _check(asked, resource_type)
+        if resource is None:
+            resource = (await current(request, resource_type, resource_id)).version.resource
+        issues = [*_of_mode(asked.mode), *_of_id(resource, resource_id)]
+        issues += await asyncio.to_thread(_judged, resource, asked.profile)
+        if len(issues) > MOST_ISSUES:
+            more = Issue("information", "informational", f"{len(issues) - MOST_ISSUES} more are not shown", "cut")
+            issues = [*issues[:MOST_ISSUES], more]
+        said = issues or [Issue("information", "informational", "no faults were found", "no-faults")]
+        return await fhir_answer(request, formats(given), json_bytes(outcome(said)))
+
+    return handle
+
+
+def _asked(row: Operation, given: tuple[tuple[str, str], ...], body: Any) -> _Asked:
+    """The resource and the parameters, wherever they stand."""
+    texts = {name: value for name, value in given if name not in FORMATS}
+    resource = body
+    if isinstance(body, dict) and body.get("resourceType") == "Parameters":
+        resource = None
+        for number, one in enumerate(_rows(body)):
+            if one["name"] == "resource":
+                resource = one.get("resource")
+            else:
+                texts[one["name"]] = _text(one, number)
+    unknown = texts.keys() - {one.name for one in row.inputs if one.type != "Resource"}
+    if unknown:
+        raise NotSupported(f"${row.name} has a parameter that it does not take")
+    if resource is not None and not isinstance(resource, dict):
+        raise BadRequest("the body: expected a resource, or Parameters with one")
+    return _Asked(resource, texts.get("mode", ""), texts.get("profile", ""))
+
+
+def _rows(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = body.get("parameter", [])
+    are_named = isinstance(rows, list) and all(
+        isinstance(one, dict) and isinstance(one.get("name"), str) for one in rows
+    )
+    if not are_named:
+        raise BadRequest("expected parameters with a name each", expression="Parameters.parameter")
+    return list(rows)
+
+
+def _text(row: Mapping[str, Any], number: int) -> str:
+    values = [value for key, value in row.items() if key.startswith("value")]
+    if len(values) != 1 or not isinstance(values[0], str):
+        raise BadRequest("expected one value, a text", expression=f"Parameters.parameter[{number}]")
+    return str(values[0])
+
+
+def _check(asked: _Asked, resource_type: str) -> None:
+    """Refuse what cannot be carried out."""
+    if asked.mode not in {"", *_MODES}:
+        raise BadRequest(f"mode: expected one of {', '.join(_MODES)}", expression="http.mode")
+    if asked.mode == "profile" and not asked.profile:
+        raise BadRequest("mode=profile needs a profile", expression="http.profile")
+    offered = (_R4 + resource_type, *BY_TYPE[resource_type].profiles)
+    if asked.profile and asked.profile not in offered:
+        raise NotSupported(f"profile: those of this type are {', '.join(offered)}", expression="http.profile")
+    if asked.resource is not None and asked.resource.get("resourceType") != resource_type:
+        raise BadRequest(f"expected a {resource_type}", expression="resourceType")
+
+
+def _of_mode(mode: str) -> Iterator[Issue]:
+    """That it would not be taken, good as it may be."""
+    if mode not in {"", "profile"}:
+        yield Issue("error", "not-supported", f"{mode} is not offered: resources are made in AutoScribe", "no-writes")
+
+
+def _of_id(resource: Mapping[str, Any], resource_id: str) -> Iterator[Issue]:
+    if resource_id and resource.get("id", resource_id) != resource_id:
+        kind = resource["resourceType"]
+        yield Issue("error", "invalid", "not the id of the address", "other-id", expression=f"{kind}.id")
+
+
+def _judged(resource: Mapping[str, Any], profile: str) -> list[Issue]:
+    """The faults of the resource, as one that claims the profile; without an id it may yet get one."""
+    try:
+        found = judge(_claiming(resource, profile))
+    except _OTHER_KIND:
+        return [Issue("error", "structure", "a value is of another kind than its element", "fhir-kind")]
+    kind = str(resource["resourceType"])
+    return [_issue(one, kind) for one in dict.fromkeys(found) if one != _NO_ID]
+
+
+def _claiming(resource: Mapping[str, Any], profile: str) -> dict[str, Any]:
+    """The resource as one that claims a profile, without what a server puts into `meta`."""
+    meta = {key: value for key, value in resource.get("meta", {}).items() if key not in _OF_SERVERS}
+    if profile and not profile.startswith(_R4):
+        meta["profile"] = list(dict.fromkeys([*meta.get("profile", ()), profile]))
+    bare = {key: value for key, value in resource.items() if key != "meta"}
+    return {**bare, "meta": meta} if meta else bare
+
+
+def _issue(fault: MappingIssue, kind: str) -> Issue:
+    is_narrative = (fault.code, fault.pointer) == ("fhir-mandatory", "/text")
+    severity: Severity = "warning" if is_narrative else "error"
+    code = _ISSUE_TYPES.get(fault.code, "invariant")
+    place = _expression(kind, fault.pointer)
+    return Issue(severity, code, fault.action, fault.code, expression=place, system=MAPPING_SYSTEM)
+
+
+def _expression(kind: str, pointer: str) -> str:
+    """A JSON pointer into a resource as FHIRPath, as far as it goes by names that an element can have."""
+    made = kind
+    for step in pointer.split("/")[1:]:
+        if step.isdigit():
+            made += f"[{step}]"
+        elif step.isidentifier():
+            made += f".{step.removeprefix('_')}"
+        else:
+            break
+    return made

@@ -1,0 +1,57 @@
+"""Whether the gateway can serve, and how complete and how old its index is, as one small JSON object.
+
+Carries out no clause of a standard: the fields are the gateway's own. No id and nothing of a patient is among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from gateway.store.database.probe import LOST
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is known this moment; None is "not known".
+
+    `store_trouble` is a code of what keeps the store from taking writes (gateway/store/database/probe.py), empty for
+    nothing; `store_words` says it as the database does.
+    `index_percent` is the progress of the first whole sweep, `index_age` the seconds since the last one began;
+    `is_upstream_reachable` is as of the last call to AutoScribe, at `upstream_asked`.
+    """
+
+    store_trouble: str = ""
+    is_index_complete: bool = False
+    index_percent: int | None = None
+    index_age: float | None = None
+    is_upstream_reachable: bool | None = None
+    upstream_asked: datetime | None = None
+    store_words: str = ""
+
+
+def readiness(health: Health, version: str) -> tuple[HTTPStatus, dict[str, Any]]:
+    """200 when requests can be served, the index being complete or not; 503 while the store takes no writes."""
+    is_ready = not health.store_trouble
+    store: dict[str, Any] = {"reachable": health.store_trouble != LOST, "writable": is_ready}
+    if not is_ready:
+        store |= {"reason": health.store_trouble} | ({"detail": health.store_words} if health.store_words else {})
+    age = None if health.index_age is None else round(health.index_age, 1)
+    asked = None if health.upstream_asked is None else health.upstream_asked.isoformat(timespec="seconds")
+    return HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, {
+        "status": "ready" if is_ready else "not-ready",
+        "version": version,
+        "store": store,
+        "index": {
+            "complete": health.is_index_complete,
+            "percent": 100 if health.is_index_complete else _known(health.index_percent),
+            "age_seconds": _known(age),
+        },
+        "upstream": {"reachable": _known(health.is_upstream_reachable), "as_of": _known(asked)},
+    }
+
+
+def _known(value: object) -> object:
+    return "unknown" if value is None else value

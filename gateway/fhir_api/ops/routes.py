@@ -1,0 +1,59 @@
+"""`/livez`, `/readyz` and `/metrics`: for probes and for Prometheus.
+
+https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/ (what each is for),
+https://prometheus.io/docs/instrumenting/exposition_formats/ (the text of `/metrics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.fhir_api.ops.health import Health, readiness
+from gateway.runtime.metrics import ROUTE, Metrics
+
+_FRESH: Final = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ops:
+    """Everything the routes need: the health, told from memory alone, the metrics, and the version of the gateway."""
+
+    health: Callable[[], Health]
+    metrics: Metrics
+    version: str
+
+
+def ops_routes() -> list[Route]:
+    """The three routes; `app.state.ops` must be an `Ops`."""
+    return [Route(path, _handler(path, answer)) for path, answer in _ANSWERS.items()]
+
+
+def _handler(path: str, answer: Callable[[Ops], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        request.scope[ROUTE] = path
+        return await answer(cast(Ops, request.app.state.ops))
+
+    return handle
+
+
+async def _alive(_: Ops) -> Response:
+    return JSONResponse({"status": "alive"}, headers=_FRESH)
+
+
+async def _ready(ops: Ops) -> Response:
+    status, said = readiness(ops.health(), ops.version)
+    return JSONResponse(said, status, headers=_FRESH)
+
+
+async def _metrics(ops: Ops) -> Response:
+    return Response(generate_latest(ops.metrics.registry), headers=_FRESH, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+_ANSWERS: Final = {"/livez": _alive, "/readyz": _ready, "/metrics": _metrics}

@@ -1,0 +1,1 @@
+"""FHIR search: reading a query, running it, paging, includes, and warnings."""

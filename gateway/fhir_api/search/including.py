@@ -1,0 +1,68 @@
+"""What stands beside the matches of a search: what they refer to, and what refers to them, each once, within a bound.
+
+https://hl7.org/fhir/R4/search.html#include, https://hl7.org/fhir/R4/search.html#revinclude.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.search.result_parameters import Include
+from gateway.store.database.engine import Engine
+from gateway.store.studies import search as store
+from gateway.store.studies.search import Version
+
+MOST: Final = 1_000
+# A reference may lead to several types, of which one is asked for
+_MOST_REFERENCES: Final = 20 * MOST
+_SHOWN: Final = 5
+
+
+async def included(
+    engine: Engine, includes: Iterable[Include], matches: Sequence[Version]
+) -> tuple[list[Version], list[Issue]]:
+    """The resources that go with the matches, and what there is to say of those that do not."""
+    found: dict[str, Version] = {}
+    issues: list[Issue] = []
+    start = reached = [one.address for one in matches]
+    for include in sorted(dict.fromkeys(includes), key=lambda one: one.is_iterated):
+        if include.is_iterated and reached is start:
+            reached = [*start, *found]
+        await _follow(engine, include, reached, found, issues)
+    for address in start:
+        found.pop(address, None)
+    if len(found) > MOST:
+        said = f"only the first {MOST} resources are included: ask for smaller pages with _count"
+        issues.append(Issue("warning", "too-costly", said, "includes-cut"))
+    return list(found.values())[:MOST], issues
+
+
+async def _follow(
+    engine: Engine, include: Include, start: Sequence[str], found: dict[str, Version], issues: list[Issue]
+) -> None:
+    """Take in what one include leads to, up to one more than there is room for."""
+    room = MOST + 1 - len(found)
+    if not start or room <= 0:
+        return
+    key = include.reference.key
+    if include.is_back:
+        current = await store.referring(engine, key, start, room)
+        addresses = list(current)
+    else:
+        every = await store.referenced(engine, key, start, _MOST_REFERENCES)
+        addresses = [one for one in every if _is_of(one, include.target) and one not in found][:room]
+        current = await store.current(engine, addresses)
+    found.update({address: one for address, one in current.items() if one is not None})
+    issues += _missing(address for address in addresses if current.get(address) is None)
+
+
+def _is_of(address: str, resource_type: str) -> bool:
+    return not resource_type or address.startswith(f"{resource_type}/")
+
+
+def _missing(addresses: Iterable[str]) -> list[Issue]:
+    every = list(addresses)
+    said = "is not served: it is not stored, or does not pass the check that all resources go through"
+    return [Issue("warning", "suppressed", f"{one} {said}", "suppressed") for one in every[:_SHOWN]]

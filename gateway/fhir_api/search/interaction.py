@@ -1,0 +1,159 @@
+"""Search of a type by GET or POST: found in the index, read through for what it names and the index lacks.
+
+https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/search.html, decisions D26 and D30.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import quote_plus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.fhir_api.facade import Facade, base, circumstances, facade
+from gateway.fhir_api.freshness import index_age
+from gateway.fhir_api.http.bundle import searchset
+from gateway.fhir_api.http.headers import fhir_answer, is_strict, negotiated
+from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.http.query import PAGE, Parameters, form_parameters, parameters, value_of
+from gateway.fhir_api.http.summary import shaped
+from gateway.fhir_api.search import warnings
+from gateway.fhir_api.search.including import included
+from gateway.fhir_api.search.lookups import Looked, look_up
+from gateway.fhir_api.search.paging import BEGINNING, Page, Place, page
+from gateway.fhir_api.search.result_parameters import COUNT, LIFETIME
+from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
+from gateway.runtime import clock
+from gateway.runtime.errors import StoreTooSlow
+from gateway.store.studies import search as store
+from gateway.store.studies.search import Version
+from mappings.fhir.rendering import json_bytes
+
+_ALL: Final = 2**62
+_USUALLY_COUNTED: Final = 10_000
+_SAFE: Final = ":|,/"
+_BESIDE_A_PAGE: Final = frozenset({PAGE, COUNT, "_format", "_pretty"})
+_EMPTIED: Final = Issue(
+    "information", "informational", "what was to come has changed meanwhile: it does not match any more", "page-emptied"
+)
+
+_UNCOUNTED: Final = Issue("warning", "too-costly", "the matches could not be counted in time", "total-unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A search as it came: its query, where in it, the total if that is known, and whether links may show values."""
+
+    query: Query
+    place: Place
+    total: int | None
+    is_shown: bool
+
+
+def search(resource_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of GET [base]/[type]?… and POST [base]/[type]/_search: a searchset Bundle."""
+
+    async def handle(request: Request) -> Response:
+        given = parameters(request)
+        is_posted = request.method == "POST"
+        if is_posted:
+            given = (*given, *await form_parameters(request))
+        asked = _asked(request, resource_type, given, is_posted=is_posted)
+        formats = (*asked.query.used, *given)  # a page has the format of its search, unless it is asked for in another
+        negotiated(request, formats)
+        body = await _answer(request, asked)
+        age = index_age(facade(request))
+        headers = {} if age is None else {"Age": str(age)}
+        return await fhir_answer(request, formats, body, headers=headers)
+
+    return handle
+
+
+def _asked(request: Request, resource_type: str, given: Parameters, *, is_posted: bool) -> _Asked:
+    token = value_of(given, PAGE)
+    if token is None:
+        query = understand(resource_type, given, circumstances(request), strict=is_strict(request))
+        return _Asked(query, BEGINNING, None, not is_posted)
+    state = facade(request).tokens.open(token, clock.now(), resource_type=resource_type)
+    used = _resized(tuple((name, value) for name, value in state["q"]), value_of(given, COUNT))
+    query = understand(resource_type, used, circumstances(request), strict=False)
+    for name in dict.fromkeys(name for name, _ in given if name not in _BESIDE_A_PAGE):
+        ignore(query, name, "a page is one of the search that it was given out for: nothing else can be asked of it")
+    if is_strict(request):
+        insist(query)
+    return _Asked(query, Place.of_json(state["p"]), state["t"], state["s"])
+
+
+def _resized(used: Parameters, count: str | None) -> Parameters:
+    """The parameters of a search that was begun, with another size of its pages from here on, where one is asked for.
+
+    Clients that think of `_count` as part of every request put it beside the token of a page.
+    """
+    if count is None or count == "0":
+        return used
+    return (*(one for one in used if one[0] != COUNT), (COUNT, count))
+
+
+async def _answer(request: Request, asked: _Asked) -> bytes:
+    serving, query, is_first = facade(request), asked.query, asked.place == BEGINNING
+    looked = await look_up(request, query) if is_first else Looked()
+    found = Page(()) if query.is_count else await page(serving.engine, query, asked.place)
+    total = await _total(serving, query, found) if is_first else asked.total
+    if looked.failures and not found.versions and not total:
+        raise looked.failures[0]  # nothing found is no answer where AutoScribe may know of something
+    beside, issues = await included(serving.engine, query.includes, found.versions)
+    said = [*query.ignored, *query.doubts, *looked.issues, *issues]
+    said += await warnings.of(serving, query, found.versions)
+    if query.explain:
+        said += [*query.remarks, *looked.remarks, *await warnings.of_mappings(serving, found.versions)]
+        said += [] if found.versions or is_first else [_EMPTIED]
+        said.append(warnings.explanation(serving, query, asked.place, looked.asked))
+    links = _links(request, asked, found, total)
+    matches = _shaped(query, found.versions)
+    return searchset(base(request), links, matches, _shaped(query, beside), said, total=total)
+
+
+async def _total(serving: Facade, query: Query, found: Page) -> int | None:
+    """The number of matches, where it is asked for, or where they are not too many to be counted for nothing."""
+    if query.total == "none" and not query.is_count:
+        return None
+    if not query.is_count and found.next is None:
+        return len(found.versions)
+    most = _ALL if query.total or query.is_count else _USUALLY_COUNTED
+    try:
+        total = await store.count(serving.engine, query.search(0), most + 1)
+    except StoreTooSlow:
+        if query.is_count:
+            raise
+        query.doubts.append(_UNCOUNTED)
+        return None
+    return total if total <= most else None
+
+
+def _shaped(query: Query, versions: Sequence[Version]) -> Sequence[Version]:
+    if query.shape.is_whole:
+        return versions
+    return [replace(one, body=json_bytes(shaped(one.resource, query.shape))) for one in versions]
+
+
+def _links(request: Request, asked: _Asked, found: Page, total: int | None) -> dict[str, str]:
+    """Links to the pages. Those of a search that was posted show no value that was asked for."""
+    here = f"{base(request)}/{asked.query.resource_type}"
+    shown = f"{here}?{'&'.join([f'{name}={quote_plus(value, safe=_SAFE)}' for name, value in asked.query.used])}"
+
+    def at(place: Place) -> str:
+        state = {"q": asked.query.used, "p": place.as_json(), "t": total, "s": asked.is_shown}
+        tokens = facade(request).tokens
+        return f"{here}?{PAGE}={tokens.seal(state, clock.now(), LIFETIME, resource_type=asked.query.resource_type)}"
+
+    is_plain = asked.is_shown and asked.place == BEGINNING
+    links = {"self": shown if is_plain else at(asked.place)}
+    if found.last is not None:
+        links["first"] = shown if asked.is_shown else at(BEGINNING)
+    for relation, place in (("previous", found.previous), ("next", found.next), ("last", found.last)):
+        if place is not None:
+            links[relation] = at(place)
+    return links

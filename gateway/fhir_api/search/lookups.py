@@ -1,0 +1,112 @@
+"""What a search names and the index lacks, or the client wants newer, read through before the index is searched.
+
+RFC 9111 §5.2.1 (`no-cache`, `max-age` of a request), decisions D25 and D26.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from gateway.fhir_api.facade import Facade, facade
+from gateway.fhir_api.freshness import wants_newer
+from gateway.fhir_api.http.outcome import Issue, of_error
+from gateway.fhir_api.search.search_query import Query
+from gateway.index.naming import Name, named
+from gateway.runtime.errors import ResourceNotFound, SearchTooCostly, UpstreamError, UpstreamNotFound
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement
+from gateway.store.studies.intake import uid_key
+
+MOST: Final = 20
+_KNOWN: Final = {
+    "report": Statement(
+        "SELECT s.study_id, s.fetched FROM report r JOIN study s ON s.study_id = r.study_id WHERE r.report_id = :value"
+    ),
+    "study": Statement("SELECT study_id, fetched FROM study WHERE study_id = :value"),
+    "uid": Statement("SELECT study_id, fetched FROM study WHERE study_instance_uid = :value"),
+}
+_INDEX_ONLY: Final = Issue(
+    "information",
+    "informational",
+    "not as new as asked for: AutoScribe is asked anew only for studies and reports that a search names",
+    "index-only",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How many studies and reports AutoScribe was asked for, and why some of them could not be had.
+
+    `is_too_old`: the client wants a newer answer than the index gives, of a search that names nothing to ask for.
+    """
+
+    asked: int = 0
+    failures: tuple[UpstreamError, ...] = ()
+    is_too_old: bool = False
+
+    @property
+    def issues(self) -> list[Issue]:
+        """What the answer may lack for it."""
+        found = []
+        for error in self.failures:
+            _, issue = of_error(error)
+            said = f"AutoScribe could not be asked, this is what was known before: {issue.diagnostics}"
+            found.append(Issue("warning", "incomplete", said, issue.detail, issue.text))
+        return found
+
+    @property
+    def remarks(self) -> list[Issue]:
+        """Notes that are given with `_explain` only: the header `Age` tells everybody how old the answer may be."""
+        return [_INDEX_ONLY] if self.is_too_old else []
+
+
+async def look_up(request: Request, query: Query) -> Looked:
+    """Have AutoScribe asked for what the search names, where need be.
+
+    Raises:
+        SearchTooCostly: that would be too much at once.
+    """
+    serving = facade(request)
+    names = sorted(named(query.clauses))
+    if not names:
+        finished = serving.sweep().finished
+        return Looked(is_too_old=wants_newer(request, micros(finished.started) if finished else None))
+    unknown: list[Name] = []
+    stale: set[str] = set()
+    for one in names:
+        value = uid_key(one.value) if one.by == "uid" else one.value
+        rows = await serving.engine.fetch(_KNOWN[one.by], value=value)
+        stale.update(str(study_id) for study_id, fetched in rows if wants_newer(request, int(fetched)))
+        if not rows:
+            unknown.append(one)
+    if len(unknown) + len(stale) > MOST:
+        raise SearchTooCostly(f"more than {MOST} studies or reports to ask AutoScribe for in one search")
+    asked: list[Awaitable[Any]] = [_unknown(serving, one) for one in unknown]
+    asked += [serving.reads.study(study_id, fresh=True) for study_id in sorted(stale)]
+    outcomes = await asyncio.gather(*map(_failure, asked))
+    return Looked(len(asked), tuple(one for one in outcomes if one is not None))
+
+
+def _unknown(serving: Facade, name: Name) -> Awaitable[Any]:
+    """Read a report, a study, or a study by its UID through."""
+    if name.by == "report":
+        return serving.reads.report(name.value)
+    if name.by == "study":
+        return serving.reads.study(name.value)
+    return serving.reads.study_by_uid(name.value)
+
+
+async def _failure(asked: Awaitable[Any]) -> UpstreamError | None:
+    """Why AutoScribe did not answer, if so; what it does not know is not there, what it shows no more stands (D21)."""
+    try:
+        await asked
+    except (ResourceNotFound, UpstreamNotFound):
+        return None
+    except UpstreamError as error:
+        return error
+    return None

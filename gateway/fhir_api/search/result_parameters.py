@@ -1,0 +1,144 @@
+"""The parameters that shape the answer of a search and find nothing: how many, in what order, with what beside them.
+
+https://hl7.org/fhir/R4/search.html#modifyingresults, decision D30.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+
+from gateway.fhir_api.http.query import PAGE, Parameters, value_of
+from gateway.index.escaping import alternatives
+from gateway.index.parameter import Parameter
+from gateway.index.parameters import PARAMETERS, parameter
+from gateway.index.sorting import sort_key
+from gateway.runtime.errors import BadRequest, NotSupported
+from gateway.store.studies.search_sql import Sort
+
+LIFETIME: Final = timedelta(hours=1)
+COUNT: Final = "_count"
+USUAL_COUNT: Final = 50
+MOST: Final = 500
+MOST_SORTS: Final = 5
+Total = Literal["none", "estimate", "accurate"]
+
+# Parameter -> what it takes, for the CapabilityStatement and the documents
+RESULT_PARAMETERS: Final = {
+    COUNT: f"How many to a page: {USUAL_COUNT} where nothing is said, {MOST} at most; 0 counts only. Beside _page too.",
+    "_sort": "Names of search parameters with commas between, `-` before one to go down.",
+    "_include": "What the matches refer to: Type:parameter, or Type:parameter:Target.",
+    "_include:iterate": "The same of what is included, one step.",
+    "_revinclude": "What refers to the matches: Type:parameter.",
+    "_summary": "true, text, data, count or false.",
+    "_elements": "Names of elements with commas between: no others but mandatory ones are given.",
+    "_total": "none, estimate or accurate; where nothing is said the total is given up to 10,000.",
+    "_format": "json, xml, application/fhir+json or application/fhir+xml; stands above the Accept header.",
+    "_pretty": "true: with line breaks and indents.",
+    "_contained": "false: resources are never contained in one another.",
+    "_explain": "true, of this gateway alone: an OperationOutcome says how the answer was found, and what the mappings "
+    "had to say of it.",
+    PAGE: "A page of a search that was begun: a token of this gateway, good for an hour.",
+}
+# Of some of them, every value that they can have
+VALUES: Final = {
+    "_total": {"none", "estimate", "accurate"},
+    "_pretty": {"true", "false"},
+    "_explain": {"true", "false"},
+    "_contained": {"false"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """A reference to follow from what was found, or back to it; `target` is the type it must lead to, empty for any."""
+
+    reference: Parameter
+    target: str = ""
+    is_back: bool = False
+    is_iterated: bool = False
+
+
+def check(name: str, value: str) -> None:
+    """See that a result parameter has a value it can have.
+
+    Raises:
+        BadRequest: it has not.
+        NotSupported: it has a modifier that is not offered.
+    """
+    plain, colon, _ = name.partition(":")
+    if colon and name not in RESULT_PARAMETERS:
+        raise NotSupported(f"{plain}: this modifier is not offered", expression=f"http.{plain}")
+    if value not in VALUES.get(name, {value}):
+        said = ", ".join(sorted(VALUES[name]))
+        raise BadRequest(f"{name}: not a value it can have here: {said}", expression=f"http.{name}")
+
+
+def count_of(given: Parameters) -> int:
+    """`_count`: the size of a page, never over the most; 0 for a count alone.
+
+    Raises:
+        BadRequest: it is no whole number.
+    """
+    value = value_of(given, "_count")
+    if value is None:
+        return USUAL_COUNT
+    if not (value.isascii() and value.isdigit()) or len(value) > 9:
+        raise BadRequest("_count: expected a whole number", expression="http._count")
+    return min(int(value), MOST)
+
+
+def sorts(resource_type: str, given: Parameters) -> tuple[dict[str, Sort], list[str]]:
+    """`_sort` as sort keys by their names, `-` included, in their order; and the names that the type is not sorted by.
+
+    Raises:
+        BadRequest: more keys than anybody needs.
+    """
+    found: dict[str, Sort] = {}
+    unknown: list[str] = []
+    for one in (part for name, value in given if name == "_sort" for part in alternatives(value)):
+        key = sort_key(resource_type, one.removeprefix("-"))
+        if key is None:
+            unknown.append(one.removeprefix("-"))
+            continue
+        by = "address" if key.kind == "id" else key.kind
+        found[one] = Sort(by, key.key or 0, one.startswith("-"))
+    if len(found) > MOST_SORTS:
+        raise BadRequest(f"_sort: more than {MOST_SORTS} keys", expression="http._sort")
+    return found, unknown
+
+
+def include(resource_type: str, name: str, value: str) -> Include | None:
+    """One `_include` or `_revinclude`; None for one that is not offered.
+
+    Raises:
+        NotSupported: `*`, which would include without end.
+    """
+    if "*" in value:
+        raise NotSupported(f"{name}=* is not offered: name what to include", expression=f"http.{name}")
+    source, _, rest = value.partition(":")
+    wanted, _, target = rest.partition(":")
+    row = parameter(source, wanted)
+    if row is None or row.type != "reference" or (target and target not in row.targets):
+        return None
+    is_back, is_iterated = name.startswith("_revinclude"), name.endswith(":iterate")
+    if is_back:
+        is_led_to = resource_type in row.targets and target in {"", resource_type}
+        return Include(row, is_back=True) if is_led_to else None
+    return Include(row, target, is_iterated=is_iterated) if is_iterated or source == resource_type else None
+
+
+def includes_of(resource_type: str) -> Iterable[str]:
+    """Every `_include` that is offered for a type."""
+    return (f"{one.resource_type}:{one.name}" for one in _references() if one.resource_type == resource_type)
+
+
+def revincludes_of(resource_type: str) -> Iterable[str]:
+    """Every `_revinclude` that is offered for a type."""
+    return (f"{one.resource_type}:{one.name}" for one in _references() if resource_type in one.targets)
+
+
+def _references() -> Iterable[Parameter]:
+    return (one for one in PARAMETERS if one.type == "reference" and one.targets)

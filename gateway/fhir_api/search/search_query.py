@@ -1,0 +1,188 @@
+"""What a search asks for, understood before anything is looked up; what is left out is named, never silent.
+
+https://hl7.org/fhir/R4/search.html, decision D30. Repeated parameters are AND, values with commas between are OR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from gateway.fhir_api.http.outcome import Issue
+from gateway.fhir_api.http.query import Parameters, value_of
+from gateway.fhir_api.http.summary import Shape, unknown_elements, wanted_shape
+from gateway.fhir_api.search.result_parameters import (
+    MOST,
+    RESULT_PARAMETERS,
+    USUAL_COUNT,
+    Include,
+    check,
+    count_of,
+    include,
+    sorts,
+)
+from gateway.index.criteria import At, Clause, Is
+from gateway.index.parameters import parameter
+from gateway.index.reading import asked
+from gateway.index.value import Circumstances
+from gateway.runtime.errors import NotSupported, SearchTooCostly
+from gateway.store.studies.search_sql import Search, Sort, cheapest, usual_sort
+
+MOST_CLAUSES: Final = 30
+MOST_ALTERNATIVES: Final = 100
+MOST_CRITERIA: Final = 300  # of all parameters together: a database takes seconds to plan thousands
+_PATIENT: Final = "Patient/"
+
+
+@dataclass(slots=True)
+class Query:
+    """A search of a type; `used` are the parameters that count, in their order, `ignored` says which do not.
+
+    `doubts` is what else there is to say of them, `remarks` what is said with `_explain` only. `narrowing` are the
+    places of the clauses that it may start from, `start` is that of the one that it does start from.
+    """
+
+    resource_type: str
+    clauses: list[Clause] = field(default_factory=list)
+    narrowing: list[int] = field(default_factory=list)
+    start: int = 0
+    sort: tuple[Sort, ...] = ()
+    count: int = field(default_factory=lambda: USUAL_COUNT)
+    shape: Shape = field(default_factory=Shape)
+    includes: list[Include] = field(default_factory=list)
+    total: str = ""
+    explain: bool = False
+    used: list[tuple[str, str]] = field(default_factory=list)
+    ignored: list[Issue] = field(default_factory=list)
+    doubts: list[Issue] = field(default_factory=list)
+    remarks: list[Issue] = field(default_factory=list)
+
+    @property
+    def is_count(self) -> bool:
+        """True where only the total is asked for."""
+        return self.shape.summary == "count" or self.count == 0
+
+    @property
+    def patient_keys(self) -> frozenset[int]:
+        """The keys of the parameters that lead to its Patient."""
+        return _patient_keys(self.resource_type)
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The ids of the Patients that it names."""
+        keys = self.patient_keys
+        addresses = [
+            one.address if isinstance(one, At) else one.value
+            for clause in self.clauses
+            for one in clause
+            if isinstance(one, At) or (isinstance(one, Is) and one.key in keys)
+        ]
+        return tuple([one.removeprefix(_PATIENT) for one in addresses if one.startswith(_PATIENT)])
+
+    def search(self, most: int, **place: Any) -> Search:
+        """The search of the store; `place` says where in it."""
+        return Search(self.resource_type, tuple(self.clauses), self.start, self.sort, most, **place)
+
+
+@cache
+def _patient_keys(resource_type: str) -> frozenset[int]:
+    return frozenset(row.key for name in ("patient", "subject") if (row := parameter(resource_type, name)))
+
+
+def understand(resource_type: str, given: Parameters, where: Circumstances, *, strict: bool) -> Query:
+    """The query that the parameters make.
+
+    Raises:
+        BadRequest: a malformed value.
+        NotSupported: an unsupported modifier; when strict, anything that would be ignored.
+        SearchTooCostly: nothing narrows the search, or it asks for too much at once.
+    """
+    query = Query(resource_type)
+    for name, value in given:
+        if name.partition(":")[0] in RESULT_PARAMETERS:
+            _shape(query, name, value)
+        else:
+            _criterion(query, name, value, where)
+    keys = _shape_all(query, given) if any(name.startswith("_") for name, _ in given) else ()
+    if strict:
+        insist(query)
+    if not query.narrowing:
+        raise SearchTooCostly("nothing narrows this search")
+    if len(query.clauses) > MOST_CLAUSES or max(map(len, query.clauses)) > MOST_ALTERNATIVES:
+        raise SearchTooCostly(f"more than {MOST_CLAUSES} parameters, or than {MOST_ALTERNATIVES} values of one")
+    if sum(map(len, query.clauses)) > MOST_CRITERIA:
+        raise SearchTooCostly(f"more than {MOST_CRITERIA} values of all parameters together")
+    query.start = cheapest(query.clauses, query.narrowing)
+    query.sort = keys or (usual_sort(query.clauses, query.start),)
+    return query
+
+
+def _shape_all(query: Query, given: Parameters) -> tuple[Sort, ...]:
+    """How much of how many is wanted; the order."""
+    _size(query, given)
+    query.shape = wanted_shape(given)
+    query.total, query.explain = value_of(given, "_total") or "", value_of(given, "_explain") == "true"
+    if unknown_elements(query.resource_type, query.shape):
+        ignore(query, "_elements", "an element that this type does not have")
+    return _sort_keys(query, given)
+
+
+def ignore(query: Query, name: str, diagnostics: str) -> None:
+    """Note that a parameter is left out."""
+    expression = f"http.{name.partition(':')[0]}"
+    query.ignored.append(Issue("warning", "not-supported", diagnostics, "parameter-ignored", expression=expression))
+
+
+def insist(query: Query) -> None:
+    """See that nothing is left out.
+
+    Raises:
+        NotSupported: something is.
+    """
+    for one in query.ignored:
+        raise NotSupported(one.diagnostics, expression=one.expression)
+
+
+def _criterion(query: Query, name: str, value: str, where: Circumstances) -> None:
+    found = asked(query.resource_type, name, value, where)
+    if found is None:
+        ignore(query, name, "this parameter is not known here and is not used")
+        return
+    if found.narrows:
+        query.narrowing += range(len(query.clauses), len(query.clauses) + len(found.clauses))
+    query.clauses += found.clauses
+    query.used.append((name, value))
+    if found.has_unknown_code:
+        said = "a code that this element cannot have: it finds nothing"
+        query.doubts.append(Issue("warning", "code-invalid", said, "unknown-code", expression=f"http.{name}"))
+
+
+def _shape(query: Query, name: str, value: str) -> None:
+    """A parameter that shapes the answer; `_sort` is used as far as its keys are."""
+    check(name, value)
+    if name == "_sort":
+        return
+    if name.startswith(("_include", "_revinclude")):
+        found = include(query.resource_type, name, value)
+        if found is None:
+            ignore(query, name, "this is not offered and is not used; /fhir/metadata lists what is")
+            return
+        query.includes.append(found)
+    query.used.append((name, value))
+
+
+def _size(query: Query, given: Parameters) -> None:
+    query.count = count_of(given)
+    if query.count == MOST and int(value_of(given, "_count") or 0) > MOST:
+        said = f"there are no more than {MOST} to a page"
+        query.remarks.append(Issue("information", "informational", said, "count-cut", expression="http._count"))
+
+
+def _sort_keys(query: Query, given: Parameters) -> tuple[Sort, ...]:
+    found, unknown = sorts(query.resource_type, given)
+    if found:
+        query.used.append(("_sort", ",".join(found)))
+    if unknown:
+        ignore(query, "_sort", "this type is not sorted by one of the keys; /fhir/metadata names its parameters")
+    return tuple(found.values())

@@ -1,0 +1,109 @@
+"""Warnings that change how a search answer is to be read: what it may lack, and whom it may be about.
+
+https://hl7.org/fhir/R4/search.html#Warnings, decisions D2, D4, D12, D26, D43. Many clients take every entry for what
+they asked for. So what changes nothing in the reading, such as what a mapping had to say, is said with `_explain` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import or_
+from typing import Final
+
+from gateway.fhir_api.facade import Facade
+from gateway.fhir_api.freshness import incompleteness, index_age
+from gateway.fhir_api.http.outcome import Issue, of_mapping
+from gateway.fhir_api.search.paging import Place, search_at
+from gateway.fhir_api.search.search_query import Query
+from gateway.index.criteria import Refers
+from gateway.store.studies import search as store
+from gateway.store.studies import search_sql
+from gateway.store.studies.search import Version
+from gateway.store.studies.search_sql import ANY_REMARK, CONFLICTS, SUPPRESSED, UPDATED, WARNINGS, Search
+from mappings.identifiers import fhir_id
+
+_MOST_ISSUES: Final = 20
+_MOST_OF_STUDY: Final = 1_000
+_MOST_PATIENTS: Final = 20
+_MOST_SUPPRESSED: Final = 5
+_PATIENT: Final = "Patient/"
+
+
+async def of(serving: Facade, query: Query, found: Sequence[Version]) -> list[Issue]:
+    """The issues: index, what is suppressed, patients whose reports are held apart, studies in dispute."""
+    issues, remarks = incompleteness(serving), _remarks(found)
+    if remarks & SUPPRESSED:
+        for address in await store.suppressed(serving.engine, query.search(0), _MOST_SUPPRESSED):
+            said = f"{address} is not served: it does not pass the check that all resources go through"
+            issues.append(Issue("warning", "suppressed", said, "suppressed"))
+    patients = {*query.patients, *_patients(found)} if remarks & CONFLICTS else set()
+    for search in _patient_searches(query):
+        led_to = (await store.page(serving.engine, search)).versions
+        patients |= {*_patients(led_to)} if _remarks(led_to) & CONFLICTS else set()
+    if patients:
+        for patient_id, number in (await store.conflicts(serving.engine, sorted(patients))).items():
+            said = f"{_PATIENT}{patient_id}: {number} studies with this identifier speak of somebody else: held apart"
+            issues.append(Issue("warning", "conflict", said, "identity-conflict"))
+    if studies := _remarked(found):
+        for study_id, place, action in await store.disputed(serving.engine, studies, _MOST_ISSUES):
+            said = f"{_named(study_id)} {place}: {action}"
+            issues.append(Issue("warning", "conflict", said, "identity-conflict"))
+    return issues
+
+
+async def of_mappings(serving: Facade, found: Sequence[Version]) -> list[Issue]:
+    """Mapping issues of the studies that were found, capped where there are many (D4)."""
+    studies = _remarked(found)
+    rows = await store.issues(serving.engine, studies, _MOST_ISSUES) if studies else []
+    return [of_mapping(one, _named(study_id)) for study_id, one in rows]
+
+
+async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
+    """Mapping issues of a study, each with its place."""
+    rows = await store.issues(serving.engine, [study_id], _MOST_OF_STUDY)
+    return [(one.pointer, of_mapping(one, _named(study_id))) for _, one in rows]
+
+
+def _remarked(found: Sequence[Version]) -> list[str]:
+    """The ids of the studies of which the mappings had more to say than informations."""
+    return sorted({one.owner for one in found if one.owner and one.remarks & WARNINGS})
+
+
+def _named(study_id: str) -> str:
+    return f"ImagingStudy/{fhir_id(study_id)}"
+
+
+def _remarks(found: Sequence[Version]) -> int:
+    """What kinds of remarks there may be; where nothing was found it is not known that there are none."""
+    return reduce(or_, [one.remarks for one in found]) if found else ANY_REMARK
+
+
+def _patients(found: Sequence[Version]) -> Iterator[str]:
+    """The ids of the Patients among what was found."""
+    return (one.address.removeprefix(_PATIENT) for one in found if one.address.startswith(_PATIENT))
+
+
+def _patient_searches(query: Query) -> Iterator[Search]:
+    """The searches for the Patients of whom a search asks by way of a chain, such as `patient.identifier`."""
+    for place in query.narrowing:
+        chained = [one for one in query.clauses[place] if isinstance(one, Refers) and one.key in query.patient_keys]
+        if chained:
+            asked = tuple(one.criterion for one in chained)
+            yield Search("Patient", (asked,), 0, (UPDATED,), _MOST_PATIENTS)
+
+
+def explanation(serving: Facade, query: Query, place: Place, asked: int) -> Issue:
+    """How the answer was found: parameters, AutoScribe or index, the SQL without its values, how old it is."""
+    search = search_at(query, place)
+    used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"
+    kind = type(search.clauses[search.start][0]).__name__
+    seconds = index_age(serving)
+    said = (
+        f"parameters used: {used}; AutoScribe was asked for {asked} of the studies and reports that are named; found"
+        f" in the index, starting from a clause of kind {kind},"
+        f" {'read at once' if search_sql.is_bounded(search) else 'read apart, for it may take a while'};"
+        f" index age: {'unknown' if seconds is None else f'{seconds} s'}; {serving.engine.dialect}:"
+        f" {search_sql.for_dialect(search_sql.page(search).text, serving.engine.dialect)}"
+    )
+    return Issue("information", "informational", said, "explanation")

@@ -1,0 +1,19 @@
+"""The path of each study that comes in: it is mapped, judged and stored, and its news is passed on.
+
+Carries out no clause of a standard; decisions D2, D7, D20, D25. `Pipeline` is imported when it is first asked for
+(PEP 562): a command that asks for plans alone loads no mapping.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.ingest.pipeline import Fetched, Ingested, Pipeline
+
+__all__ = ["Fetched", "Ingested", "Pipeline"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(name)
+    return getattr(import_module("gateway.ingest.pipeline"), name)

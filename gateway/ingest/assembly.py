@@ -1,0 +1,157 @@
+"""Puts together what the service and the commands both work with: the store, opened and checked, and the pipeline.
+
+Carries out no clause of a standard: it wires, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from gateway.routing import Destination, routes_of, survey_routes
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError
+from gateway.runtime.log import configure, get_logger
+from gateway.settings import Configuration, require_site_key
+from gateway.store.database import facts
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.revision import is_current
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.feed.renaming import NotRenamed, is_to_be_renamed, now_called, renamed
+
+if TYPE_CHECKING:
+    from gateway.ingest import Pipeline
+
+_CHECK: Final = b"autoscribe-gateway:store"
+ZONE: Final = "zone"
+
+
+def engine_of(configuration: Configuration) -> Sqlite | Postgres:
+    """The database of the settings, not opened.
+
+    Raises:
+        ConfigError: its driver is not installed.
+    """
+    settings = configuration.settings.database
+    if settings.file is not None:
+        return Sqlite(settings.file, settings.synchronous)
+    return Postgres(settings.url.get_secret_value(), settings.connections)
+
+
+@asynccontextmanager
+async def opened_store(
+    configuration: Configuration, *, serves: bool = False, writes: bool = False
+) -> AsyncIterator[Sqlite | Postgres]:
+    """The store, of the schema of this release and of this site, open while the block runs.
+
+    Who serves or `writes` has destinations renamed first.
+
+    Raises:
+        ConfigError: it is of another site key, of a newer release, or served from by somebody else; or a name of a
+            destination is not the one that it has there.
+        StoreUnavailable: it cannot be reached.
+    """
+    engine = engine_of(configuration)
+    with engine.owned() if serves and isinstance(engine, Sqlite) else nullcontext():
+        async with engine.opened():
+            await _migrated(engine)
+            await _require_own(engine, configuration)
+            await _see_zone(engine, configuration)
+            if serves or writes:
+                await _name_anew(engine, configuration)
+            yield engine
+
+
+@asynccontextmanager
+async def store_for_command(configuration: Configuration, *, writes: bool = True) -> AsyncIterator[Sqlite | Postgres]:
+    """The store for a command, as strict as the service: with a site key of its own, and its log on stderr.
+
+    A command that only reads leaves the names of destinations as they are in the database.
+
+    Raises:
+        ConfigError: no site key, a database of another site or a newer release, or a name of a destination that is not
+            the one that it has there.
+        StoreUnavailable: it cannot be reached.
+    """
+    require_site_key(configuration)
+    configure(configuration.settings.log.level, configuration.settings.log.format)
+    async with opened_store(configuration, writes=writes) as engine:
+        yield engine
+
+
+async def _migrated(engine: Sqlite | Postgres) -> None:
+    if not await is_current(engine):
+        from gateway.store.database.migrate import migrate
+
+        await migrate(engine)
+
+
+async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Give destinations the names that they have by now (`formerly`), before anything is written under them (D31)."""
+    for one in survey_routes(configuration)[0].destinations:
+        for fault in await name_faults(engine, configuration, one):
+            raise fault
+        if one.formerly:
+            try:
+                is_new = await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now())))
+            except NotRenamed as error:  # another gateway, with other settings, was quicker
+                raise _not_renamed(configuration, one, error) from None
+            if is_new:
+                get_logger().info("destination-renamed", destination=one.name, formerly=one.formerly)
+
+
+async def name_faults(engine: Engine, configuration: Configuration, destination: Destination) -> list[ConfigError]:
+    """Check the name of a destination, and its former one, against what the database knows; return what is wrong."""
+    try:
+        if destination.formerly:
+            await engine.do(partial(is_to_be_renamed, destination.formerly, destination.name))
+    except NotRenamed as error:
+        return [_not_renamed(configuration, destination, error)]
+    if (called := await now_called(engine, destination.name)) in {"", destination.formerly}:
+        return []
+    problem, remedy = f"this destination is called {called} since", "Write that name, or one that is new."
+    return [ConfigError(configuration.source, f"{destination.place}.name", problem, remedy)]
+
+
+def _not_renamed(configuration: Configuration, destination: Destination, error: NotRenamed) -> ConfigError:
+    problem = "there are messages under both names, and none may overtake another"
+    remedy = "Take it out; `feed retire` with the former name closes what is open there."
+    if error.name:
+        problem = f"one of the two names is that of {error.name} since"
+        remedy = f'Write formerly = "{error.name}" if that is it, or another name.'
+    return ConfigError(configuration.source, f"{destination.place}.formerly", problem, remedy)
+
+
+async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Refuse a store whose patient ids were made with another site key (decision D11)."""
+    check = hmac.digest(configuration.site.site_key, _CHECK, hashlib.sha256).hex()
+    if not hmac.compare_digest(await facts.claimed(engine, "site-key-check", check), check):
+        remedy = "Use the site key that this database was made with, or a database of its own."
+        raise ConfigError(configuration.source, "mapping.site_key", "not the one of this database", remedy)
+
+
+async def _see_zone(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Warn where dates were indexed in another zone than searches ask in: `rerender` indexes them anew."""
+    zone = str(configuration.zone)
+    if await facts.claimed(engine, ZONE, zone) != zone:
+        get_logger().warning("index-of-another-zone", action="rerender")
+
+
+async def indexed_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
+    """Note that all dates are indexed in the zone of these settings."""
+    await facts.put(engine, ZONE, str(configuration.zone))
+
+
+def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:
+    """The pipeline into that store."""
+    from gateway.ingest import Pipeline
+
+    wants_pdf = configuration.settings.pdf.ingest == "fetch"
+    routes = routes_of(configuration)
+    return Pipeline(engine, configuration.site, configuration.zone, wants_pdf=wants_pdf, routes=routes)

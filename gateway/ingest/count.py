@@ -1,0 +1,36 @@
+"""What is counted of a study that was taken in: versions, issues, and how late a signature was seen.
+
+Carries out no clause of a standard; decision D26: without any webhook a signature on a study seen open is queued within
+60 seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gateway.ingest import Ingested
+from gateway.runtime import clock
+from gateway.runtime.metrics import Metrics
+from mappings.dates import parse_instant
+
+
+def note(ingested: Ingested, metrics: Metrics) -> None:
+    """Count what came of a study."""
+    kinds = Counter(one.address.partition("/")[0] for one in ingested.written)
+    for kind, count in kinds.items():
+        metrics.wrote_versions(kind, count)
+    for one in ingested.written:
+        if one.is_suppressed:
+            metrics.suppressed(one.address.partition("/")[0])
+    if ingested.change is None:
+        return
+    metrics.stored(ingested.seconds)
+    for issue in ingested.issues:
+        metrics.found_issue(issue.severity)
+    for _ in range(ingested.held_apart):
+        metrics.found_conflict()
+    signed = {report.report_id: report.signed_at for report in ingested.study.reports}
+    for cause in ingested.change.causes:
+        at = parse_instant(signed.get(cause.report_id))
+        if cause.is_signature and ingested.was_known and at is not None:
+            metrics.queued(max(0.0, (clock.now() - at).total_seconds()))

@@ -1,0 +1,95 @@
+"""What is to be told of a study, and to whom: the rows of the outbox, decided with the study (D7).
+
+HL7 v2.5.1 table 0123 (why a result is sent); decisions D20, D28, D31, D37. A message that carries the PDF waits for it,
+but for a critical result, which waits for nothing; a draft waits until it has not changed for a while (D16).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.ingest.map_study import NEW_TEXT
+from gateway.routing import InForce, Routed, Routes, routed
+from gateway.routing.owed import SAYS, news, owed
+from gateway.routing.plan import Step
+from gateway.store.database.instants import micros
+from mappings.changes import Change
+from mappings.dates import parse_instant
+from mappings.model import Cause, CauseKind, Report
+
+Told = Mapping[str, AbstractSet[str]]
+_SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that a message may wait: for the PDF of a text that is new, by destination, and for a draft to stand."""
+
+    pdf: Mapping[str, float]
+    draft: float
+
+
+def patience(routes: Routes, *, wants_pdf: bool) -> Patience:
+    """The longest waits of messages; for no PDF where none are kept."""
+    taking = [one for one in routes.destinations if wants_pdf and one.receiver.takes_pdf]
+    return Patience({one.name: one.input_wait for one in taking}, routes.draft_wait)
+
+
+def telling(change: Change, told: Told, in_force: InForce, wait: Patience, now: int) -> list[dict[str, Any]]:
+    """A row for each cause and each destination that it concerns, or one without a destination.
+
+    `told` has by name of a destination the ids of the reports that it was, or is about to be, told of. `in_force` says
+    who is told. Whoever is told of the study for the first time is told of the reports too that a filter left out.
+    """
+    reports = {one.report_id: one for one in (*change.gone, *change.study.reports)}
+    first = routed(change.study, change.causes, told, in_force, gone=change.gone)
+    rows = []
+    for cause, row in (*first, *_left_out_before(change, first, told, in_force)):
+        made = outbox_row(cause, row, reports.get(cause.report_id), now)
+        is_move = cause.report_id in change.moved  # held at once, for an operator (D13)
+        seconds = wait.draft if cause.kind == "draft" and not is_move else 0.0
+        if not (made["is_critical"] or is_move) and cause.kind in NEW_TEXT:
+            seconds = wait.pdf.get(row.destination, 0.0)
+        rows.append({**made, "is_move": int(is_move), "due": now + int(seconds * _SECOND)})
+    return rows
+
+
+def _left_out_before(
+    change: Change, first: Sequence[tuple[Cause, Routed]], told: Told, in_force: InForce
+) -> Iterator[tuple[Cause, Routed]]:
+    """List what destinations are owed since they are told of the study now, and were not before."""
+    new = {cause.report_id for cause in change.causes}
+    for terms in in_force.terms:
+        goes = {cause.report_id for cause, row in first if _goes_to(terms.name, cause, row)}
+        if not goes or told.get(terms.name):
+            continue
+        for report in change.study.completed:
+            kind: CauseKind = "addendum_signed" if report.is_addendum else "signed"
+            cause = Cause(report.report_id, kind, change.causes[0].content_version)
+            if report.report_id not in new and owed(news(change.study, cause, report), goes, terms).state == "waiting":
+                yield cause, Routed(terms.name, "waiting")
+
+
+def _goes_to(name: str, cause: Cause, row: Routed) -> bool:
+    return (row.destination, row.state) == (name, "waiting") and cause.kind in SAYS
+
+
+def outbox_row(cause: Cause, row: Routed | Step, report: Report | None, now: int) -> dict[str, Any]:
+    """The columns of a row of the outbox; `report` is the one that the cause is about."""
+    is_critical = report is not None and report.is_critical is True and not cause.is_of_draft
+    signed = parse_instant(report.signed_at) if report is not None and report.is_completed else None
+    return {
+        "report_id": cause.report_id,
+        "kind": cause.kind,
+        "content_version": cause.content_version,
+        "destination": row.destination,
+        "state": row.state,
+        "reason": row.reason,
+        "is_move": 0,
+        "is_critical": int(is_critical),
+        "due": now,
+        "signed": micros(signed) if signed else None,
+    }

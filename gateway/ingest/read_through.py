@@ -1,0 +1,155 @@
+"""A study as AutoScribe has it this moment: fetched whole, and taken into the store.
+
+AutoScribe REST API: no call gives one report's metadata, so a report is its text's study, then that study's reports.
+Decision D25: the unit is the study, whatever was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from gateway.ingest import Fetched, Ingested, Pipeline
+from gateway.ingest.count import note
+from gateway.ingest.single_flight import SingleFlight
+from gateway.ingest.users import Users
+from gateway.runtime import clock
+from gateway.runtime.errors import (
+    ResourceNotFound,
+    UpstreamNotFound,
+    UpstreamNotUnderstood,
+    UpstreamRefused,
+    UpstreamUnprocessable,
+)
+from gateway.runtime.metrics import Metrics
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement
+from gateway.store.studies.coverage import digest_of
+from gateway.store.studies.intake import USERS
+from gateway.store.studies.kept import unpacked
+from gateway.upstream.client import UpstreamClient
+from mappings.issues import WireError
+
+Given = TypeVar("Given")
+Json = Mapping[str, Any]
+_LISTED: Final = Statement("SELECT listed_digest FROM study WHERE study_id = :study_id")
+STUDY_OF_REPORT: Final = Statement("SELECT study_id FROM report WHERE report_id = :report_id")
+
+
+class ReadThrough:
+    """Reads studies, reports and users from AutoScribe; however many ask for a study at one time, it is fetched once.
+
+    Every method raises `UpstreamError`, `UpstreamNotFound` for what is not there, and `StoreUnavailable`.
+    """
+
+    def __init__(self, upstream: UpstreamClient, engine: Engine, pipeline: Pipeline, metrics: Metrics) -> None:
+        self._upstream, self._engine, self._pipeline, self._metrics = upstream, engine, pipeline, metrics
+        self._flights = SingleFlight()
+        self._users = Users(upstream, self._flights)
+
+    async def study(self, study_id: str, *, fresh: bool = False, listed: Json | None = None) -> Ingested:
+        """The study with that upstream id (`stu_…`); `fresh` takes no answer that was asked for before this call.
+
+        `listed` is the Study as a listing gave it: it is not asked for again unless that could take something back. Who
+        brings one shares the result with nobody, for another's may be older.
+        """
+        if listed is not None:
+            return await self._ingest(study_id, listed)
+        run = self._flights.run_fresh if fresh else self._flights.run
+        return await run(("study", study_id), lambda: self._ingest(study_id, listed))
+
+    async def study_by_uid(self, study_instance_uid: str) -> Ingested:
+        """The study with that DICOM UID."""
+        key = ("uid", study_instance_uid)
+        study = await self._flights.run(key, lambda: _found(self._upstream.study_by_uid(study_instance_uid)))
+        return await self.study(study.value["studyId"])
+
+    async def report(self, report_id: str, *, fresh: bool = False) -> Ingested:
+        """The study of the report with that upstream id (`rep_…`); the report stands in it."""
+        known = await self._engine.fetch(STUDY_OF_REPORT, report_id=report_id)
+        if known:
+            return await self.study(str(known[0][0]), fresh=fresh)
+        text = await self._flights.run(("report", report_id), lambda: _found(self._upstream.report_text(report_id)))
+        ingested = await self.study(text.value["studyId"], fresh=fresh)
+        if all(one.report_id != report_id for one in ingested.study.reports):
+            raise ResourceNotFound("AutoScribe does not list the report in its study, perhaps not yet")
+        return ingested
+
+    async def user(self, user_id: str) -> None:
+        """Take in the user (`usr_…`), if AutoScribe knows it."""
+        user, at = await _found(self._users.get(user_id))
+        if user is None:
+            return
+        try:
+            await self._pipeline.ingest_user(user, micros(at))
+        except WireError as error:
+            raise UpstreamNotUnderstood("GET /users/{userId}", detail=str(error)) from None
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await self._flights.close()
+
+    async def _ingest(self, study_id: str, listed: Json | None) -> Ingested:
+        async def fetch() -> Fetched:
+            stands = listed is not None and await self._takes_nothing_back(study_id, listed)
+            return await self._fetched(study_id, listed if stands else None)
+
+        try:
+            ingested = await self._pipeline.ingest(study_id, fetch)
+        except WireError as error:
+            raise UpstreamNotUnderstood("GET /studies/{studyId} and /reports", detail=str(error)) from None
+        note(ingested, self._metrics)
+        return ingested
+
+    async def _takes_nothing_back(self, study_id: str, listed: Json) -> bool:
+        """Whether a listing may stand for its study: of one that is not stored, or is stored so.
+
+        Any other may be older than what is stored, which somebody else may have fetched since it was read.
+        """
+        rows = await self._engine.fetch(_LISTED, study_id=study_id)
+        return not rows or rows[0][0] == digest_of(listed)
+
+    async def _fetched(self, study_id: str, listed: Json | None) -> Fetched:
+        """The whole study; `listed` stands for it where it is given.
+
+        The study is read before its reports: where one is signed in between, the next listing shows another study than
+        is stored. The other way round the study would look current, and its report would stay as it was.
+        """
+        asked = micros(clock.now())
+        study = listed if listed is not None else (await _found(self._upstream.study(study_id))).value
+        reports = await self._reports(study_id)
+        rows: Sequence[Json] = reports["reports"] if isinstance(reports, Mapping) else reports
+        users, doubts = await self._users.of(rows)
+        users_asked = {str(user["userId"]): micros(at) for user, at in users if user is not None}
+        unknown = {str(row["userId"]) for row in rows} - users_asked.keys()
+        known = await self._known_users(unknown) if unknown else []
+        return Fetched(
+            study=study,
+            reports=reports,
+            users=[*(user for user, _ in users if user is not None), *known],
+            asked=asked,
+            users_asked={**users_asked, **{str(user["userId"]): 0 for user in known}},
+            doubts=tuple(doubts),
+        )
+
+    async def _known_users(self, user_ids: set[str]) -> list[Json]:
+        """Users that AutoScribe does not give, as it gave them last."""
+        rows = await self._engine.fetch(USERS, user_ids=json.dumps(sorted(user_ids)))
+        return [unpacked(body) for _, body in rows]
+
+    async def _reports(self, study_id: str) -> Json | Sequence[Json]:
+        """The `GET /reports` response; a study without reports is an empty one or a 404, which mean the same."""
+        try:
+            return (await self._upstream.reports(study_id=study_id)).value
+        except UpstreamNotFound:
+            return []
+
+
+async def _found(asked: Awaitable[Given]) -> Given:
+    """The answer to a GET by id. That an id is not known may be a 400 or a 422 too: the contract does not say."""
+    try:
+        return await asked
+    except (UpstreamRefused, UpstreamUnprocessable) as error:
+        raise UpstreamNotFound(error.operation, status=error.status, request_id=error.request_id) from None

@@ -1,0 +1,71 @@
+"""A resource as the store takes it: judged, its bytes around versionId and lastUpdated, and what it is found by.
+
+https://hl7.org/fhir/R4/resource.html#Meta, decisions D2 and D7.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from typing import Any, Final
+
+from gateway.index.extract import rows
+from gateway.store.studies.versions import Made
+from mappings.fhir.judge import judge_all
+from mappings.fhir.rendering import json_bytes
+from mappings.issues import MappingIssue
+
+Json = dict[str, Any]
+# Of several studies: they belong to none of them
+SHARED: Final = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization"})
+_HEAD: Final = frozenset({"resourceType", "id", "meta"})
+
+
+def rendered(  # noqa: PLR0913
+    resources: Sequence[Json],
+    zone: tzinfo,
+    *,
+    owner: str,
+    as_of: Mapping[str, int],
+    asked: int,
+    signed: Mapping[str, str | None],
+) -> list[Made]:
+    """The resources as they are stored.
+
+    `owner` is their study, `asked` when it was asked; `as_of` says so of those, by id, that were asked for at another
+    time. `signed` is the signing instant of a report by the id of its DiagnosticReport.
+    """
+    return [
+        _made(resource, faults, zone, owner, as_of.get(resource["id"], asked), signed.get(resource["id"]))
+        for resource, faults in zip(resources, judge_all(resources), strict=True)
+    ]
+
+
+def _made(  # noqa: PLR0913, PLR0917
+    resource: Json, faults: Sequence[MappingIssue], zone: tzinfo, owner: str, as_of: int, signed: str | None
+) -> Made:
+    kind, resource_id = resource["resourceType"], resource["id"]
+    meta = json_bytes(resource.get("meta", {}))
+    rest = json_bytes({key: value for key, value in resource.items() if key not in _HEAD})
+    found = rows(resource, zone, signed=signed)
+    return Made(
+        address=f"{kind}/{resource_id}",
+        owner="" if kind in SHARED else owner,
+        as_of=as_of,
+        head=json_bytes({"resourceType": kind, "id": resource_id})[:-1] + b',"meta":{',
+        tail=_behind(meta) + _behind(rest),
+        faults=said_of(faults) if faults else None,
+        terms=found.terms,
+        moments=found.moments,
+    )
+
+
+def _behind(encoded: bytes) -> bytes:
+    """An encoded object as it goes on behind other members of an object that is open."""
+    return encoded[1:] if encoded == b"{}" else b"," + encoded[1:]
+
+
+def said_of(faults: Sequence[MappingIssue]) -> str:
+    """The faults of a resource that is suppressed, as JSON: codes and places, never values."""
+    return json.dumps([{"pointer": one.pointer, "code": one.code} for one in faults])

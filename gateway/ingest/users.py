@@ -1,0 +1,74 @@
+"""The users behind a study's reports, asked for together and remembered for a short while.
+
+AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; a user whose access was revoked is not found, which is normal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from gateway.ingest.single_flight import SingleFlight
+from gateway.runtime import clock
+from gateway.runtime.errors import UpstreamError
+from gateway.upstream.client import UpstreamClient
+from mappings.issues import MappingIssue
+
+Json = Mapping[str, Any]
+REMEMBERED_SECONDS: Final = 60.0
+MOST_REMEMBERED: Final = 1_000
+
+
+class Asked(NamedTuple):
+    """A User as AutoScribe had it then, or None."""
+
+    user: Json | None
+    at: datetime
+
+
+class Users:
+    """Users by id. `None` is remembered too: that AutoScribe does not know one."""
+
+    def __init__(self, upstream: UpstreamClient, flights: SingleFlight) -> None:
+        self._upstream, self._flights = upstream, flights
+        self._remembered: OrderedDict[str, tuple[float, Asked]] = OrderedDict()
+
+    async def get(self, user_id: str) -> Asked:
+        """The User and when it was asked for; None if AutoScribe does not know it.
+
+        Raises:
+            UpstreamError: AutoScribe could not be asked.
+        """
+        remembered = self._remembered.get(user_id)
+        if remembered is not None and clock.monotonic() < remembered[0]:
+            return remembered[1]
+        return await self._flights.run(("user", user_id), lambda: self._fetch(user_id))
+
+    async def of(self, reports: Sequence[Json]) -> tuple[list[Asked], list[MappingIssue]]:
+        """The users of reports, as many as can be had; an issue for each that could not be asked for."""
+        wanted = {report["userId"]: index for index, report in reversed(list(enumerate(reports)))}
+        found = await asyncio.gather(*map(self.get, wanted), return_exceptions=True)
+        users: list[Asked] = []
+        issues: list[MappingIssue] = []
+        for index, user in zip(wanted.values(), found, strict=True):
+            if isinstance(user, UpstreamError):
+                action = "AutoScribe could not be asked: the radiologist is named by identifier only, for now"
+                issues.append(MappingIssue("user-unavailable", "warning", f"/reports/{index}/userId", action))
+            elif isinstance(user, BaseException):
+                raise user
+            elif user.user is not None:
+                users.append(user)
+        return users, issues
+
+    async def _fetch(self, user_id: str) -> Asked:
+        at = clock.now()
+        answer = await self._upstream.user(user_id)
+        user = Asked(answer.value if answer else None, at)
+        self._remembered[user_id] = (clock.monotonic() + REMEMBERED_SECONDS, user)
+        self._remembered.move_to_end(user_id)
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return user

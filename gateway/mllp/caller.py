@@ -1,0 +1,96 @@
+"""One open socket to a receiver that has connected: what it brings, a frame at a time, and what is said to it.
+
+RFC 9293 (TCP): its end of stream and reset, as asyncio's protocol callbacks report them; the bytes go through the
+framing of gateway/mllp/framing.py. What came before a reset is taken all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, cast
+
+from gateway.mllp.connection import CLOSE_WAIT, MAX_ACK_BYTES
+from gateway.mllp.framing import Decoder, Event
+from gateway.mllp.link import link
+from gateway.mllp.peer import keep_alive
+
+AHEAD: Final = 64  # frames that wait here until no more is read
+UNHEARD: Final = 65_536  # bytes of answers that it may leave unread
+
+
+class Caller(asyncio.Protocol):
+    """The receiver at the other end of a connection, once `connection_made` was called."""
+
+    _transport: asyncio.Transport | None = None
+
+    def __init__(self) -> None:
+        self._decoder = Decoder(MAX_ACK_BYTES)
+        self._brought: deque[Event] = deque()
+        self._news = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._is_over = False
+
+    @property
+    def where(self) -> str:
+        """The connection, as it is kept with what was brought over it (gateway/mllp/link.py)."""
+        return link(self._transport.get_extra_info, by="receiver") if self._transport is not None else ""
+
+    async def next(self) -> Event | None:
+        """The next frame, or stretch that is none, waited for; None when the peer brings no more."""
+        while not self._brought:
+            if self._is_over:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        event = self._brought.popleft()
+        if self._transport is not None and not self._brought:
+            self._transport.resume_reading()
+        return event
+
+    def say(self, data: bytes) -> bool:
+        """Write to the peer; False where it reads nothing of what it is told."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        self._transport.write(data)
+        return self._transport.get_write_buffer_size() <= UNHEARD
+
+    async def close(self) -> None:
+        """Close in good order, waiting for the peer no longer than two seconds."""
+        if self._transport is None:
+            return
+        self._transport.close()
+        try:
+            async with asyncio.timeout(CLOSE_WAIT):
+                await self._gone.wait()
+        except TimeoutError:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Callback of asyncio: the connection is there."""
+        self._transport = cast(asyncio.Transport, transport)
+        keep_alive(transport.get_extra_info("socket"))
+
+    def data_received(self, data: bytes) -> None:
+        """Callback of asyncio: bytes have come."""
+        self._add(self._decoder.feed(data))
+        if self._transport is not None and len(self._brought) > AHEAD:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Callback of asyncio: the peer sends no more; without TLS it can still be answered."""
+        self._end()
+        return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Callback of asyncio: the connection is gone."""
+        self._end()
+        self._gone.set()
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._add(self._decoder.close())
+
+    def _add(self, events: list[Event]) -> None:
+        self._brought.extend(events)
+        self._news.set()

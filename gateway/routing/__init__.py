@@ -1,0 +1,43 @@
+"""Destinations of the HL7 v2 feed: what each is sent, how, and when; which reports go where.
+
+Carries out no clause itself: `routes_of` makes them of the settings, `routed` says of each cause where it goes.
+"""
+
+from gateway.routing.destination import Destination, Retry
+from gateway.routing.filter import About, Filter, Ignore, Scope
+from gateway.routing.from_settings import routes_of, survey_routes
+from gateway.routing.in_force import NOTHING_IN_FORCE, InForce, Revision, ever_in_force
+from gateway.routing.owed import Owed, Terms, owed
+from gateway.routing.routing import Routed, RoutedState, Routes, routed
+from gateway.routing.schedule import QuietHours
+from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Tls, Transport
+
+__all__ = [
+    "NOTHING_IN_FORCE",
+    "About",
+    "Basic",
+    "Bearer",
+    "Destination",
+    "Filter",
+    "Folder",
+    "Http",
+    "Ignore",
+    "InForce",
+    "Mllp",
+    "Owed",
+    "QuietHours",
+    "Retry",
+    "Revision",
+    "Routed",
+    "RoutedState",
+    "Routes",
+    "Scope",
+    "Terms",
+    "Tls",
+    "Transport",
+    "ever_in_force",
+    "owed",
+    "routed",
+    "routes_of",
+    "survey_routes",
+]

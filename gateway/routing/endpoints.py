@@ -1,0 +1,21 @@
+"""Where the connections of a destination go, as a connection takes it.
+
+RFC 8446 (TLS); HL7 Transport Specification: MLLP, Release 1.
+"""
+
+from __future__ import annotations
+
+from gateway.mllp.connection import Endpoint
+from gateway.mllp.tls import TlsSettings
+from gateway.routing import Http, Mllp, Tls
+
+
+def endpoint_of(transport: Mllp | Http) -> Endpoint:
+    """Where a connection goes."""
+    tls = tls_settings(transport.tls) if transport.tls else None
+    return Endpoint(transport.host, transport.port, tls, transport.connect_timeout, transport.ack_timeout)
+
+
+def tls_settings(tls: Tls) -> TlsSettings:
+    """TLS as a connection takes it."""
+    return TlsSettings(tls.ca_file, tls.client_cert, tls.client_key, tls.client_key_password, tls.server_name)

@@ -1,0 +1,258 @@
+"""Makes the destinations of the settings: what a table, its receiver profile and the other tables say together.
+
+Carries out no clause of a standard; decisions D31, D32, D34. What cannot be made is refused with its key and what to
+write. Files and directories are not opened here: `check-config` and the start of the service look at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from gateway.routing.address import address_of
+from gateway.routing.destination import Destination, Retry
+from gateway.routing.filter import Filter, Ignore, Scope, facility_keys, modality_key
+from gateway.routing.routing import Routes
+from gateway.routing.schedule import QuietHours
+from gateway.routing.transport import Folder, Http, Mllp, Transport
+from gateway.routing.transport_from_settings import read_transport
+from gateway.runtime.errors import ConfigError
+from gateway.settings import Configuration, DestinationSettings, IgnoreSettings
+from gateway.settings.destination import EVERY, ONLY_OF, OVERRIDES
+from gateway.settings.values import host_and_port
+from mappings.issues import SiteError
+from mappings.profile import Receiver, Site
+from mappings.profile.receiver import conflicts
+
+_Table = DestinationSettings | IgnoreSettings
+_ADDRESS_KEYS: dict[type[Transport], str] = {Mllp: "host", Http: "url", Folder: "directory"}
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where a table stands, and what was found wrong; `found` grows. `folder` is what its paths are relative to."""
+
+    source: str
+    place: str
+    found: list[ConfigError]
+
+    @property
+    def folder(self) -> Path:
+        """The directory of the settings file."""
+        return Path(self.source).parent
+
+    def refuse(self, key: str, problem: str, remedy: str) -> None:
+        """Note that a key is wrong."""
+        self.found.append(ConfigError(self.source, f"{self.place}.{key}", problem, remedy))
+
+
+def routes_of(configuration: Configuration) -> Routes:
+    """The destinations and rules of the settings.
+
+    Raises:
+        ConfigError: the first key that is wrong, such as `destination[0].receiver`; `survey_routes` gives all.
+    """
+    routes, found = survey_routes(configuration)
+    if found:
+        raise found[0]
+    return routes
+
+
+def survey_routes(configuration: Configuration) -> tuple[Routes, list[ConfigError]]:
+    """The destinations and rules that can be made, and everything that is wrong with the others."""
+    settings, found = configuration.settings, list[ConfigError]()
+    made: list[Destination] = []
+    rules: list[Ignore] = []
+    for index, table in enumerate(settings.destination):
+        at = Tables(configuration.source, f"destination[{index}]", found)
+        before = len(found)
+        _refuse_second(at, table, settings.destination[:index])
+        _refuse_second_listener(at, table, settings.destination[:index])
+        _refuse_formerly(at, table, index, settings.destination)
+        destination = _destination(at, table, configuration)
+        if destination is not None:
+            _refuse_second_address(at, destination, made)
+            if len(found) == before:
+                made.append(destination)
+    for index, rule in enumerate(settings.ignore):
+        at = Tables(configuration.source, f"ignore[{index}]", found)
+        _refuse_second(at, rule, settings.ignore[:index])
+        if rule.facilities is rule.express_customers is rule.modalities is None:
+            at.refuse(
+                "facilities", "no list says what is ignored", "Write facilities, express_customers or modalities."
+            )
+        else:
+            rules.append(Ignore(rule.name, rule.reason, _scope(rule, configuration.site)))
+    return Routes(tuple(made), tuple(rules), settings.feed.draft_wait_minutes * 60), found
+
+
+def _destination(at: Tables, table: DestinationSettings, configuration: Configuration) -> Destination | None:
+    _refuse_of_other_kinds(at, table)
+    _refuse_filters(at, table)
+    receiver = _receiver(at, table, configuration)
+    transport = read_transport(table, at.folder, at.refuse)
+    quiet = _quiet(at, table)
+    if receiver is None or transport is None or quiet is None:
+        return None
+    _refuse_for_receiver(at, table, receiver)
+    return Destination(
+        name=table.name,
+        place=at.place,
+        transport=transport,
+        receiver=receiver,
+        start=table.start,
+        filter=Filter(_scope(table, configuration.site), frozenset(table.statuses), table.critical),
+        quiet=quiet,
+        retry=_retry(at, table, receiver),
+        gap=table.gap,
+        inverted_acks=table.inverted_acks,
+        on_conflict=table.on_conflict or configuration.site.on_conflict,
+        mrn_authority=table.mrn_authority,
+        accession_wait=table.accession_wait_minutes * 60,
+        input_wait=table.input_wait,
+        critical_alert=table.critical_alert_minutes * 60,
+        dry_run=table.dry_run,
+        is_enabled=table.enabled,
+        formerly=table.formerly or "",
+        shares_address=table.shares_address,
+    )
+
+
+def _refuse_second(at: Tables, table: _Table, before: Iterable[_Table]) -> None:
+    if any(one.name == table.name for one in before):
+        at.refuse("name", "another table has this name", "Give each a name of its own.")
+
+
+def _refuse_second_listener(at: Tables, table: DestinationSettings, before: Iterable[DestinationSettings]) -> None:
+    """An address is one destination's: by it is known whose acknowledgements come there."""
+    taken = [one.ack_listen for one in before if one.ack_listen and one.enabled]
+    if table.ack_listen and table.enabled and any(_is_shared(table.ack_listen, one) for one in taken):
+        at.refuse("ack_listen", "another destination listens there", "Give each a port of its own.")
+
+
+def _is_shared(one: str, other: str) -> bool:
+    """Whether only one can listen: the same port, on the same address or where one of them is every address."""
+    (host, port), (other_host, other_port) = host_and_port(one), host_and_port(other)
+    return port == other_port and (host == other_host or not {host, other_host}.isdisjoint(_EVERY_ADDRESS))
+
+
+def _refuse_second_address(at: Tables, destination: Destination, before: Iterable[Destination]) -> None:
+    """Two tables for one system are most often one of them too many: what both accept would be filed there twice."""
+    place = address_of(destination.transport)
+    for other in before:
+        is_meant = destination.shares_address and other.shares_address
+        if destination.is_enabled and other.is_enabled and not is_meant and address_of(other.transport) == place:
+            problem = f"destination {other.name} has the same address: what both accept would be sent there twice"
+            at.refuse(
+                _ADDRESS_KEYS[type(destination.transport)],
+                problem,
+                "Give each an address of its own, or write shares_address = true in both if that is meant.",
+            )
+            return
+
+
+def _refuse_formerly(at: Tables, table: DestinationSettings, index: int, tables: Sequence[DestinationSettings]) -> None:
+    """A name is one destination's: who has it still, or is given its ledger already, is not another."""
+    if table.formerly is None:
+        return
+    if any(one.name == table.formerly for one in tables):
+        remedy = "Take that table out, or take formerly out: a ledger goes over to one destination alone."
+        at.refuse("formerly", "a [[destination]] table has this name still", remedy)
+    elif any(one.formerly == table.formerly for one in tables[:index]):
+        at.refuse("formerly", "another table has the same", "Write it in the table that goes on with its queue.")
+
+
+def _refuse_of_other_kinds(at: Tables, table: DestinationSettings) -> None:
+    """A key that has no effect is a mistake about what the destination does."""
+    for key in sorted(table.model_fields_set & ONLY_OF.keys()):
+        if table.kind not in ONLY_OF[key] and getattr(table, key) is not None:
+            problem = f"of no use to a destination of kind {table.kind}"
+            at.refuse(key, problem, f"Take it out: it is for {' and '.join(ONLY_OF[key])}.")
+
+
+def _refuse_filters(at: Tables, table: DestinationSettings) -> None:
+    if table.facilities is None and table.express_customers is None:
+        remedy = 'Write the facilities whose reports go there, or ["*"] for all; or express_customers.'
+        at.refuse("facilities", "missing", remedy)
+    if "draft" in table.statuses and "final" not in table.statuses:
+        at.refuse("statuses", "drafts that nothing final would follow", 'Write "final" beside "draft", or no "draft".')
+    if table.critical == "only" and set(table.statuses) <= {"draft"}:
+        at.refuse("critical", "matches nothing: a draft is never critical", 'Write "all", or other statuses.')
+
+
+def _receiver(at: Tables, table: DestinationSettings, configuration: Configuration) -> Receiver | None:
+    """The profile with the destination's own switches; None where it has none that works."""
+    try:
+        profile = configuration.site.receiver(table.receiver)
+    except SiteError as error:
+        # A profile of the site's own that has a mistake is told of there
+        if table.receiver not in {row.get("name") for row in configuration.settings.mapping.receivers}:
+            at.refuse("receiver", error.problem, error.remedy)
+        return None
+    own: dict[str, Any] = {key: value for key in OVERRIDES if (value := getattr(table, key)) is not None}
+    if table.ack_table is not None:
+        own["ack_table"] = tuple(table.ack_table.items())
+    made = replace(profile, **own)
+    new = [one for one in conflicts(made) if one not in conflicts(profile)]
+    for one in new:
+        key = one.key if one.key in own else next(iter(own))
+        at.refuse(key, f"{one.problem} (profile {table.receiver})", one.remedy)
+    return made
+
+
+def _refuse_for_receiver(at: Tables, table: DestinationSettings, receiver: Receiver) -> None:
+    """What the profile asks of the way there."""
+    if receiver.tls == "required" and table.kind == "mllp" and not table.tls:
+        remedy = f"Write tls = true: the profile {table.receiver} asks for it."
+        at.refuse("tls", "the receiver must be reached over TLS, and this is off", remedy)
+    if receiver.tls == "required" and table.kind == "http" and not (table.url or "").startswith("https:"):
+        remedy = f"Write an https URL: the profile {table.receiver} asks for it."
+        at.refuse("url", "the receiver must be reached over TLS, and this is http", remedy)
+    if receiver.ack_mode == "two_phase" and table.kind == "http":
+        problem = "two_phase: an application acknowledgement that comes later has no way here over HTTP"
+        at.refuse("ack_mode", problem, 'Write "original" or "commit".')
+    if table.ack_listen is not None and table.kind == "mllp" and receiver.ack_mode != "two_phase":
+        remedy = 'Write ack_mode = "two_phase" if the receiver answers in two phases, or take it out.'
+        at.refuse("ack_listen", f"of no use where ack_mode is {receiver.ack_mode}: nothing follows there", remedy)
+
+
+def _quiet(at: Tables, table: DestinationSettings) -> QuietHours | None:
+    if table.quiet_hours and not table.time_zone:
+        at.refuse("time_zone", "missing, and there are quiet_hours", "Write a name such as America/New_York.")
+        return None
+    try:
+        return QuietHours.read(table.quiet_hours, ZoneInfo(table.time_zone) if table.time_zone else None)
+    except ValueError:
+        at.refuse("quiet_hours", "24 hours a day: nothing would be sent", "Leave hours free, or write enabled = false.")
+        return None
+
+
+def _retry(at: Tables, table: DestinationSettings, receiver: Receiver) -> Retry:
+    if receiver.retry > table.retry_cap:
+        remedy = f"Write {receiver.retry} seconds or more, or a shorter retry."
+        at.refuse("retry_cap", "shorter than the first wait", remedy)
+    return Retry(
+        first=receiver.retry,
+        cap=table.retry_cap,
+        jitter=table.retry_jitter,
+        max_attempts=table.max_attempts,
+        indeterminate_resends=table.indeterminate_resends,
+    )
+
+
+def _scope(table: _Table, site: Site) -> Scope:
+    facilities, customers, modalities = map(_listed, (table.facilities, table.express_customers, table.modalities))
+    return Scope(
+        facilities=None if facilities is None else facility_keys(facilities, site),
+        express_customers=None if customers is None else frozenset(customers),
+        modalities=None if modalities is None else frozenset(map(modality_key, modalities)),
+    )
+
+
+def _listed(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The names of a list; None where it lets everything through."""
+    return None if names is None or EVERY in names else names

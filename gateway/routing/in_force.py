@@ -1,0 +1,124 @@
+"""The settings in force: what each destination's holder goes by, as they are kept in the database and read by intake.
+
+Carries out no clause of a standard; decision D37. A change of settings counts from its instant on: what was signed
+before is owed at once only if it was by the settings of that time; else it belongs to the plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final, get_args
+
+from gateway.routing.filter import Filter, Ignore, Scope
+from gateway.routing.owed import Terms
+from gateway.settings.destination import Status
+
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LISTS: Final = ("facilities", "express_customers", "modalities")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Settings of a destination, in force since an instant, with its holder's rules for what none needs."""
+
+    since: datetime
+    terms: Terms
+    ignores: tuple[Ignore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The settings in force, by name of the destination: all that ever were, the newest last.
+
+    `number` is that of the newest change of all, `ignores` are the rules that came with it.
+    """
+
+    revisions: Mapping[str, tuple[Revision, ...]]
+    ignores: tuple[Ignore, ...] = ()
+    number: int = 0
+
+    @property
+    def terms(self) -> list[Terms]:
+        """Those of the destinations that are enabled."""
+        return [each[-1].terms for each in self.revisions.values() if each[-1].terms.is_enabled]
+
+    def since(self, name: str) -> datetime:
+        """The instant from which on a destination's settings are in force."""
+        return self.revisions[name][-1].since
+
+    def terms_at(self, name: str, moment: datetime) -> Terms | None:
+        """The settings that were in force at a moment; None before there were any."""
+        found = [one.terms for one in self.revisions[name] if one.since <= moment]
+        return found[-1] if found else None
+
+    def changed(self, terms: Terms, ignores: tuple[Ignore, ...], since: datetime) -> InForce:
+        """The same with other settings of a destination from an instant on."""
+        now = (*self.revisions.get(terms.name, ()), Revision(since, terms, ignores))
+        return InForce({**self.revisions, terms.name: now}, ignores, self.number)
+
+    def until(self, now: datetime) -> InForce:
+        """The same, with none in force since later than now: a clock that was ahead put those in force by now."""
+        if not any(one.since > now for each in self.revisions.values() for one in each):
+            return self
+        capped = {
+            name: tuple(replace(one, since=min(one.since, now)) for one in each)
+            for name, each in self.revisions.items()
+        }
+        return replace(self, revisions=capped)
+
+
+NOTHING_IN_FORCE: Final = InForce({})
+
+
+def ever_in_force(terms: Iterable[Terms], ignores: tuple[Ignore, ...] = ()) -> InForce:
+    """Settings that count for whatever was signed at any time."""
+    return InForce({one.name: (Revision(_BEGINNING, one, ignores),) for one in terms}, ignores)
+
+
+def written(terms: Terms, ignores: Iterable[Ignore]) -> str:
+    """Settings as the database keeps them: JSON, the same for the same settings."""
+    accepts = terms.filter
+    said = {
+        "start": terms.start.astimezone(UTC).isoformat(),
+        "scope": _scope_as_json(accepts.scope),
+        "statuses": sorted(accepts.statuses),
+        "critical": accepts.critical,
+        "sends_drafts": terms.sends_drafts,
+        "restates": terms.restates,
+        "enabled": terms.is_enabled,
+        "ignores": [{"name": one.name, "scope": _scope_as_json(one.scope)} for one in ignores],
+    }
+    return json.dumps(said, sort_keys=True)
+
+
+def digest(settings: str) -> str:
+    """The digest of settings as they are written."""
+    return hashlib.sha256(settings.encode()).hexdigest()
+
+
+def read(name: str, since: datetime, settings: str) -> Revision:
+    """The settings of a destination as `written` wrote them."""
+    said = json.loads(settings)
+    statuses = frozenset(one for one in get_args(Status) if one in said["statuses"])
+    terms = Terms(
+        name,
+        datetime.fromisoformat(said["start"]),
+        Filter(_scope(said["scope"]), statuses, said["critical"]),
+        said["sends_drafts"],
+        said["restates"],
+        said["enabled"],
+    )
+    return Revision(since, terms, tuple(Ignore(one["name"], "", _scope(one["scope"])) for one in said["ignores"]))
+
+
+def _scope_as_json(scope: Scope) -> dict[str, list[str] | None]:
+    found: dict[str, frozenset[str] | None] = {name: getattr(scope, name) for name in _LISTS}
+    return {name: None if values is None else sorted(values) for name, values in found.items()}
+
+
+def _scope(said: Mapping[str, Any]) -> Scope:
+    return Scope(**{name: None if said[name] is None else frozenset(said[name]) for name in _LISTS})

@@ -1,0 +1,122 @@
+"""The messages that a report causes for a receiver that was told of nothing before, and what becomes of them there.
+
+HL7 v2.5.1 §7.3.1 (ORU^R01); decisions D6, D34, D39. Pure: nothing is queued or noted, and MSH-10 is none that the feed
+gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+from gateway.routing.destination import Destination
+from gateway.routing.filter import Filter
+from gateway.routing.in_force import ever_in_force
+from gateway.routing.routing import routed
+from gateway.runtime.errors import NoMessage
+from mappings import to_oru
+from mappings.changes import changes
+from mappings.hl7v2 import messages_of_all
+from mappings.hl7v2.rules import check_rules
+from mappings.identifiers import message_control_id
+from mappings.issues import MappingIssue
+from mappings.model import Cause, Facts, Study
+from mappings.profile import Receiver, Site
+
+DeliveryState = Literal[
+    "queued", "recorded", "held", "dead_letter", "nothing", "excluded", "before_start", "not_enabled"
+]
+KEPT_BACK: Final[frozenset[DeliveryState]] = frozenset(
+    {"held", "dead_letter", "nothing", "excluded", "before_start", "not_enabled"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The report that is asked about, and its study as it is known."""
+
+    study: Study
+    facts: Facts
+    report_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The messages in their order, the issues of study and messages, and why some are not to be sent.
+
+    `unmade` are the issues of causes of which there is no message, `broken` what breaks a rule of the receiver.
+    """
+
+    causes: Sequence[Cause]
+    messages: Sequence[bytes]
+    issues: Sequence[MappingIssue]
+    unmade: Sequence[MappingIssue]
+    broken: Sequence[MappingIssue]
+
+    @property
+    def against(self) -> Sequence[MappingIssue]:
+        """Issues that keep a message from being sent."""
+        return (*self.unmade, *self.broken)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The state that a report would have at a destination, as the ledger names it; `reason` where it is not sent."""
+
+    state: DeliveryState
+    reason: str = ""
+
+
+def preview(asked: Asked, site: Site, receiver: Receiver, at: datetime) -> Preview:
+    """The messages that the report causes; `at` becomes MSH-7.
+
+    Raises:
+        NoMessage: it is not signed, and the site lets no draft out.
+    """
+    study, facts, report_id = asked.study, asked.facts, asked.report_id
+    causes = [one for one in changes(None, study, site).causes if one.report_id == report_id]
+    if not causes and report_id not in {one.report_id for one in study.completed}:
+        raise NoMessage("the report is not signed: it causes no message")
+    causes = causes or [Cause(report_id)]
+    messages: list[bytes] = []
+    issues, unmade, broken = list(study.issues), list[MappingIssue](), list[MappingIssue]()
+    for cause in messages_of_all(study, causes, site, receiver, facts, sent=frozenset()):
+        control_id = message_control_id(cause, f"$hl7v2 {receiver.name}")
+        mapped = to_oru(study, cause, site, receiver, facts, control_id=control_id, at=at)
+        issues += mapped.issues
+        if mapped.output is None:
+            unmade += mapped.issues
+            continue
+        messages.append(mapped.output)
+        found = [one.issue for one in check_rules(mapped.output, receiver)]
+        issues += found
+        broken += [one for one in found if one.severity == "error"]
+    return Preview(causes, messages, tuple(dict.fromkeys(issues)), unmade, broken)
+
+
+def delivery(asked: Asked, made: Preview, destination: Destination) -> Delivery:
+    """Predict the state of the report at a destination that was sent nothing of its study before."""
+    if not destination.is_enabled:
+        return Delivery("not_enabled")
+    # Beside one that takes everything: else what a filter leaves out has no row that names the filter
+    beside = replace(destination, name="", filter=Filter())
+    in_force = ever_in_force([destination.terms, beside.terms])
+    rows = routed(asked.study, made.causes, {}, in_force, gone=asked.facts.gone)
+    there = [row for _, row in rows if row.destination == destination.name]
+    kept_away = next((row for row in there if row.state != "waiting"), None)
+    if kept_away is not None:
+        return Delivery("excluded" if kept_away.state == "excluded" else "before_start", kept_away.reason)
+    return _made(made, destination) if there else Delivery("nothing", "report-not-signed")
+
+
+def _made(made: Preview, destination: Destination) -> Delivery:
+    held = next((one.code for one in made.unmade if one.severity == "error"), None)
+    if held is not None:
+        return Delivery("held", held)
+    if made.broken:
+        return Delivery("dead_letter", made.broken[0].code)
+    if not made.messages:
+        return Delivery("nothing", next((one.code for one in made.unmade), ""))
+    return Delivery("recorded" if destination.dry_run else "queued")

@@ -1,0 +1,107 @@
+"""Makes the transport of a destination of its table.
+
+RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from gateway.routing.transport import Basic, Bearer, Folder, Http, Mllp, Tls, Transport
+from gateway.settings import DestinationSettings, is_loopback
+from gateway.settings.values import host_and_port
+
+Refuse = Callable[[str, str, str], None]
+_TLS_KEYS: Final = ("ca_file", "client_cert", "client_key", "client_key_password", "server_name")
+_STRANGERS: Final = "missing: any machine that reaches ack_listen could acknowledge messages, or refuse them"
+_NO_STRANGERS: Final = (
+    'Write the receiver\'s addresses or networks, such as ack_peers = ["10.1.2.3"]; or tls = true with client_cert and'
+    " ca_file, so that whoever connects must show a certificate of these authorities."
+)
+
+
+def read_transport(table: DestinationSettings, folder: Path, refuse: Refuse) -> Transport | None:
+    """How messages get there; None where that is not said. Paths are relative to `folder`; `refuse` takes faults."""
+    if table.kind == "file":
+        if table.directory is None:
+            refuse("directory", "missing", "Write the directory that the messages are put into.")
+            return None
+        return Folder(folder / table.directory)
+    return _mllp(table, folder, refuse) if table.kind == "mllp" else _http(table, folder, refuse)
+
+
+def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | None:
+    if table.host is None:
+        refuse("host", "missing", "Write the host name or address of the receiver.")
+    if table.port is None:
+        refuse("port", "missing", "Write the TCP port of the receiver; 2575 is registered for HL7.")
+    tls = _tls(table, folder, refuse, is_on=table.tls, remedy="Write tls = true, or take it out.")
+    if table.host is None or table.port is None:
+        return None
+    made = Mllp(
+        host=table.host,
+        port=table.port,
+        tls=tls,
+        connect_timeout=table.connect_timeout,
+        ack_timeout=table.ack_timeout,
+        close_after_each=table.close_after_each,
+        ack_listen=None if table.ack_listen is None else host_and_port(table.ack_listen),
+        ack_peers=tuple(map(ip_network, table.ack_peers)),
+    )
+    if table.ack_peers and table.ack_listen is None:
+        refuse("ack_peers", "of no use without ack_listen", "Write ack_listen, or take it out.")
+    if made.is_open_to_strangers:
+        refuse("ack_peers", _STRANGERS, _NO_STRANGERS)
+    return made
+
+
+def _http(table: DestinationSettings, folder: Path, refuse: Refuse) -> Http | None:
+    if table.url is None:
+        refuse("url", "missing", "Write where the messages are posted to, such as https://engine.example/hl7.")
+        return None
+    is_on = table.url.startswith("https:")
+    tls = _tls(table, folder, refuse, is_on=is_on, remedy="Write an https URL, or take it out.")
+    made = Http(table.url, table.style, _auth(table, refuse), tls, table.connect_timeout, table.ack_timeout)
+    if made.auth is not None and tls is None and not is_loopback(made.host):
+        refuse("url", "http to another machine: the credentials could be read on the way", "Write an https URL.")
+    return made
+
+
+def _auth(table: DestinationSettings, refuse: Refuse) -> Basic | Bearer | None:
+    password, token = _secret(table.password), _secret(table.token)
+    if token is not None and (table.user is not None or password is not None):
+        refuse("token", "beside a user or a password", "Write the one or the other.")
+    if (table.user is None) is not (password is None):
+        key = "user" if table.user is None else "password"
+        other = "password" if table.user is None else "user"
+        refuse(key, f"missing, and there is a {other}", "Write both, or neither.")
+    if token is not None:
+        return Bearer(token)
+    return Basic(table.user, password) if table.user is not None and password is not None else None
+
+
+def _tls(table: DestinationSettings, folder: Path, refuse: Refuse, *, is_on: bool, remedy: str) -> Tls | None:
+    if not is_on:
+        for key in _TLS_KEYS:
+            if getattr(table, key) is not None:
+                refuse(key, "of no use without TLS", remedy)
+        return None
+    if table.client_cert is None:
+        for key in ("client_key", "client_key_password"):
+            if getattr(table, key) is not None:
+                refuse("client_cert", f"missing, and there is a {key}", "Write the file of the certificate.")
+                break
+    ca_file, client_cert, client_key = (
+        None if path is None else folder / path for path in (table.ca_file, table.client_cert, table.client_key)
+    )
+    return Tls(ca_file, client_cert, client_key, _secret(table.client_key_password), table.server_name)
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    """The text of a secret; an empty one is none."""
+    return (value.get_secret_value() or None) if value is not None else None

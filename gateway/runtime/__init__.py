@@ -1,0 +1,1 @@
+"""Ground of every process: clock, log, metrics, errors, loops, and the server."""

@@ -1,0 +1,192 @@
+"""Structured logging with a list of what may be said: a key that is not on it never reaches the log.
+
+Carries out no clause of a standard. An event is a fixed name; a value is a number, a truth value or an id-like token.
+Texts, of our own or of a library, are never written, nor is the text of an exception (decision D9). What was left out
+is named by its key under `dropped`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
+
+from gateway.runtime import clock
+from gateway.runtime.errors import GatewayError
+
+ALLOWED: Final = frozenset(
+    {
+        "action",
+        "adds",
+        "attempt",
+        "attempts",
+        "bytes",
+        "code",
+        "control_id",
+        "count",
+        "critical",
+        "destination",
+        "dropped",
+        "error_code",
+        "error_type",
+        "event",
+        "fhir_base",
+        "formerly",
+        "host",
+        "level",
+        "logger",
+        "method",
+        "ms",
+        "operation",
+        "peer",
+        "port",
+        "report_id",
+        "request_id",
+        "resends",
+        "resource_type",
+        "route",
+        "seconds",
+        "severity",
+        "state",
+        "status",
+        "stops",
+        "stored",
+        "study_id",
+        "timestamp",
+        "upstream_request_id",
+        "user_id",
+        "where",
+    }
+)
+UVICORN: Final[dict[str, Any]] = {"log_config": None, "access_log": False}  # arguments for uvicorn.Config
+_EVENT: Final = re.compile(r"[a-z][a-z0-9._-]{0,63}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_.:/+$*{}\[\]-]{1,128}")
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_DEBUGGING: Final = structlog.make_filtering_bound_logger(_LEVELS["debug"])
+_DEEPEST_FRAMES: Final = 5
+
+
+def configure(
+    level: str = "info",
+    form: Literal["json", "console"] = "json",
+    stream: TextIO | None = None,
+    dropped: Callable[[], object] = lambda: None,
+) -> None:
+    """Send every log line, ours and the libraries', through the allow-list to `stream` (default: stderr).
+
+    A line that cannot be written is left out, and `dropped` is called: nothing that logs fails by it.
+    """
+    lines = _Lines(stream or sys.stderr, dropped)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        add_timestamp,
+        name_exception,
+        keep_allowed,
+    ]
+    renderer: Processor = structlog.dev.ConsoleRenderer(colors=False)
+    if form == "json":
+        renderer = structlog.processors.JSONRenderer(sort_keys=True)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=lambda *_: lines,
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [_ForeignHandler()]
+    root.setLevel(_LEVELS[level])
+    for library in ("uvicorn", "alembic"):  # our own lines say that it serves, and what became of the database
+        logging.getLogger(library).setLevel(max(_LEVELS[level], _LEVELS["warning"]))
+
+
+def get_logger() -> FilteringBoundLogger:
+    """The logger of the service: `get_logger().info("study-read", study_id=…, seconds=…)`."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def is_debugging() -> bool:
+    """True if `log.level` is debug; whoever says much at that level alone puts it together only then."""
+    return structlog.get_config()["wrapper_class"] is _DEBUGGING
+
+
+def add_timestamp(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    """Processor: `timestamp`, ISO 8601 in UTC."""
+    return {**entry, "timestamp": clock.now().isoformat(timespec="milliseconds")}
+
+
+def code_of(error: BaseException) -> str:
+    """The code of an error, as it is logged and kept; `internal` where it is none of our tree: a fault of ours."""
+    return error.code if isinstance(error, GatewayError) else "internal"
+
+
+def name_exception(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    """Processor: an exception becomes its type, our error code and places in the code; never its text."""
+    given = entry.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if not isinstance(error, BaseException):
+        return entry
+    where = list(_places(error.__traceback__))[-_DEEPEST_FRAMES:]
+    return {**entry, "error_type": type(error).__name__, "error_code": code_of(error), "where": where}
+
+
+def keep_allowed(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    """Processor: keep allowed keys with harmless values; name the rest under `dropped`.
+
+    An `action` of several words, each of them harmless, reads as the command is typed.
+    """
+    kept = {key: value for key, value in entry.items() if key in ALLOWED and _is_harmless(key, value)}
+    dropped = sorted(key if _TOKEN.fullmatch(key) else "?" for key in entry.keys() - kept.keys())
+    if isinstance(words := kept.get("action"), list | tuple):
+        kept["action"] = " ".join(map(str, words))
+    kept.setdefault("event", "unnamed-event")
+    return {**kept, "dropped": dropped} if dropped else kept
+
+
+def _is_harmless(key: str, value: object) -> bool:
+    if key == "event":
+        return isinstance(value, str) and bool(_EVENT.fullmatch(value))
+    if isinstance(value, str):
+        return bool(_TOKEN.fullmatch(value))
+    if isinstance(value, list | tuple):
+        return all(_is_harmless("", part) for part in value)
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _places(traceback: TracebackType | None) -> Iterator[str]:
+    while traceback is not None:
+        yield f"{traceback.tb_frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+
+
+class _Lines:
+    """Where lines are written; one for which there is no room, or nobody who reads, is dropped."""
+
+    def __init__(self, stream: TextIO, dropped: Callable[[], object]) -> None:
+        self._stream, self._dropped, self._lock = stream, dropped, threading.Lock()
+
+    def _write(self, line: str) -> None:
+        try:
+            with self._lock:
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self._dropped()
+
+    debug = info = warning = error = critical = _write
+
+
+class _ForeignHandler(logging.Handler):
+    """Says that a library logged something, and where; its words are not ours to vouch for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        report = getattr(get_logger(), record.levelname.lower(), get_logger().error)
+        report("foreign-log", logger=record.name, where=f"{record.module}:{record.lineno}", exc_info=record.exc_info)

@@ -1,0 +1,67 @@
+"""Runs a round of a loop again and again: nothing but cancellation ends it, and a round that fails is logged.
+
+Carries out no clause of a standard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from gateway.runtime import clock
+from gateway.runtime.log import code_of, get_logger
+from gateway.runtime.observer import Observer
+
+_LONGEST_PAUSE: Final = 60.0
+
+
+async def repeat(loop: str, once: Callable[[], Awaitable[int]], every: float, observer: Observer) -> None:
+    """Begin a round every so many seconds, or as soon as the last is over; `once` returns the studies it listed.
+
+    After one that failed the next is begun after a pause that grows.
+    """
+    failures = 0
+    while True:
+        begun = clock.monotonic()
+        try:
+            studies = await once()
+        except Exception as error:
+            failures += 1
+            get_logger().error("round-failed", operation=loop, code=code_of(error), attempt=failures, exc_info=error)
+            observer.failed_round(loop)
+            wait = min(pause(failures), every)
+        else:
+            failures = 0
+            seconds = clock.monotonic() - begun
+            observer.finished_round(loop, clock.now(), seconds, studies)
+            wait = max(every - seconds, 0)
+        await clock.sleep(wait)
+
+
+async def forever(once: Callable[[], Awaitable[object]], every: float, not_done: str) -> None:
+    """Do something, and again so many seconds after it is over; a failure is logged as `not_done`."""
+    while True:
+        try:
+            await once()
+        except Exception as error:
+            get_logger().warning(not_done, code=code_of(error), exc_info=error)
+        await clock.sleep(every)
+
+
+@asynccontextmanager
+async def alongside(loops: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run these while the block runs; when it ends each is cancelled, and over."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def pause(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: 2, 4, 8 … up to a minute."""
+    return min(2.0 ** min(failures, 10), _LONGEST_PAUSE)

@@ -1,0 +1,75 @@
+"""The progress of long work, for whoever waits: percent and time left, on standard error, never in what is printed.
+
+Carries out no clause of a standard; decision D39. On a terminal it is one line that is renewed, elsewhere a line every
+10 seconds. Work that ends sooner shows nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Final, TextIO
+
+from gateway.runtime import clock
+
+_RENEW: Final = 0.5  # seconds
+_LINE_EVERY: Final = 10.0  # seconds
+_MINUTE: Final = 60
+_HOUR: Final = 3_600
+_DAY: Final = 86_400
+
+
+class Progress:
+    """Call it, inside its `with`, with how much is done. `work` is its name, such as `sync`; `things` are counted."""
+
+    def __init__(self, work: str, things: str, stream: TextIO | None = None) -> None:
+        self._work, self._things, self._stream = work, things, stream or sys.stderr
+        self._is_terminal = self._stream.isatty()
+        self._begun = self._shown = clock.monotonic()
+        self._first: int | None = None
+        self._length = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Leave the line as it stands and go to the next."""
+        if self._length:
+            self._stream.write("\n")
+            self._length = 0
+
+    def __call__(self, done: int, of: int | None = None, *, is_guess: bool = False) -> None:
+        """Show how much is done, of how much if that is known; `is_guess`: it is as much as it was the last time."""
+        now = clock.monotonic()
+        if self._first is None:
+            self._first = done
+        if now - self._shown < (_RENEW if self._is_terminal else _LINE_EVERY):
+            return
+        self._shown = now
+        text = self._text(done, of, is_guess, max(0, done - self._first) / (now - self._begun))
+        if self._is_terminal:
+            self._stream.write(f"\r{text.ljust(self._length)}")
+            self._length = len(text)
+        else:
+            self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def _text(self, done: int, of: int | None, is_guess: bool, rate: float) -> str:
+        speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+        if of is None or done > of:
+            return f"{self._work}: {done:,} {self._things}, {speed}; nobody knows how many there are"
+        about, percent = "about " if is_guess else "", 100 * done // of if of else 100
+        left = f", {_said((of - done) / rate)} left" if rate > 0 else ""
+        return f"{self._work}: {about}{percent} %, {done:,} of {about}{of:,} {self._things}, {speed}{left}"
+
+
+def _said(seconds: float) -> str:
+    """A time in its two largest units, rounded up to the smaller one: it is a guess by the speed so far."""
+    whole = int(seconds) + 1
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"

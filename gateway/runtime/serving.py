@@ -1,0 +1,116 @@
+"""Serves an ASGI application on a socket, inside a loop that belongs to somebody else.
+
+Carries out no clause of a standard: uvicorn does the work, this only keeps it quiet and stops it in good order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import uvicorn
+
+from gateway.runtime.errors import ConfigError, GatewayError
+from gateway.runtime.log import UVICORN
+
+GRACE: Final = 1
+_NOT_STARTED: Final = ("server", "start", "the application did not start", "See the lines before this one.")
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Starting:
+    """ASGI: remembers what stopped the application from starting, of which uvicorn says no more than that it did."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.error: GatewayError | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass everything on."""
+        try:
+            await self._app(scope, receive, send)
+        except GatewayError as error:
+            if scope["type"] == "lifespan":
+                self.error = error
+            raise
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to whoever runs the loop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise ConfigError(*_NOT_STARTED) from None
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host.strip("[]"), port), family=family)
+    except OSError as error:
+        problem = f"cannot be listened on ({os.strerror(error.errno or 0)})"
+        remedy = "Stop what uses it, or choose another port; --help names the option."
+        raise ConfigError("port", f"{host}:{port}", problem, remedy) from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else an answer waits for the client's ACK
+    return listener
+
+
+@asynccontextmanager
+async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve the application on that socket while the block runs; requests under way get a few seconds to end.
+
+    Raises:
+        ConfigError: the application did not start.
+        GatewayError: what it says why.
+    """
+    starting = _Starting(app)
+    config = uvicorn.Config(starting, server_header=False, timeout_graceful_shutdown=GRACE, **UVICORN)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started:
+            if task.done():
+                await _why(task, starting)
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _why(task: asyncio.Task[None], starting: _Starting) -> None:
+    """Raise what stopped the application from starting, as it said it."""
+    try:
+        await task
+    except ConfigError:
+        raise starting.error or ConfigError(*_NOT_STARTED) from None
+
+
+@asynccontextmanager
+async def stop_signal() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set while the block runs."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)

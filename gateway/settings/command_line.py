@@ -1,0 +1,75 @@
+"""The parts that all commands share: the options, the settings that they name, completion in a shell, and the exit.
+
+Carries out no clause of a standard. `--help` and every Tab in a shell import the commands: neither this module nor
+they import what takes long, and a command imports in its body what does its work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from gateway.runtime.words import CONFIG_VARIABLE
+
+if TYPE_CHECKING:
+    from gateway.settings import Configuration
+
+PORT: Final = {"min": 0, "max": 65535}
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help=f"Settings (TOML); else {CONFIG_VARIABLE}.")
+]
+_FAULTS: Final = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+class Group(TyperGroup):
+    """A group of commands whose help says all of what each does: the library's own list cuts it off."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed. The library's own flags are off unless given: to convert None it imports pydantic."""
+        for one in self.get_params(ctx):
+            if getattr(one, "is_flag", False) and one.default is None:
+                one.default = False
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands[name].help or "") for name in self.list_commands(ctx)])
+
+
+def load(path: Path | None) -> Configuration:
+    """Read the settings of that file and of the environment.
+
+    Raises:
+        ConfigError: the first setting that is wrong.
+    """
+    from gateway.settings import load as read
+
+    return read(path)
+
+
+def exit_code(work: Coroutine[Any, Any, int | None]) -> int:
+    """Run a command to its end; what it exits with, 130 where Ctrl-C ended it."""
+    import asyncio
+
+    try:
+        return asyncio.run(work) or 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def destination_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The names of destinations in the settings file that begin so, for completion; none where the file has a fault."""
+    import tomllib
+
+    try:
+        path = Path(context.params.get("config") or os.environ[CONFIG_VARIABLE])
+        names = [one["name"] for one in tomllib.loads(path.read_text("utf-8-sig"))["destination"]]
+        return [name for name in names if name.startswith(incomplete)]
+    except _FAULTS:
+        return []

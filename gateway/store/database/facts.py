@@ -1,0 +1,31 @@
+"""What is true of a store as a whole, written once: that it belongs to this site, and how its index was made.
+
+Carries out no clause of a standard; decision D11: patient ids are made with the site key, so another key is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement, Steps, ask
+
+_CLAIM: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
+_PUT: Final = Statement("UPDATE fact SET value = :value WHERE name = :name")
+_GET: Final = Statement("SELECT value FROM fact WHERE name = :name")
+
+
+async def claimed(engine: Engine, name: str, value: str) -> str:
+    """The fact of that name: this value if none was written before."""
+
+    def work() -> Steps[str]:
+        yield from ask(_CLAIM, name=name, value=value)
+        rows = yield from ask(_GET, name=name)
+        return str(rows[0][0])
+
+    return await engine.do(work)
+
+
+async def put(engine: Engine, name: str, value: str) -> None:
+    """Another value for a fact."""
+    await engine.do(lambda: ask(_PUT, name=name, value=value))

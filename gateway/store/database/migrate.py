@@ -1,0 +1,100 @@
+"""Brings a database to the schema of this release, and back.
+
+https://alembic.sqlalchemy.org/en/latest/offline.html: SQLite on a connection, PostgreSQL by a script that is rendered
+first, since alembic cannot connect through asyncpg without an ORM's machinery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from gateway.runtime.errors import ConfigError
+from gateway.store.database.postgres import Postgres
+from gateway.store.database.sqlite import Sqlite
+from gateway.store.database.trouble import Place, unavailable
+
+HEAD: Final = "head"
+BASE: Final = "base"
+_FOLDER: Final = Path(__file__).parent / "migrations"
+
+
+async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, str]:
+    """Bring the database to a revision, `head` being the newest; the revisions before and after (`base`: no tables).
+
+    Done whole or not at all, by one process at a time. PostgreSQL must be open, SQLite need not be.
+
+    Raises:
+        ConfigError: the database is of a newer release.
+        StoreUnavailable: it cannot be reached.
+    """
+    if isinstance(engine, Sqlite):
+        await asyncio.to_thread(engine.make_file)
+        return await asyncio.to_thread(_migrate_sqlite, engine.path, target)
+    async with engine.migrating() as connection:
+        has_version = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+        found = await connection.fetchval("SELECT version_num FROM alembic_version") if has_version else None
+        before = str(found or BASE)
+        wanted = _checked(before, target)
+        if before != wanted:
+            output = io.StringIO()
+            _run(_config(output), before, target, f"{before}:{target}", sql=True)
+            if has_version and before == BASE:  # left empty by a way down; a script from the base makes it
+                await connection.execute("DROP TABLE alembic_version")
+            await connection.execute(output.getvalue())
+    return before, wanted
+
+
+def _migrate_sqlite(path: Path, target: str) -> tuple[str, str]:
+    engine = create_engine(URL.create("sqlite", database=str(path)), isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the library's own way does not begin before a CREATE TABLE
+            before = MigrationContext.configure(connection).get_current_revision() or BASE
+            wanted = _checked(before, target)
+            if before != wanted:
+                config = _config(io.StringIO())
+                config.attributes["connection"] = connection
+                _run(config, before, target, target, sql=False)
+            connection.exec_driver_sql("COMMIT")
+            return before, wanted
+    except DBAPIError as error:
+        raise unavailable(error.orig or error, Place(file=str(path))) from None
+    finally:
+        engine.dispose()
+
+
+def _run(config: Config, before: str, target: str, span: str, *, sql: bool) -> None:
+    order = [BASE, *(one.revision for one in reversed(list(_scripts(config).walk_revisions())))]
+    is_up = target == HEAD or order.index(target) > order.index(before)
+    (command.upgrade if is_up else command.downgrade)(config, span, sql=sql)
+
+
+def _checked(before: str, target: str) -> str:
+    """The revision that is wanted, by its number."""
+    scripts = _scripts(_config(io.StringIO()))
+    known = {one.revision for one in scripts.walk_revisions()}
+    if before not in known | {BASE}:
+        remedy = "Run that release, or restore a copy from before it."
+        raise ConfigError("settings", "database.url", "the database is of a newer release of the gateway", remedy)
+    return (scripts.get_current_head() or BASE) if target == HEAD else target
+
+
+def _scripts(config: Config) -> ScriptDirectory:
+    return ScriptDirectory.from_config(config)
+
+
+def _config(output: io.StringIO) -> Config:
+    config = Config(output_buffer=output)
+    config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,198 @@
+"""PostgreSQL through an asyncpg pool, for more than one process.
+
+https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED; who writes versions holds the row of
+`tick` until the commit, so that instants are in commit order (D29). asyncpg is an extra: it is imported when opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.database.bell import Bell
+from gateway.store.database.instants import micros
+from gateway.store.database.probe import NoRoom
+from gateway.store.database.statements import Dialect, Row, Statement, Steps, Work
+from gateway.store.database.trouble import place_of, unavailable
+
+Result = TypeVar("Result")
+
+_MOST_TRIES: Final = 5
+_PAUSE: Final = 0.05
+_FOR_LEASES: Final = 2
+# https://www.postgresql.org/docs/current/runtime-config-query.html: everything is found by an index, row for row, also
+# while nothing is known of how large the tables are. What is quick is planned once for all values, since planning takes
+# longer than finding it; what may take a while by its values, on connections of its own
+_BY_INDEX: Final = {"enable_seqscan": "off", "enable_mergejoin": "off", "enable_hashjoin": "off", "jit": "off"}
+PLANNED_ONCE: Final = {**_BY_INDEX, "plan_cache_mode": "force_generic_plan"}
+PLANNED_EACH: Final = {**_BY_INDEX, "plan_cache_mode": "force_custom_plan"}
+_UNREADABLE: Final = (
+    "settings",
+    "database.url",
+    "the driver of PostgreSQL cannot use it: a part cannot be read, or a certificate that it names is not there",
+    "Write postgresql://user:password@host:port/name, with @ : / ? # % of user and password percent-encoded.",
+)
+_MIGRATION_LOCK: Final = 0x6761_7465  # any number that nobody else takes
+
+
+class _Open(NamedTuple):
+    """The connections of an open database: for what is quick, for what may take a while, and for leases alone."""
+
+    pool: Any
+    slow: Any
+    leases: Any
+
+
+class Postgres:
+    """A database behind a URL; see `gateway.store.database.engine.Engine`.
+
+    `connections` is the most it opens for what is quick; for what may take a while there are a quarter more, and for
+    leases two.
+    """
+
+    dialect: Dialect = "postgresql"
+
+    def __init__(self, url: str, connections: int = 10) -> None:
+        self._url, self._connections, self.bell = url, connections, Bell()
+        self.no_room, self._place = NoRoom(), place_of(url)
+        try:
+            import asyncpg
+        except ImportError:
+            remedy = "Install the extra: pip install 'autoscribe-gateway[postgres]'."
+            raise ConfigError("settings", "database.url", "PostgreSQL needs asyncpg", remedy) from None
+        self._library = asyncpg
+        self._open: _Open | None = None
+
+    @property
+    def ahead(self) -> Postgres:
+        """The same database over the connections for leases: a renewal in time must not wait for other work (D33)."""
+        return _Ahead(self)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open while the block runs."""
+        async with AsyncExitStack() as stack:
+            pool = await self._pool(stack, self._connections, PLANNED_ONCE)
+            slow = await self._pool(stack, max(1, self._connections // 4), PLANNED_EACH)
+            self._open = _Open(pool, slow, await self._pool(stack, _FOR_LEASES, PLANNED_ONCE))
+            try:
+                yield
+            finally:
+                self._open = None
+
+    async def _pool(self, stack: AsyncExitStack, connections: int, settings: Mapping[str, str]) -> Any:
+        with self._mapped():
+            try:
+                pool = await self._library.create_pool(
+                    self._url,
+                    min_size=1,
+                    max_size=connections,
+                    statement_cache_size=500,
+                    command_timeout=60,
+                    server_settings=settings,
+                    reset=_as_it_is,
+                )
+            except ValueError:  # its text has parts of the URL
+                raise ConfigError(*_UNREADABLE) from None
+        stack.push_async_callback(pool.close)
+        return pool
+
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """The rows of a statement."""
+        compiled = statement.compiled("postgresql")
+        return await self.query(compiled.sql, compiled.positional(values))
+
+    async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        """The rows of composed SQL."""
+        with self._mapped():
+            return cast(Sequence[Row], await self._opened().pool.fetch(sql, *values))
+
+    async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
+        """The rows of composed SQL that may take a while."""
+        with self._mapped():
+            async with self._opened().slow.acquire() as connection:
+                try:
+                    return cast(Sequence[Row], await connection.fetch(sql, *values, timeout=seconds))
+                except TimeoutError:
+                    raise StoreTooSlow(f"it took longer than {seconds:g} s") from None
+
+    async def now(self) -> int:
+        """The time by the server's clock."""
+        return micros((await self.query("SELECT clock_timestamp()", []))[0][0])
+
+    async def do(self, work: Work[Result]) -> Result:
+        """The result of work, committed; begun anew where the server asks for it."""
+        for attempt in range(1, _MOST_TRIES + 1):
+            try:
+                with self.no_room.noted(), self._mapped():
+                    async with self._opened().pool.acquire() as connection, connection.transaction():
+                        return await self._drive(connection, work())
+            except self._library.TransactionRollbackError:
+                await clock.sleep(_PAUSE * attempt)
+        raise StoreUnavailable("a transaction was rolled back again and again")
+
+    def room(self) -> None:
+        """Nothing: how much room the server's disk has is not known here."""
+
+    @asynccontextmanager
+    async def migrating(self) -> AsyncIterator[Any]:
+        """A connection in a transaction that commits where the block ends, held by one process at a time."""
+        with self._mapped():
+            async with self._opened().pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+                yield connection
+
+    def _opened(self) -> _Open:
+        if self._open is None:
+            raise StoreUnavailable("the database is not open")
+        return self._open
+
+    async def _drive(self, connection: Any, steps: Steps[Result]) -> Result:
+        """Answer each question of the steps until they end."""
+        rows: list[Row] = []
+        try:
+            asked = next(steps)
+            while True:
+                compiled = asked.statement.compiled("postgresql")
+                if isinstance(asked.values, Sequence):
+                    await connection.executemany(compiled.sql, list(map(compiled.positional, asked.values)))
+                    rows = []
+                else:
+                    rows = await connection.fetch(compiled.sql, *compiled.positional(asked.values))
+                asked = steps.send(rows)
+        except StopIteration as end:
+            return cast(Result, end.value)
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """The library's words may hold values of a row; its codes and classes never do."""
+        try:
+            yield
+        except self._library.TransactionRollbackError:
+            raise
+        except (
+            OSError,
+            self._library.PostgresError,
+            self._library.InterfaceError,
+            self._library.InternalClientError,  # of a connection that was dropped a moment ago
+        ) as error:
+            raise unavailable(error, self._place) from None
+
+
+class _Ahead(Postgres):
+    """A database over its connections for leases."""
+
+    def __init__(self, engine: Postgres) -> None:
+        self._engine, self._library = engine, engine._library
+        self.bell, self.no_room, self._place = engine.bell, engine.no_room, engine._place
+
+    def _opened(self) -> _Open:
+        here = self._engine._opened()
+        return here._replace(pool=here.leases)
+
+
+async def _as_it_is(_: Any) -> None:
+    """What a connection is given back as: nothing that is done here outlives its transaction, so nothing is reset."""

@@ -1,0 +1,268 @@
+"""The tables of the store, as SQLAlchemy Core has them: the migrations make them, the statements speak of them.
+
+Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1; ids
+are those of AutoScribe (`stu_…`, `rep_…`), an address is `Type/id` as FHIR has it. Those of the feed stand apart.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, literal_column
+
+from gateway.store.database.columns import (
+    METADATA,
+    NUMBER,
+    bytes_column,
+    default_column,
+    key_column,
+    number_column,
+    text_column,
+)
+from gateway.store.database.feed_schema import FEED_INDEXES
+
+__all__ = ["INDEXES", "METADATA"]
+
+# One row: the last instant given to a version and the last number given to a resource. Who writes versions holds it.
+TICK: Final = Table(
+    "tick",
+    METADATA,
+    Column("one", NUMBER, primary_key=True, autoincrement=False),
+    number_column("last"),
+    number_column("resource"),
+    sqlite_strict=True,
+)
+# What is true of the store as a whole: the check value of the site key, the zone of the index
+FACT: Final = Table("fact", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
+# A study as received and as kept: `received` and `kept` are zlib-compressed JSON; `revision` counts its changes
+STUDY: Final = Table(
+    "study",
+    METADATA,
+    key_column("study_id"),
+    text_column("study_instance_uid", needed=False),
+    number_column("revision"),
+    number_column("is_external"),
+    number_column("has_signed"),
+    number_column("has_warnings"),
+    text_column("listed_digest"),
+    text_column("received_digest"),
+    bytes_column("received"),
+    bytes_column("kept"),
+    number_column("fetched"),
+    number_column("listed"),
+    sqlite_strict=True,
+)
+REPORT: Final = Table(
+    "report",
+    METADATA,
+    key_column("report_id"),
+    text_column("study_id"),
+    text_column("status"),
+    number_column("is_addendum"),
+    number_column("signed", needed=False),
+    number_column("first_seen"),
+    number_column("first_seen_signed", needed=False),
+    sqlite_strict=True,
+)
+# The current version of a resource; `as_of` is when its source was asked, for what several studies speak of
+RESOURCE: Final = Table(
+    "resource",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    text_column("address"),
+    text_column("type"),
+    text_column("owner"),
+    number_column("version"),
+    number_column("updated"),
+    number_column("as_of"),
+    number_column("is_suppressed"),
+    sqlite_strict=True,
+)
+# Every version as the bytes that are served; `faults` is JSON where its judge rejects it (D2)
+VERSION: Final = Table(
+    "version",
+    METADATA,
+    number_column("resource"),
+    number_column("version"),
+    number_column("updated"),
+    text_column("faults", needed=False),
+    bytes_column("body"),
+    PrimaryKeyConstraint("resource", "version"),
+    sqlite_strict=True,
+)
+# What current versions are found by: tokens, references and strings in `term`, dates in `moment`
+TERM: Final = Table(
+    "term",
+    METADATA,
+    number_column("resource"),
+    number_column("key"),
+    text_column("value"),
+    PrimaryKeyConstraint("resource", "key", "value"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+MOMENT: Final = Table(
+    "moment",
+    METADATA,
+    number_column("resource"),
+    number_column("key"),
+    number_column("low"),
+    number_column("high"),
+    PrimaryKeyConstraint("resource", "key", "low", "high"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+# What each study says of a patient id; the current Patient is what the newest study says (D12)
+CLAIM: Final = Table(
+    "claim",
+    METADATA,
+    text_column("patient_id"),
+    text_column("study_id"),
+    text_column("study_date"),
+    number_column("signed"),
+    bytes_column("body"),
+    PrimaryKeyConstraint("patient_id", "study_id"),
+    sqlite_strict=True,
+)
+# Studies whose reports are held apart from a patient id that they name, and what an operator decided (D12): of whom
+# (`judged`, digests that the next look writes), and since when that is not who is there (`reopened`)
+CONFLICT: Final = Table(
+    "conflict",
+    METADATA,
+    text_column("patient_id"),
+    text_column("study_id"),
+    number_column("since"),
+    PrimaryKeyConstraint("patient_id", "study_id"),
+    sqlite_strict=True,
+)
+VERDICT: Final = Table(
+    "verdict",
+    METADATA,
+    text_column("patient_id"),
+    text_column("study_id"),
+    text_column("verdict"),
+    text_column("reason"),
+    number_column("decided"),
+    default_column("judged", ""),
+    number_column("reopened", needed=False),
+    PrimaryKeyConstraint("patient_id", "study_id"),
+    sqlite_strict=True,
+)
+# A user as AutoScribe had it last, for when it no longer knows it: compressed JSON
+USER: Final = Table(
+    "person", METADATA, key_column("user_id"), number_column("asked"), bytes_column("body"), sqlite_strict=True
+)
+# What could not be mapped as it came (D4), as of the last look at the study
+ISSUE: Final = Table(
+    "issue",
+    METADATA,
+    text_column("study_id"),
+    number_column("place"),
+    text_column("code"),
+    text_column("severity"),
+    text_column("pointer"),
+    text_column("action"),
+    PrimaryKeyConstraint("study_id", "place"),
+    sqlite_strict=True,
+)
+CURSOR: Final = Table("cursor", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
+WEBHOOK: Final = Table(
+    "webhook",
+    METADATA,
+    key_column("webhook_id"),
+    text_column("event_id"),
+    text_column("kind"),
+    text_column("body"),
+    number_column("received"),
+    text_column("state"),
+    number_column("due"),
+    number_column("attempts"),
+    text_column("code"),
+    sqlite_strict=True,
+)
+# What patient_study.enrichment_requested said (D18)
+ENRICHMENT: Final = Table(
+    "enrichment",
+    METADATA,
+    key_column("study_instance_uid"),
+    text_column("accession_number", needed=False),
+    text_column("patient_id", needed=False),
+    number_column("kept"),
+    sqlite_strict=True,
+)
+# A request that must not run twice, by digests of its key and of itself: until when somebody holds it (0: nobody does),
+# what was written before it was sent, and its answer once that is known, both JSON without anything a client typed
+IDEMPOTENCY: Final = Table(
+    "idempotency",
+    METADATA,
+    key_column("key"),
+    text_column("request"),
+    text_column("sent", needed=False),
+    text_column("answer", needed=False),
+    number_column("held"),
+    number_column("created"),
+    sqlite_strict=True,
+)
+# A report's PDF: wanted, kept (its chunks are those of `generation`) or unavailable (D28)
+PDF: Final = Table(
+    "pdf",
+    METADATA,
+    key_column("report_id"),
+    text_column("study_id"),
+    text_column("state"),
+    number_column("due"),
+    number_column("attempts"),
+    text_column("code"),
+    text_column("generation", needed=False),
+    number_column("size", needed=False),
+    text_column("sha1", needed=False),
+    number_column("kept", needed=False),
+    sqlite_strict=True,
+)
+PDF_CHUNK: Final = Table(
+    "pdf_chunk",
+    METADATA,
+    text_column("generation"),
+    number_column("place"),
+    bytes_column("data"),
+    PrimaryKeyConstraint("generation", "place"),
+    sqlite_strict=True,
+)
+# What an operator's command asks of the service, and that it was done
+CONTROL: Final = Table(
+    "control",
+    METADATA,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    text_column("verb"),
+    text_column("argument"),
+    number_column("asked"),
+    number_column("done", needed=False),
+    sqlite_strict=True,
+)
+
+_SUPPRESSED: Final = RESOURCE.c.is_suppressed == literal_column("1")
+
+INDEXES: Final = (
+    *FEED_INDEXES,
+    Index("study_by_uid", STUDY.c.study_instance_uid),
+    Index("study_by_listed", STUDY.c.has_signed, STUDY.c.listed),
+    Index("study_by_fetched", STUDY.c.fetched),
+    Index("report_by_study", REPORT.c.study_id),
+    Index("report_by_signed", REPORT.c.signed, REPORT.c.report_id),
+    Index("resource_by_address", RESOURCE.c.address, unique=True),
+    Index("resource_by_update", RESOURCE.c.type, RESOURCE.c.updated),
+    Index("resource_suppressed", RESOURCE.c.type, sqlite_where=_SUPPRESSED, postgresql_where=_SUPPRESSED),
+    Index("resource_by_owner", RESOURCE.c.owner),
+    Index("term_forward", TERM.c.key, TERM.c.value, TERM.c.resource),
+    Index("moment_forward", MOMENT.c.key, MOMENT.c.low, MOMENT.c.high, MOMENT.c.resource),
+    Index("claim_by_study", CLAIM.c.study_id),
+    Index("conflict_by_study", CONFLICT.c.study_id),
+    Index("verdict_by_study", VERDICT.c.study_id),
+    Index("issue_by_code", ISSUE.c.code),
+    Index("webhook_by_event", WEBHOOK.c.event_id, unique=True),
+    Index("webhook_by_due", WEBHOOK.c.state, WEBHOOK.c.due),
+    Index("idempotency_by_created", IDEMPOTENCY.c.created),
+    Index("pdf_by_due", PDF.c.state, PDF.c.due),
+    Index("pdf_by_study", PDF.c.study_id),
+    Index("control_by_done", CONTROL.c.done, CONTROL.c.number),
+)

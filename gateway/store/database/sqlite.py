@@ -1,0 +1,290 @@
+"""SQLite: one read-only connection on the loop, one writer thread with the only connection that writes.
+
+https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html. Work that waits together is committed together,
+each in a savepoint of its own: what fails takes nothing from the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
+
+from gateway.runtime import clock
+from gateway.runtime.errors import ConfigError, StoreTooSlow, StoreUnavailable
+from gateway.store.database.bell import Bell
+from gateway.store.database.holder_lock import HolderLock
+from gateway.store.database.instants import micros
+from gateway.store.database.probe import NoRoom
+from gateway.store.database.statements import Dialect, Row, Statement, Steps, Work
+from gateway.store.database.trouble import Place, unavailable
+
+Result = TypeVar("Result")
+Synchronous = Literal["FULL", "NORMAL"]
+
+_BUSY_SECONDS: Final = 10.0
+_MOST_TOGETHER: Final = 64
+_STATEMENTS: Final = 512
+_STEPS_BETWEEN_LOOKS: Final = 20_000
+_READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAGMA cache_size = -8192")
+_WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -8192")
+_PRIVATE: Final = 0o600  # patients stand in it; what the library makes beside it has the same mode
+_END: Final = None
+_NOWHERE: Final = Place()
+# The last two are of values that SQLite cannot hold: beyond 64 bits, or no Unicode
+_OF_THE_LIBRARY: Final = (sqlite3.Error, OSError, OverflowError, UnicodeError)
+
+
+class _Open(NamedTuple):
+    """What an open database has, beside the writer thread: connections for reading on the loop, and in the pool."""
+
+    reader: sqlite3.Connection
+    slow: sqlite3.Connection
+    pool: ThreadPoolExecutor
+
+
+class _Asked(NamedTuple):
+    """Work for the writer thread, and the future of whoever waits for it, which only the loop settles."""
+
+    work: Work[Any]
+    future: asyncio.Future[Any]
+
+
+class _Told(NamedTuple):
+    """What came of work: its result, or the error that it ended with."""
+
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class Sqlite:
+    """A database in one file; see `gateway.store.database.engine.Engine`."""
+
+    dialect: Dialect = "sqlite"
+
+    def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
+        self.path, self._synchronous, self.bell = path, synchronous, Bell()
+        self.no_room = NoRoom()
+        self.holders = HolderLock(path.with_name(f"{path.name}.holders"))
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._open: _Open | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open while the block runs; work that was asked for is done before it is closed."""
+        with ExitStack() as stack:
+            writer = stack.enter_context(closing(await asyncio.to_thread(self._connect, writes=True)))
+            reader = stack.enter_context(closing(self._connect(writes=False)))
+            slow = stack.enter_context(closing(self._connect(writes=False)))
+            pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="store-scan"))
+            loop = asyncio.get_running_loop()
+            thread = threading.Thread(target=self._write, args=(writer, loop), name="store-writer", daemon=True)
+            thread.start()
+            self._open = _Open(reader, slow, pool)
+            try:
+                yield
+            finally:
+                self._open = None
+                self._queue.put(_END)
+                slow.interrupt()
+                await asyncio.to_thread(thread.join)
+                self.holders.release()
+
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """The rows, read on the loop: an index bounds them."""
+        compiled = statement.compiled("sqlite")
+        return await self.query(compiled.sql, compiled.positional(values))
+
+    async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        """As `fetch`, of composed SQL."""
+        try:
+            return self._opened().reader.execute(sql, values).fetchall()
+        except _OF_THE_LIBRARY as error:
+            raise unavailable(error, _NOWHERE) from None
+
+    async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
+        """The rows, read in a thread of its own."""
+        here = self._opened()
+        return await asyncio.get_running_loop().run_in_executor(here.pool, _scan, here.slow, sql, values, seconds)
+
+    async def now(self) -> int:
+        """The time by this machine's clock: a file has one service."""
+        return micros(clock.now())
+
+    async def do(self, work: Work[Result]) -> Result:
+        """The result of work, once it is on the disk."""
+        self._opened()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Asked(work, future))
+        with self.no_room.noted():
+            return await future
+
+    def room(self) -> int:
+        """The bytes that may still be written to the disk of the file."""
+        with _mapped(self.path):
+            there = os.statvfs(self.path.parent)
+        return there.f_bavail * there.f_frsize
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Be the one service of this file while the block runs (D8).
+
+        Raises:
+            ConfigError: another service has it.
+        """
+        with ExitStack() as stack:
+            with _mapped(self.path):
+                lock = stack.enter_context(Path(f"{self.path}.lock").open("w", encoding="ascii"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                remedy = "Stop it, or give this one a database of its own; several processes need PostgreSQL."
+                raise ConfigError("settings", "database.url", "another gateway serves from this file", remedy) from None
+            yield
+
+    def make_file(self) -> None:
+        """Make the file, if it is not there, readable for nobody else.
+
+        Raises:
+            StoreUnavailable: it cannot be made.
+        """
+        with _mapped(self.path):
+            self.path.touch(_PRIVATE)
+
+    def _opened(self) -> _Open:
+        if self._open is None:
+            raise StoreUnavailable("the database is not open")
+        return self._open
+
+    def _connect(self, *, writes: bool) -> sqlite3.Connection:
+        with _mapped(self.path):
+            self.make_file()
+            connection = sqlite3.connect(
+                self.path,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=_STATEMENTS,
+            )
+            with ExitStack() as stack:
+                stack.callback(connection.close)
+                for pragma in (*_WRITE, f"PRAGMA synchronous = {self._synchronous}") if writes else _READ:
+                    connection.execute(pragma)
+                stack.pop_all()
+            return connection
+
+    def _write(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        """The writer thread: whatever waits is done together, up to a bound."""
+        while (first := self._queue.get()) is not _END:
+            batch, is_last = [first], False
+            while len(batch) < _MOST_TOGETHER and not self._queue.empty():
+                item = self._queue.get()
+                if item is _END:
+                    is_last = True
+                    break
+                batch.append(item)
+            told = _together(connection, [one for one in batch if not one.future.cancelled()])
+            loop.call_soon_threadsafe(_settle, told)
+            if is_last:
+                return
+
+
+def _scan(connection: sqlite3.Connection, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
+    until = clock.monotonic() + seconds
+    connection.set_progress_handler(lambda: int(clock.monotonic() > until), _STEPS_BETWEEN_LOOKS)
+    try:
+        with _mapped():
+            return connection.execute(sql, values).fetchall()
+    except StoreUnavailable as error:
+        if error.cause == "SQLITE_INTERRUPT" and clock.monotonic() > until:
+            raise StoreTooSlow(f"it took longer than {seconds:g} s") from None
+        raise
+
+
+def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_Told]:
+    """Do all work of a batch in one transaction; what is to be told to those who wait for it."""
+    do = _one if len(batch) > 1 else _alone
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        told = [do(connection, one) for one in batch]
+        connection.execute("COMMIT")
+    except Exception as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return [_Told(one.future, error=unavailable(error, _NOWHERE)) for one in batch]
+    return told
+
+
+def _alone(connection: sqlite3.Connection, asked: _Asked) -> _Told:
+    """Do work that has the transaction to itself."""
+    try:
+        return _Told(asked.future, _drive(connection, asked.work()))
+    except Exception as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        return _Told(asked.future, error=_shown(error))
+
+
+def _one(connection: sqlite3.Connection, asked: _Asked) -> _Told:
+    connection.execute("SAVEPOINT one")
+    try:
+        result = _drive(connection, asked.work())
+    except Exception as error:
+        if not connection.in_transaction:
+            raise  # a full disk may have undone the work of all
+        connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
+        return _Told(asked.future, error=_shown(error))
+    connection.execute("RELEASE one")
+    return _Told(asked.future, result)
+
+
+def _shown(error: Exception) -> Exception:
+    return unavailable(error, _NOWHERE) if isinstance(error, _OF_THE_LIBRARY) else error
+
+
+def _settle(told: Sequence[_Told]) -> None:
+    """On the loop: tell those who wait, all of a batch in one turn."""
+    for future, result, error in told:
+        if future.cancelled():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+
+def _drive(connection: sqlite3.Connection, steps: Steps[Result]) -> Result:
+    """Answer each question of the steps until they end."""
+    rows: list[Row] = []
+    try:
+        asked = next(steps)
+        while True:
+            compiled = asked.statement.compiled("sqlite")
+            if isinstance(asked.values, Sequence):
+                connection.executemany(compiled.sql, map(compiled.positional, asked.values))
+                rows = []
+            else:
+                rows = connection.execute(compiled.sql, compiled.positional(asked.values)).fetchall()
+            asked = steps.send(rows)
+    except StopIteration as end:
+        return cast(Result, end.value)
+
+
+@contextmanager
+def _mapped(path: Path | None = None) -> Iterator[None]:
+    """Map errors of the library; `path` is named where the file is opened."""
+    try:
+        yield
+    except _OF_THE_LIBRARY as error:
+        raise unavailable(error, _NOWHERE if path is None else Place(file=str(path))) from None

@@ -1,0 +1,220 @@
+"""Database errors in words: a table from their codes to what they mean and what to do.
+
+https://www.postgresql.org/docs/current/errcodes-appendix.html (SQLSTATE), https://sqlite.org/rescode.html. A database's
+own text is never taken over: it may hold values of a row.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from gateway.runtime.errors import StoreUnavailable
+
+
+class Place(NamedTuple):
+    """The place of a database: user, `host:port` and name of PostgreSQL, or the file of SQLite; never a password."""
+
+    user: str = ""
+    address: str = ""
+    name: str = ""
+    file: str = ""
+
+
+class Row(NamedTuple):
+    """The words for a code, and what to do; `of` is the part of the place that is named after the words."""
+
+    words: str
+    of: Literal["user", "address", "name", "file", ""]
+    remedy: str
+
+
+_UNREACHABLE: Final = "Check host and port in database.url, that PostgreSQL runs, and what the firewall lets through."
+_AGAIN: Final = "It is asked again by itself; if it stays so, see the server's log."
+_ROOM: Final = "Make room on that disk: the gateway goes on by itself."
+_SERVER: Final = "See the log of the PostgreSQL server."
+_RIGHTS: Final = "Let the user of this process read and write the file and the folder that it is in."
+_OURS: Final = "Report this with the version of the gateway."
+
+TROUBLES: Final[dict[str, Row]] = {
+    # PostgreSQL: SQLSTATE, with the server's function where one has two meanings; two characters are a class
+    "28P01": Row(
+        "the database refused the password",
+        "user",
+        "Check user and password in database.url (@ : / ? # % in them percent-encoded); a user that the server does "
+        "not know is refused the same way.",
+    ),
+    "28000/InitializeSessionUserId": Row(
+        "the database has no login", "user", "Check the user in database.url, or create it there."
+    ),
+    "28000/ClientAuthentication": Row(
+        "the database takes no such connection from this machine",
+        "user",
+        "See pg_hba.conf of the server: it may want TLS (?sslmode=require in database.url), or has no line for us.",
+    ),
+    "28": Row("the database refused the login", "user", "Check user and password in database.url, and pg_hba.conf."),
+    "3D000": Row("there is no such database", "name", "Check the name in database.url, or create the database."),
+    "42501": Row(
+        "a privilege is missing in the database",
+        "user",
+        "Let it own the database, or grant it CONNECT, and CREATE and USAGE on its schema and all on its tables.",
+    ),
+    "53300": Row(
+        "the database has too many connections",
+        "address",
+        "Lower database.connections, or raise max_connections of the server (a process takes database.connections, a "
+        "quarter more, and two).",
+    ),
+    "53100": Row("the disk of the database is full", "address", _ROOM),
+    "53200": Row("the database is out of memory", "address", _SERVER),
+    "53": Row("the database lacks a resource", "address", _SERVER),
+    "25006": Row(
+        "the database takes no writes: it is read-only",
+        "address",
+        "Name the primary server in database.url, not a standby; see default_transaction_read_only.",
+    ),
+    "42P01": Row("a table is missing in the database", "name", "Run `autoscribe-gateway migrate`."),
+    "42703": Row("a column is missing in the database", "name", "Run `autoscribe-gateway migrate`."),
+    "3F000": Row("the database has no schema to work in", "name", "See search_path of the user."),
+    "42": Row("the database does not know what it was asked for", "name", _OURS),
+    "57P03": Row("the database is starting or stopping", "address", _AGAIN),
+    "57014": Row("the database cut a statement short", "address", "See statement_timeout of the server and the user."),
+    "57": Row("the database closed the connection", "address", _AGAIN),
+    "55P03": Row("the database is locked by somebody else", "address", _AGAIN),
+    "08": Row("the connection to the database broke", "address", _AGAIN),
+    "58": Row("the database cannot read or write its files", "address", _SERVER),
+    "XX": Row("the database reports a fault of its own, or damaged data", "address", _SERVER),
+    "22": Row("the database cannot hold a value", "", _OURS),
+    "23": Row("the database refused a row", "", _OURS),
+    # On the way to PostgreSQL
+    "gaierror": Row(
+        "the host of the database is not known", "address", "Check the host in database.url, and the resolver."
+    ),
+    "ECONNREFUSED": Row("nothing listens where the database should be", "address", _UNREACHABLE),
+    "EHOSTUNREACH": Row("the database cannot be reached", "address", _UNREACHABLE),
+    "ENETUNREACH": Row("the database cannot be reached", "address", _UNREACHABLE),
+    "ETIMEDOUT": Row("the database does not answer", "address", _UNREACHABLE),
+    "TimeoutError": Row("the database does not answer in time", "address", _UNREACHABLE),
+    "ECONNRESET": Row("the connection to the database broke", "address", _AGAIN),
+    "EPIPE": Row("the connection to the database broke", "address", _AGAIN),
+    "ConnectionError": Row(
+        "the database closed the connection before it was ready, or speaks no TLS",
+        "address",
+        "Check sslmode in database.url: `prefer` does without TLS where the server has none.",
+    ),
+    "SSLCertVerificationError": Row(
+        "the certificate of the database is not trusted",
+        "address",
+        "Name its authority with ?sslrootcert=FILE in database.url, and the host as the certificate does.",
+    ),
+    "SSLError": Row(
+        "the TLS handshake with the database failed", "address", "Check sslmode and the certificates in database.url."
+    ),
+    "InterfaceError": Row("the connection to the database is closed", "address", _AGAIN),
+    "InternalClientError": Row("the connection to the database broke", "address", _AGAIN),
+    # SQLite; a longer code means what a shorter one does
+    "SQLITE_BUSY": Row(
+        "the database file is locked by another process",
+        "file",
+        "Stop what else writes to it.",
+    ),
+    "SQLITE_LOCKED": Row("the database file is locked", "file", _AGAIN),
+    "SQLITE_READONLY": Row("the database file may only be read", "file", _RIGHTS),
+    "SQLITE_READONLY_DBMOVED": Row("the database file was moved or removed", "file", "Put it back, and start anew."),
+    "SQLITE_CANTOPEN": Row("the database file cannot be opened", "file", _RIGHTS),
+    "SQLITE_NOTADB": Row(
+        "the file is no SQLite database", "file", "Check database.url; a file that is damaged is put back from a copy."
+    ),
+    "SQLITE_CORRUPT": Row(
+        "the database file is damaged", "file", "Put it back from a copy: docs/operations.md, After a restore."
+    ),
+    "SQLITE_FULL": Row("the disk of the database is full", "file", _ROOM),
+    "SQLITE_IOERR": Row("the disk of the database fails", "file", "See the log of the machine."),
+    "SQLITE_PERM": Row("the database file may not be used", "file", _RIGHTS),
+    "SQLITE_NOMEM": Row("there is no memory left for the database", "", "See what else runs on the machine."),
+    "SQLITE_INTERRUPT": Row("the database was closed while it was asked", "", "Ask again."),
+    "SQLITE_CONSTRAINT": Row("the database refused a row", "", _OURS),
+    "SQLITE_ERROR": Row(
+        "the database lacks what it was asked for",
+        "file",
+        "Run `autoscribe-gateway migrate`.",
+    ),
+    "ENOENT": Row("there is no such folder or file", "file", "Check the folder in database.url, and make it."),
+    "ENOTDIR": Row("what should be a folder is a file", "file", "Check database.url."),
+    "EISDIR": Row("what should be the database file is a folder", "file", "Name a file in database.url."),
+    "EACCES": Row("the database file may not be used by this user", "file", _RIGHTS),
+    "EPERM": Row("the database file may not be used by this user", "file", _RIGHTS),
+    "EROFS": Row("the disk of the database takes no writes", "file", "Mount it for writing, or choose another."),
+    "ENOSPC": Row("the disk of the database is full", "file", _ROOM),
+    "EDQUOT": Row("the disk of the database is full", "file", _ROOM),
+    "OverflowError": Row("the database cannot hold a value", "", _OURS),
+    "UnicodeEncodeError": Row("the database cannot hold a value", "", _OURS),
+}
+_UNKNOWN: Final = "the database fails in a way that has no words here"
+
+
+def unavailable(error: BaseException, place: Place) -> StoreUnavailable:
+    """The error of ours for what a database, its library or the network raised."""
+    code = code_of(error)
+    row = next((TROUBLES[one] for one in _shorter(code) if one in TROUBLES), None)
+    if row is None:
+        return StoreUnavailable(f"{_UNKNOWN} ({code})", code, _UNKNOWN)
+    return StoreUnavailable(_said(row, place), code, row.words, row.remedy)
+
+
+def code_of(error: BaseException) -> str:
+    """The code of an error, as the table has it: SQLSTATE, SQLite's, of the operating system, or its kind."""
+    state = getattr(error, "sqlstate", None)
+    if state:
+        exact = f"{state}/{getattr(error, 'server_source_function', None)}"
+        return exact if exact in TROUBLES else str(state)
+    kind = type(error).__name__
+    if (code := getattr(error, "sqlite_errorname", None)) or kind in TROUBLES:
+        return str(code or kind)
+    if isinstance(error, ssl.SSLError | socket.gaierror):
+        return "SSLError" if isinstance(error, ssl.SSLError) else "gaierror"
+    number = error.errno if isinstance(error, OSError) else None
+    return errno.errorcode.get(number or 0, kind)
+
+
+def place_of(url: str) -> Place:
+    """Return the place that a `postgresql://` URL leads to; empty if its parts cannot be told from its password."""
+    try:
+        parts = urlsplit(url)
+        said, known = dict(parse_qsl(parts.query)), parts.netloc.rpartition("@")
+    except ValueError:
+        return Place()
+    if "@" in parts.path + parts.query + parts.fragment:  # a password with a / ? or # that is not encoded
+        return Place()
+    hosts = [said["host"]] if "host" in said else known[2].split(",")
+    port = said.get("port", "5432")
+    address = ",".join(one if ":" in one.rpartition("]")[2] else f"{one}:{port}" for one in hosts)
+    user = unquote(known[0].partition(":")[0]) or said.get("user", "")
+    return Place(user, address, unquote(parts.path[1:]) or said.get("database", said.get("dbname", "")))
+
+
+def _shorter(code: str) -> Iterator[str]:
+    """The code, then what it is a kind of."""
+    yield code
+    if code.startswith("SQLITE_"):
+        while (code := code.rpartition("_")[0]) != "SQLITE":
+            yield code
+    elif len(code) == 5:
+        yield code[:2]
+
+
+def _said(row: Row, place: Place) -> str:
+    """The words of a row, with as much of the place as it names and is known."""
+    at = f" at {place.address}" if place.address else ""
+    behind = {
+        "user": f"{f' for user {place.user}' if place.user else ''}{at}",
+        "address": at,
+        "name": f"{f' ({place.name})' if place.name else ''}{at}",
+        "file": f": {place.file}" if place.file else at,
+        "": "",
+    }
+    return row.words + behind[row.of]

@@ -1,0 +1,1 @@
+"""Tables of the feed: outbox rows, messages, lanes, leases, plans, and the ledger."""

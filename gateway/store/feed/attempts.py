@@ -1,0 +1,115 @@
+"""The attempts to send a message, and what was answered: when, over which connection, and the answer as it came.
+
+Carries out no clause of a standard; decision D39. Answers can hold patient data: they are kept as long as the text of
+their message, and stand nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.runtime import clock
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, Steps, ask, ask_each
+
+MAX_ANSWER: Final = 65_536  # bytes of an answer that are kept
+MOST: Final = 500  # attempts of one message that are kept: the first ones and the last ones
+_FIRST: Final = 10
+LATE: Final = "late"
+TAKEN_OVER: Final = "taken-over"
+_ADD: Final = Statement(
+    "INSERT INTO attempt (message, place, begun, ended, state, reason, ack, connection, answer) VALUES (:message,"
+    " coalesce((SELECT max(a.place) FROM attempt a WHERE a.message = :message), 0) + 1, :begun, :ended, :state,"
+    " :reason, :ack, :connection, :answer) RETURNING place"
+)
+_FORGET: Final = Statement("DELETE FROM attempt WHERE message = :message AND place = :place")
+_DROP: Final = Statement("DELETE FROM attempt WHERE message = :message")
+_OF_MESSAGE: Final = Statement(
+    "SELECT place, begun, ended, state, reason, ack, connection, answer FROM attempt WHERE message = :message"
+    " ORDER BY place"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt: begun and ended in microseconds (`begun` is None where nothing was sent, or it is not known).
+
+    `connection` is JSON that says where it went, `answer` what came back, as it came.
+    """
+
+    begun: int | None
+    ended: int
+    connection: str = ""
+    answer: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An attempt as stored: its number from 1, and its result (state of the message, reason code, MSA-1)."""
+
+    place: int
+    attempt: Attempt
+    state: str
+    reason: str
+    ack: str
+
+
+def late_answer(described: str, answer: bytes) -> Attempt:
+    """Make the attempt of an acknowledgement that came later over the connection described: nothing was sent for it."""
+    said = {**json.loads(described or "{}"), "when": LATE}
+    return Attempt(None, micros(clock.now()), json.dumps(said), answer)
+
+
+def attempted(message: int, attempt: Attempt | None, state: str, reason: str, ack: str) -> Steps[None]:
+    """Keep an attempt to send the message of that number, if one is told of, and what came of it."""
+    if attempt is None:
+        return
+    rows = yield from ask(
+        _ADD,
+        message=message,
+        begun=attempt.begun,
+        ended=attempt.ended,
+        state=state,
+        reason=reason,
+        ack=ack,
+        connection=attempt.connection,
+        answer=attempt.answer[:MAX_ANSWER],
+    )
+    too_old = int(rows[0][0]) - MOST + _FIRST
+    if too_old > _FIRST:
+        yield from ask(_FORGET, message=message, place=too_old)
+
+
+def broken_off(messages: Sequence[int], now: int) -> Steps[None]:
+    """Keep of messages that a holder had in hand when it ended: whether they were sent, and the answer, is unknown."""
+    for message in messages:
+        yield from attempted(message, Attempt(None, now), "indeterminate", TAKEN_OVER, "")
+
+
+def forgotten(messages: Sequence[int]) -> Steps[None]:
+    """Let go of the attempts of messages."""
+    yield from ask_each(_DROP, [{"message": number} for number in messages])
+
+
+async def attempts_of(engine: Engine, message: int) -> list[Kept]:
+    """The attempts that are kept of a message, the first first.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [
+        Kept(
+            int(place),
+            Attempt(begun, int(ended), str(connection), bytes(answer)),
+            str(state),
+            str(reason),
+            str(ack),
+        )
+        for place, begun, ended, state, reason, ack, connection, answer in await engine.fetch(
+            _OF_MESSAGE, message=message
+        )
+    ]

@@ -1,0 +1,64 @@
+"""Holds lanes: nothing of the study is sent to the destination, and what is made for it waits behind.
+
+Carries out no clause of a standard; decisions D13, D32. A lane is held for the sake of a message in it, its culprit, or
+of none, where it waits for an operator alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from gateway.store.database.statements import Statement, Steps, ask
+
+_LANE: Final = Statement("SELECT reason, culprit FROM lane WHERE destination = :destination AND study_id = :study_id")
+_LANES: Final = Statement(
+    "SELECT study_id FROM lane WHERE destination = :destination AND study_id IN listed(:study_ids)"
+)
+_HOLD_LANE: Final = Statement(
+    "INSERT INTO lane (destination, study_id, reason, culprit, since) VALUES (:destination, :study_id, :reason,"
+    " :culprit, :now) ON CONFLICT (destination, study_id) DO UPDATE SET reason = excluded.reason,"
+    " culprit = excluded.culprit WHERE lane.reason <> 'move'"
+)
+_HOLD_REST: Final = Statement(
+    "UPDATE message SET state = 'held', reason = 'lane' WHERE destination = :destination AND study_id = :study_id"
+    " AND state = 'queued'"
+)
+_FREE_LANE: Final = Statement("DELETE FROM lane WHERE destination = :destination AND study_id = :study_id")
+_FREE_REST: Final = Statement(
+    "UPDATE message SET state = 'queued', reason = '' WHERE destination = :destination AND study_id = :study_id"
+    " AND state = 'held' AND reason = 'lane'"
+)
+
+
+def is_held(destination: str, study_id: str) -> Steps[bool]:
+    """Whether a lane is held."""
+    return bool((yield from ask(_LANE, destination=destination, study_id=study_id)))
+
+
+def lanes_held(destination: str, study_ids: Sequence[str]) -> Steps[set[str]]:
+    """Read which of these studies have a held lane to a destination."""
+    rows = (yield from ask(_LANES, destination=destination, study_ids=json.dumps(study_ids))) if study_ids else ()
+    return {str(study_id) for (study_id,) in rows}
+
+
+def hold(destination: str, study_id: str, reason: str, culprit: int | None, now: int) -> Steps[None]:
+    """Hold a lane, for the sake of a message in it where one is named."""
+    lane = {"destination": destination, "study_id": study_id}
+    yield from ask(_HOLD_LANE, **lane, reason=reason, culprit=culprit, now=now)
+    yield from ask(_HOLD_REST, **lane)
+
+
+def freed(destination: str, study_id: str) -> Steps[None]:
+    """Let a lane go on."""
+    lane = {"destination": destination, "study_id": study_id}
+    yield from ask(_FREE_LANE, **lane)
+    yield from ask(_FREE_REST, **lane)
+
+
+def freed_without(destination: str, study_id: str, gone: Collection[int]) -> Steps[None]:
+    """Let a lane go on that is held for the sake of a message which is gone."""
+    rows = yield from ask(_LANE, destination=destination, study_id=study_id) if gone else ()
+    if rows and rows[0][1] in gone:
+        yield from freed(destination, study_id)

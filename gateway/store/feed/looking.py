@@ -1,0 +1,143 @@
+"""Finds messages of the feed to be looked at: by MSH-10, report, study, accession number, or number of the patient.
+
+Carries out no clause of a standard; decision D39. What is found has patient data in it, and is for who may see that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.index.keys import SEPARATOR, key
+from gateway.index.terms import code_start
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, storable
+from gateway.store.feed.leases import PAUSED
+
+_MOST: Final = 1_000
+_AFTER: Final = chr(ord(SEPARATOR) + 1)
+_BY_TERM: Final = Statement(
+    "SELECT DISTINCT r.address, r.owner FROM term t CROSS JOIN resource r WHERE t.key = :key AND t.value >= :first"
+    " AND t.value < :beyond AND r.number = t.resource ORDER BY r.address LIMIT :most"
+)
+_STUDY_OF_REPORT: Final = Statement("SELECT study_id FROM report WHERE report_id = :report_id")
+_STUDY_OF_MESSAGE: Final = Statement(
+    "SELECT study_id FROM message WHERE destination = :destination AND control_id = :control_id"
+)
+_STUDIES_OF_PATIENT: Final = Statement(
+    "SELECT DISTINCT study_id FROM message WHERE patient_id = :patient_id ORDER BY study_id LIMIT :most"
+)
+_OF_STUDY: Final = Statement(
+    "SELECT destination, number, control_id, study_id, report_id, kind, state, reason, ack, filler_order_numbers,"
+    " report_ids, patient_id, superseded_by, made, sent, committed, accepted, closed, size, body_hash,"
+    " (SELECT b.body FROM message_body b WHERE b.number = message.number) FROM message WHERE study_id = :study_id"
+    " ORDER BY destination, number"
+)
+_LANE: Final = Statement("SELECT reason FROM lane WHERE destination = :destination AND study_id = :study_id")
+_VERSIONS: Final = Statement(
+    "SELECT v.version, v.updated, v.body FROM resource r CROSS JOIN version v WHERE r.address = :address"
+    " AND v.resource = r.number ORDER BY v.version"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Reasons for which a destination is sent nothing now: of one study (`lane`), or at all (`paused`); else empty."""
+
+    lane: str = ""
+    paused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message as the ledger has it; instants in microseconds. `body` is None once its text was let go of."""
+
+    destination: str
+    number: int
+    control_id: str
+    study_id: str
+    report_id: str
+    kind: str
+    state: str
+    reason: str
+    ack: str
+    filler_order_numbers: tuple[str, ...]
+    report_ids: tuple[str, ...]
+    patient_id: str
+    superseded_by: int | None
+    made: int
+    sent: int | None
+    committed: int | None
+    accepted: int | None
+    closed: int | None
+    size: int
+    body_hash: str
+    body: bytes | None = field(repr=False)
+
+
+async def study_of_report(engine: Engine, report_id: str) -> list[str]:
+    """The id of the study that a report is of, if it is stored."""
+    return [str(study_id) for (study_id,) in await engine.fetch(_STUDY_OF_REPORT, report_id=report_id)]
+
+
+async def study_of_message(engine: Engine, destination: str, control_id: str) -> list[str]:
+    """The id of the study of the message with that MSH-10, if there is one."""
+    rows = await engine.fetch(_STUDY_OF_MESSAGE, destination=destination, control_id=storable(control_id))
+    return [str(study_id) for (study_id,) in rows]
+
+
+async def studies_of_accession(engine: Engine, number: str) -> list[str]:
+    """The ids of the studies that have an accession number by now."""
+    rows = await _with_identifier(engine, "ImagingStudy", number)
+    return list(dict.fromkeys(str(owner) for _, owner in rows if owner))
+
+
+async def patients_of_number(engine: Engine, number: str) -> list[str]:
+    """The ids of the patients who have, or had, a number, whoever gave it out."""
+    rows = await _with_identifier(engine, "Patient", number)
+    return [str(address).removeprefix("Patient/") for address, _ in rows]
+
+
+async def studies_of_patient(engine: Engine, patient_id: str) -> list[str]:
+    """The ids of the studies of which a message speaks of a patient."""
+    rows = await engine.fetch(_STUDIES_OF_PATIENT, patient_id=patient_id, most=_MOST)
+    return [str(study_id) for (study_id,) in rows]
+
+
+async def messages_of_study(engine: Engine, study_id: str) -> list[Shown]:
+    """All messages of a study, by destination, in the order in which they were made.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    return [_shown(row) for row in await engine.fetch(_OF_STUDY, study_id=study_id)]
+
+
+async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict[str, Any]]]:
+    """Every version of a resource: its number, its instant in microseconds, and the resource."""
+    rows = await engine.fetch(_VERSIONS, address=address)
+    return [(int(version), int(updated), json.loads(bytes(body))) for version, updated, body in rows]
+
+
+async def held_back(engine: Engine, destination: str, study_id: str) -> HeldBack:
+    """Read whether a study's lane is held at a destination, and whether the destination is paused."""
+    lanes = await engine.fetch(_LANE, destination=destination, study_id=study_id)
+    pauses = await engine.fetch(PAUSED, name=destination)
+    return HeldBack(*(str(rows[0][0]) if rows else "" for rows in (lanes, pauses)))
+
+
+async def _with_identifier(engine: Engine, resource_type: str, number: str) -> Sequence[Row]:
+    first = code_start(number)
+    beyond = first.removesuffix(SEPARATOR) + _AFTER
+    found = {"key": key(resource_type, "identifier"), "first": first, "beyond": beyond}
+    return await engine.fetch(_BY_TERM, **found, most=_MOST)
+
+
+def _shown(row: Row) -> Shown:
+    columns: list[Any] = list(row)
+    columns[9:11] = [tuple(json.loads(one)) for one in columns[9:11]]
+    body = columns[-1]
+    columns[-1] = None if body is None else bytes(body)
+    return Shown(*columns)

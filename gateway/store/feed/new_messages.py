@@ -1,0 +1,231 @@
+"""New messages of the feed: stored with what becomes of the rows that asked for them, several studies in one commit.
+
+Carries out no clause of a standard; decisions D7, D13, D18, D32. Every write shows the lease that it is made under.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.store.database.statements import Statement, Steps, ask, ask_each
+from gateway.store.feed.body_hash import body_hash
+from gateway.store.feed.holding import freed_without, hold, is_held, lanes_held
+from gateway.store.feed.leases import Lease, held
+from gateway.store.feed.messages import IN_LANE, NEVER
+from gateway.store.feed.outbox import Settled, settle
+from gateway.store.feed.sent import Sent, left_in_doubt, sent_of, taken_back
+from gateway.store.feed.states import MessageState
+from gateway.store.studies.intake import REVISIONS
+
+_ADD: Final = Statement(
+    "INSERT INTO message (outbox, is_whole, is_draft, is_critical, priority, size, attempts, doubts, due, made, closed,"
+    " signed, destination, study_id, report_id, kind, content_version, control_id, restates, filler_order_numbers,"
+    " report_ids, patient_id, state, reason, ack, has_body, body_hash, remarks, told) VALUES (:outbox, :is_whole,"
+    " :is_draft, :is_critical, :priority, :size, 0, 0, 0, :now, :closed, :signed, :destination, :study_id, :report_id,"
+    " :kind, :content_version, :control_id, :restates, :filler_order_numbers, :report_ids, :patient_id, :state,"
+    " :reason, '', 1, :body_hash, :remarks, :told) ON CONFLICT (destination, control_id) DO NOTHING RETURNING number"
+)
+_ADD_BODY: Final = Statement("INSERT INTO message_body (number, body) VALUES (:number, :body)")
+_SUPERSEDE: Final = Statement(
+    "UPDATE message SET state = 'superseded', superseded_by = :number, closed = :now WHERE destination = :destination"
+    " AND study_id = :study_id AND restates = :restates AND number < :number AND state IN ('queued', 'held')"
+    " RETURNING number"
+)
+_PREFER: Final = Statement(
+    "UPDATE message SET priority = :priority WHERE destination = :destination AND study_id = :study_id"
+    " AND priority > :priority AND state IN ('queued', 'sending', 'indeterminate', 'held')"
+)
+_WAITING: Final = Statement(
+    "SELECT number FROM outbox WHERE destination = :destination AND study_id IN listed(:study_ids)"
+    " AND state = 'waiting'"
+)
+_COLUMNS: Final = (
+    "outbox",
+    "report_id",
+    "kind",
+    "content_version",
+    "control_id",
+    "restates",
+    "patient_id",
+    "priority",
+    "signed",
+    "state",
+    "reason",
+    "told",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message as it was made; `restates` names what a newer whole one of the same says again.
+
+    `body` is what is sent, or of a dead letter what would have been; `state` is `queued`, `dead_letter` or `recorded`.
+    `remarks` are codes of what it could not say as it should; `told` is the digest of what it tells.
+    """
+
+    outbox: int
+    report_id: str
+    kind: str
+    content_version: str
+    control_id: str
+    restates: str
+    filler_order_numbers: tuple[str, ...]
+    report_ids: tuple[str, ...]
+    patient_id: str
+    is_whole: bool
+    is_draft: bool
+    is_critical: bool
+    priority: int
+    signed: int | None
+    body: bytes
+    state: MessageState = "queued"
+    reason: str = ""
+    remarks: tuple[str, ...] = ()
+    told: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of a study's rows, as the study was at a revision; `sent` is what the destination had of it by then.
+
+    `takes_back` are the reasons for which what nobody took yet is not sent any more: of what is signed (False), and of
+    drafts (True). With `holds` the lane is held from now on, for that reason.
+    """
+
+    study_id: str
+    revision: int
+    settled: Sequence[Settled]
+    messages: Sequence[NewMessage]
+    sent: Sent | None = None
+    takes_back: Mapping[bool, str] = field(default_factory=dict)
+    holds: str = ""
+
+
+def all_made(lease: Lease, of_studies: Sequence[Made], now: int) -> Steps[list[list[int] | None]]:
+    """Store what was made of several studies in one commit; return the numbers of the messages of each.
+
+    None stands for a study that has changed since, or of which more was sent: nothing of it is stored.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
+    yield from held(lease)
+    has = yield from _sent_of_current(lease.destination, of_studies)
+    current = [one for one in of_studies if one.study_id in has]
+    yield from settle([row for one in current for row in one.settled], now)
+    for one in current:
+        yield from _kept_back(lease.destination, one, now)
+    adding = [one.study_id for one in current if one.messages]
+    lanes = yield from lanes_held(lease.destination, adding)
+    numbers, bodies = {one.study_id: list[int]() for one in current}, list[dict[str, Any]]()
+    for one in current:
+        is_open = has[one.study_id].is_open
+        for message in one.messages:
+            lane = _Lane(lease.destination, one.study_id, is_held=one.study_id in lanes, is_open=is_open)
+            number = yield from _added(lane, message, now)
+            if number is not None:
+                is_open = True
+                numbers[one.study_id].append(number)
+                bodies.append({"number": number, "body": message.body})
+    yield from ask_each(_ADD_BODY, bodies)
+    return [numbers.get(one.study_id) for one in of_studies]
+
+
+def _sent_of_current(destination: str, of_studies: Sequence[Made]) -> Steps[dict[str, Sent]]:
+    """Read what the destination has of those studies that are, and were sent, as they were when theirs was made.
+
+    The rows that asked for it must still wait.
+    """
+    ids = [one.study_id for one in of_studies]
+    rows = yield from ask(REVISIONS, study_ids=json.dumps(ids))
+    revisions = {str(study_id): int(revision) for study_id, revision in rows}
+    has = yield from sent_of(destination, ids)
+    waiting = {
+        int(number) for (number,) in (yield from ask(_WAITING, destination=destination, study_ids=json.dumps(ids)))
+    }
+    return {
+        one.study_id: has[one.study_id]
+        for one in of_studies
+        if revisions.get(one.study_id) == one.revision
+        and one.sent in (None, has[one.study_id])
+        and all(row.number in waiting for row in one.settled)  # else a plan stops what asked for it
+    }
+
+
+def given_up(lease: Lease, settled: Sequence[Settled], now: int) -> Steps[None]:
+    """Note of rows that no message could be made of them.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
+    yield from held(lease)
+    yield from settle(settled, now)
+
+
+def _kept_back(destination: str, of_study: Made, now: int) -> Steps[None]:
+    """Keep back what must not be sent any more; a lane that is held for the sake of such a one goes on without it."""
+    lane = destination, of_study.study_id
+    gone = []
+    for is_draft, reason in of_study.takes_back.items():
+        gone += yield from taken_back(*lane, reason, now, is_draft=is_draft)
+    if of_study.holds:
+        yield from hold(*lane, of_study.holds, None, now)
+        yield from left_in_doubt(*lane, NEVER)
+    else:
+        yield from freed_without(*lane, gone)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """The lane that a message is added to; `is_open` if another message in it is not closed yet."""
+
+    destination: str
+    study_id: str
+    is_held: bool
+    is_open: bool
+
+    @property
+    def key(self) -> dict[str, str]:
+        return {"destination": self.destination, "study_id": self.study_id}
+
+
+def added(destination: str, study_id: str, one: NewMessage, now: int) -> Steps[int | None]:
+    """Add a message to its lane; None where one with its MSH-10 is there, which says the same."""
+    blocked = yield from is_held(destination, study_id)
+    number = yield from _added(_Lane(destination, study_id, is_held=blocked, is_open=True), one, now)
+    if number is not None:
+        yield from ask(_ADD_BODY, number=number, body=one.body)
+    return number
+
+
+def _added(lane: _Lane, one: NewMessage, now: int) -> Steps[int | None]:
+    """Add a message without its body, and let it overtake what it says again, and what is less urgent."""
+    is_queued = one.state == "queued"
+    waits = {"state": "held", "reason": IN_LANE} if lane.is_held and is_queued else {}
+    columns = {name: getattr(one, name) for name in _COLUMNS} | {
+        "size": len(one.body),
+        "now": now,
+        "closed": None if is_queued else now,
+        "body_hash": body_hash(one.body),
+        "remarks": " ".join(one.remarks),
+        "filler_order_numbers": json.dumps(one.filler_order_numbers),
+        "report_ids": json.dumps(one.report_ids),
+        "is_whole": int(one.is_whole),
+        "is_draft": int(one.is_draft),
+        "is_critical": int(one.is_critical),
+        **waits,
+    }
+    rows = yield from ask(_ADD, **lane.key, **columns)
+    if not rows:
+        return None
+    number = int(rows[0][0])
+    if not (is_queued and lane.is_open):
+        return number
+    if one.is_whole:
+        gone = yield from ask(_SUPERSEDE, **lane.key, restates=one.restates, number=number, now=now)
+        yield from freed_without(lane.destination, lane.study_id, [int(row[0]) for row in gone])
+    yield from ask(_PREFER, **lane.key, priority=one.priority)
+    return number

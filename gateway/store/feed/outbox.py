@@ -1,0 +1,113 @@
+"""What is to be told to a destination: rows that were decided with the study, until messages were made of them.
+
+Carries out no clause of a standard; decisions D7, D28, D31. The states are those of gateway/store/feed/states.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, Steps, ask, ask_each
+from gateway.store.feed.leases import Lease, held
+from gateway.store.feed.states import OutboxState
+from gateway.store.studies.intake import TOLD
+
+_DUE: Final = Statement(
+    "SELECT study_id FROM outbox WHERE destination = :destination AND state = 'waiting' AND due <= :now"
+    " ORDER BY due, number LIMIT :most"
+)
+_WAITING: Final = Statement(
+    "SELECT study_id, number, report_id, kind, content_version, replay, priority, is_critical, is_move, due, signed,"
+    " decided FROM outbox WHERE study_id IN listed(:study_ids) AND destination = :destination AND state = 'waiting'"
+    " ORDER BY study_id, number LIMIT :most"
+)
+_SETTLE: Final = Statement(
+    "UPDATE outbox SET state = :state, reason = :reason, settled = :now"
+    " WHERE number = :number AND state IN ('waiting', 'held')"
+)
+DUE_NOW: Final = Statement(
+    "UPDATE outbox SET due = :now WHERE study_id = :study_id AND report_id = :report_id AND state = 'waiting'"
+    " AND due > :now"
+)
+_LOOK_AGAIN: Final = Statement(
+    "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE destination = :destination"
+    " AND state = 'held' AND reason = :reason"
+)
+_MOST_OF_A_STUDY: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A row of which a message is to be made; instants in microseconds, `is_move` as `store.feed.moves` has it."""
+
+    number: int
+    report_id: str
+    kind: str
+    content_version: str
+    replay: int
+    priority: int
+    is_critical: bool
+    is_move: int
+    due: int
+    signed: int | None
+    decided: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a row; `reason` is a code."""
+
+    number: int
+    state: OutboxState
+    reason: str = ""
+
+
+class Outbox:
+    """The rows, as who makes messages of them sees them. Every method raises `StoreUnavailable`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def due(self, destination: str, now: datetime, most: int) -> list[str]:
+        """The ids of studies of which a row is due, the longest due first."""
+        rows = await self._engine.fetch(_DUE, destination=destination, now=micros(now), most=most)
+        return list(dict.fromkeys(str(study_id) for (study_id,) in rows))
+
+    async def waiting(self, destination: str, study_ids: Sequence[str]) -> dict[str, list[Waiting]]:
+        """Read all rows of each study that wait, in the order in which they were decided."""
+        key = {"study_ids": json.dumps(study_ids), "destination": destination}
+        found: dict[str, list[Waiting]] = {study_id: [] for study_id in study_ids}
+        rows = await self._engine.fetch(_WAITING, **key, most=_MOST_OF_A_STUDY * len(study_ids))
+        for study_id, number, report_id, kind, version, replay, priority, *more in rows:
+            row = Waiting(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
+            found[str(study_id)].append(row)
+        return found
+
+    async def told(self, study_id: str) -> dict[str, set[str]]:
+        """By destination the ids of the reports of a study that it was, or is about to be, told of."""
+        found: dict[str, set[str]] = {}
+        for destination, report_id in await self._engine.fetch(TOLD, study_id=study_id):
+            found.setdefault(str(destination), set()).add(str(report_id))
+        return found
+
+
+def settle(rows: Sequence[Settled], now: int) -> Steps[None]:
+    """Note what became of rows that waited or were held."""
+    values = [{"number": one.number, "state": one.state, "reason": one.reason, "now": now} for one in rows]
+    yield from ask_each(_SETTLE, values)
+
+
+def look_again(lease: Lease, reason: str, now: int) -> Steps[None]:
+    """Have messages made of the rows that were held for a reason which may be gone.
+
+    Raises:
+        LeaseLost: somebody else sends there by now.
+    """
+    yield from held(lease)
+    yield from ask(_LOOK_AGAIN, destination=lease.destination, reason=reason, now=now)

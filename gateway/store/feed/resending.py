@@ -1,0 +1,182 @@
+"""What an operator has sent again: rows of the outbox of kind `replay`, and messages as they were once sent.
+
+Carries out no clause of a standard; decision D35. A report that is sent again to a destination has a number, which is
+the next for the two: so it has an MSH-10 of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+from gateway.store.feed.body_hash import is_as_made
+from gateway.store.feed.leases import locked
+from gateway.store.feed.states import OPEN_MESSAGES
+
+USUAL: Final = 1
+BEHIND: Final = 2  # what is history, or much of it: all that is new goes first
+_AT_A_TIME: Final = 500
+# A parameter that stands for a column of its own has that column's type; in a select list it must be said
+_REPLAY: Final = Statement(
+    "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
+    " due, priority, signed, decided, settled, replay) SELECT CAST(:study_id AS TEXT), CAST(:report_id AS TEXT),"
+    " 'replay', CAST(:content_version AS TEXT), CAST(:destination AS TEXT), CAST(:state AS TEXT), '', 0,"
+    " CAST(:is_critical AS BIGINT), CAST(:now AS BIGINT), CAST(:priority AS BIGINT), CAST(:signed AS BIGINT),"
+    " CAST(:now AS BIGINT), CAST(:settled AS BIGINT), coalesce(max(o.replay), 0) + 1 FROM outbox o"
+    " WHERE o.study_id = :study_id AND o.destination = :destination AND o.report_id = :report_id"
+    " RETURNING number, replay"
+)
+_SAID: Final = Statement(
+    "UPDATE outbox SET state = 'merged', reason = 'replayed', settled = :now WHERE study_id = :study_id"
+    " AND report_id = :report_id AND state IN ('unrouted', 'ignored', 'before_start', 'excluded', 'planned', 'to_stop',"
+    " 'left') AND destination IN ('', :destination)"
+)
+_STUDY_OF: Final = Statement("SELECT study_id FROM report WHERE report_id = :report_id")
+_SIGNED: Final = Statement(
+    "SELECT signed, report_id, study_id FROM report WHERE signed >= :since AND signed < :until AND status = 'completed'"
+    " AND (signed > :after OR report_id > :report_id) ORDER BY signed, report_id LIMIT :most"
+)
+_TAKEN: Final = Statement(
+    "SELECT report_ids FROM message WHERE destination = :destination AND study_id = :study_id AND is_draft = 0"
+    " AND state = 'delivered'"
+)
+_OF_LANE: Final = Statement(
+    "SELECT number, report_id, kind, content_version, restates, filler_order_numbers, report_ids, patient_id, is_whole,"
+    " is_draft, is_critical, signed, state, sent, body_hash, (SELECT b.body FROM message_body b"
+    " WHERE b.number = message.number) FROM message WHERE destination = :destination AND study_id = :study_id"
+    " ORDER BY number"
+)
+_TO_BE_MADE: Final = Statement(
+    "SELECT 1 FROM outbox WHERE study_id = :study_id AND destination = :destination AND state IN ('waiting', 'held')"
+    " LIMIT 1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """A report that is to be sent again, as it is by now; `signed` in microseconds."""
+
+    study_id: str
+    report_id: str
+    content_version: str
+    is_critical: bool
+    priority: int
+    signed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message of a lane as it was made; `body` is None once its text was let go of.
+
+    `is_altered` where that is not what was made any more.
+    """
+
+    number: int
+    report_id: str
+    kind: str
+    content_version: str
+    restates: str
+    filler_order_numbers: tuple[str, ...]
+    report_ids: tuple[str, ...]
+    patient_id: str
+    is_whole: bool
+    is_draft: bool
+    is_critical: bool
+    signed: int | None
+    state: str
+    was_sent: bool
+    body: bytes | None
+    is_altered: bool
+
+    @property
+    def is_open(self) -> bool:
+        """True while something is still to come of it."""
+        return self.state in OPEN_MESSAGES
+
+
+async def study_of(engine: Engine, report_id: str) -> str | None:
+    """The id of the study that a report is of."""
+    rows = await engine.fetch(_STUDY_OF, report_id=report_id)
+    return str(rows[0][0]) if rows else None
+
+
+async def signed_within(engine: Engine, since: int, until: int) -> AsyncIterator[tuple[str, str]]:
+    """Report id and study id of the stored reports that were signed from `since` on and before `until`, in order."""
+    after, report_id = since, ""
+    span = {"until": until, "most": _AT_A_TIME}
+    while rows := await engine.fetch(_SIGNED, **span, since=after, after=after, report_id=report_id):
+        for _, found, study_id in rows:
+            yield str(found), str(study_id)
+        after, report_id = int(rows[-1][0]), str(rows[-1][1])
+
+
+async def taken(engine: Engine, destination: str, study_id: str) -> set[str]:
+    """The ids of the reports of a study that a destination took at least once."""
+    rows = await engine.fetch(_TAKEN, destination=destination, study_id=study_id)
+    return {report_id for (listed,) in rows for report_id in json.loads(listed)}
+
+
+def resent(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]:
+    """Have reports sent to a destination as they are by now; what kept them from it before is settled by that."""
+    yield from locked(destination)
+    for one in resends:
+        yield from ask(_REPLAY, **_columns(destination, one, now), state="waiting", settled=None)
+    said = [{"study_id": one.study_id, "report_id": one.report_id} for one in resends]
+    yield from ask_each(_SAID, [{**one, "destination": destination, "now": now} for one in said])
+
+
+def numbered(destination: str, one: Resend, now: int) -> Steps[tuple[int, int]]:
+    """The row of a message that is sent again as it was: its number, and the how manieth time it is."""
+    rows = yield from ask(_REPLAY, **_columns(destination, one, now), state="rendered", settled=now)
+    return int(rows[0][0]), int(rows[0][1])
+
+
+def lane(destination: str, study_id: str) -> Steps[list[Stored]]:
+    """All messages of a lane, in order."""
+    rows = yield from ask(_OF_LANE, destination=destination, study_id=study_id)
+    return [_stored(row) for row in rows]
+
+
+def is_to_be_made(destination: str, study_id: str) -> Steps[bool]:
+    """Whether a message of the study is still to be made for a destination."""
+    return bool((yield from ask(_TO_BE_MADE, destination=destination, study_id=study_id)))
+
+
+def _columns(destination: str, one: Resend, now: int) -> dict[str, Any]:
+    return {
+        "destination": destination,
+        "study_id": one.study_id,
+        "report_id": one.report_id,
+        "content_version": one.content_version,
+        "is_critical": int(one.is_critical),
+        "priority": one.priority,
+        "signed": one.signed,
+        "now": now,
+    }
+
+
+def _stored(row: Row) -> Stored:
+    number, report_id, kind, version, restates, numbers, reports, patient_id, *more = row
+    is_whole, is_draft, is_critical, signed, state, sent, kept, body = more
+    return Stored(
+        int(number),
+        str(report_id),
+        str(kind),
+        str(version),
+        str(restates),
+        tuple(json.loads(numbers)),
+        tuple(json.loads(reports)),
+        str(patient_id),
+        bool(is_whole),
+        bool(is_draft),
+        bool(is_critical),
+        signed,
+        str(state),
+        sent is not None,
+        None if body is None else bytes(body),
+        body is not None and not is_as_made(body, kept),
+    )

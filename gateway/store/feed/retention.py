@@ -1,0 +1,28 @@
+"""Lets go of the text of messages and of their attempts after their time; the ledger stays.
+
+Carries out no clause of a standard; decision D7. What is still to arrive, and what was given up, keeps its text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.store.database.statements import Statement, Steps, ask, ask_each
+from gateway.store.feed.attempts import forgotten
+
+_PURGE: Final = Statement(
+    "UPDATE message SET has_body = 0 WHERE number IN (SELECT number FROM message WHERE closed < :before"
+    " AND has_body = 1 AND state IN ('delivered', 'superseded', 'recorded') ORDER BY closed LIMIT :most)"
+    " RETURNING number"
+)
+
+
+_DROP: Final = Statement("DELETE FROM message_body WHERE number = :number")
+
+
+def purged(before: int, most: int) -> Steps[int]:
+    """Let go of so many texts at most, of messages that were settled before that instant (microseconds); how many."""
+    rows = yield from ask(_PURGE, before=before, most=most)
+    yield from ask_each(_DROP, [{"number": int(number)} for (number,) in rows])
+    yield from forgotten([int(number) for (number,) in rows])
+    return len(rows)

@@ -1,0 +1,161 @@
+"""What a destination has of a study: under which numbers and about whom, and what was made for it and not sent yet.
+
+Carries out no clause of a standard; decisions D13, D18, D21. What a message says depends on what was sent before it, so
+whoever makes one shows what it was made with, and makes it anew where more was sent since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Row, Statement, Steps, ask
+from gateway.store.feed.moves import MOVED
+from gateway.store.feed.states import RESTORED, MessageState
+
+_NUMBERS: Final = Statement(
+    "SELECT study_id, report_id, filler_order_number FROM sent_number WHERE destination = :destination"
+    " AND study_id IN listed(:study_ids) ORDER BY study_id, report_id, place"
+)
+_LANE: Final = Statement(
+    "SELECT study_id, state, is_draft, filler_order_numbers, kind, patient_id,"
+    " CASE WHEN sent IS NOT NULL AND attempts + doubts > 0 THEN 1 ELSE 0 END,"
+    " CASE WHEN doubts > 0 OR reason = 'move' THEN 1 ELSE 0 END, remarks, restates, is_whole, report_ids, told"
+    " FROM message"
+    " WHERE destination = :destination AND study_id IN listed(:study_ids) ORDER BY study_id, number"
+)
+_TAKE_BACK: Final = Statement(
+    "UPDATE message SET state = 'dead_letter', reason = :reason, closed = :now WHERE destination = :destination"
+    " AND study_id = :study_id AND state IN ('queued', 'held') AND is_draft = :is_draft AND kind <> 'moved'"
+    " RETURNING number"
+)
+_LEAVE: Final = Statement(
+    "UPDATE message SET due = :until WHERE destination = :destination AND study_id = :study_id"
+    " AND state = 'indeterminate'"
+)
+_WITH_IT: Final[frozenset[MessageState]] = frozenset({"sending", "indeterminate", "delivered"})
+_TAKES_BACK: Final = _WITH_IT | {"queued", "held"}  # nothing overtakes it
+_OPEN: Final[frozenset[MessageState]] = frozenset({"queued", "sending", "indeterminate", "held"})
+_OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "superseded", "recorded"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a destination has, or may have, of a study.
+
+    `numbers` are by report id the filler order numbers that it was sent under, each with whose they are by now: empty
+    once they are taken back there, or about to be (D13). `signed` are the numbers of what is signed. `is_in_hand` while
+    a message is being sent, `is_told` where one was made that counts. `restored` has, by what a message restates, the
+    digests of what the destination was told last, as the journal says after the database was restored (D38).
+    `is_open` while a message is not closed yet.
+    """
+
+    numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    signed: frozenset[str] = frozenset()
+    is_in_hand: bool = False
+    is_told: bool = False
+    restored: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    is_open: bool = field(default=False, compare=False)
+
+    def without(self, taken_back: Collection[str]) -> Sent:
+        """The same once these numbers are taken back."""
+        numbers = {
+            report_id: {number: "" if number in taken_back else whose for number, whose in found.items()}
+            for report_id, found in self.numbers.items()
+        }
+        return replace(self, numbers=numbers)
+
+
+async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) -> dict[str, Sent]:
+    """Read what a destination has of each of these studies.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
+    return _each(study_ids, await engine.fetch(_NUMBERS, **asked), await engine.fetch(_LANE, **asked))
+
+
+def sent_of(destination: str, study_ids: Sequence[str]) -> Steps[dict[str, Sent]]:
+    """Read what a destination has of each of these studies, in the middle of work."""
+    asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
+    numbers = yield from ask(_NUMBERS, **asked)
+    return _each(study_ids, numbers, (yield from ask(_LANE, **asked)))
+
+
+def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
+    """Keep what was made of a study and that nobody took from being sent; the numbers of the messages.
+
+    But for what takes something back from another patient: that is owed whatever becomes of the study (D13).
+    """
+    lane = {"destination": destination, "study_id": study_id, "reason": reason, "now": now, "is_draft": int(is_draft)}
+    rows = yield from ask(_TAKE_BACK, **lane)
+    return [int(number) for (number,) in rows]
+
+
+def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
+    """What may have arrived is not sent again until then."""
+    yield from ask(_LEAVE, destination=destination, study_id=study_id, until=until)
+
+
+def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[Row]) -> dict[str, Sent]:
+    """What is had of each study, by the rows of all of them."""
+    of_study: dict[str, tuple[list[Row], list[Row]]] = {study_id: ([], []) for study_id in study_ids}
+    for study_id, *row in numbers:
+        of_study[str(study_id)][0].append(row)
+    for study_id, *row in messages:
+        of_study[str(study_id)][1].append(row)
+    return {study_id: _sent(*rows) for study_id, rows in of_study.items()}
+
+
+def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
+    whose = _whose(messages)
+    found: dict[str, dict[str, str]] = {}
+    for report_id, number in numbers:
+        found.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), "")
+    with_it = [listed for state, is_draft, listed, *_ in messages if state in _WITH_IT and not is_draft]
+    states = {state for state, *_ in messages}
+    return Sent(
+        found,
+        frozenset(number for listed in with_it for number in json.loads(listed)),
+        is_in_hand="sending" in states,
+        is_told=bool(states - _OF_NO_USE),
+        restored=_restored(messages),
+        is_open=bool(states & _OPEN),
+    )
+
+
+def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
+    """Read what was told last, as the journal has it: of whole messages the last, of others the last of each report."""
+    if all(RESTORED not in row[7] for row in messages):
+        return {}
+    last: dict[str, list[tuple[set[str], str]]] = {}
+    for state, _, _, kind, _, _, _, remarks, restates, is_whole, report_ids, told in messages:
+        is_restored = RESTORED in remarks.split() and state in {"delivered", "dead_letter"}
+        if kind == MOVED or (state in _OF_NO_USE and not is_restored):
+            continue
+        about = set(json.loads(report_ids))
+        before = [] if is_whole else [one for one in last.get(str(restates), []) if one[0].isdisjoint(about)]
+        last[str(restates)] = [*before, (about, str(told) if is_restored else "")]
+    found = {restates: frozenset(told for _, told in rows if told) for restates, rows in last.items()}
+    return {restates: told for restates, told in found.items() if told}
+
+
+def _whose(messages: Sequence[Row]) -> dict[str, str]:
+    """By filler order number whom the last message is about that was written to the receiver; empty once taken back.
+
+    One that was refused counts only where nothing else was written under its number.
+    """
+    found: dict[str, str] = {}
+    for state, _, listed, kind, patient_id, was_written, may_be_there, *_ in messages:
+        numbers = json.loads(listed)
+        if kind == MOVED:
+            found.update(dict.fromkeys(numbers, "") if state in _TAKES_BACK else {})
+        elif state in _WITH_IT or (was_written and may_be_there):
+            found.update(dict.fromkeys(numbers, str(patient_id)))
+        elif was_written:
+            found = dict.fromkeys(numbers, str(patient_id)) | found
+    return found

@@ -1,0 +1,72 @@
+"""The compartment of a patient: what speaks of the patient, where that comes from, and who and what it refers to.
+
+https://hl7.org/fhir/R4/compartmentdefinition-patient.html. Read in the order in which its resources were first stored,
+which never changes: a walk through it sees each once, and what is new comes last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.index.keys import key
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement
+from gateway.store.studies.search import SECONDS, Version
+
+# Of a patient by their `patient`, then what those come from (Provenance), then whom all of them refer to
+MEMBERS: Final = ("DiagnosticReport", "ImagingStudy", "Observation", "DocumentReference", "ServiceRequest")
+REFERRED_TO: Final = ("Practitioner", "Organization")
+TYPES: Final = ("Patient", *MEMBERS, "Provenance", *REFERRED_TO)
+_KEYS: Final = {f"of_{kind}": key(kind, "patient") for kind in MEMBERS}
+_TARGET: Final = key("Provenance", "target")
+# `0` comes next to `/` in the order of bytes
+COMPARTMENT: Final = Statement(
+    "WITH own AS (SELECT t.resource AS number FROM term t WHERE t.key IN (:of_DiagnosticReport, :of_ImagingStudy,"
+    " :of_Observation, :of_DocumentReference, :of_ServiceRequest) AND t.value = :patient),"
+    " about AS (SELECT o.number FROM own o UNION SELECT p.resource FROM own o CROSS JOIN resource r CROSS JOIN term p"
+    " WHERE r.number = o.number AND p.key = :target AND p.value = r.address"
+    " UNION SELECT p.resource FROM term p WHERE p.key = :target AND p.value = :patient"
+    " UNION SELECT r.number FROM resource r WHERE r.address = :patient),"
+    " whole AS (SELECT a.number FROM about a UNION SELECT r.number FROM about a CROSS JOIN term t CROSS JOIN resource r"
+    " WHERE t.resource = a.number AND (t.value > 'Practitioner/' AND t.value < 'Practitioner0'"
+    " OR t.value > 'Organization/' AND t.value < 'Organization0') AND r.address = t.value)"
+    " SELECT r.number, r.address, r.version, r.updated, r.owner, v.body FROM whole w CROSS JOIN resource r"
+    " CROSS JOIN version v WHERE r.number = w.number AND r.number > :after AND r.type IN listed(:types)"
+    " AND r.updated >= :since AND r.is_suppressed = :is_suppressed AND v.resource = r.number AND v.version = r.version"
+    " ORDER BY r.number LIMIT :most"
+)
+
+
+async def compartment(  # noqa: PLR0913 (where, what of it, and how much)
+    engine: Engine,
+    patient: str,
+    *,
+    types: Sequence[str],
+    since: int,
+    after: int,
+    most: int,
+    suppressed: bool = False,
+) -> list[Version]:
+    """What there is of these types about a patient (`Patient/…`), behind the number `after`, at most `most`.
+
+    Only what was stored at or behind `since` (microseconds). `position` of each is its number. With `suppressed` what
+    is not served.
+
+    Raises:
+        StoreTooSlow: it took too long to find it.
+    """
+    values = {
+        **_KEYS,
+        "target": _TARGET,
+        "patient": patient,
+        "types": json.dumps(list(types)),
+        "since": since,
+        "after": after,
+        "is_suppressed": int(suppressed),
+        "most": most,
+    }
+    compiled = COMPARTMENT.compiled(engine.dialect)
+    rows = await engine.scan(compiled.sql, compiled.positional(values), SECONDS)
+    return [Version(str(row[1]), int(row[2]), int(row[3]), bytes(row[5]), str(row[4]), (int(row[0]),)) for row in rows]

@@ -1,0 +1,113 @@
+"""What the store knows of AutoScribe's listing: what is to be fetched, what is missing, where a crawl stands.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21 and D26.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from gateway.runtime import clock
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, ask, ask_each
+from gateway.store.studies.kept import unpacked
+
+Json = Mapping[str, Any]
+_AT_A_TIME: Final = 500
+_FEW: Final = 50
+_SECONDS: Final = 60.0
+_KNOWN: Final = Statement("SELECT study_id, listed_digest, fetched FROM study WHERE study_id IN listed(:study_ids)")
+_LIST: Final = Statement("UPDATE study SET listed = :now WHERE study_id = :study_id")
+_MISSING: Final = Statement("SELECT study_id FROM study WHERE has_signed = 1 AND listed < :before AND is_external = 0")
+_STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_id > :after ORDER BY study_id LIMIT :most")
+_STORED: Final = Statement("SELECT count(*) FROM study")
+# Ids are random: the first of them are a sample
+_SAMPLE: Final = Statement(
+    "SELECT study_id, received FROM study WHERE study_id > :after AND is_external = 0 ORDER BY study_id LIMIT :most"
+)
+_GET: Final = Statement("SELECT value FROM cursor WHERE name = :name")
+_PUT: Final = Statement(
+    "INSERT INTO cursor (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+
+
+def digest_of(value: Any) -> str:
+    """A digest of JSON that the order of keys does not change."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def all_studies(engine: Engine) -> AsyncIterator[str]:
+    """The ids of all stored studies, a few at a time."""
+    after = ""
+    while rows := await engine.fetch(_STUDIES, after=after, most=_AT_A_TIME):
+        for (study_id,) in rows:
+            yield str(study_id)
+        after = str(rows[-1][0])
+
+
+async def studies_stored(engine: Engine) -> int:
+    """Count the stored studies."""
+    return int((await engine.fetch(_STORED))[0][0])
+
+
+async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
+    """So many of the stored studies at most, taken at random, each with its reports, as AutoScribe sent both."""
+    after, left = "", most
+    while left and (rows := await engine.fetch(_SAMPLE, after=after, most=min(left, _FEW))):
+        for _, packed in rows:
+            said = unpacked(packed)
+            yield said["study"], said["reports"]
+        after, left = str(rows[-1][0]), left - len(rows)
+
+
+class StoredStudies:
+    """The `Known` of `gateway.crawl.ports`, in the store."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
+        """Note that these are listed; the ids of those that must be fetched."""
+        ids = [str(one["studyId"]) for one in listed]
+        rows = await self._engine.fetch(_KNOWN, study_ids=json.dumps(ids))
+        known = {str(study_id): (str(digest), int(fetched)) for study_id, digest, fetched in rows}
+        now, before = micros(clock.now()), micros(reports_before)
+        if known:
+            # In one order: two who note the same studies at one time would wait for each other
+            notes = [{"study_id": study_id, "now": now} for study_id in sorted(known)]
+            await self._engine.do(lambda: ask_each(_LIST, notes))
+        return [
+            study_id
+            for study_id, one in zip(ids, listed, strict=True)
+            if study_id not in known or known[study_id][0] != digest_of(one) or known[study_id][1] < before
+        ]
+
+    async def missing(self, sweep_started: datetime) -> list[str]:
+        """The ids of studies with signed reports that were last listed before that instant."""
+        compiled = _MISSING.compiled(self._engine.dialect)  # all, where AutoScribe lists none
+        values = compiled.positional({"before": micros(sweep_started)})
+        rows = await self._engine.scan(compiled.sql, values, _SECONDS)
+        return sorted(str(study_id) for (study_id,) in rows)
+
+
+class StoredCursors:
+    """The `Cursors` of `gateway.crawl.ports`, in the store."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def get(self, name: str) -> Json | None:
+        """What was last put under that name."""
+        rows = await self._engine.fetch(_GET, name=name)
+        found: Json | None = json.loads(rows[0][0]) if rows else None
+        return found
+
+    async def put(self, name: str, value: Json) -> None:
+        """Keep it."""
+        await self._engine.do(lambda: ask(_PUT, name=name, value=json.dumps(dict(value))))

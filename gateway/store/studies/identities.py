@@ -1,0 +1,83 @@
+"""Which studies are held apart from a patient that they name, and what an operator decided about it.
+
+Carries out no clause of a standard; decision D12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant, micros
+from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.feed.audit import noted
+
+_EVERY: Final = Statement(
+    "SELECT patient_id, study_id, 'held apart' AS state, since FROM conflict"
+    " UNION ALL SELECT patient_id, study_id, verdict || CASE WHEN reopened IS NULL THEN '' ELSE ' no longer counts'"
+    " END, coalesce(reopened, decided) FROM verdict"
+    " UNION ALL SELECT c.patient_id, c.study_id, 'contradicted', (SELECT max(r.first_seen) FROM report r"
+    " WHERE r.study_id = c.study_id) FROM claim c WHERE c.study_id IN (SELECT i.study_id FROM issue i"
+    " WHERE i.code = 'identity-conflict') AND (NOT EXISTS (SELECT 1 FROM conflict f WHERE f.study_id = c.study_id)"
+    " OR EXISTS (SELECT 1 FROM claim k WHERE k.study_id = c.study_id AND k.patient_id <> c.patient_id))"
+    " AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.patient_id = c.patient_id AND v.study_id = c.study_id"
+    " AND v.reopened IS NULL)"
+    " ORDER BY 1, 2, 3"
+)
+_NAMED: Final = Statement(
+    "SELECT patient_id FROM claim WHERE study_id = :study_id"
+    " UNION SELECT patient_id FROM conflict WHERE study_id = :study_id"
+    " UNION SELECT patient_id FROM verdict WHERE study_id = :study_id"
+)
+_DECIDE: Final = Statement(
+    "INSERT INTO verdict (patient_id, study_id, verdict, reason, decided)"
+    " SELECT :patient_id, study_id, :verdict, :reason, :decided FROM study WHERE study_id = :study_id"
+    " ON CONFLICT (patient_id, study_id) DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason,"
+    " decided = excluded.decided, judged = '', reopened = NULL RETURNING study_id"
+)
+# Who looks at the study right now does not know of the verdict: it looks again
+_MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE study_id = :study_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A patient id that a study names, and how it stands.
+
+    `held apart`: other studies speak of somebody else under it; `contradicted`: reports of the study itself are about
+    several people, this one among them; `link` or `separate`: what an operator said, with `no longer counts` since
+    somebody else is there than was judged.
+    """
+
+    patient_id: str
+    study_id: str
+    state: str
+    since: datetime
+
+
+async def every(engine: Engine) -> list[Identity]:
+    """All conflicts, between studies and within one, and all verdicts."""
+    rows = await engine.fetch(_EVERY)
+    return [Identity(str(row[0]), str(row[1]), str(row[2]), instant(int(row[3]))) for row in rows]
+
+
+async def named(engine: Engine, study_id: str) -> set[str]:
+    """The ids of the patients that a study names, and of those it is held apart from; none if it is not stored."""
+    return {str(patient_id) for (patient_id,) in await engine.fetch(_NAMED, study_id=study_id)}
+
+
+async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
+    engine: Engine, patient_id: str, study_id: str, verdict: str, reason: str, at: datetime
+) -> bool:
+    """Note a verdict in place of any before; False if no such study is stored."""
+    said = {"verdict": verdict, "reason": reason, "decided": micros(at)}
+
+    def work() -> Steps[bool]:
+        yield from ask(_MOVE_ON, study_id=study_id)
+        is_known = bool((yield from ask(_DECIDE, patient_id=patient_id, study_id=study_id, **said)))
+        if is_known:
+            yield from noted(f"identity-{verdict}", f"Patient/{patient_id} {study_id}", reason, micros(at))
+        return is_known
+
+    return await engine.do(work)

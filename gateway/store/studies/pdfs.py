@@ -1,0 +1,288 @@
+"""The PDFs of reports: which are wanted, their bytes on the way in, in chunks, and out again.
+
+Carries out no clause of a standard; decision D28. Whoever fetches a PDF holds it for a while: its row says until when,
+and whoever finds another instant there has lost it to somebody else, or to another text. The bytes on the way in have a
+generation of their own, `<report id>/<digest of the text>/<number>`, which becomes the current one in one transaction.
+What a crash leaves of a generation goes when the PDF is fetched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from gateway.runtime import clock
+from gateway.runtime.errors import StoreUnavailable
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import instant, micros
+from gateway.store.database.statements import Statement, Steps, ask
+from gateway.store.feed.outbox import DUE_NOW
+from gateway.store.studies.reports import stored_report
+from mappings.model import PdfFacts, Report
+from mappings.text import normal_form
+
+CHUNK: Final = 256 * 1024  # bytes
+HOLD: Final = timedelta(minutes=2)  # from one chunk to the next, at most
+_NEVER: Final = 2**62
+
+WANTED: Final = Statement(
+    "SELECT report_id, study_id, due, attempts, code FROM pdf WHERE state = 'wanted' AND due <= :now"
+    " ORDER BY due DESC LIMIT :most"
+)
+UNTOLD: Final = Statement(
+    "SELECT report_id, study_id, generation FROM pdf WHERE state = 'kept' AND due <= :now ORDER BY due LIMIT :most"
+)
+COUNT: Final = Statement("SELECT count(*) FROM pdf WHERE state = :state")
+CURRENT: Final = Statement("SELECT generation, size, sha1, kept FROM pdf WHERE report_id = :report_id")
+DATA: Final = Statement("SELECT data FROM pdf_chunk WHERE generation = :generation AND place = :place")
+HOLD_ON: Final = Statement(
+    "UPDATE pdf SET due = :until WHERE report_id = :report_id AND state = 'wanted' AND due = :held"
+    " RETURNING generation, size, sha1, kept"
+)
+ADD: Final = Statement("INSERT INTO pdf_chunk (generation, place, data) VALUES (:generation, :place, :data)")
+SWEEP: Final = Statement(
+    "DELETE FROM pdf_chunk WHERE generation > :first AND generation < :last AND generation <> :current"
+)
+KEEP: Final = Statement(
+    "UPDATE pdf SET state = 'kept', due = :now, attempts = 0, code = '', generation = :generation, size = :size,"
+    " sha1 = :sha1, kept = :kept WHERE report_id = :report_id AND state = 'wanted' AND due = :held RETURNING report_id"
+)
+AGAIN: Final = Statement(
+    "UPDATE pdf SET due = :due, attempts = :attempts, code = :code"
+    " WHERE report_id = :report_id AND state = 'wanted' AND due = :held RETURNING report_id"
+)
+GIVE_UP: Final = Statement(
+    "UPDATE pdf SET state = 'unavailable', attempts = :attempts, code = :code"
+    " WHERE report_id = :report_id AND state = 'wanted' AND due = :held RETURNING report_id"
+)
+TELL_BY: Final = Statement(
+    "UPDATE pdf SET due = :due WHERE report_id = :report_id AND state = 'kept' AND generation = :generation"
+)
+
+
+class Overtaken(Exception):
+    """The PDF is no longer this one's to fetch: somebody else fetches it, or it is that of another text by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A PDF to be fetched; `attempts` failed in a row for the reason that `code` names, `held` is when it was due."""
+
+    report_id: str
+    study_id: str
+    held: int
+    attempts: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A PDF that is kept, and of which its study does not say so yet."""
+
+    report_id: str
+    study_id: str
+    generation: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPdf:
+    """A PDF whose bytes are kept: their number, their SHA-1 in hex, and since when."""
+
+    generation: str
+    size: int
+    sha1: str
+    kept: datetime
+
+    @property
+    def text(self) -> str:
+        """The digest of the text that it was fetched for."""
+        return self.generation.split("/")[1]
+
+    @property
+    def number(self) -> int:
+        """How many generations of the report's PDF there have been."""
+        return int(self.generation.split("/")[2])
+
+
+class Pdfs:
+    """The PDFs of the store. Every method raises `StoreUnavailable`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def wanted(self, now: datetime, most: int) -> list[Wanted]:
+        """PDFs whose time has come, the last due first: a report signed just now waits for no backlog."""
+        rows = await self._engine.fetch(WANTED, now=micros(now), most=most)
+        return [Wanted(*row) for row in rows]
+
+    async def count(self, state: str) -> int:
+        """How many are `wanted`, `kept` or `unavailable`."""
+        return int((await self._engine.fetch(COUNT, state=state))[0][0])
+
+    async def claim(self, wanted: Wanted) -> Claim:
+        """Hold a PDF to fetch it.
+
+        Raises:
+            Overtaken: somebody else was faster.
+        """
+        report = await stored_report(self._engine, wanted.report_id)
+        until = micros(clock.now() + HOLD)
+
+        def work() -> Steps[Claim]:
+            rows = yield from ask(HOLD_ON, report_id=wanted.report_id, held=wanted.held, until=until)
+            if not rows:
+                raise Overtaken
+            before = _stored(rows[0])
+            yield from _sweep(wanted.report_id, before)
+            return Claim(self._engine, wanted, until, _digest(report), before)
+
+        return await self._engine.do(work)
+
+    async def untold(self, now: datetime, most: int) -> list[Untold]:
+        """PDFs that are kept and whose study must be refreshed, the longest due first."""
+        rows = await self._engine.fetch(UNTOLD, now=micros(now), most=most)
+        return [Untold(*row) for row in rows]
+
+    async def tell_by(self, untold: Untold, at: datetime) -> None:
+        """Its study is being refreshed: if `told` does not follow, it is to be refreshed again then."""
+        await self._tell_by(untold, micros(at))
+
+    async def told(self, untold: Untold) -> None:
+        """Its study was refreshed: messages that wait for it need not wait any more (D28)."""
+        await self._tell_by(untold, _NEVER)
+        key = {"study_id": untold.study_id, "report_id": untold.report_id}
+        await self._engine.do(lambda: ask(DUE_NOW, **key, now=micros(clock.now())))
+
+    async def _tell_by(self, untold: Untold, due: int) -> None:
+        key = {"report_id": untold.report_id, "generation": untold.generation}
+        await self._engine.do(lambda: ask(TELL_BY, due=due, **key))
+
+    async def current(self, report_id: str) -> StoredPdf | None:
+        """The PDF of the report with that upstream id, if one is kept that is of its text and of no earlier one."""
+        rows = await self._engine.fetch(CURRENT, report_id=report_id)
+        found = _stored(rows[0]) if rows else None
+        if found is None or found.text != _digest(await stored_report(self._engine, report_id)):
+            return None
+        return found
+
+    async def with_data(self, known: Mapping[str, PdfFacts], most: int) -> dict[str, PdfFacts]:
+        """What is known of PDFs, by report id, with the bytes of those that are kept and no larger than that."""
+        found = dict(known)
+        for report_id, facts in known.items():
+            pdf = await self.current(report_id)
+            if pdf is not None and pdf.size <= most:
+                data = b"".join([chunk async for chunk in self.read(pdf, 0, pdf.size - 1)])
+                found[report_id] = replace(facts, data=data)
+        return found
+
+    async def read(self, pdf: StoredPdf, first: int, last: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from `first` to `last`, counted from 0 and both included, in pieces of at most `CHUNK`.
+
+        Raises:
+            StoreUnavailable: another PDF took its place meanwhile.
+        """
+        for place in range(first // CHUNK, last // CHUNK + 1):
+            rows = await self._engine.fetch(DATA, generation=pdf.generation, place=place)
+            if not rows:
+                raise StoreUnavailable("another PDF took the place of the one that was being read")
+            begin = place * CHUNK
+            yield bytes(rows[0][0])[max(first - begin, 0) : last - begin + 1]
+
+
+class Claim:
+    """A PDF that is being fetched, by nobody else. `size` is the number of bytes written, `before` what was kept.
+
+    Every method raises `Overtaken` and `StoreUnavailable`; then nothing was done.
+    """
+
+    def __init__(self, engine: Engine, wanted: Wanted, until: int, text: str, before: StoredPdf | None) -> None:
+        self.wanted, self.before, self.size = wanted, before, 0
+        self._engine, self._until, self._text = engine, until, text
+        self._generation = f"{wanted.report_id}/{text}/{before.number + 1 if before else 1}"
+        self._hash = hashlib.sha1(usedforsecurity=False)
+        self._rest, self._place = bytearray(), 0
+
+    @property
+    def is_of_earlier_text(self) -> bool:
+        """True if the bytes written are those that were kept for another text than the report has by now."""
+        before = self.before
+        return before is not None and before.text != self._text and before.sha1 == self._hash.hexdigest()
+
+    @property
+    def is_other_of_same_text(self) -> bool:
+        """True if the bytes written are other than those that were kept for the same text."""
+        before = self.before
+        return before is not None and before.text == self._text and before.sha1 != self._hash.hexdigest()
+
+    async def write(self, data: bytes) -> None:
+        """Add bytes; no more than a chunk is held in memory, the others are on the disk."""
+        self._hash.update(data)
+        self.size += len(data)
+        self._rest += data
+        while len(self._rest) >= CHUNK:
+            await self._add(bytes(self._rest[:CHUNK]))
+            del self._rest[:CHUNK]
+
+    async def keep(self) -> Untold:
+        """Make what was written the report's PDF, of which its study does not say so yet.
+
+        The same bytes for the same text change nothing: the generation that is there stays.
+        """
+        if self._rest:
+            await self._add(bytes(self._rest))
+        now, before = clock.now(), self.before
+        made = StoredPdf(self._generation, self.size, self._hash.hexdigest(), now)
+        if before is not None and (before.text, before.sha1) == (made.text, made.sha1):
+            made = before
+        columns = {"generation": made.generation, "size": made.size, "sha1": made.sha1, "kept": micros(made.kept)}
+        await self._end(KEEP, made, now=micros(now), **columns)
+        return Untold(self.wanted.report_id, self.wanted.study_id, made.generation)
+
+    async def again(self, at: datetime, code: str, attempts: int) -> None:
+        """It could not be had, so many times in a row for the reason that `code` names; it is due again then."""
+        await self._end(AGAIN, self.before, due=micros(at), code=code, attempts=attempts)
+
+    async def give_up(self, code: str, attempts: int) -> None:
+        """It cannot be had: nobody tries again, unless its report gets another text."""
+        await self._end(GIVE_UP, self.before, code=code, attempts=attempts)
+
+    async def _add(self, data: bytes) -> None:
+        until = micros(clock.now() + HOLD)
+
+        def work() -> Steps[None]:
+            rows = yield from ask(HOLD_ON, report_id=self.wanted.report_id, held=self._until, until=until)
+            if not rows:
+                raise Overtaken
+            yield from ask(ADD, generation=self._generation, place=self._place, data=data)
+
+        await self._engine.do(work)
+        self._until, self._place = until, self._place + 1
+
+    async def _end(self, statement: Statement, current: StoredPdf | None, **values: Any) -> None:
+        def work() -> Steps[None]:
+            rows = yield from ask(statement, report_id=self.wanted.report_id, held=self._until, **values)
+            if not rows:
+                raise Overtaken
+            yield from _sweep(self.wanted.report_id, current)
+
+        await self._engine.do(work)
+
+
+def _sweep(report_id: str, current: StoredPdf | None) -> Steps[None]:
+    """Drop every generation of a report but the current one; `0` comes next to `/` in the order of bytes."""
+    generation = current.generation if current else ""
+    yield from ask(SWEEP, first=f"{report_id}/", last=f"{report_id}0", current=generation)
+
+
+def _stored(row: Any) -> StoredPdf | None:
+    generation, size, sha1, kept = row
+    return None if generation is None else StoredPdf(generation, size, sha1, instant(kept))
+
+
+def _digest(report: Report | None) -> str:
+    """A digest of N(text), by which a text is known to be another (D20)."""
+    text = normal_form((report.text if report else None) or "")
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,155 @@
+"""Finds: the pages of a search, how many there are, what refers to what was found.
+
+https://hl7.org/fhir/R4/search.html. What is bounded is read at once; what may take a while is read apart, for a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement
+from gateway.store.studies import search_sql
+from gateway.store.studies.fragments import Sql
+from gateway.store.studies.search_sql import Search
+from gateway.store.studies.versions import CURRENT_OF
+from mappings.issues import MappingIssue
+
+SECONDS: Final = 5.0
+_REFERRING: Final = Statement(
+    "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM term t"
+    " CROSS JOIN resource r CROSS JOIN version v"
+    " WHERE t.key = :key AND t.value IN listed(:addresses) AND r.number = t.resource"
+    " AND v.resource = r.number AND v.version = r.version ORDER BY r.number LIMIT :most"
+)
+_REFERENCED: Final = Statement(
+    "SELECT DISTINCT t.value FROM resource r CROSS JOIN term t"
+    " WHERE r.address IN listed(:addresses) AND t.resource = r.number AND t.key = :key ORDER BY t.value LIMIT :most"
+)
+_ANY_SUPPRESSED: Final = Statement("SELECT 1 FROM resource WHERE is_suppressed = 1 AND type = :type LIMIT 1")
+_ISSUES: Final = Statement(
+    "SELECT study_id, code, severity, pointer, action FROM issue"
+    " WHERE study_id IN listed(:study_ids) AND severity <> 'information' ORDER BY study_id, place LIMIT :most"
+)
+_DISPUTED: Final = Statement(
+    "SELECT study_id, pointer, action FROM issue"
+    " WHERE study_id IN listed(:study_ids) AND code = 'identity-conflict' ORDER BY study_id, place LIMIT :most"
+)
+_CONFLICTS: Final = Statement(
+    "SELECT patient_id, count(*) FROM conflict WHERE patient_id IN listed(:patient_ids)"
+    " GROUP BY patient_id ORDER BY patient_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version as it is served; `updated` in microseconds, `body` FHIR JSON. `position` is its place in a search.
+
+    `owner` is the study it belongs to, empty for what several studies speak of. `remarks` are the kinds of what there
+    may be to say beside it (`search_sql.ANY_REMARK`).
+    """
+
+    address: str
+    version: int
+    updated: int
+    body: bytes
+    owner: str = ""
+    position: tuple[Any, ...] = ()
+    remarks: int = search_sql.ANY_REMARK
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        """The resource as JSON, a fresh copy."""
+        made: dict[str, Any] = json.loads(self.body)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found; all versions up to the instant `last` were there to be found, in microseconds."""
+
+    versions: list[Version]
+    last: int
+
+
+async def page(engine: Engine, search: Search) -> Found:
+    """The resources of a page, in the order of the search also where it walks back.
+
+    Raises:
+        StoreTooSlow: it took too long to find them.
+    """
+    rows = await _read(engine, search, search_sql.page(search))
+    found = [
+        Version(address, version, updated, body, owner, (*keys, number), remarks)
+        for address, version, updated, owner, number, body, _, remarks, *keys in rows
+    ]
+    return Found(found[::-1] if search.is_back else found, int(rows[0][6]) if rows else 0)
+
+
+async def count(engine: Engine, search: Search, most: int) -> int:
+    """How many there are, counted up to `most`.
+
+    Raises:
+        StoreTooSlow: it took too long to count them.
+    """
+    rows = await _read(engine, search, search_sql.count(search, most))
+    return int(rows[0][0])
+
+
+async def suppressed(engine: Engine, search: Search, most: int) -> list[str]:
+    """The addresses of what the search would find, were it not suppressed."""
+    if not await engine.fetch(_ANY_SUPPRESSED, type=search.resource_type):
+        return []
+    rows = await _read(engine, search, search_sql.suppressed(search, most))
+    return [str(address) for (address,) in rows]
+
+
+async def current(engine: Engine, addresses: Sequence[str]) -> dict[str, Version | None]:
+    """The current version of each of these that is stored, by address; None for one that is suppressed."""
+    rows = await engine.fetch(CURRENT_OF, addresses=json.dumps(list(addresses)))
+    return {str(row[0]): _version(row) for row in rows}
+
+
+async def referring(engine: Engine, key: int, addresses: Sequence[str], most: int) -> dict[str, Version | None]:
+    """What refers to one of these by the reference parameter of that key, at most `most`, as `current` has it."""
+    rows = await engine.fetch(_REFERRING, key=key, addresses=json.dumps(list(addresses)), most=most)
+    return {str(row[0]): _version(row) for row in rows}
+
+
+async def referenced(engine: Engine, key: int, addresses: Sequence[str], most: int) -> list[str]:
+    """The addresses that these refer to by the reference parameter of that key, at most `most`."""
+    rows = await engine.fetch(_REFERENCED, key=key, addresses=json.dumps(list(addresses)), most=most)
+    return [str(address) for (address,) in rows]
+
+
+async def issues(engine: Engine, study_ids: Sequence[str], most: int) -> list[tuple[str, MappingIssue]]:
+    """What could not be mapped as it came in these studies, with the study each is of; no mere informations."""
+    rows = await engine.fetch(_ISSUES, study_ids=json.dumps(list(study_ids)), most=most)
+    return [(str(study_id), MappingIssue(*said)) for study_id, *said in rows]
+
+
+async def disputed(engine: Engine, study_ids: Sequence[str], most: int) -> list[tuple[str, str, str]]:
+    """The identity conflicts of these studies: the study, the place in it, and what was done (D12)."""
+    rows = await engine.fetch(_DISPUTED, study_ids=json.dumps(list(study_ids)), most=most)
+    return [(str(study_id), str(pointer), str(action)) for study_id, pointer, action in rows]
+
+
+async def conflicts(engine: Engine, patient_ids: Sequence[str]) -> dict[str, int]:
+    """How many studies are held apart from each of these patients, for they speak of somebody else (D12)."""
+    rows = await engine.fetch(_CONFLICTS, patient_ids=json.dumps(list(patient_ids)))
+    return {str(patient_id): int(number) for patient_id, number in rows}
+
+
+async def _read(engine: Engine, search: Search, sql: Sql) -> Sequence[Any]:
+    text = search_sql.for_dialect(sql.text, engine.dialect)
+    if search_sql.is_bounded(search):
+        return await engine.query(text, sql.values)
+    return await engine.scan(text, sql.values, SECONDS)
+
+
+def _version(row: Sequence[Any]) -> Version | None:
+    address, version, updated, is_suppressed, body = row
+    return None if is_suppressed else Version(str(address), int(version), int(updated), bytes(body))

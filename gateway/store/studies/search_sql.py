@@ -1,0 +1,242 @@
+"""Searches as SQL, composed of fragments: where to start, what must hold, in what order, behind what.
+
+https://hl7.org/fhir/R4/search.html. A search starts from the rows of the index that one narrowing clause names and
+holds what it finds against the others; it never reads a table from end to end (D8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from gateway.index.criteria import At, Clause, Criterion, During, Is, Nothing, Referred, Refers, Starts, Updated
+from gateway.store.database.statements import Dialect
+from gateway.store.studies.fragments import Sql, found_by, glued, holds, joined
+
+_NEVER: Final = 2**63 - 1
+_SAME: Final = Sql("r.number = d.resource")
+_ALL: Final = Sql("")
+_BY_WAY_OF: Final = " d CROSS JOIN resource r"
+# SQLite joins as it is written; PostgreSQL would begin with all of a type, where it knows little of how many they are
+_IN_THAT_ORDER: Final = " d CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.number = d.resource OFFSET 0) r"
+_BY_UPDATE: Final = Sql("resource r")  # read by the index of updates
+# How a sort goes -> the column it goes by, and what stands there for a resource without a value: it comes last
+_UNSORTED: Final = {
+    ("moment", False): ("low", _NEVER),
+    ("moment", True): ("low", -_NEVER),
+    ("term", False): ("value", "\U0010ffff"),
+    ("term", True): ("value", ""),
+}
+_LAST: Final = "(SELECT k.last FROM tick k WHERE k.one = 1)"
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort key: `by` a column of the resource, or the parameter `key` of a kind of index rows."""
+
+    by: Literal["updated", "address", "term", "moment"]
+    key: int = 0
+    descending: bool = False
+
+    def reversed(self) -> Sort:
+        """The other way round."""
+        return Sort(self.by, self.key, not self.descending)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to find: resources of a type for which every clause holds, at most `most`, in order, behind `after`.
+
+    `start` is the place of the clause from which it starts (`cheapest`). `after` has the value of each sort key, then
+    the number, of the last one that was seen; `is_back` walks the other way. With `until` only what was last updated
+    by then, with `since` only what was updated after. `patients` are the ids of those it names, for the remarks.
+    """
+
+    resource_type: str
+    clauses: tuple[Clause, ...]
+    start: int
+    sort: tuple[Sort, ...]
+    most: int
+    after: tuple[Any, ...] = ()
+    until: int | None = None
+    since: int | None = None
+    is_back: bool = False
+    patients: tuple[str, ...] = ()
+
+
+UPDATED: Final = Sort("updated")
+# What there may be to say beside what is found
+WARNINGS: Final = 1
+SUPPRESSED: Final = 2
+CONFLICTS: Final = 4
+ANY_REMARK: Final = WARNINGS + SUPPRESSED + CONFLICTS
+_MAY_HAVE_REMARKS: Final = (
+    f"coalesce((SELECT s.has_warnings FROM study s WHERE s.study_id = p.owner), 0) * {WARNINGS} + CASE WHEN EXISTS"
+    f" (SELECT 1 FROM resource h WHERE h.is_suppressed = 1 AND h.type = ?) THEN {SUPPRESSED} ELSE 0 END"
+)
+
+
+def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
+    """The place of the clause to start from, of those at `narrowing`: what finds the fewest.
+
+    Raises:
+        ValueError: no clause narrows.
+    """
+    return min(narrowing, key=lambda place: max(map(_cost, clauses[place])))
+
+
+def is_bounded(search: Search) -> bool:
+    """True where what it starts from is few by nature, named resources, or those of one patient or number.
+
+    And it asks for little of them: a database takes its time to plan hundreds of conditions.
+    """
+    return max(map(_cost, search.clauses[search.start])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
+
+
+def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
+    """The order in which a search that starts there finds without sorting: by its date, else by last update."""
+    first = clauses[place][0]
+    return Sort("moment", first.key) if len(clauses[place]) == 1 and isinstance(first, During) else UPDATED
+
+
+_FEW: Final = 2
+_LITTLE: Final = 30
+_COSTS: Final[dict[type, int]] = {Nothing: 0, At: 1, Is: 2, Starts: 3, During: 4, Updated: 5}
+
+
+def _cost(criterion: Criterion) -> int:
+    if isinstance(criterion, Refers | Referred):
+        return _cost(criterion.criterion)
+    return _COSTS[type(criterion)]
+
+
+def page(search: Search) -> Sql:
+    """The resources of a page: address, version, updated, owner, number, body, last instant of the store, sort keys.
+
+    Before the sort keys stands what there may be to say beside them: the sum of `WARNINGS` of the study, `SUPPRESSED`
+    resources of the type and `CONFLICTS` about the patients that are named or found.
+    """
+    keys = [_sort_key(one, search) for one in search.sort]
+    columns = "".join([f", {one.text} AS k{place}" for place, one in enumerate(keys)])
+    found, order = _from_where(search), _order(search.sort, is_back=search.is_back)
+    behind = _behind(search) if search.after else _ALL
+    remarks = _remarks_of(len(search.patients), finds_patients=search.resource_type == "Patient")
+    return Sql(
+        f"SELECT p.address, p.version, p.updated, p.owner, p.number, v.body, {_LAST}, {remarks}{_listed(len(keys))}"
+        f" FROM (SELECT q.* FROM (SELECT r.address, r.version, r.updated, r.owner, r.number{columns}"
+        f" FROM {found.text}) q{behind.text} ORDER BY {order} LIMIT ?) p"
+        f" CROSS JOIN version v WHERE v.resource = p.number AND v.version = p.version ORDER BY {order}",
+        (
+            search.resource_type,
+            *search.patients,
+            *[value for one in keys for value in one.values],
+            *found.values,
+            *behind.values,
+            search.most,
+        ),
+    )
+
+
+@lru_cache(maxsize=16)
+def _listed(number: int) -> str:
+    return "".join(f", p.k{place}" for place in range(number))
+
+
+@lru_cache(maxsize=128)
+def _remarks_of(number: int, *, finds_patients: bool) -> str:
+    about = ["c.patient_id = ?"] * number
+    if finds_patients:
+        about.append(f"c.patient_id = substr(p.address, {len('Patient/') + 1})")
+    if not about:
+        return _MAY_HAVE_REMARKS
+    held_apart = f"SELECT 1 FROM conflict c WHERE {' OR '.join(about)}"
+    return f"{_MAY_HAVE_REMARKS} + CASE WHEN EXISTS ({held_apart}) THEN {CONFLICTS} ELSE 0 END"
+
+
+def count(search: Search, most: int) -> Sql:
+    """How many there are, up to `most`."""
+    return glued("SELECT count(*) FROM (SELECT 1 FROM ", _from_where(search), Sql(" LIMIT ?) c", (most,)))
+
+
+def suppressed(search: Search, most: int) -> Sql:
+    """The addresses of those that would be found, were they not suppressed (D2)."""
+    found = _from_where(search, is_suppressed=1)
+    return glued("SELECT r.address FROM ", found, Sql(" LIMIT ?", (most,)))
+
+
+def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
+    """Where the search starts, and what holds of what it finds."""
+    clause = search.clauses[search.start]
+    if any(isinstance(one, Updated) for one in clause):
+        source, first = _BY_UPDATE, _any(clause)
+    else:
+        source, first = _by_way_of(clause), _SAME
+    conditions = [Sql(f"r.type = ? AND r.is_suppressed = {is_suppressed}"), first]
+    conditions += [_any(clause) for other, clause in enumerate(search.clauses) if other != search.start]
+    text = f"{source.text} WHERE {' AND '.join([one.text for one in conditions])}"
+    values = [*source.values, search.resource_type, *[value for one in conditions for value in one.values]]
+    for limit, more in ((search.until, " AND r.updated <= ?"), (search.since, " AND r.updated > ?")):
+        if limit is not None:
+            text += more
+            values.append(limit)
+    return Sql(text, tuple(values))
+
+
+@lru_cache(maxsize=4096)
+def _by_way_of(clause: Clause) -> Sql:
+    """The numbers of the resources of which any of the criteria holds, and the resources."""
+    ways = [found_by(one) for one in clause]
+    several = [glued("SELECT u.resource FROM (", one, ") u") for one in ways]
+    return glued("(", ways[0] if len(ways) == 1 else joined(" UNION ", several), f"){_BY_WAY_OF}")
+
+
+@lru_cache(maxsize=4096)
+def _any(clause: Clause) -> Sql:
+    conditions = [holds(one) for one in clause]
+    return conditions[0] if len(conditions) == 1 else glued("(", joined(" OR ", conditions), ")")
+
+
+def _sort_key(sort: Sort, search: Search) -> Sql:
+    if sort.by in {"updated", "address"}:
+        return Sql(f"r.{sort.by}")
+    clause = search.clauses[search.start]
+    if len(clause) == 1 and isinstance(clause[0], During) and (sort.by, sort.key) == ("moment", clause[0].key):
+        return Sql("d.low")  # the index gives the order
+    column, nothing = _UNSORTED[sort.by, sort.descending]
+    first = f"SELECT {'max' if sort.descending else 'min'}(o.{column}) FROM {sort.by} o"
+    return Sql(f"coalesce(({first} WHERE o.resource = r.number AND o.key = ?), ?)", (sort.key, nothing))
+
+
+def _ways(sort: Sequence[Sort], *, is_back: bool) -> list[tuple[str, bool]]:
+    """The columns that give the order, and whether each goes down."""
+    keys = [(f"k{place}", one.descending != is_back) for place, one in enumerate(sort)]
+    return [*keys, ("number", is_back)]
+
+
+@lru_cache(maxsize=256)
+def _order(sort: tuple[Sort, ...], *, is_back: bool) -> str:
+    return ", ".join(f"{column}{' DESC' if goes_down else ''}" for column, goes_down in _ways(sort, is_back=is_back))
+
+
+def _behind(search: Search) -> Sql:
+    """The condition that a resource stands behind the last one that was seen, in the order of the search."""
+    ways = _ways(search.sort, is_back=search.is_back)
+    alternatives = []
+    for place, (column, goes_down) in enumerate(ways):
+        same = [Sql(f"q.{other} = ?", (search.after[before],)) for before, (other, _) in enumerate(ways[:place])]
+        further = Sql(f"q.{column} {'<' if goes_down else '>'} ?", (search.after[place],))
+        alternatives.append(glued("(", joined(" AND ", [*same, further]), ")"))
+    first, goes_down = ways[0]
+    bound = Sql(f"q.{first} {'<' if goes_down else '>'}= ?", (search.after[0],))
+    return glued(" WHERE ", bound, " AND (", joined(" OR ", alternatives), ")")
+
+
+@lru_cache(maxsize=2048)
+def for_dialect(text: str, dialect: Dialect) -> str:
+    """The SQL as an engine has it, with its placeholders."""
+    if dialect == "sqlite":
+        return text
+    first, *rest = text.replace(_BY_WAY_OF, _IN_THAT_ORDER).split("?")
+    return first + "".join(f"${place}{part}" for place, part in enumerate(rest, 1))

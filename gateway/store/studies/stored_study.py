@@ -1,0 +1,50 @@
+"""A study as the store keeps it, for what is made of it on demand.
+
+AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`, as they were answered last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.store.database.engine import Engine
+from gateway.store.database.statements import Statement
+from gateway.store.studies.kept import Kept, kept, unpacked
+
+_OF_REPORT: Final = Statement(
+    "SELECT s.kept, s.received, s.study_id FROM report r JOIN study s ON s.study_id = r.study_id"
+    " WHERE r.report_id = :report_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStudy:
+    """A study and the one of its reports that is asked about, by their upstream ids; packed, as it is stored."""
+
+    study_id: str
+    report_id: str
+    packed: bytes
+    received: bytes
+
+    def kept(self) -> Kept:
+        """The study as it was mapped, and the facts that it was mapped with."""
+        return kept(self.packed)
+
+    def document(self) -> dict[str, Any]:
+        """What AutoScribe said: the Study with its `reports` and `users`."""
+        said = unpacked(self.received)
+        reports = said["reports"]
+        rows = reports["reports"] if isinstance(reports, Mapping) else reports
+        return {**said["study"], "reports": rows, "users": said["users"]}
+
+
+async def stored_study(engine: Engine, report_id: str) -> StoredStudy | None:
+    """Read the study of a report; None if it is not stored.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached.
+    """
+    rows = await engine.fetch(_OF_REPORT, report_id=report_id)
+    return next((StoredStudy(str(one[2]), report_id, bytes(one[0]), bytes(one[1])) for one in rows), None)

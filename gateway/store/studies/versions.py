@@ -1,0 +1,200 @@
+"""The versions of resources: read as bytes, written with the rows that the current one is found by.
+
+https://hl7.org/fhir/R4/resource.html#Meta: `versionId` counts the contents of a resource from 1; `lastUpdated` is an
+instant of its own for every version, strictly increasing in commit order (D29).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.store.database.instants import instant_text
+from gateway.store.database.statements import Row, Statement, Steps, ask, ask_each
+
+TICK: Final = Statement(
+    "UPDATE tick SET last = CASE WHEN last < :now THEN :now ELSE last + 1 END WHERE one = 1 RETURNING last, resource"
+)
+TOCK: Final = Statement("UPDATE tick SET last = :last, resource = :resource WHERE one = 1")
+CURRENT: Final = Statement(
+    "SELECT r.version, r.updated, r.is_suppressed, v.faults, v.body, s.fetched FROM resource r"
+    " JOIN version v ON v.resource = r.number AND v.version = r.version"
+    " LEFT JOIN study s ON s.study_id = r.owner WHERE r.address = :address"
+)
+CURRENT_OF: Final = Statement(
+    "SELECT r.address, r.version, r.updated, r.is_suppressed, v.body FROM resource r"
+    " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses)"
+)
+STANDING: Final = Statement(
+    "SELECT r.address, r.number, r.version, r.updated, r.as_of, r.is_suppressed, v.body FROM resource r"
+    " JOIN version v ON v.resource = r.number AND v.version = r.version WHERE r.address IN listed(:addresses)"
+)
+ONE_VERSION: Final = Statement(
+    "SELECT v.version, v.updated, v.faults, v.body FROM resource r"
+    " JOIN version v ON v.resource = r.number WHERE r.address = :address AND v.version = :version"
+)
+# The versions that are served, were made at or behind `since`, and were current between `at_low` and `at_high`
+_OF_HISTORY: Final = (
+    " FROM resource r JOIN version v ON v.resource = r.number WHERE r.address = :address AND v.faults IS NULL"
+    " AND v.updated >= :since AND v.updated < :at_high AND NOT EXISTS (SELECT 1 FROM version n"
+    " WHERE n.resource = v.resource AND n.version = v.version + 1 AND n.updated <= :at_low)"
+)
+HISTORY: Final = Statement(
+    "SELECT v.version, v.updated, v.body" + _OF_HISTORY + " AND v.version < :before ORDER BY v.version DESC LIMIT :most"
+)
+COUNT_VERSIONS: Final = Statement("SELECT count(*)" + _OF_HISTORY)
+HAS_RESOURCE: Final = Statement("SELECT 1 FROM resource WHERE address = :address")
+OWNED: Final = Statement("SELECT address FROM resource WHERE owner = :owner")
+_ADD_RESOURCE: Final = Statement(
+    "INSERT INTO resource (number, address, type, owner, version, updated, as_of, is_suppressed)"
+    " VALUES (:number, :address, :type, :owner, :version, :updated, :as_of, :is_suppressed)"
+)
+_MOVE_RESOURCE: Final = Statement(
+    "UPDATE resource SET owner = :owner, version = :version, updated = :updated, as_of = :as_of,"
+    " is_suppressed = :is_suppressed WHERE number = :number"
+)
+_CONFIRM: Final = Statement("UPDATE resource SET as_of = :as_of WHERE number = :number AND as_of < :as_of")
+_ADD_VERSION: Final = Statement(
+    "INSERT INTO version (resource, version, updated, faults, body)"
+    " VALUES (:number, :version, :updated, :faults, :body)"
+)
+_DROP_TERMS: Final = Statement("DELETE FROM term WHERE resource = :number")
+_DROP_MOMENTS: Final = Statement("DELETE FROM moment WHERE resource = :number")
+_ADD_TERM: Final = Statement("INSERT INTO term (resource, key, value) VALUES (:number, :key, :value)")
+_ADD_MOMENT: Final = Statement("INSERT INTO moment (resource, key, low, high) VALUES (:number, :key, :low, :high)")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A resource to be stored: its bytes before and behind versionId and lastUpdated, and what it is found by.
+
+    `owner` is the study it belongs to, empty for what several studies speak of; `as_of` is when its source was asked:
+    an older source takes nothing back from a newer one. `faults` is JSON where the judge rejects it.
+    """
+
+    address: str
+    owner: str
+    as_of: int
+    head: bytes
+    tail: bytes
+    faults: str | None
+    terms: Iterable[tuple[int, str]]
+    moments: Iterable[tuple[int, int, int]]
+
+    def body(self, version: int, updated: int) -> bytes:
+        """The bytes of that version."""
+        stamp = f'"versionId":"{version}","lastUpdated":"{instant_text(updated)}"'
+        return self.head + stamp.encode() + self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A version that was written."""
+
+    address: str
+    version: int
+    updated: int
+    is_suppressed: bool
+
+
+@dataclass(slots=True)
+class Clock:
+    """The instants and numbers that a transaction gives out; nobody else gives out any until it ends."""
+
+    last: int
+    number: int
+
+    def instant(self) -> int:
+        """The next instant."""
+        self.last += 1
+        return self.last
+
+    def next_number(self) -> int:
+        """The next number of a resource."""
+        self.number += 1
+        return self.number
+
+
+def begin(now: int) -> Steps[Clock]:
+    """Take the clock of the store, until the transaction ends."""
+    rows = yield from ask(TICK, now=now)
+    return Clock(int(rows[0][0]) - 1, int(rows[0][1]))
+
+
+def end(clock: Clock) -> Steps[None]:
+    """Note what was given out."""
+    yield from ask(TOCK, last=clock.last, resource=clock.number)
+
+
+def write(clock: Clock, resources: Sequence[Made], *, reindex: bool = False) -> Steps[list[Written]]:
+    """Write what is not as the store has it; with `reindex`, the rows of the others anew too."""
+    rows = yield from ask(STANDING, addresses=json.dumps([one.address for one in resources]))
+    standing = {str(row[0]): row for row in rows}
+    found: list[tuple[Made, Row | None, Written]] = []
+    same: list[tuple[Made, int]] = []
+    for one in resources:
+        was = standing.get(one.address)
+        if was is not None and _is_same(one, was):
+            same.append((one, int(was[1])))
+        elif was is None or one.as_of >= was[4]:
+            version = 1 if was is None else int(was[2]) + 1
+            found.append((one, was, Written(one.address, version, clock.instant(), one.faults is not None)))
+    yield from _store(clock, found)
+    yield from ask_each(_CONFIRM, [{"number": number, "as_of": one.as_of} for one, number in same])
+    if reindex:
+        yield from _drop([number for _, number in same])
+        yield from _index(same)
+    return [written for _, _, written in found]
+
+
+def _is_same(one: Made, was: Row) -> bool:
+    _, _, version, updated, _, is_suppressed, body = was
+    return bool(is_suppressed) == (one.faults is not None) and one.body(version, updated) == bytes(body)
+
+
+def _store(clock: Clock, found: Sequence[tuple[Made, Row | None, Written]]) -> Steps[None]:
+    added: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    versions: list[dict[str, Any]] = []
+    numbers: list[tuple[Made, int]] = []
+    for one, was, written in found:
+        number = clock.next_number() if was is None else int(was[1])
+        row = {
+            "number": number,
+            "address": one.address,
+            "type": one.address.partition("/")[0],
+            "owner": one.owner,
+            "version": written.version,
+            "updated": written.updated,
+            "as_of": one.as_of,
+            "is_suppressed": int(written.is_suppressed),
+        }
+        (added if was is None else moved).append(row)
+        versions.append({**row, "faults": one.faults, "body": one.body(written.version, written.updated)})
+        numbers.append((one, number))
+    yield from ask_each(_ADD_RESOURCE, added)
+    yield from ask_each(_MOVE_RESOURCE, moved)
+    yield from ask_each(_ADD_VERSION, versions)
+    yield from _drop([row["number"] for row in moved])
+    yield from _index(numbers)
+
+
+def _drop(numbers: Sequence[int]) -> Steps[None]:
+    """Drop the rows by which these were found."""
+    each = [{"number": number} for number in numbers]
+    yield from ask_each(_DROP_TERMS, each)
+    yield from ask_each(_DROP_MOMENTS, each)
+
+
+def _index(numbers: Sequence[tuple[Made, int]]) -> Steps[None]:
+    """The rows by which these are found."""
+    terms = [{"number": number, "key": key, "value": value} for one, number in numbers for key, value in one.terms]
+    yield from ask_each(_ADD_TERM, terms)
+    moments = [
+        {"number": number, "key": key, "low": low, "high": high}
+        for one, number in numbers
+        for key, low, high in one.moments
+    ]
+    yield from ask_each(_ADD_MOMENT, moments)

@@ -1,0 +1,131 @@
+"""What AutoScribe's webhooks brought, kept until it is worked off, and what they said of orders.
+
+AutoScribe REST API: webhooks `report.delivered` and `patient_study.enrichment_requested`; decisions D18, D25.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from gateway.index.keys import bounded
+from gateway.store.database.controls import ASK
+from gateway.store.database.engine import Engine
+from gateway.store.database.instants import micros
+from gateway.store.database.statements import Statement, Steps, ask, storable
+from gateway.store.studies import versions
+from gateway.store.studies.intake import uid_key
+
+_RECORD: Final = Statement(
+    "INSERT INTO webhook (webhook_id, event_id, kind, body, received, state, due, attempts, code)"
+    " VALUES (:webhook_id, :event_id, :kind, :body, :received, :state, :received, 0, :code)"
+    " ON CONFLICT DO NOTHING RETURNING webhook_id"
+)
+_WAITING: Final = {"state": "waiting", "code": ""}
+_ASIDE: Final = {"state": "done", "code": "unknown-kind"}
+_DUE: Final = Statement(
+    "SELECT webhook_id, body, attempts FROM webhook WHERE state = 'waiting' AND due <= :now ORDER BY due LIMIT :most"
+)
+_DONE: Final = Statement("UPDATE webhook SET state = 'done', code = :code WHERE webhook_id = :webhook_id")
+_AGAIN: Final = Statement(
+    "UPDATE webhook SET due = :due, code = :code, attempts = attempts + 1"
+    " WHERE webhook_id = :webhook_id AND state = 'waiting'"
+)
+_FORGET: Final = Statement("DELETE FROM webhook WHERE state = 'done' AND due < :before")
+_KEEP: Final = Statement(
+    "INSERT INTO enrichment (study_instance_uid, accession_number, patient_id, kept)"
+    " VALUES (:study_instance_uid, :accession_number, :patient_id, :kept) ON CONFLICT (study_instance_uid) DO UPDATE"
+    " SET accession_number = coalesce(excluded.accession_number, enrichment.accession_number),"
+    " patient_id = coalesce(excluded.patient_id, enrichment.patient_id), kept = excluded.kept"
+    " WHERE enrichment.kept <= excluded.kept"
+)
+_STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_instance_uid = :study_instance_uid")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A delivery that is not done; see `gateway.webhooks.event`."""
+
+    webhook_id: str
+    body: Mapping[str, Any]
+    attempts: int
+
+
+class StoredWebhooks:
+    """The `Webhooks` of `gateway.webhooks.event`, in the store."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def record(
+        self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
+    ) -> bool:
+        """Keep a delivery; False where its webhook id or its event id was recorded before."""
+        return await self._kept(_WAITING, _ids(webhook_id, event_id), kind, body, received)
+
+    async def set_aside(
+        self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
+    ) -> bool:
+        """Keep a delivery of a kind that is not known; False as `record`."""
+        return await self._kept(_ASIDE, _ids(webhook_id, event_id), kind, body, received)
+
+    async def _kept(
+        self, how: dict[str, str], ids: dict[str, str], kind: str, body: Mapping[str, Any], received: datetime
+    ) -> bool:
+        said = {**how, **ids, "kind": storable(kind), "body": json.dumps(dict(body))}
+        return bool(await self._engine.do(lambda: ask(_RECORD, **said, received=micros(received))))
+
+    async def due(self, now: datetime, most: int) -> list[Recorded]:
+        """Deliveries not done whose time has come, the longest due first."""
+        rows = await self._engine.fetch(_DUE, now=micros(now), most=most)
+        return [Recorded(str(webhook_id), json.loads(body), int(attempts)) for webhook_id, body, attempts in rows]
+
+    async def done(self, webhook_id: str, code: str = "") -> None:
+        """It needs no more work."""
+        await self._engine.do(lambda: ask(_DONE, webhook_id=webhook_id, code=code))
+
+    async def again(self, webhook_id: str, at: datetime, code: str) -> None:
+        """It is due again then."""
+        await self._engine.do(lambda: ask(_AGAIN, webhook_id=webhook_id, due=micros(at), code=code))
+
+    async def forget(self, before: datetime) -> None:
+        """Forget those that were due before then and are done."""
+        await self._engine.do(lambda: ask(_FORGET, before=micros(before)))
+
+
+class StoredEnrichments:
+    """The `Enrichments` of `gateway.webhooks.event`, in the store; a study that is stored is asked to be refreshed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def keep(
+        self, study_instance_uid: str, accession_number: str | None, patient_id: str | None, at: datetime
+    ) -> None:
+        """Keep what was said at that time; what was said later than that stays."""
+        uid = uid_key(study_instance_uid)
+        said = {"accession_number": _said(accession_number), "patient_id": _said(patient_id), "kept": micros(at)}
+
+        def work() -> Steps[None]:
+            yield from versions.begin(0)  # a study is stored before, and is found here, or behind, and finds this
+            yield from ask(_KEEP, study_instance_uid=uid, **said)
+            rows = yield from ask(_STUDIES, study_instance_uid=uid)
+            for (study_id,) in rows:
+                yield from ask(ASK, verb="refresh", argument=str(study_id), asked=micros(at))
+
+        await self._engine.do(work)
+
+
+def _ids(webhook_id: str, event_id: str) -> dict[str, str]:
+    return {"webhook_id": _id(webhook_id), "event_id": _id(event_id)}
+
+
+def _id(text: str) -> str:
+    return bounded(storable(text))
+
+
+def _said(text: str | None) -> str | None:
+    return None if text is None else storable(text)

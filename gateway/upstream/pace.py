@@ -1,0 +1,80 @@
+"""How fast the crawl may ask: fewer requests at one time when AutoScribe is in trouble, none before its Retry-After.
+
+RFC 9110 §10.2.3 (Retry-After), RFC 6585 §4 (429). Additive increase, multiplicative decrease: trouble halves the
+number of requests at one time, each ten seconds without any give one back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from gateway.runtime import clock
+from gateway.runtime.errors import UpstreamError
+from gateway.runtime.log import get_logger
+from gateway.runtime.observer import UNOBSERVED, Observer
+
+LONGEST_WAIT: Final = 3_600.0  # seconds that a Retry-After can ask for: more is taken for a mistake
+RECOVERY: Final = 10.0
+
+
+class Pace:
+    """Shared by all requests of the crawl, which take their turns in the order in which they came.
+
+    `most` requests at one time; `limit` at this moment; `under_way` are sent and not answered.
+    """
+
+    def __init__(self, most: int, observer: Observer = UNOBSERVED) -> None:
+        self.most = self.limit = most
+        self.under_way = 0
+        self._observer = observer
+        self._line, self._freed = asyncio.Lock(), asyncio.Event()
+        self._closed_until = self._lowered = self._raised = float("-inf")
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[float]:
+        """Wait until a request may be sent; gives the instant (monotonic), which `answered` wants to know."""
+        async with self._line:
+            await self._wait()
+            self.under_way += 1
+        try:
+            yield clock.monotonic()
+        finally:
+            self.under_way -= 1
+            self._freed.set()
+
+    def answered(self, begun: float, error: UpstreamError | None) -> None:
+        """A request whose turn began then was answered, well or with that error."""
+        now = clock.monotonic()
+        if error is not None and error.retry_after is not None:
+            self._close(now, min(error.retry_after, LONGEST_WAIT))
+        if error is not None and error.retry == "transient":
+            self._slow_down(now, begun)
+        elif self.limit < self.most and now - max(self._lowered, self._raised) >= RECOVERY:
+            self._raised = now
+            self.limit += 1
+
+    async def _wait(self) -> None:
+        while True:
+            closed_for = self._closed_until - clock.monotonic()
+            if closed_for > 0:
+                await clock.sleep(closed_for)
+            elif self.under_way >= self.limit:
+                self._freed.clear()
+                await self._freed.wait()
+            else:
+                return
+
+    def _close(self, now: float, seconds: float) -> None:
+        if now >= self._closed_until:
+            get_logger().warning("upstream-asks-to-wait", seconds=seconds)
+            self._observer.throttled(seconds)
+        self._closed_until = max(self._closed_until, now + seconds)
+
+    def _slow_down(self, now: float, begun: float) -> None:
+        """Halve the limit, once for all the requests that were under way together."""
+        if begun >= self._lowered:
+            self._lowered = now
+            self.limit = max(1, self.limit // 2)

@@ -1,0 +1,46 @@
+"""The upstream client of the crawl: its every request, repeats included, waits for its turn.
+
+AutoScribe REST API, state of November 2026. Decision D26: no call before its Retry-After, whichever loop it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.settings import Pdf, Sync, Upstream
+from gateway.upstream.answers import Received
+from gateway.upstream.client import Observe, UpstreamClient, unobserved
+from gateway.upstream.failures import Failure
+from gateway.upstream.pace import Pace
+
+_ATTEMPTS: Final = 2  # what fails twice is tried again later by the loop, while others have their turn
+
+
+class PacedClient(UpstreamClient):
+    """As `UpstreamClient`, with connections and a timeout of its own, so that the crawl is in nobody's way.
+
+    PDF downloads go to another host, and are not paced.
+    """
+
+    def __init__(self, upstream: Upstream, pdf: Pdf, sync: Sync, pace: Pace, observe: Observe = unobserved) -> None:
+        """Open nothing yet.
+
+        Raises:
+            ConfigError: there is no API key.
+        """
+        own = {
+            "max_concurrency": pace.most,
+            "timeout": min(upstream.timeout, sync.timeout),
+            "attempts": min(upstream.attempts, _ATTEMPTS),
+        }
+        super().__init__(upstream.model_copy(update=own), pdf, observe=observe)
+        self._pace = pace
+
+    async def _exchange(
+        self, operation: str, method: str, path: str, *, parameters: Mapping[str, str]
+    ) -> Received | Failure:
+        async with self._pace.turn() as begun:
+            outcome = await super()._exchange(operation, method, path, parameters=parameters)
+            self._pace.answered(begun, outcome.error if isinstance(outcome, Failure) else None)
+        return outcome

@@ -1,0 +1,220 @@
+"""`POST /webhooks/autoscribe`: what AutoScribe tells is verified, put on disk, and only then answered.
+
+AutoScribe REST API, webhooks: seven events, each with the reply its contract asks for. A `report.delivered` is worked
+off later (`gateway.webhooks.worker`); what is asked of a viewer, worklist or archive is answered "not authorised". An
+event of a kind that is not known is kept as it came, for somebody to look at, and answered as taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final, Protocol, cast
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from gateway.runtime import clock
+from gateway.runtime.log import get_logger
+from gateway.runtime.metrics import ROUTE, Metrics
+from gateway.webhooks.event import (
+    ENRICHMENT_REQUESTED,
+    REPORT_DELIVERED,
+    Delivery,
+    Enrichments,
+    Event,
+    Verifier,
+    Webhooks,
+    delivered,
+    enrichment,
+    event,
+)
+from mappings.issues import WireError
+
+PATH: Final = "/webhooks/autoscribe"
+MOST_BYTES: Final = 2**20
+BODY_PATIENCE: Final = 10.0
+STORE_PATIENCE: Final = 0.8  # an answer is due within 1 s
+_RETRY_AFTER: Final = "5"
+_OTHER: Final = "other"  # how kinds that are not known are counted
+# Replies to what this gateway does not do: an empty enrichment, and "not authorised"
+_NOT_DONE_HERE: Final[Mapping[str, Mapping[str, Any]]] = {
+    "clinical_context.enrichment_requested": {},
+    "modality_worklist.requested": {"authorized": False, "items": []},
+    "study.access_requested": {"authorized": False, "urls": []},
+    "ephemeral.access_requested": {"authorized": False, "urls": []},
+    "secondary_capture.access_requested": {"authorized": False, "uploadUrls": []},
+}
+
+
+class NoteSignature(Protocol):
+    """Told of a signature."""
+
+    def __call__(self, *, holds: bool) -> None:
+        """Whether it holds."""
+
+
+def _unnoted(*, holds: bool) -> None:
+    """Note nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What the door needs; `wake` tells whoever works off that a delivery was recorded. Times in seconds.
+
+    `note_signature` is told of each signature whether it holds.
+    """
+
+    verifier: Verifier
+    webhooks: Webhooks
+    enrichments: Enrichments
+    metrics: Metrics
+    wake: Callable[[], None]
+    note_signature: NoteSignature = _unnoted
+    now: Callable[[], datetime] = clock.now
+    body_patience: float = BODY_PATIENCE
+    store_patience: float = STORE_PATIENCE
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """An answer, and what is counted of it."""
+
+    status: HTTPStatus
+    outcome: str
+    body: Mapping[str, Any]
+    kind: str = "none"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def webhook_routes() -> list[Route]:
+    """The one route; `app.state.inbox` must be an `Inbox`."""
+    return [Route(PATH, _Door())]
+
+
+class _Door:
+    """ASGI: as a class it gets every method, and answers each."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ROUTE] = PATH
+        request = Request(scope, receive, send)
+        inbox = cast(Inbox, request.app.state.inbox)
+        reply = await _answer(inbox, request)
+        inbox.metrics.received_webhook(reply.kind, reply.outcome)
+        request_id = secrets.token_hex(8)
+        _log(reply, request_id)
+        headers = {"Cache-Control": "no-store", "X-Request-Id": request_id, **reply.headers}
+        await JSONResponse(reply.body, reply.status, headers)(scope, receive, send)
+
+
+async def _answer(inbox: Inbox, request: Request) -> _Reply:
+    if request.method != "POST":
+        return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", headers={"Allow": "POST"})
+    if not inbox.verifier.has_key:
+        return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "no-webhook-key", headers={"Retry-After": _RETRY_AFTER})
+    body = await _body(inbox, request)
+    if isinstance(body, _Reply):
+        return body
+    delivery = inbox.verifier.verified(request.headers.raw, body, inbox.now())
+    if isinstance(delivery, Delivery) or delivery == "wrong-signature":
+        inbox.note_signature(holds=isinstance(delivery, Delivery))
+    if isinstance(delivery, str):
+        return _refusal(HTTPStatus.UNAUTHORIZED, delivery)
+    kind = "none"
+    try:
+        told = event(delivery.text)
+        kind = told.kind if told.kind in _KINDS else _OTHER
+        return await _taken(inbox, delivery, told, kind)
+    except WireError:
+        return _refusal(HTTPStatus.BAD_REQUEST, "not-understood", kind)
+
+
+async def _body(inbox: Inbox, request: Request) -> bytes | _Reply:
+    """The body as it came, read no further than the limit."""
+    read = bytearray()
+    try:
+        async with asyncio.timeout(inbox.body_patience):
+            async for chunk in request.stream():
+                read += chunk
+                if len(read) > MOST_BYTES:
+                    return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")
+    except TimeoutError:
+        return _refusal(HTTPStatus.REQUEST_TIMEOUT, "too-slow")
+    except ClientDisconnect:
+        return _refusal(HTTPStatus.BAD_REQUEST, "cut-off")
+    return bytes(read)
+
+
+async def _taken(inbox: Inbox, delivery: Delivery, told: Event, kind: str) -> _Reply:
+    """The reply to a genuine event, once what must be kept is kept.
+
+    Raises:
+        WireError: its data are not what the contract says.
+    """
+    if kind in _NOT_DONE_HERE:
+        return _Reply(HTTPStatus.OK, "answered", _NOT_DONE_HERE[kind], kind)
+    handler = _KEPT.get(kind, _keep_unknown)
+    try:
+        async with asyncio.timeout(inbox.store_patience):
+            return await handler(inbox, delivery, told)
+    except WireError:
+        raise
+    except Exception as error:
+        get_logger().error("webhook-not-kept", operation=kind, exc_info=error)
+        return _refusal(
+            HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", kind, headers={"Retry-After": _RETRY_AFTER}
+        )
+
+
+async def _record(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
+    """Kept before it is answered. One that was kept before is answered alike: our first answer may have been lost."""
+    kept = delivered(told.data)
+    is_new = await inbox.webhooks.record(delivery.webhook_id, told.event_id, told.kind, kept, inbox.now())
+    inbox.wake()
+    return _Reply(HTTPStatus.OK, "recorded" if is_new else "repeated", {"success": True}, told.kind)
+
+
+async def _keep_unknown(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
+    """Kept whole, and never worked off: nobody here knows what it asks for."""
+    whole = told.data if isinstance(told.data, dict) else {"data": told.data}
+    ids = delivery.webhook_id, told.event_id
+    is_new = await inbox.webhooks.set_aside(*ids, told.kind, whole, inbox.now())
+    return _Reply(HTTPStatus.OK, "recorded" if is_new else "repeated", {"success": True}, _OTHER)
+
+
+async def _keep(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
+    """The accession number and the patient id of a study are kept (D18); nothing is added to the study."""
+    said = enrichment(told.data)
+    if said.accession_number is None and said.patient_id is None:
+        return _Reply(HTTPStatus.OK, "answered", {}, told.kind)
+    await inbox.enrichments.keep(said.study_instance_uid, said.accession_number, said.patient_id, at=delivery.signed)
+    return _Reply(HTTPStatus.OK, "recorded", {}, told.kind)
+
+
+_KEPT: Final[Mapping[str, Callable[[Inbox, Delivery, Event], Awaitable[_Reply]]]] = {
+    REPORT_DELIVERED: _record,
+    ENRICHMENT_REQUESTED: _keep,
+}
+_KINDS: Final = _KEPT.keys() | _NOT_DONE_HERE.keys()
+
+
+def _refusal(status: HTTPStatus, outcome: str, kind: str = "none", headers: Mapping[str, str] | None = None) -> _Reply:
+    """Why not, in one word of ours; who is not known to be AutoScribe is not told what was wrong with the signature."""
+    error = "unauthorized" if status == HTTPStatus.UNAUTHORIZED else outcome
+    return _Reply(status, outcome, {"success": False, "error": error}, kind, headers or {})
+
+
+def _log(reply: _Reply, request_id: str) -> None:
+    said = {"code": reply.outcome, "operation": reply.kind, "status": int(reply.status), "request_id": request_id}
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.outcome == "not-understood":
+        get_logger().error("webhook-refused", **said)
+    elif reply.status != HTTPStatus.OK:
+        get_logger().warning("webhook-refused", **said)
+    else:
+        get_logger().debug("webhook-taken", **said)

@@ -1,0 +1,62 @@
+"""Changes that may have been sent while a database was not there (decision D38)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fakes.oru_example import study as example
+
+from gateway.feed.compose.doubtful import is_doubtful
+from gateway.store.database.instants import micros
+from gateway.store.feed.outbox import Waiting
+
+SINCE = datetime(2026, 3, 1, 12, tzinfo=UTC)
+UNTIL = SINCE + timedelta(hours=4)
+
+
+def row(**more):
+    usual = {"kind": "signed", "content_version": "1", "replay": 0, "priority": 1, "is_critical": False, "is_move": 0}
+    times = {"due": 0, "signed": None, "decided": micros(UNTIL + timedelta(minutes=1))}
+    return Waiting(1, "rep_1", **{**usual, **times, **more})
+
+
+def doubtful(signed, updated=None, **more):
+    said = example()
+    text = None if signed is None else signed.isoformat()
+    report = replace(
+        said.reports[0], report_id="rep_1", signed_at=text, updated_at=updated.isoformat() if updated else text
+    )
+    return is_doubtful(row(**more), replace(said, reports=(report,)), micros(SINCE), micros(UNTIL))
+
+
+@pytest.mark.parametrize(
+    ("signed", "is_held"),
+    [
+        (SINCE - timedelta(hours=25), False),
+        (SINCE - timedelta(hours=23), True),
+        (SINCE + timedelta(hours=1), True),
+        (UNTIL + timedelta(seconds=1), False),
+        (UNTIL + timedelta(hours=1), True),  # it has not been: nobody knows when it was
+        (None, True),
+    ],
+)
+def test_what_changed_in_between_or_nobody_knows_when_is_held(signed, is_held):
+    assert doubtful(signed) is is_held
+
+
+def test_a_correction_counts_by_when_it_was_made():
+    assert doubtful(SINCE - timedelta(days=9), SINCE + timedelta(hours=1))
+    assert not doubtful(SINCE - timedelta(days=9), UNTIL + timedelta(seconds=2))
+
+
+@pytest.mark.parametrize(
+    "more", [{"kind": "replay"}, {"priority": 2}, {"decided": micros(UNTIL + timedelta(days=8))}], ids=str
+)
+def test_what_an_operator_asks_for_and_what_is_decided_much_later_is_not_held(more):
+    assert not doubtful(SINCE + timedelta(hours=1), **more)
+
+
+def test_of_a_report_that_is_gone_nobody_knows_when_it_changed():
+    assert is_doubtful(row(), replace(example(), reports=()), micros(SINCE), micros(UNTIL))

@@ -1,0 +1,129 @@
+"""What is taken back from the patient who was told of before reports are told of about another (D13)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fakes.looks import DRAFT, LATER, addendum, report, study
+from fakes.looks import SITE as HELD
+
+from gateway.feed.compose.withdraw_moved import Taking, taken_back, told_of_others, with_sent
+from gateway.store.feed.sent import Sent
+from gateway.store.studies.kept import Kept
+from mappings.hl7v2 import messages, receiver, to_oru
+from mappings.hl7v2.outline import Outline, outline
+from mappings.hl7v2.place import pdf_number
+from mappings.model import Cause, Facts, Study
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+OTHER = {"snapshot": {"mrn": "99999", "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01"}}
+SITE = replace(HELD, on_conflict="send")  # else nothing is drawn of two people in a study
+DRAFTS = replace(SITE, send_drafts=True)
+
+
+def drawn_of(known: Kept, profile: Any, site: Any = SITE) -> list[Outline]:
+    """What is said of all reports of a study."""
+    kinds = [(one.report_id, "signed" if one.is_completed else "draft") for one in known.study.reports]
+    causes = [
+        one
+        for key, kind in kinds
+        for one in messages(known.study, Cause(key, kind), site, profile, known.facts)  # type: ignore[arg-type]
+    ]
+    found = [outline(known.study, one, site, profile, known.facts) for one in causes]
+    return [one for one in found if isinstance(one, Outline)]
+
+
+def told(known: Kept, profile: Any, site: Any = SITE) -> Sent:
+    """All of a study was sent."""
+    numbers: dict[str, dict[str, str]] = {}
+    for one in drawn_of(known, profile, site):
+        for report_id in one.report_ids:
+            numbers.setdefault(report_id, {}).update(dict.fromkeys(one.filler_order_numbers, one.patient_id))
+    return Sent(numbers)
+
+
+def moved(before: Study, now: Study, profile: Any = None, site: Any = SITE, formers: int = 1) -> Any:
+    """What takes back what was told of a study that is another now: OBX-11, patient and number of each."""
+    profile = profile or receiver("generic")
+    sent = told(Kept(before), profile, site)
+    known = Kept(now)
+    known = replace(known, facts=with_sent(known.facts, sent))
+    left = told_of_others(drawn_of(known, profile, site), sent)
+    found = taken_back(Taking(known, sent, "v2", 7, site, profile), left, [Kept(before)] * formers)
+    if found is None:
+        return None
+    said = []
+    for one in found:
+        made = to_oru(one.known.study, one.cause, site, profile, one.known.facts, control_id="ID1", at=START)
+        rows = (made.output or b"").decode().split("\r")
+        pid = next(row.split("|")[3] for row in rows if row.startswith("PID"))
+        texts = {row.split("|")[11] for row in rows if row.startswith("OBX")}
+        said.append((pid.partition("^")[0], one.drawn.filler_order_numbers, texts))
+    return said
+
+
+def number(of: Study, place: int = 0, **switches: Any) -> tuple[str, ...]:
+    """The filler order numbers of a report."""
+    return drawn_of(Kept(of), replace(receiver("generic"), **switches))[place].filler_order_numbers
+
+
+def test_a_report_about_somebody_else_is_withdrawn_as_it_was():
+    before = study(report())
+    assert moved(before, study(report(**OTHER))) == [("41235", number(before), {"W"})]
+
+
+def test_where_nobody_else_was_told_of_nothing_is_taken_back():
+    assert moved(study(report()), study(report(reportPlainText="IMPRESSION: Other."))) == []
+
+
+def test_where_it_is_not_known_how_it_was_nothing_is_said():
+    assert moved(study(report()), study(report(**OTHER)), formers=0) is None
+
+
+def test_what_stands_about_the_first_patient_is_said_again_without_what_moved():
+    before = study(report(), addendum())
+    [(patient, numbers, states)] = moved(before, study(report(), addendum(**OTHER)))
+    assert (patient, numbers, states) == ("41235", number(before), {"C"})
+
+
+def test_what_stands_under_a_number_that_somebody_else_gets_is_taken_back_whose_report_it_ever_was():
+    drawn = Outline("N/", ("N",), ("rep_2",), "pat-2", is_whole=True)
+    sent = Sent({"rep_1": {"N": "pat-1", "M": "pat-1"}, "rep_2": {"P": "pat-2", "Q": ""}})
+    assert told_of_others([drawn], sent) == [("N", "pat-1")]
+
+
+def test_each_number_is_taken_back_once():
+    apart = replace(receiver("generic"), addendum="new_order")
+    before = study(report(), addendum())
+    found = moved(before, study(report(**OTHER), addendum(**OTHER)), apart)
+    own = [number(before, place, addendum="new_order") for place in (0, 1)]
+    assert sorted(found) == sorted([("41235", own[0], {"W"}), ("41235", own[1], {"W"})])
+
+
+def test_what_was_sent_unsigned_is_withdrawn_without_its_text():
+    profile = replace(receiver("generic"), send_drafts="on")
+    before = study(report(**DRAFT))
+    [drawn] = drawn_of(Kept(before), profile, DRAFTS)
+    found = moved(before, study(report(signedAt=LATER, **OTHER)), profile, DRAFTS)
+    assert found == [("41235", drawn.filler_order_numbers, {"W"})]
+
+
+@pytest.mark.parametrize("addenda", ["replace", "append", "new_order"])
+def test_a_patient_who_was_held_apart_since_is_taken_back_as_the_first(addenda):
+    profile = replace(receiver("generic"), addendum=addenda)
+    known = Kept(study(report()))
+    sent = told(known, profile)
+    (patient_id,) = {one.patient_id for one in drawn_of(known, profile)}
+    apart = replace(known, facts=replace(with_sent(known.facts, sent), taken_patient_ids=frozenset({patient_id})))
+    left = told_of_others(drawn_of(apart, profile), sent)
+    found = taken_back(Taking(apart, sent, "v2", 7, SITE, profile), left, [])
+    assert [one.drawn.patient_id for one in found or ()] == [patient_id]
+
+
+def test_the_number_of_a_pdf_in_a_message_of_its_own_is_no_number_of_a_text() -> None:
+    report_id = "rep_" + "1" * 32
+    sent = Sent(numbers={report_id: {"A1": "pat-1", pdf_number(report_id): "pat-1"}})
+    assert with_sent(Facts(), sent).filler_order_numbers == {report_id: ("A1",)}

@@ -1,0 +1,43 @@
+"""The hourly round that lets go of texts goes on after one that failed (decision D7)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from fakes.virtual_clock import VirtualClock
+from structlog.testing import capture_logs
+
+from gateway.feed.deliver.retention import EVERY, Retention
+from gateway.runtime.errors import StoreUnavailable
+
+
+class Engine:
+    """Cannot be reached where nothing is said, else has so many texts to let go of."""
+
+    def __init__(self, *found: int | None) -> None:
+        self.found = list(found)
+
+    async def do(self, _):
+        found = self.found.pop(0)
+        if found is None:
+            raise StoreUnavailable("locked")
+        return found
+
+
+async def test_a_round_that_failed_is_said_and_the_next_comes_an_hour_later(monkeypatch):
+    clock = VirtualClock().install(monkeypatch)
+    engine = Engine(None, 2, 1, 0)
+    with capture_logs() as said:
+        task = asyncio.create_task(Retention(engine, 30, batch=2).run())
+        await clock.run_for(EVERY - 1)
+        assert engine.found == [2, 1, 0]
+        await clock.run_for(EVERY)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert [(one["event"], one.get("code"), one.get("count")) for one in said] == [
+        ("messages-not-purged", "store-unavailable", None),
+        ("messages-purged", None, 3),
+    ]
+    assert engine.found == [0]

@@ -1,0 +1,264 @@
+"""https://hl7.org/fhir/R4/search.html#summary and #elements."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from fakes.r4_definitions import definitions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.fhir_api.http.r4_elements import RESOURCES, TYPES, find
+from gateway.fhir_api.http.summary import (
+    ALWAYS,
+    MANDATORY,
+    PROFILED,
+    SUBSETTED,
+    SUMMARY,
+    SUMMARY_OF_PARTS,
+    Shape,
+    shaped,
+    unknown_elements,
+    wanted_shape,
+)
+from gateway.runtime.errors import BadRequest
+from mappings.fhir.judge import judge
+
+GOLDENS = sorted((Path(__file__).parents[2] / "golden").glob("*/fhir/*.json"))
+INHERITED = {"id", "meta", "implicitRules", "language", "text", "contained", "extension", "modifierExtension"}
+DIAGNOSTIC_REPORT = json.loads(next(path for path in GOLDENS if path.name.startswith("DiagnosticReport")).read_bytes())
+KEPT = {"status", "code", "category", "subject", "effectiveDateTime"}
+HOLES = {"url": "urn:a", "valueCode": "unknown"}
+
+
+def names(kind, resource):
+    """The elements of a resource, as defined."""
+    return {find(kind, key.removeprefix("_")).name for key in resource if key != "resourceType"}
+
+
+@pytest.mark.parametrize("kind", SUMMARY)
+def test_the_summary_of_a_type_is_what_r4_marks(shared, kind):
+    defined = [one for one in definitions(shared).elements[kind] if one.name not in INHERITED]
+    assert SUMMARY[kind].split() == [one.name for one in defined if one.is_summary]
+    assert MANDATORY[kind].split() == [one.name for one in defined if one.is_mandatory or one.is_modifier]
+
+
+@pytest.mark.parametrize("kind", SUMMARY)
+def test_what_is_always_kept_is_what_r4_marks_of_all_resources(shared, kind):
+    inherited = [one for one in definitions(shared).elements[kind] if one.name in INHERITED]
+    marked = {one.name for one in inherited if one.is_summary or one.is_modifier}
+    assert marked == ALWAYS - {"resourceType"}
+
+
+def test_the_summary_of_a_part_is_what_r4_marks_of_all_that_can_be_in_a_summary(shared):
+    known = definitions(shared)
+    waiting = [(kind, name) for kind in SUMMARY for name in SUMMARY[kind].split()]
+    expected, seen = {}, set()
+    while waiting:
+        kind, name = waiting.pop()
+        for code in next(one.types for one in known.elements[kind] if one.name == name):
+            part = f"{kind}.{name}" if code == "BackboneElement" else code
+            if part in seen or part not in TYPES:
+                continue
+            seen.add(part)
+            inside = [one for one in known.elements[part] if one.name not in {"id", "extension", "modifierExtension"}]
+            kept = [one.name for one in inside if one.is_summary or one.is_mandatory]
+            if len(kept) < len(inside):
+                expected[part] = " ".join(kept)
+            waiting += [(part, one) for one in kept]
+    assert expected == SUMMARY_OF_PARTS
+
+
+def test_every_type_that_can_be_shaped_is_one_that_is_known():
+    assert SUMMARY.keys() == MANDATORY.keys() == PROFILED.keys() <= RESOURCES.keys()
+
+
+@pytest.mark.parametrize("path", GOLDENS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+def test_a_summary_has_the_elements_in_it_that_the_resource_has(path):
+    resource = json.loads(path.read_bytes())
+    kind = resource["resourceType"]
+    wanted = {*SUMMARY[kind].split(), *MANDATORY[kind].split(), *PROFILED[kind].split(), *ALWAYS}
+    found = shaped(resource, Shape("true"))
+    assert names(kind, found) == (names(kind, resource) & wanted) | {"meta"}
+    assert found["meta"]["tag"] == [SUBSETTED]
+
+
+@pytest.mark.parametrize("shape", [Shape("true"), Shape("text"), Shape("data"), Shape(elements=("id",))], ids=str)
+def test_a_part_of_a_resource_is_still_valid_and_of_its_profile_but_for_the_narrative(shape):
+    for path in GOLDENS:
+        resource = json.loads(path.read_bytes())
+        untagged = {key: value for key, value in shaped(resource, shape).items() if key in resource}
+        assert {one.pointer for one in judge(untagged)} <= {"/text"}
+
+
+@pytest.mark.parametrize("kind", PROFILED)
+def test_what_is_kept_for_a_profile_is_what_its_rules_ask_for(kind):
+    """Without any of it some resource breaks a rule; a value and the reason for its absence stand for each other."""
+    for name in set(PROFILED[kind].split()) - {"dataAbsentReason"}:
+        without = []
+        for path in GOLDENS:
+            if path.name.startswith(f"{kind}-"):
+                resource = json.loads(path.read_bytes())
+                without += judge({key: value for key, value in resource.items() if names(kind, {key: 0}) != {name}})
+        assert without
+
+
+@pytest.mark.parametrize("summary", ["true", "text", "data"])
+@pytest.mark.parametrize("path", GOLDENS[::7], ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+def test_the_resource_itself_is_not_changed_and_to_shape_again_changes_nothing(path, summary):
+    resource = json.loads(path.read_bytes())
+    before = copy.deepcopy(resource)
+    once = shaped(resource, Shape(summary))
+    assert resource == before
+    assert shaped(once, Shape(summary)) == once
+
+
+def test_the_summary_of_a_document_has_no_bytes_but_says_where_they_are():
+    attachment = {"contentType": "text/plain", "data": "YQ==", "url": "Binary/1", "size": 1}
+    document = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "content": [{"attachment": attachment}, {"attachment": {"data": "YQ=="}}],
+        "context": {"period": {"start": "2026"}, "related": [{"reference": "ImagingStudy/1"}]},
+    }
+    found = shaped(document, Shape("true"))
+    assert found["content"][0]["attachment"] == {"contentType": "text/plain", "url": "Binary/1", "size": 1}
+    assert found["content"][1]["attachment"] == {"data": "YQ=="}, "a mandatory element never becomes empty"
+    assert found["context"] == {"period": {"start": "2026"}}
+
+
+def test_extensions_stay_on_what_stays():
+    patient = {
+        "resourceType": "Patient",
+        "extension": [HOLES],
+        "modifierExtension": [HOLES],
+        "_birthDate": {"extension": [HOLES]},
+        "name": [{"text": "A", "_family": {"extension": [HOLES]}, "extension": [HOLES]}],
+        "photo": [{"url": "x"}],
+    }
+    kept = {key: patient[key] for key in ("resourceType", "modifierExtension", "_birthDate", "name")}
+    assert shaped(patient, Shape("true")) == {**kept, "meta": {"tag": [SUBSETTED]}}
+    assert shaped(patient, Shape(elements=("birthDate", "name"))) == {**kept, "meta": {"tag": [SUBSETTED]}}
+    extended = {
+        "resourceType": "Observation",
+        "code": {"extension": [{"url": "a", "valueAttachment": {"data": "YQ=="}}]},
+    }
+    assert shaped(extended, Shape("true"))["code"] == extended["code"]
+
+
+def test_text_gives_the_narrative_and_what_is_mandatory():
+    found = shaped(DIAGNOSTIC_REPORT, Shape("text"))
+    assert found.keys() == {"resourceType", "id", "meta", "text"} | KEPT
+    assert found["text"] == DIAGNOSTIC_REPORT["text"]
+
+
+def test_data_gives_all_but_the_narrative():
+    found = shaped(DIAGNOSTIC_REPORT, Shape("data"))
+    assert found.keys() == DIAGNOSTIC_REPORT.keys() - {"text"}
+    assert {**found, "meta": 0, "text": 0} == {**DIAGNOSTIC_REPORT, "meta": 0, "text": 0}
+
+
+@pytest.mark.parametrize("shape", [Shape(), Shape("false"), Shape("count")])
+def test_false_and_count_leave_a_resource_as_it_is(shape):
+    assert shape.is_whole
+    assert shaped(DIAGNOSTIC_REPORT, shape) is DIAGNOSTIC_REPORT
+
+
+@pytest.mark.parametrize("kind", ["OperationOutcome", "Bundle", "Binary", "CapabilityStatement", "Parameters"])
+def test_types_that_are_not_shaped_are_given_whole(kind):
+    resource = {"resourceType": kind, "text": {"div": "…"}}
+    assert shaped(resource, Shape("true")) is resource
+    assert shaped(resource, Shape(elements=("id",))) is resource
+
+
+def test_elements_gives_what_is_named_and_what_is_mandatory_whole():
+    found = shaped(DIAGNOSTIC_REPORT, Shape(elements=("presentedForm", "colour")))
+    assert found.keys() == {"resourceType", "id", "meta", "presentedForm"} | KEPT
+    assert found["presentedForm"] == DIAGNOSTIC_REPORT["presentedForm"]
+
+
+@pytest.mark.parametrize("name", ["occurred", "occurred[x]", "occurredDateTime"])
+def test_a_choice_is_named_with_its_type_or_without(name):
+    provenance = {
+        "resourceType": "Provenance",
+        "occurredDateTime": "2026",
+        "_occurredDateTime": {"id": "a"},
+        "policy": [],
+    }
+    found = shaped(provenance, Shape(elements=(name,)))
+    assert found.keys() == provenance.keys() - {"policy"} | {"meta"}
+
+
+def test_what_changes_the_meaning_is_kept_though_nobody_asked():
+    patient = {
+        "resourceType": "Patient",
+        "id": "1",
+        "active": False,
+        "deceasedBoolean": True,
+        "link": [{"type": "refer"}],
+    }
+    assert shaped(patient, Shape(elements=("id",))) == {**patient, "meta": {"tag": [SUBSETTED]}}
+
+
+def test_the_tag_is_added_once_and_beside_others():
+    tag = {"system": "urn:a", "code": "SUBSETTED"}
+    meta = {"versionId": "1", "tag": [tag, SUBSETTED]}
+    found = shaped({"resourceType": "Patient", "meta": meta}, Shape("true"))
+    assert found["meta"] == {"versionId": "1", "tag": [tag, SUBSETTED]}
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [
+        ((), Shape()),
+        ((("_count", "3"),), Shape()),
+        ((("_summary", "true"),), Shape("true")),
+        ((("_summary", "true"), ("_summary", "true")), Shape("true")),
+        ((("_summary", "count"),), Shape("count")),
+        ((("_summary", "count"), ("_elements", "id")), Shape("count")),
+        ((("_summary", "false"), ("_elements", "id")), Shape("false", ("id",))),
+        ((("_elements", "id,status"),), Shape(elements=("id", "status"))),
+        (
+            (("_elements", "id, status"), ("_elements", "status,value[x],,")),
+            Shape(elements=("id", "status", "value[x]")),
+        ),
+    ],
+)
+def test_what_is_asked_for_is_read(given, shape):
+    assert wanted_shape(given) == shape
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ((("_summary", "yes"),), "http._summary"),
+        ((("_summary", "TRUE"),), "http._summary"),
+        ((("_summary", "true"), ("_summary", "data")), "http._summary"),
+        ((("_summary", "true"), ("_elements", "id")), "http._elements"),
+        ((("_elements", "name.family"),), "http._elements"),
+        ((("_elements", "Patient.name"),), "http._elements"),
+        ((("_elements", "id,name[0]"),), "http._elements"),
+        ((("_elements", ","),), "http._elements"),
+        ((("_elements", "*"),), "http._elements"),
+        ((("_summary", "count"), ("_elements", "a.b")), "http._elements"),
+    ],
+)
+def test_what_is_malformed_is_refused_and_named(given, where):
+    with pytest.raises(BadRequest) as refused:
+        wanted_shape(given)
+    assert refused.value.expression == where
+
+
+def test_elements_that_r4_does_not_have_are_named_for_the_type():
+    shape = Shape(elements=("id", "colour", "birthDate", "effective", "deceased", "valueString"))
+    assert unknown_elements("Patient", shape) == ("colour", "effective", "valueString")
+    assert unknown_elements("Observation", shape) == ("colour", "birthDate", "deceased")
+    assert unknown_elements("Patient", Shape("true")) == ()
+
+
+@given(st.lists(st.sampled_from(["id", "conclusion", "result", "text", "issued", "colour", "effective"]), min_size=1))
+def test_no_choice_of_elements_loses_a_mandatory_one_or_adds_any(elements):
+    found = shaped(DIAGNOSTIC_REPORT, Shape(elements=tuple(elements)))
+    assert KEPT | {"id", "meta"} <= found.keys() <= DIAGNOSTIC_REPORT.keys()
+    assert found.keys() - {"resourceType", "id", "meta"} <= KEPT.union(elements)

@@ -1,0 +1,143 @@
+"""What commands and webhooks ask of the service is done within a second, once, and nothing of it holds up the rest."""
+
+import asyncio
+from datetime import UTC
+
+import pytest
+import structlog
+from fakes.fhir_studies import SITE, report
+from fakes.store import rows
+from fakes.taken_in import current, take
+from fakes.upstream_json import STUDY_ID, STUDY_UID
+
+from gateway.ingest import Pipeline, control_queue
+from gateway.ingest.control_queue import ControlWork
+from gateway.runtime import clock
+from gateway.runtime.errors import StoreUnavailable
+from gateway.store.database.controls import Control, Controls
+from gateway.store.webhooks import StoredEnrichments
+from mappings.issues import WireError
+
+
+class Asked:
+    """Control rows in memory. `down` is raised by every method."""
+
+    def __init__(self, *asked):
+        self.rows = {number: Control(number, verb, study) for number, (verb, study) in enumerate(asked, 1)}
+        self.down = None
+
+    async def open(self, most):
+        self._reach()
+        return list(self.rows.values())[:most]
+
+    async def done(self, number):
+        self._reach()
+        del self.rows[number]
+
+    def _reach(self):
+        if self.down is not None:
+            raise self.down
+
+
+class Doing:
+    """A pipeline that notes what it is asked, and fails for the studies in `failures`."""
+
+    def __init__(self, **failures):
+        self.failures, self.done = failures, []
+
+    async def refresh(self, study_id):
+        self._do("refresh", study_id)
+
+    async def rerender(self, study_id):
+        self._do("rerender", study_id)
+
+    def _do(self, verb, study_id):
+        if study_id in self.failures:
+            raise self.failures[study_id]
+        self.done.append((verb, study_id))
+
+
+async def test_what_is_asked_is_done_in_order_and_once():
+    asked, doing = Asked(("refresh", "a"), ("rerender", "b"), ("refresh", "a")), Doing()
+    work = ControlWork(asked, doing)
+    assert await work.once() == 3
+    assert doing.done == [("refresh", "a"), ("rerender", "b"), ("refresh", "a")]
+    assert await work.once() == 0
+
+
+async def test_what_is_not_known_is_said_and_let_go_of():
+    asked, doing = Asked(("explode", "a"), ("refresh", "b")), Doing()
+    with structlog.testing.capture_logs() as lines:
+        await ControlWork(asked, doing).once()
+    assert [(line["event"], line["action"]) for line in lines] == [("control-not-known", "explode")]
+    assert (doing.done, asked.rows) == ([("refresh", "b")], {})
+
+
+@pytest.mark.parametrize("failure", [WireError("/reports/0", "an object", "text"), ZeroDivisionError()])
+async def test_what_cannot_be_done_is_said_and_holds_up_nothing(failure):
+    asked, doing = Asked(("refresh", "bad"), ("refresh", "good")), Doing(bad=failure)
+    with structlog.testing.capture_logs() as lines:
+        assert await ControlWork(asked, doing).once() == 2
+    assert [(line["event"], line["log_level"], line["study_id"]) for line in lines] == [
+        ("control-failed", "error", "bad")
+    ]
+    assert (doing.done, asked.rows) == ([("refresh", "good")], {})
+
+
+async def test_while_the_store_cannot_be_reached_what_is_asked_stays_asked():
+    asked, doing = Asked(("refresh", "a"), ("refresh", "b")), Doing(a=StoreUnavailable("gone"))
+    with pytest.raises(StoreUnavailable):
+        await ControlWork(asked, doing).once()
+    assert len(asked.rows) == 2
+    doing.failures.clear()
+    await ControlWork(asked, doing).once()
+    assert doing.done == [("refresh", "a"), ("refresh", "b")]
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("gone"), ZeroDivisionError()])
+async def test_it_looks_every_second_whatever_happens(monkeypatch, failure):
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+        asked.down = failure if len(pauses) == 1 else None
+        if len(pauses) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    asked, doing = Asked(("refresh", "a")), Doing()
+    with structlog.testing.capture_logs() as lines, pytest.raises(asyncio.CancelledError):
+        await ControlWork(asked, doing).run()
+    assert pauses == [control_queue.EVERY] * 3
+    assert [line["event"] for line in lines] == ["control-not-done"]
+    assert doing.done == [("refresh", "a")]
+
+
+async def test_where_there_is_more_to_do_it_does_not_wait(monkeypatch):
+    async def sleep(_):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    doing = Doing()
+    asked = Asked(*[("refresh", str(number)) for number in range(control_queue.MOST + 1)])
+    with pytest.raises(asyncio.CancelledError):
+        await ControlWork(asked, doing).run()
+    assert len(doing.done) == control_queue.MOST + 1
+
+
+async def test_an_accession_number_that_a_webhook_tells_of_later_goes_into_the_study(sqlite_engine):
+    pipeline = Pipeline(sqlite_engine, SITE, UTC)
+    await take(pipeline, report())
+    await StoredEnrichments(sqlite_engine).keep(STUDY_UID, "A-77", None, clock.now())
+    assert await rows(sqlite_engine, "SELECT verb, argument FROM control WHERE done IS NULL") == [("refresh", STUDY_ID)]
+    assert await ControlWork(Controls(sqlite_engine), pipeline).once() == 1
+    assert "A-77" in str(await current(sqlite_engine, "ServiceRequest"))
+    assert await rows(sqlite_engine, "SELECT count(*) FROM control WHERE done IS NULL") == [(0,)]
+
+
+async def test_a_study_that_is_not_stored_is_nothing_to_do(sqlite_engine):
+    controls = Controls(sqlite_engine)
+    await controls.ask("refresh", STUDY_ID)
+    await controls.ask("rerender", STUDY_ID)
+    assert await ControlWork(controls, Pipeline(sqlite_engine, SITE, UTC)).once() == 2
+    assert await controls.open(10) == []

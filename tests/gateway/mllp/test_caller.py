@@ -1,0 +1,101 @@
+"""A connection that a receiver has opened: what it brought is had in order, whatever it does next (RFC 9293)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+import pytest
+
+from gateway.mllp import caller as caller_module
+from gateway.mllp.caller import AHEAD, Caller
+from gateway.mllp.framing import Frame, FramingError, encode
+
+RESET = struct.pack("ii", 1, 0)
+
+
+@pytest.fixture
+async def facing():
+    """The caller, and the socket at its other end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+    caller = Caller()
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: caller, accepted)
+    with peer:
+        yield caller, peer
+    await caller.close()
+
+
+async def brought(caller):
+    """All that the caller brings, until it brings no more."""
+    async with asyncio.timeout(10):
+        return [one async for one in _events(caller)]
+
+
+async def _events(caller):
+    while (event := await caller.next()) is not None:
+        yield event
+
+
+async def test_what_came_before_a_reset_is_had(facing):
+    caller, peer = facing
+    peer.sendall(encode(b"one") + encode(b"two") + b"\x0bthr")
+    await asyncio.sleep(0.05)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    peer.close()
+    events = await brought(caller)
+    assert [one.payload for one in events if isinstance(one, Frame)] == [b"one", b"two"]
+    assert [one.code for one in events if isinstance(one, FramingError)] == ["frame-cut"]
+
+
+async def test_who_will_say_no_more_can_still_be_answered(facing):
+    caller, peer = facing
+    peer.sendall(encode(b"one"))
+    peer.shutdown(socket.SHUT_WR)
+    assert len(await brought(caller)) == 1
+    assert caller.say(b"answer")
+    await caller.close()
+    assert peer.recv(100) == b"answer"
+
+
+async def test_no_more_is_read_than_is_taken(facing):
+    caller, peer = facing
+    frame = encode(b"x" * 1_000)
+    stream = memoryview(frame * 50_000)  # more than all buffers on the way can hold
+    peer.setblocking(False)
+    sent = 0
+    for _ in range(200):
+        try:
+            sent += peer.send(stream[sent:])
+        except BlockingIOError:
+            await asyncio.sleep(0.005)
+    assert len(caller._brought) < AHEAD + 300, "one read is 256 kB at most"
+    peer.setblocking(True)
+    peer.shutdown(socket.SHUT_WR)
+    events = await brought(caller)
+    assert len([one for one in events if isinstance(one, Frame)]) == sent // len(frame)
+
+
+async def test_nothing_is_said_to_who_is_gone(facing):
+    caller, peer = facing
+    peer.close()
+    assert await brought(caller) == []
+    await caller.close()
+    assert not caller.say(b"answer")
+    assert not Caller().say(b"nobody is there")
+
+
+async def test_who_reads_nothing_of_what_it_was_told_is_not_waited_for(facing, monkeypatch):
+    monkeypatch.setattr(caller_module, "CLOSE_WAIT", 0.05)
+    caller, _ = facing
+    while caller.say(b"x" * 1_000_000):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await caller.close()
+        await caller._gone.wait()
+
+
+async def test_who_never_was_there_is_closed_at_once():
+    await Caller().close()

@@ -1,0 +1,70 @@
+"""Preview of what a destination would get of a report, and what would become of it there (decisions D34, D39)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fakes.fed import destination
+
+from gateway.routing import Filter, Scope
+from gateway.routing.preview import KEPT_BACK, Asked, delivery, preview
+from gateway.runtime.errors import NoMessage
+from mappings import decode
+from mappings.model import Facts
+from mappings.profile import AssigningAuthority, Facility, Site
+
+WIRE = json.loads((Path(__file__).parents[2] / "golden" / "final-ct" / "wire.json").read_text())
+AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
+CITY = Facility("City Medical Center", mrn=AssigningAuthority("urn:oid:2.999.7", "CITY"))
+SITE = Site(facilities={CITY.name: CITY})
+
+
+def asked(**changes):
+    document = {**WIRE, **changes}
+    head = {key: value for key, value in document.items() if key not in ("reports", "users")}
+    study = decode(head, document["reports"], document.get("users", ()))
+    return Asked(study, Facts(), study.reports[0].report_id)
+
+
+def becomes(question, to):
+    return delivery(question, preview(question, to.site(SITE), to.receiver, AT), to)
+
+
+def test_a_signed_report_is_queued_and_the_preview_has_its_message():
+    question, to = asked(), destination(2575)
+    made = preview(question, to.site(SITE), to.receiver, AT)
+    assert ([one[:4] for one in made.messages], made.against) == ([b"MSH|"], ())
+    assert becomes(question, to).state == "queued"
+
+
+def test_with_no_authority_for_its_mrn_it_is_held_there():
+    question, to = asked(), destination(2575)
+    made = preview(question, to.site(Site()), to.receiver, AT)
+    assert (delivery(question, made, to).state, delivery(question, made, to).reason) == ("held", "authority-unknown")
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason"),
+    [
+        ({"filter": Filter(statuses=frozenset({"addendum"}))}, "excluded", "statuses"),
+        ({"filter": Filter(Scope(facilities=frozenset({"elsewhere"})))}, "excluded", "facilities"),
+        ({"filter": Filter(critical="only")}, "excluded", "critical"),
+        ({"start": datetime(2099, 1, 1, tzinfo=UTC)}, "before_start", ""),
+        ({"is_enabled": False}, "not_enabled", ""),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_filter_or_the_start_keeps_it_away_and_is_named(changes, state, reason):
+    found = becomes(asked(), replace(destination(2575), **changes))
+    assert (found.state, found.reason, found.state in KEPT_BACK) == (state, reason, True)
+
+
+def test_what_is_not_signed_causes_no_message():
+    report = {**WIRE["reports"][0], "status": "in_progress"}
+    to = destination(2575)
+    with pytest.raises(NoMessage):
+        preview(asked(reports=[report]), to.site(SITE), to.receiver, AT)

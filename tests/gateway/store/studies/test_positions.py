@@ -1,0 +1,23 @@
+"""A loop that has lost its place begins anew."""
+
+import pytest
+from fakes.crawl import Cursors
+from structlog.testing import capture_logs
+
+from gateway.store.studies.positions import kept
+
+
+async def test_a_position_is_what_was_kept_and_nothing_before():
+    cursors = Cursors()
+    assert await kept(cursors, "place", lambda value: value["at"], 0) == 0
+    await cursors.put("place", {"at": 7})
+    assert await kept(cursors, "place", lambda value: value["at"], 0) == 7
+
+
+@pytest.mark.parametrize("value", [{}, {"at": None}, {"at": "seven"}, [], "text"])
+async def test_a_position_that_cannot_be_read_is_as_if_there_was_none_and_that_is_said(value):
+    cursors = Cursors()
+    await cursors.put("place", value)
+    with capture_logs() as logs:
+        assert await kept(cursors, "place", lambda value: int(value["at"]), 0) == 0
+    assert [(one["event"], one["operation"]) for one in logs] == [("position-not-understood", "place")]
