@@ -14,8 +14,11 @@ UNCITED = dict(line.split(": ", 1) for line in (ROOT / "tests/architecture/uncit
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_names_its_clause_or_stands_in_the_list_of_those_that_have_none(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    module = ast.parse(path.read_text())
+    docstring = ast.get_docstring(module)
     assert docstring, "a module docstring"
+    if path.name == "__init__.py" and len(module.body) == 1:
+        return  # it says what the room is for
     name = str(path.relative_to(ROOT))
     cites = CLAUSE.search(docstring) is not None
     assert cites != (name in UNCITED), f"{name} cites a clause, or stands in uncited.txt with its reason, not both"

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from gateway.runtime.errors import ConfigError, StoreUnavailable
-from gateway.store import migrations
+from gateway.store.database import migrations
 from gateway.store.database.migrate import BASE, HEAD, migrate
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.revision import is_current, newest

@@ -18,7 +18,7 @@ from mappings.conclusion import ABSENT
 from mappings.hl7v2.report_text import NOT_SIGNED, WITHDRAWN
 from mappings.profile import RECEIVERS, receiver, switches
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_cell_holds_its_pipes_and_line_breaks_without_breaking_the_table() -> None:

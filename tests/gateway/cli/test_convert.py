@@ -14,7 +14,7 @@ from mappings.hl7v2 import receiver
 from mappings.issues import WireError
 from mappings.profile import AssigningAuthority, Facility, Site
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 AT = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
 BASE = "http://127.0.0.1:8800/fhir"
 CITY = Facility("City Medical Center", mrn=AssigningAuthority("urn:oid:2.999.7", "CITY"))

@@ -15,7 +15,7 @@ import pytest
 from gateway.runtime.serving import listening_socket
 from mappings.profile import RECEIVERS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden"
 CASES = ("final-ct", "critical", "metric")
 WIRE = str(GOLDEN / "final-ct" / "wire.json")

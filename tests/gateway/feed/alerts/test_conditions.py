@@ -10,7 +10,7 @@ import pytest
 from gateway.feed.alerts.conditions import CONDITIONS, ROWS, RUNBOOK, Alert, alerts
 from gateway.store.feed.feed_facts import FeedFacts
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 QUIET = FeedFacts()
 TWO = {3: "stu_1", 7: "stu_2"}
 

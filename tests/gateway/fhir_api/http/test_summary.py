@@ -25,7 +25,7 @@ from gateway.fhir_api.http.summary import (
 from gateway.runtime.errors import BadRequest
 from mappings.fhir.judge import judge
 
-GOLDENS = sorted((Path(__file__).parents[2] / "golden").glob("*/fhir/*.json"))
+GOLDENS = sorted((Path(__file__).parents[3] / "golden").glob("*/fhir/*.json"))
 INHERITED = {"id", "meta", "implicitRules", "language", "text", "contained", "extension", "modifierExtension"}
 DIAGNOSTIC_REPORT = json.loads(next(path for path in GOLDENS if path.name.startswith("DiagnosticReport")).read_bytes())
 KEPT = {"status", "code", "category", "subject", "effectiveDateTime"}

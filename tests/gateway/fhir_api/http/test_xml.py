@@ -13,7 +13,7 @@ from lxml import etree
 from gateway.fhir_api.http.xml import FHIR, xml_bytes, xml_of_json
 from mappings.fhir.rendering import json_bytes
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = Path(__file__).parents[3] / "golden"
 GOLDENS = sorted(GOLDEN.glob("*/fhir/*.json"))
 XHTML = "http://www.w3.org/1999/xhtml"
 IN_XML = st.characters(

@@ -9,7 +9,7 @@ from gateway.fhir_api.operations.trace_table import HEAD
 from mappings.hl7v2 import receiver
 from mappings.profile import parse_site
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[3] / "golden"
 SITE = parse_site((GOLDEN / "site.toml").read_text())
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 
