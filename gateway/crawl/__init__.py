@@ -1,1 +1,1 @@
-"""Brings studies in: read through when asked for one."""
+"""Crawl AutoScribe without end, page by page, since it has no change feed; have each stale study ingested."""

@@ -1,1 +1,1 @@
-"""The FHIR REST facade, one file per interaction."""
+"""FHIR REST facade: one file per interaction, reading the index and proxying AutoScribe."""

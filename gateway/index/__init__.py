@@ -1,1 +1,1 @@
-"""The index: what of a resource is searched for, and what a search parameter asks of it. Pure."""
+"""Search index, pure: the values by which a resource is found, and the criteria of a search parameter."""

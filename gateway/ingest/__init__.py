@@ -1,4 +1,4 @@
-"""The path of each study that comes in: it is mapped, judged and stored, and its news is passed on.
+"""Ingest one study: fetch it whole, map it, compare it with what is stored, and write it in one transaction.
 
 Carries out no clause of a standard; decisions D2, D7, D20, D25. `Pipeline` is imported when it is first asked for
 (PEP 562): a command that asks for plans alone loads no mapping.

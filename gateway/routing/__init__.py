@@ -1,4 +1,4 @@
-"""Destinations of the HL7 v2 feed: what each is sent, how, and when; which reports go where.
+"""Routing: destinations as the settings describe them, and which of them is owed which report.
 
 Carries out no clause itself: `routes_of` makes them of the settings, `routed` says of each cause where it goes.
 """

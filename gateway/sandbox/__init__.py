@@ -1,1 +1,1 @@
-"""Both ends of the gateway for trying it out: an AutoScribe look-alike and an MLLP receiver."""
+"""Sandbox for trying the gateway: an AutoScribe look-alike, and receivers with every fault."""

@@ -1,1 +1,1 @@
-"""Keeps what was seen."""
+"""Store of studies, resource versions, outbox rows and messages in SQLite or PostgreSQL."""

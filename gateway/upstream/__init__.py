@@ -1,1 +1,1 @@
-"""Reads AutoScribe over HTTP."""
+"""Client of the AutoScribe REST API: requests, retries, pace, and the reading of answers."""

@@ -1,0 +1,80 @@
+"""Rooms of the house, counted from the imports: which room uses which, and on which floor each stands.
+
+A room is a folder or a file directly in gateway/, or mappings/ as a whole. An arrow goes from a room to another that one
+of its files imports. Floor 1 imports no other room; a room stands one floor above the highest that it imports.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+Arrows = Mapping[str, frozenset[str]]
+ROOT: Final = Path(__file__).parents[2]
+_PACKAGES: Final = ("gateway", "mappings")
+
+
+class CircularImportError(ValueError):
+    """Rooms import each other in a circle."""
+
+
+def room_of(path: Path) -> str:
+    """Return the room of a file, given by its path from the root: `mappings`, `feed`, `app`."""
+    return "mappings" if path.parts[0] == "mappings" else path.parts[1].removesuffix(".py")
+
+
+def arrows(root: Path = ROOT) -> Arrows:
+    """Return each room with the rooms that it imports."""
+    files = [path.relative_to(root) for name in _PACKAGES for path in (root / name).rglob("*.py")]
+    modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+    found: dict[str, set[str]] = {}
+    for path in files:
+        used = {room_of(modules[name]) for name in _imported(root / path, modules) if name in modules}
+        found.setdefault(room_of(path), set()).update(used - {room_of(path), "__init__"})
+    found.pop("__init__", None)
+    return {room: frozenset(used) for room, used in found.items()}
+
+
+def floors(graph: Arrows) -> dict[str, int]:
+    """Return each room with its floor.
+
+    Raises:
+        CircularImportError: rooms import each other.
+    """
+    levels: dict[str, int] = {}
+    while len(levels) < len(graph):
+        ready = [room for room in graph if room not in levels and graph[room] <= levels.keys()]
+        if not ready:
+            raise CircularImportError(f"a circle among {sorted(graph.keys() - levels.keys())}")
+        levels |= {room: 1 + max((levels[used] for used in graph[room]), default=0) for room in ready}
+    return levels
+
+
+def floor_table() -> str:
+    """Return the picture of docs/architecture.md: the floors from the top, with each room and the rooms that it uses."""
+    graph = arrows()
+    levels = floors(graph)
+    rows = ["| floor | room | what it is for | uses |", "|---|---|---|---|"]
+    for room in sorted(graph, key=lambda one: (-levels[one], one)):
+        below = sorted(graph[room], key=lambda one: (-levels[one], one))
+        rows.append(f"| {levels[room]} | `{room}` | {_purpose(room)} | {', '.join(below)} |")
+    return "\n".join(rows)
+
+
+def _imported(path: Path, modules: Mapping[str, Path]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in modules else node.module
+
+
+def _purpose(room: str) -> str:
+    """Return the first line of the docstring of a room."""
+    folder = ROOT / "mappings" if room == "mappings" else ROOT / "gateway" / room
+    file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    return (ast.get_docstring(ast.parse(file.read_text())) or "").splitlines()[0]

@@ -1,0 +1,31 @@
+"""House rule: one room a capability, few floors, arrows that go down; later rooms add four arrows each, and no floor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from generators.rooms import CircularImportError, arrows, floors
+
+ROOT = Path(__file__).parents[2]
+MOST_FLOORS, MOST_ARROWS = 9, 110
+
+
+def test_rooms_stand_on_few_floors_and_few_arrows_go_between_them() -> None:
+    graph = arrows()
+    assert max(floors(graph).values()) <= MOST_FLOORS, floors(graph)
+    assert sum(map(len, graph.values())) <= MOST_ARROWS, graph
+
+
+def test_at_the_root_of_the_gateway_stand_only_its_name_its_command_and_the_service() -> None:
+    assert {path.name for path in (ROOT / "gateway").glob("*.py")} == {"__init__.py", "__main__.py", "app.py"}
+
+
+def test_rooms_that_import_each_other_are_named(tmp_path: Path) -> None:
+    for room, other in (("one", "two"), ("two", "one")):
+        folder = tmp_path / "gateway" / room
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "file.py").write_text(f"from gateway.{other} import file\n")
+    with pytest.raises(CircularImportError, match="'one', 'two'"):
+        floors(arrows(tmp_path))
