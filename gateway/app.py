@@ -61,7 +61,7 @@ from gateway.store.webhooks import StoredEnrichments, StoredWebhooks
 from gateway.upstream.client import Observe, UpstreamClient, unobserved
 from gateway.upstream.pace import Pace
 from gateway.upstream.paced_client import PacedClient
-from gateway.webhooks.endpoint import Inbox, webhook_routes
+from gateway.webhooks.endpoint import WebhookInbox, webhook_routes
 from gateway.webhooks.event import Verifier
 from gateway.webhooks.signature_count import SignatureRecord
 from gateway.webhooks.worker import WebhookWork
@@ -187,8 +187,8 @@ def _facade(parts: _Parts) -> Facade:
     )
 
 
-def _inbox(parts: _Parts) -> Inbox:
-    return Inbox(
+def _inbox(parts: _Parts) -> WebhookInbox:
+    return WebhookInbox(
         Verifier(parts.configuration.settings.webhook.secrets),
         StoredWebhooks(parts.engine),
         StoredEnrichments(parts.engine),

@@ -22,7 +22,7 @@ from mappings.trace import defaulted
 from mappings.trace.losses import FHIR_CHANGES, FHIR_LOSSES, HL7V2_CHANGES, HL7V2_LOSSES, SWITCHED_OFF
 from mappings.trace.outputs import outputs
 from mappings.trace.probes import leaves
-from mappings.trace.rules import Rule, builder_of, rule_of
+from mappings.trace.rules import TraceRule, builder_of, rule_of
 from mappings.trace.sample import document, everything, rows, site, sources
 
 Segment = Mapping[int, str | Callable[..., str]]
@@ -239,7 +239,7 @@ def _usage(target: str, row: str | Callable[..., str], known: FieldFacts) -> str
     return "R" if known.least or is_said else "RE"
 
 
-def _rule(segment: SegmentTable, number: int) -> Rule:
+def _rule(segment: SegmentTable, number: int) -> TraceRule:
     """The rule of a field: its function, else the row of the segment's table."""
     target, row = segment.target(number), segment.fields[number]
     said = _ROWS.get(target) or (f"`{row}`" if isinstance(row, str) and row != obx.PER_LINE else "")
@@ -248,7 +248,7 @@ def _rule(segment: SegmentTable, number: int) -> Rule:
     if rule and not said:
         return rule if rule.name.startswith(f"{segment.name.lower()}_{number}_") else replace(rule, clause=clause)
     place = _line(segment, number)
-    return Rule((target,), "", said, segment.module.__name__.replace(".", "/") + ".py", place, clause)
+    return TraceRule((target,), "", said, segment.module.__name__.replace(".", "/") + ".py", place, clause)
 
 
 def _line(segment: SegmentTable, number: int) -> int:
@@ -259,7 +259,7 @@ def _line(segment: SegmentTable, number: int) -> int:
     return next(index for index, text in enumerate(lines[start:], start + 1) if row.search(text))
 
 
-def _place(rule: Rule) -> tuple[str, str, str]:
+def _place(rule: TraceRule) -> tuple[str, str, str]:
     """Rule, clause and test of a rule."""
     name = f"`{rule.name}` " if rule.name else ""
     path = rule.path.removeprefix("mappings/")

@@ -1,7 +1,7 @@
 """Rooms of the house, counted from the imports: which room uses which, and on which floor each stands.
 
-A room is a folder or a file directly in gateway/, or mappings/ as a whole. An arrow goes from a room to another that one
-of its files imports. Floor 1 imports no other room; a room stands one floor above the highest that it imports.
+A room is a folder or a file directly in gateway/, or mappings/ as a whole. An arrow goes from a room to another that
+one of its files imports. Floor 1 imports no other room; a room stands one floor above the highest that it imports.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def floors(graph: Arrows) -> dict[str, int]:
 
 
 def floor_table() -> str:
-    """Return the picture of docs/architecture.md: the floors from the top, with each room and the rooms that it uses."""
+    """Return the picture of docs/architecture.md: the floors from the top, each room with the rooms that it uses."""
     graph = arrows()
     levels = floors(graph)
     rows = ["| floor | room | what it is for | uses |", "|---|---|---|---|"]

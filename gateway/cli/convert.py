@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from gateway.fhir_api.operations import trace_table
 from gateway.routing import Destination
-from gateway.routing.preview import Asked, delivery, preview
+from gateway.routing.preview import PreviewRequest, delivery, preview
 from gateway.runtime.errors import NoMessage
 from mappings import decode, to_fhir, to_oru, wire
 from mappings.changes import changes
@@ -182,7 +182,7 @@ def _hl7v2(studies: list[tuple[Study, Source]], request: Request) -> Conversion:
 def _notes(study: Study, facts: Facts, request: Request, destination: Destination) -> Iterator[str]:
     """Predict for each report whether the destination would be sent it, as though it had been sent nothing before."""
     for report in study.reports:
-        asked = Asked(study, facts, report.report_id)
+        asked = PreviewRequest(study, facts, report.report_id)
         try:
             becomes = delivery(asked, preview(asked, request.site, request.receiver, request.at), destination)
         except NoMessage:

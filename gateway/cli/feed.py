@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 
 from gateway.runtime.words import HeldAs
-from gateway.settings.command_line import Config, Group, destination_names, load
+from gateway.settings.command_line import CommandGroup, Config, destination_names, load
 from gateway.settings.command_line import exit_code as _run
 
 feed = typer.Typer(
-    help="The HL7 v2 feed: how it stands, and the operator's hand on it.", no_args_is_help=True, cls=Group
+    help="The HL7 v2 feed: how it stands, and the operator's hand on it.", no_args_is_help=True, cls=CommandGroup
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a destination.", autocompletion=destination_names)]
@@ -274,7 +274,7 @@ def show(
     from gateway.feed.operator import show as showing
     from gateway.feed.operator.arguments import numbers_of
 
-    wanted = showing.Wanted(what, numbers_of(patient, what), at, reason)
+    wanted = showing.WantedMessages(what, numbers_of(patient, what), at, reason)
     sys.exit(_run(showing.show(load(config), wanted, print, as_json=as_json)))
 
 

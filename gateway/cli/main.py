@@ -19,7 +19,7 @@ from gateway.cli.feed import feed
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.runtime.words import MANNERS, ROLES
 from gateway.sandbox.commands import sandbox
-from gateway.settings.command_line import PORT, Config, Group, destination_names, load
+from gateway.settings.command_line import PORT, CommandGroup, Config, destination_names, load
 from gateway.settings.command_line import exit_code as _run
 from mappings.issues import SiteError, WireError
 from mappings.profile import DEMO_SITE_KEY, RECEIVERS
@@ -32,14 +32,14 @@ app = typer.Typer(
     help="Radiology reports signed in AutoScribe, delivered as FHIR R4 and HL7 v2.",
     no_args_is_help=True,
     rich_markup_mode=None,  # else each --help imports a library for boxes and colors
-    cls=Group,
+    cls=CommandGroup,
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 200},  # as wide as the terminal: at 80 it cuts names at their hyphens
 )
-keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=Group)
+keys = typer.Typer(help="Make secrets.", no_args_is_help=True, cls=CommandGroup)
 app.add_typer(keys, name="keys")
 identity = typer.Typer(
-    help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True, cls=Group
+    help="Patients whose reports are held apart, and what to do about them.", no_args_is_help=True, cls=CommandGroup
 )
 app.add_typer(identity, name="identity")
 app.add_typer(feed, name="feed")
@@ -267,10 +267,10 @@ def listen(
     """An MLLP receiver for trying things out: prints each message readably and answers as told."""
     from gateway.sandbox.late_acks import Address
     from gateway.sandbox.listen import run_listen
-    from gateway.sandbox.receiver import Receiver
+    from gateway.sandbox.receiver import MllpReceiver
 
     address = Address.parse(reply_to) if reply_to is not None else None
-    sys.exit(_run(run_listen(Receiver(host, port, ack, out, reply_to=address))))
+    sys.exit(_run(run_listen(MllpReceiver(host, port, ack, out, reply_to=address))))
 
 
 @app.command("check-config")

@@ -17,7 +17,7 @@ from typing import Final
 from gateway.app import crawling
 from gateway.checks.config import api_key
 from gateway.crawl.ports import Crawl
-from gateway.feed.deliver.journal import Account, Entry, seal
+from gateway.feed.deliver.journal import JournalContents, JournalEntry, seal
 from gateway.feed.deliver.journal_file import account_of, journals
 from gateway.feed.operator.arguments import Say, counted, destination_named, wrong
 from gateway.ingest.assembly import store_for_command
@@ -34,7 +34,7 @@ from gateway.store.feed.audit import noted
 from gateway.store.feed.holding import hold
 from gateway.store.feed.leases import standing
 from gateway.store.feed.renaming import now_called
-from gateway.store.feed.restoring import Written
+from gateway.store.feed.restoring import JournaledMessage
 from gateway.store.feed.states import RESTORED
 from gateway.store.studies import intake
 from gateway.store.studies.kept import Kept, kept
@@ -73,7 +73,7 @@ async def resume_restored(
         if not own:
             raise wrong("--restored", "no journal of this database", f"Name it with --journal; else {_HOLD}.")
         heard = await restoring.heard(engine)
-        replay = Replay(engine, configuration.site, crawl, say)
+        replay = JournalReplay(engine, configuration.site, crawl, say)
         await replay.run(lanes_of(own.values(), heard, await _called_now(engine, own.values())))
         lacking = lacking_of(own, heard)
         if lacking:
@@ -105,43 +105,45 @@ def _resumed(last: dict[str, int], names: Sequence[str], reason: str, now: int) 
     return found
 
 
-def _accounts(paths: Iterable[Path]) -> dict[str, Account]:
+def _accounts(paths: Iterable[Path]) -> dict[str, JournalContents]:
     """Read the journals, each under its name; of one that is there twice, keep the longer."""
-    found: dict[str, Account] = {}
+    found: dict[str, JournalContents] = {}
     for path in paths:
         try:
             account = account_of(path)
         except OSError as error:
             raise wrong("--journal", f"{path.name}: cannot be read ({error.strerror})", "Name a journal.") from None
-        if account.journal and account.last >= found.get(account.journal, Account()).last:
+        if account.journal and account.last >= found.get(account.journal, JournalContents()).last:
             found[account.journal] = account
     return found
 
 
-def lacking_of(accounts: dict[str, Account], heard: dict[str, int]) -> dict[str, int]:
+def lacking_of(accounts: dict[str, JournalContents], heard: dict[str, int]) -> dict[str, int]:
     """By journal how many batches nobody has of those that this database has not heard of."""
     last = {one.journal: one.last for one in accounts.values()}
     for account in accounts.values():
         for journal, n in account.others.items():
             last[journal] = max(n, last.get(journal, 0))
-    found = {journal: accounts.get(journal, Account()).lacks(heard.get(journal, 0), n) for journal, n in last.items()}
+    found = {
+        journal: accounts.get(journal, JournalContents()).lacks(heard.get(journal, 0), n) for journal, n in last.items()
+    }
     return {journal: count for journal, count in found.items() if count}
 
 
-async def _called_now(engine: Engine, accounts: Iterable[Account]) -> dict[str, str]:
+async def _called_now(engine: Engine, accounts: Iterable[JournalContents]) -> dict[str, str]:
     """Give each destination that the journals name the name that it has by now."""
     names = {entry.destination for one in accounts for entry in one.since(0)}
     return {name: await now_called(engine, name) or name for name in names}
 
 
 def lanes_of(
-    accounts: Iterable[Account], heard: dict[str, int], called: Mapping[str, str] = _AS_IT_WAS
-) -> dict[_Lane, list[Entry]]:
+    accounts: Iterable[JournalContents], heard: dict[str, int], called: Mapping[str, str] = _AS_IT_WAS
+) -> dict[_Lane, list[JournalEntry]]:
     """Group by lane the messages of which the database may not know, each once, in the order in which they were sent.
 
     `called` has the names that destinations have by now.
     """
-    lanes: dict[_Lane, dict[str, Entry]] = {}
+    lanes: dict[_Lane, dict[str, JournalEntry]] = {}
     entries = [entry for one in accounts for entry in one.since(heard.get(one.journal, 0))]
     for sent in sorted(entries, key=lambda one: one.at):
         one = replace(sent, destination=called.get(sent.destination, sent.destination))
@@ -152,7 +154,7 @@ def lanes_of(
 
 
 @dataclass(slots=True)
-class Replay:
+class JournalReplay:
     """Writes the lanes of a journal down."""
 
     engine: Engine
@@ -160,7 +162,7 @@ class Replay:
     crawl: Crawl
     say: Say
 
-    async def run(self, lanes: dict[_Lane, list[Entry]]) -> None:
+    async def run(self, lanes: dict[_Lane, list[JournalEntry]]) -> None:
         """Read each study anew, and write down what was sent of it.
 
         Raises:
@@ -204,7 +206,7 @@ class Replay:
         return kept(found[0][2]) if found else None
 
 
-def _replayed(lane: Sequence[Written], now: int, *, is_unread: bool) -> Steps[str]:
+def _replayed(lane: Sequence[JournaledMessage], now: int, *, is_unread: bool) -> Steps[str]:
     reason = yield from restoring.replayed(lane, now)
     if is_unread and not reason:  # it would be sent as it was before
         reason = RESTORED
@@ -212,7 +214,7 @@ def _replayed(lane: Sequence[Written], now: int, *, is_unread: bool) -> Steps[st
     return reason
 
 
-def written(entries: Sequence[Entry], known: Kept | None, site: Site, key: bytes) -> list[Written]:
+def written(entries: Sequence[JournalEntry], known: Kept | None, site: Site, key: bytes) -> list[JournaledMessage]:
     """Return what a journal has of a lane, with the original numbers as far as they can be found again."""
     reports = {report_id for one in entries for report_id in (one.report_id, *one.report_ids)}
     made = [*map(short_id, (entries[0].study_id, *sorted(reports))), *map(pdf_number, sorted(reports))]
@@ -231,9 +233,9 @@ def _accessions(known: Kept, site: Site) -> Iterator[str]:
         yield from filter(None, (one.accession_number, one.exam_number))
 
 
-def _written(one: Entry, numbers: dict[str, str], restates: dict[str, str]) -> Written:
+def _written(one: JournalEntry, numbers: dict[str, str], restates: dict[str, str]) -> JournaledMessage:
     found = [numbers[sealed] for sealed in one.numbers if sealed in numbers]
-    return Written(
+    return JournaledMessage(
         destination=one.destination,
         study_id=one.study_id,
         report_id=one.report_id,

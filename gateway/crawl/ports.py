@@ -19,7 +19,7 @@ from gateway.upstream.query import StudyFilters
 Json = Mapping[str, Any]
 
 
-class Listing(Protocol):
+class StudyListing(Protocol):
     """The upstream client, as far as the crawl calls it itself; a `PacedClient`, the same that the ingest uses."""
 
     def studies(self, **filters: Unpack[StudyFilters]) -> AsyncGenerator[Answer, None]:
@@ -40,7 +40,7 @@ class Ingest(Protocol):
         """
 
 
-class Known(Protocol):
+class KnownStudies(Protocol):
     """What the store knows of the studies, so that those which did not change are not fetched."""
 
     async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
@@ -60,9 +60,9 @@ class Known(Protocol):
 class Crawl:
     """What every loop of the crawl works with."""
 
-    upstream: Listing
+    upstream: StudyListing
     ingest: Ingest
-    known: Known
+    known: KnownStudies
     cursors: StoredCursors
     settings: Sync
     observer: Observer = UNOBSERVED

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from gateway.crawl.ports import Crawl
 from gateway.crawl.retries import Retries
-from gateway.crawl.workers import Batch, Intake
+from gateway.crawl.workers import Intake, ListedBatch
 from gateway.runtime import clock
 from gateway.runtime.errors import (
     UpstreamConflict,
@@ -102,7 +102,7 @@ class Sweep:
 
     async def _walk(self, record: SweepRecord, running: Running, intake: Intake, show: Show) -> Running:
         """Read page after page. A page is let go of, and the place after it kept, when its studies are settled."""
-        before, cursors = Batch(0), {running.cursor}
+        before, cursors = ListedBatch(0), {running.cursor}
         while True:
             page = await self._page(record.page_size, running.cursor)
             batch = await intake.page(page)

@@ -23,7 +23,7 @@ _QUEUED: Final = 100
 _WORKERS_PER_REQUEST: Final = 2
 
 
-class Batch:
+class ListedBatch:
     """Studies that were handed in together."""
 
     def __init__(self, count: int) -> None:
@@ -47,7 +47,7 @@ class Intake:
 
     def __init__(self, loop: str, crawl: Crawl, retries: Retries) -> None:
         self._loop, self._crawl, self._retries = loop, crawl, retries
-        self._queue: asyncio.Queue[tuple[Batch, str, Json | None]] = asyncio.Queue(_QUEUED)
+        self._queue: asyncio.Queue[tuple[ListedBatch, str, Json | None]] = asyncio.Queue(_QUEUED)
         self._workers: list[asyncio.Task[None]] = []
         self.listed = self.done = self.failed = 0
 
@@ -70,7 +70,7 @@ class Intake:
         if kind is None:
             await self._retries.save()
 
-    async def page(self, page: Answer) -> Batch:
+    async def page(self, page: Answer) -> ListedBatch:
         """Take in what is stale of a page of studies, and what is due to be tried again; waits while all are busy."""
         studies = page.value["studies"]
         self.listed += len(studies)
@@ -81,13 +81,13 @@ class Intake:
         given |= {study["studyId"]: study for study in studies if study["studyId"] in stale}
         return await self._hand_in(given.items())
 
-    async def studies(self, study_ids: Iterable[str]) -> Batch:
+    async def studies(self, study_ids: Iterable[str]) -> ListedBatch:
         """Take in these studies, whatever the store knows of them; waits while all workers are busy."""
         return await self._hand_in([(study_id, None) for study_id in study_ids])
 
-    async def _hand_in(self, given: Iterable[tuple[str, Json | None]]) -> Batch:
+    async def _hand_in(self, given: Iterable[tuple[str, Json | None]]) -> ListedBatch:
         items = list(given)
-        batch = Batch(len(items))
+        batch = ListedBatch(len(items))
         for study_id, listed in items:
             await self._queue.put((batch, study_id, listed))
         return batch

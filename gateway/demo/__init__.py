@@ -10,14 +10,14 @@ import shutil
 from typing import Final
 
 from gateway.demo.agreement import compare
-from gateway.demo.rounds import Round, play
+from gateway.demo.rounds import DemoRound, play
 from gateway.demo.show import comparison, pretty, side_by_side
 from gateway.demo.stage import HOST, Ports, Stage, stage
 from gateway.feed.operator.arguments import EVER
 from gateway.feed.operator.certificate import made_of, said
 from gateway.runtime import clock, log
 from gateway.runtime.serving import stop_signal
-from gateway.sandbox.inbox import Message
+from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.readable import readable
 from mappings.identifiers import fhir_id
 
@@ -53,7 +53,7 @@ async def run(ports: Ports, every: float) -> int:
     return 0
 
 
-def _judge(played: Round) -> int:
+def _judge(played: DemoRound) -> int:
     width = max(shutil.get_terminal_size((160, 40)).columns, 100)
     rows = compare(played.report, played.diagnostic_report, played.patient, played.message)
     fhir = "\n".join(pretty(one) for one in (played.diagnostic_report, played.patient))
@@ -95,17 +95,17 @@ try in another terminal:
 """
 
 
-def _line(playing: Stage, played: Round) -> str:
+def _line(playing: Stage, played: DemoRound) -> str:
     address = f"{playing.fhir_base}/DiagnosticReport/{played.diagnostic_report['id']}"
     status = played.diagnostic_report["status"]
     return f"=== {status} in FHIR, its ORU^R01 {played.fate}: curl -s '{address}'\n"
 
 
-def _print_message(message: Message) -> None:
+def _print_message(message: ReceivedMessage) -> None:
     _print(readable(message.payload))
 
 
-def _ignore(_: Message) -> None:
+def _ignore(_: ReceivedMessage) -> None:
     """The round shows the message itself."""
 
 

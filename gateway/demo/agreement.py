@@ -25,7 +25,7 @@ _GENDER: Final = {"M": "male", "F": "female", "O": "other", "U": "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AgreementRow:
     """One line of the comparison; `agrees` is False where two of the three say different things."""
 
     what: str
@@ -35,7 +35,7 @@ class Row:
     agrees: bool
 
 
-def compare(report: Json, diagnostic_report: Json, patient: Json, message: bytes) -> list[Row]:
+def compare(report: Json, diagnostic_report: Json, patient: Json, message: bytes) -> list[AgreementRow]:
     """The comparison, a row for each thing that must be the same in all three forms."""
     received = read(message)
     segment = {one.name: one for one in reversed(received.segments)}
@@ -47,11 +47,13 @@ def compare(report: Json, diagnostic_report: Json, patient: Json, message: bytes
     ]
 
 
-def _row(what: str, autoscribe: str, fhir: str, oru: str) -> Row:
-    return Row(what, autoscribe, fhir, oru, autoscribe == fhir == oru)
+def _row(what: str, autoscribe: str, fhir: str, oru: str) -> AgreementRow:
+    return AgreementRow(what, autoscribe, fhir, oru, autoscribe == fhir == oru)
 
 
-def _ids(report: Json, diagnostic_report: Json, segment: Mapping[str, Segment], received: Received) -> Iterator[Row]:
+def _ids(
+    report: Json, diagnostic_report: Json, segment: Mapping[str, Segment], received: Received
+) -> Iterator[AgreementRow]:
     obr = segment["OBR"]
     imaging_study = diagnostic_report["imagingStudy"][0]["reference"].rpartition("/")[2]
     filler = received.components(obr.field(3))[0]
@@ -64,24 +66,26 @@ def _ids(report: Json, diagnostic_report: Json, segment: Mapping[str, Segment], 
     yield _row("study id", report["studyId"], upstream_id(imaging_study) or "", long_id("stu", filler))
 
 
-def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) -> Iterator[Row]:
+def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) -> Iterator[AgreementRow]:
     name, born, gender = patient.get("name", [{}])[0], patient.get("birthDate", ""), patient.get("gender")
     held = " ".join([name.get("family", name.get("text", "")), *name.get("given", ())])
     sent = _person_name(pid, received)
     whole = (snapshot.get("patientName") or "").strip()
     yield _patient_id((snapshot.get("mrn") or "").strip(), patient, pid, received)
-    yield Row("patient name", whole, held, sent, sent == held and set(held.split()) <= _tokens(whole))
-    yield Row("born", snapshot.get("dateOfBirth") or "", born, pid.field(7), _digits(born) == pid.field(7))
-    yield Row("sex", snapshot.get("sex") or "", gender or "", pid.field(8), gender == _GENDER.get(pid.field(8)))
+    yield AgreementRow("patient name", whole, held, sent, sent == held and set(held.split()) <= _tokens(whole))
+    yield AgreementRow("born", snapshot.get("dateOfBirth") or "", born, pid.field(7), _digits(born) == pid.field(7))
+    yield AgreementRow(
+        "sex", snapshot.get("sex") or "", gender or "", pid.field(8), gender == _GENDER.get(pid.field(8))
+    )
 
 
-def _patient_id(mrn: str, patient: Json, pid: Segment, received: Received) -> Row:
+def _patient_id(mrn: str, patient: Json, pid: Segment, received: Received) -> AgreementRow:
     """The MRN is one of the Patient's numbers, and so is each of PID-3 (the study's own stands there in base 62)."""
     shown = [identifier["value"] for identifier in patient.get("identifier", ())]
     listed = pid.field(3).split(received.delimiters.repetition)
     sent = [received.delimiters.unescape(received.components(one)[0]) for one in listed]
     known = all(one in shown or (one.isalnum() and long_id("stu", one) in shown) for one in sent)
-    return Row("patient id", mrn, ", ".join(shown), ", ".join(sent), known and (not mrn or mrn in shown))
+    return AgreementRow("patient id", mrn, ", ".join(shown), ", ".join(sent), known and (not mrn or mrn in shown))
 
 
 def _person_name(pid: Segment, received: Received) -> str:
@@ -95,11 +99,13 @@ def _tokens(name: str) -> set[str]:
     return set(re.split(r"[\s,^]+", name))
 
 
-def _status(report: Json, diagnostic_report: Json, obr: Segment) -> Iterator[Row]:
+def _status(report: Json, diagnostic_report: Json, obr: Segment) -> Iterator[AgreementRow]:
     status, code = diagnostic_report["status"], obr.field(25)
-    yield Row("status", report["status"], status, code, _STATUS.get(code) == status and report["status"] == "completed")
+    yield AgreementRow(
+        "status", report["status"], status, code, _STATUS.get(code) == status and report["status"] == "completed"
+    )
     signed, issued, changed = report["signedAt"] or "", diagnostic_report.get("issued", ""), obr.field(22)
-    yield Row("signed", signed, issued, changed, _moment(signed) == _moment(issued) == _moment(changed))
+    yield AgreementRow("signed", signed, issued, changed, _moment(signed) == _moment(issued) == _moment(changed))
 
 
 def _moment(text: str) -> datetime | None:
@@ -114,13 +120,13 @@ def _digits(text: str) -> str:
     return "".join(character for character in text if character.isdigit())
 
 
-def _text(report: Json, diagnostic_report: Json, received: Received) -> Row:
+def _text(report: Json, diagnostic_report: Json, received: Received) -> AgreementRow:
     said = report.get("reportPlainText", "")
     form = next(one for one in diagnostic_report["presentedForm"] if one["contentType"].startswith("text/plain"))
     shown = base64.b64decode(form["data"]).decode()
     sent = "\n".join(report_lines(received))
     counted = [f"{len(text.splitlines())} lines, {len(text)} characters" for text in (said, shown, sent)]
-    return Row("text", counted[0], counted[1], counted[2], said == shown and normal_form(said) == sent)
+    return AgreementRow("text", counted[0], counted[1], counted[2], said == shown and normal_form(said) == sent)
 
 
 def report_lines(received: Received) -> list[str]:

@@ -28,7 +28,7 @@ _ON_ITS_WAY: Final = frozenset({"not ingested", "queued"})
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class DemoRound:
     """What became of one signed report; `fate` is that of a certificate, `AA` where the listener accepted it."""
 
     report: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Round:
     fate: Kind
 
 
-async def play(stage: Stage, report_id: str, study_id: str) -> Round:
+async def play(stage: Stage, report_id: str, study_id: str) -> DemoRound:
     """Read the signed report as FHIR from the gateway, and as the message that its feed sent to the listener."""
     diagnostic_report = await asyncio.to_thread(_get, stage.fhir_base, f"DiagnosticReport/{fhir_id(report_id)}")
     patient = await asyncio.to_thread(_get, stage.fhir_base, diagnostic_report["subject"]["reference"])
@@ -47,7 +47,7 @@ async def play(stage: Stage, report_id: str, study_id: str) -> Round:
     if report["status"] != "completed":
         raise LookupError("a report that is not signed makes no message")
     became = await _became(stage, report_id, study_id)
-    return Round(report, diagnostic_report, patient, _received(stage, report_id), became)
+    return DemoRound(report, diagnostic_report, patient, _received(stage, report_id), became)
 
 
 async def _became(stage: Stage, report_id: str, study_id: str) -> Kind:

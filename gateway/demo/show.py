@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
-from gateway.demo.agreement import Row
+from gateway.demo.agreement import AgreementRow
 
 _GAP: Final = " │ "
 
@@ -31,7 +31,7 @@ def pretty(document: Mapping[str, Any]) -> str:
     return json.dumps(_shortened(document), indent=1, ensure_ascii=False)
 
 
-def comparison(rows: Sequence[Row], width: int) -> str:
+def comparison(rows: Sequence[AgreementRow], width: int) -> str:
     """The comparison as a table, with `=` where all three agree and `≠` where they do not."""
     widths = [14, *[(width - 14 - 5) // 3 - len(_GAP)] * 3]
     head = ["", "AutoScribe", "FHIR", "ORU^R01"]

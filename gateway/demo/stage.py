@@ -22,10 +22,10 @@ from gateway.ingest.assembly import opened_store
 from gateway.routing import Destination, routes_of
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.inbox import Message
+from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.people import FACILITIES
-from gateway.sandbox.receiver import Receiver
-from gateway.sandbox.state import State
+from gateway.sandbox.receiver import MllpReceiver
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.sandbox.webhooks import Target
 from gateway.settings import Configuration, Database, DestinationSettings, Server, Settings, Upstream, Webhook
@@ -51,11 +51,11 @@ class Ports:
 class Stage:
     """What runs: the sandbox's account and a client of it, the gateway's settings and store, the listener."""
 
-    account: State
+    account: SandboxAccount
     client: UpstreamClient
     configuration: Configuration
     engine: Engine
-    receiver: Receiver
+    receiver: MllpReceiver
 
     @property
     def fhir_base(self) -> str:
@@ -91,7 +91,7 @@ def demo_site() -> Site:
 
 
 @asynccontextmanager
-async def stage(ports: Ports, on_message: Callable[[Message], object]) -> AsyncIterator[Stage]:
+async def stage(ports: Ports, on_message: Callable[[ReceivedMessage], object]) -> AsyncIterator[Stage]:
     """Start all three, in the order in which they need each other; stop them in the opposite order.
 
     Raises:
@@ -100,7 +100,7 @@ async def stage(ports: Ports, on_message: Callable[[Message], object]) -> AsyncI
     async with AsyncExitStack() as stack:
         upstream_socket = stack.enter_context(listening_socket(HOST, ports.sandbox))
         gateway_socket = stack.enter_context(listening_socket(HOST, ports.gateway))
-        receiver = await stack.enter_async_context(Receiver(HOST, ports.mllp, on_message=on_message))
+        receiver = await stack.enter_async_context(MllpReceiver(HOST, ports.mllp, on_message=on_message))
         port, key = gateway_socket.getsockname()[1], f"whsec_{secrets.token_hex(32)}"
         webhook = Target(f"http://{HOST}:{port}/webhooks/autoscribe", key)
         options = Options(host=HOST, port=upstream_socket.getsockname()[1], webhook=webhook)

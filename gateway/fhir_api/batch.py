@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.fhir_api.batch_entries import MOST_BYTES, Entry, entries
+from gateway.fhir_api.batch_entries import MOST_BYTES, BatchEntry, entries
 from gateway.fhir_api.facade import MOUNT, base
 from gateway.fhir_api.http.body import json_body
 from gateway.fhir_api.http.bundle import batch_response
@@ -97,7 +97,7 @@ def batch(app: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
         found = entries(await json_body(request, MOST_BYTES), base(request))
         room, turns = _Room(), asyncio.Semaphore(AT_ONCE)
 
-        async def answered(entry: Entry | RequestError) -> bytes:
+        async def answered(entry: BatchEntry | RequestError) -> bytes:
             if isinstance(entry, RequestError):
                 return _refused(entry)
             async with turns:
@@ -119,7 +119,7 @@ async def _nothing() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def _scope(outer: Scope, entry: Entry) -> Scope:
+def _scope(outer: Scope, entry: BatchEntry) -> Scope:
     """The request of an entry, as it would have come alone."""
     kept = [(name, value) for name, value in outer["headers"] if not name.decode().startswith(_OWN_HEADERS)]
     return {

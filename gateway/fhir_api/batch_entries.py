@@ -28,7 +28,7 @@ _CONDITIONS: Final = {"ifNoneMatch": b"if-none-match", "ifModifiedSince": b"if-m
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BatchEntry:
     """A GET: path below the base, decoded and as it came, query and headers."""
 
     path: str
@@ -37,7 +37,7 @@ class Entry:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def entries(bundle: Any, base: str) -> list[Entry | RequestError]:
+def entries(bundle: Any, base: str) -> list[BatchEntry | RequestError]:
     """The entries of a batch in their order; a RequestError for one that is refused by itself.
 
     Raises:
@@ -73,7 +73,7 @@ def _request(row: Any, place: str) -> Mapping[str, Any]:
     return request
 
 
-def _entry(request: Mapping[str, Any], base: str) -> Entry | RequestError:
+def _entry(request: Mapping[str, Any], base: str) -> BatchEntry | RequestError:
     """The entry, or why it is refused."""
     if request["method"] != "GET":
         return MethodNotAllowed("in a batch only GET is offered: reads, searches and operations that change nothing")
@@ -88,7 +88,7 @@ def _entry(request: Mapping[str, Any], base: str) -> Entry | RequestError:
     if not address.startswith(f"{base}/"):
         return ResourceNotFound("the address is not below the base of this server")
     path = address.removeprefix(base)
-    return Entry(unquote(path), path.encode(), parts.query.encode(), headers)
+    return BatchEntry(unquote(path), path.encode(), parts.query.encode(), headers)
 
 
 def _headers(request: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:

@@ -43,7 +43,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedParameter:
     """What a parameter of a request asks for: all clauses hold, each by any of its criteria.
 
     `narrows`: this alone makes a search allowed (D30). `has_unknown_code`: a code is not one that the element may have.
@@ -74,7 +74,7 @@ def find(resource_type: str, name: str) -> Route | None:
     return Route((row,), _offered(row.name, said, (*row.modifiers, *_types(row))))
 
 
-def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> Asked | None:
+def asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
     """What one name and its value ask for; None where the parameter or the chain is not known.
 
     Raises:
@@ -87,17 +87,17 @@ def asked(resource_type: str, name: str, value: str, circumstances: Circumstance
 
 
 @lru_cache(maxsize=2048)
-def _remembered(resource_type: str, name: str, value: str, zone: tzinfo, base: str) -> Asked | None:
+def _remembered(resource_type: str, name: str, value: str, zone: tzinfo, base: str) -> AskedParameter | None:
     """What is the same at any time, for the same codes and days are asked for again and again."""
     return _asked(resource_type, name, value, Circumstances(zone, _ANY_TIME, base))
 
 
-def _asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> Asked | None:
+def _asked(resource_type: str, name: str, value: str, circumstances: Circumstances) -> AskedParameter | None:
     route = find(resource_type, name)
     return read(route, name, value, circumstances) if route else None
 
 
-def read(route: Route, name: str, value: str, circumstances: Circumstances) -> Asked:
+def read(route: Route, name: str, value: str, circumstances: Circumstances) -> AskedParameter:
     """What a value asks for of what its `name` led to.
 
     Raises:
@@ -111,7 +111,7 @@ def read(route: Route, name: str, value: str, circumstances: Circumstances) -> A
         found = tuple(dict.fromkeys(criterion for one in values for criterion in criteria_of(one)))
     except BadRequest as error:
         raise BadRequest(f"{name}: {error.detail}", expression=f"http.{name}") from None
-    return Asked(route, _clauses(route, found), _narrows(route, found), _has_unknown_code(route, texts))
+    return AskedParameter(route, _clauses(route, found), _narrows(route, found), _has_unknown_code(route, texts))
 
 
 def _types(row: Parameter) -> tuple[str, ...]:

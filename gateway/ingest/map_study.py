@@ -48,7 +48,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class KnownStudy:
     """What the store knows of a study before it is looked at; `revision` is 0 where it knows nothing.
 
     `verdicts` by patient id is what an operator decided (`link`, `separate`), `judged` digests of whom; `pdf` by report
@@ -95,7 +95,7 @@ class Look:
         return [resource_id for kind, resource_id in self.resources if kind == "Patient"]
 
 
-def digest(fetched: Fetched, standing: Standing) -> str:
+def digest(fetched: Fetched, standing: KnownStudy) -> str:
     """A digest of all that a look depends on but the site and the mapping."""
     rows = fetched.reports["reports"] if isinstance(fetched.reports, Mapping) else fetched.reports
     ordered = sorted(rows, key=lambda row: str(row.get("reportId")))
@@ -104,7 +104,7 @@ def digest(fetched: Fetched, standing: Standing) -> str:
     return digest_of(said)
 
 
-def look(fetched: Fetched, standing: Standing, site: Site) -> Look:
+def look(fetched: Fetched, standing: KnownStudy, site: Site) -> Look:
     """Decode, compare and map.
 
     Raises:
@@ -133,7 +133,7 @@ def beside(found: Look, others: Sequence[Row], site: Site) -> dict[str, list[Jso
     return made
 
 
-def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: Standing, site: Site) -> Look:
+def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: KnownStudy, site: Site) -> Look:
     """The look with patients of its own where other studies speak of somebody else, or an operator says so (D12)."""
     resources = found.resources.values()
     taken = taken_patient_ids(resources, lambda patient_id: others.get(patient_id, ()))
@@ -153,7 +153,7 @@ def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: Standing,
 
 
 def _judged(
-    found: Look, others: Mapping[str, Sequence[Json]], standing: Standing, site: Site, held: frozenset[str]
+    found: Look, others: Mapping[str, Sequence[Json]], standing: KnownStudy, site: Site, held: frozenset[str]
 ) -> Mapping[str, Judged]:
     """Judge each verdict that there is."""
     if not standing.verdicts:

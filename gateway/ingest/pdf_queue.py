@@ -24,7 +24,7 @@ from gateway.runtime.errors import (
 )
 from gateway.runtime.log import code_of, get_logger
 from gateway.settings import Pdf
-from gateway.store.studies.pdfs import Claim, Overtaken, Pdfs, Untold, Wanted
+from gateway.store.studies.pdfs import Overtaken, PdfClaim, Pdfs, Untold, WantedPdf
 from gateway.upstream.pdf_stream import OPERATION, PdfStream
 
 Fetch = Callable[[str], AbstractAsyncContextManager[PdfStream]]
@@ -53,7 +53,7 @@ class PdfObserver(Protocol):
         """The store could not be asked or written; the loop goes on."""
 
 
-class Unobserved:
+class UnobservedPdfs:
     """The observer that does nothing."""
 
     def worked_pdf(self, outcome: Outcome) -> None:
@@ -66,7 +66,7 @@ class Unobserved:
         """Do nothing."""
 
 
-UNOBSERVED: Final = Unobserved()
+UNOBSERVED: Final = UnobservedPdfs()
 
 
 class PdfQueue:
@@ -120,7 +120,7 @@ class PdfQueue:
         """Start on what is due, as slots are free; studies that are to be told come first."""
         busy = set(self._tasks)  # before asking: what such a task does meanwhile may still be in the answer
         most = self._settings.concurrency
-        found: list[Untold | Wanted] = [*await self._pdfs.untold(clock.now(), most + len(busy))]
+        found: list[Untold | WantedPdf] = [*await self._pdfs.untold(clock.now(), most + len(busy))]
         found += await self._pdfs.wanted(clock.now(), most + len(busy))
         work = {one.report_id: one for one in found if one.report_id not in busy}
         chosen = list(work.values())[: max(most - len(busy), 0)]
@@ -128,7 +128,7 @@ class PdfQueue:
             self._tasks[one.report_id] = asyncio.create_task(self._work(one))
         return len(chosen)
 
-    async def _work(self, one: Untold | Wanted) -> None:
+    async def _work(self, one: Untold | WantedPdf) -> None:
         try:
             await (self._tell(one) if isinstance(one, Untold) else self._fetch(one))
         except Overtaken:
@@ -140,7 +140,7 @@ class PdfQueue:
             del self._tasks[one.report_id]
             self.wake()
 
-    async def _fetch(self, wanted: Wanted) -> None:
+    async def _fetch(self, wanted: WantedPdf) -> None:
         claim = await self._pdfs.claim(wanted)
         try:
             await self._copy(claim)
@@ -156,7 +156,7 @@ class PdfQueue:
         self._observer.worked_pdf("kept")
         await self._tell(untold)
 
-    async def _copy(self, claim: Claim) -> None:
+    async def _copy(self, claim: PdfClaim) -> None:
         """From AutoScribe into the store, chunk by chunk.
 
         Raises:
@@ -172,7 +172,7 @@ class PdfQueue:
         if claim.is_of_earlier_text:
             raise PdfUnavailable(OPERATION, detail="it is still the PDF of an earlier text")
 
-    async def _settle(self, claim: Claim, error: Exception) -> None:
+    async def _settle(self, claim: PdfClaim, error: Exception) -> None:
         """It could not be had: again later, or no more."""
         wanted = claim.wanted
         code = code_of(error)

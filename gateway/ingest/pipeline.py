@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from gateway.ingest.map_study import Fetched, Key, Look, Resource, Standing, apart, as_of, beside, digest, look
+from gateway.ingest.map_study import Fetched, Key, KnownStudy, Look, Resource, apart, as_of, beside, digest, look
 from gateway.ingest.plan_write import taking
 from gateway.ingest.practitioner import practitioner
 from gateway.ingest.render_versions import rendered
@@ -32,7 +32,7 @@ from gateway.store.feed.outbox import Outbox
 from gateway.store.studies import intake, versions
 from gateway.store.studies.intake import OthersMoved, Outdated
 from gateway.store.studies.kept import kept, unpacked
-from gateway.store.studies.versions import Made, Written
+from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 from mappings.changes import Change
 from mappings.issues import MappingIssue
 from mappings.model import PdfFacts, Study
@@ -55,7 +55,7 @@ class Ingested:
     """
 
     study: Study
-    written: Sequence[Written] = ()
+    written: Sequence[WrittenVersion] = ()
     change: Change | None = None
     was_known: bool = True
     issues: tuple[MappingIssue, ...] = ()
@@ -121,7 +121,7 @@ class Pipeline:
 
         await self._engine.do(work)
 
-    def _practitioner(self, user: Mapping[str, Any], asked: int) -> list[Made]:
+    def _practitioner(self, user: Mapping[str, Any], asked: int) -> list[RenderedVersion]:
         made = practitioner(user, self._site)
         return rendered([made] if made else [], self._zone, owner="", as_of={}, asked=asked, signed={})
 
@@ -142,16 +142,16 @@ class Pipeline:
         """Held by whoever takes the study in; what other processes do is seen when it is written (D25)."""
         return self._locks.setdefault(study_id, asyncio.Lock())
 
-    async def _standing(self, study_id: str) -> tuple[Standing, Row | None]:
+    async def _standing(self, study_id: str) -> tuple[KnownStudy, Row | None]:
         """Read what the store knows of a study, and the row that it has of it."""
         rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
         verdicts = await self._engine.fetch(intake.VERDICTS, study_id=study_id)
         if not rows:
-            return Standing(), None
+            return KnownStudy(), None
         told = await Outbox(self._engine).told(study_id)
         revision, received_digest, packed, *_ = rows[0]
         pdfs = await self._engine.fetch(intake.PDFS, study_id=study_id) if self._wants_pdf else ()
-        standing = Standing(
+        standing = KnownStudy(
             revision=int(revision),
             digest=str(received_digest),
             kept=kept(packed),
@@ -164,7 +164,7 @@ class Pipeline:
 
     async def _take(
         self,
-        standing: Standing,
+        standing: KnownStudy,
         fetched: Fetched,
         stored: Mapping[Key, Resource] | None = None,
         *,
@@ -196,7 +196,7 @@ class Pipeline:
         raise StoreUnavailable(_AGAIN_AND_AGAIN)
 
     async def _settled(
-        self, found: Look, fetched: Fetched, standing: Standing, stored: Mapping[Key, Resource] | None
+        self, found: Look, fetched: Fetched, standing: KnownStudy, stored: Mapping[Key, Resource] | None
     ) -> tuple[Look, intake.Taken]:
         """The look with its patients apart from those of others who share no more than a number, as it is stored."""
         patient_ids, study_id = found.patient_ids, found.change.study.study_id
@@ -223,7 +223,7 @@ class Pipeline:
 
         return await computed(settle)
 
-    async def _with_accession(self, standing: Standing, fetched: Fetched) -> Standing:
+    async def _with_accession(self, standing: KnownStudy, fetched: Fetched) -> KnownStudy:
         """With what `patient_study.enrichment_requested` said of the study (D18)."""
         uid = intake.uid_key(str(fetched.study.get("studyInstanceUid")))
         rows = await self._engine.fetch(intake.ACCESSION, study_instance_uid=uid)

@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
-from gateway.ingest.map_study import NEW_TEXT, Fetched, Key, Look, Resource, Standing, digest, remapped
+from gateway.ingest.map_study import NEW_TEXT, Fetched, Key, KnownStudy, Look, Resource, digest, remapped
 from gateway.ingest.plan_outbox import patience, telling
 from gateway.ingest.render_versions import rendered
 from gateway.routing import NOTHING_IN_FORCE, InForce, Routes
 from gateway.store.database.instants import instant, micros
 from gateway.store.database.statements import Row, storable
 from gateway.store.studies.coverage import digest_of
-from gateway.store.studies.intake import Claim, Taken, uid_key
+from gateway.store.studies.intake import PatientClaim, Taken, uid_key
 from gateway.store.studies.kept import Kept, packed
-from gateway.store.studies.versions import Made
+from gateway.store.studies.versions import RenderedVersion
 from mappings.dates import parse_instant
 from mappings.fhir.rendering import json_bytes
 from mappings.fhir.retired import retired
@@ -35,7 +35,7 @@ _NOWHERE: Final = Routes()
 def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rendered)
     found: Look,
     fetched: Fetched,
-    standing: Standing,
+    standing: KnownStudy,
     others: Sequence[Row],
     site: Site,
     *,
@@ -61,7 +61,7 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
     users_as_of = _users_as_of(fetched, found)
     signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
 
-    def render(resources: Sequence[Resource], asked: int) -> list[Made]:
+    def render(resources: Sequence[Resource], asked: int) -> list[RenderedVersion]:
         return rendered(resources, zone, owner=study.study_id, as_of=users_as_of, asked=asked, signed=signed)
 
     changed_ids = {one["id"] for one in changed if one["resourceType"] == "Patient"}
@@ -107,7 +107,7 @@ def _users_as_of(fetched: Fetched, found: Look) -> dict[str, int]:
     return as_of | {one: as_of[user] for one, user in whose.items() if user in as_of}
 
 
-def _before(standing: Standing, stored: Mapping[Key, Resource] | None, site: Site) -> Mapping[Key, Resource]:
+def _before(standing: KnownStudy, stored: Mapping[Key, Resource] | None, site: Site) -> Mapping[Key, Resource]:
     if stored is not None:
         return stored
     return remapped(standing.kept, site) if standing.kept else {}
@@ -119,8 +119,8 @@ def _ended(before: Mapping[Key, Resource], found: Look) -> list[Resource]:
     return [last for one in gone if (last := retired(one)) is not None]
 
 
-def _claim(patient: Resource, *, is_changed: bool) -> Claim:
-    return Claim(patient["id"], json_bytes(patient), is_changed)
+def _claim(patient: Resource, *, is_changed: bool) -> PatientClaim:
+    return PatientClaim(patient["id"], json_bytes(patient), is_changed)
 
 
 def _rank(study: Study, now: int) -> tuple[str, int]:
@@ -128,7 +128,7 @@ def _rank(study: Study, now: int) -> tuple[str, int]:
     return study_date, int(signed * 1_000_000)
 
 
-def _row(found: Look, fetched: Fetched, standing: Standing) -> dict[str, Any]:
+def _row(found: Look, fetched: Fetched, standing: KnownStudy) -> dict[str, Any]:
     study = found.change.study
     received = {
         "study": fetched.study,

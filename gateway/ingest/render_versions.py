@@ -11,7 +11,7 @@ from datetime import tzinfo
 from typing import Any, Final
 
 from gateway.index.extract import rows
-from gateway.store.studies.versions import Made
+from gateway.store.studies.versions import RenderedVersion
 from mappings.fhir.judge import judge_all
 from mappings.fhir.rendering import json_bytes
 from mappings.issues import MappingIssue
@@ -30,7 +30,7 @@ def rendered(  # noqa: PLR0913
     as_of: Mapping[str, int],
     asked: int,
     signed: Mapping[str, str | None],
-) -> list[Made]:
+) -> list[RenderedVersion]:
     """The resources as they are stored.
 
     `owner` is their study, `asked` when it was asked; `as_of` says so of those, by id, that were asked for at another
@@ -44,12 +44,12 @@ def rendered(  # noqa: PLR0913
 
 def _made(  # noqa: PLR0913, PLR0917
     resource: Json, faults: Sequence[MappingIssue], zone: tzinfo, owner: str, as_of: int, signed: str | None
-) -> Made:
+) -> RenderedVersion:
     kind, resource_id = resource["resourceType"], resource["id"]
     meta = json_bytes(resource.get("meta", {}))
     rest = json_bytes({key: value for key, value in resource.items() if key not in _HEAD})
     found = rows(resource, zone, signed=signed)
-    return Made(
+    return RenderedVersion(
         address=f"{kind}/{resource_id}",
         owner="" if kind in SHARED else owner,
         as_of=as_of,

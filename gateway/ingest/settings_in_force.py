@@ -14,7 +14,7 @@ from gateway.runtime import clock
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant
 from gateway.store.database.statements import Row
-from gateway.store.feed.in_force import EVERY, LATEST, Wanted
+from gateway.store.feed.in_force import EVERY, LATEST, WantedSettings
 
 
 class SettingsInForce:
@@ -32,10 +32,10 @@ class SettingsInForce:
         return self._known.until(now)
 
 
-def wanted(terms: Terms, ignores: Iterable[Ignore]) -> Wanted:
+def wanted(terms: Terms, ignores: Iterable[Ignore]) -> WantedSettings:
     """The settings of a destination as they are put in force."""
     settings = written(terms, ignores)
-    return Wanted(terms.name, settings, digest(settings))
+    return WantedSettings(terms.name, settings, digest(settings))
 
 
 def _of_rows(rows: Sequence[Row]) -> InForce:

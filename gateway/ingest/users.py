@@ -22,7 +22,7 @@ REMEMBERED_SECONDS: Final = 60.0
 MOST_REMEMBERED: Final = 1_000
 
 
-class Asked(NamedTuple):
+class AskedUser(NamedTuple):
     """A User as AutoScribe had it then, or None."""
 
     user: Json | None
@@ -34,9 +34,9 @@ class Users:
 
     def __init__(self, upstream: UpstreamClient, flights: SingleFlight) -> None:
         self._upstream, self._flights = upstream, flights
-        self._remembered: OrderedDict[str, tuple[float, Asked]] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[float, AskedUser]] = OrderedDict()
 
-    async def get(self, user_id: str) -> Asked:
+    async def get(self, user_id: str) -> AskedUser:
         """The User and when it was asked for; None if AutoScribe does not know it.
 
         Raises:
@@ -47,11 +47,11 @@ class Users:
             return remembered[1]
         return await self._flights.run(("user", user_id), lambda: self._fetch(user_id))
 
-    async def of(self, reports: Sequence[Json]) -> tuple[list[Asked], list[MappingIssue]]:
+    async def of(self, reports: Sequence[Json]) -> tuple[list[AskedUser], list[MappingIssue]]:
         """The users of reports, as many as can be had; an issue for each that could not be asked for."""
         wanted = {report["userId"]: index for index, report in reversed(list(enumerate(reports)))}
         found = await asyncio.gather(*map(self.get, wanted), return_exceptions=True)
-        users: list[Asked] = []
+        users: list[AskedUser] = []
         issues: list[MappingIssue] = []
         for index, user in zip(wanted.values(), found, strict=True):
             if isinstance(user, UpstreamError):
@@ -63,10 +63,10 @@ class Users:
                 users.append(user)
         return users, issues
 
-    async def _fetch(self, user_id: str) -> Asked:
+    async def _fetch(self, user_id: str) -> AskedUser:
         at = clock.now()
         answer = await self._upstream.user(user_id)
-        user = Asked(answer.value if answer else None, at)
+        user = AskedUser(answer.value if answer else None, at)
         self._remembered[user_id] = (clock.monotonic() + REMEMBERED_SECONDS, user)
         self._remembered.move_to_end(user_id)
         if len(self._remembered) > MOST_REMEMBERED:

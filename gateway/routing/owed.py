@@ -78,7 +78,7 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ReportNews:
     """A cause with what is known of its report, as destinations look at it; `moment` is None where none is known."""
 
     cause: Cause
@@ -87,13 +87,13 @@ class News:
     moment: datetime | None
 
 
-def news(study: Study, cause: Cause, report: Report | None) -> News:
+def news(study: Study, cause: Cause, report: Report | None) -> ReportNews:
     """A cause as destinations look at it; `report` is the one that it is about, also where it is gone by now."""
     is_critical = report is not None and report.is_critical is True and not cause.is_of_draft
-    return News(cause, about(study, report), is_critical, _moment(report) if report else None)
+    return ReportNews(cause, about(study, report), is_critical, _moment(report) if report else None)
 
 
-def owed(of: News, told: AbstractSet[str], terms: Terms) -> Owed:
+def owed(of: ReportNews, told: AbstractSet[str], terms: Terms) -> Owed:
     """Decide what a destination is owed of a cause; `told` are the ids of the study's reports that it was told of.
 
     What is queued for it counts as told: else a correction that comes before the first message has left would be kept
@@ -111,7 +111,7 @@ def owed(of: News, told: AbstractSet[str], terms: Terms) -> Owed:
     return Owed("before_start" if is_early and not _is_told(of, told, terms) else "waiting")
 
 
-def owed_by_no_one(of: News, ignores: Iterable[Ignore], terms: Collection[Terms]) -> tuple[NoOneState, str]:
+def owed_by_no_one(of: ReportNews, ignores: Iterable[Ignore], terms: Collection[Terms]) -> tuple[NoOneState, str]:
     """The state of a cause that no destination is owed, and the rule that says that none needs it.
 
     What is not needed by a rule is unrouted: with the reason `before_start` where it is history to each destination.
@@ -129,6 +129,6 @@ def _moment(report: Report) -> datetime | None:
     return signed or parse_instant(report.updated_at)
 
 
-def _is_told(of: News, told: AbstractSet[str], terms: Terms) -> bool:
+def _is_told(of: ReportNews, told: AbstractSet[str], terms: Terms) -> bool:
     """True where a destination has the report: where all is restated it came with any other of its study (D19)."""
     return of.cause.report_id in told or (terms.restates and bool(told))

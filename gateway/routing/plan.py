@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.routing.in_force import InForce
-from gateway.routing.owed import SAYS, News, Owed, Terms, news, owed, owed_by_no_one
+from gateway.routing.owed import SAYS, Owed, ReportNews, Terms, news, owed, owed_by_no_one
 from mappings.model import Cause, Report, Study
 
 PlanState = Literal[
@@ -35,7 +35,7 @@ _BY_NO_ONE: Final = frozenset({"unrouted", "ignored"})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PlanRow:
     """A row of the outbox as it stands; `destination` is empty where none takes the cause.
 
     `is_said` where a message that was written says it; `beside` are the reports in those that are to say it.
@@ -63,7 +63,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownReport:
     """A study as the store has it, with its rows in order; `is_sent` if anything of it was written to the destination.
 
     `gone` are reports that are no longer there, `version` is that of the content.
@@ -72,11 +72,11 @@ class Known:
     study: Study
     gone: Sequence[Report]
     version: str
-    rows: Sequence[Row]
+    rows: Sequence[PlanRow]
     is_sent: bool
 
 
-def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
+def planned(known: KnownReport, name: str, in_force: InForce) -> list[Step]:
     """The rows that are to be others since a destination has other settings."""
     reports = {one.report_id: one for one in (*known.gone, *known.study.reports)}
     own = {_key(row.cause): row for row in known.rows if row.destination == name}
@@ -98,7 +98,7 @@ def planned(known: Known, name: str, in_force: InForce) -> list[Step]:
     return steps
 
 
-def _told(known: Known, own: Mapping[tuple[str, str, str], Row], terms: Terms) -> set[str]:
+def _told(known: KnownReport, own: Mapping[tuple[str, str, str], PlanRow], terms: Terms) -> set[str]:
     """The reports that the destination was told of, or is to be told of by these settings too."""
     told = {row.cause.report_id for row in own.values() if row.is_said or (known.is_sent and row.state in _TOLD)}
     reports = {one.report_id: one for one in (*known.gone, *known.study.reports)}
@@ -109,13 +109,15 @@ def _told(known: Known, own: Mapping[tuple[str, str, str], Row], terms: Terms) -
     return told
 
 
-def _to_be_told(known: Known, causes: Iterable[Cause], reports: Mapping[str, Report], terms: Terms) -> frozenset[str]:
+def _to_be_told(
+    known: KnownReport, causes: Iterable[Cause], reports: Mapping[str, Report], terms: Terms
+) -> frozenset[str]:
     """The reports that the destination is told of first by these settings: then it is owed the others of the study."""
     found = (news(known.study, one, reports.get(one.report_id)) for one in causes if one.kind in SAYS)
     return frozenset(of.cause.report_id for of in found if owed(of, frozenset(), terms).state == "waiting")
 
 
-def _causes(known: Known) -> list[Cause]:
+def _causes(known: KnownReport) -> list[Cause]:
     """List what happened to the signed reports, each once; of one that has no row its signature."""
     found = {_key(row.cause): row.cause for row in known.rows if row.cause.kind != "replay"}
     seen = {row.cause.report_id for row in known.rows}
@@ -140,7 +142,7 @@ class _Cause:
 
     cause: Cause
     name: str
-    row: Row | None
+    row: PlanRow | None
     is_resent: bool
     goes: bool
 
@@ -181,7 +183,9 @@ def was_made(reason: str) -> bool:
     return reason.startswith("rendered:")
 
 
-def _of_no_one(of: News, rows: Sequence[Row], in_force: InForce, name: str, *, is_taken: bool) -> Iterator[Step]:
+def _of_no_one(
+    of: ReportNews, rows: Sequence[PlanRow], in_force: InForce, name: str, *, is_taken: bool
+) -> Iterator[Step]:
     """Say what becomes of the row without a destination: a report has one, of the newest that happened to it."""
     same = [row for row in rows if _key(row.cause) == _key(of.cause)]
     others = [row for row in same if row.destination not in {"", name}]

@@ -34,7 +34,7 @@ KEPT_BACK: Final[frozenset[DeliveryState]] = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PreviewRequest:
     """The report that is asked about, and its study as it is known."""
 
     study: Study
@@ -62,14 +62,14 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class PreviewDelivery:
     """The state that a report would have at a destination, as the ledger names it; `reason` where it is not sent."""
 
     state: DeliveryState
     reason: str = ""
 
 
-def preview(asked: Asked, site: Site, receiver: Receiver, at: datetime) -> Preview:
+def preview(asked: PreviewRequest, site: Site, receiver: Receiver, at: datetime) -> Preview:
     """The messages that the report causes; `at` becomes MSH-7.
 
     Raises:
@@ -96,10 +96,10 @@ def preview(asked: Asked, site: Site, receiver: Receiver, at: datetime) -> Previ
     return Preview(causes, messages, tuple(dict.fromkeys(issues)), unmade, broken)
 
 
-def delivery(asked: Asked, made: Preview, destination: Destination) -> Delivery:
+def delivery(asked: PreviewRequest, made: Preview, destination: Destination) -> PreviewDelivery:
     """Predict the state of the report at a destination that was sent nothing of its study before."""
     if not destination.is_enabled:
-        return Delivery("not_enabled")
+        return PreviewDelivery("not_enabled")
     # Beside one that takes everything: else what a filter leaves out has no row that names the filter
     beside = replace(destination, name="", filter=Filter())
     in_force = ever_in_force([destination.terms, beside.terms])
@@ -107,16 +107,16 @@ def delivery(asked: Asked, made: Preview, destination: Destination) -> Delivery:
     there = [row for _, row in rows if row.destination == destination.name]
     kept_away = next((row for row in there if row.state != "waiting"), None)
     if kept_away is not None:
-        return Delivery("excluded" if kept_away.state == "excluded" else "before_start", kept_away.reason)
-    return _made(made, destination) if there else Delivery("nothing", "report-not-signed")
+        return PreviewDelivery("excluded" if kept_away.state == "excluded" else "before_start", kept_away.reason)
+    return _made(made, destination) if there else PreviewDelivery("nothing", "report-not-signed")
 
 
-def _made(made: Preview, destination: Destination) -> Delivery:
+def _made(made: Preview, destination: Destination) -> PreviewDelivery:
     held = next((one.code for one in made.unmade if one.severity == "error"), None)
     if held is not None:
-        return Delivery("held", held)
+        return PreviewDelivery("held", held)
     if made.broken:
-        return Delivery("dead_letter", made.broken[0].code)
+        return PreviewDelivery("dead_letter", made.broken[0].code)
     if not made.messages:
-        return Delivery("nothing", next((one.code for one in made.unmade), ""))
-    return Delivery("recorded" if destination.dry_run else "queued")
+        return PreviewDelivery("nothing", next((one.code for one in made.unmade), ""))
+    return PreviewDelivery("recorded" if destination.dry_run else "queued")

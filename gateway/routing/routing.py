@@ -21,7 +21,7 @@ from typing import Literal
 from gateway.routing.destination import Destination
 from gateway.routing.filter import Ignore
 from gateway.routing.in_force import InForce
-from gateway.routing.owed import News, NoOneState, Owed, OwedState, Terms, news, owed, owed_by_no_one
+from gateway.routing.owed import NoOneState, Owed, OwedState, ReportNews, Terms, news, owed, owed_by_no_one
 from mappings.model import Cause, Report, Study
 
 RoutedState = Literal["planned"] | OwedState | NoOneState
@@ -76,7 +76,7 @@ def routed(
     return rows
 
 
-def _rows(of: News, told: Mapping[str, AbstractSet[str]], in_force: InForce) -> Iterator[Routed]:
+def _rows(of: ReportNews, told: Mapping[str, AbstractSet[str]], in_force: InForce) -> Iterator[Routed]:
     is_draft = of.cause.is_of_draft
     asked = [one for one in in_force.terms if one.sends_drafts or not is_draft]
     rows = [_row(of, told.get(one.name, frozenset()), one, in_force) for one in asked]
@@ -86,13 +86,13 @@ def _rows(of: News, told: Mapping[str, AbstractSet[str]], in_force: InForce) -> 
     yield Routed("", *owed_by_no_one(of, in_force.ignores, in_force.terms))
 
 
-def _row(of: News, told: AbstractSet[str], terms: Terms, in_force: InForce) -> Routed:
+def _row(of: ReportNews, told: AbstractSet[str], terms: Terms, in_force: InForce) -> Routed:
     found = owed(of, told, terms)
     is_planned = found.state == "waiting" and not told and _is_of_plan(of, terms.name, in_force)
     return Routed(terms.name, "planned" if is_planned else found.state, found.reason)
 
 
-def _is_of_plan(of: News, name: str, in_force: InForce) -> bool:
+def _is_of_plan(of: ReportNews, name: str, in_force: InForce) -> bool:
     """True for a signature of before the settings in force by which the destination was not owed it at that time."""
     since = in_force.since(name).replace(microsecond=0)  # a time of signing may be of whole seconds
     if of.moment is None or of.cause.is_of_draft or of.moment >= since:

@@ -29,7 +29,7 @@ _LAG: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0,
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MetricRow:
     """One metric: its name without the prefix, its labels, what it says; `buckets` of a histogram, in seconds."""
 
     name: str
@@ -40,41 +40,63 @@ class Row:
 
 
 METRICS: Final = (
-    Row("http_requests_total", "counter", ("route", "method", "status"), "Requests answered."),
-    Row("http_request_duration_seconds", "histogram", ("route", "method"), "Time until an answer was sent.", _FAST),
-    Row("upstream_requests_total", "counter", ("operation", "status"), "Requests to AutoScribe; status none: broken."),
-    Row("upstream_request_duration_seconds", "histogram", ("operation",), "Time AutoScribe took to answer.", _SLOW),
-    Row("upstream_throttled_seconds_total", "counter", (), "Time within which AutoScribe asked for no request."),
-    Row("ingests_total", "counter", ("trigger", "outcome"), "Studies taken in: by what, and how it ended."),
-    Row("resource_versions_total", "counter", ("resource_type",), "Versions of resources written."),
-    Row("suppressed_resources_total", "counter", ("resource_type",), "Resources their judge rejected: not served."),
-    Row("mapping_issues_total", "counter", ("severity",), "Issues of mappings stored."),
-    Row("identity_conflicts_total", "counter", (), "Reports whose patient contradicts an earlier one."),
-    Row("missing_studies", "gauge", (), "Studies with signed reports that the last sweep did not list; NaN before."),
-    Row("index_age_seconds", "gauge", (), "Time since the last whole sweep began; NaN before its end."),
-    Row("loop_last_finished_timestamp_seconds", "gauge", ("loop",), "When the loop last finished a round, Unix time."),
-    Row("loop_last_duration_seconds", "gauge", ("loop",), "How long its last finished round took."),
-    Row("loop_last_studies", "gauge", ("loop",), "Studies seen in its last finished round."),
-    Row("loop_failures_total", "counter", ("loop",), "Rounds of a loop that failed; it goes on."),
-    Row("signature_to_queued_seconds", "histogram", (), "From a report's signature to its queued message.", _LAG),
-    Row("webhooks_total", "counter", ("kind", "outcome"), "Webhooks received; kind none: refused or not read."),
-    Row("webhook_work_total", "counter", ("outcome",), "Recorded webhooks worked off: done, again, given_up."),
-    Row("pdf_work_total", "counter", ("outcome",), "PDFs fetched: kept, again, unavailable, overtaken."),
-    Row("changed_pdfs_total", "counter", (), "PDFs with other bytes than before, of reports whose text is the same."),
-    Row("feed_messages_total", "counter", ("destination", "state", "reason"), "What came of messages that were sent."),
-    Row(
+    MetricRow("http_requests_total", "counter", ("route", "method", "status"), "Requests answered."),
+    MetricRow(
+        "http_request_duration_seconds", "histogram", ("route", "method"), "Time until an answer was sent.", _FAST
+    ),
+    MetricRow(
+        "upstream_requests_total", "counter", ("operation", "status"), "Requests to AutoScribe; status none: broken."
+    ),
+    MetricRow(
+        "upstream_request_duration_seconds", "histogram", ("operation",), "Time AutoScribe took to answer.", _SLOW
+    ),
+    MetricRow("upstream_throttled_seconds_total", "counter", (), "Time within which AutoScribe asked for no request."),
+    MetricRow("ingests_total", "counter", ("trigger", "outcome"), "Studies taken in: by what, and how it ended."),
+    MetricRow("resource_versions_total", "counter", ("resource_type",), "Versions of resources written."),
+    MetricRow(
+        "suppressed_resources_total", "counter", ("resource_type",), "Resources their judge rejected: not served."
+    ),
+    MetricRow("mapping_issues_total", "counter", ("severity",), "Issues of mappings stored."),
+    MetricRow("identity_conflicts_total", "counter", (), "Reports whose patient contradicts an earlier one."),
+    MetricRow(
+        "missing_studies", "gauge", (), "Studies with signed reports that the last sweep did not list; NaN before."
+    ),
+    MetricRow("index_age_seconds", "gauge", (), "Time since the last whole sweep began; NaN before its end."),
+    MetricRow(
+        "loop_last_finished_timestamp_seconds", "gauge", ("loop",), "When the loop last finished a round, Unix time."
+    ),
+    MetricRow("loop_last_duration_seconds", "gauge", ("loop",), "How long its last finished round took."),
+    MetricRow("loop_last_studies", "gauge", ("loop",), "Studies seen in its last finished round."),
+    MetricRow("loop_failures_total", "counter", ("loop",), "Rounds of a loop that failed; it goes on."),
+    MetricRow("signature_to_queued_seconds", "histogram", (), "From a report's signature to its queued message.", _LAG),
+    MetricRow("webhooks_total", "counter", ("kind", "outcome"), "Webhooks received; kind none: refused or not read."),
+    MetricRow("webhook_work_total", "counter", ("outcome",), "Recorded webhooks worked off: done, again, given_up."),
+    MetricRow("pdf_work_total", "counter", ("outcome",), "PDFs fetched: kept, again, unavailable, overtaken."),
+    MetricRow(
+        "changed_pdfs_total", "counter", (), "PDFs with other bytes than before, of reports whose text is the same."
+    ),
+    MetricRow(
+        "feed_messages_total", "counter", ("destination", "state", "reason"), "What came of messages that were sent."
+    ),
+    MetricRow(
         "feed_late_acks_total",
         "counter",
         ("destination", "outcome"),
         "Acknowledgements behind their turn: accepted, refused, repeated, unmatched, too_early, unreadable; and"
         " connections to ack_listen: turned_away.",
     ),
-    Row("feed_remarks_total", "counter", ("destination", "code"), "Warnings about messages made, such as pdf-absent."),
-    Row("feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG),
-    Row("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
-    Row("feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."),
-    Row("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
-    Row("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),
+    MetricRow(
+        "feed_remarks_total", "counter", ("destination", "code"), "Warnings about messages made, such as pdf-absent."
+    ),
+    MetricRow(
+        "feed_critical_seconds", "histogram", ("destination",), "From signature to ACK of a critical result.", _LAG
+    ),
+    MetricRow("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
+    MetricRow(
+        "feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."
+    ),
+    MetricRow("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
+    MetricRow("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),
 )
 
 
@@ -236,13 +258,13 @@ class Measured:
             self._metrics.answered(scope.get(ROUTE, "none"), scope["method"], status, clock.monotonic() - begun)
 
 
-def _counter(row: Row, registry: CollectorRegistry) -> Counter:
+def _counter(row: MetricRow, registry: CollectorRegistry) -> Counter:
     return Counter(f"{PREFIX}{row.name}", row.meaning, row.labels, registry=registry)
 
 
-def _gauge(row: Row, registry: CollectorRegistry) -> Gauge:
+def _gauge(row: MetricRow, registry: CollectorRegistry) -> Gauge:
     return Gauge(f"{PREFIX}{row.name}", row.meaning, row.labels, registry=registry)
 
 
-def _histogram(row: Row, registry: CollectorRegistry) -> Histogram:
+def _histogram(row: MetricRow, registry: CollectorRegistry) -> Histogram:
     return Histogram(f"{PREFIX}{row.name}", row.meaning, row.labels, registry=registry, buckets=row.buckets)

@@ -15,15 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.sandbox.state import State, refusal
+from gateway.sandbox.state import SandboxAccount, refusal
 from gateway.sandbox.switches import Switches
 
 Json = dict[str, Any]
 
 
-def account(request: Request) -> State:
+def account(request: Request) -> SandboxAccount:
     """The account the application serves."""
-    state: State = request.app.state.account
+    state: SandboxAccount = request.app.state.account
     return state
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ReportCase:
     """One outcome of a procedure. `{n}`, `{side}` and `{level}` are filled in when the text is written."""
 
     findings: tuple[str, ...]
@@ -27,5 +27,5 @@ class Procedure:
     procedure: str
     technique: str
     indications: tuple[str, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[ReportCase, ...]
     patient_sex: str | None = None

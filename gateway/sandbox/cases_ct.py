@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.sandbox.cases import Case, Procedure
+from gateway.sandbox.cases import Procedure, ReportCase
 
 CT: Final = (
     Procedure(
@@ -17,7 +17,7 @@ CT: Final = (
         "Axial images from the skull base to the vertex without intravenous contrast. Sagittal and coronal reformats.",
         ("Headache after a fall.", "Acute confusion, rule out hemorrhage.", "Dizziness; on anticoagulation."),
         (
-            Case(
+            ReportCase(
                 (
                     "Brain: No acute hemorrhage, mass effect or shift. Gray-white differentiation is preserved.",
                     "Ventricles: Normal in size and configuration for age.",
@@ -25,7 +25,7 @@ CT: Final = (
                 ),
                 ("No acute intracranial abnormality.",),
             ),
-            Case(
+            ReportCase(
                 (
                     "Brain: Hyperdense extra-axial collection along the {side} convexity, {n} mm thick, with "
                     "adjacent sulcal effacement. Midline shift of 4 mm.",
@@ -47,7 +47,7 @@ CT: Final = (
         "Helical acquisition through the chest after 80 mL of iodinated contrast. 1.25 mm and 5 mm reconstructions.",
         ("Weight loss and cough.", "Follow-up of a pulmonary nodule.", "Abnormal chest radiograph."),
         (
-            Case(
+            ReportCase(
                 (
                     "Lungs: Solid {n} mm nodule in the {side} upper lobe (4/87), unchanged. No consolidation.",
                     "Pleura: No effusion or pneumothorax.",
@@ -57,7 +57,7 @@ CT: Final = (
                 ("Stable {n} mm {side} upper lobe nodule.", "No thoracic lymphadenopathy."),
                 recommendation="Low-dose CT of the chest in 12 months if the patient is at high risk.",
             ),
-            Case(
+            ReportCase(
                 (
                     "Lungs: Spiculated {n} mm mass in the {side} lower lobe with pleural tagging.",
                     "Mediastinum: Enlarged subcarinal node, 14 mm in short axis.",
@@ -75,7 +75,7 @@ CT: Final = (
         "CT pulmonary angiography with bolus tracking over the main pulmonary artery; 60 mL contrast at 5 mL/s.",
         ("Acute dyspnea, elevated D-dimer.", "Pleuritic chest pain & tachycardia."),
         (
-            Case(
+            ReportCase(
                 (
                     "Pulmonary arteries: Well opacified. No filling defect to the subsegmental level.",
                     "Heart: RV/LV ratio < 1. No right heart strain.",
@@ -83,7 +83,7 @@ CT: Final = (
                 ),
                 ("No pulmonary embolism.",),
             ),
-            Case(
+            ReportCase(
                 (
                     "Pulmonary arteries: Filling defects in the {side} main and lobar pulmonary arteries.",
                     "Heart: RV/LV ratio > 1 with flattening of the septum.",
@@ -104,7 +104,7 @@ CT: Final = (
         "Portal venous phase from the lung bases to the symphysis. Oral contrast was not given.",
         ("Right lower quadrant pain.", "Abdominal pain and fever.", "Known malignancy, restaging."),
         (
-            Case(
+            ReportCase(
                 (
                     "Liver: Homogeneous, no focal lesion.",
                     "Gallbladder: No stones or wall thickening.",
@@ -114,7 +114,7 @@ CT: Final = (
                 ),
                 ("No acute abnormality of the abdomen or pelvis.", "Simple {side} renal cyst, no follow-up needed."),
             ),
-            Case(
+            ReportCase(
                 (
                     "Bowel: Appendix dilated to {n} mm with mural enhancement and fat stranding. Appendicolith.",
                     "Peritoneum: Small volume of free fluid in the pelvis. No free air.",
@@ -132,7 +132,7 @@ CT: Final = (
         "Low-dose unenhanced acquisition in prone position.",
         ("{side} flank pain, hematuria.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Kidneys: {n} mm calculus at the {side} ureterovesical junction with mild hydroureteronephrosis.",
                     "Bladder: Decompressed.",
@@ -149,7 +149,7 @@ CT: Final = (
         "Thin-section axial images C1 to T2 with sagittal and coronal reformats in bone and soft tissue kernels.",
         ("Motor vehicle collision, neck pain.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Alignment: Preserved. No facet subluxation.",
                     "Vertebrae: No acute fracture. Vertebral body heights are kept.",
@@ -167,7 +167,7 @@ CT: Final = (
         "Low-dose helical acquisition without contrast, CTDIvol 1.8 mGy.",
         ("Screening, 32 pack-years, asymptomatic.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Nodules: {n} mm part-solid nodule in the {side} upper lobe, solid component 3 mm.",
                     "Emphysema: Mild, centrilobular.",
@@ -185,7 +185,7 @@ CT: Final = (
         "Arterial phase from the aortic arch to the vertex with MIP and volume-rendered reconstructions.",
         ("Acute {side}-sided weakness, last known well 2 h ago.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Intracranial: Abrupt cutoff of the {side} M1 segment. Poor collaterals.",
                     "Neck: {side} internal carotid artery 50-69 % stenosis (NASCET).",
@@ -197,7 +197,7 @@ CT: Final = (
                 ),
                 critical=True,
             ),
-            Case(
+            ReportCase(
                 (
                     "Intracranial: No occlusion, aneurysm or high-grade stenosis.",
                     "Neck: Patent vessels; no dissection.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.sandbox.cases import Case, Procedure
+from gateway.sandbox.cases import Procedure, ReportCase
 
 MAMMOGRAPHY: Final = (
     Procedure(
@@ -17,7 +17,7 @@ MAMMOGRAPHY: Final = (
         "CC and MLO views of both breasts with tomosynthesis and CAD.",
         ("Annual screening.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Composition: b. Scattered areas of fibroglandular density.",
                     "Masses: None.",
@@ -27,7 +27,7 @@ MAMMOGRAPHY: Final = (
                 ("BI-RADS 1: negative.",),
                 recommendation="Screening mammogram in 12 months.",
             ),
-            Case(
+            ReportCase(
                 (
                     "Composition: c. Heterogeneously dense.",
                     "{side} breast: Grouped fine pleomorphic calcifications over {n} mm, upper outer.",
@@ -45,7 +45,7 @@ MAMMOGRAPHY: Final = (
         "Spot compression and magnification views, full-field digital.",
         ("Palpable lump.", "Recall from screening."),
         (
-            Case(
+            ReportCase(
                 (
                     "{side} breast: {n} mm irregular mass with spiculated margin at 10 o'clock, 6 cm from the nipple.",
                     "Skin: No thickening.",
@@ -67,12 +67,12 @@ NUCLEAR: Final = (
         "Planar whole-body images 3 h after 25 mCi (925 MBq) Tc-99m MDP.",
         ("Prostate cancer, bone pain.", "Staging."),
         (
-            Case(
+            ReportCase(
                 ("Skeleton: Focal uptake in the {side} 6th rib and at {level}.", "Kidneys: Seen symmetrically."),
                 ("Two foci suspicious for osseous metastases.",),
                 recommendation="MRI of the spine.",
             ),
-            Case(
+            ReportCase(
                 ("Skeleton: Degenerative uptake in shoulders and knees.", "Kidneys: Seen."),
                 ("No scintigraphic evidence of metastases.",),
             ),
@@ -85,7 +85,7 @@ NUCLEAR: Final = (
         "Tc-99m DTPA aerosol ventilation, 4 mCi Tc-99m MAA perfusion, eight views.",
         ("Dyspnea, contrast allergy.",),
         (
-            Case(
+            ReportCase(
                 ("Ventilation: Homogeneous.", "Perfusion: {n} segmental mismatched defects, mostly {side}."),
                 ("High probability of pulmonary embolism.",),
                 critical=True,
@@ -99,7 +99,7 @@ NUCLEAR: Final = (
         "One-day rest/stress protocol, Tc-99m sestamibi; regadenoson stress; gated SPECT.",
         ("Chest pain, intermediate risk.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Perfusion: Reversible defect of moderate size in the inferior wall.",
                     "Function: LVEF 5{n} %, no wall motion abnormality.",
@@ -114,7 +114,7 @@ NUCLEAR: Final = (
         "NM THYROID UPTAKE",
         "Uptake at 4 and 24 h after 200 uCi I-123 by mouth; pinhole images.",
         ("Hyperthyroidism.",),
-        (Case(("Uptake: 52 % at 24 h (normal 10-30 %).", "Distribution: Homogeneous."), ("Graves pattern.",)),),
+        (ReportCase(("Uptake: 52 % at 24 h (normal 10-30 %).", "Distribution: Homogeneous."), ("Graves pattern.",)),),
     ),
     Procedure(
         "PET",
@@ -123,7 +123,7 @@ NUCLEAR: Final = (
         "60 min after 11.2 mCi F-18 FDG, glucose 104 mg/dL; low-dose CT for attenuation correction.",
         ("Lymphoma, interim response.", "Lung mass, staging."),
         (
-            Case(
+            ReportCase(
                 (
                     "Head and neck: Physiologic.",
                     "Chest: {n} mm {side} hilar node, SUVmax 4.1 (prior 11.7).",
@@ -132,7 +132,7 @@ NUCLEAR: Final = (
                 ),
                 ("Partial metabolic response (Deauville 4).",),
             ),
-            Case(
+            ReportCase(
                 (
                     "Chest: {side} lower lobe mass, SUVmax 14.{n}. Subcarinal node, SUVmax 8.2.",
                     "Abdomen: {side} adrenal nodule, SUVmax 6.0.",
@@ -148,7 +148,7 @@ NUCLEAR: Final = (
         "Dynamic list mode for 15 min, 45 min after 8 mCi F-18 FDG; eyes closed.",
         ("Memory loss.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Cortex: Reduced uptake in parietal and posterior temporal cortex, {side} more than opposite.",
                     "Basal ganglia and cerebellum: Normal.",

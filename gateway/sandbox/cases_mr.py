@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.sandbox.cases import Case, Procedure
+from gateway.sandbox.cases import Procedure, ReportCase
 
 MR: Final = (
     Procedure(
@@ -17,7 +17,7 @@ MR: Final = (
         "Multiplanar multisequence MRI of the brain before and after 7 mL of gadolinium contrast at 3 T.",
         ("Persistent headaches, rule out intracranial mass.", "New seizure.", "Multiple sclerosis, follow-up."),
         (
-            Case(
+            ReportCase(
                 (
                     "Parenchyma: Normal signal. No restricted diffusion. No abnormal enhancement.",
                     "Ventricles and extra-axial spaces: Normal.",
@@ -25,7 +25,7 @@ MR: Final = (
                 ),
                 ("Unremarkable brain MRI.",),
             ),
-            Case(
+            ReportCase(
                 (
                     "Parenchyma: {n} T2/FLAIR hyperintense lesions, periventricular and juxtacortical; one enhances.",
                     "Corpus callosum: Two lesions at the callososeptal interface.",
@@ -43,7 +43,7 @@ MR: Final = (
         "Sagittal T1, T2 and STIR; axial T2 from L1 to S1.",
         ("Low back pain radiating to the {side} leg.", "Neurogenic claudication."),
         (
-            Case(
+            ReportCase(
                 (
                     "L3-L4: Mild disc bulge, no stenosis.",
                     "L4-L5: {side} paracentral protrusion of {n} mm contacting the traversing L5 root.",
@@ -52,7 +52,7 @@ MR: Final = (
                 ),
                 ("{side} paracentral disc protrusion at L4-L5 with L5 root contact.",),
             ),
-            Case(
+            ReportCase(
                 (
                     "Large central extrusion at L4-L5 filling the canal; crowding of all roots of the cauda equina.",
                     "Bladder: Distended.",
@@ -69,7 +69,7 @@ MR: Final = (
         "Proton density fat-saturated images in three planes, sagittal T2.",
         ("Twisting injury, locking.", "Chronic medial knee pain."),
         (
-            Case(
+            ReportCase(
                 (
                     "Menisci: Bucket-handle tear of the medial meniscus with the fragment in the notch.",
                     "Ligaments: Complete tear of the anterior cruciate ligament. PCL, MCL and LCL intact.",
@@ -78,7 +78,7 @@ MR: Final = (
                 ),
                 ("Complete ACL tear.", "Bucket-handle tear of the medial meniscus."),
             ),
-            Case(
+            ReportCase(
                 (
                     "Menisci: Intact.",
                     "Ligaments: Intact.",
@@ -95,7 +95,7 @@ MR: Final = (
         "Oblique coronal and sagittal PD FS, axial T2.",
         ("Shoulder pain, weakness in abduction.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Rotator cuff: Full-thickness tear of the supraspinatus, {n} mm in AP extent, retracted.",
                     "Biceps: In the groove.",
@@ -112,7 +112,7 @@ MR: Final = (
         "T2 in three planes, DWI with b = 1400, dynamic contrast enhancement.",
         ("PSA 6.8 ng/mL, prior negative biopsy.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Volume: 48 mL.",
                     "Peripheral zone: {n} mm focus, {side} mid-gland, markedly hypointense on ADC.",
@@ -132,7 +132,7 @@ MR: Final = (
         "Heavily T2-weighted 3D and thick-slab acquisitions, axial T2 and T1.",
         ("Elevated bilirubin, right upper quadrant pain.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Bile ducts: Common duct {n} mm, filling defect of 5 mm in its distal part.",
                     "Gallbladder: Multiple small stones.",
@@ -149,7 +149,7 @@ MR: Final = (
         "Dynamic T1 with subtraction, T2, DWI; dedicated 16-channel coil, prone.",
         ("High-risk screening.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Background enhancement: Mild.",
                     "Right breast: No suspicious mass.",
@@ -169,7 +169,7 @@ MR: Final = (
         "Sagittal T1, T2, STIR, axial T2*; post-contrast T1 in two planes.",
         ("Myelopathy.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Cord: T2 hyperintense segment at {level} over {n} mm without enhancement.",
                     "Discs: Osteophyte complex at {level} with severe canal stenosis.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.sandbox.cases import Case, Procedure
+from gateway.sandbox.cases import Procedure, ReportCase
 
 ULTRASOUND: Final = (
     Procedure(
@@ -17,7 +17,7 @@ ULTRASOUND: Final = (
         "Real-time grayscale and color Doppler imaging of the abdomen.",
         ("Abnormal liver function tests.", "Epigastric pain."),
         (
-            Case(
+            ReportCase(
                 (
                     "Liver: 15.2 cm, increased echogenicity, no focal lesion.",
                     "Gallbladder: {n} mm mobile stone, no wall thickening.",
@@ -36,7 +36,7 @@ ULTRASOUND: Final = (
         "High-frequency linear transducer, transverse and longitudinal planes.",
         ("Palpable neck nodule.",),
         (
-            Case(
+            ReportCase(
                 (
                     "{side} lobe: {n} mm solid hypoechoic nodule, wider than tall, smooth margin, no echogenic foci.",
                     "Isthmus: 3 mm.",
@@ -54,14 +54,14 @@ ULTRASOUND: Final = (
         "Compression, color and spectral Doppler from the groin to the ankle.",
         ("Leg swelling, rule out DVT.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Common femoral, femoral and popliteal veins: Compressible with normal flow.",
                     "Calf veins: Patent where seen.",
                 ),
                 ("No deep vein thrombosis of the {side} leg.",),
             ),
-            Case(
+            ReportCase(
                 (
                     "Femoral and popliteal veins: Non-compressible with intraluminal echoes; absent flow.",
                     "Calf: Posterior tibial veins involved.",
@@ -78,7 +78,7 @@ ULTRASOUND: Final = (
         "Transabdominal and transvaginal imaging with color Doppler.",
         ("Pelvic pain.", "Abnormal uterine bleeding."),
         (
-            Case(
+            ReportCase(
                 (
                     "Uterus: Anteverted, endometrium 7 mm.",
                     "{side} ovary: Simple cyst of {n} mm with thin wall.",
@@ -87,7 +87,7 @@ ULTRASOUND: Final = (
                 ),
                 ("Simple {side} ovarian cyst.",),
             ),
-            Case(
+            ReportCase(
                 (
                     "{side} ovary: Enlarged to 6.1 cm, peripheral follicles, no arterial or venous flow.",
                     "Free fluid: Moderate.",
@@ -105,7 +105,7 @@ ULTRASOUND: Final = (
         "Grayscale and color Doppler of both kidneys and the bladder.",
         ("Rising creatinine.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Right kidney: 10.4 cm. Left kidney: 10.9 cm. Cortical thickness kept.",
                     "No hydronephrosis or calculus.",
@@ -125,7 +125,7 @@ RADIOGRAPHY: Final = (
         "PA and lateral views of the chest.",
         ("Cough.", "Preoperative.", "Fever & productive cough."),
         (
-            Case(
+            ReportCase(
                 (
                     "Lungs: Clear. No focal consolidation, effusion or pneumothorax.",
                     "Heart: Normal size.",
@@ -133,7 +133,7 @@ RADIOGRAPHY: Final = (
                 ),
                 ("No acute cardiopulmonary process.",),
             ),
-            Case(
+            ReportCase(
                 (
                     "Lungs: Airspace opacity in the {side} lower lobe.",
                     "Pleura: Small {side} effusion.",
@@ -151,14 +151,14 @@ RADIOGRAPHY: Final = (
         "Single AP portable view.",
         ("Line placement.", "Intubated, ICU."),
         (
-            Case(
+            ReportCase(
                 (
                     "Lines: {side} internal jugular catheter ends at the cavoatrial junction.",
                     "Lungs: Low volumes, no pneumothorax.",
                 ),
                 ("Catheter in good position, no pneumothorax.",),
             ),
-            Case(
+            ReportCase(
                 (
                     "Lungs: Large {side} pneumothorax with collapse; mediastinum shifted to the opposite side.",
                     "Lines: {side} subclavian catheter.",
@@ -175,7 +175,7 @@ RADIOGRAPHY: Final = (
         "PA, oblique and lateral views.",
         ("Fall on outstretched hand.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Bones: Transverse fracture of the distal radius, dorsally angulated by {n} degrees.",
                     "Joints: Congruent.",
@@ -192,7 +192,7 @@ RADIOGRAPHY: Final = (
         "AP, lateral and spot lateral views.",
         ("Back pain for 6 weeks.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Alignment: Grade I anterolisthesis of L4 on L5.",
                     "Vertebrae: Heights kept.",
@@ -209,7 +209,7 @@ RADIOGRAPHY: Final = (
         "AP pelvis and frog-leg lateral.",
         ("Fall, unable to bear weight.",),
         (
-            Case(
+            ReportCase(
                 (
                     "Bones: Displaced subcapital fracture of the {side} femoral neck.",
                     "Pelvis: Ring intact.",
@@ -218,7 +218,7 @@ RADIOGRAPHY: Final = (
                 ("Displaced {side} femoral neck fracture.",),
                 critical=True,
             ),
-            Case(
+            ReportCase(
                 ("Bones: No fracture.", "Joints: Moderate osteoarthritis, {side} more than opposite."),
                 ("No fracture.",),
             ),
@@ -231,7 +231,7 @@ RADIOGRAPHY: Final = (
         "Supine view.",
         ("Constipation.", "Nasogastric tube placement."),
         (
-            Case(
+            ReportCase(
                 (
                     "Bowel gas: Non-obstructive.",
                     "Stool: Moderate burden.",

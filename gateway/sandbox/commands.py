@@ -14,9 +14,9 @@ import typer
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.sandbox.acting import ask
-from gateway.settings.command_line import PORT, Group, exit_code
+from gateway.settings.command_line import PORT, CommandGroup, exit_code
 
-sandbox = typer.Typer(invoke_without_command=True, no_args_is_help=False, cls=Group)
+sandbox = typer.Typer(invoke_without_command=True, no_args_is_help=False, cls=CommandGroup)
 
 Port = Annotated[int, typer.Option(**PORT, help="Port of the running sandbox, on loopback.")]
 Report = Annotated[str, typer.Argument(metavar="REPORT", help="Report id, rep_<32 hex>.")]

@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 from gateway.mllp.framing import CARRIAGE_RETURN, END_BLOCK, START_BLOCK
 from gateway.runtime import clock
-from gateway.sandbox.late_acks import LateAcks
+from gateway.sandbox.late_acks import LateAckSender
 from gateway.sandbox.line import Line
 from mappings.hl7v2.ack import AckCode, AckError, acknowledge
 
@@ -25,7 +25,7 @@ class Desk:
     a pause last accepted a message.
     """
 
-    late: LateAcks
+    late: LateAckSender
     written: int = 0
     split: int = 0
     previous: bytes = b""

@@ -15,7 +15,7 @@ _NOT_SAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
 _NAME_LENGTH: Final = 40
 
 
-class Folder:
+class SandboxFolder:
     """Writes messages as `000001-<MSH-10>.hl7`, readable by the owner alone, numbered on from what is there.
 
     Raises:

@@ -18,7 +18,7 @@ KNOWN_CONTROL_IDS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ReceivedMessage:
     """One received message.
 
     `number` counts from 1. `control_id` is MSH-10, "" if there is none. `repeat` is "" for a MSH-10 not seen before,
@@ -33,21 +33,21 @@ class Message:
     file: Path | None = None
 
 
-class Inbox:
+class ReceiverInbox:
     """The latest messages, oldest first: a thousand and 256 MiB at most, and one in any case."""
 
     def __init__(self) -> None:
-        self.messages: deque[Message] = deque()
+        self.messages: deque[ReceivedMessage] = deque()
         self._count = 0
         self._bytes = 0
         self._known: OrderedDict[str, bytes] = OrderedDict()
         self._arrival = asyncio.Event()
 
-    def take(self, payload: bytes, control_id: str, *, answer: str, file: Path | None) -> Message:
+    def take(self, payload: bytes, control_id: str, *, answer: str, file: Path | None) -> ReceivedMessage:
         """Keep a message, and wake who waits for it."""
         self._count += 1
         repeat = self._repeat(control_id, hashlib.sha256(payload).digest()) if control_id else ""
-        message = Message(self._count, control_id, payload, answer, repeat, file)
+        message = ReceivedMessage(self._count, control_id, payload, answer, repeat, file)
         self.messages.append(message)
         self._bytes += len(payload)
         while len(self.messages) > KEPT_MESSAGES or (self._bytes > KEPT_BYTES and len(self.messages) > 1):
@@ -56,7 +56,7 @@ class Inbox:
         self._arrival = asyncio.Event()
         return message
 
-    async def wait_for(self, control_id: str, *, within: float) -> Message:
+    async def wait_for(self, control_id: str, *, within: float) -> ReceivedMessage:
         """The newest message kept with that MSH-10, waited for if it has not come yet.
 
         Raises:
@@ -67,7 +67,7 @@ class Inbox:
                 await self._arrival.wait()
             return found
 
-    def _newest(self, control_id: str) -> Message | None:
+    def _newest(self, control_id: str) -> ReceivedMessage | None:
         return next((message for message in reversed(self.messages) if message.control_id == control_id), None)
 
     def _repeat(self, control_id: str, digest: bytes) -> Literal["", "same", "other"]:

@@ -46,7 +46,7 @@ class Address:
             raise ConfigError(source, text, "no address", "Write HOST:PORT, such as 127.0.0.1:2576.") from None
 
 
-class LateAcks:
+class LateAckSender:
     """Keeps the frames that are owed. `say` is told, without payload, what could not be delivered."""
 
     def __init__(self, reply_to: Address | None, say: Callable[[str], object]) -> None:

@@ -11,15 +11,15 @@ from functools import partial
 from typing import Final
 
 from gateway.runtime.serving import stop_signal
-from gateway.sandbox.inbox import Message
+from gateway.sandbox.inbox import ReceivedMessage
 from gateway.sandbox.readable import plain, readable
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 
 PRINT: Final = partial(print, flush=True)
 _REPEATS: Final = {"same": ", duplicate", "other": ", duplicate MSH-10 with other bytes"}
 
 
-async def run_listen(receiver: Receiver, show: Callable[[str], object] = PRINT) -> None:
+async def run_listen(receiver: MllpReceiver, show: Callable[[str], object] = PRINT) -> None:
     """Receive and show messages until SIGINT or SIGTERM.
 
     Raises:
@@ -32,7 +32,7 @@ async def run_listen(receiver: Receiver, show: Callable[[str], object] = PRINT) 
     show(f"{len(shown.messages)} messages kept, stopped.")
 
 
-def _shown(message: Message) -> str:
+def _shown(message: ReceivedMessage) -> str:
     file = f", file {message.file.name}" if message.file else ""
     head = f"--- {message.number}  MSH-10 {plain(message.control_id) or 'none'}, {len(message.payload)} bytes"
     head += f"{_REPEATS.get(message.repeat, '')}{file}, answer: {message.answer}"

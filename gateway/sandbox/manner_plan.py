@@ -64,7 +64,7 @@ class Part:
         return tuple(manner for manner in self.manners if (manner.act is None) == (moment == "connection"))
 
 
-class Plan:
+class MannerPlan:
     """Counts connections and messages; the same plan strikes the same ones. `about` says it in a line."""
 
     def __init__(self, parts: Sequence[Part], about: str = "") -> None:
@@ -104,25 +104,25 @@ class Plan:
         return None
 
 
-def plan_of(ack: str | Manner | Plan) -> Plan:
+def plan_of(ack: str | Manner | MannerPlan) -> MannerPlan:
     """A plan as it is, a manner for everything, or a SPEC read.
 
     Raises:
         ConfigError: it is no SPEC.
     """
-    if isinstance(ack, Plan):
+    if isinstance(ack, MannerPlan):
         return ack
-    return Plan((Part((ack,)),)) if isinstance(ack, Manner) else parse_ack(ack)
+    return MannerPlan((Part((ack,)),)) if isinstance(ack, Manner) else parse_ack(ack)
 
 
-def parse_ack(spec: str) -> Plan:
+def parse_ack(spec: str) -> MannerPlan:
     """Read a SPEC.
 
     Raises:
         ConfigError: names the part that is wrong and what to write instead.
     """
     parts = [_part(text.strip()) for text in spec.split(",")]
-    return Plan(parts, "" if spec in MANNERS else spec)
+    return MannerPlan(parts, "" if spec in MANNERS else spec)
 
 
 def _part(text: str) -> Part:

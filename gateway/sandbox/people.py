@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Facility:
+class SandboxFacility:
     """A place that images patients. The first four are what a site would configure; an unknown one has no settings."""
 
     name: str
@@ -26,11 +26,13 @@ class Facility:
 
 
 FACILITIES: Final = (
-    Facility("Sandbox General Hospital", "America/New_York", "urn:oid:2.999.1.1", "SBXGEN", "given_family"),
-    Facility("Sandbox Lakeside Imaging", "America/Chicago", "urn:oid:2.999.1.2", "SBXLAKE", "given_family"),
-    Facility("Sandbox Mountain Clinic", "America/Denver", "urn:oid:2.999.1.3", "SBXMTN", "family_given"),
-    Facility("Sandbox Women's & Children's", "America/Los_Angeles", "urn:oid:2.999.1.4", "SBXWC", "marked_only"),
-    Facility("Sandbox Mobile Unit 7", "America/Phoenix", "urn:oid:2.999.1.5", "SBXMOB", "given_family", is_known=False),
+    SandboxFacility("Sandbox General Hospital", "America/New_York", "urn:oid:2.999.1.1", "SBXGEN", "given_family"),
+    SandboxFacility("Sandbox Lakeside Imaging", "America/Chicago", "urn:oid:2.999.1.2", "SBXLAKE", "given_family"),
+    SandboxFacility("Sandbox Mountain Clinic", "America/Denver", "urn:oid:2.999.1.3", "SBXMTN", "family_given"),
+    SandboxFacility("Sandbox Women's & Children's", "America/Los_Angeles", "urn:oid:2.999.1.4", "SBXWC", "marked_only"),
+    SandboxFacility(
+        "Sandbox Mobile Unit 7", "America/Phoenix", "urn:oid:2.999.1.5", "SBXMOB", "given_family", is_known=False
+    ),
 )
 
 FAMILY_NAMES: Final = (

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.sandbox.cases import Case, Procedure
+from gateway.sandbox.cases import Procedure, ReportCase
 from gateway.sandbox.cases_ct import CT
 from gateway.sandbox.cases_mg_nm_pet import MAMMOGRAPHY, NUCLEAR
 from gateway.sandbox.cases_mr import MR
 from gateway.sandbox.cases_us_xr import RADIOGRAPHY, ULTRASOUND
 
-__all__ = ["PROCEDURES", "Case", "Procedure"]
+__all__ = ["PROCEDURES", "Procedure", "ReportCase"]
 
 PROCEDURES: Final[tuple[Procedure, ...]] = (*CT, *MR, *ULTRASOUND, *RADIOGRAPHY, *MAMMOGRAPHY, *NUCLEAR)

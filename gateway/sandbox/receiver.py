@@ -22,11 +22,11 @@ from gateway.mllp.peer import reason
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.connection_manners import MAX_MESSAGE_BYTES
 from gateway.sandbox.exchange import Desk, Exchange, Meeting, Refusal
-from gateway.sandbox.folder import Folder
-from gateway.sandbox.inbox import Inbox, Message
-from gateway.sandbox.late_acks import Address, LateAcks
+from gateway.sandbox.folder import SandboxFolder
+from gateway.sandbox.inbox import ReceivedMessage, ReceiverInbox
+from gateway.sandbox.late_acks import Address, LateAckSender
 from gateway.sandbox.line import Line
-from gateway.sandbox.manner_plan import Plan, Strike, plan_of
+from gateway.sandbox.manner_plan import MannerPlan, Strike, plan_of
 from gateway.sandbox.manners import INTERNAL_ERROR, SEQUENCE_ERROR, Manner
 from mappings.hl7v2.ack import AckError
 from mappings.hl7v2.received import Received, Unreadable, read
@@ -41,7 +41,7 @@ def _nobody(_: object) -> None:
 
 
 @dataclass(eq=False)
-class Receiver:
+class MllpReceiver:
     """Listens while it is entered: `async with Receiver(port=0) as receiver: … receiver.port …`.
 
     `port` 0 takes a free one and is then the port taken. `ack` is a SPEC (gateway/sandbox/manner_plan.py), a manner or
@@ -58,25 +58,25 @@ class Receiver:
 
     host: str = "127.0.0.1"
     port: int = 2575
-    ack: str | Manner | Plan = "aa"
+    ack: str | Manner | MannerPlan = "aa"
     out: Path | None = None
-    on_message: Callable[[Message], object] = _nobody
+    on_message: Callable[[ReceivedMessage], object] = _nobody
     say: Callable[[str], object] = _nobody
     tls: ssl.SSLContext | None = None
     max_bytes: int = MAX_MESSAGE_BYTES
     reply_to: Address | None = None
-    _inbox: Inbox = field(default_factory=Inbox, init=False, repr=False)
-    _folder: Folder | None = field(default=None, init=False, repr=False)
+    _inbox: ReceiverInbox = field(default_factory=ReceiverInbox, init=False, repr=False)
+    _folder: SandboxFolder | None = field(default=None, init=False, repr=False)
     _server: asyncio.Server | None = field(default=None, init=False, repr=False)
     _clients: set[asyncio.Task[None]] = field(default_factory=set, init=False, repr=False)
     _desk: Desk = field(init=False, repr=False)
-    _told: tuple[str | Manner | Plan, Plan] | None = field(default=None, init=False, repr=False)
+    _told: tuple[str | Manner | MannerPlan, MannerPlan] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._desk = Desk(LateAcks(self.reply_to, self.say))
+        self._desk = Desk(LateAckSender(self.reply_to, self.say))
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> MannerPlan:
         """What `ack` says, with its counts; another value of `ack` is another plan, from the next message on.
 
         Raises:
@@ -91,11 +91,11 @@ class Receiver:
         return self._told[1]
 
     @property
-    def messages(self) -> deque[Message]:
+    def messages(self) -> deque[ReceivedMessage]:
         """The latest messages, oldest first."""
         return self._inbox.messages
 
-    async def wait_for(self, control_id: str, *, within: float = 10.0) -> Message:
+    async def wait_for(self, control_id: str, *, within: float = 10.0) -> ReceivedMessage:
         """The newest message with that MSH-10, waited for if it has not come yet.
 
         Raises:
@@ -107,7 +107,7 @@ class Receiver:
         # A SPEC that is wrong is refused before anything is opened.
         _ = self.plan
         try:
-            self._folder = Folder(self.out) if self.out is not None else None
+            self._folder = SandboxFolder(self.out) if self.out is not None else None
         except OSError as error:
             raise ConfigError("receiver", "out", reason(error), "Name a folder that can be written to.") from None
         try:

@@ -16,7 +16,7 @@ from gateway.sandbox import pdf, views
 from gateway.sandbox.answers import account, action
 from gateway.sandbox.faults import expired_link
 from gateway.sandbox.links import Links
-from gateway.sandbox.state import State, refusal
+from gateway.sandbox.state import SandboxAccount, refusal
 
 Json = dict[str, Any]
 
@@ -104,19 +104,19 @@ def _selector(request: Request, allowed: tuple[str, ...]) -> tuple[str, str]:
     return next((key, given[key]) for key in _PRECEDENCE[switches.selectors] if key in given)
 
 
-def _study(state: State, key: str, value: str) -> Json:
+def _study(state: SandboxAccount, key: str, value: str) -> Json:
     study = state.find_study(study_id=value) if key == "studyId" else state.find_study(uid=value)
     if state.switches.no_reports == "404" and not state.reports_of(study):
         raise refusal("404", "the study has no report")
     return study
 
 
-def _report(state: State, report: Json) -> Json:
+def _report(state: SandboxAccount, report: Json) -> Json:
     parent = state.parent_of(report)
     return views.report_view(report, state.switches, parent["reportId"] if parent else None)
 
 
-def _wrapped(state: State, study: Json, reports: tuple[Json, ...], view: Callable[[Json], Json]) -> Json:
+def _wrapped(state: SandboxAccount, study: Json, reports: tuple[Json, ...], view: Callable[[Json], Json]) -> Json:
     return {
         "reports": [view(report) for report in views.in_order(reports, state.switches)],
         "studyId": study["studyId"],

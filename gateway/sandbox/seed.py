@@ -14,7 +14,7 @@ from typing import Any, Final
 from gateway.sandbox import people
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.oddities import ODDITIES
-from gateway.sandbox.seed_study import KINDS, Plan, Seeded, seeded_study
+from gateway.sandbox.seed_study import KINDS, Seeded, StudyPlan, seeded_study
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ class World:
     def fresh(self, number: int, created: datetime, kind: str = "signed") -> Seeded:
         """A study beyond the seeded ones; the number continues theirs. Every fifth has an oddity."""
         oddity = _ODDITY_NAMES[number // 5 % len(_ODDITY_NAMES)] if number % 5 == 4 else None
-        return seeded_study(self.seed, self.users, Plan(number, created, kind, oddity))
+        return seeded_study(self.seed, self.users, StudyPlan(number, created, kind, oddity))
 
 
 def report_list(study: Json, reports: tuple[Json, ...] | list[Json]) -> Json:
@@ -64,7 +64,7 @@ def generate(seed: int = 1, studies: int = 40) -> World:
     return World(seed, epoch, seeded, staff, revoked)
 
 
-def _plan(number: int, created: datetime) -> Plan:
+def _plan(number: int, created: datetime) -> StudyPlan:
     if number % 3 == 1:
-        return Plan(number, created, oddity=_ODDITY_NAMES[number // 3 % len(_ODDITY_NAMES)])
-    return Plan(number, created, KINDS[number % len(KINDS)])
+        return StudyPlan(number, created, oddity=_ODDITY_NAMES[number // 3 % len(_ODDITY_NAMES)])
+    return StudyPlan(number, created, KINDS[number % len(KINDS)])

@@ -88,7 +88,7 @@ def user_reference(user: Json) -> Json:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StudyPlan:
     """Which study it is, when it came in, its state (one of `KINDS`) and its oddity (one of `ODDITIES`), if any."""
 
     number: int
@@ -97,7 +97,7 @@ class Plan:
     oddity: str | None = None
 
 
-def seeded_study(seed: int, users: Sequence[Json], plan: Plan) -> Seeded:
+def seeded_study(seed: int, users: Sequence[Json], plan: StudyPlan) -> Seeded:
     """The study of that plan; the same for the same seed, whatever else there is."""
     dice = Dice(seed, "study", plan.number)
     patient = _patient(seed, plan.number)
@@ -117,7 +117,7 @@ class _History:
     study: Json
     snapshot: Json
     signer: Json
-    written: texts.Written
+    written: texts.WrittenText
     created: datetime
     oddity: str | None
     dice: Dice
@@ -236,7 +236,7 @@ def _patient(seed: int, number: int) -> Json:
 
 
 def _snapshot(patient: Json, procedure: str, created: datetime, dice: Dice) -> Json:
-    facility: people.Facility = patient["facility"]
+    facility: people.SandboxFacility = patient["facility"]
     taken = (created - timedelta(minutes=dice.integer(15, 90))).astimezone(ZoneInfo(facility.time_zone))
     snapshot = {
         "age": f"{(taken.date() - patient['born']).days // 365.25:.0f} years",
@@ -255,7 +255,7 @@ def _snapshot(patient: Json, procedure: str, created: datetime, dice: Dice) -> J
     return {key: value for key, value in snapshot.items() if value is not None}
 
 
-def _study(dice: Dice, procedure: Procedure, written: texts.Written, snapshot: Json, created: datetime) -> Json:
+def _study(dice: Dice, procedure: Procedure, written: texts.WrittenText, snapshot: Json, created: datetime) -> Json:
     return {
         "studyId": f"stu_{dice.hex32()}",
         "studyInstanceUid": f"2.25.{int(dice.hex32(), 16)}",

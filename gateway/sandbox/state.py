@@ -37,7 +37,7 @@ class Signed:
     study_instance_uid: str
 
 
-class State:
+class SandboxAccount:
     """The account. Listeners are told of every delivered report; call its methods from one thread only."""
 
     def __init__(self, world: World, switches: Switches | None = None, *, follows_clock: bool = False) -> None:

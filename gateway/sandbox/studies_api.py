@@ -16,7 +16,7 @@ from starlette.routing import Route
 from gateway.sandbox import views
 from gateway.sandbox.answers import account, action, page
 from gateway.sandbox.seed_study import instant, user_reference
-from gateway.sandbox.state import State, refusal
+from gateway.sandbox.state import SandboxAccount, refusal
 from mappings import wire
 from mappings.issues import WireError
 
@@ -174,7 +174,7 @@ async def _body(request: Request) -> Json:
     return body
 
 
-def _study_values(state: State, body: Json) -> Json:
+def _study_values(state: SandboxAccount, body: Json) -> Json:
     values: Json = {key: body[key] for key in _WRITABLE if key in body}
     for key, value in values.items():
         kind, presence = wire.STUDY[key]

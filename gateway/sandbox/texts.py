@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.sandbox.cases import Case, Procedure
+from gateway.sandbox.cases import Procedure, ReportCase
 from gateway.sandbox.dice import Dice
 
 Sections = Sequence[tuple[str, tuple[str, ...]]]
@@ -31,7 +31,7 @@ ADDENDA: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenText:
     """A report as it will be signed: procedure and indication with their side, the text, and whether it is critical."""
 
     procedure: str
@@ -40,7 +40,7 @@ class Written:
     is_critical: bool
 
 
-def write(procedure: Procedure, case: Case, dice: Dice, style: str | None = None) -> Written:
+def write(procedure: Procedure, case: ReportCase, dice: Dice, style: str | None = None) -> WrittenText:
     """The report of a case; the style is drawn unless one of `STYLES` is named."""
     side, level, number = dice.pick(("left", "right")), dice.pick(LEVELS), str(dice.integer(3, 9))
 
@@ -62,7 +62,7 @@ def write(procedure: Procedure, case: Case, dice: Dice, style: str | None = None
         sections.append(("RECOMMENDATION", (filled(case.recommendation),)))
     if case.critical:
         sections.append(("CRITICAL RESULT", ("Called to the referring service, read back and confirmed.",)))
-    return Written(name, indication, STYLES[style or dice.pick(tuple(STYLES))](sections), case.critical)
+    return WrittenText(name, indication, STYLES[style or dice.pick(tuple(STYLES))](sections), case.critical)
 
 
 def _block(sections: Sections) -> str:

@@ -22,9 +22,9 @@ from gateway.sandbox.fault_plan import FaultLayer, FaultPlan, parse_faults
 from gateway.sandbox.front import Front
 from gateway.sandbox.links import ONE_HOUR, Links
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import parse_switches
-from gateway.sandbox.webhooks import Sender, Target
+from gateway.sandbox.webhooks import Target, WebhookSender
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Options:
 DEFAULTS: Final = Options()
 
 
-def create_app(state: State, options: Options = DEFAULTS) -> Starlette:
+def create_app(state: SandboxAccount, options: Options = DEFAULTS) -> Starlette:
     """The sandbox over an account; of the options, `studies`, `seed` and `switches` are the account's.
 
     Raises:
@@ -59,9 +59,9 @@ def create_app(state: State, options: Options = DEFAULTS) -> Starlette:
     """
     plan = FaultPlan(parse_faults(options.faults), options.seed)
     links = Links(f"sandbox links {state.world.seed}".encode(), options.link_seconds)
-    sender: Sender | None = None
+    sender: WebhookSender | None = None
     if options.webhook:
-        sender = Sender(
+        sender = WebhookSender(
             options.webhook, state.switches, state.world.seed, lambda one: options.base_url + links.path(one)
         )
         state.listeners.append(sender)
@@ -86,13 +86,13 @@ def create_app(state: State, options: Options = DEFAULTS) -> Starlette:
     return app
 
 
-def open_sandbox(options: Options = DEFAULTS, *, follows_clock: bool = False) -> tuple[Starlette, State]:
+def open_sandbox(options: Options = DEFAULTS, *, follows_clock: bool = False) -> tuple[Starlette, SandboxAccount]:
     """The application and its account for these options.
 
     Raises:
         ConfigError: a fault or a switch is not one there is.
     """
-    state = State(
+    state = SandboxAccount(
         generate(options.seed, options.studies), parse_switches(options.switches), follows_clock=follows_clock
     )
     return create_app(state, options), state

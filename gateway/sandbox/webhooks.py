@@ -62,7 +62,7 @@ def signature(key: str, webhook_id: str, timestamp: int, body: bytes) -> str:
     return Webhook(key).sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), body.decode())
 
 
-class Sender:
+class WebhookSender:
     """Listens to the account and sends each delivered report as an event, in the background, a few times if need be.
 
     `link` makes the presigned URL of a report. Must be called on a running event loop.

@@ -23,7 +23,7 @@ from gateway.settings.model import (
     Upstream,
     Webhook,
 )
-from gateway.settings.rows import Row, rows, table_rows
+from gateway.settings.rows import SettingRow, rows, table_rows
 from gateway.settings.values import is_loopback
 
 __all__ = [
@@ -39,8 +39,8 @@ __all__ = [
     "Log",
     "MappingSettings",
     "Pdf",
-    "Row",
     "Server",
+    "SettingRow",
     "Settings",
     "Sync",
     "Upstream",

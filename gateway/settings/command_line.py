@@ -26,7 +26,7 @@ Config = Annotated[
 _FAULTS: Final = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A group of commands whose help says all of what each does: the library's own list cuts it off."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

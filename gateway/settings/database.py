@@ -12,12 +12,12 @@ from typing import Final, Literal
 from pydantic import Field, SecretStr
 from pydantic import field_validator as validates
 
-from gateway.settings.group import Group
+from gateway.settings.group import SettingsGroup
 
 _DATABASE: Final = re.compile(r"sqlite:///[^\x00]*[^/\x00]|postgres(?:ql)?://[^/?#]+/[^/?#]+")
 
 
-class Database(Group):
+class Database(SettingsGroup):
     """Section `[database]`: where the gateway keeps what it has read."""
 
     url: SecretStr = Field(

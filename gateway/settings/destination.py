@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from gateway.settings.group import Group
+from gateway.settings.group import SettingsGroup
 from gateway.settings.values import host_and_port, is_header_value, parts_of, time_zone
 from mappings.dates import parse_instant
 from mappings.profile import read_receiver
@@ -157,7 +157,7 @@ _Hours = Annotated[str, AfterValidator(_quiet)]
 _Zone = Annotated[str, AfterValidator(time_zone)]
 
 
-class IgnoreSettings(Group):
+class IgnoreSettings(SettingsGroup):
     """An `[[ignore]]` table: reports that no destination needs; what matches all of its lists is ignored."""
 
     name: _Name = Field(description="Name of the rule, as the ledger shows it: small letters, digits and hyphens.")
@@ -167,7 +167,7 @@ class IgnoreSettings(Group):
     modalities: _Names | None = Field(None, description='Modalities, such as "CT" or "MR".')
 
 
-class DestinationSettings(Group):
+class DestinationSettings(SettingsGroup):
     """A `[[destination]]` table. Times in seconds where the name does not say otherwise."""
 
     name: _Name = Field(description="Name in commands, metrics and the ledger: small letters, digits and hyphens.")

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic import field_validator as validates
 
-from gateway.settings.group import Group
+from gateway.settings.group import SettingsGroup
 from gateway.settings.values import parts_of, secrets_in
 
 
@@ -33,7 +33,7 @@ _Url = Annotated[SecretStr, AfterValidator(_reachable)]
 _Key = Annotated[SecretStr | None, AfterValidator(_signing)]
 
 
-class Escalation(Group):
+class Escalation(SettingsGroup):
     """A `[[feed.escalate]]` table: who else is told of a critical result that nobody acknowledges, and when."""
 
     minutes: float = Field(gt=0, le=10_080, description="Minutes from the alert until this address is told.")
@@ -41,7 +41,7 @@ class Escalation(Group):
     key: _Key = Field(None, description="Secret with which it is signed (whsec_…); without one, feed.alert_key.")
 
 
-class Feed(Group):
+class Feed(SettingsGroup):
     """Section `[feed]`. Times in seconds where the name does not say otherwise."""
 
     state_dir: Path | None = Field(

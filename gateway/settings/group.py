@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """A table of settings: a section, or one of a list of tables."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

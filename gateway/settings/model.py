@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from gateway.settings.database import Database
 from gateway.settings.destination import DestinationSettings, IgnoreSettings
 from gateway.settings.feed import Escalation, Feed
-from gateway.settings.group import Group
+from gateway.settings.group import SettingsGroup
 from gateway.settings.values import (
     absolute_url,
     is_header_value,
@@ -46,7 +46,7 @@ FILE_ONLY: Final = frozenset(
         *(f"mapping.{name}" for name in ("facilities", "express_customers", "procedure_fallbacks", "receivers")),
     }
 )
-TABLES: Final[dict[str, type[Group]]] = {
+TABLES: Final[dict[str, type[SettingsGroup]]] = {
     "destination": DestinationSettings,
     "ignore": IgnoreSettings,
     "feed.escalate": Escalation,
@@ -57,7 +57,7 @@ _SITE: Final = Site()
 _Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 
 
-class Upstream(Group):
+class Upstream(SettingsGroup):
     """Section `[upstream]`: the AutoScribe API. All times in seconds, all sizes in bytes."""
 
     api_key: SecretStr | None = Field(None, description="API key of AutoScribe, made in its dashboard with scope All.")
@@ -131,7 +131,7 @@ class Upstream(Group):
         return value
 
 
-class Server(Group):
+class Server(SettingsGroup):
     """Section `[server]`: where the gateway listens."""
 
     host: str = Field(
@@ -154,7 +154,7 @@ class Server(Group):
         return self.public_url or f"http://{host}:{self.port}/fhir"
 
 
-class Pdf(Group):
+class Pdf(SettingsGroup):
     """Section `[pdf]`: the reports' PDFs."""
 
     ingest: Literal["fetch", "link"] = Field(
@@ -184,7 +184,7 @@ class Pdf(Group):
         return hosts
 
 
-class Webhook(Group):
+class Webhook(SettingsGroup):
     """Section `[webhook]`: events AutoScribe sends."""
 
     key: SecretStr | None = Field(
@@ -206,7 +206,7 @@ class Webhook(Group):
         return secrets_in(self.key)
 
 
-class Fhir(Group):
+class Fhir(SettingsGroup):
     """Section `[fhir]`: the FHIR facade."""
 
     time_zone: str = Field(
@@ -224,7 +224,7 @@ class Fhir(Group):
         return time_zone(value)
 
 
-class Sync(Group):
+class Sync(SettingsGroup):
     """Section `[sync]`: the crawl of AutoScribe. All times in seconds but where it says otherwise."""
 
     open_interval: float = Field(30, ge=1, le=3600, description="Seconds between two looks at the unsigned studies.")
@@ -257,7 +257,7 @@ class Sync(Group):
     )
 
 
-class MappingSettings(Group):
+class MappingSettings(SettingsGroup):
     """Section `[mapping]`: what `mappings.profile.parse_site` reads, and checks more closely."""
 
     site_key: SecretStr | None = Field(
@@ -319,7 +319,7 @@ class MappingSettings(Group):
     )
 
 
-class Log(Group):
+class Log(SettingsGroup):
     """Section `[log]`."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(

@@ -21,7 +21,7 @@ from gateway.settings.model import TABLES, fields, variables
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SettingRow:
     """One setting of the documentation table; `env` is empty for what only the file can say."""
 
     env: str
@@ -31,12 +31,12 @@ class Row:
     description: str
 
 
-def rows() -> list[Row]:
+def rows() -> list[SettingRow]:
     """Every setting, in the order of the sections, read off the model; of two variables the vendor's is shown."""
     return [_row(f"{section}.{name}", field, variables(f"{section}.{name}")[-1:]) for section, name, field in fields()]
 
 
-def table_rows(section: str) -> list[Row]:
+def table_rows(section: str) -> list[SettingRow]:
     """Every key of a list of tables, such as `[[destination]]`."""
     return [
         _row(f"{section}.{name}", field, [variable("<name>", name)] if name in SECRETS else ())
@@ -44,8 +44,8 @@ def table_rows(section: str) -> list[Row]:
     ]
 
 
-def _row(key: str, field: FieldInfo, environment: Sequence[str]) -> Row:
-    return Row(
+def _row(key: str, field: FieldInfo, environment: Sequence[str]) -> SettingRow:
+    return SettingRow(
         env="".join(environment),
         key=key,
         type=_type_name(field.annotation),

@@ -46,7 +46,7 @@ _STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_instance_uid
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class StoredEvent:
     """A delivery that is not done; see `gateway.webhooks.event`."""
 
     webhook_id: str
@@ -78,10 +78,10 @@ class StoredWebhooks:
         said = {**how, **ids, "kind": storable(kind), "body": json.dumps(dict(body))}
         return bool(await self._engine.do(lambda: ask(_RECORD, **said, received=micros(received))))
 
-    async def due(self, now: datetime, most: int) -> list[Recorded]:
+    async def due(self, now: datetime, most: int) -> list[StoredEvent]:
         """Deliveries not done whose time has come, the longest due first."""
         rows = await self._engine.fetch(_DUE, now=micros(now), most=most)
-        return [Recorded(str(webhook_id), json.loads(body), int(attempts)) for webhook_id, body, attempts in rows]
+        return [StoredEvent(str(webhook_id), json.loads(body), int(attempts)) for webhook_id, body, attempts in rows]
 
     async def done(self, webhook_id: str, code: str = "") -> None:
         """It needs no more work."""

@@ -18,7 +18,7 @@ _ENVELOPE: Final[wire.Shape] = {"hasMore": (wire.BOOLEAN, "R"), "cursor": (wire.
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedAnswer:
     """A whole 2xx answer as it came: the bytes of its body and the upstream's request id."""
 
     operation: str
@@ -40,7 +40,7 @@ class Answer:
     request_id: str | None = None
 
 
-def read(received: Received, shape: wire.Shape, expected: Mapping[str, str]) -> Answer:
+def read(received: ReceivedAnswer, shape: wire.Shape, expected: Mapping[str, str]) -> Answer:
     """The answer as an object of that shape whose keys `expected` have the values that were asked for.
 
     Raises:
@@ -49,7 +49,7 @@ def read(received: Received, shape: wire.Shape, expected: Mapping[str, str]) -> 
     return _answer(received, _loads(received), shape, expected)
 
 
-def read_single(received: Received, shape: wire.Shape, report_id: str) -> Answer:
+def read_single(received: ReceivedAnswer, shape: wire.Shape, report_id: str) -> Answer:
     """One report's text or PDF link; when a list came the report asked for is taken out of it, with an issue.
 
     Raises:
@@ -66,7 +66,7 @@ def read_single(received: Received, shape: wire.Shape, report_id: str) -> Answer
     return _answer(received, asked[0], shape, {"reportId": report_id}, issue)
 
 
-def read_list(received: Received, item: wire.Shape, shape: wire.Shape, expected: Mapping[str, str]) -> Answer:
+def read_list(received: ReceivedAnswer, item: wire.Shape, shape: wire.Shape, expected: Mapping[str, str]) -> Answer:
     """All reports' texts or PDF links of a study; when a single one came it is made a list of one, with an issue.
 
     Raises:
@@ -81,7 +81,7 @@ def read_list(received: Received, item: wire.Shape, shape: wire.Shape, expected:
     return Answer({"reports": [value], **study}, (*single.issues, issue), received.request_id)
 
 
-def read_page(received: Received, key: str, shape: wire.Shape) -> Answer:
+def read_page(received: ReceivedAnswer, key: str, shape: wire.Shape) -> Answer:
     """One page of a listing. An element that is not understood is left out with an error issue: the others go on.
 
     Raises:
@@ -103,7 +103,7 @@ def read_page(received: Received, key: str, shape: wire.Shape) -> Answer:
     return Answer({**page.value, key: kept}, tuple(issues), received.request_id)
 
 
-def read_action(received: Received) -> Answer:
+def read_action(received: ReceivedAnswer) -> Answer:
     """The answer to a POST, as `{success, message}`.
 
     Raises:
@@ -121,7 +121,7 @@ def next_cursor(page: Answer) -> str | None:
     return page.value.get("cursor") or None if page.value["hasMore"] else None
 
 
-def _loads(received: Received) -> Any:
+def _loads(received: ReceivedAnswer) -> Any:
     try:
         return wire.loads(received.body)
     except WireError as error:
@@ -129,7 +129,7 @@ def _loads(received: Received) -> Any:
 
 
 def _answer(
-    received: Received, value: Any, shape: wire.Shape, expected: Mapping[str, str], *issues: MappingIssue
+    received: ReceivedAnswer, value: Any, shape: wire.Shape, expected: Mapping[str, str], *issues: MappingIssue
 ) -> Answer:
     try:
         found = wire.check(value, shape)

@@ -31,7 +31,7 @@ from gateway.runtime.errors import (
 from gateway.runtime.log import get_logger
 from gateway.settings import Pdf, Upstream
 from gateway.upstream import answers, failures, pdf_stream, query, retry
-from gateway.upstream.answers import Answer, Received
+from gateway.upstream.answers import Answer, ReceivedAnswer
 from gateway.upstream.failures import Breakage, Failure
 from gateway.upstream.pdf_link import AllowedHosts
 from gateway.upstream.pdf_stream import PdfStream
@@ -41,7 +41,7 @@ from mappings import wire
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)  # they log whole URLs, presigned ones too
 
-Outcome = TypeVar("Outcome", Received, httpx.Response)
+Outcome = TypeVar("Outcome", ReceivedAnswer, httpx.Response)
 
 # Told of a request to AutoScribe: what it was, the status of its answer or None for none, how many seconds it took
 Observe = Callable[[str, int | None, float], None]
@@ -193,7 +193,7 @@ class UpstreamClient:
             finally:
                 await response.aclose()
 
-    async def _get(self, path: str, segment: str = "", parameters: Mapping[str, str] | None = None) -> Received:
+    async def _get(self, path: str, segment: str = "", parameters: Mapping[str, str] | None = None) -> ReceivedAnswer:
         return await self._persist(
             lambda: self._exchange(f"GET {path}", "GET", path.format(segment), parameters=parameters or {})
         )
@@ -238,7 +238,7 @@ class UpstreamClient:
 
     async def _exchange(
         self, operation: str, method: str, path: str, *, parameters: Mapping[str, str]
-    ) -> Received | Failure:
+    ) -> ReceivedAnswer | Failure:
         began = clock.monotonic()
         outcome = await self._attempt(operation, method, path, parameters)
         status = outcome.error.status if isinstance(outcome, Failure) else outcome.status
@@ -249,7 +249,7 @@ class UpstreamClient:
 
     async def _attempt(
         self, operation: str, method: str, path: str, parameters: Mapping[str, str]
-    ) -> Received | Failure:
+    ) -> ReceivedAnswer | Failure:
         headers = {} if method == "GET" else {"Content-Type": "application/json"}
         url = self._settings.base_url + _API + path
         async with self._slots:
@@ -262,7 +262,7 @@ class UpstreamClient:
             except _BROKEN as error:
                 return failures.of_connection(operation, method, _breakage(error))
 
-    async def _receive(self, operation: str, request: httpx.Request) -> Received | Failure:
+    async def _receive(self, operation: str, request: httpx.Request) -> ReceivedAnswer | Failure:
         response = await self._api.send(request, stream=True)
         try:
             status, headers = response.status_code, response.headers
@@ -275,7 +275,7 @@ class UpstreamClient:
                 body += chunk
                 if len(body) > self._settings.max_response_bytes:
                     return failures.of_body(operation, request.method, status, headers, too_large=True)
-            return Received(operation, status, bytes(body), failures.request_id(headers))
+            return ReceivedAnswer(operation, status, bytes(body), failures.request_id(headers))
         finally:
             await response.aclose()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.settings import Pdf, Sync, Upstream
-from gateway.upstream.answers import Received
+from gateway.upstream.answers import ReceivedAnswer
 from gateway.upstream.client import Observe, UpstreamClient, unobserved
 from gateway.upstream.failures import Failure
 from gateway.upstream.pace import Pace
@@ -39,7 +39,7 @@ class PacedClient(UpstreamClient):
 
     async def _exchange(
         self, operation: str, method: str, path: str, *, parameters: Mapping[str, str]
-    ) -> Received | Failure:
+    ) -> ReceivedAnswer | Failure:
         async with self._pace.turn() as begun:
             outcome = await super()._exchange(operation, method, path, parameters=parameters)
             self._pace.answered(begun, outcome.error if isinstance(outcome, Failure) else None)

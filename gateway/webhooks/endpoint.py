@@ -26,10 +26,10 @@ from gateway.runtime.metrics import ROUTE, Metrics
 from gateway.webhooks.event import (
     ENRICHMENT_REQUESTED,
     REPORT_DELIVERED,
-    Delivery,
     Enrichments,
     Event,
     Verifier,
+    WebhookDelivery,
     Webhooks,
     delivered,
     enrichment,
@@ -65,7 +65,7 @@ def _unnoted(*, holds: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Inbox:
+class WebhookInbox:
     """What the door needs; `wake` tells whoever works off that a delivery was recorded. Times in seconds.
 
     `note_signature` is told of each signature whether it holds.
@@ -94,7 +94,7 @@ class _Reply:
 
 
 def webhook_routes() -> list[Route]:
-    """The one route; `app.state.inbox` must be an `Inbox`."""
+    """The one route; `app.state.inbox` must be an `WebhookInbox`."""
     return [Route(PATH, _Door())]
 
 
@@ -104,7 +104,7 @@ class _Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ROUTE] = PATH
         request = Request(scope, receive, send)
-        inbox = cast(Inbox, request.app.state.inbox)
+        inbox = cast(WebhookInbox, request.app.state.inbox)
         reply = await _answer(inbox, request)
         inbox.metrics.received_webhook(reply.kind, reply.outcome)
         request_id = secrets.token_hex(8)
@@ -113,7 +113,7 @@ class _Door:
         await JSONResponse(reply.body, reply.status, headers)(scope, receive, send)
 
 
-async def _answer(inbox: Inbox, request: Request) -> _Reply:
+async def _answer(inbox: WebhookInbox, request: Request) -> _Reply:
     if request.method != "POST":
         return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", headers={"Allow": "POST"})
     if not inbox.verifier.has_key:
@@ -122,8 +122,8 @@ async def _answer(inbox: Inbox, request: Request) -> _Reply:
     if isinstance(body, _Reply):
         return body
     delivery = inbox.verifier.verified(request.headers.raw, body, inbox.now())
-    if isinstance(delivery, Delivery) or delivery == "wrong-signature":
-        inbox.note_signature(holds=isinstance(delivery, Delivery))
+    if isinstance(delivery, WebhookDelivery) or delivery == "wrong-signature":
+        inbox.note_signature(holds=isinstance(delivery, WebhookDelivery))
     if isinstance(delivery, str):
         return _refusal(HTTPStatus.UNAUTHORIZED, delivery)
     kind = "none"
@@ -135,7 +135,7 @@ async def _answer(inbox: Inbox, request: Request) -> _Reply:
         return _refusal(HTTPStatus.BAD_REQUEST, "not-understood", kind)
 
 
-async def _body(inbox: Inbox, request: Request) -> bytes | _Reply:
+async def _body(inbox: WebhookInbox, request: Request) -> bytes | _Reply:
     """The body as it came, read no further than the limit."""
     read = bytearray()
     try:
@@ -151,7 +151,7 @@ async def _body(inbox: Inbox, request: Request) -> bytes | _Reply:
     return bytes(read)
 
 
-async def _taken(inbox: Inbox, delivery: Delivery, told: Event, kind: str) -> _Reply:
+async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, kind: str) -> _Reply:
     """The reply to a genuine event, once what must be kept is kept.
 
     Raises:
@@ -172,7 +172,7 @@ async def _taken(inbox: Inbox, delivery: Delivery, told: Event, kind: str) -> _R
         )
 
 
-async def _record(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
+async def _record(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
     """Kept before it is answered. One that was kept before is answered alike: our first answer may have been lost."""
     kept = delivered(told.data)
     is_new = await inbox.webhooks.record(delivery.webhook_id, told.event_id, told.kind, kept, inbox.now())
@@ -180,7 +180,7 @@ async def _record(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
     return _Reply(HTTPStatus.OK, "recorded" if is_new else "repeated", {"success": True}, told.kind)
 
 
-async def _keep_unknown(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
+async def _keep_unknown(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
     """Kept whole, and never worked off: nobody here knows what it asks for."""
     whole = told.data if isinstance(told.data, dict) else {"data": told.data}
     ids = delivery.webhook_id, told.event_id
@@ -188,7 +188,7 @@ async def _keep_unknown(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply
     return _Reply(HTTPStatus.OK, "recorded" if is_new else "repeated", {"success": True}, _OTHER)
 
 
-async def _keep(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
+async def _keep(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
     """The accession number and the patient id of a study are kept (D18); nothing is added to the study."""
     said = enrichment(told.data)
     if said.accession_number is None and said.patient_id is None:
@@ -197,7 +197,7 @@ async def _keep(inbox: Inbox, delivery: Delivery, told: Event) -> _Reply:
     return _Reply(HTTPStatus.OK, "recorded", {}, told.kind)
 
 
-_KEPT: Final[Mapping[str, Callable[[Inbox, Delivery, Event], Awaitable[_Reply]]]] = {
+_KEPT: Final[Mapping[str, Callable[[WebhookInbox, WebhookDelivery, Event], Awaitable[_Reply]]]] = {
     REPORT_DELIVERED: _record,
     ENRICHMENT_REQUESTED: _keep,
 }

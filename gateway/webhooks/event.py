@@ -40,7 +40,7 @@ _ENRICHMENT: Final[Shape] = {
 }
 
 
-class Recorded(Protocol):
+class RecordedEvent(Protocol):
     """A `report.delivered` that was recorded: `body` as `delivered` gave it, `attempts` made to work it off."""
 
     @property
@@ -73,7 +73,7 @@ class Webhooks(Protocol):
     ) -> bool:
         """Keep a delivery of a kind that is not known, for somebody to look at; it is never due. Else as `record`."""
 
-    async def due(self, now: datetime, most: int) -> Sequence[Recorded]:
+    async def due(self, now: datetime, most: int) -> Sequence[RecordedEvent]:
         """Deliveries not done whose time has come, the longest due first."""
 
     async def done(self, webhook_id: str, code: str = "") -> None:
@@ -93,7 +93,7 @@ class Enrichments(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class WebhookDelivery:
     """A delivery whose signature holds: its id, when it was signed, and the body as text."""
 
     webhook_id: str
@@ -130,7 +130,7 @@ class Verifier:
         """False where no delivery can be verified."""
         return bool(self._hooks)
 
-    def verified(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: datetime) -> Delivery | Refusal:
+    def verified(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: datetime) -> WebhookDelivery | Refusal:
         """The delivery, or why it is refused; names of headers in lower case, as ASGI has them.
 
         The library's own check reads another clock than ours, and raises what it pleases on headers that are not in
@@ -149,7 +149,7 @@ class Verifier:
         stated = [one.encode("latin-1") for one in signatures.split(" ", _MOST_SIGNATURES)]
         if not any(compare_digest(one, other) for one in stated for other in expected):
             return "wrong-signature"
-        return Delivery(webhook_id, signed, text) if abs(now - signed) <= TOLERANCE else "wrong-time"
+        return WebhookDelivery(webhook_id, signed, text) if abs(now - signed) <= TOLERANCE else "wrong-time"
 
 
 def _only(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:

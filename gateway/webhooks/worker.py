@@ -16,7 +16,7 @@ from gateway.runtime import clock
 from gateway.runtime.errors import GatewayError, UpstreamError
 from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
-from gateway.webhooks.event import Recorded, Webhooks
+from gateway.webhooks.event import RecordedEvent, Webhooks
 
 # Ingests a study by its upstream id and gives the upstream ids of the signed reports it lists. May raise anything.
 Ingest = Callable[[str], Awaitable[Set[str]]]
@@ -31,14 +31,14 @@ _MOST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class WorkPace:
     """How many studies are fetched at one time, and how often, in seconds, work is looked for without being woken."""
 
     slots: int = 4
     poll: float = 1.0
 
 
-DEFAULT: Final = Pace()
+DEFAULT: Final = WorkPace()
 
 
 class WebhookWork:
@@ -54,7 +54,7 @@ class WebhookWork:
         webhooks: Webhooks,
         ingest: Ingest,
         metrics: Metrics,
-        pace: Pace = DEFAULT,
+        pace: WorkPace = DEFAULT,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._webhooks, self._ingest, self._metrics = webhooks, ingest, metrics
@@ -97,7 +97,7 @@ class WebhookWork:
     async def _begin(self) -> int:
         """Start on what is due, a task a study, as slots are free."""
         busy = set(self._tasks)  # before asking: what such a task has done meanwhile may still be in the answer
-        by_study: dict[str, list[Recorded]] = {}
+        by_study: dict[str, list[RecordedEvent]] = {}
         for record in await self._webhooks.due(self._now(), _MOST):
             if record.body.keys() >= _NEEDED:
                 by_study.setdefault(record.body["studyId"], []).append(record)
@@ -109,7 +109,7 @@ class WebhookWork:
             self._tasks[study_id] = asyncio.create_task(self._work(study_id, by_study[study_id]))
         return len(chosen)
 
-    async def _work(self, study_id: str, records: list[Recorded]) -> None:
+    async def _work(self, study_id: str, records: list[RecordedEvent]) -> None:
         try:
             listed, error = await self._fetched(study_id)
             for record in records:
@@ -133,7 +133,7 @@ class WebhookWork:
             get_logger().error("webhook-ingest-failed", study_id=study_id, exc_info=error)
             return frozenset(), error
 
-    async def _settle(self, record: Recorded, listed: Set[str], error: BaseException | None) -> None:
+    async def _settle(self, record: RecordedEvent, listed: Set[str], error: BaseException | None) -> None:
         if record.body["reportId"] in listed:
             await self._webhooks.done(record.webhook_id)
             self._metrics.worked_webhook("done")
@@ -146,7 +146,7 @@ class WebhookWork:
             return
         await self._give_up(record, code)
 
-    async def _give_up(self, record: Recorded, code: str) -> None:
+    async def _give_up(self, record: RecordedEvent, code: str) -> None:
         await self._webhooks.done(record.webhook_id, code)
         self._metrics.worked_webhook("given_up")
         report_id, study_id = record.body.get("reportId"), record.body.get("studyId")

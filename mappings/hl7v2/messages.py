@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mappings.hl7v2.place import Asked, Place, pdf_number, place
+from mappings.hl7v2.place import AskedMessage, MessagePlace, pdf_number, place
 from mappings.hl7v2.rendering import Rendering, rendered
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Study
@@ -26,7 +26,7 @@ def filler_order_numbers(
 
     What was sent before has no part in it: whether anything was sent under them makes `Cause.sent_before`.
     """
-    found = place(Asked(study, cause, site, receiver, facts))
+    found = place(AskedMessage(study, cause, site, receiver, facts))
     return () if isinstance(found, MappingIssue) else found.filler_order_numbers
 
 
@@ -47,12 +47,12 @@ def messages(  # noqa: PLR0913 (what the door has, and what the feed knows)
     """
     causes = _in_orders(study, cause, site, receiver, facts)
     if receiver.pdf == "separate_message" and cause.part == "report" and not cause.is_of_draft:
-        documents = _documents(Asked(study, cause, site, receiver, facts), sent)
+        documents = _documents(AskedMessage(study, cause, site, receiver, facts), sent)
         causes += tuple(replace(one, part="pdf", document=document) for document in documents for one in causes)
     return causes
 
 
-def _documents(asked: Asked, sent: AbstractSet[str]) -> tuple[str, ...]:
+def _documents(asked: AskedMessage, sent: AbstractSet[str]) -> tuple[str, ...]:
     """Whose PDF is sent, "" for that of the report itself: an addendum's goes with that of each report it adds to.
 
     It stands alone where addenda have orders of their own, where there is no such report, and where it once did.
@@ -74,7 +74,7 @@ def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts
     """
     if receiver.accessions != "messages" or cause.accession_number:
         return (cause,)
-    found = place(Asked(study, cause, site, receiver, facts))
+    found = place(AskedMessage(study, cause, site, receiver, facts))
     if isinstance(found, MappingIssue) or len(found.known) < 2:
         return (cause,)
     return tuple(replace(cause, accession_number=order.accession_number) for order in found.known)
@@ -126,7 +126,7 @@ def renderings_of_all(  # noqa: PLR0913 (what the door has, and what the feed kn
     queued: list[Queued] = []
     known = sent or frozenset()
     for one in (message for cause in causes for message in messages(study, cause, site, receiver, facts, sent=known)):
-        asked = Asked(study, one, site, receiver, facts)
+        asked = AskedMessage(study, one, site, receiver, facts)
         found = place(asked)
         if isinstance(found, MappingIssue):
             queued.append(Queued(None, one, found))
@@ -137,7 +137,7 @@ def renderings_of_all(  # noqa: PLR0913 (what the door has, and what the feed kn
     return tuple(queued)
 
 
-def _with(queued: list[Queued], asked: Asked, found: Place) -> list[Queued]:
+def _with(queued: list[Queued], asked: AskedMessage, found: MessagePlace) -> list[Queued]:
     """The queue with one more message, without what that makes needless; as it was where that is the needless one."""
     first = asked.cause
     key = found.number, first.accession_number

@@ -17,7 +17,7 @@ from mappings.hl7v2.obr import OBR_LAYOUTS
 from mappings.hl7v2.obx import observation_segments
 from mappings.hl7v2.orc import ORC_LAYOUTS
 from mappings.hl7v2.pid import PID_LAYOUTS
-from mappings.hl7v2.place import Asked
+from mappings.hl7v2.place import AskedMessage
 from mappings.hl7v2.pv1 import PV1_LAYOUTS
 from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.hl7v2.result import Result
@@ -45,11 +45,13 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
     `control_id` is MSH-10 (`mappings.identifiers.message_control_id`), `at` the aware time of rendering (MSH-7). Which
     reports it carries: `mappings.hl7v2.rendering`; how many messages a cause asks for: `messages`.
     """
-    asked = Asked(study, cause, site, receiver, facts)
+    asked = AskedMessage(study, cause, site, receiver, facts)
     return oru_of(rendering(*asked), asked, control_id=control_id, at=at)
 
 
-def oru_of(made: Rendering | MappingIssue, asked: Asked, *, control_id: str, at: datetime) -> Mapped[bytes | None]:
+def oru_of(
+    made: Rendering | MappingIssue, asked: AskedMessage, *, control_id: str, at: datetime
+) -> Mapped[bytes | None]:
     """The ORU^R01 that says a rendering of what is asked, as `to_oru` makes it."""
     study, cause, site, receiver, facts = asked
     if isinstance(made, MappingIssue):

@@ -29,7 +29,7 @@ from mappings.status import is_shown_draft, is_withdrawn, refusal
 from mappings.subjects import Subject, subjects
 
 
-class Asked(NamedTuple):
+class AskedMessage(NamedTuple):
     """What is asked: the arguments of the mapping."""
 
     study: Study
@@ -40,7 +40,7 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MessagePlace:
     """Whom a message is about, with the reports that its number stands for, and the orders, each with its number.
 
     `report` is what caused it, None where that is gone; `peers` are all reports about the patient. `lead` is the newest
@@ -65,7 +65,7 @@ class Place:
     issues: tuple[MappingIssue, ...] = ()
 
 
-def place(asked: Asked) -> Place | MappingIssue:
+def place(asked: AskedMessage) -> MessagePlace | MappingIssue:
     """Where a cause is filed, or why there is nothing to be filed."""
     study, cause = asked.study, asked.cause
     if issue := refusal(study):
@@ -79,12 +79,12 @@ def place(asked: Asked) -> Place | MappingIssue:
     return _draft(asked, report) if cause.kind == "draft" else _final(asked, report)
 
 
-def _stands(asked: Asked) -> bool:
+def _stands(asked: AskedMessage) -> bool:
     """True unless a draft is taken back, of a study of which also what is signed is withdrawn."""
     return not (asked.cause.kind == "draft_cancelled" and is_withdrawn(asked.study, asked.site))
 
 
-def _final(asked: Asked, report: Report) -> Place | MappingIssue:
+def _final(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
     """A signed report, with all that stands under its number."""
     if not report.is_completed:
         return MappingIssue("report-not-signed", "information", f"{report.pointer}/status", "nothing sent in v2")
@@ -94,7 +94,7 @@ def _final(asked: Asked, report: Report) -> Place | MappingIssue:
     return _placed(asked, known, known[report.report_id], report)
 
 
-def is_apart(asked: Asked, report: Report) -> bool:
+def is_apart(asked: AskedMessage, report: Report) -> bool:
     """True for what has an order of its own: an addendum, where the receiver wants that."""
     return asked.receiver.addendum == "new_order" and report.is_addendum
 
@@ -110,7 +110,7 @@ def pdf_number(report_id: str) -> str:
     return base62(int.from_bytes(digest[:16], "big"), 22)
 
 
-def shown_drafts(asked: Asked) -> tuple[Report, ...]:
+def shown_drafts(asked: AskedMessage) -> tuple[Report, ...]:
     """The unsigned reports that the site lets out; never that they are critical (D16)."""
     return tuple(replace(one, is_critical=None) for one in asked.study.reports if is_shown_draft(one, asked.site))
 
@@ -119,13 +119,13 @@ def _unsent(pointer: str, action: str) -> MappingIssue:
     return MappingIssue("withdrawn-unsent", "information", pointer, action)
 
 
-def _sent_drafts(asked: Asked) -> Iterator[Report]:
+def _sent_drafts(asked: AskedMessage) -> Iterator[Report]:
     """The unsigned reports that this destination was sent: what they stand under is nobody else's."""
     sent = asked.facts.filler_order_numbers
     return (one for one in asked.study.reports if sent and not one.is_completed and one.report_id in sent)
 
 
-def _subjects(asked: Asked, drafts: Iterable[Report] = (), kept: Iterable[Report] = ()) -> dict[str, Subject]:
+def _subjects(asked: AskedMessage, drafts: Iterable[Report] = (), kept: Iterable[Report] = ()) -> dict[str, Subject]:
     """The patients of what is signed and of `drafts`; what is `kept` is placed like what is gone."""
     study, facts = asked.study, asked.facts
     kept = tuple(kept)
@@ -133,7 +133,7 @@ def _subjects(asked: Asked, drafts: Iterable[Report] = (), kept: Iterable[Report
     return subjects(study, (*study.completed, *drafts), asked.site, facts)
 
 
-def _draft(asked: Asked, report: Report) -> Place | MappingIssue:
+def _draft(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
     """Unsigned reports share a message, if they are about one patient; an addendum apart is alone."""
     study, pointer = asked.study, f"{report.pointer}/status"
     if study.is_cancelled or asked.receiver.send_drafts == "off" or not is_shown_draft(report, asked.site):
@@ -156,7 +156,7 @@ def _draft(asked: Asked, report: Report) -> Place | MappingIssue:
     return replace(made, subject=replace(made.subject, reports=tuple(carried)))
 
 
-def _taken_back(asked: Asked, report: Report | None) -> Place | MappingIssue:
+def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | MappingIssue:
     """The place of what is cancelled, with what is left there: where it has a number of its own, nothing."""
     study, is_draft = asked.study, asked.cause.kind == "draft_cancelled"
     if report is None:
@@ -176,10 +176,12 @@ def _taken_back(asked: Asked, report: Report | None) -> Place | MappingIssue:
         return _unsent("/reports", "a signed report stands in its place")
     left = [one for one in shown_drafts(asked) if known[one.report_id] is subject and not is_apart(asked, one)]
     restated = _draft(asked, left[0]) if left and not study.is_cancelled else None
-    return restated if isinstance(restated, Place) else _emptied(asked, known, subject, report)
+    return restated if isinstance(restated, MessagePlace) else _emptied(asked, known, subject, report)
 
 
-def _emptied(asked: Asked, known: Mapping[str, Subject], subject: Subject, report: Report) -> Place | MappingIssue:
+def _emptied(
+    asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report
+) -> MessagePlace | MappingIssue:
     """A place of which nothing is left to be said, if it is known whose it is."""
     said = subject.snapshot
     if not (subject.identity.is_linked or said.mrn or said.patient_name):
@@ -192,7 +194,7 @@ def _unclear(action: str) -> MappingIssue:
     return MappingIssue("withdrawal-patient-unclear", "error", "/reports", action)
 
 
-def _placed(asked: Asked, known: Mapping[str, Subject], subject: Subject, report: Report) -> Place:
+def _placed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report) -> MessagePlace:
     """The place of all reports about a patient that share their number with what caused the message."""
     study, cause, is_own = asked.study, asked.cause, subject.number == asked.study.study_id
     has_own_order = is_apart(asked, report)
@@ -212,7 +214,7 @@ def _placed(asked: Asked, known: Mapping[str, Subject], subject: Subject, report
     wanted, reasons = wanted_orders(every, cause, asked.receiver, fixed, is_sent=bool(sent))
     chosen = [number for number, order in enumerate(every) if order in wanted]
     filed_under = tuple([fillers[one] for one in chosen])
-    return Place(
+    return MessagePlace(
         report=report,
         subject=replace(subject, reports=tuple(_sharing(asked, subject, report))),
         peers=subject.reports,
@@ -228,7 +230,7 @@ def _placed(asked: Asked, known: Mapping[str, Subject], subject: Subject, report
     )
 
 
-def _sharing(asked: Asked, subject: Subject, report: Report) -> Iterator[Report]:
+def _sharing(asked: AskedMessage, subject: Subject, report: Report) -> Iterator[Report]:
     """The reports about a patient that stand under one number with the one that caused a message."""
     if asked.cause.part == "pdf":
         yield from _documents(asked, subject)
@@ -239,7 +241,7 @@ def _sharing(asked: Asked, subject: Subject, report: Report) -> Iterator[Report]
             yield one
 
 
-def _documents(asked: Asked, subject: Subject) -> Iterator[Report]:
+def _documents(asked: AskedMessage, subject: Subject) -> Iterator[Report]:
     """The reports whose PDFs stand in one message: a report with the addenda told with it, or an addendum (D36)."""
     whose = document_id(asked.cause)
     is_original = any(one.report_id == whose and not one.is_addendum for one in subject.reports)
@@ -248,7 +250,7 @@ def _documents(asked: Asked, subject: Subject) -> Iterator[Report]:
             yield one
 
 
-def _fixed(asked: Asked, known: Mapping[str, Subject], subject: Subject) -> tuple[str, ...]:
+def _fixed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject) -> tuple[str, ...]:
     """The numbers under which a patient's reports were sent, unless a patient who was there before has them."""
     sent, facts = asked.facts.filler_order_numbers, asked.facts
     if not sent:
@@ -267,7 +269,7 @@ def _fixed(asked: Asked, known: Mapping[str, Subject], subject: Subject) -> tupl
     return ()
 
 
-def _shared(asked: Asked, known: Mapping[str, Subject], subject: Subject, fixed: Sequence[str]) -> str:
+def _shared(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, fixed: Sequence[str]) -> str:
     """The number that the gateway makes for a patient's reports, which is nobody else's and no single addendum's."""
     sent = asked.facts.filler_order_numbers
     sharing = [one for one in subject.reports if not is_apart(asked, one)]
@@ -279,7 +281,7 @@ def _shared(asked: Asked, known: Mapping[str, Subject], subject: Subject, fixed:
     return short_id(subject.reports[0].report_id)
 
 
-def _own_numbers(asked: Asked) -> Iterator[str]:
+def _own_numbers(asked: AskedMessage) -> Iterator[str]:
     """The numbers that the gateway makes for a patient's reports, of which one may have been fixed."""
     if asked.facts.filler_order_numbers:
         reports = (report.report_id for report in asked.study.reports)

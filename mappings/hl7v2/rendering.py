@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mappings.hl7v2.er7 import value
-from mappings.hl7v2.place import Asked, Place, place
+from mappings.hl7v2.place import AskedMessage, MessagePlace, place
 from mappings.hl7v2.vista import vista_numbers
 from mappings.issues import MappingIssue
 from mappings.model import Cause, Facts, Report, Study
@@ -46,7 +46,7 @@ class Rendering:
     `is_whole`: nothing else that stands under its number is left to be said.
     """
 
-    place: Place
+    place: MessagePlace
     subject: Subject
     status: Status
     is_whole: bool = True
@@ -55,12 +55,12 @@ class Rendering:
 
 def rendering(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> Rendering | MappingIssue:
     """What a cause sends to a receiver, or why it sends nothing."""
-    asked = Asked(study, cause, site, receiver, facts)
+    asked = AskedMessage(study, cause, site, receiver, facts)
     found = place(asked)
     return found if isinstance(found, MappingIssue) else rendered(asked, found)
 
 
-def rendered(asked: Asked, found: Place) -> Rendering | MappingIssue:
+def rendered(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
     """What a cause says of the reports at its place, or why it sends nothing."""
     if found.subject.reports and not found.subject.reports[0].is_completed:
         made = _draft(asked, found)
@@ -100,7 +100,7 @@ def _lacking(subject: Subject, site: Site, receiver: Receiver) -> MappingIssue |
     return None
 
 
-def _signed(asked: Asked, found: Place) -> Rendering | MappingIssue:
+def _signed(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
     """What is said of signed reports."""
     cause, report, subject = asked.cause, found.report, found.subject
     row = _row(asked, found)
@@ -124,7 +124,7 @@ def _signed(asked: Asked, found: Place) -> Rendering | MappingIssue:
     return replace(made, issues=(*issues, *merged)) if merged else made
 
 
-def _row(asked: Asked, found: Place) -> Status | None:
+def _row(asked: AskedMessage, found: MessagePlace) -> Status | None:
     """The row of the table; None where nothing was sent that could be taken back (of a draft Facts say it)."""
     cause = asked.cause
     was_sent = cause.part == "report" and cause.report_id in asked.facts.filler_order_numbers
@@ -137,7 +137,7 @@ def _row(asked: Asked, found: Place) -> Status | None:
     return STATUS["restated" if cause.sent_before else "signed"]
 
 
-def _is_without_original(asked: Asked, report: Report) -> bool:
+def _is_without_original(asked: AskedMessage, report: Report) -> bool:
     """True for an addendum that is told apart, of a study without a signed original: that goes first (D19)."""
     is_told_apart = asked.receiver.addendum in ("append", "new_order") and report.is_addendum
     return is_told_apart and all(one.is_addendum for one in asked.study.completed)
@@ -147,7 +147,7 @@ def _without_text(made: Rendering) -> Rendering:
     return replace(made, subject=replace(made.subject, reports=()))
 
 
-def _documents(asked: Asked, made: Rendering) -> Rendering | MappingIssue:
+def _documents(asked: AskedMessage, made: Rendering) -> Rendering | MappingIssue:
     """The PDFs of a report and its addenda; the report's is withdrawn where an addendum has none to go first (D36)."""
     reports = made.subject.reports
     addenda = [one for one in reports if one.is_addendum] if len(reports) > 1 else []
@@ -161,7 +161,7 @@ def _documents(asked: Asked, made: Rendering) -> Rendering | MappingIssue:
     return withdrawn if is_sent else issue
 
 
-def _is_sendable(asked: Asked, report: Report) -> bool:
+def _is_sendable(asked: AskedMessage, report: Report) -> bool:
     facts = asked.facts.pdf.get(report.report_id)
     return facts is not None and bool(facts.data) and facts.size <= asked.receiver.pdf_max
 
@@ -182,7 +182,7 @@ def _appended(made: Rendering, report: Report, cause: Cause) -> Rendering:
     return replace(made, subject=replace(made.subject, reports=(report,)), status=row, is_whole=False)
 
 
-def _draft(asked: Asked, found: Place) -> Rendering | MappingIssue:
+def _draft(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
     """What is said of unsigned reports."""
     report = found.report or found.subject.reports[0]
     if asked.cause.sent_before:

@@ -14,7 +14,7 @@ from mappings.hl7v2.er7 import NULL
 from mappings.hl7v2.received import Delimiters, Received, Segment, placed, read
 from mappings.issues import MappingIssue
 from mappings.profile import Receiver, Rule
-from mappings.profile.rule import ANYWHERE, Place, Where, place_of
+from mappings.profile.rule import ANYWHERE, RulePlace, Where, place_of
 
 _Texts = Sequence[str]
 _ESCAPED: Final = re.compile(r"\\[^\\]*\\")
@@ -110,7 +110,7 @@ def _is_kept(rule: Rule, received: Received, index: int | None) -> bool:
     return CHECKS[rule.must](_texts(received, index, rule.field), value)
 
 
-def _texts(received: Received, index: int | None, place: Place) -> list[str]:
+def _texts(received: Received, index: int | None, place: RulePlace) -> list[str]:
     """What stands at a place, seen from a segment: in it, else in the last of that name before it, else in the first.
 
     One text for each repetition; at least one.
@@ -123,7 +123,7 @@ def _texts(received: Received, index: int | None, place: Place) -> list[str]:
     return texts_at(segment, place, received.delimiters) if segment else [""]
 
 
-def texts_at(segment: Segment, place: Place, delimiters: Delimiters) -> list[str]:
+def texts_at(segment: Segment, place: RulePlace, delimiters: Delimiters) -> list[str]:
     """What stands at a place of a segment, one text for each repetition of the field; at least one."""
     text = segment.field(place.field)
     if segment.name == "MSH" and place.field <= 2:
@@ -131,7 +131,7 @@ def texts_at(segment: Segment, place: Place, delimiters: Delimiters) -> list[str
     return [_part(one, place, delimiters) for one in text.split(delimiters.repetition)]
 
 
-def _part(text: str, place: Place, delimiters: Delimiters) -> str:
+def _part(text: str, place: RulePlace, delimiters: Delimiters) -> str:
     for number, delimiter in (
         (place.component, delimiters.component),
         (place.subcomponent, delimiters.subcomponent),

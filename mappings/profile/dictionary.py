@@ -17,7 +17,7 @@ from mappings.codes import DICOM_MODALITY, LOINC
 from mappings.issues import SiteError
 from mappings.profile.facility import URI
 from mappings.profile.registered import is_loinc
-from mappings.profile.sheet import Row, read_rows
+from mappings.profile.sheet import SheetRow, read_rows
 from mappings.profile.spelling import exact
 from mappings.profile.table import Table
 
@@ -129,7 +129,7 @@ def _fallback(table: Table, modality: str, local: LocalCodes) -> ProcedureCode |
     return replace(code, display=inner.text("display") or "") if code else None
 
 
-def _row_code(row: Row, local: LocalCodes) -> ProcedureCode | None:
+def _row_code(row: SheetRow, local: LocalCodes) -> ProcedureCode | None:
     written = row.text("modality").upper()
     modality = DICOM_MODALITY.get(written, "")
     if written and not modality:

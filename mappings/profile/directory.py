@@ -13,7 +13,7 @@ from typing import Final
 
 from mappings.issues import SiteError
 from mappings.profile.registered import is_npi
-from mappings.profile.sheet import Row, read_rows
+from mappings.profile.sheet import SheetRow, read_rows
 from mappings.profile.spelling import exact
 
 NAME_PARTS: Final = ("family", "given", "middle", "prefix", "suffix", "degree")
@@ -73,7 +73,7 @@ def read_providers(text: str, faults: list[SiteError]) -> Directory:
     return Directory(by_name, by_user_id)
 
 
-def _refuse_another_person(row: Row, provider: Provider | None, npi_of: dict[str, str]) -> None:
+def _refuse_another_person(row: SheetRow, provider: Provider | None, npi_of: dict[str, str]) -> None:
     """Two persons under one local id would be one to a receiver: the id has one NPI."""
     if provider is None or not (provider.local_id and provider.npi):
         return
@@ -81,7 +81,7 @@ def _refuse_another_person(row: Row, provider: Provider | None, npi_of: dict[str
         row.refuse("local_id", "the id of an earlier line with another NPI", "Give each person an id of their own.")
 
 
-def _user_id(row: Row) -> str:
+def _user_id(row: SheetRow) -> str:
     """The userId of a row, empty where it is none; a row needs it or a name."""
     user_id = row.text("user_id")
     if not user_id and not row.text("name"):
@@ -92,7 +92,7 @@ def _user_id(row: Row) -> str:
     return ""
 
 
-def _provider(row: Row) -> Provider | None:
+def _provider(row: SheetRow) -> Provider | None:
     said = {column: " ".join(row.text(column).split()) for column in NAME_PARTS}
     npi, local_id = row.text("npi"), row.text("local_id")
     known = len(row.faults)

@@ -37,7 +37,7 @@ _PLACE_REMEDY: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RulePlace:
     """Where in a message: `OBX-3.1.2`, counted from 1, 0 for what is not named; segment `*` is every value of all."""
 
     segment: str
@@ -54,7 +54,7 @@ class Place:
 class Where:
     """Which segments a rule is about: those that have (or, unless `is_equal`, have not) that text at that place."""
 
-    place: Place
+    place: RulePlace
     is_equal: bool
     text: str
 
@@ -73,7 +73,7 @@ class Rule:
     name: str
     level: Level
     source: str
-    field: Place
+    field: RulePlace
     must: str
     value: tuple[str, ...] = ()
     where: Where | None = None
@@ -121,7 +121,7 @@ def _read_rule(table: Table) -> Rule | None:
     level, must = _required(table, "level", ("block", "warn")), _required(table, "must", tuple(MUST))
     of = table.one_of("of", ("each", "any")) or "each"
     text = table.text("field") or ""
-    field = Place(ANYWHERE) if text == ANYWHERE else _read_place(table, "field", text)
+    field = RulePlace(ANYWHERE) if text == ANYWHERE else _read_place(table, "field", text)
     value = _value(table, must) if must else ()
     where = _where(table)
     if field and field.segment == ANYWHERE and (where or of == "any" or must not in _ANYWHERE_MUST):
@@ -138,7 +138,7 @@ def _required(table: Table, key: str, allowed: tuple[str, ...]) -> str:
     return table.one_of(key, allowed) or ""
 
 
-def place_of(text: str) -> Place:
+def place_of(text: str) -> RulePlace:
     """The place that a text names.
 
     Raises:
@@ -147,10 +147,10 @@ def place_of(text: str) -> Place:
     found = _PLACE.fullmatch(text)
     if found is None:
         raise ValueError("not a place in a message")
-    return Place(found[1], *(int(number or 0) for number in found.groups()[1:]))
+    return RulePlace(found[1], *(int(number or 0) for number in found.groups()[1:]))
 
 
-def _read_place(table: Table, key: str, text: str) -> Place | None:
+def _read_place(table: Table, key: str, text: str) -> RulePlace | None:
     try:
         return place_of(text)
     except ValueError as error:

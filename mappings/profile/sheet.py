@@ -17,7 +17,7 @@ _OTHER_DELIMITERS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SheetRow:
     """One row: `line` is where it begins, 1 is the first of the file; `faults` grows."""
 
     cells: Mapping[str, str]
@@ -36,7 +36,7 @@ class Row:
 
 def read_rows(
     text: str, sheet: str, columns: tuple[str, ...], required: tuple[str, ...], faults: list[SiteError]
-) -> Iterator[Row]:
+) -> Iterator[SheetRow]:
     """Each row of a CSV text under its heading; `sheet` is the setting that names the file.
 
     The heading names the columns in any order; blank lines are passed over, and a byte order mark at the start.
@@ -89,10 +89,10 @@ def _heading(
     return None if found else names
 
 
-def _row(cells: list[str], heading: tuple[str, ...], line: int, sheet: str, faults: list[SiteError]) -> Row | None:
+def _row(cells: list[str], heading: tuple[str, ...], line: int, sheet: str, faults: list[SiteError]) -> SheetRow | None:
     if len(cells) != len(heading):
         problem = f"{len(cells)} cells under {len(heading)} columns"
         remedy = "Write one cell for each column; quote a cell that holds a comma."
         faults.append(SiteError(f"{sheet}, line {line}", problem, remedy))
         return None
-    return Row(dict(zip(heading, cells, strict=True)), line, sheet, faults)
+    return SheetRow(dict(zip(heading, cells, strict=True)), line, sheet, faults)

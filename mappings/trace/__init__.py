@@ -24,11 +24,11 @@ Class = Literal["exact", "normalised", "derived", "dropped"]
 Mapper = Callable[[Json], Outputs]
 _NO_FACTS: Final = Facts()
 
-__all__ = ["Class", "Row", "defaulted", "trace"]
+__all__ = ["Class", "TraceRow", "defaulted", "trace"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TraceRow:
     """What one source leaf becomes.
 
     `pointer` is into the study document (`/reports/0/signedAt`), `fhir` and `hl7v2` name elements (`Patient.birthDate`)
@@ -47,7 +47,7 @@ class Row:
     losses: tuple[str, ...] = ()
 
 
-def trace(document: Json, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS) -> tuple[Row, ...]:
+def trace(document: Json, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS) -> tuple[TraceRow, ...]:
     """One row per leaf of a study document: the Study's JSON with its `reports` and `users`.
 
     Raises:
@@ -59,7 +59,7 @@ def trace(document: Json, site: Site, receiver: Receiver, facts: Facts = _NO_FAC
 
 
 def defaulted(
-    document: Json, rows: Iterable[Row], site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
+    document: Json, rows: Iterable[TraceRow], site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
 ) -> tuple[str, ...]:
     """The targets that no leaf moves: what the gateway or the site's settings say."""
     base = outputs(document, site, receiver, facts)
@@ -67,7 +67,7 @@ def defaulted(
     return tuple(sorted({*base.fhir_targets(), *base.hl7v2_targets()} - moved))
 
 
-def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Receiver) -> Row:
+def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Receiver) -> TraceRow:
     moved = _moved(document, leaf, base, mapped)
     hidden: list[str] = []
     for pattern, context in contexts(document, leaf):
@@ -88,7 +88,7 @@ def _row(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper, receiver: Re
     ]
     losses = tuple(f"{name}: {reason}" for name, table in silent if (reason := loss(table, leaf.pattern, receiver)))
     kind = _kind(leaf, moved, base)
-    return Row(leaf.pointer, fhir, hl7v2, kind, rules_of((*fhir, *hl7v2)), tuple(hidden), losses)
+    return TraceRow(leaf.pointer, fhir, hl7v2, kind, rules_of((*fhir, *hl7v2)), tuple(hidden), losses)
 
 
 def _moved(document: Json, leaf: Leaf, base: Outputs, mapped: Mapper) -> set[str]:

@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ExampleChange:
     """What becomes of the values of a leaf: its code, the leaf or leaves, when, and why it cannot be undone."""
 
     code: str
@@ -82,165 +82,167 @@ SWITCHED_OFF: Final[dict[str, tuple[str, frozenset[str]]]] = {
 }
 # What stands in FHIR otherwise than AutoScribe said it, so that nobody can read it back
 FHIR_CHANGES: Final = (
-    Change(
+    ExampleChange(
         "normal-form",
         "every text but reportPlainText",
         "control characters, other line breaks than LF, tabs, outer white space, lone surrogates",
         "N(text): a FHIR string cannot hold them (issues character-removed, character-replaced)",
     ),
-    Change(
+    ExampleChange(
         "blank",
         "every text but reportPlainText",
         "nothing is left to read",
         "a FHIR string is never empty: as if it were not said",
     ),
-    Change(
+    ExampleChange(
         "draft-text",
         "/reports/*/reportPlainText",
         "not signed, and the site sends no drafts",
         "unsigned text does not leave (issue unsigned-text-withheld)",
     ),
-    Change(
+    ExampleChange(
         "draft-critical",
         "/reports/*/isCritical",
         "true, and not signed",
         "a draft is never critical (issue unsigned-critical-withheld)",
     ),
-    Change(
+    ExampleChange(
         "draft-signed-at",
         "/reports/*/signedAt",
         "said, and not signed",
         "by its status it is not signed: no time of signing is said (issue signed-at-unexpected)",
     ),
-    Change(
+    ExampleChange(
         "surrogate",
         "/reports/*/reportPlainText",
         "a lone surrogate",
         "UTF-8 cannot hold it: U+FFFD stands for it (issue character-replaced)",
     ),
-    Change(
+    ExampleChange(
         "empty-text",
         "/reports/*/reportPlainText",
         "a text of no characters",
         "no attachment has no bytes: as if there were no text",
     ),
-    Change(
+    ExampleChange(
         "moment",
         "/reports/*/createdAt, signedAt, updatedAt",
         "the moment is written otherwise than as a FHIR instant, or to the nanosecond",
         "the same moment as an instant, to the microsecond",
     ),
-    Change(
+    ExampleChange(
         "updated-at-absent",
         "/reports/*/updatedAt",
         "not said",
         "Provenance.recorded is required: signedAt, else createdAt, stands there",
     ),
-    Change(
+    ExampleChange(
         "birth-date",
         "/reports/*/snapshotMetadata/dateOfBirth",
         "no date",
         "no calendar has it: dropped (issue birth-date-impossible)",
     ),
-    Change(
+    ExampleChange(
         "metadata-alone",
         "/reportMetadata/**",
         "the study has no report yet: age, height, weight, studyDate, studyTime",
         "they stand in a report's resources; patient, facility, procedure and referrer are read",
     ),
-    Change(
+    ExampleChange(
         "study-time",
         "/reports/*/snapshotMetadata/studyTime",
         "said with the date",
         "seconds of 0 and outer white space go, digits beyond the microsecond too",
     ),
-    Change(
+    ExampleChange(
         "study-date",
         "/reports/*/snapshotMetadata/studyDate",
         "no whole date",
         "dropped (issue study-date-impossible); the time of signing stands for it",
     ),
-    Change(
+    ExampleChange(
         "unit",
         "/reports/*/snapshotMetadata/height, weight",
         "a unit of no table",
         "not published: nobody can say what was measured (issue unit-unknown)",
     ),
-    Change(
+    ExampleChange(
         "impossible",
         "/reports/*/snapshotMetadata/height, weight",
         "nobody has it",
         "not published: outside 20-260 cm, 0.2-650 kg (issue measurement-impossible)",
     ),
-    Change(
+    ExampleChange(
         "undated",
         "/reports/*/snapshotMetadata/height, weight",
         "no study date",
         "not published: nothing says when it was measured (issue measurement-undated)",
     ),
-    Change(
+    ExampleChange(
         "repeated",
         "/reports/*/snapshotMetadata/height, weight",
         "an addendum says of the same patient and day what an original says",
         "one measurement is published once, with the original",
     ),
-    Change(
+    ExampleChange(
         "mrn-spelling",
         "/reports/*/snapshotMetadata/mrn",
         "another report about the patient has another number, or writes it otherwise",
         "the Patient has each number once, and nothing says which report wrote which: the first is read for all",
     ),
-    Change(
+    ExampleChange(
         "said-by-others",
         "/reports/*/snapshotMetadata/mrn, dateOfBirth, sex, referringPhysicianName",
         "this snapshot leaves it out, another report's about the patient or the study has it",
         "it stands once, in the Patient or the ImagingStudy; only what is said otherwise stands with the report",
     ),
-    Change(
+    ExampleChange(
         "procedure",
         "/reports/*/snapshotMetadata/procedure",
         "not said",
         "studyDescription stands for it (issue procedure-absent)",
     ),
-    Change(
+    ExampleChange(
         "any-examination",
         "/reports/*/snapshotMetadata/procedure",
         "`Diagnostic imaging study`",
         "as if it were not said: that is the name of an examination which is not known",
     ),
-    Change("study-type", "/studyType", "not `external`", "nothing more to say: it is a study of AutoScribe"),
-    Change(
+    ExampleChange("study-type", "/studyType", "not `external`", "nothing more to say: it is a study of AutoScribe"),
+    ExampleChange(
         "not-cancelled",
         "/isCancelled",
         "false",
         "as if it were not said: only that a study is cancelled is said, by status",
     ),
-    Change(
+    ExampleChange(
         "cancelled-after-sign",
         "/isCancelled",
         "true after the signature, and the site has `on_cancelled_after_sign = hold`",
         "held back until an operator decides (issue cancelled-after-sign)",
     ),
-    Change(
+    ExampleChange(
         "modality", "/modality", "`MRI`, `XR` and the like, or several (`PET/CT`)", "as DICOM codes each, in one order"
     ),
-    Change(
+    ExampleChange(
         "order-numbers", "/metadata/*", "several numbers", "a number says whose it is, not under which key it stood"
     ),
-    Change("not-a-signer", "/users/*", "created or signed no report of the study", "no resource refers to that user"),
-    Change(
+    ExampleChange(
+        "not-a-signer", "/users/*", "created or signed no report of the study", "no resource refers to that user"
+    ),
+    ExampleChange(
         "no-last-name",
         "/users/*",
         "no last name",
         "no Practitioner: named by identifier and display (issue user-last-name-absent)",
     ),
-    Change(
+    ExampleChange(
         "name-parts",
         "/users/*/middleName, suffix2",
         "said without firstName, suffix1",
         "lists of given names and suffixes have no empty places",
     ),
-    Change(
+    ExampleChange(
         "external",
         "/studyType",
         "`external`: the whole study",
@@ -249,168 +251,172 @@ FHIR_CHANGES: Final = (
 )
 # What stands in HL7 v2 otherwise than AutoScribe said it, to a receiver whose profile switches nothing off
 HL7V2_CHANGES: Final = (
-    Change("draft", "/reports/*", "not signed", "unsigned text does not leave (issue report-not-signed)"),
-    Change("other-patients", "/reports/*", "about another patient than the message", "it has a message of its own"),
-    Change(
+    ExampleChange("draft", "/reports/*", "not signed", "unsigned text does not leave (issue report-not-signed)"),
+    ExampleChange(
+        "other-patients", "/reports/*", "about another patient than the message", "it has a message of its own"
+    ),
+    ExampleChange(
         "normal-form",
         "every text",
         "control characters, line breaks, tabs, lone surrogates, outer white space",
         "N(text), in fields of one line with a blank for a line break (issues character-removed, lines-joined)",
     ),
-    Change("blank", "every text", "nothing is left to read", "an empty field: as if it were not said"),
-    Change(
+    ExampleChange("blank", "every text", "nothing is left to read", "an empty field: as if it were not said"),
+    ExampleChange(
         "birth-date",
         "/reports/*/snapshotMetadata/dateOfBirth",
         "no date",
         "no calendar has it: dropped (issue birth-date-impossible)",
     ),
-    Change(
+    ExampleChange(
         "study-date",
         "/reports/*/snapshotMetadata/studyDate",
         "no whole date",
         "dropped (issue study-date-impossible); the time of signing stands for it",
     ),
-    Change(
+    ExampleChange(
         "one-snapshot",
         "/reports/*/snapshotMetadata/**",
         "several reports are restated",
         "a message has one PID and one OBR: what the newest original says",
     ),
-    Change(
+    ExampleChange(
         "text",
         "/reports/*/reportPlainText",
         "control characters, other line breaks than LF, tabs, lone surrogates",
         "N(text) (issues character-removed, character-replaced)",
     ),
-    Change(
+    ExampleChange(
         "empty-text",
         "/reports/*/reportPlainText",
         "white space alone",
         "a line says that there is no text (issue report-text-absent)",
     ),
-    Change(
+    ExampleChange(
         "blank-line",
         "/reports/*/reportPlainText",
         "a line of one blank",
         "one blank stands for an empty line, which many receivers would drop",
     ),
-    Change(
+    ExampleChange(
         "null",
         "/reports/*/reportPlainText",
         'a line of `""` and a blank',
         'so is a line of `""` sent, which alone would delete',
     ),
-    Change(
+    ExampleChange(
         "signed-at",
         "/reports/*/signedAt",
         "fractions of a second, another offset than UTC, several reports restated, or no moment",
         "OBR-22 has whole seconds, the line above each of several reports minutes, both in the zone of the site; "
         "what is no moment is not sent (issue instant-unreadable)",
     ),
-    Change(
+    ExampleChange(
         "withdrawn-critical",
         "/reports/*/isCritical",
         "true, and the report is withdrawn",
         "what is taken back is not marked critical",
     ),
-    Change("not-critical", "/reports/*/isCritical", "false", "as null: nothing is asserted"),
-    Change(
+    ExampleChange("not-critical", "/reports/*/isCritical", "false", "as null: nothing is asserted"),
+    ExampleChange(
         "placeholder",
         "/reports/*/snapshotMetadata/mrn, /externalPatientId",
         "what people type when there is none (`000000`, `UNKNOWN`)",
         "it would join strangers in the receiver (issue identifier-placeholder)",
     ),
-    Change("sex", "/reports/*/snapshotMetadata/sex", "a code of no table", "`U` (issue sex-unknown-code)"),
-    Change(
+    ExampleChange("sex", "/reports/*/snapshotMetadata/sex", "a code of no table", "`U` (issue sex-unknown-code)"),
+    ExampleChange(
         "study-time",
         "/reports/*/snapshotMetadata/studyTime",
         "no zone is known, or a fraction of a second, or no time",
         "only the date, or whole seconds (issues time-zone-unknown, study-time-impossible, study-time-ambiguous)",
     ),
-    Change(
+    ExampleChange(
         "unit",
         "/reports/*/snapshotMetadata/height, weight",
         "a unit of no table",
         "not published: nobody can say what was measured (issue unit-unknown)",
     ),
-    Change(
+    ExampleChange(
         "impossible",
         "/reports/*/snapshotMetadata/height, weight",
         "nobody has it",
         "not published: outside 20-260 cm, 0.2-650 kg (issue measurement-impossible)",
     ),
-    Change("ten-digits", "/reports/*/snapshotMetadata/height, weight", "more than ten digits", "NM with ten digits"),
-    Change(
+    ExampleChange(
+        "ten-digits", "/reports/*/snapshotMetadata/height, weight", "more than ten digits", "NM with ten digits"
+    ),
+    ExampleChange(
         "facility",
         "/reports/*/snapshotMetadata/facilityName",
         "an alias of a facility that the site has a code for",
         "the code stands for the facility",
     ),
-    Change(
+    ExampleChange(
         "unplaced-words",
         "/reports/*/snapshotMetadata/patientName, referringPhysicianName",
         "a word that is neither family, given, title nor suffix, or stands in brackets or quotation marks",
         "XPN has no place for it (issue name-part-unclear)",
     ),
-    Change(
+    ExampleChange(
         "name",
         "/reports/*/snapshotMetadata/patientName, referringPhysicianName",
         "said",
         "the words are sent in their parts: how they were set apart and ordered is not",
     ),
-    Change(
+    ExampleChange(
         "procedure",
         "/reports/*/snapshotMetadata/procedure",
         "not said",
         "studyDescription stands for it (issue procedure-absent)",
     ),
-    Change("description", "/studyDescription", "said", "only stands for a procedure that is not said"),
-    Change("study-type", "/studyType", "not `external`", "nothing more to say: it is a study of AutoScribe"),
-    Change("severity", "/severity", "a code of no table", "table 0485 has none for it"),
-    Change(
+    ExampleChange("description", "/studyDescription", "said", "only stands for a procedure that is not said"),
+    ExampleChange("study-type", "/studyType", "not `external`", "nothing more to say: it is a study of AutoScribe"),
+    ExampleChange("severity", "/severity", "a code of no table", "table 0485 has none for it"),
+    ExampleChange(
         "modality",
         "/modality",
         "said",
         "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown; "
         "of several modalities that of one",
     ),
-    Change(
+    ExampleChange(
         "history",
         "/clinicalHistory",
         "equal to the indication, or beyond 300 characters without an indication",
         "OBR-13 and OBR-31 do not say which of the two they hold",
     ),
-    Change("technique", "/technologistTechnique", "said", "one list of notes, the technique first"),
-    Change(
+    ExampleChange("technique", "/technologistTechnique", "said", "one list of notes, the technique first"),
+    ExampleChange(
         "order-numbers", "/metadata/*", "several numbers", "a number says whose it is, not under which key it stood"
     ),
-    Change(
+    ExampleChange(
         "not-their-numbers",
         "/externalPatientId, /metadata/*",
         "the message is about another patient than the study's own",
         "they are the number of the study's own patient, and those of orders for that patient",
     ),
-    Change("not-a-signer", "/users/*", "created or signed no report of the message", "no field names that user"),
-    Change("npi", "/users/*/npiNumber", "a wrong check digit", "not sent as an NPI (issue npi-invalid)"),
-    Change(
+    ExampleChange("not-a-signer", "/users/*", "created or signed no report of the message", "no field names that user"),
+    ExampleChange("npi", "/users/*/npiNumber", "a wrong check digit", "not sent as an NPI (issue npi-invalid)"),
+    ExampleChange(
         "suffixes",
         "/users/*/suffix1, suffix2",
         "two degrees, or a degree first",
         "XCN.5 has what belongs to the name (Jr., III), XCN.7 the degrees",
     ),
-    Change(
+    ExampleChange(
         "study-number",
         "/studyId",
         "the message is about another patient than the study's first signed report",
         "no result overwrites another person's: OBR-3 is made of its own first report's id",
     ),
-    Change(
+    ExampleChange(
         "report-id",
         "/reports/*/reportId",
         "several reports are restated",
         "OBR-21 has the id of the report that caused the message, and does not say which of them that is",
     ),
-    Change("user-id", "/reports/*/userId, /users/*/userId", "always", "OBX-16 has the signer's NPI and name"),
+    ExampleChange("user-id", "/reports/*/userId, /users/*/userId", "always", "OBX-16 has the signer's NPI and name"),
 )
 
 

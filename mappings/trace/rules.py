@@ -26,7 +26,7 @@ _CLAUSE: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TraceRule:
     """A function of the mapping: the `targets` it makes, what it makes them from, where it stands, and its clause."""
 
     targets: tuple[str, ...]
@@ -38,7 +38,7 @@ class Rule:
 
 
 @cache
-def rules() -> tuple[Rule, ...]:
+def rules() -> tuple[TraceRule, ...]:
     """Every rule, in the order of the modules."""
     return tuple(rule for module in _modules() for rule in _of_module(module))
 
@@ -53,7 +53,7 @@ _OBX: Final = {
 
 
 @cache
-def rule_of(target: str) -> Rule | None:
+def rule_of(target: str) -> TraceRule | None:
     """The rule of a target: the one of the field, or of the element that is nearest above it.
 
     `OBX(8302-2)-5` is OBX-5 of the OBX that observes a height: a rule of its module, if it has one. Of two rules of a
@@ -100,19 +100,19 @@ def _path(function: FunctionType) -> str:
     return function.__module__.replace(".", "/") + ".py"
 
 
-def _of_module(name: str) -> Iterator[Rule]:
+def _of_module(name: str) -> Iterator[TraceRule]:
     for function in _functions(name):
         if "<-" in (function.__doc__ or ""):
             yield from _rule(function)
 
 
-def _rule(function: FunctionType) -> Iterator[Rule]:
+def _rule(function: FunctionType) -> Iterator[TraceRule]:
     text = function.__doc__ or ""
     made, _, source = text.split("\n", 1)[0].partition("<-")
     targets = (*_FIELD.findall(made), *_ELEMENT.findall(made))
     clause = _CLAUSE.search(cleandoc(text))
     if targets:
-        yield Rule(
+        yield TraceRule(
             targets,
             function.__name__,
             source.strip().rstrip("."),
@@ -123,7 +123,7 @@ def _rule(function: FunctionType) -> Iterator[Rule]:
 
 
 @cache
-def builder_of(target: str) -> Rule:
+def builder_of(target: str) -> TraceRule:
     """The function that builds the resource of an element which no rule of its own decides.
 
     Raises:
@@ -136,4 +136,4 @@ def builder_of(target: str) -> Rule:
     if made is None:
         raise LookupError(kind)
     page = f"https://hl7.org/fhir/R4/{kind.lower()}.html"
-    return Rule((kind,), made.__name__, "", _path(made), made.__code__.co_firstlineno, page)
+    return TraceRule((kind,), made.__name__, "", _path(made), made.__code__.co_firstlineno, page)

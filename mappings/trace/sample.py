@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any, Final
 
 from mappings.profile import Receiver, Site, parse_site, receiver
-from mappings.trace import Row, trace
+from mappings.trace import TraceRow, trace
 
 _HERE: Final = resources.files(__name__.rpartition(".")[0])
 
@@ -38,7 +38,7 @@ def everything() -> Receiver:
 
 
 @cache
-def rows() -> tuple[Row, ...]:
+def rows() -> tuple[TraceRow, ...]:
     """The trace of the sample."""
     return trace(document(), site(), everything())
 

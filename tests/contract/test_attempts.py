@@ -12,7 +12,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import attempts, late_acks, takeover
 from gateway.store.feed.attempts import MAX_ANSWER, MOST, Attempt, attempted, attempts_of
 from gateway.store.feed.leases import LeaseLost, Leases
-from gateway.store.feed.messages import Result
+from gateway.store.feed.messages import SendResult
 from gateway.store.feed.retention import purged
 
 WHERE = '{"peer": "127.0.0.1:2575"}'
@@ -33,13 +33,13 @@ def attempt(begun=AT, answer=ACK) -> Attempt:
 async def send(scene, state="delivered", reason="", ack="AA", **more):
     head, *_ = await scene.heads()
     assert await scene.step(claims=[head])
-    await scene.step([Result(head, state, reason, ack, **{"attempt": attempt(), **more})])
+    await scene.step([SendResult(head, state, reason, ack, **{"attempt": attempt(), **more})])
     return head
 
 
 async def hear(scene, ack, answer=ACK):
     def decide(head):
-        return Result(head, "delivered", ack=ack, accepted=AT + 9, attempt=Attempt(None, AT + 9, WHERE, answer))
+        return SendResult(head, "delivered", ack=ack, accepted=AT + 9, attempt=Attempt(None, AT + 9, WHERE, answer))
 
     return await scene.engine.do(partial(late_acks.acknowledged, "ehr", "ID1", ack, decide, AT + 9))
 
@@ -51,7 +51,7 @@ async def found(engine):
 async def test_an_attempt_is_kept_with_its_instants_its_connection_and_the_answer_as_it_came(scene, engine):
     await send(scene, "held", "AE", "AE", holds="refused")
     [kept] = await attempts_of(engine, 1)
-    assert kept == attempts.Kept(1, attempt(), "held", "AE", "AE")
+    assert kept == attempts.KeptAttempt(1, attempt(), "held", "AE", "AE")
 
 
 async def test_attempts_are_numbered_in_their_order_and_each_is_kept(scene, engine):
@@ -70,7 +70,7 @@ async def test_an_attempt_is_written_with_its_result_or_not_at_all(scene, engine
     await scene.step(claims=[head])
     await engine.do(lambda: ask(Statement("UPDATE destination SET fence = fence + 1")))
     with pytest.raises(LeaseLost):
-        await scene.step([Result(head, "delivered", ack="AA", attempt=attempt())])
+        await scene.step([SendResult(head, "delivered", ack="AA", attempt=attempt())])
     assert await found(engine) == []
 
 

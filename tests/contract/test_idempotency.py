@@ -15,7 +15,7 @@ from fakes.store import rows
 from gateway.runtime import clock
 from gateway.runtime.errors import IdempotencyKeyReused, StoreUnavailable
 from gateway.store.database.instants import micros
-from gateway.store.studies.idempotency import HOLD, KEPT, MOST, Claim, Done, Requests
+from gateway.store.studies.idempotency import HOLD, KEPT, MOST, Done, KeyClaim, Requests
 
 KEYS = "SELECT key FROM idempotency ORDER BY key"
 TICK = timedelta(microseconds=1)
@@ -137,7 +137,7 @@ async def test_of_many_who_ask_at_once_one_holds_the_key(engines):
             await stack.enter_async_context(one.opened())
         for kind in ("new", "left"):
             found = await asyncio.gather(*(Requests(one).claim("k", "r") for one in several * 10))
-            [claim] = [one for one in found if isinstance(one, Claim)]
+            [claim] = [one for one in found if isinstance(one, KeyClaim)]
             assert found.count(None) == 29, kind
             await claim.leave("left")
 
@@ -151,7 +151,7 @@ async def test_of_many_who_find_old_keys_at_once_each_gets_its_own(engines, turn
             await Requests(several[0]).claim(f"{number:03}", "r")
         turned.on(KEPT + TICK)
         asked = [Requests(several[number % 3]).claim(f"{number * 5:03}", "r2") for number in range(30)]
-        assert all(isinstance(one, Claim) for one in await asyncio.gather(*asked))
+        assert all(isinstance(one, KeyClaim) for one in await asyncio.gather(*asked))
         assert await rows(several[0], KEYS) == [(f"{number * 5:03}",) for number in range(30)]
 
 
@@ -164,5 +164,5 @@ async def test_a_key_that_begins_anew_stays_though_somebody_found_it_old(postgre
         other = asyncio.create_task(requests.claim("other", "r"))
         await asyncio.sleep(0.3)
         assert not other.done(), "it waits for the row"
-    assert isinstance(await other, Claim)
+    assert isinstance(await other, KeyClaim)
     assert await rows(postgres_engine, KEYS) == [("k",), ("other",)]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from fakes.store import rows
 
 from gateway.store.database.controls import Control, Controls
-from gateway.store.webhooks import Recorded, StoredEnrichments, StoredWebhooks
+from gateway.store.webhooks import StoredEnrichments, StoredEvent, StoredWebhooks
 
 AT = datetime(2026, 1, 5, 14, 20, tzinfo=UTC)
 LATER = AT + timedelta(minutes=1)
@@ -22,7 +22,7 @@ async def test_a_delivery_is_kept_and_is_due_at_once(engine):
     webhooks = StoredWebhooks(engine)
     assert await webhooks.record("msg_1", "evt_1", "report.delivered", BODY, AT)
     assert await webhooks.due(AT - timedelta(seconds=1), 10) == []
-    assert await webhooks.due(AT, 10) == [Recorded("msg_1", BODY, 0)]
+    assert await webhooks.due(AT, 10) == [StoredEvent("msg_1", BODY, 0)]
 
 
 async def test_the_same_delivery_and_the_same_event_are_kept_once(engine):

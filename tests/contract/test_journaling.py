@@ -20,13 +20,13 @@ from gateway.feed.deliver.journaling import NOT_WRITTEN, Journaling
 from gateway.feed.plan.planning import apply_plan
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.store.database.facts import claimed
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import plans, restoring
 from gateway.store.feed.leases import paused
-from gateway.store.feed.messages import Result
+from gateway.store.feed.messages import SendResult
 
 KEY = site().site_key
 SET = Statement("UPDATE fact SET value = :value WHERE name LIKE :name")
@@ -285,7 +285,7 @@ async def test_held_at_the_start_nothing_is_sent_and_a_copy_that_is_accepted_is_
 async def test_what_was_open_in_the_copy_may_have_been_sent_whenever_it_was_signed(engine, tmp_path, state):
     async with fed(engine) as (made, receiver):
         world = replace(generate(studies=20), epoch=datetime.now(UTC) - timedelta(days=9))
-        feed = replace(made, account=State(world))
+        feed = replace(made, account=SandboxAccount(world))
         signed = await feed.sign(critical=False)
         copied = Statement("UPDATE outbox SET state = :state, reason = 'authority-unknown'")
         await engine.do(lambda: ask(copied, state=state))
@@ -335,8 +335,8 @@ async def test_held_at_the_start_with_a_database_that_is_as_it_was_lanes_go_on_w
 def test_entries_of_one_message_within_a_second_are_one_and_keep_when_it_was_committed(tmp_path):
     journal = Journaling(None, tmp_path, [], KEY, Metrics())
     journal.note("ehr", head(1))
-    journal.note("ehr", head(1), Result(head(1), "delivered", ack="CA", committed=5))
-    journal.note("ehr", head(1), Result(head(1), "delivered", ack="AA", accepted=6))
+    journal.note("ehr", head(1), SendResult(head(1), "delivered", ack="CA", committed=5))
+    journal.note("ehr", head(1), SendResult(head(1), "delivered", ack="AA", accepted=6))
     (entry,) = journal._noted.values()
     assert (entry.ack, entry.committed, entry.accepted) == ("AA", 5, 6)
     assert entry_of("ehr", head(1), entry.at, KEY).state == "sending"

@@ -14,7 +14,7 @@ from gateway.store.feed import late_acks
 from gateway.store.feed.breaker import freed_for_now
 from gateway.store.feed.late_acks import Heard
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.messages import Result
+from gateway.store.feed.messages import SendResult
 from gateway.store.feed.renaming import renamed
 
 LATER = AT + 7
@@ -38,7 +38,7 @@ async def hear(scene, ack="AA", control_id="ID1", **given) -> Heard:
             "held": {"holds": "refused"},
         }
         state = given.get("state", {"A": "delivered", "E": "held", "R": "queued"}[ack[1]])
-        return Result(head, state, "" if state == "delivered" else ack, ack, **usual.get(state, {}))
+        return SendResult(head, state, "" if state == "delivered" else ack, ack, **usual.get(state, {}))
 
     return await scene.engine.do(partial(late_acks.acknowledged, "ehr", control_id, ack, decide, LATER))
 
@@ -98,7 +98,7 @@ async def test_a_second_commit_says_nothing_of_the_application(scene, engine):
             "ehr",
             "ID1",
             "CA",
-            lambda head: Result(head, "delivered", ack="CA", committed=9),
+            lambda head: SendResult(head, "delivered", ack="CA", committed=9),
             LATER,
         )
     )
@@ -111,7 +111,7 @@ async def test_of_a_message_that_is_in_hand_or_in_doubt_it_is_too_early_to_say_a
     (head,) = await scene.heads()
     await scene.step(claims=[head])
     if state == "indeterminate":
-        await scene.step([Result(head, state)])
+        await scene.step([SendResult(head, state)])
     assert (await hear(scene, control_id="ID2")).fate == "too_early"
     assert (await scene.states())[1][1] == state
     assert await late_acks.is_settled(engine, "ehr", "ID2") is (state != "sending")
@@ -142,7 +142,7 @@ async def test_what_may_be_taken_later_holds_its_lane_where_something_was_sent_b
     (behind,) = await scene.heads()
     await scene.step(claims=[behind])
     if then != "sending":
-        await scene.step([Result(behind, then)])
+        await scene.step([SendResult(behind, then)])
     heard = await hear(scene, "AR")
     assert (heard.result.state, heard.result.holds) == ("held", "refused-for-now")
     assert await scene.states() == [("ID1", "held", "AR"), ("ID2", then, "")]
@@ -181,7 +181,7 @@ async def test_what_may_be_taken_later_and_a_newer_message_says_all_of_waits_for
     (newer,) = await scene.heads()
     await scene.step(claims=[newer])
     if then != "sending":
-        await scene.step([Result(newer, then)])
+        await scene.step([SendResult(newer, then)])
     heard = await hear(scene, "AR")
     assert (heard.result.state, heard.result.holds) == ("superseded", "")
     assert [one[1] for one in await scene.states()] == ["superseded", then]
@@ -192,7 +192,7 @@ async def test_what_may_be_taken_later_and_a_newer_message_says_all_of_waits_for
 async def test_what_was_sent_of_another_lane_or_refused_is_nothing_that_was_sent_behind_it(scene):
     (behind,) = await scene.heads()
     await scene.step(claims=[behind])
-    await scene.step([Result(behind, "dead_letter", "AE", "AE")])
+    await scene.step([SendResult(behind, "dead_letter", "AE", "AE")])
     await scene.add("stu_b", new(3))
     await scene.deliver()
     assert (await hear(scene, "AR")).result.state == "queued"
@@ -207,7 +207,7 @@ async def test_a_message_whose_text_was_let_go_of_cannot_be_sent_again_and_holds
 async def test_in_a_lane_that_is_held_already_it_waits_with_the_others(scene, engine):
     (behind,) = await scene.heads()
     await scene.step(claims=[behind])
-    await scene.step([Result(behind, "held", "AE", "AE", holds="refused")])
+    await scene.step([SendResult(behind, "held", "AE", "AE", holds="refused")])
     assert (await hear(scene, "AR")).result.state == "held"
     assert await scene.states() == [("ID1", "held", "lane"), ("ID2", "held", "AE")]
     assert await rows(engine, "SELECT culprit FROM lane") == [(2,)]

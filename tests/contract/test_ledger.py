@@ -25,7 +25,7 @@ from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import leases
 from gateway.store.feed.audit import noted
-from gateway.store.feed.backload import Span, backloaded, undated
+from gateway.store.feed.backload import BackloadSpan, backloaded, undated
 from gateway.store.feed.lanes import Freed, let_go
 from gateway.store.feed.leases import Leases
 from gateway.store.feed.ledger import dead_letters, stock
@@ -218,7 +218,7 @@ async def test_history_is_spread_over_time_behind_all_that_is_new_and_the_next_g
         first, second = await feed.sign(critical=True), await feed.sign()
         assert (await stock(engine, "ehr", 20)).rows == {"before_start": 2}
         at = now()
-        span = Span("ehr", 0, micros(LATER), 500_000)
+        span = BackloadSpan("ehr", 0, micros(LATER), 500_000)
         assert await engine.do(partial(backloaded, span, at, 1)) == (1, 1)
         assert await engine.do(partial(backloaded, span, at, 5)) == (1, 1)
         assert await engine.do(partial(backloaded, span, at, 5)) == (0, 0)
@@ -234,8 +234,8 @@ async def test_history_of_another_span_or_destination_stays_where_it_is(engine):
     async with fed(engine, count=2, start=LATER) as (feed, _):
         await feed.sign()
         [(signed,)] = await rows(engine, "SELECT DISTINCT signed FROM outbox")
-        assert await engine.do(partial(backloaded, Span("ehr", 0, signed, 1), now(), 5)) == (0, 0)
-        assert await engine.do(partial(backloaded, Span("ehr", signed, signed + 1, 1), now(), 5)) == (1, 1)
+        assert await engine.do(partial(backloaded, BackloadSpan("ehr", 0, signed, 1), now(), 5)) == (0, 0)
+        assert await engine.do(partial(backloaded, BackloadSpan("ehr", signed, signed + 1, 1), now(), 5)) == (1, 1)
         assert (await stock(engine, "ehr2", 20)).rows == {"before_start": 1}
 
 

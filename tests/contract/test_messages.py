@@ -13,8 +13,8 @@ from fakes.store import rows
 from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import messages, takeover
 from gateway.store.feed.leases import LeaseLost, Leases, paused
-from gateway.store.feed.messages import NEVER, Result
-from gateway.store.feed.new_messages import Made
+from gateway.store.feed.messages import NEVER, SendResult
+from gateway.store.feed.new_messages import ComposedStudy
 from gateway.store.feed.outbox import Settled
 from gateway.store.feed.sent import Sent, read_sent
 from gateway.store.studies.intake import ADD_CAUSE, Outdated
@@ -38,7 +38,7 @@ async def test_a_message_is_claimed_once_and_only_behind_those_before_it(scene):
     assert await scene.step(claims=[second]) == []
     assert await scene.step(claims=[first]) == [first.number]
     assert await scene.step(claims=[first]) == []
-    assert await scene.step([Result(first, "delivered", ack="AA", accepted=AT)], [second]) == [second.number]
+    assert await scene.step([SendResult(first, "delivered", ack="AA", accepted=AT)], [second]) == [second.number]
 
 
 async def test_what_is_in_hand_comes_with_its_bytes_and_what_waits_without(scene):
@@ -60,7 +60,7 @@ async def test_what_is_tried_later_holds_its_lane_until_then(scene):
     await scene.add("stu_a", new(1), new(2))
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
-    await scene.step([Result(first, "queued", "AR", "AR", due=AT + 5_000_000)])
+    await scene.step([SendResult(first, "queued", "AR", "AR", due=AT + 5_000_000)])
     assert await scene.heads() == []
     assert await scene.messages.next_due("ehr", NOW) == AT + 5_000_000
     later = datetime.fromtimestamp(AT / 1e6 + 5, UTC)
@@ -72,7 +72,7 @@ async def test_the_number_of_tries_counts_what_was_written_alone(scene):
     for unsent in (True, False, True):
         (head,) = await scene.heads()
         await scene.step(claims=[head])
-        await scene.step([Result(head, "queued", unsent=unsent)])
+        await scene.step([SendResult(head, "queued", unsent=unsent)])
     (head,) = await scene.heads()
     assert (head.attempts, head.was_sent) == (1, True)
 
@@ -81,7 +81,7 @@ async def test_a_lane_that_is_held_keeps_what_comes_to_it(scene):
     await scene.add("stu_a", new(1), new(2))
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
-    await scene.step([Result(first, "held", "AE", "AE", holds="refused")])
+    await scene.step([SendResult(first, "held", "AE", "AE", holds="refused")])
     await scene.add("stu_a", new(3))
     assert await scene.states() == [("ID1", "held", "AE"), ("ID2", "held", "lane"), ("ID3", "held", "lane")]
     assert await scene.heads() == []
@@ -91,7 +91,7 @@ async def test_a_newer_whole_message_says_what_was_not_taken_and_frees_the_lane(
     await scene.add("stu_a", new(1, is_whole=True))
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
-    await scene.step([Result(first, "held", "AE", "AE", holds="refused")])
+    await scene.step([SendResult(first, "held", "AE", "AE", holds="refused")])
     await scene.add("stu_a", new(2, is_whole=True))
     assert await scene.states() == [("ID1", "superseded", "AE"), ("ID2", "queued", "")]
 
@@ -102,7 +102,7 @@ async def test_what_may_have_arrived_is_never_superseded(scene, state):
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
     if state != "sending":
-        await scene.step([Result(first, state, due=NEVER)])
+        await scene.step([SendResult(first, state, due=NEVER)])
     await scene.add("stu_a", new(2, is_whole=True))
     assert [one[1] for one in await scene.states()] == [state, "queued"]
 
@@ -148,7 +148,7 @@ async def test_signed_is_what_the_receiver_may_have_of_what_is_signed(scene, sta
     (head,) = await scene.heads()
     await scene.step(claims=[head])
     assert ((await read_sent(scene.engine, "ehr", ["stu_a"]))["stu_a"]).is_in_hand
-    await scene.step([Result(head, state, "AE" if state in {"held", "dead_letter"} else "")])
+    await scene.step([SendResult(head, state, "AE" if state in {"held", "dead_letter"} else "")])
     assert ((await read_sent(scene.engine, "ehr", ["stu_a"]))["stu_a"]).signed == numbers
 
 
@@ -156,7 +156,7 @@ async def test_a_message_that_was_made_before_another_was_sent_is_made_anew(scen
     await scene.add("stu_a", new(1))
     before = (await read_sent(engine, "ehr", ["stu_a"]))["stu_a"]
     await scene.step(claims=await scene.heads())
-    made = Made("stu_a", 1, [], [new(2)], before)
+    made = ComposedStudy("stu_a", 1, [], [new(2)], before)
     with pytest.raises(Outdated):
         await engine.do(partial(stored, scene.lease, made, AT))
     now = replace(made, sent=(await read_sent(engine, "ehr", ["stu_a"]))["stu_a"])
@@ -170,7 +170,7 @@ async def test_no_message_is_stored_of_a_row_that_a_plan_stops_or_somebody_holds
     row |= {"reason": "", "is_move": 0, "is_critical": 0, "due": AT, "signed": None, "now": AT}
     await engine.do(lambda: ask(ADD_CAUSE, **row, state="waiting"))
     ((number,),) = await rows(engine, "SELECT number FROM outbox")
-    made = Made("stu_a", 1, [Settled(number, "rendered")], [new(number)])
+    made = ComposedStudy("stu_a", 1, [Settled(number, "rendered")], [new(number)])
     await engine.do(lambda: ask(Statement("UPDATE outbox SET state = :state"), state=state))
     with pytest.raises(Outdated):
         await engine.do(partial(stored, scene.lease, made, AT))
@@ -183,8 +183,8 @@ async def test_what_is_taken_back_before_it_was_sent_frees_the_lane_that_it_held
     await scene.add("stu_a", new(1), new(2, is_draft=True))
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
-    await scene.step([Result(first, "held", "AE", "AE", holds="refused")])
-    made = Made("stu_a", 1, [], [new(3)], takes_back={False: "withdrawn-unsent"})
+    await scene.step([SendResult(first, "held", "AE", "AE", holds="refused")])
+    made = ComposedStudy("stu_a", 1, [], [new(3)], takes_back={False: "withdrawn-unsent"})
     await engine.do(partial(stored, scene.lease, made, AT))
     states = [("ID1", "dead_letter", "withdrawn-unsent"), ("ID2", "queued", ""), ("ID3", "queued", "")]
     assert await scene.states() == states
@@ -194,7 +194,7 @@ async def test_what_came_of_a_message_and_could_not_be_written_is_written_by_who
     await scene.add("stu_a", new(1), new(2))
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
-    results = [Result(first, "delivered", ack="AA", accepted=AT)]
+    results = [SendResult(first, "delivered", ack="AA", accepted=AT)]
     assert await engine.do(partial(takeover.taken_over, scene.lease, results, 5, AT, AT)) == []
     assert await scene.states() == [("ID1", "delivered", ""), ("ID2", "queued", "")]
 
@@ -217,8 +217,8 @@ async def test_who_lost_the_lease_writes_nothing(scene, engine):
     await scene.step(claims=[head])
     await Leases(engine, "one", 60.0).take("ehr")
     for work in (
-        partial(messages.step, scene.lease, [Result(head, "delivered")], [], AT),
-        partial(stored, scene.lease, Made("stu_a", 1, [], [new(2)]), AT),
+        partial(messages.step, scene.lease, [SendResult(head, "delivered")], [], AT),
+        partial(stored, scene.lease, ComposedStudy("stu_a", 1, [], [new(2)]), AT),
     ):
         with pytest.raises(LeaseLost):
             await engine.do(work)
@@ -231,5 +231,5 @@ async def test_a_destination_that_is_paused_takes_results_and_no_claims(scene, e
     first, second = await scene.heads()
     await scene.step(claims=[first])
     await engine.do(partial(paused, "ehr", "for a while", 1))
-    assert await scene.step([Result(first, "delivered")], [second]) == []
+    assert await scene.step([SendResult(first, "delivered")], [second]) == []
     assert [one[1] for one in await scene.states()] == ["delivered", "queued"]

@@ -17,7 +17,7 @@ from fakes.store import rows
 from gateway.fhir_api.operations.idempotency import checked, fingerprint
 from gateway.runtime.errors import StoreUnavailable
 from gateway.store.database.statements import Statement, ask
-from gateway.store.studies.idempotency import Claim, Requests
+from gateway.store.studies.idempotency import KeyClaim, Requests
 
 EVERYTHING = "SELECT key, request, sent, answer FROM idempotency"
 LATE = Statement("UPDATE idempotency SET held = 1 WHERE held > 0")
@@ -173,7 +173,7 @@ async def test_nothing_leaves_where_that_cannot_be_written_before(database, monk
     async with sandboxed() as sandbox, sandbox.gateway(database) as stage:
         report = stage.signed()
         with monkeypatch.context() as patch:
-            patch.setattr(Claim, "send", full)
+            patch.setattr(KeyClaim, "send", full)
             assert refusal(await stage.post(addendum(report))) == (503, "error", "transient")
         assert posts(sandbox) == []
         assert (await stage.post(addendum(report))).status_code == 201

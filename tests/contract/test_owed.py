@@ -26,7 +26,7 @@ from gateway.routing import Filter, Ignore, Routes, Scope, owed
 from gateway.routing.owed import news, owed_by_no_one
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
@@ -83,7 +83,7 @@ class World:
 
     engine: Any
     addendum: str = "replace"
-    account: State = field(default_factory=lambda: State(generate(studies=5)))
+    account: SandboxAccount = field(default_factory=lambda: SandboxAccount(generate(studies=5)))
     signed: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from gateway.feed.plan.planning import Planning, apply_plan, leave_plan, preview
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import Filter, Ignore, Scope
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
 from gateway.store.database.facts import claimed
 from gateway.store.database.instants import instant, micros
@@ -85,7 +85,7 @@ async def kinds(feed, *signed):
 def of_later(feed):
     """The same feed, in whose account it is after the present: what is signed there is signed after any change."""
     world = replace(generate(studies=20, seed=7), epoch=datetime.now(UTC) + DAY)
-    return replace(feed, account=State(world))
+    return replace(feed, account=SandboxAccount(world))
 
 
 async def test_a_wider_filter_sends_nothing_by_itself_and_leaves_nothing_excluded(engine):
@@ -133,7 +133,7 @@ async def test_what_is_taken_in_late_belongs_to_the_plan_unless_it_was_owed_when
 
 
 async def test_before_the_first_lease_nothing_is_in_force_and_what_was_signed_is_the_first_plan(engine):
-    feed = Fed(engine, State(generate(studies=20)), ())
+    feed = Fed(engine, SandboxAccount(generate(studies=20)), ())
     one = await feed.sign()
     served = replace(feed, destinations=(destination(1),))
     assert await kinds(served, one) == ["unrouted"]
@@ -142,7 +142,7 @@ async def test_before_the_first_lease_nothing_is_in_force_and_what_was_signed_is
 
 
 async def test_what_was_signed_before_the_start_stands_in_the_ledger_as_that(engine):
-    feed = Fed(engine, State(generate(studies=20)), ())
+    feed = Fed(engine, SandboxAccount(generate(studies=20)), ())
     await feed.sign()
     late = replace(feed, destinations=(destination(1, start=datetime(2199, 1, 1, tzinfo=UTC)),))
     assert await planned(late) == Plan()
@@ -152,7 +152,7 @@ async def test_what_was_signed_before_the_start_stands_in_the_ledger_as_that(eng
 
 
 async def test_an_ignore_rule_that_is_added_later_clears_what_was_unrouted(engine):
-    feed = Fed(engine, State(generate(studies=20)), (destination(1, filter=NOWHERE),))
+    feed = Fed(engine, SandboxAccount(generate(studies=20)), (destination(1, filter=NOWHERE),))
     signed = await feed.sign()
     assert len(await unrouted(engine)) == 1
     rule = Ignore("tests", "nobody reads them", Scope(facilities=None))
@@ -382,7 +382,7 @@ async def test_whoever_was_told_of_a_study_is_told_its_correction_whatever_the_f
 async def test_a_small_plan_is_applied_unasked_and_only_so_many_messages_in_all(engine):
     async with fed(engine, filter=NOWHERE) as (made, receiver):
         world = replace(generate(studies=20), epoch=datetime.now(UTC) - 4 * DAY)
-        first = await (feed := replace(made, account=State(world))).sign(critical=False)
+        first = await (feed := replace(made, account=SandboxAccount(world))).sign(critical=False)
         wider = with_settings(feed, filter=ALL)
         limits = Feed(unasked_messages=1, unasked_hours=1000)
         async with wider.serving(settings=limits):
@@ -432,7 +432,7 @@ async def test_an_upgrade_puts_the_settings_in_force_and_sends_nothing_by_that(e
 
 
 async def test_nothing_is_planned_twice_and_the_same_settings_make_no_plan(engine):
-    feed = Fed(engine, State(generate(studies=20)), (destination(1),))
+    feed = Fed(engine, SandboxAccount(generate(studies=20)), (destination(1),))
     await feed.sign()
     for _ in range(2):
         assert await planned(feed) == Plan()
@@ -461,7 +461,7 @@ async def test_a_plan_that_waits_is_an_alert_and_of_each_critical_result_a_new_o
 
 
 async def test_a_study_that_cannot_be_read_holds_up_no_other(engine):
-    feed = Fed(engine, State(generate(studies=20)), ())
+    feed = Fed(engine, SandboxAccount(generate(studies=20)), ())
     first, second = await feed.sign(), await feed.sign()
     broken = Statement("UPDATE study SET kept = :kept WHERE study_id = :study_id")
     await engine.do(lambda: ask(broken, kept=b"no zlib", study_id=min(first.study_id, second.study_id)))
@@ -553,7 +553,7 @@ async def by_a_clock_that_is_ahead(feed):
     wider, later = with_settings(feed, filter=ALL), micros(datetime.now(UTC) + HOUR)
     standing = await feed.engine.do(partial(put_in_force, None, wanted(wider.destinations[0].terms, ()), later))
     await feed.engine.do(partial(plan_made, None, standing.number, later))
-    return replace(wider, account=State(generate(studies=20, seed=7), follows_clock=True))
+    return replace(wider, account=SandboxAccount(generate(studies=20, seed=7), follows_clock=True))
 
 
 async def test_settings_of_a_clock_that_was_ahead_hold_up_nothing_after_a_start(engine):

@@ -14,7 +14,7 @@ from gateway.feed.plan.planning import apply_plan
 from gateway.routing import Filter, Scope
 from gateway.settings.feed import Feed
 from gateway.store.feed import plans
-from gateway.store.feed.restoring import Written, replayed
+from gateway.store.feed.restoring import JournaledMessage, replayed
 from gateway.store.feed.sent import read_sent
 
 STUDY, NOW = "stu_1", 1_000
@@ -45,7 +45,7 @@ def message(control_id="ID1", **more):
         "accepted": 11,
         "holds": "",
     }
-    return Written(control_id=control_id, **{**usual, **more})
+    return JournaledMessage(control_id=control_id, **{**usual, **more})
 
 
 async def replay(engine, *lane):

@@ -15,7 +15,7 @@ from gateway.ingest import Pipeline
 from gateway.routing import Routes
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Escalation, Feed
 from gateway.store.feed.leases import Leases
 
@@ -34,7 +34,7 @@ async def watched(engine, *looks, leases=None, settings=Feed()):  # noqa: B008 (
 
 
 async def test_other_settings_than_those_in_force_are_told_once_and_when_they_are_over(engine):
-    feed = Fed(engine, State(generate(studies=20)), (destination(1),))
+    feed = Fed(engine, SandboxAccount(generate(studies=20)), (destination(1),))
     await feed.sign()
     other = replace(feed.destinations[0], is_enabled=True, start=feed.destinations[0].start.replace(year=2021))
     logs = await watched(engine, [other], [other], [other], feed.destinations)
@@ -52,7 +52,7 @@ async def test_it_is_posted_until_it_is_taken_and_so_is_its_end(engine, monkeypa
         return next(answers)
 
     monkeypatch.setattr(AlertHook, "post", post)
-    feed = Fed(engine, State(generate(studies=20)), (destination(1),))
+    feed = Fed(engine, SandboxAccount(generate(studies=20)), (destination(1),))
     await feed.sign()
     other = replace(feed.destinations[0], start=feed.destinations[0].start.replace(year=2021))
     url = SecretStr("https://a.example")
@@ -63,7 +63,7 @@ async def test_it_is_posted_until_it_is_taken_and_so_is_its_end(engine, monkeypa
 
 
 async def test_a_holder_that_starts_with_new_settings_is_no_alert(engine):
-    feed = Fed(engine, State(generate(studies=20)), (destination(1),))
+    feed = Fed(engine, SandboxAccount(generate(studies=20)), (destination(1),))
     await feed.sign()
     other = replace(feed.destinations[0], start=feed.destinations[0].start.replace(year=2021))
     assert await watched(engine, [other], feed.destinations) == []

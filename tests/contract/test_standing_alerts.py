@@ -6,17 +6,17 @@ from functools import partial
 
 import pytest
 
-from gateway.store.feed.standing_alerts import Case, StandingAlert, acknowledged, kept, standing_alerts
+from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, acknowledged, kept, standing_alerts
 
 ONE = StandingAlert(
     "critical-overdue",
     "ehr",
     2,
-    {3: Case(100, "stu_1"), 7: Case(200, "stu_2")},
+    {3: AlertCase(100, "stu_1"), 7: AlertCase(200, "stu_2")},
     {"alert_url": frozenset({3}), "15": frozenset()},
     ("stu_1",),
 )
-OTHER = StandingAlert("critical-overdue", "pacs", 1, {0: Case(50)})
+OTHER = StandingAlert("critical-overdue", "pacs", 1, {0: AlertCase(50)})
 
 
 async def acknowledge(engine, code="critical-overdue", destination=None, who="ann@reading-room"):
@@ -49,7 +49,7 @@ async def test_what_stands_is_acknowledged_at_one_destination_or_at_all(engine, 
 async def test_an_acknowledgement_outlives_a_turn_that_had_begun_and_does_not_hold_for_what_comes_after_it(engine):
     await engine.do(partial(kept, [ONE]))
     await acknowledge(engine)
-    grown = StandingAlert("critical-overdue", "ehr", 3, {**ONE.cases, 9: Case(201, "stu_3")}, ONE.told)
+    grown = StandingAlert("critical-overdue", "ehr", 3, {**ONE.cases, 9: AlertCase(201, "stu_3")}, ONE.told)
     await engine.do(partial(kept, [grown]))
     [alert] = await standing_alerts(engine)
     assert set(alert.unacknowledged) == {9}

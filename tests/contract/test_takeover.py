@@ -13,7 +13,7 @@ from gateway.store.database.statements import Statement, ask
 from gateway.store.feed import takeover
 from gateway.store.feed.lanes import let_go
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.messages import NEVER, Result
+from gateway.store.feed.messages import NEVER, SendResult
 from gateway.store.feed.reconciling import recorded
 from gateway.store.feed.set_back import set_back
 from gateway.store.feed.takeover import OLD_COPY
@@ -168,8 +168,8 @@ async def test_an_answer_is_written_down_whoever_has_the_lease_by_then(scene, en
         again, *_ = await scene.heads()
         assert await scene.step(claims=[again]) == [first.number]
     if state == "held":
-        await scene.step([Result(again, "held", "AE", "AE", holds="refused")])
-    said = Result(first, "delivered", ack="AA", accepted=AT)
+        await scene.step([SendResult(again, "held", "AE", "AE", holds="refused")])
+    said = SendResult(first, "delivered", ack="AA", accepted=AT)
     assert await engine.do(partial(takeover.heard, "ehr", said, AT))
     assert await scene.states() == [("ID1", "delivered", ""), ("ID2", "queued", "")]
     assert not await rows(engine, "SELECT study_id FROM lane")
@@ -178,7 +178,7 @@ async def test_an_answer_is_written_down_whoever_has_the_lease_by_then(scene, en
 
 async def test_of_a_message_that_awaits_its_application_the_lane_is_held_by_a_late_answer_too(scene, engine):
     first = await in_hand(scene, new(2))
-    said = Result(first, "delivered", ack="CA", committed=AT, holds="awaits-AA")
+    said = SendResult(first, "delivered", ack="CA", committed=AT, holds="awaits-AA")
     await engine.do(partial(takeover.heard, "ehr", said, AT))
     assert [str(one) for (one,) in await rows(engine, "SELECT reason FROM lane")] == ["awaits-AA"]
 

@@ -11,7 +11,7 @@ from fakes.store import rows
 from gateway.runtime import clock
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.backload import Span, backloaded, to_backload
+from gateway.store.feed.backload import BackloadSpan, backloaded, to_backload
 from gateway.store.feed.leases import paused
 from gateway.store.feed.to_send import ToSend, to_send, tried
 
@@ -39,11 +39,11 @@ async def test_what_is_tried_has_its_result_and_leaves_nothing(engine):
 async def test_a_backload_counts_what_it_would_send_and_of_what_is_missing_only_that(engine):
     async with fed(engine, start=LATER) as (feed, _):
         first, second = await feed.sign(critical=True), await feed.sign(critical=False)
-        span, missing = Span("ehr", 0, END, 1), Span("ehr", 0, END, 1, missing=True)
+        span, missing = BackloadSpan("ehr", 0, END, 1), BackloadSpan("ehr", 0, END, 1, missing=True)
         both = await to_backload(engine, span)
         assert (both.messages, both.reports, both.studies, both.critical) == (2, 2, 2, 1)
         assert await to_backload(engine, missing) == both
-        assert await engine.do(partial(backloaded, Span("ehr", 0, END, 1), micros(clock.now()), 1)) == (1, 1)
+        assert await engine.do(partial(backloaded, BackloadSpan("ehr", 0, END, 1), micros(clock.now()), 1)) == (1, 1)
         async with feed.serving():
             await feed.until("delivered")
         again = "UPDATE outbox SET state = 'before_start'"

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.sandbox.seed import generate
 from gateway.sandbox.seed_study import instant
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 
 Json = dict[str, Any]
 _MARK = re.compile(r"\[([0-9a-f]{6}):([0-9]+)\]")
@@ -27,7 +27,7 @@ class BusyAccount:
     """The sandbox's account and somebody who changes it; `last` is the number of the last change by id."""
 
     def __init__(self, studies: int, seed: int) -> None:
-        self.state = State(generate(studies=studies))
+        self.state = SandboxAccount(generate(studies=studies))
         self.dice = Random(seed)
         self.last: dict[str, int] = defaultdict(int)
         self.touched: set[str] = set()

@@ -18,7 +18,7 @@ from fakes.store import rows
 
 from gateway.cli import main
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.store.database.sqlite import Sqlite
 
@@ -29,7 +29,7 @@ STUDIES = 24
 class Site:
     """A sandbox with its account, and the environment of commands that know of it and of a database."""
 
-    account: State
+    account: SandboxAccount
     env: dict[str, str]
     folder: Path
     capsys: pytest.CaptureFixture[str]

@@ -25,7 +25,7 @@ from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.fault_plan import parse_faults
 from gateway.sandbox.people import FACILITIES
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import parse_switches
 from gateway.sandbox.upstream import Options
 from gateway.sandbox.upstream import create_app as create_sandbox
@@ -55,7 +55,7 @@ class Stage:
     """The client of the facade, the account behind it, and what the sandbox was asked for."""
 
     client: httpx.AsyncClient
-    account: State
+    account: SandboxAccount
     sandbox: Any
     requests: list[str]
     app: Any
@@ -131,7 +131,7 @@ class Sandboxed:
     """A sandbox that listens, and gateways before it."""
 
     options: Options
-    account: State
+    account: SandboxAccount
     sandbox: Any
     requests: list[str]
 
@@ -162,7 +162,7 @@ async def sandboxed(*switches: str, faults: tuple[str, ...] = ()) -> AsyncIterat
     """A sandbox with these switches and faults that listens while the block runs."""
     with listening_socket("127.0.0.1", 0) as listener:
         options = Options(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
-        account = State(pickle.loads(_seeded(options.seed, options.studies)), parse_switches(switches))
+        account = SandboxAccount(pickle.loads(_seeded(options.seed, options.studies)), parse_switches(switches))
         sandbox = create_sandbox(account, options)
         counted = Counted(sandbox)
         async with running(counted, listener):

@@ -28,9 +28,9 @@ from gateway.runtime import clock
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
 from gateway.sandbox.late_acks import Address
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.seed import generate, report_list
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
@@ -67,7 +67,7 @@ class Fed:
     """The account, the store and the destinations; `settings` is what a restart changed of the site."""
 
     engine: Engine
-    account: State
+    account: SandboxAccount
     destinations: tuple[Destination, ...]
     settings: Site | None = None
     metrics: Metrics = field(default_factory=Metrics)
@@ -210,12 +210,12 @@ async def fed(engine: Engine, ack: Any = "aa", *, count: int = 1, **more: Any) -
     """A feed to so many receivers that answer so; the feed, and the receiver or all of them."""
     async with AsyncExitStack() as stack:
         reply_to = Address(*more["ack_listen"]) if "ack_listen" in more else None
-        each = (Receiver(port=0, ack=ack, reply_to=reply_to) for _ in range(count))
+        each = (MllpReceiver(port=0, ack=ack, reply_to=reply_to) for _ in range(count))
         receivers = [await stack.enter_async_context(one) for one in each]
         names = ["ehr", *(f"ehr{number}" for number in range(2, count + 1))]
         made = tuple(destination(one.port, name, **more) for one, name in zip(receivers, names, strict=True))
         await always_in_force(engine, made)
-        feed = Fed(engine, State(generate(studies=20)), made, logs=stack.enter_context(capture_logs()))
+        feed = Fed(engine, SandboxAccount(generate(studies=20)), made, logs=stack.enter_context(capture_logs()))
         yield feed, receivers[0] if count == 1 else receivers
 
 
@@ -255,14 +255,14 @@ def assert_nothing_of_a_patient(feed: Fed, text: str) -> None:
 
 
 @asynccontextmanager
-async def stopped(receiver: Receiver) -> AsyncIterator[None]:
+async def stopped(receiver: MllpReceiver) -> AsyncIterator[None]:
     """A receiver that does not listen while the block runs, and then does again, on the same port."""
     await receiver.__aexit__(None, None, None)
     yield
     await receiver.__aenter__()
 
 
-def bodies(receiver: Receiver) -> list[bytes]:
+def bodies(receiver: MllpReceiver) -> list[bytes]:
     """What a receiver got, in order."""
     return [one.payload for one in receiver.messages]
 

@@ -21,7 +21,7 @@ from gateway.feed.deliver.journaling import UNKEPT, Journaling
 from gateway.routing import routes_of
 from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import Metrics
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from gateway.settings import Configuration, load
 from gateway.settings.feed import Feed
 from gateway.store.database.migrate import migrate
@@ -55,7 +55,7 @@ class FeedSite:
     """A site, the receiver of its first destination, and the commands `feed …`."""
 
     here: Site
-    receiver: Receiver
+    receiver: MllpReceiver
 
     async def feed(self, *arguments: str) -> tuple[int, list[str], str]:
         """Exit code, lines of stdout, and stderr of a command of the feed."""

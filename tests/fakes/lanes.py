@@ -12,8 +12,8 @@ from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.feed import messages
 from gateway.store.feed.leases import Lease
-from gateway.store.feed.messages import Messages, Result
-from gateway.store.feed.new_messages import Made, NewMessage, all_made
+from gateway.store.feed.messages import Messages, SendResult
+from gateway.store.feed.new_messages import ComposedStudy, NewMessage, all_made
 from gateway.store.studies.intake import Outdated
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -45,7 +45,7 @@ def new(number: int, *, restates: str = "F1/", **more) -> NewMessage:
     return replace(usual, **more)
 
 
-def stored(lease: Lease, made: Made, now: int) -> Steps[list[int]]:
+def stored(lease: Lease, made: ComposedStudy, now: int) -> Steps[list[int]]:
     """Store what was made of one study; `Outdated` is raised where that must be made anew."""
     (numbers,) = yield from all_made(lease, [made], now)
     if numbers is None:
@@ -61,7 +61,7 @@ class Scene:
 
     async def add(self, lane: str, *more: NewMessage, revision: int = 1) -> list[int]:
         await self.study(lane)
-        return await self.engine.do(partial(stored, self.lease, Made(lane, revision, [], more), AT))
+        return await self.engine.do(partial(stored, self.lease, ComposedStudy(lane, revision, [], more), AT))
 
     async def study(self, lane: str) -> None:
         if not await rows(self.engine, "SELECT 1 FROM study WHERE study_id = ?", lane):
@@ -82,4 +82,4 @@ class Scene:
         """Send the first in line, and have it committed."""
         head, *_ = await self.heads(now=now)
         assert await self.step(claims=[head], now=now)
-        await self.step([Result(head, "delivered", ack="CA", committed=AT)])
+        await self.step([SendResult(head, "delivered", ack="CA", committed=AT)])

@@ -21,7 +21,7 @@ from gateway.runtime import clock
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, ask
-from gateway.store.studies.pdfs import Claim, Pdfs, Untold, Wanted
+from gateway.store.studies.pdfs import PdfClaim, Pdfs, Untold, WantedPdf
 from gateway.store.studies.versions import CURRENT
 from gateway.upstream.pdf_stream import PdfStream
 from mappings.identifiers import fhir_id
@@ -86,10 +86,10 @@ class Library:
         now, report_id = micros(clock.now()), self.report_id(digit)
         await self.engine.do(lambda: ask(_WANT, now=now, report_id=report_id))
 
-    async def wanted(self) -> list[Wanted]:
+    async def wanted(self) -> list[WantedPdf]:
         return await self.pdfs.wanted(clock.now(), 100)
 
-    async def claim(self, digit: str = "3") -> Claim:
+    async def claim(self, digit: str = "3") -> PdfClaim:
         [wanted] = [one for one in await self.wanted() if one.report_id == self.report_id(digit)]
         return await self.pdfs.claim(wanted)
 

@@ -25,7 +25,7 @@ from gateway.index.criteria import (
 )
 from gateway.index.extract import LONGEST, Rows
 from gateway.store.studies.search_sql import Search, Sort
-from gateway.store.studies.versions import Made, Written
+from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 
 TYPES = ("DiagnosticReport", "Patient", "Provenance")
 # Of terms that are texts, of terms that are references, of moments
@@ -46,7 +46,7 @@ class RandomIndex:
         self.suppressed = {address for address in self.addresses if self.dice.random() < 0.15}
         self.updated: dict[str, int] = {}
 
-    def resources(self) -> list[Made]:
+    def resources(self) -> list[RenderedVersion]:
         """What is to be stored, in an order of its own."""
         order = list(self.addresses)
         self.dice.shuffle(order)
@@ -60,7 +60,7 @@ class RandomIndex:
             for one in order
         ]
 
-    def note(self, written: list[Written]) -> None:
+    def note(self, written: list[WrittenVersion]) -> None:
         """When they were written."""
         self.updated.update((one.address, one.updated) for one in written)
 

@@ -18,14 +18,14 @@ from pydantic import SecretStr
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.upstream import Options, create_app
 from gateway.settings import Configuration, Database, Pdf, Server, Settings, Sync, Upstream
 from gateway.store.database.sqlite import Sqlite
 from gateway.upstream.client import UpstreamClient
 
 
-class Account(State):
+class Account(SandboxAccount):
     """The sandbox's account in the time that the test turns."""
 
     def __init__(self, studies: int) -> None:
@@ -78,7 +78,7 @@ def installed(monkeypatch: Any) -> tuple[VirtualClock, UnderWay]:
 
 @asynccontextmanager
 async def configured(
-    account: State, database: str, wrap: Callable[[Any], Any], **sync: float
+    account: SandboxAccount, database: str, wrap: Callable[[Any], Any], **sync: float
 ) -> AsyncIterator[Configuration]:
     """The settings of a gateway whose upstream is that account, served on a socket behind what `wrap` makes of it."""
     with listening_socket("127.0.0.1", 0) as listener:

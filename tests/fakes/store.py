@@ -8,7 +8,7 @@ from typing import Any
 from gateway.store.database.engine import Engine
 from gateway.store.studies import versions
 from gateway.store.studies.search_sql import for_dialect
-from gateway.store.studies.versions import Made, Written
+from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 
 
 async def rows(engine: Engine, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -16,10 +16,10 @@ async def rows(engine: Engine, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await engine.query(for_dialect(sql, engine.dialect), values)]
 
 
-def made(address: str, said: str = "", **changes: Any) -> Made:
+def made(address: str, said: str = "", **changes: Any) -> RenderedVersion:
     """A resource that says so."""
     kind, _, resource_id = address.partition("/")
-    return Made(
+    return RenderedVersion(
         **{
             "address": address,
             "owner": "",
@@ -34,7 +34,9 @@ def made(address: str, said: str = "", **changes: Any) -> Made:
     )
 
 
-async def write(engine: Engine, *resources: Made, now: int = 1, reindex: bool = False) -> list[Written]:
+async def write(
+    engine: Engine, *resources: RenderedVersion, now: int = 1, reindex: bool = False
+) -> list[WrittenVersion]:
     """Write them in a transaction of their own, at that instant."""
 
     def work():
@@ -46,6 +48,6 @@ async def write(engine: Engine, *resources: Made, now: int = 1, reindex: bool = 
     return await engine.do(work)
 
 
-def addresses(written: Sequence[Written]) -> list[tuple[str, int]]:
+def addresses(written: Sequence[WrittenVersion]) -> list[tuple[str, int]]:
     """What was written, with the number of its version."""
     return [(one.address, one.version) for one in written]

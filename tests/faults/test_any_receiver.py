@@ -10,7 +10,7 @@ from fakes.fed import assert_all_arrived, fed
 
 from gateway.routing import Retry
 from gateway.sandbox.dice import Dice
-from gateway.sandbox.manner_plan import Plan, parse_ack
+from gateway.sandbox.manner_plan import MannerPlan, parse_ack
 from gateway.sandbox.manners import MANNERS
 from gateway.settings.feed import Feed
 
@@ -24,7 +24,7 @@ def any_manner(seed):
     """All manners but two: a refusal after the commit holds its lane, or opens it again when all is delivered."""
     late = MANNERS["ca-ae"], MANNERS["ca-ar"]
     (part,) = parse_ack(f"random:{seed}:rate=0.3:seconds=0.03").parts
-    return Plan((replace(part, manners=tuple(one for one in part.manners if one not in late)),))
+    return MannerPlan((replace(part, manners=tuple(one for one in part.manners if one not in late)),))
 
 
 async def many(feed, dice):

@@ -22,7 +22,7 @@ from fakes.store import rows
 from gateway.mllp import connection
 from gateway.mllp.connection import Connection
 from gateway.routing import Retry, Tls
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 
 DOUBTS = "SELECT doubts FROM message ORDER BY number"
 LARGE = "A" * 5_000_000  # more than the kernels of both sides hold together
@@ -85,7 +85,7 @@ async def test_f3_a_name_that_fails_and_then_changes_is_looked_up_again(sqlite_e
         address = "127.0.0.1"
         await feed.until("delivered")
         address = "127.0.0.2"
-        async with Receiver(host=address, port=receiver.port) as moved, stopped(receiver):
+        async with MllpReceiver(host=address, port=receiver.port) as moved, stopped(receiver):
             await feed.sign()
             await feed.until("delivered", "delivered")
             assert len(moved.messages) == 1

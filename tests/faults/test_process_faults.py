@@ -33,7 +33,7 @@ from fakes.store import rows
 from gateway.feed.deliver.circuit_breaker import Breaker
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreUnavailable
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from gateway.store.database import sqlite
 from gateway.store.database.instants import micros
 from gateway.store.database.sqlite import Sqlite
@@ -48,7 +48,7 @@ TAKEN = {"delivered", "superseded"}
 class Everything:
     """All that a receiver ever got: it keeps but the latest itself."""
 
-    receiver: Receiver
+    receiver: MllpReceiver
     messages: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -163,7 +163,7 @@ async def test_f40_after_a_power_loss_at_any_send_the_disk_knows_what_was_on_the
             path, control_id = images[number]
             add(Path(f"{path}-wal"), Random(number).randbytes(3_000))  # a frame that was being written
             image = Sqlite(path)
-            async with image.opened(), Receiver(port=0) as other:
+            async with image.opened(), MllpReceiver(port=0) as other:
                 assert await rows(image, "PRAGMA integrity_check") == [("ok",)]
                 assert await in_hand(image) == {control_id}
                 after = Fed(image, feed.account, (destination(other.port),))

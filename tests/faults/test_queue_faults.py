@@ -30,7 +30,7 @@ from gateway.routing import Filter, Tls
 from gateway.routing.filter import Scope
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from gateway.settings import Configuration, Database, Settings
 from gateway.settings.feed import Feed
 from gateway.store.database.instants import micros
@@ -88,7 +88,7 @@ async def test_f45_a_release_that_is_taken_back_and_put_up_again_sends_what_was_
 
 @pytest.mark.parametrize("change", ["profile", "receiver"])
 async def test_f46_what_is_queued_leaves_as_it_was_made_whatever_the_settings_say_by_now(engine, change):
-    async with fed(engine) as (feed, receiver), Receiver(port=0) as other:
+    async with fed(engine) as (feed, receiver), MllpReceiver(port=0) as other:
         changed = {"profile": {"receiver": generic(text="ft", uid="obx113014")}, "receiver": {}}
         async with queued(feed, 3):
             made = [bytes(body) for (body,) in await rows(engine, "SELECT body FROM message_body ORDER BY number")]

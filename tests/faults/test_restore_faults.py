@@ -24,8 +24,8 @@ from fakes.gateway_process import FAST, environment, ran, site_file, started
 
 from gateway.runtime import clock
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.receiver import Receiver
-from gateway.sandbox.state import State
+from gateway.sandbox.receiver import MllpReceiver
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.upstream import Options, open_sandbox
 
 STUDIES = 6
@@ -66,8 +66,8 @@ class PostgresCopies:
 class Drill:
     """An account, a receiver that counts, a gateway's environment, and copies of its database."""
 
-    account: State
-    receiver: Receiver
+    account: SandboxAccount
+    receiver: MllpReceiver
     env: dict[str, str]
     folder: Path
     copies: Any
@@ -147,7 +147,7 @@ async def opened(copies: Any, folder: Path) -> AsyncIterator[Drill]:
         options = Options(port=listener.getsockname()[1], studies=STUDIES)
         sandbox, account = open_sandbox(options)
         account.now = lambda: datetime.now(UTC)  # type: ignore[method-assign]
-        async with running(sandbox, listener), Receiver(port=0) as receiver:
+        async with running(sandbox, listener), MllpReceiver(port=0) as receiver:
             file = site_file(folder)
             file.write_text(
                 file.read_text() + destination(receiver.port, mrn_authority='"receiver"', on_conflict='"send"')

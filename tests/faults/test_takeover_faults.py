@@ -14,7 +14,7 @@ from fakes.fed import assert_all_arrived, bodies, destination, fed, ids
 from fakes.feed_process import feeding
 from fakes.store import rows
 
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from gateway.settings.feed import Feed
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.leases import Leases
@@ -33,7 +33,7 @@ async def until(holds, seconds=20):
 
 
 async def test_f43_a_holder_that_slept_for_twice_its_lease_writes_no_byte_and_no_row(postgres_engine, tmp_path):
-    async with fed(postgres_engine, "slow:seconds=0.05") as (feed, first), Receiver(port=0) as second:
+    async with fed(postgres_engine, "slow:seconds=0.05") as (feed, first), MllpReceiver(port=0) as second:
         for _ in range(20):
             await feed.sign(critical=False)
         with feeding(feed, tmp_path / "log", holder="one", lease=LEASE.lease) as sleeper:

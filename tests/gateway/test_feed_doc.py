@@ -11,12 +11,12 @@ from generators import documents
 from pydantic import SecretStr
 
 from gateway.checks import config
-from gateway.feed.alerts.news import Change, News
+from gateway.feed.alerts.news import AlertNews, Change
 from gateway.feed.alerts.webhook import AlertHook
 from gateway.routing import Folder, Http, Mllp, routes_of
 from gateway.runtime import clock
 from gateway.settings import TABLES, load
-from gateway.store.feed.standing_alerts import Case, StandingAlert
+from gateway.store.feed.standing_alerts import AlertCase, StandingAlert
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "feed.md").read_text("utf-8")
@@ -66,9 +66,11 @@ def test_every_filter_and_state_of_a_row_is_explained() -> None:
 
 def test_what_an_alert_says_is_in_the_example_of_one_and_every_change_is_explained() -> None:
     [example] = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
-    said = News(AlertHook("alert_url", 0, SecretStr("https://a.example"), None), ALERT, "grows", ALERT.cases).said()
+    said = AlertNews(
+        AlertHook("alert_url", 0, SecretStr("https://a.example"), None), ALERT, "grows", ALERT.cases
+    ).said()
     assert json.loads(example)["data"].keys() == said.keys()
     assert all(f"| `{change}` | `" in TEXT for change in get_args(Change))
 
 
-ALERT = StandingAlert("critical-overdue", "city-epic", 1, {3: Case(100, "stu_1")})
+ALERT = StandingAlert("critical-overdue", "city-epic", 1, {3: AlertCase(100, "stu_1")})

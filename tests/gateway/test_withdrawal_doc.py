@@ -14,8 +14,8 @@ from typer.main import get_command
 
 from gateway.checks import config
 from gateway.cli.main import app
-from gateway.sandbox.inbox import Message
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.inbox import ReceivedMessage
+from gateway.sandbox.receiver import MllpReceiver
 from mappings.hl7v2.received import read
 from mappings.identifiers import fhir_id
 
@@ -44,7 +44,7 @@ def test_every_command_that_it_names_is_there() -> None:
     assert named <= set(get_command(app).commands["sandbox"].commands)
 
 
-def said(messages: Sequence[Message]) -> str:
+def said(messages: Sequence[ReceivedMessage]) -> str:
     """Say what came, in the words of the document's table."""
     if not messages:
         return "nothing"
@@ -68,7 +68,7 @@ async def stands(here: Site, report_id: str) -> tuple[str, bool]:
 async def test_what_leaves_is_what_its_tables_say(policy, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fakes.commanded.STUDIES", 0)
     with sites(tmp_path, capsys) as opened:
-        async with opened() as here, Receiver(port=0) as plain, Receiver(port=0) as void:
+        async with opened() as here, MllpReceiver(port=0) as plain, MllpReceiver(port=0) as void:
             site = FeedSite(here, plain)
             site.settings(TABLES.replace("2575", str(plain.port)).replace("2576", str(void.port)))
             here.env["GATEWAY_MAPPING__ON_CANCELLED_AFTER_SIGN"] = policy

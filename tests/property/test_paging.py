@@ -20,7 +20,7 @@ from fakes.store import made, write
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.fhir_api.search.paging import BEGINNING, Place, page
+from gateway.fhir_api.search.paging import BEGINNING, PagePosition, page
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
 from gateway.index.value import Circumstances
@@ -92,9 +92,9 @@ class Reports:
         return {(address, version) for address, version in self.current.items() if address not in self.others}
 
 
-def kept(place: Place) -> Place:
+def kept(place: PagePosition) -> PagePosition:
     """A place as it comes out of a page token."""
-    return Place.of_json(json.loads(json.dumps(place.as_json())))
+    return PagePosition.of_json(json.loads(json.dumps(place.as_json())))
 
 
 def versions(found) -> list[tuple[str, int]]:

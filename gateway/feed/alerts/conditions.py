@@ -35,7 +35,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AlertRow:
     """A condition: what it means, what to do, and how much of it there is (0: it does not hold).
 
     `cases` are the rows that it is about, if every new one is to be told; `studies` those that it is about otherwise.
@@ -52,7 +52,7 @@ class Row:
 
 
 CONDITIONS: Final = (
-    Row(
+    AlertRow(
         "critical-overdue",
         "A critical result was signed longer ago than `critical_alert_minutes` and is not acknowledged.",
         "Tell the clinician by other means and say so by `feed ack`, then look at the destination.",
@@ -60,7 +60,7 @@ CONDITIONS: Final = (
         lambda facts: facts.critical,
         escalates=True,
     ),
-    Row(
+    AlertRow(
         "critical-blocked",
         "A critical result is not sent: it is a dead letter (a rule of the receiver, or its answer), or it is held for"
         " what the receiver must know of the patient (`authority-unknown`, `identity-conflict-held`, `name-absent`,"
@@ -71,14 +71,14 @@ CONDITIONS: Final = (
         lambda facts: facts.critical_blocked,
         escalates=True,
     ),
-    Row(
+    AlertRow(
         "queue-age",
         "The oldest message, made or to be made, waits for longer than `feed.queue_age_alert_minutes`; the number is"
         " its age in seconds.",
         "Look at the receiver and at `feed status`.",
         lambda facts, limit: int(facts.oldest) if facts.oldest > limit else 0,
     ),
-    Row(
+    AlertRow(
         "application-ack-missing",
         "The receiver's interface took messages (CA) longer ago than `feed.queue_age_alert_minutes`, and its"
         " application has not answered, where `ack_mode` is `two_phase`.",
@@ -86,33 +86,33 @@ CONDITIONS: Final = (
         lambda facts, _: len(facts.unaccepted),
         studies=lambda facts: tuple(facts.unaccepted.values()),
     ),
-    Row(
+    AlertRow(
         NOT_SERVED,
         "Something waits, and for longer than a minute no process has served the destination; the number is for how"
         " many seconds.",
         "See that a process with the role `feed` runs, and look at its log.",
         lambda facts, _: int(facts.unserved) if facts.oldest and facts.unserved > UNSERVED else 0,
     ),
-    Row(
+    AlertRow(
         "connection-down",
         "The receiver cannot be reached.",
         "Check its host, port and TLS settings; `check-config --online` tries them.",
         lambda facts, _: int(facts.last_failure == NOT_CONNECTED),
     ),
-    Row(
+    AlertRow(
         "destination-paused",
         "Nothing is sent to it, by an operator or since it refuses for good whatever it is sent.",
         "`feed status` names the reason, `feed resume` goes on.",
         lambda facts, _: int(bool(facts.paused) and facts.paused not in {*BREAKER_REASONS, RESTORED}),
     ),
-    Row(
+    AlertRow(
         "circuit-breaker-open",
         "It answers whatever it is sent with AR or CR: it is tried with one message now and then, and all go once it"
         " takes one.",
         "Ask those who run the receiver; here nothing has to be done.",
         lambda facts, _: int(facts.paused in BREAKER_REASONS),
     ),
-    Row(
+    AlertRow(
         "plan-waits",
         "Changed settings would send, or stop, what was signed before the change: more than goes unasked, or critical"
         " results.",
@@ -123,20 +123,20 @@ CONDITIONS: Final = (
         lambda facts: facts.planned_critical,
         lambda facts: tuple(facts.planned.values()),
     ),
-    Row(
+    AlertRow(
         "database-restored",
         "The database is older than what was sent, as the feed journal says: nothing is sent to any destination.",
         "See [after a restore](operations.md#after-a-restore): `feed resume --restored` writes down what was sent.",
         lambda facts, _: int(facts.paused == RESTORED),
     ),
-    Row(
+    AlertRow(
         "lane-held",
         "Messages of a study wait for an operator.",
         "`feed status` names the studies and reasons, `feed resume --study` lets one go.",
         lambda facts, _: len(facts.held_lanes),
         lambda facts: facts.held_lanes,
     ),
-    Row(
+    AlertRow(
         "message-held",
         "No message is made since something is missing, nobody says whose number an MRN is, or a report's patient"
         " may be somebody else or has become another. For an accession number it waits `accession_wait_minutes` first,"
@@ -146,7 +146,7 @@ CONDITIONS: Final = (
         lambda facts, _: len(facts.held_rows),
         lambda facts: facts.held_rows,
     ),
-    Row(
+    AlertRow(
         "dead-letter",
         "Messages are not sent any more.",
         "`feed dead-letters` names the reasons, `feed replay` sends the current state.",
@@ -154,36 +154,36 @@ CONDITIONS: Final = (
         lambda facts: facts.dead_letters,
     ),
 )
-SETTINGS_DIFFER: Final = Row(
+SETTINGS_DIFFER: Final = AlertRow(
     "settings-differ",
     "A process has other settings of the destination than whoever sends to it; it goes by the latter.",
     "Give all processes the same settings, and start them anew: [settings in force](feed.md#settings-in-force).",
 )
-UNROUTED: Final = Row(
+UNROUTED: Final = AlertRow(
     "unrouted",
     "Signed reports that no destination takes.",
     "Add a destination or an [[ignore]] rule; `feed certificate` lists them.",
 )
-LEFT_OPEN: Final = Row(
+LEFT_OPEN: Final = AlertRow(
     "left-open",
     "Something is open for a destination that is not in the settings any more, or not enabled, and that nobody serves.",
     "`check-config` says how much. Write `formerly` in its new table, put its table back, or close what is open:"
     " `feed retire NAME --reason`.",
 )
-JOURNAL: Final = Row(
+JOURNAL: Final = AlertRow(
     "journal-not-written",
     "A gateway cannot write its feed journal; the feed goes on. It is told by that gateway's log and metrics alone.",
     "See that `feed.state_dir` is there, is writable and has room; what waits is written then.",
 )
 OF_THE_STORE: Final = (
-    Row(
+    AlertRow(
         FULL,
         "The database takes no writes, for its disk is full: nothing is taken in, and nothing is sent. The number is"
         " for how many seconds.",
         "Make room on the disk of the database; with PostgreSQL the server's own log says which one it is. What waited"
         " goes on by itself, and a minute after the last write that found no room it counts as over.",
     ),
-    Row(
+    AlertRow(
         LOST,
         "The database takes no writes: it is out of reach, hangs, is locked by somebody else, or its disk is broken."
         " Nothing is taken in, and nothing is sent. The number is for how many seconds.",

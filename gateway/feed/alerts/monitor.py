@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from gateway.feed.alerts.conditions import LEFT_OPEN, NOT_SERVED, UNROUTED, UNSERVED, Alert, alerts
-from gateway.feed.alerts.news import News, news, seen
+from gateway.feed.alerts.news import AlertNews, news, seen
 from gateway.feed.alerts.webhook import hooks
 from gateway.routing import Destination
 from gateway.runtime import clock
@@ -105,7 +105,7 @@ class Alerting:
         if changed:
             await self._engine.do(partial(kept, changed))
 
-    async def _posted(self, told: Sequence[News]) -> list[News]:
+    async def _posted(self, told: Sequence[AlertNews]) -> list[AlertNews]:
         """Post all of it at one time; what was taken. The rest is posted again by the next round."""
         answers = await asyncio.gather(*(one.hook.post(one.said()) for one in told))
         taken = [one for one, is_taken in zip(told, answers, strict=True) if is_taken]

@@ -13,20 +13,20 @@ from typing import Any, Final, Literal
 from gateway.feed.alerts.conditions import ROWS, RUNBOOK, Alert
 from gateway.feed.alerts.webhook import AlertHook
 from gateway.store.database.instants import instant_text
-from gateway.store.feed.standing_alerts import Case, StandingAlert
+from gateway.store.feed.standing_alerts import AlertCase, StandingAlert
 
 MOST_STUDIES: Final = 20
 Change = Literal["begins", "grows", "ends", "escalates"]
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class AlertNews:
     """The news that one address gets of an alert: the change, and the cases that it hears of."""
 
     hook: AlertHook
     alert: StandingAlert
     change: Change
-    cases: Mapping[int, Case]
+    cases: Mapping[int, AlertCase]
 
     def said(self) -> dict[str, Any]:
         """The data of the POST."""
@@ -60,27 +60,28 @@ def seen(before: StandingAlert, found: Alert | None, now: int) -> StandingAlert:
         return replace(before, cases={}, studies=_studies(before.cases) or before.studies)
     begun = max(now, before.acknowledged + 1)
     cases = {
-        number: before.cases.get(number, Case(begun, study_id)) for number, study_id in (found.cases or {0: ""}).items()
+        number: before.cases.get(number, AlertCase(begun, study_id))
+        for number, study_id in (found.cases or {0: ""}).items()
     }
     told = {name: heard & cases.keys() for name, heard in before.told.items()}
     return replace(before, count=found.count, cases=cases, told=told, studies=found.studies[:MOST_STUDIES])
 
 
-def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator[News]:
+def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator[AlertNews]:
     """Yield the news of an alert that each address is to get, if any; `now` is in microseconds."""
     for hook in hooks:
         heard = alert.told.get(hook.name)
         cases = _due(alert, hook, now) if hook.after else alert.cases
         if not alert.cases:
             if heard is not None:
-                yield News(hook, alert, "ends", {})
+                yield AlertNews(hook, alert, "ends", {})
         elif heard is None or not cases.keys() <= heard:
             change: Change = "escalates" if hook.after else "begins" if heard is None else "grows"
             if cases:
-                yield News(hook, alert, change, cases)
+                yield AlertNews(hook, alert, change, cases)
 
 
-def _due(alert: StandingAlert, hook: AlertHook, now: int) -> Mapping[int, Case]:
+def _due(alert: StandingAlert, hook: AlertHook, now: int) -> Mapping[int, AlertCase]:
     """The cases that nobody has acknowledged for as long as the address waits, or since an instant still to come.
 
     That is one of a clock that was set back: how long ago it was, is not known.
@@ -92,7 +93,7 @@ def _due(alert: StandingAlert, hook: AlertHook, now: int) -> Mapping[int, Case]:
     return {one: case for one, case in open_cases if not case.since <= now < case.since + hook.after}
 
 
-def _studies(cases: Mapping[int, Case]) -> tuple[str, ...]:
+def _studies(cases: Mapping[int, AlertCase]) -> tuple[str, ...]:
     """The studies of cases, the newest first."""
     newest = sorted(cases.items(), key=lambda one: (one[1].since, one[0]), reverse=True)
     return tuple(dict.fromkeys(case.study_id for _, case in newest if case.study_id))[:MOST_STUDIES]

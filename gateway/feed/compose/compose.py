@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from gateway.feed.compose.withdraw_moved import Taking, taken_back, told_of_others, with_sent
 from gateway.routing import Destination
 from gateway.store.feed.moves import CORRECTED, HELD, MOVE, MOVED, RELEASED
-from gateway.store.feed.new_messages import Made, NewMessage
+from gateway.store.feed.new_messages import ComposedStudy, NewMessage
 from gateway.store.feed.outbox import Settled, Waiting
 from gateway.store.feed.sent import Sent
 from gateway.store.feed.states import RESTORED, UNSENT, MessageState
@@ -23,7 +23,7 @@ from mappings.changes import told
 from mappings.hl7v2.messages import renderings_of_all
 from mappings.hl7v2.oru_r01 import oru_of
 from mappings.hl7v2.outline import Outline, outline, outline_of
-from mappings.hl7v2.place import Asked
+from mappings.hl7v2.place import AskedMessage
 from mappings.hl7v2.rendering import Rendering, rendering
 from mappings.hl7v2.rules import check_rules
 from mappings.identifiers import message_control_id
@@ -37,7 +37,7 @@ _Part: TypeAlias = tuple[NewMessage | Settled, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class StudyRound:
     """A study as it is known, with what the destination has of it, and the time of rendering (MSH-7).
 
     `formers` are what it was, where an operator released a move of it.
@@ -50,29 +50,29 @@ class Round:
     formers: Sequence[Kept] = ()
 
 
-def composed(of: Round, rows: Sequence[Waiting], site: Site, destination: Destination) -> Made:
+def composed(of: StudyRound, rows: Sequence[Waiting], site: Site, destination: Destination) -> ComposedStudy:
     """What is made of the rows of a study, in order; `site` is as the destination has it."""
     study_id = of.known.study.study_id
     if of.sent.is_told and any(row.is_move == HELD for row in rows):
         held = [Settled(row.number, "held", MOVE) for row in rows]
-        return Made(study_id, of.revision, held, [], of.sent, {False: MOVE, True: MOVE}, holds=MOVE)
+        return ComposedStudy(study_id, of.revision, held, [], of.sent, {False: MOVE, True: MOVE}, holds=MOVE)
     rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it came
     of = replace(of, known=replace(of.known, facts=with_sent(of.known.facts, of.sent)))
     first, after, reason = _Composing(of, site, destination).taking_back(rows)
     if reason:
-        return Made(study_id, of.revision, [Settled(row.number, "held", reason) for row in rows], [], of.sent)
+        return ComposedStudy(study_id, of.revision, [Settled(row.number, "held", reason) for row in rows], [], of.sent)
     parts = _Composing(replace(of, sent=after), site, destination).parts(rows)
     settled = [_became(row, parts) for row in rows]
     rendered = {one.number for one in settled if one.state == "rendered"}
     made = [one for one in parts if isinstance(one, NewMessage) and one.outbox in rendered]
-    return Made(study_id, of.revision, settled, [*first, *made], of.sent, _taken_back(rows, settled))
+    return ComposedStudy(study_id, of.revision, settled, [*first, *made], of.sent, _taken_back(rows, settled))
 
 
 @dataclass(frozen=True, slots=True)
 class _Composing:
     """The messages of one round to one destination."""
 
-    of: Round
+    of: StudyRound
     site: Site
     destination: Destination
 
@@ -108,9 +108,9 @@ class _Composing:
         broken = [one.reason for one in said if one.state == "dead_letter"]
         return said, after, next(iter((*held, *broken)), "")
 
-    def _asked(self, known: Kept, cause: Cause) -> Asked:
+    def _asked(self, known: Kept, cause: Cause) -> AskedMessage:
         """The arguments of the mapping for a cause."""
-        return Asked(known.study, cause, self.site, self.destination.receiver, known.facts)
+        return AskedMessage(known.study, cause, self.site, self.destination.receiver, known.facts)
 
     def _message(self, known: Kept, cause: Cause, row: Waiting, made: Rendering | MappingIssue) -> _Part:
         """The message of a cause, or what becomes of its row without one; with the codes of warnings."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from gateway.feed.compose.compose import Round, composed
+from gateway.feed.compose.compose import StudyRound, composed
 from gateway.feed.compose.doubtful import is_doubtful
 from gateway.routing import Destination
 from gateway.runtime import clock
@@ -27,7 +27,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.leases import PAUSED, Lease, LeaseLost
 from gateway.store.feed.moves import RELEASED, formers
-from gateway.store.feed.new_messages import Made, all_made, given_up
+from gateway.store.feed.new_messages import ComposedStudy, all_made, given_up
 from gateway.store.feed.outbox import Outbox, Settled, Waiting, look_again
 from gateway.store.feed.renaming import origin
 from gateway.store.feed.restoring import doubtful_span
@@ -65,7 +65,7 @@ class _Asked:
     """A study of which messages are to be made, and the rows that ask for them."""
 
     study_id: str
-    of: Round
+    of: StudyRound
     rows: Sequence[Waiting]
 
 
@@ -117,7 +117,7 @@ class Making:
         said = _by_study(await issues(self.engine, [one.study_id for one in rounds], _MOST_ISSUES * len(rounds)))
         made = []
         for of, found in zip(rounds, await computed(_composed, rounds, self._site, self.destination), strict=True):
-            if isinstance(found, Made):
+            if isinstance(found, ComposedStudy):
                 made.append(_beside(found, said.get(of.study_id, set())))
             else:
                 await self._give_up(lease, of.study_id, of.rows, found)
@@ -164,9 +164,11 @@ class Making:
         except Exception as error:  # a fault of ours in one study holds up no other
             await self._give_up(lease, due.study_id, due.rows, error)
             return None
-        return _Asked(due.study_id, Round(known, due.revision, due.sent, clock.now(), before), rows) if rows else None
+        return (
+            _Asked(due.study_id, StudyRound(known, due.revision, due.sent, clock.now(), before), rows) if rows else None
+        )
 
-    def _say(self, made: Made, messages_made: int) -> None:
+    def _say(self, made: ComposedStudy, messages_made: int) -> None:
         """Tell the log and the metrics of what was made."""
         name, study_id = self.destination.name, made.study_id
         get_logger().info("messages-made", destination=name, study_id=study_id, count=messages_made)
@@ -210,7 +212,7 @@ def _known(due: Sequence[_Due]) -> list[Kept | Exception]:
     return _each(lambda one: kept(one.packed), due)
 
 
-def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> list[Made | Exception]:
+def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> list[ComposedStudy | Exception]:
     """Compose the messages of each study, or return the exception where our own code fails."""
     return _each(lambda one: composed(one.of, one.rows, site, destination), asked)
 
@@ -252,7 +254,7 @@ def _ready(rows: list[Waiting], now: int) -> list[Waiting]:
     return [row for row in rows if row.kind != "draft" or row.due <= now or row.report_id in news]
 
 
-def _beside(made: Made, said: Set[str]) -> Made:
+def _beside(made: ComposedStudy, said: Set[str]) -> ComposedStudy:
     """Without the remarks that are issues of the study itself: they are known, and are not the receiver's alone."""
     messages = [replace(one, remarks=tuple(code for code in one.remarks if code not in said)) for one in made.messages]
     return replace(made, messages=messages)

@@ -16,7 +16,7 @@ from gateway.runtime.metrics import Metrics
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed import breaker
-from gateway.store.feed.messages import Head, Result
+from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import APPLICATION_FOR_NOW, BREAKER_REASONS, FOR_NOW
 
 OFTEN: Final = 15.0  # seconds between two probes at first
@@ -73,7 +73,7 @@ class Breaker:
         else:
             await self.look()
 
-    async def heard(self, result: Result, *, is_late: bool) -> None:
+    async def heard(self, result: SendResult, *, is_late: bool) -> None:
         """Something came of a message: what is taken closes it, what is refused for now is not held while it is open.
 
         Raises:

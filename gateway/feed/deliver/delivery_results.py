@@ -18,7 +18,7 @@ from gateway.settings.feed import Feed
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed.leases import paused
-from gateway.store.feed.messages import Result
+from gateway.store.feed.messages import SendResult
 from gateway.store.feed.states import FOR_NOW
 
 _SECOND: Final = 1_000_000
@@ -31,7 +31,7 @@ class Hearing:
         self._engine, self._destination, self._metrics, self._breaker = engine, destination, metrics, breaker
         self._storm = Storm(settings)
 
-    async def hear(self, result: Result, *, is_late: bool = False) -> None:
+    async def hear(self, result: SendResult, *, is_late: bool = False) -> None:
         """Something came of a message; `is_late` where it was delivered, and counted, before.
 
         Raises:

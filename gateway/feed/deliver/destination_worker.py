@@ -21,7 +21,7 @@ from gateway.feed.deliver.delivery_results import Hearing
 from gateway.feed.deliver.journaling import UNKEPT, Journal
 from gateway.feed.deliver.late_acks import LateAcks
 from gateway.feed.deliver.lease_guard import Tenure
-from gateway.feed.deliver.lookahead import Line
+from gateway.feed.deliver.lookahead import Lookahead
 from gateway.feed.deliver.sender import Sender
 from gateway.feed.deliver.unwritten_results import Aftermath
 from gateway.feed.plan.planning import Planning
@@ -35,7 +35,7 @@ from gateway.settings.feed import Feed
 from gateway.store.database.instants import micros
 from gateway.store.feed import takeover
 from gateway.store.feed.leases import LeaseLost, Leases
-from gateway.store.feed.messages import Messages, Result
+from gateway.store.feed.messages import Messages, SendResult
 from gateway.store.feed.renaming import NotRenamed, renamed
 from gateway.store.feed.set_back import set_back
 
@@ -105,8 +105,8 @@ class Holder:
             StoreUnavailable: the store cannot be reached.
         """
         await self._take_over(tenure)
-        line = Line(Messages(self._engine), self._destination.name, self._breaker)
-        told: asyncio.Queue[Result] = asyncio.Queue()
+        line = Lookahead(Messages(self._engine), self._destination.name, self._breaker)
+        told: asyncio.Queue[SendResult] = asyncio.Queue()
         sender = Sender(
             self._engine,
             self._destination,
@@ -140,7 +140,7 @@ class Holder:
             await asyncio.wait([self._started(self._hand_back(tenure))], timeout=_MOMENT)
 
     async def _until_over(
-        self, tenure: Tenure, line: Line, senders: list[asyncio.Task[None]], others: list[asyncio.Task[None]]
+        self, tenure: Tenure, line: Lookahead, senders: list[asyncio.Task[None]], others: list[asyncio.Task[None]]
     ) -> None:
         """Wait until one of them has ended, or this is cancelled; then for what is in hand: it would go a second time.
 
@@ -203,7 +203,7 @@ class Holder:
         get_logger().info("feed-serves", destination=name, count=len(again))
         await self._breaker.look()
 
-    async def _make(self, tenure: Tenure, line: Line) -> None:
+    async def _make(self, tenure: Tenure, line: Lookahead) -> None:
         """Make what is due, again and again."""
         await self._making.see_settings(tenure.lease)
         with self._engine.bell.listener() as news:
@@ -230,7 +230,7 @@ class Holder:
             with suppress(NotRenamed):  # said when the gateway starts
                 await self._engine.do(partial(renamed, old, new, micros(clock.now())))
 
-    async def _watch_clock(self, tenure: Tenure, line: Line) -> None:
+    async def _watch_clock(self, tenure: Tenure, line: Lookahead) -> None:
         """What is to be tried again is not put off where the clock is set back."""
         ahead = clock.now().timestamp() - clock.monotonic()
         while True:
@@ -242,7 +242,7 @@ class Holder:
                 await self._engine.do(partial(set_back, tenure.lease, by, micros(clock.now())))
                 line.look_again()
 
-    async def _look(self, line: Line) -> None:
+    async def _look(self, line: Lookahead) -> None:
         """See whether it may be sent to."""
         while True:
             was, line.is_paused = line.is_paused, bool(await self._breaker.look())
@@ -250,7 +250,7 @@ class Holder:
                 line.look_again()
             await clock.sleep(_LOOK)
 
-    async def _hear(self, told: asyncio.Queue[Result]) -> None:
+    async def _hear(self, told: asyncio.Queue[SendResult]) -> None:
         """Hear what came of messages."""
         while True:
             await self._hearing.hear(await told.get())

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from gateway.store.feed.messages import Head, Result
+from gateway.store.feed.messages import Head, SendResult
 
 SENDING: Final = "sending"
 _SEAL: Final = b"autoscribe-gateway:feed-journal\x1f"
@@ -23,7 +23,7 @@ _CHECK: Final = 8  # hexadecimal digits of the CRC-32 before each line
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """A message that was claimed, so that it may be at the receiver, and what came of it by then.
 
     `state` is `sending` until something did. `numbers` are its filler order numbers and `restates` what a newer one
@@ -69,7 +69,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class JournalBatch:
     """Entries that were written down together: those of about a second.
 
     `confirmed` is the last batch that the database is known to have heard of, `others` as of `Header`; `highest` is by
@@ -81,11 +81,11 @@ class Batch:
     at: int
     others: Mapping[str, int] = field(default_factory=dict)
     highest: Mapping[str, int] = field(default_factory=dict)
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[JournalEntry, ...] = ()
 
 
 @dataclass(slots=True)
-class Account:
+class JournalContents:
     """All that one journal says, its files one behind the other.
 
     `begins` is the batch behind which it begins, `last` its last one; `gaps` are batches that it lacks in between, and
@@ -99,11 +99,11 @@ class Account:
     last: int = 0
     confirmed: int = 0
     others: dict[str, int] = field(default_factory=dict)
-    batches: list[Batch] = field(default_factory=list)
+    batches: list[JournalBatch] = field(default_factory=list)
     gaps: set[int] = field(default_factory=set)
     faults: int = 0
 
-    def take(self, line: Header | Batch) -> None:
+    def take(self, line: Header | JournalBatch) -> None:
         """Add a line; what belongs to another journal than the last header's begins anew."""
         if isinstance(line, Header):
             if line.journal != self.journal:
@@ -119,7 +119,7 @@ class Account:
             if self.most is not None:
                 del self.batches[: -self.most]
 
-    def since(self, batch: int) -> Iterator[Entry]:
+    def since(self, batch: int) -> Iterator[JournalEntry]:
         """Yield the entries that come after a batch, in order."""
         for one in self.batches:
             if one.n > batch:
@@ -130,9 +130,9 @@ class Account:
         return sum(n <= self.begins or n > self.last or n in self.gaps for n in range(since + 1, until + 1))
 
 
-def entry_of(destination: str, head: Head, at: int, key: bytes, result: Result | None = None) -> Entry:
+def entry_of(destination: str, head: Head, at: int, key: bytes, result: SendResult | None = None) -> JournalEntry:
     """Return the journal entry for a message in hand, or for its result; `key` is the site key."""
-    return Entry(
+    return JournalEntry(
         destination=destination,
         study_id=head.study_id,
         report_id=head.report_id,
@@ -153,7 +153,7 @@ def entry_of(destination: str, head: Head, at: int, key: bytes, result: Result |
     )
 
 
-def _outcome(result: Result) -> dict[str, Any]:
+def _outcome(result: SendResult) -> dict[str, Any]:
     names = ("state", "reason", "ack", "committed", "accepted", "holds")
     return {name: getattr(result, name) for name in names}
 
@@ -163,16 +163,16 @@ def seal(key: bytes, text: str) -> str:
     return hmac.digest(key, _SEAL + text.encode("utf-8", "replace"), hashlib.sha256).hex()[:32]
 
 
-def encoded(line: Header | Batch) -> bytes:
+def encoded(line: Header | JournalBatch) -> bytes:
     """A line, with the check before it."""
     name = "header" if isinstance(line, Header) else "batch"
     text = json.dumps({name: asdict(line)}, separators=(",", ":"))
     return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
 
 
-def read(lines: Iterable[bytes], most: int | None = None) -> Account:
+def read(lines: Iterable[bytes], most: int | None = None) -> JournalContents:
     """Read the lines of a journal and keep its last `most` batches; lines that cannot be read are counted."""
-    account = Account(most)
+    account = JournalContents(most)
     for row in lines:
         if not row.strip():
             continue
@@ -184,7 +184,7 @@ def read(lines: Iterable[bytes], most: int | None = None) -> Account:
     return account
 
 
-def _decoded(row: bytes) -> Header | Batch | None:
+def _decoded(row: bytes) -> Header | JournalBatch | None:
     check, _, text = row.partition(b" ")
     if len(check) != _CHECK or check != f"{zlib.crc32(text):08x}".encode():
         return None
@@ -194,10 +194,10 @@ def _decoded(row: bytes) -> Header | Batch | None:
             return Header(**said["header"])
         batch = said["batch"]
         entries = tuple(_entry(one) for one in batch.pop("entries"))
-        return Batch(**batch, entries=entries)
+        return JournalBatch(**batch, entries=entries)
     except (ValueError, TypeError, KeyError):  # of another release
         return None
 
 
-def _entry(said: dict[str, Any]) -> Entry:
-    return Entry(**{**said, "report_ids": tuple(said["report_ids"]), "numbers": tuple(said["numbers"])})
+def _entry(said: dict[str, Any]) -> JournalEntry:
+    return JournalEntry(**{**said, "report_ids": tuple(said["report_ids"]), "numbers": tuple(said["numbers"])})

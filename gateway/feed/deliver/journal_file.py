@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from gateway.feed.deliver.journal import Account, Header, encoded, read
+from gateway.feed.deliver.journal import Header, JournalContents, encoded, read
 
 MOST: Final = 64 * 2**20  # bytes of a file; the one before is kept: about 100,000 messages at least
 _MOST_JOURNALS: Final = 64
@@ -79,7 +79,7 @@ def journals(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def account_of(path: Path, most: int | None = None) -> Account:
+def account_of(path: Path, most: int | None = None) -> JournalContents:
     """Read a journal, with the file before it if there is one, and keep its last `most` batches.
 
     Raises:

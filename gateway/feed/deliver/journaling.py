@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from gateway.feed.deliver.journal import Account, Batch, Entry, Header, encoded, entry_of
+from gateway.feed.deliver.journal import Header, JournalBatch, JournalContents, JournalEntry, encoded, entry_of
 from gateway.feed.deliver.journal_file import JournalFile, account_of, journals
 from gateway.runtime import clock
 from gateway.runtime.errors import StoreError
@@ -26,7 +26,7 @@ from gateway.store.database import facts
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed import restoring
-from gateway.store.feed.messages import Head, Result
+from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import RESTORED
 
 EVERY: Final = 1.0  # seconds
@@ -42,7 +42,7 @@ _HOLD: Final = ("serve", "--hold-feed", "--restored-from")  # where that databas
 class Journal(Protocol):
     """The journal that senders report to, and that is asked by whoever begins to serve a destination."""
 
-    def note(self, destination: str, head: Head, result: Result | None = None) -> None:
+    def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
         """A message is in hand, as was written down, or something came of it."""
 
     async def see_that_nothing_is_lost(self) -> None:
@@ -56,7 +56,7 @@ class Journal(Protocol):
 class Unkept:
     """No journal."""
 
-    def note(self, destination: str, head: Head, result: Result | None = None) -> None:
+    def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
         """Write nothing."""
 
     async def see_that_nothing_is_lost(self) -> None:
@@ -78,13 +78,13 @@ class Journaling:
         self._header = Header("", "", 0, 0)
         self._n = self._confirmed = 0
         self._heard: dict[str, int] = {}  # of each journal the batches that the database has known of
-        self._noted: dict[tuple[str, str], Entry] = {}
+        self._noted: dict[tuple[str, str], JournalEntry] = {}
         self._recent: dict[str, int] = {}  # of the last messages, by MSH-10, the batch that the entry stands in
         self._others: dict[str, int] = {}  # as they were written last
         self._is_behind = self._is_failing = False
         self._lock = asyncio.Lock()
 
-    def note(self, destination: str, head: Head, result: Result | None = None) -> None:
+    def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
         """A message is in hand, as was written down, or something came of it."""
         entry = entry_of(destination, head, micros(clock.now()), self._key, result)
         before = self._noted.pop((destination, head.control_id), None)  # the order is that of what came last
@@ -181,7 +181,7 @@ class Journaling:
             raise
         self._file = file
 
-    async def _go_on(self, account: Account, others: Iterable[Account]) -> None:
+    async def _go_on(self, account: JournalContents, others: Iterable[JournalContents]) -> None:
         """Take up a journal where it ended, or begin it."""
         epoch = await self._epoch()
         self._heard = {one.journal: one.confirmed for one in others if one.epoch == epoch}
@@ -234,7 +234,9 @@ class Journaling:
             return
         entries, now = tuple(self._noted.values()), micros(clock.now())
         header = Header(self._header.journal, self._header.epoch, self._n, now, others)
-        line = Batch(self._n + 1, self._confirmed, now, others, _highest(entries), entries) if entries else header
+        line = (
+            JournalBatch(self._n + 1, self._confirmed, now, others, _highest(entries), entries) if entries else header
+        )
         try:
             await asyncio.to_thread(self._file.append, encoded(line), header)
         except OSError as error:
@@ -258,7 +260,7 @@ class Journaling:
             await self._engine.do(partial(restoring.hear, {self._header.journal: n}))
             self._confirmed = n
 
-    def _remember(self, entries: Iterable[Entry], n: int) -> None:
+    def _remember(self, entries: Iterable[JournalEntry], n: int) -> None:
         """Keep the last messages in mind, which the database must know of unless it has heard of their batch."""
         for one in entries:
             self._recent.pop(one.control_id, None)
@@ -277,7 +279,7 @@ class Journaling:
             self._n += 1  # a batch that nobody can read: what is lost is known as lost
 
 
-def _highest(entries: Iterable[Entry]) -> dict[str, int]:
+def _highest(entries: Iterable[JournalEntry]) -> dict[str, int]:
     """By destination the highest number of a message."""
     found: dict[str, int] = {}
     for one in entries:

@@ -16,7 +16,7 @@ from typing import Final
 from gateway.feed.deliver.circuit_breaker import Breaker
 from gateway.feed.deliver.delivery_results import Hearing
 from gateway.feed.deliver.journaling import UNKEPT, Journal
-from gateway.feed.deliver.outcome import Outcomes
+from gateway.feed.deliver.outcome import SendOutcomes
 from gateway.routing import Destination
 from gateway.runtime import clock
 from gateway.runtime.log import get_logger
@@ -27,7 +27,7 @@ from gateway.store.database.instants import micros
 from gateway.store.feed import late_acks
 from gateway.store.feed.attempts import Attempt, late_answer
 from gateway.store.feed.late_acks import Fate, Heard
-from gateway.store.feed.messages import Head, Result
+from gateway.store.feed.messages import Head, SendResult
 from mappings.hl7v2.ack import Ack
 
 _IN_HAND: Final = 10.0  # seconds for which is waited until what came of a message at once is written down
@@ -51,7 +51,7 @@ class LateAcks:
         self._engine, self._destination, self._metrics = engine, destination, metrics
         self._journal = journal
         self._hearing = Hearing(engine, destination.name, settings, metrics, breaker)
-        self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
+        self._outcomes = SendOutcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._waiting: deque[tuple[Ack, str]] = deque()
         self._news = asyncio.Event()
 
@@ -120,7 +120,7 @@ class LateAcks:
         decide = partial(self._decided, ack, late_answer(where, ack.raw), now)
         return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
 
-    def _decided(self, ack: Ack, attempt: Attempt, now: int, head: Head) -> Result:
+    def _decided(self, ack: Ack, attempt: Attempt, now: int, head: Head) -> SendResult:
         """What comes of a message: as at once, but the attempt is counted already."""
         result = self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)
         return replace(result, attempt=attempt)

@@ -21,7 +21,7 @@ _IDLE: Final = 1.0  # seconds after which is looked again though nobody said tha
 _SECOND: Final = 1_000_000
 
 
-class Line:
+class Lookahead:
     """The line of one destination, for several that send."""
 
     def __init__(self, messages: Messages, destination: str, breaker: Breaker) -> None:

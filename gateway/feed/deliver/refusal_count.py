@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.settings.feed import Feed
-from gateway.store.feed.messages import Result
+from gateway.store.feed.messages import SendResult
 from gateway.store.feed.states import FOR_NOW
 
 UNSUPPORTED: Final = "messages-not-supported"
@@ -38,7 +38,7 @@ class Storm:
         self._limits = settings.storm_naks, settings.storm_lanes
         self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False
 
-    def after(self, result: Result) -> str:
+    def after(self, result: SendResult) -> str:
         """Return the reason to pause the destination after a result, `FOR_NOW` to probe it, or empty to do neither."""
         if result.state == "delivered":
             self._all, self._for_good, self._is_for_now = _Tally(), _Tally(), False

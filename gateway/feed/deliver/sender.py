@@ -16,8 +16,8 @@ from typing import Any, Final
 from gateway.feed.deliver.channel import Channel
 from gateway.feed.deliver.journaling import UNKEPT, Journal
 from gateway.feed.deliver.lease_guard import Tenure
-from gateway.feed.deliver.lookahead import Line
-from gateway.feed.deliver.outcome import Outcomes
+from gateway.feed.deliver.lookahead import Lookahead
+from gateway.feed.deliver.outcome import SendOutcomes
 from gateway.feed.deliver.pacing import Pacing
 from gateway.feed.deliver.unwritten_results import Aftermath
 from gateway.mllp.link import numbered
@@ -31,14 +31,14 @@ from gateway.store.database.instants import micros
 from gateway.store.feed import messages
 from gateway.store.feed.attempts import Attempt
 from gateway.store.feed.leases import LeaseLost
-from gateway.store.feed.messages import Head, Result
+from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import MessageState
 from mappings.hl7v2.ack import Ack
 
 _LONGEST: Final = 60.0  # seconds between two tries to connect
 _MOMENT: Final = 0.05
 _LEASE_ENDED: Final = "lease-ended"  # why a message that was in hand was not sent
-Tell = Callable[[Result], None]
+Tell = Callable[[SendResult], None]
 
 
 class Sender:
@@ -49,7 +49,7 @@ class Sender:
         engine: Engine,
         destination: Destination,
         tenure: Tenure,
-        line: Line,
+        line: Lookahead,
         *,
         tell: Tell,
         aftermath: Aftermath,
@@ -57,7 +57,7 @@ class Sender:
     ) -> None:
         self._engine, self._destination, self._tenure = engine, destination, tenure
         self._line, self._tell, self._aftermath, self._journal = line, tell, aftermath, journal
-        self._outcomes = Outcomes(destination, Random())  # noqa: S311 (spreads tries)
+        self._outcomes = SendOutcomes(destination, Random())  # noqa: S311 (spreads tries)
         self._pacing = Pacing(destination)
 
     async def run(self, channel: Channel, number: int = 1) -> None:
@@ -67,7 +67,7 @@ class Sender:
             LeaseLost: somebody else sends there by now.
             StoreUnavailable: the store cannot be reached.
         """
-        done: Result | None = None
+        done: SendResult | None = None
         failures = 0
         try:
             while not self._line.is_closed:
@@ -96,7 +96,7 @@ class Sender:
             finally:
                 await channel.close()
 
-    def _taken(self, done: Result | None) -> Head | None:
+    def _taken(self, done: SendResult | None) -> Head | None:
         """The first in line, if anything may be sent now: also of the lane of what is done, if that goes on."""
         if self._tenure.permit.left <= 0:
             return None
@@ -119,7 +119,7 @@ class Sender:
         else:
             await self._line.wait()
 
-    async def _write(self, done: Result | None, head: Head | None) -> Head | None:
+    async def _write(self, done: SendResult | None, head: Head | None) -> Head | None:
         """Write down what came of a message and that another is in hand; that one, if it is."""
         if done is None and head is None:
             return None
@@ -135,14 +135,14 @@ class Sender:
             self._line.done(head.study_id, goes_on=False)
         return claimed[0] if claimed else None
 
-    def _note(self, done: Result | None, claimed: Sequence[Head]) -> None:
+    def _note(self, done: SendResult | None, claimed: Sequence[Head]) -> None:
         """Have the journal know what was written down."""
         if done is not None:
             self._journal.note(self._destination.name, done.head, done)
         for head in claimed:
             self._journal.note(self._destination.name, head)
 
-    async def _sent(self, channel: Channel, head: Head, number: int) -> Result:
+    async def _sent(self, channel: Channel, head: Head, number: int) -> SendResult:
         """Send a message that is in hand; what came of it, and how it was sent."""
         begun, began = micros(clock.now()), clock.monotonic()
         self._trace("message-sending", head, head.state)
@@ -160,7 +160,7 @@ class Sender:
         name, attempt = self._destination.name, head.attempts + 1
         get_logger().debug(event, destination=name, **ids, operation=head.kind, attempt=attempt, state=state, **more)
 
-    async def _result(self, channel: Channel, head: Head) -> Result:
+    async def _result(self, channel: Channel, head: Head) -> SendResult:
         try:
             ack = await self._exchanged(channel, head)
         except PermitEnded:
@@ -192,12 +192,12 @@ class Sender:
                 self._aftermath.wrote_late(head)
 
 
-def _unsent(head: Head) -> Result:
+def _unsent(head: Head) -> SendResult:
     """A message that was not sent at all, since the lease was over: it is as it was before it was in hand."""
     state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
-    return Result(head, state, _LEASE_ENDED, doubts=head.doubts, unsent=True)
+    return SendResult(head, state, _LEASE_ENDED, doubts=head.doubts, unsent=True)
 
 
-def _goes_on(done: Result) -> bool:
+def _goes_on(done: SendResult) -> bool:
     """Whether the next message of the lane may go."""
     return done.state in {"delivered", "dead_letter"} and not done.holds

@@ -17,7 +17,7 @@ from gateway.runtime.log import code_of, get_logger
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.feed import takeover
-from gateway.store.feed.messages import Head, Result
+from gateway.store.feed.messages import Head, SendResult
 
 _TRY: Final = 1.0  # seconds between two tries to write down what could not be
 _SECOND: Final = 1_000_000
@@ -32,11 +32,11 @@ class Aftermath:
         self._answer = 0.0 if isinstance(transport, Folder) else transport.ack_timeout
         self._connect = 0.0 if isinstance(transport, Folder) else transport.connect_timeout
         self._lease = lease
-        self._unwritten: list[tuple[int, Result]] = []  # with the fence that each was in hand under
+        self._unwritten: list[tuple[int, SendResult]] = []  # with the fence that each was in hand under
         self._late: list[Head] = []
         self._news = asyncio.Event()
 
-    def keep(self, fence: int, result: Result) -> None:
+    def keep(self, fence: int, result: SendResult) -> None:
         """Something came of a message, and the store could not be written, or somebody else has the lease."""
         self._unwritten.append((fence, result))
         self._news.set()
@@ -51,11 +51,11 @@ class Aftermath:
         """The instant at which nothing can come any more of what a holder before wrote."""
         return now + int((self._lease + self._connect + self._answer) * _SECOND)
 
-    def since(self, fence: int) -> list[Result]:
+    def since(self, fence: int) -> list[SendResult]:
         """Return the results to write down first under a lease with that fence."""
         return [one for own, one in self._unwritten if one.state == "delivered" or own == fence - 1]
 
-    def forget(self, results: list[Result]) -> None:
+    def forget(self, results: list[SendResult]) -> None:
         """These are written down; of the others too much is unknown by now."""
         left = [row for row in self._unwritten if row[1] not in results]
         self._unwritten = [(own, one) for own, one in left if one.state == "delivered"]

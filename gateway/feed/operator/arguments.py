@@ -30,7 +30,7 @@ def wrong(argument: str, problem: str, remedy: str) -> ConfigError:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeSpan:
     """From an instant on, and before another, both in microseconds."""
 
     since: int
@@ -41,7 +41,7 @@ class Span:
         return f"{first} to {'now' if self.until == micros(_END) else instant_text(self.until)}"
 
 
-EVER: Final = Span(micros(_BEGINNING), micros(_END))
+EVER: Final = TimeSpan(micros(_BEGINNING), micros(_END))
 
 
 def destination_named(configuration: Configuration, name: str, *, enabled: bool = True) -> Destination:
@@ -72,7 +72,7 @@ def id_of(text: str) -> str:
     return upstream_id(text) or text
 
 
-def span_of(since: str | None, until: str | None, zone: tzinfo) -> Span:
+def span_of(since: str | None, until: str | None, zone: tzinfo) -> TimeSpan:
     """The span between two instants as they are typed; without a bound where they are not said.
 
     Raises:
@@ -82,7 +82,7 @@ def span_of(since: str | None, until: str | None, zone: tzinfo) -> Span:
     last = typed_instant("--to", until, zone) if until is not None else _END
     if first >= last:
         raise wrong("--to", "not after --from", "Write the earlier instant first.")
-    return Span(micros(first), micros(last))
+    return TimeSpan(micros(first), micros(last))
 
 
 def numbers_of(patient: str, beside: str) -> tuple[str, ...]:

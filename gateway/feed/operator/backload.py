@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from gateway.feed.operator.arguments import Say, counted, destination_named
-from gateway.feed.operator.arguments import Span as Times
+from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named
 from gateway.feed.operator.preview import Consent, is_agreed
 from gateway.ingest.assembly import store_for_command
 from gateway.runtime import clock
@@ -18,7 +17,7 @@ from gateway.runtime.progress import Progress
 from gateway.settings import Configuration
 from gateway.store.database.instants import micros
 from gateway.store.feed.audit import noted
-from gateway.store.feed.backload import Span, backloaded, to_backload, undated
+from gateway.store.feed.backload import BackloadSpan, backloaded, to_backload, undated
 
 BATCH: Final = 500
 _SECOND: Final = 1_000_000
@@ -31,7 +30,7 @@ class History:
     `reason` is kept in the audit.
     """
 
-    times: Times
+    times: TimeSpan
     rate: float | None = None
     missing: bool = False
     reason: str = ""
@@ -47,7 +46,7 @@ async def backload(configuration: Configuration, name: str, asked: History, cons
     """
     destination_named(configuration, name)
     rate, times = asked.rate or configuration.settings.feed.backload_rate, asked.times
-    span = Span(name, times.since, times.until, int(_SECOND / rate), asked.missing)
+    span = BackloadSpan(name, times.since, times.until, int(_SECOND / rate), asked.missing)
     studies = reports = 0
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         would = await to_backload(engine, span)

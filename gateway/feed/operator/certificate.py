@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.feed.operator.arguments import Say, Span, counted, destination_named, wrong
+from gateway.feed.operator.arguments import Say, TimeSpan, counted, destination_named, wrong
 from gateway.feed.operator.fate import KINDS, UNREMARKABLE, Fate, fate
 from gateway.feed.operator.listing import Listing, listed
 from gateway.ingest.assembly import store_for_command
@@ -24,7 +24,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed.in_force import in_force_of, unplanned
 from gateway.store.feed.leaving import Left, left
-from gateway.store.feed.reconciling import Record, Recorded, critical_results, recorded
+from gateway.store.feed.reconciling import LedgerRecords, Record, critical_results, recorded
 from gateway.store.feed.renaming import known_as
 from gateway.store.feed.resending import signed_within
 
@@ -99,7 +99,7 @@ class Certificate:
     """
 
     listing: Listing
-    span: Span
+    span: TimeSpan
     accounts: list[Account]
     reports: int = 0
     unlisted: int = 0
@@ -119,7 +119,9 @@ class Certificate:
         return "open" if self.left or any(one.open for one in self.accounts) else "certified"
 
 
-async def certificate(configuration: Configuration, name: str | None, span: Span, out: Path | None, say: Say) -> int:
+async def certificate(
+    configuration: Configuration, name: str | None, span: TimeSpan, out: Path | None, say: Say
+) -> int:
     """Say what became of the reports signed in a span, at one destination or at all; 1 unless all is settled.
 
     Raises:
@@ -142,7 +144,7 @@ async def certificate(configuration: Configuration, name: str | None, span: Span
 
 
 async def made_of(
-    configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: Span
+    configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: TimeSpan
 ) -> Certificate:
     """What became of the reports signed in a span at these destinations, AutoScribe listed anew.
 
@@ -182,7 +184,7 @@ async def _mark_critical(made: Certificate, engine: Engine) -> None:
         account.mark_critical(critical)
 
 
-def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Recorded | None) -> None:
+def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: LedgerRecords | None) -> None:
     if known is not None and known.is_external:
         return
     listed_ids = made.listing.signed.get(study_id, set())
@@ -196,7 +198,7 @@ def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Re
             account.add(study_id, report_id, fate(report_id, record, account.destination))
 
 
-def _is_within(record: Record | None, span: Span) -> bool:
+def _is_within(record: Record | None, span: TimeSpan) -> bool:
     """Whether it was signed in the span; what nothing is known of may have been."""
     return record is None or record.signed is None or span.since <= record.signed < span.until
 

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.feed.operator.arguments import Say, destination_named, id_of, wrong
-from gateway.feed.operator.explained import Explained, Made, every, explained, made
+from gateway.feed.operator.explained import Explained, ExplainedMapping, every, explained, made
 from gateway.feed.operator.explained_lines import lines, listed, sent_lines
 from gateway.ingest.assembly import store_for_command
 from gateway.routing import Destination, routes_of
-from gateway.routing.preview import Asked
+from gateway.routing.preview import PreviewRequest
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.settings import Configuration
@@ -108,16 +108,16 @@ def _to(configuration: Configuration, at: str | None) -> _To:
     return _To(one.receiver, one.site(configuration.site), one)
 
 
-async def _made(engine: Engine, found: StoredStudy, to: _To) -> Made:
+async def _made(engine: Engine, found: StoredStudy, to: _To) -> ExplainedMapping:
     kept = found.kept()
     facts = kept.facts
     if to.receiver.takes_pdf:
         facts = replace(facts, pdf=await Pdfs(engine).with_data(facts.pdf, to.receiver.pdf_max))
-    asked = Asked(kept.study, facts, found.report_id)
+    asked = PreviewRequest(kept.study, facts, found.report_id)
     return await computed(made, asked, found.document(), to.site, to.receiver, clock.now())
 
 
-async def _sent(engine: Engine, found: StoredStudy, of: Made, question: Question) -> list[dict[str, Any]]:
+async def _sent(engine: Engine, found: StoredStudy, of: ExplainedMapping, question: Question) -> list[dict[str, Any]]:
     """The values of the field in each version sent: messages by destination, or versions of resources."""
     if is_field(question.name):
         return await _messages(engine, found, question)

@@ -13,16 +13,16 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
-from gateway.routing.preview import Asked, preview
+from gateway.routing.preview import PreviewRequest, preview
 from gateway.runtime.errors import NoMessage
 from mappings import to_fhir
 from mappings.identifiers import fhir_id
 from mappings.issues import MappingIssue
 from mappings.profile import Receiver, Site
-from mappings.trace import Row, trace
+from mappings.trace import TraceRow, trace
 from mappings.trace.outputs import MESSAGE, Json
 from mappings.trace.probes import leaves
-from mappings.trace.rules import Rule, builder_of, rule_of
+from mappings.trace.rules import TraceRule, builder_of, rule_of
 from mappings.trace.settings import Setting, settings
 from mappings.trace.values import element_names, element_values, field_names, field_values, is_at, is_field
 
@@ -30,12 +30,12 @@ _OF_REPORT: Final = frozenset({"DiagnosticReport", "Observation", "DocumentRefer
 
 
 @dataclass(frozen=True)
-class Made:
+class ExplainedMapping:
     """Resources and messages of one report, with the fields that each leaf and each setting changes, and the issues."""
 
     resources: Sequence[Json] = field(repr=False)
     messages: Sequence[bytes] = field(repr=False)
-    rows: Sequence[Row]
+    rows: Sequence[TraceRow]
     settings: Sequence[Setting]
     issues: Sequence[MappingIssue]
     leaves: Mapping[str, Any] = field(repr=False)
@@ -61,13 +61,15 @@ class Explained:
 
     name: str
     values: Sequence[str] = field(repr=False)
-    rule: Rule | None
+    rule: TraceRule | None
     sources: Sequence[tuple[str, Any, str]] = field(repr=False)
     settings: Sequence[Setting]
     issues: Sequence[MappingIssue]
 
 
-def made(asked: Asked, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime) -> Made:
+def made(
+    asked: PreviewRequest, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime
+) -> ExplainedMapping:
     """Make and measure all of a report; it takes a second or more of a processor.
 
     Raises:
@@ -82,7 +84,7 @@ def made(asked: Asked, document: dict[str, Any], site: Site, receiver: Receiver,
         pass
     else:
         messages, issues = shown.messages, [*issues, *shown.issues]
-    return Made(
+    return ExplainedMapping(
         resources_of(mapped.output, asked.report_id),
         messages,
         trace(document, site, receiver, asked.facts),
@@ -101,7 +103,7 @@ def resources_of(resources: Iterable[Json], report_id: str) -> list[Json]:
     return [one for one in found if one["resourceType"] != "Patient" or f"Patient/{one['id']}" == patient]
 
 
-def explained(of: Made, name: str) -> Explained:
+def explained(of: ExplainedMapping, name: str) -> Explained:
     """Explain a field (`PID-5`, `PID-5.1`) or an element (`DiagnosticReport.conclusion`)."""
     whole = name.rpartition(".")[0] if is_field(name) and "." in name else name
     rule, targets = _rule(whole), _targets(of, whole)
@@ -118,13 +120,13 @@ def explained(of: Made, name: str) -> Explained:
     )
 
 
-def _targets(of: Made, name: str) -> set[str]:
+def _targets(of: ExplainedMapping, name: str) -> set[str]:
     """Return the trace's names for a name: for OBX-11 that of each kind of OBX in the message."""
     found = (one for one in of.moved if is_at(one, name))
     return {one for one in found if one == name or one in of.fields or not is_field(name)}
 
 
-def _deciding(of: Made, name: str, rule: Rule | None) -> Iterator[Row]:
+def _deciding(of: ExplainedMapping, name: str, rule: TraceRule | None) -> Iterator[TraceRow]:
     """The leaves that a rule names and that decide whether there is a message, or a resource, at all."""
     keys = set(re.findall(r"\.([A-Za-z]+)", rule.source)) if rule else set()
     whole = MESSAGE if is_field(name) else name.partition(".")[0]
@@ -133,14 +135,14 @@ def _deciding(of: Made, name: str, rule: Rule | None) -> Iterator[Row]:
             yield row
 
 
-def every(of: Made) -> list[Explained]:
+def every(of: ExplainedMapping) -> list[Explained]:
     """All that has a value, fields before elements, in the order in which they stand there."""
     names = [name for message in of.messages for name in field_names(message)]
     names += [name for resource in of.resources for name in element_names(resource)]
     return [replace(explained(of, name), issues=()) for name in dict.fromkeys(names)]
 
 
-def values(of: Made, name: str) -> tuple[str, ...]:
+def values(of: ExplainedMapping, name: str) -> tuple[str, ...]:
     """The values of a field in the messages, or of an element in the resources."""
     return tuple(_values(of.messages, of.resources, name))
 
@@ -156,7 +158,7 @@ def _values(messages: Iterable[bytes], resources: Iterable[Json], name: str) -> 
             yield from element_values(resource, name)
 
 
-def _rule(name: str) -> Rule | None:
+def _rule(name: str) -> TraceRule | None:
     """The function of a field or element; None where a field is a row of its segment's table."""
     rule = rule_of(name)
     if rule is not None or is_field(name):

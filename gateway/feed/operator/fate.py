@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from gateway.routing import Destination
 from gateway.routing.plan import RESENT
-from gateway.store.feed.reconciling import Message, Record, Row
+from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, Record
 from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
 from gateway.store.feed.takeover import OLD_COPY
 from mappings.hl7v2.place import pdf_number
@@ -122,7 +122,7 @@ def fate(report_id: str, record: Record | None, destination: Destination) -> Fat
     return _unsaid(own, record.rows)
 
 
-def _undelivered(rows: Sequence[Row], name: str) -> Fate | None:
+def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
     """The fate of a report of which the destination was not told what happened last; None where it was."""
     about = [row for row in rows if row.destination == name or row.state in _NO_ONE]
     newest = [row for row in about if row.version == about[-1].version]
@@ -137,17 +137,17 @@ def is_lacking(found: Fate) -> bool:
     return found.is_open and found.kind not in _ON_ITS_WAY
 
 
-def _last(report_id: str, messages: Sequence[Message]) -> list[Message]:
+def _last(report_id: str, messages: Sequence[LedgerMessage]) -> list[LedgerMessage]:
     """The messages of the newest cause, of the text and of the PDF where that has its own."""
     pdf = (pdf_number(report_id),)
-    found: list[Message] = []
+    found: list[LedgerMessage] = []
     for is_pdf in (False, True):
         own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]
         found += [one for one in own if one.outbox == own[-1].outbox and (one is own[-1] or one.reason != UNSENT)]
     return found
 
 
-def _unsaid(own: Sequence[Row], rows: Sequence[Row]) -> Fate:
+def _unsaid(own: Sequence[LedgerRow], rows: Sequence[LedgerRow]) -> Fate:
     """The fate of a report of which no message says the last: what was decided of it."""
     no_one = [row for row in rows if row.state in _NO_ONE]
     decided = [row for row in own if row.state in _ROWS]
@@ -156,7 +156,7 @@ def _unsaid(own: Sequence[Row], rows: Sequence[Row]) -> Fate:
     return _of_row(decided[-1]) if decided else _made("unrouted", "not-told")
 
 
-def _of_row(row: Row) -> Fate:
+def _of_row(row: LedgerRow) -> Fate:
     if row.state in _PLANNED:
         return _made("planned", row.reason if row.reason == RESENT else _PLANNED[row.state], row.decided)
     kind: Kind = "held" if row.state == "held" else _ROWS.get(row.state, "queued")
@@ -165,7 +165,7 @@ def _of_row(row: Row) -> Fate:
     return _made(kind, row.reason or ("to-be-made" if kind == "queued" else ""), row.decided)
 
 
-def _of_message(one: Message, destination: Destination) -> Fate:
+def _of_message(one: LedgerMessage, destination: Destination) -> Fate:
     if one.state == "superseded":
         return _made("superseded by", str(one.superseded_by or ""), one.made)
     if one.state == "dead_letter" and one.reason == UNSENT:
@@ -179,7 +179,7 @@ def _of_message(one: Message, destination: Destination) -> Fate:
     return _made(_BY_STATE[one.state], one.reason or one.state, one.made)
 
 
-def _of_delivered(one: Message, destination: Destination) -> Fate:
+def _of_delivered(one: LedgerMessage, destination: Destination) -> Fate:
     if one.ack == "AA":
         return _made("AA", since=one.made)
     if one.ack.startswith("C"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
 
-from gateway.feed.operator.arguments import EVER, Span, wrong
+from gateway.feed.operator.arguments import EVER, TimeSpan, wrong
 from gateway.feed.operator.fate import fate, is_lacking
 from gateway.routing import Destination
 from gateway.store.database.engine import Engine
@@ -29,7 +29,7 @@ class Chosen:
 
     study_id: str | None = None
     report_id: str | None = None
-    span: Span | None = None
+    span: TimeSpan | None = None
     dead_letters: bool = False
     missing: bool = False
 

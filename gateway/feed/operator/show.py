@@ -22,7 +22,7 @@ from gateway.settings import Configuration
 from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.database.statements import Steps
-from gateway.store.feed.attempts import Kept, attempts_of
+from gateway.store.feed.attempts import KeptAttempt, attempts_of
 from gateway.store.feed.audit import noted
 from gateway.store.feed.leases import standing
 from gateway.store.feed.looking import (
@@ -47,7 +47,7 @@ _STUDY: Final = "stu_"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedMessages:
     """The messages asked for: by MSH-10, report, study or accession number; or by `patients`, numbers of patients.
 
     `at` is the one destination that is meant, if one is. `reason` is kept in the audit.
@@ -68,7 +68,7 @@ class _Found:
     lanes: Sequence[Shown]
 
 
-async def show(configuration: Configuration, wanted: Wanted, say: Say, *, as_json: bool = False) -> int:
+async def show(configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False) -> int:
     """Show messages with their attempts; 1 if there is none.
 
     Raises:
@@ -105,7 +105,7 @@ async def _destinations(configuration: Configuration, engine: Engine, at: str | 
     return names if at is None else [at]
 
 
-async def _found(engine: Engine, wanted: Wanted, names: Sequence[str]) -> _Found:
+async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> _Found:
     by, study_ids, patients = await _studies(engine, wanted, names)
     lanes = [one for study_id in study_ids for one in await messages_of_study(engine, study_id)]
     lanes = [one for one in lanes if wanted.at in {None, one.destination}]
@@ -118,7 +118,7 @@ async def _found(engine: Engine, wanted: Wanted, names: Sequence[str]) -> _Found
     return _Found(by, [one for one in lanes if by not in meant or meant[by](one)], lanes)
 
 
-async def _studies(engine: Engine, wanted: Wanted, names: Sequence[str]) -> tuple[By, list[str], set[str]]:
+async def _studies(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> tuple[By, list[str], set[str]]:
     """By what is found, the ids of the studies, and of a number of patients their ids."""
     if wanted.patients:
         patients = [one for number in wanted.patients for one in await patients_of_number(engine, number)]
@@ -135,14 +135,14 @@ async def _studies(engine: Engine, wanted: Wanted, names: Sequence[str]) -> tupl
     return "accession", await studies_of_accession(engine, wanted.text), set()
 
 
-def _noted(found: _Found, wanted: Wanted, now: int) -> Steps[None]:
+def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:
     """Note what is shown: a row for each study; an accession number or a patient's number is not noted itself."""
     for study_id in dict.fromkeys(one.study_id for one in found.messages) or ["nothing"]:
         argument = " ".join([f"{study_id} by {found.by}", *([f"at {wanted.at}"] if wanted.at else [])])
         yield from noted(_VERB, argument, wanted.reason, now)
 
 
-def _said(one: Shown, lanes: Sequence[Shown], attempts: Sequence[Kept]) -> dict[str, Any]:
+def _said(one: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
     before, superseded = _replaced(one, lanes)
     return {
         "destination": one.destination,
@@ -192,7 +192,7 @@ def _difference(before: Shown, one: Shown) -> dict[str, Any]:
     return {"controlId": before.control_id, "sent": _instant(before.sent), "changed": changed}
 
 
-def _attempt(kept: Kept) -> dict[str, Any]:
+def _attempt(kept: KeptAttempt) -> dict[str, Any]:
     attempt = kept.attempt
     connection: Mapping[str, Any] = json.loads(attempt.connection or "{}")
     return {

@@ -22,7 +22,7 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import instant_text, micros
 from gateway.store.feed import plans
 from gateway.store.feed.in_force import in_force_of, unplanned
-from gateway.store.feed.leases import Standing, standing
+from gateway.store.feed.leases import LeaseStanding, standing
 from gateway.store.feed.leaving import known as names_of
 from gateway.store.feed.ledger import dead_letters, stock, unrouted_before_start
 from gateway.store.feed.renaming import known_as
@@ -81,7 +81,7 @@ def _alert(alert: StandingAlert) -> dict[str, Any]:
 
 
 async def _destination(
-    engine: Engine, name: str, known: Destination | None, stands: Standing | None, now: int
+    engine: Engine, name: str, known: Destination | None, stands: LeaseStanding | None, now: int
 ) -> dict[str, Any]:
     counted = await stock(engine, name, MOST_LANES)
     given_up = await dead_letters(engine, name)

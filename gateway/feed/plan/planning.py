@@ -16,7 +16,7 @@ from gateway.ingest.plan_outbox import outbox_row
 from gateway.ingest.settings_in_force import SettingsInForce, wanted
 from gateway.routing import Destination, InForce
 from gateway.routing.filter import Ignore
-from gateway.routing.plan import Known, Row, Step, after_stop, planned, was_made
+from gateway.routing.plan import KnownReport, PlanRow, Step, after_stop, planned, was_made
 from gateway.runtime import clock
 from gateway.runtime.computing import computed
 from gateway.runtime.errors import StoreError, StoreUnavailable
@@ -221,7 +221,7 @@ async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Readi
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class PlanPreview:
     """The rows of the plan that settings would make; `is_whole` is False where its time was over before the end.
 
     `lacking` are the studies of which a fault of ours keeps the plan from being made.
@@ -237,7 +237,7 @@ class Preview:
         return plan_of(self.rows)
 
 
-async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> Preview:
+async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> PlanPreview:
     """The plan that settings of a destination would make if they came in force now; nothing is written.
 
     Raises:
@@ -256,8 +256,8 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
         for reading in page:
             lacking += [] if await _guarded(reading.study_id, foresee(reading)) else [reading.study_id]
         if clock.monotonic() > until:
-            return Preview(rows, is_whole=False, lacking=lacking)
-    return Preview(rows, lacking=lacking)
+            return PlanPreview(rows, is_whole=False, lacking=lacking)
+    return PlanPreview(rows, lacking=lacking)
 
 
 def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Waits]:
@@ -302,7 +302,7 @@ def _may_change(reading: Reading, name: str) -> bool:
 def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[Step]:
     there = {int(row[2]) for row in reading.rows if row[5:8] == (name, "left", MAY_HAVE_BEEN_SENT)}
     rows = [
-        Row(
+        PlanRow(
             int(number),
             Cause(str(report_id), kind, str(version)),
             str(destination),
@@ -314,7 +314,9 @@ def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[
         )
         for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
     ]
-    of = Known(known.study, known.facts.gone, known.version, rows, bool(there) or reading.is_sent or reading.is_let_go)
+    of = KnownReport(
+        known.study, known.facts.gone, known.version, rows, bool(there) or reading.is_sent or reading.is_let_go
+    )
     steps = planned(of, name, in_force)
     if reading.is_let_go:  # what is owed since they are told of the study: nobody is asked a second time
         return [replace(one, state="waiting", reason="") if one.state == PLANNED else one for one in steps]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.fhir_api.operations.idempotency import Answered, Sent
+from gateway.fhir_api.operations.idempotency import Answered, SentRequest
 from gateway.runtime.errors import UpstreamConflict, UpstreamNotFound, UpstreamUnprocessable
 from gateway.upstream.client import UpstreamClient
 from mappings.identifiers import fhir_id
@@ -35,7 +35,7 @@ class Act:
     name: str
     check: Callable[[Study, Report], None]
     send: Callable[[UpstreamClient, Study, Report], Awaitable[None]]
-    find: Callable[[Study, Sent], Answered | None]
+    find: Callable[[Study, SentRequest], Answered | None]
     shows: Callable[[Study], bool]
 
 
@@ -60,7 +60,7 @@ async def _send_addendum(upstream: UpstreamClient, study: Study, report: Report)
     await upstream.open_addendum(report.report_id)
 
 
-def _find_addendum(study: Study, sent: Sent) -> Answered | None:
+def _find_addendum(study: Study, sent: SentRequest) -> Answered | None:
     """The one addendum that was not there before."""
     fresh = [one for one in study.reports if one.is_addendum and one.report_id not in sent.report_ids]
     if len(fresh) != 1:
@@ -89,7 +89,7 @@ async def _send_cancel(upstream: UpstreamClient, study: Study, report: Report) -
         await upstream.cancel_addendum(originals[0].report_id)
 
 
-def _find_cancelled(study: Study, sent: Sent) -> Answered | None:
+def _find_cancelled(study: Study, sent: SentRequest) -> Answered | None:
     """The study without an open addendum, and its original if there is but one."""
     if is_active(study):
         return None

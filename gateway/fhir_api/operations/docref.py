@@ -22,7 +22,7 @@ from gateway.fhir_api.http.headers import fhir_answer, negotiated
 from gateway.fhir_api.http.query import PAGE, Parameters, value_of
 from gateway.fhir_api.operations.operation_input import formats, inputs
 from gateway.fhir_api.search import warnings
-from gateway.fhir_api.search.paging import BEGINNING, Page, Place, page
+from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition, page
 from gateway.fhir_api.search.result_parameters import LIFETIME
 from gateway.fhir_api.search.search_query import Query, understand
 from gateway.fhir_api.served import Operation
@@ -78,16 +78,16 @@ def _search(request: Request, given: Parameters) -> Iterator[tuple[str, str]]:
         yield from _MOST_RECENT
 
 
-def _opened(request: Request, token: str, here: str) -> tuple[Parameters, Place]:
+def _opened(request: Request, token: str, here: str) -> tuple[Parameters, PagePosition]:
     state = facade(request).tokens.open(token, clock.now(), resource_type=here)
-    return tuple((name, value) for name, value in state["q"]), Place.of_json(state["p"])
+    return tuple((name, value) for name, value in state["q"]), PagePosition.of_json(state["p"])
 
 
 def _links(request: Request, here: str, given: Parameters, query: Query, found: Page) -> dict[str, str]:
     """Links to the pages. Of what was posted they show no value."""
     address = f"{base(request)}/{here}"
 
-    def at(place: Place) -> str:
+    def at(place: PagePosition) -> str:
         state: dict[str, Any] = {"q": query.used, "p": place.as_json()}
         sealed = facade(request).tokens.seal(state, clock.now(), LIFETIME, resource_type=here)
         return f"{address}?{urlencode([*formats(given), (PAGE, sealed)])}"

@@ -25,7 +25,7 @@ from gateway.fhir_api.operations.operation_input import formats, inputs, prefers
 from gateway.fhir_api.operations.stored_study import profile, study_of
 from gateway.fhir_api.served import Operation
 from gateway.routing import Destination
-from gateway.routing.preview import KEPT_BACK, Asked, Delivery, Preview, delivery, preview
+from gateway.routing.preview import KEPT_BACK, Preview, PreviewDelivery, PreviewRequest, delivery, preview
 from gateway.runtime import clock
 from gateway.runtime.errors import BadRequest, NoMessage, NotSupported
 from gateway.store.feed.looking import HeldBack, held_back
@@ -60,7 +60,7 @@ def hl7v2(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]]:
         if to.receiver.takes_pdf:
             pdf = await Pdfs(serving.engine).with_data(kept.facts.pdf, to.receiver.pdf_max)
             kept = replace(kept, facts=replace(kept.facts, pdf=pdf))
-        asked = Asked(kept.study, kept.facts, stored.report_id)
+        asked = PreviewRequest(kept.study, kept.facts, stored.report_id)
         made = await asyncio.to_thread(preview, asked, to.site, to.receiver, clock.now())
         becomes = delivery(asked, made, to.destination) if to.destination else None
         media_type = f"{ER7}; charset={_CHARSETS[to.receiver.charset]}"
@@ -100,7 +100,7 @@ def _to(serving: Facade, given: Parameters) -> _To:
     return _To(known[name].receiver, known[name].site(serving.site), known[name])
 
 
-def _bytes(made: Preview, becomes: Delivery | None) -> bytes:
+def _bytes(made: Preview, becomes: PreviewDelivery | None) -> bytes:
     """The messages one after the other, each segment ended by CR.
 
     Raises:
@@ -123,7 +123,7 @@ def _messages(made: Preview, media_type: str) -> list[dict[str, Any]]:
     ]
 
 
-def _delivery(destination: Destination, becomes: Delivery, held: HeldBack) -> dict[str, Any]:
+def _delivery(destination: Destination, becomes: PreviewDelivery, held: HeldBack) -> dict[str, Any]:
     """Return the parameter `delivery`: the predicted state at a destination, and what holds up sending there now."""
     said = {"state": becomes.state, "reason": becomes.reason, "lane": held.lane, "paused": held.paused}
     parts = [{"name": "destination", "valueString": destination.name}]

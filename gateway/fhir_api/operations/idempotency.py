@@ -26,7 +26,7 @@ from gateway.runtime.errors import (
     UpstreamUnprocessable,
 )
 from gateway.store.database.engine import Engine
-from gateway.store.studies.idempotency import Claim, Done, Requests
+from gateway.store.studies.idempotency import Done, KeyClaim, Requests
 
 HEADER: Final = "Idempotency-Key"
 # What AutoScribe says only of a POST that it did not carry out and would not carry out again
@@ -47,7 +47,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentRequest:
     """That a POST left for AutoScribe: the study, and its reports before; `is_sure` if AutoScribe said it is done."""
 
     study_id: str
@@ -56,19 +56,19 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Entry:
+class KeyEntry:
     """A request that is to be carried out, by nobody else; what is set here is kept when it is let go.
 
     `sent` without `answered` or `refused` means that the outcome must be read back, never that it is sent again. It is
     set to None where certainly nothing was done: then the key is forgotten.
     """
 
-    claim: Claim
-    sent: Sent | None
+    claim: KeyClaim
+    sent: SentRequest | None
     answered: Answered | None = None
     refused: UpstreamError | None = None
 
-    async def send(self, sent: Sent) -> None:
+    async def send(self, sent: SentRequest) -> None:
         """Write that a POST leaves, before it does.
 
         Raises:
@@ -98,7 +98,7 @@ def checked(key: str | None) -> str:
 
 
 @asynccontextmanager
-async def entered(engine: Engine, key: str, request: str) -> AsyncIterator[Entry | Answered]:
+async def entered(engine: Engine, key: str, request: str) -> AsyncIterator[KeyEntry | Answered]:
     """What is known of a key (as `checked` gives it) with a request (its `fingerprint`): its answer, or what to do.
 
     An entry is held while the block runs. While somebody else holds it, in this process or another, it is waited for.
@@ -114,14 +114,14 @@ async def entered(engine: Engine, key: str, request: str) -> AsyncIterator[Entry
     if isinstance(found, Done):
         yield _answered(found.answer)
         return
-    entry = Entry(found, _sent(found.sent))
+    entry = KeyEntry(found, _sent(found.sent))
     try:
         yield entry
     finally:
         await _let_go(entry)
 
 
-async def _let_go(entry: Entry) -> None:
+async def _let_go(entry: KeyEntry) -> None:
     if entry.refused is not None:
         await entry.claim.done(_refused_json(entry.refused))
     elif entry.answered is not None:
@@ -146,12 +146,12 @@ def _refused_json(error: UpstreamError) -> str:
     return json.dumps({"refused": said})
 
 
-def _sent_json(sent: Sent) -> str:
+def _sent_json(sent: SentRequest) -> str:
     return json.dumps({**asdict(sent), "report_ids": sorted(sent.report_ids)})
 
 
-def _sent(text: str | None) -> Sent | None:
+def _sent(text: str | None) -> SentRequest | None:
     if text is None:
         return None
     said = json.loads(text)
-    return Sent(said["study_id"], frozenset(said["report_ids"]), said["is_sure"])
+    return SentRequest(said["study_id"], frozenset(said["report_ids"]), said["is_sure"])

@@ -24,8 +24,8 @@ from gateway.fhir_api.operations.idempotency import (
     HEADER,
     REFUSALS,
     Answered,
-    Entry,
-    Sent,
+    KeyEntry,
+    SentRequest,
     checked,
     entered,
     fingerprint,
@@ -67,7 +67,7 @@ def operation(row: Operation, _: str) -> Callable[[Request], Awaitable[Response]
     return handle
 
 
-async def _carry_out(request: Request, entry: Entry, act: Act, report_id: str) -> Answered:
+async def _carry_out(request: Request, entry: KeyEntry, act: Act, report_id: str) -> Answered:
     """The answer to a request: read back where it was sent, by whomever, else sent now."""
     sent = entry.sent or await _send(request, entry, act, report_id)
     answered = await _outcome(facade(request), sent, act)
@@ -76,7 +76,7 @@ async def _carry_out(request: Request, entry: Entry, act: Act, report_id: str) -
     return answered
 
 
-async def _send(request: Request, entry: Entry, act: Act, report_id: str) -> Sent:
+async def _send(request: Request, entry: KeyEntry, act: Act, report_id: str) -> SentRequest:
     """Read the study, refuse what cannot work, then POST. `entry.sent` stands before that, unless nothing arrived."""
     serving = facade(request)
     study = (await serving.reads.report(report_id, fresh=True)).study
@@ -85,7 +85,7 @@ async def _send(request: Request, entry: Entry, act: Act, report_id: str) -> Sen
         raise ResourceNotFound("AutoScribe no longer lists this report")
     await _see_that_it_is_current(request, report_id)
     act.check(study, report)
-    sent = Sent(study.study_id, frozenset(one.report_id for one in study.reports))
+    sent = SentRequest(study.study_id, frozenset(one.report_id for one in study.reports))
     await entry.send(sent)
     try:
         await act.send(serving.upstream, study, report)
@@ -114,7 +114,7 @@ async def _see_that_it_is_current(request: Request, report_id: str) -> None:
         raise VersionConflict("If-Match does not name the current version; nothing was sent")
 
 
-async def _outcome(serving: Facade, sent: Sent, act: Act) -> Answered:
+async def _outcome(serving: Facade, sent: SentRequest, act: Act) -> Answered:
     """What came of a POST that was sent: the answer to give, 202 while it is sure but does not show.
 
     Raises:

@@ -27,7 +27,7 @@ from gateway.store.studies.stored_study import StoredStudy
 from mappings.fhir.datatypes import TEXT_PLAIN
 from mappings.fhir.rendering import json_bytes
 from mappings.profile import Receiver, Site
-from mappings.trace import Row
+from mappings.trace import TraceRow
 from mappings.trace import trace as measured
 
 _USUAL: Final = "generic"
@@ -73,7 +73,7 @@ def _own(document: Mapping[str, Any], report_id: str) -> set[str]:
     return {f"reports/{place}", *signers}
 
 
-def _rows(stored: StoredStudy, document: dict[str, Any], site: Site, receiver: Receiver) -> Sequence[Row]:
+def _rows(stored: StoredStudy, document: dict[str, Any], site: Site, receiver: Receiver) -> Sequence[TraceRow]:
     return measured(document, site, receiver, stored.kept().facts)
 
 
@@ -82,7 +82,7 @@ def _is_of(pointer: str, own: set[str]) -> bool:
     return first not in {"reports", "users"} or not second or f"{first}/{second}" in own
 
 
-def _parameter(row: Row) -> Mapping[str, Any]:
+def _parameter(row: TraceRow) -> Mapping[str, Any]:
     parts: list[dict[str, str]] = [
         {"name": "pointer", "valueString": row.pointer},
         {"name": "class", "valueCode": row.kind},

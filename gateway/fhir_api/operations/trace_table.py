@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from mappings.trace import Row
+from mappings.trace import TraceRow
 
 HEAD: Final = ("pointer", "class", "FHIR", "HL7 v2", "rule", "hidden by", "lost because")
 
 
-def cells(row: Row, pointer: str) -> tuple[str, ...]:
+def cells(row: TraceRow, pointer: str) -> tuple[str, ...]:
     """The cells of a row, several values parted by a blank; `pointer` is where the leaf stands in the input."""
     several = (row.fhir, row.hl7v2, row.rules, row.hidden_by)
     return (pointer, row.kind, *map(" ".join, several), "; ".join(row.losses))

@@ -23,7 +23,7 @@ from gateway.fhir_api.http.summary import shaped
 from gateway.fhir_api.search import warnings
 from gateway.fhir_api.search.including import included
 from gateway.fhir_api.search.lookups import Looked, look_up
-from gateway.fhir_api.search.paging import BEGINNING, Page, Place, page
+from gateway.fhir_api.search.paging import BEGINNING, Page, PagePosition, page
 from gateway.fhir_api.search.result_parameters import COUNT, LIFETIME
 from gateway.fhir_api.search.search_query import Query, ignore, insist, understand
 from gateway.runtime import clock
@@ -48,7 +48,7 @@ class _Asked:
     """A search as it came: its query, where in it, the total if that is known, and whether links may show values."""
 
     query: Query
-    place: Place
+    place: PagePosition
     total: int | None
     is_shown: bool
 
@@ -84,7 +84,7 @@ def _asked(request: Request, resource_type: str, given: Parameters, *, is_posted
         ignore(query, name, "a page is one of the search that it was given out for: nothing else can be asked of it")
     if is_strict(request):
         insist(query)
-    return _Asked(query, Place.of_json(state["p"]), state["t"], state["s"])
+    return _Asked(query, PagePosition.of_json(state["p"]), state["t"], state["s"])
 
 
 def _resized(used: Parameters, count: str | None) -> Parameters:
@@ -144,7 +144,7 @@ def _links(request: Request, asked: _Asked, found: Page, total: int | None) -> d
     here = f"{base(request)}/{asked.query.resource_type}"
     shown = f"{here}?{'&'.join([f'{name}={quote_plus(value, safe=_SAFE)}' for name, value in asked.query.used])}"
 
-    def at(place: Place) -> str:
+    def at(place: PagePosition) -> str:
         state = {"q": asked.query.used, "p": place.as_json(), "t": total, "s": asked.is_shown}
         tokens = facade(request).tokens
         return f"{here}?{PAGE}={tokens.seal(state, clock.now(), LIFETIME, resource_type=asked.query.resource_type)}"

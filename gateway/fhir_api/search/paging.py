@@ -21,7 +21,7 @@ Part = Literal["whole", "begun", "since"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """Where a page is: behind `after` (the values of the sort keys and the number of the last one), or before it.
 
     `part` is `whole` for a walk that needs but one order, or that is not known to need more than a page; else what was
@@ -38,13 +38,13 @@ class Place:
         return [self.part, list(self.after), self.began, int(self.is_back)]
 
     @staticmethod
-    def of_json(value: Sequence[Any]) -> Place:
+    def of_json(value: Sequence[Any]) -> PagePosition:
         """What `as_json` made."""
         part, after, began, is_back = value
-        return Place(part, tuple(after), began, bool(is_back))
+        return PagePosition(part, tuple(after), began, bool(is_back))
 
 
-BEGINNING = Place()
+BEGINNING = PagePosition()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class Page:
     """A page, and the places of those beside it, where there are any; `last` is that of the last page."""
 
     versions: Sequence[Version]
-    previous: Place | None = None
-    next: Place | None = None
-    last: Place | None = None
+    previous: PagePosition | None = None
+    next: PagePosition | None = None
+    last: PagePosition | None = None
 
 
-async def page(engine: Engine, query: Query, place: Place) -> Page:
+async def page(engine: Engine, query: Query, place: PagePosition) -> Page:
     """The page at a place.
 
     Raises:
@@ -69,7 +69,7 @@ async def page(engine: Engine, query: Query, place: Place) -> Page:
     if place == BEGINNING and not is_more:
         return Page([version for _, version in each])
     in_parts = query.sort != (UPDATED,)
-    start = Place("begun", began=began) if in_parts else BEGINNING
+    start = PagePosition("begun", began=began) if in_parts else BEGINNING
     end = replace(start, part="since" if in_parts else "whole", is_back=True)
     if not each:  # what was to come has changed meanwhile, and does not match any more
         return Page((), None if place.is_back else end, start if place.is_back else None, end)
@@ -83,7 +83,7 @@ async def page(engine: Engine, query: Query, place: Place) -> Page:
     )
 
 
-def search_at(query: Query, place: Place) -> Search:
+def search_at(query: Query, place: PagePosition) -> Search:
     """The search of the part of the walk that a place is in."""
     search = query.search(query.count + 1, after=place.after, is_back=place.is_back, patients=query.patients)
     if place.part == "begun":
@@ -93,12 +93,12 @@ def search_at(query: Query, place: Place) -> Search:
     return search
 
 
-def _at(start: Place, part: Part, version: Version) -> Place:
+def _at(start: PagePosition, part: Part, version: Version) -> PagePosition:
     """Where a version stands, of a walk that starts there."""
     return replace(start, part=start.part if part == "whole" else part, after=version.position)
 
 
-async def _found(engine: Engine, query: Query, place: Place) -> tuple[list[tuple[Part, Version]], int]:
+async def _found(engine: Engine, query: Query, place: PagePosition) -> tuple[list[tuple[Part, Version]], int]:
     """One more than a page holds from a place on, or back from it, in order; the instant at which the walk began."""
     if place.part == "whole":
         found = await store.page(engine, search_at(query, place))

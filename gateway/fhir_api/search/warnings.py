@@ -14,7 +14,7 @@ from typing import Final
 from gateway.fhir_api.facade import Facade
 from gateway.fhir_api.freshness import incompleteness, index_age
 from gateway.fhir_api.http.outcome import Issue, of_mapping
-from gateway.fhir_api.search.paging import Place, search_at
+from gateway.fhir_api.search.paging import PagePosition, search_at
 from gateway.fhir_api.search.search_query import Query
 from gateway.index.criteria import Refers
 from gateway.store.studies import search as store
@@ -93,7 +93,7 @@ def _patient_searches(query: Query) -> Iterator[Search]:
             yield Search("Patient", (asked,), 0, (UPDATED,), _MOST_PATIENTS)
 
 
-def explanation(serving: Facade, query: Query, place: Place, asked: int) -> Issue:
+def explanation(serving: Facade, query: Query, place: PagePosition, asked: int) -> Issue:
     """How the answer was found: parameters, AutoScribe or index, the SQL without its values, how old it is."""
     search = search_at(query, place)
     used = ", ".join(dict.fromkeys(name for name, _ in query.used)) or "none"

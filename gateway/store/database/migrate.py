@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.runtime.errors import ConfigError
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
-from gateway.store.database.trouble import Place, unavailable
+from gateway.store.database.trouble import DatabasePlace, unavailable
 
 HEAD: Final = "head"
 BASE: Final = "base"
@@ -68,7 +68,7 @@ def _migrate_sqlite(path: Path, target: str) -> tuple[str, str]:
             connection.exec_driver_sql("COMMIT")
             return before, wanted
     except DBAPIError as error:
-        raise unavailable(error.orig or error, Place(file=str(path))) from None
+        raise unavailable(error.orig or error, DatabasePlace(file=str(path))) from None
     finally:
         engine.dispose()
 

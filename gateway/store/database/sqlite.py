@@ -25,7 +25,7 @@ from gateway.store.database.holder_lock import HolderLock
 from gateway.store.database.instants import micros
 from gateway.store.database.probe import NoRoom
 from gateway.store.database.statements import Dialect, Row, Statement, Steps, Work
-from gateway.store.database.trouble import Place, unavailable
+from gateway.store.database.trouble import DatabasePlace, unavailable
 
 Result = TypeVar("Result")
 Synchronous = Literal["FULL", "NORMAL"]
@@ -38,7 +38,7 @@ _READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAG
 _WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -8192")
 _PRIVATE: Final = 0o600  # patients stand in it; what the library makes beside it has the same mode
 _END: Final = None
-_NOWHERE: Final = Place()
+_NOWHERE: Final = DatabasePlace()
 # The last two are of values that SQLite cannot hold: beyond 64 bits, or no Unicode
 _OF_THE_LIBRARY: Final = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 
@@ -287,4 +287,4 @@ def _mapped(path: Path | None = None) -> Iterator[None]:
     try:
         yield
     except _OF_THE_LIBRARY as error:
-        raise unavailable(error, _NOWHERE if path is None else Place(file=str(path))) from None
+        raise unavailable(error, _NOWHERE if path is None else DatabasePlace(file=str(path))) from None

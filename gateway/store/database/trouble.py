@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from gateway.runtime.errors import StoreUnavailable
 
 
-class Place(NamedTuple):
+class DatabasePlace(NamedTuple):
     """The place of a database: user, `host:port` and name of PostgreSQL, or the file of SQLite; never a password."""
 
     user: str = ""
@@ -25,7 +25,7 @@ class Place(NamedTuple):
     file: str = ""
 
 
-class Row(NamedTuple):
+class TroubleRow(NamedTuple):
     """The words for a code, and what to do; `of` is the part of the place that is named after the words."""
 
     words: str
@@ -40,124 +40,130 @@ _SERVER: Final = "See the log of the PostgreSQL server."
 _RIGHTS: Final = "Let the user of this process read and write the file and the folder that it is in."
 _OURS: Final = "Report this with the version of the gateway."
 
-TROUBLES: Final[dict[str, Row]] = {
+TROUBLES: Final[dict[str, TroubleRow]] = {
     # PostgreSQL: SQLSTATE, with the server's function where one has two meanings; two characters are a class
-    "28P01": Row(
+    "28P01": TroubleRow(
         "the database refused the password",
         "user",
         "Check user and password in database.url (@ : / ? # % in them percent-encoded); a user that the server does "
         "not know is refused the same way.",
     ),
-    "28000/InitializeSessionUserId": Row(
+    "28000/InitializeSessionUserId": TroubleRow(
         "the database has no login", "user", "Check the user in database.url, or create it there."
     ),
-    "28000/ClientAuthentication": Row(
+    "28000/ClientAuthentication": TroubleRow(
         "the database takes no such connection from this machine",
         "user",
         "See pg_hba.conf of the server: it may want TLS (?sslmode=require in database.url), or has no line for us.",
     ),
-    "28": Row("the database refused the login", "user", "Check user and password in database.url, and pg_hba.conf."),
-    "3D000": Row("there is no such database", "name", "Check the name in database.url, or create the database."),
-    "42501": Row(
+    "28": TroubleRow(
+        "the database refused the login", "user", "Check user and password in database.url, and pg_hba.conf."
+    ),
+    "3D000": TroubleRow("there is no such database", "name", "Check the name in database.url, or create the database."),
+    "42501": TroubleRow(
         "a privilege is missing in the database",
         "user",
         "Let it own the database, or grant it CONNECT, and CREATE and USAGE on its schema and all on its tables.",
     ),
-    "53300": Row(
+    "53300": TroubleRow(
         "the database has too many connections",
         "address",
         "Lower database.connections, or raise max_connections of the server (a process takes database.connections, a "
         "quarter more, and two).",
     ),
-    "53100": Row("the disk of the database is full", "address", _ROOM),
-    "53200": Row("the database is out of memory", "address", _SERVER),
-    "53": Row("the database lacks a resource", "address", _SERVER),
-    "25006": Row(
+    "53100": TroubleRow("the disk of the database is full", "address", _ROOM),
+    "53200": TroubleRow("the database is out of memory", "address", _SERVER),
+    "53": TroubleRow("the database lacks a resource", "address", _SERVER),
+    "25006": TroubleRow(
         "the database takes no writes: it is read-only",
         "address",
         "Name the primary server in database.url, not a standby; see default_transaction_read_only.",
     ),
-    "42P01": Row("a table is missing in the database", "name", "Run `autoscribe-gateway migrate`."),
-    "42703": Row("a column is missing in the database", "name", "Run `autoscribe-gateway migrate`."),
-    "3F000": Row("the database has no schema to work in", "name", "See search_path of the user."),
-    "42": Row("the database does not know what it was asked for", "name", _OURS),
-    "57P03": Row("the database is starting or stopping", "address", _AGAIN),
-    "57014": Row("the database cut a statement short", "address", "See statement_timeout of the server and the user."),
-    "57": Row("the database closed the connection", "address", _AGAIN),
-    "55P03": Row("the database is locked by somebody else", "address", _AGAIN),
-    "08": Row("the connection to the database broke", "address", _AGAIN),
-    "58": Row("the database cannot read or write its files", "address", _SERVER),
-    "XX": Row("the database reports a fault of its own, or damaged data", "address", _SERVER),
-    "22": Row("the database cannot hold a value", "", _OURS),
-    "23": Row("the database refused a row", "", _OURS),
+    "42P01": TroubleRow("a table is missing in the database", "name", "Run `autoscribe-gateway migrate`."),
+    "42703": TroubleRow("a column is missing in the database", "name", "Run `autoscribe-gateway migrate`."),
+    "3F000": TroubleRow("the database has no schema to work in", "name", "See search_path of the user."),
+    "42": TroubleRow("the database does not know what it was asked for", "name", _OURS),
+    "57P03": TroubleRow("the database is starting or stopping", "address", _AGAIN),
+    "57014": TroubleRow(
+        "the database cut a statement short", "address", "See statement_timeout of the server and the user."
+    ),
+    "57": TroubleRow("the database closed the connection", "address", _AGAIN),
+    "55P03": TroubleRow("the database is locked by somebody else", "address", _AGAIN),
+    "08": TroubleRow("the connection to the database broke", "address", _AGAIN),
+    "58": TroubleRow("the database cannot read or write its files", "address", _SERVER),
+    "XX": TroubleRow("the database reports a fault of its own, or damaged data", "address", _SERVER),
+    "22": TroubleRow("the database cannot hold a value", "", _OURS),
+    "23": TroubleRow("the database refused a row", "", _OURS),
     # On the way to PostgreSQL
-    "gaierror": Row(
+    "gaierror": TroubleRow(
         "the host of the database is not known", "address", "Check the host in database.url, and the resolver."
     ),
-    "ECONNREFUSED": Row("nothing listens where the database should be", "address", _UNREACHABLE),
-    "EHOSTUNREACH": Row("the database cannot be reached", "address", _UNREACHABLE),
-    "ENETUNREACH": Row("the database cannot be reached", "address", _UNREACHABLE),
-    "ETIMEDOUT": Row("the database does not answer", "address", _UNREACHABLE),
-    "TimeoutError": Row("the database does not answer in time", "address", _UNREACHABLE),
-    "ECONNRESET": Row("the connection to the database broke", "address", _AGAIN),
-    "EPIPE": Row("the connection to the database broke", "address", _AGAIN),
-    "ConnectionError": Row(
+    "ECONNREFUSED": TroubleRow("nothing listens where the database should be", "address", _UNREACHABLE),
+    "EHOSTUNREACH": TroubleRow("the database cannot be reached", "address", _UNREACHABLE),
+    "ENETUNREACH": TroubleRow("the database cannot be reached", "address", _UNREACHABLE),
+    "ETIMEDOUT": TroubleRow("the database does not answer", "address", _UNREACHABLE),
+    "TimeoutError": TroubleRow("the database does not answer in time", "address", _UNREACHABLE),
+    "ECONNRESET": TroubleRow("the connection to the database broke", "address", _AGAIN),
+    "EPIPE": TroubleRow("the connection to the database broke", "address", _AGAIN),
+    "ConnectionError": TroubleRow(
         "the database closed the connection before it was ready, or speaks no TLS",
         "address",
         "Check sslmode in database.url: `prefer` does without TLS where the server has none.",
     ),
-    "SSLCertVerificationError": Row(
+    "SSLCertVerificationError": TroubleRow(
         "the certificate of the database is not trusted",
         "address",
         "Name its authority with ?sslrootcert=FILE in database.url, and the host as the certificate does.",
     ),
-    "SSLError": Row(
+    "SSLError": TroubleRow(
         "the TLS handshake with the database failed", "address", "Check sslmode and the certificates in database.url."
     ),
-    "InterfaceError": Row("the connection to the database is closed", "address", _AGAIN),
-    "InternalClientError": Row("the connection to the database broke", "address", _AGAIN),
+    "InterfaceError": TroubleRow("the connection to the database is closed", "address", _AGAIN),
+    "InternalClientError": TroubleRow("the connection to the database broke", "address", _AGAIN),
     # SQLite; a longer code means what a shorter one does
-    "SQLITE_BUSY": Row(
+    "SQLITE_BUSY": TroubleRow(
         "the database file is locked by another process",
         "file",
         "Stop what else writes to it.",
     ),
-    "SQLITE_LOCKED": Row("the database file is locked", "file", _AGAIN),
-    "SQLITE_READONLY": Row("the database file may only be read", "file", _RIGHTS),
-    "SQLITE_READONLY_DBMOVED": Row("the database file was moved or removed", "file", "Put it back, and start anew."),
-    "SQLITE_CANTOPEN": Row("the database file cannot be opened", "file", _RIGHTS),
-    "SQLITE_NOTADB": Row(
+    "SQLITE_LOCKED": TroubleRow("the database file is locked", "file", _AGAIN),
+    "SQLITE_READONLY": TroubleRow("the database file may only be read", "file", _RIGHTS),
+    "SQLITE_READONLY_DBMOVED": TroubleRow(
+        "the database file was moved or removed", "file", "Put it back, and start anew."
+    ),
+    "SQLITE_CANTOPEN": TroubleRow("the database file cannot be opened", "file", _RIGHTS),
+    "SQLITE_NOTADB": TroubleRow(
         "the file is no SQLite database", "file", "Check database.url; a file that is damaged is put back from a copy."
     ),
-    "SQLITE_CORRUPT": Row(
+    "SQLITE_CORRUPT": TroubleRow(
         "the database file is damaged", "file", "Put it back from a copy: docs/operations.md, After a restore."
     ),
-    "SQLITE_FULL": Row("the disk of the database is full", "file", _ROOM),
-    "SQLITE_IOERR": Row("the disk of the database fails", "file", "See the log of the machine."),
-    "SQLITE_PERM": Row("the database file may not be used", "file", _RIGHTS),
-    "SQLITE_NOMEM": Row("there is no memory left for the database", "", "See what else runs on the machine."),
-    "SQLITE_INTERRUPT": Row("the database was closed while it was asked", "", "Ask again."),
-    "SQLITE_CONSTRAINT": Row("the database refused a row", "", _OURS),
-    "SQLITE_ERROR": Row(
+    "SQLITE_FULL": TroubleRow("the disk of the database is full", "file", _ROOM),
+    "SQLITE_IOERR": TroubleRow("the disk of the database fails", "file", "See the log of the machine."),
+    "SQLITE_PERM": TroubleRow("the database file may not be used", "file", _RIGHTS),
+    "SQLITE_NOMEM": TroubleRow("there is no memory left for the database", "", "See what else runs on the machine."),
+    "SQLITE_INTERRUPT": TroubleRow("the database was closed while it was asked", "", "Ask again."),
+    "SQLITE_CONSTRAINT": TroubleRow("the database refused a row", "", _OURS),
+    "SQLITE_ERROR": TroubleRow(
         "the database lacks what it was asked for",
         "file",
         "Run `autoscribe-gateway migrate`.",
     ),
-    "ENOENT": Row("there is no such folder or file", "file", "Check the folder in database.url, and make it."),
-    "ENOTDIR": Row("what should be a folder is a file", "file", "Check database.url."),
-    "EISDIR": Row("what should be the database file is a folder", "file", "Name a file in database.url."),
-    "EACCES": Row("the database file may not be used by this user", "file", _RIGHTS),
-    "EPERM": Row("the database file may not be used by this user", "file", _RIGHTS),
-    "EROFS": Row("the disk of the database takes no writes", "file", "Mount it for writing, or choose another."),
-    "ENOSPC": Row("the disk of the database is full", "file", _ROOM),
-    "EDQUOT": Row("the disk of the database is full", "file", _ROOM),
-    "OverflowError": Row("the database cannot hold a value", "", _OURS),
-    "UnicodeEncodeError": Row("the database cannot hold a value", "", _OURS),
+    "ENOENT": TroubleRow("there is no such folder or file", "file", "Check the folder in database.url, and make it."),
+    "ENOTDIR": TroubleRow("what should be a folder is a file", "file", "Check database.url."),
+    "EISDIR": TroubleRow("what should be the database file is a folder", "file", "Name a file in database.url."),
+    "EACCES": TroubleRow("the database file may not be used by this user", "file", _RIGHTS),
+    "EPERM": TroubleRow("the database file may not be used by this user", "file", _RIGHTS),
+    "EROFS": TroubleRow("the disk of the database takes no writes", "file", "Mount it for writing, or choose another."),
+    "ENOSPC": TroubleRow("the disk of the database is full", "file", _ROOM),
+    "EDQUOT": TroubleRow("the disk of the database is full", "file", _ROOM),
+    "OverflowError": TroubleRow("the database cannot hold a value", "", _OURS),
+    "UnicodeEncodeError": TroubleRow("the database cannot hold a value", "", _OURS),
 }
 _UNKNOWN: Final = "the database fails in a way that has no words here"
 
 
-def unavailable(error: BaseException, place: Place) -> StoreUnavailable:
+def unavailable(error: BaseException, place: DatabasePlace) -> StoreUnavailable:
     """The error of ours for what a database, its library or the network raised."""
     code = code_of(error)
     row = next((TROUBLES[one] for one in _shorter(code) if one in TROUBLES), None)
@@ -181,20 +187,20 @@ def code_of(error: BaseException) -> str:
     return errno.errorcode.get(number or 0, kind)
 
 
-def place_of(url: str) -> Place:
+def place_of(url: str) -> DatabasePlace:
     """Return the place that a `postgresql://` URL leads to; empty if its parts cannot be told from its password."""
     try:
         parts = urlsplit(url)
         said, known = dict(parse_qsl(parts.query)), parts.netloc.rpartition("@")
     except ValueError:
-        return Place()
+        return DatabasePlace()
     if "@" in parts.path + parts.query + parts.fragment:  # a password with a / ? or # that is not encoded
-        return Place()
+        return DatabasePlace()
     hosts = [said["host"]] if "host" in said else known[2].split(",")
     port = said.get("port", "5432")
     address = ",".join(one if ":" in one.rpartition("]")[2] else f"{one}:{port}" for one in hosts)
     user = unquote(known[0].partition(":")[0]) or said.get("user", "")
-    return Place(user, address, unquote(parts.path[1:]) or said.get("database", said.get("dbname", "")))
+    return DatabasePlace(user, address, unquote(parts.path[1:]) or said.get("database", said.get("dbname", "")))
 
 
 def _shorter(code: str) -> Iterator[str]:
@@ -207,7 +213,7 @@ def _shorter(code: str) -> Iterator[str]:
         yield code[:2]
 
 
-def _said(row: Row, place: Place) -> str:
+def _said(row: TroubleRow, place: DatabasePlace) -> str:
     """The words of a row, with as much of the place as it names and is known."""
     at = f" at {place.address}" if place.address else ""
     behind = {

@@ -48,7 +48,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptAttempt:
     """An attempt as stored: its number from 1, and its result (state of the message, reason code, MSA-1)."""
 
     place: int
@@ -95,14 +95,14 @@ def forgotten(messages: Sequence[int]) -> Steps[None]:
     yield from ask_each(_DROP, [{"message": number} for number in messages])
 
 
-async def attempts_of(engine: Engine, message: int) -> list[Kept]:
+async def attempts_of(engine: Engine, message: int) -> list[KeptAttempt]:
     """The attempts that are kept of a message, the first first.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     return [
-        Kept(
+        KeptAttempt(
             int(place),
             Attempt(begun, int(ended), str(connection), bytes(answer)),
             str(state),

@@ -53,7 +53,7 @@ _UNDATED: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class BackloadSpan:
     """What is sent of a destination's history: signed from `since` on and before `until`; `apart` between two studies.
 
     All in microseconds. With `missing` only what no message to the destination has yet.
@@ -66,7 +66,7 @@ class Span:
     missing: bool = False
 
 
-def backloaded(span: Span, now: int, most: int) -> Steps[tuple[int, int]]:
+def backloaded(span: BackloadSpan, now: int, most: int) -> Steps[tuple[int, int]]:
     """Queue so many studies at most, behind what is queued already; how many studies, and reports and news of them."""
     yield from locked(span.destination)
     key = {"destination": span.destination, "since": span.since, "until": span.until}
@@ -80,7 +80,7 @@ def backloaded(span: Span, now: int, most: int) -> Steps[tuple[int, int]]:
     return len(found), sum(int(count) for _, count in found)
 
 
-async def to_backload(engine: Engine, span: Span) -> ToSend:
+async def to_backload(engine: Engine, span: BackloadSpan) -> ToSend:
     """Count what a span would send."""
     key = {"destination": span.destination, "since": span.since, "until": span.until}
     ((reports, studies, critical, oldest, newest),) = await engine.fetch(_COUNT[span.missing], **key)

@@ -36,7 +36,7 @@ _UNASKED: Final = Statement("UPDATE in_force SET unasked = unasked + :count WHER
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class SettingsRecord:
     """The settings in force of a destination; instants in microseconds.
 
     `planned` is when the plan was made of what was signed before, None while it is being made; `unasked` how many
@@ -52,7 +52,7 @@ class InForce:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSettings:
     """The settings of a destination as its holder has them, with their digest."""
 
     name: str
@@ -60,7 +60,7 @@ class Wanted:
     digest: str
 
 
-async def in_force_of(engine: Engine, name: str) -> InForce | None:
+async def in_force_of(engine: Engine, name: str) -> SettingsRecord | None:
     """The settings in force of a destination; None before its first lease.
 
     Raises:
@@ -69,7 +69,9 @@ async def in_force_of(engine: Engine, name: str) -> InForce | None:
     return _in_force(await engine.fetch(_OF, name=name))
 
 
-def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | None = None) -> Steps[InForce]:
+def put_in_force(
+    lease: Lease | None, wanted: WantedSettings, now: int, *, since: int | None = None
+) -> Steps[SettingsRecord]:
     """Have these settings in force from this commit on, or as though from another instant; without a lease for tests.
 
     Those that a clock that was ahead put in force later than now are so from now on.
@@ -98,7 +100,7 @@ def put_in_force(lease: Lease | None, wanted: Wanted, now: int, *, since: int | 
     return _made(rows[0])
 
 
-def _is_planned(found: InForce, name: str) -> Steps[bool]:
+def _is_planned(found: SettingsRecord, name: str) -> Steps[bool]:
     """True where some of the plan of these settings waits, or is still to be made."""
     lacking = yield from ask(_FACT, name=f"unplanned:{name}")
     if found.planned is None or (lacking and lacking[0][0]):
@@ -134,10 +136,10 @@ def sent_unasked(number: int, count: int) -> Steps[None]:
     yield from ask(_UNASKED, number=number, count=count)
 
 
-def _in_force(rows: Sequence[Row]) -> InForce | None:
+def _in_force(rows: Sequence[Row]) -> SettingsRecord | None:
     return _made(rows[0]) if rows else None
 
 
-def _made(row: Row) -> InForce:
+def _made(row: Row) -> SettingsRecord:
     number, since, digest, planned, unasked, asks = row
-    return InForce(int(number), int(since), str(digest), planned, int(unasked), bool(asks))
+    return SettingsRecord(int(number), int(since), str(digest), planned, int(unasked), bool(asks))

@@ -15,11 +15,11 @@ from gateway.store.feed.attempts import attempted
 from gateway.store.feed.breaker import freed_for_now
 from gateway.store.feed.holding import freed_without, hold, is_held
 from gateway.store.feed.leases import locked
-from gateway.store.feed.messages import HEAD, IN_LANE, REFUSED, Head, Result, head_of
+from gateway.store.feed.messages import HEAD, IN_LANE, REFUSED, Head, SendResult, head_of
 from gateway.store.feed.states import FOR_NOW
 
 Fate = Literal["written", "repeated", "unmatched", "too_early"]
-Decide = Callable[[Head], Result]
+Decide = Callable[[Head], SendResult]
 
 _STATE: Final = Statement("SELECT state FROM message WHERE destination = :destination AND control_id = :control_id")
 # Who hears it may go by the name that the destination had
@@ -53,7 +53,7 @@ class Heard:
     """
 
     fate: Fate
-    result: Result | None = None
+    result: SendResult | None = None
 
 
 async def is_settled(engine: Engine, destination: str, control_id: str) -> bool | None:
@@ -105,7 +105,7 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     return Heard("written", result)
 
 
-def _as_it_can_be(destination: str, result: Result, *, has_body: bool) -> Steps[tuple[Result, int | None]]:
+def _as_it_can_be(destination: str, result: SendResult, *, has_body: bool) -> Steps[tuple[SendResult, int | None]]:
     """A message is sent again while its text is there and nothing of its lane was sent behind it.
 
     Where a newer one says all of it, nobody needs it any more; the number of that one beside the result.

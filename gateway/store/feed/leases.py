@@ -57,7 +57,7 @@ STANDING: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LeaseStanding:
     """Who serves a destination, if anybody does, and why it may not be sent to; instants in microseconds."""
 
     name: str
@@ -183,10 +183,10 @@ def locked(destination: str) -> Steps[None]:
     yield from ask(_LOCK, name=destination)
 
 
-async def standing(engine: Engine) -> list[Standing]:
+async def standing(engine: Engine) -> list[LeaseStanding]:
     """How every destination stands that was ever served or paused; a lease that has run out has no holder."""
     now = await engine.now()
     return [
-        Standing(str(name), str(holder) if expires > now else "", int(expires), str(reason), since)
+        LeaseStanding(str(name), str(holder) if expires > now else "", int(expires), str(reason), since)
         for name, holder, _, expires, reason, since in await engine.fetch(STANDING, most=_MOST)
     ]

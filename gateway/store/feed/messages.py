@@ -96,7 +96,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class SendResult:
     """What came of a message that was claimed; instants in microseconds.
 
     `ack` is MSA-1; `due` when it is tried again. `unsent` where nothing of it was written: the attempt does not count.
@@ -146,7 +146,7 @@ class Messages:
         return min(dues, default=None)
 
 
-def step(lease: Lease, results: Sequence[Result], claims: Sequence[Head], now: int) -> Steps[list[Head]]:
+def step(lease: Lease, results: Sequence[SendResult], claims: Sequence[Head], now: int) -> Steps[list[Head]]:
     """Write down what came of messages, and that others are in hand; those that are, with what is to be sent.
 
     In one transaction: what is sent has been written down before, and costs one commit. What is in the store no longer
@@ -181,7 +181,7 @@ def _withheld(destination: str, head: Head, now: int) -> Steps[None]:
     yield from hold(destination, head.study_id, ALTERED, head.number, now)
 
 
-def write_result(destination: str, one: Result, now: int) -> Steps[None]:
+def write_result(destination: str, one: SendResult, now: int) -> Steps[None]:
     """Write down what came of a message, if it is still in hand."""
     is_closed = one.state in {"delivered", "dead_letter"}
     found = yield from ask(

@@ -88,7 +88,7 @@ class NewMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ComposedStudy:
     """What became of a study's rows, as the study was at a revision; `sent` is what the destination had of it by then.
 
     `takes_back` are the reasons for which what nobody took yet is not sent any more: of what is signed (False), and of
@@ -104,7 +104,7 @@ class Made:
     holds: str = ""
 
 
-def all_made(lease: Lease, of_studies: Sequence[Made], now: int) -> Steps[list[list[int] | None]]:
+def all_made(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) -> Steps[list[list[int] | None]]:
     """Store what was made of several studies in one commit; return the numbers of the messages of each.
 
     None stands for a study that has changed since, or of which more was sent: nothing of it is stored.
@@ -134,7 +134,7 @@ def all_made(lease: Lease, of_studies: Sequence[Made], now: int) -> Steps[list[l
     return [numbers.get(one.study_id) for one in of_studies]
 
 
-def _sent_of_current(destination: str, of_studies: Sequence[Made]) -> Steps[dict[str, Sent]]:
+def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> Steps[dict[str, Sent]]:
     """Read what the destination has of those studies that are, and were sent, as they were when theirs was made.
 
     The rows that asked for it must still wait.
@@ -165,7 +165,7 @@ def given_up(lease: Lease, settled: Sequence[Settled], now: int) -> Steps[None]:
     yield from settle(settled, now)
 
 
-def _kept_back(destination: str, of_study: Made, now: int) -> Steps[None]:
+def _kept_back(destination: str, of_study: ComposedStudy, now: int) -> Steps[None]:
     """Keep back what must not be sent any more; a lane that is held for the sake of such a one goes on without it."""
     lane = destination, of_study.study_id
     gone = []

@@ -38,7 +38,7 @@ _KEPT: Final = Statement("SELECT kept FROM study WHERE study_id = :study_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LedgerRow:
     """A row of the outbox; `destination` is empty where none takes the report, `version` is that of the content."""
 
     destination: str
@@ -49,7 +49,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class LedgerMessage:
     """A message with a report in it, or about one; all of one cause have the same row of the `outbox`.
 
     `remarks` are codes of what it could not say as it should, parted by blanks.
@@ -75,24 +75,25 @@ class Record:
     """
 
     signed: int | None
-    rows: list[Row] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    rows: list[LedgerRow] = field(default_factory=list)
+    messages: list[LedgerMessage] = field(default_factory=list)
     stale_at: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class LedgerRecords:
     """A study in the store, with the signed reports by id."""
 
     is_external: bool
     reports: dict[str, Record] = field(default_factory=dict)
 
 
-async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, Recorded]:
+async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, LedgerRecords]:
     """Those of the studies that are stored, by id."""
     asked = {"study_ids": json.dumps(list(study_ids))}
     found = {
-        str(study_id): Recorded(bool(is_external)) for study_id, is_external in await engine.fetch(_STUDIES, **asked)
+        str(study_id): LedgerRecords(bool(is_external))
+        for study_id, is_external in await engine.fetch(_STUDIES, **asked)
     }
     for study_id, report_id, signed in await engine.fetch(_REPORTS, **asked):
         if str(study_id) in found:  # else it came in between
@@ -100,9 +101,9 @@ async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, Record
     for study_id, report_id, destination, _, state, reason, decided, version in await engine.fetch(_ROWS, **asked):
         record = _record(found, study_id, report_id)
         if record is not None:
-            record.rows.append(Row(str(destination), str(state), str(reason), int(decided), str(version)))
+            record.rows.append(LedgerRow(str(destination), str(state), str(reason), int(decided), str(version)))
     for study_id, report_id, report_ids, numbers, *said in await engine.fetch(_MESSAGES, **asked):
-        message = Message(tuple(json.loads(numbers)), *said)
+        message = LedgerMessage(tuple(json.loads(numbers)), *said)
         for one in {str(report_id), *json.loads(report_ids)}:
             record = _record(found, study_id, one)
             if record is not None:
@@ -120,5 +121,5 @@ async def critical_results(engine: Engine, study_id: str) -> set[str]:
     return {one.report_id for one in study.reports if one.is_critical is True} if study is not None else set()
 
 
-def _record(found: dict[str, Recorded], study_id: str, report_id: str) -> Record | None:
+def _record(found: dict[str, LedgerRecords], study_id: str, report_id: str) -> Record | None:
     return found[str(study_id)].reports.get(str(report_id)) if str(study_id) in found else None

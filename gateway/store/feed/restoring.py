@@ -99,7 +99,7 @@ _DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class JournaledMessage:
     """A message that a journal has: it was written to the receiver, or may have been.
 
     `numbers` are None where nobody can say any more under which it was filed. `state` is `sending` where nothing is
@@ -227,7 +227,7 @@ def is_paused_as(destination: str, reason: str) -> Steps[bool]:
     return bool(rows) and str(rows[0][0]) == reason
 
 
-def replayed(lane: Sequence[Written], now: int) -> Steps[str]:
+def replayed(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
     """Write down of one lane what its destination was sent, in order, each message once; why the lane is held then.
 
     What stood in the lane before is superseded, unless it is among them. The lane is held, for an operator, where it
@@ -260,7 +260,7 @@ def replayed(lane: Sequence[Written], now: int) -> Steps[str]:
     return holds
 
 
-def _known(one: Written, number: int, row: Sequence[object], *, is_last: bool, now: int) -> Steps[None]:
+def _known(one: JournaledMessage, number: int, row: Sequence[object], *, is_last: bool, now: int) -> Steps[None]:
     """Bring the row of a message to what the journal says of it."""
     body_hash, remarks = str(row[1]), str(row[2]).split()
     state, due = one.state, 0
@@ -280,7 +280,7 @@ def _known(one: Written, number: int, row: Sequence[object], *, is_last: bool, n
         yield from ask(_DROP_BODY, number=number)
 
 
-def _added(one: Written, now: int) -> Steps[int | None]:
+def _added(one: JournaledMessage, now: int) -> Steps[int | None]:
     """Add the row of a message that the database does not have, if it is over; else its study's news make it anew."""
     if one.state not in _CLOSED:
         return None
@@ -315,7 +315,7 @@ def _added(one: Written, now: int) -> Steps[int | None]:
     return int(rows[0][0])
 
 
-def _holds(one: Written, *, is_known: bool) -> str:
+def _holds(one: JournaledMessage, *, is_known: bool) -> str:
     """Why a lane is held whose last message this is; empty where it goes on."""
     if one.holds:
         return one.holds
@@ -326,7 +326,7 @@ def _holds(one: Written, *, is_known: bool) -> str:
     return "" if is_known or one.told or one.state not in _CLOSED else RESTORED
 
 
-def _sent_numbers(one: Written, now: int) -> list[dict[str, object]]:
+def _sent_numbers(one: JournaledMessage, now: int) -> list[dict[str, object]]:
     key = {"destination": one.destination, "study_id": one.study_id, "patient_id": one.patient_id, "now": now}
     return [
         {**key, "report_id": report_id, "filler_order_number": number, "place": place}

@@ -32,7 +32,7 @@ _ACKNOWLEDGE: Final = Statement(
 )
 
 
-class Case(NamedTuple):
+class AlertCase(NamedTuple):
     """A row that an alert is about: since when (microseconds), and the study; empty where it is about none."""
 
     since: int
@@ -51,7 +51,7 @@ class StandingAlert:
     code: str
     destination: str
     count: int = 0
-    cases: Mapping[int, Case] = field(default_factory=dict)
+    cases: Mapping[int, AlertCase] = field(default_factory=dict)
     told: Mapping[str, frozenset[int]] = field(default_factory=dict)
     studies: tuple[str, ...] = ()
     acknowledged: int = 0
@@ -59,7 +59,7 @@ class StandingAlert:
     acknowledged_by: str = ""
 
     @property
-    def unacknowledged(self) -> Mapping[int, Case]:
+    def unacknowledged(self) -> Mapping[int, AlertCase]:
         """The cases that no operator has acknowledged."""
         return {number: case for number, case in self.cases.items() if case.since > self.acknowledged}
 
@@ -100,7 +100,7 @@ def _alert(row: Row) -> StandingAlert:
         str(code),
         str(destination),
         int(count),
-        {int(number): Case(*case) for number, case in json.loads(cases).items()},
+        {int(number): AlertCase(*case) for number, case in json.loads(cases).items()},
         {address: frozenset(numbers) for address, numbers in json.loads(told).items()},
         tuple(json.loads(studies)),
         int(newest),

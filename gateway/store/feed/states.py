@@ -29,36 +29,46 @@ MessageState = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class MeaningOfState:
     """A state: what it means, and whether something is still to come of it."""
 
     meaning: str
     is_open: bool = False
 
 
-OUTBOX_STATES: Final[dict[OutboxState, State]] = {
-    "waiting": State("a message is to be made of it, once its PDF is there or its time is up", is_open=True),
-    "held": State("no message is made until what `reason` names is there, or an operator lets it go", is_open=True),
-    "rendered": State("messages were made of it"),
-    "merged": State("another message of the same study says it"),
-    "nothing": State("nothing is to be sent, for the reason given"),
-    "before_start": State("first signed before the destination's start"),
-    "excluded": State("a filter of the destination leaves it out"),
-    "planned": State("owed since the settings changed, and signed before: it waits for `feed apply`", is_open=True),
-    "to_stop": State("to be sent, and not owed any more by the settings: it waits for `feed apply`", is_open=True),
-    "left": State("an operator left it unsent: of a plan, or since it is there already"),
-    "unrouted": State("no destination takes it", is_open=True),
-    "ignored": State("no destination takes it, and a rule says that none needs it"),
+OUTBOX_STATES: Final[dict[OutboxState, MeaningOfState]] = {
+    "waiting": MeaningOfState("a message is to be made of it, once its PDF is there or its time is up", is_open=True),
+    "held": MeaningOfState(
+        "no message is made until what `reason` names is there, or an operator lets it go", is_open=True
+    ),
+    "rendered": MeaningOfState("messages were made of it"),
+    "merged": MeaningOfState("another message of the same study says it"),
+    "nothing": MeaningOfState("nothing is to be sent, for the reason given"),
+    "before_start": MeaningOfState("first signed before the destination's start"),
+    "excluded": MeaningOfState("a filter of the destination leaves it out"),
+    "planned": MeaningOfState(
+        "owed since the settings changed, and signed before: it waits for `feed apply`", is_open=True
+    ),
+    "to_stop": MeaningOfState(
+        "to be sent, and not owed any more by the settings: it waits for `feed apply`", is_open=True
+    ),
+    "left": MeaningOfState("an operator left it unsent: of a plan, or since it is there already"),
+    "unrouted": MeaningOfState("no destination takes it", is_open=True),
+    "ignored": MeaningOfState("no destination takes it, and a rule says that none needs it"),
 }
-MESSAGE_STATES: Final[dict[MessageState, State]] = {
-    "queued": State("to be sent, or sent again, once it is due and at the head of its lane", is_open=True),
-    "sending": State("a gateway has it in hand: some of it may be on the wire", is_open=True),
-    "indeterminate": State("it was written and got no usable answer: sent again, the same bytes", is_open=True),
-    "held": State("it, or one before it in its lane, waits for an operator or for a newer message", is_open=True),
-    "delivered": State("the receiver took it: `ack` says at which level"),
-    "dead_letter": State("it is not sent (any more), for the reason given"),
-    "superseded": State("a newer message says all of it; it never was taken"),
-    "recorded": State("made for a destination that is tried out: kept and not sent"),
+MESSAGE_STATES: Final[dict[MessageState, MeaningOfState]] = {
+    "queued": MeaningOfState("to be sent, or sent again, once it is due and at the head of its lane", is_open=True),
+    "sending": MeaningOfState("a gateway has it in hand: some of it may be on the wire", is_open=True),
+    "indeterminate": MeaningOfState(
+        "it was written and got no usable answer: sent again, the same bytes", is_open=True
+    ),
+    "held": MeaningOfState(
+        "it, or one before it in its lane, waits for an operator or for a newer message", is_open=True
+    ),
+    "delivered": MeaningOfState("the receiver took it: `ack` says at which level"),
+    "dead_letter": MeaningOfState("it is not sent (any more), for the reason given"),
+    "superseded": MeaningOfState("a newer message says all of it; it never was taken"),
+    "recorded": MeaningOfState("made for a destination that is tried out: kept and not sent"),
 }
 # Why no message is made of a row: whose number the MRN is nobody says (D11)
 AUTHORITY_UNKNOWN: Final = "authority-unknown"

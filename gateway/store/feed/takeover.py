@@ -17,7 +17,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask
 from gateway.store.feed.attempts import attempted, broken_off
 from gateway.store.feed.holding import freed_without, hold
 from gateway.store.feed.leases import Lease, held, locked
-from gateway.store.feed.messages import IN_DOUBT, NEVER, Result, write_result
+from gateway.store.feed.messages import IN_DOUBT, NEVER, SendResult, write_result
 from gateway.store.feed.moves import MOVED
 from gateway.store.feed.sent import left_in_doubt
 
@@ -71,7 +71,7 @@ class Stale:
     study_id: str
 
 
-def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int, until: int) -> Steps[list[int]]:
+def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, until: int) -> Steps[list[int]]:
     """Queue again, byte for byte, what the last holder had in hand and may have sent; return the numbers.
 
     `results` are what came of such as this process had in hand itself, and could not write down. The lane of what was
@@ -96,7 +96,7 @@ def taken_over(lease: Lease, results: Sequence[Result], most: int, now: int, unt
     return [int(number) for number, *_ in rows]
 
 
-def heard(destination: str, one: Result, now: int) -> Steps[bool]:
+def heard(destination: str, one: SendResult, now: int) -> Steps[bool]:
     """A message was taken, as its acknowledgement says: that is so whoever has the lease; False where it was known."""
     yield from locked(destination)
     said = {"ack": one.ack, "committed": one.committed, "accepted": one.accepted, "now": now}

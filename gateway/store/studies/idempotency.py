@@ -58,7 +58,7 @@ class Requests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def claim(self, key: str, request: str) -> Claim | Done | None:
+    async def claim(self, key: str, request: str) -> KeyClaim | Done | None:
         """Hold a key for a request, both given as digests; its answer if it has one, None while somebody holds it.
 
         Raises:
@@ -69,12 +69,12 @@ class Requests:
         asked = {"key": key, "request": request, "until": until, "now": micros(now)}
         before = micros(now - KEPT)
 
-        def work() -> Steps[Claim | Done | None]:
+        def work() -> Steps[KeyClaim | Done | None]:
             yield from ask(_FORGET, before=before, most=MOST)
             if (yield from ask(_BEGIN, before=before, **asked)):
-                return Claim(self._engine, key, until)
+                return KeyClaim(self._engine, key, until)
             if rows := (yield from ask(_TAKE_OVER, **asked)):
-                return Claim(self._engine, key, until, rows[0][0])
+                return KeyClaim(self._engine, key, until, rows[0][0])
             rows = yield from ask(_GET, key=key)
             if rows and rows[0][0] != request:
                 raise IdempotencyKeyReused("this key was given with another operation, report, body or If-Match")
@@ -83,7 +83,7 @@ class Requests:
         return await self._engine.do(work)
 
 
-class Claim:
+class KeyClaim:
     """A request that is carried out, by nobody else. `sent` is what was written of it when it was sent, None if not.
 
     Every method raises `StoreUnavailable`. All but `send` do nothing where the key was lost to somebody else.

@@ -42,7 +42,7 @@ _MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE stud
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class StoredIdentity:
     """A patient id that a study names, and how it stands.
 
     `held apart`: other studies speak of somebody else under it; `contradicted`: reports of the study itself are about
@@ -56,10 +56,10 @@ class Identity:
     since: datetime
 
 
-async def every(engine: Engine) -> list[Identity]:
+async def every(engine: Engine) -> list[StoredIdentity]:
     """All conflicts, between studies and within one, and all verdicts."""
     rows = await engine.fetch(_EVERY)
-    return [Identity(str(row[0]), str(row[1]), str(row[2]), instant(int(row[3]))) for row in rows]
+    return [StoredIdentity(str(row[0]), str(row[1]), str(row[2]), instant(int(row[3]))) for row in rows]
 
 
 async def named(engine: Engine, study_id: str) -> set[str]:

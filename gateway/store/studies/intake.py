@@ -17,7 +17,7 @@ from gateway.store.database.statements import Row, Statement, Steps, ask, ask_ea
 from gateway.store.feed.in_force import LATEST
 from gateway.store.feed.moves import KEEP_FORMER
 from gateway.store.studies import versions
-from gateway.store.studies.versions import Made, Written
+from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 
 STUDY: Final = Statement(
     "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
@@ -154,7 +154,7 @@ class OthersMoved(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PatientClaim:
     """What a study says of a patient: the Patient as JSON bytes; `is_changed` is False where that is as before.
 
     Then what is stored stays as it is, if anything is.
@@ -183,9 +183,9 @@ class Taken:
     now: int
     row: Mapping[str, Any]
     reports: Sequence[Mapping[str, Any]]
-    resources: Sequence[Made]
+    resources: Sequence[RenderedVersion]
     issues: Sequence[Mapping[str, Any]]
-    claims: Sequence[Claim]
+    claims: Sequence[PatientClaim]
     rank: tuple[str, int]
     patient_ids: Sequence[str]
     others: Sequence[Row]
@@ -195,14 +195,14 @@ class Taken:
     causes: Sequence[Mapping[str, Any]]
     pdfs: Sequence[str]
     pdfs_missing: Sequence[str]
-    render: Callable[[bytes], Made]
+    render: Callable[[bytes], RenderedVersion]
     told: AbstractSet[tuple[str, str]]
     in_force: int
     reindex: bool = False
     is_move: bool = False
 
 
-def take(taken: Taken) -> Steps[list[Written]]:
+def take(taken: Taken) -> Steps[list[WrittenVersion]]:
     """Store a study; the versions that were written.
 
     Raises:
@@ -255,7 +255,7 @@ def _see_that_nothing_moved(taken: Taken) -> Steps[None]:
         raise OthersMoved
 
 
-def _claim(taken: Taken, now: int) -> Steps[list[Made]]:
+def _claim(taken: Taken, now: int) -> Steps[list[RenderedVersion]]:
     """Note what the study says of its patients, and give each of them, and each it left, as the newest study says.
 
     That is so as of `now`, an instant of the store: whoever comes later has read what is here written.

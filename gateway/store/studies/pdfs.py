@@ -68,7 +68,7 @@ class Overtaken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedPdf:
     """A PDF to be fetched; `attempts` failed in a row for the reason that `code` names, `held` is when it was due."""
 
     report_id: str
@@ -113,16 +113,16 @@ class Pdfs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def wanted(self, now: datetime, most: int) -> list[Wanted]:
+    async def wanted(self, now: datetime, most: int) -> list[WantedPdf]:
         """PDFs whose time has come, the last due first: a report signed just now waits for no backlog."""
         rows = await self._engine.fetch(WANTED, now=micros(now), most=most)
-        return [Wanted(*row) for row in rows]
+        return [WantedPdf(*row) for row in rows]
 
     async def count(self, state: str) -> int:
         """How many are `wanted`, `kept` or `unavailable`."""
         return int((await self._engine.fetch(COUNT, state=state))[0][0])
 
-    async def claim(self, wanted: Wanted) -> Claim:
+    async def claim(self, wanted: WantedPdf) -> PdfClaim:
         """Hold a PDF to fetch it.
 
         Raises:
@@ -131,13 +131,13 @@ class Pdfs:
         report = await stored_report(self._engine, wanted.report_id)
         until = micros(clock.now() + HOLD)
 
-        def work() -> Steps[Claim]:
+        def work() -> Steps[PdfClaim]:
             rows = yield from ask(HOLD_ON, report_id=wanted.report_id, held=wanted.held, until=until)
             if not rows:
                 raise Overtaken
             before = _stored(rows[0])
             yield from _sweep(wanted.report_id, before)
-            return Claim(self._engine, wanted, until, _digest(report), before)
+            return PdfClaim(self._engine, wanted, until, _digest(report), before)
 
         return await self._engine.do(work)
 
@@ -192,13 +192,13 @@ class Pdfs:
             yield bytes(rows[0][0])[max(first - begin, 0) : last - begin + 1]
 
 
-class Claim:
+class PdfClaim:
     """A PDF that is being fetched, by nobody else. `size` is the number of bytes written, `before` what was kept.
 
     Every method raises `Overtaken` and `StoreUnavailable`; then nothing was done.
     """
 
-    def __init__(self, engine: Engine, wanted: Wanted, until: int, text: str, before: StoredPdf | None) -> None:
+    def __init__(self, engine: Engine, wanted: WantedPdf, until: int, text: str, before: StoredPdf | None) -> None:
         self.wanted, self.before, self.size = wanted, before, 0
         self._engine, self._until, self._text = engine, until, text
         self._generation = f"{wanted.report_id}/{text}/{before.number + 1 if before else 1}"

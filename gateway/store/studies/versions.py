@@ -67,7 +67,7 @@ _ADD_MOMENT: Final = Statement("INSERT INTO moment (resource, key, low, high) VA
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class RenderedVersion:
     """A resource to be stored: its bytes before and behind versionId and lastUpdated, and what it is found by.
 
     `owner` is the study it belongs to, empty for what several studies speak of; `as_of` is when its source was asked:
@@ -90,7 +90,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenVersion:
     """A version that was written."""
 
     address: str
@@ -128,19 +128,19 @@ def end(clock: Clock) -> Steps[None]:
     yield from ask(TOCK, last=clock.last, resource=clock.number)
 
 
-def write(clock: Clock, resources: Sequence[Made], *, reindex: bool = False) -> Steps[list[Written]]:
+def write(clock: Clock, resources: Sequence[RenderedVersion], *, reindex: bool = False) -> Steps[list[WrittenVersion]]:
     """Write what is not as the store has it; with `reindex`, the rows of the others anew too."""
     rows = yield from ask(STANDING, addresses=json.dumps([one.address for one in resources]))
     standing = {str(row[0]): row for row in rows}
-    found: list[tuple[Made, Row | None, Written]] = []
-    same: list[tuple[Made, int]] = []
+    found: list[tuple[RenderedVersion, Row | None, WrittenVersion]] = []
+    same: list[tuple[RenderedVersion, int]] = []
     for one in resources:
         was = standing.get(one.address)
         if was is not None and _is_same(one, was):
             same.append((one, int(was[1])))
         elif was is None or one.as_of >= was[4]:
             version = 1 if was is None else int(was[2]) + 1
-            found.append((one, was, Written(one.address, version, clock.instant(), one.faults is not None)))
+            found.append((one, was, WrittenVersion(one.address, version, clock.instant(), one.faults is not None)))
     yield from _store(clock, found)
     yield from ask_each(_CONFIRM, [{"number": number, "as_of": one.as_of} for one, number in same])
     if reindex:
@@ -149,16 +149,16 @@ def write(clock: Clock, resources: Sequence[Made], *, reindex: bool = False) -> 
     return [written for _, _, written in found]
 
 
-def _is_same(one: Made, was: Row) -> bool:
+def _is_same(one: RenderedVersion, was: Row) -> bool:
     _, _, version, updated, _, is_suppressed, body = was
     return bool(is_suppressed) == (one.faults is not None) and one.body(version, updated) == bytes(body)
 
 
-def _store(clock: Clock, found: Sequence[tuple[Made, Row | None, Written]]) -> Steps[None]:
+def _store(clock: Clock, found: Sequence[tuple[RenderedVersion, Row | None, WrittenVersion]]) -> Steps[None]:
     added: list[dict[str, Any]] = []
     moved: list[dict[str, Any]] = []
     versions: list[dict[str, Any]] = []
-    numbers: list[tuple[Made, int]] = []
+    numbers: list[tuple[RenderedVersion, int]] = []
     for one, was, written in found:
         number = clock.next_number() if was is None else int(was[1])
         row = {
@@ -188,7 +188,7 @@ def _drop(numbers: Sequence[int]) -> Steps[None]:
     yield from ask_each(_DROP_MOMENTS, each)
 
 
-def _index(numbers: Sequence[tuple[Made, int]]) -> Steps[None]:
+def _index(numbers: Sequence[tuple[RenderedVersion, int]]) -> Steps[None]:
     """The rows by which these are found."""
     terms = [{"number": number, "key": key, "value": value} for one, number in numbers for key, value in one.terms]
     yield from ask_each(_ADD_TERM, terms)

@@ -32,7 +32,7 @@ from gateway.mllp.connection import Connection, Endpoint
 from gateway.mllp.framing import encode
 from gateway.runtime.errors import ConnectFailed
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 
 pytestmark = pytest.mark.timeout(300)
 SENT = (
@@ -57,7 +57,7 @@ def receiving(server: Server, tmp_path) -> Iterator[Receiving]:
 def fed(engine, server: Server, receiving: Receiving, **more: Any) -> Fed:
     """A feed to a server, set up as an operator does it."""
     way = {"close_after_each": not server.can("second message on a connection"), **more}
-    return Fed(engine, State(generate(studies=20)), (destination(receiving.port, **way),))
+    return Fed(engine, SandboxAccount(generate(studies=20)), (destination(receiving.port, **way),))
 
 
 def leaves(reading: Reading) -> dict[tuple[Any, ...], str]:

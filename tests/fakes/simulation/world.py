@@ -35,7 +35,7 @@ from gateway.store.database.statements import Statement, Steps, ask
 from gateway.store.feed import messages
 from gateway.store.feed.in_force import plan_made, put_in_force
 from gateway.store.feed.leases import Lease, Leases
-from gateway.store.feed.new_messages import Made, NewMessage
+from gateway.store.feed.new_messages import ComposedStudy, NewMessage
 from gateway.store.feed.outbox import Outbox, Settled
 from gateway.store.feed.reconciling import recorded
 from gateway.store.feed.sent import read_sent
@@ -122,7 +122,7 @@ class Writer:
         row = rows[-1]
         settled = [Settled(one.number, "rendered" if one is row else "merged") for one in rows]
         control_id = f"{study_id}.{version}.{row.number}"
-        made = Made(study_id, revision, settled, [self._message(study_id, version, control_id, row)], sent)
+        made = ComposedStudy(study_id, revision, settled, [self._message(study_id, version, control_id, row)], sent)
         try:
             await self.engine.do(partial(stored, lease, made, micros(clock.now())))
         except Outdated:

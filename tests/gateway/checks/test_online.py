@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from gateway.checks.online import findings, looked_at
 from gateway.ingest.assembly import opened_store
 from gateway.runtime.serving import listening_socket, running
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.settings import Configuration, Database, DestinationSettings, Settings, Upstream
 from gateway.store.studies.coverage import StoredCursors
@@ -165,7 +165,7 @@ async def test_destinations_that_can_be_connected_to_are_sent_nothing_and_not_na
         came.append(await reader.read())
         writer.close()
 
-    async with await asyncio.start_server(listen, "127.0.0.1", 0) as plain, Receiver(port=0, tls=pki) as secure:
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as plain, MllpReceiver(port=0, tls=pki) as secure:
         port = plain.sockets[0].getsockname()[1]
         tls = {"tls": True, "ca_file": "ca.pem", "client_cert": "client.pem", "server_name": "engine.example"}
         said = await unreached(
@@ -197,7 +197,7 @@ async def test_destinations_that_nobody_listens_at_are_named_each_with_what_to_d
     ],
 )
 async def test_what_tls_is_not_agreed_on_for_is_named_by_its_key(tmp_path, pki, keys, key):
-    async with Receiver(port=0, tls=pki) as secure:
+    async with MllpReceiver(port=0, tls=pki) as secure:
         said = await unreached(tmp_path, to("secure", port=secure.port, tls=True, **keys))
     assert set(said) == {f"destination[0].{key}"}
     assert "cannot be reached: " in said[f"destination[0].{key}"]

@@ -16,7 +16,7 @@ from fakes.taken_in import current
 
 from gateway.cli import operator
 from gateway.runtime import progress
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from gateway.store.database.statements import Statement, ask
 from gateway.store.studies.kept import packed
 from mappings.identifiers import fhir_id
@@ -175,7 +175,7 @@ async def test_a_sync_ends_with_what_the_settings_should_know_and_nothing_of_a_p
 
 
 async def test_check_config_online_names_the_destinations_that_answer_and_what_the_settings_should_know(site):
-    async with site() as here, Receiver(port=0) as receiver:
+    async with site() as here, MllpReceiver(port=0) as receiver:
         file = here.folder / "gateway.toml"
         file.write_text(file.read_text() + destination(receiver.port) + destination(9, "off", enabled="false"))
         code, _, err = await here.run("check-config", "--online")

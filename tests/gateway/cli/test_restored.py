@@ -17,8 +17,8 @@ from fakes.feed_site import destination
 from fakes.heads import head
 
 from gateway.cli.restored import lacking_of, lanes_of, written
-from gateway.feed.deliver.journal import Account, Batch, Header, encoded, entry_of, read, seal
-from gateway.store.feed.messages import Result
+from gateway.feed.deliver.journal import Header, JournalBatch, JournalContents, encoded, entry_of, read, seal
+from gateway.store.feed.messages import SendResult
 from gateway.store.feed.restoring import held_back
 from mappings.identifiers import short_id
 from mappings.profile import Site
@@ -171,7 +171,7 @@ async def test_where_the_journals_lack_something_nothing_is_sent_and_it_is_said_
         assert "  3 of journal another" in said
         assert await here.query("SELECT paused FROM destination WHERE name = 'ehr'") == [("restored",)]
         third = here.folder / "from-elsewhere.log"
-        batches = [Batch(n, n - 1, 0) for n in (1, 2, 3)]
+        batches = [JournalBatch(n, n - 1, 0) for n in (1, 2, 3)]
         third.write_bytes(b"".join(map(encoded, [Header("another", account.epoch, 0, 0), *batches])))
         code, said, _ = await here.feed("resume", "--restored", "--journal", str(third))
         assert (code, said[-1]) == (0, "sent to again: ehr")
@@ -229,12 +229,12 @@ def entry(n=1, at=1, **more):
 
 def test_a_message_stands_where_it_was_sent_first_with_what_came_of_it_last():
     heads = head(1, study_id=STUDY)
-    taken = Result(heads, "delivered", ack="CA", committed=5)
-    accepted = Result(heads, "delivered", ack="AA", accepted=6)
+    taken = SendResult(heads, "delivered", ack="CA", committed=5)
+    accepted = SendResult(heads, "delivered", ack="AA", accepted=6)
     batches = [
-        Batch(1, 0, 0, entries=(entry(1, 1),)),
-        Batch(2, 0, 0, entries=(entry(1, 2, result=taken), entry(2, 3))),
-        Batch(3, 0, 0, entries=(entry(1, 4, result=accepted),)),
+        JournalBatch(1, 0, 0, entries=(entry(1, 1),)),
+        JournalBatch(2, 0, 0, entries=(entry(1, 2, result=taken), entry(2, 3))),
+        JournalBatch(3, 0, 0, entries=(entry(1, 4, result=accepted),)),
     ]
     account = read(map(encoded, [Header("one", "e", 0, 0), *batches]))
     (lane,) = lanes_of([account], {"one": 0}).values()
@@ -248,8 +248,8 @@ def test_a_message_stands_where_it_was_sent_first_with_what_came_of_it_last():
 
 
 def test_what_nobody_has_is_counted_by_journal():
-    one = Account(journal="one", begins=2, last=5, others={"two": 4, "three": 1}, gaps={4})
-    two = Account(journal="two", begins=0, last=3)
+    one = JournalContents(journal="one", begins=2, last=5, others={"two": 4, "three": 1}, gaps={4})
+    two = JournalContents(journal="two", begins=0, last=3)
     assert lacking_of({"one": one, "two": two}, {"one": 1, "two": 1, "three": 1}) == {"one": 2, "two": 1}
     assert not lacking_of({"one": one}, {"one": 5, "two": 4, "three": 1})
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fhir_api.batch_entries import Entry, entries
+from gateway.fhir_api.batch_entries import BatchEntry, entries
 from gateway.runtime.errors import BadRequest, NotSupported, RequestError, RequestTooLarge
 
 BASE = "https://gateway.example/fhir"
@@ -34,11 +34,11 @@ def one(url, **more):
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("Patient/pat-1", Entry("/Patient/pat-1", b"/Patient/pat-1", b"")),
-        (f"{BASE}/Patient?name=a%20b#x", Entry("/Patient", b"/Patient", b"name=a%20b")),
-        ("Binary/a%2Fb", Entry("/Binary/a/b", b"/Binary/a%2Fb", b"")),
-        ("", Entry("/", b"/", b"")),
-        ("./Patient/../metadata", Entry("/metadata", b"/metadata", b"")),
+        ("Patient/pat-1", BatchEntry("/Patient/pat-1", b"/Patient/pat-1", b"")),
+        (f"{BASE}/Patient?name=a%20b#x", BatchEntry("/Patient", b"/Patient", b"name=a%20b")),
+        ("Binary/a%2Fb", BatchEntry("/Binary/a/b", b"/Binary/a%2Fb", b"")),
+        ("", BatchEntry("/", b"/", b"")),
+        ("./Patient/../metadata", BatchEntry("/metadata", b"/metadata", b"")),
     ],
 )
 def test_an_address_is_relative_to_the_base_or_below_it(url, expected):
@@ -56,7 +56,7 @@ def test_every_entry_is_below_the_base_or_refused(requests):
     found = entries(bundle, BASE)
     assert len(found) == len(requests)
     for request, entry in zip(requests, found, strict=True):
-        if isinstance(entry, Entry):
+        if isinstance(entry, BatchEntry):
             assert request["method"] == "GET"
             assert entry.path.startswith("/")
             assert entry.path == unquote(entry.raw_path.decode())

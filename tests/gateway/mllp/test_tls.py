@@ -13,7 +13,7 @@ from gateway.mllp import tls
 from gateway.mllp.connection import Connection, Endpoint
 from gateway.mllp.tls import TlsSettings, tls_context
 from gateway.runtime.errors import ConfigError, ConnectFailed, ConnectionLost, FeedError
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from mappings.hl7v2.ack import parse
 
 MESSAGE = b"MSH|^~\\&|GW|SITE|EHR|HOSP|20260105||ORU^R01^ORU_R01|ID1|P|2.5.1\r"
@@ -51,7 +51,7 @@ def server_context(ca, *names, client_ca=None):
 
 @contextlib.asynccontextmanager
 async def receiver(context, **tls):
-    async with Receiver(port=0, tls=context) as listening:
+    async with MllpReceiver(port=0, tls=context) as listening:
         yield Endpoint("127.0.0.1", listening.port, tls=TlsSettings(**tls))
 
 

@@ -11,7 +11,7 @@ import pytest
 from fakes.fed import destination
 
 from gateway.routing import Filter, Scope
-from gateway.routing.preview import KEPT_BACK, Asked, delivery, preview
+from gateway.routing.preview import KEPT_BACK, PreviewRequest, delivery, preview
 from gateway.runtime.errors import NoMessage
 from mappings import decode
 from mappings.model import Facts
@@ -27,7 +27,7 @@ def asked(**changes):
     document = {**WIRE, **changes}
     head = {key: value for key, value in document.items() if key not in ("reports", "users")}
     study = decode(head, document["reports"], document.get("users", ()))
-    return Asked(study, Facts(), study.reports[0].report_id)
+    return PreviewRequest(study, Facts(), study.reports[0].report_id)
 
 
 def becomes(question, to):

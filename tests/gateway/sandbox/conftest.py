@@ -15,8 +15,8 @@ import pytest
 from gateway.mllp.framing import Decoder, encode
 from gateway.runtime.serving import listening_socket
 from gateway.runtime.serving import running as serving
-from gateway.sandbox.receiver import Receiver
-from gateway.sandbox.state import State
+from gateway.sandbox.receiver import MllpReceiver
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.upstream import Options, open_sandbox
 from gateway.sandbox.webhooks import Target
 
@@ -28,7 +28,7 @@ class Running:
     """A sandbox that answers at `url`."""
 
     url: str
-    state: State
+    state: SandboxAccount
     options: Options
 
     def http(self, **more) -> httpx.Client:
@@ -168,7 +168,7 @@ async def facing():
     async with contextlib.AsyncExitStack() as stack:
 
         async def face(ack, **options):
-            receiver = await stack.enter_async_context(Receiver(port=0, ack=ack, **options))
+            receiver = await stack.enter_async_context(MllpReceiver(port=0, ack=ack, **options))
             return receiver, await connect(receiver)
 
         async def connect(receiver):

@@ -8,8 +8,8 @@ import pytest
 from gateway.mllp.framing import Decoder, encode
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox import late_acks
-from gateway.sandbox.late_acks import Address, LateAcks
-from gateway.sandbox.manner_plan import Part, Plan
+from gateway.sandbox.late_acks import Address, LateAckSender
+from gateway.sandbox.manner_plan import MannerPlan, Part
 from gateway.sandbox.manners import MANNERS
 from mappings.hl7v2.ack import parse
 
@@ -113,7 +113,7 @@ async def test_f35_it_calls_until_the_sender_is_there(facing, monkeypatch):
 async def test_f35_without_an_address_the_receiver_does_not_start_and_a_mixture_waits_for_the_next_connection(facing):
     with pytest.raises(ConfigError, match="--reply-to"):
         await facing("ca-aa-calls")
-    mixture = Plan((Part((MANNERS["ca-aa-calls"], MANNERS["ca-aa-calls"])),))
+    mixture = MannerPlan((Part((MANNERS["ca-aa-calls"], MANNERS["ca-aa-calls"])),))
     receiver, sender = await facing(mixture)
     await sender.say(message())
     assert await codes(sender, 1) == [("CA", "ID1")]
@@ -139,7 +139,7 @@ async def test_a_connection_that_breaks_under_a_late_acknowledgement_leaves_it_o
             self.sent += (frame,)
 
     lines, line = [], Line()
-    late = LateAcks(None, lines.append)
+    late = LateAckSender(None, lines.append)
     late.over(line, b"frame", 0)
     while not lines:
         await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from gateway.runtime import clock
 from gateway.sandbox import pdf
 from gateway.sandbox.links import Links
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.upstream import Options, create_app
 
 
@@ -76,7 +76,7 @@ def test_an_empty_text_is_a_page_with_a_title():
 
 @pytest.fixture
 def link():
-    state = State(generate(1, 10))
+    state = SandboxAccount(generate(1, 10))
     report = next(one.reports[0] for one in state.world.seeded if one.reports)
     app = create_app(state, Options(link_seconds=3600))
     return app, report

@@ -17,11 +17,11 @@ from gateway.mllp.connection import Connection, Endpoint
 from gateway.mllp.framing import encode
 from gateway.runtime.errors import AckTimeout, ConfigError, ConnectionLost
 from gateway.sandbox import inbox as inbox_module
-from gateway.sandbox.folder import Folder
-from gateway.sandbox.inbox import Inbox
+from gateway.sandbox.folder import SandboxFolder
+from gateway.sandbox.inbox import ReceiverInbox
 from gateway.sandbox.listen import run_listen
 from gateway.sandbox.manners import MANNERS
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 from mappings.hl7v2.ack import AckInvalid, parse
 
 
@@ -44,7 +44,7 @@ async def until(holds):
 @contextlib.asynccontextmanager
 async def connected(**options):
     async with (
-        Receiver(port=0, **options) as receiver,
+        MllpReceiver(port=0, **options) as receiver,
         await Connection.open(Endpoint("127.0.0.1", receiver.port, ack_timeout=20)) as connection,
     ):
         yield receiver, connection
@@ -108,7 +108,7 @@ async def test_it_can_be_slow(monkeypatch):
 
 
 async def test_many_messages_come_over_several_connections_and_each_is_answered_in_order():
-    async with Receiver(port=0) as receiver:
+    async with MllpReceiver(port=0) as receiver:
 
         async def send(lane):
             async with await Connection.open(Endpoint("127.0.0.1", receiver.port)) as connection:
@@ -124,7 +124,7 @@ async def test_many_messages_come_over_several_connections_and_each_is_answered_
 
 
 async def test_messages_sent_without_waiting_are_answered_one_by_one():
-    async with Receiver(port=0) as receiver:
+    async with MllpReceiver(port=0) as receiver:
         reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
         writer.write(encode(message("A")) + encode(message("B")))
         writer.write_eof()
@@ -179,7 +179,7 @@ async def test_a_commit_receiver_refuses_with_a_commit_code():
 
 async def test_noise_between_frames_is_told_and_answered_with_nothing():
     lines = []
-    async with Receiver(port=0, say=lines.append) as receiver:
+    async with MllpReceiver(port=0, say=lines.append) as receiver:
         reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
         writer.write(b"GET / HTTP/1.1\r\n\x0bcut" + encode(message()) + b"\x0bunfinished")
         writer.write_eof()
@@ -203,7 +203,7 @@ async def test_a_frame_over_the_limit_is_refused_and_the_next_one_is_taken():
 
 async def test_a_client_that_resets_does_not_stop_it():
     lines = []
-    async with Receiver(port=0, say=lines.append) as receiver:
+    async with MllpReceiver(port=0, say=lines.append) as receiver:
         reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
@@ -239,7 +239,7 @@ async def test_each_message_is_a_file_as_it_came_before_it_is_acknowledged(tmp_p
         "000002-______etc_x_y_" + "Z" * 26 + ".hl7",
         "000003-no-control-id.hl7",
     ]
-    assert Folder(folder).name("ID4").name == "000004-ID4.hl7"
+    assert SandboxFolder(folder).name("ID4").name == "000004-ID4.hl7"
 
 
 async def test_a_message_that_cannot_be_written_is_not_accepted_and_leaves_no_part(tmp_path, monkeypatch):
@@ -263,7 +263,7 @@ async def test_it_keeps_no_more_than_it_says(monkeypatch):
     monkeypatch.setattr(inbox_module, "KEPT_MESSAGES", 3)
     monkeypatch.setattr(inbox_module, "KEPT_BYTES", 10)
     monkeypatch.setattr(inbox_module, "KNOWN_CONTROL_IDS", 2)
-    inbox = Inbox()
+    inbox = ReceiverInbox()
     for payload in (b"1", b"22", b"3", b"4"):
         inbox.take(payload, payload.decode(), answer="AA", file=None)
     assert [found.control_id for found in inbox.messages] == ["22", "3", "4"]
@@ -276,13 +276,13 @@ async def test_it_keeps_no_more_than_it_says(monkeypatch):
 
 
 async def test_a_patient_is_not_in_the_repr_of_a_message():
-    assert "DOE" not in repr(Inbox().take(message(), "ID1", answer="AA", file=None))
+    assert "DOE" not in repr(ReceiverInbox().take(message(), "ID1", answer="AA", file=None))
 
 
 async def test_leaving_it_ends_open_connections():
     faults = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
-    async with Receiver(port=0) as receiver:
+    async with MllpReceiver(port=0) as receiver:
         connection = await Connection.open(Endpoint("127.0.0.1", receiver.port))
         await connection.exchange(message())
     await until(lambda: not connection.usable)
@@ -291,20 +291,20 @@ async def test_leaving_it_ends_open_connections():
 
 
 async def test_a_receiver_that_was_never_entered_can_be_left():
-    await Receiver().__aexit__(None, None, None)
+    await MllpReceiver().__aexit__(None, None, None)
 
 
 async def test_what_it_cannot_start_with_is_named(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    async with Receiver(port=0) as receiver:
+    async with MllpReceiver(port=0) as receiver:
         for options, key in (
             ({"port": receiver.port}, f"127.0.0.1:{receiver.port}"),
             ({"port": 0, "ack": "yes"}, "ack"),
             ({"port": 0, "out": file}, "out"),
         ):
             with pytest.raises(ConfigError) as wrong:
-                await Receiver(**options).__aenter__()
+                await MllpReceiver(**options).__aenter__()
             assert wrong.value.key == key
 
 
@@ -315,7 +315,7 @@ async def test_an_independent_client_is_understood_and_understands():
         with MLLPClient("127.0.0.1", port) as client:
             return [client.send_message(hl7.parse(message(f"ID{n}").decode())) for n in range(3)]
 
-    async with Receiver(port=0) as receiver:
+    async with MllpReceiver(port=0) as receiver:
         answers = await asyncio.to_thread(talk, receiver.port)
         assert [str(hl7.parse(answer[1:-2].decode())["MSA.F2"]) for answer in answers] == ["ID0", "ID1", "ID2"]
         assert hl7.parse(receiver.messages[0].payload.decode())["PID.F5.R1.C1"] == "DOE"
@@ -324,7 +324,7 @@ async def test_an_independent_client_is_understood_and_understands():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_listening_shows_each_message_and_a_signal_stops_it_in_good_order(number, tmp_path):
     lines = []
-    listening = asyncio.create_task(run_listen(Receiver(port=0, out=tmp_path), lines.append))
+    listening = asyncio.create_task(run_listen(MllpReceiver(port=0, out=tmp_path), lines.append))
     await until(lambda: lines)
     port = int(re.search(r"MLLP on 127\.0\.0\.1:(\d+), answer: application accept", lines[0]).group(1))
     async with await Connection.open(Endpoint("127.0.0.1", port)) as connection:

@@ -6,13 +6,13 @@ from collections import Counter
 import pytest
 
 from gateway.sandbox import people, texts
-from gateway.sandbox.cases import Case, Procedure
+from gateway.sandbox.cases import Procedure, ReportCase
 from gateway.sandbox.dice import Dice
 from gateway.sandbox.oddities import DROPPED, ODDITIES
 from gateway.sandbox.procedures import PROCEDURES
 from gateway.sandbox.seed import generate
 from gateway.sandbox.seed_study import KINDS
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from mappings import wire
 
 WORLD = generate(1, 200)
@@ -39,7 +39,7 @@ def test_a_study_is_the_same_however_many_are_asked_for():
 
 def test_the_same_acts_give_the_same_bytes():
     def acted():
-        state = State(generate(5, 30))
+        state = SandboxAccount(generate(5, 30))
         signed = state.sign_new()
         state.sign(state.open_addendum(signed.report_id))
         state.sign_next()
@@ -52,7 +52,7 @@ def test_the_same_acts_give_the_same_bytes():
 def test_an_act_changes_nothing_in_the_seeded_world():
     world = generate(5, 30)
     before = as_bytes(world)
-    state = State(world)
+    state = SandboxAccount(world)
     state.sign(state.open_addendum(next(one.reports[0]["reportId"] for one in world.seeded if one.reports)))
     state.sign_new()
     assert as_bytes(world) == before
@@ -143,7 +143,7 @@ def test_no_placeholder_is_left_in_a_text(procedure):
 
 
 def test_a_side_is_written_as_its_surroundings_are():
-    case = Case(("{side} lung: clear.",), ("Nothing in the {side} lung.",))
+    case = ReportCase(("{side} lung: clear.",), ("Nothing in the {side} lung.",))
     procedure = Procedure("XR", "d", "XR HIP {side}", "t", ("i",), (case,))
     written = texts.write(procedure, case, Dice(1), "one-line")
     side = written.procedure.removeprefix("XR HIP ")

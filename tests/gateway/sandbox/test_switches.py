@@ -9,7 +9,7 @@ import pytest
 from gateway.runtime import clock
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import Switches, parse_switches, table
 from gateway.sandbox.upstream import Options, open_sandbox
 from mappings import wire
@@ -24,7 +24,7 @@ class Probe:
     """A sandbox inside the process, asked as a client would."""
 
     client: httpx.AsyncClient
-    state: State
+    state: SandboxAccount
     app: object
     mailbox: object
 

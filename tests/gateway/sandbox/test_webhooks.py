@@ -8,9 +8,9 @@ from standardwebhooks import Webhook
 
 from gateway.runtime.errors import ConfigError
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import Switches
-from gateway.sandbox.webhooks import OLD_KEY, Sender, Target, signature
+from gateway.sandbox.webhooks import OLD_KEY, Target, WebhookSender, signature
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 BODY_A = b'{"id":"whe_1234567890abcdef1234567890abcdef","type":"report.delivered","data":{}}'
@@ -36,8 +36,8 @@ def test_the_signature_is_that_of_the_published_vectors(body, size, expected):
 
 
 def sending(mailbox, **switches):
-    state = State(generate(1, 20), Switches(**switches))
-    sender = Sender(mailbox.target, state.switches, 1, lambda report_id: f"http://127.0.0.1/{report_id}.pdf")
+    state = SandboxAccount(generate(1, 20), Switches(**switches))
+    sender = WebhookSender(mailbox.target, state.switches, 1, lambda report_id: f"http://127.0.0.1/{report_id}.pdf")
     state.listeners.append(sender)
     return state, sender
 
@@ -85,8 +85,8 @@ async def test_an_event_is_given_up_after_the_last_attempt(mailbox):
 
 
 async def test_nobody_listening_is_no_error():
-    state = State(generate(1, 5))
-    sender = Sender(Target("http://127.0.0.1:9/nobody", KEY, wait=0.001), state.switches, 1, str)
+    state = SandboxAccount(generate(1, 5))
+    sender = WebhookSender(Target("http://127.0.0.1:9/nobody", KEY, wait=0.001), state.switches, 1, str)
     state.listeners.append(sender)
     state.sign_new()
     await sender.settled()

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from gateway.runtime.metrics import Measured, Metrics
 from gateway.runtime.serving import listening_socket, running
 from gateway.sandbox.seed import generate
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from gateway.sandbox.switches import parse_switches
-from gateway.sandbox.webhooks import OLD_KEY, Sender, Target
-from gateway.webhooks.endpoint import MOST_BYTES, PATH, Inbox, webhook_routes
+from gateway.sandbox.webhooks import OLD_KEY, Target, WebhookSender
+from gateway.webhooks.endpoint import MOST_BYTES, PATH, WebhookInbox, webhook_routes
 from gateway.webhooks.event import Verifier
 from gateway.webhooks.worker import WebhookWork
 
@@ -37,7 +37,7 @@ class Door:
         self.memory, self.metrics, self.clock, self.woken = Memory(), Metrics(), Clock(), 0
         self.app = FastAPI(routes=webhook_routes())
         self.app.add_middleware(Measured, metrics=self.metrics)
-        self.app.state.inbox = Inbox(
+        self.app.state.inbox = WebhookInbox(
             Verifier(keys), self.memory, self.memory, self.metrics, self.wake, now=self.clock, **patience
         )
 
@@ -331,8 +331,8 @@ async def behind(door, *switches):
     with listening_socket("127.0.0.1", 0) as listener:
         async with running(door.app, listener):
             url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
-            state = State(generate(1, 20), parse_switches(switches))
-            sender = Sender(Target(url, SECRET), state.switches, 1, str)
+            state = SandboxAccount(generate(1, 20), parse_switches(switches))
+            sender = WebhookSender(Target(url, SECRET), state.switches, 1, str)
             state.listeners.append(sender)
             yield state, sender
 
@@ -341,7 +341,7 @@ async def behind(door, *switches):
 def live():
     """A door whose clock runs."""
     door = Door()
-    door.app.state.inbox = Inbox(Verifier([KEY]), door.memory, door.memory, door.metrics, door.wake)
+    door.app.state.inbox = WebhookInbox(Verifier([KEY]), door.memory, door.memory, door.metrics, door.wake)
     return door
 
 
@@ -393,7 +393,7 @@ async def test_from_the_signature_to_the_fetch_of_the_study_it_takes_no_poll(liv
         return {row.body["reportId"] for row in live.memory.rows.values()}
 
     work = WebhookWork(live.memory, ingest, live.metrics)
-    live.app.state.inbox = Inbox(Verifier([KEY]), live.memory, live.memory, live.metrics, work.wake)
+    live.app.state.inbox = WebhookInbox(Verifier([KEY]), live.memory, live.memory, live.metrics, work.wake)
     task = asyncio.create_task(work.run())
     async with behind(live) as (state, sender):
         told = state.sign_new()

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from gateway.runtime import clock
-from gateway.webhooks.event import Delivery, Enrichment, Verifier, delivered, enrichment, event
+from gateway.webhooks.event import Enrichment, Verifier, WebhookDelivery, delivered, enrichment, event
 from mappings.issues import WireError
 
 BODY_A = b'{"id":"whe_1234567890abcdef1234567890abcdef","type":"report.delivered","data":{}}'
@@ -40,13 +40,13 @@ def check(content, headers, now=NOW, verifier=VERIFIER):
 @pytest.mark.parametrize(("content", "signature"), [(BODY_A, SIGNATURE_A), (BODY_B, SIGNATURE_B)], ids=["A", "B"])
 def test_the_published_vectors_are_genuine(content, signature):
     headers = {"webhook-id": "msg_1", "webhook-timestamp": "1760000000", "webhook-signature": signature}
-    assert check(content, headers) == Delivery("msg_1", NOW, content.decode())
+    assert check(content, headers) == WebhookDelivery("msg_1", NOW, content.decode())
 
 
 @pytest.mark.parametrize("seconds", [0, 299, 300, -299, -300])
 def test_our_clock_may_be_five_minutes_off_either_way(seconds):
     content = body()
-    assert isinstance(check(content, signed(content), NOW + timedelta(seconds=seconds)), Delivery)
+    assert isinstance(check(content, signed(content), NOW + timedelta(seconds=seconds)), WebhookDelivery)
 
 
 @pytest.mark.parametrize("seconds", [301, -301, 86400])
@@ -60,11 +60,11 @@ def test_either_key_is_good_while_one_takes_the_place_of_the_other():
     old = "whsec_b2xkLXNhbmRib3gtd2ViaG9vay1rZXk="
     both = Verifier([KEY, OLD_KEY])
     for headers in (signed(content), signed(content, secret=old)):
-        assert isinstance(check(content, headers, verifier=both), Delivery)
+        assert isinstance(check(content, headers, verifier=both), WebhookDelivery)
     assert check(content, signed(content, secret=old)) == "wrong-signature"
     rotated = signed(content, secret=old)
     rotated["webhook-signature"] += " " + signed(content)["webhook-signature"]
-    assert isinstance(check(content, rotated), Delivery)
+    assert isinstance(check(content, rotated), WebhookDelivery)
 
 
 def test_without_a_key_nothing_is_genuine():
@@ -117,7 +117,7 @@ def test_hostile_headers_are_refused_and_raise_nothing(change, refusal):
 @pytest.mark.parametrize("listed", ["v2,AAAA {}", "v1,AAAA {}", "{} v1,AAAA", "nonsense {}", "v2,AAAA v1a,BBBB {} é"])
 def test_the_good_signature_is_found_among_others(listed):
     headers = signed(BODY_A) | {"webhook-signature": listed.format(SIGNATURE_A)}
-    assert isinstance(check(BODY_A, headers), Delivery)
+    assert isinstance(check(BODY_A, headers), WebhookDelivery)
 
 
 def test_header_names_of_another_scheme_are_not_taken():
@@ -176,7 +176,7 @@ def test_what_the_library_signs_is_genuine_and_the_library_says_so_too(text, web
 def test_the_vendors_sdk_takes_what_is_taken_here_and_refuses_what_is_refused(change):
     now = clock.now()
     headers = signed(BODY_B, at=now) | change
-    is_genuine = isinstance(check(BODY_B, headers, now), Delivery)
+    is_genuine = isinstance(check(BODY_B, headers, now), WebhookDelivery)
     assert is_genuine == (not change)
     with avara.Avara(api_key="k", webhook_key=SECRET, base_url="http://127.0.0.1:1") as client:
         try:

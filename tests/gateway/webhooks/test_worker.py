@@ -10,9 +10,9 @@ from fakes.inbox import NOW, REPORT, STUDY, Clock, Memory, sample
 
 from gateway.runtime.errors import UpstreamFailed, UpstreamKeyRefused, UpstreamNotFound, UpstreamThrottled
 from gateway.runtime.metrics import Metrics
-from gateway.webhooks.worker import OUTAGE_WAIT, WAITS, Pace, WebhookWork
+from gateway.webhooks.worker import OUTAGE_WAIT, WAITS, WebhookWork, WorkPace
 
-QUICK = Pace(slots=3, poll=0.01)
+QUICK = WorkPace(slots=3, poll=0.01)
 OTHER = f"stu_{'9' * 32}"
 
 
@@ -183,12 +183,12 @@ async def test_no_more_studies_are_fetched_at_one_time_than_there_are_slots_and_
 
 
 async def test_it_begins_at_once_when_woken_and_polls_when_not():
-    bench = Bench(Pace(poll=60))
+    bench = Bench(WorkPace(poll=60))
     async with bench.running():
         await asyncio.sleep(0.01)
         await bench.told()
         await bench.until(lambda: bench.states() == [("done", "")])
-    bench = Bench(Pace(poll=0.005))
+    bench = Bench(WorkPace(poll=0.005))
     async with bench.running():
         await asyncio.sleep(0.01)
         await bench.memory.record("msg_1", "whe_1", "report.delivered", {"reportId": REPORT, "studyId": STUDY}, NOW)
@@ -196,7 +196,7 @@ async def test_it_begins_at_once_when_woken_and_polls_when_not():
 
 
 async def test_a_study_that_hangs_keeps_no_other_waiting():
-    bench = Bench(Pace(slots=2, poll=60))
+    bench = Bench(WorkPace(slots=2, poll=60))
     bench.studies.gate.clear()
     await bench.told("msg_1")
     async with bench.running():
@@ -212,7 +212,7 @@ async def test_a_study_that_hangs_keeps_no_other_waiting():
 
 
 async def test_a_webhook_that_comes_during_a_fetch_of_its_study_gets_a_fetch_that_begins_after_it():
-    bench = Bench(Pace(poll=60))
+    bench = Bench(WorkPace(poll=60))
     bench.studies.gate.clear()
     await bench.told("msg_1")
     async with bench.running():
@@ -238,7 +238,7 @@ async def test_while_the_store_is_out_of_reach_nothing_is_lost_and_it_goes_on_af
 
 
 async def test_what_was_fetched_and_could_not_be_settled_is_fetched_again():
-    bench = Bench(Pace(poll=0.001))
+    bench = Bench(WorkPace(poll=0.001))
     bench.studies.gate.clear()
     await bench.told()
     async with bench.running():

@@ -10,7 +10,7 @@ from mappings.hl7v2.received import Received, read
 from mappings.hl7v2.rules import check_rules
 from mappings.hl7v2.specimen import occasions, written
 from mappings.profile import Receiver, Rule, switches
-from mappings.profile.rule import ANYWHERE, Place
+from mappings.profile.rule import ANYWHERE, RulePlace
 
 _VISTA = {
     "sending_application": "RA-AUTOSCRIBE",
@@ -121,15 +121,15 @@ def test_what_breaks_a_rule_breaks_no_other_but_those_of_the_same_field(name: st
     assert field <= same
 
 
-def others(rules: list[Rule]) -> Iterator[Place]:
+def others(rules: list[Rule]) -> Iterator[RulePlace]:
     """Fields that rules hold against another one, or choose segments by."""
     for rule in rules:
         if rule.must == "equal" or rule.where:
             yield rule.field
 
 
-def place_of_mutation(rule: Rule) -> Place:
-    return Place("PID", 5, 1) if rule.field.segment == ANYWHERE else rule.field
+def place_of_mutation(rule: Rule) -> RulePlace:
+    return RulePlace("PID", 5, 1) if rule.field.segment == ANYWHERE else rule.field
 
 
 def breaking(rule: Rule) -> str:
@@ -167,7 +167,7 @@ def put(message: bytes, rule: Rule, text: str) -> bytes:
     return "".join("|".join(row) + "\r" for row in rows).encode("utf-8", "surrogateescape")
 
 
-def chosen_by(received: Received, rule: Rule, place: Place) -> Iterator[bool]:
+def chosen_by(received: Received, rule: Rule, place: RulePlace) -> Iterator[bool]:
     """For each segment whether the rule is about it."""
     for segment in received.segments:
         where = rule.where
@@ -175,14 +175,14 @@ def chosen_by(received: Received, rule: Rule, place: Place) -> Iterator[bool]:
         yield segment.name == place.segment and is_there
 
 
-def set_text(row: list[str], place: Place, text: str) -> None:
+def set_text(row: list[str], place: RulePlace, text: str) -> None:
     """Put a text at a place of a segment, in every repetition; MSH-2 is the first field in `row`."""
     number = place.field - 1 if row[0] == "MSH" else place.field
     row += [""] * (number + 1 - len(row))
     row[number] = "~".join(with_part(one, place, text) for one in row[number].split("~"))
 
 
-def with_part(repetition: str, place: Place, text: str) -> str:
+def with_part(repetition: str, place: RulePlace, text: str) -> str:
     if not place.component:
         return text
     parts = repetition.split("^")

@@ -5,7 +5,7 @@ import pytest
 from mappings.hl7v2.received import Unreadable
 from mappings.hl7v2.rules import CHECKS, check_rules
 from mappings.profile import Receiver, Rule, receiver
-from mappings.profile.rule import MUST, Level, Place, Quantity, Where, place_of
+from mappings.profile.rule import MUST, Level, Quantity, RulePlace, Where, place_of
 
 
 def segment(name: str, **fields: str) -> str:
@@ -38,12 +38,12 @@ def broken(rule: Rule, *message: str) -> list[str]:
 
 
 def rule(field: str, must: str, *value: str, where: Where | None = None, of: Quantity = "each") -> Rule:
-    place = Place("*") if field == "*" else place_of(field)
+    place = RulePlace("*") if field == "*" else place_of(field)
     return Rule("r", "block", "a statement", place, must, value, where, of)
 
 
-UID = Where(Place("OBX", 3, 1), True, "113014")
-NOT_UID = Where(Place("OBX", 3, 1), False, "113014")
+UID = Where(RulePlace("OBX", 3, 1), True, "113014")
+NOT_UID = Where(RulePlace("OBX", 3, 1), False, "113014")
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ NOT_UID = Where(Place("OBX", 3, 1), False, "113014")
         rule("OBX-5", "be_at_most", "5"),
         rule("OBX-11", "equal", "OBR-25", where=NOT_UID),
         rule("OBX-2", "be_one_of", "ST", where=UID),
-        rule("OBX-2", "be_one_of", "NM", where=Where(Place("OBX", 2), True, "NM")),
+        rule("OBX-2", "be_one_of", "NM", where=Where(RulePlace("OBX", 2), True, "NM")),
         rule("OBX-5", "be_valued", where=UID, of="any"),
         rule("OBR-18", "be_valued", of="any"),
-        rule("OBR-7", "be_valued", where=Where(Place("ORC", 2), True, "PL1")),
+        rule("OBR-7", "be_valued", where=Where(RulePlace("ORC", 2), True, "PL1")),
         rule("*", "not_be_one_of", '""'),
         rule("*", "not_contain", "\\S\\"),
         rule("*", "be_at_most", "20"),
@@ -101,10 +101,10 @@ def test_a_message_that_keeps_a_rule_breaks_nothing(kept: Rule) -> None:
         (rule("OBX-2", "be_one_of", "TX"), ["OBX[1]-2"]),
         (rule("OBX-2", "be_one_of", "HD", where=UID), ["OBX[1]-2"]),
         (rule("OBX-11", "be_one_of", "P", where=NOT_UID), ["OBX[2]-11", "OBX[3]-11"]),
-        (rule("OBX-5", "be_valued", where=Where(Place("OBX", 2), True, "ED"), of="any"), ["OBX-5"]),
+        (rule("OBX-5", "be_valued", where=Where(RulePlace("OBX", 2), True, "ED"), of="any"), ["OBX-5"]),
         (rule("OBR-20", "be_valued", of="any"), ["OBR-20"]),
         (rule("ZDS-1", "be_valued", of="any"), ["ZDS-1"]),
-        (rule("OBR-7", "be_valued", where=Where(Place("ORC", 2), True, "PL2")), ["OBR[2]-7"]),
+        (rule("OBR-7", "be_valued", where=Where(RulePlace("ORC", 2), True, "PL2")), ["OBR[2]-7"]),
         (rule("*", "not_be_one_of", "L"), ["PID-5", "OBR[1]-4", "OBX[2]-3", "OBX[3]-3"]),
         (rule("*", "not_contain", "\\F\\"), ["OBX[2]-5"]),
         (rule("*", "be_at_most", "18"), ["MSH-7"]),
@@ -153,7 +153,7 @@ def test_a_broken_rule_never_says_what_stands_there() -> None:
 
 @pytest.mark.parametrize(("level", "severity"), [("block", "error"), ("warn", "warning")])
 def test_a_broken_rule_is_an_issue_with_its_source(level: Level, severity: str) -> None:
-    asked = Rule("obr-20-valued", level, "a statement", Place("OBR", 20), "be_valued", of="any")
+    asked = Rule("obr-20-valued", level, "a statement", RulePlace("OBR", 20), "be_valued", of="any")
     (one,) = check_rules("\r".join(MESSAGE).encode(), Receiver("x", rules=(asked,)))
     ending = ": not sent" if level == "block" else ""
     assert str(one.issue) == (

@@ -4,7 +4,7 @@ import pytest
 
 from mappings.issues import SiteError
 from mappings.profile import Rule, parse_receiver
-from mappings.profile.rule import MUST, Place, Where, place_of
+from mappings.profile.rule import MUST, RulePlace, Where, place_of
 
 HEAD = 'name = "x"\n[[rules]]\n'
 WHOLE = {
@@ -24,26 +24,26 @@ def read(**changes: str | None) -> Rule:
 
 
 def test_a_rule_is_read_as_it_is_written() -> None:
-    assert read() == Rule("obr-18-valued", "block", "a statement", Place("OBR", 18), "be_valued")
+    assert read() == Rule("obr-18-valued", "block", "a statement", RulePlace("OBR", 18), "be_valued")
 
 
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("OBR-18", Place("OBR", 18)),
-        ("OBX-3.1", Place("OBX", 3, 1)),
-        ("OBX-3.1.2", Place("OBX", 3, 1, 2)),
-        ("ZDS-1", Place("ZDS", 1)),
+        ("OBR-18", RulePlace("OBR", 18)),
+        ("OBX-3.1", RulePlace("OBX", 3, 1)),
+        ("OBX-3.1.2", RulePlace("OBX", 3, 1, 2)),
+        ("ZDS-1", RulePlace("ZDS", 1)),
     ],
 )
-def test_a_place_is_read_and_written_alike(text: str, place: Place) -> None:
+def test_a_place_is_read_and_written_alike(text: str, place: RulePlace) -> None:
     assert place_of(text) == place
     assert str(place) == text
 
 
 def test_a_rule_can_choose_its_segments_and_ask_for_one_of_them() -> None:
     rule = read(field='"OBX-5"', where='"OBX-3.1 != 113014"', of='"any"')
-    assert (rule.where, rule.of) == (Where(Place("OBX", 3, 1), False, "113014"), "any")
+    assert (rule.where, rule.of) == (Where(RulePlace("OBX", 3, 1), False, "113014"), "any")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_must_hold_has_the_value_it_needs(must: str, value: str | None, rea
 
 @pytest.mark.parametrize("must", ["not_be_one_of", "not_contain", "be_at_most"])
 def test_a_rule_can_be_about_every_value_of_a_message(must: str) -> None:
-    assert read(field='"*"', must=f'"{must}"', value="80" if must == "be_at_most" else '["x"]').field == Place("*")
+    assert read(field='"*"', must=f'"{must}"', value="80" if must == "be_at_most" else '["x"]').field == RulePlace("*")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from fakes.fed import site as sandbox_site
 from fakes.upstream_json import report_json, response_json, study_json
 
 from gateway.sandbox.seed import generate, report_list
-from gateway.sandbox.state import State
+from gateway.sandbox.state import SandboxAccount
 from mappings.profile import Site, parse_site
 
 SITE = parse_site('[mapping]\n[[mapping.facilities]]\nname = "Mercy"\nname_order = "given_family"')
@@ -64,7 +64,7 @@ def test_a_study_that_cannot_be_read_is_left_out():
 
 
 def test_nothing_of_a_patient_and_no_value_of_metadata_is_kept():
-    account = State(generate(studies=60))
+    account = SandboxAccount(generate(studies=60))
     studies = [
         ({**study, "metadata": {"acc": "NEVER-SHOWN"}}, report_list(study, account.reports_of(study)))
         for study in account.studies.values()

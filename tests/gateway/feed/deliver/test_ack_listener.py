@@ -30,7 +30,7 @@ from gateway.runtime.loops import alongside
 from gateway.runtime.metrics import PREFIX, Metrics
 from gateway.settings.feed import Feed
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.messages import Result
+from gateway.store.feed.messages import SendResult
 
 
 class Place:
@@ -141,7 +141,7 @@ async def test_one_that_comes_too_early_is_not_answered_and_is_brought_again(pla
     await scene.add("stu_4", new(4))
     (head,) = await scene.heads()
     await scene.step(claims=[head])
-    await scene.step([Result(head, "indeterminate", "ack-timeout")])
+    await scene.step([SendResult(head, "indeterminate", "ack-timeout")])
     async with bringing(place.address) as peer:
         await peer.bring(ack("ID4"))
         assert await peer.told() is None

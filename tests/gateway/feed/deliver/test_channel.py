@@ -13,7 +13,7 @@ from gateway.feed.deliver.channel import FolderChannel, MllpChannel
 from gateway.mllp.permit import Permit, PermitEnded
 from gateway.routing import Folder
 from gateway.runtime.errors import ConnectFailed
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 
 
 async def test_a_message_is_a_whole_file_under_a_name_that_sorts_by_its_number(tmp_path):
@@ -40,7 +40,7 @@ async def test_a_directory_that_is_gone_took_nothing(tmp_path):
 
 
 async def test_a_connection_is_kept_open_and_the_answer_is_that_of_the_message():
-    async with Receiver(port=0) as receiver:
+    async with MllpReceiver(port=0) as receiver:
         one = destination(receiver.port)
         channel = MllpChannel(one.transport, one, lambda *_: None, Permit())
         answers = [await channel.exchange(head(number)) for number in (1, 2)]
@@ -50,7 +50,7 @@ async def test_a_connection_is_kept_open_and_the_answer_is_that_of_the_message()
 
 async def test_an_acknowledgement_that_comes_late_is_handed_on():
     late = []
-    async with Receiver(port=0, ack="twice") as receiver:
+    async with MllpReceiver(port=0, ack="twice") as receiver:
         one = destination(receiver.port)
         channel = MllpChannel(one.transport, one, lambda ack, _: late.append(ack), Permit())
         for number in (1, 2):
@@ -72,7 +72,7 @@ async def test_no_file_gets_its_name_when_the_lease_is_over(tmp_path):
 
 
 async def test_no_connection_is_opened_when_the_lease_is_over():
-    async with Receiver(port=0) as receiver:
+    async with MllpReceiver(port=0) as receiver:
         one = destination(receiver.port)
         channel = MllpChannel(one.transport, one, lambda _: None, over())
         with pytest.raises(PermitEnded):

@@ -10,22 +10,22 @@ from fakes.heads import head
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.feed.deliver.journal import Batch, Entry, Header, encoded, entry_of, read, seal
-from gateway.store.feed.messages import Result
+from gateway.feed.deliver.journal import Header, JournalBatch, JournalEntry, encoded, entry_of, read, seal
+from gateway.store.feed.messages import SendResult
 
 KEY = b"k" * 32
 AT = 1_767_000_000_000_000
 
 
-def entry(number: int = 1, **more: object) -> Entry:
+def entry(number: int = 1, **more: object) -> JournalEntry:
     return entry_of("ehr", head(number, restates="F1/", body_hash="ab", told="cd"), AT, KEY, **more)
 
 
-def batch(n: int, *entries: Entry, **more: object) -> Batch:
-    return Batch(n, n - 1, AT, entries=entries or (entry(n),), **more)
+def batch(n: int, *entries: JournalEntry, **more: object) -> JournalBatch:
+    return JournalBatch(n, n - 1, AT, entries=entries or (entry(n),), **more)
 
 
-def lines(*what: Header | Batch) -> list[bytes]:
+def lines(*what: Header | JournalBatch) -> list[bytes]:
     return [encoded(one) for one in what]
 
 
@@ -33,7 +33,7 @@ HEADER = Header("one", "epoch", 0, AT)
 
 
 def test_what_is_written_is_read_again():
-    result = Result(head(2), "delivered", ack="AA", accepted=AT)
+    result = SendResult(head(2), "delivered", ack="AA", accepted=AT)
     written = [batch(1), batch(2, entry(2, result=result), others={"two": 7}, highest={"ehr": 2})]
     found = read(lines(HEADER, *written))
     assert (found.journal, found.epoch, found.begins, found.last, found.confirmed) == ("one", "epoch", 0, 2, 1)

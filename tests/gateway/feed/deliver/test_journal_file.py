@@ -6,14 +6,14 @@ import os
 
 import pytest
 
-from gateway.feed.deliver.journal import Batch, Header, encoded
+from gateway.feed.deliver.journal import Header, JournalBatch, encoded
 from gateway.feed.deliver.journal_file import JournalFile, account_of, journals
 
 HEADER = Header("one", "epoch", 0, 0)
 
 
 def line(n: int) -> bytes:
-    return encoded(Batch(n, n - 1, 0))
+    return encoded(JournalBatch(n, n - 1, 0))
 
 
 def header(n: int) -> Header:

@@ -17,7 +17,7 @@ from gateway.runtime import clock
 from gateway.runtime.metrics import PREFIX, Metrics
 from gateway.settings.feed import Feed
 from gateway.store.feed.leases import Leases
-from gateway.store.feed.messages import Result
+from gateway.store.feed.messages import SendResult
 from mappings.hl7v2.ack import Ack, AckError
 
 RETRY = Retry(first=2.0, cap=10.0, jitter=0.0, max_attempts=2)
@@ -125,7 +125,7 @@ async def test_one_that_is_quicker_than_its_commit_is_written_down_waits_for_tha
     hearing = asyncio.create_task(heard.hear("AA", "ID4"))
     await asyncio.sleep(0.1)
     assert not hearing.done()
-    await scene.step([Result(head, "delivered", ack="CA", committed=AT)])
+    await scene.step([SendResult(head, "delivered", ack="CA", committed=AT)])
     assert await hearing == "written"
     assert await rows(scene.engine, "SELECT ack FROM message WHERE number = 4") == [("AA",)]
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from fakes.breakers import breaker
 
-from gateway.feed.deliver.lookahead import AHEAD, Line
+from gateway.feed.deliver.lookahead import AHEAD, Lookahead
 from gateway.store.feed.messages import Head
 
 
@@ -37,7 +37,7 @@ class Store:
 
 
 async def test_of_a_lane_one_message_is_in_hand_at_a_time():
-    line = Line(Store(head(1, "a"), head(2, "a"), head(3, "b")), "ehr", breaker())
+    line = Lookahead(Store(head(1, "a"), head(2, "a"), head(3, "b")), "ehr", breaker())
     await line.wait()
     assert [line.take().number, line.take().number] == [1, 3]
     assert line.take() is None
@@ -46,7 +46,7 @@ async def test_of_a_lane_one_message_is_in_hand_at_a_time():
 
 
 async def test_what_is_in_hand_is_not_taken_again_though_the_store_does_not_know_of_it_yet():
-    line = Line(Store(head(1), head(2)), "ehr", breaker())
+    line = Lookahead(Store(head(1), head(2)), "ehr", breaker())
     await line.wait()
     in_hand = line.take()
     line.look_again()
@@ -58,7 +58,7 @@ async def test_what_is_in_hand_is_not_taken_again_though_the_store_does_not_know
 
 async def test_the_store_is_asked_for_more_where_there_was_more_and_all_of_it_was_taken():
     store = Store(*(head(number) for number in range(AHEAD + 1)))
-    line = Line(store, "ehr", breaker())
+    line = Lookahead(store, "ehr", breaker())
     await line.wait()
     await line.refill()
     assert store.asked == 1
@@ -73,7 +73,7 @@ async def test_the_store_is_asked_for_more_where_there_was_more_and_all_of_it_wa
 
 async def test_a_line_that_is_paused_or_closed_does_not_ask_the_store_for_more():
     store = Store(*(head(number) for number in range(AHEAD)))
-    line = Line(store, "ehr", breaker())
+    line = Lookahead(store, "ehr", breaker())
     await line.wait()
     for _ in range(AHEAD):
         line.take()
@@ -86,7 +86,7 @@ async def test_a_line_that_is_paused_or_closed_does_not_ask_the_store_for_more()
 
 
 async def test_a_lane_that_does_not_go_on_is_left_out_until_the_store_is_asked_again():
-    line = Line(Store(head(1, "a"), head(2, "a"), head(3, "b")), "ehr", breaker())
+    line = Lookahead(Store(head(1, "a"), head(2, "a"), head(3, "b")), "ehr", breaker())
     await line.wait()
     line.take()
     line.done("a", goes_on=False)
@@ -95,7 +95,7 @@ async def test_a_lane_that_does_not_go_on_is_left_out_until_the_store_is_asked_a
 
 async def test_a_paused_line_does_not_ask_the_store_again_and_again():
     store = Store(head(1))
-    line = Line(store, "ehr", breaker())
+    line = Lookahead(store, "ehr", breaker())
     line.is_paused = True
 
     async def take():
@@ -114,7 +114,7 @@ async def test_a_paused_line_does_not_ask_the_store_again_and_again():
 
 async def test_what_is_new_while_the_store_is_asked_is_not_missed():
     store = Store(*(head(number) for number in range(AHEAD)))
-    line = Line(store, "ehr", breaker())
+    line = Lookahead(store, "ehr", breaker())
     store.while_asked = line.look_again
     await line.wait()
     store.heads.insert(0, head(999))
@@ -124,7 +124,7 @@ async def test_what_is_new_while_the_store_is_asked_is_not_missed():
 
 
 async def test_a_closed_line_gives_nothing_and_keeps_nobody_waiting():
-    line = Line(Store(head(1)), "ehr", breaker())
+    line = Lookahead(Store(head(1)), "ehr", breaker())
     await line.wait()
     line.close()
     assert line.take() is None

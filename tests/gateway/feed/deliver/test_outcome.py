@@ -9,7 +9,7 @@ import pytest
 from fakes.fed import destination
 from fakes.heads import head
 
-from gateway.feed.deliver.outcome import Outcomes
+from gateway.feed.deliver.outcome import SendOutcomes
 from gateway.routing import Retry
 from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, ConnectionLost, FrameInvalid, SendFailed
 from gateway.store.feed.messages import NEVER
@@ -20,7 +20,7 @@ RETRY = Retry(first=2.0, cap=10.0, jitter=0.0, indeterminate_resends=2)
 
 
 def outcomes(**more):
-    return Outcomes(destination(1, retry=replace(RETRY, **more)), Random(1))
+    return SendOutcomes(destination(1, retry=replace(RETRY, **more)), Random(1))
 
 
 def answered(code, one=None, **more):
@@ -57,7 +57,7 @@ def test_tries_have_an_end_where_the_destination_says_so():
     + [(code, {"inverted_acks": True}, False) for code in ("AR", "CR", "AE", "CE")],
 )
 def test_what_hl7_says_may_be_accepted_later_is_refused_for_now(code, more, is_for_now):
-    of = Outcomes(destination(1, retry=RETRY, **more), Random(1))
+    of = SendOutcomes(destination(1, retry=RETRY, **more), Random(1))
     assert of.of_answer(head(), Ack(code, "ID1"), NOW).is_for_now is is_for_now
 
 

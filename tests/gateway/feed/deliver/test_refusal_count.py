@@ -6,16 +6,16 @@ from fakes.heads import head
 
 from gateway.feed.deliver.refusal_count import STORM, UNSUPPORTED, Storm
 from gateway.settings.feed import Feed
-from gateway.store.feed.messages import Result
+from gateway.store.feed.messages import SendResult
 from gateway.store.feed.states import FOR_NOW
 
 
 def refused(lane, **more):
-    return Result(head(study_id=lane), "held", "AE", "AE", **more)
+    return SendResult(head(study_id=lane), "held", "AE", "AE", **more)
 
 
 def for_now(lane):
-    return Result(head(study_id=lane), "queued", "AR", "AR", is_for_now=True)
+    return SendResult(head(study_id=lane), "queued", "AR", "AR", is_for_now=True)
 
 
 def test_refusals_for_now_in_a_row_of_enough_lanes_are_for_the_breaker():
@@ -41,13 +41,13 @@ def test_one_lane_that_is_refused_again_and_again_is_none():
 
 def test_what_is_taken_in_between_begins_the_count_anew():
     storm = Storm(Feed(storm_naks=2, storm_lanes=2))
-    taken = Result(head(), "delivered", ack="AA")
+    taken = SendResult(head(), "delivered", ack="AA")
     assert [storm.after(one) for one in (refused("a"), taken, refused("b"))] == ["", "", ""]
 
 
 def test_what_got_no_answer_counts_for_nothing():
     storm = Storm(Feed(storm_naks=2, storm_lanes=2))
-    lost = Result(head(), "indeterminate", "ack-timeout")
+    lost = SendResult(head(), "indeterminate", "ack-timeout")
     assert {storm.after(lost) for _ in range(20)} == {""}
 
 

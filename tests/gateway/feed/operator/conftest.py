@@ -10,7 +10,7 @@ import pytest
 from fakes.commanded import sites
 from fakes.feed_site import FeedSite, destination
 
-from gateway.sandbox.receiver import Receiver
+from gateway.sandbox.receiver import MllpReceiver
 
 OpenFeed = Callable[..., AbstractAsyncContextManager[FeedSite]]
 
@@ -22,7 +22,7 @@ def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[OpenFee
 
         @asynccontextmanager
         async def with_feed(ack: str = "aa", *, faults: tuple[str, ...] = (), **more: str) -> AsyncIterator[FeedSite]:
-            async with opened(*faults) as here, Receiver(port=0, ack=ack) as receiver:
+            async with opened(*faults) as here, MllpReceiver(port=0, ack=ack) as receiver:
                 made = FeedSite(here, receiver)
                 made.settings(destination(receiver.port, **more))
                 yield made

@@ -7,11 +7,11 @@ from functools import partial
 from gateway.feed.operator import acknowledging
 from gateway.store.feed import audit as audited
 from gateway.store.feed.audit import Actor
-from gateway.store.feed.standing_alerts import Case, StandingAlert, kept, standing_alerts
+from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, kept, standing_alerts
 
-OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: Case(100, "stu_1"), 7: Case(200, "stu_2")})
-ELSEWHERE = StandingAlert("critical-overdue", "pacs", 1, {0: Case(50)})
-UNROUTED = StandingAlert("unrouted", "", 4, {0: Case(50)}, studies=("stu_3",))
+OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: AlertCase(100, "stu_1"), 7: AlertCase(200, "stu_2")})
+ELSEWHERE = StandingAlert("critical-overdue", "pacs", 1, {0: AlertCase(50)})
+UNROUTED = StandingAlert("unrouted", "", 4, {0: AlertCase(50)}, studies=("stu_3",))
 
 
 async def stand(here, *alerts):
@@ -63,7 +63,7 @@ async def test_where_nothing_stands_the_exit_code_says_so(site):
 
 
 async def test_of_many_studies_the_first_are_named_and_the_rest_counted(site):
-    many = StandingAlert("dead-letter", "ehr", 23, {one: Case(1, f"stu_{one}") for one in range(1, 24)})
+    many = StandingAlert("dead-letter", "ehr", 23, {one: AlertCase(1, f"stu_{one}") for one in range(1, 24)})
     async with site() as here:
         await here.sync()
         await stand(here, many)

@@ -8,7 +8,7 @@ import pytest
 from fakes.fed import destination
 
 from gateway.feed.operator.fate import KINDS, UNREMARKABLE, fate
-from gateway.store.feed.reconciling import Message, Record, Row
+from gateway.store.feed.reconciling import LedgerMessage, LedgerRow, Record
 from gateway.store.feed.states import MESSAGE_STATES, OUTBOX_STATES
 from mappings.hl7v2.place import pdf_number
 
@@ -16,13 +16,13 @@ EHR = destination(1)
 REPORT = "rep_1"
 
 
-def row(state: str, reason: str = "", name: str = "ehr") -> Row:
-    return Row(name, state, reason, 1)
+def row(state: str, reason: str = "", name: str = "ehr") -> LedgerRow:
+    return LedgerRow(name, state, reason, 1)
 
 
-def message(state: str, number: int = 1, *, outbox: int = 1, reason: str = "", ack: str = "", **more) -> Message:
+def message(state: str, number: int = 1, *, outbox: int = 1, reason: str = "", ack: str = "", **more) -> LedgerMessage:
     usual = {"superseded_by": None, "made": 2, "filler_order_numbers": ("F1",), "destination": "ehr"}
-    return Message(number=number, outbox=outbox, state=state, reason=reason, ack=ack, **{**usual, **more})
+    return LedgerMessage(number=number, outbox=outbox, state=state, reason=reason, ack=ack, **{**usual, **more})
 
 
 def told(rows=(), messages=()) -> tuple[str, str, bool]:

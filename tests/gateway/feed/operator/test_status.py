@@ -6,10 +6,10 @@ import json
 from functools import partial
 
 from gateway.store.database.statements import Statement, ask
-from gateway.store.feed.standing_alerts import Case, StandingAlert, kept
+from gateway.store.feed.standing_alerts import AlertCase, StandingAlert, kept
 
-OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: Case(100, "stu_1"), 7: Case(200, "stu_2")})
-UNROUTED = StandingAlert("unrouted", "", 4, {0: Case(50)})
+OVERDUE = StandingAlert("critical-overdue", "ehr", 2, {3: AlertCase(100, "stu_1"), 7: AlertCase(200, "stu_2")})
+UNROUTED = StandingAlert("unrouted", "", 4, {0: AlertCase(50)})
 OVER = StandingAlert("lane-held", "ehr", 1, told={"alert_url": frozenset({1})})
 
 

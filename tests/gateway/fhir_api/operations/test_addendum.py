@@ -4,7 +4,7 @@ import pytest
 from fakes.upstream_json import report_id, report_json, response_json, study_json
 
 from gateway.fhir_api.operations.addendum import ACTS
-from gateway.fhir_api.operations.idempotency import Sent
+from gateway.fhir_api.operations.idempotency import SentRequest
 from gateway.runtime.errors import UpstreamConflict, UpstreamNotFound
 from mappings import decode
 
@@ -35,7 +35,7 @@ def one(of, digit):
     return next(report for report in of.reports if report.report_id == report_id(digit))
 
 
-SENT = Sent("stu_" + "1" * 32, frozenset({report_id("3")}))
+SENT = SentRequest("stu_" + "1" * 32, frozenset({report_id("3")}))
 
 
 def test_two_new_addenda_are_not_guessed_between():
@@ -90,7 +90,7 @@ async def test_which_of_two_originals_is_meant_is_not_guessed():
 
 
 def test_what_is_cancelled_names_the_original_if_there_is_but_one():
-    sent = Sent("stu_" + "1" * 32, frozenset())
+    sent = SentRequest("stu_" + "1" * 32, frozenset())
     alone = CANCEL.find(study(report_json("3"), status="completed"), sent).resource["parameter"]
     two = CANCEL.find(study(report_json("3"), report_json("6"), status="completed"), sent).resource["parameter"]
     assert [row["name"] for row in alone] == ["report", "status", "study"]

@@ -8,7 +8,15 @@ import hashlib
 
 import pytest
 
-from gateway.fhir_api.operations.idempotency import REFUSALS, Answered, Entry, Sent, checked, entered, fingerprint
+from gateway.fhir_api.operations.idempotency import (
+    REFUSALS,
+    Answered,
+    KeyEntry,
+    SentRequest,
+    checked,
+    entered,
+    fingerprint,
+)
 from gateway.runtime.errors import (
     BadRequest,
     IdempotencyKeyMissing,
@@ -18,7 +26,7 @@ from gateway.runtime.errors import (
     UpstreamRefused,
 )
 
-SENT = Sent("stu_1", frozenset({"rep_1", "rep_2"}))
+SENT = SentRequest("stu_1", frozenset({"rep_1", "rep_2"}))
 
 
 def test_a_key_becomes_its_digest():
@@ -86,7 +94,7 @@ async def test_what_was_sent_and_is_not_known_is_known_as_sent(sqlite_engine):
     async with entered(sqlite_engine, "k", "r") as entry:
         assert entry.sent is None
         await entry.send(SENT)
-    sure = Sent(SENT.study_id, SENT.report_ids, is_sure=True)
+    sure = SentRequest(SENT.study_id, SENT.report_ids, is_sure=True)
     async with entered(sqlite_engine, "k", "r") as entry:
         assert entry.sent == SENT
         entry.sent = sure
@@ -112,7 +120,7 @@ async def test_a_failure_before_anything_was_sent_frees_the_key_for_any_request(
         async with entered(sqlite_engine, "k", "r"):
             raise failure
     async with entered(sqlite_engine, "k", "other") as entry:
-        assert isinstance(entry, Entry)
+        assert isinstance(entry, KeyEntry)
         assert entry.sent is None
 
 

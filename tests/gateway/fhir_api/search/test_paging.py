@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from fakes.store import made, write
 
-from gateway.fhir_api.search.paging import BEGINNING, Place, page, search_at
+from gateway.fhir_api.search.paging import BEGINNING, PagePosition, page, search_at
 from gateway.fhir_api.search.search_query import understand
 from gateway.index.extract import rows
 from gateway.index.value import Circumstances
@@ -108,14 +108,14 @@ async def test_what_changed_meanwhile_comes_behind_what_was_there(four):
 
 
 def test_a_place_is_what_it_was_before_it_was_json():
-    place = Place("begun", ("final", 2**63 - 1, 7), NOW, is_back=True)
-    assert Place.of_json(json.loads(json.dumps(place.as_json()))) == place
+    place = PagePosition("begun", ("final", 2**63 - 1, 7), NOW, is_back=True)
+    assert PagePosition.of_json(json.loads(json.dumps(place.as_json()))) == place
 
 
 def test_each_part_of_a_walk_is_a_search_of_its_own():
     asked = query("status", 5)
-    begun = search_at(asked, Place("begun", (1, 2), NOW))
-    since = search_at(asked, Place("since", (), NOW, is_back=True))
+    begun = search_at(asked, PagePosition("begun", (1, 2), NOW))
+    since = search_at(asked, PagePosition("since", (), NOW, is_back=True))
     assert (begun.until, begun.since, begun.after, begun.sort) == (NOW, None, (1, 2), asked.sort)
     assert (since.until, since.since, since.sort, since.is_back) == (None, NOW, (UPDATED,), True)
     assert search_at(asked, BEGINNING).most == 6

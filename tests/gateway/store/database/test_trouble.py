@@ -23,7 +23,7 @@ from gateway.store.database.migrate import migrate
 from gateway.store.database.postgres import Postgres
 from gateway.store.database.sqlite import Sqlite
 from gateway.store.database.statements import Statement, ask
-from gateway.store.database.trouble import TROUBLES, Place, place_of, unavailable
+from gateway.store.database.trouble import TROUBLES, DatabasePlace, place_of, unavailable
 
 PASSWORD = "tr0ub4dor"
 LOGINS = "\n".join(
@@ -129,14 +129,14 @@ async def test_a_url_that_the_driver_cannot_read_is_a_fault_of_the_settings_with
 @pytest.mark.parametrize(
     ("url", "place"),
     [
-        ("postgresql://u:secret@h:5433/n", Place("u", "h:5433", "n")),
-        ("postgresql://a%40b:s%2Fx@h/n", Place("a@b", "h:5432", "n")),
-        ("postgresql://u:s@[::1]/n", Place("u", "[::1]:5432", "n")),
-        ("postgresql://u:s@one,two:6000/n", Place("u", "one:5432,two:6000", "n")),
-        ("postgresql://h/n?user=u&port=7", Place("u", "h:7", "n")),
-        ("postgresql://u:12/34@h/n", Place()),
-        ("postgresql://u:se?cret@h/n", Place()),
-        ("postgresql://[u/n", Place()),
+        ("postgresql://u:secret@h:5433/n", DatabasePlace("u", "h:5433", "n")),
+        ("postgresql://a%40b:s%2Fx@h/n", DatabasePlace("a@b", "h:5432", "n")),
+        ("postgresql://u:s@[::1]/n", DatabasePlace("u", "[::1]:5432", "n")),
+        ("postgresql://u:s@one,two:6000/n", DatabasePlace("u", "one:5432,two:6000", "n")),
+        ("postgresql://h/n?user=u&port=7", DatabasePlace("u", "h:7", "n")),
+        ("postgresql://u:12/34@h/n", DatabasePlace()),
+        ("postgresql://u:se?cret@h/n", DatabasePlace()),
+        ("postgresql://[u/n", DatabasePlace()),
     ],
 )
 def test_the_place_of_a_database_never_has_its_password(url, place):
@@ -218,18 +218,21 @@ def test_a_code_that_no_row_has_is_that_of_its_class_or_is_named():
     class Made(Exception):
         sqlstate = "53999"
 
-    assert unavailable(Made(), Place(address="h:1")).detail == "the database lacks a resource at h:1"
+    assert unavailable(Made(), DatabasePlace(address="h:1")).detail == "the database lacks a resource at h:1"
     Made.sqlstate = "ZZ999"
-    assert unavailable(Made("patient"), Place()).detail == "the database fails in a way that has no words here (ZZ999)"
+    assert (
+        unavailable(Made("patient"), DatabasePlace()).detail
+        == "the database fails in a way that has no words here (ZZ999)"
+    )
     full = OSError(28, os.strerror(28))
-    assert unavailable(full, Place(file="/f")).detail == "the disk of the database is full: /f"
+    assert unavailable(full, DatabasePlace(file="/f")).detail == "the disk of the database is full: /f"
 
 
 def test_a_client_hears_neither_the_user_nor_the_host():
     class Made(Exception):
         sqlstate = "28P01"
 
-    _, issue = of_error(unavailable(Made(), Place("gateway", "db.inside:5432", "n")))
+    _, issue = of_error(unavailable(Made(), DatabasePlace("gateway", "db.inside:5432", "n")))
     said = json.dumps(issue.json())
     assert "the database refused the password" in said
     assert "db.inside" not in said
