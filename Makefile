@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
-DOCUMENTS := README.md docs/*.md mappings/README.md
+DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 # Hundreds of processes start in the tests: each would compile the whole of the gateway anew
 unexport PYTHONDONTWRITEBYTECODE
 

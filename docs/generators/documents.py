@@ -1,6 +1,6 @@
 """The generated tables of the documents, made from the very things they describe.
 
-Carries out no clause of a standard: `make check` holds README.md and docs/ against these.
+Carries out no clause of a standard: `make check` holds docs/ against these.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import typer.main
 from gateway.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
+DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
 ROOT_COMMAND = typer.main.get_command(app)
 CHANGING = ("ack", "apply", "backload", "pause", "replay", "resume", "retire")
 

@@ -226,7 +226,7 @@ def test_all_problems_are_found_at_once_and_those_of_the_environment_named_by_th
     ("name", "hint"),
     [
         ("GATEWAY_SREVER__PORT", "GATEWAY_SERVER__PORT"),
-        ("GATEWAY_X__Y", "README"),
+        ("GATEWAY_X__Y", "docs/reference/settings.md"),
         ("GATEWAY_MAPPING__FACILITIES", ""),
         ("GATEWAY_SERVER__PORT__X", "GATEWAY_SERVER__PORT"),
         ("GATEWAY_SERVER", ""),
