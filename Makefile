@@ -7,7 +7,7 @@ DOCUMENTS := docs/*.md docs/reference/*.md mappings/README.md
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak coverage conformance check docs bench lock clean
+.PHONY: help install demo test test-all soak coverage conformance check docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,11 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.locked
 demo: install ## everything on this machine: sandbox upstream, gateway, MLLP listener
 	$(BIN)/autoscribe-gateway demo
 
-test: install ## run the tests
-	$(RUN) $(UNDER) pytest -n auto
+test: install ## run the tests that need nothing but Python, in a few minutes
+	$(RUN) pytest -n auto -m "not soak and not full" --durations=10
+
+test-all: install ## run all tests: PostgreSQL, processes, faults, many examples
+	$(RUN) $(UNDER) pytest -n auto --durations=10
 
 soak: install coverage ## the long proofs: coverage, gateways killed, a mapping changed, 40,000 requests; an hour
 	$(RUN) pytest -m soak
@@ -39,7 +42,7 @@ soak: install coverage ## the long proofs: coverage, gateways killed, a mapping 
 
 coverage: install ## run the tests and fail below 95 % branch coverage
 	rm -f .coverage .coverage.*
-	$(MAKE) test UNDER="coverage run -m"
+	$(MAKE) test-all UNDER="coverage run -m"
 	$(RUN) coverage combine -q
 	$(RUN) coverage report
 

@@ -28,6 +28,19 @@ from gateway.store.database.sqlite import Sqlite  # noqa: E402
 ROOT = Path(__file__).parents[1]
 
 
+# Folders whose tests start processes, wait, or try many examples: `make test-all` alone runs them
+LONG = frozenset({"faults", "identity", "keeping_up", "packaging", "search", "simulation", "us_core"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves to `make test-all`: long folders, and all that needs PostgreSQL."""
+    for item in items:
+        params = getattr(getattr(item, "callspec", None), "params", {}).values()
+        is_on_postgresql = "postgresql" in params or "postgres_server" in getattr(item, "fixturenames", ())
+        if is_on_postgresql or LONG.intersection(item.path.relative_to(ROOT / "tests").parts):
+            item.add_marker(pytest.mark.full)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
