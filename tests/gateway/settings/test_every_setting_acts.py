@@ -76,10 +76,10 @@ TURNED = {
     "pdf.ingest": Turned('"link"', wants_pdf),
     "pdf.allowed_hosts": Turned('["pdf.example"]', held("_hosts")),
     "pdf.concurrency": Turned(
-        "1", "sync/test_pdf.py::test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left"
+        "1", "ingest/test_pdf_queue.py::test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left"
     ),
-    "pdf.attempts": Turned("1", "sync/test_pdf.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"),
-    "pdf.max_wait": Turned("7", "sync/test_pdf.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"),
+    "pdf.attempts": Turned("1", "ingest/test_pdf_queue.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"),
+    "pdf.max_wait": Turned("7", "ingest/test_pdf_queue.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"),
     "webhook.key": Turned('"whsec_c2VjcmV0"', lambda read: read.settings.webhook.secrets),
     "database.url": Turned('"sqlite:///other.db"', engine),
     "database.connections": Turned("3", engine, {"database.url": '"postgresql://localhost/gateway"'}),
@@ -90,26 +90,26 @@ TURNED = {
         "fhir_api/test_capability.py::test_that_it_is_a_us_core_server_is_claimed_only_where_the_site_claims_it",
     ),
     "sync.open_interval": Turned(
-        "1", "sync/test_crawler.py::test_a_signature_in_the_sandbox_is_taken_in_at_the_next_look"
+        "1", "crawl/test_crawler.py::test_a_signature_in_the_sandbox_is_taken_in_at_the_next_look"
     ),
     "sync.cancelled_interval": Turned(
-        "1", "sync/test_crawler.py::test_a_store_that_does_not_answer_for_a_while_stops_no_loop"
+        "1", "crawl/test_crawler.py::test_a_store_that_does_not_answer_for_a_while_stops_no_loop"
     ),
     "sync.sweep_interval": Turned(
-        "7", "sync/test_sweep.py::test_pages_are_paced_and_the_record_says_how_far_the_sweep_is"
+        "7", "crawl/test_sweep.py::test_pages_are_paced_and_the_record_says_how_far_the_sweep_is"
     ),
     "sync.pages_per_second": Turned(
-        "7", "sync/test_sweep.py::test_pages_are_paced_and_the_record_says_how_far_the_sweep_is"
+        "7", "crawl/test_sweep.py::test_pages_are_paced_and_the_record_says_how_far_the_sweep_is"
     ),
     "sync.concurrency": Turned(
-        "3", "sync/test_sweep.py::test_the_crawl_is_as_fast_as_concurrency_and_latency_let_it_be"
+        "3", "crawl/test_sweep.py::test_the_crawl_is_as_fast_as_concurrency_and_latency_let_it_be"
     ),
-    "sync.timeout": Turned("1", "sync/test_paced_client.py::test_a_site_that_wants_no_repeats_gets_none"),
+    "sync.timeout": Turned("1", "upstream/test_paced_client.py::test_a_site_that_wants_no_repeats_gets_none"),
     "sync.report_refetch_hours": Turned(
-        "1", "sync/test_sweep.py::test_reports_are_not_fetched_again_and_again_however_long_an_index_may_be_old"
+        "1", "crawl/test_sweep.py::test_reports_are_not_fetched_again_and_again_however_long_an_index_may_be_old"
     ),
     "sync.missing_sweeps_alert": Turned(
-        "1", "sync/test_sweep.py::test_a_study_that_is_listed_no_longer_is_alerted_after_three_sweeps_and_no_sooner"
+        "1", "crawl/test_sweep.py::test_a_study_that_is_listed_no_longer_is_alerted_after_three_sweeps_and_no_sooner"
     ),
     "sync.max_index_age": Turned(
         "7", "fhir_api/test_freshness.py::test_after_a_sweep_an_answer_is_whole_until_that_is_too_long_ago"
@@ -191,7 +191,7 @@ TURNED = {
     "feed.alert_key": Turned('"whsec_c2VjcmV0"', hooked, {"feed.alert_url": '"https://alerts.example/"'}),
     "feed.queue_age_alert_minutes": Turned("60", old),
     "feed.backload_rate": Turned(
-        "7", "feed_operator/test_commands.py::test_without_a_rate_a_backload_has_that_of_the_settings"
+        "7", "cli/test_feed.py::test_without_a_rate_a_backload_has_that_of_the_settings"
     ),
     "feed.draft_wait_minutes": Turned("7", routes),
     "feed.unasked_messages": Turned("7", unasked),
@@ -205,12 +205,12 @@ TURNED = {
     "feed.escalate.key": Turned('"whsec_c2VjcmV0"', hooked, {"feed.escalate.url": PAGER, "feed.escalate.minutes": "5"}),
     "feed.storm_naks": Turned("7", storm),
     "feed.storm_lanes": Turned("7", storm),
-    "log.level": Turned('"debug"', "test_log.py::test_below_the_level_nothing_is_written"),
-    "log.format": Turned('"console"', "test_log.py::test_the_console_form_hides_the_same"),
+    "log.level": Turned('"debug"', "runtime/test_log.py::test_below_the_level_nothing_is_written"),
+    "log.format": Turned('"console"', "runtime/test_log.py::test_the_console_form_hides_the_same"),
     "destination.name": Turned('"other"', routes),
     "destination.formerly": Turned('"his"', routes),
     "destination.shares_address": Turned(
-        "true", "destinations/test_reading.py::test_two_destinations_have_one_address_only_where_both_say_so"
+        "true", "routing/test_from_settings.py::test_two_destinations_have_one_address_only_where_both_say_so"
     ),
     "destination.kind": Turned(
         '"http"', routes, {f"destination.{key}": one for key, one in HTTP.items() if key != "kind"}
