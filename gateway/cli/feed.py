@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.command_line import CommandGroup, Config, destination_names, load
+from gateway.cli.command_line import exit_code as _run
 from gateway.runtime.words import HeldAs
-from gateway.settings.command_line import CommandGroup, Config, destination_names, load
-from gateway.settings.command_line import exit_code as _run
 
 feed = typer.Typer(
     help="The HL7 v2 feed: how it stands, and the operator's hand on it.", no_args_is_help=True, cls=CommandGroup

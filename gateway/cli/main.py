@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
+from gateway.cli.command_line import PORT, CommandGroup, Config, destination_names, load
+from gateway.cli.command_line import exit_code as _run
 from gateway.cli.feed import feed
+from gateway.cli.sandbox import sandbox
 from gateway.runtime.errors import ConfigError, GatewayError
 from gateway.runtime.words import MANNERS, ROLES
-from gateway.sandbox.commands import sandbox
-from gateway.settings.command_line import PORT, CommandGroup, Config, destination_names, load
-from gateway.settings.command_line import exit_code as _run
 from mappings.issues import SiteError, WireError
 from mappings.profile import DEMO_SITE_KEY, RECEIVERS
 

@@ -196,7 +196,11 @@ def _unknown_variables(environ: Mapping[str, str], secrets: AbstractSet[str]) ->
         upper = name.upper()
         if upper in sections or (upper.startswith(PREFIX) and "__" in upper):
             near = difflib.get_close_matches(upper, sorted(known), n=1, cutoff=0.8)
-            remedy = f"Did you mean {near[0]}?" if near else "Variables are GATEWAY_<SECTION>__<FIELD>: see docs/reference/settings.md."
+            remedy = (
+                f"Did you mean {near[0]}?"
+                if near
+                else "Variables are GATEWAY_<SECTION>__<FIELD>: see docs/reference/settings.md."
+            )
             yield ConfigError("environment", name, "no such setting", remedy)
 
 

@@ -78,8 +78,12 @@ TURNED = {
     "pdf.concurrency": Turned(
         "1", "ingest/test_pdf_queue.py::test_no_more_are_fetched_at_one_time_than_was_set_and_none_is_left"
     ),
-    "pdf.attempts": Turned("1", "ingest/test_pdf_queue.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"),
-    "pdf.max_wait": Turned("7", "ingest/test_pdf_queue.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"),
+    "pdf.attempts": Turned(
+        "1", "ingest/test_pdf_queue.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"
+    ),
+    "pdf.max_wait": Turned(
+        "7", "ingest/test_pdf_queue.py::test_how_often_it_is_tried_and_how_long_the_waits_are_can_be_set"
+    ),
     "webhook.key": Turned('"whsec_c2VjcmV0"', lambda read: read.settings.webhook.secrets),
     "database.url": Turned('"sqlite:///other.db"', engine),
     "database.connections": Turned("3", engine, {"database.url": '"postgresql://localhost/gateway"'}),
@@ -190,9 +194,7 @@ TURNED = {
     "feed.alert_url": Turned('"https://alerts.example/"', hooked),
     "feed.alert_key": Turned('"whsec_c2VjcmV0"', hooked, {"feed.alert_url": '"https://alerts.example/"'}),
     "feed.queue_age_alert_minutes": Turned("60", old),
-    "feed.backload_rate": Turned(
-        "7", "cli/test_feed.py::test_without_a_rate_a_backload_has_that_of_the_settings"
-    ),
+    "feed.backload_rate": Turned("7", "cli/test_feed.py::test_without_a_rate_a_backload_has_that_of_the_settings"),
     "feed.draft_wait_minutes": Turned("7", routes),
     "feed.unasked_messages": Turned("7", unasked),
     "feed.unasked_hours": Turned("7", unasked),

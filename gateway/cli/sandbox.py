@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import typer
 
+from gateway.cli.command_line import PORT, CommandGroup, exit_code
 from gateway.runtime.errors import ConfigError
 from gateway.runtime.words import SANDBOX_API_KEY, SANDBOX_PORT
 from gateway.sandbox.acting import ask
-from gateway.settings.command_line import PORT, CommandGroup, exit_code
 
 sandbox = typer.Typer(invoke_without_command=True, no_args_is_help=False, cls=CommandGroup)
 

@@ -18,7 +18,7 @@ from gateway.sandbox import manners
 RUN = """
 import atexit, sys
 atexit.register(lambda: print("imported:", *sys.modules, file=sys.stderr))
-from gateway.cli import main
+from gateway.cli.main import main
 main()
 """
 # Each takes longer to import than all that `--help` needs
