@@ -37,3 +37,13 @@ def test_no_module_is_a_grab_bag(path: Path) -> None:
 def test_no_branch_is_hidden_from_coverage_and_no_type_from_mypy(path: Path) -> None:
     found = re.findall(r"pragma: no cover|# type: ignore(?!\[)|# noqa(?!:)", path.read_text())
     assert found == []
+
+
+def test_every_decision_that_is_cited_is_in_the_document_of_decisions() -> None:
+    known = set(re.findall(r"^### (D\d+)\. ", (ROOT / "docs/decisions.md").read_text(), re.MULTILINE))
+    texts = [
+        path.read_text() for name in ("gateway", "mappings", "docs", "tests") for path in (ROOT / name).rglob("*.py")
+    ]
+    texts += [path.read_text() for path in (ROOT / "docs").rglob("*.md")]
+    cited = {found for text in texts for found in re.findall(r"\bD\d{1,2}\b(?!-)", text) if found != "D1"}
+    assert sorted(cited - known) == []
