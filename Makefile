@@ -31,7 +31,7 @@ demo: install ## everything on this machine: sandbox upstream, gateway, MLLP lis
 	$(BIN)/autoscribe-gateway demo
 
 test: install ## run the tests that need nothing but Python, in a few minutes
-	$(RUN) pytest -n auto -m "not soak and not full" --durations=10
+	EXAMPLES=few $(RUN) pytest -n auto -m "not soak and not full" --durations=10
 
 test-all: install ## run all tests: PostgreSQL, processes, faults, many examples
 	$(RUN) $(UNDER) pytest -n auto --durations=10
@@ -56,6 +56,7 @@ check: install ## lint, format, types, import contracts, generated documents, li
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/cog -I docs --check -r $(DOCUMENTS)
 	$(BIN)/deptry .
+	$(BIN)/codespell
 	$(BIN)/python tests/licences.py
 
 docs: install ## write the generated tables of the documents anew

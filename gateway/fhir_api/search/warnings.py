@@ -66,7 +66,7 @@ async def of_study(serving: Facade, study_id: str) -> list[tuple[str, Issue]]:
 
 
 def _remarked(found: Sequence[Version]) -> list[str]:
-    """The ids of the studies of which the mappings had more to say than informations."""
+    """The ids of the studies with mapping issues that are more than information."""
     return sorted({one.owner for one in found if one.owner and one.remarks & WARNINGS})
 
 

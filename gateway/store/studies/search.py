@@ -126,7 +126,7 @@ async def referenced(engine: Engine, key: int, addresses: Sequence[str], most: i
 
 
 async def issues(engine: Engine, study_ids: Sequence[str], most: int) -> list[tuple[str, MappingIssue]]:
-    """What could not be mapped as it came in these studies, with the study each is of; no mere informations."""
+    """Read the mapping issues of these studies, each with its study; those that are mere information are left out."""
     rows = await engine.fetch(_ISSUES, study_ids=json.dumps(list(study_ids)), most=most)
     return [(str(study_id), MappingIssue(*said)) for study_id, *said in rows]
 
