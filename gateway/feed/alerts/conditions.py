@@ -1,7 +1,7 @@
-"""What somebody must be told about the feed: conditions that hold, as data; whether they are new, `Alerting` sees.
+"""Conditions of the feed that an operator is alerted to, as data; `Alerting` in monitor.py tracks which are new.
 
-HL7 v2.5.1 §2.9.2 (what is not acknowledged is not known to have arrived); decisions D13, D31, D32, D37, D38. An alert
-names a destination and studies, and says numbers: nothing of a patient.
+HL7 v2.5.1 §2.9.2 (a message without an acknowledgement may not have arrived); decisions D13, D31, D32, D37, D38. An
+alert names a destination and studies, and gives counts. It holds nothing about a patient.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from gateway.store.feed.states import BREAKER_REASONS, RESTORED
 
 NOT_CONNECTED: Final = "connect-failed"
 NOT_SERVED: Final = "not-served"
-UNSERVED: Final = 60.0  # seconds: another process has long taken over by then
+UNSERVED: Final = 60.0  # seconds: a takeover by another process is far quicker
 RUNBOOK: Final = "docs/operations.md"  # with a heading for each condition, its code
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A condition that holds: which, at which destination (empty: of the whole feed), and how many or how long.
+    """A condition that holds now: its code, its destination (empty: the whole feed), and a count or a duration.
 
-    `cases` are the rows that it is about, where somebody must be told of each new one; `studies` those of the others.
+    `cases` are the rows concerned, if each new row must be alerted; otherwise `studies` are the studies concerned.
     """
 
     code: str
@@ -36,10 +36,10 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """A condition: what it means, what to do, and how much of it there is (0: it does not hold).
+    """Definition of a condition: its meaning, its remedy, and functions that measure it (count 0: it does not hold).
 
-    `cases` are the rows that it is about, if every new one is to be told; `studies` those that it is about otherwise.
-    Where it `escalates`, a case that nobody has acknowledged is told to the addresses of `[[feed.escalate]]` too.
+    `cases` gives the rows concerned if each new row must be alerted; otherwise `studies` gives the studies concerned.
+    If `escalates`, a case that stays unacknowledged is also posted to the addresses of `[[feed.escalate]]`.
     """
 
     code: str
@@ -191,12 +191,12 @@ OF_THE_STORE: Final = (
         " can be written. What waited goes on by itself.",
     ),
 )
-# Every condition by its code, those too that are not held against a destination
+# Every condition by its code, including those that concern no single destination
 ROWS: Final = {row.code: row for row in (*CONDITIONS, SETTINGS_DIFFER, UNROUTED, LEFT_OPEN, JOURNAL, *OF_THE_STORE)}
 
 
 def alerts(destination: str, facts: FeedFacts, queue_age: float) -> Iterator[Alert]:
-    """The conditions that hold about a destination; `queue_age` in seconds is how old a message may become."""
+    """Yield the conditions that hold at a destination; `queue_age` is the longest a message may wait, in seconds."""
     for row in CONDITIONS:
         count = row.count(facts, queue_age)
         if count:

@@ -10,34 +10,36 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-_LONG: Final = 400  # characters of a segment or a value that a screen is shown: a PDF in Base64 is more
+_LONG: Final = 400  # characters shown of a segment or a value: a PDF in Base64 is far longer
 _PURGED: Final = "its text and attempts were let go of after feed.retention_days"
 _NO_ANSWER: Final = "nothing came back"
 
 
-def lines(said: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of one message, as gateway/feed/operator/show.py has it for JSON."""
-    yield f"{said['destination']}  {said['controlId']}  {_state(said)}"
-    yield f"  of        {said['cause']}, {said['reportId']}, {said['studyId']}, Patient/{said['patientId']}"
-    yield f"  numbers   {', '.join(said['fillerOrderNumbers'])} (OBR-3)"
-    moments = [f"{name} {said[name]}" for name in ("made", "sent", "committed", "accepted", "closed") if said[name]]
+def lines(message: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of one message, from the JSON form that gateway/feed/operator/show.py makes."""
+    yield f"{message['destination']}  {message['controlId']}  {_state(message)}"
+    yield f"  of        {message['cause']}, {message['reportId']}, {message['studyId']}, Patient/{message['patientId']}"
+    yield f"  numbers   {', '.join(message['fillerOrderNumbers'])} (OBR-3)"
+    moments = [
+        f"{name} {message[name]}" for name in ("made", "sent", "committed", "accepted", "closed") if message[name]
+    ]
     yield f"  when      {', '.join(moments)}"
-    yield f"  bytes     {said['size']}, sha256 {said['sha256'] or 'not known'}"
-    yield from _others(said)
-    for one in said["attempts"]:
-        yield from _attempt(one)
-    if said["message"] is None:
+    yield f"  bytes     {message['size']}, sha256 {message['sha256'] or 'not known'}"
+    yield from _others(message)
+    for attempt in message["attempts"]:
+        yield from _attempt(attempt)
+    if message["message"] is None:
         yield f"  message   {_PURGED}"
         return
-    if not said["attempts"]:
+    if not message["attempts"]:
         yield "  attempts  none is kept"
     yield "  message"
-    for segment in said["message"]["segments"]:
+    for segment in message["message"]["segments"]:
         yield f"    {short(segment)}"
 
 
 def short(text: str) -> str:
-    """A text that is not too long for a screen."""
+    """Shorten a text that is too long for a screen."""
     return text if len(text) <= _LONG else f"{text[:_LONG]}… ({len(text) - _LONG} more characters: --json has them)"
 
 
@@ -68,7 +70,7 @@ def _others(said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_any(changed: Mapping[str, str]) -> tuple[str, str, str]:
-    """A change, the same of each segment of its kind: `OBX-11`, where all lines are corrected."""
+    """Return a change without its segment number, so that equal changes of several segments can be counted."""
     return re.sub(r"\[\d+\]", "", changed["place"]), changed["was"], changed["now"]
 
 
@@ -94,7 +96,7 @@ def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
 
 
 def connection(said: Mapping[str, Any]) -> str:
-    """A connection in words."""
+    """Return the description of a connection in words."""
     parts = []
     if said.get("when") == "late":
         parts.append("came later")
