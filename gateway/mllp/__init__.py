@@ -1,1 +1,1 @@
-"""MLLP over TCP and TLS, without knowledge of messages: for the feed, and for the receivers of the sandbox."""
+"""MLLP over TCP and TLS, and nothing else: for the feed, and for the receivers of the sandbox."""

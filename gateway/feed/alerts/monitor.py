@@ -109,9 +109,9 @@ class Alerting:
         """Post all alert news at once and return what was taken; the next check posts the rest again."""
         answers = await asyncio.gather(*(one.hook.post(one.said()) for one in alert_news))
         taken = [one for one, is_taken in zip(alert_news, answers, strict=True) if is_taken]
-        for one in taken:
-            if one.change == "escalates":
-                get_logger().error("alert-escalated", count=len(one.cases), **_named(one.alert))
+        for report in taken:
+            if report.change == "escalates":
+                get_logger().error("alert-escalated", count=len(report.cases), **_named(report.alert))
         return taken
 
     def _show(self, found: Sequence[Alert]) -> None:

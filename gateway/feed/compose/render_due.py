@@ -127,7 +127,7 @@ class Making:
                 await self._give_up(lease, request.study_id, request.rows, result)
         numbers = await self.engine.do(partial(all_made, lease, composed_studies, micros(clock.now())))
         for known, stored in zip(composed_studies, numbers, strict=True):
-            if stored is not None:  # else there is news of the study: the next round sees it
+            if stored is not None:  # None: the study changed meanwhile, and the next round composes it
                 self._say(known, len(stored))
         return sum(stored is not None for stored in numbers)
 
@@ -224,9 +224,9 @@ def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> 
 def _each(function: Callable[[Given], Result], given: Sequence[Given]) -> list[Result | Exception]:
     """Return the function's result for each item, or the exception that it raised."""
     results: list[Result | Exception] = []
-    for one in given:
+    for item in given:
         try:
-            results.append(function(one))
+            results.append(function(item))
         except Exception as error:
             results.append(error)
     return results

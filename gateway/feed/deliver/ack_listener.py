@@ -159,7 +159,7 @@ class AckListener:
         )
 
     def _context(self) -> ssl.SSLContext | None:
-        """Return the server's TLS context, its files read anew; None if TLS is not configured.
+        """Return the server's TLS context, with its files read on each call; None if TLS is not configured.
 
         Raises:
             ConfigError: a file cannot be used.

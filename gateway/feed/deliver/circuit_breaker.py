@@ -90,7 +90,7 @@ class Breaker:
             if result.holds == FOR_NOW:
                 await self._engine.do(partial(breaker.freed_for_now, self._destination))
         elif self._reason == FOR_NOW:
-            if not is_late:  # a late acceptance concerns a message that was sent before the breaker opened
+            if not is_late:  # a late acceptance concerns a message that the interface accepted earlier
                 await self._close()
         elif result.accepted is not None:
             await self._close()

@@ -185,10 +185,10 @@ class Holder:
         name, restates = self._destination.name, self._destination.receiver.addendum == "replace"
         while True:
             now = micros(clock.now())
-            for one in await takeover.stale(self._engine, name, now):
-                mended = partial(takeover.mended, tenure.lease, one, now, restates=restates)
+            for stale_message in await takeover.stale(self._engine, name, now):
+                mended = partial(takeover.mended, tenure.lease, stale_message, now, restates=restates)
                 code = await self._engine.do(mended)
-                get_logger().warning("old-copy-possible", destination=name, study_id=one.study_id, code=code)
+                get_logger().warning("old-copy-possible", destination=name, study_id=stale_message.study_id, code=code)
             await clock.sleep(_MEND)
 
     async def _take_over(self, tenure: Tenure) -> None:
@@ -198,8 +198,8 @@ class Holder:
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
         results, until = self._aftermath.since(tenure.lease.fence), self._aftermath.over_at(now)
         again = await self._engine.do(partial(takeover.taken_over, tenure.lease, results, most, now, until))
-        for one in results:
-            self._journal.note(name, one.head, one)
+        for result in results:
+            self._journal.note(name, result.head, result)
         self._aftermath.forget(results)
         get_logger().info("feed-serves", destination=name, count=len(again))
         await self._breaker.look()

@@ -189,10 +189,10 @@ def _decoded(row: bytes) -> Header | JournalBatch | None:
     if len(check) != _CHECK or check != f"{zlib.crc32(text):08x}".encode():
         return None
     try:
-        said = json.loads(text)
-        if "header" in said:
-            return Header(**said["header"])
-        batch = said["batch"]
+        decoded = json.loads(text)
+        if "header" in decoded:
+            return Header(**decoded["header"])
+        batch = decoded["batch"]
         entries = tuple(_entry(one) for one in batch.pop("entries"))
         return JournalBatch(**batch, entries=entries)
     except (ValueError, TypeError, KeyError):  # written by another release

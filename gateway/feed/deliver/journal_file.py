@@ -65,8 +65,8 @@ class JournalFile:
         lines = b"\n".join(one.read_bytes() for one in (_beside(self.path, _BEFORE), self.path) if one.exists())
         aside.touch(_PRIVATE)
         aside.write_bytes(lines)
-        for one in (_beside(self.path, _BEFORE), self.path):
-            one.unlink(missing_ok=True)
+        for file in (_beside(self.path, _BEFORE), self.path):
+            file.unlink(missing_ok=True)
         self._needs_newline = False
         return aside
 

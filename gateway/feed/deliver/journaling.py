@@ -245,9 +245,9 @@ class Journaling:
             return
         self._n, self._others = line.n, others
         self._remember(entries, line.n)
-        for one in entries:
-            if self._noted.get((one.destination, one.control_id)) is one:
-                del self._noted[one.destination, one.control_id]
+        for entry in entries:
+            if self._noted.get((entry.destination, entry.control_id)) is entry:
+                del self._noted[entry.destination, entry.control_id]
         if self._is_failing:
             self._is_failing = False
             self._metrics.alerted(NOT_WRITTEN, "", 0)

@@ -82,8 +82,8 @@ class Aftermath:
             until = micros(clock.now()) + int(self._answer * _SECOND)
             await self._engine.do(partial(takeover.wrote_late, self._late[0].number, until))
             self._late.pop(0)
-        for one in [one for _, one in self._unwritten if one.state == "delivered"]:
-            is_news = await self._engine.do(partial(takeover.heard, self._name, one, micros(clock.now())))
-            self._unwritten = [row for row in self._unwritten if row[1] is not one]
+        for result in [one for _, one in self._unwritten if one.state == "delivered"]:
+            is_news = await self._engine.do(partial(takeover.heard, self._name, result, micros(clock.now())))
+            self._unwritten = [row for row in self._unwritten if row[1] is not result]
             if is_news:
-                await self._hearing.hear(one)
+                await self._hearing.hear(result)

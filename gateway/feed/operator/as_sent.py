@@ -43,12 +43,12 @@ _REFUSED: Final = {
     "newer-sent": "a newer version was sent under the same filler order number: --force-old --reason sends it all the"
     " same",
     "newer-waits": "a newer version is about to be sent: --force-old --reason sends it all the same",
-    "text-purged": "their text was let go of after feed.retention_days",
-    ALTERED: "their text is not what was made any more: without --as-sent it is made anew",
+    "text-purged": "their text was deleted after feed.retention_days",
+    ALTERED: "their stored text was altered: without --as-sent they are composed again",
     "rule-broken": "they break a rule of the receiver",
     "authority-shared": "they have a number under an authority that several facilities shared (UNASSIGNED): without"
-    " --as-sent they are made anew",
-    "nothing-sent": "studies of which no message was sent or given up",
+    " --as-sent they are composed again",
+    "nothing-sent": "studies without a message that was sent or given up",
 }
 
 
@@ -75,7 +75,7 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (the command's arguments)
     """Queue chosen messages again as they were composed; return 1 if any of them is refused.
 
     Raises:
-        ConfigError: no such destination, the chosen study is not stored, or nobody agreed to the sending.
+        ConfigError: no such destination, the chosen study is not stored, or consent to send was not given.
     """
     destination = destination_named(configuration, name)
     now = micros(clock.now())
@@ -176,26 +176,26 @@ def _newest_whole(stored: Iterable[Stored]) -> dict[str, int]:
     return {one.restates: one.number for one in stored if one.is_whole}
 
 
-def _is_followed(one: Stored, stored: Iterable[Stored], wanted: Sequence[Stored]) -> bool:
+def _is_followed(message: Stored, stored: Iterable[Stored], wanted: Sequence[Stored]) -> bool:
     """True if a newer message under one of its numbers was sent or is open, other than those sent again with it."""
     return any(
-        other.number > one.number
+        other.number > message.number
         and other not in wanted
         and (other.was_sent or other.is_open)
-        and not set(one.filler_order_numbers).isdisjoint(other.filler_order_numbers)
+        and not set(message.filler_order_numbers).isdisjoint(other.filler_order_numbers)
         for other in stored
     )
 
 
-def _refusal(one: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> str:
+def _refusal(message: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> str:
     """Return the reason why a message is not sent again, or `sent`."""
-    if one.body is None:
+    if message.body is None:
         return "text-purged"
-    if one.is_altered:
+    if message.is_altered:
         return ALTERED
-    if any(broken.issue.severity == "error" for broken in check_rules(one.body, again.destination.receiver)):
+    if any(broken.issue.severity == "error" for broken in check_rules(message.body, again.destination.receiver)):
         return "rule-broken"
-    if has_shared_authority(one.body):
+    if has_shared_authority(message.body):
         return "authority-shared"
     if again.force_old:
         return _SENT
@@ -203,27 +203,27 @@ def _refusal(one: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> st
 
 
 def _message(  # noqa: PLR0913 (all that a copy needs)
-    one: Stored, resend: Resend, row: int, replay: int, again: Again, *, is_old: bool
+    original: Stored, resend: Resend, row: int, replay: int, again: Again, *, is_old: bool
 ) -> NewMessage:
     """Return a copy of a message with a new MSH-10; a copy of an old version supersedes no queued message."""
-    cause = Cause(one.report_id, "replay", one.content_version, replay=replay)
+    cause = Cause(original.report_id, "replay", original.content_version, replay=replay)
     control_id = message_control_id(cause, again.destination.control_name)
     state: MessageState = "recorded" if again.destination.dry_run else "queued"
     return NewMessage(
         outbox=row,
-        report_id=one.report_id,
+        report_id=original.report_id,
         kind="replay",
-        content_version=one.content_version,
+        content_version=original.content_version,
         control_id=control_id,
-        restates=one.restates,
-        filler_order_numbers=one.filler_order_numbers,
-        report_ids=one.report_ids,
-        patient_id=one.patient_id,
-        is_whole=one.is_whole and not is_old,
+        restates=original.restates,
+        filler_order_numbers=original.filler_order_numbers,
+        report_ids=original.report_ids,
+        patient_id=original.patient_id,
+        is_whole=original.is_whole and not is_old,
         is_draft=False,
         is_critical=resend.is_critical,
         priority=0 if resend.is_critical else resend.priority,
-        signed=one.signed,
-        body=with_control_id(one.body or b"", control_id),
+        signed=original.signed,
+        body=with_control_id(original.body or b"", control_id),
         state=state,
     )

@@ -42,7 +42,7 @@ async def backload(configuration: Configuration, name: str, asked: History, cons
     Return 1 if the operator declined.
 
     Raises:
-        ConfigError: no such destination, or nobody agreed to the sending.
+        ConfigError: no such destination, or consent to send was not given.
     """
     destination_named(configuration, name)
     rate, times = asked.rate or configuration.settings.feed.backload_rate, asked.times
@@ -64,5 +64,5 @@ async def backload(configuration: Configuration, name: str, asked: History, cons
     total = f"{counted(reports, 'report')} of {counted(studies, 'study')}"
     say(f"{name} is sent {total}, {rate:g} studies a second: {counted(seconds, 'second')} at least")
     if left:
-        say(f"{counted(left, 'report')} of before its start without a time of signing: in no span")
+        say(f"{counted(left, 'report')} from before its start without a time of signing: no span includes them")
     return 0

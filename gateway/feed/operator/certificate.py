@@ -64,25 +64,25 @@ class Account:
             self.open_critical += line["isCritical"] and line["isOpen"]
         self.lines.sort(key=lambda line: not line["isCritical"])
 
-    def add(self, study_id: str, report_id: str, found: Fate) -> None:
+    def add(self, study_id: str, report_id: str, report_state: Fate) -> None:
         """Count one report, and add its line if it needs one."""
-        if found.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
-            found = Fate("planned", "undecided", found.since, is_open=True)
-        self.counts[found.kind] += 1
-        self.open += found.is_open
-        self.remarks.update(found.remarks)
-        if found.remarks or found.kind not in UNREMARKABLE:
-            since = None if found.since is None else instant_text(found.since)
+        if report_state.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
+            report_state = Fate("planned", "undecided", report_state.since, is_open=True)
+        self.counts[report_state.kind] += 1
+        self.open += report_state.is_open
+        self.remarks.update(report_state.remarks)
+        if report_state.remarks or report_state.kind not in UNREMARKABLE:
+            since = None if report_state.since is None else instant_text(report_state.since)
             self.lines.append(
                 {
                     "reportId": report_id,
                     "studyId": study_id,
-                    "fate": found.kind,
-                    "detail": found.detail,
+                    "fate": report_state.kind,
+                    "detail": report_state.detail,
                     "since": since,
-                    "isOpen": found.is_open,
+                    "isOpen": report_state.is_open,
                     "isCritical": False,
-                    "remarks": found.remarks,
+                    "remarks": report_state.remarks,
                 }
             )
 
@@ -269,12 +269,12 @@ def _write(made: Certificate, out: Path) -> None:
         ) from None
 
 
-def _account(one: Account) -> dict[str, Any]:
+def _account(account: Account) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "counts": {kind: one.counts[kind] for kind in KINDS},
-        "open": one.open,
-        "openCritical": one.open_critical,
-        "remarks": dict(one.remarks),
-        "reports": one.lines,
+        "name": account.name,
+        "counts": {kind: account.counts[kind] for kind in KINDS},
+        "open": account.open,
+        "openCritical": account.open_critical,
+        "remarks": dict(account.remarks),
+        "reports": account.lines,
     }

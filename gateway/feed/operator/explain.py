@@ -113,23 +113,25 @@ def _to(configuration: Configuration, at: str | None) -> _To:
     return _To(destination.receiver, destination.site(configuration.site), destination)
 
 
-async def _made(engine: Engine, found: StoredStudy, to: _To) -> ExplainedMapping:
+async def _made(engine: Engine, stored: StoredStudy, to: _To) -> ExplainedMapping:
     """Map the stored study for the receiver and trace its fields."""
-    kept = found.kept()
+    kept = stored.kept()
     facts = kept.facts
     if to.receiver.takes_pdf:
         facts = replace(facts, pdf=await Pdfs(engine).with_data(facts.pdf, to.receiver.pdf_max))
-    asked = PreviewRequest(kept.study, facts, found.report_id)
-    return await computed(made, asked, found.document(), to.site, to.receiver, clock.now())
+    asked = PreviewRequest(kept.study, facts, stored.report_id)
+    return await computed(made, asked, stored.document(), to.site, to.receiver, clock.now())
 
 
-async def _sent(engine: Engine, found: StoredStudy, of: ExplainedMapping, question: Question) -> list[dict[str, Any]]:
+async def _sent(
+    engine: Engine, stored: StoredStudy, mapping: ExplainedMapping, question: Question
+) -> list[dict[str, Any]]:
     """Return the field's values in each version sent: messages by destination, or versions of FHIR resources."""
     if is_field(question.name):
-        return await _messages(engine, found, question)
+        return await _messages(engine, stored, question)
     kind = question.name.partition(".")[0]
     by_resource = []
-    for resource in of.resources:
+    for resource in mapping.resources:
         if resource["resourceType"] == kind:
             address = f"{kind}/{resource['id']}"
             versions = [
@@ -140,12 +142,12 @@ async def _sent(engine: Engine, found: StoredStudy, of: ExplainedMapping, questi
     return by_resource
 
 
-async def _messages(engine: Engine, found: StoredStudy, question: Question) -> list[dict[str, Any]]:
+async def _messages(engine: Engine, stored: StoredStudy, question: Question) -> list[dict[str, Any]]:
     """Return the field's values in each message sent, by destination."""
     by_destination: dict[str, list[dict[str, Any]]] = {}
-    for message in await messages_of_study(engine, found.study_id):
+    for message in await messages_of_study(engine, stored.study_id):
         report_ids = {message.report_id, *message.report_ids}
-        is_meant = question.at in {None, message.destination} and found.report_id in report_ids
+        is_meant = question.at in {None, message.destination} and stored.report_id in report_ids
         if is_meant and message.sent is not None:
             values = None if message.body is None else field_values(message.body, question.name)
             version = _version(message.sent, f"{message.control_id}, {message.kind}, {message.state}", values)
@@ -158,15 +160,15 @@ def _version(at: int, name: str, values: Sequence[str] | None) -> dict[str, Any]
     return {"at": instant_text(at), "as": name, "values": None if values is None else list(values)}
 
 
-def _said(one: Explained) -> dict[str, Any]:
-    rule = one.rule
+def _said(field: Explained) -> dict[str, Any]:
+    rule = field.rule
     return {
-        "name": one.name,
-        "values": list(one.values),
+        "name": field.name,
+        "values": list(field.values),
         "rule": None
         if rule is None
         else {"name": rule.name, "place": f"{rule.path}:{rule.line}", "clause": rule.clause, "from": rule.source},
-        "sources": [{"pointer": pointer, "value": value, "class": kind} for pointer, value, kind in one.sources],
-        "settings": [{"key": it.key, "value": it.value} for it in one.settings],
-        "issues": [{"code": it.code, "pointer": it.pointer, "action": it.action} for it in one.issues],
+        "sources": [{"pointer": pointer, "value": value, "class": kind} for pointer, value, kind in field.sources],
+        "settings": [{"key": it.key, "value": it.value} for it in field.settings],
+        "issues": [{"code": it.code, "pointer": it.pointer, "action": it.action} for it in field.issues],
     }

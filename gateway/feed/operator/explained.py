@@ -121,7 +121,7 @@ def explained(of: ExplainedMapping, name: str) -> Explained:
 
 
 def _targets(of: ExplainedMapping, name: str) -> set[str]:
-    """Return the trace's names for a name: for OBX-11 that of each kind of OBX in the message."""
+    """Return the trace's names for a field or element; for OBX-11, the name of each kind of OBX in the message."""
     found = (one for one in of.moved if is_at(one, name))
     return {one for one in found if one == name or one in of.fields or not is_field(name)}
 

@@ -1,4 +1,4 @@
-"""Lines that `explain` prints for a person: value, rule, source, settings, and the values in what was sent.
+"""Lines that `explain` prints for a person: value, rule, source, settings, and the values sent before.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decision D39.
 """
@@ -26,7 +26,7 @@ def lines(answer: Mapping[str, Any]) -> Iterator[str]:
     for source in explained["sources"]:
         yield from _text(f"  from      {source['pointer']} [{source['class']}] = ", _leaf(source["value"]))
     if not explained["sources"]:
-        yield "  from      nothing that AutoScribe says moves it alone: see the rule"
+        yield "  from      no single AutoScribe value changes it: see the rule"
     for setting in explained["settings"]:
         yield f"  setting   {setting['key']} = {setting['value']}"
     for issue in explained["issues"]:
@@ -46,14 +46,14 @@ def listed(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def sent_lines(sent: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the value in each version as a difference to the version before."""
-    for one in sent:
-        yield f"sent to {one['to']}" if "/" not in one["to"] else f"versions of {one['to']}"
+    for target in sent:
+        yield f"sent to {target['to']}" if "/" not in target["to"] else f"versions of {target['to']}"
         before: Sequence[str] | None = None
-        for version in one["versions"]:
+        for version in target["versions"]:
             yield f"  {version['at']}  {version['as']}"
             values = version["values"]
             if values is None:
-                yield "    its text was let go of after feed.retention_days"
+                yield "    its text was deleted after feed.retention_days"
                 continue
             yield from _difference(before, values)
             before = values

@@ -38,19 +38,19 @@ Kind = Literal[
 ]
 # Kind -> its meaning; the worst first
 KINDS: Final[dict[Kind, str]] = {
-    "not ingested": "AutoScribe lists it as signed, and the store does not know that",
-    "held": "an operator is needed, or what `detail` says is missing",
+    "not ingested": "AutoScribe lists it as signed, and the store does not have it as signed",
+    "held": "an operator is needed, or the value that `detail` names",
     "dead letter": "given up: it is not sent any more",
-    "indeterminate": "written, without a usable answer: it may have arrived; or an old copy of it may",
-    "queued": "to be made or sent",
-    "planned": "owed, or owed no more, since the settings changed: it waits for `feed apply`",
-    "unrouted": "no destination takes it, or this one was not told of it yet",
-    "superseded by": "never taken: the message of that number says it, or takes it back",
-    "nothing": "the mapping says that nothing is sent of it, for the reason given",
-    "recorded": "made for a destination that is tried out, and not sent",
-    "CA only": "the receiver's interface has it, of its application nothing was heard",
-    "taken": "by a way without acknowledgements, or with an answer that the ack_table calls delivered",
-    "left": "an operator left it unsent: of a plan, or (`may-have-been-sent`) since the receiver has it already",
+    "indeterminate": "in doubt: it was sent without a usable answer and may have arrived; or an old copy of it may",
+    "queued": "to be composed or sent",
+    "planned": "newly owed, or no longer owed, under changed settings: it waits for `feed apply`",
+    "unrouted": "no destination takes it, or it is not decided yet for this one",
+    "superseded by": "never accepted: the message of that number replaces or withdraws it",
+    "nothing": "the mapping sends nothing for it, for the reason given",
+    "recorded": "composed for a destination in a dry run, and not sent",
+    "CA only": "the receiver's interface accepted it, its application has not answered",
+    "taken": "accepted without an acknowledgement, or with an answer that the ack_table calls delivered",
+    "left": "an operator left it unsent: from a plan, or (`may-have-been-sent`) since the receiver has it already",
     "AA": "the receiver's application accepted it",
     "ignored": "a rule says that no destination needs it",
     "excluded": "a filter of the destination leaves it out",
@@ -167,18 +167,18 @@ def _of_row(row: LedgerRow) -> Fate:
     return _made(kind, row.reason or ("to-be-made" if kind == "queued" else ""), row.decided)
 
 
-def _of_message(one: LedgerMessage, destination: Destination) -> Fate:
-    if one.state == "superseded":
-        return _made("superseded by", str(one.superseded_by or ""), one.made)
-    if one.state == "dead_letter" and one.reason == UNSENT:
-        return _made("nothing", UNSENT, one.made)
-    if one.state == "dead_letter" and one.reason == SEEN_THERE:
-        return _made("left", MAY_HAVE_BEEN_SENT, one.made)
-    if one.state == "recorded":
-        return Fate("recorded", one.reason or one.state, one.made, not destination.dry_run)
-    if one.state == "delivered":
-        return _of_delivered(one, destination)
-    return _made(_BY_STATE[one.state], one.reason or one.state, one.made)
+def _of_message(message: LedgerMessage, destination: Destination) -> Fate:
+    if message.state == "superseded":
+        return _made("superseded by", str(message.superseded_by or ""), message.made)
+    if message.state == "dead_letter" and message.reason == UNSENT:
+        return _made("nothing", UNSENT, message.made)
+    if message.state == "dead_letter" and message.reason == SEEN_THERE:
+        return _made("left", MAY_HAVE_BEEN_SENT, message.made)
+    if message.state == "recorded":
+        return Fate("recorded", message.reason or message.state, message.made, not destination.dry_run)
+    if message.state == "delivered":
+        return _of_delivered(message, destination)
+    return _made(_BY_STATE[message.state], message.reason or message.state, message.made)
 
 
 def _of_delivered(one: LedgerMessage, destination: Destination) -> Fate:

@@ -66,7 +66,7 @@ async def resume(configuration: Configuration, name: str, reason: str, consent: 
     Return 1 if it is paused as `restored`, or if the operator declined.
 
     Raises:
-        ConfigError: no destination has that name, or nobody agreed to the sending.
+        ConfigError: no destination has that name, or consent to send was not given.
     """
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
@@ -90,7 +90,7 @@ async def resume(configuration: Configuration, name: str, reason: str, consent: 
         still = await engine.do(work)
         lanes = (await stock(engine, name, 0)).lane_count
     if still:
-        say(f"{name} stays paused, as it was before: {still}; `feed resume {name}` once more has it sent to again")
+        say(f"{name} stays paused, as it was before: {still}; another `feed resume {name}` resumes sending")
         return 0
     say(f"{name} is sent to again" if paused_as else f"{name} was not paused")
     if lanes:
@@ -113,7 +113,7 @@ async def resume_study(  # noqa: PLR0913, PLR0917 (the command's arguments)
     `is_corrected`: the chart of the former patient was corrected by hand, so nothing is withdrawn there.
 
     Raises:
-        ConfigError: no destination has that name, or nobody agreed to the sending.
+        ConfigError: no destination has that name, or consent to send was not given.
     """
     destination_named(configuration, name, enabled=False)
     study_id = id_of(study_id)
@@ -130,7 +130,7 @@ async def resume_held(  # noqa: PLR0913, PLR0917 (the command's arguments)
     """Release all studies held at a destination for that reason; return 1 if there are none, or the operator declined.
 
     Raises:
-        ConfigError: no destination has that name, or nobody agreed to the sending.
+        ConfigError: no destination has that name, or consent to send was not given.
     """
     destination_named(configuration, name, enabled=False)
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:

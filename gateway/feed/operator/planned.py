@@ -34,9 +34,7 @@ from gateway.store.feed.restoring import doubtful_lanes, is_old
 
 _SHORT: Final = 10.0  # seconds for each destination
 _MOST_LINES: Final = 100
-_NOT_PLANNED: Final = (
-    "is not planned: a fault keeps it from being (study-not-planned in the log), and it is tried again"
-)
+_NOT_PLANNED: Final = "is not planned because of a bug (study-not-planned in the log); it is tried again"
 _LONG: Final = 3600.0  # seconds: a command waits
 
 
@@ -82,7 +80,7 @@ class Planned:
         """The plan as one line for people."""
         text = f"{self.name}: {'' if self.is_whole else 'at least '}{self.plan}"
         if self.lacking:
-            text += f"; not planned, by a fault: {counted(len(self.lacking), 'study')}"
+            text += f"; not planned, because of a bug: {counted(len(self.lacking), 'study')}"
         if self.differs:
             then = "applied at the start without asking" if self.is_small else "waits for feed apply"
             return f"{text}; once these settings are in force" + (f": {then}" if self.plan.size else "")
@@ -100,8 +98,8 @@ async def planned_of(
         StoreUnavailable: the store cannot be reached.
     """
     known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
-    found = await _planned_as(engine, known, configuration, seconds)
-    return replace(found, name=destination.name)
+    planned = await _planned_as(engine, known, configuration, seconds)
+    return replace(planned, name=destination.name)
 
 
 async def _planned_as(
@@ -147,7 +145,7 @@ def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         detail, critical = f"  {one['detail']}" if one["detail"] else "", "  CRITICAL" if one["isCritical"] else ""
         yield f"  {one['does']}  {one['reportId']}  {one['studyId']}  {signed}{detail}{critical}"
     if len(reports) > _MOST_LINES:
-        yield f"  {len(reports) - _MOST_LINES} more: --json has them all"
+        yield f"  {len(reports) - _MOST_LINES} more: --json lists all"
 
 
 async def plan(
@@ -170,11 +168,11 @@ async def plan(
         as_data = [{**one.said, **({"reports": one.reports} if reports else {})} for one in plans_made]
         say(json.dumps({"destinations": as_data}, indent=2))
     else:
-        for one in plans_made:
-            say(one.line)
-            for study_id in one.lacking[:_MOST_LINES]:
+        for planned in plans_made:
+            say(planned.line)
+            for study_id in planned.lacking[:_MOST_LINES]:
                 say(f"  {study_id}  {_NOT_PLANNED}")
-            for line in _lines(one.reports) if reports else ():
+            for line in _lines(planned.reports) if reports else ():
                 say(line)
         if not plans_made:
             say("no destination is set up")
@@ -194,9 +192,9 @@ async def note_plans(configuration: Configuration, say: Say) -> None:
             plans_made = [await planned_of(engine, one, configuration, _SHORT) for one in destinations]
     except (ConfigError, StoreError):
         return  # `check-config --online` reports these
-    for one in plans_made:
-        if one.plan.size or one.lacking:
-            say(f"note: plan {one.line}")
+    for planned in plans_made:
+        if planned.plan.size or planned.lacking:
+            say(f"note: plan {planned.line}")
 
 
 async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bool = False, reason: str = "") -> int:
@@ -217,7 +215,7 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
         standing = await in_force_of(engine, name)
         own = wanted(destination.terms, routes_of(configuration).ignores)
         if standing is None or standing.digest != own.digest:
-            say(f"{name}: these settings are not in force: they are once the service has started with them")
+            say(f"{name}: these settings are not in force: start the service with them first")
             return 1
         if standing.planned is None:
             say(f"{name}: the plan is still being made: try again in a moment")
@@ -233,7 +231,7 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
     if counts.stops:
         say(f"{name}: {counted(counts.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
     if len(rows) < len(every):
-        say(f"{name}: what may have been sent before the database was put back stays held, and as it is")
+        say(f"{name}: messages that may have been sent before the database was restored stay held")
     for study_id in lacking:
         say(f"{name}: {study_id}  {_NOT_PLANNED}")
     return int(bool(lacking))

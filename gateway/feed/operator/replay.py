@@ -45,7 +45,7 @@ async def replay(  # noqa: PLR0913, PLR0917 (the command's arguments)
     """Queue the chosen studies in their current state; return 1 if studies were chosen and nothing of them is sent.
 
     Raises:
-        ConfigError: no such destination, the chosen study is not stored, or nobody agreed to the sending.
+        ConfigError: no such destination, the chosen study is not stored, or consent to send was not given.
     """
     destination = destination_named(configuration, name)
     now = micros(clock.now())
@@ -94,10 +94,10 @@ class Replay:
     async def add(self, study_id: str, report_ids: Collection[str] | None, now: int) -> None:
         """Queue the given reports of a study again, or all its signed reports."""
         name = self._destination.name
-        row = await self._engine.fetch(intake.STUDY, study_id=study_id)
-        if not row:
+        rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
+        if not rows:
             return
-        known = await asyncio.to_thread(kept, row[0][2])
+        known = await asyncio.to_thread(kept, rows[0][2])
         told = (await Outbox(self._engine).told(study_id)).get(name, set())
         was_taken = await taken(self._engine, name, study_id)
         resends = self._resends(known, report_ids, told, was_taken)

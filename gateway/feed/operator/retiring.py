@@ -28,13 +28,13 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
         ConfigError: it is in the settings and enabled, the database does not know it, or there is no reason.
     """
     if any(one.name == name and one.is_enabled for one in routes_of(configuration).destinations):
-        remedy = "Take its [[destination]] table out, or write enabled = false, and start the gateway anew."
+        remedy = "Remove its [[destination]] table, or write enabled = false, and restart the gateway."
         raise wrong(name, "this destination is in the settings", remedy)
-    for one in routes_of(configuration).destinations:
-        if one.formerly == name:
-            raise wrong(name, f"this destination is called {one.name} since", "Write that name.")
+    for destination in routes_of(configuration).destinations:
+        if destination.formerly == name:
+            raise wrong(name, f"this destination is called {destination.name} since", "Write that name.")
     if not reason.strip():
-        raise wrong("--reason", "empty", "Say why what is open is not sent any more: it is kept.")
+        raise wrong("--reason", "empty", "Write why the open messages are not sent any more: the reason is kept.")
     async with store_for_command(configuration, writes=False) as engine:  # so that no destination is renamed here
         if name_now := await now_called(engine, name):
             raise wrong(name, f"this destination is called {name_now} since", "Write that name.")
@@ -47,7 +47,7 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
             closed = await engine.do(work)
             await _put_off(engine, name)
         except StillServed:
-            say(f"{name} is sent to by a gateway with other settings: stop that one, or start it anew, and try again")
+            say(f"{name} is served by a gateway with other settings: stop or restart that gateway, and try again")
             return 1
     say(f"{name} is retired: {counted(closed.untold, 'report')} not made, {counted(closed.unsent, 'message')} not sent")
     if closed.in_doubt:

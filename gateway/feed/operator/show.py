@@ -79,14 +79,14 @@ async def show(configuration: Configuration, wanted: WantedMessages, say: Say, *
         for known in routes_of(configuration).destinations:
             if known.name == wanted.at:
                 wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
-        found = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
-        await engine.do(partial(_noted, found, wanted, micros(clock.now())))
-        shown = [_said(one, found.lanes, await attempts_of(engine, one.number)) for one in found.messages]
+        matches = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
+        await engine.do(partial(_noted, matches, wanted, micros(clock.now())))
+        shown = [_said(one, matches.lanes, await attempts_of(engine, one.number)) for one in matches.messages]
     if as_json:
         say(json.dumps(shown, indent=2))
     else:
-        for one in shown:
-            for line in lines(one):
+        for message in shown:
+            for line in lines(message):
                 say(line)
         say(counted(len(shown), "message"))
     return 0 if shown else 1
@@ -143,53 +143,55 @@ def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:
         yield from noted(_VERB, argument, wanted.reason, now)
 
 
-def _said(one: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
-    before, superseded = _replaced(one, lanes)
+def _said(message: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
+    before, superseded = _replaced(message, lanes)
     return {
-        "destination": one.destination,
-        "controlId": one.control_id,
-        "studyId": one.study_id,
-        "reportId": one.report_id,
-        "reportIds": list(one.report_ids),
-        "patientId": one.patient_id,
-        "fillerOrderNumbers": list(one.filler_order_numbers),
-        "cause": one.kind,
-        "state": one.state,
-        "reason": one.reason,
-        "ack": one.ack,
-        **{name: _instant(getattr(one, name)) for name in ("made", "sent", "committed", "accepted", "closed")},
-        "size": one.size,
-        "sha256": one.body_hash,
-        "replaced": None if before is None else _difference(before, one),
+        "destination": message.destination,
+        "controlId": message.control_id,
+        "studyId": message.study_id,
+        "reportId": message.report_id,
+        "reportIds": list(message.report_ids),
+        "patientId": message.patient_id,
+        "fillerOrderNumbers": list(message.filler_order_numbers),
+        "cause": message.kind,
+        "state": message.state,
+        "reason": message.reason,
+        "ack": message.ack,
+        **{name: _instant(getattr(message, name)) for name in ("made", "sent", "committed", "accepted", "closed")},
+        "size": message.size,
+        "sha256": message.body_hash,
+        "replaced": None if before is None else _difference(before, message),
         "inPlaceOf": superseded,
-        "supersededBy": next((m.control_id for m in lanes if m.number == one.superseded_by), None),
+        "supersededBy": next((m.control_id for m in lanes if m.number == message.superseded_by), None),
         "attempts": [_attempt(kept) for kept in attempts],
-        "message": None if one.body is None else {"bytes": _bytes(one.body), "segments": segments(one.body)},
+        "message": None
+        if message.body is None
+        else {"bytes": _bytes(message.body), "segments": segments(message.body)},
     }
 
 
-def _replaced(one: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, list[str]]:
+def _replaced(message: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, list[str]]:
     """Return the previous message sent under one of its numbers, and the control ids of the messages it superseded."""
     before = [
         other
         for other in lanes
-        if (other.destination, other.sent is not None) == (one.destination, True)
-        and other.number < one.number
-        and not set(other.filler_order_numbers).isdisjoint(one.filler_order_numbers)
+        if (other.destination, other.sent is not None) == (message.destination, True)
+        and other.number < message.number
+        and not set(other.filler_order_numbers).isdisjoint(message.filler_order_numbers)
     ]
-    superseded = [other.control_id for other in lanes if other.superseded_by == one.number]
+    superseded = [other.control_id for other in lanes if other.superseded_by == message.number]
     return next(reversed(before), None), superseded
 
 
-def _difference(before: Shown, one: Shown) -> dict[str, Any]:
+def _difference(before: Shown, message: Shown) -> dict[str, Any]:
     """Compare a message with the one before; `changed` is None if either text is gone."""
     changed = None
-    if before.body is not None and one.body is not None:
+    if before.body is not None and message.body is not None:
         try:
-            found = differences(before.body, one.body)
+            changes = differences(before.body, message.body)
         except Unreadable:
-            found = ()
-        changed = [{"place": it.place, "was": printable(it.was), "now": printable(it.now)} for it in found]
+            changes = ()
+        changed = [{"place": it.place, "was": printable(it.was), "now": printable(it.now)} for it in changes]
     return {"controlId": before.control_id, "sent": _instant(before.sent), "changed": changed}
 
 

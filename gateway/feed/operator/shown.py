@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 _LONG: Final = 400  # characters shown of a segment or a value: a PDF in Base64 is far longer
-_PURGED: Final = "its text and attempts were let go of after feed.retention_days"
+_PURGED: Final = "its text and attempts were deleted after feed.retention_days"
 _NO_ANSWER: Final = "nothing came back"
 
 
@@ -48,18 +48,18 @@ def _state(said: Mapping[str, Any]) -> str:
     return f"{said['state']}{why}{', ' + said['ack'] if said['ack'] else ''}"
 
 
-def _others(said: Mapping[str, Any]) -> Iterator[str]:
-    for control_id in said["inPlaceOf"]:
-        yield f"  in place of {control_id}, which was not sent (any more)"
-    if said["supersededBy"]:
-        yield f"  said by   {said['supersededBy']}, which took its place"
-    replaced = said["replaced"]
+def _others(message: Mapping[str, Any]) -> Iterator[str]:
+    for control_id in message["inPlaceOf"]:
+        yield f"  supersedes {control_id}, which was not sent"
+    if message["supersededBy"]:
+        yield f"  superseded by {message['supersededBy']}"
+    replaced = message["replaced"]
     if replaced is None:
         yield "  replaced  nothing: no message was sent before under one of its numbers"
         return
     yield f"  replaced  {replaced['controlId']}, sent {replaced['sent']}"
     if replaced["changed"] is None:
-        yield "    the difference is not known: a text was let go of after feed.retention_days"
+        yield "    the difference is not known: a text was deleted after feed.retention_days"
         return
     for (place, was, now), count in Counter(map(_of_any, replaced["changed"])).items():
         yield f"    {place}{f' of {count} segments' if count > 1 else ''}"
@@ -74,13 +74,13 @@ def _of_any(changed: Mapping[str, str]) -> tuple[str, str, str]:
     return re.sub(r"\[\d+\]", "", changed["place"]), changed["was"], changed["now"]
 
 
-def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
-    why = one["reason"] if one["reason"] not in {"", one["ack"]} else ""
-    came = ", ".join(part for part in (one["state"], why, one["ack"]) if part)
-    begun = f"{one['begun']} to " if one["begun"] else ""
-    yield f"  attempt {one['attempt']}  {begun}{one['ended']}: {came}"
-    yield f"    {connection(one['connection'])}"
-    answer = one["answer"]
+def _attempt(attempt: Mapping[str, Any]) -> Iterator[str]:
+    why = attempt["reason"] if attempt["reason"] not in {"", attempt["ack"]} else ""
+    came = ", ".join(part for part in (attempt["state"], why, attempt["ack"]) if part)
+    begun = f"{attempt['begun']} to " if attempt["begun"] else ""
+    yield f"  attempt {attempt['attempt']}  {begun}{attempt['ended']}: {came}"
+    yield f"    {connection(attempt['connection'])}"
+    answer = attempt["answer"]
     if answer is None:
         yield f"    {_NO_ANSWER}"
         return

@@ -161,17 +161,17 @@ def _lines(overview: Mapping[str, Any]) -> Iterator[str]:
         yield "no destination is set up"
 
 
-def _head_lines(one: Mapping[str, Any]) -> Iterator[str]:
+def _head_lines(destination: Mapping[str, Any]) -> Iterator[str]:
     """Yield the holder of a destination's lease, and why nothing is sent to it."""
-    served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
-    absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
-    yield f"{one['name']}: {served}{absent}"
-    if one["knownAs"] != one["name"]:
-        yield f"  name      {one['knownAs']} until the gateway starts with these settings"
-    if one["paused"]:
-        yield f"  paused    {one['paused']}, since {one['pausedSince']}"
-    if one["breaker"]:
-        yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
+    served = f"served by {destination['holder']}" if destination["holder"] else "served by nobody"
+    absent = "" if destination["settings"] == "enabled" else f", {_SETTINGS[destination['settings']]}"
+    yield f"{destination['name']}: {served}{absent}"
+    if destination["knownAs"] != destination["name"]:
+        yield f"  name      {destination['knownAs']} until the gateway starts with these settings"
+    if destination["paused"]:
+        yield f"  paused    {destination['paused']}, since {destination['pausedSince']}"
+    if destination["breaker"]:
+        yield f"  breaker   open ({destination['breaker']}), since {destination['breakerSince']}: one message probes"
 
 
 def _alert_line(alert: Mapping[str, Any]) -> str:
@@ -181,23 +181,23 @@ def _alert_line(alert: Mapping[str, Any]) -> str:
     return f"alert {alert['alert']}{where}: since {alert['since']}, {alert['count']} when it last changed; {seen}"
 
 
-def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
+def _plan_lines(destination: Mapping[str, Any]) -> Iterator[str]:
     """Yield the differences between these settings and those in force, and the plan."""
-    if one["settingsDiffer"]:
-        yield "  settings  these are not in force: they are once the service has started with them"
-    if one["undecided"]:
-        yield f"  undecided {counted(one['undecided'], 'report')}: its settings are not in force yet"
-    for study_id in one["unplanned"]:
-        yield f"  undecided {study_id}: a fault kept its plan from being made, and it is tried again"
-    if one["plan"]:
-        yield f"  plan      {one['plan']['said']}; feed apply {one['name']}"
+    if destination["settingsDiffer"]:
+        yield "  settings  these are not in force: start the service with them first"
+    if destination["undecided"]:
+        yield f"  undecided {counted(destination['undecided'], 'report')}: its settings are not in force yet"
+    for study_id in destination["unplanned"]:
+        yield f"  undecided {study_id}: not planned because of a bug; it is tried again"
+    if destination["plan"]:
+        yield f"  plan      {destination['plan']['said']}; feed apply {destination['name']}"
 
 
 # State of an outbox row -> the same in words
 _IN_WORDS: Final = {
-    "waiting": "to be made",
-    "rendered": "made into a message",
-    "merged": "told with other news",
+    "waiting": "to be composed",
+    "rendered": "composed",
+    "merged": "sent with another change",
     "nothing": "nothing to send",
     "before_start": "before its start",
     "excluded": "left out by a filter",

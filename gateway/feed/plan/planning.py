@@ -209,11 +209,11 @@ def _batches(rows: Sequence[Waits]) -> Iterator[Sequence[Waits]]:
 async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Reading, in_force: InForce) -> None:
     """Make the plan of one study and store it."""
     for _ in range(_MOST_TRIES):
-        found = await changed(engine, reading, name, in_force)
-        if found is None:
+        change = await changed(engine, reading, name, in_force)
+        if change is None:
             return
         try:
-            await engine.do(partial(plans.change, lease, found, micros(clock.now())))
+            await engine.do(partial(plans.change, lease, change, micros(clock.now())))
         except Outdated:  # the study changed meanwhile
             reading = replace(await plans.reading(engine, name, reading.study_id), is_let_go=reading.is_let_go)
             continue
@@ -261,16 +261,16 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
     return PlanPreview(rows, lacking=lacking)
 
 
-def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Waits]:
+def _waiting(reading: Reading, change: Changed | None, name: str) -> Iterator[Waits]:
     """Yield the plan's rows of a study, as they would be after the change."""
-    now = {row["number"]: row for row in found.rows} if found else {}
+    now = {row["number"]: row for row in change.rows} if change else {}
     for row in reading.rows:
         number, state, reason = int(row[2]), str(row[6]), str(row[7])
         if number in now:
             state, reason = now[number]["state"], now[number]["reason"]
         if row[5] == name and state in {PLANNED, TO_STOP}:
             yield Waits(number, reading.study_id, str(row[1]), state, reason, bool(row[9]), row[10])
-    for new in found.new if found else ():
+    for new in change.new if change else ():
         if new["state"] == PLANNED:
             is_critical, signed = bool(new["is_critical"]), new["signed"]
             yield Waits(0, reading.study_id, new["report_id"], PLANNED, new["reason"], is_critical, signed)
@@ -284,12 +284,12 @@ async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce
     """
     if not _may_change(reading, name):
         return None
-    found = await engine.fetch(intake.STUDY, study_id=reading.study_id)
-    if not found:
+    rows = await engine.fetch(intake.STUDY, study_id=reading.study_id)
+    if not rows:
         return None
-    known = await computed(kept, found[0][2])
+    known = await computed(kept, rows[0][2])
     steps = [] if known.study.study_type == "external" else _steps(known, reading, name, in_force)
-    return _changed(known, reading, name, steps, int(found[0][0])) if steps else None
+    return _changed(known, reading, name, steps, int(rows[0][0])) if steps else None
 
 
 def _may_change(reading: Reading, name: str) -> bool:
@@ -315,10 +315,10 @@ def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[
         )
         for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
     ]
-    of = KnownReport(
+    report = KnownReport(
         known.study, known.facts.gone, known.version, rows, bool(there) or reading.is_sent or reading.is_let_go
     )
-    steps = planned(of, name, in_force)
+    steps = planned(report, name, in_force)
     if reading.is_let_go:  # the operator has just decided: changes that are owed now need no second question
         return [replace(one, state="waiting", reason="") if one.state == PLANNED else one for one in steps]
     return steps
