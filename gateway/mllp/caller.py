@@ -1,7 +1,7 @@
-"""One open socket to a receiver that has connected: what it brings, a frame at a time, and what is said to it.
+"""Connection that a receiver opened to us: read its frames one at a time, and write answers.
 
 RFC 9293 (TCP): its end of stream and reset, as asyncio's protocol callbacks report them; the bytes go through the
-framing of gateway/mllp/framing.py. What came before a reset is taken all the same.
+framing of gateway/mllp/framing.py. Frames that came before a reset are still returned.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gateway.mllp.framing import Decoder, Event
 from gateway.mllp.link import link
 from gateway.mllp.peer import keep_alive
 
-AHEAD: Final = 64  # frames that wait here until no more is read
-UNHEARD: Final = 65_536  # bytes of answers that it may leave unread
+AHEAD: Final = 64  # frames that may wait here; beyond it, reading from the socket pauses
+UNHEARD: Final = 65_536  # bytes of answers that the peer may leave unread
 
 
 class Caller(asyncio.Protocol):
-    """The receiver at the other end of a connection, once `connection_made` was called."""
+    """Protocol of one connection that a receiver opened, usable once `connection_made` was called."""
 
     _transport: asyncio.Transport | None = None
 
@@ -33,11 +33,11 @@ class Caller(asyncio.Protocol):
 
     @property
     def where(self) -> str:
-        """The connection, as it is kept with what was brought over it (gateway/mllp/link.py)."""
+        """Description of the connection in JSON, stored with what came over it (gateway/mllp/link.py)."""
         return link(self._transport.get_extra_info, by="receiver") if self._transport is not None else ""
 
     async def next(self) -> Event | None:
-        """The next frame, or stretch that is none, waited for; None when the peer brings no more."""
+        """Wait for the next frame or framing error and return it; None when the peer sends no more."""
         while not self._brought:
             if self._is_over:
                 return None
@@ -49,14 +49,14 @@ class Caller(asyncio.Protocol):
         return event
 
     def say(self, data: bytes) -> bool:
-        """Write to the peer; False where it reads nothing of what it is told."""
+        """Write to the peer; return False if the connection is closing or the peer leaves too many answers unread."""
         if self._transport is None or self._transport.is_closing():
             return False
         self._transport.write(data)
         return self._transport.get_write_buffer_size() <= UNHEARD
 
     async def close(self) -> None:
-        """Close in good order, waiting for the peer no longer than two seconds."""
+        """Close the connection gracefully; abort it if the peer takes longer than two seconds."""
         if self._transport is None:
             return
         self._transport.close()
@@ -67,23 +67,23 @@ class Caller(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Callback of asyncio: the connection is there."""
+        """Store the new connection (asyncio callback)."""
         self._transport = cast(asyncio.Transport, transport)
         keep_alive(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
-        """Callback of asyncio: bytes have come."""
+        """Decode received bytes, and pause reading while too many frames wait (asyncio callback)."""
         self._add(self._decoder.feed(data))
         if self._transport is not None and len(self._brought) > AHEAD:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Callback of asyncio: the peer sends no more; without TLS it can still be answered."""
+        """Note that the peer sends no more (asyncio callback); return True if it can still be answered (no TLS)."""
         self._end()
         return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Callback of asyncio: the connection is gone."""
+        """Note that the connection is gone (asyncio callback)."""
         self._end()
         self._gone.set()
 

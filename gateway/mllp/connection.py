@@ -1,18 +1,18 @@
-"""A kept-open MLLP connection to one receiver: one message out, its acknowledgement back, by a deadline.
+"""Persistent MLLP connection to one receiver: send one message, and wait for its acknowledgement up to a deadline.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements) over HL7 Transport Specification: MLLP, Release 1: the sender waits for the answer
 before it sends the next message.
 
 What a caller can rely on:
 
-- After any failure the connection is closed. A late acknowledgement can therefore not meet the next message.
-- A frame that came before the message was written out is never the answer; it waits in `unasked`.
-- The errors tell what the receiver can have: `ConnectFailed`, `PermitEnded` and `FrameInvalid`: nothing; `SendFailed`:
-  a part; `AckTimeout`, `ConnectionLost` and `AckUnreadable`: the whole message.
-- No byte is handed to the network when the permit is over. What had not left by then is reset; an answer to what had is
-  waited for (D33).
+- After any failure the connection is closed. A late acknowledgement therefore cannot be taken for the next message's.
+- A frame that came before the message was fully written is never its answer; it waits for `take_unasked`.
+- The errors tell how much the receiver can have. `ConnectFailed`, `PermitEnded` and `FrameInvalid`: nothing;
+  `SendFailed`: a part; `AckTimeout`, `ConnectionLost` and `AckUnreadable`: the whole message.
+- No byte is handed to the network once the permit is over. Bytes that have not left by then are dropped by a reset; if
+  the whole message has left, its answer is still awaited (D33).
 
-Whether the answer belongs to the message (MSA-2) is for the caller to say, with mappings/hl7v2/ack.py.
+The caller decides whether an answer belongs to the message (MSA-2), with mappings/hl7v2/ack.py.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from gateway.runtime.errors import AckTimeout, AckUnreadable, ConnectFailed, Con
 
 CLOSE_WAIT: Final = 2.0
 MAX_ACK_BYTES: Final = 65_536
-# Seconds that a connection is looked at, at least and at most, before it counts as open
+# Seconds that a new connection is watched, at least and at most, before it counts as open
 _LOOK_AT_LEAST: Final = 0.02
 _LOOK_AT_MOST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a receiver listens and how long it is waited for; times in seconds, sizes in bytes.
+    """Address of a receiver, and its timeouts; times in seconds, sizes in bytes.
 
-    `keepalive` is for how long nothing is said until TCP asks whether the peer is still there; 0: it never does.
+    `keepalive` is the idle time after which TCP probes whether the peer is still there; 0: never.
     """
 
     host: str
@@ -63,7 +63,7 @@ def _any(_: bytes) -> bool:
 
 
 class Connection:
-    """One open connection. Messages are sent one after the other, whoever asks."""
+    """One open connection. Concurrent callers wait for each other: one message is sent at a time."""
 
     def __init__(self, endpoint: Endpoint, peer: Peer, permit: Permit) -> None:
         self.endpoint = endpoint
@@ -73,15 +73,15 @@ class Connection:
 
     @classmethod
     async def open(cls, endpoint: Endpoint, permit: Permit | None = None) -> Self:
-        """Connect, and shake hands where TLS is asked for, within `connect_timeout` and while `permit` stands.
+        """Connect within `connect_timeout` and while `permit` stands, with a TLS handshake if the endpoint uses TLS.
 
-        A peer that accepts and then ends (a proxy with nobody behind it, TLS 1.3 without the client certificate that is
-        wanted: RFC 8446 §4.4.2.4) says so a round trip later. That long it is looked at, so that this puts no message
-        in doubt.
+        A peer may accept and then close one round trip later: a proxy with no server behind it, or a TLS 1.3 server
+        that wants a client certificate (RFC 8446 §4.4.2.4). The new connection is watched for that long, so that such a
+        close puts no message in doubt.
 
         Raises:
-            ConnectFailed: refused, no such host, no answer in time, TLS not agreed, or ended at once.
-            PermitEnded: the permit was over first.
+            ConnectFailed: refused, unknown host, no answer in time, TLS failure, or closed at once by the peer.
+            PermitEnded: the permit ended first.
             ConfigError: a TLS file cannot be used.
         """
         permit = permit or Permit()
@@ -106,24 +106,24 @@ class Connection:
 
     @property
     def usable(self) -> bool:
-        """Whether a message can be sent. False for ever once the peer has closed or an exchange has failed."""
+        """True if a message can be sent; False for good once the peer has closed or an exchange has failed."""
         return self._peer.usable
 
     @property
     def is_late(self) -> bool:
-        """True if some of the last message may have left when that was no longer permitted."""
+        """True if some of the last message may have left after the permit ended."""
         return self._peer.is_late
 
     @property
     def stray(self) -> bytes:
-        """The last frame that came without being the answer to a message; it waits in `take_unasked`."""
+        """The latest frame that answered no message, or empty bytes; `take_unasked` still returns it."""
         return next((event.payload for event in reversed(self._peer.unasked) if isinstance(event, Frame)), b"")
 
     def take_unasked(self) -> tuple[Event, ...]:
-        """What came without being the answer to a message, oldest first, and forget it.
+        """Return and forget the frames and framing errors that answered no message, oldest first.
 
-        Among it are late and second acknowledgements, the application acknowledgement of the two-phase mode, frames
-        that `answers` refused, and stretches that are no frame.
+        Among them are late and repeated acknowledgements, application acknowledgements of the two-phase mode, and
+        frames that `answers` refused.
         """
         taken = tuple(self._peer.unasked)
         self._peer.unasked.clear()
@@ -136,23 +136,23 @@ class Connection:
 
         Args:
             message: the message as it is, without block characters.
-            within: seconds for writing and for the answer together; the endpoint's `ack_timeout` where not said.
-            answers: says of a frame's content whether it can be the answer. What it refuses waits in `unasked`, and the
-                wait goes on. Without it the first frame is the answer.
+            within: seconds for writing and for the answer together; the endpoint's `ack_timeout` if None.
+            answers: returns True if a frame's content can be the answer. Other frames are kept for `take_unasked`, and
+                the wait goes on. Without it the first frame is the answer.
 
         Raises:
             FrameInvalid: the message cannot be framed; nothing was sent, the connection stays.
-            ConnectFailed: the peer had closed before; nothing was sent.
-            PermitEnded: it was not permitted any more; nothing was sent, the connection stays.
+            ConnectFailed: the peer had already closed; nothing was sent.
+            PermitEnded: the permit was over; nothing was sent, the connection stays.
             SendFailed: the connection broke, or time ran out, before everything was written.
             AckTimeout: everything was written, no answer came in time.
             ConnectionLost: everything was written, the connection broke before an answer came.
-            AckUnreadable: everything was written, what came is over the size limit or not framed.
+            AckUnreadable: everything was written, the answer is over the size limit or not framed.
         """
         frame = encode(message)
         async with self._turn:
             if self._peer.usable and self._peer.is_heard:
-                # Two turns of the loop: a FIN that is already here is then known, and costs no doubtful delivery.
+                # Two turns of the loop read a FIN that has already arrived, so that it puts no message in doubt.
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
             if not self._peer.usable:
@@ -167,14 +167,14 @@ class Connection:
     async def receive(self, *, within: float, answers: Callable[[bytes], bool] = _any) -> bytes:
         """Wait for a frame without sending: the application acknowledgement that follows a commit acknowledgement.
 
-        What had come before is in `take_unasked`. Raises as `exchange` does.
+        Frames that came earlier are in `take_unasked`. Raises as `exchange` does.
         """
         async with self._turn:
             self._peer.expecting = True
             return await self._answer(within, answers)
 
     async def close(self) -> None:
-        """Close in good order, waiting for the peer no longer than two seconds."""
+        """Close the connection gracefully; abort it if the peer takes longer than two seconds."""
         self._peer.close()
         try:
             async with asyncio.timeout(CLOSE_WAIT):
@@ -183,7 +183,7 @@ class Connection:
             self._peer.abort("closed here")
 
     async def _ends(self, seconds: float) -> bool:
-        """Whether the peer ends the connection within about that time."""
+        """True if the peer ends the connection within about that many seconds."""
         try:
             async with asyncio.timeout(min(max(seconds, _LOOK_AT_LEAST), _LOOK_AT_MOST)):
                 await self._peer.gone.wait()

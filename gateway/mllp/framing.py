@@ -1,16 +1,16 @@
-"""MLLP framing without sockets: bytes in, frames and faults out.
+"""MLLP framing without sockets: decodes bytes to frames and framing errors, and encodes frames.
 
 HL7 Transport Specification: MLLP, Release 1, "HL7 Content Block"
 (https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF): a block is VT, content, FS, CR, and
 the content holds neither VT nor FS. Release 2's commit acknowledgements are not used with HL7 v2.
 
-What the specification leaves open is settled so that a stream gives the same events however it is cut into chunks:
+Where the specification is open, these rules make a stream give the same events however it is cut into chunks:
 
-- FS ends the frame whatever follows it. Content cannot hold it, and a receiver that waits for the CR hangs on a peer
-  that leaves the CR out. Where FS does stand in content, the rest is reported as bytes outside a frame.
-- CR, LF, NUL and a lone FS between frames are padding and say nothing.
+- FS ends the frame whatever follows it. Content cannot hold FS, and a reader that waits for the CR hangs on a peer
+  that leaves the CR out. If content does hold FS, the rest is reported as bytes outside a frame.
+- CR, LF, NUL and a lone FS between frames are padding and are ignored.
 - Other bytes outside a frame are reported with offset and count when the stretch ends, never with content.
-- VT inside a frame: the sender broke off and began again. The cut frame is reported, the new one is read.
+- VT inside a frame: the sender stopped and began again. The cut frame is reported, the new one is read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NOT_PADDING: Final = re.compile(rb"[^\r\n\x00]")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One whole frame: its content without the block characters, and where its VT stood in the stream."""
+    """One whole frame: its content without the block characters, and the offset of its VT in the stream."""
 
     payload: bytes
     offset: int
@@ -41,15 +41,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FramingError:
-    """A stretch of the stream that is no whole frame.
+    """A stretch of the stream that is not a whole frame.
 
     `offset` is where it began, counted from the first byte of the connection; `count` is its length in bytes.
 
-    - `bytes-outside-frame`: a stretch outside a frame that is not padding; its frame, if it was one, has no end.
-    - `frame-not-opened`: such a stretch that FS ended: a frame whose VT is missing.
-    - `frame-cut`: a frame that has no end: VT or the end of the stream came first.
+    - `bytes-outside-frame`: bytes outside a frame that are not padding, and that no FS ended.
+    - `frame-not-opened`: bytes outside a frame that FS ended: a frame whose VT is missing.
+    - `frame-cut`: a frame without an end: VT or the end of the stream came first.
     - `frame-too-large`: content over the limit; skipped up to its FS or the next VT. `count` ends with the
-      first byte over.
+      first byte over the limit.
     """
 
     code: FaultCode
@@ -61,7 +61,7 @@ Event = Frame | FramingError
 
 
 class Decoder:
-    """Cuts a byte stream into frames: one pass, each byte copied twice at most, no more than `max_size` bytes held."""
+    """Incremental decoder of a byte stream into frames, holding at most `max_size` bytes, each copied at most twice."""
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
@@ -73,11 +73,11 @@ class Decoder:
 
     @property
     def pending(self) -> int:
-        """How many bytes stand at the end of the stream that belong to no event yet."""
+        """Number of bytes at the end of the stream that belong to no event yet."""
         return self._offset - self._start if self._state == "inside" else self._stray
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes of the stream; returns what they complete, in order. Never raises."""
+        """Decode the next bytes of the stream; return the events that they complete, in order. Never raises."""
         events: list[Event] = []
         position = 0
         while position < len(data):
@@ -96,7 +96,7 @@ class Decoder:
         return events
 
     def close(self) -> list[Event]:
-        """The stream has ended: what it left unfinished. The decoder is then ready for a new stream."""
+        """End the stream; return an event for an unfinished frame. The decoder is then ready for a new stream."""
         events: list[Event] = []
         self._break_off(events)
         self._state, self._offset = "outside", 0
@@ -143,12 +143,12 @@ class Decoder:
 
 
 def encode(payload: bytes) -> bytes:
-    """The payload as one frame.
+    """Return the payload as one frame.
 
     Raises:
-        FrameInvalid: the payload holds VT or FS, which no content may; says the offset.
+        FrameInvalid: the payload holds VT or FS, which are not allowed in content; its text names the offset.
     """
-    found = [at for at in (payload.find(START_BLOCK), payload.find(END_BLOCK)) if at >= 0]
-    if found:
-        raise FrameInvalid("MLLP frame", f"block character inside the content at offset {min(found)}")
+    offsets = [at for at in (payload.find(START_BLOCK), payload.find(END_BLOCK)) if at >= 0]
+    if offsets:
+        raise FrameInvalid("MLLP frame", f"block character inside the content at offset {min(offsets)}")
     return b"".join((START_BLOCK, payload, END_BLOCK, CARRIAGE_RETURN))

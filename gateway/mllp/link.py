@@ -1,6 +1,6 @@
-"""Describes the connection that a message was sent over: the peer, TLS and its certificate, which of several it was.
+"""Description of the connection that carried a message: peer, TLS version and certificate, and number among several.
 
-RFC 8446 (TLS) and RFC 5280 (certificates) as Python's ssl module reports them. It is kept with each attempt (D39).
+RFC 8446 (TLS) and RFC 5280 (certificates) as Python's ssl module reports them. Stored with each attempt (D39).
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ Extra = Callable[[str], Any]
 
 
 def link(extra: Extra, *, by: str = "") -> str:
-    """JSON with what is known of an open connection, asked by `get_extra_info` of its transport; `by` is who opened it.
+    """Describe an open connection in JSON, from its transport's `get_extra_info`; `by` names who opened it.
 
-    Of the certificate the common name and the SHA-256 of all of it.
+    Of the peer's certificate, it holds the common name and the SHA-256 of the whole certificate.
     """
     address = extra("peername") or extra("server_addr") or ()
-    said = {"peer": _address(address)} if address else {}
+    description = {"peer": _address(address)} if address else {}
     tls = extra("ssl_object")
     if isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
-        said["tls"] = tls.version() or ""
+        description["tls"] = tls.version() or ""
         der = tls.getpeercert(binary_form=True)
         if der:
-            said |= {"subject": _common_name(tls), "sha256": hashlib.sha256(der).hexdigest()}
+            description |= {"subject": _common_name(tls), "sha256": hashlib.sha256(der).hexdigest()}
     if by:
-        said["by"] = by
-    return json.dumps(said)
+        description["by"] = by
+    return json.dumps(description)
 
 
 def towards(where: str) -> str:
-    """JSON with where a connection was to go that was never open, or a way that has none."""
+    """Describe in JSON the address of a connection that is not open, or of a transport without connections."""
     return json.dumps({"to": where})
 
 
-@lru_cache(maxsize=256)  # it is asked with each message
+@lru_cache(maxsize=256)  # called for each message
 def numbered(described: str, number: int, count: int) -> str:
-    """The same with which of so many connections of the destination it is."""
+    """Add to a description the connection's number, and the number of connections to the destination."""
     return json.dumps({**json.loads(described or "{}"), "connection": number, "of": count})
 
 
@@ -50,7 +50,7 @@ def _address(address: Any) -> str:
 
 
 def _common_name(tls: ssl.SSLObject | ssl.SSLSocket) -> str:
-    """The common name of a verified certificate, else its first name of a host."""
+    """Return the common name of a verified certificate, or else its first subject alternative name."""
     known: Any = tls.getpeercert() or {}
     names = [value for part in known.get("subject", ()) for key, value in part if key == "commonName"]
     hosts = [value for _, value in known.get("subjectAltName", ())]

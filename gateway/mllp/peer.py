@@ -1,7 +1,7 @@
-"""One open socket to a receiver: what came from it, and what became of what was written to it.
+"""Connection that we opened to a receiver: its frames, and the progress of what is written to it.
 
 RFC 9293 (TCP): its end of stream, reset and keep-alive, as asyncio's protocol callbacks report them; RFC 5482 (user
-timeout); the bytes go through the framing of gateway/mllp/framing.py. A permit says whether they may go out (D33).
+timeout); the bytes go through the framing of gateway/mllp/framing.py. Bytes are written only under a permit (D33).
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from gateway.mllp.framing import Decoder, Event
 from gateway.mllp.permit import Permit
 from gateway.runtime import clock
 
-# How many frames that nobody has taken are held before the peer counts as flooding.
+# Most frames that may wait here; a peer that sends more counts as flooding.
 UNASKED_LIMIT: Final = 64
 
-# Idle time in seconds before TCP asks whether the peer is still there: well under the 10 minutes after which firewalls
-# and cloud networks drop an idle connection without a word. Then one probe every 15 s, dead after 4.
+# Idle time in seconds before TCP probes whether the peer is still there: well under the 10 minutes after which
+# firewalls and cloud networks silently drop an idle connection. Then one probe every 15 s; after 4 the peer is dead.
 KEEPALIVE_IDLE: Final = 180
 KEEPALIVE_INTERVAL: Final = 15
 KEEPALIVE_PROBES: Final = 4
-# Bytes that are handed to the network at a time: all that can still leave by itself when a process goes on that slept
+# Bytes handed to the network at a time: the most that can still leave late after this process was suspended
 PART: Final = 65_536
-# SO_LINGER of 0 seconds: what the kernel has not sent yet is forgotten, and the peer sees a reset instead of an end
 _FOR_EVER: Final = 86_400.0
+# SO_LINGER of 0 seconds: the kernel drops what it has not sent yet, and the peer sees a reset instead of an end
 _RESET: Final = struct.pack("ii", 1, 0)
 _UNLIMITED: Final = Permit()
 
 
 class Peer(asyncio.Protocol):
-    """The receiver at the other end of one connection, once `connection_made` was called.
+    """Protocol of one connection to a receiver, usable once `connection_made` was called.
 
-    Frames that come while an answer is awaited and the whole message has been handed to the network go to `answers`;
-    everything else goes to `unasked`, so that it can never be taken for the answer to what is sent next.
+    A frame goes to `answers` if an answer is awaited and the whole message has been handed to the network. Any other
+    frame goes to `unasked`, so that it cannot be taken for the answer to the next message.
     """
 
     _transport: asyncio.Transport
@@ -64,22 +64,22 @@ class Peer(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether something can be written, as far as is known."""
+        """True if bytes can be written, as far as is known."""
         return self.lost is None and not self._transport.is_closing()
 
     @property
     def unwritten(self) -> bool:
-        """True if some of what is to be written still waits in this process."""
+        """True if bytes to be written still wait in this process."""
         return self._is_full or bool(self._rest)
 
     @property
     def is_late(self) -> bool:
-        """True if some of what was written may have left when that was no longer permitted."""
+        """True if some of the written bytes may have left after the permit ended."""
         return self._begun > 0 and not self._is_taken and not self._permit.is_in_time
 
     @property
     def is_heard(self) -> bool:
-        """Whether something has come that the loop has not read yet: bytes, an end or a failure. Only while usable."""
+        """True if the socket holds bytes, an end or an error that the loop has not read yet. Only while usable."""
         return bool(self._arrivals.poll(0))
 
     def extra(self, name: str) -> Any:
@@ -87,12 +87,12 @@ class Peer(asyncio.Protocol):
         return self._transport.get_extra_info(name)
 
     def write(self, data: bytes, permit: Permit = _UNLIMITED) -> None:
-        """Hand bytes to the network, in the same step in which it is seen that they may go.
+        """Check the permit and hand bytes to the network in the same step.
 
-        `unwritten` says whether some of them still wait here; what is large goes in parts, each for itself.
+        Large data goes in parts, each checked on its own. `unwritten` is True while some bytes still wait here.
 
         Raises:
-            PermitEnded: they may not, and none was handed over.
+            PermitEnded: the permit is over; no byte was handed over.
         """
         self._begun, self._is_taken, self._permit = 0.0, False, permit
         permit.check()
@@ -101,7 +101,7 @@ class Peer(asyncio.Protocol):
         self._hand_over()
 
     def allow(self, left: float) -> None:
-        """Let what was written go on for `left` seconds; at 0, stop whatever has not left yet."""
+        """Let the written bytes leave for `left` more seconds; at 0, drop those that have not left."""
         if self.lost is not None or self._is_taken:
             return
         if not self.unwritten and not unacknowledged(self._socket):
@@ -112,13 +112,13 @@ class Peer(asyncio.Protocol):
             give_up_after(self._socket, clock.monotonic() - self._begun + left)
 
     def answered(self) -> None:
-        """The peer has answered what was written, so it had all of it."""
+        """Note that the peer has answered, so that it must have received all bytes."""
         self._is_taken = self._is_taken or self._permit.is_in_time
 
     def abort(self, why: str) -> None:
-        """Drop the connection; what is still unsent is forgotten, here and in the kernel.
+        """Drop the connection and all unsent bytes, here and in the kernel.
 
-        Without SO_LINGER the kernel would send all that it has, and then a FIN.
+        Without SO_LINGER the kernel would still send its buffered bytes, and then a FIN.
         """
         self.lost = self.lost or why
         if not self._transport.is_closing():
@@ -127,22 +127,22 @@ class Peer(asyncio.Protocol):
         self.news.set()
 
     def close(self) -> None:
-        """Close in good order; `gone` is set when that is done."""
+        """Close the connection gracefully; `gone` is set once it is closed."""
         self.lost = self.lost or "closed here"
         if not self._transport.is_closing():
             self._transport.close()
 
     def set_aside(self) -> None:
-        """The wait for an answer is over: what else has come is nobody's answer."""
+        """Stop waiting for an answer; move the remaining frames to `unasked`."""
         self.expecting = False
         self.unasked.extend(self.answers)
         self.answers.clear()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Callback of asyncio: the connection is there."""
+        """Store the new connection and set up its socket (asyncio callback)."""
         self._transport = cast(asyncio.Transport, transport)
-        # So that pause_writing and resume_writing tell when the last byte has left this process; 1 and not 0, because
-        # TLS transports compare with >= and would never be done.
+        # With these limits pause_writing and resume_writing tell when the last byte has left this process. The high
+        # limit is 1 and not 0: TLS transports compare with >= and would never resume.
         self._transport.set_write_buffer_limits(high=1, low=0)
         self._socket = transport.get_extra_info("socket")
         keep_alive(self._socket, self._keepalive)
@@ -150,7 +150,7 @@ class Peer(asyncio.Protocol):
         self._arrivals.register(self._socket.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        """Callback of asyncio: bytes have come."""
+        """Decode received bytes (asyncio callback)."""
         self._sort(self.decoder.feed(data))
 
     def _sort(self, events: list[Event]) -> None:
@@ -162,28 +162,28 @@ class Peer(asyncio.Protocol):
         self.news.set()
 
     def eof_received(self) -> None:
-        """Callback of asyncio: the peer will send no more, so no answer can come; asyncio then closes."""
+        """Note that the peer sends no more, so that no answer can come (asyncio callback); asyncio then closes."""
         self._sort(self.decoder.close())
         self.lost = self.lost or "closed by the peer"
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Callback of asyncio: the connection is gone."""
+        """Note that the connection is gone, and why (asyncio callback)."""
         self._sort(self.decoder.close())
         self.lost = self.lost or (reason(exc) if exc else "closed by the peer")
         self.gone.set()
         self.news.set()
 
     def pause_writing(self) -> None:
-        """Callback of asyncio: bytes wait to be written."""
+        """Note that bytes wait in the transport (asyncio callback)."""
         self._is_full = True
 
     def resume_writing(self) -> None:
-        """Callback of asyncio: all bytes are written that were handed over."""
+        """Hand over more bytes, since the transport's buffer is empty (asyncio callback)."""
         self._is_full = False
         self._hand_over()
 
     def _hand_over(self) -> None:
-        """Hand over what may go and fits; the last part only when all before it has left this process."""
+        """Hand over the next parts under the permit; each part only after the one before has left this process."""
         while self._rest and not self._is_full and self.lost is None:
             if self._permit.left <= 0:
                 self.abort("the lease was over")
@@ -193,9 +193,9 @@ class Peer(asyncio.Protocol):
 
 
 def keep_alive(sock: socket.socket, idle: int = KEEPALIVE_IDLE) -> None:
-    """Have TCP notice a peer that is gone without a word (RFC 9293 §3.8.4) after so many idle seconds; 0: do not.
+    """Have TCP detect a peer that vanished (RFC 9293 §3.8.4) after `idle` seconds; 0: do not.
 
-    Options that a system lacks are left out.
+    Options that the system lacks are left out.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(idle > 0))
     if idle <= 0:
@@ -211,7 +211,7 @@ def keep_alive(sock: socket.socket, idle: int = KEEPALIVE_IDLE) -> None:
 
 
 def unacknowledged(sock: socket.socket) -> int:
-    """Bytes that the kernel has of what was sent and the peer's has not, as far as it says (TIOCOUTQ, tcp(7))."""
+    """Return the number of sent bytes that the peer's kernel has not acknowledged (TIOCOUTQ, tcp(7)); 0 if unknown."""
     try:
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except OSError:
@@ -219,19 +219,19 @@ def unacknowledged(sock: socket.socket) -> int:
 
 
 def forget_unsent(sock: socket.socket) -> None:
-    """Have the kernel reset the connection when it is closed, instead of sending what it still has."""
+    """Have the kernel reset the connection on close, instead of sending its buffered bytes."""
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 def give_up_after(sock: socket.socket, seconds: float) -> None:
-    """Have the kernel drop the connection when what was sent is not taken for so long (RFC 5482), where it can."""
+    """Have the kernel drop the connection if sent bytes stay unacknowledged that long (RFC 5482), where supported."""
     with suppress(OSError, AttributeError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(seconds * 1000)))
 
 
 def reason(error: BaseException) -> str:
-    """Why a connection failed, in words that hold no payload."""
+    """Return why a connection failed, in words that hold no payload."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

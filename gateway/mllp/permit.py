@@ -1,7 +1,7 @@
-"""The permission to write to a receiver: it ends with the lease that it comes from, by this process's own clock.
+"""Permit to write to a receiver: it ends before the lease behind it does, by this process's own clock.
 
-Carries out no clause of a standard; decision D33. Whoever writes asks for it in the very step that hands bytes to the
-network, and is told when it is over: by a timer, since whatever else would tell may hang.
+Carries out no clause of a standard; decision D33. The writer checks the permit in the same step that hands bytes to the
+network. A timer tells the writer when the permit is over, since other signals (such as the database) may hang.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Final
 
 from gateway.runtime import clock
 
-_FIRST: Final = 0.1  # seconds until whoever watches is told for the first time, and then between two times
-_EVERY: Final = 0.5
+_FIRST: Final = 0.1  # seconds until a watcher's first call
+_EVERY: Final = 0.5  # seconds between its calls after that
 Told = Callable[[float], None]
 
 
 class PermitEnded(Exception):
-    """Nothing may be written any more: the lease that the permit comes from may be somebody else's by now."""
+    """Nothing may be written any more: another process may hold the lease behind the permit."""
 
 
 class Permit:
-    """May be asked, extended and ended from any thread; `until` is an instant of the monotonic clock."""
+    """Permit to write until `until`, an instant of the monotonic clock; may be used from any thread."""
 
     def __init__(self, until: float = math.inf) -> None:
         self._until, self._is_ended = until, False
@@ -32,36 +32,36 @@ class Permit:
 
     @property
     def left(self) -> float:
-        """Seconds for which may still be written; 0 once it is over."""
+        """Seconds for which writing is still permitted; 0 once the permit is over."""
         return 0.0 if self._is_ended else max(0.0, self._until - clock.monotonic())
 
     @property
     def is_in_time(self) -> bool:
-        """True if nobody else can have the lease yet, even if nothing more is to be written."""
+        """True if no other process can hold the lease yet, even if the permit was ended early."""
         return clock.monotonic() < self._until
 
     def check(self) -> None:
-        """See that it stands.
+        """Raise if the permit is over.
 
         Raises:
-            PermitEnded: it does not.
+            PermitEnded: the permit is over.
         """
         if self.left <= 0:
             raise PermitEnded
 
     def extend(self, until: float) -> None:
-        """The lease was renewed."""
+        """Move the end of the permit to `until`, after the lease was renewed."""
         self._until = until
 
     def end(self) -> None:
-        """Nothing more is written from now on, whatever becomes of the lease."""
+        """End the permit now, whatever happens to the lease; call the watchers at once."""
         self._is_ended = True
         for watch in tuple(self._watches):
             watch.tell_soon()
 
     @contextmanager
     def watched(self, told: Told) -> Iterator[None]:
-        """Have `told` called on this loop with what is left, now and then while the block runs, and at once at 0."""
+        """Call `told` on this loop with the seconds left, every half second while the block runs, and at once at 0."""
         if math.isinf(self._until) and not self._is_ended:
             yield
             return
@@ -75,7 +75,7 @@ class Permit:
 
     @contextmanager
     def limited(self, timeout: asyncio.Timeout) -> Iterator[None]:
-        """Have a timeout be over at once when this is, while the block runs."""
+        """Expire a timeout as soon as the permit ends, while the block runs."""
 
         def told(left: float) -> None:
             if left <= 0 and not timeout.expired():
@@ -86,7 +86,7 @@ class Permit:
 
 
 class _Watch:
-    """Tells one who writes, on the loop on which it was made, how much is left."""
+    """Timer that calls one watcher, on the loop that created it, with the seconds left."""
 
     def __init__(self, permit: Permit, told: Told) -> None:
         self._permit, self._told = permit, told
@@ -104,6 +104,6 @@ class _Watch:
             return
         left = self._permit.left
         self._timer.cancel()
-        if left > 0:  # else it has been told
+        if left > 0:  # at 0 this is the last call
             self._timer = self._loop.call_later(min(_EVERY, left), self._tell)
         self._told(left)

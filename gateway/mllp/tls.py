@@ -1,4 +1,4 @@
-"""TLS for a destination: settings and the contexts made from them, of a client and of a server.
+"""TLS of a destination: its settings, and the client and server contexts made from them.
 
 RFC 8446 and RFC 5246 through Python's ssl module; names and minimum version as IHE ITI TF-1 §9.1 (ATNA, BCP 195) asks.
 """
@@ -14,11 +14,11 @@ from gateway.runtime.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """How a destination's TLS is set up. The peer's certificate and name are always verified.
+    """TLS settings of a destination. The peer's certificate and name are always verified.
 
-    `ca_file` (PEM) replaces the system's trust store; `certificate_file` and `key_file` (PEM, the key may stand in the
-    first) are shown to a peer that asks for a client certificate; `server_hostname` is the name that the peer's
-    certificate must hold where it is not the host connected to.
+    `ca_file` (PEM) replaces the system's trust store. `certificate_file` and `key_file` (PEM; the key may be in the
+    first) are shown to a peer that asks for a client certificate. `server_hostname` is the name that the peer's
+    certificate must hold, if it is not the host connected to.
     """
 
     ca_file: Path | None = None
@@ -29,10 +29,10 @@ class TlsSettings:
 
 
 def tls_context(settings: TlsSettings, source: str) -> ssl.SSLContext:
-    """A client context, TLS 1.2 at least. The files are read each time, so that a changed certificate is taken up.
+    """Return a client context, TLS 1.2 or later; files are read on each call, so that a renewed certificate is used.
 
     Raises:
-        ConfigError: a file cannot be read or is not what it should be; names `source` and the key `tls.…`.
+        ConfigError: a file cannot be read or has wrong content; the error names `source` and the key `tls.…`.
     """
     context = _trusting(settings, source)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -45,12 +45,12 @@ def tls_context(settings: TlsSettings, source: str) -> ssl.SSLContext:
 
 
 def server_context(settings: TlsSettings, source: str) -> ssl.SSLContext:
-    """A server context, TLS 1.2 at least, that shows the certificate which is there for a peer that asks for one.
+    """Return a server context, TLS 1.2 or later, with the certificate of the settings.
 
-    Where `ca_file` is named, whoever connects must show a certificate of its authorities.
+    If `ca_file` is set, clients must show a certificate issued by one of its authorities.
 
     Raises:
-        ConfigError: as `tls_context`; or there is no certificate to show.
+        ConfigError: as `tls_context`; or no certificate is set.
     """
     context = _trusting(settings, source, ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -70,7 +70,7 @@ def _trusting(settings: TlsSettings, source: str, purpose: ssl.Purpose = ssl.Pur
 
 
 def _show_certificate(context: ssl.SSLContext, settings: TlsSettings, certificate: Path, source: str) -> None:
-    # A callable, because ssl would ask on the terminal for the password of an encrypted key when none is given.
+    # A callable, because without a password ssl would prompt on the terminal for that of an encrypted key.
     password = settings.key_password or ""
     try:
         context.load_cert_chain(certificate, settings.key_file, password=lambda: password)
@@ -80,7 +80,7 @@ def _show_certificate(context: ssl.SSLContext, settings: TlsSettings, certificat
 
 
 def _problem(error: OSError) -> str:
-    """What is wrong with a file, without what is in it (ssl.SSLError is an OSError)."""
+    """Return what is wrong with a file, without its content (ssl.SSLError is an OSError)."""
     if isinstance(error, ssl.SSLError):
         return "not PEM, or certificate, key and password do not belong together"
     return "cannot be read" + (f" ({error.strerror})" if error.strerror else "")

@@ -1,4 +1,4 @@
-"""A feed that looks for news more often than in service, so that a test of a fault takes less time."""
+"""Shorter polling intervals of the feed, so that fault tests take less time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The list of faults that the feed must survive, F1 to F72, and the test of each.
+"""Faults that the feed must survive, F1 to F72, and the test of each.
 
-Carries out no clause of a standard. What of a fault cannot be brought about here stands under `PARTLY`, one that has
-no test at all under `EXEMPT`, each with its reason.
+Carries out no clause of a standard. `PARTLY` lists the parts of a fault that cannot be produced here, and `EXEMPT` the
+faults without a test, each with the reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FAULTS: Final[dict[str, str]] = {
     "F13": "test_f13_tls_that_is_not_agreed_sends_nothing_and_puts_nothing_in_doubt",
     "F14": "test_f14_a_process_out_of_files_or_local_ports_sends_later",
     "F15": "test_f15_a_zero_window_in_the_middle_of_a_large_message_is_left_when_time_is_up",
-    # When things happen
+    # Timing
     "F16": "test_f16_an_ack_later_than_the_timeout_answers_no_other_message",
     "F17": "test_f17_an_ack_of_a_byte_a_second_does_not_wait_for_ever",
     "F18": "test_f18_of_several_acks_in_one_read_each_message_takes_its_own",
@@ -33,7 +33,7 @@ FAULTS: Final[dict[str, str]] = {
     "F20": "test_f20_an_ack_before_the_end_of_the_frame_is_no_answer_to_it",
     "F21": "test_f21_a_peer_that_demands_a_pause_between_messages_gets_it",
     "F22": "test_f22_a_clock_that_jumps_neither_delays_nor_loses_nor_repeats",
-    # What is answered
+    # Answers
     "F23": "test_f23_an_aa_with_the_wrong_msa_2_is_never_success",
     "F24": "test_f24_an_aa_without_msa_2_is_never_success",
     "F25": "test_f25_an_empty_frame_is_never_success",
@@ -50,7 +50,7 @@ FAULTS: Final[dict[str, str]] = {
     "F36": "test_f36_a_second_ack_of_the_same_message_changes_nothing",
     "F37": "test_f37_a_message_of_another_type_on_the_socket_answers_nothing",
     "F38": "test_f38_an_aa_of_what_is_then_not_filed_is_told_as_aa_and_as_no_more",
-    # What becomes of the process, its store and its settings
+    # Process, store and settings
     "F39": "test_f39_a_feed_that_is_killed_at_any_instant_loses_nothing_and_repeats_what_was_in_hand",
     "F40": "test_f40_after_a_power_loss_at_any_send_the_disk_knows_what_was_on_the_wire",
     "F41": "test_f41_a_full_disk_between_a_message_and_its_result_repeats_nothing",
@@ -63,7 +63,7 @@ FAULTS: Final[dict[str, str]] = {
     "F48": "test_f48_a_message_that_no_receiver_survives_holds_its_own_lane_alone",
     "F49": "test_f49_a_backlog_leaves_in_its_order_and_is_not_held_in_memory",
     "F50": "test_f50_what_an_operator_sends_again_follows_what_is_on_its_way_under_an_id_of_its_own",
-    # What is said
+    # Content
     "F51": "test_f51_every_character_is_read_as_it_was_signed",
     "F52": "test_f52_what_latin_1_cannot_hold_is_spelled_out_and_never_turns_into_another_number",
     "F53": "test_f53_no_text_is_too_long",
@@ -72,7 +72,7 @@ FAULTS: Final[dict[str, str]] = {
     "F56": "test_f56_a_name_in_any_form_reaches_the_receiver_whole",
     "F57": "test_f57_a_time_that_cannot_be_is_not_made_up",
     "F58": "test_f58_a_height_that_cannot_be_is_left_out_and_nothing_else_is",
-    # In what order
+    # Order
     "F59": "test_f59_an_addendum_seen_before_its_original_is_restated_with_it",
     "F60": "test_f60_of_two_addenda_that_come_in_the_wrong_order_none_is_lost",
     "F61": "test_f61_a_correction_takes_the_place_of_a_final_that_is_still_refused",

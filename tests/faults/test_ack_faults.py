@@ -1,4 +1,4 @@
-"""Faults of what is answered, F23 to F38: of another message, of none, no acknowledgement at all, no, later, twice.
+"""Faults of acknowledgements, F23 to F38: for another message or none, unreadable, refusing, late, or repeated.
 
 HL7 v2.5.1 §2.9.2, §2.9.3 (acknowledgements), tables 0008 and 0357; decision D32.
 """
@@ -41,7 +41,7 @@ async def until_acks(feed, *wanted):
 
 
 async def never_taken(engine, manner, reason="ack-timeout"):
-    """What comes is no acknowledgement of the message: it stays in doubt, and the same bytes go again."""
+    """Check that an answer does not acknowledge the message: it stays in doubt, and the same bytes go again."""
     async with fed(engine, manner, **QUICKLY) as (feed, receiver), feed.serving():
         await feed.sign()
         await feed.seen("indeterminate", reason)
@@ -52,7 +52,7 @@ async def never_taken(engine, manner, reason="ack-timeout"):
 
 
 async def taken(engine, manner, count=3):
-    """However the acknowledgement looks, it says what it says."""
+    """Check that an acknowledgement of unusual form is accepted."""
     async with fed(engine, manner) as (feed, receiver), feed.serving():
         for _ in range(count):
             await feed.sign()
@@ -339,7 +339,7 @@ async def test_f37_a_message_of_another_type_on_the_socket_answers_nothing(sqlit
 
 
 async def test_f38_an_aa_of_what_is_then_not_filed_is_told_as_aa_and_as_no_more(sqlite_engine):
-    """Nothing on the wire tells of it: the ledger has what was acknowledged, for who compares it with what is filed."""
+    """Nothing on the wire shows the loss: the ledger lists the acknowledged messages, to compare with those filed."""
     async with fed(sqlite_engine, "not-filed") as (feed, receiver), feed.serving():
         await feed.sign()
         await until_acks(feed, ACCEPTED)

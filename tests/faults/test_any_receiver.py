@@ -1,4 +1,4 @@
-"""Any receiver: what arrives at one that behaves now so, now so, by a seed; it is all faults of F4 to F37 in turn."""
+"""Delivery to a receiver that changes its behavior at random, by a seed, through faults F4 to F37."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PATIENT = Retry(first=0.02, cap=0.1, jitter=0.2, indeterminate_resends=1_000)
 
 
 def any_manner(seed):
-    """All manners but two: a refusal after the commit holds its lane, or opens it again when all is delivered."""
+    """Return all manners but two late refusals: one holds its lane, the other opens it again after all is delivered."""
     late = MANNERS["ca-ae"], MANNERS["ca-ar"]
     (part,) = parse_ack(f"random:{seed}:rate=0.3:seconds=0.03").parts
     return MannerPlan((replace(part, manners=tuple(one for one in part.manners if one not in late)),))
 
 
 async def many(feed, dice):
-    """Reports of several studies are signed; then each study has addenda and changed texts while others are sent."""
+    """Sign reports of several studies; then add addenda and changed texts to each while others are sent."""
     signed = [await feed.sign() for _ in range(STUDIES)]
     for number in range(1, MESSAGES // STUDIES):
         await feed.until_rows("SELECT 1 FROM outbox WHERE state = 'waiting'", lambda found: not found)
@@ -41,7 +41,7 @@ async def many(feed, dice):
 
 
 async def operator(feed):
-    """Whoever has a paused destination sent to again."""
+    """Resume paused destinations, as an operator would."""
     while True:
         await feed.resume()
         await asyncio.sleep(0.1)

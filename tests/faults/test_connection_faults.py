@@ -1,4 +1,4 @@
-"""Faults of the connection, F1 to F15: a peer that is not there, goes away, breaks off or stops reading.
+"""Faults of the connection, F1 to F15: a peer that is absent, leaves, stops in the middle, or stops reading.
 
 HL7 v2.5.1 §2.9.2 over HL7 Transport Specification: MLLP, Release 1.
 """
@@ -44,7 +44,7 @@ async def test_f1_a_refused_connection_is_tried_again_until_somebody_listens(eng
 
 @contextmanager
 def black_hole(port):
-    """A port whose SYNs nobody answers: it is listened on, and the queue of connections is full."""
+    """Make a port whose SYNs get no answer: it has a listener, but the queue of connections is full."""
     with ExitStack() as stack:
         listening = stack.enter_context(socket.socket())
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -154,7 +154,7 @@ async def test_f8_a_reset_in_the_middle_of_the_ack_sends_the_same_bytes_again(en
 
 
 async def test_f9_a_half_close_by_the_peer_is_noticed_at_once_and_answered_by_a_new_connection(sqlite_engine):
-    """What was read before the FIN may have been filed: as with a reset (F7), the same bytes come again."""
+    """Bytes read before the FIN may have been filed: as with a reset (F7), the same bytes come again."""
     async with fed(sqlite_engine, "half-close:1", ack_timeout=60) as (feed, receiver), feed.serving():
         await feed.sign()
         await feed.seen("indeterminate", "connection-lost")
@@ -232,7 +232,7 @@ def authority(tmp_path_factory):
 
 
 def shown(authority, *names, asks=None, **more):
-    """A server context with a certificate for these names; `asks` for a client's certificate of that authority."""
+    """Return a server context with a certificate for these names; `asks` demands a client certificate of that CA."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*(names or ("127.0.0.1",)), **more).configure_cert(context)
     if asks is not None:

@@ -1,7 +1,7 @@
-"""Faults of content, F51 to F58: what radiologists, technologists and PDF stores write, all the way to the receiver.
+"""Faults of content, F51 to F58: odd texts, patient data and PDFs, all the way to the receiver.
 
-HL7 v2.5.1 §2.7 (escape sequences), §2.15.9.18 (MSH-18); decisions D5, D14, D15, D24, D28. What a receiver got is read
-by a parser of others, python-hl7.
+HL7 v2.5.1 §2.7 (escape sequences), §2.15.9.18 (MSH-18); decisions D5, D14, D15, D24, D28. An independent parser,
+python-hl7, reads the messages that a receiver got.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ PLAIN = {"facilityName": "Sandbox General Hospital", "height": None, "weight": N
 
 
 def parsed(body, charset="utf-8"):
-    """A message as others read it; no byte of it is framing, or a line break that is no end of a segment."""
+    """Parse a message with python-hl7; check that it holds no framing bytes and no stray line breaks."""
     assert not set(body) & set(b"\x00\x0b\x1c\n")
     return hl7.parse(body.decode(charset))
 
 
 def lines(message):
-    """The lines of the report."""
+    """Return the lines of the report."""
     return [message.unescape(str(one[5])) for one in message.segments("OBX") if str(one[2]) == "TX"]
 
 
 async def said(feed, text=None, **snapshot):
-    """Sign a report of that text about somebody of whom that is said, and take it in."""
+    """Sign a report with that text and that patient data, and ingest it."""
     signed = feed.account.sign_new(critical=False)
     speak_of(feed, signed.report_id, **{**PLAIN, **snapshot})
     if text is not None:
@@ -53,14 +53,14 @@ async def said(feed, text=None, **snapshot):
 
 
 async def codes(feed, signed):
-    """The codes of the issues that the store has of a study."""
+    """Return the issue codes that are stored for a study."""
     return {
         str(code) for (code,) in await rows(feed.engine, "SELECT code FROM issue WHERE study_id = ?", signed.study_id)
     }
 
 
 SCRIPTS = "\u05e9\u05dc\u05d5\u05dd \u202eabc\u202c \U0001f9e0 e\u0301 \u6b63\u5e38"
-# What is signed -> the lines that a receiver reads
+# Signed text -> the lines that a receiver reads
 ODD = {
     "delimiters": (r"a|b^c~d\e&f", [r"a|b^c~d\e&f"]),
     "escape sequences": (r"\F\ \.br\ \X0D\ \H\x\N\ \\", [r"\F\ \.br\ \X0D\ \H\x\N\ \\"]),
@@ -122,7 +122,7 @@ async def test_f53_a_report_without_a_text_says_that_it_has_none(sqlite_engine):
 
 
 class Shelf:
-    """AutoScribe's PDFs: of each report in turn the pieces, or what goes wrong in place of one; None never comes."""
+    """AutoScribe's PDFs: for each report in turn its pieces, or an error in place of one; None never arrives."""
 
     def __init__(self, every):
         self._left, self._of = list(every), {}
@@ -143,7 +143,7 @@ class Shelf:
 
 @asynccontextmanager
 async def with_pdfs(engine, *every, wait=60.0, way="ed"):
-    """A feed to a receiver that takes PDFs in messages and waits so long for them, and whoever fetches them."""
+    """Run a feed to a receiver that takes PDFs and waits that long for them, with the queue that fetches PDFs."""
     async with fed(engine, receiver=generic(pdf=way), input_wait=wait) as (feed, receiver), feed.serving():
         feed.pipeline = Pipeline(engine, site(), UTC, routes=Routes(feed.destinations))
         queue = PdfQueue(Pdfs(engine), Shelf(every).stream_pdf, feed.pipeline.refresh, Pdf(attempts=2, concurrency=8))
@@ -154,18 +154,20 @@ async def with_pdfs(engine, *every, wait=60.0, way="ed"):
 
 
 async def remarks(feed):
-    """What there is to remark on the PDF of each message, as the ledger has it; metric and log count all remarks."""
-    said = [one.split() for (one,) in await rows(feed.engine, "SELECT remarks FROM message ORDER BY number")]
-    for code in {code for one in said for code in one}:
-        count = sum(code in one for one in said)
+    """Return the PDF remarks of each message; check that metric and log count all remarks."""
+    remarks_by_message = [
+        one.split() for (one,) in await rows(feed.engine, "SELECT remarks FROM message ORDER BY number")
+    ]
+    for code in {code for one in remarks_by_message for code in one}:
+        count = sum(code in one for one in remarks_by_message)
         assert sample(feed.metrics, "feed_remarks_total", destination="ehr", code=code) == count
         lines = [one for one in feed.logs if (one["event"], one.get("code")) == ("message-remarked", code)]
         assert sum(one["count"] for one in lines) == count
-    return [[code for code in one if code.startswith("pdf-")] for one in said]
+    return [[code for code in one if code.startswith("pdf-")] for one in remarks_by_message]
 
 
 def pdfs(message):
-    """The PDFs of a message."""
+    """Return the PDFs of a message."""
     return [b64decode(str(one[5][0][4])) for one in message.segments("OBX") if str(one[2]) == "ED"]
 
 
@@ -295,7 +297,7 @@ async def test_f56_a_name_in_any_form_reaches_the_receiver_whole(sqlite_engine):
         await assert_all_arrived(feed, receiver)
 
 
-# What is said -> PID-7, OBR-7 and the issue
+# Changed fields -> PID-7, OBR-7 and the issue
 TIMES = {
     "birth in the future": ({"dateOfBirth": "2199-01-01"}, "21990101", "20260203100000-0500", "birth-date-after-study"),
     "impossible birth": ({"dateOfBirth": "7321-69-10"}, "", "20260203100000-0500", "birth-date-impossible"),

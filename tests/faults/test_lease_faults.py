@@ -1,6 +1,6 @@
-"""Faults of a lease, F69 to F72: a holder that stands still in the middle of connecting, or whose database does.
+"""Faults of a lease, F69 to F72: a holder that freezes while it connects or writes, or whose database freezes.
 
-Decision D33. Real processes, TLS and PostgreSQL; the same by the thousand, in virtual time: tests/simulation.
+Decision D33. Real processes, TLS and PostgreSQL; tests/simulation runs thousands of such schedules in virtual time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HOLDER = "SELECT holder FROM destination"
 
 
 async def until(holds, seconds=30):
-    """Wait until that holds."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.01)
@@ -40,7 +40,7 @@ async def until(holds, seconds=30):
 
 @asynccontextmanager
 async def shut_away(engine, tmp_path, **more):
-    """A holder in a process of its own, over TLS, whose ways to the receiver and to the database can be frozen."""
+    """Run a holder in its own process, over TLS; its paths to the receiver and to the database can be frozen."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -62,18 +62,18 @@ async def shut_away(engine, tmp_path, **more):
 
 
 def said(receiver):
-    """Return the text of each message that came, in order of arrival."""
+    """Return the text of each received message, in order of arrival."""
     return [OLD if OLD.encode() in one.payload else NEW for one in receiver.messages]
 
 
 async def corrected(feed, signed):
-    """The text of a report is another by now."""
+    """Change the text of a report."""
     feed.account.change_text(signed.report_id, NEW)
     await feed.tell(signed.study_id)
 
 
 async def repaired(feed):
-    """Wait until nothing is in doubt any more."""
+    """Wait until no message is in doubt."""
     await feed.until_rows(STALE, lambda found: not found, seconds=3 * OVER)
     await feed.all_delivered()
 
@@ -118,14 +118,14 @@ async def test_f71_an_answer_that_comes_when_the_database_is_frozen_is_written_d
 
 
 async def test_f72_what_a_holder_wrote_that_slept_while_it_wrote_is_put_right(postgres_engine, tmp_path):
-    """Nobody can keep it from writing: its bytes are with the kernel of its machine, and the way is slow."""
+    """The bytes cannot be stopped: they are in the kernel of the holder's machine, and the network is slow."""
     async with shut_away(postgres_engine, tmp_path) as (feed, receiver, process, wire, _):
         first = await feed.sign(OLD, critical=False)
         await feed.until("delivered")
         receiver.ack = "aa"
         await feed.sign(OLD, critical=False)
         await feed.until("delivered", "delivered")
-        wire.freeze()  # the connection is kept: what is written now is on its way, and stays there
+        wire.freeze()  # the connection stays open: bytes written now stay on their way
         await corrected(feed, first)
         await feed.seen("sending")
         await asyncio.sleep(0.3)

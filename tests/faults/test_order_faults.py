@@ -1,4 +1,4 @@
-"""Faults of order, F59 to F64, F67 and F68: what comes late, twice, the other way round, or is taken back.
+"""Faults of order, F59 to F64, F67 and F68: reports that come late, twice, out of order, or are withdrawn.
 
 HL7 v2.5.1 table 0123 (OBR-25), decisions D13, D16 to D21, D32.
 """
@@ -35,7 +35,7 @@ SUPERSEDED = ("superseded", "delivered")
 
 @pytest.fixture
 def says(monkeypatch):
-    """The site has other policies than the sandbox's."""
+    """Return a function that gives the site other policies than the sandbox's."""
     return lambda **policies: monkeypatch.setattr(fakes.fed, "site", lambda: replace(site(), **policies))
 
 
@@ -118,13 +118,13 @@ async def test_f61_a_correction_follows_a_final_that_may_have_arrived(engine):
 
 
 def drafts_at_once(feed):
-    """A draft need not have stood unchanged for a while."""
+    """Let drafts be sent without having been unchanged for a while."""
     routes = Routes(feed.destinations, draft_wait=0.0)
     feed.pipeline = Pipeline(feed.engine, fakes.fed.site(), UTC, wants_pdf=False, routes=routes)
 
 
 async def with_draft(feed, text="FINDINGS: so far."):
-    """The id of the report of a new study that has an unsigned text."""
+    """Add a draft to a new study; return the report's id."""
     study_id = next(one for one, study in feed.account.studies.items() if study["studyReportStatus"] == "unassigned")
     report_id = feed.account.start_report(study_id)
     feed.account.change_text(report_id, text)
@@ -297,7 +297,7 @@ async def test_f67_a_patient_that_is_another_than_the_one_told_of_is_told_to_nob
 
 
 async def moved(feed, signed):
-    """The report is about somebody else by now, and held."""
+    """Change the patient of a report, and wait until the move is held."""
     study_id = speak_of(feed, signed.report_id, mrn="SBXGEN-77777777", patientName="Other Whoelse")
     await feed.tell(study_id)
     await until_settled(feed, ("rendered", ""), ("held", "move"))
@@ -306,7 +306,7 @@ async def moved(feed, signed):
 
 
 async def released(feed, signed):
-    """The same, released while nothing is sent: what is taken back and what is told then wait."""
+    """Change the patient of a report and release the move while paused, so that both messages wait."""
     study_id = await moved(feed, signed)
     await feed.pause()
     await asyncio.sleep(0.3)
@@ -316,7 +316,7 @@ async def released(feed, signed):
 
 
 def says_of(message):
-    """Whom a message is about, under which number, as what."""
+    """Return the patient of a message, its number, and its result statuses."""
     return field(message, "PID-3").split("^")[0], field(message, "OBR-3"), {row[11] for row in all_of(message, "OBX")}
 
 
@@ -351,7 +351,7 @@ async def test_f67_news_of_the_other_patient_before_anything_is_taken_back_goes_
 
 
 async def test_f67_the_other_patient_is_told_only_when_what_was_told_before_is_taken_back(engine):
-    """Refused, and in doubt: nothing of the study goes on."""
+    """While the withdrawal is refused or in doubt, nothing more of the study is sent."""
     async with fed(engine) as (feed, receiver), feed.serving():
         signed = await feed.sign(critical=False)
         await feed.until("delivered")
@@ -443,7 +443,7 @@ async def test_f67_where_nothing_was_ever_written_nothing_is_taken_back(engine):
 
 
 async def test_f67_what_is_taken_back_never_follows_what_another_patient_was_told(engine):
-    """An application that refuses a withdrawal late, behind what followed it."""
+    """The application refuses a withdrawal late, after the message that followed it."""
     async with fed(engine, ack_mode="two_phase") as (feed, receiver), feed.serving():
         signed = await feed.sign(critical=False)
         await feed.until("delivered")
@@ -528,7 +528,7 @@ async def test_f67_a_patient_that_is_the_first_again_is_told_of_again(engine):
 async def test_f67_a_patient_that_is_another_before_the_message_was_taken_gets_nothing_more_under_the_old_number(
     engine, manner
 ):
-    """What may have arrived stays in doubt, what did not is not sent: nothing goes out before an operator says so."""
+    """A message that may have arrived stays in doubt, any other is not sent; the lane waits for an operator."""
     async with fed(engine, manner) as (feed, receiver), feed.serving():
         signed = await feed.sign(critical=False)
         state = "indeterminate" if manner == "close" else "queued"
@@ -558,7 +558,7 @@ async def test_f67_a_patient_that_is_another_before_anything_was_made_is_told_on
 
 
 def flags(receiver):
-    """OBX-8 of what a receiver got, message by message."""
+    """Return OBX-8 of the received messages, in order."""
     return ["AA" if any(row[8] for row in all_of(one, "OBX")) else "" for one in bodies(receiver)]
 
 

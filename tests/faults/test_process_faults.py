@@ -1,13 +1,13 @@
-"""Faults of the process and its disk, F39 to F42: killed at any instant, no power, no room, a file that is not right.
+"""Faults of the process and its disk, F39 to F42: a kill at any instant, power loss, a full disk, a damaged file.
 
-https://sqlite.org/atomiccommit.html, https://sqlite.org/wal.html; decisions D7, D8, D32. What is on the wire is on the
-disk before, as in hand; so what was in hand when a process ended is in doubt, and nothing else is.
+https://sqlite.org/atomiccommit.html, https://sqlite.org/wal.html; decisions D7, D8, D32. A message is stored as in hand
+before it is on the wire. After a process ends, exactly the messages in hand are therefore in doubt.
 
 | | a process that ends | a machine that ends |
 |---|---|---|
-| SQLite, `synchronous = FULL` | every commit stands | every commit stands, if the disk does as it is told |
-| SQLite, `synchronous = NORMAL` | every commit stands | the last commits may be gone: what was delivered goes again |
-| PostgreSQL, `synchronous_commit = on` | every commit stands | as FULL; both are the servers' own default |
+| SQLite, `synchronous = FULL` | every commit stands | every commit stands, if the disk honors fsync |
+| SQLite, `synchronous = NORMAL` | every commit stands | the last commits may be lost: delivered messages go again |
+| PostgreSQL, `synchronous_commit = on` | every commit stands | as FULL; the server's default |
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TAKEN = {"delivered", "superseded"}
 
 @dataclass
 class Everything:
-    """All that a receiver ever got: it keeps but the latest itself."""
+    """All messages that a receiver ever got; the receiver itself keeps only the latest."""
 
     receiver: MllpReceiver
     messages: list = field(default_factory=list)
@@ -59,7 +59,7 @@ class Everything:
 
 
 async def in_hand(engine):
-    """MSH-10 of what is written down as in hand."""
+    """Return the MSH-10 of the messages stored as in hand."""
     return {str(one) for (one,) in await rows(engine, SENDING)}
 
 
@@ -82,7 +82,7 @@ async def test_f39_a_feed_that_is_killed_at_any_instant_loses_nothing_and_repeat
             doubted |= held
             hits += bool(held)
         receiver.ack = "aa"
-        # What was in hand when process after process died may be the reason: its lane waits for an operator
+        # A message in hand at several kills in a row may get its lane held; release it as an operator would
         lanes = await rows(engine, "SELECT study_id FROM lane WHERE reason = 'indeterminate'")
         for (study_id,) in lanes:
             await engine.do(partial(let_go, "ehr", str(study_id), micros(clock.now())))
@@ -137,7 +137,7 @@ async def test_f39_a_gateway_that_feeds_and_nothing_else_is_killed_and_goes_on(e
 
 
 def add(file, data):
-    """Write at the end of a file."""
+    """Append bytes to a file."""
     with file.open("ab") as stream:
         stream.write(data)
 
@@ -161,7 +161,7 @@ async def test_f40_after_a_power_loss_at_any_send_the_disk_knows_what_was_on_the
         await assert_all_arrived(feed, receiver)
         for number in (0, 3):
             path, control_id = images[number]
-            add(Path(f"{path}-wal"), Random(number).randbytes(3_000))  # a frame that was being written
+            add(Path(f"{path}-wal"), Random(number).randbytes(3_000))  # a half-written frame
             image = Sqlite(path)
             async with image.opened(), MllpReceiver(port=0) as other:
                 assert await rows(image, "PRAGMA integrity_check") == [("ok",)]
@@ -201,7 +201,7 @@ async def test_f41_a_database_without_room_takes_in_nothing_by_halves_and_goes_o
 
 
 async def test_f41_a_full_disk_between_a_message_and_its_result_repeats_nothing(sqlite_engine):
-    """The process can write no file while the acknowledgement comes; it knows it, and writes it when it can."""
+    """The process cannot write while the acknowledgement comes; it keeps the result and stores it later."""
     async with fed(sqlite_engine, "slow:seconds=0.3") as (feed, receiver):
         for _ in range(3):
             await feed.sign(critical=False)
@@ -219,7 +219,7 @@ async def test_f41_a_full_disk_between_a_message_and_its_result_repeats_nothing(
 
 @contextlib.asynccontextmanager
 async def locked(path):
-    """Somebody else writes to a database while the block runs."""
+    """Hold a write lock on a database, as another program would, while the block runs."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -259,7 +259,7 @@ async def test_f42_a_server_that_drops_every_connection_while_an_answer_comes_re
             with contextlib.suppress(StoreUnavailable):
                 await postgres_engine.query(drop, [])
             is_seen = False
-            while not is_seen:  # a connection of this process may be one that was dropped, too
+            while not is_seen:  # this test's own connection may have been dropped, too
                 with contextlib.suppress(StoreUnavailable):
                     await feed.until(*["delivered"] * 3)
                     is_seen = True
@@ -267,7 +267,7 @@ async def test_f42_a_server_that_drops_every_connection_while_an_answer_comes_re
 
 
 async def test_f42_a_fault_of_ours_while_an_answer_comes_repeats_nothing(engine, monkeypatch):
-    """Whatever ends a holder's work: the answer to what is in hand is waited for."""
+    """Whatever error ends a holder's work, the answers to messages in hand are still awaited."""
     async with fed(engine, "slow:seconds=0.4") as (feed, receiver), feed.serving():
         real, failed = Breaker.look, []
 

@@ -1,6 +1,6 @@
-"""Faults of what lies in the queue, F45 to F50: another schema, other settings, other keys, poison, very much, again.
+"""Faults of queued messages, F45 to F50: another schema, settings or keys, a poison message, a large backlog, replay.
 
-Decisions D7, D11, D31, D32, D35: what is queued is bytes, and stays as it was made.
+Decisions D7, D11, D31, D32, D35: a queued message is bytes, and these never change.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ BODIES = "SELECT control_id, body FROM message JOIN message_body USING (number) 
 
 @asynccontextmanager
 async def queued(feed, count):
-    """So many messages are made and wait; when the block ends they may leave."""
+    """Compose so many messages and hold them back while the block runs."""
     await feed.queue(count)
     yield
     await feed.resume()
@@ -67,7 +67,7 @@ async def test_f45_what_a_release_without_a_feed_had_decided_is_sent_by_the_next
 
 
 async def test_f45_a_release_that_is_taken_back_and_put_up_again_sends_what_was_not_sent(engine):
-    """The way down drops messages and what was sent under which number; what was taken does not go again."""
+    """The downgrade drops messages and the numbers they were sent under; delivered reports do not go again."""
     async with fed(engine) as (feed, receiver):
         async with feed.serving():
             await feed.sign(critical=False)
@@ -110,7 +110,7 @@ async def test_f46_what_is_queued_and_left_out_by_a_new_filter_waits_for_an_oper
             pass
         nowhere = Filter(Scope(modalities=frozenset({"XX"})))
         after = Fed(engine, feed.account, (destination(receiver.port, filter=nowhere),), logs=feed.logs)
-        receiver.ack = "slow:seconds=1"  # what is in hand while the plan is made goes
+        receiver.ack = "slow:seconds=1"  # messages in hand while the plan is made are still sent
         async with after.serving(settings=Feed(unasked_messages=0)):
             await after.until_rows("SELECT state FROM outbox", lambda found: ("to_stop",) in found)
         assert len(bodies(receiver)) < 3
@@ -132,7 +132,7 @@ async def test_f46_what_is_queued_for_a_destination_that_is_gone_waits_for_it(en
 
 
 def configured(engine, key):
-    """The settings of a site with that key."""
+    """Return the settings of a site with that key."""
     url = f"sqlite:///{engine.path}" if isinstance(engine, Sqlite) else engine._url
     settings = Settings.model_construct(database=Database(url=SecretStr(url)))
     return Configuration(settings, replace(site(), site_key=key), "test")
@@ -157,7 +157,7 @@ async def test_f47_another_site_key_is_refused_and_the_queue_stays_as_it_is(engi
 
 
 def shown(authority, asks):
-    """A server context that asks for a client's certificate of that authority."""
+    """Return a server context that demands a client certificate of that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     asks.configure_trust(context)
@@ -223,12 +223,12 @@ async def test_f48_a_study_of_which_no_message_can_be_made_holds_up_no_other(eng
         await feed.until(*["delivered"] * 4)
         feed.logs[:] = [
             {**one, "exc_info": None} for one in feed.logs
-        ]  # of which gateway/runtime/log.py keeps the type alone
+        ]  # gateway/runtime/log.py writes only the exception's type
         await assert_all_arrived(feed, receiver)
 
 
 def copy(template, number, size):
-    """A message like another of that size, with an MSH-10 of its own, of one of many studies."""
+    """Return a copy of a message, enlarged by `size` bytes, with its own MSH-10, for one of many studies."""
     control_id = f"B{number:019d}"
     body = (
         template.replace(field(template, "MSH-10").encode(), control_id.encode()).rstrip(b"\r")

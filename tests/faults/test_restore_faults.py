@@ -1,7 +1,7 @@
-"""The drill of docs/operations.md: a database that is put back from a copy made in mid-traffic (decision D38).
+"""Restore drill of docs/operations.md: a database restored from a copy made in mid-traffic (decision D38).
 
-A receiver counts what it is sent. With the journal nothing is sent a second time, and what is new is; without one, what
-may have been sent is held.
+A receiver counts the messages. With the journal nothing is sent twice and new reports are sent. Without it, messages
+that may have been sent are held.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SqliteCopies:
 
 
 class PostgresCopies:
-    """Copies of a PostgreSQL database, by its own programs."""
+    """Copies of a PostgreSQL database, made by its own programs."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self._copy = url, folder / "copy.dump"
@@ -74,12 +74,12 @@ class Drill:
 
     @contextmanager
     def serving(self, *more: str) -> Iterator[Any]:
-        """The gateway as a process while the block runs; killed at its end."""
+        """Run the gateway as a process while the block runs; kill it at the end."""
         with started(["serve", "--port", "0", *more], self.env, self.folder / "log") as gateway:
             yield gateway
 
     async def feed(self, *arguments: str) -> tuple[int, str]:
-        """Exit code and output of a command of the feed."""
+        """Run a feed command; return its exit code and output."""
         code, out, err = await ran(["feed", *arguments], self.env)
         return code, out + err
 
@@ -88,13 +88,13 @@ class Drill:
         return [one.payload for one in self.receiver.messages]
 
     async def until(self, holds: Callable[[], bool], seconds: float = 40) -> None:
-        """Wait until that holds."""
+        """Wait until a condition holds."""
         async with asyncio.timeout(seconds):
             while not holds():
                 await asyncio.sleep(0.05)
 
     async def begun(self, gateway: Any) -> None:
-        """Wait for the first look at AutoScribe, and have what was signed before the first start sent."""
+        """Wait for the first sweep, and send the reports signed before the first start."""
         await gateway.address()
         await self.until(lambda: bool(gateway.said("sweep-ended")))
         code, said = await self.feed("apply", "ehr")
@@ -102,22 +102,22 @@ class Drill:
         await self.until(lambda: len(self.came) > 0)
 
     async def certified(self) -> None:
-        """Wait until nothing is open: what the copy has in hand may still come late, as long as a receiver waits."""
-        code, said = 1, ""
+        """Wait until nothing is open: messages in hand in the copy may still arrive for as long as a receiver waits."""
+        code, lines = 1, ""
         until = clock.monotonic() + 120
         while code and clock.monotonic() < until:
-            code, said = await self.feed("certificate", "ehr")
-            assert not code or "old-copy" in said, said
+            code, lines = await self.feed("certificate", "ehr")
+            assert not code or "old-copy" in lines, lines
             await asyncio.sleep(1)
-        assert code == 0, said
+        assert code == 0, lines
 
     async def looked_at(self, gateway: Any) -> None:
-        """Wait until all of the account is looked at once more, by a sweep that begins after this call."""
+        """Wait until a sweep that begins after this call has covered the whole account."""
         ended = len(gateway.said("sweep-ended"))
         await self.until(lambda: len(gateway.said("sweep-ended")) >= ended + 2)
 
     async def quiet(self, gateway: Any) -> None:
-        """Wait until nothing has come while all of the account was looked at again, and for a second after."""
+        """Wait until no message has come during a full sweep, and for a second after it."""
         seen = -1
         while seen != len(self.came):
             seen = len(self.came)
@@ -152,7 +152,8 @@ async def opened(copies: Any, folder: Path) -> AsyncIterator[Drill]:
             file.write_text(
                 file.read_text() + destination(receiver.port, mrn_authority='"receiver"', on_conflict='"send"')
             )
-            soon = {"GATEWAY_SYNC__REPORT_REFETCH_HOURS": "0.0005"}  # the listing does not show another text
+            # The listing does not show a changed text: reports must be fetched again soon
+            soon = {"GATEWAY_SYNC__REPORT_REFETCH_HOURS": "0.0005"}
             env = {**environment(options.base_url, copies.url, file), **FAST, **soon}
             yield Drill(account, receiver, env, folder, copies)
 
@@ -162,7 +163,7 @@ def text(number: int) -> str:
 
 
 def told(drill: Drill, number: int) -> list[bytes]:
-    """The messages with a text, in order."""
+    """Return the messages with a text, in order."""
     return [one for one in drill.came if f"Drill number {number} of".encode() in one]
 
 
@@ -182,7 +183,7 @@ async def test_a_database_put_back_sends_nothing_again_and_then_what_is_new_with
         addendum = drill.account.sign(drill.account.open_addendum(before[1].report_id), text(22))
         await drill.until(lambda: all(told(drill, number) for number in (10, 11, 12, 21, 22)))
         await drill.quiet(gateway)
-        await asyncio.sleep(1.5)  # the second of the journal
+        await asyncio.sleep(1.5)  # the journal is written every second
         gateway.kill()
     journal = drill.folder / "feed-journal-1.log"
     assert journal.stat().st_mode & 0o777 == 0o600

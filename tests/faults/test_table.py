@@ -1,4 +1,4 @@
-"""Every fault of the list has its test, or says why it has none."""
+"""Every fault of the list has its test, or a reason for having none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _spec.loader.exec_module(table)
 
 
 def written():
-    """The names of the tests of this folder."""
+    """Return the names of the tests of this folder."""
     return {
         name
         for file in HERE.glob("test_*.py")

@@ -1,7 +1,7 @@
-"""Faults of takeover, F43 and F44: a holder that sleeps, or dies, and another that goes on in its place.
+"""Faults of takeover, F43 and F44: a holder is suspended or dies, and another process takes over.
 
-Decision D33: the lease runs by the database's clock, a holder stops by its own. A token cannot fence a receiver's
-socket: what a suspended holder had begun to write is all that can still get out of it.
+Decision D33: the lease runs by the database's clock, and a holder stops by its own. A fence cannot protect a receiver's
+socket: only the bytes that a suspended holder had begun to write can still leave it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LARGE = "A" * 5_000_000  # more than the kernels of both sides hold together
 
 
 async def until(holds, seconds=20):
-    """Wait until that holds."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.01)
@@ -60,7 +60,7 @@ async def test_f43_a_holder_that_slept_for_twice_its_lease_writes_no_byte_and_no
 
 
 async def test_f43_another_goes_on_within_ten_seconds_of_a_crash_at_the_usual_lease(postgres_engine, tmp_path):
-    """Measured at a shorter one: what is left of a lease is waited out, all else costs the same."""
+    """Measured with a shorter lease: the rest of the lease is waited out, and everything else takes as long."""
     async with fed(postgres_engine, "slow:seconds=0.05") as (feed, receiver):
         for _ in range(10):
             await feed.sign(critical=False)
@@ -77,7 +77,7 @@ async def test_f43_another_goes_on_within_ten_seconds_of_a_crash_at_the_usual_le
 
 
 async def test_f43_on_sqlite_the_lock_of_the_file_tells_at_once_that_a_holder_is_dead(sqlite_engine, tmp_path):
-    """Whoever waits sends within a second of the crash, and waits while the holder lives, however slowly."""
+    """A waiting process sends within a second of the crash, and waits while the holder lives, however slow it is."""
     async with fed(sqlite_engine, "slow:seconds=0.05") as (feed, receiver):
         for _ in range(10):
             await feed.sign(critical=False)

@@ -1,4 +1,4 @@
-"""Faults of being told, F65 and F66: events that come twice, never, or of nothing known; one receiver of five away.
+"""Faults of events, F65 and F66: events that come twice, never, or for unknown studies; one receiver of five down.
 
 AutoScribe REST API, webhook `report.delivered`; decisions D25, D26, D31, D32.
 """
@@ -94,6 +94,6 @@ async def test_f66_one_of_five_destinations_that_is_down_for_three_days_costs_th
         tries = [one for one in feed.logs if one["event"] == "message-not-acknowledged"]
         assert {one["destination"] for one in tries} == {"ehr5"}
         assert len(tries) < HOURS * 3_600 / LOOK + 20
-        feed.logs[:] = {repr({**one, "attempt": 0}): one for one in feed.logs}.values()  # each but once
+        feed.logs[:] = {repr({**one, "attempt": 0}): one for one in feed.logs}.values()  # each only once
         for one, receiver in zip(feed.destinations, receivers, strict=True):
             await assert_all_arrived(feed, receiver, name=one.name)

@@ -78,7 +78,7 @@ async def test_f19_an_ack_may_be_split_at_any_offset(sqlite_engine):
 
 
 async def test_f20_an_ack_before_the_end_of_the_frame_is_no_answer_to_it(sqlite_engine):
-    """Who accepts what it has not got promises nothing: the message is sent again, and its lane is held at last."""
+    """An AA for an incomplete message is worthless: the message is sent again, and its lane is held at last."""
     async with fed(sqlite_engine, "early", ack_timeout=0.6) as (feed, receiver), feed.serving():
         await feed.sign(LARGE)
         await feed.seen("indeterminate", "ack-timeout")
@@ -130,7 +130,7 @@ async def test_f22_a_clock_that_jumps_neither_delays_nor_loses_nor_repeats(engin
 
 
 async def test_f22_an_hour_that_comes_twice_holds_back_only_where_hours_are_quiet(sqlite_engine, monkeypatch):
-    """In New York 2026-11-01 has 01:30 twice; quiet from 01:00 to 02:00 is quiet twice, and then it is over."""
+    """In New York 2026-11-01 has 01:30 twice; quiet hours from 01:00 to 02:00 cover both, and then end."""
     zone, at = ZoneInfo("America/New_York"), [datetime.fromisoformat("2026-11-01T06:30:00+00:00")]
     monkeypatch.setattr(clock, "now", lambda: at[0])
     quiet = QuietHours.read(["01:00-02:00"], zone)

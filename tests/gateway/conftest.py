@@ -17,7 +17,10 @@ OpenFeed = Callable[..., AbstractAsyncContextManager[FeedSite]]
 
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[OpenFeed]:
-    """Opens a site with a destination `ehr` whose receiver answers so, and which has these keys too."""
+    """Return a function that opens a site with a destination `ehr`, whose receiver answers as told.
+
+    Further keywords become keys of the destination.
+    """
     with sites(tmp_path, capsys) as opened:
 
         @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Decision D38: alerts leave once, over restarts; of a database that is full, frozen or gone within 60 s, without it.
+"""Decision D38: alerts are posted once, also over restarts; those about the database within 60 s, without using it.
 
 https://www.postgresql.org/docs/current/server-shutdown.html, https://man7.org/linux/man-pages/man2/getrlimit.2.html
 """
@@ -37,29 +37,29 @@ SERVE = ["serve", "--port", "0", "--roles", "api,feed"]
 
 @dataclass
 class Watched:
-    """A gateway as a process of its own, and the alerts that it posted."""
+    """A gateway in its own process, and the alerts that it posted."""
 
     gateway: Running
     client: httpx.AsyncClient
     alerts: list[dict[str, Any]]
 
     async def ready(self) -> tuple[int, dict[str, Any]]:
-        """Return what `/readyz` answers, which must be at once."""
+        """Return the answer of `/readyz`, which must come at once."""
         answer = await self.client.get("/readyz", timeout=3.0)
         return answer.status_code, answer.json()["store"]
 
     async def until_ready(self, status: int, seconds: float) -> dict[str, Any]:
-        """Wait until `/readyz` answers with that status, within so many seconds; return what it says of the store."""
+        """Wait until `/readyz` answers with that status, within so many seconds; return its entry about the store."""
         begun = clock.monotonic()
         while True:
-            found, store = await self.ready()
-            if found == status:
+            answer, store = await self.ready()
+            if answer == status:
                 return store
             assert clock.monotonic() - begun < seconds, store
             await asyncio.sleep(0.1)
 
     async def until_told(self, *wanted: tuple[str, str], seconds: float = 60) -> None:
-        """Wait until these alerts have come, and no others."""
+        """Wait until these alerts, and no others, have come."""
         async with asyncio.timeout(seconds):
             while len(self.alerts) < len(wanted):
                 await asyncio.sleep(0.1)
@@ -71,7 +71,7 @@ Alerts = list[dict[str, Any]]
 
 @asynccontextmanager
 async def hooked() -> AsyncIterator[tuple[str, Alerts]]:
-    """A webhook's address, and what was posted to it."""
+    """Yield the address of a webhook, and the alerts posted to it."""
     alerts: Alerts = []
 
     async def take(request: Request) -> Response:
@@ -85,7 +85,7 @@ async def hooked() -> AsyncIterator[tuple[str, Alerts]]:
 
 @asynccontextmanager
 async def serving(database_url: str, folder: Path, hook: tuple[str, Alerts], *tables: str) -> AsyncIterator[Watched]:
-    """A gateway with that webhook and these tables in its settings."""
+    """Run a gateway with that webhook and these tables in its settings."""
     url, alerts = hook
     config = site_file(folder)
     config.write_text(config.read_text() + "\n".join(tables))
@@ -103,7 +103,7 @@ async def watched(database_url: str, folder: Path) -> AsyncIterator[Watched]:
 
 @pytest.fixture
 def own_server():
-    """The URL of a database of a PostgreSQL server that no other test uses."""
+    """Yield the URL of a database on a PostgreSQL server that no other test uses."""
     programs = binaries()
     if programs is None:
         pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")

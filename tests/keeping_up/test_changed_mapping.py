@@ -1,4 +1,4 @@
-"""Decisions D7, D20: another release or setting sends nothing; new FHIR versions are `rerender`'s alone."""
+"""Decisions D7, D20: another release or setting sends nothing; only `rerender` makes new FHIR versions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ZONES = {"before": ZoneInfo("UTC"), "after": ZoneInfo("Asia/Tokyo")}
 
 
 def changed(before: Site, **more: Any) -> Site:
-    """Another site in everything that makes no other patient of anybody."""
+    """Return a site that differs in every setting that does not change a patient's identity."""
     facilities = {
         name: replace(one, time_zone=ZoneInfo("Asia/Tokyo"), name_order="family_given", code=f"C{number}")
         for number, (name, one) in enumerate(before.facilities.items())
@@ -53,7 +53,7 @@ def changed(before: Site, **more: Any) -> Site:
 
 
 async def crawled(account: MemoryAccount, engine: Sqlite, where: Site, zone: str = "before") -> Pipeline:
-    """A full crawl by a gateway of that site, which fetches every study however young its reports are."""
+    """Run a full crawl by a gateway of that site; every study is fetched, however recent its reports are."""
     pipeline = Pipeline(engine, where, ZONES[zone], wants_pdf=False)
     reads = ReadThrough(account, engine, pipeline, Metrics())
 
@@ -68,13 +68,13 @@ async def crawled(account: MemoryAccount, engine: Sqlite, where: Site, zone: str
 
 
 async def rows(engine: Sqlite) -> tuple[int, int]:
-    """How many versions and causes there are."""
+    """Count the versions and causes."""
     (found,) = await engine.query(_ROWS, [])
     return int(found[0]), int(found[1])
 
 
 async def rendered_anew(pipeline: Pipeline, engine: Sqlite) -> Counter[str]:
-    """What the command `rerender` writes, by type."""
+    """Run the command `rerender`; return the number of versions that it writes, by type."""
     written: Counter[str] = Counter()
     study_ids = [study_id async for study_id in all_studies(engine)]
     for first in range(0, len(study_ids), 8):
@@ -84,7 +84,7 @@ async def rendered_anew(pipeline: Pipeline, engine: Sqlite) -> Counter[str]:
 
 
 def with_something_new(account: MemoryAccount, every: int = 1) -> None:
-    """Studies and reports that say what no mapping reads: they must be mapped to see that nothing changed."""
+    """Add data that the mapping ignores to studies and reports: only mapping them shows that nothing changed."""
     for study_id in list(account.studies_by_id)[::every]:
         listed = account.listed[study_id]
         account.studies_by_id[study_id] = {**account.studies_by_id[study_id], "futureField": "x"}
@@ -127,7 +127,7 @@ async def test_another_assigning_system_makes_other_patients_and_queues_nothing(
     with_something_new(account)
     pipeline = await crawled(account, sqlite_engine, replace(site(), facilities=other))
     after = await types(sqlite_engine)
-    assert after.pop("Patient") > before.pop("Patient")  # those that the next version of a report will be about
+    assert after.pop("Patient") > before.pop("Patient")  # patients that the next versions of the reports will refer to
     assert after == before
     written = await rendered_anew(pipeline, sqlite_engine)
     assert written["DiagnosticReport"] > 100
@@ -135,5 +135,5 @@ async def test_another_assigning_system_makes_other_patients_and_queues_nothing(
 
 
 async def types(engine: Sqlite) -> dict[str, int]:
-    """How many versions there are of each type."""
+    """Count the versions of each type."""
     return {str(kind): int(number) for kind, number in await engine.query(_TYPES, [])}

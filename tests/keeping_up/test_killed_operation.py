@@ -1,4 +1,4 @@
-"""Decision D27: a gateway that is ended while AutoScribe is asked for an addendum asks for none a second time.
+"""Decision D27: a gateway that is killed while it requests an addendum from AutoScribe requests no second one.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """
@@ -22,14 +22,14 @@ LATE = Statement("UPDATE idempotency SET held = 1 WHERE held > 0")
 
 
 async def asked(gateway, report):
-    """The answer to a request for an addendum, always with the same key."""
+    """Request an addendum, always with the same key; return the answer."""
     async with httpx.AsyncClient(base_url=await gateway.address(), timeout=30, trust_env=False) as client:
         path = f"/fhir/DiagnosticReport/{resource_id(report)}/$addendum"
         return await client.post(path, headers={"Idempotency-Key": "k1"})
 
 
 async def interrupted(gateway, report, sandbox, *, is_killed):
-    """Ask for an addendum, and end the gateway while AutoScribe has not answered."""
+    """Request an addendum, and kill the gateway before AutoScribe has answered."""
     asking = asyncio.create_task(asked(gateway, report))
     async with asyncio.timeout(60):
         while not any(one.startswith("POST") for one in sandbox.requests):
@@ -43,7 +43,7 @@ async def interrupted(gateway, report, sandbox, *, is_killed):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request):
-    """A fresh migrated database: an engine on it, and its URL; once for SQLite, once for PostgreSQL."""
+    """Yield a fresh migrated database, as an engine and a URL; once for SQLite, once for PostgreSQL."""
     if request.param == "sqlite":
         file = request.getfixturevalue("sqlite_database")
         return Sqlite(file), f"sqlite:///{file}"

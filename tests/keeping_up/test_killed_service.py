@@ -1,4 +1,4 @@
-"""Decisions D8, D26: a service on SQLite that is killed while it crawls goes on where it stood; it is the only one.
+"""Decisions D8, D26: a service on SQLite that is killed while it crawls resumes there; only one may run.
 
 https://sqlite.org/atomiccommit.html, https://man7.org/linux/man-pages/man2/flock.2.html
 """
@@ -35,7 +35,7 @@ SERVE = ["serve", "--port", "0"]
 
 @dataclass
 class Listings:
-    """ASGI: notes the cursors of the pages that sweeps ask for, the empty one for the first page."""
+    """ASGI wrapper that records the cursors of the pages that sweeps request; empty for the first page."""
 
     app: Any
     cursors: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Listings:
 
 
 async def until(record: Callable[[], Awaitable[SweepRecord]], holds: Callable[[SweepRecord], Any]) -> SweepRecord:
-    """The record of the sweep, once that holds."""
+    """Wait until the record of the sweep meets a condition; return it."""
     async with asyncio.timeout(100):
         while not holds(found := await record()):
             await asyncio.sleep(0.02)

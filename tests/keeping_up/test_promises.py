@@ -1,6 +1,6 @@
-"""Decision D26: how soon a signature and a silent change are queued without any webhook, in simulated time.
+"""Decision D26: time until a signature and a silent change are queued without webhooks, in simulated time.
 
-Through all real parts: sandbox over a socket, client, crawl, pipeline and store; only the clock is the test's.
+All parts are real: sandbox over a socket, client, crawl, pipeline and store; only the clock is the test's.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.studies.coverage import StoredCursors
 from gateway.store.studies.sweep_record import SweepRecord, read_record
 
-pytestmark = pytest.mark.timeout(300)  # of real time; a day of the other takes half a minute
+pytestmark = pytest.mark.timeout(300)  # real time; a simulated day takes half a minute
 _CAUSES = "SELECT kind, decided FROM outbox WHERE report_id = ? ORDER BY number"
 _HOUR = 3_600.0
 
 
 @dataclass
 class Stage:
-    """An account, the store that a crawl takes it into, and the clock of both."""
+    """An account, the store that a crawl fills from it, and the clock of both."""
 
     account: Account
     engine: Sqlite
@@ -39,7 +39,7 @@ class Stage:
     metrics: Metrics
 
     async def queued(self, report_id: str) -> dict[str, float]:
-        """When each cause of a report was queued, in seconds of the clock."""
+        """Return the time at which each cause of a report was queued, in seconds of the clock."""
         rows = await self.engine.query(_CAUSES, [report_id])
         began = self.time.now().timestamp() - self.time.seconds
         return {kind: instant(decided).timestamp() - began for kind, decided in rows}
@@ -48,7 +48,7 @@ class Stage:
         return await read_record(StoredCursors(self.engine))
 
     async def next_sweep(self) -> None:
-        """Let time pass until a sweep has ended that begins after this call."""
+        """Let time pass until a sweep that begins after this call has ended."""
         since = self.time.now()
         while (finished := (await self.record()).finished) is None or finished.started <= since:
             await self.time.run_for(1)
@@ -59,17 +59,17 @@ class Stage:
         return found
 
     def open_studies(self) -> list[str]:
-        """The studies that are not completed: as the account lists them by their status."""
+        """Return the studies that are not completed, as the account lists them by status."""
         return [key for key, one in self.account.studies.items() if one["studyReportStatus"] in OPEN]
 
     def begun(self, study_id: str) -> str:
-        """The unsigned report of an open study, begun if there is none."""
+        """Return the unsigned report of an open study; begin one if there is none."""
         reports = self.account.reports[study_id]
         unsigned = (one["reportId"] for one in reports if one["status"] != "completed")
         return next(unsigned, None) or self.account.start_report(study_id)
 
     def completed(self) -> dict[str, Any]:
-        """A signed report of a study that is as completed as it can be."""
+        """Return a signed report of a study that is fully completed."""
         return next(
             reports[0]
             for study_id, reports in self.account.reports.items()
@@ -81,7 +81,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(monkeypatch: Any, sqlite_engine: Sqlite, *, studies: int, latency: float = 0.0, **sync: float):
-    """A crawl of that many studies that has swept once."""
+    """Run a crawl of that many studies, after its first sweep."""
     time, under_way = installed(monkeypatch)
     account, metrics = Account(studies), Metrics()
     database = f"sqlite:///{sqlite_engine.path}"
@@ -129,7 +129,7 @@ async def test_what_opened_and_closed_between_two_looks_is_queued_within_a_sweep
         say(f"signatures on studies never seen open queued after {waits[0]:.1f} and {waits[1]:.1f} s, a sweep")
         assert list(await at.queued(addendum)) == ["addendum_signed"]
         assert list(await at.queued(fresh)) == ["signed"]
-        assert at.lag("count") == 1  # that of a study that was not known may be years old
+        assert at.lag("count") == 1  # the signature of a newly found study is not counted: it may be years old
         assert at.lag("sum") == pytest.approx(waits[0], abs=1)
 
 

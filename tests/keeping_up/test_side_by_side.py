@@ -1,4 +1,4 @@
-"""Decisions D25, D26, D33: what several loops, and several gateways, do beside each other takes nothing back."""
+"""Decisions D25, D26, D33: several loops and several gateways working side by side undo none of each other's work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decision D21: not visible upstream changes nothing. An hour in which AutoScribe says that there is nothing at all.
+"""Decision D21: data that is not visible upstream changes nothing, even if AutoScribe shows nothing for an hour.
 
 RFC 9111 §5.1 (`Age`); in simulated time, through all real parts of the service.
 """
@@ -35,7 +35,7 @@ API = "/v1/autoScribe"
 
 @dataclass
 class Lying:
-    """ASGI: answers as `said` says instead of the sandbox: by the path's beginning, the longest first."""
+    """ASGI wrapper that answers as `said` lists, by the longest matching path prefix, in place of the sandbox."""
 
     app: Any
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Lying:
 
 @dataclass
 class Stage:
-    """The gateway that serves and crawls, an upstream that can lie, and the clock of both."""
+    """A gateway that serves and crawls, an upstream that can lie, and the clock of both."""
 
     account: Account
     client: httpx.AsyncClient
@@ -80,7 +80,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(monkeypatch: Any, sqlite_engine: Sqlite):
-    """All of it, when the first sweep has ended."""
+    """Run all parts; yield after the first sweep has ended."""
     time, _ = installed(monkeypatch)
     account, upstream = Account(120), []
 
@@ -103,7 +103,7 @@ async def stage(monkeypatch: Any, sqlite_engine: Sqlite):
 
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[Any]]:
-    """What is logged: a line for each failure of an hour."""
+    """Capture the log, which has a line for each failure of an hour."""
     with capture_logs() as found:
         yield found
 
@@ -151,7 +151,7 @@ def matches(bundle: dict[str, Any]) -> list[Any]:
 
 
 def warnings(bundle: dict[str, Any]) -> list[str]:
-    """The codes of what an answer says beside what was found."""
+    """Return the warning codes of a search answer."""
     said = [one["resource"] for one in bundle["entry"] if one["search"]["mode"] == "outcome"]
     return [issue["code"] for one in said for issue in one["issue"]]
 
@@ -183,6 +183,6 @@ async def test_reports_that_are_not_listed_though_their_studies_are_stay_as_they
 
 
 async def statuses(engine: Sqlite) -> dict[str, str]:
-    """The status of every DiagnosticReport."""
+    """Return the status of every DiagnosticReport."""
     rows = await engine.query(_REPORTS, [])
     return {address: json.loads(bytes(body))["status"] for address, body in rows}

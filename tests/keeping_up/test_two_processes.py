@@ -1,4 +1,4 @@
-"""Decisions D7, D25, D29, D33: two gateways crawl into one PostgreSQL while people work, and each is killed once.
+"""Decisions D7, D25, D29, D33: two gateways crawl into one PostgreSQL while people work; each is killed once.
 
 https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-DEADLOCKS
 """
@@ -85,20 +85,20 @@ class Scene:
         await self.until(self.told)
 
     async def told(self) -> bool:
-        """Whether of every PDF that can be had its report says so; what a killed gateway held is free after 2 min."""
+        """True if every available PDF is noted in its report; work of a killed gateway is free after 2 minutes."""
         (row,) = await self.engine.query(_UNTOLD, [])
         return int(row[0]) == 0
 
 
 async def polled(engine: Postgres, seen: list[int]) -> None:
-    """What a client sees that asks again and again for what is newer than all it has seen (D29)."""
+    """Poll for versions newer than all seen before, as a client would (D29)."""
     while True:
         seen += [int(updated) for (updated,) in await engine.query(_NEWER, [seen[-1] if seen else 0])]
         await asyncio.sleep(0.1)
 
 
 async def worked(scene: Scene, dice: Random) -> None:
-    """A fifth of the studies changes while they are taken in, and again when they are; each gateway is killed once."""
+    """Change a fifth of the studies while they are ingested, and again afterwards; kill each gateway once."""
     studies = sorted(scene.account.state.studies)
     chosen = dice.sample(studies, len(studies) // 5)
     first, second = dice.uniform(0.15, 0.7), dice.randrange(len(chosen))
@@ -142,7 +142,7 @@ async def test_two_gateways_that_are_killed_lose_double_and_reorder_nothing(
             await scene.quiet()
             took = clock.monotonic() - begun
             for one in scene.gateways.values():
-                await one.address()  # a signal that comes before it serves ends it at once
+                await one.address()  # a signal before it serves would end it without a clean stop
             assert [await one.stop() for one in scene.gateways.values()] == [0, 0]
             await asyncio.sleep(0.3)
             polling.cancel()
@@ -159,7 +159,7 @@ async def test_two_gateways_that_are_killed_lose_double_and_reorder_nothing(
 
 
 async def rendered_anew(engine: Postgres, account: BusyAccount, env: dict[str, str], monkeypatch: Any) -> int:
-    """How many current versions are other than what their study, as it was received, is mapped to."""
+    """Count the current versions that differ from a new mapping of their stored study."""
     for key, value in env.items():
         monkeypatch.setenv(key, value)
     pipeline = pipeline_of(load(), engine)

@@ -1,4 +1,4 @@
-"""Decisions D18, D25: AutoScribe's events over sockets, from the signature in the sandbox to what FHIR clients find.
+"""Decisions D18, D25: AutoScribe's events over sockets, from the signature in the sandbox to FHIR search results.
 
 Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 """
@@ -58,7 +58,7 @@ class Stage:
         return await self.client.post(DOOR, content=body, headers=headers)
 
     async def found(self, search: str) -> list[dict[str, Any]]:
-        """What a search finds in the index."""
+        """Return the resources that a search finds in the index."""
         answer = await self.client.get(f"/fhir/{search}")
         assert answer.status_code == 200, answer.text
         return [one["resource"] for one in answer.json().get("entry", ()) if one["search"]["mode"] == "match"]
@@ -72,7 +72,7 @@ class Stage:
 
 
 async def soon(ask: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
-    """The first answer that says something."""
+    """Wait for the first answer that is not empty, and return it."""
     async with asyncio.timeout(seconds):
         while not (answer := await ask()):
             await asyncio.sleep(0.01)

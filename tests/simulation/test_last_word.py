@@ -1,6 +1,6 @@
-"""The receiver's last word is the upstream's, whatever is suspended, frozen, slow or late: by seed, in virtual time.
+"""The receiver's last state equals the upstream's, whatever is suspended, frozen or late: by seed, in virtual time.
 
-Decision D33. A law that is broken names its seed; `SIMULATION_SEED=n` runs that schedule alone.
+Decision D33. A failure names its seed; `SIMULATION_SEED=n` runs that schedule alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_UNTIL_RED = 200
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A file that never has anything to read."""
+    """A file object that never has anything to read."""
     reader, writer = os.pipe()
     yield reader
     os.close(reader)

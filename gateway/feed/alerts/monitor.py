@@ -1,7 +1,7 @@
-"""Looks at the feed again and again and tells of what is new: in the log, in the metrics and by a webhook.
+"""Check the feed for alert conditions every 15 seconds; report changes in the log, the metrics and by webhook.
 
-Carries out no clause of a standard; decisions D31, D32 and D38. One process of several does it, by a lease as for a
-destination; what was told is kept in the database, for the next.
+Carries out no clause of a standard; decisions D31, D32 and D38. Of several processes, the one that holds the `*alerts`
+lease does this. The alerts already reported are kept in the database, so that the next holder does not repeat them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from gateway.store.feed.standing_alerts import StandingAlert, kept, standing_ale
 Key: TypeAlias = tuple[str, str]  # the code of a condition, and a destination
 EVERY: Final = 15.0  # seconds
 LEASE: Final = "*alerts"  # no destination can have this name
-_LONG: Final = 4 * EVERY  # who watches goes on watching
+_LONG: Final = 4 * EVERY  # so that the holder renews the lease before it ends
 _MINUTE: Final = 60.0
 _GRACE: Final = 2.0
 
 
 class Alerting:
-    """The watch over all destinations, by the process that `holder` names."""
+    """Monitor of all destinations; `holder` names this process in the lease."""
 
     def __init__(
         self, engine: Engine, destinations: Sequence[Destination], settings: Feed, holder: str, metrics: Metrics
@@ -51,86 +51,87 @@ class Alerting:
         self._unserved: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Look, tell, and wait, until cancelled; then another process may at once."""
+        """Check, report and wait, until cancelled; then give the lease back, for another process to take."""
         try:
             await forever(self.turn, EVERY, not_done="alerts-not-seen")
-        finally:  # a lease that was being taken may be there, or not
+        finally:  # the cancelled turn may or may not have taken the lease
             with suppress(GatewayError, TimeoutError):
                 async with asyncio.timeout(_GRACE):
                     if (lease := await self._leases.take(LEASE)) is not None:
                         await self._leases.give_back(lease)
 
     async def turn(self) -> None:
-        """Look and tell, if no other process does.
+        """Check and report once, unless another process holds the lease.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
         if await self._leases.take(LEASE) is not None:
             await self.once()
-        else:  # what holds is another's to say
+        else:  # the holder of the lease shows the alerts
             self._show([])
             self._unserved = {}
 
     async def once(self) -> list[Alert]:
-        """Tell whoever has not heard it of what holds, and of what holds no more; all that holds.
+        """Report every alert that began, grew or ended since the last check; return all conditions that hold.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
         before = {(one.code, one.destination): one for one in await standing_alerts(self._engine)}
-        found = {(one.code, one.destination): one async for one in self._found(before)}
-        self._show(list(found.values()))
+        alerts_now = {(one.code, one.destination): one async for one in self._found(before)}
+        self._show(list(alerts_now.values()))
         now = micros(clock.now())
-        keys = sorted(before.keys() | found.keys())
-        stands = {key: seen(before.get(key) or StandingAlert(*key), found.get(key), now) for key in keys}
-        await self._keep(before, stands)
-        told = dict(stands)
-        for one in await self._posted([one for alert in stands.values() for one in news(alert, self._hooks, now)]):
-            key = one.alert.code, one.alert.destination
-            told[key] = replace(one, alert=told[key]).heard()
-        await self._keep(stands, told)
-        return list(found.values())
+        keys = sorted(before.keys() | alerts_now.keys())
+        current = {key: seen(before.get(key) or StandingAlert(*key), alerts_now.get(key), now) for key in keys}
+        await self._keep(before, current)
+        reported = dict(current)
+        for report in await self._posted([one for alert in current.values() for one in news(alert, self._hooks, now)]):
+            key = report.alert.code, report.alert.destination
+            reported[key] = replace(report, alert=reported[key]).heard()
+        await self._keep(current, reported)
+        return list(alerts_now.values())
 
     async def _keep(self, before: Mapping[Key, StandingAlert], after: Mapping[Key, StandingAlert]) -> None:
-        """Keep what has changed, before anybody is told of it and then who has been."""
+        """Store the alerts that changed: before they are posted, and again with the addresses that took them."""
         known = {hook.name for hook in self._hooks}
         changed = []
         for key, alert in after.items():
             was = before.get(key) or StandingAlert(*key)
             _log(was, alert)
             if alert.cases.keys() != was.cases.keys() or alert.told != was.told or not alert.cases:
-                gone = alert.told.keys() - known if not alert.cases else ()  # nobody can tell them that it is over
+                gone = alert.told.keys() - known if not alert.cases else ()  # addresses that left the settings
                 changed.append(replace(alert, told={who: told for who, told in alert.told.items() if who not in gone}))
         if changed:
             await self._engine.do(partial(kept, changed))
 
-    async def _posted(self, told: Sequence[AlertNews]) -> list[AlertNews]:
-        """Post all of it at one time; what was taken. The rest is posted again by the next round."""
-        answers = await asyncio.gather(*(one.hook.post(one.said()) for one in told))
-        taken = [one for one, is_taken in zip(told, answers, strict=True) if is_taken]
-        for one in taken:
-            if one.change == "escalates":
-                get_logger().error("alert-escalated", count=len(one.cases), **_named(one.alert))
+    async def _posted(self, alert_news: Sequence[AlertNews]) -> list[AlertNews]:
+        """Post all alert news at once and return what was taken; the next check posts the rest again."""
+        answers = await asyncio.gather(*(one.hook.post(one.said()) for one in alert_news))
+        taken = [one for one, is_taken in zip(alert_news, answers, strict=True) if is_taken]
+        for report in taken:
+            if report.change == "escalates":
+                get_logger().error("alert-escalated", count=len(report.cases), **_named(report.alert))
         return taken
 
     def _show(self, found: Sequence[Alert]) -> None:
-        """Have the metrics say what holds, and of what they said before that it is over."""
+        """Set the alert metrics to the conditions that hold, and to 0 for those that ended."""
         now = {(one.code, one.destination): one.count for one in found}
         for key in self._shown | now.keys():
             self._metrics.alerted(*key, now.get(key, 0))
         self._shown = set(now)
 
     async def _found(self, before: Mapping[Key, StandingAlert]) -> AsyncIterator[Alert]:
+        """Yield every condition that holds now, at any destination or for the whole feed."""
         limit = self._settings.queue_age_alert_minutes * _MINUTE
         await self._see_who_serves(before)
-        for one in self._destinations:
-            is_two_phase = one.receiver.ack_mode == "two_phase"
-            ages = timedelta(seconds=one.critical_alert), timedelta(seconds=limit)
-            watched = Watched(one.name, *ages, is_two_phase, timedelta(seconds=one.accession_wait))
+        for destination in self._destinations:
+            is_two_phase = destination.receiver.ack_mode == "two_phase"
+            ages = timedelta(seconds=destination.critical_alert), timedelta(seconds=limit)
+            watched = Watched(destination.name, *ages, is_two_phase, timedelta(seconds=destination.accession_wait))
             facts = await feed_facts(self._engine, watched, clock.now())
-            unserved = clock.monotonic() - self._unserved.get(one.name, clock.monotonic())
-            for alert in alerts(one.name, replace(facts, unserved=unserved), limit):
+            unserved = clock.monotonic() - self._unserved.get(destination.name, clock.monotonic())
+            for alert in alerts(destination.name, replace(facts, unserved=unserved), limit):
                 yield alert
         studies = await unrouted(self._engine) if self._destinations else ()
         if studies:
@@ -140,7 +141,10 @@ class Alerting:
                 yield Alert(LEFT_OPEN.code, gone.name, gone.open)
 
     async def _see_who_serves(self, before: Mapping[Key, StandingAlert]) -> None:
-        """Note since when nobody has served a destination, as far as was seen here or told by a process before."""
+        """Note since when each destination has been unserved.
+
+        A destination with a stored `not-served` alert counts as unserved for longer than a minute already.
+        """
         served, now = {one.name for one in await standing(self._engine) if one.holder}, clock.monotonic()
         names = [one.name for one in self._destinations if one.name not in served]
         told = {name: now - 2 * UNSERVED for name in names if (NOT_SERVED, name) in before}
@@ -148,7 +152,7 @@ class Alerting:
 
 
 def _log(was: StandingAlert, alert: StandingAlert) -> None:
-    """Say what begins, grows and ends."""
+    """Log an alert that begins, grows or ends."""
     if alert.cases.keys() - was.cases.keys():
         get_logger().error("alert", count=alert.count, **_named(alert))
     if was.cases and not alert.cases:
@@ -156,5 +160,5 @@ def _log(was: StandingAlert, alert: StandingAlert) -> None:
 
 
 def _named(alert: StandingAlert) -> dict[str, str]:
-    """The code and the destination, where it is of one, as the log says them."""
+    """Return the log fields of an alert: its code, and its destination if it has one."""
     return {"code": alert.code} | ({"destination": alert.destination} if alert.destination else {})

@@ -1,7 +1,7 @@
-"""Decides what each address is to be told of an alert: that it begins, grows or ends, or that nobody acknowledges it.
+"""Decide the news for each alert address: that an alert begins, grows, ends, or stays unacknowledged.
 
-Carries out no clause of a standard; decision D38. One alert for each change of state: an alert grows with a new case,
-and with nothing else. What it says are codes, counts, instants and ids of studies, nothing of a patient.
+Carries out no clause of a standard; decision D38. Each change of state is posted once; an alert grows only with a new
+case. The news holds codes, counts, instants and study ids, and nothing about a patient.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Change = Literal["begins", "grows", "ends", "escalates"]
 
 @dataclass(frozen=True, slots=True)
 class AlertNews:
-    """The news that one address gets of an alert: the change, and the cases that it hears of."""
+    """News of an alert for one address: the change, and the cases concerned."""
 
     hook: AlertHook
     alert: StandingAlert
@@ -29,8 +29,8 @@ class AlertNews:
     cases: Mapping[int, AlertCase]
 
     def said(self) -> dict[str, Any]:
-        """The data of the POST."""
-        said = {
+        """Return the `data` object of the webhook POST."""
+        data = {
             "alert": self.alert.code,
             "destination": self.alert.destination,
             "state": "cleared" if self.change == "ends" else "raised",
@@ -40,10 +40,10 @@ class AlertNews:
             "runbook": f"{RUNBOOK}#{self.alert.code}",
         }
         since = min((case.since for case in self.cases.values()), default=None)
-        return said if since is None else {**said, "since": instant_text(since)}
+        return data if since is None else {**data, "since": instant_text(since)}
 
     def heard(self) -> StandingAlert:
-        """The alert, once the address has heard of it."""
+        """Return the alert with these cases marked as posted to the address."""
         told = {name: cases for name, cases in self.alert.told.items() if name != self.hook.name}
         if self.change == "ends":
             return replace(self.alert, told=told)
@@ -52,9 +52,9 @@ class AlertNews:
 
 
 def seen(before: StandingAlert, found: Alert | None, now: int) -> StandingAlert:
-    """The alert as it stands now, nobody having heard of it yet; a case that is new is not acknowledged.
+    """Return the stored alert updated to the condition found now (None: it ended), with nothing newly posted.
 
-    `now` is in microseconds.
+    A new case is unacknowledged. `now` is in microseconds.
     """
     if found is None:
         return replace(before, cases={}, studies=_studies(before.cases) or before.studies)
@@ -68,7 +68,7 @@ def seen(before: StandingAlert, found: Alert | None, now: int) -> StandingAlert:
 
 
 def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator[AlertNews]:
-    """Yield the news of an alert that each address is to get, if any; `now` is in microseconds."""
+    """Yield the news due to each address, if any; `now` is in microseconds."""
     for hook in hooks:
         heard = alert.told.get(hook.name)
         cases = _due(alert, hook, now) if hook.after else alert.cases
@@ -82,9 +82,9 @@ def news(alert: StandingAlert, hooks: Iterable[AlertHook], now: int) -> Iterator
 
 
 def _due(alert: StandingAlert, hook: AlertHook, now: int) -> Mapping[int, AlertCase]:
-    """The cases that nobody has acknowledged for as long as the address waits, or since an instant still to come.
+    """Return the cases unacknowledged for as long as the address waits before it escalates.
 
-    That is one of a clock that was set back: how long ago it was, is not known.
+    A case whose instant is in the future counts too: the clock was set back, and the case's age is unknown.
     """
     row = ROWS.get(alert.code)
     if row is None or not row.escalates:
@@ -94,6 +94,6 @@ def _due(alert: StandingAlert, hook: AlertHook, now: int) -> Mapping[int, AlertC
 
 
 def _studies(cases: Mapping[int, AlertCase]) -> tuple[str, ...]:
-    """The studies of cases, the newest first."""
+    """Return the study ids of cases, newest first, at most `MOST_STUDIES`."""
     newest = sorted(cases.items(), key=lambda one: (one[1].since, one[0]), reverse=True)
     return tuple(dict.fromkeys(case.study_id for _, case in newest if case.study_id))[:MOST_STUDIES]

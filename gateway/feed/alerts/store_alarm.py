@@ -1,6 +1,7 @@
-"""Tells of a store that takes no writes, and that it does again, without the store: each process what it has seen.
+"""Alert that the store takes no writes, and that it does again, without using the store itself.
 
-Carries out no clause of a standard; decision D38. What was told is in memory alone.
+Carries out no clause of a standard; decision D38. Each process reports its own view. The alerts already posted are kept
+in memory only.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from gateway.runtime.metrics import Metrics
 from gateway.settings.feed import Feed
 
 EVERY: Final = 1.0  # seconds
-_PATIENCE: Final = 10.0  # seconds for which it must be so, or so no more, before it is told
+_PATIENCE: Final = 10.0  # seconds that trouble, or its end, must last before it is alerted
 
 
 class StoreAlarm:
-    """The watch over the store by this process; `trouble` says what keeps it from taking writes, or nothing."""
+    """Monitor of the store by this process; `trouble` returns the code of what stops writes, or an empty string."""
 
     def __init__(self, trouble: Callable[[], str], settings: Feed, metrics: Metrics) -> None:
         self._trouble, self._metrics = trouble, metrics
@@ -29,11 +30,11 @@ class StoreAlarm:
         self._noted = self._told = ""
 
     async def run(self) -> None:
-        """Look and tell, until cancelled."""
+        """Check and report every second, until cancelled."""
         await forever(self.turn, EVERY, not_done="store-trouble-not-told")
 
     async def turn(self) -> None:
-        """Tell what has been so for long enough and was not told."""
+        """Report trouble that has lasted for `_PATIENCE`, or its end, if not reported yet."""
         self._look()
         if clock.monotonic() - self._since < _PATIENCE:
             return
@@ -45,11 +46,12 @@ class StoreAlarm:
             self._told = self._found
 
     def _look(self) -> None:
+        """Note the current trouble, and since when it has lasted."""
         if (found := self._trouble()) != self._found:
             self._found, self._since, self._at = found, clock.monotonic(), clock.now()
 
     def _note(self) -> None:
-        """Say it in the log and the metrics, once."""
+        """Log the change once, and set the alert metrics."""
         if self._noted:
             get_logger().info("alert-over", code=self._noted)
             self._metrics.alerted(self._noted, "", 0)
@@ -59,6 +61,6 @@ class StoreAlarm:
         self._noted = self._found
 
     async def _posted(self, code: str, state: str) -> bool:
-        """Post it; whether it was taken. What was not is posted again by the next turn."""
-        said = said_by_process(code, "", state, int(clock.monotonic() - self._since), self._at)
-        return all([await hook.post(said) for hook in self._hooks])
+        """Post an alert to the site's alert address; return True if it was taken. The next turn posts again if not."""
+        data = said_by_process(code, "", state, int(clock.monotonic() - self._since), self._at)
+        return all([await hook.post(data) for hook in self._hooks])

@@ -1,4 +1,4 @@
-"""Posts alerts to the addresses of the site, signed.
+"""Post alerts to the site's addresses, signed where a key is configured.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md (headers, signature scheme).
 """
@@ -30,9 +30,10 @@ _SECONDS: Final = 10.0
 
 
 class AlertHook:
-    """An address that alerts are posted to: its name, kept with what it was told, and how long it is told nothing.
+    """An address to post alerts to.
 
-    `after` is in microseconds, 0 for `feed.alert_url`.
+    `name` identifies it in the stored alerts. `after` is how long a case must be unacknowledged before it is posted, in
+    microseconds; 0 for `feed.alert_url`.
     """
 
     def __init__(self, name: str, after: int, url: SecretStr, key: SecretStr | None) -> None:
@@ -40,7 +41,7 @@ class AlertHook:
         self._url, self._keys = url.get_secret_value(), secrets_in(key)
 
     async def post(self, said: Mapping[str, Any]) -> bool:
-        """Post it; whether it was taken."""
+        """Post an alert; return True if the address took it."""
         message_id, at = f"msg_{secrets.token_hex(16)}", clock.now()
         body = json.dumps({"type": "feed.alert", "timestamp": at.isoformat(), "data": said}, separators=(",", ":"))
         headers = {
@@ -53,7 +54,7 @@ class AlertHook:
         try:
             async with asyncio.timeout(_SECONDS), httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
                 answer = await client.post(self._url, content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:  # ValueError: no name of a host
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:  # ValueError: invalid host name
             get_logger().warning("alert-not-posted", code=type(error).__name__)
             return False
         if not answer.is_success:
@@ -62,15 +63,20 @@ class AlertHook:
 
 
 def hooks(settings: Feed) -> Iterator[AlertHook]:
-    """Every address of the settings: who is told at once, if anybody, then who is told after minutes."""
+    """Yield every alert address of the settings: the immediate one if configured, then the escalation addresses."""
     if settings.alert_url:
         yield AlertHook(AT_ONCE, 0, settings.alert_url, settings.alert_key)
-    for one in settings.escalate:
-        yield AlertHook(f"{one.minutes:g}", int(one.minutes * _MINUTE), one.url, one.key or settings.alert_key)
+    for escalation in settings.escalate:
+        yield AlertHook(
+            f"{escalation.minutes:g}",
+            int(escalation.minutes * _MINUTE),
+            escalation.url,
+            escalation.key or settings.alert_key,
+        )
 
 
 def said_by_process(code: str, destination: str, state: str, count: int, since: datetime) -> dict[str, Any]:
-    """The data of an alert that a process tells of itself, whoever watches over the feed."""
+    """Return the data of an alert about this process itself, for posting without the monitor of the feed."""
     return {
         "alert": code,
         "destination": destination,

@@ -1,1 +1,1 @@
-"""Compose messages: from the outbox rows of a study to the bytes that a destination is sent."""
+"""Compose messages: turn the outbox rows of a study into the bytes for a destination."""

@@ -1,7 +1,7 @@
-"""What is made of the rows that wait of a study: its messages in order, and what becomes of each row. Pure.
+"""Compose the messages of one study from its waiting outbox rows, in order, and settle each row. Pure.
 
 HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D13, D18, D19, D21, D34. A message that breaks a rule of its
-receiver is not sent: it is kept as a dead letter that names the rule.
+receiver is not sent: it is kept as a dead letter whose reason is the rule.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from mappings.model import Cause
 from mappings.profile import Site
 
 FORMER_UNKNOWN: Final = "former-unknown"
-# A message or what becomes of its row without one, and the codes of warnings
+# A message, or the settled row if no message is composed; with the codes of its warnings
 _Part: TypeAlias = tuple[NewMessage | Settled, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRound:
-    """A study as it is known, with what the destination has of it, and the time of rendering (MSH-7).
+    """A study as stored, what the destination was sent of it, and the time of rendering (MSH-7).
 
-    `formers` are what it was, where an operator released a move of it.
+    `formers` are its earlier states, needed if an operator released a move of the study.
     """
 
     known: Kept
@@ -51,12 +51,12 @@ class StudyRound:
 
 
 def composed(of: StudyRound, rows: Sequence[Waiting], site: Site, destination: Destination) -> ComposedStudy:
-    """What is made of the rows of a study, in order; `site` is as the destination has it."""
+    """Compose the messages for the rows of a study, in order; `site` is the site profile adapted to the destination."""
     study_id = of.known.study.study_id
     if of.sent.is_told and any(row.is_move == HELD for row in rows):
         held = [Settled(row.number, "held", MOVE) for row in rows]
         return ComposedStudy(study_id, of.revision, held, [], of.sent, {False: MOVE, True: MOVE}, holds=MOVE)
-    rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it came
+    rows = sorted(rows, key=lambda row: row.kind != "signed")  # an original goes first (D19), whenever it was decided
     of = replace(of, known=replace(of.known, facts=with_sent(of.known.facts, of.sent)))
     first, after, reason = _Composing(of, site, destination).taking_back(rows)
     if reason:
@@ -70,14 +70,14 @@ def composed(of: StudyRound, rows: Sequence[Waiting], site: Site, destination: D
 
 @dataclass(frozen=True, slots=True)
 class _Composing:
-    """The messages of one round to one destination."""
+    """Composer of the messages of one round to one destination."""
 
     of: StudyRound
     site: Site
     destination: Destination
 
     def parts(self, rows: Sequence[Waiting]) -> list[NewMessage | Settled]:
-        """The messages that the rows ask for, or what becomes of them without."""
+        """Return the messages that the rows ask for; for a row without a message, its settled state."""
         known, sent = self.of.known, self.of.sent.signed
         by_cause = {_key(row): row for row in rows}
         asked = [_cause(row) for row in rows]
@@ -85,35 +85,39 @@ class _Composing:
         return _remarked(self._message(known, one.cause, by_cause[_key(one.cause)], one.made) for one in made)
 
     def taking_back(self, rows: Sequence[Waiting]) -> tuple[list[NewMessage], Sent, str]:
-        """What goes before the messages of a released move, what is sent after that, or why it stays held (D13)."""
+        """Return what a released move needs before its messages are sent (D13).
+
+        These are the withdrawals to send first, what counts as sent after them, and the reason if the move stays held.
+        """
         known, sent, receiver = self.of.known, self.of.sent, self.destination.receiver
         released = [row for row in rows if row.is_move in {RELEASED, CORRECTED}]
         if not released:
             return [], sent, ""
-        drawn = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
-        told = told_of_others([one for one in drawn if isinstance(one, Outline)], sent)
+        outlines = [outline(known.study, _cause(row), self.site, receiver, known.facts) for row in rows]
+        told = told_of_others([one for one in outlines if isinstance(one, Outline)], sent)
         after = sent.without([number for number, _ in told])
         if any(row.is_move == CORRECTED for row in released):
             return [], after, ""
         row = released[-1]
         asked = Taking(known, sent, row.content_version, row.number, self.site, receiver)
-        found = taken_back(asked, told, self.of.formers)
-        if found is None:
+        withdrawals = taken_back(asked, told, self.of.formers)
+        if withdrawals is None:
             return [], after, FORMER_UNKNOWN
-        made = _remarked(
-            self._message(one.known, one.cause, row, rendering(*self._asked(one.known, one.cause))) for one in found
+        parts = _remarked(
+            self._message(one.known, one.cause, row, rendering(*self._asked(one.known, one.cause)))
+            for one in withdrawals
         )
-        said = [_as_taking_back(one) for one in made if isinstance(one, NewMessage)]
-        held = [one.reason for one in made if isinstance(one, Settled)]
-        broken = [one.reason for one in said if one.state == "dead_letter"]
-        return said, after, next(iter((*held, *broken)), "")
+        withdrawn = [_as_taking_back(one) for one in parts if isinstance(one, NewMessage)]
+        held = [one.reason for one in parts if isinstance(one, Settled)]
+        broken = [one.reason for one in withdrawn if one.state == "dead_letter"]
+        return withdrawn, after, next(iter((*held, *broken)), "")
 
     def _asked(self, known: Kept, cause: Cause) -> AskedMessage:
-        """The arguments of the mapping for a cause."""
+        """Return the mapping's arguments for a cause."""
         return AskedMessage(known.study, cause, self.site, self.destination.receiver, known.facts)
 
     def _message(self, known: Kept, cause: Cause, row: Waiting, made: Rendering | MappingIssue) -> _Part:
-        """The message of a cause, or what becomes of its row without one; with the codes of warnings."""
+        """Return the message of a cause, or its settled row if there is none; with the codes of its warnings."""
         control_id = message_control_id(cause, self.destination.control_name)
         mapped = oru_of(made, self._asked(known, cause), control_id=control_id, at=self.of.at)
         if isinstance(made, MappingIssue) or mapped.output is None:
@@ -126,8 +130,8 @@ class _Composing:
         says = told(known.study, cause, drawn.report_ids)
         if over := self._settled(row, cause, drawn, says):
             return over, []
-        found = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
-        broken = next(iter(_codes(found, "error")), None)
+        rule_issues = [one.issue for one in check_rules(mapped.output, self.destination.receiver)]
+        broken = next(iter(_codes(rule_issues, "error")), None)
         state: MessageState = "dead_letter" if broken else "recorded" if self.destination.dry_run else "queued"
         message = NewMessage(
             outbox=row.number,
@@ -149,22 +153,22 @@ class _Composing:
             reason=broken or "",
             told=says,
         )
-        return message, _codes((*mapped.issues, *found), "warning")
+        return message, _codes((*mapped.issues, *rule_issues), "warning")
 
     def _settled(self, row: Waiting, cause: Cause, drawn: Outline, says: str) -> Settled | None:
-        """Return how to settle a row whose message is not made, though it could be; None if it is made."""
+        """Return how to settle a row whose message is not to be sent although it can be composed; None to send it."""
         whose = _whose(drawn, self.of.sent)
-        if not whose <= {"", drawn.patient_id}:  # the last net (D13)
+        if not whose <= {"", drawn.patient_id}:  # last safeguard: the numbers belong to another patient (D13)
             return Settled(row.number, "held", MOVE)
         if cause.kind == "withdrawn" and whose == {""}:
             return Settled(row.number, "nothing", UNSENT)
         if cause.kind != "replay" and says in self.of.sent.restored.get(drawn.restates, ()):
-            return Settled(row.number, "merged", RESTORED)  # it was sent before the database was put back (D38)
+            return Settled(row.number, "merged", RESTORED)  # the journal shows it was sent before the restore (D38)
         return None
 
 
 def _became(row: Waiting, parts: Sequence[NewMessage | Settled]) -> Settled:
-    """What becomes of a row by what was made of it; where a part of it is held, all of it is."""
+    """Return how to settle a row, given its composed parts; if any part is held, the whole row is held."""
     without = [one for one in parts if isinstance(one, Settled) and one.number == row.number]
     held = [one for one in without if one.state == "held"]
     if not held and any(isinstance(one, NewMessage) and one.outbox == row.number for one in parts):
@@ -181,38 +185,41 @@ def _cause(row: Waiting) -> Cause:
 
 
 def _as_taking_back(made: NewMessage) -> NewMessage:
-    """A message as one that nothing takes the place of: what is said under its number next is about somebody else."""
+    """Return a message marked as a withdrawal that no later message supersedes.
+
+    The next message under its number concerns another patient, so the supersession key gets the old patient's id.
+    """
     restates = f"{made.restates}/{made.patient_id}"
     return replace(made, kind=MOVED, restates=restates, is_critical=False, signed=None, told="")
 
 
 def _taken_back(rows: Sequence[Waiting], settled: Sequence[Settled]) -> dict[bool, str]:
-    """What was made and not sent of what is taken back is not sent any more: of what is signed, and of drafts (D21)."""
+    """Return the reason for cancelling unsent messages, keyed by is_draft: signed (False) and drafts (True) (D21)."""
     unsent = [row.kind for row, one in zip(rows, settled, strict=True) if one.reason == UNSENT]
     return {is_draft: UNSENT for is_draft, kind in ((False, "withdrawn"), (True, "draft_cancelled")) if kind in unsent}
 
 
 def _whose(drawn: Outline, sent: Sent) -> set[str]:
-    """Whose reports were sent under the numbers of a message; the empty one of what is taken back."""
+    """Return the patient ids that a message's numbers were sent for; an empty id marks a withdrawn report."""
     wanted = set(drawn.filler_order_numbers)
     return {whose for numbers in sent.numbers.values() for number, whose in numbers.items() if number in wanted}
 
 
 def _codes(issues: Iterable[MappingIssue], severity: Severity) -> list[str]:
-    """The codes of issues, each once."""
+    """Return the codes of the issues of a severity, each once."""
     return list(dict.fromkeys(one.code for one in issues if one.severity == severity))
 
 
 def _remarked(parts: Iterable[_Part]) -> list[NewMessage | Settled]:
-    """Each message with its warnings, and with those of what should have gone beside it and did not (a PDF)."""
-    found = list(parts)
-    unsaid: dict[int, list[str]] = {}
-    for part, codes in found:
+    """Return each message with its warnings, including those of parts that could not be composed beside it (a PDF)."""
+    pairs = list(parts)
+    codes_without_message: dict[int, list[str]] = {}
+    for part, codes in pairs:
         if isinstance(part, Settled):
-            unsaid.setdefault(part.number, []).extend(codes)
+            codes_without_message.setdefault(part.number, []).extend(codes)
     return [
         part
         if isinstance(part, Settled)
-        else replace(part, remarks=tuple(dict.fromkeys((*codes, *unsaid.get(part.outbox, ())))))
-        for part, codes in found
+        else replace(part, remarks=tuple(dict.fromkeys((*codes, *codes_without_message.get(part.outbox, ())))))
+        for part, codes in pairs
     ]

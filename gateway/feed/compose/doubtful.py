@@ -1,4 +1,4 @@
-"""Changes that may have been sent before a database was restored and that no journal knows: all earlier ones. Pure.
+"""Detect outbox rows that may have been sent before a database restore, where no journal tells. Pure.
 
 Carries out no clause of a standard; decision D38.
 """
@@ -14,16 +14,16 @@ from mappings.dates import parse_instant
 from mappings.model import Study
 
 _DAY: Final = 24 * 3600 * 1_000_000
-_LATE: Final = _DAY  # within it a change is taken in, at the latest (`sync.report_refetch_hours`)
-_SKEW: Final = 600 * 1_000_000  # by which AutoScribe's clock may be ahead; what is later yet has not been
-_FOUND: Final = 7 * _DAY  # by then everything was read anew, and what is decided later is news
+_LATE: Final = _DAY  # the longest until a change is ingested (`sync.report_refetch_hours`)
+_SKEW: Final = 600 * 1_000_000  # the most that AutoScribe's clock may be ahead of ours
+_FOUND: Final = 7 * _DAY  # by then every study was read again, so a row decided later is a new change
 
 
 def is_doubtful(row: Waiting, study: Study, since: int, until: int) -> bool:
-    """True if what a row asks for may have been sent while the database was not there, from `since` to `until`.
+    """True if a row's message may have been sent in the time that the restore lost, from `since` to `until`.
 
-    Both in microseconds. So may what changed in between, what may not have been taken in by then, and what changed
-    nobody knows when. What an operator asks for is none of it.
+    Both are in microseconds. A row is doubtful if its report changed in that span or up to a day before it, or at an
+    unknown instant. Replays and backloads are never doubtful.
     """
     if row.kind == "replay" or row.priority == BEHIND or row.decided > until + _FOUND:
         return False

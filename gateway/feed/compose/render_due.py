@@ -1,7 +1,7 @@
-"""Makes messages of what is to be told: of all that waits of a study at once, rendered once, with bytes that stay.
+"""Compose the messages that are due, all waiting rows of a study at once; the stored bytes never change.
 
-HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D7, D13, D18, D28, D31, D34. What is read and written; what
-a message says is for gateway/feed/compose/compose.py.
+HL7 v2.5.1 §7.3.1 (ORU^R01), §2.15.9.10 (MSH-10); decisions D7, D13, D18, D28, D31, D34. This module reads and writes
+the store; gateway/feed/compose/compose.py decides the messages.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from mappings.issues import MappingIssue
 from mappings.profile import Receiver, Site
 
 AT_ONCE: Final = 48
-TOGETHER: Final = 8  # studies whose messages one commit stores
+TOGETHER: Final = 8  # studies whose messages are stored in one commit
 NOT_MADE: Final = "not-made"
 _MOST_ISSUES: Final = 1_000
 Given = TypeVar("Given")
@@ -51,7 +51,7 @@ Span: TypeAlias = tuple[int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """A study of which messages can be made, packed as it is stored, what was sent of it, and the rows that wait."""
+    """A study whose messages can be composed: its packed data, what was sent of it, and its waiting rows."""
 
     study_id: str
     revision: int
@@ -62,7 +62,7 @@ class _Due:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A study of which messages are to be made, and the rows that ask for them."""
+    """A study ready for composing, and the rows to compose."""
 
     study_id: str
     of: StudyRound
@@ -70,7 +70,7 @@ class _Asked:
 
 
 class Making:
-    """Makes the messages to one destination."""
+    """Composer of all messages to one destination."""
 
     def __init__(self, engine: Engine, site: Site, destination: Destination, metrics: Metrics) -> None:
         self.engine, self.destination, self._metrics = engine, destination, metrics
@@ -78,59 +78,63 @@ class Making:
         self._outbox = Outbox(engine)
 
     async def see_settings(self, lease: Lease) -> None:
-        """See of which name MSH-10 is made, and look again at what is held for what the settings say otherwise by now.
+        """Read the name that MSH-10 is derived from, and retry held rows whose reason depends on settings that changed.
 
         Raises:
-            LeaseLost: somebody else sends there by now.
+            LeaseLost: another process holds the destination's lease.
             StoreUnavailable: the store cannot be reached.
         """
         self.destination = replace(self.destination, first_name=await origin(self.engine, self.destination.name))
-        for kind, said, reasons in _by_settings(self._site, self.destination.receiver):
+        for kind, values, reasons in _by_settings(self._site, self.destination.receiver):
             fact = f"{kind}:{self.destination.name}"
-            digest = hashlib.sha256("\x1e".join(said).encode()).hexdigest()
+            digest = hashlib.sha256("\x1e".join(values).encode()).hexdigest()
             if await facts.claimed(self.engine, fact, digest) != digest:
                 for reason in reasons:
                     await self.engine.do(partial(look_again, lease, reason, micros(clock.now())))
                 await facts.put(self.engine, fact, digest)
 
     async def once(self, lease: Lease) -> int:
-        """Make messages of the studies that are due; of how many studies it did.
+        """Compose the messages of the studies that are due; return the number of studies done.
 
         Raises:
-            LeaseLost: somebody else sends there by now.
+            LeaseLost: another process holds the destination's lease.
             StoreUnavailable: the store cannot be reached.
         """
         name = self.destination.name
         paused = await self.engine.fetch(PAUSED, name=name)
         if paused and paused[0][0] == RESTORED:
-            return 0  # what was sent is not known before the journal is replayed
+            return 0  # until the journal is replayed, it is unknown which messages were sent
         due = await self._outbox.due(name, clock.now(), AT_ONCE)
         return sum([await self._of(lease, due[at : at + TOGETHER]) for at in range(0, len(due), TOGETHER)])
 
     async def _of(self, lease: Lease, study_ids: Sequence[str]) -> int:
-        """Make the messages of several studies, and store them in one commit; of how many it did."""
+        """Compose the messages of several studies and store them in one commit; return the number of studies done."""
         due, span = await self._due(study_ids), await doubtful_span(self.engine, self.destination.name)
         asked = [await self._asked(lease, *one, span) for one in zip(due, await computed(_known, due), strict=True)]
         rounds = [one for one in asked if one is not None]
         if not rounds:
             return 0
-        said = _by_study(await issues(self.engine, [one.study_id for one in rounds], _MOST_ISSUES * len(rounds)))
-        made = []
-        for of, found in zip(rounds, await computed(_composed, rounds, self._site, self.destination), strict=True):
-            if isinstance(found, ComposedStudy):
-                made.append(_beside(found, said.get(of.study_id, set())))
+        study_issues = _by_study(
+            await issues(self.engine, [one.study_id for one in rounds], _MOST_ISSUES * len(rounds))
+        )
+        composed_studies = []
+        for request, result in zip(
+            rounds, await computed(_composed, rounds, self._site, self.destination), strict=True
+        ):
+            if isinstance(result, ComposedStudy):
+                composed_studies.append(_beside(result, study_issues.get(request.study_id, set())))
             else:
-                await self._give_up(lease, of.study_id, of.rows, found)
-        numbers = await self.engine.do(partial(all_made, lease, made, micros(clock.now())))
-        for known, stored in zip(made, numbers, strict=True):
-            if stored is not None:  # else there is news of the study: the next round sees it
+                await self._give_up(lease, request.study_id, request.rows, result)
+        numbers = await self.engine.do(partial(all_made, lease, composed_studies, micros(clock.now())))
+        for known, stored in zip(composed_studies, numbers, strict=True):
+            if stored is not None:  # None: the study changed meanwhile, and the next round composes it
                 self._say(known, len(stored))
         return sum(stored is not None for stored in numbers)
 
     async def _due(self, study_ids: Sequence[str]) -> list[_Due]:
-        """Read the studies of which messages can be made now, with the rows that ask for them."""
+        """Read the studies that can be composed now, with their waiting rows."""
         name, ids = self.destination.name, json.dumps(study_ids)
-        # Before the rows: what comes later is news
+        # Read before the rows, so that a change in between is noticed as a newer revision
         kept_rows = {str(row[0]): row for row in await self.engine.fetch(intake.KEPT, study_ids=ids)}
         waiting = await self._outbox.waiting(name, study_ids)
         sent = await read_sent(self.engine, name, study_ids)
@@ -139,7 +143,7 @@ class Making:
             rows = _ready(waiting[study_id], micros(clock.now()))
             if not rows or study_id not in kept_rows:
                 continue
-            if sent[study_id].is_in_hand:  # whether something was sent decides what this one is: a moment
+            if sent[study_id].is_in_hand:  # wait for the result: the next message depends on it
                 get_logger().debug("making-waits", destination=name, study_id=study_id, code="in-hand")
                 continue
             _, revision, packed = kept_rows[study_id]
@@ -147,9 +151,9 @@ class Making:
         return due
 
     async def _asked(self, lease: Lease, due: _Due, known: Kept | Exception, span: Span) -> _Asked | None:
-        """Read the rest of what the messages of a study are made of; None where there is nothing to be made.
+        """Read what else the messages of a study need; None if there is nothing to compose.
 
-        `span` is of what may have been sent before the database was restored.
+        `span` is the time in which messages may have been sent that a database restore lost.
         """
         if isinstance(known, Exception):
             await self._give_up(lease, due.study_id, due.rows, known)
@@ -161,7 +165,7 @@ class Making:
             before = await formers(self.engine, due.study_id) if is_released else ()
         except (LeaseLost, StoreError):
             raise
-        except Exception as error:  # a fault of ours in one study holds up no other
+        except Exception as error:  # a bug that one study triggers must not hold up the others
             await self._give_up(lease, due.study_id, due.rows, error)
             return None
         return (
@@ -169,22 +173,22 @@ class Making:
         )
 
     def _say(self, made: ComposedStudy, messages_made: int) -> None:
-        """Tell the log and the metrics of what was made."""
+        """Log and count the composed messages."""
         name, study_id = self.destination.name, made.study_id
         get_logger().info("messages-made", destination=name, study_id=study_id, count=messages_made)
-        for one in made.messages if is_debugging() else ():
-            ids = {"study_id": study_id, "report_id": one.report_id, "control_id": one.control_id}
-            stands = {"operation": one.kind, "state": one.state, "code": one.reason or None}
-            get_logger().debug("message-made", destination=name, **ids, **stands)
+        for message in made.messages if is_debugging() else ():
+            ids = {"study_id": study_id, "report_id": message.report_id, "control_id": message.control_id}
+            result = {"operation": message.kind, "state": message.state, "code": message.reason or None}
+            get_logger().debug("message-made", destination=name, **ids, **result)
         for row in made.settled if is_debugging() else ():
-            said = {"state": row.state, "code": row.reason or None}
-            get_logger().debug("cause-settled", destination=name, study_id=study_id, **said)
-        for code, count in Counter(code for one in made.messages for code in one.remarks).items():
+            outcome = {"state": row.state, "code": row.reason or None}
+            get_logger().debug("cause-settled", destination=name, study_id=study_id, **outcome)
+        for code, count in Counter(code for message in made.messages for code in message.remarks).items():
             get_logger().warning("message-remarked", destination=name, study_id=study_id, code=code, count=count)
             self._metrics.remarked(name, code, count)
 
     async def _without_doubtful(self, lease: Lease, rows: Sequence[Waiting], known: Kept, span: Span) -> list[Waiting]:
-        """The rows without what may have been sent before the database was restored, which is held (D38)."""
+        """Return the rows without those that may have been sent before a database restore; hold those (D38)."""
         held = [row for row in rows if span and is_doubtful(row, known.study, *span)]
         if held:
             settled = [Settled(row.number, "held", MAY_HAVE_BEEN_SENT) for row in held]
@@ -192,14 +196,14 @@ class Making:
         return [row for row in rows if row not in held]
 
     async def _give_up(self, lease: Lease, study_id: str, rows: Sequence[Waiting], error: Exception) -> None:
-        """Hold what no message can be made of; when there is news of the study it is tried again."""
+        """Hold rows whose message failed to compose; a change of the study tries again."""
         name, now = self.destination.name, micros(clock.now())
         get_logger().error("message-not-made", destination=name, study_id=study_id, code="internal", exc_info=error)
         held = [Settled(row.number, "held", NOT_MADE) for row in rows]
         await self.engine.do(partial(given_up, lease, held, now))
 
     async def _with_pdfs(self, known: Kept) -> Kept:
-        """With the bytes of the PDFs, where the receiver takes them and they are not too large."""
+        """Return the study with the PDF bytes, if the receiver takes PDFs and they are not too large."""
         receiver = self.destination.receiver
         if not receiver.takes_pdf:
             return known
@@ -218,18 +222,18 @@ def _composed(asked: Sequence[_Asked], site: Site, destination: Destination) -> 
 
 
 def _each(function: Callable[[Given], Result], given: Sequence[Given]) -> list[Result | Exception]:
-    """The result of a function for each, or the exception that it raised."""
+    """Return the function's result for each item, or the exception that it raised."""
     results: list[Result | Exception] = []
-    for one in given:
+    for item in given:
         try:
-            results.append(function(one))
+            results.append(function(item))
         except Exception as error:
             results.append(error)
     return results
 
 
 def _by_study(found: Sequence[tuple[str, MappingIssue]]) -> dict[str, set[str]]:
-    """The codes of the issues of each study."""
+    """Return the issue codes of each study."""
     codes: dict[str, set[str]] = {}
     for study_id, issue in found:
         codes.setdefault(study_id, set()).add(issue.code)
@@ -237,7 +241,7 @@ def _by_study(found: Sequence[tuple[str, MappingIssue]]) -> dict[str, set[str]]:
 
 
 def _by_settings(site: Site, receiver: Receiver) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
-    """A name of settings, what they say, and why a row is held for as long as they say so."""
+    """Yield groups of settings: the group's name, its values, and the hold reasons that depend on them."""
     rows = sorted(f"{name}\x1f{facility.mrn}" for name, facility in site.facilities.items())
     default = site.default_facility.mrn if site.default_facility else None
     authorities = (site.mrn_authority, str(site.bare_namespace), str(default), *rows)
@@ -249,12 +253,12 @@ def _by_settings(site: Site, receiver: Receiver) -> Iterator[tuple[str, Sequence
 
 
 def _ready(rows: list[Waiting], now: int) -> list[Waiting]:
-    """The rows of which messages are made now: all, but a draft that may change yet, and of which there is no news."""
+    """Return the rows to compose now: all but drafts that may still change, unless their report has another row."""
     news = {row.report_id for row in rows if row.kind != "draft"}
     return [row for row in rows if row.kind != "draft" or row.due <= now or row.report_id in news]
 
 
 def _beside(made: ComposedStudy, said: Set[str]) -> ComposedStudy:
-    """Without the remarks that are issues of the study itself: they are known, and are not the receiver's alone."""
+    """Return the messages without the remarks that are stored as issues of the study already."""
     messages = [replace(one, remarks=tuple(code for code in one.remarks if code not in said)) for one in made.messages]
     return replace(made, messages=messages)

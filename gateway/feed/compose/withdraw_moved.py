@@ -1,7 +1,7 @@
-"""What is taken back from the patient who was told of, before reports are told of about another. Pure.
+"""Withdrawals under the old patient that must precede the messages of a moved report. Pure.
 
-HL7 v2.5.1 tables 0123 and 0085 (`C`, `W`), decision D13. What still stands under a number about that patient is said
-again without what moved; where nothing does, the study is withdrawn there as it was.
+HL7 v2.5.1 tables 0123 and 0085 (`C`, `W`), decision D13. If other reports of the old patient stand under the number,
+they are sent again without the moved one. If none does, the study is withdrawn as it was.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from mappings.profile import Receiver, Site
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """What is asked of the mapping: the study as it is, what was sent of it, the version of its content that moved.
+    """Request for withdrawals: the study as it is, what was sent of it, and the content version of the move.
 
-    `row` is that of the outbox for which it is asked: each time has messages of its own.
+    `row` is the number of the outbox row. It makes the MSH-10 of each attempt at the move unique.
     """
 
     known: Kept
@@ -37,7 +37,7 @@ class Taking:
 
 @dataclass(frozen=True, slots=True)
 class TakingBack:
-    """A message that takes something back: the study and facts that it is made of, its cause, its outline."""
+    """A withdrawal: the study and facts it is rendered from, its cause, and its outline."""
 
     known: Kept
     cause: Cause
@@ -45,7 +45,7 @@ class TakingBack:
 
 
 def with_sent(facts: Facts, sent: Sent) -> Facts:
-    """The facts of a study with the numbers under which its texts were sent; those of PDFs sent apart are left out."""
+    """Return the facts of a study with the numbers that its texts were sent under, without those of separate PDFs."""
     pdfs = {pdf_number(report_id) for report_id in sent.numbers}
     numbers = {
         report_id: tuple(number for number in found if number not in pdfs) for report_id, found in sent.numbers.items()
@@ -54,37 +54,39 @@ def with_sent(facts: Facts, sent: Sent) -> Facts:
 
 
 def told_of_others(drawn: Iterable[Outline], sent: Sent) -> list[tuple[str, str]]:
-    """The filler order numbers that what is to be said would leave or overwrite, each with whose report was sent there.
+    """Return the filler order numbers sent about another patient that these messages would leave or overwrite.
 
-    Those of a report that was sent about somebody else, and those that somebody else's report was sent under.
+    Each comes with the patient id that it was sent for. Included are the numbers of a report that was sent for another
+    patient, and numbers under which another patient's report was sent.
     """
-    found = {
+    numbers_of_others = {
         (number, whose)
-        for one in drawn
+        for drawn_one in drawn
         for report_id, numbers in sent.numbers.items()
         for number, whose in numbers.items()
-        if whose not in ("", one.patient_id) and (report_id in one.report_ids or number in one.filler_order_numbers)
+        if whose not in ("", drawn_one.patient_id)
+        and (report_id in drawn_one.report_ids or number in drawn_one.filler_order_numbers)
     }
-    return sorted(found)
+    return sorted(numbers_of_others)
 
 
 def taken_back(asked: Taking, told: Iterable[tuple[str, str]], formers: Sequence[Kept]) -> list[TakingBack] | None:
-    """What takes back what was `told` to a receiver, in order; None where it is not known how that was.
+    """Return the withdrawals for the numbers in `told`, in order; None if no known state of the study explains one.
 
-    `formers` are what the study was, the last first.
+    `formers` are the earlier states of the study, latest first.
     """
     known = asked.known
     not_apart = replace(known, facts=replace(known.facts, taken_patient_ids=frozenset()))
-    found: list[TakingBack] = []
+    withdrawals: list[TakingBack] = []
     for number, patient_id in told:
-        if any(number in one.drawn.filler_order_numbers and one.drawn.patient_id == patient_id for one in found):
+        if any(_is_of(one.drawn, number, patient_id) for one in withdrawals):
             continue
-        every = chain(_standing(asked), *(_gone(asked, former) for former in (*formers, not_apart)))
-        one = next((one for one in every if _is_of(one.drawn, number, patient_id)), None)
-        if one is None:
+        candidates = chain(_standing(asked), *(_gone(asked, former) for former in (*formers, not_apart)))
+        withdrawal = next((one for one in candidates if _is_of(one.drawn, number, patient_id)), None)
+        if withdrawal is None:
             return None
-        found.append(one)
-    return found
+        withdrawals.append(withdrawal)
+    return withdrawals
 
 
 def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:
@@ -92,13 +94,16 @@ def _is_of(drawn: Outline, number: str, patient_id: str) -> bool:
 
 
 def _standing(asked: Taking) -> Iterator[TakingBack]:
-    """What is said of the study as it is by now."""
+    """Yield the messages of the reports that the study has now."""
     for report in asked.known.study.reports:
         yield from _of(asked, asked.known, report, "patient_changed" if report.is_completed else "draft")
 
 
 def _gone(asked: Taking, former: Kept) -> Iterator[TakingBack]:
-    """What withdraws the study as it was; of a draft, which leaves nothing behind, its number and patient alone."""
+    """Yield the withdrawals of the study as it was.
+
+    For a draft, which leaves no text behind, the withdrawal holds its number and patient only.
+    """
     drafts = [report for report in former.study.reports if not report.is_completed]
     for report in former.study.completed:
         yield from _of(asked, former, report, "withdrawn")

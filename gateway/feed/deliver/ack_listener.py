@@ -1,9 +1,9 @@
-"""Takes acknowledgements that a receiver brings over connections which it opens itself: those of its application.
+"""Listener for application acknowledgements that a receiver sends over connections it opens itself.
 
-HL7 v2.5.1 §2.9.3 (enhanced mode), table 0155, over HL7 Transport Specification: MLLP, Release 1; decision D32. Each is
-answered once it is written down, and only where its MSH-15 asks for that. Where it cannot be written yet, nothing is
-answered and the connection ends: who brought it brings it again. Whoever knows a message's MSH-10 could acknowledge
-it, so only those are let in whom the settings name (`ack_peers`, or a certificate).
+HL7 v2.5.1 §2.9.3 (enhanced mode), table 0155, over HL7 Transport Specification: MLLP, Release 1; decision D32. An
+acknowledgement is answered after it was stored, and only if its MSH-15 asks for an answer. If it cannot be stored yet,
+the connection is closed without an answer, and the receiver sends it again. Anyone who knows a message's MSH-10 could
+acknowledge it. Therefore only the peers in the settings are let in (`ack_peers`, or a certificate).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from mappings.hl7v2.ack import AckCode, AckError, AckInvalid, acknowledge, asks_
 
 MOST: Final = 32  # connections at a time; more wait to be accepted
 MOST_OF_A_PEER: Final = 8  # connections of one address at a time; more are closed
-FIRST: Final = 30.0  # seconds within which a connection brings its first whole frame, or is closed
-IDLE: Final = 600.0  # seconds without a whole frame after which it is closed then
+FIRST: Final = 30.0  # seconds for a connection's first whole frame; after that it is closed
+IDLE: Final = 600.0  # seconds after a whole frame until a silent connection is closed
 BIND_AGAIN: Final = 5.0  # seconds between two tries to listen
 _HANDSHAKE: Final = 10.0
 _MOMENT: Final = 1.0
@@ -45,14 +45,14 @@ _NO_SUCH: Final = AckError("204", "MSA^1^2", text="Unknown key identifier")
 
 
 def ack_listener(destination: Destination, late: LateAcks) -> Iterator[AckListener]:
-    """The listener of a destination, if it has one."""
+    """Yield the listener of a destination, if its settings have one."""
     transport = destination.transport
     if isinstance(transport, Mllp) and transport.ack_listen is not None:
         yield AckListener(destination, transport, *transport.ack_listen, late)
 
 
 class AckListener:
-    """Listens on one address for the acknowledgements of one destination."""
+    """Listener on one address for the acknowledgements of one destination."""
 
     def __init__(self, destination: Destination, transport: Mllp, host: str, port: int, late: LateAcks) -> None:
         self._destination, self._transport = destination, transport
@@ -62,7 +62,7 @@ class AckListener:
         self._turned_away: set[str] = set()
 
     async def run(self) -> None:
-        """Listen until cancelled; an address that is in use, by another process of this machine, is tried again."""
+        """Listen until cancelled; if the address is in use by another process of this machine, try again."""
         while True:
             try:
                 with await _listening(self._host, self._port) as listener:
@@ -74,15 +74,15 @@ class AckListener:
             await clock.sleep(BIND_AGAIN)
 
     def _tell(self, error: Exception) -> None:
-        """Say once, and not with each try, that nobody can bring anything here."""
+        """Log a failure to listen, once and not for each try."""
         if not self._is_told:
             number = error.errno if isinstance(error, OSError) else None
-            said = {
+            details = {
                 "where": f"{self._destination.place}.ack_listen",
                 "code": errno.errorcode.get(number or 0, "unknown"),
             }
             name = self._destination.name
-            get_logger().warning("ack-listen-failed", destination=name, port=self._port, **said)
+            get_logger().warning("ack-listen-failed", destination=name, port=self._port, **details)
         self._is_told = True
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -112,7 +112,7 @@ class AckListener:
             self._served[address] -= 1
 
     def _turn_away(self, address: str, code: str) -> None:
-        """Count a connection that was closed at once, and tell of an address once: probes of a network come often."""
+        """Count a refused connection; log each address once, since network probes are frequent."""
         self._late.turned_away()
         if address not in self._turned_away:
             name = self._destination.name
@@ -120,7 +120,7 @@ class AckListener:
         self._turned_away = {address, *islice(self._turned_away, MOST)}
 
     def _refusal(self, address: str) -> str:
-        """Why a connection from that address is closed at once; empty: it is not."""
+        """Return why a connection from that address is refused; empty if it is not."""
         peers, peer = self._transport.ack_peers, ip_address(address.partition("%")[0])
         if peers and not any(peer in network for network in peers):
             return "stranger"
@@ -133,18 +133,18 @@ class AckListener:
             await self._converse(caller)
         except OSError as error:
             get_logger().warning("ack-connection-lost", destination=self._destination.name, exc_info=error)
-        except Exception as error:  # what was not written down is not answered
+        except Exception as error:  # the acknowledgement was not stored, so it is not answered
             name = self._destination.name
             get_logger().error("ack-not-taken", destination=name, code=code_of(error), exc_info=error)
         finally:
             await caller.close()
 
     async def _meet(self, sock: socket.socket, caller: Caller) -> None:
-        """Shake hands where TLS is spoken.
+        """Attach the socket to the protocol, with a TLS handshake if TLS is configured.
 
         Raises:
-            ConfigError: a file of TLS cannot be used.
-            OSError: the connection is lost, or TLS is not agreed.
+            ConfigError: a TLS file cannot be used.
+            OSError: the connection is lost, or the TLS handshake failed.
         """
         try:
             context = self._context()
@@ -159,7 +159,7 @@ class AckListener:
         )
 
     def _context(self) -> ssl.SSLContext | None:
-        """TLS with the certificate that is shown to the receiver, read each time; without one there is none to show.
+        """Return the server's TLS context, with its files read on each call; None if TLS is not configured.
 
         Raises:
             ConfigError: a file cannot be used.
@@ -180,10 +180,10 @@ class AckListener:
                     until = loop.time() + IDLE
 
     async def _heard(self, event: Event, caller: Caller) -> bool:
-        """Write down what one says, and answer it; whether the connection goes on.
+        """Store one acknowledgement and answer it; return True if the connection stays open.
 
         Raises:
-            StoreUnavailable: the store cannot be reached, and nothing was answered.
+            StoreUnavailable: the store cannot be reached; nothing was answered.
         """
         if not isinstance(event, Frame):
             self._late.unreadable(event.code)
@@ -202,7 +202,7 @@ class AckListener:
 
 
 def _answered(caller: Caller, payload: bytes, code: AckCode, error: AckError | None = None) -> bool:
-    """Answer what asks for it; whether the connection goes on."""
+    """Answer a frame that asks for an answer; return True if the connection stays open."""
     if not asks_for_commit(payload, is_accepted=error is None):
         return True
     at = clock.now().strftime("%Y%m%d%H%M%S+0000")
@@ -210,13 +210,13 @@ def _answered(caller: Caller, payload: bytes, code: AckCode, error: AckError | N
 
 
 async def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """Return a socket that listens on the address.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Looked up before: `bind` would keep the whole loop waiting for a name
+    # Resolved beforehand: `bind` would block the whole loop while it resolves a name
     (*_, address), *_ = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     listener = socket.create_server(address, family=family)
     listener.setblocking(False)

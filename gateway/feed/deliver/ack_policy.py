@@ -1,8 +1,8 @@
-"""What an acknowledgement means at a destination: data, by MSA-1 and by what ERR-3 and MSA-3 say beside it.
+"""Meaning of an acknowledgement at a destination, from MSA-1 with ERR-3 and MSA-3, as data.
 
 HL7 v2.5.1 §2.9.2.2 (AE: the content is at fault, do not send it unchanged; AR: nothing to do with the content, it may
-be accepted later), tables 0008 and 0357; decision D32. Receivers that mean the two the other way round are a switch,
-and each destination may have a table of its own.
+be accepted later), tables 0008 and 0357; decision D32. A switch serves receivers that swap the two, and each
+destination may have its own table.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "AR": "retry",
     "CR": "retry",
 }
-# By HL7 these mean that it may be accepted later
+# By HL7 these mean that the message may be accepted later
 _LATER: Final = frozenset({"AR", "CR"})
 _INVERTED: Final = {"AE": "AR", "AR": "AE", "CE": "CR", "CR": "CE"}
-# Table 0357: message type, event code, processing id or version is not supported: no message of ours will be taken
+# Table 0357: message type, event code, processing id or version not supported: every message of ours will be refused
 _UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is done about a message; `code` is MSA-1 with the first code of ERR-3, such as `AE-207`.
+    """Verdict on a message: what to do with it, and `code`: MSA-1 with the first code of ERR-3, such as `AE-207`.
 
-    `pauses`: the destination takes no message of ours at all. `is_for_now`: it says AR or CR and means that it may take
-    the message later; not so where it means the two the other way round, or a type of message that it never takes.
+    `pauses`: the destination supports none of our messages. `is_for_now`: it answered AR or CR and may accept the
+    message later. Not so for a destination that swaps AE and AR, or for a message type that it never accepts.
     """
 
     meaning: Meaning
@@ -46,17 +46,17 @@ class Verdict:
 
 
 def verdict(ack: Ack, destination: Destination) -> Verdict:
-    """What an acknowledgement of a message means."""
+    """Return the verdict on a message, by its acknowledgement."""
     codes = [error.code for error in ack.errors if error.code]
-    said = f"{ack.code}-{codes[0]}" if codes and ack.code[1] != "A" else ack.code
+    code = f"{ack.code}-{codes[0]}" if codes and ack.code[1] != "A" else ack.code
     meaning = _by_table(ack, codes, destination) or _by_default(ack, destination)
     is_unsupported = meaning != "delivered" and not _UNSUPPORTED.isdisjoint(codes)
     is_for_now = meaning == "retry" and ack.code in _LATER and not is_unsupported
-    return Verdict(meaning, said, is_unsupported, is_for_now)
+    return Verdict(meaning, code, is_unsupported, is_for_now)
 
 
 def _by_table(ack: Ack, codes: list[str], destination: Destination) -> Meaning | None:
-    """What the destination's own table says: a row with a pattern before one without."""
+    """Return the meaning in the destination's own table, if any; a row with a pattern goes before one without."""
     rows = sorted(destination.receiver.ack_table, key=lambda row: " " not in row[0])
     for key, meaning in rows:
         code, _, pattern = key.partition(" ")

@@ -1,7 +1,7 @@
-"""How one message gets to a destination and what is answered: over MLLP, or as a file.
+"""Channels that carry one message to a destination and return its acknowledgement: MLLP, or a folder of files.
 
-HL7 Transport Specification: MLLP, Release 1; HL7 v2.5.1 §2.9.2; rename(2), fsync(2). A channel says what happened and
-decides nothing; what an answer means is for gateway/feed/deliver/ack_policy.py.
+HL7 Transport Specification: MLLP, Release 1; HL7 v2.5.1 §2.9.2; rename(2), fsync(2). A channel reports the answer or
+the failure. gateway/feed/deliver/ack_policy.py decides what the answer means.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Late = Callable[[Ack, str], None]
 
 
 class Channel(Protocol):
-    """A way to a destination, for one message at a time.
+    """Way to a destination, for one message at a time.
 
-    `where` says over which connection the last message went, `heard` what came back for it, as it came (D39).
+    `where` describes the connection that carried the last message, `heard` holds its answer as received (D39).
     """
 
     where: str
@@ -42,25 +42,25 @@ class Channel(Protocol):
 
     @property
     def is_late(self) -> bool:
-        """True if some of the last message may have been written when that was no longer permitted."""
+        """True if some of the last message may have been written after the permit ended."""
 
     async def exchange(self, head: Head) -> Ack | None:
-        """Send a message and return its acknowledgement; None where this way has none, and it was taken.
+        """Send a message and return its acknowledgement; None if the transport has none and accepted the message.
 
         Raises:
-            FeedError: it was not, or it is not known whether; its class says what the receiver may have.
-            PermitEnded: it was not permitted any more, and nothing that counts was written.
+            FeedError: it was not delivered, or that is unknown; the class says how much the receiver may have.
+            PermitEnded: the permit was over, and the receiver got no complete message.
         """
 
     async def rest(self) -> None:
-        """Nothing is to be sent for a while."""
+        """Do the upkeep of an idle channel."""
 
     async def close(self) -> None:
-        """Let go of the way."""
+        """Close the channel."""
 
 
 class MllpChannel:
-    """A connection that is kept open; `late` is told of acknowledgements that answer no message that is awaited."""
+    """Persistent MLLP connection; `late` is called with each acknowledgement that answers no awaited message."""
 
     def __init__(self, transport: Mllp, destination: Destination, late: Late, permit: Permit) -> None:
         self._transport, self._receiver, self._late, self._permit = transport, destination.receiver, late, permit
@@ -72,7 +72,7 @@ class MllpChannel:
         self._used = clock.monotonic()
 
     async def exchange(self, head: Head) -> Ack | None:
-        """As `Channel.exchange`."""
+        """Send a message and return its acknowledgement, as `Channel.exchange`."""
         self._tell()
         self.is_late = False
         idle, limit = clock.monotonic() - self._used, self._receiver.idle_close
@@ -84,21 +84,21 @@ class MllpChannel:
         except ConnectFailed:
             if not is_kept:
                 raise
-            await self._drop()  # the peer had closed meanwhile, and nothing was sent
+            await self._drop()  # the peer had closed the idle connection, and nothing was sent
             payload = await self._sent(head)
         if self._transport.close_after_each:
             await self._drop()
         return _ack(payload)
 
     async def rest(self) -> None:
-        """Tell of what came late; close a connection that was not used for long."""
+        """Report late acknowledgements; close a connection that was idle for too long."""
         self._tell()
         limit = self._receiver.idle_close
         if self._connection is not None and limit and clock.monotonic() - self._used > limit:
             await self._drop()
 
     async def close(self) -> None:
-        """Close the connection, if there is one, and tell of what came before."""
+        """Close the connection, if any, and report its late acknowledgements."""
         await self._drop()
         self._tell()
 
@@ -129,7 +129,10 @@ class MllpChannel:
                 self._heard.append((ack, self.where))
 
     def _tell(self) -> None:
-        """Only when what came of the last message is written down: an acknowledgement may follow it at once."""
+        """Report late acknowledgements.
+
+        Called only once the last message's result is stored, since its application acknowledgement may follow at once.
+        """
         self._hear()
         heard, self._heard = self._heard, []
         for ack, where in heard:
@@ -137,7 +140,7 @@ class MllpChannel:
 
 
 class FolderChannel:
-    """A directory: a message is a file once it is whole and on the disk, under a name that sorts by its number."""
+    """Directory of message files: each appears once it is whole and on disk; its name sorts by message number."""
 
     def __init__(self, transport: Folder, permit: Permit) -> None:
         self._path, self._permit = transport.path, permit
@@ -145,12 +148,12 @@ class FolderChannel:
         self.where, self.heard = towards(str(transport)), b""
 
     async def exchange(self, head: Head) -> Ack | None:
-        """As `Channel.exchange`: the same message again replaces its file by the same bytes."""
+        """Write a message as a file, as `Channel.exchange`; sent again, it replaces its file with the same bytes."""
         self.is_late = False
         name = f"{head.number:012d}-{head.control_id}.hl7"
         try:
             part = await asyncio.to_thread(_written, self._path, name, head.body)
-        except OSError as error:  # nobody sees it before it has its name
+        except OSError as error:  # no reader sees the file before it has its final name
             raise ConnectFailed(str(self._path), reason(error)) from None
         try:
             await asyncio.to_thread(_named, part, self._path / name, self._permit)
@@ -163,14 +166,14 @@ class FolderChannel:
         return None
 
     async def rest(self) -> None:
-        """There is nothing to keep open."""
+        """Do nothing: no connection is kept open."""
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: no connection is open."""
 
 
 def channel(destination: Destination, late: Late, permit: Permit) -> Channel:
-    """The way to a destination, on which is written while `permit` stands."""
+    """Return the channel of a destination, which writes only while `permit` stands."""
     transport = destination.transport
     if isinstance(transport, Mllp):
         return MllpChannel(transport, destination, late, permit)
@@ -179,7 +182,7 @@ def channel(destination: Destination, late: Late, permit: Permit) -> Channel:
     return HttpChannel(transport, CHARSETS[destination.receiver.charset], permit)
 
 
-@lru_cache(maxsize=16)  # it is asked whether a frame is the answer, then for the answer
+@lru_cache(maxsize=16)  # each frame is parsed twice: to see if it is the answer, then to return it
 def _ack(payload: bytes) -> Ack | None:
     try:
         return parse(payload)
@@ -188,7 +191,7 @@ def _ack(payload: bytes) -> Ack | None:
 
 
 def _answers(control_id: str, payload: bytes) -> bool:
-    """Whether a frame is the acknowledgement of that message: nothing else is ever taken for it."""
+    """True if a frame is the acknowledgement of the message with that control id."""
     ack = _ack(payload)
     return ack is not None and ack.answers(control_id)
 

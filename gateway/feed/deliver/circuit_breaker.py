@@ -1,8 +1,8 @@
-"""The circuit breaker of a destination: while it is open, one message at a time is sent, to see whether it is taken.
+"""Circuit breaker of a destination: while it is open, one message at a time is sent as a probe.
 
 HL7 v2.5.1 §2.9.2.2 (AR: it may be accepted later); decision D32. A receiver that refuses everything for now is not sent
-everything again and again, and nobody has to tell the gateway that it is well. The probes are messages that wait
-anyway: the same bytes under the same MSH-10, the first one taken ends it.
+every message over and over, and recovery needs no operator. A probe is a waiting message: same bytes, same MSH-10. The
+first probe that is accepted closes the breaker.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from gateway.store.feed.messages import Head, SendResult
 from gateway.store.feed.states import APPLICATION_FOR_NOW, BREAKER_REASONS, FOR_NOW
 
 OFTEN: Final = 15.0  # seconds between two probes at first
-AT_FIRST: Final = 120.0  # seconds from the opening for which that is so
-SELDOM: Final = 300.0  # seconds between two probes then
+AT_FIRST: Final = 120.0  # seconds after opening during which probes are `OFTEN` apart
+SELDOM: Final = 300.0  # seconds between two probes after that
 _SECOND: Final = 1_000_000
 
 
 class Breaker:
-    """The circuit breaker of one destination, as this process knows it; `turns` grows with each change of it."""
+    """Circuit breaker of one destination, as this process knows it; `turns` counts its changes of state."""
 
     def __init__(self, engine: Engine, destination: str, metrics: Metrics) -> None:
         self._engine, self._destination, self._metrics = engine, destination, metrics
         self._reason = ""
         self._since = self._next = 0.0
-        self._is_committed = False  # the interface took a probe, and the application has said nothing of it yet
+        self._is_committed = False  # a probe got its commit acknowledgement, and the application has not answered yet
         self.turns = 0
 
     @property
@@ -42,11 +42,11 @@ class Breaker:
 
     @property
     def is_due(self) -> bool:
-        """True where a probe may be sent now."""
+        """True if a probe may be sent now."""
         return self.is_open and clock.monotonic() >= self._next
 
     async def look(self) -> str:
-        """See in the store how it stands; why nothing at all may be sent to the destination, empty where it may.
+        """Read the breaker's state from the store; return another reason why the destination is paused, or empty.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -54,13 +54,13 @@ class Breaker:
         turns = self.turns
         reason, since = await breaker.stands(self._engine, self._destination)
         is_breaker = reason in BREAKER_REASONS
-        if turns == self.turns:  # else it is older than what is known here
+        if turns == self.turns:  # otherwise the state changed here while it was being read
             ago = max(0.0, (micros(clock.now()) - since) / _SECOND)
             self._see(reason if is_breaker else "", clock.monotonic() - ago)
         return "" if is_breaker else reason
 
     async def open(self, *, is_late: bool) -> None:
-        """Too much was refused for now: `is_late` where the receiver's application said so, after its interface.
+        """Open the breaker; `is_late` if the receiver's application refused, after its interface had accepted.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -74,12 +74,14 @@ class Breaker:
             await self.look()
 
     async def heard(self, result: SendResult, *, is_late: bool) -> None:
-        """Something came of a message: what is taken closes it, what is refused for now is not held while it is open.
+        """Update the breaker for a result; an accepted message may close it.
+
+        While it is open, messages that are refused for now are not held.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        if is_late:  # whoever hears the application need not be who sends
+        if is_late:  # the process that hears the application may not be the one that sends
             await self.look()
         if not self.is_open:
             return
@@ -88,7 +90,7 @@ class Breaker:
             if result.holds == FOR_NOW:
                 await self._engine.do(partial(breaker.freed_for_now, self._destination))
         elif self._reason == FOR_NOW:
-            if not is_late:  # what the application says late is about what its interface took before
+            if not is_late:  # a late acceptance concerns a message that the interface accepted earlier
                 await self._close()
         elif result.accepted is not None:
             await self._close()
@@ -96,10 +98,10 @@ class Breaker:
             self._is_committed = True
 
     async def probe(self) -> Head | None:
-        """The message to probe with, where it is time for one and there is one.
+        """Return the message to probe with, if a probe is due and a message waits.
 
-        What the application refused is sent again and taken by the interface: where the application then says nothing
-        until the next probe is due, it takes it.
+        If the application refused, its silence counts as acceptance: when the next probe is due and the interface has
+        accepted the last one, the breaker closes.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -112,21 +114,22 @@ class Breaker:
         return await breaker.probe(self._engine, self._destination, micros(clock.now()))
 
     def probed(self) -> None:
-        """A probe is sent: the next one after a while."""
+        """Schedule the next probe, since one is sent now."""
         now = clock.monotonic()
         self._next = now + (OFTEN if now - self._since < AT_FIRST else SELDOM)
 
     def left(self) -> None:
-        """This process serves the destination no more: whoever does shows how it stands."""
+        """Clear the metric, since this process no longer serves the destination."""
         self._metrics.broke(self._destination, is_open=False)
 
     async def _close(self) -> None:
+        """Close the breaker in the store and here."""
         if await self._engine.do(partial(breaker.closed, self._destination, micros(clock.now()), [self._reason])):
             get_logger().info("breaker-closed", destination=self._destination)
         self._see("", 0.0)
 
     def _see(self, reason: str, since: float) -> None:
-        """Note how it stands; who finds it open, and did not open it, may probe at once."""
+        """Note the state; a process that finds the breaker open, and did not open it, may probe at once."""
         self._metrics.broke(self._destination, is_open=bool(reason))
         if reason != self._reason:
             self._reason, self._since, self._next, self._is_committed = reason, since, 0.0, False

@@ -1,7 +1,7 @@
-"""Hears what came of messages to one destination: counts it, and probes or pauses where all that is sent is refused.
+"""Count the delivery results of one destination; open its circuit breaker or pause it if it refuses everything.
 
-HL7 v2.5.1 §2.9.2; decision D32. Answers at once and what is said later are counted apart, each by a `Hearing` of its
-own: a receiver whose interface takes everything may have an application that refuses everything.
+HL7 v2.5.1 §2.9.2; decision D32. Immediate answers and late ones are counted apart, each by its own `Hearing`: a
+receiver's interface may accept everything while its application refuses everything.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _SECOND: Final = 1_000_000
 
 
 class Hearing:
-    """What is heard of one destination."""
+    """Counter of the results of one destination."""
 
     def __init__(self, engine: Engine, destination: str, settings: Feed, metrics: Metrics, breaker: Breaker) -> None:
         self._engine, self._destination, self._metrics, self._breaker = engine, destination, metrics, breaker
         self._storm = Storm(settings)
 
     async def hear(self, result: SendResult, *, is_late: bool = False) -> None:
-        """Something came of a message; `is_late` where it was delivered, and counted, before.
+        """Count a result; `is_late` for an application's answer to a message that was delivered and counted before.
 
         Raises:
-            StoreUnavailable: it is to be paused or probed, and the store cannot be reached.
+            StoreUnavailable: the destination must be paused or probed, and the store cannot be reached.
         """
         name, head = self._destination, result.head
         if not is_late or result.state != "delivered":

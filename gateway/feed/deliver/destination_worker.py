@@ -1,8 +1,8 @@
-"""Serves one destination for as long as this process holds its lease: makes its messages and sends them.
+"""Worker of one destination: while this process holds the lease, it composes the messages and sends them.
 
-HL7 v2.5.1 §2.9.2; decisions D32, D33. What a holder before had in hand may have arrived, and is sent again first. When
-the lease is over nothing more is written, and answers to what was written are still heard. What the receiver's
-application brings over connections of its own is heard whoever holds the lease.
+HL7 v2.5.1 §2.9.2; decisions D32, D33. Messages that the previous holder had in hand may have arrived, and are sent
+again first. Once the lease is over nothing is written, but answers to written messages are still awaited. The listener
+for application acknowledgements runs whether or not this process holds the lease.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from gateway.store.feed.messages import Messages, SendResult
 from gateway.store.feed.renaming import NotRenamed, renamed
 from gateway.store.feed.set_back import set_back
 
-_PLAN: Final = 5.0  # seconds between two looks at what a change of settings would send
-_SOON: Final = 1.0  # seconds until a plan is made that could not be yet
-_MEND: Final = 1.0  # seconds between two looks for old copies
-_LOOK: Final = 0.25  # seconds between two looks for something to make
+_PLAN: Final = 5.0  # seconds between two updates of the plan for changed settings
+_SOON: Final = 1.0  # seconds until planning that could not begin is tried again
+_MEND: Final = 1.0  # seconds between two checks for old copies
+_LOOK: Final = 0.25  # seconds between two checks for rows to compose, for a pause, and for a clock set back
 _SET_BACK: Final = 1.0  # seconds by which a clock must go back to count as set back
-_GRACE: Final = 10.0  # seconds that an acknowledgement is waited for at an orderly stop
-_MOMENT: Final = 5.0  # seconds for which a store that may not answer is waited for at an end
+_GRACE: Final = 10.0  # seconds to wait for an acknowledgement when stopping
+_MOMENT: Final = 5.0  # seconds to wait at the end for a store that may not answer
 _SECOND: Final = 1_000_000
 
 
 class Holder:
-    """The one destination, in one process, which `leases` names."""
+    """Worker of one destination in one process; `leases` names the process."""
 
-    def __init__(  # noqa: PLR0913 (what it works with)
+    def __init__(  # noqa: PLR0913 (its collaborators)
         self,
         making: Making,
         leases: Leases,
@@ -68,12 +68,12 @@ class Holder:
         self._breaker = Breaker(self._engine, self._destination.name, metrics)
         self._hearing = Hearing(self._engine, self._destination.name, settings, metrics, self._breaker)
         self._aftermath = Aftermath(self._engine, self._destination, leases.seconds, self._hearing)
-        self._listening: set[asyncio.Task[None]] = set()  # whose lease is over, and that wait for an answer
+        self._listening: set[asyncio.Task[None]] = set()  # senders whose lease is over, waiting for an answer
         self._late = LateAcks(self._engine, self._destination, settings, metrics, self._breaker, journal=journal)
         self._planning = Planning(self._engine, self._destination, ignores, settings)
 
     async def run(self) -> None:
-        """Serve it whenever nobody else does, and listen, until cancelled; then end with what is in hand."""
+        """Serve the destination whenever the lease is free, until cancelled; then finish the messages in hand."""
         beside = [one.run() for one in ack_listener(self._destination, self._late)]
         async with alongside([*beside, self._aftermath.run()]):
             try:
@@ -84,6 +84,7 @@ class Holder:
                 await asyncio.gather(*self._listening, return_exceptions=True)
 
     async def _run(self) -> None:
+        """Take the lease and serve, again and again."""
         name = self._destination.name
         while True:
             try:
@@ -98,40 +99,40 @@ class Holder:
             await clock.sleep(self._leases.again)
 
     async def _serve(self, tenure: Tenure) -> None:
-        """Serve it under a lease, until that is lost or this is cancelled.
+        """Serve the destination under a lease, until it is lost or this is cancelled.
 
         Raises:
-            LeaseLost: somebody else sends there by now.
+            LeaseLost: another process holds the destination's lease.
             StoreUnavailable: the store cannot be reached.
         """
         await self._take_over(tenure)
-        line = Lookahead(Messages(self._engine), self._destination.name, self._breaker)
-        told: asyncio.Queue[SendResult] = asyncio.Queue()
+        lookahead = Lookahead(Messages(self._engine), self._destination.name, self._breaker)
+        results: asyncio.Queue[SendResult] = asyncio.Queue()
         sender = Sender(
             self._engine,
             self._destination,
             tenure,
-            line,
-            tell=told.put_nowait,
+            lookahead,
+            tell=results.put_nowait,
             aftermath=self._aftermath,
             journal=self._journal,
         )
         count, late = self._destination.receiver.window, self._late.take
-        ways = [channel(self._destination, late, tenure.permit) for _ in range(count)]
+        channels = [channel(self._destination, late, tenure.permit) for _ in range(count)]
         loops = (
             tenure.keep(),
-            self._make(tenure, line),
-            self._look(line),
+            self._make(tenure, lookahead),
+            self._look(lookahead),
             self._mend(tenure),
-            self._watch_clock(tenure, line),
-            self._hear(told),
+            self._watch_clock(tenure, lookahead),
+            self._hear(results),
             self._late.run(),
             self._plan(tenure),
         )
-        senders = [self._started(sender.run(way, number)) for number, way in enumerate(ways, 1)]
+        senders = [self._started(sender.run(one, number)) for number, one in enumerate(channels, 1)]
         others = [self._started(loop) for loop in loops]
         try:
-            await self._until_over(tenure, line, senders, others)
+            await self._until_over(tenure, lookahead, senders, others)
         finally:
             ending = [task for task in (*senders, *others) if task not in self._listening]
             for task in ending:
@@ -142,10 +143,10 @@ class Holder:
     async def _until_over(
         self, tenure: Tenure, line: Lookahead, senders: list[asyncio.Task[None]], others: list[asyncio.Task[None]]
     ) -> None:
-        """Wait until one of them has ended, or this is cancelled; then for what is in hand: it would go a second time.
+        """Wait until a task ends or this is cancelled; then for the messages in hand, so that they are not sent twice.
 
-        In good order what is in hand is still sent; else nothing is, and an answer to what was is a fact for as long as
-        one can come.
+        When cancelled, messages in hand are still sent. After an error nothing more is sent, but an answer that can
+        still come is awaited.
         """
         try:
             ended, _ = await asyncio.wait([*senders, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -163,9 +164,9 @@ class Holder:
             raise
 
     async def _hand_back(self, tenure: Tenure) -> None:
-        """Leave nothing undone for who comes next; where the store does not answer, the lease runs out by itself."""
+        """Store the last late acknowledgements and give the lease back; it expires if the store does not answer."""
         with suppress(GatewayError, LeaseLost):
-            await self._late.settle(within=0)  # what came with the last messages
+            await self._late.settle(within=0)  # acknowledgements that came with the last messages
             await tenure.give_back()
 
     def _started(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -174,48 +175,48 @@ class Holder:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Forget the ended task and fetch its exception, even if nobody waits for it any more."""
+        """Forget an ended task and fetch its exception, even if no caller waits for it any more."""
         self._listening.discard(task)
         if not task.cancelled():
             task.exception()
 
     async def _mend(self, tenure: Tenure) -> None:
-        """Say again what an old copy may have come behind, once none can come any more."""
+        """Queue a report again if an old copy may have arrived after it, once no old copy can arrive any more."""
         name, restates = self._destination.name, self._destination.receiver.addendum == "replace"
         while True:
             now = micros(clock.now())
-            for one in await takeover.stale(self._engine, name, now):
-                mended = partial(takeover.mended, tenure.lease, one, now, restates=restates)
+            for stale_message in await takeover.stale(self._engine, name, now):
+                mended = partial(takeover.mended, tenure.lease, stale_message, now, restates=restates)
                 code = await self._engine.do(mended)
-                get_logger().warning("old-copy-possible", destination=name, study_id=one.study_id, code=code)
+                get_logger().warning("old-copy-possible", destination=name, study_id=stale_message.study_id, code=code)
             await clock.sleep(_MEND)
 
     async def _take_over(self, tenure: Tenure) -> None:
-        """See what was sent, and what the last holder had in hand."""
+        """Check the journal, then settle or send again the messages that the last holder had in hand."""
         name = self._destination.name
         await self._journal.see_that_nothing_is_lost()
         most, now = self._destination.retry.indeterminate_resends, micros(clock.now())
-        came, until = self._aftermath.since(tenure.lease.fence), self._aftermath.over_at(now)
-        again = await self._engine.do(partial(takeover.taken_over, tenure.lease, came, most, now, until))
-        for one in came:
-            self._journal.note(name, one.head, one)
-        self._aftermath.forget(came)
+        results, until = self._aftermath.since(tenure.lease.fence), self._aftermath.over_at(now)
+        again = await self._engine.do(partial(takeover.taken_over, tenure.lease, results, most, now, until))
+        for result in results:
+            self._journal.note(name, result.head, result)
+        self._aftermath.forget(results)
         get_logger().info("feed-serves", destination=name, count=len(again))
         await self._breaker.look()
 
     async def _make(self, tenure: Tenure, line: Lookahead) -> None:
-        """Make what is due, again and again."""
+        """Compose the messages that are due, again and again."""
         await self._making.see_settings(tenure.lease)
         with self._engine.bell.listener() as news:
             while True:
                 made = await self._making.once(tenure.lease)
                 if made:
                     line.look_again()
-                if made < TOGETHER:  # else there is likely more
+                if made < TOGETHER:  # a full batch: more is likely due
                     await news.wait(_LOOK)
 
     async def _plan(self, tenure: Tenure) -> None:
-        """Put the settings in force, and see to what they change for what was signed before (D37)."""
+        """Put the settings in force, and plan the messages that they change for earlier reports (D37)."""
         while not await self._planning.begin(tenure.lease):
             await clock.sleep(_SOON)
         while True:
@@ -224,14 +225,14 @@ class Holder:
             await clock.sleep(_PLAN)
 
     async def _take_rows_of_the_old_name(self) -> None:
-        """Whoever still goes by settings with the name that it had writes rows under that."""
+        """Rename outbox rows that a process with older settings still writes under the destination's former name."""
         old, new = self._destination.formerly, self._destination.name
         if old:
-            with suppress(NotRenamed):  # said when the gateway starts
+            with suppress(NotRenamed):  # reported when the gateway starts
                 await self._engine.do(partial(renamed, old, new, micros(clock.now())))
 
     async def _watch_clock(self, tenure: Tenure, line: Lookahead) -> None:
-        """What is to be tried again is not put off where the clock is set back."""
+        """Shift scheduled retries when the system clock is set back, so that they are not delayed."""
         ahead = clock.now().timestamp() - clock.monotonic()
         while True:
             await clock.sleep(_LOOK)
@@ -243,7 +244,7 @@ class Holder:
                 line.look_again()
 
     async def _look(self, line: Lookahead) -> None:
-        """See whether it may be sent to."""
+        """Update whether the destination is paused, again and again."""
         while True:
             was, line.is_paused = line.is_paused, bool(await self._breaker.look())
             if was and not line.is_paused:
@@ -251,6 +252,6 @@ class Holder:
             await clock.sleep(_LOOK)
 
     async def _hear(self, told: asyncio.Queue[SendResult]) -> None:
-        """Hear what came of messages."""
+        """Count the results of messages as they come."""
         while True:
             await self._hearing.hear(await told.get())

@@ -1,7 +1,7 @@
-"""`serve --hold-feed`: the service starts, and nothing is sent until an operator says so for each destination.
+"""`serve --hold-feed`: start the service with every destination paused until an operator resumes it.
 
-Carries out no clause of a standard; decision D38. After a database was put back that no journal knows of, what may have
-been sent since is held apart, never sent again by itself.
+Carries out no clause of a standard; decision D38. After a restore that no journal covers, messages that may have been
+sent since the backup are held, and never sent again automatically.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from gateway.store.feed.restoring import held_back
 
 @dataclass(frozen=True, slots=True)
 class HoldFeed:
-    """The choice to start with the feed held; `restored_from` is when the backup of a restored database was made.
+    """Choice to start with the feed held; `restored_from` is the time of the backup that was restored.
 
-    In microseconds; None where it was not put back.
+    In microseconds; None if the database was not restored.
     """
 
     restored_from: int | None = None

@@ -1,8 +1,8 @@
-"""A destination that messages are posted to: HL7 over HTTP, answered by an acknowledgement, or plain, by a status.
+"""Channel that posts messages over HTTP: HL7 over HTTP, answered by an acknowledgement, or plain, by a status.
 
 https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html §2 (request), §3 (response); RFC 9110 §15. A
-status without an acknowledgement is read as one: what the server cannot do now may be tried again (AR), what is wrong
-with the message may not (AE).
+status without an acknowledgement is read as one: AR if the server may accept the message later, AE if the message is at
+fault.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CONTENT_TYPE: Final = "application/hl7-v2"
 _PLAIN: Final = "x-application/hl7-v2+er7"
 _MOST: Final = 65_536
 _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
-# What the client library raises -> what the receiver may have of the message
+# Error of the client library -> our error, which says how much of the message the receiver may have
 _FAILURES: Final[tuple[tuple[type[httpx.HTTPError], type[FeedError]], ...]] = (
     (httpx.ConnectTimeout, ConnectFailed),
     (httpx.PoolTimeout, ConnectFailed),
@@ -45,7 +45,7 @@ _FAILURES: Final[tuple[tuple[type[httpx.HTTPError], type[FeedError]], ...]] = (
 
 
 class HttpChannel:
-    """Posts to one URL; redirects are not followed, and no proxy of the environment is used."""
+    """Channel to one URL; it follows no redirects, and uses no proxy of the environment."""
 
     def __init__(self, transport: Http, charset: str, permit: Permit) -> None:
         self._transport, self._permit, self._wire = transport, permit, Wire(permit)
@@ -56,11 +56,11 @@ class HttpChannel:
 
     @property
     def is_late(self) -> bool:
-        """As `Channel.is_late`."""
+        """True if some of the request may have left after the permit ended, as `Channel.is_late`."""
         return self._wire.is_late
 
     async def exchange(self, head: Head) -> Ack | None:
-        """As `Channel.exchange`."""
+        """Post a message and return its acknowledgement, as `Channel.exchange`."""
         client = self._client = self._client or self._opened()
         where = f"{self._transport.host}:{self._transport.port}"
         seconds = self._transport.connect_timeout + self._transport.ack_timeout
@@ -74,11 +74,11 @@ class HttpChannel:
                         self._wire.answered()
                         self.where = link(answer.extensions["network_stream"].get_extra_info)
                         body = self.heard = b"".join([part async for part in _bounded(answer, where)])
-        except PermitEnded:  # a request that is not whole is not carried out
+        except PermitEnded:  # the server does not process an incomplete request
             self._wire.begin()
             await self.close()
             raise
-        except TimeoutError:  # the library's own times are from one byte to the next
+        except TimeoutError:  # for the whole exchange; the library's own timeouts run between two bytes
             await self.close()
             if not self._wire.has_written:
                 self._permit.check()
@@ -91,12 +91,12 @@ class HttpChannel:
         return self._read(head, answer.status_code, body, where)
 
     def _allow(self, timeout: asyncio.Timeout, left: float) -> None:
-        """Let what was written go on for `left` seconds; at 0, stop whatever has not left yet."""
+        """Let the written bytes leave for `left` more seconds; at 0, stop the exchange if the request has not left."""
         if not self._wire.allow(left) and not timeout.expired():
             timeout.reschedule(0)
 
     async def rest(self) -> None:
-        """The library closes what was not used for long."""
+        """Do nothing: the library closes idle connections."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -114,7 +114,7 @@ class HttpChannel:
         return httpx.AsyncClient(transport=by, timeout=timeout, trust_env=False, follow_redirects=False)
 
     def _read(self, head: Head, status: int, body: bytes, where: str) -> Ack | None:
-        """What the answer says of the message: its acknowledgement where there is one, else its status."""
+        """Return the message's acknowledgement in the answer, or else one made from its status."""
         ack = _ack(body)
         if ack is not None and ack.answers(head.control_id):
             return ack

@@ -1,7 +1,7 @@
-"""The connections of an HTTP client that write only while a permit stands.
+"""HTTP client connections that write only while a permit stands.
 
-https://www.encode.io/httpcore/network-backends/; RFC 9112 §8 (a request whose body is not whole is not carried out);
-decision D33. Bytes are handed to the network in the step in which it is seen that they may go, what is large in parts.
+https://www.encode.io/httpcore/network-backends/; RFC 9112 §8 (a request with an incomplete body is not processed);
+decision D33. The permit is checked in the step that hands bytes to the network; large requests go in parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _IDLE: Final = 5.0  # seconds after which the library closes a connection that w
 
 
 class Wire:
-    """The state of one request: what was written, and whether the receiver's machine has it all."""
+    """State of one request: how much was written, and whether the receiver's machine has all of it."""
 
     def __init__(self, permit: Permit) -> None:
         self._permit = permit
@@ -33,19 +33,19 @@ class Wire:
 
     @property
     def is_late(self) -> bool:
-        """True if some of the request may have left when that was no longer permitted."""
+        """True if some of the request may have left after the permit ended."""
         return self.has_written and not self._is_taken and not self._permit.is_in_time
 
     def begin(self) -> None:
-        """Nothing of a request was written yet."""
+        """Reset the state for a new request."""
         self.has_written = self.is_writing = self._is_taken = False
 
     @contextmanager
     def writing(self, sock: socket.socket | None) -> Iterator[None]:
-        """Bytes go out by a socket while the block runs.
+        """Check the permit, then note that bytes go out on a socket while the block runs.
 
         Raises:
-            PermitEnded: they may not.
+            PermitEnded: the permit is over.
         """
         left = self._permit.left
         self._permit.check()
@@ -57,11 +57,11 @@ class Wire:
         self.is_writing = False
 
     def answered(self) -> None:
-        """The receiver answers, so it has all of the request."""
+        """Note that the receiver answers, so that it must have the whole request."""
         self._is_taken = self._is_taken or self._permit.is_in_time
 
     def allow(self, left: float) -> bool:
-        """Let what was written go on for `left` seconds; at 0, return False if some of the request has not left."""
+        """Let the written bytes leave for `left` more seconds; at 0, drop the rest and return False if any remained."""
         is_out = self.has_written and not self.is_writing and not (self._socket and unacknowledged(self._socket))
         self._is_taken = self._is_taken or (is_out and self._permit.is_in_time)
         if left <= 0 and self._socket is not None and not is_out and not self._is_taken:
@@ -70,7 +70,7 @@ class Wire:
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """A connection, asked by the library."""
+    """Connection wrapper: the library writes through it, and it checks the permit."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream, wire: Wire) -> None:
         self._inner, self._wire = inner, wire
@@ -96,7 +96,7 @@ class _Stream(httpcore.AsyncNetworkStream):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
-    """Makes the connections."""
+    """Factory of the wrapped connections."""
 
     def __init__(self, wire: Wire) -> None:
         self._inner, self._wire = httpcore.AnyIOBackend(), wire
@@ -113,7 +113,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 class WireTransport(httpx.AsyncHTTPTransport):
-    """The library's transport over connections that write by a permit."""
+    """Transport of the library over connections that write under a permit."""
 
     def __init__(self, context: ssl.SSLContext, wire: Wire) -> None:
         super().__init__(verify=context, trust_env=False)

@@ -1,8 +1,8 @@
-"""The format of the feed journal: what was written to which receiver, kept beside the database, which may be lost.
+"""Format of the feed journal: a record of the messages sent, kept outside the database in case that is lost.
 
-Carries out no clause of a standard; decision D38. Bytes in, lines out; `journal_file` has the files. Each line
-stands alone behind a checksum of its own, so that one that is torn takes nothing else with it. Ids, codes, counts
-and digests alone: a number that may be somebody's accession number is sealed with the site key.
+Carries out no clause of a standard; decision D38. This module is pure; `journal_file` handles the files. Each line has
+its own checksum, so that a torn line spoils no other. Lines hold ids, codes, counts and digests only. A number that may
+be an accession number is sealed with the site key.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _CHECK: Final = 8  # hexadecimal digits of the CRC-32 before each line
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A message that was claimed, so that it may be at the receiver, and what came of it by then.
+    """Entry for a message that was in hand, so that the receiver may have it, and its result so far.
 
-    `state` is `sending` until something did. `numbers` are its filler order numbers and `restates` what a newer one
-    takes the place of, all sealed; `told` is the digest of what it tells. Instants are microseconds.
+    `state` is `sending` until there is a result. `numbers` are its filler order numbers and `restates` is its
+    supersession key, all sealed; `told` is the digest of its content. Instants are microseconds.
     """
 
     destination: str
@@ -56,9 +56,9 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of a file: whose journal it is, of which database, behind which batch it begins.
+    """First line of a file: the journal's id, its database, and the batch that precedes the file.
 
-    `others` has the batches of other journals of the same database, as the database had them then.
+    `others` maps other journals of the same database to their last batch, as the database knew them then.
     """
 
     journal: str
@@ -70,10 +70,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class JournalBatch:
-    """Entries that were written down together: those of about a second.
+    """Entries that were written together, about one second's worth.
 
-    `confirmed` is the last batch that the database is known to have heard of, `others` as of `Header`; `highest` is by
-    destination the highest number of a message.
+    `confirmed` is the last batch that the database is known to have recorded. `others` is as in `Header`. `highest`
+    maps each destination to its highest message number.
     """
 
     n: int
@@ -86,10 +86,10 @@ class JournalBatch:
 
 @dataclass(slots=True)
 class JournalContents:
-    """All that one journal says, its files one behind the other.
+    """Contents of one journal, read from all its files in order.
 
-    `begins` is the batch behind which it begins, `last` its last one; `gaps` are batches that it lacks in between, and
-    `faults` counts lines that cannot be read. Of its batches the last `most` are kept, all where that is None.
+    `begins` is the batch before the journal's first, `last` is its last batch. `gaps` are missing batches in between;
+    `faults` counts unreadable lines. Only the last `most` batches are kept, or all if `most` is None.
     """
 
     most: int | None = None
@@ -104,7 +104,7 @@ class JournalContents:
     faults: int = 0
 
     def take(self, line: Header | JournalBatch) -> None:
-        """Add a line; what belongs to another journal than the last header's begins anew."""
+        """Add a line; a header of another journal starts over."""
         if isinstance(line, Header):
             if line.journal != self.journal:
                 self.journal, self.epoch, self.begins, self.last = line.journal, line.epoch, line.n, line.n
@@ -120,10 +120,10 @@ class JournalContents:
                 del self.batches[: -self.most]
 
     def since(self, batch: int) -> Iterator[JournalEntry]:
-        """Yield the entries that come after a batch, in order."""
-        for one in self.batches:
-            if one.n > batch:
-                yield from one.entries
+        """Yield the entries after a batch, in order."""
+        for batch_row in self.batches:
+            if batch_row.n > batch:
+                yield from batch_row.entries
 
     def lacks(self, since: int, until: int) -> int:
         """Count the missing batches after `since`, up to and including `until`."""
@@ -159,29 +159,29 @@ def _outcome(result: SendResult) -> dict[str, Any]:
 
 
 def seal(key: bytes, text: str) -> str:
-    """A digest under the site key, by which a text is known again by whoever has it."""
+    """Return a digest of a text under the site key, for recognizing the same text again."""
     return hmac.digest(key, _SEAL + text.encode("utf-8", "replace"), hashlib.sha256).hex()[:32]
 
 
 def encoded(line: Header | JournalBatch) -> bytes:
-    """A line, with the check before it."""
+    """Return a line with its checksum in front."""
     name = "header" if isinstance(line, Header) else "batch"
     text = json.dumps({name: asdict(line)}, separators=(",", ":"))
     return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
 
 
 def read(lines: Iterable[bytes], most: int | None = None) -> JournalContents:
-    """Read the lines of a journal and keep its last `most` batches; lines that cannot be read are counted."""
-    account = JournalContents(most)
+    """Read the lines of a journal and keep its last `most` batches; count the lines that cannot be read."""
+    contents = JournalContents(most)
     for row in lines:
         if not row.strip():
             continue
         line = _decoded(row.rstrip(b"\n"))
         if line is None:
-            account.faults += 1
+            contents.faults += 1
         else:
-            account.take(line)
-    return account
+            contents.take(line)
+    return contents
 
 
 def _decoded(row: bytes) -> Header | JournalBatch | None:
@@ -189,13 +189,13 @@ def _decoded(row: bytes) -> Header | JournalBatch | None:
     if len(check) != _CHECK or check != f"{zlib.crc32(text):08x}".encode():
         return None
     try:
-        said = json.loads(text)
-        if "header" in said:
-            return Header(**said["header"])
-        batch = said["batch"]
+        decoded = json.loads(text)
+        if "header" in decoded:
+            return Header(**decoded["header"])
+        batch = decoded["batch"]
         entries = tuple(_entry(one) for one in batch.pop("entries"))
         return JournalBatch(**batch, entries=entries)
-    except (ValueError, TypeError, KeyError):  # of another release
+    except (ValueError, TypeError, KeyError):  # written by another release
         return None
 
 

@@ -1,7 +1,7 @@
-"""The files of a feed journal: one that is written behind, and the one before it, both for their owner alone.
+"""Files of a feed journal: the current one and the one before it, readable by their owner only.
 
-https://man7.org/linux/man-pages/man2/fsync.2.html (what is written stays); decision D38. Several processes may share a
-folder: each takes the first journal in it that nobody has.
+https://man7.org/linux/man-pages/man2/fsync.2.html (written data survives a crash); decision D38. Several processes may
+share a folder: each locks the first journal that is free.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Final
 
 from gateway.feed.deliver.journal import Header, JournalContents, encoded, read
 
-MOST: Final = 64 * 2**20  # bytes of a file; the one before is kept: about 100,000 messages at least
+MOST: Final = 64 * 2**20  # bytes of a file; with the file before it, at least about 100,000 messages
 _MOST_JOURNALS: Final = 64
 _PRIVATE: Final = 0o600
 _NAME: Final = "feed-journal-{}.log"
 _BEFORE: Final = ".before"
-_ASIDE: Final = ".other"  # of a database that is not served any more
+_ASIDE: Final = ".other"  # the journal of a database that is no longer served
 
 
 class JournalFile:
-    """A journal that this process alone writes. Every method raises `OSError`."""
+    """Journal that this process alone writes. Every method may raise `OSError`."""
 
     def __init__(self, folder: Path, most: int = MOST) -> None:
         self._most = most
@@ -33,13 +33,13 @@ class JournalFile:
         self._needs_newline = not _ends_whole(self.path)
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Release the lock, so that another process can use the journal."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def append(self, data: bytes, header: Header) -> None:
-        """Write lines, onto the disk; with `header` first where a new file begins."""
+        """Append lines and flush them to disk; a new file begins with `header`."""
         size = self.path.stat().st_size if self.path.exists() else 0
         if size and size + len(data) > self._most:
             self.path.replace(_beside(self.path, _BEFORE))
@@ -49,7 +49,7 @@ class JournalFile:
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _PRIVATE)
         try:
             whole = b"\n" + data if self._needs_newline else data
-            self._needs_newline = True  # until all of it is there
+            self._needs_newline = True  # until the line is complete
             while whole:
                 whole = whole[os.write(file, whole) :]
             os.fsync(file)
@@ -60,19 +60,19 @@ class JournalFile:
             _synced(self.path.parent)
 
     def put_aside(self) -> Path:
-        """Begin anew, and keep what is there under another name, in place of what was put aside before."""
+        """Move the current contents to another name, replacing what was there, and begin anew; return that path."""
         aside = _beside(self.path, _ASIDE)
         lines = b"\n".join(one.read_bytes() for one in (_beside(self.path, _BEFORE), self.path) if one.exists())
         aside.touch(_PRIVATE)
         aside.write_bytes(lines)
-        for one in (_beside(self.path, _BEFORE), self.path):
-            one.unlink(missing_ok=True)
+        for file in (_beside(self.path, _BEFORE), self.path):
+            file.unlink(missing_ok=True)
         self._needs_newline = False
         return aside
 
 
 def journals(folder: Path) -> Iterator[Path]:
-    """The journals of a folder, whoever writes them."""
+    """Yield the journals of a folder, of all processes."""
     for number in range(1, _MOST_JOURNALS + 1):
         path = folder / _NAME.format(number)
         if path.exists() or _beside(path, _BEFORE).exists():
@@ -80,7 +80,7 @@ def journals(folder: Path) -> Iterator[Path]:
 
 
 def account_of(path: Path, most: int | None = None) -> JournalContents:
-    """Read a journal, with the file before it if there is one, and keep its last `most` batches.
+    """Read a journal, with the file before it if any, and keep its last `most` batches.
 
     Raises:
         OSError: it cannot be read.
@@ -96,7 +96,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _taken(folder: Path) -> tuple[int, Path]:
-    """The lock of the first journal that nobody has, and its path."""
+    """Lock the first free journal; return the lock and the journal's path."""
     for number in range(1, _MOST_JOURNALS + 1):
         path = folder / _NAME.format(number)
         lock = os.open(_beside(path, ".lock"), os.O_RDWR | os.O_CREAT, _PRIVATE)
@@ -108,7 +108,7 @@ def _taken(folder: Path) -> tuple[int, Path]:
 
 
 def _ends_whole(path: Path) -> bool:
-    """True if the last line was written to its end."""
+    """True if the last line is complete."""
     if not path.exists() or not path.stat().st_size:
         return True
     with path.open("rb") as file:
@@ -121,7 +121,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _synced(folder: Path) -> None:
-    """See that the name of a new file stays, too."""
+    """Flush a folder to disk, so that the name of a new file survives a crash."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -1,8 +1,8 @@
-"""Keeps the feed journal each second, and sees by it whether the database is older than what was sent.
+"""Write the feed journal every second, and detect by it that the database is older than the messages sent.
 
-Carries out no clause of a standard; decision D38. What is noted was committed before, so a database that does not know
-it was put back from a copy: then nothing is sent to anybody until an operator says so. A journal that cannot be written
-is told of, and the feed goes on.
+Carries out no clause of a standard; decision D38. An entry is written only after its commit. A database that lacks the
+entry was therefore restored from a backup: every destination is paused until an operator decides. If the journal cannot
+be written, an alert is raised and the feed goes on.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from gateway.store.feed.states import RESTORED
 
 EVERY: Final = 1.0  # seconds
 NOT_WRITTEN: Final = "journal-not-written"
-_TAIL: Final = 64  # batches that are read of a journal
+_TAIL: Final = 64  # most recent batches read from a journal at the start
 _MOST_RECENT: Final = 1_000  # messages
-_UNWRITTEN: Final = 2**62  # behind all batches
-_MOST_NOTED: Final = 100_000  # entries that wait for a disk that is full
+_UNWRITTEN: Final = 2**62  # batch number of entries not written yet: later than every batch
+_MOST_NOTED: Final = 100_000  # entries that may wait while the disk is full
 _REPLAY: Final = ("feed", "resume", "--restored")
-_HOLD: Final = ("serve", "--hold-feed", "--restored-from")  # where that database was put back, or takes another's place
+_HOLD: Final = ("serve", "--hold-feed", "--restored-from")  # needed if that database was restored or replaces another
 
 
 class Journal(Protocol):
-    """The journal that senders report to, and that is asked by whoever begins to serve a destination."""
+    """Journal that senders report to, and that is checked before a destination is served."""
 
     def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
-        """A message is in hand, as was written down, or something came of it."""
+        """Record that a message is in hand, or its result; call it after that was committed."""
 
     async def see_that_nothing_is_lost(self) -> None:
-        """Pause all destinations where the database is older than what was sent.
+        """Pause all destinations if the database is older than the messages sent.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -54,20 +54,20 @@ class Journal(Protocol):
 
 
 class Unkept:
-    """No journal."""
+    """Stand-in for a journal that is not kept."""
 
     def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
-        """Write nothing."""
+        """Do nothing."""
 
     async def see_that_nothing_is_lost(self) -> None:
-        """Know nothing."""
+        """Do nothing."""
 
 
 UNKEPT: Final[Journal] = Unkept()
 
 
 class Journaling:
-    """The journal of this process in a folder, for the destinations of these names; `key` is the site key."""
+    """Journal of this process in a folder, for the destinations of these names; `key` is the site key."""
 
     def __init__(
         self, engine: Engine, folder: Path, destinations: Collection[str], key: bytes, metrics: Metrics
@@ -77,24 +77,24 @@ class Journaling:
         self._file: JournalFile | None = None
         self._header = Header("", "", 0, 0)
         self._n = self._confirmed = 0
-        self._heard: dict[str, int] = {}  # of each journal the batches that the database has known of
+        self._heard: dict[str, int] = {}  # by journal, the highest batch that the database has recorded
         self._noted: dict[tuple[str, str], JournalEntry] = {}
-        self._recent: dict[str, int] = {}  # of the last messages, by MSH-10, the batch that the entry stands in
-        self._others: dict[str, int] = {}  # as they were written last
+        self._recent: dict[str, int] = {}  # the batch of each recent message's entry, by MSH-10
+        self._others: dict[str, int] = {}  # the batches of other journals, as last written
         self._is_behind = self._is_failing = False
         self._lock = asyncio.Lock()
 
     def note(self, destination: str, head: Head, result: SendResult | None = None) -> None:
-        """A message is in hand, as was written down, or something came of it."""
+        """Record that a message is in hand, or its result; call it after that was committed."""
         entry = entry_of(destination, head, micros(clock.now()), self._key, result)
-        before = self._noted.pop((destination, head.control_id), None)  # the order is that of what came last
+        before = self._noted.pop((destination, head.control_id), None)  # removed so that the entry moves to the end
         if before is not None and entry.committed is None:
             entry = replace(entry, committed=before.committed)
         self._noted[destination, head.control_id] = entry
         self._remember([entry], _UNWRITTEN)
 
     async def see_that_nothing_is_lost(self) -> None:
-        """Pause all destinations where the database is older than what was sent.
+        """Pause all destinations if the database is older than the messages sent.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -103,6 +103,7 @@ class Journaling:
             await self._compare()
 
     async def _compare(self) -> None:
+        """Compare the journal with the database; if the database is older, pause all destinations."""
         if self._file is None:
             await self._open()
         if self._header.epoch and await self._epoch() != self._header.epoch:
@@ -119,7 +120,7 @@ class Journaling:
                 get_logger().error("database-restored", code=RESTORED, count=len(names), action=_REPLAY)
 
     async def accept(self) -> None:
-        """Take the database as it is, whatever the journals of the folder say; the own one is put aside.
+        """Accept the database as it is, whatever the journals of the folder hold; put this process's journal aside.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -134,17 +135,17 @@ class Journaling:
             await self._begin(await self._epoch())
 
     async def run(self) -> None:
-        """Write what was noted, look at the database, and wait, until cancelled."""
+        """Write the journal and compare it with the database every second, until cancelled."""
         await forever(self.turn, EVERY, not_done="journal-not-compared")
 
     async def turn(self) -> None:
-        """Write what was noted, and compare what the database has heard of.
+        """Write the noted entries, and compare the batches that the database has recorded.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
         async with self._lock:
-            if self._file is None:  # before the database hears of a batch that it may lack
+            if self._file is None:  # compare before the database records a newer batch
                 await self._compare()
             await self._written()
             heard = await restoring.heard(self._engine)
@@ -154,19 +155,19 @@ class Journaling:
                 await self._confirm(heard)
 
     async def close(self) -> None:
-        """Write what is left, and let go of the files."""
+        """Write the remaining entries and close the files."""
         try:
             await self._written()
             if not self._is_behind:
                 await self._confirm({})
-        except StoreError as error:  # the next start tells it
+        except StoreError as error:  # the next start compares again
             get_logger().warning("journal-not-compared", code=code_of(error))
         finally:
             if self._file is not None:
                 self._file.close()
 
     async def _open(self) -> None:
-        """Take a journal of the folder and read all of them; one that is not there begins with this database."""
+        """Open a journal of the folder and read all of them; a new journal begins with this database."""
         try:
             file = await asyncio.to_thread(JournalFile, self._folder)
             account = await asyncio.to_thread(account_of, file.path, _TAIL)
@@ -182,7 +183,7 @@ class Journaling:
         self._file = file
 
     async def _go_on(self, account: JournalContents, others: Iterable[JournalContents]) -> None:
-        """Take up a journal where it ended, or begin it."""
+        """Continue a journal where it ended, or begin it."""
         epoch = await self._epoch()
         self._heard = {one.journal: one.confirmed for one in others if one.epoch == epoch}
         if not account.journal:
@@ -200,14 +201,14 @@ class Journaling:
             get_logger().warning("feed-journal-damaged", count=account.faults)
 
     async def _begin(self, epoch: str) -> None:
-        """Begin a journal of the database as it is."""
+        """Begin a journal of the current database."""
         self._knows(await restoring.heard(self._engine))
         self._header = Header(secrets.token_hex(8), epoch, 0, micros(clock.now()), dict(self._heard))
         self._n = self._confirmed = 0
         self._recent = {}
 
     async def _begin_anew(self) -> None:
-        """Begin a journal of another database than before; the old one is put aside."""
+        """Put a journal of another database aside, and begin one of the current database."""
         get_logger().warning("feed-journal-of-another-database", count=self._n, action=_HOLD)
         if self._file is not None:
             await asyncio.to_thread(self._file.put_aside)
@@ -215,20 +216,20 @@ class Journaling:
         await self._begin(await self._epoch())
 
     async def _epoch(self) -> str:
-        """The database's own value, which a copy of it has too."""
+        """Return the random id stored in the database; a copy of the database has the same id."""
         return await facts.claimed(self._engine, restoring.EPOCH, secrets.token_hex(16))
 
     def _knows(self, heard: Mapping[str, int]) -> None:
-        """Keep in mind the most that the database has heard of each journal."""
+        """Remember the highest batch that the database has recorded of each journal."""
         self._heard |= {name: max(n, self._heard.get(name, 0)) for name, n in heard.items()}
 
     def _has_heard_less(self, heard: dict[str, int]) -> bool:
-        """True if the database has heard of less than it had before."""
+        """True if the database has recorded fewer batches than it had before."""
         known = {**self._heard, self._header.journal: self._confirmed}
         return any(heard.get(journal, 0) < n for journal, n in known.items())
 
     async def _written(self) -> None:
-        """Append what was noted since."""
+        """Append the noted entries to the file."""
         others = {name: n for name, n in self._heard.items() if name != self._header.journal}
         if self._file is None or not (self._noted or others != self._others):
             return
@@ -244,16 +245,16 @@ class Journaling:
             return
         self._n, self._others = line.n, others
         self._remember(entries, line.n)
-        for one in entries:
-            if self._noted.get((one.destination, one.control_id)) is one:
-                del self._noted[one.destination, one.control_id]
+        for entry in entries:
+            if self._noted.get((entry.destination, entry.control_id)) is entry:
+                del self._noted[entry.destination, entry.control_id]
         if self._is_failing:
             self._is_failing = False
             self._metrics.alerted(NOT_WRITTEN, "", 0)
             get_logger().info("alert-over", code=NOT_WRITTEN)
 
     async def _confirm(self, heard: dict[str, int]) -> None:
-        """Have the database know of what was written; note what it knows of other journals."""
+        """Record in the database the last written batch; remember its batches of other journals."""
         self._knows({name: n for name, n in heard.items() if name != self._header.journal})
         if self._confirmed < self._n:
             n = self._n
@@ -261,7 +262,7 @@ class Journaling:
             self._confirmed = n
 
     def _remember(self, entries: Iterable[JournalEntry], n: int) -> None:
-        """Keep the last messages in mind, which the database must know of unless it has heard of their batch."""
+        """Remember the latest messages; the database must know them, unless it has recorded their batch."""
         for one in entries:
             self._recent.pop(one.control_id, None)
             self._recent[one.control_id] = n
@@ -269,19 +270,19 @@ class Journaling:
             del self._recent[next(iter(self._recent))]
 
     def _fails(self, error: OSError) -> None:
-        """Tell once that the journal cannot be written; of what waits for too long the oldest is let go."""
+        """Alert once that the journal cannot be written; drop the oldest entries if too many wait."""
         if not self._is_failing:
             self._is_failing = True
             self._metrics.alerted(NOT_WRITTEN, "", 1)
             get_logger().error("alert", code=NOT_WRITTEN, destination="", count=1, exc_info=error)
         if len(self._noted) > _MOST_NOTED:
             self._noted = dict(list(self._noted.items())[-_MOST_NOTED:])
-            self._n += 1  # a batch that nobody can read: what is lost is known as lost
+            self._n += 1  # leave a gap in the batch numbers, so that the loss can be detected
 
 
 def _highest(entries: Iterable[JournalEntry]) -> dict[str, int]:
-    """By destination the highest number of a message."""
-    found: dict[str, int] = {}
+    """Return the highest message number of each destination."""
+    highest: dict[str, int] = {}
     for one in entries:
-        found[one.destination] = max(one.number, found.get(one.destination, 0))
-    return found
+        highest[one.destination] = max(one.number, highest.get(one.destination, 0))
+    return highest

@@ -1,7 +1,7 @@
-"""Acknowledgements that answer no message that is awaited: the application's, which follows that of the way, or none.
+"""Late acknowledgements: application ACKs that follow the commit ACK, and ACKs that match no message.
 
-HL7 v2.5.1 §2.9.3 (enhanced mode); decision D32. It is matched by its MSA-2 to a message that was committed and waits
-for it, also after a restart or from another connection; what matches nothing is logged and changes nothing.
+HL7 v2.5.1 §2.9.3 (enhanced mode); decision D32. An application ACK is matched by its MSA-2 to a committed message that
+awaits it, also after a restart or over another connection. One that matches no message is logged and changes nothing.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from gateway.store.feed.late_acks import Fate, Heard
 from gateway.store.feed.messages import Head, SendResult
 from mappings.hl7v2.ack import Ack
 
-_IN_HAND: Final = 10.0  # seconds for which is waited until what came of a message at once is written down
+_IN_HAND: Final = 10.0  # seconds to wait until the message's immediate result is stored
 _MOMENT: Final = 0.05
 _SAID: Final = {"repeated": "ack-repeated", "unmatched": "ack-matches-nothing", "too_early": "ack-too-early"}
 
 
 class LateAcks:
-    """Those of one destination."""
+    """Late acknowledgements of one destination."""
 
-    def __init__(  # noqa: PLR0913 (what it works with)
+    def __init__(  # noqa: PLR0913 (its collaborators)
         self,
         engine: Engine,
         destination: Destination,
@@ -56,12 +56,12 @@ class LateAcks:
         self._news = asyncio.Event()
 
     def take(self, ack: Ack, where: str = "") -> None:
-        """One has come over a connection to the receiver; `where` describes that (gateway/mllp/link.py)."""
+        """Queue an acknowledgement from a connection to the receiver; `where` describes it (gateway/mllp/link.py)."""
         self._waiting.append((ack, where))
         self._news.set()
 
     async def run(self) -> None:
-        """Write down what they say, one after the other, until cancelled.
+        """Store the queued acknowledgements in order, until cancelled.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -72,7 +72,7 @@ class LateAcks:
             await self._news.wait()
 
     async def settle(self, *, within: float = _IN_HAND) -> None:
-        """Write down what those say that have come. One is forgotten when it is written down, and not before.
+        """Store the queued acknowledgements; each leaves the queue only after it was stored.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -83,7 +83,7 @@ class LateAcks:
             self._waiting.popleft()
 
     async def heard(self, ack: Ack, where: str = "", *, within: float = _IN_HAND) -> Fate:
-        """Write down what one says, and tell of it; it may be quicker than the message's commit is written down.
+        """Store an acknowledgement and report its result; wait up to `within` seconds for the message's commit result.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -100,12 +100,12 @@ class LateAcks:
         return heard.fate
 
     def unreadable(self, code: str) -> None:
-        """Something came that is no acknowledgement; `code` says why."""
+        """Count and log a frame that is no acknowledgement; `code` says why."""
         self._metrics.heard_late(self._destination.name, "unreadable")
         get_logger().warning("ack-unreadable", destination=self._destination.name, code=code)
 
     def turned_away(self) -> None:
-        """A connection was closed before anything was heard."""
+        """Count a connection that was closed before anything was read."""
         self._metrics.heard_late(self._destination.name, "turned_away")
 
     async def _written(self, ack: Ack, where: str, until: float) -> Heard:
@@ -121,6 +121,6 @@ class LateAcks:
         return await self._engine.do(partial(late_acks.acknowledged, name, ack.control_id, ack.code, decide, now))
 
     def _decided(self, ack: Ack, attempt: Attempt, now: int, head: Head) -> SendResult:
-        """What comes of a message: as at once, but the attempt is counted already."""
+        """Return the message's new result: as for an immediate answer, but the attempt is counted already."""
         result = self._outcomes.of_answer(replace(head, attempts=head.attempts - 1), ack, now)
         return replace(result, attempt=attempt)

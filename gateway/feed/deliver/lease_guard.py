@@ -1,7 +1,7 @@
-"""The time for which this process may send to a destination, by its own clock, which no suspension stops.
+"""Guard of a lease: renews it, and limits by this process's own clock how long it may send.
 
-Carries out no clause of a standard; decision D33. A fence keeps a holder that was suspended from writing a row; from
-writing to a socket only its own clock keeps it (gateway/mllp/permit.py).
+Carries out no clause of a standard; decision D33. A fence keeps a process that was suspended from writing to the store.
+Only its own clock, which runs on while it is suspended, keeps it from writing to a socket (gateway/mllp/permit.py).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from gateway.mllp.permit import Permit
 from gateway.runtime import clock
 from gateway.store.feed.leases import Lease, LeaseLost, Leases
 
-MARGIN: Final = 0.25  # the share of a lease that is kept as a distance
-_MOMENT: Final = 1.0  # seconds for which a renewal that is not wanted any more is waited for
+MARGIN: Final = 0.25  # the last share of a lease, in which nothing is sent
+_MOMENT: Final = 1.0  # seconds to wait for a cancelled renewal
 
 
 class Tenure:
-    """A lease that is renewed while it is held; `permit` is what it lets this process write."""
+    """Lease that is renewed while it is held; `permit` limits what this process may write under it."""
 
     def __init__(self, leases: Leases, lease: Lease) -> None:
         self._leases, self.lease, self._seconds = leases, lease, leases.seconds
@@ -26,16 +26,17 @@ class Tenure:
         self._renewal: asyncio.Task[Lease] | None = None
 
     def _end(self) -> float:
+        """Return the instant at which the permit ends, on the monotonic clock."""
         return self.lease.until - self._seconds * MARGIN
 
     async def keep(self) -> None:
-        """Renew it again and again, until cancelled.
+        """Renew the lease again and again, until cancelled.
 
-        A database that does not answer is waited for no longer than the lease is good for, and its call is left alone:
-        to cancel it may hang as well.
+        A renewal is awaited only as long as the lease is valid. It is not cancelled then, because cancelling may hang
+        as well.
 
         Raises:
-            LeaseLost: somebody else has it, or may have it by now.
+            LeaseLost: another process holds the lease, or may hold it.
         """
         every = self._seconds / 4
         while True:
@@ -49,13 +50,13 @@ class Tenure:
             self.permit.extend(self._end())
 
     async def give_back(self) -> None:
-        """Let another send at once."""
+        """Give the lease back, so that another process can take it at once."""
         if self._renewal is not None and self._renewal.cancel():
             await asyncio.wait({self._renewal}, timeout=_MOMENT)
         await self._leases.give_back(self.lease)
 
 
 def _heard_of(renewal: asyncio.Task[Lease]) -> None:
-    """Fetch the exception of a renewal that has ended, even if nobody waits for it any more."""
+    """Fetch the exception of an ended renewal, even if no caller waits for it any more."""
     if not renewal.cancelled():
         renewal.exception()

@@ -1,7 +1,7 @@
-"""The messages that may be sent now, in order, as far ahead as is held in memory.
+"""Lookahead: messages that may be sent now, in order, read ahead of the sender into memory.
 
-Carries out no clause of a standard; decision D32: of a lane one message is in hand at a time, the others behind it.
-While the circuit breaker is open, there is a probe in it now and then, and nothing else.
+Carries out no clause of a standard; decision D32: one message of a lane is in hand at a time, the others wait behind
+it. While the circuit breaker is open, the lookahead holds only the occasional probe.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from gateway.store.database.instants import micros
 from gateway.store.feed.messages import Head, Messages
 
 AHEAD: Final = 128
-_IDLE: Final = 1.0  # seconds after which is looked again though nobody said that there is anything new
+_IDLE: Final = 1.0  # seconds after which the store is checked again without a signal
 _SECOND: Final = 1_000_000
 
 
 class Lookahead:
-    """The line of one destination, for several that send."""
+    """Lookahead of one destination, shared by its senders."""
 
     def __init__(self, messages: Messages, destination: str, breaker: Breaker) -> None:
         self._messages, self._destination, self._breaker = messages, destination, breaker
         self._turns = breaker.turns
         self._heads: deque[Head] = deque()
-        self._busy: dict[str, int] = {}  # the lanes that are in hand, and the message that is
+        self._busy: dict[str, int] = {}  # the message number in hand of each lane that has one
         self._news = asyncio.Event()
         self._is_short = True
         self._rounds = 0
@@ -36,15 +36,15 @@ class Lookahead:
         self.is_closed = False
 
     def close(self) -> None:
-        """Nothing more is taken: whoever sends ends with what is in hand."""
+        """Hand out no more messages; senders finish the ones in hand."""
         self.is_closed = True
         self._news.set()
 
     def take(self, lane: str = "") -> Head | None:
-        """The next message, whose lane is then in hand; `lane` is one that is in hand already and may go on."""
+        """Return the next message and mark its lane as in hand; `lane` is in hand already and may continue."""
         if self.is_paused or self.is_closed:
             return None
-        if self._turns != self._breaker.turns:  # what is here was to be sent before it opened, or closed
+        if self._turns != self._breaker.turns:  # these messages were read before the breaker changed state
             self._turns = self._breaker.turns
             self.look_again()
         if self._breaker.is_open and (self._busy or not self._breaker.is_due):
@@ -58,21 +58,21 @@ class Lookahead:
         return None
 
     def done(self, lane: str, *, goes_on: bool) -> None:
-        """The lane is no longer in hand; where it does not go on, what stands behind is not to be sent now."""
+        """Release a lane; if it may not continue, drop its messages that were read ahead."""
         self._busy.pop(lane, None)
         if not goes_on:
             self._heads = deque(head for head in self._heads if head.study_id != lane)
         self._news.set()
 
     def look_again(self) -> None:
-        """There may be something new, or something that goes before all else."""
+        """Discard the messages read ahead, since new ones may go first."""
         self._heads.clear()
         self._is_short = True
         self._rounds += 1
         self._news.set()
 
     async def wait(self) -> None:
-        """Until there may be something to take."""
+        """Wait until there may be a message to take."""
         if self.is_closed:
             return
         self._news.clear()
@@ -87,12 +87,12 @@ class Lookahead:
             self._is_short = True
 
     async def refill(self) -> None:
-        """Ask the store for more where all was taken that it gave, and there was more."""
+        """Read more messages from the store, if all are taken and the store had more."""
         if not (self._heads or self._is_short or self.is_paused or self.is_closed):
             await self._fill()
 
     async def pause(self, seconds: float) -> None:
-        """Wait that long, or until the line is closed."""
+        """Wait for that many seconds, or until the lookahead is closed."""
         until = clock.monotonic() + seconds
         while not self.is_closed and (rest := until - clock.monotonic()) > 0:
             await clock.sleep(min(rest, _IDLE))
@@ -103,10 +103,10 @@ class Lookahead:
             probe = None if self._busy else await self._breaker.probe()
             self._heads, self._is_short = deque([probe] if probe else []), True
             return
-        found = await self._messages.candidates(self._destination, clock.now(), AHEAD)
-        # What is in hand may not be written down as such yet
-        self._heads = deque(head for head in found if self._busy.get(head.study_id) != head.number)
-        self._is_short = len(found) < AHEAD or self._rounds != begun
+        candidates = await self._messages.candidates(self._destination, clock.now(), AHEAD)
+        # A message may be in hand here before the store says so
+        self._heads = deque(head for head in candidates if self._busy.get(head.study_id) != head.number)
+        self._is_short = len(candidates) < AHEAD or self._rounds != begun
 
     async def _until_due(self, now: datetime) -> float:
         due = await self._messages.next_due(self._destination, now)

@@ -1,6 +1,6 @@
-"""When the next message may go: the least time between two, the most in a second, and hours of quiet.
+"""Pace of sending: the least gap between messages, the most messages in a second, and quiet hours.
 
-Carries out no clause of a standard: what a receiver can bear is its profile's to say (D34).
+Carries out no clause of a standard: the receiver's profile sets the limits (D34).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Pacing:
-    """The pace of one destination."""
+    """Pace of one destination."""
 
     def __init__(self, destination: Destination) -> None:
         rate = destination.receiver.rate_limit
@@ -23,11 +23,11 @@ class Pacing:
         self._last = _LONG_AGO
 
     def used(self, at: datetime) -> None:
-        """A message is sent, or was answered, at that instant: also by another connection."""
+        """Note the instant at which a message was sent or answered, on any connection."""
         self._last = at
 
     def wait(self, now: datetime) -> float:
-        """Seconds until the next may go; 0 or less: now. A clock that was set back delays by one gap at most."""
+        """Return the seconds until the next message may go; 0 or less: now. A clock set back adds one gap at most."""
         next_one = self._last + self._apart if self._last <= now else now
         ends = self._quiet.until(now)
         until = max(next_one, ends) if ends is not None else next_one

@@ -1,7 +1,7 @@
-"""Detection of a receiver that refuses everything: it is then probed, or sent nothing until an operator looks at it.
+"""Detection of a receiver that refuses everything, which is then probed, or paused until an operator looks at it.
 
-HL7 v2.5.1 §2.9.2.2 (AR may pass, AE does not), table 0357 (200 to 203: what kind of message it is, is not supported);
-decision D32. Refusals in a row that mean *later* open the circuit breaker; refusals for good pause the destination.
+HL7 v2.5.1 §2.9.2.2 (AR may pass, AE does not), table 0357 (200 to 203: the kind of message is not supported); decision
+D32. Consecutive refusals that mean *later* open the circuit breaker; permanent ones pause the destination.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STORM: Final = "refused-in-a-row"
 
 
 class _Tally:
-    """The number of refusals in a row, and of the lanes they concern."""
+    """Number of consecutive refusals, and the lanes that they concern."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -32,7 +32,7 @@ class _Tally:
 
 
 class Storm:
-    """Counts refusals in a row: all of them, and those for good among them."""
+    """Counter of consecutive refusals: of all, and of the permanent ones among them."""
 
     def __init__(self, settings: Feed) -> None:
         self._limits = settings.storm_naks, settings.storm_lanes

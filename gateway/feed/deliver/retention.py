@@ -1,4 +1,4 @@
-"""Lets go of the text of messages after `feed.retention_days`, every hour, a few at a time: nothing waits for long.
+"""Delete the text of messages after `feed.retention_days`: hourly, in small batches, so that other writers can go on.
 
 Carries out no clause of a standard; decision D7: the ledger stays.
 """
@@ -18,26 +18,26 @@ from gateway.store.feed.retention import purged
 
 EVERY: Final = 3_600.0
 BATCH: Final = 500
-_PAUSE: Final = 0.05  # seconds between two batches, for whoever else writes
+_PAUSE: Final = 0.05  # seconds between two batches, in which others can write
 
 
 class Retention:
-    """Keeps the text of messages for so many days after they were settled."""
+    """Hourly deletion of message texts that were settled more than so many days ago."""
 
     def __init__(self, engine: Engine, days: int, batch: int = BATCH) -> None:
         self._engine, self._days, self._batch = engine, days, batch
 
     async def once(self) -> int:
-        """Let go of all that is over its time; how many texts.
+        """Delete all expired texts; return their number.
 
         Raises:
-            StoreUnavailable: the store cannot be reached; what is left goes the next time.
+            StoreUnavailable: the store cannot be reached; the next run deletes the rest.
         """
         before = micros(clock.now() - timedelta(days=self._days))
         count = 0
-        while found := await self._engine.do(partial(purged, before, self._batch)):
-            count += found
-            if found < self._batch:
+        while deleted := await self._engine.do(partial(purged, before, self._batch)):
+            count += deleted
+            if deleted < self._batch:
                 break
             await clock.sleep(_PAUSE)
         if count:
@@ -45,5 +45,5 @@ class Retention:
         return count
 
     async def run(self) -> None:
-        """Every hour, until cancelled."""
+        """Delete expired texts every hour, until cancelled."""
         await forever(self.once, EVERY, not_done="messages-not-purged")

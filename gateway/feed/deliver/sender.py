@@ -1,7 +1,7 @@
-"""Sends what is in line to one destination: one commit a message, none in hand that is not written down as such.
+"""Send messages from the lookahead to one destination, one commit each; a message is claimed before it is sent.
 
-HL7 v2.5.1 §2.9.2; decisions D32, D33. What came of a message and that the next is in hand are written in one
-transaction. A destination with a window has as many connections, each with a message of another lane in hand.
+HL7 v2.5.1 §2.9.2; decisions D32, D33. The result of a message and the claim of the next are written in one transaction.
+A destination with a window has that many connections, each with a message of another lane in hand.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from mappings.hl7v2.ack import Ack
 
 _LONGEST: Final = 60.0  # seconds between two tries to connect
 _MOMENT: Final = 0.05
-_LEASE_ENDED: Final = "lease-ended"  # why a message that was in hand was not sent
+_LEASE_ENDED: Final = "lease-ended"  # the reason of a message in hand that was not sent
 Tell = Callable[[SendResult], None]
 
 
 class Sender:
-    """Sends to a destination for as long as its lease stands; `tell` hears of every result that was written down."""
+    """Sender to a destination while its lease stands; `tell` is called with every stored result."""
 
-    def __init__(  # noqa: PLR0913 (what it works with)
+    def __init__(  # noqa: PLR0913 (its collaborators)
         self,
         engine: Engine,
         destination: Destination,
@@ -61,10 +61,10 @@ class Sender:
         self._pacing = Pacing(destination)
 
     async def run(self, channel: Channel, number: int = 1) -> None:
-        """Send by one channel until the line is closed; `number` (from 1) says which of the window's connections it is.
+        """Send over one channel until the lookahead is closed; `number` (from 1) is its connection within the window.
 
         Raises:
-            LeaseLost: somebody else sends there by now.
+            LeaseLost: another process holds the destination's lease.
             StoreUnavailable: the store cannot be reached.
         """
         done: SendResult | None = None
@@ -80,12 +80,12 @@ class Sender:
                 done = await self._sent(channel, in_hand, number)
                 is_failure = (done.unsent or done.state == "indeterminate") and done.reason != _LEASE_ENDED
                 failures = failures + 1 if is_failure else 0
-                # Nobody is there, or nobody that answers: it is not asked again for each message
-                in_vain = failures if done.unsent else failures - 1
-                if in_vain > 0:
+                # The receiver is down or does not answer: wait longer after each failure
+                backoffs = failures if done.unsent else failures - 1
+                if backoffs > 0:
                     await self._write(done, None)
                     done = None
-                    await self._line.pause(min(self._destination.retry.first * 2.0 ** min(in_vain - 1, 10), _LONGEST))
+                    await self._line.pause(min(self._destination.retry.first * 2.0 ** min(backoffs - 1, 10), _LONGEST))
         finally:
             try:
                 await asyncio.shield(self._write(done, None))
@@ -97,7 +97,7 @@ class Sender:
                 await channel.close()
 
     def _taken(self, done: SendResult | None) -> Head | None:
-        """The first in line, if anything may be sent now: also of the lane of what is done, if that goes on."""
+        """Take the next message that may be sent now; the lane of `done` may continue if its result allows."""
         if self._tenure.permit.left <= 0:
             return None
         now = clock.now()
@@ -108,7 +108,7 @@ class Sender:
         return head
 
     async def _idle(self, channel: Channel, *, is_for_want: bool) -> None:
-        """Wait for something to send, or a moment where what was first in line is not to be sent."""
+        """Wait for a message to send, or briefly if the last one taken could not be claimed."""
         if not is_for_want or self._tenure.permit.left <= 0:
             await clock.sleep(_MOMENT)
             return
@@ -120,7 +120,7 @@ class Sender:
             await self._line.wait()
 
     async def _write(self, done: SendResult | None, head: Head | None) -> Head | None:
-        """Write down what came of a message and that another is in hand; that one, if it is."""
+        """Store a result and claim another message in one transaction; return that message if it was claimed."""
         if done is None and head is None:
             return None
         results, claims = [done] if done else [], [head] if head else []
@@ -131,29 +131,29 @@ class Sender:
             if head is None or head.study_id != done.head.study_id:
                 self._line.done(done.head.study_id, goes_on=_goes_on(done))
             self._tell(done)
-        if head is not None and not claimed:  # it stands behind another, or is gone: the next of other lanes go on
+        if head is not None and not claimed:  # it waits behind another message, or was cancelled; other lanes go on
             self._line.done(head.study_id, goes_on=False)
         return claimed[0] if claimed else None
 
     def _note(self, done: SendResult | None, claimed: Sequence[Head]) -> None:
-        """Have the journal know what was written down."""
+        """Report the stored result and claims to the journal."""
         if done is not None:
             self._journal.note(self._destination.name, done.head, done)
         for head in claimed:
             self._journal.note(self._destination.name, head)
 
     async def _sent(self, channel: Channel, head: Head, number: int) -> SendResult:
-        """Send a message that is in hand; what came of it, and how it was sent."""
+        """Send a message in hand; return its result with the details of the attempt."""
         begun, began = micros(clock.now()), clock.monotonic()
         self._trace("message-sending", head, head.state)
         result = await self._result(channel, head)
-        ms = round((clock.monotonic() - began) * 1000, 1)
-        self._trace("message-sent", head, result.state, code=result.reason or None, ms=ms)
+        milliseconds = round((clock.monotonic() - began) * 1000, 1)
+        self._trace("message-sent", head, result.state, code=result.reason or None, ms=milliseconds)
         where = numbered(channel.where, number, self._destination.receiver.window)
         return replace(result, attempt=Attempt(begun, micros(clock.now()), where, channel.heard))
 
     def _trace(self, event: str, head: Head, state: str, **more: Any) -> None:
-        """Say at `log.level` debug how a message stands, by its ids."""
+        """Log the state of a message, by its ids, at debug level."""
         if not is_debugging():
             return
         ids = {"study_id": head.study_id, "report_id": head.report_id, "control_id": head.control_id}
@@ -184,7 +184,7 @@ class Sender:
         return self._outcomes.of_failure(head, failed, micros(clock.now()))
 
     async def _exchanged(self, channel: Channel, head: Head) -> Ack | None:
-        """As `Channel.exchange`; what may have been written when that was not permitted any more is remembered."""
+        """Exchange a message; note one that may have been written after the permit ended."""
         try:
             return await channel.exchange(head)
         finally:
@@ -193,11 +193,11 @@ class Sender:
 
 
 def _unsent(head: Head) -> SendResult:
-    """A message that was not sent at all, since the lease was over: it is as it was before it was in hand."""
+    """Return the result of a message that was not sent because the lease was over: its state is as before the claim."""
     state: MessageState = "indeterminate" if head.state == "indeterminate" else "queued"
     return SendResult(head, state, _LEASE_ENDED, doubts=head.doubts, unsent=True)
 
 
 def _goes_on(done: SendResult) -> bool:
-    """Whether the next message of the lane may go."""
+    """True if the next message of the lane may be sent."""
     return done.state in {"delivered", "dead_letter"} and not done.holds

@@ -1,7 +1,7 @@
-"""Sees whether the settings of this process are those in force, and puts off what is not enabled any more.
+"""Watch for settings of this process that differ from those in force; disable destinations that the settings disable.
 
-Carries out no clause of a standard; decision D37. A process with other settings than the holder of a destination's
-lease alerts and decides nothing: whatever it takes in goes by the settings in force.
+Carries out no clause of a standard; decision D37. A process whose settings differ from those of the lease holder raises
+an alert and decides nothing: it ingests by the settings in force.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EVERY: Final = 15.0  # seconds
 
 
 class SettingsWatch:
-    """The watch over the settings of one process; with `leases` it may put off a destination that is not enabled."""
+    """Watch over the settings of one process; with `leases` it may also disable a destination."""
 
     def __init__(
         self, engine: Engine, routes: Routes, settings: Feed, metrics: Metrics, leases: Leases | None = None
@@ -39,11 +39,11 @@ class SettingsWatch:
         self._posted: set[str] = set()
 
     async def run(self) -> None:
-        """Look again and again, until cancelled."""
+        """Check every 15 seconds, until cancelled."""
         await forever(self.once, EVERY, not_done="settings-not-seen")
 
     async def once(self) -> None:
-        """Look once: what differs at two looks is told, for a holder that starts may take a moment.
+        """Check once; only a difference seen twice in a row is alerted, since a starting holder may need a moment.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -61,23 +61,26 @@ class SettingsWatch:
             await self._post(name, "raised" if name in differs else "cleared")
 
     async def _post(self, name: str, state: str) -> None:
-        """Post that the settings of a destination differ, or do so no more; the next look posts again what failed."""
-        said = said_by_process(SETTINGS_DIFFER.code, name, state, 1, clock.now())
-        if all([await hook.post(said) for hook in self._hooks]):
+        """Post that a destination's settings differ, or no longer do; the next check posts again if this fails."""
+        data = said_by_process(SETTINGS_DIFFER.code, name, state, 1, clock.now())
+        if all([await hook.post(data) for hook in self._hooks]):
             self._posted ^= {name}
 
-    async def _differs(self, one: Destination) -> bool:
-        """True where others than these settings are in force of a destination."""
-        own = wanted(one.terms, self._routes.ignores)
-        standing = await in_force_of(self._engine, one.name)
+    async def _differs(self, destination: Destination) -> bool:
+        """True if the settings in force for a destination differ from this process's.
+
+        A destination that is disabled here and has no lease holder gets these settings put in force.
+        """
+        own = wanted(destination.terms, self._routes.ignores)
+        standing = await in_force_of(self._engine, destination.name)
         if standing is None or standing.digest == own.digest:
             return False
-        if one.is_enabled or self._leases is None:
+        if destination.is_enabled or self._leases is None:
             return True
-        lease = await self._leases.take(one.name)
+        lease = await self._leases.take(destination.name)
         if lease is None:
             return True
         await self._engine.do(partial(put_in_force, lease, own, micros(clock.now())))
         await self._leases.give_back(lease)
-        get_logger().info("destination-off", destination=one.name)
+        get_logger().info("destination-off", destination=destination.name)
         return False

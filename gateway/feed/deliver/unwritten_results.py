@@ -1,7 +1,7 @@
-"""Results that could not be written down under the lease their messages were sent by: an answer is a fact.
+"""Results that could not be stored under the lease their messages were sent by, kept until they can be.
 
-HL7 v2.5.1 §2.9.2; decision D33. An acknowledgement is written down whoever has the lease by then, and so is that a
-message may have been written too late. What else came of one counts only where nobody else had the lease since.
+HL7 v2.5.1 §2.9.2; decision D33. An acknowledgement counts whoever holds the lease now, and so does a message that may
+have been written too late. Any other result counts only if no other process held the lease since.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gateway.store.database.instants import micros
 from gateway.store.feed import takeover
 from gateway.store.feed.messages import Head, SendResult
 
-_TRY: Final = 1.0  # seconds between two tries to write down what could not be
+_TRY: Final = 1.0  # seconds between two tries to store a result
 _SECOND: Final = 1_000_000
 
 
 class Aftermath:
-    """The results at one destination that are not written down yet; `lease` is how long a lease is good, in seconds."""
+    """Results at one destination that are not stored yet; `lease` is how long a lease is valid, in seconds."""
 
     def __init__(self, engine: Engine, destination: Destination, lease: float, hearing: Hearing) -> None:
         self._engine, self._name, self._hearing = engine, destination.name, hearing
@@ -32,36 +32,36 @@ class Aftermath:
         self._answer = 0.0 if isinstance(transport, Folder) else transport.ack_timeout
         self._connect = 0.0 if isinstance(transport, Folder) else transport.connect_timeout
         self._lease = lease
-        self._unwritten: list[tuple[int, SendResult]] = []  # with the fence that each was in hand under
+        self._unwritten: list[tuple[int, SendResult]] = []  # each with the fence of its claim
         self._late: list[Head] = []
         self._news = asyncio.Event()
 
     def keep(self, fence: int, result: SendResult) -> None:
-        """Something came of a message, and the store could not be written, or somebody else has the lease."""
+        """Keep a result that could not be stored: the store failed, or another process holds the lease."""
         self._unwritten.append((fence, result))
         self._news.set()
 
     def wrote_late(self, head: Head) -> None:
-        """A message may have been written when that was not permitted any more."""
+        """Keep a message that may have been written after the permit ended."""
         get_logger().error("written-after-lease", destination=self._name, study_id=head.study_id, code="old-copy")
         self._late.append(head)
         self._news.set()
 
     def over_at(self, now: int) -> int:
-        """The instant at which nothing can come any more of what a holder before wrote."""
+        """Return the instant after which no message of an earlier holder can arrive any more."""
         return now + int((self._lease + self._connect + self._answer) * _SECOND)
 
     def since(self, fence: int) -> list[SendResult]:
-        """Return the results to write down first under a lease with that fence."""
+        """Return the results to store first under a lease with that fence."""
         return [one for own, one in self._unwritten if one.state == "delivered" or own == fence - 1]
 
     def forget(self, results: list[SendResult]) -> None:
-        """These are written down; of the others too much is unknown by now."""
+        """Drop these stored results, and all others but deliveries: those no longer count under the new lease."""
         left = [row for row in self._unwritten if row[1] not in results]
         self._unwritten = [(own, one) for own, one in left if one.state == "delivered"]
 
     async def run(self) -> None:
-        """Write down what can be, as soon as it can, until cancelled."""
+        """Store the kept results as soon as possible, until cancelled."""
         while True:
             self._news.clear()
             try:
@@ -73,7 +73,7 @@ class Aftermath:
                 await self._news.wait()
 
     async def settle(self) -> None:
-        """Write down what counts whoever has the lease.
+        """Store the results that count whoever holds the lease.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -82,8 +82,8 @@ class Aftermath:
             until = micros(clock.now()) + int(self._answer * _SECOND)
             await self._engine.do(partial(takeover.wrote_late, self._late[0].number, until))
             self._late.pop(0)
-        for one in [one for _, one in self._unwritten if one.state == "delivered"]:
-            is_news = await self._engine.do(partial(takeover.heard, self._name, one, micros(clock.now())))
-            self._unwritten = [row for row in self._unwritten if row[1] is not one]
+        for result in [one for _, one in self._unwritten if one.state == "delivered"]:
+            is_news = await self._engine.do(partial(takeover.heard, self._name, result, micros(clock.now())))
+            self._unwritten = [row for row in self._unwritten if row[1] is not result]
             if is_news:
-                await self._hearing.hear(one)
+                await self._hearing.hear(result)

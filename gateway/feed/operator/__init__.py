@@ -1,1 +1,1 @@
-"""The operator's hand on the feed: `autoscribe-gateway feed …`, a file for each command (D8, D31, D35)."""
+"""Operator commands of the feed: `autoscribe-gateway feed …`, one file for each command (D8, D31, D35)."""

@@ -1,7 +1,7 @@
-"""`feed ack`: somebody has seen an alert, and does something about it; a critical result is told to nobody else then.
+"""`feed ack`: acknowledge an alert as seen and dealt with; a critical result is then not escalated further.
 
-Carries out no clause of a standard; decision D38. Who acknowledged what, and when, is kept with the alert and in the
-audit.
+Carries out no clause of a standard; decision D38. Who acknowledged which alert, and when, is kept with the alert and in
+the audit.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from gateway.store.feed.standing_alerts import StandingAlert, acknowledged
 
 
 async def acknowledge(configuration: Configuration, code: str, destination: str | None, reason: str, say: Say) -> int:
-    """Acknowledge what stands of an alert, at a destination or at all of them; 1 if nothing does.
+    """Acknowledge the open cases of an alert, at one destination or at all; return 1 if there is no such alert.
 
     Raises:
-        ConfigError: no alert has that code, or it is one of the store, which is told without it.
+        ConfigError: no alert has that code, or it is an alert about the store, which is kept outside it.
     """
     known = [one for one in ROWS if one not in {row.code for row in OF_THE_STORE}]
     if code not in known:
@@ -30,20 +30,20 @@ async def acknowledge(configuration: Configuration, code: str, destination: str 
     now, who = micros(clock.now()), str(actor())
 
     def work() -> Steps[list[StandingAlert]]:
-        found = yield from acknowledged(code, destination, who, now)
-        for one in found:
-            if one.unacknowledged:
-                yield from noted("feed-ack", " ".join(filter(None, (code, one.destination))), reason, now)
-        return found
+        matches = yield from acknowledged(code, destination, who, now)
+        for alert in matches:
+            if alert.unacknowledged:
+                yield from noted("feed-ack", " ".join(filter(None, (code, alert.destination))), reason, now)
+        return matches
 
     async with store_for_command(configuration) as engine:
-        found = await engine.do(work)
+        matches = await engine.do(work)
     where = f" at {destination}" if destination else ""
-    for one in found:
-        say(_line(one))
-    if not found:
+    for alert in matches:
+        say(_line(alert))
+    if not matches:
         say(f"no alert {code} stands{where}")
-    return 0 if found else 1
+    return 0 if matches else 1
 
 
 def _line(alert: StandingAlert) -> str:

@@ -1,4 +1,4 @@
-"""What the commands of the feed are told: destinations by name, studies and reports by id, spans of time.
+"""Arguments of the feed commands: destinations by name, studies and reports by id, spans of time.
 
 Carries out no clause of a standard; instants are read by `gateway.feed.operator.typed_instant`.
 """
@@ -25,13 +25,13 @@ _END: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def wrong(argument: str, problem: str, remedy: str) -> ConfigError:
-    """The error about an argument of a command."""
+    """Return the error about an argument of a command."""
     return ConfigError(_SOURCE, argument, problem, remedy)
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """From an instant on, and before another, both in microseconds."""
+    """Span of time from one instant, inclusive, to another, exclusive; both in microseconds."""
 
     since: int
     until: int
@@ -45,10 +45,10 @@ EVER: Final = TimeSpan(micros(_BEGINNING), micros(_END))
 
 
 def destination_named(configuration: Configuration, name: str, *, enabled: bool = True) -> Destination:
-    """The destination of that name.
+    """Return the destination of that name.
 
     Raises:
-        ConfigError: there is none, it is not `enabled` where it must be, or the settings are wrong.
+        ConfigError: there is none, `enabled` is required and it is not, or the settings are wrong.
     """
     known = {one.name: one for one in routes_of(configuration).destinations}
     if name not in known:
@@ -61,22 +61,22 @@ def destination_named(configuration: Configuration, name: str, *, enabled: bool 
 
 
 def counted(number: int, thing: str) -> str:
-    """So many of a thing, in words."""
+    """Return a count with its noun, such as `2 studies`."""
     if number == 1:
         return f"1 {thing}"
     return f"{number} {thing[:-1]}ies" if thing.endswith("y") else f"{number} {thing}s"
 
 
 def id_of(text: str) -> str:
-    """An id as AutoScribe writes it, of one as FHIR does (`stu-…`) or as it is."""
+    """Return an AutoScribe id; accepts an id in its FHIR form too (`stu-…`)."""
     return upstream_id(text) or text
 
 
 def span_of(since: str | None, until: str | None, zone: tzinfo) -> TimeSpan:
-    """The span between two instants as they are typed; without a bound where they are not said.
+    """Return the span between two typed instants; without a bound where one is None.
 
     Raises:
-        ConfigError: one is no instant, or none in the zone, or the second is not after the first.
+        ConfigError: one is not an instant, or does not exist in the zone, or the second is not after the first.
     """
     first = typed_instant("--from", since, zone) if since is not None else _BEGINNING
     last = typed_instant("--to", until, zone) if until is not None else _END
@@ -86,10 +86,10 @@ def span_of(since: str | None, until: str | None, zone: tzinfo) -> TimeSpan:
 
 
 def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
-    """The numbers of patients, a line each, of standard input, where `--patient -` asks for them.
+    """Read patient numbers from standard input, one a line, if `patient` is `-`.
 
     Raises:
-        ConfigError: the option names a number itself, nothing is chosen, or more than one thing is.
+        ConfigError: the option holds a number itself, nothing is chosen, or more than one thing is.
     """
     if bool(patient) is bool(beside):
         problem = "more than one thing is chosen" if patient else "nothing is chosen"
@@ -101,7 +101,7 @@ def numbers_of(patient: str, beside: str) -> tuple[str, ...]:
         raise wrong("--patient", "a number here is kept by the shell and seen by all users of the machine", remedy)
     if sys.stdin.isatty():
         sys.stderr.write("numbers of patients, a line each; Ctrl-D ends them\n")
-    found = tuple(line.strip() for line in sys.stdin if line.strip())
-    if not found:
+    numbers = tuple(line.strip() for line in sys.stdin if line.strip())
+    if not numbers:
         raise wrong("--patient", "no number came", "Write the numbers to standard input, a line each.")
-    return found
+    return numbers

@@ -1,8 +1,8 @@
-"""`feed replay --as-sent`: messages go once more as they were made, but for their MSH-10.
+"""`feed replay --as-sent`: send messages again with the same content, but a new MSH-10.
 
-HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decision D35. What a newer version followed under the same filler
-order number is refused, unless it is forced; what breaks a rule of the receiver, or has a number under an authority
-that several facilities shared (D11), is refused in any case.
+HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decision D35. A message is refused if a newer one was sent under the
+same filler order number, unless forced. A message is always refused if it breaks a rule of the receiver, or has a
+number under an authority that several facilities shared (D11).
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ _REFUSED: Final = {
     "newer-sent": "a newer version was sent under the same filler order number: --force-old --reason sends it all the"
     " same",
     "newer-waits": "a newer version is about to be sent: --force-old --reason sends it all the same",
-    "text-purged": "their text was let go of after feed.retention_days",
-    ALTERED: "their text is not what was made any more: without --as-sent it is made anew",
+    "text-purged": "their text was deleted after feed.retention_days",
+    ALTERED: "their stored text was altered: without --as-sent they are composed again",
     "rule-broken": "they break a rule of the receiver",
     "authority-shared": "they have a number under an authority that several facilities shared (UNASSIGNED): without"
-    " --as-sent they are made anew",
-    "nothing-sent": "studies of which no message was sent or given up",
+    " --as-sent they are composed again",
+    "nothing-sent": "studies without a message that was sent or given up",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """What is sent again: to whom, in which order of priority, dead letters alone or not, and old versions too."""
+    """Replay request: destination and priority; with `dead_letters` only those, with `force_old` old versions too."""
 
     destination: Destination
     priority: int
@@ -62,7 +62,7 @@ class Again:
     force_old: bool
 
 
-async def replay_as_sent(  # noqa: PLR0913, PLR0917 (what the command is told)
+async def replay_as_sent(  # noqa: PLR0913, PLR0917 (the command's arguments)
     configuration: Configuration,
     name: str,
     chosen: Chosen,
@@ -72,15 +72,15 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (what the command is told)
     *,
     force_old: bool,
 ) -> int:
-    """Queue messages as they were made; 1 if some that were chosen are refused.
+    """Queue chosen messages again as they were composed; return 1 if any of them is refused.
 
     Raises:
-        ConfigError: no such destination, what was chosen is not stored, or nobody agreed to what would be sent.
+        ConfigError: no such destination, the chosen study is not stored, or consent to send was not given.
     """
     destination = destination_named(configuration, name)
     now = micros(clock.now())
     verb = "feed-replay-forced-old" if force_old else "feed-replay-as-sent"
-    found: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         destination = replace(destination, first_name=await origin(engine, name))
         again = Again(destination, chosen.priority, chosen.dead_letters, force_old)
@@ -94,27 +94,27 @@ async def replay_as_sent(  # noqa: PLR0913, PLR0917 (what the command is told)
         with Progress("replay", "studies") as progress:
             for done, (study_id, report_ids) in enumerate(studies.items()):
                 progress(done, len(studies))
-                found.update(await engine.do(partial(queued_again, again, study_id, report_ids, now)))
-    messages = counted(found.pop(_SENT, 0), "message")
+                outcomes.update(await engine.do(partial(queued_again, again, study_id, report_ids, now)))
+    messages = counted(outcomes.pop(_SENT, 0), "message")
     say(f"{name} is sent {messages} again as made, each with an MSH-10 of its own")
-    _say_refused(found, say)
-    return 1 if found else 0
+    _say_refused(outcomes, say)
+    return 1 if outcomes else 0
 
 
 async def _tried(engine: Engine, again: Again, studies: Studies, now: int) -> tuple[ToSend, Counter[str]]:
-    """Count what would be sent and what would be refused, without doing any of it."""
-    found, refused = ToSend(), Counter[str]()
+    """Count the messages that would be sent and those that would be refused, without sending any."""
+    would, refused = ToSend(), Counter[str]()
     with Progress("replay", "studies") as progress:
         for done, (study_id, report_ids) in enumerate(studies.items()):
             progress(done, len(studies))
-            became = await tried(engine, partial(_became, again, study_id, report_ids, now))
-            refused["nothing-sent"] += not became
-            for one, code in became:
+            outcomes = await tried(engine, partial(_became, again, study_id, report_ids, now))
+            refused["nothing-sent"] += not outcomes
+            for message, code in outcomes:
                 if code == _SENT:
-                    found += ToSend(1, int(one.is_critical), one.signed, one.signed)
+                    would += ToSend(1, int(message.is_critical), message.signed, message.signed)
                 else:
                     refused[code] += 1
-    return found, +refused
+    return would, +refused
 
 
 def _say_refused(found: Counter[str], say: Say) -> None:
@@ -123,7 +123,7 @@ def _say_refused(found: Counter[str], say: Say) -> None:
 
 
 def queued_again(again: Again, study_id: str, report_ids: frozenset[str] | None, now: int) -> Steps[list[str]]:
-    """Queue the messages of one study; for each what became of it."""
+    """Queue the messages of one study again; return `sent` or the reason of refusal for each."""
     found = yield from _became(again, study_id, report_ids, now)
     return [code for _, code in found] or ["nothing-sent"]
 
@@ -131,29 +131,31 @@ def queued_again(again: Again, study_id: str, report_ids: frozenset[str] | None,
 def _became(
     again: Again, study_id: str, report_ids: frozenset[str] | None, now: int
 ) -> Steps[list[tuple[Stored, str]]]:
+    """Queue the messages of one study again; return each with `sent` or its reason of refusal."""
     name = again.destination.name
     yield from locked(name)
     stored = yield from lane(name, study_id)
     is_waiting = yield from is_to_be_made(name, study_id)
     wanted = _wanted(stored, again, report_ids)
-    became: list[tuple[Stored, str]] = []
-    for one in wanted:
-        is_old = _is_followed(one, stored, wanted)
-        code = _refusal(one, again, is_old=is_old, is_waiting=is_waiting)
-        became.append((one, code))
+    outcomes: list[tuple[Stored, str]] = []
+    for original in wanted:
+        is_old = _is_followed(original, stored, wanted)
+        code = _refusal(original, again, is_old=is_old, is_waiting=is_waiting)
+        outcomes.append((original, code))
         if code == _SENT:
-            is_critical = one.is_critical and one.state == "dead_letter"
-            resend = Resend(study_id, one.report_id, one.content_version, is_critical, again.priority, one.signed)
+            is_critical = original.is_critical and original.state == "dead_letter"
+            report_id, version, signed = original.report_id, original.content_version, original.signed
+            resend = Resend(study_id, report_id, version, is_critical, again.priority, signed)
             row, replay = yield from numbered(name, resend, now)
-            message = _message(one, resend, row, replay, again, is_old=is_old or is_waiting)
-            yield from added(name, study_id, message, now)
-    return became
+            resent_message = _message(original, resend, row, replay, again, is_old=is_old or is_waiting)
+            yield from added(name, study_id, resent_message, now)
+    return outcomes
 
 
 def _wanted(stored: Sequence[Stored], again: Again, report_ids: frozenset[str] | None) -> list[Stored]:
-    """The messages that say what was said last: the newest of a report, or of each order with what adds to it."""
-    said = [one for one in stored if not one.is_draft and one.kind != MOVED]
-    settled = [one for one in said if one.state in {"delivered", "dead_letter"}]
+    """Return the messages to send again: the latest of each report, or of each order with the addenda after it."""
+    sent_messages = [one for one in stored if not one.is_draft and one.kind != MOVED]
+    settled = [one for one in sent_messages if one.state in {"delivered", "dead_letter"}]
     if again.dead_letters:
         whole = _newest_whole(stored)
         settled = [one for one in settled if one.state == "dead_letter" and one.number >= whole.get(one.restates, 0)]
@@ -164,64 +166,64 @@ def _wanted(stored: Sequence[Stored], again: Again, report_ids: frozenset[str] |
 
 
 def _last_said(settled: Sequence[Stored]) -> Iterator[Stored]:
-    """Of each order the newest message that says all of it, and those behind."""
+    """Return, for each order, its newest whole message and the messages after it."""
     whole = _newest_whole(settled)
     return (one for one in settled if one.number >= whole.get(one.restates, 0))
 
 
 def _newest_whole(stored: Iterable[Stored]) -> dict[str, int]:
-    """By what it restates the number of the newest message that says all of it."""
+    """Return the number of the newest whole message of each supersession key."""
     return {one.restates: one.number for one in stored if one.is_whole}
 
 
-def _is_followed(one: Stored, stored: Iterable[Stored], wanted: Sequence[Stored]) -> bool:
-    """Whether something newer was, or is to be, sent under one of its numbers, beside what is sent again with it."""
+def _is_followed(message: Stored, stored: Iterable[Stored], wanted: Sequence[Stored]) -> bool:
+    """True if a newer message under one of its numbers was sent or is open, other than those sent again with it."""
     return any(
-        other.number > one.number
+        other.number > message.number
         and other not in wanted
         and (other.was_sent or other.is_open)
-        and not set(one.filler_order_numbers).isdisjoint(other.filler_order_numbers)
+        and not set(message.filler_order_numbers).isdisjoint(other.filler_order_numbers)
         for other in stored
     )
 
 
-def _refusal(one: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> str:
-    """Why a message is not sent again, or that it is."""
-    if one.body is None:
+def _refusal(message: Stored, again: Again, *, is_old: bool, is_waiting: bool) -> str:
+    """Return the reason why a message is not sent again, or `sent`."""
+    if message.body is None:
         return "text-purged"
-    if one.is_altered:
+    if message.is_altered:
         return ALTERED
-    if any(broken.issue.severity == "error" for broken in check_rules(one.body, again.destination.receiver)):
+    if any(broken.issue.severity == "error" for broken in check_rules(message.body, again.destination.receiver)):
         return "rule-broken"
-    if has_shared_authority(one.body):
+    if has_shared_authority(message.body):
         return "authority-shared"
     if again.force_old:
         return _SENT
     return "newer-sent" if is_old else "newer-waits" if is_waiting else _SENT
 
 
-def _message(  # noqa: PLR0913 (all that makes it another one)
-    one: Stored, resend: Resend, row: int, replay: int, again: Again, *, is_old: bool
+def _message(  # noqa: PLR0913 (all that a copy needs)
+    original: Stored, resend: Resend, row: int, replay: int, again: Again, *, is_old: bool
 ) -> NewMessage:
-    """The same message under an MSH-10 of its own; an old version takes the place of nothing that is queued."""
-    cause = Cause(one.report_id, "replay", one.content_version, replay=replay)
+    """Return a copy of a message with a new MSH-10; a copy of an old version supersedes no queued message."""
+    cause = Cause(original.report_id, "replay", original.content_version, replay=replay)
     control_id = message_control_id(cause, again.destination.control_name)
     state: MessageState = "recorded" if again.destination.dry_run else "queued"
     return NewMessage(
         outbox=row,
-        report_id=one.report_id,
+        report_id=original.report_id,
         kind="replay",
-        content_version=one.content_version,
+        content_version=original.content_version,
         control_id=control_id,
-        restates=one.restates,
-        filler_order_numbers=one.filler_order_numbers,
-        report_ids=one.report_ids,
-        patient_id=one.patient_id,
-        is_whole=one.is_whole and not is_old,
+        restates=original.restates,
+        filler_order_numbers=original.filler_order_numbers,
+        report_ids=original.report_ids,
+        patient_id=original.patient_id,
+        is_whole=original.is_whole and not is_old,
         is_draft=False,
         is_critical=resend.is_critical,
         priority=0 if resend.is_critical else resend.priority,
-        signed=one.signed,
-        body=with_control_id(one.body or b"", control_id),
+        signed=original.signed,
+        body=with_control_id(original.body or b"", control_id),
         state=state,
     )

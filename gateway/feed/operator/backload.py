@@ -1,4 +1,4 @@
-"""`feed backload`: what was signed before a destination's start is sent on purpose, at a rate, behind all that is new.
+"""`feed backload`: send reports signed before a destination's start, at a set rate, after all newer messages.
 
 Carries out no clause of a standard; decision D31.
 """
@@ -25,7 +25,7 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """History asked for: signed in that time, `rate` studies a second; with `missing`, only what no message has yet.
+    """Backload request: a span of signing times, the rate in studies a second, and `missing`: only reports never sent.
 
     `reason` is kept in the audit.
     """
@@ -37,12 +37,12 @@ class History:
 
 
 async def backload(configuration: Configuration, name: str, asked: History, consent: Consent, say: Say) -> int:
-    """Queue the history of a span, so many studies a second, `feed.backload_rate` where no rate is named.
+    """Queue the history of a span at the requested rate, or at `feed.backload_rate` without one.
 
-    1 where an operator was asked, and does not want it.
+    Return 1 if the operator declined.
 
     Raises:
-        ConfigError: no such destination, or nobody agreed to what would be sent.
+        ConfigError: no such destination, or consent to send was not given.
     """
     destination_named(configuration, name)
     rate, times = asked.rate or configuration.settings.feed.backload_rate, asked.times
@@ -54,15 +54,15 @@ async def backload(configuration: Configuration, name: str, asked: History, cons
             return int(not consent.dry_run)
         await engine.do(partial(noted, "feed-backload", f"{name} {times}", asked.reason, micros(clock.now())))
         with Progress("backload", "studies") as progress:
-            while found := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
-                studies, reports = studies + found[0], reports + found[1]
+            while queued := await engine.do(partial(backloaded, span, micros(clock.now()), BATCH)):
+                studies, reports = studies + queued[0], reports + queued[1]
                 progress(studies, would.studies)
-                if found[0] < BATCH:
+                if queued[0] < BATCH:
                     break
         left = await undated(engine, name)
     seconds = studies * span.apart // _SECOND
-    said = f"{counted(reports, 'report')} of {counted(studies, 'study')}"
-    say(f"{name} is sent {said}, {rate:g} studies a second: {counted(seconds, 'second')} at least")
+    total = f"{counted(reports, 'report')} of {counted(studies, 'study')}"
+    say(f"{name} is sent {total}, {rate:g} studies a second: {counted(seconds, 'second')} at least")
     if left:
-        say(f"{counted(left, 'report')} of before its start without a time of signing: in no span")
+        say(f"{counted(left, 'report')} from before its start without a time of signing: no span includes them")
     return 0

@@ -1,7 +1,7 @@
-"""`feed certificate`: what became of every signed report at every destination, against a new listing of AutoScribe.
+"""`feed certificate`: reconcile every signed report, from a fresh AutoScribe listing, with its delivery.
 
-Carries out no clause of a standard; decision D31. It holds for one instant, and says so. It is `incomplete` where the
-listing is, `open` where something is still to come, and `certified` where nothing is.
+Carries out no clause of a standard; decision D31. It holds for the instant that it names. It is `incomplete` if the
+listing is, `open` if any report is still to be delivered, and `certified` otherwise.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _BY_SETTINGS: Final = frozenset({"excluded", "before_start", "ignored"})
 
 @dataclass(slots=True)
 class Account:
-    """The outcome of all reports at one destination: counts, and lines for those with remarks or not as they should be.
+    """Account of all reports at one destination: counts, and a line for each report that is open or has remarks.
 
-    `destination` has the name that the database knows, which is the former one until it is renamed. Of `unplanned`
-    studies it is not known yet what changed settings say; of none where not `is_planned`.
+    `destination` has the name in the database, which is the former name until it is renamed. For the studies in
+    `unplanned` the effect of changed settings is not known yet; for all studies if not `is_planned`.
     """
 
     name: str
@@ -52,37 +52,37 @@ class Account:
     is_planned: bool = True
 
     async def see_plan(self, engine: Engine) -> None:
-        """See which studies the plan of the settings in force lacks."""
+        """Read which studies the plan of the settings in force does not cover yet."""
         standing = await in_force_of(engine, self.destination.name)
         self.is_planned = standing is None or standing.planned is not None
         self.unplanned = await unplanned(engine, self.destination.name)
 
     def mark_critical(self, critical: set[str]) -> None:
-        """Mark the critical results among what is open or left, and list them first."""
+        """Mark the critical results among open and left reports, and sort them first."""
         for line in self.lines:
             line["isCritical"] = line["reportId"] in critical and _is_to_be_seen(line)
             self.open_critical += line["isCritical"] and line["isOpen"]
         self.lines.sort(key=lambda line: not line["isCritical"])
 
-    def add(self, study_id: str, report_id: str, found: Fate) -> None:
-        """Count one report."""
-        if found.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
-            found = Fate("planned", "undecided", found.since, is_open=True)
-        self.counts[found.kind] += 1
-        self.open += found.is_open
-        self.remarks.update(found.remarks)
-        if found.remarks or found.kind not in UNREMARKABLE:
-            since = None if found.since is None else instant_text(found.since)
+    def add(self, study_id: str, report_id: str, report_state: Fate) -> None:
+        """Count one report, and add its line if it needs one."""
+        if report_state.kind in _BY_SETTINGS and (study_id in self.unplanned or not self.is_planned):
+            report_state = Fate("planned", "undecided", report_state.since, is_open=True)
+        self.counts[report_state.kind] += 1
+        self.open += report_state.is_open
+        self.remarks.update(report_state.remarks)
+        if report_state.remarks or report_state.kind not in UNREMARKABLE:
+            since = None if report_state.since is None else instant_text(report_state.since)
             self.lines.append(
                 {
                     "reportId": report_id,
                     "studyId": study_id,
-                    "fate": found.kind,
-                    "detail": found.detail,
+                    "fate": report_state.kind,
+                    "detail": report_state.detail,
                     "since": since,
-                    "isOpen": found.is_open,
+                    "isOpen": report_state.is_open,
                     "isCritical": False,
-                    "remarks": found.remarks,
+                    "remarks": report_state.remarks,
                 }
             )
 
@@ -93,9 +93,10 @@ def _is_to_be_seen(line: Mapping[str, Any]) -> bool:
 
 @dataclass(slots=True)
 class Certificate:
-    """The reports of a span, at each destination; `unlisted` are stored as signed and not listed by AutoScribe.
+    """Certificate of the reports of a span, at each destination.
 
-    `left` is what is open for destinations that are not in the settings, whenever it was signed.
+    `unlisted` counts reports that are stored as signed but not listed by AutoScribe. `left` is what is open for
+    destinations that are no longer in the settings, whenever signed.
     """
 
     listing: Listing
@@ -107,13 +108,13 @@ class Certificate:
 
     @property
     def fault(self) -> str:
-        """Why the listing is not all there is: its own fault, or that it lists less than it lacks (D21)."""
+        """Reason why the listing is incomplete: its own fault, or more reports unlisted than listed (D21)."""
         is_too_little = self.unlisted > self.listing.reports
         return self.listing.fault or ("lists-too-little" if is_too_little else "")
 
     @property
     def verdict(self) -> str:
-        """`incomplete`, `open` or `certified`."""
+        """Verdict of the certificate: `incomplete`, `open` or `certified`."""
         if self.fault:
             return "incomplete"
         return "open" if self.left or any(one.open for one in self.accounts) else "certified"
@@ -122,17 +123,17 @@ class Certificate:
 async def certificate(
     configuration: Configuration, name: str | None, span: TimeSpan, out: Path | None, say: Say
 ) -> int:
-    """Say what became of the reports signed in a span, at one destination or at all; 1 unless all is settled.
+    """Print the certificate of the reports signed in a span, at one destination or all; return 1 unless certified.
 
     Raises:
         ConfigError: no such destination, no API key, or `out` cannot be written.
         StoreUnavailable: the store cannot be reached.
     """
-    asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
     if name is not None:
-        asked = [destination_named(configuration, name)]
+        destinations = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        made = await made_of(configuration, engine, asked, span)
+        made = await made_of(configuration, engine, destinations, span)
         if name is None:
             named = {known for one in made.accounts for known in (one.name, one.destination.name)}
             made.left += await left(engine, named)
@@ -146,22 +147,22 @@ async def certificate(
 async def made_of(
     configuration: Configuration, engine: Engine, asked: Sequence[Destination], span: TimeSpan
 ) -> Certificate:
-    """What became of the reports signed in a span at these destinations, AutoScribe listed anew.
+    """Make the certificate of the reports signed in a span at these destinations, from a fresh AutoScribe listing.
 
     Raises:
         ConfigError: there is no API key.
         StoreUnavailable: the store cannot be reached.
     """
     made = Certificate(await listed(configuration), span, [])
-    for one in asked:
-        known = replace(one, name=await known_as(engine, one.name, one.formerly))
-        made.accounts.append(Account(one.name, known))
+    for destination in asked:
+        known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
+        made.accounts.append(Account(destination.name, known))
     await _fill(made, engine)
     return made
 
 
 async def _fill(made: Certificate, engine: Engine) -> None:
-    """Look up what was listed, and what is stored as signed in the span though it was not listed."""
+    """Add the listed reports, and the reports stored as signed in the span that were not listed."""
     for account in made.accounts:
         await account.see_plan(engine)
     wanted = {study_id: set(report_ids) for study_id, report_ids in made.listing.signed.items()}
@@ -169,9 +170,9 @@ async def _fill(made: Certificate, engine: Engine) -> None:
         wanted.setdefault(study_id, set()).add(report_id)
     ids = iter(sorted(wanted))
     while batch := list(islice(ids, _BATCH)):
-        found = await recorded(engine, batch)
+        records = await recorded(engine, batch)
         for study_id in batch:
-            _add_study(made, study_id, wanted[study_id], found.get(study_id))
+            _add_study(made, study_id, wanted[study_id], records.get(study_id))
     await _mark_critical(made, engine)
 
 
@@ -199,26 +200,26 @@ def _add_study(made: Certificate, study_id: str, report_ids: set[str], known: Le
 
 
 def _is_within(record: Record | None, span: TimeSpan) -> bool:
-    """Whether it was signed in the span; what nothing is known of may have been."""
+    """True if a report was signed in the span, or if its time of signing is not known."""
     return record is None or record.signed is None or span.since <= record.signed < span.until
 
 
 def said(made: Certificate) -> Iterator[str]:
-    """The certificate for people."""
+    """Yield the lines of the certificate for people."""
     listing = made.listing
     at = instant_text(micros(listing.started))
-    found = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
-    yield f"AutoScribe as listed at {at}: {found}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
+    totals = f"{counted(listing.studies, 'study')}, {counted(listing.reports, 'signed report')}"
+    yield f"AutoScribe as listed at {at}: {totals}" + (f"; INCOMPLETE: {made.fault}" if made.fault else "")
     yield f"{counted(made.reports, 'report')} signed from {made.span}, {made.unlisted} of them not listed"
     if not made.accounts:
         yield "no destination is enabled: there is none that reports are sent to"
-    for one in made.accounts:
-        counts = ", ".join(f"{one.counts[kind]} {kind}" for kind in reversed(KINDS) if one.counts[kind])
-        critical = f", {one.open_critical} of them critical" if one.open_critical else ""
-        yield f"{one.name}: {counts or 'no reports'}; {one.open} open{critical}"
-        if one.remarks:
-            yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(one.remarks.items()))}"
-        shown = [line for line in one.lines if line["fate"] not in UNREMARKABLE]
+    for account in made.accounts:
+        counts = ", ".join(f"{account.counts[kind]} {kind}" for kind in reversed(KINDS) if account.counts[kind])
+        critical = f", {account.open_critical} of them critical" if account.open_critical else ""
+        yield f"{account.name}: {counts or 'no reports'}; {account.open} open{critical}"
+        if account.remarks:
+            yield f"  remarks: {', '.join(f'{count} {code}' for code, count in sorted(account.remarks.items()))}"
+        shown = [line for line in account.lines if line["fate"] not in UNREMARKABLE]
         for line in shown[:_MOST_LINES]:
             yield _line(line)
         if len(shown) > _MOST_LINES:
@@ -234,7 +235,7 @@ def _line(line: Mapping[str, Any]) -> str:
 
 
 def _write(made: Certificate, out: Path) -> None:
-    """Write it as JSON.
+    """Write the certificate as JSON.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -268,12 +269,12 @@ def _write(made: Certificate, out: Path) -> None:
         ) from None
 
 
-def _account(one: Account) -> dict[str, Any]:
+def _account(account: Account) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "counts": {kind: one.counts[kind] for kind in KINDS},
-        "open": one.open,
-        "openCritical": one.open_critical,
-        "remarks": dict(one.remarks),
-        "reports": one.lines,
+        "name": account.name,
+        "counts": {kind: account.counts[kind] for kind in KINDS},
+        "open": account.open,
+        "openCritical": account.open_critical,
+        "remarks": dict(account.remarks),
+        "reports": account.lines,
     }

@@ -1,4 +1,4 @@
-"""`feed dead-letters`: what was given up, why, and by which rule of whom; nothing of a patient.
+"""`feed dead-letters`: list the messages given up, with the reason and the rule behind it; nothing about a patient.
 
 Carries out no clause of a standard; decisions D9, D32, D34.
 """
@@ -21,7 +21,7 @@ _RULE: Final = "rule-"
 
 
 async def dead_letters(configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False) -> int:
-    """List the dead letters of a destination or of all, the oldest first; always 0.
+    """List the dead letters of one destination or all, oldest first; always return 0.
 
     Raises:
         ConfigError: no such destination.
@@ -29,22 +29,22 @@ async def dead_letters(configuration: Configuration, name: str | None, say: Say,
     routes = routes_of(configuration).destinations
     asked = routes if name is None else (destination_named(configuration, name, enabled=False),)
     async with store_for_command(configuration, writes=False) as engine:
-        found = [
-            _entry(one, letter)
-            for one in asked
-            for letter in await given_up(engine, await known_as(engine, one.name, one.formerly))
+        letters = [
+            _entry(destination, letter)
+            for destination in asked
+            for letter in await given_up(engine, await known_as(engine, destination.name, destination.formerly))
         ]
     if as_json:
-        say(json.dumps(found, indent=2))
+        say(json.dumps(letters, indent=2))
         return 0
-    for one in found:
+    for one in letters:
         critical = "  CRITICAL" if one["isCritical"] else ""
         rule = f"  ({one['rule']}; {one['source']})" if one["rule"] else ""
         say(
             f"{one['destination']}  {one['reportId']}  {one['studyId']}  {one['reason']}{rule}  since {one['since']}"
             f"{critical}"
         )
-    say(counted(len(found), "dead letter"))
+    say(counted(len(letters), "dead letter"))
     return 0
 
 

@@ -1,7 +1,7 @@
-"""`explain`: why a field of a report has its value, and what was sent of it each time.
+"""`explain`: show why a field of a report has its value, and its value in each version sent.
 
-https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. It shows patient data to who may see it: each
-time is noted in the audit, by ids alone, before anything is shown.
+https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. The output holds patient data. Each use is
+therefore recorded in the audit, by ids only, before anything is shown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ _USUAL: Final = "generic"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A report, a field of it or all of them, as a destination sees it (`at`), and with `sent` each version sent."""
+    """Question about a report: one field or all (`name` empty), as mapped for destination `at`.
+
+    With `sent`, the field's value in each version sent is shown too.
+    """
 
     report_id: str
     name: str = ""
@@ -55,7 +58,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _To:
-    """The receiver that messages are made for, with the site's settings as they apply there."""
+    """Receiver to map for, with the site profile adapted to it."""
 
     receiver: Receiver
     site: Site
@@ -63,102 +66,109 @@ class _To:
 
 
 async def explain(configuration: Configuration, question: Question, say: Say, *, as_json: bool = False) -> int:
-    """Explain a field of a report, or list all; 1 if the report is not stored, or nothing has a value there.
+    """Explain a field of a report, or list all; return 1 if the report is not stored or the field has no value.
 
     Raises:
         ConfigError: no such destination.
-        StoreUnavailable: the store cannot be reached; then nothing is shown, for nothing was noted.
+        StoreUnavailable: the store cannot be reached; nothing is shown, since the audit could not be written.
     """
     to = _to(configuration, question.at)
     report_id = id_of(question.report_id)
     async with store_for_command(configuration, writes=False) as engine:
         if to.destination is not None and question.at:
             question = replace(question, at=await known_as(engine, to.destination.name, to.destination.formerly))
-        found = await stored_study(engine, report_id)
-        if found is None:
+        study = await stored_study(engine, report_id)
+        if study is None:
             say("no such report is stored")
             return 1
         argument = " ".join(filter(None, (report_id, question.name, question.at and f"at {question.at}")))
         await engine.do(partial(noted, _VERB, argument, question.reason, micros(clock.now())))
-        of = await _made(engine, found, to)
-        sent = await _sent(engine, found, of, question) if question.sent else []
-    fields = [explained(of, question.name)] if question.name else every(of)
-    said = {
+        mapping = await _made(engine, study, to)
+        sent = await _sent(engine, study, mapping, question) if question.sent else []
+    fields = [explained(mapping, question.name)] if question.name else every(mapping)
+    answer = {
         "reportId": report_id,
-        "studyId": found.study_id,
+        "studyId": study.study_id,
         "receiver": to.receiver.name,
         "destination": to.destination.name if to.destination else None,
         "fields": [_said(one) for one in fields],
         **({"sent": sent} if question.sent else {}),
     }
     if as_json:
-        say(json.dumps(said, indent=2))
+        say(json.dumps(answer, indent=2))
     else:
-        for line in (*(lines(said) if question.name else listed(said)), *sent_lines(sent)):
+        for line in (*(lines(answer) if question.name else listed(answer)), *sent_lines(sent)):
             say(line)
     return 0 if any(one.values for one in fields) or any(one["versions"] for one in sent) else 1
 
 
 def _to(configuration: Configuration, at: str | None) -> _To:
-    """The destination that is named, or the only one there is; without one the usual profile."""
+    """Return the named destination, or the only enabled one; without either, a receiver of the generic profile."""
     enabled = [one for one in routes_of(configuration).destinations if one.is_enabled]
-    one = destination_named(configuration, at, enabled=False) if at else enabled[0] if len(enabled) == 1 else None
-    if one is None:
+    destination = (
+        destination_named(configuration, at, enabled=False) if at else enabled[0] if len(enabled) == 1 else None
+    )
+    if destination is None:
         return _To(configuration.site.receiver(_USUAL), configuration.site, None)
-    return _To(one.receiver, one.site(configuration.site), one)
+    return _To(destination.receiver, destination.site(configuration.site), destination)
 
 
-async def _made(engine: Engine, found: StoredStudy, to: _To) -> ExplainedMapping:
-    kept = found.kept()
+async def _made(engine: Engine, stored: StoredStudy, to: _To) -> ExplainedMapping:
+    """Map the stored study for the receiver and trace its fields."""
+    kept = stored.kept()
     facts = kept.facts
     if to.receiver.takes_pdf:
         facts = replace(facts, pdf=await Pdfs(engine).with_data(facts.pdf, to.receiver.pdf_max))
-    asked = PreviewRequest(kept.study, facts, found.report_id)
-    return await computed(made, asked, found.document(), to.site, to.receiver, clock.now())
+    asked = PreviewRequest(kept.study, facts, stored.report_id)
+    return await computed(made, asked, stored.document(), to.site, to.receiver, clock.now())
 
 
-async def _sent(engine: Engine, found: StoredStudy, of: ExplainedMapping, question: Question) -> list[dict[str, Any]]:
-    """The values of the field in each version sent: messages by destination, or versions of resources."""
+async def _sent(
+    engine: Engine, stored: StoredStudy, mapping: ExplainedMapping, question: Question
+) -> list[dict[str, Any]]:
+    """Return the field's values in each version sent: messages by destination, or versions of FHIR resources."""
     if is_field(question.name):
-        return await _messages(engine, found, question)
+        return await _messages(engine, stored, question)
     kind = question.name.partition(".")[0]
-    told = []
-    for one in of.resources:
-        if one["resourceType"] == kind:
-            address = f"{kind}/{one['id']}"
+    by_resource = []
+    for resource in mapping.resources:
+        if resource["resourceType"] == kind:
+            address = f"{kind}/{resource['id']}"
             versions = [
                 _version(updated, f"version {number}", element_values(body, question.name))
                 for number, updated, body in await versions_of(engine, address)
             ]
-            told.append({"to": address, "versions": versions})
-    return told
+            by_resource.append({"to": address, "versions": versions})
+    return by_resource
 
 
-async def _messages(engine: Engine, found: StoredStudy, question: Question) -> list[dict[str, Any]]:
-    told: dict[str, list[dict[str, Any]]] = {}
-    for one in await messages_of_study(engine, found.study_id):
-        is_meant = question.at in {None, one.destination} and found.report_id in {one.report_id, *one.report_ids}
-        if is_meant and one.sent is not None:
-            values = None if one.body is None else field_values(one.body, question.name)
-            version = _version(one.sent, f"{one.control_id}, {one.kind}, {one.state}", values)
-            told.setdefault(one.destination, []).append(version)
-    return [{"to": name, "versions": versions} for name, versions in told.items()]
+async def _messages(engine: Engine, stored: StoredStudy, question: Question) -> list[dict[str, Any]]:
+    """Return the field's values in each message sent, by destination."""
+    by_destination: dict[str, list[dict[str, Any]]] = {}
+    for message in await messages_of_study(engine, stored.study_id):
+        report_ids = {message.report_id, *message.report_ids}
+        is_meant = question.at in {None, message.destination} and stored.report_id in report_ids
+        if is_meant and message.sent is not None:
+            values = None if message.body is None else field_values(message.body, question.name)
+            version = _version(message.sent, f"{message.control_id}, {message.kind}, {message.state}", values)
+            by_destination.setdefault(message.destination, []).append(version)
+    return [{"to": name, "versions": versions} for name, versions in by_destination.items()]
 
 
 def _version(at: int, name: str, values: Sequence[str] | None) -> dict[str, Any]:
-    """A version; `values` is None where its text was let go of."""
+    """Return a version as JSON; `values` is None if its text was deleted after the retention time."""
     return {"at": instant_text(at), "as": name, "values": None if values is None else list(values)}
 
 
-def _said(one: Explained) -> dict[str, Any]:
-    rule = one.rule
+def _said(field: Explained) -> dict[str, Any]:
+    rule = field.rule
     return {
-        "name": one.name,
-        "values": list(one.values),
+        "name": field.name,
+        "values": list(field.values),
         "rule": None
         if rule is None
         else {"name": rule.name, "place": f"{rule.path}:{rule.line}", "clause": rule.clause, "from": rule.source},
-        "sources": [{"pointer": pointer, "value": value, "class": kind} for pointer, value, kind in one.sources],
-        "settings": [{"key": it.key, "value": it.value} for it in one.settings],
-        "issues": [{"code": it.code, "pointer": it.pointer, "action": it.action} for it in one.issues],
+        "sources": [{"pointer": pointer, "value": value, "class": kind} for pointer, value, kind in field.sources],
+        "settings": [{"key": it.key, "value": it.value} for it in field.settings],
+        "issues": [{"code": it.code, "pointer": it.pointer, "action": it.action} for it in field.issues],
     }

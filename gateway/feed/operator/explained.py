@@ -1,7 +1,7 @@
 """Explain each field of a report: its value, the rule that makes it, and the leaves and settings that change it.
 
-https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. Pure, and measured on the study as it is
-stored: nothing is read or noted here.
+https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decisions D6, D39. Pure: it traces the stored study, and reads
+or records nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ExplainedMapping:
 
     @cached_property
     def fields(self) -> frozenset[str]:
-        """The names of all fields that have a value."""
+        """Names of all HL7 v2 fields that have a value."""
         return frozenset(name for message in self.messages for name in field_names(message))
 
     @cached_property
@@ -54,9 +54,9 @@ class ExplainedMapping:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One field or element: its values in their order, the rule, and by pointer the leaves with value and class.
+    """Explanation of one field or element: its values in order, its rule, and its leaves (pointer, value, class).
 
-    `settings` are those that move it, `issues` what was said of its leaves.
+    `settings` are the settings that change it; `issues` are the mapping issues of its leaves.
     """
 
     name: str
@@ -70,10 +70,10 @@ class Explained:
 def made(
     asked: PreviewRequest, document: dict[str, Any], site: Site, receiver: Receiver, at: datetime
 ) -> ExplainedMapping:
-    """Make and measure all of a report; it takes a second or more of a processor.
+    """Map a report and trace all its fields; this takes a second or more of CPU time.
 
     Raises:
-        WireError: what AutoScribe said is not what its contract says any more.
+        WireError: the stored AutoScribe data no longer fits the contract.
     """
     mapped = to_fhir(asked.study, site, asked.facts)
     issues = [*asked.study.issues, *mapped.issues]
@@ -95,12 +95,12 @@ def made(
 
 
 def resources_of(resources: Iterable[Json], report_id: str) -> list[Json]:
-    """The resources that are made of a report, its patient, and what all reports of the study share."""
+    """Return the resources of a report: its own, its patient, and those that all reports of the study share."""
     own = fhir_id(report_id)
-    found = [one for one in resources if one["resourceType"] not in _OF_REPORT or one["id"].startswith(own)]
-    report = next((one for one in found if one["resourceType"] == "DiagnosticReport"), {})
+    candidates = [one for one in resources if one["resourceType"] not in _OF_REPORT or one["id"].startswith(own)]
+    report = next((one for one in candidates if one["resourceType"] == "DiagnosticReport"), {})
     patient = report.get("subject", {}).get("reference")
-    return [one for one in found if one["resourceType"] != "Patient" or f"Patient/{one['id']}" == patient]
+    return [one for one in candidates if one["resourceType"] != "Patient" or f"Patient/{one['id']}" == patient]
 
 
 def explained(of: ExplainedMapping, name: str) -> Explained:
@@ -121,13 +121,13 @@ def explained(of: ExplainedMapping, name: str) -> Explained:
 
 
 def _targets(of: ExplainedMapping, name: str) -> set[str]:
-    """Return the trace's names for a name: for OBX-11 that of each kind of OBX in the message."""
+    """Return the trace's names for a field or element; for OBX-11, the name of each kind of OBX in the message."""
     found = (one for one in of.moved if is_at(one, name))
     return {one for one in found if one == name or one in of.fields or not is_field(name)}
 
 
 def _deciding(of: ExplainedMapping, name: str, rule: TraceRule | None) -> Iterator[TraceRow]:
-    """The leaves that a rule names and that decide whether there is a message, or a resource, at all."""
+    """Yield the leaves that a rule names and that decide if the message or resource exists at all."""
     keys = set(re.findall(r"\.([A-Za-z]+)", rule.source)) if rule else set()
     whole = MESSAGE if is_field(name) else name.partition(".")[0]
     for row in of.rows:
@@ -136,14 +136,14 @@ def _deciding(of: ExplainedMapping, name: str, rule: TraceRule | None) -> Iterat
 
 
 def every(of: ExplainedMapping) -> list[Explained]:
-    """All that has a value, fields before elements, in the order in which they stand there."""
+    """Explain every field and element that has a value, fields first, in their order of appearance."""
     names = [name for message in of.messages for name in field_names(message)]
     names += [name for resource in of.resources for name in element_names(resource)]
     return [replace(explained(of, name), issues=()) for name in dict.fromkeys(names)]
 
 
 def values(of: ExplainedMapping, name: str) -> tuple[str, ...]:
-    """The values of a field in the messages, or of an element in the resources."""
+    """Return the values of a field in the messages, or of an element in the resources."""
     return tuple(_values(of.messages, of.resources, name))
 
 
@@ -159,7 +159,7 @@ def _values(messages: Iterable[bytes], resources: Iterable[Json], name: str) -> 
 
 
 def _rule(name: str) -> TraceRule | None:
-    """The function of a field or element; None where a field is a row of its segment's table."""
+    """Return the rule of a field or element; None if a field comes from a row of its segment's table."""
     rule = rule_of(name)
     if rule is not None or is_field(name):
         return rule

@@ -1,4 +1,4 @@
-"""Lines that `explain` prints for a person: value, rule, source, settings, and the values in what was sent.
+"""Lines that `explain` prints for a person: value, rule, source, settings, and the values sent before.
 
 https://www.rfc-editor.org/rfc/rfc6901 (JSON pointers); decision D39.
 """
@@ -17,43 +17,43 @@ _CELL: Final = 60
 _INDENT: Final = " " * 12
 
 
-def lines(said: Mapping[str, Any]) -> Iterator[str]:
-    """The lines about one field."""
-    [one] = said["fields"]
-    yield f"{one['name']} of {said['reportId']} {_for(said)}"
-    yield from _values(one["values"])
-    yield f"  rule      {_rule(one['rule'])}"
-    for source in one["sources"]:
+def lines(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines about one field."""
+    [explained] = answer["fields"]
+    yield f"{explained['name']} of {answer['reportId']} {_for(answer)}"
+    yield from _values(explained["values"])
+    yield f"  rule      {_rule(explained['rule'])}"
+    for source in explained["sources"]:
         yield from _text(f"  from      {source['pointer']} [{source['class']}] = ", _leaf(source["value"]))
-    if not one["sources"]:
-        yield "  from      nothing that AutoScribe says moves it alone: see the rule"
-    for setting in one["settings"]:
+    if not explained["sources"]:
+        yield "  from      no single AutoScribe value changes it: see the rule"
+    for setting in explained["settings"]:
         yield f"  setting   {setting['key']} = {setting['value']}"
-    for issue in one["issues"]:
+    for issue in explained["issues"]:
         yield f"  issue     {issue['code']} at {issue['pointer']}: {issue['action']}"
 
 
-def listed(said: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each field: its values, what it comes from, and the settings that move it."""
-    yield f"all fields of {said['reportId']} {_for(said)}"
-    for one in said["fields"]:
-        values = printable(", ".join(_counted(one["values"])).replace("\n", " "))
+def listed(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each field: its values, its sources, and the settings that change it."""
+    yield f"all fields of {answer['reportId']} {_for(answer)}"
+    for explained in answer["fields"]:
+        values = printable(", ".join(_counted(explained["values"])).replace("\n", " "))
         value = values if len(values) <= _CELL else f"{values[:_CELL]}…"
-        pointers = " ".join(source["pointer"] for source in one["sources"]) or "-"
-        settings = " ".join(setting["key"] for setting in one["settings"])
-        yield f"  {one['name']}  {value}  <- {pointers}{f'  ({settings})' if settings else ''}"
+        pointers = " ".join(source["pointer"] for source in explained["sources"]) or "-"
+        settings = " ".join(setting["key"] for setting in explained["settings"])
+        yield f"  {explained['name']}  {value}  <- {pointers}{f'  ({settings})' if settings else ''}"
 
 
 def sent_lines(sent: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Print the value in each version as a difference to the version before."""
-    for one in sent:
-        yield f"sent to {one['to']}" if "/" not in one["to"] else f"versions of {one['to']}"
+    """Yield the value in each version as a difference to the version before."""
+    for target in sent:
+        yield f"sent to {target['to']}" if "/" not in target["to"] else f"versions of {target['to']}"
         before: Sequence[str] | None = None
-        for version in one["versions"]:
+        for version in target["versions"]:
             yield f"  {version['at']}  {version['as']}"
             values = version["values"]
             if values is None:
-                yield "    its text was let go of after feed.retention_days"
+                yield "    its text was deleted after feed.retention_days"
                 continue
             yield from _difference(before, values)
             before = values
@@ -91,7 +91,7 @@ def _values(values: Sequence[str]) -> Iterator[str]:
 
 
 def _counted(values: Sequence[str]) -> list[str]:
-    """The values, each once, with how often it stands there where that is more than once."""
+    """Return the values, each once, with a count if it occurs more than once."""
     return [one if count == 1 else f"{one} ({count} times)" for one, count in Counter(values).items()]
 
 
@@ -108,7 +108,7 @@ def _leaf(value: Any) -> str:
 
 
 def _text(head: str, text: str) -> Iterator[str]:
-    """A text behind its head, each line of it a line."""
+    """Yield the lines of a text, the first behind its heading."""
     first, *rest = short(text).split("\n")
     yield head + printable(first)
     yield from (f"{_INDENT}{printable(line)}" for line in rest)

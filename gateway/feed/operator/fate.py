@@ -1,7 +1,7 @@
-"""What became of one signed report at one destination: one of these and no other. Pure.
+"""State of one signed report at one destination: exactly one of the kinds below. Pure.
 
-HL7 v2.5.1 §2.9.2, table 0008 (AA and CA); decisions D31, D32, D37. It is that of what the destination is to know
-last: of the row that was decided last, and where messages were made of that, of the one that is worst off.
+HL7 v2.5.1 §2.9.2, table 0008 (AA and CA); decisions D31, D32, D37. The state follows the latest change that the
+destination must know: its outbox row, and the worst state among the messages composed from that row.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ Kind = Literal[
     "excluded",
     "before_start",
 ]
-# Kind -> what it means; the worst first
+# Kind -> its meaning; the worst first
 KINDS: Final[dict[Kind, str]] = {
-    "not ingested": "AutoScribe lists it as signed, and the store does not know that",
-    "held": "an operator is needed, or what `detail` says is missing",
+    "not ingested": "AutoScribe lists it as signed, and the store does not have it as signed",
+    "held": "an operator is needed, or the value that `detail` names",
     "dead letter": "given up: it is not sent any more",
-    "indeterminate": "written, without a usable answer: it may have arrived; or an old copy of it may",
-    "queued": "to be made or sent",
-    "planned": "owed, or owed no more, since the settings changed: it waits for `feed apply`",
-    "unrouted": "no destination takes it, or this one was not told of it yet",
-    "superseded by": "never taken: the message of that number says it, or takes it back",
-    "nothing": "the mapping says that nothing is sent of it, for the reason given",
-    "recorded": "made for a destination that is tried out, and not sent",
-    "CA only": "the receiver's interface has it, of its application nothing was heard",
-    "taken": "by a way without acknowledgements, or with an answer that the ack_table calls delivered",
-    "left": "an operator left it unsent: of a plan, or (`may-have-been-sent`) since the receiver has it already",
+    "indeterminate": "in doubt: it was sent without a usable answer and may have arrived; or an old copy of it may",
+    "queued": "to be composed or sent",
+    "planned": "newly owed, or no longer owed, under changed settings: it waits for `feed apply`",
+    "unrouted": "no destination takes it, or it is not decided yet for this one",
+    "superseded by": "never accepted: the message of that number replaces or withdraws it",
+    "nothing": "the mapping sends nothing for it, for the reason given",
+    "recorded": "composed for a destination in a dry run, and not sent",
+    "CA only": "the receiver's interface accepted it, its application has not answered",
+    "taken": "accepted without an acknowledgement, or with an answer that the ack_table calls delivered",
+    "left": "an operator left it unsent: from a plan, or (`may-have-been-sent`) since the receiver has it already",
     "AA": "the receiver's application accepted it",
     "ignored": "a rule says that no destination needs it",
     "excluded": "a filter of the destination leaves it out",
     "before_start": "first signed before the destination's start",
 }
 _OPEN: Final = frozenset({"not ingested", "held", "dead letter", "indeterminate", "queued", "planned", "unrouted"})
-# What is held goes by `feed resume`, and of what was committed the application's answer is to come
+# Not lacking: an open report of these kinds is still on its way, or `feed resume` sends it
 _ON_ITS_WAY: Final = frozenset({"held", "indeterminate", "queued", "planned", "CA only"})
 UNREMARKABLE: Final = frozenset({"AA", "before_start", "excluded"})
 _RANK: Final = {kind: place for place, kind in enumerate(KINDS)}
@@ -80,16 +80,16 @@ _NO_ONE: Final = frozenset({"unrouted", "ignored"})
 _TOLD: Final = frozenset({"rendered", "merged"})
 _AHEAD: Final = frozenset({"waiting", "held", "planned", "to_stop"})
 _PLANNED: Final = {"planned": "add", "to_stop": "stop"}
-# Reasons for which there is nothing to be sent; for any other the destination lacks what it should know
+# Reasons for which there is nothing to send; with any other reason the destination lacks a report it should have
 _OF_NO_NEWS: Final = frozenset({UNSENT, "report-not-signed", "draft-after-final", "study-external"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of a report: `detail` is a code, a name of a rule or filter, or the number of a message.
+    """State of a report: `detail` is a code, the name of a rule or filter, or the number of a message.
 
-    `since` is when that which it hangs on was made or decided, in microseconds; `is_open` if something is still to
-    come, or an operator is needed. `remarks` are codes of what the messages could not say as they should.
+    `since` is the time of the row or message behind the state, in microseconds. `is_open` is True if delivery is not
+    finished, or an operator is needed. `remarks` are warning codes of the messages.
     """
 
     kind: Kind
@@ -100,30 +100,30 @@ class Fate:
 
 
 def fate(report_id: str, record: Record | None, destination: Destination) -> Fate:
-    """What became of a report; `record` is None where the store does not know that it is signed."""
+    """Return the state of a report; `record` is None if the store does not know it as signed."""
     if record is None:
         return _made("not ingested")
     own = [row for row in record.rows if row.destination == destination.name]
     messages = [one for one in record.messages if one.destination == destination.name]
-    found = [_of_row(row) for row in own if row.state in _AHEAD]
+    states = [_of_row(row) for row in own if row.state in _AHEAD]
     last = _last(report_id, messages)
     made = [_of_message(one, destination) for one in last]
     if destination.name in record.stale_at:
-        found.append(_made("indeterminate", OLD_COPY))
-    unsaid = _undelivered(record.rows, destination.name)
-    if unsaid is not None:
-        made = [one for one in made if one.is_open]  # no message says what was decided last
-        found.append(unsaid)
-    elif own:  # a row says that they were told, or are to be
+        states.append(_made("indeterminate", OLD_COPY))
+    undelivered = _undelivered(record.rows, destination.name)
+    if undelivered is not None:
+        made = [one for one in made if one.is_open]  # no message carries the latest change
+        states.append(undelivered)
+    elif own:  # the row is sent or to be sent, so a cancelled message still leaves the report open
         made = [replace(one, is_open=True) if one.detail == UNSENT else one for one in made]
-    if found or made:
+    if states or made:
         remarks = tuple(dict.fromkeys(code for one in last for code in one.remarks.split()))
-        return replace(min([*found, *made], key=lambda one: _RANK[one.kind]), remarks=remarks)
+        return replace(min([*states, *made], key=lambda one: _RANK[one.kind]), remarks=remarks)
     return _unsaid(own, record.rows)
 
 
 def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
-    """The fate of a report of which the destination was not told what happened last; None where it was."""
+    """Return the state of a report whose latest change has no message for the destination; None if it has one."""
     about = [row for row in rows if row.destination == name or row.state in _NO_ONE]
     newest = [row for row in about if row.version == about[-1].version]
     own = [row for row in newest if row.destination == name]
@@ -133,22 +133,24 @@ def _undelivered(rows: Sequence[LedgerRow], name: str) -> Fate | None:
 
 
 def is_lacking(found: Fate) -> bool:
-    """True where the destination lacks a report, and nothing is about to bring it there."""
+    """True if the destination lacks a report, and nothing is about to send it."""
     return found.is_open and found.kind not in _ON_ITS_WAY
 
 
 def _last(report_id: str, messages: Sequence[LedgerMessage]) -> list[LedgerMessage]:
-    """The messages of the newest cause, of the text and of the PDF where that has its own."""
+    """Return the messages of the newest cause: of the text, and of the PDF if that is a message of its own."""
     pdf = (pdf_number(report_id),)
-    found: list[LedgerMessage] = []
+    messages_of_cause: list[LedgerMessage] = []
     for is_pdf in (False, True):
         own = [one for one in messages if (one.filler_order_numbers[:1] == pdf) is is_pdf]
-        found += [one for one in own if one.outbox == own[-1].outbox and (one is own[-1] or one.reason != UNSENT)]
-    return found
+        messages_of_cause += [
+            one for one in own if one.outbox == own[-1].outbox and (one is own[-1] or one.reason != UNSENT)
+        ]
+    return messages_of_cause
 
 
 def _unsaid(own: Sequence[LedgerRow], rows: Sequence[LedgerRow]) -> Fate:
-    """The fate of a report of which no message says the last: what was decided of it."""
+    """Return the state of a report without a message for its latest change, by the outbox rows."""
     no_one = [row for row in rows if row.state in _NO_ONE]
     decided = [row for row in own if row.state in _ROWS]
     if no_one and all(row.state == "excluded" for row in decided):
@@ -165,18 +167,18 @@ def _of_row(row: LedgerRow) -> Fate:
     return _made(kind, row.reason or ("to-be-made" if kind == "queued" else ""), row.decided)
 
 
-def _of_message(one: LedgerMessage, destination: Destination) -> Fate:
-    if one.state == "superseded":
-        return _made("superseded by", str(one.superseded_by or ""), one.made)
-    if one.state == "dead_letter" and one.reason == UNSENT:
-        return _made("nothing", UNSENT, one.made)
-    if one.state == "dead_letter" and one.reason == SEEN_THERE:
-        return _made("left", MAY_HAVE_BEEN_SENT, one.made)
-    if one.state == "recorded":
-        return Fate("recorded", one.reason or one.state, one.made, not destination.dry_run)
-    if one.state == "delivered":
-        return _of_delivered(one, destination)
-    return _made(_BY_STATE[one.state], one.reason or one.state, one.made)
+def _of_message(message: LedgerMessage, destination: Destination) -> Fate:
+    if message.state == "superseded":
+        return _made("superseded by", str(message.superseded_by or ""), message.made)
+    if message.state == "dead_letter" and message.reason == UNSENT:
+        return _made("nothing", UNSENT, message.made)
+    if message.state == "dead_letter" and message.reason == SEEN_THERE:
+        return _made("left", MAY_HAVE_BEEN_SENT, message.made)
+    if message.state == "recorded":
+        return Fate("recorded", message.reason or message.state, message.made, not destination.dry_run)
+    if message.state == "delivered":
+        return _of_delivered(message, destination)
+    return _made(_BY_STATE[message.state], message.reason or message.state, message.made)
 
 
 def _of_delivered(one: LedgerMessage, destination: Destination) -> Fate:

@@ -1,4 +1,4 @@
-"""Every signed report as AutoScribe lists it at this moment: what a certificate is held against.
+"""Listing of every signed report by AutoScribe at this moment, which a certificate is checked against.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D26 (at the pace of a sweep), D31.
 """
@@ -16,13 +16,13 @@ from gateway.upstream.metronome import Metronome
 from gateway.upstream.pace import Pace
 from gateway.upstream.paced_client import PacedClient
 
-# A study that is left out of a page, or a listing that ends where it says there is more
+# Issues that make a listing incomplete: a study missing from a page, or no cursor although there is more
 _DOUBTS = frozenset({"element-not-understood", "cursor-absent"})
 
 
 @dataclass(slots=True)
 class Listing:
-    """What was listed: by study the ids of its signed reports; `fault` is a code where it is not all there is."""
+    """Signed report ids by study, as listed; `fault` is a code if the listing is incomplete."""
 
     started: datetime
     ended: datetime
@@ -32,18 +32,18 @@ class Listing:
 
     @property
     def reports(self) -> int:
-        """How many signed reports were listed."""
+        """Number of signed reports listed."""
         return sum(map(len, self.signed.values()))
 
 
 async def listed(configuration: Configuration) -> Listing:
-    """List all studies; what AutoScribe answers badly ends the listing, and is its `fault`.
+    """List all studies; a faulty answer of AutoScribe ends the listing and becomes its `fault`.
 
     Raises:
         ConfigError: there is no API key.
     """
     settings = configuration.settings
-    found = Listing(clock.now(), clock.now())
+    listing = Listing(clock.now(), clock.now())
     beat = Metronome(settings.sync.pages_per_second)
     client = PacedClient(settings.upstream, settings.pdf, settings.sync, Pace(settings.sync.concurrency))
     async with client:
@@ -52,22 +52,22 @@ async def listed(configuration: Configuration) -> Listing:
             async with aclosing(client.studies()) as pages:
                 async for page in pages:
                     for study in page.value["studies"]:
-                        _add(found, study)
+                        _add(listing, study)
                     doubts = [issue.code for issue in page.issues if issue.code in _DOUBTS]
-                    found.fault = found.fault or next(iter(doubts), "")
+                    listing.fault = listing.fault or next(iter(doubts), "")
                     await beat.next()
         except UpstreamError as error:
-            found.fault = error.code
-    found.ended = clock.now()
-    return found
+            listing.fault = error.code
+    listing.ended = clock.now()
+    return listing
 
 
-def _add(found: Listing, study: dict[str, object]) -> None:
-    """Note the signed reports of a study; an external one is not AutoScribe's to report on (D25)."""
-    found.studies += 1
+def _add(listing: Listing, study: dict[str, object]) -> None:
+    """Add the signed reports of a study; external studies are not AutoScribe's to report on (D25)."""
+    listing.studies += 1
     reports = study.get("reportIds")
     if study.get("studyType") == "external" or not isinstance(reports, list):
         return
     signed = {str(one["reportId"]) for one in reports if one["status"] == "completed"}
     if signed:
-        found.signed[str(study["studyId"])] = signed
+        listing.signed[str(study["studyId"])] = signed

@@ -1,6 +1,6 @@
-"""`feed pause` and `feed resume`: whether a destination is sent anything, and a study that is held goes on.
+"""`feed pause` and `feed resume`: stop and restart sending to a destination, and release held studies.
 
-Carries out no clause of a standard; decisions D13, D32. What is paused is queued all the same.
+Carries out no clause of a standard; decisions D13, D32. Messages of a paused destination are composed and queued.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HELD_AS: Final[dict[str, tuple[str, ...]]] = {"refused": (REFUSED, FOR_NOW), "i
 
 
 async def pause(configuration: Configuration, name: str, reason: str, say: Say) -> int:
-    """Send nothing more to a destination, from the next message on.
+    """Stop sending to a destination from the next message on; always return 0.
 
     Raises:
         ConfigError: no destination has that name.
@@ -46,7 +46,7 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
         if (yield from paused(name, own, now)):
             return True, ""
         ((was,),) = yield from ask(PAUSED, name=name)
-        if was in {RESTORED, HOLD_FEED}:  # which is over by an operator's word about something else
+        if was in {RESTORED, HOLD_FEED}:  # ending that pause must not end the operator's own
             yield from also_paused(name, own)
             return False, str(was)
         return False, ""
@@ -61,12 +61,12 @@ async def pause(configuration: Configuration, name: str, reason: str, say: Say) 
 
 
 async def resume(configuration: Configuration, name: str, reason: str, consent: Consent, say: Say) -> int:
-    """Send to a destination again; what is held there stays so.
+    """Resume sending to a destination; held studies stay held.
 
-    1 if it is paused as `restored`, or where an operator was asked, and does not want it.
+    Return 1 if it is paused as `restored`, or if the operator declined.
 
     Raises:
-        ConfigError: no destination has that name, or nobody agreed to what would be sent.
+        ConfigError: no destination has that name, or consent to send was not given.
     """
     destination_named(configuration, name, enabled=False)
     now = micros(clock.now())
@@ -84,13 +84,13 @@ async def resume(configuration: Configuration, name: str, reason: str, consent: 
             say("without a journal, `serve --hold-feed --restored-from INSTANT` holds what may have been sent")
             return 1
         stays = bool(await engine.do(partial(paused_beside, name)))
-        found = await tried(engine, partial(to_send, name)) if paused_as and not stays else ToSend()
-        if not is_agreed(found, name, consent, say):
+        would = await tried(engine, partial(to_send, name)) if paused_as and not stays else ToSend()
+        if not is_agreed(would, name, consent, say):
             return int(not consent.dry_run)
         still = await engine.do(work)
         lanes = (await stock(engine, name, 0)).lane_count
     if still:
-        say(f"{name} stays paused, as it was before: {still}; `feed resume {name}` once more has it sent to again")
+        say(f"{name} stays paused, as it was before: {still}; another `feed resume {name}` resumes sending")
         return 0
     say(f"{name} is sent to again" if paused_as else f"{name} was not paused")
     if lanes:
@@ -98,7 +98,7 @@ async def resume(configuration: Configuration, name: str, reason: str, consent: 
     return 0
 
 
-async def resume_study(  # noqa: PLR0913, PLR0917 (what the command is told)
+async def resume_study(  # noqa: PLR0913, PLR0917 (the command's arguments)
     configuration: Configuration,
     name: str,
     study_id: str,
@@ -108,38 +108,38 @@ async def resume_study(  # noqa: PLR0913, PLR0917 (what the command is told)
     *,
     is_corrected: bool,
 ) -> int:
-    """Let one study go on at a destination; 1 if nothing of it was held, or an operator does not want it.
+    """Release one held study at a destination; return 1 if nothing of it was held, or the operator declined.
 
-    `is_corrected`: the chart of the patient who was told of before is put right by hand, nothing is taken back there.
+    `is_corrected`: the chart of the former patient was corrected by hand, so nothing is withdrawn there.
 
     Raises:
-        ConfigError: no destination has that name, or nobody agreed to what would be sent.
+        ConfigError: no destination has that name, or consent to send was not given.
     """
     destination_named(configuration, name, enabled=False)
     study_id = id_of(study_id)
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
-        found = await _would_go(engine, name, study_id, is_corrected=is_corrected)
-        if not is_agreed(found, name, consent, say):
+        would = await _would_go(engine, name, study_id, is_corrected=is_corrected)
+        if not is_agreed(would, name, consent, say):
             return int(not consent.dry_run)
         return 0 if await _let_go(engine, name, study_id, reason, say, is_corrected=is_corrected) else 1
 
 
-async def resume_held(  # noqa: PLR0913, PLR0917 (what the command is told)
+async def resume_held(  # noqa: PLR0913, PLR0917 (the command's arguments)
     configuration: Configuration, name: str, held_as: HeldAs, reason: str, consent: Consent, say: Say
 ) -> int:
-    """Let all studies go on that are held at a destination for that reason; 1 if none is, or nobody wants it.
+    """Release all studies held at a destination for that reason; return 1 if there are none, or the operator declined.
 
     Raises:
-        ConfigError: no destination has that name, or nobody agreed to what would be sent.
+        ConfigError: no destination has that name, or consent to send was not given.
     """
     destination_named(configuration, name, enabled=False)
     async with store_for_command(configuration, writes=not consent.dry_run) as engine:
         lanes = [one for held in _HELD_AS.get(held_as, (held_as,)) for one in await held_for(engine, name, held)]
         study_ids = sorted({*lanes, *await rows_held_for(engine, name, held_as)})
-        found = ToSend()
+        would = ToSend()
         for study_id in study_ids:
-            found += await _would_go(engine, name, study_id)
-        if not is_agreed(found, name, consent, say):
+            would += await _would_go(engine, name, study_id)
+        if not is_agreed(would, name, consent, say):
             return int(not consent.dry_run)
         for study_id in study_ids:
             await _let_go(engine, name, study_id, reason, say)
@@ -148,7 +148,9 @@ async def resume_held(  # noqa: PLR0913, PLR0917 (what the command is told)
 
 
 async def leave(configuration: Configuration, name: str, study_id: str | None, reason: str, say: Say) -> int:
-    """Close what may have been sent of a study, or of all, since the receiver has it; 1 if nothing is held as that.
+    """Close messages that may have been sent, since the receiver has them; return 1 if none is held for that reason.
+
+    `study_id` limits this to one study.
 
     Raises:
         ConfigError: no destination has that name.
@@ -170,7 +172,7 @@ async def leave(configuration: Configuration, name: str, study_id: str | None, r
 
 
 async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: bool = False) -> ToSend:
-    """Count what would be sent of a study once it is let go; nothing if nothing of it is held."""
+    """Count the messages that would be sent if a study were released; nothing if nothing of it is held."""
     now = micros(clock.now())
 
     def work() -> Steps[ToSend]:
@@ -180,9 +182,10 @@ async def _would_go(engine: Engine, name: str, study_id: str, *, is_corrected: b
     return await tried(engine, work)
 
 
-async def _let_go(  # noqa: PLR0913 (what the command is told)
+async def _let_go(  # noqa: PLR0913 (the command's arguments)
     engine: Engine, name: str, study_id: str, reason: str, say: Say, *, is_corrected: bool = False
 ) -> bool:
+    """Release a study and print what happens to its messages; return False if nothing of it was held."""
     now = micros(clock.now())
     verb = "feed-resume-chart-corrected" if is_corrected else "feed-resume"
 
@@ -194,13 +197,13 @@ async def _let_go(  # noqa: PLR0913 (what the command is told)
     if freed.is_nothing:
         say(f"nothing of {study_id} is held at {name}")
         return False
-    found = {
+    counts = {
         "queued again": freed.queued,
         "in doubt and sent again": freed.sent_again,
         "superseded by what was sent since": freed.superseded,
         "given up": freed.given_up,
         "to be made": freed.waiting,
     }
-    said = ", ".join(f"{count} {what}" for what, count in found.items() if count)
-    say(f"{study_id} goes on at {name}: {said}")
+    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    say(f"{study_id} goes on at {name}: {parts}")
     return True

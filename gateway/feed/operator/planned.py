@@ -1,6 +1,6 @@
-"""`feed plan` and `feed apply`: what changed settings would send of what was signed before, and the operator's word.
+"""`feed plan` and `feed apply`: show what changed settings would send or stop of earlier reports, and apply it.
 
-Carries out no clause of a standard; decision D37. Counts and codes, nothing of a patient.
+Carries out no clause of a standard; decision D37. Prints counts and codes, nothing about a patient.
 """
 
 from __future__ import annotations
@@ -34,18 +34,16 @@ from gateway.store.feed.restoring import doubtful_lanes, is_old
 
 _SHORT: Final = 10.0  # seconds for each destination
 _MOST_LINES: Final = 100
-_NOT_PLANNED: Final = (
-    "is not planned: a fault keeps it from being (study-not-planned in the log), and it is tried again"
-)
+_NOT_PLANNED: Final = "is not planned because of a bug (study-not-planned in the log); it is tried again"
 _LONG: Final = 3600.0  # seconds: a command waits
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan of a destination: made of the settings in force, or (`differs`) as these settings would make it.
+    """Plan of a destination by the settings in force; with `differs`, the plan that this process's settings would make.
 
-    `since` is from when on they are in force, in microseconds; None before the first lease. `is_made` is False while
-    the holder still makes the plan. `lacking` are studies of which a fault of ours keeps it from being made.
+    `since` is when the settings came in force, in microseconds; None before the first lease. `is_made` is False while
+    the lease holder still makes the plan. `lacking` are studies that could not be planned because of a bug.
     """
 
     name: str
@@ -59,14 +57,14 @@ class Planned:
 
     @property
     def plan(self) -> Plan:
-        """The counts of the plan."""
+        """Counts of the plan."""
         return plan_of(self.rows)
 
     @property
     def reports(self) -> list[dict[str, Any]]:
-        """The reports that it is about, as JSON: critical results first, each with its study and what would be done."""
-        found = sorted(reports_of(self.rows), key=lambda one: (not one.is_critical, one.signed or 0, one.report_id))
-        return [_report(one) for one in found]
+        """Reports of the plan as JSON, critical results first, each with its study and what would be done."""
+        ordered = sorted(reports_of(self.rows), key=lambda one: (not one.is_critical, one.signed or 0, one.report_id))
+        return [_report(one) for one in ordered]
 
     @property
     def said(self) -> dict[str, Any]:
@@ -79,10 +77,10 @@ class Planned:
 
     @property
     def line(self) -> str:
-        """The plan for people."""
+        """The plan as one line for people."""
         text = f"{self.name}: {'' if self.is_whole else 'at least '}{self.plan}"
         if self.lacking:
-            text += f"; not planned, by a fault: {counted(len(self.lacking), 'study')}"
+            text += f"; not planned, because of a bug: {counted(len(self.lacking), 'study')}"
         if self.differs:
             then = "applied at the start without asking" if self.is_small else "waits for feed apply"
             return f"{text}; once these settings are in force" + (f": {then}" if self.plan.size else "")
@@ -94,37 +92,38 @@ class Planned:
 async def planned_of(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float = _LONG
 ) -> Planned:
-    """The plan of a destination, by the settings in force, or as these settings would make it if they are others.
+    """Return the plan of a destination by the settings in force, or as these settings would make it if they differ.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     known = replace(destination, name=await known_as(engine, destination.name, destination.formerly))
-    found = await _planned_as(engine, known, configuration, seconds)
-    return replace(found, name=destination.name)
+    planned = await _planned_as(engine, known, configuration, seconds)
+    return replace(planned, name=destination.name)
 
 
 async def _planned_as(
     engine: Engine, destination: Destination, configuration: Configuration, seconds: float
 ) -> Planned:
+    """Return the plan of a destination under its name in the database."""
     ignores = routes_of(configuration).ignores
     standing = await in_force_of(engine, destination.name)
     if standing is not None and standing.digest == wanted(destination.terms, ignores).digest:
         rows = await plans.waiting(engine, destination.name)
         lacking = sorted(await unplanned(engine, destination.name))
         return Planned(destination.name, rows, standing.since, is_made=standing.planned is not None, lacking=lacking)
-    found = await preview(engine, destination, ignores, seconds)
+    foreseen = await preview(engine, destination, ignores, seconds)
     since = standing.since if standing else None
     is_asked = standing is not None and standing.asks
-    is_small = not is_asked and found.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
+    is_small = not is_asked and foreseen.plan.is_small(0, configuration.settings.feed, micros(clock.now()))
     return Planned(
         destination.name,
-        found.rows,
+        foreseen.rows,
         since,
         differs=True,
-        is_whole=found.is_whole,
-        is_small=found.is_whole and is_small,
-        lacking=found.lacking,
+        is_whole=foreseen.is_whole,
+        is_small=foreseen.is_whole and is_small,
+        lacking=foreseen.lacking,
     )
 
 
@@ -146,15 +145,15 @@ def _lines(reports: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         detail, critical = f"  {one['detail']}" if one["detail"] else "", "  CRITICAL" if one["isCritical"] else ""
         yield f"  {one['does']}  {one['reportId']}  {one['studyId']}  {signed}{detail}{critical}"
     if len(reports) > _MOST_LINES:
-        yield f"  {len(reports) - _MOST_LINES} more: --json has them all"
+        yield f"  {len(reports) - _MOST_LINES} more: --json lists all"
 
 
 async def plan(
     configuration: Configuration, name: str | None, say: Say, *, as_json: bool = False, reports: bool = False
 ) -> int:
-    """Say what the plan of each destination is, or of one; 1 where something waits for `feed apply`, or lacks in it.
+    """Print the plan of one destination or all; return 1 if a plan waits for `feed apply`, or is not complete.
 
-    With `reports` each report that a plan is about is named.
+    With `reports`, each report of a plan is listed.
 
     Raises:
         ConfigError: no such destination.
@@ -164,24 +163,24 @@ async def plan(
     if name is not None:
         destinations = [destination_named(configuration, name)]
     async with store_for_command(configuration, writes=False) as engine:
-        found = [await planned_of(engine, one, configuration) for one in destinations]
+        plans_made = [await planned_of(engine, one, configuration) for one in destinations]
     if as_json:
-        said = [{**one.said, **({"reports": one.reports} if reports else {})} for one in found]
-        say(json.dumps({"destinations": said}, indent=2))
+        as_data = [{**one.said, **({"reports": one.reports} if reports else {})} for one in plans_made]
+        say(json.dumps({"destinations": as_data}, indent=2))
     else:
-        for one in found:
-            say(one.line)
-            for study_id in one.lacking[:_MOST_LINES]:
+        for planned in plans_made:
+            say(planned.line)
+            for study_id in planned.lacking[:_MOST_LINES]:
                 say(f"  {study_id}  {_NOT_PLANNED}")
-            for line in _lines(one.reports) if reports else ():
+            for line in _lines(planned.reports) if reports else ():
                 say(line)
-        if not found:
+        if not plans_made:
             say("no destination is set up")
-    return int(any(one.lacking or (one.plan.size and not one.differs) for one in found))
+    return int(any(one.lacking or (one.plan.size and not one.differs) for one in plans_made))
 
 
 async def note_plans(configuration: Configuration, say: Say) -> None:
-    """Say what settings would send or stop if the service started with them; nothing where no database is there yet."""
+    """Print what the settings would send or stop if the service started with them; nothing without a database."""
     destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
     try:
         engine = engine_of(configuration)
@@ -190,19 +189,19 @@ async def note_plans(configuration: Configuration, say: Say) -> None:
         async with engine.opened():
             if not await is_current(engine):
                 return
-            found = [await planned_of(engine, one, configuration, _SHORT) for one in destinations]
+            plans_made = [await planned_of(engine, one, configuration, _SHORT) for one in destinations]
     except (ConfigError, StoreError):
-        return  # `check-config --online` says so
-    for one in found:
-        if one.plan.size or one.lacking:
-            say(f"note: plan {one.line}")
+        return  # `check-config --online` reports these
+    for planned in plans_made:
+        if planned.plan.size or planned.lacking:
+            say(f"note: plan {planned.line}")
 
 
 async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bool = False, reason: str = "") -> int:
-    """Send what the plan of a destination adds, and stop what it stops; or leave all as it was, for a reason.
+    """Send what the plan of a destination adds and stop what it stops; with `leaves`, discard the plan for a reason.
 
-    1 where the plan is still being made, these settings are not in force, it is not known what was sent, or a fault of
-    ours kept something from being planned anew. What is held since it may have been sent stays as it is.
+    Return 1 if the plan is still being made, these settings are not in force, it is unknown which messages were sent,
+    or a bug kept a study from being planned again. Messages held because they may have been sent stay held.
 
     Raises:
         ConfigError: no such destination.
@@ -216,7 +215,7 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
         standing = await in_force_of(engine, name)
         own = wanted(destination.terms, routes_of(configuration).ignores)
         if standing is None or standing.digest != own.digest:
-            say(f"{name}: these settings are not in force: they are once the service has started with them")
+            say(f"{name}: these settings are not in force: start the service with them first")
             return 1
         if standing.planned is None:
             say(f"{name}: the plan is still being made: try again in a moment")
@@ -224,15 +223,15 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
         every, doubtful = await plans.waiting(engine, name), await doubtful_lanes(engine, name)
         rows = [one for one in every if one.study_id not in doubtful]
         now = micros(clock.now())
-        verb, found = "feed-leave" if leaves else "feed-apply", plan_of(rows)
-        await engine.do(partial(noted, verb, f"{name} {found}", reason, now))
+        verb, counts = "feed-leave" if leaves else "feed-apply", plan_of(rows)
+        await engine.do(partial(noted, verb, f"{name} {counts}", reason, now))
         lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
     did = "left unsent" if leaves else "queued"
-    say(f"{name}: {counted(found.adds + found.resends, 'report')} {did}, {found.critical} of them critical")
-    if found.stops:
-        say(f"{name}: {counted(found.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
+    say(f"{name}: {counted(counts.adds + counts.resends, 'report')} {did}, {counts.critical} of them critical")
+    if counts.stops:
+        say(f"{name}: {counted(counts.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
     if len(rows) < len(every):
-        say(f"{name}: what may have been sent before the database was put back stays held, and as it is")
+        say(f"{name}: messages that may have been sent before the database was restored stay held")
     for study_id in lacking:
         say(f"{name}: {study_id}  {_NOT_PLANNED}")
     return int(bool(lacking))

@@ -1,6 +1,6 @@
-"""Preview of what a command would send, before it is sent: a count, and a question on a terminal.
+"""Preview of what a command would send: a count, and a question on a terminal.
 
-Carries out no clause of a standard; decision D37. A script has nobody to ask: it says `--yes`.
+Carries out no clause of a standard; decision D37. A script cannot be asked and passes `--yes`.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ from gateway.store.feed.to_send import ToSend
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """The operator's choice beforehand: only to count, or to send without a question."""
+    """The operator's choice beforehand: only count (`dry_run`), or send without a question (`yes`)."""
 
     dry_run: bool = False
     yes: bool = False
 
     @property
     def is_given(self) -> bool:
-        """True where nobody needs to be told first."""
+        """True if the command may send without a question."""
         return self.yes and not self.dry_run
 
 
 def is_agreed(found: ToSend, name: str, consent: Consent, say: Say) -> bool:
-    """Say what a destination would be sent; whether it is. Of nothing, and where it was agreed to, nobody is asked.
+    """Print what a destination would be sent; return True if it is to be sent.
+
+    No question is asked if there is nothing to send, or if consent was given beforehand.
 
     Raises:
-        ConfigError: there is something to send, nobody agreed to it, and there is no terminal to ask on.
+        ConfigError: there is something to send, no consent was given, and there is no terminal to ask on.
     """
     if consent.is_given:
         return True
@@ -55,11 +57,11 @@ def is_agreed(found: ToSend, name: str, consent: Consent, say: Say) -> bool:
 
 
 def said_of(found: ToSend) -> str:
-    """Say how much it is: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
-    said = counted(found.messages, "message")
+    """Return the amount in words: `12 messages at least (14 reports of 12 studies), 2 critical, signed … to …`."""
+    text = counted(found.messages, "message")
     if found.reports:
-        said += f" at least ({counted(found.reports, 'report')} of {counted(found.studies, 'study')})"
-    said += f", {found.critical} critical"
+        text += f" at least ({counted(found.reports, 'report')} of {counted(found.studies, 'study')})"
+    text += f", {found.critical} critical"
     if found.oldest is None or found.newest is None:
-        return said
-    return f"{said}, signed {instant_text(found.oldest)} to {instant_text(found.newest)}"
+        return text
+    return f"{text}, signed {instant_text(found.oldest)} to {instant_text(found.newest)}"

@@ -1,7 +1,7 @@
-"""`feed replay`: each study as it is by now is sent once more, with an MSH-10 of its own.
+"""`feed replay`: send studies again in their current state, each message with a new MSH-10.
 
-HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decisions D31, D35. Who was told of a study is told again; whoever
-was not is asked by its filters, and what was signed before its start stays that.
+HL7 v2.5.1 §2.15.9.10 (MSH-10 Message Control ID); decisions D31, D35. A destination that was sent a study gets it
+again. For other studies its filters decide, and reports signed before its start are not sent.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _NOT_SENT: Final = {
 }
 
 
-async def replay(  # noqa: PLR0913, PLR0917 (what the command is told)
+async def replay(  # noqa: PLR0913, PLR0917 (the command's arguments)
     configuration: Configuration, name: str, chosen: Chosen, reason: str, consent: Consent, say: Say
 ) -> int:
-    """Queue what was chosen, as it is by now; 1 if something was chosen and nothing of it is sent.
+    """Queue the chosen studies in their current state; return 1 if studies were chosen and nothing of them is sent.
 
     Raises:
-        ConfigError: no such destination, what was chosen is not stored, or nobody agreed to what would be sent.
+        ConfigError: no such destination, the chosen study is not stored, or consent to send was not given.
     """
     destination = destination_named(configuration, name)
     now = micros(clock.now())
@@ -58,13 +58,14 @@ async def replay(  # noqa: PLR0913, PLR0917 (what the command is told)
                 return int(not consent.dry_run)
         await engine.do(partial(noted, "feed-replay", f"{name} {chosen}", reason, now))
         run = await _run(Replay(engine, destination, chosen.priority), studies, now)
-    reports, of = counted(run.found.reports, "report"), counted(run.found.studies, "study")
-    say(f"{name} is sent {reports} of {of} again, as they are by now")
+    reports, studies_sent = counted(run.found.reports, "report"), counted(run.found.studies, "study")
+    say(f"{name} is sent {reports} of {studies_sent} again, as they are by now")
     _say_left(run, say)
     return 1 if studies and not run.found.reports else 0
 
 
 async def _run(run: Replay, studies: Studies, now: int) -> Replay:
+    """Add all studies to a replay, with a progress display."""
     with Progress("replay", "studies") as progress:
         for done, (study_id, report_ids) in enumerate(studies.items()):
             progress(done, len(studies))
@@ -79,9 +80,9 @@ def _say_left(run: Replay, say: Say) -> None:
 
 
 class Replay:
-    """Queues studies for one destination; counts what is sent, and what is not by the state that is why.
+    """Replay of studies to one destination; counts the messages sent, and the reports not sent by their reason.
 
-    It counts alone where it does not write.
+    With `writes=False` it only counts.
     """
 
     def __init__(self, engine: Engine, destination: Destination, priority: int, *, writes: bool = True) -> None:
@@ -91,12 +92,12 @@ class Replay:
         self.left: Counter[str] = Counter()
 
     async def add(self, study_id: str, report_ids: Collection[str] | None, now: int) -> None:
-        """Have these reports of a study sent, or all that are signed."""
+        """Queue the given reports of a study again, or all its signed reports."""
         name = self._destination.name
-        found = await self._engine.fetch(intake.STUDY, study_id=study_id)
-        if not found:
+        rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
+        if not rows:
             return
-        known = await asyncio.to_thread(kept, found[0][2])
+        known = await asyncio.to_thread(kept, rows[0][2])
         told = (await Outbox(self._engine).told(study_id)).get(name, set())
         was_taken = await taken(self._engine, name, study_id)
         resends = self._resends(known, report_ids, told, was_taken)
@@ -106,13 +107,13 @@ class Replay:
             await self.flush(now)
 
     async def flush(self, now: int) -> None:
-        """Write down what was added."""
+        """Write the queued rows to the store."""
         if self._batch:
             await self._engine.do(partial(resent, self._destination.name, self._batch, now))
             self._batch = []
 
     def _count(self, known: Kept, resends: Sequence[Resend]) -> None:
-        """Count what a study adds: where everything is restated one message says all of it (D19)."""
+        """Count the messages that a study adds; with whole messages, one carries all its reports (D19)."""
         wanted = {one.report_id for one in resends}
         critical = sum(one.is_critical is True for one in known.study.completed if one.report_id in wanted)
         signed = [one.signed for one in resends if one.signed is not None]
@@ -123,6 +124,7 @@ class Replay:
     def _resends(
         self, known: Kept, report_ids: Collection[str] | None, told: set[str], was_taken: set[str]
     ) -> list[Resend]:
+        """Return the outbox rows for the reports of a study, and count the reports that are not sent."""
         study = known.study
         reports = {one.report_id: one for one in study.completed if report_ids is None or one.report_id in report_ids}
         if not reports:
@@ -141,7 +143,7 @@ class Replay:
                     study.study_id,
                     report.report_id,
                     known.version,
-                    # what was taken once is not urgent again
+                    # a report that was delivered once is not urgent again
                     report.is_critical is True and report.report_id not in was_taken,
                     self._priority,
                     micros(signed) if signed else None,

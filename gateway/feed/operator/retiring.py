@@ -1,6 +1,6 @@
-"""`feed retire`: what is open for a destination that was taken out of the settings is closed, and why is kept.
+"""`feed retire`: close what is open for a destination that was removed from the settings, and keep the reason.
 
-Carries out no clause of a standard; decision D31. Nothing is sent, and nothing is forgotten.
+Carries out no clause of a standard; decision D31. Nothing is sent, and nothing is deleted.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from gateway.store.feed.renaming import now_called
 
 
 async def retire(configuration: Configuration, name: str, reason: str, say: Say) -> int:
-    """Close what is open for a destination; 1 while somebody still sends there.
+    """Close what is open for a destination; return 1 while another process still sends there.
 
     Raises:
         ConfigError: it is in the settings and enabled, the database does not know it, or there is no reason.
     """
     if any(one.name == name and one.is_enabled for one in routes_of(configuration).destinations):
-        remedy = "Take its [[destination]] table out, or write enabled = false, and start the gateway anew."
+        remedy = "Remove its [[destination]] table, or write enabled = false, and restart the gateway."
         raise wrong(name, "this destination is in the settings", remedy)
-    for one in routes_of(configuration).destinations:
-        if one.formerly == name:
-            raise wrong(name, f"this destination is called {one.name} since", "Write that name.")
+    for destination in routes_of(configuration).destinations:
+        if destination.formerly == name:
+            raise wrong(name, f"this destination is called {destination.name} since", "Write that name.")
     if not reason.strip():
-        raise wrong("--reason", "empty", "Say why what is open is not sent any more: it is kept.")
-    async with store_for_command(configuration, writes=False) as engine:  # no other is renamed by this
+        raise wrong("--reason", "empty", "Write why the open messages are not sent any more: the reason is kept.")
+    async with store_for_command(configuration, writes=False) as engine:  # so that no destination is renamed here
         if name_now := await now_called(engine, name):
             raise wrong(name, f"this destination is called {name_now} since", "Write that name.")
         names = await known(engine)
@@ -47,7 +47,7 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
             closed = await engine.do(work)
             await _put_off(engine, name)
         except StillServed:
-            say(f"{name} is sent to by a gateway with other settings: stop that one, or start it anew, and try again")
+            say(f"{name} is served by a gateway with other settings: stop or restart that gateway, and try again")
             return 1
     say(f"{name} is retired: {counted(closed.untold, 'report')} not made, {counted(closed.unsent, 'message')} not sent")
     if closed.in_doubt:
@@ -56,7 +56,7 @@ async def retire(configuration: Configuration, name: str, reason: str, say: Say)
 
 
 async def _put_off(engine: Engine, name: str) -> None:
-    """Put settings in force by which nothing is owed to a destination: what is signed is not queued for it any more."""
+    """Put settings in force under which the destination is owed nothing, so that no new report is queued for it."""
     found = (await SettingsInForce(engine).current()).revisions.get(name)
     if found:
         off = wanted(replace(found[-1].terms, is_enabled=False), found[-1].ignores)

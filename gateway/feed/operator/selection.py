@@ -1,4 +1,4 @@
-"""Which studies an operator wants sent again: one, that of a report, those signed in a span, those of dead letters.
+"""Selection of the studies to send again: one study, one report's, those signed in a span, or those of dead letters.
 
 Carries out no clause of a standard; decision D35.
 """
@@ -25,7 +25,7 @@ _REMEDY: Final = "Write one of --study ID, --report ID, --from and --to, --dead-
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The reports asked for, by exactly one of these; with `missing`, what the certificate lacks of them, or of all."""
+    """Studies chosen by exactly one criterion; with `missing`, only the reports that the destination lacks."""
 
     study_id: str | None = None
     report_id: str | None = None
@@ -40,17 +40,17 @@ class Chosen:
             raise wrong("--study", "nothing is chosen" if not count else "more than one thing is chosen", _REMEDY)
 
     def __str__(self) -> str:
-        one = self.study_id or self.report_id or (str(self.span) if self.span else "")
-        said = one or ("dead letters" if self.dead_letters else "everything")
-        return f"{said}, what is missing" if self.missing else said
+        criterion = self.study_id or self.report_id or (str(self.span) if self.span else "")
+        text = criterion or ("dead letters" if self.dead_letters else "everything")
+        return f"{text}, what is missing" if self.missing else text
 
     @property
     def priority(self) -> int:
-        """That of the messages: what may be many goes behind all that is new."""
+        """Priority of the messages: after all newer messages if there may be many."""
         return USUAL if self.study_id or self.report_id else BEHIND
 
     async def studies(self, engine: Engine, destination: Destination) -> Studies:
-        """The ids of the studies, each with those of its reports that are meant; None: all that are signed.
+        """Return the ids of the studies, each with the ids of the reports meant; None means all signed reports.
 
         Raises:
             ConfigError: the study or the report is not stored.
@@ -75,8 +75,8 @@ class Chosen:
 
 
 async def _lacking(engine: Engine, studies: Studies, destination: Destination) -> Studies:
-    """Of the reports those that the certificate says are open, and that nothing is about to send."""
-    found: Studies = {}
+    """Return the reports that are open in the certificate and that nothing is about to send."""
+    lacking_by_study: Studies = {}
     ids = iter(sorted(studies))
     while batch := list(islice(ids, _BATCH)):
         for study_id, known in (await recorded(engine, batch)).items():
@@ -87,5 +87,5 @@ async def _lacking(engine: Engine, studies: Studies, destination: Destination) -
                 if (wanted is None or report_id in wanted) and is_lacking(fate(report_id, record, destination))
             )
             if lacking and not known.is_external:
-                found[study_id] = lacking
-    return found
+                lacking_by_study[study_id] = lacking
+    return lacking_by_study

@@ -1,7 +1,7 @@
-"""`feed show`: a message as it was sent, each attempt with its answer as it came, and what differs from the one before.
+"""`feed show`: show messages as sent, each attempt with its answer, and the changes since the message before.
 
-HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decision D39. It shows patient data to who may see it: each time is noted in
-the audit, by ids alone, before anything is shown. What is looked for is never logged.
+HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR); decision D39. The output holds patient data. Each use is therefore recorded in
+the audit, by ids only, before anything is shown. The search text is never logged.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _STUDY: Final = "stu_"
 
 @dataclass(frozen=True, slots=True)
 class WantedMessages:
-    """The messages asked for: by MSH-10, report, study or accession number; or by `patients`, numbers of patients.
+    """Search for messages: by MSH-10, report, study or accession number (`text`), or by patient numbers (`patients`).
 
-    `at` is the one destination that is meant, if one is. `reason` is kept in the audit.
+    `at` limits it to one destination. `reason` is kept in the audit.
     """
 
     text: str = field(default="", repr=False)
@@ -61,7 +61,7 @@ class WantedMessages:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The messages that are meant, and by what they were found; `lanes` are all messages of their studies."""
+    """Messages found, and the kind of key that found them; `lanes` are all messages of their studies."""
 
     by: By
     messages: Sequence[Shown]
@@ -69,34 +69,34 @@ class _Found:
 
 
 async def show(configuration: Configuration, wanted: WantedMessages, say: Say, *, as_json: bool = False) -> int:
-    """Show messages with their attempts; 1 if there is none.
+    """Show messages with their attempts; return 1 if there are none.
 
     Raises:
         ConfigError: there never was a destination of that name.
-        StoreUnavailable: the store cannot be reached; then nothing is shown, for nothing was noted.
+        StoreUnavailable: the store cannot be reached; nothing is shown, since the audit could not be written.
     """
     async with store_for_command(configuration, writes=False) as engine:
         for known in routes_of(configuration).destinations:
             if known.name == wanted.at:
                 wanted = replace(wanted, at=await known_as(engine, known.name, known.formerly))
-        found = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
-        await engine.do(partial(_noted, found, wanted, micros(clock.now())))
-        said = [_said(one, found.lanes, await attempts_of(engine, one.number)) for one in found.messages]
+        matches = await _found(engine, wanted, await _destinations(configuration, engine, wanted.at))
+        await engine.do(partial(_noted, matches, wanted, micros(clock.now())))
+        shown = [_said(one, matches.lanes, await attempts_of(engine, one.number)) for one in matches.messages]
     if as_json:
-        say(json.dumps(said, indent=2))
+        say(json.dumps(shown, indent=2))
     else:
-        for one in said:
-            for line in lines(one):
+        for message in shown:
+            for line in lines(message):
                 say(line)
-        say(counted(len(said), "message"))
-    return 0 if said else 1
+        say(counted(len(shown), "message"))
+    return 0 if shown else 1
 
 
 async def _destinations(configuration: Configuration, engine: Engine, at: str | None) -> list[str]:
-    """The names of all destinations, also of those that are not in the settings any more; or the one that is meant.
+    """Return the names of all destinations, including former ones; or only `at`, if given.
 
     Raises:
-        ConfigError: there never was one of the name that is meant.
+        ConfigError: there never was a destination named `at`.
     """
     known = [one.name for one in routes_of(configuration).destinations]
     names = list(dict.fromkeys([*known, *(one.name for one in await standing(engine))]))
@@ -106,6 +106,7 @@ async def _destinations(configuration: Configuration, engine: Engine, at: str | 
 
 
 async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> _Found:
+    """Find the wanted messages, and the lanes that they belong to."""
     by, study_ids, patients = await _studies(engine, wanted, names)
     lanes = [one for study_id in study_ids for one in await messages_of_study(engine, study_id)]
     lanes = [one for one in lanes if wanted.at in {None, one.destination}]
@@ -119,7 +120,7 @@ async def _found(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -
 
 
 async def _studies(engine: Engine, wanted: WantedMessages, names: Sequence[str]) -> tuple[By, list[str], set[str]]:
-    """By what is found, the ids of the studies, and of a number of patients their ids."""
+    """Return the kind of key, the ids of the studies found, and the ids of the patients if searched by number."""
     if wanted.patients:
         patients = [one for number in wanted.patients for one in await patients_of_number(engine, number)]
         studies = [one for patient_id in patients for one in await studies_of_patient(engine, patient_id)]
@@ -136,59 +137,61 @@ async def _studies(engine: Engine, wanted: WantedMessages, names: Sequence[str])
 
 
 def _noted(found: _Found, wanted: WantedMessages, now: int) -> Steps[None]:
-    """Note what is shown: a row for each study; an accession number or a patient's number is not noted itself."""
+    """Record each shown study in the audit; accession and patient numbers are not recorded."""
     for study_id in dict.fromkeys(one.study_id for one in found.messages) or ["nothing"]:
         argument = " ".join([f"{study_id} by {found.by}", *([f"at {wanted.at}"] if wanted.at else [])])
         yield from noted(_VERB, argument, wanted.reason, now)
 
 
-def _said(one: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
-    before, superseded = _replaced(one, lanes)
+def _said(message: Shown, lanes: Sequence[Shown], attempts: Sequence[KeptAttempt]) -> dict[str, Any]:
+    before, superseded = _replaced(message, lanes)
     return {
-        "destination": one.destination,
-        "controlId": one.control_id,
-        "studyId": one.study_id,
-        "reportId": one.report_id,
-        "reportIds": list(one.report_ids),
-        "patientId": one.patient_id,
-        "fillerOrderNumbers": list(one.filler_order_numbers),
-        "cause": one.kind,
-        "state": one.state,
-        "reason": one.reason,
-        "ack": one.ack,
-        **{name: _instant(getattr(one, name)) for name in ("made", "sent", "committed", "accepted", "closed")},
-        "size": one.size,
-        "sha256": one.body_hash,
-        "replaced": None if before is None else _difference(before, one),
+        "destination": message.destination,
+        "controlId": message.control_id,
+        "studyId": message.study_id,
+        "reportId": message.report_id,
+        "reportIds": list(message.report_ids),
+        "patientId": message.patient_id,
+        "fillerOrderNumbers": list(message.filler_order_numbers),
+        "cause": message.kind,
+        "state": message.state,
+        "reason": message.reason,
+        "ack": message.ack,
+        **{name: _instant(getattr(message, name)) for name in ("made", "sent", "committed", "accepted", "closed")},
+        "size": message.size,
+        "sha256": message.body_hash,
+        "replaced": None if before is None else _difference(before, message),
         "inPlaceOf": superseded,
-        "supersededBy": next((m.control_id for m in lanes if m.number == one.superseded_by), None),
+        "supersededBy": next((m.control_id for m in lanes if m.number == message.superseded_by), None),
         "attempts": [_attempt(kept) for kept in attempts],
-        "message": None if one.body is None else {"bytes": _bytes(one.body), "segments": segments(one.body)},
+        "message": None
+        if message.body is None
+        else {"bytes": _bytes(message.body), "segments": segments(message.body)},
     }
 
 
-def _replaced(one: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, list[str]]:
-    """The last message before that was sent under one of its numbers, and those that were not sent for its sake."""
+def _replaced(message: Shown, lanes: Sequence[Shown]) -> tuple[Shown | None, list[str]]:
+    """Return the previous message sent under one of its numbers, and the control ids of the messages it superseded."""
     before = [
         other
         for other in lanes
-        if (other.destination, other.sent is not None) == (one.destination, True)
-        and other.number < one.number
-        and not set(other.filler_order_numbers).isdisjoint(one.filler_order_numbers)
+        if (other.destination, other.sent is not None) == (message.destination, True)
+        and other.number < message.number
+        and not set(other.filler_order_numbers).isdisjoint(message.filler_order_numbers)
     ]
-    superseded = [other.control_id for other in lanes if other.superseded_by == one.number]
+    superseded = [other.control_id for other in lanes if other.superseded_by == message.number]
     return next(reversed(before), None), superseded
 
 
-def _difference(before: Shown, one: Shown) -> dict[str, Any]:
-    """Compare a message with the one before; `changed` is None where one of the two texts is gone."""
+def _difference(before: Shown, message: Shown) -> dict[str, Any]:
+    """Compare a message with the one before; `changed` is None if either text is gone."""
     changed = None
-    if before.body is not None and one.body is not None:
+    if before.body is not None and message.body is not None:
         try:
-            found = differences(before.body, one.body)
+            changes = differences(before.body, message.body)
         except Unreadable:
-            found = ()
-        changed = [{"place": it.place, "was": printable(it.was), "now": printable(it.now)} for it in found]
+            changes = ()
+        changed = [{"place": it.place, "was": printable(it.was), "now": printable(it.now)} for it in changes]
     return {"controlId": before.control_id, "sent": _instant(before.sent), "changed": changed}
 
 
@@ -208,18 +211,18 @@ def _attempt(kept: KeptAttempt) -> dict[str, Any]:
 
 
 def _answer(answer: bytes) -> dict[str, Any]:
-    """The answer as it came, and what it says where it is an acknowledgement."""
-    said: dict[str, Any] = {"bytes": _bytes(answer), "segments": segments(answer)}
+    """Return the answer as received, with its parsed content if it is an acknowledgement."""
+    answer_data: dict[str, Any] = {"bytes": _bytes(answer), "segments": segments(answer)}
     try:
         ack = parse(answer)
     except AckInvalid as error:
-        return {**said, "unreadable": error.code}
+        return {**answer_data, "unreadable": error.code}
     errors = [
         {"code": one.code, "location": one.location, "severity": one.severity, "text": printable(one.text)}
         for one in ack.errors
     ]
     return {
-        **said,
+        **answer_data,
         "code": ack.code,
         "controlId": printable(ack.control_id),
         "text": printable(ack.text),

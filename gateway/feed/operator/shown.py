@@ -10,34 +10,36 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-_LONG: Final = 400  # characters of a segment or a value that a screen is shown: a PDF in Base64 is more
-_PURGED: Final = "its text and attempts were let go of after feed.retention_days"
+_LONG: Final = 400  # characters shown of a segment or a value: a PDF in Base64 is far longer
+_PURGED: Final = "its text and attempts were deleted after feed.retention_days"
 _NO_ANSWER: Final = "nothing came back"
 
 
-def lines(said: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of one message, as gateway/feed/operator/show.py has it for JSON."""
-    yield f"{said['destination']}  {said['controlId']}  {_state(said)}"
-    yield f"  of        {said['cause']}, {said['reportId']}, {said['studyId']}, Patient/{said['patientId']}"
-    yield f"  numbers   {', '.join(said['fillerOrderNumbers'])} (OBR-3)"
-    moments = [f"{name} {said[name]}" for name in ("made", "sent", "committed", "accepted", "closed") if said[name]]
+def lines(message: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of one message, from the JSON form that gateway/feed/operator/show.py makes."""
+    yield f"{message['destination']}  {message['controlId']}  {_state(message)}"
+    yield f"  of        {message['cause']}, {message['reportId']}, {message['studyId']}, Patient/{message['patientId']}"
+    yield f"  numbers   {', '.join(message['fillerOrderNumbers'])} (OBR-3)"
+    moments = [
+        f"{name} {message[name]}" for name in ("made", "sent", "committed", "accepted", "closed") if message[name]
+    ]
     yield f"  when      {', '.join(moments)}"
-    yield f"  bytes     {said['size']}, sha256 {said['sha256'] or 'not known'}"
-    yield from _others(said)
-    for one in said["attempts"]:
-        yield from _attempt(one)
-    if said["message"] is None:
+    yield f"  bytes     {message['size']}, sha256 {message['sha256'] or 'not known'}"
+    yield from _others(message)
+    for attempt in message["attempts"]:
+        yield from _attempt(attempt)
+    if message["message"] is None:
         yield f"  message   {_PURGED}"
         return
-    if not said["attempts"]:
+    if not message["attempts"]:
         yield "  attempts  none is kept"
     yield "  message"
-    for segment in said["message"]["segments"]:
+    for segment in message["message"]["segments"]:
         yield f"    {short(segment)}"
 
 
 def short(text: str) -> str:
-    """A text that is not too long for a screen."""
+    """Shorten a text that is too long for a screen."""
     return text if len(text) <= _LONG else f"{text[:_LONG]}… ({len(text) - _LONG} more characters: --json has them)"
 
 
@@ -46,18 +48,18 @@ def _state(said: Mapping[str, Any]) -> str:
     return f"{said['state']}{why}{', ' + said['ack'] if said['ack'] else ''}"
 
 
-def _others(said: Mapping[str, Any]) -> Iterator[str]:
-    for control_id in said["inPlaceOf"]:
-        yield f"  in place of {control_id}, which was not sent (any more)"
-    if said["supersededBy"]:
-        yield f"  said by   {said['supersededBy']}, which took its place"
-    replaced = said["replaced"]
+def _others(message: Mapping[str, Any]) -> Iterator[str]:
+    for control_id in message["inPlaceOf"]:
+        yield f"  supersedes {control_id}, which was not sent"
+    if message["supersededBy"]:
+        yield f"  superseded by {message['supersededBy']}"
+    replaced = message["replaced"]
     if replaced is None:
         yield "  replaced  nothing: no message was sent before under one of its numbers"
         return
     yield f"  replaced  {replaced['controlId']}, sent {replaced['sent']}"
     if replaced["changed"] is None:
-        yield "    the difference is not known: a text was let go of after feed.retention_days"
+        yield "    the difference is not known: a text was deleted after feed.retention_days"
         return
     for (place, was, now), count in Counter(map(_of_any, replaced["changed"])).items():
         yield f"    {place}{f' of {count} segments' if count > 1 else ''}"
@@ -68,17 +70,17 @@ def _others(said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_any(changed: Mapping[str, str]) -> tuple[str, str, str]:
-    """A change, the same of each segment of its kind: `OBX-11`, where all lines are corrected."""
+    """Return a change without its segment number, so that equal changes of several segments can be counted."""
     return re.sub(r"\[\d+\]", "", changed["place"]), changed["was"], changed["now"]
 
 
-def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
-    why = one["reason"] if one["reason"] not in {"", one["ack"]} else ""
-    came = ", ".join(part for part in (one["state"], why, one["ack"]) if part)
-    begun = f"{one['begun']} to " if one["begun"] else ""
-    yield f"  attempt {one['attempt']}  {begun}{one['ended']}: {came}"
-    yield f"    {connection(one['connection'])}"
-    answer = one["answer"]
+def _attempt(attempt: Mapping[str, Any]) -> Iterator[str]:
+    why = attempt["reason"] if attempt["reason"] not in {"", attempt["ack"]} else ""
+    came = ", ".join(part for part in (attempt["state"], why, attempt["ack"]) if part)
+    begun = f"{attempt['begun']} to " if attempt["begun"] else ""
+    yield f"  attempt {attempt['attempt']}  {begun}{attempt['ended']}: {came}"
+    yield f"    {connection(attempt['connection'])}"
+    answer = attempt["answer"]
     if answer is None:
         yield f"    {_NO_ANSWER}"
         return
@@ -94,7 +96,7 @@ def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
 
 
 def connection(said: Mapping[str, Any]) -> str:
-    """A connection in words."""
+    """Return the description of a connection in words."""
     parts = []
     if said.get("when") == "late":
         parts.append("came later")

@@ -1,4 +1,4 @@
-"""`feed status`: how each destination stands, in ids, codes, counts and ages; nothing of a patient.
+"""`feed status`: show the state of each destination in ids, codes, counts and ages; nothing about a patient.
 
 Carries out no clause of a standard; decisions D9, D31-D33, D37.
 """
@@ -29,13 +29,13 @@ from gateway.store.feed.renaming import known_as
 from gateway.store.feed.standing_alerts import StandingAlert, standing_alerts
 from gateway.store.feed.states import BREAKER_REASONS
 
-MOST_LANES: Final = 20  # and as many reports of which no message is made
+MOST_LANES: Final = 20  # the most held lanes, and the most held outbox rows, that are listed
 _SECOND: Final = 1_000_000
 _NOBODY: Final = ""
 
 
 async def status(configuration: Configuration, say: Say, *, as_json: bool = False) -> int:
-    """Say how each destination stands, those of the settings first; always 0."""
+    """Print the state of each destination, those of the settings first; always return 0."""
     routes = routes_of(configuration)
     now = micros(clock.now())
     async with store_for_command(configuration, writes=False) as engine:
@@ -43,7 +43,7 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
         known = {await known_as(engine, one.name, one.formerly): one for one in routes.destinations}
         named = {*known, *(one.name for one in routes.destinations)}
         names = [*known, *(name for name in await names_of(engine) if name not in named)]
-        found = [
+        destinations = [
             await _destination(engine, name, known.get(name), stands.get(name), now)
             | await _plan(engine, name, known.get(name), routes.ignores)
             for name in names
@@ -51,24 +51,24 @@ async def status(configuration: Configuration, say: Say, *, as_json: bool = Fals
         nobody = await stock(engine, _NOBODY, MOST_LANES)
         history = await unrouted_before_start(engine)
         alerts = [_alert(one) for one in await standing_alerts(engine) if one.cases]
-    said = {
+    overview = {
         "at": instant_text(now),
-        "destinations": found,
+        "destinations": destinations,
         "unrouted": nobody.rows.get("unrouted", 0),
         "unroutedBeforeStart": history,
         "ignored": nobody.rows.get("ignored", 0),
         "alerts": alerts,
     }
     if as_json:
-        say(json.dumps(said, indent=2))
+        say(json.dumps(overview, indent=2))
         return 0
-    for line in _lines(said):
+    for line in _lines(overview):
         say(line)
     return 0
 
 
 def _alert(alert: StandingAlert) -> dict[str, Any]:
-    """An alert that stands, as whoever watches over the feed saw it last, and whether somebody acknowledged it."""
+    """Return an alert as JSON, as the monitor last saw it, with its acknowledgement."""
     is_open = bool(alert.unacknowledged)
     return {
         "alert": alert.code,
@@ -115,7 +115,7 @@ async def _destination(
 
 
 async def _plan(engine: Engine, name: str, known: Destination | None, ignores: tuple[Ignore, ...]) -> dict[str, Any]:
-    """The settings in force, and the plan of what was signed before them (D37)."""
+    """Return the settings in force, and the plan for reports signed before them (D37)."""
     standing = await in_force_of(engine, name)
     plan = plan_of(await plans.waiting(engine, name))
     own = wanted(known.terms, ignores).digest if known is not None else ""
@@ -130,73 +130,74 @@ async def _plan(engine: Engine, name: str, known: Destination | None, ignores: t
     }
 
 
-def _lines(said: Mapping[str, Any]) -> Iterator[str]:
-    """The same for people."""
-    for one in said["destinations"]:
-        yield from _head_lines(one)
-        yield from _plan_lines(one)
-        age = one["oldestOpenSeconds"]
+def _lines(overview: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the status as lines for people."""
+    for destination in overview["destinations"]:
+        yield from _head_lines(destination)
+        yield from _plan_lines(destination)
+        age = destination["oldestOpenSeconds"]
         oldest = "" if age is None else f"; the oldest open one is {_age(age)} old"
-        yield f"  messages  {_listed(one['messages'])}{oldest}"
-        reasons = f" (held for {_listed(one['heldFor'])})" if one["heldFor"] else ""
-        yield f"  ledger    {_listed({_IN_WORDS.get(name, name): n for name, n in one['outbox'].items()})}{reasons}"
-        if one["deadLetters"]:
-            given_up = counted(one["deadLetters"], "dead letter")
-            yield f"  given up  {given_up}, {one['criticalDeadLetters']} of them critical"
-        for lane in one["lanes"]:
+        yield f"  messages  {_listed(destination['messages'])}{oldest}"
+        reasons = f" (held for {_listed(destination['heldFor'])})" if destination["heldFor"] else ""
+        rows = {_IN_WORDS.get(name, name): n for name, n in destination["outbox"].items()}
+        yield f"  ledger    {_listed(rows)}{reasons}"
+        if destination["deadLetters"]:
+            given_up = counted(destination["deadLetters"], "dead letter")
+            yield f"  given up  {given_up}, {destination['criticalDeadLetters']} of them critical"
+        for lane in destination["lanes"]:
             yield f"  held      {lane['studyId']}  {lane['reason']}, since {lane['since']}"
-        if one["heldLanes"] > len(one["lanes"]):
-            yield f"  held      {counted(one['heldLanes'] - len(one['lanes']), 'more study')}"
-        for row in one["heldRows"]:
+        if destination["heldLanes"] > len(destination["lanes"]):
+            yield f"  held      {counted(destination['heldLanes'] - len(destination['lanes']), 'more study')}"
+        for row in destination["heldRows"]:
             critical = ", critical" if row["critical"] else ""
             yield f"  not made  {row['studyId']}  {row['reason']}, since {row['since']}{critical}"
-        if (more := one["outbox"].get("held", 0) - len(one["heldRows"])) > 0:
+        if (more := destination["outbox"].get("held", 0) - len(destination["heldRows"])) > 0:
             yield f"  not made  {counted(more, 'more report')}"
-    before = said["unroutedBeforeStart"]
+    before = overview["unroutedBeforeStart"]
     history = f" ({before} of them signed before each destination's start)" if before else ""
-    yield f"no destination takes: {said['unrouted']} unrouted{history}, {said['ignored']} ignored by a rule"
-    yield from map(_alert_line, said["alerts"])
-    if not said["destinations"]:
+    yield f"no destination takes: {overview['unrouted']} unrouted{history}, {overview['ignored']} ignored by a rule"
+    yield from map(_alert_line, overview["alerts"])
+    if not overview["destinations"]:
         yield "no destination is set up"
 
 
-def _head_lines(one: Mapping[str, Any]) -> Iterator[str]:
-    """Say who serves a destination, and why it is sent nothing."""
-    served = f"served by {one['holder']}" if one["holder"] else "served by nobody"
-    absent = "" if one["settings"] == "enabled" else f", {_SETTINGS[one['settings']]}"
-    yield f"{one['name']}: {served}{absent}"
-    if one["knownAs"] != one["name"]:
-        yield f"  name      {one['knownAs']} until the gateway starts with these settings"
-    if one["paused"]:
-        yield f"  paused    {one['paused']}, since {one['pausedSince']}"
-    if one["breaker"]:
-        yield f"  breaker   open ({one['breaker']}), since {one['breakerSince']}: one message probes"
+def _head_lines(destination: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the holder of a destination's lease, and why nothing is sent to it."""
+    served = f"served by {destination['holder']}" if destination["holder"] else "served by nobody"
+    absent = "" if destination["settings"] == "enabled" else f", {_SETTINGS[destination['settings']]}"
+    yield f"{destination['name']}: {served}{absent}"
+    if destination["knownAs"] != destination["name"]:
+        yield f"  name      {destination['knownAs']} until the gateway starts with these settings"
+    if destination["paused"]:
+        yield f"  paused    {destination['paused']}, since {destination['pausedSince']}"
+    if destination["breaker"]:
+        yield f"  breaker   open ({destination['breaker']}), since {destination['breakerSince']}: one message probes"
 
 
 def _alert_line(alert: Mapping[str, Any]) -> str:
-    """Say which alert stands, since when, and who has seen it."""
+    """Return the line of an alert: its destination, since when, and who acknowledged it."""
     where = f" at {alert['destination']}" if alert["destination"] else ""
     seen = f"acknowledged by {alert['acknowledgedBy']}" if alert["acknowledgedBy"] else "nobody acknowledged it"
     return f"alert {alert['alert']}{where}: since {alert['since']}, {alert['count']} when it last changed; {seen}"
 
 
-def _plan_lines(one: Mapping[str, Any]) -> Iterator[str]:
-    """Say what there is to say of the settings in force."""
-    if one["settingsDiffer"]:
-        yield "  settings  these are not in force: they are once the service has started with them"
-    if one["undecided"]:
-        yield f"  undecided {counted(one['undecided'], 'report')}: its settings are not in force yet"
-    for study_id in one["unplanned"]:
-        yield f"  undecided {study_id}: a fault kept its plan from being made, and it is tried again"
-    if one["plan"]:
-        yield f"  plan      {one['plan']['said']}; feed apply {one['name']}"
+def _plan_lines(destination: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the differences between these settings and those in force, and the plan."""
+    if destination["settingsDiffer"]:
+        yield "  settings  these are not in force: start the service with them first"
+    if destination["undecided"]:
+        yield f"  undecided {counted(destination['undecided'], 'report')}: its settings are not in force yet"
+    for study_id in destination["unplanned"]:
+        yield f"  undecided {study_id}: not planned because of a bug; it is tried again"
+    if destination["plan"]:
+        yield f"  plan      {destination['plan']['said']}; feed apply {destination['name']}"
 
 
-# State of a row of the ledger -> the same in words
+# State of an outbox row -> the same in words
 _IN_WORDS: Final = {
-    "waiting": "to be made",
-    "rendered": "made into a message",
-    "merged": "told with other news",
+    "waiting": "to be composed",
+    "rendered": "composed",
+    "merged": "sent with another change",
     "nothing": "nothing to send",
     "before_start": "before its start",
     "excluded": "left out by a filter",
@@ -215,7 +216,7 @@ def _moment(microseconds: int | None) -> str | None:
 
 
 def _age(seconds: int) -> str:
-    """Seconds in the largest unit of which there are two."""
+    """Return seconds in the largest unit of which there are at least two."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"

@@ -1,7 +1,7 @@
-"""An instant as it is typed: a day or a local time in the site's zone, or with an offset of its own.
+"""Parse an instant typed by an operator: a day or a local time in the site's zone, or a time with an offset.
 
 https://www.rfc-editor.org/rfc/rfc3339#section-5.6 (with an offset), https://peps.python.org/pep-0495/ (local times that
-a clock change skips or repeats). Decision D39. Which of two readings is meant is never guessed.
+a clock change skips or repeats). Decision D39. An ambiguous time is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _SUCH_AS: Final = "Write a day or a time, such as 2026-03-01, 2026-03-01 14:30 o
 
 
 def typed_instant(option: str, text: str, zone: tzinfo) -> datetime:
-    """The instant that the text of an option means; without an offset it is a time of that zone, a day its start.
+    """Return the instant that an option's text means; without an offset it is local in that zone; a day is its start.
 
-    How it was understood is said on stderr.
+    The instant as understood is printed on stderr.
 
     Raises:
-        ConfigError: it is none, or a clock change in the zone skips or repeats it.
+        ConfigError: it is not an instant, or a clock change in the zone skips or repeats it.
     """
     match = _FORM.fullmatch(text.strip())
     moment = None
@@ -45,14 +45,14 @@ def _with_offset(match: re.Match[str]) -> datetime | None:
 
 
 def _local(option: str, match: re.Match[str], zone: tzinfo) -> datetime | None:
-    """The one moment that the zone has of a local time; None where no calendar has it.
+    """Return the only instant of a local time in the zone; None if the date or time is invalid.
 
     Raises:
-        ConfigError: there is none, or there are two.
+        ConfigError: a clock change skips or repeats that time.
     """
-    said = f"{match['day']}T{match['minute'] or '00:00'}{match['second'] or ':00'}"
+    text = f"{match['day']}T{match['minute'] or '00:00'}{match['second'] or ':00'}"
     try:
-        local = datetime.fromisoformat(said)
+        local = datetime.fromisoformat(text)
         first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     except (ValueError, OverflowError):
         return None
@@ -60,6 +60,6 @@ def _local(option: str, match: re.Match[str], zone: tzinfo) -> datetime | None:
         return first
     readings = [one.astimezone(zone) for one in sorted((first, second))]
     is_repeated = all(one.replace(tzinfo=None) == local for one in readings)
-    problem = f"the clocks of {zone} {'show' if is_repeated else 'skip'} {said.replace('T', ' ')}"
+    problem = f"the clocks of {zone} {'show' if is_repeated else 'skip'} {text.replace('T', ' ')}"
     problem += " twice on that day" if is_repeated else ": that local time does not exist"
     raise ConfigError("command line", option, problem, f"Write {' or '.join(one.isoformat() for one in readings)}.")

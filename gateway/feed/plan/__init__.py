@@ -1,1 +1,1 @@
-"""Plan what changed settings of a destination mean for reports that were signed before."""
+"""Plan the effect of a destination's changed settings on reports that were signed before."""

@@ -1,4 +1,4 @@
-"""The counts of a plan: the reports that a change of settings adds, stops, and sends again.
+"""Counts of a plan: the reports that a change of settings adds, stops, and sends again.
 
 Carries out no clause of a standard; decision D37. gateway/feed/plan/planning.py makes plans, and applies them.
 """
@@ -18,9 +18,10 @@ _HOUR: Final = 3_600_000_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Counts of the reports that a change of settings adds, stops, and sends again; `oldest` was signed then (micros).
+    """Counts of the reports that a change of settings adds, stops, and sends again.
 
-    `critical` are those added that are critical results, `stopped_critical` those stopped.
+    `critical` counts critical results among the added and resent reports, `stopped_critical` among the stopped.
+    `oldest` is the earliest time of signing, in microseconds.
     """
 
     adds: int = 0
@@ -32,7 +33,7 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """The number of reports that it is about."""
+        """Number of reports in the plan."""
         return self.adds + self.stops + self.resends
 
     def __str__(self) -> str:
@@ -41,7 +42,7 @@ class Plan:
         return f"adds {self.adds}{critical}; stops {self.stops}{stopped}; resends {self.resends}"
 
     def is_small(self, unasked: int, limits: Feed, now: int) -> bool:
-        """True where it may be applied without asking, after so many messages that were sent so already."""
+        """True if the plan may be applied without asking, after `unasked` reports that were already sent that way."""
         if self.size + unasked > limits.unasked_messages:
             return False
         if (self.critical or self.stopped_critical) and not limits.unasked_critical:
@@ -50,27 +51,27 @@ class Plan:
 
 
 def reports_of(rows: Sequence[Waits]) -> list[Waits]:
-    """Take of the rows of a plan one for each report that it adds, stops or sends again."""
-    said: dict[tuple[str, str], Waits] = {}
+    """Return one row of a plan for each report that it adds, stops or sends again."""
+    by_report: dict[tuple[str, str], Waits] = {}
     for row in rows:
         key = row.report_id, row.state
-        before = said.get(key)
+        before = by_report.get(key)
         if before is None or (not before.is_critical and row.is_critical):
-            said[key] = row
-    return list(said.values())
+            by_report[key] = row
+    return list(by_report.values())
 
 
 def plan_of(rows: Sequence[Waits]) -> Plan:
     """Count the rows of a plan, each report once."""
-    said = reports_of(rows)
-    adds = [one for one in said if one.state == PLANNED and one.reason != RESENT]
-    stops = [one for one in said if one.state == TO_STOP]
-    signed = [0 if one.signed is None else one.signed for one in said]
+    reports = reports_of(rows)
+    adds = [one for one in reports if one.state == PLANNED and one.reason != RESENT]
+    stops = [one for one in reports if one.state == TO_STOP]
+    signed = [0 if one.signed is None else one.signed for one in reports]
     return Plan(
         adds=len(adds),
-        critical=sum(one.is_critical for one in said if one.state == PLANNED),
+        critical=sum(one.is_critical for one in reports if one.state == PLANNED),
         stops=len(stops),
         stopped_critical=sum(one.is_critical for one in stops),
-        resends=len(said) - len(adds) - len(stops),
+        resends=len(reports) - len(adds) - len(stops),
         oldest=min(signed, default=None),
     )

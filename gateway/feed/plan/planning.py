@@ -1,7 +1,7 @@
-"""A change of a destination's settings becomes a plan for what was signed before; what is signed after flows at once.
+"""Plan a destination's changed settings for reports signed before; reports signed after follow them at once.
 
-Carries out no clause of a standard; decisions D20, D31, D37. Whoever holds the lease of a destination puts its settings
-in force, and then has each study that was taken in before looked at again: nothing is sent or stopped by that alone.
+Carries out no clause of a standard; decisions D20, D31, D37. The holder of a destination's lease puts its settings in
+force, and then plans every study ingested before. Planning alone sends and stops nothing.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from gateway.store.studies.kept import Kept, kept
 from mappings.model import Cause
 
 _MOST_TRIES: Final = 20
-_AGAIN: Final = 60.0  # seconds from one try of the studies that could not be planned to the next
-_PAUSE: Final = 0.01  # seconds from one page of reports to the next: nothing else waits for it
+_AGAIN: Final = 60.0  # seconds between two tries of studies that could not be planned
+_PAUSE: Final = 0.01  # seconds between two pages of reports, so that others can work
 _BATCH: Final = 500
-_ROWS_EACH: Final = 10  # rows of a report that are looked at: of one that has more somebody is asked
+_ROWS_EACH: Final = 10  # rows read for each unasked message; a plan with more rows waits for an operator
 _TOLD: Final = frozenset({"waiting", "held", "rendered", "merged", "nothing"})
 
 
 class Planning:
-    """The plan of one destination, made and looked after by the holder of its lease."""
+    """Planner of one destination, run by the holder of its lease."""
 
     def __init__(self, engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], limits: Feed) -> None:
         self._engine, self._limits = engine, limits
@@ -55,13 +55,13 @@ class Planning:
         self._next_try = 0.0
 
     async def begin(self, lease: Lease) -> bool:
-        """Put the settings in force, and make the plan of what was signed before, where none was made of them.
+        """Put the settings in force, and make their plan for earlier reports unless it was made already.
 
-        False where that is to be done later: the database does not know by now what was sent.
+        Return False to try later: after a restore, the database does not know yet which messages were sent.
 
         Raises:
-            LeaseLost: somebody else holds the lease by now.
-            StoreUnavailable: the store cannot be reached; it is begun again another time, and adds nothing twice.
+            LeaseLost: another process holds the lease.
+            StoreUnavailable: the store cannot be reached; it is safe to begin again, since nothing is added twice.
         """
         self._lease, self._next_try = lease, 0.0
         standing = await self._engine.do(partial(put_in_force, lease, self._wanted, micros(clock.now())))
@@ -72,21 +72,21 @@ class Planning:
         async for page in plans.readings(self._engine, self._name):
             if await is_old(self._engine, self._name):
                 return False
-            for one in page:
-                work = _replan(self._engine, self._name, lease, one, in_force)
-                lacking += [] if await _guarded(one.study_id, work) else [one.study_id]
+            for reading in page:
+                work = _replan(self._engine, self._name, lease, reading, in_force)
+                lacking += [] if await _guarded(reading.study_id, work) else [reading.study_id]
             await clock.sleep(_PAUSE)
         await self._engine.do(partial(plan_made, lease, standing.number, micros(clock.now()), lacking))
         get_logger().info("plan-made", destination=self._name, **(await self._counts()))
         return True
 
     async def look(self) -> None:
-        """Plan what could not be planned, then apply the plan if it is small, else say once that it waits.
+        """Plan the studies left over, then apply the plan if it is small, or else log once that it waits.
 
-        Nothing is applied while it is not known what was sent.
+        Nothing is applied while it is unknown which messages were sent.
 
         Raises:
-            LeaseLost: somebody else holds the lease by now.
+            LeaseLost: another process holds the lease.
             StoreUnavailable: the store cannot be reached.
         """
         await self._try_again()
@@ -107,16 +107,17 @@ class Planning:
             self._is_told = True
 
     async def _is_held_back(self) -> bool:
-        """True if an operator has yet to say that the destination may be sent to, after the database was restored."""
+        """True if the destination is paused after a restore, until an operator resumes it."""
         rows = await self._engine.fetch(PAUSED, name=self._name)
         return bool(rows) and rows[0][0] in {RESTORED, HOLD_FEED}
 
     async def _counts(self) -> dict[str, int]:
+        """Return the counts of the plan as log fields."""
         plan = plan_of(await plans.waiting(self._engine, self._name))
         return {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
 
     async def _try_again(self) -> None:
-        """Plan the studies that could not be planned, once in a while."""
+        """Plan the studies that could not be planned, once a minute."""
         standing = await in_force_of(self._engine, self._name)
         if self._lease is None or standing is None or standing.planned is None or clock.monotonic() < self._next_try:
             return
@@ -137,7 +138,7 @@ class Planning:
 
 
 async def _guarded(study_id: str, work: Awaitable[object]) -> bool:
-    """Await what plans one study; False where a fault of ours keeps it from being done, which holds up no other."""
+    """Await the planning of one study; return False if a bug stops it, so that the other studies go on."""
     try:
         await work
     except (LeaseLost, StoreError):
@@ -149,9 +150,9 @@ async def _guarded(study_id: str, work: Awaitable[object]) -> bool:
 
 
 async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[str]:
-    """Have what is planned sent and what is to stop stopped, then see what no destination is owed any more.
+    """Send what is planned and stop what is to stop, then plan the stopped studies again.
 
-    The studies of which a fault of ours kept that last from being seen are returned: the holder tries them again.
+    Return the studies that a bug kept from being planned again; the lease holder tries them later.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -160,9 +161,9 @@ async def apply_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[s
 
 
 async def leave_plan(engine: Engine, name: str, rows: Sequence[Waits]) -> list[str]:
-    """Have what is planned left unsent, and what was to stop go as before, with the news of its study since.
+    """Leave planned messages unsent, and let the reports to stop go on as before, with later changes of their study.
 
-    The studies are returned of which a fault of ours kept that news from being seen: it is planned once that is over.
+    Return the studies that a bug kept from being planned again; the lease holder tries them later.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -192,7 +193,7 @@ async def _settled(engine: Engine, name: str, rows: Sequence[Waits], *, is_let_g
 
 
 def _parted(rows: Sequence[Waits]) -> tuple[list[Waits], list[Stop]]:
-    """The rows of a plan that are to be sent, and those that are to stop."""
+    """Return the rows of a plan to send, and those to stop."""
     stops = [
         Stop(row.number, row.study_id, row.report_id, *after_stop(row.reason), was_made(row.reason))
         for row in rows
@@ -206,14 +207,14 @@ def _batches(rows: Sequence[Waits]) -> Iterator[Sequence[Waits]]:
 
 
 async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Reading, in_force: InForce) -> None:
-    """Make the plan of one study."""
+    """Make the plan of one study and store it."""
     for _ in range(_MOST_TRIES):
-        found = await changed(engine, reading, name, in_force)
-        if found is None:
+        change = await changed(engine, reading, name, in_force)
+        if change is None:
             return
         try:
-            await engine.do(partial(plans.change, lease, found, micros(clock.now())))
-        except Outdated:  # there is news of the study
+            await engine.do(partial(plans.change, lease, change, micros(clock.now())))
+        except Outdated:  # the study changed meanwhile
             reading = replace(await plans.reading(engine, name, reading.study_id), is_let_go=reading.is_let_go)
             continue
         return
@@ -222,9 +223,9 @@ async def _replan(engine: Engine, name: str, lease: Lease | None, reading: Readi
 
 @dataclass(frozen=True, slots=True)
 class PlanPreview:
-    """The rows of the plan that settings would make; `is_whole` is False where its time was over before the end.
+    """Rows of the plan that settings would make; `is_whole` is False if time ran out before the last study.
 
-    `lacking` are the studies of which a fault of ours keeps the plan from being made.
+    `lacking` are studies that could not be planned because of a bug.
     """
 
     rows: Sequence[Waits]
@@ -233,12 +234,12 @@ class PlanPreview:
 
     @property
     def plan(self) -> Plan:
-        """The counts of the plan."""
+        """Counts of the plan."""
         return plan_of(self.rows)
 
 
 async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignore, ...], seconds: float) -> PlanPreview:
-    """The plan that settings of a destination would make if they came in force now; nothing is written.
+    """Return the plan that a destination's settings would make if they came in force now; nothing is written.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -260,39 +261,39 @@ async def preview(engine: Engine, destination: Destination, ignores: tuple[Ignor
     return PlanPreview(rows, lacking=lacking)
 
 
-def _waiting(reading: Reading, found: Changed | None, name: str) -> Iterator[Waits]:
-    """The rows of the plan of a study, were it changed so."""
-    now = {row["number"]: row for row in found.rows} if found else {}
+def _waiting(reading: Reading, change: Changed | None, name: str) -> Iterator[Waits]:
+    """Yield the plan's rows of a study, as they would be after the change."""
+    now = {row["number"]: row for row in change.rows} if change else {}
     for row in reading.rows:
         number, state, reason = int(row[2]), str(row[6]), str(row[7])
         if number in now:
             state, reason = now[number]["state"], now[number]["reason"]
         if row[5] == name and state in {PLANNED, TO_STOP}:
             yield Waits(number, reading.study_id, str(row[1]), state, reason, bool(row[9]), row[10])
-    for new in found.new if found else ():
+    for new in change.new if change else ():
         if new["state"] == PLANNED:
             is_critical, signed = bool(new["is_critical"]), new["signed"]
             yield Waits(0, reading.study_id, new["report_id"], PLANNED, new["reason"], is_critical, signed)
 
 
 async def changed(engine: Engine, reading: Reading, name: str, in_force: InForce) -> Changed | None:
-    """Find what settings change of a study; None where they change nothing.
+    """Return what the settings in force change for a study; None if nothing.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     if not _may_change(reading, name):
         return None
-    found = await engine.fetch(intake.STUDY, study_id=reading.study_id)
-    if not found:
+    rows = await engine.fetch(intake.STUDY, study_id=reading.study_id)
+    if not rows:
         return None
-    known = await computed(kept, found[0][2])
+    known = await computed(kept, rows[0][2])
     steps = [] if known.study.study_type == "external" else _steps(known, reading, name, in_force)
-    return _changed(known, reading, name, steps, int(found[0][0])) if steps else None
+    return _changed(known, reading, name, steps, int(rows[0][0])) if steps else None
 
 
 def _may_change(reading: Reading, name: str) -> bool:
-    """True where settings can change anything of a study: all of most studies was told, and stays so."""
+    """True unless each signed report is already queued or sent there, and no row is unrouted or ignored."""
     own = [row for row in reading.rows if row[5] == name]
     told = {str(row[1]) for row in own if row[6] in _TOLD}
     is_settled = reading.is_sent and all(row[6] in _TOLD for row in own) and told >= set(reading.completed)
@@ -314,11 +315,11 @@ def _steps(known: Kept, reading: Reading, name: str, in_force: InForce) -> list[
         )
         for _, report_id, number, kind, version, destination, state, reason, is_move, *_ in reading.rows
     ]
-    of = KnownReport(
+    report = KnownReport(
         known.study, known.facts.gone, known.version, rows, bool(there) or reading.is_sent or reading.is_let_go
     )
-    steps = planned(of, name, in_force)
-    if reading.is_let_go:  # what is owed since they are told of the study: nobody is asked a second time
+    steps = planned(report, name, in_force)
+    if reading.is_let_go:  # the operator has just decided: changes that are owed now need no second question
         return [replace(one, state="waiting", reason="") if one.state == PLANNED else one for one in steps]
     return steps
 

@@ -1,4 +1,4 @@
-"""A connection that a receiver has opened: what it brought is had in order, whatever it does next (RFC 9293)."""
+"""Connection opened by a receiver: all frames it sent are read in order, whatever it does next (RFC 9293)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESET = struct.pack("ii", 1, 0)
 
 @pytest.fixture
 async def facing():
-    """The caller, and the socket at its other end."""
+    """Yield the caller, and the socket at its other end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
@@ -29,7 +29,7 @@ async def facing():
 
 
 async def brought(caller):
-    """All that the caller brings, until it brings no more."""
+    """Return everything that the caller yields, until it ends."""
     async with asyncio.timeout(10):
         return [one async for one in _events(caller)]
 
@@ -63,7 +63,7 @@ async def test_who_will_say_no_more_can_still_be_answered(facing):
 async def test_no_more_is_read_than_is_taken(facing):
     caller, peer = facing
     frame = encode(b"x" * 1_000)
-    stream = memoryview(frame * 50_000)  # more than all buffers on the way can hold
+    stream = memoryview(frame * 50_000)  # more than all buffers in between can hold
     peer.setblocking(False)
     sent = 0
     for _ in range(200):

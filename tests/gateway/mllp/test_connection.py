@@ -1,4 +1,4 @@
-"""One MLLP connection against real sockets: each way it can fail, told apart by what the receiver can have."""
+"""One MLLP connection against real sockets: each failure is told apart by how much the receiver can have."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ ACK = b"MSH|^~\\&|EHR|HOSP|GW|SITE|20260105||ACK^R01^ACK|1|P|2.5.1\rMSA|AA|ID1\r
 
 @contextlib.asynccontextmanager
 async def peer(behaviour, **endpoint):
-    """A receiver whose conversation is the given coroutine function (reader, writer)."""
+    """Run a receiver that behaves as the given coroutine function (reader, writer); yield its endpoint."""
     tasks = set()
 
     async def serve(reader, writer):
@@ -59,7 +59,7 @@ async def read_frame(reader):
 
 
 async def until(holds):
-    """Give the loop turns until something is so."""
+    """Let the loop run until a condition holds."""
     for _ in range(1_000_000):
         if holds():
             return
@@ -476,7 +476,7 @@ async def test_no_failure_repeats_what_was_sent_or_received():
 
 
 class Answer(AbstractHandler):
-    """hl7apy's side of the conversation."""
+    """Handler on hl7apy's side of the conversation."""
 
     def reply(self):
         ack = acknowledge(self.incoming_message.encode(), "AA", control_id="7", at="20260105")
@@ -531,7 +531,7 @@ async def test_connecting_ends_with_the_lease(monkeypatch):
 
 
 async def test_what_has_not_left_when_the_lease_is_over_is_reset_and_never_whole():
-    """Without SO_LINGER the kernel would go on sending what it has, and end with a FIN."""
+    """Without SO_LINGER the kernel would go on sending its buffered bytes, and end with a FIN."""
     came, ended = bytearray(), []
     goes_on = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Facts kept of each attempt over real connections: the peer, its certificate, and what it answered (D39).
+"""Facts stored with each attempt over real connections: the peer, its certificate, and its answer (D39).
 
 RFC 8446, RFC 5280.
 """

@@ -1,4 +1,4 @@
-"""What is said of a connection that failed, and TCP's own watch over it."""
+"""Texts for a failed connection, and TCP's own detection of a lost peer."""
 
 import errno
 import socket

@@ -1,4 +1,4 @@
-"""The permission to write ends by this process's own clock, and whoever writes is told by a timer."""
+"""A permit to write ends by this process's own clock, and a timer tells the writer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.runtime import clock
 
 @pytest.fixture
 def turned(monkeypatch):
-    """A clock that the test turns."""
+    """Replace the clock by one that the test advances."""
     seconds = [100.0]
     monkeypatch.setattr(clock, "monotonic", lambda: seconds[0])
     return seconds

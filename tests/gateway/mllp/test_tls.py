@@ -1,4 +1,4 @@
-"""TLS of a destination: what is trusted, what is shown, and what is said when it fails (CAs made by trustme)."""
+"""TLS of a destination: trusted authorities, shown certificates, and error texts (CAs made by trustme)."""
 
 import asyncio
 import contextlib

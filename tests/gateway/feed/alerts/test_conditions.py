@@ -1,4 +1,4 @@
-"""Which conditions of the feed are alerts (D13, D31, D32)."""
+"""Conditions of the feed that raise alerts (D13, D31, D32)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""News is told once for each change of state, and later where nobody acknowledges a critical result (D38)."""
+"""Each change of an alert is posted once; an unacknowledged critical result is escalated later (D38)."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ OVERDUE = Alert("critical-overdue", "ehr", 1, {3: "stu_1"})
 
 
 def told(alert, now):
-    """The alert when everybody has heard what there is to hear, and what that was."""
-    found = list(news(alert, (FIRST, LATER), now))
-    for one in found:
-        alert = replace(one, alert=alert).heard()
-    return alert, [(one.hook.name, one.change, sorted(one.cases)) for one in found]
+    """Return the alert after every address took its news, and that news."""
+    due = list(news(alert, (FIRST, LATER), now))
+    for item in due:
+        alert = replace(item, alert=alert).heard()
+    return alert, [(one.hook.name, one.change, sorted(one.cases)) for one in due]
 
 
 def lived(*steps):
-    """Run an alert through these instants and findings; return it and what is told of it."""
-    alert, said = StandingAlert(steps[0][1].code, "ehr"), []
+    """Take an alert through these instants and conditions; return it and the news posted."""
+    alert, posted = StandingAlert(steps[0][1].code, "ehr"), []
     for now, found in steps:
         alert, more = told(seen(alert, found, now), now)
-        said += more
-    return alert, said
+        posted += more
+    return alert, posted
 
 
 def test_it_begins_once_and_ends_once():
@@ -59,11 +59,11 @@ def test_who_waits_is_told_of_each_case_after_its_own_time():
 def test_what_is_acknowledged_waits_for_nobody_and_what_comes_after_does():
     alert, _ = lived((10, OVERDUE))
     alert = replace(alert, acknowledged=10)
-    alert, said = told(seen(alert, OVERDUE, 900), 900)
-    assert said == []
+    alert, posted = told(seen(alert, OVERDUE, 900), 900)
+    assert posted == []
     both = replace(OVERDUE, count=2, cases={3: "stu_1", 4: "stu_2"})
-    alert, said = told(seen(alert, both, 901), 901)
-    assert said == [(AT_ONCE, "grows", [3, 4])]
+    alert, posted = told(seen(alert, both, 901), 901)
+    assert posted == [(AT_ONCE, "grows", [3, 4])]
     assert told(seen(alert, both, 1201), 1201)[1] == [("5", "escalates", [4])]
 
 

@@ -1,4 +1,4 @@
-"""A store that takes no writes is told once, and once more when it is over, by whoever sees it (D38)."""
+"""A store that takes no writes is alerted once, and once more when it recovers, by each process that sees it (D38)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS = Feed(alert_url=URL, escalate=(Escalation(minutes=5, url=URL),))
 
 
 class Stage:
-    """A store in some trouble, a webhook that may be down, and a clock that a test sets forward."""
+    """A store that may have trouble, a webhook that may be down, and a clock that a test advances."""
 
     def __init__(self, monkeypatch):
         self.trouble, self.is_up, self.said, self.now = "", True, [], 1000.0
@@ -35,7 +35,7 @@ class Stage:
         self.alarm = StoreAlarm(lambda: self.trouble, SETTINGS, self.metrics)
 
     async def after(self, *seconds):
-        """The alerts that there are by then, with a look after each of these times."""
+        """Check after each of these times; return all alerts posted so far."""
         for one in seconds:
             self.now += one
             await self.alarm.turn()

@@ -1,4 +1,4 @@
-"""An alert is posted to an address, or was not taken: whatever stands there stops nothing and holds up nobody."""
+"""Posting an alert returns if it was taken; a bad address neither fails nor blocks the sender."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def hook(url):
 
 @asynccontextmanager
 async def answering(*parts, pause=0.0):
-    """The address of a server that answers with these bytes, with a pause before each."""
+    """Yield the address of a server that answers with these bytes, pausing before each."""
 
     async def answer(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
-        with suppress(ConnectionError):  # whoever asked has gone
+        with suppress(ConnectionError):  # the client has gone
             for part in parts:
                 await asyncio.sleep(pause)
                 writer.write(part)
@@ -64,8 +64,8 @@ async def test_an_answer_that_comes_drop_by_drop_holds_up_nobody(monkeypatch):
 
 def test_who_is_told_at_once_comes_first_and_the_others_after_their_minutes():
     later = tuple(Escalation(minutes=one, url=URL) for one in (7.5, 30))
-    found = list(hooks(Feed(alert_url=URL, escalate=later)))
-    assert [(one.name, one.after) for one in found] == [
+    addresses = list(hooks(Feed(alert_url=URL, escalate=later)))
+    assert [(one.name, one.after) for one in addresses] == [
         ("alert_url", 0),
         ("7.5", 450_000_000),
         ("30", 1_800_000_000),

@@ -1,4 +1,4 @@
-"""Changes that may have been sent while a database was not there (decision D38)."""
+"""Changes that may have been sent in the time that a database restore lost (decision D38)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def doubtful(signed, updated=None, **more):
         (SINCE - timedelta(hours=23), True),
         (SINCE + timedelta(hours=1), True),
         (UNTIL + timedelta(seconds=1), False),
-        (UNTIL + timedelta(hours=1), True),  # it has not been: nobody knows when it was
+        (UNTIL + timedelta(hours=1), True),  # later than the row's decision: that time cannot be right
         (None, True),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is taken back from the patient who was told of before reports are told of about another (D13)."""
+"""Withdrawals under the old patient that must precede a moved report (D13)."""
 
 from __future__ import annotations
 
@@ -20,53 +20,55 @@ from mappings.model import Cause, Facts, Study
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 OTHER = {"snapshot": {"mrn": "99999", "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01"}}
-SITE = replace(HELD, on_conflict="send")  # else nothing is drawn of two people in a study
+SITE = replace(HELD, on_conflict="send")  # otherwise a study with two patients has no message
 DRAFTS = replace(SITE, send_drafts=True)
 
 
 def drawn_of(known: Kept, profile: Any, site: Any = SITE) -> list[Outline]:
-    """What is said of all reports of a study."""
+    """Return the outlines of the messages of all reports of a study."""
     kinds = [(one.report_id, "signed" if one.is_completed else "draft") for one in known.study.reports]
     causes = [
         one
         for key, kind in kinds
         for one in messages(known.study, Cause(key, kind), site, profile, known.facts)  # type: ignore[arg-type]
     ]
-    found = [outline(known.study, one, site, profile, known.facts) for one in causes]
-    return [one for one in found if isinstance(one, Outline)]
+    outlines = [outline(known.study, one, site, profile, known.facts) for one in causes]
+    return [one for one in outlines if isinstance(one, Outline)]
 
 
 def told(known: Kept, profile: Any, site: Any = SITE) -> Sent:
-    """All of a study was sent."""
+    """Return what the destination has after all of a study was sent."""
     numbers: dict[str, dict[str, str]] = {}
-    for one in drawn_of(known, profile, site):
-        for report_id in one.report_ids:
-            numbers.setdefault(report_id, {}).update(dict.fromkeys(one.filler_order_numbers, one.patient_id))
+    for drawn in drawn_of(known, profile, site):
+        for report_id in drawn.report_ids:
+            numbers.setdefault(report_id, {}).update(dict.fromkeys(drawn.filler_order_numbers, drawn.patient_id))
     return Sent(numbers)
 
 
 def moved(before: Study, now: Study, profile: Any = None, site: Any = SITE, formers: int = 1) -> Any:
-    """What takes back what was told of a study that is another now: OBX-11, patient and number of each."""
+    """Return the withdrawals after a study became another: OBX-11, patient and number of each."""
     profile = profile or receiver("generic")
     sent = told(Kept(before), profile, site)
     known = Kept(now)
     known = replace(known, facts=with_sent(known.facts, sent))
     left = told_of_others(drawn_of(known, profile, site), sent)
-    found = taken_back(Taking(known, sent, "v2", 7, site, profile), left, [Kept(before)] * formers)
-    if found is None:
+    withdrawals = taken_back(Taking(known, sent, "v2", 7, site, profile), left, [Kept(before)] * formers)
+    if withdrawals is None:
         return None
-    said = []
-    for one in found:
-        made = to_oru(one.known.study, one.cause, site, profile, one.known.facts, control_id="ID1", at=START)
+    summary = []
+    for withdrawal in withdrawals:
+        made = to_oru(
+            withdrawal.known.study, withdrawal.cause, site, profile, withdrawal.known.facts, control_id="ID1", at=START
+        )
         rows = (made.output or b"").decode().split("\r")
         pid = next(row.split("|")[3] for row in rows if row.startswith("PID"))
         texts = {row.split("|")[11] for row in rows if row.startswith("OBX")}
-        said.append((pid.partition("^")[0], one.drawn.filler_order_numbers, texts))
-    return said
+        summary.append((pid.partition("^")[0], withdrawal.drawn.filler_order_numbers, texts))
+    return summary
 
 
 def number(of: Study, place: int = 0, **switches: Any) -> tuple[str, ...]:
-    """The filler order numbers of a report."""
+    """Return the filler order numbers of a report."""
     return drawn_of(Kept(of), replace(receiver("generic"), **switches))[place].filler_order_numbers
 
 
@@ -119,8 +121,8 @@ def test_a_patient_who_was_held_apart_since_is_taken_back_as_the_first(addenda):
     (patient_id,) = {one.patient_id for one in drawn_of(known, profile)}
     apart = replace(known, facts=replace(with_sent(known.facts, sent), taken_patient_ids=frozenset({patient_id})))
     left = told_of_others(drawn_of(apart, profile), sent)
-    found = taken_back(Taking(apart, sent, "v2", 7, SITE, profile), left, [])
-    assert [one.drawn.patient_id for one in found or ()] == [patient_id]
+    withdrawals = taken_back(Taking(apart, sent, "v2", 7, SITE, profile), left, [])
+    assert [one.drawn.patient_id for one in withdrawals or ()] == [patient_id]
 
 
 def test_the_number_of_a_pdf_in_a_message_of_its_own_is_no_number_of_a_text() -> None:

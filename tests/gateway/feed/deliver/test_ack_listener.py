@@ -1,4 +1,4 @@
-"""Where a receiver brings acknowledgements over connections of its own: what is answered, when, and what is bounded.
+"""Listener for acknowledgements over the receiver's own connections: its answers, their timing, and its limits.
 
 HL7 v2.5.1 §2.9.3, table 0155 (MSH-15); HL7 Transport Specification: MLLP, Release 1.
 """
@@ -34,7 +34,7 @@ from gateway.store.feed.messages import SendResult
 
 
 class Place:
-    """A destination with three messages that were committed, in lanes of their own, and where acknowledgements come."""
+    """A destination with three committed messages in lanes of their own, and its listener for acknowledgements."""
 
     def __init__(self, engine, **more):
         self.engine, self.metrics, self.address = engine, Metrics(), free_address()
@@ -247,7 +247,7 @@ async def test_a_process_with_too_many_open_files_goes_on_when_it_has_fewer(plac
     accept, refused = loop.sock_accept, []
 
     async def sock_accept(listener):
-        if len(refused) < ack_listener.MOST + 1:  # none of them takes the place of a connection
+        if len(refused) < ack_listener.MOST + 1:  # a failed accept must not use up a connection slot
             refused.append(listener)
             raise OSError(24, "Too many open files")
         return await accept(listener)
@@ -302,7 +302,7 @@ async def test_without_the_key_nobody_listens(sqlite_engine):
 
 
 async def turned_away(place):
-    """Connect without being let in: see that nothing is told, and return what is written down."""
+    """Connect as a peer that is refused; check that no answer comes, and return the log of refusals."""
     with capture_logs() as logs:
         for _ in range(2):
             async with bringing(place.address) as peer:
@@ -369,7 +369,7 @@ def client(pki, certificate=None):
 
 
 async def over_tls(engine, pki, tls, context):
-    """What is told over TLS; None where the connection ends."""
+    """Bring an acknowledgement over TLS and return its answer; None if the connection ends."""
     place = Place(engine, tls=tls)
     await place.fill()
     async with place.listening():

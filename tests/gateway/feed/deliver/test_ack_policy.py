@@ -1,4 +1,4 @@
-"""What acknowledgements mean (HL7 v2.5.1 §2.9.2.2, tables 0008 and 0357, D32)."""
+"""Meaning of acknowledgements (HL7 v2.5.1 §2.9.2.2, tables 0008 and 0357, D32)."""
 
 from __future__ import annotations
 

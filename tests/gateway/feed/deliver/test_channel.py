@@ -1,4 +1,4 @@
-"""Messages as files in a directory, and what is answered over a kept-open connection.
+"""Messages as files in a directory, and answers over a persistent connection.
 
 rename(2), fsync(2); HL7 v2.5.1 §2.9.2.
 """
@@ -51,8 +51,8 @@ async def test_a_connection_is_kept_open_and_the_answer_is_that_of_the_message()
 async def test_an_acknowledgement_that_comes_late_is_handed_on():
     late = []
     async with MllpReceiver(port=0, ack="twice") as receiver:
-        one = destination(receiver.port)
-        channel = MllpChannel(one.transport, one, lambda ack, _: late.append(ack), Permit())
+        ehr = destination(receiver.port)
+        channel = MllpChannel(ehr.transport, ehr, lambda ack, _: late.append(ack), Permit())
         for number in (1, 2):
             await channel.exchange(head(number))
         await channel.close()
@@ -73,8 +73,8 @@ async def test_no_file_gets_its_name_when_the_lease_is_over(tmp_path):
 
 async def test_no_connection_is_opened_when_the_lease_is_over():
     async with MllpReceiver(port=0) as receiver:
-        one = destination(receiver.port)
-        channel = MllpChannel(one.transport, one, lambda _: None, over())
+        ehr = destination(receiver.port)
+        channel = MllpChannel(ehr.transport, ehr, lambda _: None, over())
         with pytest.raises(PermitEnded):
             await channel.exchange(head(1))
         assert not channel.is_late

@@ -1,4 +1,4 @@
-"""The circuit breaker: how it opens, probes, and closes by itself, over restarts too (D32)."""
+"""Circuit breaker: it opens, probes, and closes by itself, also over restarts (D32)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def run(migrated_sqlite, monkeypatch):
-    """Runs a test in no time, given a feed to a receiver that refuses."""
+    """Return a function that runs a test in virtual time, with a feed to a receiver that refuses."""
 
     def running(test, **more):
         async def work():
@@ -36,14 +36,14 @@ def run(migrated_sqlite, monkeypatch):
 
 
 async def opened(feed, answer="AR"):
-    """Everything is refused until the breaker is open; when that is."""
+    """Have everything refused until the breaker opens; return the time at which it opened."""
     feed.answer = answer
     for lane in LANES:
         await feed.add(lane)
     while await feed.paused() == "":
         await asyncio.sleep(0.01)
     at = clock.monotonic()
-    await asyncio.sleep(0.5)  # what is in hand by then
+    await asyncio.sleep(0.5)  # for the messages in hand
     return at
 
 

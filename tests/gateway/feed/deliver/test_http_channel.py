@@ -1,4 +1,4 @@
-"""HL7 over HTTP against a server that answers as told.
+"""HL7 over HTTP against a server whose answers the tests choose.
 
 https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html
 """
@@ -26,7 +26,7 @@ from mappings.hl7v2.ack import acknowledge
 
 
 class Server:
-    """Answers with a status and an acknowledgement with a code, or none; keeps what it was asked."""
+    """HTTP server that answers with a given status and acknowledgement code, or none, and keeps the requests."""
 
     def __init__(self, status=200, code="AA", delay=0.0, body=None):
         self.status, self.code, self.delay, self.body = status, code, delay, body

@@ -1,4 +1,4 @@
-"""The feed journal: what its lines say, that each stands alone, and nothing of a patient in them (decision D38)."""
+"""Feed journal: its lines stand alone, and hold nothing about a patient (decision D38)."""
 
 from __future__ import annotations
 
@@ -35,11 +35,17 @@ HEADER = Header("one", "epoch", 0, AT)
 def test_what_is_written_is_read_again():
     result = SendResult(head(2), "delivered", ack="AA", accepted=AT)
     written = [batch(1), batch(2, entry(2, result=result), others={"two": 7}, highest={"ehr": 2})]
-    found = read(lines(HEADER, *written))
-    assert (found.journal, found.epoch, found.begins, found.last, found.confirmed) == ("one", "epoch", 0, 2, 1)
-    assert found.batches == written and found.others == {"two": 7} and not found.faults
-    assert [one.state for one in found.since(0)] == ["sending", "delivered"]
-    assert [one.number for one in found.since(1)] == [2]
+    contents = read(lines(HEADER, *written))
+    assert (contents.journal, contents.epoch, contents.begins, contents.last, contents.confirmed) == (
+        "one",
+        "epoch",
+        0,
+        2,
+        1,
+    )
+    assert contents.batches == written and contents.others == {"two": 7} and not contents.faults
+    assert [one.state for one in contents.since(0)] == ["sending", "delivered"]
+    assert [one.number for one in contents.since(1)] == [2]
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))

@@ -1,4 +1,4 @@
-"""The files of a feed journal: private, whole lines, a cap, and one process for each (decision D38)."""
+"""Files of a feed journal: private, in whole lines, limited in size, one process each (decision D38)."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_at_its_cap_the_file_before_is_kept_and_what_was_before_that_is_known_to
     for n in range(1, 30):
         file.append(line(n), header(n - 1))
         assert file.path.stat().st_size <= 400
-    found = account_of(file.path)
-    assert found.last == 29 and not found.gaps and not found.faults
-    assert 0 < found.begins < 28 and found.lacks(0, 29) == found.begins
+    contents = account_of(file.path)
+    assert contents.last == 29 and not contents.gaps and not contents.faults
+    assert 0 < contents.begins < 28 and contents.lacks(0, 29) == contents.begins
 
 
 def test_a_line_torn_by_a_crash_is_counted_and_those_behind_it_are_read(opened):
@@ -73,8 +73,8 @@ def test_a_line_torn_by_a_crash_is_counted_and_those_behind_it_are_read(opened):
         torn.write(line(2)[:-9])
     again = opened()
     again.append(line(2), HEADER)
-    found = account_of(again.path)
-    assert (found.last, found.faults, found.gaps) == (2, 1, set())
+    contents = account_of(again.path)
+    assert (contents.last, contents.faults, contents.gaps) == (2, 1, set())
 
 
 def test_a_line_that_the_disk_took_in_part_takes_no_other_with_it(opened, monkeypatch):
@@ -91,8 +91,8 @@ def test_a_line_that_the_disk_took_in_part_takes_no_other_with_it(opened, monkey
         with pytest.raises(OSError, match="No space"):
             file.append(line(2), HEADER)
     file.append(line(2), HEADER)
-    found = account_of(file.path)
-    assert (found.last, found.faults, found.gaps) == (2, 1, set())
+    contents = account_of(file.path)
+    assert (contents.last, contents.faults, contents.gaps) == (2, 1, set())
 
 
 def test_what_is_put_aside_is_kept_under_another_name(opened):

@@ -1,4 +1,4 @@
-"""What becomes of acknowledgements that come late: written, told of, waited with where they come too early (D32)."""
+"""Late acknowledgements are stored and counted, and wait for the commit result if they come too early (D32)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIGNED = AT - 30_000_000
 
 @pytest.fixture
 async def scene(sqlite_engine, monkeypatch):
-    """Lanes of a message each, which were committed."""
+    """Lanes of one committed message each."""
     monkeypatch.setattr(clock, "now", lambda: NOW + timedelta(seconds=12))
     made = Scene(sqlite_engine, await Leases(sqlite_engine, "one", 60.0).take("ehr"))
     for number in (1, 2, 3):
@@ -36,7 +36,7 @@ async def scene(sqlite_engine, monkeypatch):
 
 
 class Heard:
-    """Acknowledgements to a destination, and what the metrics say of them."""
+    """Acknowledgements to a destination, and the metrics that count them."""
 
     def __init__(self, scene, settings=None, **more):
         self.scene, self.metrics = scene, Metrics()
@@ -92,9 +92,9 @@ async def test_what_it_means_is_the_destinations_to_say(scene):
     heard = Heard(scene, ack_table=table)
     await heard.hear("AE")
     await heard.hear("AR", "ID2", error="207")
-    found = await rows(scene.engine, "SELECT state, ack, accepted FROM message ORDER BY number")
-    assert [tuple(one[:2]) for one in found] == [("dead_letter", "AE"), ("delivered", "AR"), ("delivered", "CA")]
-    assert found[1][2] == AT + 12_000_000
+    result_rows = await rows(scene.engine, "SELECT state, ack, accepted FROM message ORDER BY number")
+    assert [tuple(one[:2]) for one in result_rows] == [("dead_letter", "AE"), ("delivered", "AR"), ("delivered", "CA")]
+    assert result_rows[1][2] == AT + 12_000_000
 
 
 async def test_a_receiver_whose_application_refuses_all_that_its_interface_takes_is_sent_nothing_more(scene):

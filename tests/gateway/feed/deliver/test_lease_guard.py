@@ -1,4 +1,4 @@
-"""A lease that is renewed while it is held; its end is seen though the database does not answer (D33)."""
+"""A lease is renewed while it is held; its end is noticed even if the database does not answer (D33)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 0.4
 
 
 class Store:
-    """Stands in for `Leases`: answers, fails, or hangs."""
+    """Stand-in for `Leases` that answers, fails, or hangs."""
 
     seconds = SECONDS
 

@@ -1,4 +1,4 @@
-"""The line of a destination: what may be taken, and when the store is asked again."""
+"""Lookahead of a destination: which message may be taken, and when the store is read again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def head(number, study_id=""):
 
 
 class Store:
-    """Messages as they stand in a store; `asked` counts how often it was asked for them, `while_asked` acts then."""
+    """Messages as a store holds them; `asked` counts the reads, and `while_asked` is called during each."""
 
     def __init__(self, *heads):
         self.heads, self.asked = list(heads), 0

@@ -1,4 +1,4 @@
-"""What comes of messages: of answers and of failures, by what the receiver may have (D32)."""
+"""Results of messages from answers and failures, by how much the receiver may have (D32)."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def test_what_may_have_arrived_goes_again_so_many_times_and_then_holds_its_lane(
 
 
 def test_while_nothing_is_answered_at_all_one_lane_is_held_and_no_other():
-    of = outcomes()
+    decide = outcomes()
     worst = head(doubts=2)
-    found = [of.of_failure(worst, AckTimeout("x"), NOW) for _ in range(3)]
-    assert [one.holds for one in found] == ["indeterminate", "", ""]
-    assert {(one.state, one.due, one.doubts) for one in found[1:]} == {("indeterminate", NOW + 4_000_000, 2)}
-    of.of_answer(head(), Ack("AA", "ID1"), NOW)
-    assert of.of_failure(worst, AckTimeout("x"), NOW).holds == "indeterminate"
+    results = [decide.of_failure(worst, AckTimeout("x"), NOW) for _ in range(3)]
+    assert [one.holds for one in results] == ["indeterminate", "", ""]
+    assert {(one.state, one.due, one.doubts) for one in results[1:]} == {("indeterminate", NOW + 4_000_000, 2)}
+    decide.of_answer(head(), Ack("AA", "ID1"), NOW)
+    assert decide.of_failure(worst, AckTimeout("x"), NOW).holds == "indeterminate"
 
 
 def test_nothing_follows_what_is_taken_back_from_another_patient_and_was_given_up():

@@ -1,4 +1,4 @@
-"""When the next message may go (D34)."""
+"""Pace of sending: the time at which the next message may go (D34)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a receiver that refuses everything is sent nothing more (D32)."""
+"""A receiver that refuses everything is sent nothing more (D32)."""
 
 from __future__ import annotations
 

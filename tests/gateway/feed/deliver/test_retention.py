@@ -1,4 +1,4 @@
-"""The hourly round that lets go of texts goes on after one that failed (decision D7)."""
+"""Hourly deletion of message texts goes on after a failed run (decision D7)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.runtime.errors import StoreUnavailable
 
 
 class Engine:
-    """Cannot be reached where nothing is said, else has so many texts to let go of."""
+    """Engine that returns these counts of deleted texts in turn; None means that it cannot be reached."""
 
     def __init__(self, *found: int | None) -> None:
         self.found = list(found)
@@ -28,7 +28,7 @@ class Engine:
 async def test_a_round_that_failed_is_said_and_the_next_comes_an_hour_later(monkeypatch):
     clock = VirtualClock().install(monkeypatch)
     engine = Engine(None, 2, 1, 0)
-    with capture_logs() as said:
+    with capture_logs() as logs:
         task = asyncio.create_task(Retention(engine, 30, batch=2).run())
         await clock.run_for(EVERY - 1)
         assert engine.found == [2, 1, 0]
@@ -36,7 +36,7 @@ async def test_a_round_that_failed_is_said_and_the_next_comes_an_hour_later(monk
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    assert [(one["event"], one.get("code"), one.get("count")) for one in said] == [
+    assert [(one["event"], one.get("code"), one.get("count")) for one in logs] == [
         ("messages-not-purged", "store-unavailable", None),
         ("messages-purged", None, 3),
     ]

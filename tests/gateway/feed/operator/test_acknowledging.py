@@ -1,4 +1,4 @@
-"""`feed ack` as it is typed: an alert that somebody has seen is told to nobody else (D38)."""
+"""`feed ack` on the command line: an acknowledged alert is not escalated further (D38)."""
 
 from __future__ import annotations
 

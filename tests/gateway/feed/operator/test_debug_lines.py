@@ -1,4 +1,4 @@
-"""`log.level = "debug"` says what is done step by step, by ids and states; `info` does not (D9, D39)."""
+"""`log.level = "debug"` logs each step by ids and states; `info` does not (D9, D39)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lines(text):
 
 
 def words(here):
-    """Yield the words that only a patient's chart says."""
+    """Yield the words that only a patient's chart holds."""
     for report in (one for listed in here.here.account.reports.values() for one in listed):
         said = report.get("snapshotMetadata") or {}
         yield from re.findall(r"[^\W\d_]{4,}", str(said.get("patientName") or ""))
@@ -32,7 +32,7 @@ def words(here):
 
 
 async def served(here, level):
-    """Make and send all there is, and return what the feed logs at that level."""
+    """Compose and send all messages; return the feed's log at that level."""
     stream = io.StringIO()
     log.configure(level, stream=stream)
     await here.served()
@@ -43,18 +43,18 @@ async def test_a_study_can_be_followed_from_autoscribe_to_its_receiver(site):
     async with site() as here:
         await here.in_force()
         code, _, err = await here.here.run("sync", **DEBUG)
-        said = lines(err)
+        logged = lines(err)
         assert code == 0
-        asked = [one for one in said if one["event"] == "upstream-asked"]
+        asked = [one for one in logged if one["event"] == "upstream-asked"]
         assert {(one["method"], one["route"], one["status"]) for one in asked} >= {
             ("GET", "/studies", 200),
             ("GET", "/reports", 200),
         }
         assert all(one["ms"] >= 0 and one["level"] == "debug" and "dropped" not in one for one in asked)
-        owed = next(one for one in said if one["event"] == "report-owed" and one.get("state") == "waiting")
+        owed = next(one for one in logged if one["event"] == "report-owed" and one.get("state") == "waiting")
         assert (owed["destination"], owed["operation"], owed["code"]) == ("ehr", "signed", None)
         study_id = owed["study_id"]
-        [ingested] = [one for one in said if one["event"] == "study-ingested" and one["study_id"] == study_id]
+        [ingested] = [one for one in logged if one["event"] == "study-ingested" and one["study_id"] == study_id]
         assert ingested["count"] > 0
         sent = await served(here, "debug")
         of_study = [one for one in lines(sent) if one.get("study_id") == study_id and one["level"] == "debug"]
@@ -64,7 +64,7 @@ async def test_a_study_can_be_followed_from_autoscribe_to_its_receiver(site):
         made, done = of_study[first], of_study[last]
         assert (made["state"], made["control_id"]) == ("queued", done["control_id"])
         assert (done["state"], done["attempt"]) == ("delivered", 1)
-        assert done["report_id"] in {one.get("report_id") for one in said if one.get("study_id") == study_id}
+        assert done["report_id"] in {one.get("report_id") for one in logged if one.get("study_id") == study_id}
         assert done["ms"] > 0
         known = set(words(here))
         assert [word for word in known if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", err + sent)] == []

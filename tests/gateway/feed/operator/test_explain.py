@@ -1,4 +1,4 @@
-"""`explain`: value, rule, JSON pointer and setting of a field, and what each version sent said of it (D6, D39)."""
+"""`explain`: value, rule, JSON pointer and setting of a field, and its value in each version sent (D6, D39)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def explained(here, *arguments):
 
 
 async def report_of(here):
-    """A report, alone in its study, whose facility has a time zone."""
+    """Return a report that is alone in its study, with a patient name of two words."""
     sql = (
         "SELECT report_id, study_id FROM message WHERE kind = 'signed' AND study_id IN"
         " (SELECT study_id FROM message GROUP BY study_id HAVING count(*) = 1) ORDER BY report_id"
@@ -37,16 +37,18 @@ async def test_a_field_of_hl7_is_explained_by_value_rule_pointer_and_setting(sit
         await here.served()
         report_id, study_id, report = await report_of(here)
         name = report["snapshotMetadata"]["patientName"]
-        code, said = await explained(here, report_id, "PID-5", "--at", "ehr", "--reason", "a question of the ward")
-        [one] = said["fields"]
-        assert (code, said["studyId"], said["destination"]) == (0, study_id, "ehr")
-        assert (one["rule"]["name"], one["rule"]["clause"]) == ("pid_5_patient_name", "HL7 v2.5.1 §3.4.2.5")
-        assert ("/reports/0/snapshotMetadata/patientName", name) in [(s["pointer"], s["value"]) for s in one["sources"]]
-        keys = {setting["key"]: setting["value"] for setting in one["settings"]}
+        code, answer = await explained(here, report_id, "PID-5", "--at", "ehr", "--reason", "a question of the ward")
+        [field] = answer["fields"]
+        assert (code, answer["studyId"], answer["destination"]) == (0, study_id, "ehr")
+        assert (field["rule"]["name"], field["rule"]["clause"]) == ("pid_5_patient_name", "HL7 v2.5.1 §3.4.2.5")
+        assert ("/reports/0/snapshotMetadata/patientName", name) in [
+            (s["pointer"], s["value"]) for s in field["sources"]
+        ]
+        keys = {setting["key"]: setting["value"] for setting in field["settings"]}
         facility = report["snapshotMetadata"]["facilityName"]
         assert f"mapping.facilities[{facility}].name_order" in keys
         assert keys["receiver.xpn_type"] == "on"
-        assert all(part.upper() in one["values"][0].upper() for part in name.replace(",", " ").split())
+        assert all(part.upper() in field["values"][0].upper() for part in name.replace(",", " ").split())
         assert await here.query(AUDIT) == [(f"{report_id} PID-5 at ehr", "a question of the ward")]
         assert name not in str(await here.query("SELECT * FROM audit"))
 
@@ -67,11 +69,11 @@ async def test_each_kind_of_field_leads_to_what_autoscribe_said(site, name, poin
         await here.sync()
         await here.served()
         report_id, *_ = await report_of(here)
-        code, said = await explained(here, fhir_id(report_id), name)
-        [one] = said["fields"]
-        assert (code, bool(one["values"])) == (0, True)
-        assert pointer in [source["pointer"] for source in one["sources"]]
-        assert one["rule"] is not None
+        code, answer = await explained(here, fhir_id(report_id), name)
+        [field] = answer["fields"]
+        assert (code, bool(field["values"])) == (0, True)
+        assert pointer in [source["pointer"] for source in field["sources"]]
+        assert field["rule"] is not None
 
 
 async def test_of_obx_only_the_kinds_that_are_there_are_explained(site):
@@ -79,11 +81,11 @@ async def test_of_obx_only_the_kinds_that_are_there_are_explained(site):
         await here.sync()
         await here.served()
         report_id, *_ = await report_of(here)
-        _, said = await explained(here, report_id, "OBX-11")
-        keys = {setting["key"] for setting in said["fields"][0]["settings"]}
+        _, answer = await explained(here, report_id, "OBX-11")
+        keys = {setting["key"] for setting in answer["fields"][0]["settings"]}
         assert keys.isdisjoint({"receiver.pdf", "receiver.vitals", "receiver.uid"})
-        _, said = await explained(here, report_id, "OBX(PDF)-11")
-        assert "receiver.pdf" in {setting["key"] for setting in said["fields"][0]["settings"]}
+        _, answer = await explained(here, report_id, "OBX(PDF)-11")
+        assert "receiver.pdf" in {setting["key"] for setting in answer["fields"][0]["settings"]}
 
 
 async def test_without_a_field_all_fields_are_listed(site):
@@ -91,11 +93,11 @@ async def test_without_a_field_all_fields_are_listed(site):
         await here.sync()
         await here.served()
         report_id, *_ = await report_of(here)
-        code, said = await explained(here, report_id)
-        names = {one["name"] for one in said["fields"]}
+        code, answer = await explained(here, report_id)
+        names = {one["name"] for one in answer["fields"]}
         assert code == 0
         assert {"PID-5", "OBR-25", "OBX-5", "DiagnosticReport.conclusion", "MSH-4"} <= names
-        assert all(one["values"] for one in said["fields"])
+        assert all(one["values"] for one in answer["fields"])
         code, out, _ = await here.here.run("explain", report_id)
         assert code == 0
         assert any(line.startswith("  PID-5  ") and "<- /reports/0/snap" in line for line in out.splitlines())
@@ -108,8 +110,8 @@ async def test_each_version_that_was_sent_is_shown_as_a_difference(site):
         report_id, study_id, _ = await report_of(here)
         assert (await here.feed("replay", "ehr", "--study", study_id, "--yes"))[0] == 0
         await here.served()
-        _, said = await explained(here, report_id, "OBR-25", "--sent")
-        [sent] = said["sent"]
+        _, answer = await explained(here, report_id, "OBR-25", "--sent")
+        [sent] = answer["sent"]
         assert (sent["to"], [one["values"] for one in sent["versions"]]) == ("ehr", [["F"], ["C"]])
         code, out, _ = await here.here.run("explain", report_id, "OBR-25", "--sent")
         assert code == 0
@@ -117,7 +119,7 @@ async def test_each_version_that_was_sent_is_shown_as_a_difference(site):
         assert "    - F\n    + C\n" in out
         async with here.here.store() as engine:
             await engine.do(lambda: ask(Statement("DELETE FROM message_body")))
-        assert "let go of" in (await here.here.run("explain", report_id, "OBR-25", "--sent"))[1]
+        assert "deleted after" in (await here.here.run("explain", report_id, "OBR-25", "--sent"))[1]
 
 
 async def test_of_an_element_each_version_of_the_resource_is_shown(site):
@@ -126,8 +128,8 @@ async def test_of_an_element_each_version_of_the_resource_is_shown(site):
         report_id, *_ = await first_signed(here)
         here.here.account.change_text(report_id, "IMPRESSION:\nAnother impression.")
         await here.sync()
-        _, said = await explained(here, report_id, "DiagnosticReport.conclusion", "--sent")
-        [sent] = said["sent"]
+        _, answer = await explained(here, report_id, "DiagnosticReport.conclusion", "--sent")
+        [sent] = answer["sent"]
         assert sent["to"] == f"DiagnosticReport/{fhir_id(report_id)}"
         first, *_, last = [one["values"] for one in sent["versions"]]
         assert (first != last, last) == (True, ["Another impression."])
@@ -143,10 +145,10 @@ async def test_where_a_field_has_no_value_it_exits_1(site):
     async with site() as here:
         await here.sync()
         report_id, *_ = await first_signed(here)
-        code, said = await explained(here, report_id, "PID-30")
-        assert (code, said["fields"][0]["values"]) == (1, [])
+        code, answer = await explained(here, report_id, "PID-30")
+        assert (code, answer["fields"][0]["values"]) == (1, [])
         code, out, _ = await here.here.run("explain", report_id, "PID-30")
-        assert (code, "  value     none" in out, "nothing that AutoScribe says moves it" in out) == (1, True, True)
+        assert (code, "  value     none" in out, "no single AutoScribe value changes it" in out) == (1, True, True)
 
 
 @pytest.mark.parametrize(
@@ -172,9 +174,9 @@ async def test_without_destinations_it_is_explained_for_the_usual_profile(site):
         here.settings()
         file = here.folder / "gateway.toml"
         file.write_text(file.read_text().partition("[[destination]]")[0])
-        code, said = await explained(here, report_id, "MSH-12")
-        assert (code, said["destination"], said["receiver"]) == (0, None, "generic")
-        assert said["fields"][0]["values"] == ["2.5.1"]
+        code, answer = await explained(here, report_id, "MSH-12")
+        assert (code, answer["destination"], answer["receiver"]) == (0, None, "generic")
+        assert answer["fields"][0]["values"] == ["2.5.1"]
 
 
 def field(**more):

@@ -1,4 +1,4 @@
-"""Every signed report has exactly one fate at a destination: that of what is to be known last, and the worst of it."""
+"""Every signed report has exactly one state at a destination: that of its latest change, and the worst of several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feed plan` and `feed apply`: what changed settings would send is said, and then done or left (D37)."""
+"""`feed plan` and `feed apply`: the effect of changed settings is shown first, then applied or left (D37)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NOBODY_NEEDS_IT = '[[ignore]]\nname = "rest"\nreason = "nobody reads them"\nfaci
 
 
 async def change(here, **keys):
-    """Write the destination's table anew."""
+    """Replace the destination's table in the settings."""
     file = site_file(here.folder)
     file.write_text(file.read_text().partition("[[destination]]")[0])
     here.settings(destination(here.receiver.port, **keys))
 
 
 async def stopping(here):
-    """Have messages made and none sent, then a plan that stops some of them."""
+    """Have messages composed but not sent, then a plan that stops some of them."""
     await here.sync()
     await here.feed("pause", "ehr", "--reason", "r")
     async with here.serving(), asyncio.timeout(20):
@@ -34,7 +34,7 @@ async def stopping(here):
 
 
 def failing_for(study_id):
-    """Find what settings change of a study, but for one, in which our own code fails."""
+    """Return a stand-in for `planning.changed` that fails for one study, as a bug would."""
     changed = planning.changed
 
     async def found(engine, reading, *more):
@@ -63,17 +63,17 @@ async def test_a_plan_is_seen_before_the_settings_are_in_force_and_waits_then_fo
         code, lines, _ = await here.feed("plan", "ehr")
         assert (code, lines[0].endswith("; feed apply ehr")) == (1, True)
         assert len(here.receiver.messages) == before
-        [said] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
+        [plan] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
         status = (await here.feed("status"))[1]
         assert any(
-            line.startswith(f"  plan      adds {said['adds']}, {said['critical']} of them critical") for line in status
+            line.startswith(f"  plan      adds {plan['adds']}, {plan['critical']} of them critical") for line in status
         )
         code, lines, _ = await here.feed("certificate", "ehr")
-        assert (code, f"{said['adds']} planned" in " ".join(lines)) == (1, True)
+        assert (code, f"{plan['adds']} planned" in " ".join(lines)) == (1, True)
         code, lines, _ = await here.feed("apply", "ehr")
-        assert (code, lines[0].startswith(f"ehr: {said['adds']} reports queued")) == (0, True)
+        assert (code, lines[0].startswith(f"ehr: {plan['adds']} reports queued")) == (0, True)
         await here.served()
-        assert (found := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], found
+        assert (certificate := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], certificate
         assert (await here.feed("plan"))[1] == ["ehr: adds 0; stops 0; resends 0"]
         assert [verb for (verb,) in await here.query("SELECT verb FROM audit")] == ["feed-apply"]
 
@@ -90,16 +90,16 @@ async def test_the_reports_of_a_plan_are_listed_critical_results_first(site, mon
         critical = {report_id for report_id, is_critical in rows if is_critical}
         assert (code, lines[0].endswith("; feed apply ehr"), len(lines)) == (1, True, 1 + len(rows))
         assert before[1:] == lines[1:]
-        said = [line.split("  ")[1:] for line in lines[1:]]
-        assert {report_id for _, report_id, *_ in said} == {report_id for report_id, _ in rows}
-        assert {one[1] for one in said[: len(critical)]} == critical
-        assert {one[-1] for one in said[: len(critical)]} == {"CRITICAL"}
-        assert all(one[0] == "add" and one[2].startswith("stu_") and one[3].startswith("signed 20") for one in said)
+        listed = [line.split("  ")[1:] for line in lines[1:]]
+        assert {report_id for _, report_id, *_ in listed} == {report_id for report_id, _ in rows}
+        assert {one[1] for one in listed[: len(critical)]} == critical
+        assert {one[-1] for one in listed[: len(critical)]} == {"CRITICAL"}
+        assert all(one[0] == "add" and one[2].startswith("stu_") and one[3].startswith("signed 20") for one in listed)
         monkeypatch.setattr("gateway.feed.operator.planned._MOST_LINES", 2)
         _, lines, _ = await here.feed("plan", "--reports")
-        assert lines[3:] == [f"  {len(rows) - 2} more: --json has them all"]
-        [one] = json.loads("\n".join((await here.feed("plan", "--reports", "--json"))[1]))["destinations"]
-        assert [report["reportId"] for report in one["reports"]] == [report_id for _, report_id, *_ in said]
+        assert lines[3:] == [f"  {len(rows) - 2} more: --json lists all"]
+        [plan] = json.loads("\n".join((await here.feed("plan", "--reports", "--json"))[1]))["destinations"]
+        assert [report["reportId"] for report in plan["reports"]] == [report_id for _, report_id, *_ in listed]
 
 
 async def test_a_stop_is_listed_with_what_leaves_its_report_out(site):
@@ -131,12 +131,12 @@ async def test_a_plan_that_is_left_sends_nothing_and_is_certified_with_the_reaso
 async def test_a_destination_that_was_never_served_has_a_plan_and_reports_of_which_nothing_is_decided(site):
     async with site() as here:
         await here.here.run("sync")
-        [one] = json.loads("\n".join((await here.feed("status", "--json"))[1]))["destinations"]
-        [said] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
-        assert one["undecided"] == said["adds"] > 0
-        assert said["differs"] is True
+        [status] = json.loads("\n".join((await here.feed("status", "--json"))[1]))["destinations"]
+        [plan] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
+        assert status["undecided"] == plan["adds"] > 0
+        assert plan["differs"] is True
         _, lines, _ = await here.feed("certificate", "ehr")
-        assert f"{one['undecided']} unrouted" in " ".join(lines)
+        assert f"{status['undecided']} unrouted" in " ".join(lines)
 
 
 async def test_a_study_that_could_not_be_planned_is_undecided_in_status_and_certificate(site, monkeypatch):
@@ -144,7 +144,7 @@ async def test_a_study_that_could_not_be_planned_is_undecided_in_status_and_cert
         here.settings(destination(here.receiver.port, modalities=CT), NOBODY_NEEDS_IT)
         await here.sync()
         await here.served()
-        assert (found := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], found
+        assert (certificate := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], certificate
 
         async def out_of_memory(*_args):
             raise MemoryError
@@ -174,10 +174,10 @@ async def test_a_fault_in_one_study_breaks_neither_the_preview_nor_check_config(
         monkeypatch.setattr(planning, "changed", failing_for(study_id))
         code, lines, err = await here.feed("plan")
         assert (code, "study-not-planned" in err) == (1, True)
-        assert "; not planned, by a fault: 1 study; once these" in lines[0]
-        assert lines[1].startswith(f"  {study_id}  is not planned: a fault")
-        [said] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
-        assert (said["unplanned"], 0 < said["adds"] < whole["adds"]) == ([study_id], True)
+        assert "; not planned, because of a bug: 1 study; once these" in lines[0]
+        assert lines[1].startswith(f"  {study_id}  is not planned because of a bug")
+        [plan] = json.loads("\n".join((await here.feed("plan", "--json"))[1]))["destinations"]
+        assert (plan["unplanned"], 0 < plan["adds"] < whole["adds"]) == ([study_id], True)
         code, _, err = await here.here.run("check-config")
         assert (code, f"note: plan {lines[0]}" in err) == (0, True)
 
@@ -191,7 +191,7 @@ async def test_a_fault_in_one_study_does_not_keep_the_other_stops_from_being_app
             patched.setattr(planning, "changed", failing_for(study_id))
             code, lines, _ = await here.feed("apply", "ehr")
         assert code == 1
-        assert lines[-1].startswith(f"ehr: {study_id}  is not planned: a fault")
+        assert lines[-1].startswith(f"ehr: {study_id}  is not planned because of a bug")
         assert await here.query("SELECT 1 FROM outbox WHERE state = 'to_stop'") == []
         routed = {one for (one,) in await here.query("SELECT study_id FROM outbox WHERE state = 'unrouted'")}
         assert routed == {one for (one,) in stops} - {study_id}
@@ -209,7 +209,7 @@ async def test_a_plan_that_is_still_being_made_is_not_certified(site):
         here.settings(destination(here.receiver.port, modalities=CT), NOBODY_NEEDS_IT)
         await here.sync()
         await here.served()
-        assert (found := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], found
+        assert (certificate := await here.feed("certificate", "ehr"))[1][-1:] == ["certified"], certificate
         async with here.here.store() as engine:
             await engine.do(lambda: ask(Statement("UPDATE in_force SET planned = NULL")))
         _, lines, _ = await here.feed("certificate", "ehr")

@@ -1,4 +1,4 @@
-"""A command says what it would send before it sends it, and somebody agrees to it (D37)."""
+"""A command shows what it would send and asks for consent before it sends (D37)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LATER = "2035-01-01T00:00:00Z"
 
 
 class Terminal(io.StringIO):
-    """A person who types that."""
+    """Terminal at which a person types this text."""
 
     def isatty(self):
         return True
@@ -26,7 +26,7 @@ def typing(monkeypatch):
 
 
 async def queued(here) -> int:
-    """Count the messages and reports that are on their way."""
+    """Count the messages and reports that wait to be sent."""
     [(count,)] = await here.query(
         "SELECT (SELECT count(*) FROM outbox WHERE state = 'waiting')"
         " + (SELECT count(*) FROM message WHERE state = 'queued')"
@@ -35,7 +35,7 @@ async def queued(here) -> int:
 
 
 async def ready(here, kind: str) -> tuple[str, ...]:
-    """Have something that a command of that kind would send; its arguments."""
+    """Prepare something that a command of that kind would send; return the command's arguments."""
     await here.sync()
     if kind == "backload":
         return ("backload", "ehr", *SPAN)

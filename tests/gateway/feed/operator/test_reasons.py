@@ -1,4 +1,4 @@
-"""A reason that an operator gives is kept in the audit, with who gave it, whatever the command."""
+"""An operator's reason is kept in the audit with their name, for every command."""
 
 from __future__ import annotations
 

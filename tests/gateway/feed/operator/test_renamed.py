@@ -1,4 +1,4 @@
-"""A table with another name, and `formerly`: as the commands and the service see it (D31)."""
+"""A renamed destination (`formerly`), as the commands and the service see it (D31)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def renamed(here, name: str = "his", formerly: str = "ehr") -> None:
 
 
 async def ledgers(here) -> list[dict[str, int]]:
-    """The counts by state that `feed status` has of each destination."""
+    """Return the row counts by state that `feed status` shows for each destination."""
     return [one["outbox"] for one in json.loads("\n".join((await here.feed("status", "--json"))[1]))["destinations"]]
 
 
@@ -197,7 +197,7 @@ async def test_the_service_does_not_start_with_a_name_that_is_another_by_now(sit
 
 
 async def test_of_two_that_rename_at_once_the_second_is_told_that_it_is_another_by_now(site, monkeypatch):
-    async def finds_nothing(*_):  # the other one commits after this one looked
+    async def finds_nothing(*_):  # as if the other process had committed after this one checked
         return []
 
     async with site() as here:

@@ -1,4 +1,4 @@
-"""Work left open for a destination that was taken out of the settings is told of until it is closed (D31)."""
+"""Open work of a destination that was removed from the settings is reported until it is closed (D31)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.store.feed.leases import Leases
 
 
 async def made(here, name: str, *, sent: bool = True) -> int:
-    """Serve until all messages to a destination are made and, unless it is paused, sent; how many there are."""
+    """Serve until all messages to a destination are composed and, if `sent`, delivered; return their number."""
     ended = "delivered" if sent else "queued"
     left = f"SELECT 1 FROM outbox WHERE destination = '{name}' AND state = 'waiting'"
     open_ = f"SELECT 1 FROM message WHERE destination = '{name}' AND state <> '{ended}'"
@@ -28,14 +28,14 @@ async def made(here, name: str, *, sent: bool = True) -> int:
 
 
 async def told_all(here, name: str) -> None:
-    """Have a destination that is new told of all that was signed before."""
+    """Send a new destination all reports that were signed before."""
     await here.planned()
     assert (await here.feed("apply", name))[0] == 0
     await made(here, name)
 
 
 async def left_behind(here) -> int:
-    """Have messages made for `ehr` and none sent, then take its table out; how many."""
+    """Compose messages for `ehr` without sending them, then remove its table; return their number."""
     await here.feed("pause", "ehr", "--reason", "r")
     await here.sync()
     count = await made(here, "ehr", sent=False)
@@ -160,7 +160,7 @@ async def test_a_destination_that_another_gateway_serves_is_not_retired(site):
         async with here.here.store() as engine:
             await Leases(engine, "another", 60.0).take("ehr")
         code, lines, _ = await here.feed("retire", "ehr", "--reason", "r")
-        assert (code, lines[0].startswith("ehr is sent to by a gateway with other settings")) == (1, True)
+        assert (code, lines[0].startswith("ehr is served by a gateway with other settings")) == (1, True)
         assert await here.query("SELECT count(*) FROM audit WHERE verb = 'feed-retire'") == [(0,)]
 
 

@@ -1,4 +1,4 @@
-"""`feed show`: what was sent and answered, to who may see it; nothing of it in a log, each time in the audit (D39).
+"""`feed show`: shows messages and answers; logs none of their content, and records each use in the audit (D39).
 
 HL7 v2.5.1 §2.15.8 (MSA), §2.15.5 (ERR).
 """
@@ -40,17 +40,22 @@ async def test_a_message_is_shown_as_it_was_sent_with_its_answer(site):
         await here.sync()
         await here.served()
         control_id, report_id, study_id, _ = await one_message(here)
-        code, [one] = await shown(here, control_id)
+        code, [message] = await shown(here, control_id)
         received = next(m for m in here.receiver.messages if m.control_id == control_id)
-        assert (code, one["destination"], one["reportId"], one["studyId"]) == (0, "ehr", report_id, study_id)
-        assert b64decode(one["message"]["bytes"]) == received.payload
-        assert one["sha256"] == sha256(received.payload).hexdigest()
-        assert one["message"]["segments"][0].startswith("MSH|^~\\&|")
-        [attempt] = one["attempts"]
+        assert (code, message["destination"], message["reportId"], message["studyId"]) == (
+            0,
+            "ehr",
+            report_id,
+            study_id,
+        )
+        assert b64decode(message["message"]["bytes"]) == received.payload
+        assert message["sha256"] == sha256(received.payload).hexdigest()
+        assert message["message"]["segments"][0].startswith("MSH|^~\\&|")
+        [attempt] = message["attempts"]
         assert (attempt["attempt"], attempt["state"], attempt["ack"]) == (1, "delivered", "AA")
         assert attempt["connection"] == {"peer": f"127.0.0.1:{here.receiver.port}", "connection": 1, "of": 1}
         assert (attempt["answer"]["code"], attempt["answer"]["controlId"]) == ("AA", control_id)
-        assert one["made"] <= one["sent"] <= attempt["begun"] or one["sent"] <= attempt["ended"]
+        assert message["made"] <= message["sent"] <= attempt["begun"] or message["sent"] <= attempt["ended"]
 
 
 async def test_a_refusal_is_shown_with_the_place_and_the_words_of_its_err(site):
@@ -58,8 +63,8 @@ async def test_a_refusal_is_shown_with_the_place_and_the_words_of_its_err(site):
         await here.sync()
         await here.served()
         control_id, *_ = await one_message(here, "ack = 'AE'")
-        _, [one] = await shown(here, control_id)
-        [attempt] = one["attempts"]
+        _, [message] = await shown(here, control_id)
+        [attempt] = message["attempts"]
         raw = b64decode(attempt["answer"]["bytes"])
         assert b"\rERR|" in raw
         [error] = attempt["answer"]["errors"]
@@ -67,7 +72,7 @@ async def test_a_refusal_is_shown_with_the_place_and_the_words_of_its_err(site):
         code, out, _ = await here.feed("show", control_id)
         text = "\n".join(out)
         assert code == 0
-        assert f"ehr  {control_id}  held ({one['reason']}), AE" in text
+        assert f"ehr  {control_id}  held ({message['reason']}), AE" in text
         assert "    < MSA|AE|" in text
         assert "    error 101" in text
         assert "\r" not in text
@@ -182,8 +187,8 @@ async def test_of_a_destination_that_is_gone_from_the_settings_what_it_was_sent_
         here.settings(destination(here.receiver.port, "other"))
         file = here.folder / "gateway.toml"
         file.write_text(file.read_text().replace('name = "ehr"', 'name = "new"'))
-        code, [one] = await shown(here, control_id)
-        assert (code, one["destination"]) == (0, "ehr")
+        code, [message] = await shown(here, control_id)
+        assert (code, message["destination"]) == (0, "ehr")
         assert (await shown(here, control_id, "--at", "ehr"))[0] == 0
 
 
@@ -195,9 +200,9 @@ async def test_once_the_text_is_let_go_of_the_ledger_alone_is_shown(site):
         async with here.here.store() as engine:
             for sql in ("DELETE FROM message_body", "DELETE FROM attempt", "UPDATE message SET has_body = 0"):
                 await engine.do(lambda sql=sql: ask(Statement(sql)))
-        _, [one] = await shown(here, control_id)
-        assert (one["message"], one["attempts"], one["state"]) == (None, [], "delivered")
-        assert "let go of after feed.retention_days" in "\n".join((await here.feed("show", control_id))[1])
+        _, [message] = await shown(here, control_id)
+        assert (message["message"], message["attempts"], message["state"]) == (None, [], "delivered")
+        assert "deleted after feed.retention_days" in "\n".join((await here.feed("show", control_id))[1])
 
 
 async def test_nothing_that_is_shown_stands_in_the_log_or_the_audit(site):
@@ -267,8 +272,8 @@ def attempt(**more):
 
 def test_what_took_whose_place_is_said():
     text = "\n".join(lines(message(inPlaceOf=["ID1"], supersededBy="ID3")))
-    assert "  in place of ID1, which was not sent (any more)" in text
-    assert "  said by   ID3, which took its place" in text
+    assert "  supersedes ID1, which was not sent" in text
+    assert "  superseded by ID3" in text
 
 
 def test_an_attempt_that_nothing_answered_and_one_that_got_no_acknowledgement_say_so():

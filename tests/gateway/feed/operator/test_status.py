@@ -1,4 +1,4 @@
-"""`feed status` as it is typed names the alerts that stand, and who has seen them (D38)."""
+"""`feed status` on the command line names the open alerts and who acknowledged them (D38)."""
 
 from __future__ import annotations
 
@@ -62,6 +62,6 @@ async def test_the_ledger_is_counted_in_words(site):
         [(count,)] = await here.query("SELECT count(*) FROM outbox WHERE state = 'before_start'")
         [line] = [one for one in (await here.feed("status"))[1] if one.startswith("  ledger")]
         assert line == (
-            f"  ledger    before its start {count}, left out by a filter 1, left unsent 1, told with other news 1,"
-            " nothing to send 1, planned 1, made into a message 1, to stop 1, to be made 1"
+            f"  ledger    before its start {count}, left out by a filter 1, left unsent 1, sent with another change 1,"
+            " nothing to send 1, planned 1, composed 1, to stop 1, to be composed 1"
         )

@@ -1,4 +1,4 @@
-"""An instant as it is typed is one of the site's zone, or of its own offset; what has two readings is refused."""
+"""A typed instant is read in the site's zone or by its own offset; an ambiguous one is refused."""
 
 from datetime import UTC
 from zoneinfo import ZoneInfo
