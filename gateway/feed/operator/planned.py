@@ -227,7 +227,8 @@ async def apply(configuration: Configuration, name: str, say: Say, *, leaves: bo
         await engine.do(partial(noted, verb, f"{name} {counts}", reason, now))
         lacking = await (leave_plan if leaves else apply_plan)(engine, name, rows)
     did = "left unsent" if leaves else "queued"
-    say(f"{name}: {counted(counts.adds + counts.resends, 'report')} {did}, {counts.critical} of them critical")
+    critical = counts.critical + counts.resent_critical
+    say(f"{name}: {counted(counts.adds + counts.resends, 'report')} {did}, {critical} of them critical")
     if counts.stops:
         say(f"{name}: {counted(counts.stops, 'report')} {'sent after all' if leaves else 'stopped'}")
     if len(rows) < len(every):

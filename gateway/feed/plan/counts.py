@@ -20,7 +20,7 @@ _HOUR: Final = 3_600_000_000
 class Plan:
     """Counts of the reports that a change of settings adds, stops, and sends again.
 
-    `critical` counts critical results among the added and resent reports, `stopped_critical` among the stopped.
+    `critical` counts the critical results among the added reports, `stopped_critical` and `resent_critical` the others.
     `oldest` is the earliest time of signing, in microseconds.
     """
 
@@ -29,6 +29,7 @@ class Plan:
     stops: int = 0
     stopped_critical: int = 0
     resends: int = 0
+    resent_critical: int = 0
     oldest: int | None = None
 
     @property
@@ -37,15 +38,21 @@ class Plan:
         return self.adds + self.stops + self.resends
 
     def __str__(self) -> str:
-        critical = f", {self.critical} of them critical" if self.critical else ""
-        stopped = f", {self.stopped_critical} of them critical" if self.stopped_critical else ""
-        return f"adds {self.adds}{critical}; stops {self.stops}{stopped}; resends {self.resends}"
+        parts = (
+            ("adds", self.adds, self.critical),
+            ("stops", self.stops, self.stopped_critical),
+            ("resends", self.resends, self.resent_critical),
+        )
+        return "; ".join(
+            f"{does} {count}" + (f", {critical} of them critical" if critical else "")
+            for does, count, critical in parts
+        )
 
     def is_small(self, unasked: int, limits: Feed, now: int) -> bool:
         """True if the plan may be applied without asking, after `unasked` reports that were already sent that way."""
         if self.size + unasked > limits.unasked_messages:
             return False
-        if (self.critical or self.stopped_critical) and not limits.unasked_critical:
+        if (self.critical or self.stopped_critical or self.resent_critical) and not limits.unasked_critical:
             return False
         return self.oldest is not None and self.oldest >= now - int(limits.unasked_hours * _HOUR)
 
@@ -66,12 +73,14 @@ def plan_of(rows: Sequence[Waits]) -> Plan:
     reports = reports_of(rows)
     adds = [one for one in reports if one.state == PLANNED and one.reason != RESENT]
     stops = [one for one in reports if one.state == TO_STOP]
+    resends = [one for one in reports if one.state == PLANNED and one.reason == RESENT]
     signed = [0 if one.signed is None else one.signed for one in reports]
     return Plan(
         adds=len(adds),
-        critical=sum(one.is_critical for one in reports if one.state == PLANNED),
+        critical=sum(one.is_critical for one in adds),
         stops=len(stops),
         stopped_critical=sum(one.is_critical for one in stops),
-        resends=len(reports) - len(adds) - len(stops),
+        resends=len(resends),
+        resent_critical=sum(one.is_critical for one in resends),
         oldest=min(signed, default=None),
     )

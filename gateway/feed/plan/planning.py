@@ -114,7 +114,8 @@ class Planning:
     async def _counts(self) -> dict[str, int]:
         """Return the counts of the plan as log fields."""
         plan = plan_of(await plans.waiting(self._engine, self._name))
-        return {"adds": plan.adds, "critical": plan.critical, "stops": plan.stops, "resends": plan.resends}
+        critical = plan.critical + plan.resent_critical
+        return {"adds": plan.adds, "critical": critical, "stops": plan.stops, "resends": plan.resends}
 
     async def _try_again(self) -> None:
         """Plan the studies that could not be planned, once a minute."""
