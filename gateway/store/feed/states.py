@@ -1,7 +1,7 @@
-"""The states of the feed's rows: what is told to a destination, and each message on its way. The table is the source.
+"""States of outbox rows and of messages. This table is their only source.
 
-Carries out no clause of a standard; decisions D7, D31, D32, D37. A message has two axes: how far its delivery is (its
-state) and what was acknowledged (`ack`: HL7 table 0008, v2.5.1 §2.9.2).
+Carries out no clause of a standard; decisions D7, D31, D32, D37. A message has two axes: its delivery (the state) and
+its acknowledgement (`ack`: HL7 table 0008, v2.5.1 §2.9.2).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MessageState = Literal[
 
 @dataclass(frozen=True, slots=True)
 class MeaningOfState:
-    """A state: what it means, and whether something is still to come of it."""
+    """Meaning of a state, and whether it is open: more is still to happen."""
 
     meaning: str
     is_open: bool = False
@@ -70,15 +70,15 @@ MESSAGE_STATES: Final[dict[MessageState, MeaningOfState]] = {
     "superseded": MeaningOfState("a newer message says all of it; it never was taken"),
     "recorded": MeaningOfState("made for a destination that is tried out: kept and not sent"),
 }
-# Why no message is made of a row: whose number the MRN is nobody says (D11)
+# Held row: the authority of the MRN is unknown (D11)
 AUTHORITY_UNKNOWN: Final = "authority-unknown"
-# A report's patient may be somebody else (D12); VistA's number of the patient, or of the exam, is not known (D34)
+# Held row: the report may name the wrong patient (D12), or VistA's number of the patient or the exam is missing (D34)
 CONFLICT_HELD: Final = "identity-conflict-held"
 VISTA_UNKNOWN: Final = ("vista-patient-unknown", "exam-missing")
-# The receiver needs an accession number, and the study has none yet: it is waited for, and then told of (D18)
+# Held row: the receiver needs an accession number, and the study has none yet (D18)
 ACCESSION_MISSING: Final = "accession-missing"
-# Why no message is made of a row, and a critical result is blocked at once: nobody says who it is about, or what the
-# receiver must know of the patient, and waiting alone does not bring it (mappings/hl7v2/rendering.py, D13)
+# Held rows that block a critical result at once: its patient, or a fact that the receiver needs about the patient, is
+# unknown, and waiting alone does not help (mappings/hl7v2/rendering.py, D13)
 BLOCKED_AT_ONCE: Final = (
     AUTHORITY_UNKNOWN,
     CONFLICT_HELD,
@@ -88,19 +88,19 @@ BLOCKED_AT_ONCE: Final = (
     "former-unknown",
     "may-have-been-sent",
 )
-# Why what was made and nobody took is not sent: it is taken back
+# Dead letter: the message was cancelled before it was sent
 UNSENT: Final = "withdrawn-unsent"
-# Why a lane is held, or the circuit breaker of a destination is open: its interface, or its application behind, refuses
-# for now what is sent (AR, CR), and nobody has to do anything about it (D32)
+# Held lane or open circuit breaker: the receiver's interface, or its application, refuses every message for now (AR,
+# CR); nobody has to act (D32)
 FOR_NOW: Final = "refused-for-now"
 APPLICATION_FOR_NOW: Final = "application-refuses-for-now"
 BREAKER_REASONS: Final = (FOR_NOW, APPLICATION_FOR_NOW)
 OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one.is_open)
-# Why a destination is paused, a lane held or a row settled: the database is older than what was sent (D38); and why
-# what may have gone out before such a one was put back is held
+# Paused destination, held lane or settled row: the database is older than what was sent (D38). And held lane or row:
+# its content may have been sent before the database was restored
 RESTORED: Final = "restored"
 MAY_HAVE_BEEN_SENT: Final = "may-have-been-sent"
-# Why a message of such a study is not sent: an operator saw that the receiver has it
+# Dead letter: an operator saw that the receiver has the message
 SEEN_THERE: Final = "seen-there"
-# Why destinations are paused by who starts the service
+# Paused destination: paused when the service was started
 HOLD_FEED: Final = "hold-feed"
