@@ -51,9 +51,6 @@ def taking(  # noqa: PLR0913 (the state read, the mapping, and the settings)
 
     A resource is stored if it differs from the earlier study under the present mapping. With `stored` (the study's
     resources in the store), all of them are stored and indexed again (`rerender`).
-
-
-
     """
     study = mapped.change.study
     before = _before(standing, stored, site)

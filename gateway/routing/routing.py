@@ -1,14 +1,14 @@
-"""Where each cause of a message goes: the rows of the outbox, decided while a study is taken in. Pure.
+"""Route each cause: decide its outbox rows while a study is ingested. Pure.
 
-HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. What a destination is owed says
-gateway/routing/owed.py, by the settings in force; two states are beside that:
+HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. gateway/routing/owed.py decides what a
+destination is owed by the settings in force. Routing adds one state:
 
 | state | of a destination's row |
 |---|---|
-| `planned` | it is owed it by a change of settings, and the report was signed before that: it waits for `feed apply` |
+| `planned` | owed since a change of settings, and the report was signed before it: it waits for `feed apply` |
 
-Where no destination is owed a cause (all exclude it, or none is there) its only row has no destination: `ignored`, with
-the name of the rule, or `unrouted`, which is an open item.
+If no destination is owed a cause (all exclude it, or none exists), its only row has no destination: `ignored`, with the
+name of the rule, or `unrouted`, which is an open item.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ RoutedState = Literal["planned"] | OwedState | NoOneState
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """All destinations in the order of the file, and the rules for what none of them needs.
+    """All destinations in the order of the file, and the rules for reports that none of them needs.
 
-    `draft_wait` is for how many seconds a draft must not have changed before it is sent (D16).
+    `draft_wait` is how many seconds a draft must stay unchanged before it is sent (D16).
     """
 
     destinations: tuple[Destination, ...] = ()
@@ -41,7 +41,7 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """One row of the outbox of a cause; `destination` is empty where none is owed it."""
+    """One outbox row of a cause; `destination` is empty if none is owed it."""
 
     destination: str
     state: RoutedState
@@ -87,14 +87,14 @@ def _rows(of: ReportNews, told: Mapping[str, AbstractSet[str]], in_force: InForc
 
 
 def _row(of: ReportNews, told: AbstractSet[str], terms: Terms, in_force: InForce) -> Routed:
-    found = owed(of, told, terms)
-    is_planned = found.state == "waiting" and not told and _is_of_plan(of, terms.name, in_force)
-    return Routed(terms.name, "planned" if is_planned else found.state, found.reason)
+    decision = owed(of, told, terms)
+    is_planned = decision.state == "waiting" and not told and _is_of_plan(of, terms.name, in_force)
+    return Routed(terms.name, "planned" if is_planned else decision.state, decision.reason)
 
 
 def _is_of_plan(of: ReportNews, name: str, in_force: InForce) -> bool:
-    """True for a signature of before the settings in force by which the destination was not owed it at that time."""
-    since = in_force.since(name).replace(microsecond=0)  # a time of signing may be of whole seconds
+    """True for a report signed before the settings in force, which the settings of that time did not owe."""
+    since = in_force.since(name).replace(microsecond=0)  # a signing time may have whole seconds
     if of.moment is None or of.cause.is_of_draft or of.moment >= since:
         return False
     earlier = in_force.terms_at(name, of.moment)

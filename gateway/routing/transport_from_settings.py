@@ -1,4 +1,4 @@
-"""Makes the transport of a destination of its table.
+"""Build the transport of a destination from its table.
 
 RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
 """
@@ -26,7 +26,7 @@ _NO_STRANGERS: Final = (
 
 
 def read_transport(table: DestinationSettings, folder: Path, refuse: Refuse) -> Transport | None:
-    """How messages get there; None where that is not said. Paths are relative to `folder`; `refuse` takes faults."""
+    """Return the transport, None if its address is missing. Paths are relative to `folder`; `refuse` takes faults."""
     if table.kind == "file":
         if table.directory is None:
             refuse("directory", "missing", "Write the directory that the messages are put into.")
@@ -103,5 +103,5 @@ def _tls(table: DestinationSettings, folder: Path, refuse: Refuse, *, is_on: boo
 
 
 def _secret(value: SecretStr | None) -> str | None:
-    """The text of a secret; an empty one is none."""
+    """Return the text of a secret; an empty one counts as none."""
     return (value.get_secret_value() or None) if value is not None else None

@@ -1,4 +1,4 @@
-"""The exception tree: what can go wrong, whether trying again can help, and what a person can do about it.
+"""Exception tree: each failure, whether another try can help, and what a person can do about it.
 
     GatewayError
     ├── ConfigError                 a setting is wrong: the key and the remedy are named
@@ -57,7 +57,7 @@ Retry = Literal["transient", "ambiguous", "permanent"]
 
 
 class GatewayError(Exception):
-    """Anything the gateway raises on purpose."""
+    """Base of every error that the gateway raises on purpose."""
 
     code: ClassVar[str] = "gateway"
     retry: ClassVar[Retry] = "permanent"
@@ -198,7 +198,7 @@ class PdfInterrupted(UpstreamError):
 
 
 class StoreError(GatewayError):
-    """The store did not do what was asked; `cause` is the database's code, `words` name no place of it."""
+    """The store did not do what was asked; `cause` is the database's code, `words` name no location."""
 
     code, http_status, issue_code = "store", 503, "transient"
     retry: ClassVar[Retry] = "transient"
@@ -224,7 +224,7 @@ class StoreTooSlow(StoreError):
 
 
 class FeedError(GatewayError):
-    """A message did not reach its receiver, or is not known to have."""
+    """A message did not reach its receiver, or is not known to have arrived."""
 
     code, http_status = "feed", 502
     retry: ClassVar[Retry] = "transient"
@@ -263,14 +263,14 @@ class ConnectionLost(FeedError):
 
 
 class AckUnreadable(FeedError):
-    """The message was written and what came back is no readable acknowledgement; says the offset, not the bytes."""
+    """The message was written and the answer is no readable acknowledgement; gives the offset, not the bytes."""
 
     code, retry = "ack-unreadable", "ambiguous"
     remedy = "The peer does not speak MLLP, or its acknowledgements are over the limit; the same bytes are sent again."
 
 
 class FrameInvalid(FeedError):
-    """Bytes that are no MLLP frame; says the offset, never the bytes."""
+    """Bytes that are no MLLP frame; gives the offset, never the bytes."""
 
     code, retry = "frame-invalid", "permanent"
     remedy = "The peer does not speak MLLP, or its frames are larger than the limit."
@@ -321,14 +321,14 @@ class PageExpired(RequestError):
 
 
 class ResourceWithdrawn(RequestError):
-    """The resource was taken back: it must not be read as valid."""
+    """The resource was withdrawn: it must not be read as valid."""
 
     code, http_status, issue_code = "resource-withdrawn", 410, "deleted"
     remedy = "Read the DiagnosticReport: it says entered-in-error, and its history what it said before."
 
 
 class RangeNotSatisfiable(RequestError):
-    """The Range begins behind the end; `size` is how many bytes there are."""
+    """The Range begins behind the end; `size` is the number of bytes."""
 
     code, http_status, issue_code = "range-not-satisfiable", 416, "value"
     remedy = "Ask without Range, or for bytes that are there."

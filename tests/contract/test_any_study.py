@@ -1,4 +1,4 @@
-"""Whatever the wire tables allow is taken in, on both engines, and comes out of the store as it went in."""
+"""Every study that the wire tables allow is ingested on both engines, and is read from the store unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ numbers = st.one_of(st.none(), st.text(max_size=10), st.sampled_from(("A-1", "a\
 
 
 def emptied():
-    """The store as if it were new."""
+    """Empty the store."""
     for table in METADATA.tables.keys() - {"tick"}:
         yield from ask(Statement(f"DELETE FROM {table}"))
 

@@ -1,4 +1,4 @@
-"""What both engines promise: work is whole or nothing, readers see what is committed, failures say no value."""
+"""Both engines keep their promises: work is atomic, readers see committed rows, failures show no values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = Statement("SELECT name FROM cursor WHERE name IN listed(:names) ORDER BY
 MISSING = Statement("SELECT nothing FROM nowhere WHERE name = :name")
 NAME = "Zyxwrumpel"
 PLACE = {"sqlite": "?", "postgresql": "$1"}
-# As many rows as there are, each of them anew: long to count
+# Counts endless new rows, which takes long
 _ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n WHERE i > {}"
 
 

@@ -1,4 +1,4 @@
-"""A request is carried out by one at a time, for one key once, whoever dies meanwhile; then its key is forgotten.
+"""A request runs once for each key, even if its process dies; later its key is forgotten.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """
@@ -22,7 +22,7 @@ TICK = timedelta(microseconds=1)
 
 
 class Turned:
-    """A wall clock that a test sets."""
+    """Wall clock that a test sets."""
 
     def __init__(self, monkeypatch):
         self.at = datetime(2026, 1, 5, 14, 20, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""A study in conflict about its patient: held, told at once where critical, sent once somebody decides (D12)."""
+"""A study in conflict about its patient is held, alerted if critical, and sent once an operator decides (D12)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER = {**FIRST, "patientName": "Somebody Else", "dateOfBirth": "1931-01-31"}
 
 
 async def sign_of(feed, said, *, critical=False):
-    """Sign a report of a new study that says this of its patient, and take it in."""
+    """Sign a report of a new study with this patient, and ingest it."""
     signed = feed.account.sign_new(critical=critical)
     feed.account.change_patient(signed.report_id, said)
     await feed.tell(signed.study_id)

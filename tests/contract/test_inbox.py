@@ -1,4 +1,4 @@
-"""What webhooks brought is kept once, until it is worked off; what commands ask is done once, in order.
+"""Webhook events are stored once until they are processed; commands' requests run once, in order.
 
 Decisions D8, D18, D25.
 """

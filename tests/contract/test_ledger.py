@@ -1,4 +1,4 @@
-"""What an operator's commands read and write in the ledger of the feed, on both engines (D8, D31, D32, D35)."""
+"""Commands of operators read and write the ledger of the feed, on both engines (D8, D31, D32, D35)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def write(engine, sql: str, **values) -> None:
 
 
 async def replayed(feed: Fed, signed, priority: int = 1) -> None:
-    """Have a report sent again as it is."""
+    """Send a report again as it is."""
     one = Resend(signed.study_id, signed.report_id, "v", False, priority, None)
     await feed.engine.do(partial(resent, "ehr", [one], now()))
 
@@ -80,7 +80,7 @@ async def test_what_is_in_doubt_is_sent_again_counted_anew(engine):
 
 
 async def test_a_message_that_a_newer_one_has_overtaken_is_not_sent_after_it(engine):
-    """Its refusal came late, when the newer one was there already (two-phase)."""
+    """Check a refusal that comes late, when the newer message exists already (two-phase)."""
     async with fed(engine) as (feed, receiver):
         async with feed.serving():
             signed = await feed.sign()

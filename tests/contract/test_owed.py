@@ -1,4 +1,4 @@
-"""For any sequence of settings and reports, status and certificate say what one function of them says (D37)."""
+"""Status and certificate agree with the function `owed` for any sequence of settings and reports (D37)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ ACTS = st.one_of(
     st.tuples(st.just("add"), st.integers(0, 9)),
     st.tuples(st.sampled_from(("apply", "leave", "send", "make")), NAME),
 )
-# Of a study whose messages are made and wait: what is signed is owed whatever these statuses are
+# Statuses for a study whose messages wait: a signed report is owed whichever of these are set
 STATUSES = st.sampled_from(
     tuple(frozenset({"final", *more}) for more in ((), ("addendum",), ("addendum", "corrected")))
 )
@@ -79,7 +79,7 @@ START = datetime(2020, 1, 1, tzinfo=UTC)
 
 @dataclass
 class World:
-    """A feed whose settings change while reports are signed and corrected."""
+    """Feed whose settings change while reports are signed and corrected."""
 
     engine: Any
     addendum: str = "replace"
@@ -96,7 +96,7 @@ class World:
         await getattr(self, verb)(*what)
 
     async def settings(self, name: str, accepts: Filter, start: datetime, rules: tuple[Ignore, ...]) -> None:
-        """The service starts anew with these settings: each destination's holder puts its own in force."""
+        """Start the service again with these settings: each destination's holder puts its own in force."""
         self.served[name], self.rules = self._destination(name, accepts, start), rules
         for one in self.served.values():
             lease = await Leases(self.engine, "one", 60).take(one.name)
@@ -147,7 +147,7 @@ class World:
         await self.engine.do(partial(ask, DELIVER, destination=name))
 
     async def check(self) -> None:
-        """Hold what the certificate and the status say against the function."""
+        """Compare the certificate and the status with the function."""
         in_force = await SettingsInForce(self.engine).current()
         said = dict.fromkeys(("unrouted", "ignored"), 0)
         for study_id in dict.fromkeys(one.study_id for one in self.signed):
@@ -182,7 +182,7 @@ class World:
 
     @staticmethod
     def _agrees(expected: Any, made: Any, mine: list[Any], newest: set[str], *, is_last: bool) -> bool:
-        """True if the function finds that a destination is owed the news; the certificate must say the same."""
+        """True if the function says that a destination is owed the cause; the certificate must agree."""
         states = {row[4] for row in mine}
         if states & {"planned", "to_stop"}:
             assert made.is_open
@@ -213,7 +213,7 @@ async def played(engine: Any, acts: list[Any]) -> None:
 
 
 async def waited(engine: Any, addendum: str, acts: list[Any]) -> None:
-    """The messages of a critical original, and of what is added to it, wait while settings and plans change."""
+    """Play acts while the messages of a critical original, and of its addendum, wait."""
     async with engine.opened():
         world = World(engine, addendum)
         await world.act("settings", "ehr", Filter(), START, ())

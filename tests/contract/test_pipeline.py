@@ -1,4 +1,4 @@
-"""A study taken in: what is stored of it and told, and what another look at it changes.
+"""Ingest of a study: its stored resources and outbox rows, and the changes of a second ingest.
 
 Decisions D2, D7, D16, D20, D21, D25, D28.
 """
@@ -260,7 +260,7 @@ async def test_a_user_that_autoscribe_no_longer_knows_is_kept_as_it_was_known_la
 
 
 async def test_a_role_is_no_newer_than_what_was_said_of_its_user(engine, pipeline):
-    """Another study may speak of the same user as AutoScribe said earlier."""
+    """Check a user that AutoScribe returned earlier for another study."""
 
     async def take_of(digit, phone, users_asked):
         fetched = said(report(digit), digit=digit, users=(user_json(phoneNumber=phone),), asked=9)

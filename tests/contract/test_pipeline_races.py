@@ -1,4 +1,4 @@
-"""The same study from several sides at once, in one process and in two: each input counts once, none is taken back.
+"""Several ingests of one study at once, in one process and in two: each input counts once, none is reversed.
 
 Decision D25.
 """
@@ -32,12 +32,12 @@ def text(number):
 
 
 async def texts(engine):
-    """The texts of the versions of the report, the first first."""
+    """Return the texts of the versions of the report, oldest first."""
     return [one["conclusion"] for one in await contents(engine, REPORT)]
 
 
 class Upstream:
-    """AutoScribe, whose report is written anew all the time; `asked` counts who asks."""
+    """AutoScribe, whose report changes with every request; `asked` counts the requests."""
 
     def __init__(self):
         self.state = self.asked = 0
@@ -52,7 +52,7 @@ class Upstream:
 
 
 class Meddled:
-    """An engine before whose first write somebody else does something."""
+    """Engine that lets another writer act before its first write."""
 
     def __init__(self, engine, meddle):
         self._engine, self._meddle = engine, [meddle]
@@ -68,7 +68,7 @@ class Meddled:
 
 @pytest.fixture
 async def both(engines):
-    """Two pipelines, each with an engine of its own, into one store."""
+    """Return two pipelines, each with an engine of its own, into one store."""
     one, other = engines(), engines()
     async with AsyncExitStack() as stack:
         for engine in (one, other):
@@ -131,7 +131,7 @@ async def test_a_study_that_somebody_else_wrote_meanwhile_is_asked_for_again(bot
 
 
 async def test_a_study_whose_patient_somebody_else_spoke_of_meanwhile_is_looked_at_again(both):
-    """Otherwise two people would share a patient, for neither knew of the other."""
+    """Check that two people do not share a patient because neither study knew of the other."""
     (engine, _), (_, second) = both
     roe = report("2", snapshotMetadata=snapshot(patientName="John Roe", dateOfBirth="1950-01-01", sex="male"))
 

@@ -1,4 +1,4 @@
-"""A change of settings becomes a plan for what was signed before; what is signed after flows at once (D31, D37)."""
+"""A change of settings makes a plan for earlier reports; later reports are sent at once (D31, D37)."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ async def states(engine):
 
 
 def with_settings(feed, **changes):
-    """The same feed after its settings were changed."""
+    """Return the same feed after its settings were changed."""
     return Fed(feed.engine, feed.account, tuple(replace(one, **changes) for one in feed.destinations), logs=feed.logs)
 
 
 async def planned(feed, settings=CAREFUL, ignores=()):
-    """Put the settings in force, and make the plan of what was signed before; what it is."""
+    """Put the settings in force, plan the earlier reports, and return the plan."""
     leases = Leases(feed.engine, "planner", 6.0)
     lease = await leases.take("ehr")
     one = Planning(feed.engine, feed.destinations[0], ignores, settings)
@@ -83,7 +83,7 @@ async def kinds(feed, *signed):
 
 
 def of_later(feed):
-    """The same feed, in whose account it is after the present: what is signed there is signed after any change."""
+    """Return the same feed with the account's clock after the present: reports are signed after any change."""
     world = replace(generate(studies=20, seed=7), epoch=datetime.now(UTC) + DAY)
     return replace(feed, account=SandboxAccount(world))
 
@@ -220,7 +220,7 @@ async def test_settings_that_are_taken_back_take_the_stop_back(engine):
 
 
 async def with_messages(feed, **more):
-    """An original and its addendum, with messages that wait while nothing is sent."""
+    """Make an original and its addendum, with messages that wait while nothing is sent."""
     await feed.pause()
     one = await feed.sign(**more)
     addendum = await feed.add(one)
@@ -230,7 +230,7 @@ async def with_messages(feed, **more):
 
 
 async def delivered(engine):
-    """The ids of the reports in the messages that were delivered, in order."""
+    """Return the ids of the reports in the delivered messages, in order."""
     found = await rows(engine, "SELECT report_ids FROM message WHERE state = 'delivered' ORDER BY number")
     return [report_id for (listed,) in found for report_id in json.loads(listed)]
 
@@ -242,7 +242,7 @@ async def test_a_stop_gives_up_nothing_of_the_study_that_is_still_owed(engine, a
         original, added = await with_messages(feed, critical=True)
         final = Filter(statuses=frozenset({"final", "corrected"}))
         narrower = with_settings(feed, filter=final)
-        is_alone = addendum != "replace"  # else one message has both, and goes
+        is_alone = addendum != "replace"  # otherwise one message has both, and is sent
         assert (await planned(narrower)).stops == int(is_alone)
         assert await kinds(narrower, original, added) == ["queued", "planned" if is_alone else "queued"]
         if how == "back":
@@ -426,7 +426,7 @@ async def test_an_upgrade_puts_the_settings_in_force_and_sends_nothing_by_that(e
         standing = await in_force_of(engine, "ehr")
         assert (standing.asks, standing.since) == (True, 0)
         async with wider.serving(settings=Feed(unasked_hours=8000)):
-            await wider.sign(critical=False)  # what the older release would have sent goes as before
+            await wider.sign(critical=False)  # what the older release would have sent is sent as before
             await wider.until("delivered")
         assert len(bodies(receiver)) == 1
 
@@ -508,7 +508,7 @@ async def test_a_plan_is_applied_unasked_only_once_an_operator_has_had_the_feed_
         await feed.sign(critical=False)
         await engine.do(partial(held_back, ["ehr"], None, 1))
         wider = with_settings(feed, filter=ALL)
-        assert (await planned(wider, UNASKED)).adds == 1  # it is there to be looked at
+        assert (await planned(wider, UNASKED)).adds == 1  # it is there to be inspected
         await wider.resume()
         async with wider.serving(settings=UNASKED):
             await wider.until("delivered")
@@ -529,7 +529,7 @@ async def test_what_an_upgrade_found_is_not_sent_unasked_after_any_other_change(
             await asyncio.sleep(0.3)
         assert bodies(receiver) == []
         await apply(other)
-        assert (await planned(wider, limits)).size == 0  # nothing waits any more: the next change may go unasked
+        assert (await planned(wider, limits)).size == 0  # nothing waits any more: the next change may go
         assert not (await in_force_of(engine, "ehr")).asks
 
 
@@ -549,7 +549,7 @@ async def test_a_plan_that_waits_gets_no_new_quota_by_another_change(engine):
 
 
 async def by_a_clock_that_is_ahead(feed):
-    """Wider settings, in force since an hour that is still to come; what is signed is signed at the present."""
+    """Put wider settings in force as of an hour in the future; reports are signed at the present."""
     wider, later = with_settings(feed, filter=ALL), micros(datetime.now(UTC) + HOUR)
     standing = await feed.engine.do(partial(put_in_force, None, wanted(wider.destinations[0].terms, ()), later))
     await feed.engine.do(partial(plan_made, None, standing.number, later))

@@ -1,4 +1,4 @@
-"""PostgreSQL: a server that goes away and comes back, transactions that it asks to begin anew, many clients at once.
+"""PostgreSQL: a server that stops and returns, transactions that it rolls back, and many clients at once.
 
 https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
 """
@@ -22,7 +22,7 @@ SET = Statement("UPDATE cursor SET value = value || :value WHERE name = :name")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")
 QUICKLY = Statement("SET LOCAL deadlock_timeout = '20ms'")
 WAIT = Statement("SELECT pg_sleep(0.1)")
-# What the server says of a transaction that it cannot put in a row with the others
+# Error of the server for a transaction that it cannot serialize with the others
 REFUSED = Statement("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$")
 
 

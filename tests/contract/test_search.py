@@ -1,4 +1,4 @@
-"""Searches as SQL find what trying every resource finds, in order, page by page both ways, on both engines.
+"""Searches in SQL find what testing every resource finds, in order, page by page both ways, on both engines.
 
 https://hl7.org/fhir/R4/search.html
 """
@@ -26,7 +26,7 @@ SEARCHES = 100
 
 @pytest.fixture(params=[1, 2])
 async def index(request, engine):
-    """A random store, written in several transactions."""
+    """Return a random store, written in several transactions."""
     made_up = RandomIndex(request.param)
     resources = made_up.resources()
     for start in range(0, len(resources), 7):
@@ -35,7 +35,7 @@ async def index(request, engine):
 
 
 def wanted(index, one, *, suppressed=False):
-    """What the search is to find, in order."""
+    """Return the expected results of the search, in order."""
     matching = {
         address
         for address in found(one.resource_type, one.clauses, index.rows, index.updated)
@@ -54,7 +54,7 @@ def wanted(index, one, *, suppressed=False):
 
 
 async def pages(engine, one, size):
-    """What the pages hold that follow each other."""
+    """Return the contents of successive pages."""
     seen = []
     one = replace(one, most=size)
     while versions := (await search.page(engine, one)).versions:
@@ -108,7 +108,7 @@ async def test_a_page_walks_back_from_the_middle(engine, index):
 
 @pytest.mark.parametrize("comparison", ["gt", "ge", "ap", "ne"])
 async def test_a_year_is_found_by_what_lies_late_in_it(engine, comparison):
-    """Of a birth date the year may be all that is said: then what ends behind a day begins long before it."""
+    """Check a birth date that is only a year: it begins long before a day late in that year."""
     birth_date = key("Patient", "birthdate")
     year, day = interval("1950", UTC), interval("1950-12-30", UTC)
     await write(engine, made("Patient/a", moments={(birth_date, *year)}))

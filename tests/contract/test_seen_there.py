@@ -1,4 +1,4 @@
-"""What may have been sent before a restore, and is there as an operator saw, is closed without being sent (D38)."""
+"""Work that may have been sent before a restore is closed unsent when an operator saw it there (D38)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MESSAGES = "SELECT state, reason FROM message ORDER BY number"
 
 
 class Accepting:
-    """A journal of a database that was put back as an operator says."""
+    """Journal of a database that an operator accepts as restored."""
 
     async def accept(self):
-        """Take the database as it is."""
+        """Accept the database as it is."""
 
 
 async def restored(feed):
-    """Start as after a restore that no journal knows of, to a copy of an hour ago, and let what is new be sent."""
+    """Start after a restore, unknown to any journal, to a copy of an hour ago, and let new work be sent."""
     hour_ago = micros(datetime.now(UTC) - timedelta(hours=1))
     await HoldFeed(restored_from=hour_ago).begin(feed.engine, Accepting(), ["ehr"])
     await feed.resume()
@@ -73,7 +73,7 @@ async def test_what_was_open_in_the_copy_is_left_and_its_addendum_alone_is_sent(
         noted = await rows(engine, "SELECT verb, argument, reason FROM audit")
         assert tuple(noted[0]) == ("feed-leave", f"ehr {signed.study_id}", "I saw it there")
         async with feed.serving(journal=UNKEPT):
-            await asyncio.sleep(1.1)  # a time of signing may be of whole seconds
+            await asyncio.sleep(1.1)  # a signing time may have whole seconds
             assert not receiver.messages
             addendum = await feed.add(signed)
             await feed.all_delivered()

@@ -1,4 +1,4 @@
-"""Work that waits to be sent is counted, and what is tried is undone (D37)."""
+"""Work that waits to be sent is counted, and a trial is rolled back (D37)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An operator's verdict holds for the people who were judged, and for nobody else (D12)."""
+"""An operator's verdict applies to the persons judged, and to no others (D12)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def alerts(feed):
 
 @asynccontextmanager
 async def decided(engine, verdict="link"):
-    """A feed in which Jane's study was sent, and Joan's, which names the same number, after a verdict."""
+    """Send Jane's study, and after a verdict Joan's, which names the same number; return the feed."""
     async with fed(engine, on_conflict="hold") as (feed, receiver), feed.serving():
         first = await sign(feed, JANE)
         await feed.until("delivered")

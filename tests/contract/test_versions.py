@@ -1,4 +1,4 @@
-"""Versions of resources: numbered by content, each at an instant of its own, in commit order.
+"""Versions of resources: numbered by content, each at a different instant, in commit order.
 
 https://hl7.org/fhir/R4/resource.html#Meta, https://hl7.org/fhir/R4/http.html#versioning, decisions D7 and D29.
 """
@@ -132,7 +132,7 @@ async def test_history_is_of_a_window_newest_first_and_page_by_page(engine):
     assert await told(most=2) == ([5, 4], 5)
     assert await told(most=2, before=4) == ([3, 2], 5)
     assert await told(since=3_000) == ([5, 4, 3], 3)
-    assert await told(at_low=2_500, at_high=4_000) == ([3, 2], 2)  # 4 was not current before 4,000
+    assert await told(at_low=2_500, at_high=4_000) == ([3, 2], 2)  # version 4 was not current before 4,000
     assert await engine.fetch(versions.HAS_RESOURCE, address=PATIENT)
     assert not await engine.fetch(versions.HAS_RESOURCE, address="Patient/pat-2")
 
@@ -158,7 +158,7 @@ async def test_the_resources_of_an_owner_are_listed(engine):
 
 
 async def test_a_poller_beside_two_writers_misses_nothing_and_sees_no_instant_twice(engines):
-    """It asks for what was updated behind the last instant that it saw, and for no more (D29)."""
+    """Check a poller that asks for updates after the last instant that it saw, and for no more (D29)."""
     written, seen = [], []
     done = asyncio.Event()
 
@@ -195,7 +195,7 @@ async def test_a_poller_beside_two_writers_misses_nothing_and_sees_no_instant_tw
 async def test_instants_of_postgresql_follow_the_commits_though_a_transaction_that_began_first_ends_last(
     postgres_database, postgres_engine
 ):
-    """Who writes versions holds the clock: the second waits, and is later."""
+    """Check that the second writer of versions waits for the clock, and gets a later instant."""
     slow, fast = made("Patient/slow", "a"), made("Patient/fast", "a")
 
     def slowly():

@@ -44,7 +44,7 @@ _OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "supersed
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a destination has, or may have, of a study.
+    """Sent state of a study: everything that a destination has of it, or may have.
 
     `numbers` maps a report id to its filler order numbers, each with its present patient: empty once withdrawn, or
     about to be (D13). `signed` are the numbers of signed reports. `is_in_hand` while a message is being sent; `is_told`

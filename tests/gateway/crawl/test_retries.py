@@ -1,4 +1,4 @@
-"""Decision D26: what could not be taken in is tried again, also after a crash."""
+"""Decision D26: a failed ingest is tried again, also after a crash."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Decision D28: PDFs are fetched by their own queue, kept, and told of; an outage is waited out, a refusal is not."""
+"""Decision D28: PDFs have a queue of their own; an outage is waited out, a refusal is not."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ _OUTBOX = Statement("SELECT count(*) FROM outbox")
 
 
 class Observed:
-    """Counts what the queue says."""
+    """Observer that counts its calls."""
 
     def __init__(self):
         self.outcomes = []
@@ -47,7 +47,7 @@ class Observed:
 
 
 class Bench(Library):
-    """A queue over a store, with a clock that is set by hand."""
+    """Queue over a store, with a clock that is set by hand."""
 
     def __init__(self, engine, time):
         super().__init__(engine)
@@ -56,7 +56,7 @@ class Bench(Library):
         self.queue = self.made()
 
     def made(self, **settings):
-        """A queue; what it is set up with is that of a process of its own."""
+        """Return a queue with settings of its own, as of another process."""
         return PdfQueue(self.pdfs, self.source.stream_pdf, self.refresh, Pdf(**settings), self.observed)
 
     async def refresh(self, study_id):

@@ -1,4 +1,4 @@
-"""AutoScribe REST API: whatever is asked for, the study is read whole and taken into the store; decisions D21, D25."""
+"""AutoScribe REST API: every request reads and ingests the whole study; decisions D21, D25."""
 
 import asyncio
 from datetime import UTC
@@ -43,13 +43,13 @@ WHOLE = [f"study {STUDY_ID}", f"reports {STUDY_ID}", f"user {USER_ID}"]
 
 @pytest.fixture
 def engine(sqlite_engine):
-    """What is read here is the way to the store, not the store: one engine will do."""
+    """Return one engine: these tests concern the way to the store, not the store."""
     return sqlite_engine
 
 
 @pytest.fixture
 def reading(engine):
-    """Makes what reads an upstream through, always into the same store."""
+    """Return a function that builds readers of an upstream, always into the same store."""
 
     def make(upstream, site=None, metrics=None):
         return ReadThrough(upstream, engine, Pipeline(engine, site or Site(), UTC), metrics or Metrics())
@@ -99,7 +99,7 @@ async def test_the_same_again_makes_no_version_and_is_noted(reading, engine, mon
 
 async def test_a_study_that_changes_while_it_is_read_is_stale_at_its_next_listing(reading, engine):
     class Changing(FakeUpstream):
-        """Somebody signs while the study is read: the answer that comes first is older than that."""
+        """Upstream where a report is signed while the study is read: the first answer is older."""
 
         async def study(self, study_id):
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/resource.html#Meta: what is stored is the resource, and says which version it is."""
+"""https://hl7.org/fhir/R4/resource.html#Meta: the stored bytes are the resource with its version."""
 
 import json
 from datetime import UTC

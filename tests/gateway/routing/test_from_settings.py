@@ -1,4 +1,4 @@
-"""Destinations of the settings: what is made of a table, and every key that does not go with the others."""
+"""Destinations of the settings: the result of a table, and every key that conflicts with others."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_of_this_machine_alone_nobody_need_be_named(survey, address):
 
 
 def listening(*addresses, enabled="true"):
-    """A destination for each address, of which the last is enabled, and the others where that is said."""
+    """Return a destination for each address; the last is enabled, the others as stated."""
     ports = range(2575, 2575 + len(addresses))
     tables = [TWO_PHASE.replace('"epic"', f'"e{port}"').replace("2575", str(port)) for port in ports]
     said = [*[enabled] * (len(addresses) - 1), "true"]

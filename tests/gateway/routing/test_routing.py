@@ -1,4 +1,4 @@
-"""Which rows of the outbox a cause has: waiting, before the start, excluded, ignored, unrouted (D16, D31)."""
+"""Outbox rows of a cause: waiting, before the start, excluded, ignored, unrouted (D16, D31)."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_report_without_facility_or_modality_passes_no_filter_of_them():
 
 @pytest.mark.parametrize("written", ["PT\\CT", "CT\\PT", "PET/CT", "CT+PT", "pet-ct", "CT\\PT\\SR"])
 def test_a_study_of_several_modalities_passes_the_filter_of_each(written):
-    """A PET/CT that neither the CT nor the PET destination gets is a lost report."""
+    """Check a PET/CT: if neither the CT nor the PET destination got it, the report would be lost."""
     found = study(report(), modality=written)
     for modality in ("CT", "PT"):
         assert where(found, "signed", to(filter=only(modalities=modality))) == WAITING

@@ -1,4 +1,4 @@
-"""An operator who waits for long work sees how far it is."""
+"""Long work shows its progress to a waiting operator."""
 
 import io
 

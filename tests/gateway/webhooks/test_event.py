@@ -1,4 +1,4 @@
-"""Standard Webhooks 1.0 over the raw bytes, and what is kept of an event."""
+"""Standard Webhooks 1.0 over the raw bytes, and the data kept of an event."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A recorded webhook is worked off until its report is listed; nothing stops the others, and nothing is forgotten."""
+"""A recorded webhook is processed until its report is listed; none stops the others, and none is lost."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +17,7 @@ OTHER = f"stu_{'9' * 32}"
 
 
 class Studies:
-    """Ingests: notes what it was asked for; what it knows of a study is its reports, or an exception to raise."""
+    """Ingest that records its calls; a study has reports, or an exception to raise."""
 
     def __init__(self, **known):
         self.known = {STUDY: {REPORT}, **known}
@@ -42,7 +42,7 @@ class Studies:
 
 
 class Bench:
-    """A worker over a memory, with a clock that is set by hand."""
+    """Worker over stores in memory, with a clock that is set by hand."""
 
     def __init__(self, pace=QUICK, **known):
         self.memory, self.studies, self.metrics, self.clock = Memory(), Studies(**known), Metrics(), Clock()

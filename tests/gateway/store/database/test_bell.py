@@ -1,4 +1,4 @@
-"""Whoever waits for news of the store is woken by it, and by nothing else before the time is over."""
+"""A ring wakes every listener of the store, and nothing else ends the wait early."""
 
 from __future__ import annotations
 

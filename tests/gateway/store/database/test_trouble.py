@@ -1,4 +1,4 @@
-"""Database errors are said in words, with their remedy, and never with a password (D39)."""
+"""Database errors are reported in words, with their remedy, and never with a password (D39)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MADE = f"CREATE ROLE word LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE by_tls LOGIN"
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[tuple[Server, str]]:
-    """A PostgreSQL server that asks for a password, and its `host:port`."""
+    """Run a PostgreSQL server that asks for a password; yield it with its `host:port`."""
     with server() as found:
         if found is None:
             pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
