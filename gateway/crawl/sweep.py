@@ -57,7 +57,7 @@ def unshown(_: SweepRecord) -> None:
 
 
 async def untold(study_ids: Sequence[str], sweeps: int) -> None:
-    """Report missing studies to nobody; the log has them."""
+    """Do nothing: the log has the missing studies."""
 
 
 class Sweep:

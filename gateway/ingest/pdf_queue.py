@@ -120,9 +120,9 @@ class PdfQueue:
         """Start due work as slots are free; studies to refresh come first."""
         busy = set(self._tasks)  # before the query: the rows of a task that ends meanwhile may still be in the result
         most = self._settings.concurrency
-        found: list[Untold | WantedPdf] = [*await self._pdfs.untold(clock.now(), most + len(busy))]
-        found += await self._pdfs.wanted(clock.now(), most + len(busy))
-        work = {one.report_id: one for one in found if one.report_id not in busy}
+        due: list[Untold | WantedPdf] = [*await self._pdfs.untold(clock.now(), most + len(busy))]
+        due += await self._pdfs.wanted(clock.now(), most + len(busy))
+        work = {one.report_id: one for one in due if one.report_id not in busy}
         chosen = list(work.values())[: max(most - len(busy), 0)]
         for work_item in chosen:
             self._tasks[work_item.report_id] = asyncio.create_task(self._work(work_item))

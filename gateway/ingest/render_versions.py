@@ -48,7 +48,7 @@ def _made(  # noqa: PLR0913, PLR0917
     kind, resource_id = resource["resourceType"], resource["id"]
     meta = json_bytes(resource.get("meta", {}))
     rest = json_bytes({key: value for key, value in resource.items() if key not in _HEAD})
-    found = rows(resource, zone, signed=signed)
+    index_rows = rows(resource, zone, signed=signed)
     return RenderedVersion(
         address=f"{kind}/{resource_id}",
         owner="" if kind in SHARED else owner,
@@ -56,8 +56,8 @@ def _made(  # noqa: PLR0913, PLR0917
         head=json_bytes({"resourceType": kind, "id": resource_id})[:-1] + b',"meta":{',
         tail=_behind(meta) + _behind(rest),
         faults=said_of(faults) if faults else None,
-        terms=found.terms,
-        moments=found.moments,
+        terms=index_rows.terms,
+        moments=index_rows.moments,
     )
 
 

@@ -56,30 +56,30 @@ def routes_of(configuration: Configuration) -> Routes:
     Raises:
         ConfigError: the first faulty key, such as `destination[0].receiver`; `survey_routes` returns all.
     """
-    routes, found = survey_routes(configuration)
-    if found:
-        raise found[0]
+    routes, faults = survey_routes(configuration)
+    if faults:
+        raise faults[0]
     return routes
 
 
 def survey_routes(configuration: Configuration) -> tuple[Routes, list[ConfigError]]:
     """Return the destinations and rules that can be built, and all faults of the others."""
-    settings, found = configuration.settings, list[ConfigError]()
+    settings, faults = configuration.settings, list[ConfigError]()
     made: list[Destination] = []
     rules: list[Ignore] = []
     for index, table in enumerate(settings.destination):
-        at = Tables(configuration.source, f"destination[{index}]", found)
-        before = len(found)
+        at = Tables(configuration.source, f"destination[{index}]", faults)
+        before = len(faults)
         _refuse_second(at, table, settings.destination[:index])
         _refuse_second_listener(at, table, settings.destination[:index])
         _refuse_formerly(at, table, index, settings.destination)
         destination = _destination(at, table, configuration)
         if destination is not None:
             _refuse_second_address(at, destination, made)
-            if len(found) == before:
+            if len(faults) == before:
                 made.append(destination)
     for index, rule in enumerate(settings.ignore):
-        at = Tables(configuration.source, f"ignore[{index}]", found)
+        at = Tables(configuration.source, f"ignore[{index}]", faults)
         _refuse_second(at, rule, settings.ignore[:index])
         if rule.facilities is rule.express_customers is rule.modalities is None:
             at.refuse(
@@ -87,7 +87,7 @@ def survey_routes(configuration: Configuration) -> tuple[Routes, list[ConfigErro
             )
         else:
             rules.append(Ignore(rule.name, rule.reason, _scope(rule, configuration.site)))
-    return Routes(tuple(made), tuple(rules), settings.feed.draft_wait_minutes * 60), found
+    return Routes(tuple(made), tuple(rules), settings.feed.draft_wait_minutes * 60), faults
 
 
 def _destination(at: Tables, table: DestinationSettings, configuration: Configuration) -> Destination | None:
@@ -198,9 +198,9 @@ def _receiver(at: Tables, table: DestinationSettings, configuration: Configurati
         own["ack_table"] = tuple(table.ack_table.items())
     made = replace(profile, **own)
     new = [one for one in conflicts(made) if one not in conflicts(profile)]
-    for one in new:
-        key = one.key if one.key in own else next(iter(own))
-        at.refuse(key, f"{one.problem} (profile {table.receiver})", one.remedy)
+    for conflict in new:
+        key = conflict.key if conflict.key in own else next(iter(own))
+        at.refuse(key, f"{conflict.problem} (profile {table.receiver})", conflict.remedy)
     return made
 
 

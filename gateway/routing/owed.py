@@ -93,33 +93,35 @@ def news(study: Study, cause: Cause, report: Report | None) -> ReportNews:
     return ReportNews(cause, about(study, report), is_critical, _moment(report) if report else None)
 
 
-def owed(of: ReportNews, told: AbstractSet[str], terms: Terms) -> Owed:
+def owed(report_news: ReportNews, told: AbstractSet[str], terms: Terms) -> Owed:
     """Decide what a destination is owed of a cause; `told` are the ids of the study's reports that it has.
 
     Queued reports count as sent. Otherwise a correction would be dropped if it came before the first message left.
     """
     if not terms.is_enabled:
         return Owed("excluded", "enabled")
-    status = _STATUS[of.cause.kind]
-    reason = "" if told else terms.filter.leaves_out(of.about, is_critical=of.is_critical)
+    status = _STATUS[report_news.cause.kind]
+    reason = "" if told else terms.filter.leaves_out(report_news.about, is_critical=report_news.is_critical)
     if not reason and status and status not in terms.filter.statuses:
         reason = "statuses"
     if reason:
         return Owed("excluded", reason)
-    is_early = of.moment is not None and of.moment < terms.start
-    return Owed("before_start" if is_early and not _is_told(of, told, terms) else "waiting")
+    is_early = report_news.moment is not None and report_news.moment < terms.start
+    return Owed("before_start" if is_early and not _is_told(report_news, told, terms) else "waiting")
 
 
-def owed_by_no_one(of: ReportNews, ignores: Iterable[Ignore], terms: Collection[Terms]) -> tuple[NoOneState, str]:
+def owed_by_no_one(
+    report_news: ReportNews, ignores: Iterable[Ignore], terms: Collection[Terms]
+) -> tuple[NoOneState, str]:
     """Return the state of a cause that no destination is owed, with the rule that covers it.
 
     A cause that no rule covers is unrouted, with the reason `before_start` if it predates the start of each
     destination.
     """
-    rule = next((one.name for one in ignores if one.covers(of.about)), "")
+    rule = next((one.name for one in ignores if one.covers(report_news.about)), "")
     if rule:
         return "ignored", rule
-    is_history = bool(terms) and all(of.moment is not None and of.moment < one.start for one in terms)
+    is_history = bool(terms) and all(report_news.moment is not None and report_news.moment < one.start for one in terms)
     return "unrouted", BEFORE_START if is_history else ""
 
 
@@ -129,6 +131,6 @@ def _moment(report: Report) -> datetime | None:
     return signed or parse_instant(report.updated_at)
 
 
-def _is_told(of: ReportNews, told: AbstractSet[str], terms: Terms) -> bool:
+def _is_told(report_news: ReportNews, told: AbstractSet[str], terms: Terms) -> bool:
     """True if a destination has the report; if messages restate the whole study, any report of it suffices (D19)."""
-    return of.cause.report_id in told or (terms.restates and bool(told))
+    return report_news.cause.report_id in told or (terms.restates and bool(told))

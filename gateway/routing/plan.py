@@ -87,14 +87,14 @@ def planned(known: KnownReport, name: str, in_force: InForce) -> list[Step]:
     are_told = told or _to_be_told(known, causes, reports, terms)
     newest = {cause.report_id: cause for cause in causes}
     for cause in causes:
-        of, row = news(known.study, cause, reports.get(cause.report_id)), own.get(_key(cause))
-        found = owed(of, are_told, terms)
+        report_news, row = news(known.study, cause, reports.get(cause.report_id)), own.get(_key(cause))
+        decision = owed(report_news, are_told, terms)
         goes = row is not None and (row.is_said or not row.beside.isdisjoint(told))
-        step = _step(_Cause(cause, name, row, cause.report_id in told, goes), found, is_sent=known.is_sent)
+        step = _step(_Cause(cause, name, row, cause.report_id in told, goes), decision, is_sent=known.is_sent)
         steps += [step] if step else []
-        is_owed = found.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing", "to_stop"})
+        is_owed = decision.state != "excluded" or (row is not None and row.state in {*_TOLD, "nothing", "to_stop"})
         is_taken = is_owed or newest[cause.report_id] != cause
-        steps += _of_no_one(of, known.rows, in_force, name, is_taken=is_taken)
+        steps += _of_no_one(report_news, known.rows, in_force, name, is_taken=is_taken)
     return steps
 
 
@@ -103,8 +103,8 @@ def _told(known: KnownReport, own: Mapping[tuple[str, str, str], PlanRow], terms
     told = {row.cause.report_id for row in own.values() if row.is_said or (known.is_sent and row.state in _TOLD)}
     reports = {one.report_id: one for one in (*known.gone, *known.study.reports)}
     for row in own.values():
-        of = news(known.study, row.cause, reports.get(row.cause.report_id))
-        if row.state in _TOLD and owed(of, told, terms).state == "waiting":
+        report_news = news(known.study, row.cause, reports.get(row.cause.report_id))
+        if row.state in _TOLD and owed(report_news, told, terms).state == "waiting":
             told.add(row.cause.report_id)
     return told
 
@@ -151,25 +151,25 @@ class _Cause:
         return Step(self.row.number if self.row else None, self.cause, self.name, state, reason)
 
 
-def _step(of: _Cause, found: Owed, *, is_sent: bool) -> Step | None:
-    """Return the change of a cause's row, or None if it stays as it is."""
-    state, reason = (of.row.state, of.row.reason) if of.row else ("", "")
+def _step(cause: _Cause, decision: Owed, *, is_sent: bool) -> Step | None:
+    """Return the change cause a cause's row, or None if it stays as it is."""
+    state, reason = (cause.row.state, cause.row.reason) if cause.row else ("", "")
     if state == "to_stop":
-        if of.goes:
-            return of.step("rendered")
-        return of.step("waiting") if found.state == "waiting" else _stopped(of, state, reason, found)
-    if found.state == "waiting":
-        return of.step("planned", RESENT if of.is_resent else "") if state in _UNTOLD else None
+        if cause.goes:
+            return cause.step("rendered")
+        return cause.step("waiting") if decision.state == "waiting" else _stopped(cause, state, reason, decision)
+    if decision.state == "waiting":
+        return cause.step("planned", RESENT if cause.is_resent else "") if state in _UNTOLD else None
     if state in _TOLD:
-        return None if is_sent or of.goes else _stopped(of, state, reason, found)
-    is_same = (state, reason) == (found.state, found.reason)
-    return None if state == "nothing" or is_same else of.step(found.state, found.reason)
+        return None if is_sent or cause.goes else _stopped(cause, state, reason, decision)
+    is_same = (state, reason) == (decision.state, decision.reason)
+    return None if state == "nothing" or is_same else cause.step(decision.state, decision.reason)
 
 
-def _stopped(of: _Cause, state: str, reason: str, found: Owed) -> Step | None:
+def _stopped(cause: _Cause, state: str, reason: str, decision: Owed) -> Step | None:
     was = reason.partition(":")[0] if state == "to_stop" else state
-    stopped = f"{was}:{found.reason or found.state}"
-    return None if (state, reason) == ("to_stop", stopped) else of.step("to_stop", stopped)
+    stopped = f"{was}:{decision.reason or decision.state}"
+    return None if (state, reason) == ("to_stop", stopped) else cause.step("to_stop", stopped)
 
 
 def after_stop(reason: str) -> tuple[PlanState, str]:
@@ -184,20 +184,20 @@ def was_made(reason: str) -> bool:
 
 
 def _of_no_one(
-    of: ReportNews, rows: Sequence[PlanRow], in_force: InForce, name: str, *, is_taken: bool
+    report_news: ReportNews, rows: Sequence[PlanRow], in_force: InForce, name: str, *, is_taken: bool
 ) -> Iterator[Step]:
     """Yield changes of the row without a destination: a report has one such row, for its newest cause."""
-    same = [row for row in rows if _key(row.cause) == _key(of.cause)]
+    same = [row for row in rows if _key(row.cause) == _key(report_news.cause)]
     others = [row for row in same if row.destination not in {"", name}]
     known = [row for row in same if not row.destination]
     if is_taken or any(row.state != "excluded" for row in others):
         for row in known:
             if row.state in _BY_NO_ONE:
-                yield Step(row.number, of.cause, "", "merged", ROUTED_LATER)
+                yield Step(row.number, report_news.cause, "", "merged", ROUTED_LATER)
         return
-    state, reason = owed_by_no_one(of, in_force.ignores, in_force.terms)
+    state, reason = owed_by_no_one(report_news, in_force.ignores, in_force.terms)
     last = known[-1] if known else None
     if last is None:
-        yield Step(None, of.cause, "", state, reason)
+        yield Step(None, report_news.cause, "", state, reason)
     elif (last.state, last.reason) != (state, reason) and last.reason != "replayed":
-        yield Step(last.number, of.cause, "", state, reason)
+        yield Step(last.number, report_news.cause, "", state, reason)

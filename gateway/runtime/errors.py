@@ -2,7 +2,7 @@
 
     GatewayError
     ├── ConfigError                 a setting is wrong: the key and the remedy are named
-    ├── UpstreamError               AutoScribe did not give what was asked
+    ├── UpstreamError               a request to AutoScribe failed
     │   ├── UpstreamUnreachable     no connection, or it broke before a GET was answered whole
     │   ├── UpstreamTimeout         no answer in time
     │   ├── UpstreamAmbiguous       a POST may or may not have been carried out
@@ -14,10 +14,10 @@
     │   ├── UpstreamThrottled       429
     │   ├── UpstreamFailed          500 or more
     │   ├── UpstreamTooLarge        a body over the size limit
-    │   ├── UpstreamNotUnderstood   a body that is not what the contract says
+    │   ├── UpstreamNotUnderstood   a body that does not follow the contract
     │   ├── PdfUnavailable          the PDF link does not give a PDF from an allowed host
     │   └── PdfInterrupted          the PDF's host did not answer, or broke off
-    ├── StoreError                  the store did not do what was asked
+    ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
     │   └── StoreTooSlow            a query took longer than it may
     ├── FeedError                   a message did not reach its receiver
@@ -25,7 +25,7 @@
     │   ├── SendFailed              the connection broke while the message was being written
     │   ├── AckTimeout              the message was written, no acknowledgement came in time
     │   ├── ConnectionLost          the message was written, the peer went away before it acknowledged
-    │   ├── AckUnreadable           the message was written, what came back is no acknowledgement
+    │   ├── AckUnreadable           the message was written, the answer is no acknowledgement
     │   └── FrameInvalid            bytes that are no MLLP frame
     └── RequestError                a FHIR client asked for something that cannot be given
         ├── BadRequest              malformed parameter, header or body
@@ -78,7 +78,7 @@ class ConfigError(GatewayError):
 
 
 class UpstreamError(GatewayError):
-    """AutoScribe did not give what was asked."""
+    """A request to AutoScribe failed."""
 
     code, http_status, issue_code = "upstream", 502, "transient"
     remedy = "See the upstream request id in AutoScribe's support."
@@ -121,14 +121,14 @@ class UpstreamAmbiguous(UpstreamError):
 
 
 class UpstreamKeyRefused(UpstreamError):
-    """AutoScribe refused the gateway's API key, or its scope does not cover what was asked."""
+    """AutoScribe refused the gateway's API key, or its scope does not cover the request."""
 
     code, http_status, issue_code = "upstream-key-refused", 502, "processing"
     remedy = "Check AVARA_API_KEY; it needs the study scope All."
 
 
 class UpstreamNotFound(UpstreamError):
-    """AutoScribe does not know what was asked for, or does not show it to this key."""
+    """AutoScribe does not know the object, or does not show it to this key."""
 
     code, http_status, issue_code = "upstream-not-found", 404, "not-found"
     remedy = "Check the id, and that the API key has the study scope All."
@@ -177,14 +177,14 @@ class UpstreamTooLarge(UpstreamError):
 
 
 class UpstreamNotUnderstood(UpstreamError):
-    """AutoScribe's answer is not what its contract says."""
+    """AutoScribe's answer does not follow its contract."""
 
     code, issue_code = "upstream-not-understood", "processing"
     remedy = "The pointer names the place; AutoScribe may have changed its API."
 
 
 class PdfUnavailable(UpstreamError):
-    """The PDF of a report cannot be had."""
+    """The PDF of a report is not available."""
 
     code, http_status, issue_code = "pdf-unavailable", 502, "processing"
     remedy = "Ask again later; where no host is allowed, check that pdf.allowed_hosts names AutoScribe's PDF store."
@@ -198,7 +198,7 @@ class PdfInterrupted(UpstreamError):
 
 
 class StoreError(GatewayError):
-    """The store did not do what was asked; `cause` is the database's code, `words` name no location."""
+    """An operation of the store failed; `cause` is the database's code, `words` name no location."""
 
     code, http_status, issue_code = "store", 503, "transient"
     retry: ClassVar[Retry] = "transient"
@@ -210,7 +210,7 @@ class StoreError(GatewayError):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached, is locked by somebody else, or its disk is full."""
+    """The store cannot be reached, is locked by another process, or its disk is full."""
 
     code = "store-unavailable"
     remedy = "Check the database of database.url, its disk and its locks; then ask again."
@@ -294,7 +294,7 @@ class BadRequest(RequestError):
 
 
 class NotSupported(RequestError):
-    """A parameter, modifier or value is not offered, and leaving it out would answer another question."""
+    """A parameter, modifier or value is not offered, and ignoring it would give a wrong answer."""
 
     code, issue_code = "not-supported", "not-supported"
 

@@ -51,11 +51,14 @@ METRICS: Final = (
     MetricRow(
         "upstream_request_duration_seconds", "histogram", ("operation",), "Time AutoScribe took to answer.", _SLOW
     ),
-    MetricRow("upstream_throttled_seconds_total", "counter", (), "Time within which AutoScribe asked for no request."),
-    MetricRow("ingests_total", "counter", ("trigger", "outcome"), "Studies taken in: by what, and how it ended."),
+    MetricRow("upstream_throttled_seconds_total", "counter", (), "Time for which AutoScribe asked for no request."),
+    MetricRow("ingests_total", "counter", ("trigger", "outcome"), "Studies ingested, by trigger and outcome."),
     MetricRow("resource_versions_total", "counter", ("resource_type",), "Versions of resources written."),
     MetricRow(
-        "suppressed_resources_total", "counter", ("resource_type",), "Resources their judge rejected: not served."
+        "suppressed_resources_total",
+        "counter",
+        ("resource_type",),
+        "Resources that the validator rejected: not served.",
     ),
     MetricRow("mapping_issues_total", "counter", ("severity",), "Issues of mappings stored."),
     MetricRow("identity_conflicts_total", "counter", (), "Reports whose patient contradicts an earlier one."),
@@ -66,24 +69,22 @@ METRICS: Final = (
     MetricRow(
         "loop_last_finished_timestamp_seconds", "gauge", ("loop",), "When the loop last finished a round, Unix time."
     ),
-    MetricRow("loop_last_duration_seconds", "gauge", ("loop",), "How long its last finished round took."),
-    MetricRow("loop_last_studies", "gauge", ("loop",), "Studies seen in its last finished round."),
+    MetricRow("loop_last_duration_seconds", "gauge", ("loop",), "Duration of the loop's last finished round."),
+    MetricRow("loop_last_studies", "gauge", ("loop",), "Studies seen in the loop's last finished round."),
     MetricRow("loop_failures_total", "counter", ("loop",), "Rounds of a loop that failed; it goes on."),
     MetricRow("signature_to_queued_seconds", "histogram", (), "From a report's signature to its queued message.", _LAG),
     MetricRow("webhooks_total", "counter", ("kind", "outcome"), "Webhooks received; kind none: refused or not read."),
-    MetricRow("webhook_work_total", "counter", ("outcome",), "Recorded webhooks worked off: done, again, given_up."),
+    MetricRow("webhook_work_total", "counter", ("outcome",), "Recorded webhooks processed: done, again, given_up."),
     MetricRow("pdf_work_total", "counter", ("outcome",), "PDFs fetched: kept, again, unavailable, overtaken."),
     MetricRow(
         "changed_pdfs_total", "counter", (), "PDFs with other bytes than before, of reports whose text is the same."
     ),
-    MetricRow(
-        "feed_messages_total", "counter", ("destination", "state", "reason"), "What came of messages that were sent."
-    ),
+    MetricRow("feed_messages_total", "counter", ("destination", "state", "reason"), "Results of sent messages."),
     MetricRow(
         "feed_late_acks_total",
         "counter",
         ("destination", "outcome"),
-        "Acknowledgements behind their turn: accepted, refused, repeated, unmatched, too_early, unreadable; and"
+        "Late or unmatched acknowledgements: accepted, refused, repeated, unmatched, too_early, unreadable; and"
         " connections to ack_listen: turned_away.",
     ),
     MetricRow(
@@ -94,7 +95,7 @@ METRICS: Final = (
     ),
     MetricRow("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
     MetricRow(
-        "feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."
+        "feed_alert", "gauge", ("code", "destination"), "Conditions of the feed that hold, with their extent; 0: over."
     ),
     MetricRow("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
     MetricRow("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),

@@ -32,7 +32,7 @@ _MOST: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class WorkPace:
-    """Number of studies fetched at one time, and seconds between looks for work without being woken."""
+    """Number of studies fetched at one time, and seconds between polls for work without a wake-up."""
 
     slots: int = 4
     poll: float = 1.0

@@ -43,8 +43,8 @@ async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, s
         return await asyncio.to_thread(_migrate_sqlite, engine.path, target)
     async with engine.migrating() as connection:
         has_version = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-        found = await connection.fetchval("SELECT version_num FROM alembic_version") if has_version else None
-        before = str(found or BASE)
+        revision = await connection.fetchval("SELECT version_num FROM alembic_version") if has_version else None
+        before = str(revision or BASE)
         wanted = _checked(before, target)
         if before != wanted:
             output = io.StringIO()

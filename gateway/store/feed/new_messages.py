@@ -116,19 +116,19 @@ def all_made(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) -> Ste
     has = yield from _sent_of_current(lease.destination, of_studies)
     current = [one for one in of_studies if one.study_id in has]
     yield from settle([row for one in current for row in one.settled], now)
-    for one in current:
-        yield from _kept_back(lease.destination, one, now)
+    for study in current:
+        yield from _kept_back(lease.destination, study, now)
     adding = [one.study_id for one in current if one.messages]
     lanes = yield from lanes_held(lease.destination, adding)
     numbers, bodies = {one.study_id: list[int]() for one in current}, list[dict[str, Any]]()
-    for one in current:
-        is_open = has[one.study_id].is_open
-        for message in one.messages:
-            lane = _Lane(lease.destination, one.study_id, is_held=one.study_id in lanes, is_open=is_open)
+    for study in current:
+        is_open = has[study.study_id].is_open
+        for message in study.messages:
+            lane = _Lane(lease.destination, study.study_id, is_held=study.study_id in lanes, is_open=is_open)
             number = yield from _added(lane, message, now)
             if number is not None:
                 is_open = True
-                numbers[one.study_id].append(number)
+                numbers[study.study_id].append(number)
                 bodies.append({"number": number, "body": message.body})
     yield from ask_each(_ADD_BODY, bodies)
     return [numbers.get(one.study_id) for one in of_studies]

@@ -104,8 +104,8 @@ async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, Ledger
             record.rows.append(LedgerRow(str(destination), str(state), str(reason), int(decided), str(version)))
     for study_id, report_id, report_ids, numbers, *columns in await engine.fetch(_MESSAGES, **asked):
         message = LedgerMessage(tuple(json.loads(numbers)), *columns)
-        for one in {str(report_id), *json.loads(report_ids)}:
-            record = _record(records, study_id, one)
+        for included_id in {str(report_id), *json.loads(report_ids)}:
+            record = _record(records, study_id, included_id)
             if record is not None:
                 record.messages.append(message)
     for study_id, destination in await engine.fetch(_STALE, **asked):

@@ -150,7 +150,7 @@ def _row(name: str) -> Steps[dict[str, Any]]:
 
 
 def _take_over(old: str, new: str) -> Steps[None]:
-    """Exchange the two rows, with lease and pause; nobody holds the old name any more.
+    """Exchange the two rows, with lease and pause; no process holds the old name any more.
 
     The holders of both leases lose them, and the next holder waits until both have expired.
     """

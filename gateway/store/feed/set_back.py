@@ -32,7 +32,6 @@ def set_back(lease: Lease, by: int, now: int) -> Steps[None]:
 
     Raises:
         LeaseLost: another process holds the lease.
-        LeaseLost: somebody else sends there by now.
     """
     yield from held(lease)
     yield from ask(_MESSAGES, destination=lease.destination, by=by, now=now, never=NEVER)

@@ -37,38 +37,38 @@ class MeaningOfState:
 
 
 OUTBOX_STATES: Final[dict[OutboxState, MeaningOfState]] = {
-    "waiting": MeaningOfState("a message is to be made of it, once its PDF is there or its time is up", is_open=True),
-    "held": MeaningOfState(
-        "no message is made until what `reason` names is there, or an operator lets it go", is_open=True
+    "waiting": MeaningOfState(
+        "a message will be composed of it, once its PDF is there or the wait is over", is_open=True
     ),
-    "rendered": MeaningOfState("messages were made of it"),
-    "merged": MeaningOfState("another message of the same study says it"),
-    "nothing": MeaningOfState("nothing is to be sent, for the reason given"),
+    "held": MeaningOfState(
+        "no message is composed until the cause in `reason` is gone, or an operator frees it", is_open=True
+    ),
+    "rendered": MeaningOfState("messages were composed of it"),
+    "merged": MeaningOfState("another message of the same study includes it"),
+    "nothing": MeaningOfState("nothing is sent, for the reason given"),
     "before_start": MeaningOfState("first signed before the destination's start"),
-    "excluded": MeaningOfState("a filter of the destination leaves it out"),
+    "excluded": MeaningOfState("a filter of the destination excludes it"),
     "planned": MeaningOfState(
         "owed since the settings changed, and signed before: it waits for `feed apply`", is_open=True
     ),
     "to_stop": MeaningOfState(
-        "to be sent, and not owed any more by the settings: it waits for `feed apply`", is_open=True
+        "was to be sent, but the settings no longer owe it: it waits for `feed apply`", is_open=True
     ),
-    "left": MeaningOfState("an operator left it unsent: of a plan, or since it is there already"),
+    "left": MeaningOfState("an operator left it unsent: as part of a plan, or because the receiver has it"),
     "unrouted": MeaningOfState("no destination takes it", is_open=True),
     "ignored": MeaningOfState("no destination takes it, and a rule says that none needs it"),
 }
 MESSAGE_STATES: Final[dict[MessageState, MeaningOfState]] = {
     "queued": MeaningOfState("to be sent, or sent again, once it is due and at the head of its lane", is_open=True),
     "sending": MeaningOfState("a gateway has it in hand: some of it may be on the wire", is_open=True),
-    "indeterminate": MeaningOfState(
-        "it was written and got no usable answer: sent again, the same bytes", is_open=True
-    ),
+    "indeterminate": MeaningOfState("sent without a usable answer: the same bytes are sent again", is_open=True),
     "held": MeaningOfState(
-        "it, or one before it in its lane, waits for an operator or for a newer message", is_open=True
+        "this message, or an earlier one of its lane, waits for an operator or a newer message", is_open=True
     ),
     "delivered": MeaningOfState("the receiver took it: `ack` says at which level"),
-    "dead_letter": MeaningOfState("it is not sent (any more), for the reason given"),
-    "superseded": MeaningOfState("a newer message says all of it; it never was taken"),
-    "recorded": MeaningOfState("made for a destination that is tried out: kept and not sent"),
+    "dead_letter": MeaningOfState("given up, for the reason given"),
+    "superseded": MeaningOfState("a newer message includes all of it; it was never delivered"),
+    "recorded": MeaningOfState("composed for a destination in dry run: kept and not sent"),
 }
 # Held row: the authority of the MRN is unknown (D11)
 AUTHORITY_UNKNOWN: Final = "authority-unknown"

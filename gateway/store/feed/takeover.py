@@ -80,7 +80,6 @@ def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int,
 
     Raises:
         LeaseLost: another process holds the lease.
-        LeaseLost: somebody else sends there by now.
     """
     yield from held(lease)
     for result in results:
@@ -122,7 +121,7 @@ async def stale(engine: Engine, destination: str, now: int) -> list[Stale]:
     return [Stale(int(number), str(study_id)) for number, study_id in rows]
 
 
-def mended(lease: Lease, one: Stale, now: int, *, restates: bool) -> Steps[Repair]:
+def mended(lease: Lease, old_copy: Stale, now: int, *, restates: bool) -> Steps[Repair]:
     """Send newer content of a lane again, if an old copy of a message may have arrived after it.
 
     `restates` is True if the receiver replaces an order's text when it is sent again. If it would file the text twice,
@@ -132,20 +131,20 @@ def mended(lease: Lease, one: Stale, now: int, *, restates: bool) -> Steps[Repai
         LeaseLost: another process holds the lease.
     """
     yield from held(lease)
-    lane = {"destination": lease.destination, "study_id": one.study_id}
-    found = yield from ask(_LOOK, number=one.number, now=now)
-    newer = yield from ask(_NEWER, **lane, number=one.number)
-    behind = [row for row in newer if found and _is_under_one_number(found[0], row)]
+    lane = {"destination": lease.destination, "study_id": old_copy.study_id}
+    old_rows = yield from ask(_LOOK, number=old_copy.number, now=now)
+    newer = yield from ask(_NEWER, **lane, number=old_copy.number)
+    behind = [row for row in newer if old_rows and _is_under_one_number(old_rows[0], row)]
     if not behind:
-        yield from ask(_SET, number=one.number, until=None)
+        yield from ask(_SET, number=old_copy.number, until=None)
         return "not_needed"
-    is_plain = all(row[3] != MOVED and row[4] == found[0][4] for row in behind)
+    is_plain = all(row[3] != MOVED and row[4] == old_rows[0][4] for row in behind)
     restated = 0
-    for report_id in _reports(found[0], *behind) if restates and is_plain else ():
+    for report_id in _reports(old_rows[0], *behind) if restates and is_plain else ():
         restated += len((yield from ask(_RESTATE, **lane, report_id=report_id, now=now)))
     if not restated:
         yield from hold(**lane, reason=OLD_COPY, culprit=None, now=now)
-    yield from ask(_SET, number=one.number, until=None if restated else NEVER)
+    yield from ask(_SET, number=old_copy.number, until=None if restated else NEVER)
     return "restated" if restated else "held"
 
 

@@ -41,8 +41,8 @@ def glued(*parts: Sql | str) -> Sql:
     """Concatenate the parts, with their values in that order."""
     texts: list[str] = []
     values: list[Any] = []
-    for one in parts:
-        text, more = (one, ()) if isinstance(one, str) else one
+    for part in parts:
+        text, more = (part, ()) if isinstance(part, str) else part
         texts.append(text)
         values += more
     return Sql("".join(texts), tuple(values))

@@ -170,13 +170,13 @@ class Pdfs:
 
     async def with_data(self, known: Mapping[str, PdfFacts], most: int) -> dict[str, PdfFacts]:
         """Return the facts of PDFs by report id, with the bytes of stored ones no larger than `most`."""
-        found = dict(known)
+        facts_of = dict(known)
         for report_id, facts in known.items():
             pdf = await self.current(report_id)
             if pdf is not None and pdf.size <= most:
                 data = b"".join([chunk async for chunk in self.read(pdf, 0, pdf.size - 1)])
-                found[report_id] = replace(facts, data=data)
-        return found
+                facts_of[report_id] = replace(facts, data=data)
+        return facts_of
 
     async def read(self, pdf: StoredPdf, first: int, last: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from `first` to `last`, counted from 0 and both included, in pieces of at most `CHUNK`.

@@ -1,6 +1,6 @@
 """Read the position that a loop stored under a name; an unreadable position counts as none.
 
-Carries out no clause of a standard. A loop that has lost its place begins anew, which costs time and loses nothing.
+Carries out no clause of a standard. A loop without its position starts from the beginning, which only costs time.
 """
 
 from __future__ import annotations

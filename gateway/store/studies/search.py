@@ -82,11 +82,11 @@ async def page(engine: Engine, search: Search) -> Found:
         StoreTooSlow: the search took too long.
     """
     rows = await _read(engine, search, search_sql.page(search))
-    found = [
+    matches = [
         Version(address, version, updated, body, owner, (*keys, number), remarks)
         for address, version, updated, owner, number, body, _, remarks, *keys in rows
     ]
-    return Found(found[::-1] if search.is_back else found, int(rows[0][6]) if rows else 0)
+    return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0)
 
 
 async def count(engine: Engine, search: Search, most: int) -> int:

@@ -120,19 +120,19 @@ def page(search: Search) -> Sql:
     """
     keys = [_sort_key(one, search) for one in search.sort]
     columns = "".join([f", {one.text} AS k{place}" for place, one in enumerate(keys)])
-    found, order = _from_where(search), _order(search.sort, is_back=search.is_back)
+    source, order = _from_where(search), _order(search.sort, is_back=search.is_back)
     behind = _behind(search) if search.after else _ALL
     remarks = _remarks_of(len(search.patients), finds_patients=search.resource_type == "Patient")
     return Sql(
         f"SELECT p.address, p.version, p.updated, p.owner, p.number, v.body, {_LAST}, {remarks}{_listed(len(keys))}"
         f" FROM (SELECT q.* FROM (SELECT r.address, r.version, r.updated, r.owner, r.number{columns}"
-        f" FROM {found.text}) q{behind.text} ORDER BY {order} LIMIT ?) p"
+        f" FROM {source.text}) q{behind.text} ORDER BY {order} LIMIT ?) p"
         f" CROSS JOIN version v WHERE v.resource = p.number AND v.version = p.version ORDER BY {order}",
         (
             search.resource_type,
             *search.patients,
             *[value for one in keys for value in one.values],
-            *found.values,
+            *source.values,
             *behind.values,
             search.most,
         ),

@@ -135,13 +135,15 @@ def write(clock: Clock, resources: Sequence[RenderedVersion], *, reindex: bool =
     standing = {str(row[0]): row for row in rows}
     changed: list[tuple[RenderedVersion, Row | None, WrittenVersion]] = []
     same: list[tuple[RenderedVersion, int]] = []
-    for one in resources:
-        was = standing.get(one.address)
-        if was is not None and _is_same(one, was):
-            same.append((one, int(was[1])))
-        elif was is None or one.as_of >= was[4]:
+    for resource in resources:
+        was = standing.get(resource.address)
+        if was is not None and _is_same(resource, was):
+            same.append((resource, int(was[1])))
+        elif was is None or resource.as_of >= was[4]:
             version = 1 if was is None else int(was[2]) + 1
-            changed.append((one, was, WrittenVersion(one.address, version, clock.instant(), one.faults is not None)))
+            changed.append(
+                (resource, was, WrittenVersion(resource.address, version, clock.instant(), resource.faults is not None))
+            )
     yield from _store(clock, changed)
     yield from ask_each(_CONFIRM, [{"number": number, "as_of": one.as_of} for one, number in same])
     if reindex:
@@ -155,26 +157,26 @@ def _is_same(resource: RenderedVersion, was: Row) -> bool:
     return bool(is_suppressed) == (resource.faults is not None) and resource.body(version, updated) == bytes(body)
 
 
-def _store(clock: Clock, found: Sequence[tuple[RenderedVersion, Row | None, WrittenVersion]]) -> Steps[None]:
+def _store(clock: Clock, changed: Sequence[tuple[RenderedVersion, Row | None, WrittenVersion]]) -> Steps[None]:
     added: list[dict[str, Any]] = []
     moved: list[dict[str, Any]] = []
     versions: list[dict[str, Any]] = []
     numbers: list[tuple[RenderedVersion, int]] = []
-    for one, was, written in found:
+    for resource, was, written in changed:
         number = clock.next_number() if was is None else int(was[1])
         row = {
             "number": number,
-            "address": one.address,
-            "type": one.address.partition("/")[0],
-            "owner": one.owner,
+            "address": resource.address,
+            "type": resource.address.partition("/")[0],
+            "owner": resource.owner,
             "version": written.version,
             "updated": written.updated,
-            "as_of": one.as_of,
+            "as_of": resource.as_of,
             "is_suppressed": int(written.is_suppressed),
         }
         (added if was is None else moved).append(row)
-        versions.append({**row, "faults": one.faults, "body": one.body(written.version, written.updated)})
-        numbers.append((one, number))
+        versions.append({**row, "faults": resource.faults, "body": resource.body(written.version, written.updated)})
+        numbers.append((resource, number))
     yield from ask_each(_ADD_RESOURCE, added)
     yield from ask_each(_MOVE_RESOURCE, moved)
     yield from ask_each(_ADD_VERSION, versions)

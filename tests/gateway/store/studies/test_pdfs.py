@@ -1,4 +1,4 @@
-"""Decision D28: a PDF is kept whole or not at all, and nobody sees the half of one."""
+"""Decision D28: a PDF is kept whole or not at all, and no reader sees a part of one."""
 
 from datetime import timedelta
 
