@@ -121,7 +121,7 @@ async def name_faults(engine: Engine, configuration: Configuration, destination:
 
 def _not_renamed(configuration: Configuration, destination: Destination, error: NotRenamed) -> ConfigError:
     problem = "there are messages under both names, and none may overtake another"
-    remedy = "Take it out; `feed retire` with the former name closes what is open there."
+    remedy = "Remove it; `feed retire` with the former name closes what is open there."
     if error.name:
         problem = f"one of the two names is that of {error.name} since"
         remedy = f'Write formerly = "{error.name}" if that is it, or another name.'

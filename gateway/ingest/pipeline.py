@@ -42,7 +42,7 @@ __all__ = ["Fetched", "Ingested", "Pipeline"]
 
 MOST_TRIES: Final = 20
 _NOWHERE: Final = Routes()
-_AGAIN_AND_AGAIN: Final = "others wrote the same study, or of its patients, again and again"
+_AGAIN_AND_AGAIN: Final = "other processes wrote the study, or its patients, again and again"
 Fetch = Callable[[], Awaitable[Fetched]]
 
 

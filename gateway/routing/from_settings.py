@@ -170,8 +170,8 @@ def _refuse_of_other_kinds(at: Tables, table: DestinationSettings) -> None:
     """Refuse keys of other kinds: a key without effect is a mistake about what the destination does."""
     for key in sorted(table.model_fields_set & ONLY_OF.keys()):
         if table.kind not in ONLY_OF[key] and getattr(table, key) is not None:
-            problem = f"of no use to a destination of kind {table.kind}"
-            at.refuse(key, problem, f"Take it out: it is for {' and '.join(ONLY_OF[key])}.")
+            problem = f"has no effect for a destination of kind {table.kind}"
+            at.refuse(key, problem, f"Remove it: it is for {' and '.join(ONLY_OF[key])}.")
 
 
 def _refuse_filters(at: Tables, table: DestinationSettings) -> None:
@@ -216,8 +216,8 @@ def _refuse_for_receiver(at: Tables, table: DestinationSettings, receiver: Recei
         problem = "two_phase: an application acknowledgement that comes later has no way here over HTTP"
         at.refuse("ack_mode", problem, 'Write "original" or "commit".')
     if table.ack_listen is not None and table.kind == "mllp" and receiver.ack_mode != "two_phase":
-        remedy = 'Write ack_mode = "two_phase" if the receiver answers in two phases, or take it out.'
-        at.refuse("ack_listen", f"of no use where ack_mode is {receiver.ack_mode}: nothing follows there", remedy)
+        remedy = 'Write ack_mode = "two_phase" if the receiver answers in two phases, or remove it.'
+        at.refuse("ack_listen", f"has no effect if ack_mode is {receiver.ack_mode}: no second answer comes", remedy)
 
 
 def _quiet(at: Tables, table: DestinationSettings) -> QuietHours | None:

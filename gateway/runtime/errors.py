@@ -390,7 +390,7 @@ class VersionConflict(RequestError):
     """If-Match names another version of the resource than the current one: nothing was done."""
 
     code, http_status, issue_code = "version-conflict", 412, "conflict"
-    remedy = "Read the resource again and decide anew; its ETag is what If-Match has to say."
+    remedy = "Read the resource again, and repeat the request with its ETag in If-Match."
 
 
 class NoMessage(RequestError):

@@ -141,7 +141,7 @@ def name_exception(_logger: Any, _method: str, entry: EventDict) -> EventDict:
 def keep_allowed(_logger: Any, _method: str, entry: EventDict) -> EventDict:
     """Processor: keeps allowed keys with harmless values, and names the others under `dropped`.
 
-    An `action` of several harmless words is joined by blanks, as a command is typed.
+    An `action` of several harmless words is joined by spaces, as a command is typed.
     """
     kept = {key: value for key, value in entry.items() if key in ALLOWED and _is_harmless(key, value)}
     dropped = sorted(key if _TOKEN.fullmatch(key) else "?" for key in entry.keys() - kept.keys())

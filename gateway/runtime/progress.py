@@ -57,7 +57,7 @@ class Progress:
     def _text(self, done: int, of: int | None, is_guess: bool, rate: float) -> str:
         speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
         if of is None or done > of:
-            return f"{self._work}: {done:,} {self._things}, {speed}; nobody knows how many there are"
+            return f"{self._work}: {done:,} {self._things}, {speed}; total unknown"
         about, percent = "about " if is_guess else "", 100 * done // of if of else 100
         left = f", {_said((of - done) / rate)} left" if rate > 0 else ""
         return f"{self._work}: {about}{percent} %, {done:,} of {about}{of:,} {self._things}, {speed}{left}"

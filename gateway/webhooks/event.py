@@ -181,7 +181,7 @@ def delivered(data: Any) -> dict[str, str]:
 
 
 def enrichment(data: Any) -> Enrichment:
-    """Parse a `patient_study.enrichment_requested`; outer blanks are dropped (DICOM PS3.5 §6.2, SH and LO).
+    """Parse a `patient_study.enrichment_requested`; outer spaces are dropped (DICOM PS3.5 §6.2, SH and LO).
 
     Raises:
         WireError: the data do not follow the contract.

@@ -145,8 +145,8 @@ async def test_every_dead_letter_is_told_until_a_newer_message_says_it(engine):
         signed = [await feed.sign(), await feed.sign()]
         await feed.until("delivered", "delivered")
         kill = "UPDATE message SET state = 'dead_letter', reason = 'AE-207', is_critical = 1 WHERE report_id = :it"
-        for one in signed:
-            await write(engine, kill, it=one.report_id)
+        for report in signed:
+            await write(engine, kill, it=report.report_id)
             for _ in range(2):
                 await watch.once()
         for code in ("dead-letter", "critical-blocked"):
@@ -154,8 +154,8 @@ async def test_every_dead_letter_is_told_until_a_newer_message_says_it(engine):
             assert changes(hook, code) == [("begins", 1), ("grows", 2)]
         newest = [signed[1].study_id, signed[0].study_id]
         assert [one["studies"] for one in hook.said if one["alert"] == "critical-blocked"] == [newest[1:], newest]
-        for count, one in enumerate(signed, 1):
-            again = Resend(one.study_id, one.report_id, "v", False, 1, None)
+        for count, report in enumerate(signed, 1):
+            again = Resend(report.study_id, report.report_id, "v", False, 1, None)
             await engine.do(partial(resent, "ehr", [again], micros(clock.now())))
             await feed.until("dead_letter", "dead_letter", *["delivered"] * count)
             await watch.once()

@@ -95,8 +95,10 @@ def test_what_is_kept_of_the_golden_studies_comes_back_as_it_was():
             continue
         study = decode(wire, wire.get("reports", []), wire.get("users", []))
         change = changes(None, study, SITE)
-        one = Kept(change.study, change.version, Facts(corrected=change.corrected, seen=change.seen, gone=change.gone))
-        assert kept(packed(one)) == one
+        state = Kept(
+            change.study, change.version, Facts(corrected=change.corrected, seen=change.seen, gone=change.gone)
+        )
+        assert kept(packed(state)) == state
 
 
 def test_what_a_later_release_kept_beside_is_left_out():

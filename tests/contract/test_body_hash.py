@@ -68,8 +68,8 @@ async def test_of_a_file_it_is_what_sha256sum_says(sqlite_engine, tmp_path):
             await feed.sign()
             await feed.until("delivered")
     [file] = folder.iterdir()
-    said = await asyncio.to_thread(subprocess.check_output, ["sha256sum", file], text=True)
-    assert await rows(sqlite_engine, "SELECT body_hash FROM message") == [(said.split()[0],)]
+    output = await asyncio.to_thread(subprocess.check_output, ["sha256sum", file], text=True)
+    assert await rows(sqlite_engine, "SELECT body_hash FROM message") == [(output.split()[0],)]
 
 
 @pytest.mark.parametrize("change", [ALTER, LOSE])

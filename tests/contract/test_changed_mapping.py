@@ -137,8 +137,8 @@ async def test_rendering_anew_writes_the_new_look_tells_nothing_and_finds_by_it(
     assert REPORT in written(rendered)
     assert not rendered.change.causes
     wanted = mapped(said(report(), addendum()), OTHER)
-    found = {address: bare(one) for address, one in (await current(engine)).items()}
-    assert {address: found[address] for address in wanted} == wanted
+    stored = {address: bare(one) for address, one in (await current(engine)).items()}
+    assert {address: stored[address] for address in wanted} == wanted
     assert await rows(engine, date, key("DiagnosticReport", "date")) == [(low - 13 * 3600 * 1_000_000,)]
     assert sorted(await outbox(engine)) == [("3", "signed"), ("4", "addendum_signed")]
 

@@ -90,8 +90,8 @@ async def test_a_study_about_several_people_is_listed_and_sent_once_somebody_has
         listed = [one for one in await identities.every(engine) if one.state == "contradicted"]
         assert {one.study_id for one in listed} == {signed.study_id}
         assert len({one.patient_id for one in listed}) == 2
-        for one in listed:
-            assert await identities.decide(engine, one.patient_id, one.study_id, "link", "seen", AT)
+        for conflict in listed:
+            assert await identities.decide(engine, conflict.patient_id, conflict.study_id, "link", "seen", AT)
         await feed.pipeline.refresh(signed.study_id)
         await feed.until("delivered", "delivered")
         assert len({field(body, "OBR-3") for body in bodies(receiver)}) == 2

@@ -65,15 +65,15 @@ async def test_a_renewed_lease_lasts_longer_and_keeps_its_fence(engine):
 
 
 async def test_a_pause_keeps_its_first_reason_until_it_is_resumed(engine):
-    one = Leases(engine, "one", 30.0)
-    lease = await one.take("ehr")
+    leases = Leases(engine, "one", 30.0)
+    lease = await leases.take("ehr")
     assert await engine.do(partial(store.held, lease))
     await engine.do(partial(store.paused, "ehr", "first", 1))
     await engine.do(partial(store.paused, "ehr", "second", 1))
-    assert await one.paused("ehr") == "first"
+    assert await leases.paused("ehr") == "first"
     assert not await engine.do(partial(store.held, lease))
     await engine.do(lambda: store.resumed("ehr"))
-    assert await one.paused("ehr") == ""
+    assert await leases.paused("ehr") == ""
     assert await engine.do(partial(store.held, lease))
 
 

@@ -134,8 +134,8 @@ async def test_what_was_made_before_has_its_hash_where_its_text_is_there(empty):
         await engine.do(partial(ask, Statement(another)))
         for _ in range(2):
             await migrate(engine, "0003")
-            found = await engine.query("SELECT number, body_hash FROM message ORDER BY number", [])
-            assert [tuple(one) for one in found] == [(1, hashlib.sha256(b"x").hexdigest()), (2, "")]
+            hashes = await engine.query("SELECT number, body_hash FROM message ORDER BY number", [])
+            assert [tuple(one) for one in hashes] == [(1, hashlib.sha256(b"x").hexdigest()), (2, "")]
             await migrate(engine, "0002")
             assert await columns(engine, "message") == row
             assert [tuple(one) for one in await engine.query("SELECT body FROM message_body", [])] == [(b"x",)]

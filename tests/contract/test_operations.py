@@ -87,11 +87,11 @@ async def test_what_is_sure_but_does_not_show_is_looked_for_after_a_restart(data
 async def test_two_processes_that_get_the_same_key_at_once_send_once_and_answer_alike(postgres_database):
     async with (
         sandboxed() as sandbox,
-        sandbox.gateway(postgres_database) as one,
+        sandbox.gateway(postgres_database) as first,
         sandbox.gateway(postgres_database) as two,
     ):
-        report = one.signed()
-        answers = await asyncio.gather(*(stage.post(addendum(report)) for stage in (one, two) * 5))
+        report = first.signed()
+        answers = await asyncio.gather(*(stage.post(addendum(report)) for stage in (first, two) * 5))
     assert {one.status_code for one in answers} == {201}
     assert len({one.content for one in answers}) == 1
     assert len(posts(sandbox)) == 1

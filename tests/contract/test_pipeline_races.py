@@ -88,11 +88,11 @@ async def test_versions_are_the_distinct_inputs_though_many_ask_at_once_in_two_p
     tasks = [pipeline.ingest(STUDY, upstream.fetch) for _ in range(20) for pipeline in (first, second)]
     await asyncio.gather(writing(), *tasks)
     await first.ingest(STUDY, upstream.fetch)
-    found = [int(one.rstrip(".")) for one in await texts(engine)]
-    assert found == sorted(set(found))
-    assert found[-1] == upstream.state
-    assert await outbox(engine) == [("3", "signed"), *[("3", "text_changed")] * (len(found) - 1)]
-    assert await rows(engine, "SELECT revision FROM study") == [(len(found),)]
+    numbers = [int(one.rstrip(".")) for one in await texts(engine)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] == upstream.state
+    assert await outbox(engine) == [("3", "signed"), *[("3", "text_changed")] * (len(numbers) - 1)]
+    assert await rows(engine, "SELECT revision FROM study") == [(len(numbers),)]
 
 
 async def test_different_inputs_at_once_each_make_one_version(both):
@@ -147,8 +147,8 @@ async def test_a_study_whose_patient_somebody_else_spoke_of_meanwhile_is_looked_
 
     await meddled.ingest(STUDY, fetch)
     assert len(asked) == 1
-    found = await current(engine, "DiagnosticReport")
-    assert len({one["subject"]["reference"] for one in found.values()}) == 2
+    reports = await current(engine, "DiagnosticReport")
+    assert len({one["subject"]["reference"] for one in reports.values()}) == 2
     assert await rows(engine, "SELECT study_id FROM conflict") == [(STUDY,)]
 
 
@@ -249,9 +249,9 @@ async def test_instants_are_in_the_order_of_the_causes(both):
             for digit, pipeline in zip("23456789", [first, second] * 4, strict=True)
         )
     )
-    found = await rows(engine, "SELECT number, study_id FROM outbox ORDER BY number")
+    causes = await rows(engine, "SELECT number, study_id FROM outbox ORDER BY number")
     by_instant = await rows(
         engine, "SELECT owner, min(updated) FROM resource WHERE owner <> '' GROUP BY owner ORDER BY min(updated)"
     )
-    assert [study for _, study in found] == [study for study, _ in by_instant]
+    assert [study for _, study in causes] == [study for study, _ in by_instant]
     assert written(await take(first, report("2"), digit="2")) == set()

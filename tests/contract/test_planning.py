@@ -60,9 +60,9 @@ async def planned(feed, settings=CAREFUL, ignores=()):
     """Put the settings in force, plan the earlier reports, and return the plan."""
     leases = Leases(feed.engine, "planner", 6.0)
     lease = await leases.take("ehr")
-    one = Planning(feed.engine, feed.destinations[0], ignores, settings)
-    await one.begin(lease)
-    await one.look()
+    planner = Planning(feed.engine, feed.destinations[0], ignores, settings)
+    await planner.begin(lease)
+    await planner.look()
     await leases.give_back(lease)
     return plan_of(await plans.waiting(feed.engine, "ehr"))
 
@@ -90,8 +90,8 @@ def of_later(feed):
 
 async def test_a_wider_filter_sends_nothing_by_itself_and_leaves_nothing_excluded(engine):
     async with fed(engine, count=2, filter=NOWHERE) as (feed, (receiver, _)):
-        one, critical = await feed.sign(critical=False), await feed.sign(critical=True)
-        assert await kinds(feed, one, critical) == ["unrouted", "unrouted"]
+        usual, critical = await feed.sign(critical=False), await feed.sign(critical=True)
+        assert await kinds(feed, usual, critical) == ["unrouted", "unrouted"]
         other = replace(
             feed, destinations=(feed.destinations[0], replace(feed.destinations[1], filter=only_critical()))
         )
@@ -99,13 +99,13 @@ async def test_a_wider_filter_sends_nothing_by_itself_and_leaves_nothing_exclude
         assert await kinds(feed, third) == ["excluded"]
         wider = with_settings(replace(feed, destinations=feed.destinations[:1]), filter=ALL)
         assert await planned(wider) == Plan(adds=3, critical=2, oldest=(await planned(wider)).oldest)
-        assert await kinds(wider, one, critical, third) == ["planned"] * 3
+        assert await kinds(wider, usual, critical, third) == ["planned"] * 3
         assert len(await unrouted(engine)) == 0
         assert bodies(receiver) == []
         await apply(wider)
         async with replace(other, destinations=(wider.destinations[0], other.destinations[1])).serving():
             await wider.until("delivered", "delivered", "delivered", "delivered")
-        assert await kinds(wider, one, critical, third) == ["AA"] * 3
+        assert await kinds(wider, usual, critical, third) == ["AA"] * 3
 
 
 async def test_what_is_signed_after_the_change_flows_at_once_while_the_plan_waits(engine):
@@ -222,11 +222,11 @@ async def test_settings_that_are_taken_back_take_the_stop_back(engine):
 async def with_messages(feed, **more):
     """Make an original and its addendum, with messages that wait while nothing is sent."""
     await feed.pause()
-    one = await feed.sign(**more)
-    addendum = await feed.add(one)
+    original = await feed.sign(**more)
+    addendum = await feed.add(original)
     async with feed.serving():
         await feed.until_rows("SELECT count(*) FROM outbox WHERE state = 'waiting'", lambda found: not found[0][0])
-    return one, addendum
+    return original, addendum
 
 
 async def delivered(engine):
@@ -444,9 +444,9 @@ async def test_a_preview_says_what_the_plan_would_be_and_writes_nothing(engine):
         await feed.sign(critical=True)
         before = await states(engine)
         wider = with_settings(feed, filter=ALL)
-        found = await preview(engine, wider.destinations[0], (), 60)
+        previewed = await preview(engine, wider.destinations[0], (), 60)
         assert await states(engine) == before
-        assert found.plan == await planned(wider)
+        assert previewed.plan == await planned(wider)
 
 
 async def test_a_plan_that_waits_is_an_alert_and_of_each_critical_result_a_new_one(engine):
@@ -474,8 +474,8 @@ async def test_what_is_left_stays_unsent_and_is_no_open_item(engine):
         wider = with_settings(feed, filter=ALL)
         await planned(wider)
         await apply(wider, leaves=True)
-        found = (await fates(wider, signed))[0]
-        assert (found.kind, found.is_open) == ("left", False)
+        outcome = (await fates(wider, signed))[0]
+        assert (outcome.kind, outcome.is_open) == ("left", False)
         async with wider.serving():
             later = of_later(wider)
             after = later.account.sign_new()
@@ -654,13 +654,13 @@ async def test_a_study_that_could_not_be_planned_is_tried_again_without_a_start(
         wider = with_settings(feed, filter=ALL)
         monkeypatch.setattr(planning, "_AGAIN", 0.0)
         lease = await Leases(engine, "planner", 6.0).take("ehr")
-        one = Planning(engine, wider.destinations[0], (), CAREFUL)
+        planner = Planning(engine, wider.destinations[0], (), CAREFUL)
         with monkeypatch.context() as patched:
             patched.setattr(planning, "changed", out_of_memory)
-            await one.begin(lease)
-            await one.look()
+            await planner.begin(lease)
+            await planner.look()
             assert plan_of(await plans.waiting(engine, "ehr")) == Plan()
-        await one.look()
+        await planner.look()
         assert plan_of(await plans.waiting(engine, "ehr")).critical == 1
 
 

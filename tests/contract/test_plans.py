@@ -60,9 +60,9 @@ def statements() -> Iterator[tuple[str, Statement]]:
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
             held = value.items() if isinstance(value, Mapping) else [("", value)]
-            for key, one in held:
-                if isinstance(one, Statement):
-                    yield f"{module.name}.{name}{f'[{key}]' if key else ''}", one
+            for key, statement in held:
+                if isinstance(statement, Statement):
+                    yield f"{module.name}.{name}{f'[{key}]' if key else ''}", statement
 
 
 STATEMENTS = {one: name for name, one in statements()}
@@ -158,14 +158,14 @@ def sqlite_scans(connection, sql, values):
 
 def postgres_scans(plan):
     """Return the nodes that read a whole table, or a whole index."""
-    found = []
+    scans = []
     kind, relation = plan["Node Type"], plan.get("Relation Name") or plan.get("Index Name", "")
     is_index = kind in {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}
     if kind == "Seq Scan" or (is_index and "Index Cond" not in plan):
-        found.append(f"{kind} {relation}")
+        scans.append(f"{kind} {relation}")
     for inner in plan.get("Plans", ()):
-        found += postgres_scans(inner)
-    return found
+        scans += postgres_scans(inner)
+    return scans
 
 
 def sample(name, kind, lists):
@@ -203,8 +203,8 @@ async def test_a_statement_is_understood_by_postgresql_and_reads_no_table_whole(
         kinds = [one.name for one in prepared.get_parameters()]
         values = [sample(name, kind, lists) for name, kind in zip(compiled.names, kinds, strict=True)]
         (plan,) = await prepared.explain(*values)
-    found = postgres_scans(plan["Plan"])
-    assert bool(found) == (STATEMENTS[statement] in LISTED), found
+    scans = postgres_scans(plan["Plan"])
+    assert bool(scans) == (STATEMENTS[statement] in LISTED), scans
 
 
 # Type -> the parameters that US Core combines: US Core 6.1.0, 7.0.0 and 8.0.0, server CapabilityStatement
@@ -255,13 +255,13 @@ def value_for(row, dice):
 def searches(kind, given, sort=""):
     """Yield every way in which the search runs: its first page, the next, the last, the count, suppressed resources."""
     pairs = [*given, *([("_sort", sort)] if sort else [])]
-    one = understand(kind, pairs, HERE, strict=False).search(20)
-    after = (*[("v" if by.by in {"term", "address"} else DAY) for by in one.sort], 5)
+    base = understand(kind, pairs, HERE, strict=False).search(20)
+    after = (*[("v" if by.by in {"term", "address"} else DAY) for by in base.sort], 5)
     for most, place in ((20, {}), (20, {"after": after}), (20, {"after": after, "is_back": True})):
-        yield search_sql.page(Search(one.resource_type, one.clauses, one.start, one.sort, most, **place))
-    yield search_sql.page(Search(one.resource_type, one.clauses, one.start, one.sort, 20, until=DAY, since=1))
-    yield search_sql.count(one, 1000)
-    yield search_sql.suppressed(one, 20)
+        yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, most, **place))
+    yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, 20, until=DAY, since=1))
+    yield search_sql.count(base, 1000)
+    yield search_sql.suppressed(base, 20)
 
 
 def of_us_core():
@@ -294,11 +294,11 @@ def at_random():
         if dice.random() < 0.1:
             given.append(("_has:Provenance:target:recorded", "ge1972-01"))
         try:
-            found = list(searches(kind, given))
+            composed = list(searches(kind, given))
         except (SearchTooCostly, BadRequest, NotSupported):
             continue
         count += 1
-        yield from found
+        yield from composed
 
 
 COMPOSED = pytest.mark.parametrize("composed", [of_us_core, at_random])

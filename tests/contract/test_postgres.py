@@ -106,8 +106,8 @@ async def test_of_two_that_wait_for_each_other_one_begins_anew_and_both_are_done
     )
     assert len(begun) >= 3
     for name in "ab":
-        (said,) = await value(postgres_engine, name)
-        assert sorted(said) == ["a", "b"]
+        (letters,) = await value(postgres_engine, name)
+        assert sorted(letters) == ["a", "b"]
 
 
 async def test_what_the_server_refuses_again_and_again_is_unavailable(postgres_engine):

@@ -152,8 +152,8 @@ async def test_several_that_start_at_once_rename_once(engines):
     several = [engines() for _ in range(3)]
     async with several[0].opened(), several[1].opened(), several[2].opened():
         await several[0].do(partial(paused, "ehr", "by hand", 1))
-        found = await asyncio.gather(*map(rename, several))
-        assert sorted(found) == [False, False, True]
+        results = await asyncio.gather(*map(rename, several))
+        assert sorted(results) == [False, False, True]
         assert await rows(several[0], "SELECT verb, argument FROM audit") == [("feed-rename", "ehr his")]
         assert await Leases(several[0], "x", 1.0).paused("his") == "by hand"
 

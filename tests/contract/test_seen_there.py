@@ -89,8 +89,8 @@ async def test_a_message_of_the_copy_is_closed_and_is_no_dead_letter_that_anybod
         await restored(feed)
         assert await feed.engine.do(partial(seen_there, "ehr", study_id, "seen", micros(clock.now()))) == (0, 1)
         assert [tuple(one) for one in await rows(engine, MESSAGES)] == [("dead_letter", "seen-there")]
-        found = (await recorded(engine, [study_id]))[study_id].reports[report_id]
-        known = fate(report_id, found, feed.destinations[0])
+        record = (await recorded(engine, [study_id]))[study_id].reports[report_id]
+        known = fate(report_id, record, feed.destinations[0])
         assert (known.kind, known.detail, known.is_open) == ("left", "may-have-been-sent", False)
         assert await dead_letters(engine, "ehr") == []
         watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))

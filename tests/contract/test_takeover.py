@@ -84,8 +84,8 @@ async def is_open(engine, report_id="rep_1"):
             ack_mode = "original"
 
     record = (await recorded(engine, ["stu_a"]))["stu_a"].reports[report_id]
-    found = fate(report_id, record, Ehr)
-    return found.is_open, found.detail
+    outcome = fate(report_id, record, Ehr)
+    return outcome.is_open, outcome.detail
 
 
 async def test_what_went_out_behind_an_old_copy_is_said_again_once_that_can_no_longer_come(scene, engine):
@@ -169,11 +169,11 @@ async def test_an_answer_is_written_down_whoever_has_the_lease_by_then(scene, en
         assert await scene.step(claims=[again]) == [first.number]
     if state == "held":
         await scene.step([SendResult(again, "held", "AE", "AE", holds="refused")])
-    said = SendResult(first, "delivered", ack="AA", accepted=AT)
-    assert await engine.do(partial(takeover.heard, "ehr", said, AT))
+    result = SendResult(first, "delivered", ack="AA", accepted=AT)
+    assert await engine.do(partial(takeover.heard, "ehr", result, AT))
     assert await scene.states() == [("ID1", "delivered", ""), ("ID2", "queued", "")]
     assert not await rows(engine, "SELECT study_id FROM lane")
-    assert not await engine.do(partial(takeover.heard, "ehr", said, AT))
+    assert not await engine.do(partial(takeover.heard, "ehr", result, AT))
 
 
 async def test_of_a_message_that_awaits_its_application_the_lane_is_held_by_a_late_answer_too(scene, engine):

@@ -195,8 +195,8 @@ async def test_of_two_patients_of_a_study_in_conflict_with_another_each_is_decid
         await held(feed, addendum)
         await feed.until("delivered", "delivered")
         left = {one for one, state in before & await listed(feed, second.study_id) if state == "contradicted"}
-        for one in left:
-            await decide(feed, one, second.study_id)
+        for left_id in left:
+            await decide(feed, left_id, second.study_id)
         await feed.until("delivered", "delivered", "delivered")
         assert len({field(body, "PID-3") for body in bodies(receiver)}) == (2 if verdict == "link" else 3)
 
@@ -214,8 +214,8 @@ async def test_a_verdict_that_comes_while_the_study_is_looked_at_is_about_what_w
 
         async def while_decided(study_id, fetch):
             async def fetching():
-                for one in decisions:
-                    assert await one()
+                for decision in decisions:
+                    assert await decision()
                 decisions.clear()
                 return await fetch()
 

@@ -55,7 +55,7 @@ FORMER: Final = Table(
 )
 # Message to a destination, composed once. `restates`: a newer whole message with the same key replaces it. `report_ids`
 # are the reports in it. `doubts` counts how often it was sent without a usable answer. `body_hash` outlives the bytes.
-# `remarks` are codes, parted by blanks, for content that could not be expressed. `told` is the digest of its content
+# `remarks` are codes, separated by spaces, for content that could not be expressed. `told` is the digest of its content
 # (D38). Until `stale_until`, a copy that an earlier holder sent may still arrive after newer messages (D33)
 MESSAGE: Final = Table(
     "message",

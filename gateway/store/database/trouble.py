@@ -88,7 +88,7 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
         "the database cut a statement short", "address", "See statement_timeout of the server and the user."
     ),
     "57": TroubleRow("the database closed the connection", "address", _AGAIN),
-    "55P03": TroubleRow("the database is locked by somebody else", "address", _AGAIN),
+    "55P03": TroubleRow("the database is locked by another process", "address", _AGAIN),
     "08": TroubleRow("the connection to the database broke", "address", _AGAIN),
     "58": TroubleRow("the database cannot read or write its files", "address", _SERVER),
     "XX": TroubleRow("the database reports a fault of its own, or damaged data", "address", _SERVER),
@@ -129,7 +129,7 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
     "SQLITE_LOCKED": TroubleRow("the database file is locked", "file", _AGAIN),
     "SQLITE_READONLY": TroubleRow("the database file may only be read", "file", _RIGHTS),
     "SQLITE_READONLY_DBMOVED": TroubleRow(
-        "the database file was moved or removed", "file", "Put it back, and start anew."
+        "the database file was moved or removed", "file", "Put it back, and restart the gateway."
     ),
     "SQLITE_CANTOPEN": TroubleRow("the database file cannot be opened", "file", _RIGHTS),
     "SQLITE_NOTADB": TroubleRow(

@@ -100,7 +100,7 @@ class Left:
         critical = f", {self.critical} of it critical" if self.critical else ""
         remedy = f"write formerly in its new table, or `feed retire {self.name} --reason …`"
         if self.became:
-            remedy = f"it is called {self.became} since: start what still goes by the old settings anew"
+            remedy = f"it is called {self.became} now: restart the gateway that still has the old settings"
         elif self.is_served:
             remedy = "a gateway with other settings sends there"
         return f"not in the settings, and open: {states}{critical}; {remedy}"

@@ -52,7 +52,7 @@ class LedgerRow:
 class LedgerMessage:
     """Message that includes a report or is about one; messages of one cause have the same `outbox` row.
 
-    `remarks` are codes for content that could not be expressed, parted by blanks.
+    `remarks` are codes for content that could not be expressed, separated by spaces.
     """
 
     filler_order_numbers: tuple[str, ...]

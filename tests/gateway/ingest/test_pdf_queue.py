@@ -323,9 +323,9 @@ async def test_a_text_that_changes_during_the_fetch_has_its_own_pdf_fetched(benc
 
     @asynccontextmanager
     async def stream(report_id):
-        async with stream_pdf(report_id) as found:
+        async with stream_pdf(report_id) as inner:
             await bench.report(text=OTHER_TEXT)
-            yield found
+            yield inner
 
     queue = PdfQueue(bench.pdfs, stream, bench.refresh, Pdf(), bench.observed)
     await queue.once()
@@ -384,8 +384,8 @@ async def test_a_pdf_that_hangs_keeps_no_other_waiting_and_is_not_waited_for_wit
     async def stream(report_id):
         if report_id == bench.report_id("3"):
             await asyncio.Event().wait()
-        async with stream_pdf(report_id) as found:
-            yield found
+        async with stream_pdf(report_id) as inner:
+            yield inner
 
     queue = PdfQueue(bench.pdfs, stream, bench.refresh, Pdf(), bench.observed)
     async with bench.running(queue):

@@ -33,10 +33,10 @@ class Studies:
         try:
             await asyncio.sleep(0)
             await self.gate.wait()
-            found = self.known.get(study_id, set())
-            if isinstance(found, BaseException):
-                raise found
-            return found
+            known = self.known.get(study_id, set())
+            if isinstance(known, BaseException):
+                raise known
+            return known
         finally:
             self.at_work -= 1
 

@@ -23,9 +23,9 @@ def lock(path):
     with ExitStack() as stack:
 
         def made():
-            one = HolderLock(path)
-            stack.callback(one.release)
-            return one
+            made_lock = HolderLock(path)
+            stack.callback(made_lock.release)
+            return made_lock
 
         yield made
 
