@@ -82,7 +82,7 @@ def _digests(own: Person, others: Sequence[Person], key: bytes) -> str:
 
 
 def _is_still(digests: str, own: Person, against: Sequence[Person], key: bytes) -> bool:
-    """True if the study still describes the person judged, and so does every study that contradicts the verdict."""
+    """True if the study still describes the person judged, and all who contradict the verdict were judged too."""
     mine, *theirs = digests.split()
     return _digest(own, key) == mine and all(_digest(one, key) in theirs for one in against)
 

@@ -149,7 +149,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
 
 
 async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:
-    """Return all rows of a finished plan with the studies that it lacks, and its rows of critical results."""
+    """Return the rows of a finished plan with the studies it lacks; then its critical rows, finished or not."""
     standing = await in_force_of(engine, name)
     key = {"destination": name, "most": MOST}
     planned: dict[int, str] = {}

@@ -67,7 +67,7 @@ async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
 
 
 class StoredStudies:
-    """Stored form of `Known` in `gateway.crawl.ports`."""
+    """Stored form of `KnownStudies` in `gateway.crawl.ports`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -97,7 +97,7 @@ class StoredStudies:
 
 
 class StoredCursors:
-    """Stored form of `Cursors` in `gateway.crawl.ports`."""
+    """Positions of loops, stored by name as JSON."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
