@@ -1,4 +1,4 @@
-"""Looks every ten minutes at the studies that are cancelled.
+"""Read the list of cancelled studies every ten minutes.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies?isCancelled=true`; no event says that a study was cancelled (D21, D26).
 """
@@ -18,18 +18,18 @@ NAME: Final = "cancelled"
 
 
 class Cancelled:
-    """The loop over the cancelled studies."""
+    """Loop over the cancelled studies."""
 
     def __init__(self, crawl: Crawl) -> None:
         self._crawl = crawl
         self._retries = Retries(f"{NAME}_retry", crawl.cursors)
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Read the list again and again, until cancelled."""
         await repeat(NAME, self.once, self._crawl.settings.cancelled_interval, self._crawl.observer)
 
     async def once(self) -> int:
-        """One look; returns how many studies are cancelled.
+        """Read the list once; return how many studies are cancelled.
 
         Raises:
             GatewayError: AutoScribe did not list the studies, or the store did not answer.

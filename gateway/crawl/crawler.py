@@ -1,6 +1,6 @@
-"""The crawl as a whole: three loops side by side without end, or one sweep for an operator who waits for it.
+"""Run the crawl: three loops side by side without end, or one sweep for an operator who waits for it.
 
-AutoScribe REST API: there is no change feed, so the gateway looks (decision D26).
+AutoScribe REST API: there is no change feed, so the gateway polls (decision D26).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ async def crawl_forever(crawl: Crawl, on_missing: OnMissing = untold) -> None:
 
 
 async def crawl_once(crawl: Crawl, show: Show = unshown) -> Swept:
-    """One whole sweep, or the rest of one that broke off; a listing that fails is asked for again a few times.
+    """Run one whole sweep, or finish one that broke off; a failed listing is tried again a few times.
 
     Raises:
-        GatewayError: AutoScribe or the store failed too often, or in a way that waiting does not mend. What was taken
-            in stays so, and the next call goes on from there.
+        GatewayError: AutoScribe or the store failed too often, or in a way that waiting does not cure. Ingested studies
+            stay, and the next call continues from there.
     """
     sweep = Sweep(crawl)
     for failures in range(1, _MOST_FAILURES):

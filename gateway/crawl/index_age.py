@@ -1,4 +1,4 @@
-"""Keeps in mind how far the index is, whichever process sweeps.
+"""Read the sweep's progress every second, whichever process runs the sweep.
 
 Carries out no clause of a standard; decision D26.
 """
@@ -15,16 +15,16 @@ EVERY: Final = 1.0
 
 
 class SweepWatch:
-    """The record of the sweep as it was read last; `run` reads it every second."""
+    """Latest stored record of the sweep; `run` reads it every second."""
 
     def __init__(self, cursors: StoredCursors) -> None:
         self._cursors = cursors
         self.record = SweepRecord()
 
     async def once(self) -> None:
-        """Read it."""
+        """Read the record once."""
         self.record = await read_record(self._cursors)
 
     async def run(self) -> None:
-        """Read it again and again, until cancelled; what was read last stands while the store cannot be reached."""
+        """Read the record until cancelled; the last one stays while the store cannot be reached."""
         await forever(self.once, EVERY, not_done="sweep-record-not-read")

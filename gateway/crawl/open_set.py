@@ -1,7 +1,7 @@
-"""Looks every half minute at the studies that are not signed, and fetches those that are so no longer.
+"""Poll the studies that are not signed every half minute, and fetch those that have left this open set.
 
-AutoScribe REST API: `GET /v1/autoScribe/studies?studyReportStatus=`; no event says that a report was begun, an addendum
-opened or a study cancelled, and webhooks can be lost. Decision D26: this is how a signature is noticed without them.
+AutoScribe REST API: `GET /v1/autoScribe/studies?studyReportStatus=`; no event tells of a begun report, an opened
+addendum or a cancelled study, and webhooks can be lost. Decision D26: so a signature is noticed without them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _IDS: Final = "ids"
 
 
 class OpenSet:
-    """The loop over the open set. The set of the last look is kept, so that a restart notices what left meanwhile.
+    """Loop over the open set. The last set is stored, so that a restart notices which studies left meanwhile.
 
-    It is also remembered, for another gateway that looked before may keep its own in place of it.
+    It is also kept in memory, since another gateway may overwrite the stored one.
     """
 
     def __init__(self, crawl: Crawl) -> None:
@@ -34,26 +34,26 @@ class OpenSet:
         self._retries = Retries(f"{NAME}_retry", crawl.cursors)
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Poll again and again, until cancelled."""
         await repeat(NAME, self.once, self._crawl.settings.open_interval, self._crawl.observer)
 
     async def once(self) -> int:
-        """One look; returns how many studies are open. A look that breaks off leaves the last set as it was.
+        """Poll once; return how many studies are open. A poll that breaks off leaves the stored set as it was.
 
         Raises:
             GatewayError: AutoScribe did not list the studies, or the store did not answer.
         """
         before = await kept(self._crawl.cursors, NAME, lambda value: frozenset(value[_IDS]), frozenset[str]())
-        found: set[str] = set()
+        open_ids: set[str] = set()
         async with Intake(NAME, self._crawl, self._retries) as intake:
             async with aclosing(self._crawl.upstream.studies(study_report_status=OPEN)) as pages:
                 async for page in pages:
-                    found.update(study["studyId"] for study in page.value["studies"])
+                    open_ids.update(study["studyId"] for study in page.value["studies"])
                     await intake.page(page)
-            await intake.studies(sorted((before | self._seen) - found))
-        await self._remember(before, found)
-        self._seen = frozenset(found)
-        return len(found)
+            await intake.studies(sorted((before | self._seen) - open_ids))
+        await self._remember(before, open_ids)
+        self._seen = frozenset(open_ids)
+        return len(open_ids)
 
     async def _remember(self, before: frozenset[str], found: set[str]) -> None:
         ids = sorted(found)[:MOST_REMEMBERED]

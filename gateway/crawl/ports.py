@@ -1,4 +1,4 @@
-"""What the crawl is given: AutoScribe's listing, what takes a study in, what the store knows and keeps for it.
+"""Interfaces that the crawl needs: AutoScribe's listing, the ingest, and the store's knowledge of studies.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21, D25, D26.
 """
@@ -20,45 +20,46 @@ Json = Mapping[str, Any]
 
 
 class StudyListing(Protocol):
-    """The upstream client, as far as the crawl calls it itself; a `PacedClient`, the same that the ingest uses."""
+    """Upstream client as far as the crawl calls it: the same `PacedClient` that the ingest uses."""
 
     def studies(self, **filters: Unpack[StudyFilters]) -> AsyncGenerator[Answer, None]:
-        """The pages of `GET /studies`."""
+        """Yield the pages of `GET /studies`."""
 
 
 class Ingest(Protocol):
-    """What takes a study in."""
+    """Ingest of one study."""
 
     async def __call__(self, study_id: str, *, listed: Json | None) -> None:
-        """Fetch the whole study and its reports and store them.
+        """Fetch the whole study with its reports, and store it.
 
-        `listed` is the Study as it was listed, which spares asking for it. While AutoScribe is slow or asks to wait,
-        that may be minutes ago.
+        `listed` is the Study as listed, which saves a request. It may be minutes old while AutoScribe is slow or asks
+        to wait.
 
         Raises:
-            GatewayError: not done; its `retry` class says whether trying again can help.
+            GatewayError: the study was not ingested; the error's `retry` class tells whether another try can help.
         """
 
 
 class KnownStudies(Protocol):
-    """What the store knows of the studies, so that those which did not change are not fetched."""
+    """Store's knowledge of the studies, so that unchanged ones are not fetched."""
 
     async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
-        """Note that these Studies are listed at this instant; returns the ids of those that must be fetched.
+        """Note that these Studies are listed now, and return the ids of those that must be fetched.
 
-        Those are unknown to the index, or other than stored, or their reports were fetched before that instant.
+        Those are studies that are unknown, that differ from the stored ones, or whose reports were fetched before that
+        instant.
         """
 
     async def missing(self, sweep_started: datetime) -> list[str]:
-        """The ids of studies with signed reports that were not listed since then, nor taken in; changes nothing.
+        """Return the ids of studies with signed reports that were neither listed nor ingested since then.
 
-        It is asked for the start of the sweep that ended, and for that of an earlier one.
+        The crawl asks with the start of the sweep that ended, and with that of an earlier one.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """What every loop of the crawl works with."""
+    """Everything that a loop of the crawl works with."""
 
     upstream: StudyListing
     ingest: Ingest
@@ -69,9 +70,9 @@ class Crawl:
 
     @property
     def report_lifetime(self) -> timedelta:
-        """How old a study's reports may be when a sweep comes by: by the next they may not be over their time.
+        """Age at which a sweep refetches a study's reports, so that they cannot expire before the next sweep.
 
-        That one ends within `max_index_age`, or the index is said to be incomplete.
+        The next sweep ends within `max_index_age`, or the index counts as incomplete.
         """
         within = timedelta(hours=self.settings.report_refetch_hours)
         return max(within - timedelta(seconds=self.settings.max_index_age), within / 2)

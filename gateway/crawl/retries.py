@@ -1,7 +1,7 @@
-"""Studies that could not be taken in, to be tried again: few, later each time, not for ever, and known after a crash.
+"""Studies to try again after a failed ingest: a bounded number, at growing intervals, a few times, kept across crashes.
 
-Carries out no clause of a standard. What is given up, or finds no room, is not lost: to the store it stays a study that
-must be fetched, and the next sweep that lists it has it fetched (decision D26).
+Carries out no clause of a standard. A study that is given up, or finds no room, is not lost: the store still counts it
+as stale, and the next sweep that lists it has it fetched (decision D26).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ATTEMPTS: Final = 10
 FIRST_WAIT: Final = timedelta(seconds=30)
 LONGEST_WAIT: Final = timedelta(hours=1)
 _STUDIES: Final = "studies"
-_MAY_CHANGE: Final = (UpstreamNotFound, UpstreamKeyRefused)  # a study not yet shown, a key that is mended
+_MAY_CHANGE: Final = (UpstreamNotFound, UpstreamKeyRefused)  # not visible yet, or a key that may be corrected
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class _Entry:
 
 
 class Retries:
-    """The studies one loop will try again, kept under a name; call `load` first, `save` before what they came from."""
+    """Studies that one loop will try again, stored under a name; call `load` first, `save` before the position."""
 
     def __init__(self, name: str, cursors: StoredCursors) -> None:
         self._name, self._cursors = name, cursors
@@ -42,20 +42,20 @@ class Retries:
         return len(self._entries)
 
     async def load(self) -> None:
-        """Read what was saved, once."""
+        """Read the stored studies, once."""
         if not self._is_loaded:
             self._entries = await kept(self._cursors, self._name, _read, {})
             self._is_loaded = True
 
     async def save(self) -> None:
-        """Keep what changed durably."""
+        """Store changes durably."""
         changes = self._changes
         if changes != self._saved:
             await self._cursors.put(self._name, {_STUDIES: {key: _written(one) for key, one in self._entries.items()}})
             self._saved = changes
 
     def take_due(self, now: datetime) -> list[str]:
-        """The studies whose time has come; each is out of the way until its next wait is over or it is settled."""
+        """Return the studies that are due, and schedule their next try, in case they are not settled."""
         due = [study_id for study_id, entry in self._entries.items() if entry.due <= now]
         for study_id in due:
             attempts = self._entries[study_id].attempts
@@ -63,7 +63,7 @@ class Retries:
         return due
 
     def put_off(self, study_id: str, now: datetime) -> bool:
-        """Try it again later. False: it was tried often enough, or there is no room; settle it."""
+        """Schedule another try; False if the study was tried often enough or there is no room: then settle it."""
         entry = self._entries.get(study_id)
         attempts = entry.attempts + 1 if entry else 1
         if attempts >= ATTEMPTS or (entry is None and len(self._entries) >= MOST):
@@ -73,13 +73,13 @@ class Retries:
         return True
 
     def settle(self, study_id: str) -> None:
-        """It was taken in, or is given up."""
+        """Remove a study that was ingested or given up."""
         if self._entries.pop(study_id, None):
             self._changes += 1
 
 
 def may_help(error: BaseException) -> bool:
-    """Whether trying again later can help; what is no error of our own making may be a fault that passes."""
+    """True if another try may help; an error from outside the gateway's own tree may be a passing fault."""
     if isinstance(error, GatewayError):
         return error.retry != "permanent" or isinstance(error, _MAY_CHANGE)
     return True

@@ -1,7 +1,7 @@
-"""Goes through all studies, page by page, without end: what no other loop can notice is found here.
+"""Sweep all studies, page by page, without end: it finds whatever the other loops cannot notice.
 
-AutoScribe REST API: `GET /v1/autoScribe/studies` has no filter by time and no order, so every page is read; pages may
-shift while data changes and a cursor may expire. Decisions D21 (what is not listed), D26.
+AutoScribe REST API: `GET /v1/autoScribe/studies` has no filter by time and no order, so every page is read. Pages may
+shift while data changes, and a cursor may expire. Decisions D21 (studies that are not listed), D26.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _REFUSED: Final = (UpstreamConflict, UpstreamNotFound, UpstreamRefused, Upstream
 
 
 class OnMissing(Protocol):
-    """Told of studies with signed reports that several sweeps in a row did not list: an alert, nothing is withdrawn."""
+    """Callback for studies with signed reports that several sweeps in a row did not list: alerts, withdraws nothing."""
 
     async def __call__(self, study_ids: Sequence[str], sweeps: int) -> None:
-        """Say so: `study_ids` were not listed by the last `sweeps`."""
+        """Report that `study_ids` were not listed by the last `sweeps`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a whole sweep came to: studies listed and taken in, those to be tried again, those it did not list."""
+    """Result of a whole sweep: counts of studies listed, ingested, failed, waiting for another try, and not listed."""
 
     listed: int
     taken_in: int
@@ -57,13 +57,13 @@ def unshown(_: SweepRecord) -> None:
 
 
 async def untold(study_ids: Sequence[str], sweeps: int) -> None:
-    """Tell nobody but the log."""
+    """Do nothing: the log has the missing studies."""
 
 
 class Sweep:
-    """The loop over all studies. After a crash it goes on at the page that was not yet taken in whole.
+    """Loop over all studies. After a crash it resumes at the first page that was not ingested whole.
 
-    Others may sweep beside it: the record is read before it is written, so that no sweep that ended is forgotten.
+    Other processes may sweep too: the record is read before it is written, so that no finished sweep is lost.
     """
 
     def __init__(self, crawl: Crawl, on_missing: OnMissing = untold) -> None:
@@ -80,9 +80,9 @@ class Sweep:
         await repeat(NAME, once, self._crawl.settings.sweep_interval, self._crawl.observer)
 
     async def once(self, show: Show = unshown) -> Swept:
-        """One whole sweep, or the rest of the one that broke off; `show` is told after each page.
+        """Run one whole sweep, or finish the one that broke off; call `show` after each page.
 
-        A cursor of before that AutoScribe refuses begins the sweep anew.
+        If AutoScribe refuses the stored cursor, the sweep starts from the first page.
 
         Raises:
             GatewayError: AutoScribe did not list the studies, or the store did not answer.
@@ -101,7 +101,7 @@ class Sweep:
         return await self._end(running, intake)
 
     async def _walk(self, record: SweepRecord, running: Running, intake: Intake, show: Show) -> Running:
-        """Read page after page. A page is let go of, and the place after it kept, when its studies are settled."""
+        """Read page after page. The position moves past a page once its studies are settled."""
         before, cursors = ListedBatch(0), {running.cursor}
         while True:
             page = await self._page(record.page_size, running.cursor)
@@ -126,7 +126,7 @@ class Sweep:
             return await anext(pages)
 
     async def _end(self, running: Running, intake: Intake) -> Swept:
-        """Keep that the sweep ended, then say what it did not list. One that missed more than it saw proves nothing."""
+        """Record the end of the sweep, and report missing studies. One that missed more than it saw does not count."""
         missing = await self._crawl.known.missing(running.started)
         now = clock.now()
         record = await read_record(self._crawl.cursors)

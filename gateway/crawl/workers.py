@@ -1,4 +1,4 @@
-"""Has listed studies taken in by a few workers: the lister waits while they are busy, so that memory stays flat.
+"""Ingest listed studies with a few workers: the lister waits while they are busy, so that memory use stays flat.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`, whose elements may differ from the contract one by one; decision D26.
 """
@@ -19,7 +19,7 @@ from gateway.upstream.answers import Answer
 
 NOT_UNDERSTOOD: Final = "element-not-understood"
 _QUEUED: Final = 100
-# Each worker asks AutoScribe for a part of its time only: enough of them that requests are always waiting for a turn
+# Each worker asks AutoScribe for only part of its time: this many keep requests always waiting for a turn
 _WORKERS_PER_REQUEST: Final = 2
 
 
@@ -32,18 +32,18 @@ class ListedBatch:
             self._over.set()
 
     def settle_one(self) -> None:
-        """One of them was taken in, or will be tried again, or is given up."""
+        """Count one study as settled: ingested, to be tried again, or given up."""
         self._left -= 1
         if not self._left:
             self._over.set()
 
     async def settled(self) -> None:
-        """Wait for the last of them."""
+        """Wait until every study of the batch is settled."""
         await self._over.wait()
 
 
 class Intake:
-    """One round of a loop. Use as `async with`: the end waits for all studies, of a round that failed too."""
+    """One round of a loop. Use as `async with`: its end waits for all studies, even if the round failed."""
 
     def __init__(self, loop: str, crawl: Crawl, retries: Retries) -> None:
         self._loop, self._crawl, self._retries = loop, crawl, retries
@@ -71,7 +71,7 @@ class Intake:
             await self._retries.save()
 
     async def page(self, page: Answer) -> ListedBatch:
-        """Take in what is stale of a page of studies, and what is due to be tried again; waits while all are busy."""
+        """Ingest the stale studies of a page, and those due for another try; wait while all workers are busy."""
         studies = page.value["studies"]
         self.listed += len(studies)
         self._count_unread(page)
@@ -82,7 +82,7 @@ class Intake:
         return await self._hand_in(given.items())
 
     async def studies(self, study_ids: Iterable[str]) -> ListedBatch:
-        """Take in these studies, whatever the store knows of them; waits while all workers are busy."""
+        """Ingest these studies, whatever the store knows of them; wait while all workers are busy."""
         return await self._hand_in([(study_id, None) for study_id in study_ids])
 
     async def _hand_in(self, given: Iterable[tuple[str, Json | None]]) -> ListedBatch:
@@ -97,7 +97,7 @@ class Intake:
             batch, study_id, listed = await self._queue.get()
             try:
                 await self._take_in(study_id, listed)
-            except Exception as error:  # a worker that went away would be waited for without end
+            except Exception as error:  # a worker that ended would block the round for ever
                 get_logger().error("outcome-not-noted", operation=self._loop, study_id=study_id, exc_info=error)
             batch.settle_one()
             self._queue.task_done()
@@ -108,7 +108,7 @@ class Intake:
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
-            self._note(study_id, error)  # what the ingest waited for was cancelled, not this worker
+            self._note(study_id, error)  # the work inside the ingest was cancelled, not this worker
         except Exception as error:
             self._note(study_id, error)
         else:

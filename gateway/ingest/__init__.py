@@ -1,7 +1,7 @@
 """Ingest one study: fetch it whole, map it, compare it with what is stored, and write it in one transaction.
 
-Carries out no clause of a standard; decisions D2, D7, D20, D25. `Pipeline` is imported when it is first asked for
-(PEP 562): a command that asks for plans alone loads no mapping.
+Carries out no clause of a standard; decisions D2, D7, D20, D25. `Pipeline` is imported at its first use (PEP 562): a
+command that only needs plans loads no mapping.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
-"""Puts together what the service and the commands both work with: the store, opened and checked, and the pipeline.
+"""Build what the service and the commands share: the store, opened and checked, and the pipeline.
 
-Carries out no clause of a standard: it wires, and decides nothing.
+Carries out no clause of a standard: it connects parts, and decides nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ZONE: Final = "zone"
 
 
 def engine_of(configuration: Configuration) -> Sqlite | Postgres:
-    """The database of the settings, not opened.
+    """Return the database of the settings, not opened.
 
     Raises:
         ConfigError: its driver is not installed.
@@ -48,14 +48,14 @@ def engine_of(configuration: Configuration) -> Sqlite | Postgres:
 async def opened_store(
     configuration: Configuration, *, serves: bool = False, writes: bool = False
 ) -> AsyncIterator[Sqlite | Postgres]:
-    """The store, of the schema of this release and of this site, open while the block runs.
+    """Open the store while the block runs: migrated to this release, and checked to belong to this site.
 
-    Who serves or `writes` has destinations renamed first.
+    With `serves` or `writes`, destinations are renamed first.
 
     Raises:
-        ConfigError: it is of another site key, of a newer release, or served from by somebody else; or a name of a
-            destination is not the one that it has there.
-        StoreUnavailable: it cannot be reached.
+        ConfigError: the store has another site key or a newer release, or another process serves it; or a destination's
+            name differs from the one in the store.
+        StoreUnavailable: the store cannot be reached.
     """
     engine = engine_of(configuration)
     with engine.owned() if serves and isinstance(engine, Sqlite) else nullcontext():
@@ -70,14 +70,14 @@ async def opened_store(
 
 @asynccontextmanager
 async def store_for_command(configuration: Configuration, *, writes: bool = True) -> AsyncIterator[Sqlite | Postgres]:
-    """The store for a command, as strict as the service: with a site key of its own, and its log on stderr.
+    """Open the store for a command, with the same checks as the service, and send the log to stderr.
 
-    A command that only reads leaves the names of destinations as they are in the database.
+    A command that only reads leaves the names of destinations in the database as they are.
 
     Raises:
-        ConfigError: no site key, a database of another site or a newer release, or a name of a destination that is not
-            the one that it has there.
-        StoreUnavailable: it cannot be reached.
+        ConfigError: there is no site key, the database belongs to another site or a newer release, or a destination's
+            name differs from the one in the database.
+        StoreUnavailable: the store cannot be reached.
     """
     require_site_key(configuration)
     configure(configuration.settings.log.level, configuration.settings.log.format)
@@ -93,21 +93,21 @@ async def _migrated(engine: Sqlite | Postgres) -> None:
 
 
 async def _name_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Give destinations the names that they have by now (`formerly`), before anything is written under them (D31)."""
-    for one in survey_routes(configuration)[0].destinations:
-        for fault in await name_faults(engine, configuration, one):
+    """Rename destinations in the store (`formerly`) before anything is written under their new names (D31)."""
+    for destination in survey_routes(configuration)[0].destinations:
+        for fault in await name_faults(engine, configuration, destination):
             raise fault
-        if one.formerly:
+        if destination.formerly:
             try:
-                is_new = await engine.do(partial(renamed, one.formerly, one.name, micros(clock.now())))
-            except NotRenamed as error:  # another gateway, with other settings, was quicker
-                raise _not_renamed(configuration, one, error) from None
+                is_new = await engine.do(partial(renamed, destination.formerly, destination.name, micros(clock.now())))
+            except NotRenamed as error:  # another gateway, with other settings, renamed it first
+                raise _not_renamed(configuration, destination, error) from None
             if is_new:
-                get_logger().info("destination-renamed", destination=one.name, formerly=one.formerly)
+                get_logger().info("destination-renamed", destination=destination.name, formerly=destination.formerly)
 
 
 async def name_faults(engine: Engine, configuration: Configuration, destination: Destination) -> list[ConfigError]:
-    """Check the name of a destination, and its former one, against what the database knows; return what is wrong."""
+    """Check a destination's name and former name against the database; return the faults."""
     try:
         if destination.formerly:
             await engine.do(partial(is_to_be_renamed, destination.formerly, destination.name))
@@ -121,7 +121,7 @@ async def name_faults(engine: Engine, configuration: Configuration, destination:
 
 def _not_renamed(configuration: Configuration, destination: Destination, error: NotRenamed) -> ConfigError:
     problem = "there are messages under both names, and none may overtake another"
-    remedy = "Take it out; `feed retire` with the former name closes what is open there."
+    remedy = "Remove it; `feed retire` with the former name closes what is open there."
     if error.name:
         problem = f"one of the two names is that of {error.name} since"
         remedy = f'Write formerly = "{error.name}" if that is it, or another name.'
@@ -137,19 +137,19 @@ async def _require_own(engine: Sqlite | Postgres, configuration: Configuration) 
 
 
 async def _see_zone(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Warn where dates were indexed in another zone than searches ask in: `rerender` indexes them anew."""
+    """Warn if dates were indexed in another time zone than searches use: `rerender` indexes them again."""
     zone = str(configuration.zone)
     if await facts.claimed(engine, ZONE, zone) != zone:
         get_logger().warning("index-of-another-zone", action="rerender")
 
 
 async def indexed_anew(engine: Sqlite | Postgres, configuration: Configuration) -> None:
-    """Note that all dates are indexed in the zone of these settings."""
+    """Record that all dates are indexed in the time zone of these settings."""
     await facts.put(engine, ZONE, str(configuration.zone))
 
 
 def pipeline_of(configuration: Configuration, engine: Sqlite | Postgres) -> Pipeline:
-    """The pipeline into that store."""
+    """Return the pipeline that writes to that store."""
     from gateway.ingest import Pipeline
 
     wants_pdf = configuration.settings.pdf.ingest == "fetch"

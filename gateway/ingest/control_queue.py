@@ -1,4 +1,4 @@
-"""Does what commands and webhooks asked of the service: takes stored studies in once more.
+"""Run the requests of commands and webhooks to the service: ingest stored studies again.
 
 Carries out no clause of a standard; decision D8: control rows are read within a second.
 """
@@ -20,18 +20,18 @@ RERENDER: Final = "rerender"
 
 
 class ControlWork:
-    """Works off the control rows, one after the other."""
+    """Worker for the control rows, one after the other."""
 
     def __init__(self, controls: Controls, pipeline: Pipeline) -> None:
         self._controls, self._pipeline = controls, pipeline
 
     async def once(self) -> int:
-        """Do what is asked; how much it was.
+        """Run the open requests; return their number.
 
-        What cannot be done is logged and let go of: the next look at the study finds all that is known of it by then.
+        A request that fails is logged and marked as done: the next ingest of the study covers it.
 
         Raises:
-            StoreUnavailable: the store cannot be reached; what is not done stays asked.
+            StoreUnavailable: the store cannot be reached; unfinished requests stay open.
         """
         rows = await self._controls.open(MOST)
         for row in rows:
@@ -45,7 +45,7 @@ class ControlWork:
         return len(rows)
 
     async def run(self) -> None:
-        """Look every second, until cancelled."""
+        """Look for requests every second, until cancelled."""
         while True:
             count = 0
             try:

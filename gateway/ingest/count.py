@@ -1,7 +1,7 @@
-"""What is counted of a study that was taken in: versions, issues, and how late a signature was seen.
+"""Count the result of an ingest: versions, issues, and the delay from signature to queue.
 
-Carries out no clause of a standard; decision D26: without any webhook a signature on a study seen open is queued within
-60 seconds.
+Carries out no clause of a standard; decision D26: without webhooks, a signature on a study known to be open is queued
+within 60 seconds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from mappings.dates import parse_instant
 
 
 def note(ingested: Ingested, metrics: Metrics) -> None:
-    """Count what came of a study."""
-    kinds = Counter(one.address.partition("/")[0] for one in ingested.written)
+    """Count the result of one ingest."""
+    kinds = Counter(version.address.partition("/")[0] for version in ingested.written)
     for kind, count in kinds.items():
         metrics.wrote_versions(kind, count)
-    for one in ingested.written:
-        if one.is_suppressed:
-            metrics.suppressed(one.address.partition("/")[0])
+    for version in ingested.written:
+        if version.is_suppressed:
+            metrics.suppressed(version.address.partition("/")[0])
     if ingested.change is None:
         return
     metrics.stored(ingested.seconds)

@@ -1,6 +1,6 @@
-"""Lets go of rows that nobody asks for any more: webhooks that were worked off, and what commands asked for and got.
+"""Delete old rows that are finished: processed webhooks and commands' requests.
 
-Carries out no clause of a standard: how long they are kept is our own affair.
+Carries out no clause of a standard: how long the rows are kept is the project's own choice.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from gateway.store.database.controls import Controls
 from gateway.store.webhooks import StoredWebhooks
 
 EVERY: Final = 3_600.0
-KEPT: Final = timedelta(days=30)  # a sender may repeat a delivery for days, and a person may ask what happened
+KEPT: Final = timedelta(days=30)  # a sender may repeat a delivery for days, and a person may ask about it later
 
 
 class Tidying:
-    """Once an hour."""
+    """Hourly deletion of old finished rows."""
 
     def __init__(self, webhooks: StoredWebhooks, controls: Controls) -> None:
         self._webhooks, self._controls = webhooks, controls
 
     async def once(self) -> None:
-        """Let go of what is over its time.
+        """Delete rows older than the retention.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -34,5 +34,5 @@ class Tidying:
         await self._controls.forget(before)
 
     async def run(self) -> None:
-        """Again and again, until cancelled."""
+        """Delete old rows every hour, until cancelled."""
         await forever(self.once, EVERY, not_done="not-tidied")

@@ -1,4 +1,4 @@
-"""One look at a study: what came, decoded, compared with the look before, and mapped. Pure; it runs in a worker thread.
+"""Map one study: decode the fetched JSON, compare it with the stored study, and map it to FHIR. Pure.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`; decisions D2, D7, D20, D25.
 """
@@ -27,16 +27,17 @@ from mappings.subjects import subjects
 
 Json = Mapping[str, Any]
 Resource = dict[str, Any]
-# After these the text of a report may be another, and so its PDF
+# Causes after which a report may have another text, and so another PDF
 NEW_TEXT: Final[frozenset[CauseKind]] = frozenset({"signed", "addendum_signed", "text_changed", "reinstated"})
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What AutoScribe said of a study; `asked` is the instant before it was asked, in microseconds.
+    """Study as fetched from AutoScribe. `asked` is the instant before the request, in microseconds.
 
-    `users_asked` is that of each user, who may have been asked for earlier; `doubts` is what could not be had.
+    `users_asked` is that instant for each user, who may have been requested earlier. `doubts` are issues for parts that
+    could not be fetched.
     """
 
     study: Json
@@ -49,10 +50,11 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class KnownStudy:
-    """What the store knows of a study before it is looked at; `revision` is 0 where it knows nothing.
+    """State of a study in the store before an ingest; `revision` is 0 if it is not stored.
 
-    `verdicts` by patient id is what an operator decided (`link`, `separate`), `judged` digests of whom; `pdf` by report
-    id; `told` by name of a destination the ids of the reports that it was, or is about to be, told of.
+    `verdicts` maps a patient id to an operator's verdict (`link`, `separate`), `judged` to digests of the persons
+    judged; `pdf` is by report id. `told` maps a destination's name to the ids of the reports sent there, or about to
+    be.
     """
 
     revision: int = 0
@@ -66,15 +68,15 @@ class KnownStudy:
 
     @property
     def facts(self) -> Facts:
-        """The facts that are known without the look."""
+        """Facts that are known before the mapping."""
         return Facts(pdf=self.pdf, accession_number=self.accession_number)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look found: the change, the facts it is mapped with, its resources by type and id, and its issues.
+    """Mapping of a fetched study: the change, the facts used, its resources by type and id, and its issues.
 
-    `doubts` are the issues that were there before the mapping, `judged` how each verdict stands by patient id.
+    `doubts` are the issues found before the mapping. `judged` tells, by patient id, whether each verdict still counts.
     """
 
     change: Change
@@ -86,29 +88,29 @@ class Look:
 
     @property
     def issues(self) -> tuple[MappingIssue, ...]:
-        """All of its issues, each once."""
+        """Issues of the study, each once."""
         return tuple(dict.fromkeys((*self.doubts, *self.mapping_issues)))
 
     @property
     def patient_ids(self) -> list[str]:
-        """The ids of its Patients."""
+        """Ids of its Patients."""
         return [resource_id for kind, resource_id in self.resources if kind == "Patient"]
 
 
 def digest(fetched: Fetched, standing: KnownStudy) -> str:
-    """A digest of all that a look depends on but the site and the mapping."""
+    """Return a digest of everything that a mapping depends on, except the site and the mapping rules."""
     rows = fetched.reports["reports"] if isinstance(fetched.reports, Mapping) else fetched.reports
     ordered = sorted(rows, key=lambda row: str(row.get("reportId")))
     pdf = {report_id: (one.size, one.sha1.hex()) for report_id, one in standing.pdf.items()}
-    said = [fetched.study, ordered, list(fetched.users), standing.accession_number, dict(standing.verdicts), pdf]
-    return digest_of(said)
+    inputs = [fetched.study, ordered, list(fetched.users), standing.accession_number, dict(standing.verdicts), pdf]
+    return digest_of(inputs)
 
 
 def look(fetched: Fetched, standing: KnownStudy, site: Site) -> Look:
-    """Decode, compare and map.
+    """Decode the fetched study, compare it with the stored one, and map it.
 
     Raises:
-        WireError: what came is not what the contract says.
+        WireError: the fetched JSON does not follow the contract.
     """
     decoded = decode(fetched.study, fetched.reports, fetched.users)
     before = standing.kept
@@ -123,39 +125,39 @@ def look(fetched: Fetched, standing: KnownStudy, site: Site) -> Look:
     return _mapped(change, facts, site, (*decoded.issues, *fetched.doubts, *change.issues))
 
 
-def beside(found: Look, others: Sequence[Row], site: Site) -> dict[str, list[Json]]:
-    """Collect what other studies say of each patient, without those that a verdict links against this study's words."""
-    study, made = found.change.study, dict[str, list[Json]]()
-    own = people(study, site, found.facts, frozenset()) if any(digests for *_, digests in others) else {}
+def beside(mapped: Look, others: Sequence[Row], site: Site) -> dict[str, list[Json]]:
+    """Collect the claims of other studies about each patient, without those that a verdict links to this study."""
+    study, claims = mapped.change.study, dict[str, list[Json]]()
+    own = people(study, site, mapped.facts, frozenset()) if any(digests for *_, digests in others) else {}
     for patient_id, _, body, digests in others:
         if not is_judged_beside(str(digests), own.get(str(patient_id)), site.site_key):
-            made.setdefault(str(patient_id), []).append(json.loads(bytes(body)))
-    return made
+            claims.setdefault(str(patient_id), []).append(json.loads(bytes(body)))
+    return claims
 
 
-def apart(found: Look, others: Mapping[str, Sequence[Json]], standing: KnownStudy, site: Site) -> Look:
-    """The look with patients of its own where other studies speak of somebody else, or an operator says so (D12)."""
-    resources = found.resources.values()
+def apart(mapped: Look, others: Mapping[str, Sequence[Json]], standing: KnownStudy, site: Site) -> Look:
+    """Separate patients that other studies describe as another person or a verdict separates; map again (D12)."""
+    resources = mapped.resources.values()
     taken = taken_patient_ids(resources, lambda patient_id: others.get(patient_id, ()))
     verdicts = standing.verdicts
-    separated = {one for one in found.patient_ids if verdicts.get(one) == "separate"}
-    found = replace(found, judged=_judged(found, others, standing, site, taken | separated))
-    counting = frozenset(patient_id for patient_id, one in found.judged.items() if one.counts)
+    separated = {one for one in mapped.patient_ids if verdicts.get(one) == "separate"}
+    mapped = replace(mapped, judged=_judged(mapped, others, standing, site, taken | separated))
+    counting = frozenset(patient_id for patient_id, one in mapped.judged.items() if one.counts)
     linked = {one for one in counting if verdicts[one] == "link"}
-    facts = replace(found.facts, taken_patient_ids=(taken - linked) | separated, decided_patient_ids=counting)
+    facts = replace(mapped.facts, taken_patient_ids=(taken - linked) | separated, decided_patient_ids=counting)
     if others:
-        about = subjects(found.change.study, found.change.study.reports, site, facts).values()
+        about = subjects(mapped.change.study, mapped.change.study.reports, site, facts).values()
         notes = renamed(about, resources, lambda patient_id: others.get(patient_id, ()))
-        found = replace(found, doubts=(*found.doubts, *notes))
-    if facts == found.facts:
-        return found
-    return replace(_mapped(found.change, facts, site, found.doubts), judged=found.judged)
+        mapped = replace(mapped, doubts=(*mapped.doubts, *notes))
+    if facts == mapped.facts:
+        return mapped
+    return replace(_mapped(mapped.change, facts, site, mapped.doubts), judged=mapped.judged)
 
 
 def _judged(
-    found: Look, others: Mapping[str, Sequence[Json]], standing: KnownStudy, site: Site, held: frozenset[str]
+    mapped: Look, others: Mapping[str, Sequence[Json]], standing: KnownStudy, site: Site, held: frozenset[str]
 ) -> Mapping[str, Judged]:
-    """Judge each verdict that there is."""
+    """Determine whether each verdict still counts."""
     if not standing.verdicts:
         return {}
     before = standing.kept
@@ -163,21 +165,21 @@ def _judged(
         standing.verdicts,
         standing.judged,
         people(before.study, site, before.facts, held) if before else {},
-        people(found.change.study, site, found.facts, held),
-        {one["id"]: person_of(one) for (kind, _), one in found.resources.items() if kind == "Patient"},
+        people(mapped.change.study, site, mapped.facts, held),
+        {one["id"]: person_of(one) for (kind, _), one in mapped.resources.items() if kind == "Patient"},
         others,
         site.site_key,
     )
 
 
-def as_of(found: Look, at: datetime) -> Look:
-    """The look with an issue for each study date that has not been by `at`, the present (D12)."""
-    late = tuple(study_dates_after(found.change.study.reports, at))
-    return replace(found, doubts=(*found.doubts, *late)) if late else found
+def as_of(mapped: Look, at: datetime) -> Look:
+    """Add an issue for each study date after `at`, the present (D12)."""
+    late = tuple(study_dates_after(mapped.change.study.reports, at))
+    return replace(mapped, doubts=(*mapped.doubts, *late)) if late else mapped
 
 
 def remapped(kept: Kept, site: Site) -> Mapping[Key, Resource]:
-    """What the study was when it was looked at last, under the mapping that runs here (D7)."""
+    """Map a stored study again with the present mapping rules (D7)."""
     return {(one["resourceType"], one["id"]): one for one in to_fhir(kept.study, site, kept.facts).output}
 
 

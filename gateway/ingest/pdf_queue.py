@@ -1,7 +1,7 @@
-"""The PDF queue: fetches the PDFs that are wanted, keeps them, and has their studies say so.
+"""PDF queue: fetches wanted PDFs, stores them, and has their studies ingested again.
 
-AutoScribe REST API: `GET /v1/autoScribe/reports/pdf`; decision D28. Nothing but the bytes of the PDF is kept: its link
-is a secret, and stands in no row, line or metric.
+AutoScribe REST API: `GET /v1/autoScribe/reports/pdf`; decision D28. Only the bytes of a PDF are stored. Its link is a
+secret, and appears in no row, log line or metric.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ Outcome = Literal["kept", "again", "unavailable", "overtaken"]
 LOOP: Final = "pdf"
 POLL: Final = 1.0  # seconds
 LONGEST: Final = 1800.0  # seconds for one PDF
-FIRST_WAIT: Final = 2.0  # seconds, doubled each time, after what passes by itself
+FIRST_WAIT: Final = 2.0  # seconds, doubled each time, after a failure that passes by itself
 FIRST_LONG_WAIT: Final = 30.0  # seconds, four times as long each time, after a refusal: a PDF may come late
 TELL_AGAIN: Final = timedelta(minutes=2)
 _MOST_DOUBLINGS: Final = 16
 
 
 class PdfObserver(Protocol):
-    """Told what the queue does, for metrics."""
+    """Observer of the queue, for metrics."""
 
     def worked_pdf(self, outcome: Outcome) -> None:
-        """A PDF was fetched and kept, or not; `overtaken`: somebody else fetches it."""
+        """Count a PDF that was fetched and kept, or not; `overtaken`: another process fetches it."""
 
     def changed_pdf(self) -> None:
-        """A PDF has other bytes than were kept before, and its report's text is the same."""
+        """Count a PDF whose bytes changed although its report's text did not."""
 
     def failed_round(self, loop: str) -> None:
-        """The store could not be asked or written; the loop goes on."""
+        """Count a round in which the store failed; the loop goes on."""
 
 
 class UnobservedPdfs:
-    """The observer that does nothing."""
+    """Observer that does nothing."""
 
     def worked_pdf(self, outcome: Outcome) -> None:
         """Do nothing."""
@@ -70,10 +70,10 @@ UNOBSERVED: Final = UnobservedPdfs()
 
 
 class PdfQueue:
-    """Several PDFs at a time, each once at a time; `wake` when one is wanted, else it is seen at the next poll.
+    """Queue that fetches several PDFs at a time. `wake` starts a look at once; otherwise the next poll finds new work.
 
-    `fetch` is `UpstreamClient.stream_pdf`, `refresh` maps a stored study again. What passes by itself, an outage or a
-    key that is refused, is waited out however long; a PDF that AutoScribe refuses is given up after a few attempts.
+    `fetch` is `UpstreamClient.stream_pdf`, `refresh` ingests a stored study again. An outage or a refused API key is
+    waited out without limit. A PDF that AutoScribe refuses is given up after a few attempts.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PdfQueue:
         self._woken.set()
 
     async def once(self) -> int:
-        """One round: as many PDFs as there are slots for, until they are done; how many were begun.
+        """Run one round: fetch as many PDFs as there are free slots, and wait for them; return how many were begun.
 
         Raises:
             StoreUnavailable: the store could not be asked.
@@ -99,7 +99,7 @@ class PdfQueue:
         return begun
 
     async def run(self) -> None:
-        """Work until cancelled; what is under way is then stopped, and is due again when its hold ends."""
+        """Work until cancelled; fetches under way are then stopped, and are due again when their claim expires."""
         try:
             while True:
                 try:
@@ -117,27 +117,27 @@ class PdfQueue:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _begin(self) -> int:
-        """Start on what is due, as slots are free; studies that are to be told come first."""
-        busy = set(self._tasks)  # before asking: what such a task does meanwhile may still be in the answer
+        """Start due work as slots are free; studies to refresh come first."""
+        busy = set(self._tasks)  # before the query: the rows of a task that ends meanwhile may still be in the result
         most = self._settings.concurrency
-        found: list[Untold | WantedPdf] = [*await self._pdfs.untold(clock.now(), most + len(busy))]
-        found += await self._pdfs.wanted(clock.now(), most + len(busy))
-        work = {one.report_id: one for one in found if one.report_id not in busy}
+        due: list[Untold | WantedPdf] = [*await self._pdfs.untold(clock.now(), most + len(busy))]
+        due += await self._pdfs.wanted(clock.now(), most + len(busy))
+        work = {one.report_id: one for one in due if one.report_id not in busy}
         chosen = list(work.values())[: max(most - len(busy), 0)]
-        for one in chosen:
-            self._tasks[one.report_id] = asyncio.create_task(self._work(one))
+        for work_item in chosen:
+            self._tasks[work_item.report_id] = asyncio.create_task(self._work(work_item))
         return len(chosen)
 
-    async def _work(self, one: Untold | WantedPdf) -> None:
+    async def _work(self, work_item: Untold | WantedPdf) -> None:
         try:
-            await (self._tell(one) if isinstance(one, Untold) else self._fetch(one))
+            await (self._tell(work_item) if isinstance(work_item, Untold) else self._fetch(work_item))
         except Overtaken:
             self._observer.worked_pdf("overtaken")
         except Exception as error:
             self._failed(error)
-            await clock.sleep(POLL)  # it is still due, or will be when its hold ends
+            await clock.sleep(POLL)  # the work is still due, or will be when its claim expires
         finally:
-            del self._tasks[one.report_id]
+            del self._tasks[work_item.report_id]
             self.wake()
 
     async def _fetch(self, wanted: WantedPdf) -> None:
@@ -157,10 +157,10 @@ class PdfQueue:
         await self._tell(untold)
 
     async def _copy(self, claim: PdfClaim) -> None:
-        """From AutoScribe into the store, chunk by chunk.
+        """Copy the PDF from AutoScribe into the store, chunk by chunk.
 
         Raises:
-            PdfUnavailable: it is refused, or it still is that of an earlier text.
+            PdfUnavailable: it is refused, or it is still the PDF of an earlier text.
             PdfInterrupted: it broke off, or took too long.
         """
         try:
@@ -173,16 +173,16 @@ class PdfQueue:
             raise PdfUnavailable(OPERATION, detail="it is still the PDF of an earlier text")
 
     async def _settle(self, claim: PdfClaim, error: Exception) -> None:
-        """It could not be had: again later, or no more."""
+        """Schedule another attempt after a failure, or give the PDF up."""
         wanted = claim.wanted
         code = code_of(error)
         attempts = wanted.attempts + 1 if wanted.code == code else 1
-        said = {"report_id": wanted.report_id, "study_id": wanted.study_id, "code": code, "attempts": attempts}
+        fields = {"report_id": wanted.report_id, "study_id": wanted.study_id, "code": code, "attempts": attempts}
         if code == "internal":
-            get_logger().error("pdf-failed", **said, exc_info=error)
+            get_logger().error("pdf-failed", **fields, exc_info=error)
         if not _passes(error) and attempts >= self._settings.attempts:
             await claim.give_up(code, attempts)
-            get_logger().error("pdf-unavailable", **said)
+            get_logger().error("pdf-unavailable", **fields)
             self._observer.worked_pdf("unavailable")
             return
         wait = min(_wait(attempts, error), self._settings.max_wait)
@@ -190,7 +190,7 @@ class PdfQueue:
         self._observer.worked_pdf("again")
 
     async def _tell(self, untold: Untold) -> None:
-        """Have the study say of its PDF what is known by now (D28: another FHIR version, no v2 message)."""
+        """Refresh the study, so that its resources show the PDF (D28: a new FHIR version, no v2 message)."""
         await self._pdfs.tell_by(untold, clock.now() + TELL_AGAIN)
         await self._refresh(untold.study_id)
         await self._pdfs.told(untold)
@@ -201,12 +201,12 @@ class PdfQueue:
 
 
 def _passes(error: Exception) -> bool:
-    """Whether it passes by itself, or as soon as a key is mended."""
+    """True if the failure passes by itself, or once the API key is corrected."""
     return isinstance(error, GatewayError) and (error.retry == "transient" or isinstance(error, UpstreamKeyRefused))
 
 
 def _wait(attempts: int, error: Exception) -> float:
-    """Seconds until the next attempt, at least what AutoScribe asks for."""
+    """Return the seconds until the next attempt, at least what AutoScribe asks for."""
     times = min(attempts - 1, _MOST_DOUBLINGS)
     backoff: float = FIRST_WAIT * 2**times if _passes(error) else FIRST_LONG_WAIT * 4**times
     asked = error.retry_after if isinstance(error, UpstreamError) else None

@@ -1,7 +1,7 @@
-"""One study in, one transaction: decoded, mapped and judged in a worker thread, compared, stored.
+"""Ingest pipeline: decode, map and validate one study in a worker thread, compare it, and store it in one transaction.
 
-Carries out no clause of a standard; decisions D2, D7, D20, D25. Safe when the same study comes from several sides at
-once, in one process or in several: what was read before AutoScribe was asked must still stand when it is written.
+Carries out no clause of a standard; decisions D2, D7, D20, D25. Several ingests of one study may run at once, in one
+process or in several: the state read before asking AutoScribe must still hold when the result is written.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ __all__ = ["Fetched", "Ingested", "Pipeline"]
 
 MOST_TRIES: Final = 20
 _NOWHERE: Final = Routes()
-_AGAIN_AND_AGAIN: Final = "others wrote the same study, or of its patients, again and again"
+_AGAIN_AND_AGAIN: Final = "other processes wrote the study, or its patients, again and again"
 Fetch = Callable[[], Awaitable[Fetched]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """The result of ingesting a study: the study as kept, the versions written, and the change; None if there is none.
+    """Result of ingesting a study: the stored study, the versions written, and the change (None if there is none).
 
-    `was_known` is False for a study that was not stored before; `issues` are those of this look, `held_apart` is the
-    number of patients it names that other studies speak of as somebody else, `seconds` how long the store took.
+    `was_known` is False for a study that was not stored before. `issues` are those of this ingest. `held_apart` counts
+    the patients it names that other studies describe as another person. `seconds` is the time that the store took.
     """
 
     study: Study
@@ -64,9 +64,10 @@ class Ingested:
 
 
 class Pipeline:
-    """Takes studies in. `zone` is that of dates without one in searches; `wants_pdf` where PDFs are kept (D28).
+    """Pipeline that ingests studies. `zone` is for dates without one in searches; with `wants_pdf` PDFs are kept.
 
-    Who is told, the settings in force say (D37); `routes` are those of this process, and say how long a message waits.
+    The settings in force decide which destination is owed what (D37). `routes` are this process's, for the waiting
+    times.
     """
 
     def __init__(
@@ -77,10 +78,10 @@ class Pipeline:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def ingest(self, study_id: str, fetch: Fetch) -> Ingested:
-        """Ask for a study with `fetch`, and take in what came; asked again if somebody else was faster.
+        """Fetch a study with `fetch` and ingest it; fetch again if another process wrote it meanwhile.
 
         Raises:
-            WireError: what came is not what the contract says.
+            WireError: the fetched JSON does not follow the contract.
             StoreUnavailable: the store cannot be reached.
         """
         async with self._alone(study_id):
@@ -94,7 +95,7 @@ class Pipeline:
         raise StoreUnavailable(_AGAIN_AND_AGAIN)
 
     async def refresh(self, study_id: str) -> Ingested | None:
-        """Take in a stored study once more, since something else that is known of it changed; None if it is not stored.
+        """Ingest a stored study again, since other facts about it changed; None if it is not stored.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -102,14 +103,14 @@ class Pipeline:
         return await self._again(study_id, is_anew=False)
 
     async def rerender(self, study_id: str) -> Ingested | None:
-        """New versions of a stored study as it looks now, after an upgrade or a changed setting; nothing is told."""
+        """Write new versions of a stored study after an upgrade or a changed setting; no message is sent."""
         return await self._again(study_id, is_anew=True)
 
     async def ingest_user(self, user: Mapping[str, Any], asked: int) -> None:
-        """Take in a user that no stored report names, as a Practitioner.
+        """Ingest a user that no stored report names, as a Practitioner.
 
         Raises:
-            WireError: the User is not what its contract says.
+            WireError: the User does not follow its contract.
             StoreUnavailable: the store cannot be reached.
         """
         made = await computed(self._practitioner, user, asked)
@@ -139,11 +140,11 @@ class Pipeline:
         raise StoreUnavailable(_AGAIN_AND_AGAIN)
 
     def _alone(self, study_id: str) -> asyncio.Lock:
-        """Held by whoever takes the study in; what other processes do is seen when it is written (D25)."""
+        """Return the study's lock in this process; changes by other processes are noticed when it is written (D25)."""
         return self._locks.setdefault(study_id, asyncio.Lock())
 
     async def _standing(self, study_id: str) -> tuple[KnownStudy, Row | None]:
-        """Read what the store knows of a study, and the row that it has of it."""
+        """Read the store's state of a study, and its row."""
         rows = await self._engine.fetch(intake.STUDY, study_id=study_id)
         verdicts = await self._engine.fetch(intake.VERDICTS, study_id=study_id)
         if not rows:
@@ -173,9 +174,9 @@ class Pipeline:
         standing = await self._with_accession(standing, fetched)
         if not is_looked_at and standing.kept and digest(fetched, standing) == standing.digest:
             return await self._touched(standing.kept.study, fetched)
-        found = await computed(look, fetched, standing, self._site)
+        mapped = await computed(look, fetched, standing, self._site)
         for _ in range(MOST_TRIES):
-            held, taken = await self._settled(found, fetched, standing, stored)
+            held, taken = await self._settled(mapped, fetched, standing, stored)
             began = clock.monotonic()
             try:
                 written = await self._engine.do(partial(intake.take, taken))
@@ -196,16 +197,16 @@ class Pipeline:
         raise StoreUnavailable(_AGAIN_AND_AGAIN)
 
     async def _settled(
-        self, found: Look, fetched: Fetched, standing: KnownStudy, stored: Mapping[Key, Resource] | None
+        self, mapped: Look, fetched: Fetched, standing: KnownStudy, stored: Mapping[Key, Resource] | None
     ) -> tuple[Look, intake.Taken]:
-        """The look with its patients apart from those of others who share no more than a number, as it is stored."""
-        patient_ids, study_id = found.patient_ids, found.change.study.study_id
+        """Determine the study's conflicts with other studies' patients; return it with the rows to be stored."""
+        patient_ids, study_id = mapped.patient_ids, mapped.change.study.study_id
         in_force = await self._in_force.current()
         others = await self._engine.fetch(intake.OTHERS, patient_ids=json.dumps(patient_ids), study_id=study_id)
 
         def settle() -> tuple[Look, intake.Taken]:
             now = clock.now()
-            held = as_of(apart(found, beside(found, others, self._site), standing, self._site), now)
+            held = as_of(apart(mapped, beside(mapped, others, self._site), standing, self._site), now)
             return held, taking(
                 held,
                 fetched,
@@ -224,19 +225,19 @@ class Pipeline:
         return await computed(settle)
 
     async def _with_accession(self, standing: KnownStudy, fetched: Fetched) -> KnownStudy:
-        """With what `patient_study.enrichment_requested` said of the study (D18)."""
+        """Add the accession number from `patient_study.enrichment_requested`, if there is one (D18)."""
         uid = intake.uid_key(str(fetched.study.get("studyInstanceUid")))
         rows = await self._engine.fetch(intake.ACCESSION, study_instance_uid=uid)
         return replace(standing, accession_number=rows[0][0]) if rows else standing
 
     async def _touched(self, study: Study, fetched: Fetched) -> Ingested:
-        """Note that a study was asked for and is as it was."""
+        """Record that a study was fetched and is unchanged."""
         await self._engine.do(lambda: ask(intake.TOUCH, study_id=study.study_id, fetched=fetched.asked))
         get_logger().debug("study-unchanged", study_id=study.study_id)
         return Ingested(study)
 
     async def _stored(self, study_id: str) -> dict[Key, Resource]:
-        """The study's own resources as the store has them, without what the store puts into `meta`."""
+        """Return the stored resources of a study, without the store's additions to `meta`."""
         owned = await self._engine.fetch(versions.OWNED, owner=study_id)
         addresses = json.dumps([address for (address,) in owned])
         rows = await self._engine.fetch(versions.CURRENT_OF, addresses=addresses)
@@ -244,28 +245,28 @@ class Pipeline:
 
 
 def _trace(taken: intake.Taken, versions_written: int) -> None:
-    """Say at `log.level` debug what was taken in, and what each destination is owed of it."""
+    """Log at `log.level` debug which study was ingested, and what each destination is owed of it."""
     if not is_debugging():
         return
     study_id = taken.study_id
     get_logger().debug("study-ingested", study_id=study_id, count=versions_written)
-    for one in taken.causes:
+    for cause in taken.causes:
         get_logger().debug(
             "report-owed",
-            destination=one["destination"] or None,
+            destination=cause["destination"] or None,
             study_id=study_id,
-            report_id=one["report_id"],
-            operation=one["kind"],
-            state=one["state"],
-            code=one["reason"] or None,
+            report_id=cause["report_id"],
+            operation=cause["kind"],
+            state=cause["state"],
+            code=cause["reason"] or None,
         )
 
 
 def _received(row: Row) -> Fetched:
-    """Return what AutoScribe sent about a study, from the study's row in the store."""
+    """Return AutoScribe's own JSON of a study from the study's row in the store."""
     *_, asked, packed = row
-    said = unpacked(packed)
-    return Fetched(said["study"], said["reports"], said["users"], int(asked), said["users_asked"])
+    received = unpacked(packed)
+    return Fetched(received["study"], received["reports"], received["users"], int(asked), received["users_asked"])
 
 
 def _key(address: str) -> Key:

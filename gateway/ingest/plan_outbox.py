@@ -1,7 +1,7 @@
-"""What is to be told of a study, and to whom: the rows of the outbox, decided with the study (D7).
+"""Plan the outbox rows of a study: what each destination is owed, decided with the study (D7).
 
-HL7 v2.5.1 table 0123 (why a result is sent); decisions D20, D28, D31, D37. A message that carries the PDF waits for it,
-but for a critical result, which waits for nothing; a draft waits until it has not changed for a while (D16).
+HL7 v2.5.1 table 0123 (why a result is sent); decisions D20, D28, D31, D37. A message with the PDF waits for it, except
+for a critical result. A draft waits until it has not changed for a while (D16).
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds that a message may wait: for the PDF of a text that is new, by destination, and for a draft to stand."""
+    """Seconds that a message may wait: for the PDF of a new text, by destination, and for a draft to settle."""
 
     pdf: Mapping[str, float]
     draft: float
 
 
 def patience(routes: Routes, *, wants_pdf: bool) -> Patience:
-    """The longest waits of messages; for no PDF where none are kept."""
+    """Return the longest waits of messages; none for PDFs if none are kept."""
     taking = [one for one in routes.destinations if wants_pdf and one.receiver.takes_pdf]
     return Patience({one.name: one.input_wait for one in taking}, routes.draft_wait)
 
 
 def telling(change: Change, told: Told, in_force: InForce, wait: Patience, now: int) -> list[dict[str, Any]]:
-    """A row for each cause and each destination that it concerns, or one without a destination.
+    """Return an outbox row for each cause and each destination it concerns, or one row without a destination.
 
-    `told` has by name of a destination the ids of the reports that it was, or is about to be, told of. `in_force` says
-    who is told. Whoever is told of the study for the first time is told of the reports too that a filter left out.
+    `told` maps a destination's name to the ids of the reports sent there, or about to be. `in_force` are the settings
+    that decide. A destination that gets its first report of a study also gets the reports that a filter left out
+    before.
     """
     reports = {one.report_id: one for one in (*change.gone, *change.study.reports)}
     first = routed(change.study, change.causes, told, in_force, gone=change.gone)
@@ -60,7 +61,7 @@ def telling(change: Change, told: Told, in_force: InForce, wait: Patience, now: 
 def _left_out_before(
     change: Change, first: Sequence[tuple[Cause, Routed]], told: Told, in_force: InForce
 ) -> Iterator[tuple[Cause, Routed]]:
-    """List what destinations are owed since they are told of the study now, and were not before."""
+    """Yield what destinations are owed because they now get the study's first report."""
     new = {cause.report_id for cause in change.causes}
     for terms in in_force.terms:
         goes = {cause.report_id for cause, row in first if _goes_to(terms.name, cause, row)}
@@ -78,7 +79,7 @@ def _goes_to(name: str, cause: Cause, row: Routed) -> bool:
 
 
 def outbox_row(cause: Cause, row: Routed | Step, report: Report | None, now: int) -> dict[str, Any]:
-    """The columns of a row of the outbox; `report` is the one that the cause is about."""
+    """Return the columns of an outbox row. `report` is the report that the cause is about."""
     is_critical = report is not None and report.is_critical is True and not cause.is_of_draft
     signed = parse_instant(report.signed_at) if report is not None and report.is_completed else None
     return {

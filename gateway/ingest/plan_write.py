@@ -1,4 +1,4 @@
-"""From a look at a study to what is stored of it: what changed, what ends, what it says of patients, what is told.
+"""Plan what is stored of a mapped study: changed and ended resources, claims about patients, and outbox rows.
 
 Carries out no clause of a standard; decisions D7 (what a change is), D12, D20, D21.
 """
@@ -32,8 +32,8 @@ from mappings.subjects import recency
 _NOWHERE: Final = Routes()
 
 
-def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rendered)
-    found: Look,
+def taking(  # noqa: PLR0913 (the state read, the mapping, and the settings)
+    mapped: Look,
     fetched: Fetched,
     standing: KnownStudy,
     others: Sequence[Row],
@@ -47,18 +47,18 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
     routes: Routes = _NOWHERE,
     in_force: InForce = NOTHING_IN_FORCE,
 ) -> Taken:
-    """What is to be stored of a look. `patient_ids` are those that `others` were read for.
+    """Return everything to be stored of a mapped study. `patient_ids` are those that `others` was read for.
 
-    A resource is stored if it is another than the look before gives under the mapping that runs now. With `stored`, the
-    study's resources as the store has them, all are, and what they are found by (`rerender`).
+    A resource is stored if it differs from the earlier study under the present mapping. With `stored` (the study's
+    resources in the store), all of them are stored and indexed again (`rerender`).
     """
-    study = found.change.study
+    study = mapped.change.study
     before = _before(standing, stored, site)
     is_anew = stored is not None
-    changed = [one for key, one in found.resources.items() if is_anew or before.get(key) != one]
+    changed = [one for key, one in mapped.resources.items() if is_anew or before.get(key) != one]
     own = [one for one in changed if one["resourceType"] != "Patient"]
-    ended = [] if refusal(study) else _ended(before, found)
-    users_as_of = _users_as_of(fetched, found)
+    ended = [] if refusal(study) else _ended(before, mapped)
+    users_as_of = _users_as_of(fetched, mapped)
     signed = {fhir_id(one.report_id): one.signed_at for one in study.completed}
 
     def render(resources: Sequence[Resource], asked: int) -> list[RenderedVersion]:
@@ -70,39 +70,39 @@ def taking(  # noqa: PLR0913 (what was read, what was found, and how it is rende
         revision=standing.revision,
         accession_number=standing.accession_number,
         now=now,
-        row=_row(found, fetched, standing),
+        row=_row(mapped, fetched, standing),
         reports=_reports(study, now),
         resources=render([*own, *ended], fetched.asked),
-        issues=_issues(found),
-        claims=[_claim(found.resources["Patient", one], is_changed=one in changed_ids) for one in found.patient_ids],
+        issues=_issues(mapped),
+        claims=[_claim(mapped.resources["Patient", one], is_changed=one in changed_ids) for one in mapped.patient_ids],
         rank=_rank(study, now),
         patient_ids=patient_ids,
         others=others,
         users=_users(fetched),
-        conflicts=sorted(found.facts.taken_patient_ids),
-        judged=_judged(found),
-        causes=telling(found.change, standing.told, in_force, patience(routes, wants_pdf=wants_pdf), now),
-        pdfs=[one.report_id for one in found.change.causes if wants_pdf and one.kind in NEW_TEXT],
+        conflicts=sorted(mapped.facts.taken_patient_ids),
+        judged=_judged(mapped),
+        causes=telling(mapped.change, standing.told, in_force, patience(routes, wants_pdf=wants_pdf), now),
+        pdfs=[one.report_id for one in mapped.change.causes if wants_pdf and one.kind in NEW_TEXT],
         pdfs_missing=[one.report_id for one in study.completed if wants_pdf and is_anew],
         render=lambda body: render([json.loads(body)], now)[0],
         reindex=is_anew,
-        is_move=found.change.is_move,
+        is_move=mapped.change.is_move,
         told={(name, one) for name, ids in standing.told.items() for one in ids},
         in_force=in_force.number,
     )
 
 
-def _judged(found: Look) -> list[dict[str, Any]]:
+def _judged(mapped: Look) -> list[dict[str, Any]]:
     return [
         {"patient_id": patient_id, "judged": one.digests, "counts": int(one.counts)}
-        for patient_id, one in found.judged.items()
+        for patient_id, one in mapped.judged.items()
     ]
 
 
-def _users_as_of(fetched: Fetched, found: Look) -> dict[str, int]:
-    """When each user was asked for, by the ids of the Practitioner and of the roles that are made of the user."""
+def _users_as_of(fetched: Fetched, mapped: Look) -> dict[str, int]:
+    """Return when each user was read, by the ids of the Practitioner and roles made from the user."""
     as_of = {fhir_id(user_id): asked for user_id, asked in fetched.users_asked.items()}
-    roles = [one for kind, one in found.resources if kind == "PractitionerRole"]
+    roles = [one for kind, one in mapped.resources if kind == "PractitionerRole"]
     whose = {one: one.rpartition("-")[0] for one in roles}
     return as_of | {one: as_of[user] for one, user in whose.items() if user in as_of}
 
@@ -113,9 +113,9 @@ def _before(standing: KnownStudy, stored: Mapping[Key, Resource] | None, site: S
     return remapped(standing.kept, site) if standing.kept else {}
 
 
-def _ended(before: Mapping[Key, Resource], found: Look) -> list[Resource]:
-    """The last versions of what the study no longer has."""
-    gone = [one for key, one in before.items() if key not in found.resources]
+def _ended(before: Mapping[Key, Resource], mapped: Look) -> list[Resource]:
+    """Return last versions of the resources that the study no longer has."""
+    gone = [one for key, one in before.items() if key not in mapped.resources]
     return [last for one in gone if (last := retired(one)) is not None]
 
 
@@ -128,8 +128,8 @@ def _rank(study: Study, now: int) -> tuple[str, int]:
     return study_date, int(signed * 1_000_000)
 
 
-def _row(found: Look, fetched: Fetched, standing: KnownStudy) -> dict[str, Any]:
-    study = found.change.study
+def _row(mapped: Look, fetched: Fetched, standing: KnownStudy) -> dict[str, Any]:
+    study = mapped.change.study
     received = {
         "study": fetched.study,
         "reports": fetched.reports,
@@ -140,11 +140,11 @@ def _row(found: Look, fetched: Fetched, standing: KnownStudy) -> dict[str, Any]:
         "study_instance_uid": uid_key(fetched.study["studyInstanceUid"]),
         "is_external": int(study.study_type == "external"),
         "has_signed": int(bool(study.completed)),
-        "has_warnings": int(any(one.severity != "information" for one in found.issues)),
+        "has_warnings": int(any(one.severity != "information" for one in mapped.issues)),
         "listed_digest": digest_of(fetched.study),
         "received_digest": digest(fetched, standing),
         "received": packed(received),
-        "kept": packed(Kept(study, found.change.version, found.facts)),
+        "kept": packed(Kept(study, mapped.change.version, mapped.facts)),
         "fetched": fetched.asked,
     }
 
@@ -162,7 +162,7 @@ def _reports(study: Study, now: int) -> list[dict[str, Any]]:
     ]
 
 
-def _issues(found: Look) -> list[dict[str, Any]]:
+def _issues(mapped: Look) -> list[dict[str, Any]]:
     return [
         {
             "place": place,
@@ -171,7 +171,7 @@ def _issues(found: Look) -> list[dict[str, Any]]:
             "pointer": storable(one.pointer),
             "action": storable(one.action),
         }
-        for place, one in enumerate(found.issues)
+        for place, one in enumerate(mapped.issues)
     ]
 
 

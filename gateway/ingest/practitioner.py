@@ -1,4 +1,4 @@
-"""A user alone, as the Practitioner that a report signed by that user refers to.
+"""Map a single user to the Practitioner that a report signed by that user refers to.
 
 AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; https://hl7.org/fhir/R4/practitioner.html.
 """
@@ -14,7 +14,7 @@ from mappings.profile import Site
 
 Json = Mapping[str, Any]
 
-# A study with nothing in it but a report that names a user
+# Study with nothing in it but a report that names a user
 _NOBODY: Final = "0" * 32
 _BARE_STUDY: Final[Json] = {
     "studyId": f"stu_{_NOBODY}",
@@ -42,10 +42,10 @@ _BARE_REPORT: Final[Json] = {
 
 
 def practitioner(user: Json, site: Site) -> dict[str, Any] | None:
-    """The Practitioner of a user; None for one of whom nothing can be made.
+    """Return the Practitioner of a user; None if none can be made.
 
     Raises:
-        WireError: the User is not what its contract says.
+        WireError: the User does not follow its contract.
     """
     study = decode(_BARE_STUDY, [{**_BARE_REPORT, "userId": user["userId"]}], [user])
     key = ("Practitioner", fhir_id(user["userId"]))

@@ -1,7 +1,7 @@
-"""A study as AutoScribe has it this moment: fetched whole, and taken into the store.
+"""Read a study from AutoScribe at once: fetch it whole, and ingest it.
 
-AutoScribe REST API: no call gives one report's metadata, so a report is its text's study, then that study's reports.
-Decision D25: the unit is the study, whatever was asked for.
+AutoScribe REST API: no call returns one report's metadata, so a report is read by its text's study, then that study's
+reports. Decision D25: the unit is the study, whatever was asked for.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ STUDY_OF_REPORT: Final = Statement("SELECT study_id FROM report WHERE report_id 
 
 
 class ReadThrough:
-    """Reads studies, reports and users from AutoScribe; however many ask for a study at one time, it is fetched once.
+    """Reader of studies, reports and users from AutoScribe. Simultaneous requests for one study share one fetch.
 
-    Every method raises `UpstreamError`, `UpstreamNotFound` for what is not there, and `StoreUnavailable`.
+    Every method raises `UpstreamError`, `UpstreamNotFound` if the object does not exist, and `StoreUnavailable`.
     """
 
     def __init__(self, upstream: UpstreamClient, engine: Engine, pipeline: Pipeline, metrics: Metrics) -> None:
@@ -50,10 +50,10 @@ class ReadThrough:
         self._users = Users(upstream, self._flights)
 
     async def study(self, study_id: str, *, fresh: bool = False, listed: Json | None = None) -> Ingested:
-        """The study with that upstream id (`stu_…`); `fresh` takes no answer that was asked for before this call.
+        """Ingest the study with that upstream id (`stu_…`); with `fresh`, ignore a fetch that began before this call.
 
-        `listed` is the Study as a listing gave it: it is not asked for again unless that could take something back. Who
-        brings one shares the result with nobody, for another's may be older.
+        `listed` is the Study from a listing: it saves a request unless it may be older than the stored one. A call with
+        `listed` shares its result with no other call, since another fetch may be older.
         """
         if listed is not None:
             return await self._ingest(study_id, listed)
@@ -61,13 +61,13 @@ class ReadThrough:
         return await run(("study", study_id), lambda: self._ingest(study_id, listed))
 
     async def study_by_uid(self, study_instance_uid: str) -> Ingested:
-        """The study with that DICOM UID."""
+        """Ingest the study with that DICOM UID."""
         key = ("uid", study_instance_uid)
         study = await self._flights.run(key, lambda: _found(self._upstream.study_by_uid(study_instance_uid)))
         return await self.study(study.value["studyId"])
 
     async def report(self, report_id: str, *, fresh: bool = False) -> Ingested:
-        """The study of the report with that upstream id (`rep_…`); the report stands in it."""
+        """Ingest the study of the report with that upstream id (`rep_…`), and check that it lists the report."""
         known = await self._engine.fetch(STUDY_OF_REPORT, report_id=report_id)
         if known:
             return await self.study(str(known[0][0]), fresh=fresh)
@@ -78,7 +78,7 @@ class ReadThrough:
         return ingested
 
     async def user(self, user_id: str) -> None:
-        """Take in the user (`usr_…`), if AutoScribe knows it."""
+        """Ingest the user (`usr_…`), if AutoScribe knows it."""
         user, at = await _found(self._users.get(user_id))
         if user is None:
             return
@@ -88,7 +88,7 @@ class ReadThrough:
             raise UpstreamNotUnderstood("GET /users/{userId}", detail=str(error)) from None
 
     async def close(self) -> None:
-        """Stop what is under way."""
+        """Stop fetches under way."""
         await self._flights.close()
 
     async def _ingest(self, study_id: str, listed: Json | None) -> Ingested:
@@ -104,18 +104,18 @@ class ReadThrough:
         return ingested
 
     async def _takes_nothing_back(self, study_id: str, listed: Json) -> bool:
-        """Whether a listing may stand for its study: of one that is not stored, or is stored so.
+        """True if a listed Study may replace a request: the study is not stored, or is stored with the same listing.
 
-        Any other may be older than what is stored, which somebody else may have fetched since it was read.
+        Any other listing may be older than the stored study, which another process may have fetched since.
         """
         rows = await self._engine.fetch(_LISTED, study_id=study_id)
         return not rows or rows[0][0] == digest_of(listed)
 
     async def _fetched(self, study_id: str, listed: Json | None) -> Fetched:
-        """The whole study; `listed` stands for it where it is given.
+        """Fetch the whole study; `listed` replaces the request for the study itself.
 
-        The study is read before its reports: where one is signed in between, the next listing shows another study than
-        is stored. The other way round the study would look current, and its report would stay as it was.
+        The study is read before its reports. If a report is signed in between, the next listing differs from the stored
+        study, and the study is fetched again. In the other order, the change would go unnoticed.
         """
         asked = micros(clock.now())
         study = listed if listed is not None else (await _found(self._upstream.study(study_id))).value
@@ -135,12 +135,12 @@ class ReadThrough:
         )
 
     async def _known_users(self, user_ids: set[str]) -> list[Json]:
-        """Users that AutoScribe does not give, as it gave them last."""
+        """Return users that AutoScribe does not return now, as it returned them last."""
         rows = await self._engine.fetch(USERS, user_ids=json.dumps(sorted(user_ids)))
         return [unpacked(body) for _, body in rows]
 
     async def _reports(self, study_id: str) -> Json | Sequence[Json]:
-        """The `GET /reports` response; a study without reports is an empty one or a 404, which mean the same."""
+        """Return the `GET /reports` response; an empty list and a 404 both mean a study without reports."""
         try:
             return (await self._upstream.reports(study_id=study_id)).value
         except UpstreamNotFound:
@@ -148,7 +148,7 @@ class ReadThrough:
 
 
 async def _found(asked: Awaitable[Given]) -> Given:
-    """The answer to a GET by id. That an id is not known may be a 400 or a 422 too: the contract does not say."""
+    """Return the answer to a GET by id. The contract is silent on unknown ids, so 400 and 422 count as 404."""
     try:
         return await asked
     except (UpstreamRefused, UpstreamUnprocessable) as error:

@@ -1,4 +1,4 @@
-"""A resource as the store takes it: judged, its bytes around versionId and lastUpdated, and what it is found by.
+"""Resource versions for the store: validated, as bytes around versionId and lastUpdated, with their index rows.
 
 https://hl7.org/fhir/R4/resource.html#Meta, decisions D2 and D7.
 """
@@ -17,7 +17,7 @@ from mappings.fhir.rendering import json_bytes
 from mappings.issues import MappingIssue
 
 Json = dict[str, Any]
-# Of several studies: they belong to none of them
+# Shared by several studies, so that no study owns them
 SHARED: Final = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization"})
 _HEAD: Final = frozenset({"resourceType", "id", "meta"})
 
@@ -31,10 +31,10 @@ def rendered(  # noqa: PLR0913
     asked: int,
     signed: Mapping[str, str | None],
 ) -> list[RenderedVersion]:
-    """The resources as they are stored.
+    """Return the resources as versions to be stored.
 
-    `owner` is their study, `asked` when it was asked; `as_of` says so of those, by id, that were asked for at another
-    time. `signed` is the signing instant of a report by the id of its DiagnosticReport.
+    `owner` is their study, `asked` the time it was read; `as_of` has the time of resources read at another time, by id.
+    `signed` has the signing instant of a report by the id of its DiagnosticReport.
     """
     return [
         _made(resource, faults, zone, owner, as_of.get(resource["id"], asked), signed.get(resource["id"]))
@@ -48,7 +48,7 @@ def _made(  # noqa: PLR0913, PLR0917
     kind, resource_id = resource["resourceType"], resource["id"]
     meta = json_bytes(resource.get("meta", {}))
     rest = json_bytes({key: value for key, value in resource.items() if key not in _HEAD})
-    found = rows(resource, zone, signed=signed)
+    index_rows = rows(resource, zone, signed=signed)
     return RenderedVersion(
         address=f"{kind}/{resource_id}",
         owner="" if kind in SHARED else owner,
@@ -56,16 +56,16 @@ def _made(  # noqa: PLR0913, PLR0917
         head=json_bytes({"resourceType": kind, "id": resource_id})[:-1] + b',"meta":{',
         tail=_behind(meta) + _behind(rest),
         faults=said_of(faults) if faults else None,
-        terms=found.terms,
-        moments=found.moments,
+        terms=index_rows.terms,
+        moments=index_rows.moments,
     )
 
 
 def _behind(encoded: bytes) -> bytes:
-    """An encoded object as it goes on behind other members of an object that is open."""
+    """Return an encoded object as the rest of an object that is already open."""
     return encoded[1:] if encoded == b"{}" else b"," + encoded[1:]
 
 
 def said_of(faults: Sequence[MappingIssue]) -> str:
-    """The faults of a resource that is suppressed, as JSON: codes and places, never values."""
+    """Return the faults of a suppressed resource as JSON: codes and places, never values."""
     return json.dumps([{"pointer": one.pointer, "code": one.code} for one in faults])

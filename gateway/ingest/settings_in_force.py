@@ -1,4 +1,4 @@
-"""The settings in force as intake reads them: decided by who holds each destination's lease, not by who takes in.
+"""Settings in force as ingest reads them; each destination's lease holder decides them, not this process.
 
 Carries out no clause of a standard; decision D37.
 """
@@ -18,22 +18,22 @@ from gateway.store.feed.in_force import EVERY, LATEST, WantedSettings
 
 
 class SettingsInForce:
-    """The settings in force; they are read anew where they have changed. Raises `StoreUnavailable`."""
+    """Settings in force, read again when they change. Raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._known = engine, NOTHING_IN_FORCE
 
     async def current(self) -> InForce:
-        """The settings in force; none since later than now."""
+        """Return the settings in force; settings dated in the future count from now."""
         number, now = int((await self._engine.fetch(LATEST))[0][0]), clock.now()
-        is_ahead = self._known.until(now) is not self._known  # its holder mends that
+        is_ahead = self._known.until(now) is not self._known  # the lease holder corrects the date
         if number != self._known.number or is_ahead:
             self._known = _of_rows(await self._engine.fetch(EVERY))
         return self._known.until(now)
 
 
 def wanted(terms: Terms, ignores: Iterable[Ignore]) -> WantedSettings:
-    """The settings of a destination as they are put in force."""
+    """Return the settings of a destination in the form in which they are put in force."""
     settings = written(terms, ignores)
     return WantedSettings(terms.name, settings, digest(settings))
 
@@ -41,8 +41,8 @@ def wanted(terms: Terms, ignores: Iterable[Ignore]) -> WantedSettings:
 def _of_rows(rows: Sequence[Row]) -> InForce:
     revisions: dict[str, tuple[Revision, ...]] = {}
     for _, name, since, settings in rows:
-        one = read(str(name), instant(int(since)), str(settings))
-        revisions[one.terms.name] = (*revisions.get(one.terms.name, ()), one)
+        revision = read(str(name), instant(int(since)), str(settings))
+        revisions[revision.terms.name] = (*revisions.get(revision.terms.name, ()), revision)
     if not rows:
         return NOTHING_IN_FORCE
     last = revisions[str(rows[-1][1])][-1]

@@ -1,6 +1,6 @@
-"""One piece of work at a time for each key: who asks while it is under way shares its result.
+"""Run one piece of work at a time for each key: callers that ask while it is under way share its result.
 
-Carries out no clause of a standard: it keeps fifty readers of one study from asking AutoScribe fifty times.
+Carries out no clause of a standard: fifty readers of one study cause one request to AutoScribe.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Work = Callable[[], Coroutine[Any, Any, Result]]
 
 
 class SingleFlight:
-    """Runs work in tasks of its own, so that one caller who goes away takes nothing from the others."""
+    """Runs work in tasks of its own, so that one cancelled caller does not stop the work for the others."""
 
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def run(self, key: Hashable, work: Work[Result]) -> Result:
-        """The result of the work under way for that key, else of this work."""
+        """Return the result of the work under way for that key, or start this work."""
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(work())
@@ -29,7 +29,7 @@ class SingleFlight:
         return cast(Result, await asyncio.shield(task))
 
     async def run_fresh(self, key: Hashable, work: Work[Result]) -> Result:
-        """As `run`, but never the result of work that began before this call."""
+        """Run as `run` does, but never return the result of work that began before this call."""
         if (under_way := self._tasks.get(key)) is not None:
             await asyncio.wait({under_way})
         return await self.run(key, work)

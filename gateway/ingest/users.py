@@ -1,4 +1,4 @@
-"""The users behind a study's reports, asked for together and remembered for a short while.
+"""Read the users of a study's reports together, and cache them for a short while.
 
 AutoScribe REST API: `GET /v1/autoScribe/users/{userId}`; a user whose access was revoked is not found, which is normal.
 """
@@ -23,21 +23,21 @@ MOST_REMEMBERED: Final = 1_000
 
 
 class AskedUser(NamedTuple):
-    """A User as AutoScribe had it then, or None."""
+    """User as AutoScribe returned it at that time, or None."""
 
     user: Json | None
     at: datetime
 
 
 class Users:
-    """Users by id. `None` is remembered too: that AutoScribe does not know one."""
+    """Cache of users by id. `None` is cached too: AutoScribe does not know the user."""
 
     def __init__(self, upstream: UpstreamClient, flights: SingleFlight) -> None:
         self._upstream, self._flights = upstream, flights
         self._remembered: OrderedDict[str, tuple[float, AskedUser]] = OrderedDict()
 
     async def get(self, user_id: str) -> AskedUser:
-        """The User and when it was asked for; None if AutoScribe does not know it.
+        """Return the User and when it was read; None if AutoScribe does not know it.
 
         Raises:
             UpstreamError: AutoScribe could not be asked.
@@ -48,12 +48,12 @@ class Users:
         return await self._flights.run(("user", user_id), lambda: self._fetch(user_id))
 
     async def of(self, reports: Sequence[Json]) -> tuple[list[AskedUser], list[MappingIssue]]:
-        """The users of reports, as many as can be had; an issue for each that could not be asked for."""
+        """Return the users of reports that could be read, and an issue for each that could not."""
         wanted = {report["userId"]: index for index, report in reversed(list(enumerate(reports)))}
-        found = await asyncio.gather(*map(self.get, wanted), return_exceptions=True)
+        answers = await asyncio.gather(*map(self.get, wanted), return_exceptions=True)
         users: list[AskedUser] = []
         issues: list[MappingIssue] = []
-        for index, user in zip(wanted.values(), found, strict=True):
+        for index, user in zip(wanted.values(), answers, strict=True):
             if isinstance(user, UpstreamError):
                 action = "AutoScribe could not be asked: the radiologist is named by identifier only, for now"
                 issues.append(MappingIssue("user-unavailable", "warning", f"/reports/{index}/userId", action))

@@ -1,6 +1,6 @@
-"""Decide which verdicts of an operator count: those about people described as they were when judged.
+"""Decide which verdicts of an operator count: those whose persons are still described as when judged.
 
-Carries out no clause of a standard; decision D12. Of the people a digest under the site key is kept, and no name.
+Carries out no clause of a standard; decision D12. Persons are kept as digests under the site key, never by name.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ People = Mapping[str, Person]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The people that a verdict was about: digests of what the study said, then of what others said of the patient.
+    """Digests of the persons that a verdict was about: first the study's own, then those of other studies.
 
-    `counts` is False while that is not what they say.
+    `counts` is False while the studies describe other persons.
     """
 
     digests: str
@@ -36,18 +36,18 @@ class Judged:
 
 
 def people(study: Study, site: Site, facts: Facts, held: frozenset[str]) -> People:
-    """The person whom the study means by each patient id: those that it names, and those it has in their place.
+    """Return the person that the study means by each patient id: ids that it names, and ids it uses in their place.
 
-    `held` are the ids that it names and that others speak of as somebody else.
+    `held` are the ids it names that other studies use for another person.
     """
-    found: dict[str, Person] = {}
+    persons: dict[str, Person] = {}
     for taken in (held, frozenset[str]()):
         about = subjects(study, study.reports, site, replace(facts, taken_patient_ids=taken))
-        found.update((one.identity.patient_id, person(one.snapshot)) for one in about.values())
-    return found
+        persons.update((one.identity.patient_id, person(one.snapshot)) for one in about.values())
+    return persons
 
 
-def judged(  # noqa: PLR0913, PLR0917 (what is known of each, then and now)
+def judged(  # noqa: PLR0913, PLR0917 (each verdict's persons, then and now)
     verdicts: Mapping[str, str],
     known: Mapping[str, str],
     before: People,
@@ -56,24 +56,24 @@ def judged(  # noqa: PLR0913, PLR0917 (what is known of each, then and now)
     others: Mapping[str, Sequence[Mapping[str, Any]]],
     key: bytes,
 ) -> dict[str, Judged]:
-    """Judge each verdict. `known` are the digests that are kept; empty of one that came after the last look.
+    """Judge each verdict. `known` are the stored digests, empty for a verdict given after the last ingest.
 
-    Such a verdict is about those of whom the last look knew, `before`, and not about what this one finds: `present`,
-    and `named` of patients whose ids others name too.
+    Such a verdict is about the persons known to the last ingest, `before`, not about those of this one: `present`, and
+    `named` for patient ids that other studies name too.
     """
-    found = {}
+    results = {}
     for patient_id, verdict in verdicts.items():
         beside = [person_of(one) for one in others.get(patient_id, ())]
         digests = known.get(patient_id) or _digests(before.get(patient_id, _NOBODY), beside, key)
         own = present.get(patient_id)
         who = named.get(patient_id, _NOBODY)
         against = [one for one in beside if are_two_people(who, one) == (verdict == "link")]
-        found[patient_id] = Judged(digests, own is None or _is_still(digests, own, against, key))
-    return found
+        results[patient_id] = Judged(digests, own is None or _is_still(digests, own, against, key))
+    return results
 
 
 def is_judged_beside(digests: str, own: Person | None, key: bytes) -> bool:
-    """True where somebody was one of those beside whom a linked study was judged: the two are one person."""
+    """True if this person is among those beside whom a linked study was judged: the two are one person."""
     return own is not None and _digest(own, key) in digests.split()[1:]
 
 
@@ -82,12 +82,12 @@ def _digests(own: Person, others: Sequence[Person], key: bytes) -> str:
 
 
 def _is_still(digests: str, own: Person, against: Sequence[Person], key: bytes) -> bool:
-    """True where the study says who was judged, and so was everybody who speaks against the verdict."""
+    """True if the study still describes the person judged, and all who contradict the verdict were judged too."""
     mine, *theirs = digests.split()
     return _digest(own, key) == mine and all(_digest(one, key) in theirs for one in against)
 
 
-def _digest(one: Person, key: bytes) -> str:
-    """A digest of a person: the words of the name in any order, birth date and sex."""
-    words = sorted(_WORD.findall(normalize("NFKC", one.name).casefold()))
-    return hmac.digest(key, "\x1f".join([" ".join(words), one.birth_date, one.sex]).encode(), hashlib.sha256).hex()
+def _digest(who: Person, key: bytes) -> str:
+    """Return a digest of a person: the words of the name in any order, birth date and sex."""
+    words = sorted(_WORD.findall(normalize("NFKC", who.name).casefold()))
+    return hmac.digest(key, "\x1f".join([" ".join(words), who.birth_date, who.sex]).encode(), hashlib.sha256).hex()

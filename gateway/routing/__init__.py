@@ -1,6 +1,6 @@
 """Routing: destinations as the settings describe them, and which of them is owed which report.
 
-Carries out no clause itself: `routes_of` makes them of the settings, `routed` says of each cause where it goes.
+Carries out no clause itself: `routes_of` builds the destinations, `routed` decides where each cause goes.
 """
 
 from gateway.routing.destination import Destination, Retry

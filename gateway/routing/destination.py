@@ -1,4 +1,4 @@
-"""A destination of the HL7 v2 feed with everything decided: profile and switches, transport, filter, times.
+"""Destination of the HL7 v2 feed with every setting resolved: profile and switches, transport, filter, times.
 
 HL7 v2.5.1 §2.9.2 (acknowledgements); decisions D16, D18, D28, D31, D32, D34. All times in seconds.
 """
@@ -22,10 +22,10 @@ _NO_HOURS: Final = QuietHours()
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a message is tried again: after `first`, doubled each time up to `cap`, more or less by the share `jitter`.
+    """Schedule of retries: the first after `first`, doubled each time up to `cap`, varied by the share `jitter`.
 
-    `max_attempts` counts answers that say to try again (0 is without end), `indeterminate_resends` what was written and
-    got no usable answer; after so many the lane is held. What was never written counts for neither.
+    `max_attempts` bounds the answers that ask for a retry (0: no bound), `indeterminate_resends` the sendings without a
+    usable answer; beyond either, the lane is held. A message that was never sent counts for neither.
     """
 
     first: float = 5.0
@@ -37,15 +37,15 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One `[[destination]]` table as it is in force; `place` is where it stands there (`destination[0]`).
+    """One `[[destination]]` table in effect; `place` is its position (`destination[0]`).
 
-    `formerly` is the name that it had before, `first_name` the first of all (empty: its own). `receiver` is the profile
-    with the destination's own switches in it: window, rate_limit, keepalive, idle_close, ack_mode, ack_table, pdf,
-    accession are there. `shares_address` where another one has the same address and that is meant. `start` bounds what
-    is sent (D31), `gap` is the least time from an answer to the next message. `mrn_authority` says whose numbers MRNs
-    are there. With `inverted_acks` AE and CE mean to try again and AR and CR do not, unless `ack_table` says otherwise.
-    `accession_wait` is until a message held for its number is an alert, `input_wait` for signer and PDF (none where it
-    is critical), `critical_alert` from the signature of a critical result to its acknowledgement.
+    `formerly` is its previous name, `first_name` the first one of all (empty: its own). `receiver` is the profile with
+    the destination's own switches: window, rate_limit, keepalive, idle_close, ack_mode, ack_table, pdf, accession.
+    `shares_address` means that another destination has the same address on purpose. `start` bounds what is sent (D31).
+    `gap` is the least time from an answer to the next message. `mrn_authority` tells whose numbers MRNs are there. With
+    `inverted_acks`, AE and CE ask for a retry and AR and CR do not, unless `ack_table` differs. `accession_wait` is how
+    long a message may be held for its number before an alert. `input_wait` is the wait for signer and PDF (none if
+    critical). `critical_alert` is the time from a critical result's signature to its acknowledgement.
     """
 
     name: str
@@ -71,34 +71,34 @@ class Destination:
 
     @property
     def control_name(self) -> str:
-        """The name that MSH-10 is made of: another one would make what was told look new."""
+        """Name that MSH-10 is made of; another name would make repeated messages look new."""
         return self.first_name or self.name
 
     def site(self, site: Site) -> Site:
-        """The site as messages to this destination see it: with its `on_conflict` and its rule for MRNs."""
+        """Return the site for messages to this destination: with its `on_conflict` and its rule for MRNs."""
         bare = None
         if self.needs_one_namespace:
-            found = self.mrn_namespaces(site)
-            bare = found[0] if len(found) == 1 else ""
+            namespaces = self.mrn_namespaces(site)
+            bare = namespaces[0] if len(namespaces) == 1 else ""
         return replace(site, on_conflict=self.on_conflict, mrn_authority=self.mrn_authority, bare_namespace=bare)
 
     @property
     def terms(self) -> Terms:
-        """The settings that decide what it is owed."""
+        """Settings that decide what the destination is owed."""
         drafts, restates = self.receiver.send_drafts == "on", self.receiver.addendum == "replace"
         return Terms(self.name, self.start, self.filter, drafts, restates, self.is_enabled)
 
     @property
     def needs_one_namespace(self) -> bool:
-        """True where MRNs leave without their authority, and are not all the receiver's own (D11)."""
+        """True if MRNs are sent without their authority, and are not all the receiver's own (D11)."""
         return self.receiver.pid3_plain == "on" and self.mrn_authority == "facility"
 
     def facilities(self, site: Site) -> list[Facility]:
-        """The facilities of the site whose reports go there; `default_facility` is one of the site's."""
+        """Return the site's facilities whose reports go there; `default_facility` is one of the site's."""
         wanted = self.filter.scope.facilities
         known = dict.fromkeys(site.facilities.values())
         return [one for one in known if wanted is None or not wanted.isdisjoint(facility_keys([one.name], site))]
 
     def mrn_namespaces(self, site: Site) -> list[str]:
-        """The namespaces of the MRNs of those facilities, in order."""
+        """Return the MRN namespaces of those facilities, in order."""
         return sorted({one.mrn.namespace for one in self.facilities(site) if one.mrn})

@@ -1,4 +1,4 @@
-"""Where the connections of a destination go, as a connection takes it.
+"""Connection endpoints of destinations, for the MLLP and HTTP clients.
 
 RFC 8446 (TLS); HL7 Transport Specification: MLLP, Release 1.
 """
@@ -11,11 +11,11 @@ from gateway.routing import Http, Mllp, Tls
 
 
 def endpoint_of(transport: Mllp | Http) -> Endpoint:
-    """Where a connection goes."""
+    """Return the endpoint of a transport."""
     tls = tls_settings(transport.tls) if transport.tls else None
     return Endpoint(transport.host, transport.port, tls, transport.connect_timeout, transport.ack_timeout)
 
 
 def tls_settings(tls: Tls) -> TlsSettings:
-    """TLS as a connection takes it."""
+    """Return TLS settings for a connection."""
     return TlsSettings(tls.ca_file, tls.client_cert, tls.client_key, tls.client_key_password, tls.server_name)

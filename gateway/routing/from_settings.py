@@ -1,7 +1,7 @@
-"""Makes the destinations of the settings: what a table, its receiver profile and the other tables say together.
+"""Build the destinations from the settings: each table together with its receiver profile and the other tables.
 
-Carries out no clause of a standard; decisions D31, D32, D34. What cannot be made is refused with its key and what to
-write. Files and directories are not opened here: `check-config` and the start of the service look at them.
+Carries out no clause of a standard; decisions D31, D32, D34. A faulty table is refused with its key and the remedy.
+Files and directories are not opened here: `check-config` and the start of the service check them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Where a table stands, and what was found wrong; `found` grows. `folder` is what its paths are relative to."""
+    """Position of a table, and the faults found so far; `found` grows. `folder` is the base of its paths."""
 
     source: str
     place: str
@@ -42,44 +42,44 @@ class Tables:
 
     @property
     def folder(self) -> Path:
-        """The directory of the settings file."""
+        """Directory of the settings file."""
         return Path(self.source).parent
 
     def refuse(self, key: str, problem: str, remedy: str) -> None:
-        """Note that a key is wrong."""
+        """Record a fault of a key."""
         self.found.append(ConfigError(self.source, f"{self.place}.{key}", problem, remedy))
 
 
 def routes_of(configuration: Configuration) -> Routes:
-    """The destinations and rules of the settings.
+    """Return the destinations and rules of the settings.
 
     Raises:
-        ConfigError: the first key that is wrong, such as `destination[0].receiver`; `survey_routes` gives all.
+        ConfigError: the first faulty key, such as `destination[0].receiver`; `survey_routes` returns all.
     """
-    routes, found = survey_routes(configuration)
-    if found:
-        raise found[0]
+    routes, faults = survey_routes(configuration)
+    if faults:
+        raise faults[0]
     return routes
 
 
 def survey_routes(configuration: Configuration) -> tuple[Routes, list[ConfigError]]:
-    """The destinations and rules that can be made, and everything that is wrong with the others."""
-    settings, found = configuration.settings, list[ConfigError]()
+    """Return the destinations and rules that can be built, and all faults of the others."""
+    settings, faults = configuration.settings, list[ConfigError]()
     made: list[Destination] = []
     rules: list[Ignore] = []
     for index, table in enumerate(settings.destination):
-        at = Tables(configuration.source, f"destination[{index}]", found)
-        before = len(found)
+        at = Tables(configuration.source, f"destination[{index}]", faults)
+        before = len(faults)
         _refuse_second(at, table, settings.destination[:index])
         _refuse_second_listener(at, table, settings.destination[:index])
         _refuse_formerly(at, table, index, settings.destination)
         destination = _destination(at, table, configuration)
         if destination is not None:
             _refuse_second_address(at, destination, made)
-            if len(found) == before:
+            if len(faults) == before:
                 made.append(destination)
     for index, rule in enumerate(settings.ignore):
-        at = Tables(configuration.source, f"ignore[{index}]", found)
+        at = Tables(configuration.source, f"ignore[{index}]", faults)
         _refuse_second(at, rule, settings.ignore[:index])
         if rule.facilities is rule.express_customers is rule.modalities is None:
             at.refuse(
@@ -87,7 +87,7 @@ def survey_routes(configuration: Configuration) -> tuple[Routes, list[ConfigErro
             )
         else:
             rules.append(Ignore(rule.name, rule.reason, _scope(rule, configuration.site)))
-    return Routes(tuple(made), tuple(rules), settings.feed.draft_wait_minutes * 60), found
+    return Routes(tuple(made), tuple(rules), settings.feed.draft_wait_minutes * 60), faults
 
 
 def _destination(at: Tables, table: DestinationSettings, configuration: Configuration) -> Destination | None:
@@ -128,20 +128,20 @@ def _refuse_second(at: Tables, table: _Table, before: Iterable[_Table]) -> None:
 
 
 def _refuse_second_listener(at: Tables, table: DestinationSettings, before: Iterable[DestinationSettings]) -> None:
-    """An address is one destination's: by it is known whose acknowledgements come there."""
+    """Refuse a shared listening address: the address tells whose acknowledgements arrive there."""
     taken = [one.ack_listen for one in before if one.ack_listen and one.enabled]
     if table.ack_listen and table.enabled and any(_is_shared(table.ack_listen, one) for one in taken):
         at.refuse("ack_listen", "another destination listens there", "Give each a port of its own.")
 
 
 def _is_shared(one: str, other: str) -> bool:
-    """Whether only one can listen: the same port, on the same address or where one of them is every address."""
+    """True if only one can listen: the same port, and the same address or one that stands for every address."""
     (host, port), (other_host, other_port) = host_and_port(one), host_and_port(other)
     return port == other_port and (host == other_host or not {host, other_host}.isdisjoint(_EVERY_ADDRESS))
 
 
 def _refuse_second_address(at: Tables, destination: Destination, before: Iterable[Destination]) -> None:
-    """Two tables for one system are most often one of them too many: what both accept would be filed there twice."""
+    """Refuse two tables for one system, most often a mistake: reports that both accept would be filed there twice."""
     place = address_of(destination.transport)
     for other in before:
         is_meant = destination.shares_address and other.shares_address
@@ -156,7 +156,7 @@ def _refuse_second_address(at: Tables, destination: Destination, before: Iterabl
 
 
 def _refuse_formerly(at: Tables, table: DestinationSettings, index: int, tables: Sequence[DestinationSettings]) -> None:
-    """A name is one destination's: who has it still, or is given its ledger already, is not another."""
+    """Refuse a former name that another table still has or has claimed: a ledger goes to one destination alone."""
     if table.formerly is None:
         return
     if any(one.name == table.formerly for one in tables):
@@ -167,11 +167,11 @@ def _refuse_formerly(at: Tables, table: DestinationSettings, index: int, tables:
 
 
 def _refuse_of_other_kinds(at: Tables, table: DestinationSettings) -> None:
-    """A key that has no effect is a mistake about what the destination does."""
+    """Refuse keys of other kinds: a key without effect is a mistake about what the destination does."""
     for key in sorted(table.model_fields_set & ONLY_OF.keys()):
         if table.kind not in ONLY_OF[key] and getattr(table, key) is not None:
-            problem = f"of no use to a destination of kind {table.kind}"
-            at.refuse(key, problem, f"Take it out: it is for {' and '.join(ONLY_OF[key])}.")
+            problem = f"has no effect for a destination of kind {table.kind}"
+            at.refuse(key, problem, f"Remove it: it is for {' and '.join(ONLY_OF[key])}.")
 
 
 def _refuse_filters(at: Tables, table: DestinationSettings) -> None:
@@ -185,11 +185,11 @@ def _refuse_filters(at: Tables, table: DestinationSettings) -> None:
 
 
 def _receiver(at: Tables, table: DestinationSettings, configuration: Configuration) -> Receiver | None:
-    """The profile with the destination's own switches; None where it has none that works."""
+    """Return the profile with the destination's own switches; None if the profile is faulty."""
     try:
         profile = configuration.site.receiver(table.receiver)
     except SiteError as error:
-        # A profile of the site's own that has a mistake is told of there
+        # A faulty profile of the site is reported where it is defined
         if table.receiver not in {row.get("name") for row in configuration.settings.mapping.receivers}:
             at.refuse("receiver", error.problem, error.remedy)
         return None
@@ -198,14 +198,14 @@ def _receiver(at: Tables, table: DestinationSettings, configuration: Configurati
         own["ack_table"] = tuple(table.ack_table.items())
     made = replace(profile, **own)
     new = [one for one in conflicts(made) if one not in conflicts(profile)]
-    for one in new:
-        key = one.key if one.key in own else next(iter(own))
-        at.refuse(key, f"{one.problem} (profile {table.receiver})", one.remedy)
+    for conflict in new:
+        key = conflict.key if conflict.key in own else next(iter(own))
+        at.refuse(key, f"{conflict.problem} (profile {table.receiver})", conflict.remedy)
     return made
 
 
 def _refuse_for_receiver(at: Tables, table: DestinationSettings, receiver: Receiver) -> None:
-    """What the profile asks of the way there."""
+    """Refuse settings that contradict the receiver profile's demands on the transport."""
     if receiver.tls == "required" and table.kind == "mllp" and not table.tls:
         remedy = f"Write tls = true: the profile {table.receiver} asks for it."
         at.refuse("tls", "the receiver must be reached over TLS, and this is off", remedy)
@@ -216,8 +216,8 @@ def _refuse_for_receiver(at: Tables, table: DestinationSettings, receiver: Recei
         problem = "two_phase: an application acknowledgement that comes later has no way here over HTTP"
         at.refuse("ack_mode", problem, 'Write "original" or "commit".')
     if table.ack_listen is not None and table.kind == "mllp" and receiver.ack_mode != "two_phase":
-        remedy = 'Write ack_mode = "two_phase" if the receiver answers in two phases, or take it out.'
-        at.refuse("ack_listen", f"of no use where ack_mode is {receiver.ack_mode}: nothing follows there", remedy)
+        remedy = 'Write ack_mode = "two_phase" if the receiver answers in two phases, or remove it.'
+        at.refuse("ack_listen", f"has no effect if ack_mode is {receiver.ack_mode}: no second answer comes", remedy)
 
 
 def _quiet(at: Tables, table: DestinationSettings) -> QuietHours | None:
@@ -254,5 +254,5 @@ def _scope(table: _Table, site: Site) -> Scope:
 
 
 def _listed(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """The names of a list; None where it lets everything through."""
+    """Return the names of a list; None if it lets everything through."""
     return None if names is None or EVERY in names else names

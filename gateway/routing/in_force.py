@@ -1,7 +1,7 @@
-"""The settings in force: what each destination's holder goes by, as they are kept in the database and read by intake.
+"""Settings in force: those of each destination's lease holder, kept in the database and read by ingest.
 
-Carries out no clause of a standard; decision D37. A change of settings counts from its instant on: what was signed
-before is owed at once only if it was by the settings of that time; else it belongs to the plan.
+Carries out no clause of a standard; decision D37. A change of settings applies from its instant on. A report signed
+earlier is owed at once only if the settings of that time owed it; otherwise it belongs to the plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LISTS: Final = ("facilities", "express_customers", "modalities")
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """Settings of a destination, in force since an instant, with its holder's rules for what none needs."""
+    """Settings of a destination, in force since an instant, with the holder's rules for reports that none needs."""
 
     since: datetime
     terms: Terms
@@ -32,9 +32,9 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The settings in force, by name of the destination: all that ever were, the newest last.
+    """Settings in force, by name of the destination: all that ever were, the newest last.
 
-    `number` is that of the newest change of all, `ignores` are the rules that came with it.
+    `number` is that of the newest change of all; `ignores` are the rules that came with it.
     """
 
     revisions: Mapping[str, tuple[Revision, ...]]
@@ -43,25 +43,25 @@ class InForce:
 
     @property
     def terms(self) -> list[Terms]:
-        """Those of the destinations that are enabled."""
+        """Settings of the enabled destinations."""
         return [each[-1].terms for each in self.revisions.values() if each[-1].terms.is_enabled]
 
     def since(self, name: str) -> datetime:
-        """The instant from which on a destination's settings are in force."""
+        """Return the instant from which a destination's settings are in force."""
         return self.revisions[name][-1].since
 
     def terms_at(self, name: str, moment: datetime) -> Terms | None:
-        """The settings that were in force at a moment; None before there were any."""
+        """Return the settings that were in force at a moment; None before the first ones."""
         found = [one.terms for one in self.revisions[name] if one.since <= moment]
         return found[-1] if found else None
 
     def changed(self, terms: Terms, ignores: tuple[Ignore, ...], since: datetime) -> InForce:
-        """The same with other settings of a destination from an instant on."""
+        """Return a copy with other settings of a destination from an instant on."""
         now = (*self.revisions.get(terms.name, ()), Revision(since, terms, ignores))
         return InForce({**self.revisions, terms.name: now}, ignores, self.number)
 
     def until(self, now: datetime) -> InForce:
-        """The same, with none in force since later than now: a clock that was ahead put those in force by now."""
+        """Return a copy in which settings dated after `now` (by a clock that was ahead) are in force from `now`."""
         if not any(one.since > now for each in self.revisions.values() for one in each):
             return self
         capped = {
@@ -75,14 +75,14 @@ NOTHING_IN_FORCE: Final = InForce({})
 
 
 def ever_in_force(terms: Iterable[Terms], ignores: tuple[Ignore, ...] = ()) -> InForce:
-    """Settings that count for whatever was signed at any time."""
+    """Return settings that apply to reports signed at any time."""
     return InForce({one.name: (Revision(_BEGINNING, one, ignores),) for one in terms}, ignores)
 
 
 def written(terms: Terms, ignores: Iterable[Ignore]) -> str:
-    """Settings as the database keeps them: JSON, the same for the same settings."""
+    """Return settings as the database keeps them: JSON, the same for the same settings."""
     accepts = terms.filter
-    said = {
+    values = {
         "start": terms.start.astimezone(UTC).isoformat(),
         "scope": _scope_as_json(accepts.scope),
         "statuses": sorted(accepts.statuses),
@@ -92,33 +92,33 @@ def written(terms: Terms, ignores: Iterable[Ignore]) -> str:
         "enabled": terms.is_enabled,
         "ignores": [{"name": one.name, "scope": _scope_as_json(one.scope)} for one in ignores],
     }
-    return json.dumps(said, sort_keys=True)
+    return json.dumps(values, sort_keys=True)
 
 
 def digest(settings: str) -> str:
-    """The digest of settings as they are written."""
+    """Return the digest of written settings."""
     return hashlib.sha256(settings.encode()).hexdigest()
 
 
 def read(name: str, since: datetime, settings: str) -> Revision:
-    """The settings of a destination as `written` wrote them."""
-    said = json.loads(settings)
-    statuses = frozenset(one for one in get_args(Status) if one in said["statuses"])
+    """Return the settings of a destination that `written` wrote."""
+    values = json.loads(settings)
+    statuses = frozenset(one for one in get_args(Status) if one in values["statuses"])
     terms = Terms(
         name,
-        datetime.fromisoformat(said["start"]),
-        Filter(_scope(said["scope"]), statuses, said["critical"]),
-        said["sends_drafts"],
-        said["restates"],
-        said["enabled"],
+        datetime.fromisoformat(values["start"]),
+        Filter(_scope(values["scope"]), statuses, values["critical"]),
+        values["sends_drafts"],
+        values["restates"],
+        values["enabled"],
     )
-    return Revision(since, terms, tuple(Ignore(one["name"], "", _scope(one["scope"])) for one in said["ignores"]))
+    return Revision(since, terms, tuple(Ignore(one["name"], "", _scope(one["scope"])) for one in values["ignores"]))
 
 
 def _scope_as_json(scope: Scope) -> dict[str, list[str] | None]:
-    found: dict[str, frozenset[str] | None] = {name: getattr(scope, name) for name in _LISTS}
-    return {name: None if values is None else sorted(values) for name, values in found.items()}
+    lists: dict[str, frozenset[str] | None] = {name: getattr(scope, name) for name in _LISTS}
+    return {name: None if values is None else sorted(values) for name, values in lists.items()}
 
 
-def _scope(said: Mapping[str, Any]) -> Scope:
-    return Scope(**{name: None if said[name] is None else frozenset(said[name]) for name in _LISTS})
+def _scope(values: Mapping[str, Any]) -> Scope:
+    return Scope(**{name: None if values[name] is None else frozenset(values[name]) for name in _LISTS})

@@ -1,7 +1,7 @@
-"""The messages that a report causes for a receiver that was told of nothing before, and what becomes of them there.
+"""Preview the messages that a report causes for a receiver with nothing of it yet, and their fate there.
 
-HL7 v2.5.1 §7.3.1 (ORU^R01); decisions D6, D34, D39. Pure: nothing is queued or noted, and MSH-10 is none that the feed
-gives.
+HL7 v2.5.1 §7.3.1 (ORU^R01); decisions D6, D34, D39. Pure: nothing is queued or recorded, and MSH-10 is none that the
+feed assigns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KEPT_BACK: Final[frozenset[DeliveryState]] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PreviewRequest:
-    """The report that is asked about, and its study as it is known."""
+    """Report to preview, with its study as known."""
 
     study: Study
     facts: Facts
@@ -44,9 +44,9 @@ class PreviewRequest:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The messages in their order, the issues of study and messages, and why some are not to be sent.
+    """Messages in their order, issues of the study and the messages, and reasons against sending.
 
-    `unmade` are the issues of causes of which there is no message, `broken` what breaks a rule of the receiver.
+    `unmade` are the issues of causes without a message; `broken` are violations of the receiver's rules.
     """
 
     causes: Sequence[Cause]
@@ -63,17 +63,17 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class PreviewDelivery:
-    """The state that a report would have at a destination, as the ledger names it; `reason` where it is not sent."""
+    """Predicted state of a report at a destination, as in the ledger; `reason` if it is not sent."""
 
     state: DeliveryState
     reason: str = ""
 
 
 def preview(asked: PreviewRequest, site: Site, receiver: Receiver, at: datetime) -> Preview:
-    """The messages that the report causes; `at` becomes MSH-7.
+    """Return the messages that the report causes; `at` becomes MSH-7.
 
     Raises:
-        NoMessage: it is not signed, and the site lets no draft out.
+        NoMessage: the report is not signed, and the site sends no drafts.
     """
     study, facts, report_id = asked.study, asked.facts, asked.report_id
     causes = [one for one in changes(None, study, site).causes if one.report_id == report_id]
@@ -90,9 +90,9 @@ def preview(asked: PreviewRequest, site: Site, receiver: Receiver, at: datetime)
             unmade += mapped.issues
             continue
         messages.append(mapped.output)
-        found = [one.issue for one in check_rules(mapped.output, receiver)]
-        issues += found
-        broken += [one for one in found if one.severity == "error"]
+        rule_issues = [one.issue for one in check_rules(mapped.output, receiver)]
+        issues += rule_issues
+        broken += [one for one in rule_issues if one.severity == "error"]
     return Preview(causes, messages, tuple(dict.fromkeys(issues)), unmade, broken)
 
 
@@ -100,7 +100,7 @@ def delivery(asked: PreviewRequest, made: Preview, destination: Destination) -> 
     """Predict the state of the report at a destination that was sent nothing of its study before."""
     if not destination.is_enabled:
         return PreviewDelivery("not_enabled")
-    # Beside one that takes everything: else what a filter leaves out has no row that names the filter
+    # A second destination takes everything: otherwise an excluded report has no row that names the filter
     beside = replace(destination, name="", filter=Filter())
     in_force = ever_in_force([destination.terms, beside.terms])
     rows = routed(asked.study, made.causes, {}, in_force, gone=asked.facts.gone)

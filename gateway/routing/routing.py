@@ -1,14 +1,14 @@
-"""Where each cause of a message goes: the rows of the outbox, decided while a study is taken in. Pure.
+"""Route each cause: decide its outbox rows while a study is ingested. Pure.
 
-HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. What a destination is owed says
-gateway/routing/owed.py, by the settings in force; two states are beside that:
+HL7 v2.5.1 table 0123 (what the causes are); decisions D16, D20, D21, D31, D37. gateway/routing/owed.py decides what a
+destination is owed by the settings in force. Routing adds one state:
 
 | state | of a destination's row |
 |---|---|
-| `planned` | it is owed it by a change of settings, and the report was signed before that: it waits for `feed apply` |
+| `planned` | owed since a change of settings, and the report was signed before it: it waits for `feed apply` |
 
-Where no destination is owed a cause (all exclude it, or none is there) its only row has no destination: `ignored`, with
-the name of the rule, or `unrouted`, which is an open item.
+If no destination is owed a cause (all exclude it, or none exists), its only row has no destination: `ignored`, with the
+name of the rule, or `unrouted`, which is an open item.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ RoutedState = Literal["planned"] | OwedState | NoOneState
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """All destinations in the order of the file, and the rules for what none of them needs.
+    """All destinations in the order of the file, and the rules for reports that none of them needs.
 
-    `draft_wait` is for how many seconds a draft must not have changed before it is sent (D16).
+    `draft_wait` is how many seconds a draft must stay unchanged before it is sent (D16).
     """
 
     destinations: tuple[Destination, ...] = ()
@@ -41,7 +41,7 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """One row of the outbox of a cause; `destination` is empty where none is owed it."""
+    """One outbox row of a cause; `destination` is empty if none is owed it."""
 
     destination: str
     state: RoutedState
@@ -56,46 +56,46 @@ def routed(
     *,
     gone: Sequence[Report] = (),
 ) -> list[tuple[Cause, Routed]]:
-    """The rows of the outbox for what happened to a study, cause by cause in their order.
+    """Return the outbox rows of a study's causes, in the order of the causes.
 
-    A cause about something signed has one row for each enabled destination, or where none is owed it a single row
-    without one. A cause about a draft has a row for each destination whose profile sends drafts, and may have none.
+    A cause about a signed report has one row for each enabled destination, or a single row without a destination if
+    none is owed it. A cause about a draft has a row for each destination whose profile sends drafts, and may have none.
 
     Args:
-        study: as it was taken in (`Change.study`).
-        causes: what happened to it (`Change.causes`).
-        told: by name of a destination the ids of the study's reports that it was, or is about to be, told of.
+        study: the study as ingested (`Change.study`).
+        causes: its causes (`Change.causes`).
+        told: the ids of the study's reports sent to a destination, or about to be, by the destination's name.
         in_force: the settings.
-        gone: reports that are no longer there (`Change.gone`), for what is taken back.
+        gone: reports that no longer exist (`Change.gone`), for withdrawals.
     """
     reports = {report.report_id: report for report in (*gone, *study.reports)}
     rows: list[tuple[Cause, Routed]] = []
     for cause in causes:
-        of = news(study, cause, reports.get(cause.report_id))
-        rows += [(cause, row) for row in _rows(of, told, in_force)]
+        report_news = news(study, cause, reports.get(cause.report_id))
+        rows += [(cause, row) for row in _rows(report_news, told, in_force)]
     return rows
 
 
-def _rows(of: ReportNews, told: Mapping[str, AbstractSet[str]], in_force: InForce) -> Iterator[Routed]:
-    is_draft = of.cause.is_of_draft
+def _rows(report_news: ReportNews, told: Mapping[str, AbstractSet[str]], in_force: InForce) -> Iterator[Routed]:
+    is_draft = report_news.cause.is_of_draft
     asked = [one for one in in_force.terms if one.sends_drafts or not is_draft]
-    rows = [_row(of, told.get(one.name, frozenset()), one, in_force) for one in asked]
+    rows = [_row(report_news, told.get(one.name, frozenset()), one, in_force) for one in asked]
     if is_draft or any(row.state != "excluded" for row in rows):
         yield from rows
         return
-    yield Routed("", *owed_by_no_one(of, in_force.ignores, in_force.terms))
+    yield Routed("", *owed_by_no_one(report_news, in_force.ignores, in_force.terms))
 
 
-def _row(of: ReportNews, told: AbstractSet[str], terms: Terms, in_force: InForce) -> Routed:
-    found = owed(of, told, terms)
-    is_planned = found.state == "waiting" and not told and _is_of_plan(of, terms.name, in_force)
-    return Routed(terms.name, "planned" if is_planned else found.state, found.reason)
+def _row(report_news: ReportNews, told: AbstractSet[str], terms: Terms, in_force: InForce) -> Routed:
+    decision = owed(report_news, told, terms)
+    is_planned = decision.state == "waiting" and not told and _is_of_plan(report_news, terms.name, in_force)
+    return Routed(terms.name, "planned" if is_planned else decision.state, decision.reason)
 
 
-def _is_of_plan(of: ReportNews, name: str, in_force: InForce) -> bool:
-    """True for a signature of before the settings in force by which the destination was not owed it at that time."""
-    since = in_force.since(name).replace(microsecond=0)  # a time of signing may be of whole seconds
-    if of.moment is None or of.cause.is_of_draft or of.moment >= since:
+def _is_of_plan(report_news: ReportNews, name: str, in_force: InForce) -> bool:
+    """True for a report signed before the settings in force, which the settings report_news that time did not owe."""
+    since = in_force.since(name).replace(microsecond=0)  # a signing time may have whole seconds
+    if report_news.moment is None or report_news.cause.is_of_draft or report_news.moment >= since:
         return False
-    earlier = in_force.terms_at(name, of.moment)
-    return earlier is None or owed(of, frozenset(), earlier) != Owed("waiting")
+    earlier = in_force.terms_at(name, report_news.moment)
+    return earlier is None or owed(report_news, frozenset(), earlier) != Owed("waiting")

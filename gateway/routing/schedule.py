@@ -1,7 +1,7 @@
-"""The hours of the day in which a destination is sent nothing, as its clock on the wall shows them.
+"""Quiet hours: the hours of the day in which a destination is sent nothing, by the local clock.
 
-Carries out no clause of a standard. Days of 23 and 25 hours are as the zone has them: where the clock goes back an hour
-that is quiet is quiet twice, where it goes forward what it skips is not there.
+Carries out no clause of a standard. Days of 23 and 25 hours follow the time zone: a quiet hour that occurs twice is
+quiet twice, and one that is skipped does not occur.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MINUTE: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """Stretches of a day, each from one minute of the day up to another; one that ends earlier goes over midnight."""
+    """Quiet periods of a day, from one minute of the day to another; one that ends earlier spans midnight."""
 
     stretches: tuple[tuple[int, int], ...] = ()
     zone: ZoneInfo | None = None
@@ -31,7 +31,7 @@ class QuietHours:
 
     @classmethod
     def read(cls, hours: Iterable[str], zone: ZoneInfo | None) -> QuietHours:
-        """The quiet hours that are written `22:00-06:00`.
+        """Parse quiet hours written as `22:00-06:00`.
 
         Raises:
             ValueError: they leave no minute of a day, or there is no zone.
@@ -40,16 +40,16 @@ class QuietHours:
         return cls(tuple((_minute(start), _minute(end)) for start, _, end in parts), zone)
 
     def until(self, at: datetime) -> datetime | None:
-        """The first instant that is not quiet any more (UTC), or None where `at` is not quiet."""
+        """Return the first instant that is not quiet any more (UTC), or None if `at` is not quiet."""
         end = start = at.astimezone(UTC)
         while left := self._left(end):
             after = end + left
-            # Where the clock is set on the way, the end is found minute by minute
+            # If the clock changes on the way, find the end minute by minute
             end = after if self._offset(after) == self._offset(end) else end.replace(second=0, microsecond=0) + _MINUTE
         return None if end == start else end
 
     def _left(self, at: datetime) -> timedelta | None:
-        """How long the clock on the wall must go on to the end of what is quiet at that instant."""
+        """Return the local clock time left until the end of the quiet period at that instant."""
         if not self.stretches:
             return None
         wall = at.astimezone(self.zone)
@@ -62,7 +62,7 @@ class QuietHours:
 
 
 def _left(minute: int, stretch: tuple[int, int]) -> int:
-    """Minutes from a minute of the day to the end of a stretch that it is in, or 0."""
+    """Return the minutes from a minute of the day to the end of the stretch around it, or 0."""
     start, end = stretch
     if start < end:
         return end - minute if start <= minute < end else 0

@@ -1,4 +1,4 @@
-"""How messages get to a destination: over MLLP, as files in a directory, or by HTTP POST.
+"""Transports to a destination: MLLP, files in a directory, or HTTP POST.
 
 HL7 Transport Specification: MLLP, Release 1; https://hapifhir.github.io/hapi-hl7v2/hapi-hl7overhttp/specification.html
 (HL7 over HTTP); RFC 8446 (TLS), RFC 7617 (Basic), RFC 6750 (Bearer). Times in seconds.
@@ -19,10 +19,10 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """TLS 1.2 at least; the receiver's certificate and name are always verified. The files are PEM.
+    """TLS settings, at least TLS 1.2; the receiver's certificate and name are always verified. The files are PEM.
 
-    `ca_file` stands in place of the system's authorities; `client_cert` with `client_key` (which may be in the same
-    file) is shown to a receiver that asks; `server_name` is what its certificate must hold, if not the host.
+    `ca_file` replaces the system's authorities. `client_cert` with `client_key` (which may be in the same file) is
+    shown if the receiver asks. `server_name` is the name its certificate must have, if not the host.
     """
 
     ca_file: Path | None = None
@@ -34,10 +34,10 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Mllp:
-    """A TCP port that speaks MLLP. `ack_timeout` is for writing a message and for its answer together.
+    """TCP port that speaks MLLP. `ack_timeout` covers sending a message and receiving its answer.
 
-    `ack_listen` is where the receiver may bring what its application says later: host and port of this machine;
-    `ack_peers` are from where it may, empty: from anywhere.
+    `ack_listen` is the host and port of this machine where the receiver may bring late application acknowledgements.
+    `ack_peers` are the addresses it may come from; empty means any.
     """
 
     host: str
@@ -51,12 +51,12 @@ class Mllp:
 
     @property
     def ack_tls(self) -> Tls | None:
-        """TLS of `ack_listen`: only where there is a certificate to show to who connects."""
+        """TLS of `ack_listen`: only if there is a certificate to show to clients."""
         return self.tls if self.tls is not None and self.tls.client_cert is not None else None
 
     @property
     def is_open_to_strangers(self) -> bool:
-        """True where any other machine could bring acknowledgements at `ack_listen`, without showing who it is."""
+        """True if any other machine could bring acknowledgements to `ack_listen` without proving its identity."""
         if self.ack_listen is None or is_loopback(self.ack_listen[0]) or self.ack_peers:
             return False
         return self.ack_tls is None or self.ack_tls.ca_file is None
@@ -68,7 +68,7 @@ class Mllp:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A directory in which each message becomes a file."""
+    """Directory in which each message becomes a file."""
 
     path: Path
 
@@ -86,14 +86,14 @@ class Basic:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """A bearer token."""
+    """Bearer token."""
 
     token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """A URL that messages are posted to: `hoh` answers with an acknowledgement, of `plain` any 2xx is one."""
+    """URL that messages are posted to. `hoh` answers with an acknowledgement; for `plain`, any 2xx counts as one."""
 
     url: str
     style: Literal["hoh", "plain"] = "hoh"
@@ -104,12 +104,12 @@ class Http:
 
     @property
     def host(self) -> str:
-        """The host of the URL, an address of IPv6 without brackets."""
+        """Host of the URL, an IPv6 address without brackets."""
         return urlsplit(self.url).hostname or ""
 
     @property
     def port(self) -> int:
-        """The port of the URL, or that of its scheme."""
+        """Port of the URL, or the default port of its scheme."""
         return urlsplit(self.url).port or (443 if self.tls else 80)
 
     def __str__(self) -> str:
@@ -120,5 +120,5 @@ Transport = Mllp | Folder | Http
 
 
 def is_readable_on_the_way(transport: Transport) -> bool:
-    """True where messages leave this machine without TLS."""
+    """True if messages leave this machine without TLS."""
     return not isinstance(transport, Folder) and transport.tls is None and not is_loopback(transport.host)

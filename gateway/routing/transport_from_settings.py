@@ -1,4 +1,4 @@
-"""Makes the transport of a destination of its table.
+"""Build the transport of a destination from its table.
 
 RFC 7617 §4 and RFC 6750 §5.3 (credentials go over TLS); decisions D31, D33.
 """
@@ -26,7 +26,7 @@ _NO_STRANGERS: Final = (
 
 
 def read_transport(table: DestinationSettings, folder: Path, refuse: Refuse) -> Transport | None:
-    """How messages get there; None where that is not said. Paths are relative to `folder`; `refuse` takes faults."""
+    """Return the transport, None if its address is missing. Paths are relative to `folder`; `refuse` takes faults."""
     if table.kind == "file":
         if table.directory is None:
             refuse("directory", "missing", "Write the directory that the messages are put into.")
@@ -40,7 +40,7 @@ def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | No
         refuse("host", "missing", "Write the host name or address of the receiver.")
     if table.port is None:
         refuse("port", "missing", "Write the TCP port of the receiver; 2575 is registered for HL7.")
-    tls = _tls(table, folder, refuse, is_on=table.tls, remedy="Write tls = true, or take it out.")
+    tls = _tls(table, folder, refuse, is_on=table.tls, remedy="Write tls = true, or remove it.")
     if table.host is None or table.port is None:
         return None
     made = Mllp(
@@ -54,7 +54,7 @@ def _mllp(table: DestinationSettings, folder: Path, refuse: Refuse) -> Mllp | No
         ack_peers=tuple(map(ip_network, table.ack_peers)),
     )
     if table.ack_peers and table.ack_listen is None:
-        refuse("ack_peers", "of no use without ack_listen", "Write ack_listen, or take it out.")
+        refuse("ack_peers", "has no effect without ack_listen", "Write ack_listen, or remove it.")
     if made.is_open_to_strangers:
         refuse("ack_peers", _STRANGERS, _NO_STRANGERS)
     return made
@@ -65,7 +65,7 @@ def _http(table: DestinationSettings, folder: Path, refuse: Refuse) -> Http | No
         refuse("url", "missing", "Write where the messages are posted to, such as https://engine.example/hl7.")
         return None
     is_on = table.url.startswith("https:")
-    tls = _tls(table, folder, refuse, is_on=is_on, remedy="Write an https URL, or take it out.")
+    tls = _tls(table, folder, refuse, is_on=is_on, remedy="Write an https URL, or remove it.")
     made = Http(table.url, table.style, _auth(table, refuse), tls, table.connect_timeout, table.ack_timeout)
     if made.auth is not None and tls is None and not is_loopback(made.host):
         refuse("url", "http to another machine: the credentials could be read on the way", "Write an https URL.")
@@ -89,7 +89,7 @@ def _tls(table: DestinationSettings, folder: Path, refuse: Refuse, *, is_on: boo
     if not is_on:
         for key in _TLS_KEYS:
             if getattr(table, key) is not None:
-                refuse(key, "of no use without TLS", remedy)
+                refuse(key, "has no effect without TLS", remedy)
         return None
     if table.client_cert is None:
         for key in ("client_key", "client_key_password"):
@@ -103,5 +103,5 @@ def _tls(table: DestinationSettings, folder: Path, refuse: Refuse, *, is_on: boo
 
 
 def _secret(value: SecretStr | None) -> str | None:
-    """The text of a secret; an empty one is none."""
+    """Return the text of a secret; an empty one counts as none."""
     return (value.get_secret_value() or None) if value is not None else None

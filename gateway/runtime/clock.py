@@ -1,7 +1,7 @@
-"""The only place that reads the clock; everything else is given the time.
+"""Clock of the process, the only place that reads the time; tests can replace it.
 
 https://man7.org/linux/man-pages/man2/clock_getres.2.html: CLOCK_MONOTONIC stands still while a machine sleeps, and a
-lease does not; CLOCK_BOOTTIME goes on. A seam, so that tests can set the time.
+lease does not. CLOCK_BOOTTIME goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 
 def _never_back() -> Callable[[], float]:
-    """CLOCK_BOOTTIME where the system has one, else CLOCK_MONOTONIC."""
+    """Return a reader of CLOCK_BOOTTIME if the system has it, else of CLOCK_MONOTONIC."""
     try:
         read = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
         read()
@@ -28,12 +28,12 @@ _NEVER_BACK: Final = _never_back()
 
 
 def now() -> datetime:
-    """The wall clock, in UTC."""
+    """Return the wall clock, in UTC."""
     return datetime.now(UTC)
 
 
 def monotonic() -> float:
-    """Seconds on a clock that never goes back, and goes on while the machine sleeps, if the system has such a one."""
+    """Return seconds of a clock that never goes back, and runs on while the machine sleeps if the system allows."""
     return _NEVER_BACK()
 
 

@@ -1,7 +1,7 @@
-"""Runs what computes beside the loop, two at a time.
+"""Run computations in threads beside the event loop, two at a time.
 
-Carries out no clause of a standard. Whoever computes holds the interpreter's lock: more threads that want it make
-nothing quicker, and each of them may come before the loop.
+Carries out no clause of a standard. A computing thread holds the interpreter's lock: more threads make nothing faster,
+and each of them may delay the loop.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ _POOL: Final = ThreadPoolExecutor(2, thread_name_prefix="computing")
 
 
 async def computed(function: Callable[[*Given], Result], *given: *Given) -> Result:
-    """What a function returns that waits for nothing: no file, no network, no other thread."""
+    """Run a pure computation in a thread, and return its result; it may wait for no file, network or thread."""
     return await asyncio.get_running_loop().run_in_executor(_POOL, function, *given)

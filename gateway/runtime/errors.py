@@ -1,8 +1,8 @@
-"""The exception tree: what can go wrong, whether trying again can help, and what a person can do about it.
+"""Exception tree: each failure, whether another try can help, and what a person can do about it.
 
     GatewayError
     ├── ConfigError                 a setting is wrong: the key and the remedy are named
-    ├── UpstreamError               AutoScribe did not give what was asked
+    ├── UpstreamError               a request to AutoScribe failed
     │   ├── UpstreamUnreachable     no connection, or it broke before a GET was answered whole
     │   ├── UpstreamTimeout         no answer in time
     │   ├── UpstreamAmbiguous       a POST may or may not have been carried out
@@ -14,10 +14,10 @@
     │   ├── UpstreamThrottled       429
     │   ├── UpstreamFailed          500 or more
     │   ├── UpstreamTooLarge        a body over the size limit
-    │   ├── UpstreamNotUnderstood   a body that is not what the contract says
+    │   ├── UpstreamNotUnderstood   a body that does not follow the contract
     │   ├── PdfUnavailable          the PDF link does not give a PDF from an allowed host
     │   └── PdfInterrupted          the PDF's host did not answer, or broke off
-    ├── StoreError                  the store did not do what was asked
+    ├── StoreError                  an operation of the store failed
     │   ├── StoreUnavailable        it cannot be reached, is locked, or its disk is full
     │   └── StoreTooSlow            a query took longer than it may
     ├── FeedError                   a message did not reach its receiver
@@ -25,7 +25,7 @@
     │   ├── SendFailed              the connection broke while the message was being written
     │   ├── AckTimeout              the message was written, no acknowledgement came in time
     │   ├── ConnectionLost          the message was written, the peer went away before it acknowledged
-    │   ├── AckUnreadable           the message was written, what came back is no acknowledgement
+    │   ├── AckUnreadable           the message was written, the answer is no acknowledgement
     │   └── FrameInvalid            bytes that are no MLLP frame
     └── RequestError                a FHIR client asked for something that cannot be given
         ├── BadRequest              malformed parameter, header or body
@@ -57,7 +57,7 @@ Retry = Literal["transient", "ambiguous", "permanent"]
 
 
 class GatewayError(Exception):
-    """Anything the gateway raises on purpose."""
+    """Base of every error that the gateway raises on purpose."""
 
     code: ClassVar[str] = "gateway"
     retry: ClassVar[Retry] = "permanent"
@@ -78,7 +78,7 @@ class ConfigError(GatewayError):
 
 
 class UpstreamError(GatewayError):
-    """AutoScribe did not give what was asked."""
+    """A request to AutoScribe failed."""
 
     code, http_status, issue_code = "upstream", 502, "transient"
     remedy = "See the upstream request id in AutoScribe's support."
@@ -121,14 +121,14 @@ class UpstreamAmbiguous(UpstreamError):
 
 
 class UpstreamKeyRefused(UpstreamError):
-    """AutoScribe refused the gateway's API key, or its scope does not cover what was asked."""
+    """AutoScribe refused the gateway's API key, or its scope does not cover the request."""
 
     code, http_status, issue_code = "upstream-key-refused", 502, "processing"
     remedy = "Check AVARA_API_KEY; it needs the study scope All."
 
 
 class UpstreamNotFound(UpstreamError):
-    """AutoScribe does not know what was asked for, or does not show it to this key."""
+    """AutoScribe does not know the object, or does not show it to this key."""
 
     code, http_status, issue_code = "upstream-not-found", 404, "not-found"
     remedy = "Check the id, and that the API key has the study scope All."
@@ -177,14 +177,14 @@ class UpstreamTooLarge(UpstreamError):
 
 
 class UpstreamNotUnderstood(UpstreamError):
-    """AutoScribe's answer is not what its contract says."""
+    """AutoScribe's answer does not follow its contract."""
 
     code, issue_code = "upstream-not-understood", "processing"
     remedy = "The pointer names the place; AutoScribe may have changed its API."
 
 
 class PdfUnavailable(UpstreamError):
-    """The PDF of a report cannot be had."""
+    """The PDF of a report is not available."""
 
     code, http_status, issue_code = "pdf-unavailable", 502, "processing"
     remedy = "Ask again later; where no host is allowed, check that pdf.allowed_hosts names AutoScribe's PDF store."
@@ -198,7 +198,7 @@ class PdfInterrupted(UpstreamError):
 
 
 class StoreError(GatewayError):
-    """The store did not do what was asked; `cause` is the database's code, `words` name no place of it."""
+    """An operation of the store failed; `cause` is the database's code, `words` name no location."""
 
     code, http_status, issue_code = "store", 503, "transient"
     retry: ClassVar[Retry] = "transient"
@@ -210,7 +210,7 @@ class StoreError(GatewayError):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached, is locked by somebody else, or its disk is full."""
+    """The store cannot be reached, is locked by another process, or its disk is full."""
 
     code = "store-unavailable"
     remedy = "Check the database of database.url, its disk and its locks; then ask again."
@@ -224,7 +224,7 @@ class StoreTooSlow(StoreError):
 
 
 class FeedError(GatewayError):
-    """A message did not reach its receiver, or is not known to have."""
+    """A message did not reach its receiver, or is not known to have arrived."""
 
     code, http_status = "feed", 502
     retry: ClassVar[Retry] = "transient"
@@ -263,14 +263,14 @@ class ConnectionLost(FeedError):
 
 
 class AckUnreadable(FeedError):
-    """The message was written and what came back is no readable acknowledgement; says the offset, not the bytes."""
+    """The message was written and the answer is no readable acknowledgement; gives the offset, not the bytes."""
 
     code, retry = "ack-unreadable", "ambiguous"
     remedy = "The peer does not speak MLLP, or its acknowledgements are over the limit; the same bytes are sent again."
 
 
 class FrameInvalid(FeedError):
-    """Bytes that are no MLLP frame; says the offset, never the bytes."""
+    """Bytes that are no MLLP frame; gives the offset, never the bytes."""
 
     code, retry = "frame-invalid", "permanent"
     remedy = "The peer does not speak MLLP, or its frames are larger than the limit."
@@ -294,7 +294,7 @@ class BadRequest(RequestError):
 
 
 class NotSupported(RequestError):
-    """A parameter, modifier or value is not offered, and leaving it out would answer another question."""
+    """A parameter, modifier or value is not offered, and ignoring it would give a wrong answer."""
 
     code, issue_code = "not-supported", "not-supported"
 
@@ -321,14 +321,14 @@ class PageExpired(RequestError):
 
 
 class ResourceWithdrawn(RequestError):
-    """The resource was taken back: it must not be read as valid."""
+    """The resource was withdrawn: it must not be read as valid."""
 
     code, http_status, issue_code = "resource-withdrawn", 410, "deleted"
     remedy = "Read the DiagnosticReport: it says entered-in-error, and its history what it said before."
 
 
 class RangeNotSatisfiable(RequestError):
-    """The Range begins behind the end; `size` is how many bytes there are."""
+    """The Range begins behind the end; `size` is the number of bytes."""
 
     code, http_status, issue_code = "range-not-satisfiable", 416, "value"
     remedy = "Ask without Range, or for bytes that are there."
@@ -390,7 +390,7 @@ class VersionConflict(RequestError):
     """If-Match names another version of the resource than the current one: nothing was done."""
 
     code, http_status, issue_code = "version-conflict", 412, "conflict"
-    remedy = "Read the resource again and decide anew; its ETag is what If-Match has to say."
+    remedy = "Read the resource again, and repeat the request with its ETag in If-Match."
 
 
 class NoMessage(RequestError):

@@ -1,8 +1,8 @@
-"""Structured logging with a list of what may be said: a key that is not on it never reaches the log.
+"""Structured logging with an allow-list: a key that is not on it never reaches the log.
 
 Carries out no clause of a standard. An event is a fixed name; a value is a number, a truth value or an id-like token.
-Texts, of our own or of a library, are never written, nor is the text of an exception (decision D9). What was left out
-is named by its key under `dropped`.
+Free texts, the gateway's or a library's, are never written, nor is the text of an exception (decision D9). Omitted keys
+are named under `dropped`.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def configure(
     stream: TextIO | None = None,
     dropped: Callable[[], object] = lambda: None,
 ) -> None:
-    """Send every log line, ours and the libraries', through the allow-list to `stream` (default: stderr).
+    """Send every log line, the gateway's and the libraries', through the allow-list to `stream` (default: stderr).
 
-    A line that cannot be written is left out, and `dropped` is called: nothing that logs fails by it.
+    If a line cannot be written, it is dropped and `dropped` is called: logging never makes its caller fail.
     """
     lines = _Lines(stream or sys.stderr, dropped)
     shared: list[Processor] = [
@@ -103,33 +103,33 @@ def configure(
     root = logging.getLogger()
     root.handlers = [_ForeignHandler()]
     root.setLevel(_LEVELS[level])
-    for library in ("uvicorn", "alembic"):  # our own lines say that it serves, and what became of the database
+    for library in ("uvicorn", "alembic"):  # the gateway's own lines report the start and the migration
         logging.getLogger(library).setLevel(max(_LEVELS[level], _LEVELS["warning"]))
 
 
 def get_logger() -> FilteringBoundLogger:
-    """The logger of the service: `get_logger().info("study-read", study_id=…, seconds=…)`."""
+    """Return the logger of the service: `get_logger().info("study-read", study_id=…, seconds=…)`."""
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger
 
 
 def is_debugging() -> bool:
-    """True if `log.level` is debug; whoever says much at that level alone puts it together only then."""
+    """True if `log.level` is debug; lines that are costly to build are built only then."""
     return structlog.get_config()["wrapper_class"] is _DEBUGGING
 
 
 def add_timestamp(_logger: Any, _method: str, entry: EventDict) -> EventDict:
-    """Processor: `timestamp`, ISO 8601 in UTC."""
+    """Processor: adds `timestamp`, ISO 8601 in UTC."""
     return {**entry, "timestamp": clock.now().isoformat(timespec="milliseconds")}
 
 
 def code_of(error: BaseException) -> str:
-    """The code of an error, as it is logged and kept; `internal` where it is none of our tree: a fault of ours."""
+    """Return the code of an error for logs and the store; `internal` for an error outside the gateway's tree."""
     return error.code if isinstance(error, GatewayError) else "internal"
 
 
 def name_exception(_logger: Any, _method: str, entry: EventDict) -> EventDict:
-    """Processor: an exception becomes its type, our error code and places in the code; never its text."""
+    """Processor: replaces an exception by its type, its error code and places in the code, never its text."""
     given = entry.pop("exc_info", None)
     error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
     if not isinstance(error, BaseException):
@@ -139,9 +139,9 @@ def name_exception(_logger: Any, _method: str, entry: EventDict) -> EventDict:
 
 
 def keep_allowed(_logger: Any, _method: str, entry: EventDict) -> EventDict:
-    """Processor: keep allowed keys with harmless values; name the rest under `dropped`.
+    """Processor: keeps allowed keys with harmless values, and names the others under `dropped`.
 
-    An `action` of several words, each of them harmless, reads as the command is typed.
+    An `action` of several harmless words is joined by spaces, as a command is typed.
     """
     kept = {key: value for key, value in entry.items() if key in ALLOWED and _is_harmless(key, value)}
     dropped = sorted(key if _TOKEN.fullmatch(key) else "?" for key in entry.keys() - kept.keys())
@@ -168,7 +168,7 @@ def _places(traceback: TracebackType | None) -> Iterator[str]:
 
 
 class _Lines:
-    """Where lines are written; one for which there is no room, or nobody who reads, is dropped."""
+    """Output of log lines; a line is dropped if it cannot be written."""
 
     def __init__(self, stream: TextIO, dropped: Callable[[], object]) -> None:
         self._stream, self._dropped, self._lock = stream, dropped, threading.Lock()
@@ -185,7 +185,7 @@ class _Lines:
 
 
 class _ForeignHandler(logging.Handler):
-    """Says that a library logged something, and where; its words are not ours to vouch for."""
+    """Handler that logs the origin of a library's log record, without its text."""
 
     def emit(self, record: logging.LogRecord) -> None:
         report = getattr(get_logger(), record.levelname.lower(), get_logger().error)

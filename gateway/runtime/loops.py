@@ -1,4 +1,4 @@
-"""Runs a round of a loop again and again: nothing but cancellation ends it, and a round that fails is logged.
+"""Run a loop's rounds again and again: only cancellation ends the loop, and failed rounds are logged.
 
 Carries out no clause of a standard.
 """
@@ -18,9 +18,9 @@ _LONGEST_PAUSE: Final = 60.0
 
 
 async def repeat(loop: str, once: Callable[[], Awaitable[int]], every: float, observer: Observer) -> None:
-    """Begin a round every so many seconds, or as soon as the last is over; `once` returns the studies it listed.
+    """Begin a round every `every` seconds, or as soon as the last one ends; `once` returns the studies listed.
 
-    After one that failed the next is begun after a pause that grows.
+    After a failed round, the next one begins after a growing pause.
     """
     failures = 0
     while True:
@@ -41,7 +41,7 @@ async def repeat(loop: str, once: Callable[[], Awaitable[int]], every: float, ob
 
 
 async def forever(once: Callable[[], Awaitable[object]], every: float, not_done: str) -> None:
-    """Do something, and again so many seconds after it is over; a failure is logged as `not_done`."""
+    """Call `once` again and again, `every` seconds after it ends; a failure is logged as `not_done`."""
     while True:
         try:
             await once()
@@ -52,7 +52,7 @@ async def forever(once: Callable[[], Awaitable[object]], every: float, not_done:
 
 @asynccontextmanager
 async def alongside(loops: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run these while the block runs; when it ends each is cancelled, and over."""
+    """Run these loops while the block runs; at its end, cancel each and wait for it."""
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:
         yield
@@ -63,5 +63,5 @@ async def alongside(loops: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator
 
 
 def pause(failures: int) -> float:
-    """Seconds to wait after so many failures in a row: 2, 4, 8 … up to a minute."""
+    """Return the seconds to wait after so many failures in a row: 2, 4, 8 … up to a minute."""
     return min(2.0 ** min(failures, 10), _LONGEST_PAUSE)

@@ -1,7 +1,8 @@
-"""Every metric of the service, declared in one table, and the ASGI layer that measures requests.
+"""Metrics of the service, declared in one table, and the ASGI layer that measures requests.
 
-https://prometheus.io/docs/instrumenting/exposition_formats/ (text format), https://prometheus.io/docs/practices/naming/.
-A label is a template, a method, a code, a type or the name of a loop: never an id, never what a client typed (D9).
+https://prometheus.io/docs/instrumenting/exposition_formats/ (text format),
+https://prometheus.io/docs/practices/naming/. A label is a template, a method, a code, a type or the name of a loop:
+never an id, never text from a client (D9).
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.runtime import clock
 
-ROUTE: Final = "gateway.route"  # scope key: the template of the route, which the handler of a request sets
+ROUTE: Final = "gateway.route"  # scope key: the template of the route, which the request's handler sets
 PREFIX: Final = "autoscribe_gateway_"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# MSA-1 with a code of HL7 table 0357, or a code of ours: what else a receiver writes into ERR-3 is its own
+# MSA-1 with a code of HL7 table 0357, or a code of the gateway: other texts in ERR-3 are the receiver's own
 _REASON: Final = re.compile(r"((AA|AE|AR|CA|CE|CR)(-[0-9]{3})?|[a-z]+(-[a-z0-9]+)*)?")
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SLOW: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -30,7 +31,7 @@ _LAG: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0,
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One metric: its name without the prefix, its labels, what it says; `buckets` of a histogram, in seconds."""
+    """One metric: its name without the prefix, its labels, its meaning, and a histogram's `buckets` in seconds."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -50,11 +51,14 @@ METRICS: Final = (
     MetricRow(
         "upstream_request_duration_seconds", "histogram", ("operation",), "Time AutoScribe took to answer.", _SLOW
     ),
-    MetricRow("upstream_throttled_seconds_total", "counter", (), "Time within which AutoScribe asked for no request."),
-    MetricRow("ingests_total", "counter", ("trigger", "outcome"), "Studies taken in: by what, and how it ended."),
+    MetricRow("upstream_throttled_seconds_total", "counter", (), "Time for which AutoScribe asked for no request."),
+    MetricRow("ingests_total", "counter", ("trigger", "outcome"), "Studies ingested, by trigger and outcome."),
     MetricRow("resource_versions_total", "counter", ("resource_type",), "Versions of resources written."),
     MetricRow(
-        "suppressed_resources_total", "counter", ("resource_type",), "Resources their judge rejected: not served."
+        "suppressed_resources_total",
+        "counter",
+        ("resource_type",),
+        "Resources that the validator rejected: not served.",
     ),
     MetricRow("mapping_issues_total", "counter", ("severity",), "Issues of mappings stored."),
     MetricRow("identity_conflicts_total", "counter", (), "Reports whose patient contradicts an earlier one."),
@@ -65,24 +69,22 @@ METRICS: Final = (
     MetricRow(
         "loop_last_finished_timestamp_seconds", "gauge", ("loop",), "When the loop last finished a round, Unix time."
     ),
-    MetricRow("loop_last_duration_seconds", "gauge", ("loop",), "How long its last finished round took."),
-    MetricRow("loop_last_studies", "gauge", ("loop",), "Studies seen in its last finished round."),
+    MetricRow("loop_last_duration_seconds", "gauge", ("loop",), "Duration of the loop's last finished round."),
+    MetricRow("loop_last_studies", "gauge", ("loop",), "Studies seen in the loop's last finished round."),
     MetricRow("loop_failures_total", "counter", ("loop",), "Rounds of a loop that failed; it goes on."),
     MetricRow("signature_to_queued_seconds", "histogram", (), "From a report's signature to its queued message.", _LAG),
     MetricRow("webhooks_total", "counter", ("kind", "outcome"), "Webhooks received; kind none: refused or not read."),
-    MetricRow("webhook_work_total", "counter", ("outcome",), "Recorded webhooks worked off: done, again, given_up."),
+    MetricRow("webhook_work_total", "counter", ("outcome",), "Recorded webhooks processed: done, again, given_up."),
     MetricRow("pdf_work_total", "counter", ("outcome",), "PDFs fetched: kept, again, unavailable, overtaken."),
     MetricRow(
         "changed_pdfs_total", "counter", (), "PDFs with other bytes than before, of reports whose text is the same."
     ),
-    MetricRow(
-        "feed_messages_total", "counter", ("destination", "state", "reason"), "What came of messages that were sent."
-    ),
+    MetricRow("feed_messages_total", "counter", ("destination", "state", "reason"), "Results of sent messages."),
     MetricRow(
         "feed_late_acks_total",
         "counter",
         ("destination", "outcome"),
-        "Acknowledgements behind their turn: accepted, refused, repeated, unmatched, too_early, unreadable; and"
+        "Late or unmatched acknowledgements: accepted, refused, repeated, unmatched, too_early, unreadable; and"
         " connections to ack_listen: turned_away.",
     ),
     MetricRow(
@@ -93,7 +95,7 @@ METRICS: Final = (
     ),
     MetricRow("feed_breaker_open", "gauge", ("destination",), "1 while the circuit breaker of a destination is open."),
     MetricRow(
-        "feed_alert", "gauge", ("code", "destination"), "Conditions that hold about the feed, by how much; 0: over."
+        "feed_alert", "gauge", ("code", "destination"), "Conditions of the feed that hold, with their extent; 0: over."
     ),
     MetricRow("store_write_duration_seconds", "histogram", (), "Time a write waited for its commit.", _FAST),
     MetricRow("log_lines_dropped_total", "counter", (), "Lines of the log that could not be written."),
@@ -101,12 +103,12 @@ METRICS: Final = (
 
 
 def metric_rows() -> list[tuple[str, str, str, str]]:
-    """Name, kind, labels and meaning of every metric, for the documents."""
+    """Return name, kind, labels and meaning of every metric, for the documents."""
     return [(f"{PREFIX}{row.name}", row.kind, ", ".join(row.labels), row.meaning) for row in METRICS]
 
 
 class Metrics:
-    """The metrics of one application, in a registry of its own; a method for each thing that happens.
+    """Metrics of one application, in a registry of its own, with a method for each event that is counted.
 
     All times in seconds. Label values are fixed words of the code; nothing else may be given.
     """
@@ -121,7 +123,7 @@ class Metrics:
         self._gauges["index_age_seconds"].set(math.nan)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """A request was answered; `route` is the template. A method that no route has is counted as `other`."""
+        """Count an answered request; `route` is the template. A method that no route has counts as `other`."""
         key = (route, method if method in _METHODS else "other", status)
         kept = self._answered.get(key)
         if kept is None:
@@ -132,114 +134,114 @@ class Metrics:
         kept[1].observe(seconds)
 
     def asked_upstream(self, operation: str, status: int | None, seconds: float) -> None:
-        """AutoScribe was asked once; `operation` is a template (`GET /studies/{studyId}`), no status: no answer."""
+        """Count a request to AutoScribe; `operation` is a template (`GET /studies/{studyId}`); None: no answer."""
         self._counters["upstream_requests_total"].labels(operation, status or "none").inc()
         self._histograms["upstream_request_duration_seconds"].labels(operation).observe(seconds)
 
     def throttled(self, seconds: float) -> None:
-        """AutoScribe asked for no request within that time."""
+        """Add a time for which AutoScribe asked for no request."""
         self._counters["upstream_throttled_seconds_total"].inc(seconds)
 
     def ingested(self, trigger: str, outcome: str) -> None:
-        """A study was taken in, or not: `trigger` such as crawl, webhook, read_through; `outcome` a code."""
+        """Count an ingest: `trigger` such as crawl, webhook, read_through; `outcome` is a code."""
         self._counters["ingests_total"].labels(trigger, outcome).inc()
 
     def wrote_versions(self, resource_type: str, count: int = 1) -> None:
-        """Versions of resources were written."""
+        """Count written versions of resources."""
         self._counters["resource_versions_total"].labels(resource_type).inc(count)
 
     def suppressed(self, resource_type: str) -> None:
-        """A resource was rejected by its judge (D2)."""
+        """Count a resource that the validator rejected (D2)."""
         self._counters["suppressed_resources_total"].labels(resource_type).inc()
 
     def found_issue(self, severity: str) -> None:
-        """A mapping issue was stored (D4)."""
+        """Count a stored mapping issue (D4)."""
         self._counters["mapping_issues_total"].labels(severity).inc()
 
     def found_conflict(self) -> None:
-        """A report's patient contradicts an earlier one (D12)."""
+        """Count a report whose patient contradicts an earlier one (D12)."""
         self._counters["identity_conflicts_total"].inc()
 
     def missing(self, count: int) -> None:
-        """A whole sweep ended that did not list that many studies with signed reports (D21)."""
+        """Set the number of studies with signed reports that the last whole sweep did not list (D21)."""
         self._gauges["missing_studies"].set(count)
 
     def watch_index_age(self, age: Callable[[], float | None]) -> None:
-        """Ask `age` whenever the metrics are read; it must not raise or block."""
-        self._gauges["index_age_seconds"].set_function(lambda: math.nan if (said := age()) is None else said)
+        """Call `age` whenever the metrics are read; it must not raise or block."""
+        self._gauges["index_age_seconds"].set_function(lambda: math.nan if (seconds := age()) is None else seconds)
 
     def finished_round(self, loop: str, at: datetime, seconds: float, studies: int) -> None:
-        """A loop (sweep, open_set, cancelled …) finished a round."""
+        """Record a finished round of a loop (sweep, open_set, cancelled …)."""
         self._gauges["loop_last_finished_timestamp_seconds"].labels(loop).set(at.timestamp())
         self._gauges["loop_last_duration_seconds"].labels(loop).set(seconds)
         self._gauges["loop_last_studies"].labels(loop).set(studies)
 
     def failed_round(self, loop: str) -> None:
-        """A round of a loop failed."""
+        """Count a failed round of a loop."""
         self._counters["loop_failures_total"].labels(loop).inc()
 
     def queued(self, seconds: float) -> None:
-        """A message was queued that long after its report was signed (D26)."""
+        """Record the time from a report's signature to its queued message (D26)."""
         self._histograms["signature_to_queued_seconds"].observe(seconds)
 
     def received_webhook(self, kind: str, outcome: str) -> None:
-        """A webhook was answered; `kind` is one the contract names, else other, or none."""
+        """Count an answered webhook; `kind` is one of the contract's, else other, or none."""
         self._counters["webhooks_total"].labels(kind, outcome).inc()
 
     def worked_webhook(self, outcome: Literal["done", "again", "given_up"]) -> None:
-        """A recorded webhook was worked off, or will be tried again."""
+        """Count a recorded webhook that was processed, or will be tried again."""
         self._counters["webhook_work_total"].labels(outcome).inc()
 
     def worked_pdf(self, outcome: Literal["kept", "again", "unavailable", "overtaken"]) -> None:
-        """A PDF was fetched and kept, or not."""
+        """Count a PDF that was fetched and stored, or not."""
         self._counters["pdf_work_total"].labels(outcome).inc()
 
     def changed_pdf(self) -> None:
-        """A PDF has other bytes than were kept before, and its report's text is the same."""
+        """Count a PDF whose bytes changed although its report's text did not."""
         self._counters["changed_pdfs_total"].inc()
 
     def fed(self, destination: str, state: str, reason: str) -> None:
-        """Something came of a message that was sent; `reason` is a code, a receiver's own is counted as `other`."""
+        """Count the result of a sent message; `reason` is a code, and a receiver's own code counts as `other`."""
         known = reason if _REASON.fullmatch(reason) else "other"
         self._counters["feed_messages_total"].labels(destination, state, known).inc()
 
     def heard_late(self, destination: str, outcome: str) -> None:
-        """An acknowledgement came that answers no message in hand; `outcome` as the metric's meaning lists."""
+        """Count an acknowledgement that answers no message in hand; `outcome` as listed in the metric's meaning."""
         self._counters["feed_late_acks_total"].labels(destination, outcome).inc()
 
     def remarked(self, destination: str, code: str, count: int) -> None:
-        """So many messages were made of which there is a warning: a code of the mapping, or `rule-` and its name."""
+        """Count messages made with a warning: a code of the mapping, or `rule-` and the rule's name."""
         self._counters["feed_remarks_total"].labels(destination, code).inc(count)
 
     def acknowledged_critical(self, destination: str, seconds: float) -> None:
-        """The receiver's application accepted a critical result that long after its report was signed (D32)."""
+        """Record the time from a critical result's signature until the receiver's application accepted it (D32)."""
         self._histograms["feed_critical_seconds"].labels(destination).observe(seconds)
 
     def alerted(self, code: str, destination: str, count: int) -> None:
-        """A condition holds about a destination, by so much, or 0: no more."""
+        """Set the extent of a condition at a destination; 0 if it is over."""
         self._gauges["feed_alert"].labels(code, destination).set(count)
 
     def broke(self, destination: str, *, is_open: bool) -> None:
-        """The circuit breaker of a destination is open, or closed (D32)."""
+        """Set whether the circuit breaker of a destination is open (D32)."""
         self._gauges["feed_breaker_open"].labels(destination).set(int(is_open))
 
     def stored(self, seconds: float) -> None:
-        """A write was committed that long after it was asked for."""
+        """Record the time that a write waited for its commit."""
         self._histograms["store_write_duration_seconds"].observe(seconds)
 
     def dropped_log_line(self) -> None:
-        """A line of the log could not be written."""
+        """Count a log line that could not be written."""
         self._counters["log_lines_dropped_total"].inc()
 
 
 class Measured:
-    """ASGI: counts and times every HTTP request by the template of its route; `none` where no route took it."""
+    """ASGI layer that counts and times HTTP requests by the template of their route; `none` if no route matched."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on. What ends without an answer counts as a 500."""
+        """Pass the request on. A request that ends without an answer counts as a 500."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Counts what the loops of the crawl do, for metrics.
+"""Observer of the crawl's loops, for metrics.
 
 Carries out no clause of a standard; decision D26.
 """
@@ -10,26 +10,26 @@ from typing import Final, Protocol
 
 
 class Observer(Protocol):
-    """Told what the loops do, for metrics; `loop` is `open_set`, `cancelled` or `sweep`. All times in seconds."""
+    """Observer of the loops; `loop` is `open_set`, `cancelled` or `sweep`. All times in seconds."""
 
     def ingested(self, trigger: str, outcome: str) -> None:
-        """The loop `trigger` had a study taken in (`outcome` is `done`), or could not: the code of the error."""
+        """Count a study that the loop `trigger` had ingested (`outcome` is `done`), or could not: the error's code."""
 
     def finished_round(self, loop: str, at: datetime, seconds: float, studies: int) -> None:
-        """A loop ended a round, having listed so many studies."""
+        """Record a finished round that listed so many studies."""
 
     def failed_round(self, loop: str) -> None:
-        """A round broke off; the loop goes on."""
+        """Count a round that broke off; the loop goes on."""
 
     def missing(self, count: int) -> None:
-        """A whole sweep ended that did not list so many studies with signed reports."""
+        """Set the number of studies with signed reports that the last whole sweep did not list."""
 
     def throttled(self, seconds: float) -> None:
-        """AutoScribe asked for no request within so many seconds."""
+        """Add a time for which AutoScribe asked for no request."""
 
 
 class Unobserved:
-    """The observer that does nothing."""
+    """Observer that does nothing."""
 
     def ingested(self, trigger: str, outcome: str) -> None:
         """Do nothing."""

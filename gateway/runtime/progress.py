@@ -1,7 +1,7 @@
-"""The progress of long work, for whoever waits: percent and time left, on standard error, never in what is printed.
+"""Progress of long work: percent and time left, on standard error, never in the command's output.
 
 Carries out no clause of a standard; decision D39. On a terminal it is one line that is renewed, elsewhere a line every
-10 seconds. Work that ends sooner shows nothing.
+10 seconds. Shorter work shows nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DAY: Final = 86_400
 
 
 class Progress:
-    """Call it, inside its `with`, with how much is done. `work` is its name, such as `sync`; `things` are counted."""
+    """Progress display. Call it inside its `with` with the amount done. `work` names the work; `things` are counted."""
 
     def __init__(self, work: str, things: str, stream: TextIO | None = None) -> None:
         self._work, self._things, self._stream = work, things, stream or sys.stderr
@@ -39,7 +39,7 @@ class Progress:
             self._length = 0
 
     def __call__(self, done: int, of: int | None = None, *, is_guess: bool = False) -> None:
-        """Show how much is done, of how much if that is known; `is_guess`: it is as much as it was the last time."""
+        """Show how much is done, and of how much if known; with `is_guess`, the total is the last run's."""
         now = clock.monotonic()
         if self._first is None:
             self._first = done
@@ -57,14 +57,14 @@ class Progress:
     def _text(self, done: int, of: int | None, is_guess: bool, rate: float) -> str:
         speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
         if of is None or done > of:
-            return f"{self._work}: {done:,} {self._things}, {speed}; nobody knows how many there are"
+            return f"{self._work}: {done:,} {self._things}, {speed}; total unknown"
         about, percent = "about " if is_guess else "", 100 * done // of if of else 100
         left = f", {_said((of - done) / rate)} left" if rate > 0 else ""
         return f"{self._work}: {about}{percent} %, {done:,} of {about}{of:,} {self._things}, {speed}{left}"
 
 
 def _said(seconds: float) -> str:
-    """A time in its two largest units, rounded up to the smaller one: it is a guess by the speed so far."""
+    """Return a time in its two largest units, rounded up to the smaller one, since it is an estimate."""
     whole = int(seconds) + 1
     if whole < _MINUTE:
         return f"{whole} s"

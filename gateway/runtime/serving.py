@@ -1,6 +1,6 @@
-"""Serves an ASGI application on a socket, inside a loop that belongs to somebody else.
+"""Serve an ASGI application on a socket, inside an event loop that the caller runs.
 
-Carries out no clause of a standard: uvicorn does the work, this only keeps it quiet and stops it in good order.
+Carries out no clause of a standard: uvicorn does the work; this module keeps it quiet and stops it in order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Starting:
-    """ASGI: remembers what stopped the application from starting, of which uvicorn says no more than that it did."""
+    """ASGI layer that keeps the error that stopped the application from starting, which uvicorn does not report."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class _Starting:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to whoever runs the loop."""
+    """Server that leaves the signals to the caller's loop."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -55,10 +55,10 @@ class _Server(uvicorn.Server):
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 takes a free one.
+    """Return a socket that listens there; port 0 takes a free one.
 
     Raises:
-        ConfigError: the address cannot be had.
+        ConfigError: the address cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -67,7 +67,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         problem = f"cannot be listened on ({os.strerror(error.errno or 0)})"
         remedy = "Stop what uses it, or choose another port; --help names the option."
         raise ConfigError("port", f"{host}:{port}", problem, remedy) from None
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else an answer waits for the client's ACK
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # without delay for the client's ACK
     return listener
 
 
@@ -77,7 +77,7 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
 
     Raises:
         ConfigError: the application did not start.
-        GatewayError: what it says why.
+        GatewayError: the application's own error at its start.
     """
     starting = _Starting(app)
     config = uvicorn.Config(starting, server_header=False, timeout_graceful_shutdown=GRACE, **UVICORN)
@@ -95,7 +95,7 @@ async def running(app: Any, listener: socket.socket) -> AsyncIterator[None]:
 
 
 async def _why(task: asyncio.Task[None], starting: _Starting) -> None:
-    """Raise what stopped the application from starting, as it said it."""
+    """Raise the error that stopped the application from starting."""
     try:
         await task
     except ConfigError:
@@ -104,7 +104,7 @@ async def _why(task: asyncio.Task[None], starting: _Starting) -> None:
 
 @asynccontextmanager
 async def stop_signal() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set while the block runs."""
+    """Yield an event that SIGINT and SIGTERM set while the block runs."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:

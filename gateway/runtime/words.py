@@ -1,14 +1,14 @@
-"""Words that the command line shows and other modules act on: roles, default values, the names of lists.
+"""Words that the command line shows and other modules act on: roles, default values, names of lists.
 
-Carries out no clause of a standard. `--help` and every Tab in a shell need these words alone, so they stand apart from
-the modules that act on them, which take long to import; this one imports nothing of ours.
+Carries out no clause of a standard. `--help` and every Tab in a shell need only these words, so they stand apart from
+the modules that act on them, which are slow to import. This module imports nothing of the gateway.
 """
 
 from typing import Final, Literal
 
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 
-# `serve --roles`: what one process does, and others may do in its place (D33)
+# `serve --roles`: the work of one process, which other processes may do instead (D33)
 API: Final = "api"
 SYNC: Final = "sync"
 FEED: Final = "feed"
@@ -21,7 +21,7 @@ HeldAs = Literal["refused", "indeterminate", "restored", "may-have-been-sent"]
 SANDBOX_PORT: Final = 8801
 SANDBOX_API_KEY: Final = "sandbox-key"
 
-# `listen --ack`: the names of gateway/sandbox/manners.py, which says what each does
+# `listen --ack`: the names of gateway/sandbox/manners.py, which describes each
 MANNERS: Final = (
     *("aa", "ae", "ar", "ce", "cr", "ae-busy", "ar-content", "ar-type", "aa-err", "not-filed"),
     *("close-at-once", "reset-at-once", "reset-in-frame", "reset", "close", "reset-in-ack", "half-close", "silent"),

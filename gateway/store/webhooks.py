@@ -1,4 +1,4 @@
-"""What AutoScribe's webhooks brought, kept until it is worked off, and what they said of orders.
+"""Webhook events of AutoScribe, stored until they are processed, and the order identifiers that they bring.
 
 AutoScribe REST API: webhooks `report.delivered` and `patient_study.enrichment_requested`; decisions D18, D25.
 """
@@ -47,7 +47,7 @@ _STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_instance_uid
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """A delivery that is not done; see `gateway.webhooks.event`."""
+    """Stored delivery that is not done; see `gateway.webhooks.event`."""
 
     webhook_id: str
     body: Mapping[str, Any]
@@ -55,7 +55,7 @@ class StoredEvent:
 
 
 class StoredWebhooks:
-    """The `Webhooks` of `gateway.webhooks.event`, in the store."""
+    """Stored form of `Webhooks` in `gateway.webhooks.event`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -63,41 +63,41 @@ class StoredWebhooks:
     async def record(
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        """Keep a delivery; False where its webhook id or its event id was recorded before."""
+        """Store a delivery; False if its webhook id or its event id was stored before."""
         return await self._kept(_WAITING, _ids(webhook_id, event_id), kind, body, received)
 
     async def set_aside(
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        """Keep a delivery of a kind that is not known; False as `record`."""
+        """Store a delivery of an unknown kind as done; False as for `record`."""
         return await self._kept(_ASIDE, _ids(webhook_id, event_id), kind, body, received)
 
     async def _kept(
         self, how: dict[str, str], ids: dict[str, str], kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        said = {**how, **ids, "kind": storable(kind), "body": json.dumps(dict(body))}
-        return bool(await self._engine.do(lambda: ask(_RECORD, **said, received=micros(received))))
+        values = {**how, **ids, "kind": storable(kind), "body": json.dumps(dict(body))}
+        return bool(await self._engine.do(lambda: ask(_RECORD, **values, received=micros(received))))
 
     async def due(self, now: datetime, most: int) -> list[StoredEvent]:
-        """Deliveries not done whose time has come, the longest due first."""
+        """Return deliveries that are due and not done, the longest due first."""
         rows = await self._engine.fetch(_DUE, now=micros(now), most=most)
         return [StoredEvent(str(webhook_id), json.loads(body), int(attempts)) for webhook_id, body, attempts in rows]
 
     async def done(self, webhook_id: str, code: str = "") -> None:
-        """It needs no more work."""
+        """Mark a delivery as done."""
         await self._engine.do(lambda: ask(_DONE, webhook_id=webhook_id, code=code))
 
     async def again(self, webhook_id: str, at: datetime, code: str) -> None:
-        """It is due again then."""
+        """Schedule another attempt at a delivery, with the code of the failure."""
         await self._engine.do(lambda: ask(_AGAIN, webhook_id=webhook_id, due=micros(at), code=code))
 
     async def forget(self, before: datetime) -> None:
-        """Forget those that were due before then and are done."""
+        """Delete deliveries that are done and were due before this instant."""
         await self._engine.do(lambda: ask(_FORGET, before=micros(before)))
 
 
 class StoredEnrichments:
-    """The `Enrichments` of `gateway.webhooks.event`, in the store; a study that is stored is asked to be refreshed."""
+    """Stored form of `Enrichments` in `gateway.webhooks.event`. Requests a `refresh` of a study that is stored."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -105,13 +105,14 @@ class StoredEnrichments:
     async def keep(
         self, study_instance_uid: str, accession_number: str | None, patient_id: str | None, at: datetime
     ) -> None:
-        """Keep what was said at that time; what was said later than that stays."""
+        """Store order identifiers as of this time, unless later ones are stored."""
         uid = uid_key(study_instance_uid)
-        said = {"accession_number": _said(accession_number), "patient_id": _said(patient_id), "kept": micros(at)}
+        values = {"accession_number": _said(accession_number), "patient_id": _said(patient_id), "kept": micros(at)}
 
         def work() -> Steps[None]:
-            yield from versions.begin(0)  # a study is stored before, and is found here, or behind, and finds this
-            yield from ask(_KEEP, study_instance_uid=uid, **said)
+            # Lock against ingest: the study is either found below, or its ingest reads these identifiers later
+            yield from versions.begin(0)
+            yield from ask(_KEEP, study_instance_uid=uid, **values)
             rows = yield from ask(_STUDIES, study_instance_uid=uid)
             for (study_id,) in rows:
                 yield from ask(ASK, verb="refresh", argument=str(study_id), asked=micros(at))

@@ -1,4 +1,4 @@
-"""AutoScribe's answers, read strictly: JSON of the shape the contract says, about the thing that was asked for.
+"""Read AutoScribe's answers strictly: JSON in the shape of the contract, about the object that was asked for.
 
 AutoScribe REST API, state of November 2026 (`mappings.wire` has the shapes). Errors name a JSON pointer, never a value.
 """
@@ -19,7 +19,7 @@ _ENVELOPE: Final[wire.Shape] = {"hasMore": (wire.BOOLEAN, "R"), "cursor": (wire.
 
 @dataclass(frozen=True, slots=True)
 class ReceivedAnswer:
-    """A whole 2xx answer as it came: the bytes of its body and the upstream's request id."""
+    """Whole 2xx answer as received: the bytes of its body and the upstream request id."""
 
     operation: str
     status: int
@@ -27,13 +27,13 @@ class ReceivedAnswer:
     request_id: str | None
 
     def not_understood(self, detail: str) -> UpstreamNotUnderstood:
-        """The error to raise when this answer is not what the contract says; `detail` holds pointers, never values."""
+        """Return the error for an answer that does not follow the contract; `detail` has pointers, never values."""
         return UpstreamNotUnderstood(self.operation, status=self.status, request_id=self.request_id, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A checked answer: the JSON object as it came, what the contract leaves open as issues, the request id."""
+    """Checked answer: the JSON object as received, issues for what the contract leaves open, and the request id."""
 
     value: dict[str, Any]
     issues: tuple[MappingIssue, ...] = ()
@@ -41,19 +41,19 @@ class Answer:
 
 
 def read(received: ReceivedAnswer, shape: wire.Shape, expected: Mapping[str, str]) -> Answer:
-    """The answer as an object of that shape whose keys `expected` have the values that were asked for.
+    """Return the answer as an object of that shape whose `expected` keys have the requested values.
 
     Raises:
-        UpstreamNotUnderstood: no JSON, another shape, or an answer about something else.
+        UpstreamNotUnderstood: no JSON, another shape, or an answer about another object.
     """
     return _answer(received, _loads(received), shape, expected)
 
 
 def read_single(received: ReceivedAnswer, shape: wire.Shape, report_id: str) -> Answer:
-    """One report's text or PDF link; when a list came the report asked for is taken out of it, with an issue.
+    """Return one report's text or PDF link; if a list arrives, take the report from it, with an issue.
 
     Raises:
-        UpstreamNotUnderstood: as `read`; or the list does not hold the report exactly once.
+        UpstreamNotUnderstood: as `read`, or the list does not have the report exactly once.
     """
     value = _loads(received)
     if not isinstance(value, dict) or "reports" not in value:
@@ -67,7 +67,7 @@ def read_single(received: ReceivedAnswer, shape: wire.Shape, report_id: str) -> 
 
 
 def read_list(received: ReceivedAnswer, item: wire.Shape, shape: wire.Shape, expected: Mapping[str, str]) -> Answer:
-    """All reports' texts or PDF links of a study; when a single one came it is made a list of one, with an issue.
+    """Return all reports' texts or PDF links of a study; if a single one arrives, make a list of it, with an issue.
 
     Raises:
         UpstreamNotUnderstood: as `read`.
@@ -82,10 +82,10 @@ def read_list(received: ReceivedAnswer, item: wire.Shape, shape: wire.Shape, exp
 
 
 def read_page(received: ReceivedAnswer, key: str, shape: wire.Shape) -> Answer:
-    """One page of a listing. An element that is not understood is left out with an error issue: the others go on.
+    """Return one page of a listing. A malformed element is left out, with an error issue.
 
     Raises:
-        UpstreamNotUnderstood: no JSON, or the envelope of the page is not what the contract says.
+        UpstreamNotUnderstood: no JSON, or the page's envelope does not follow the contract.
     """
     value = _loads(received)
     envelope: wire.Shape = {**_ENVELOPE, key: (wire.Kind(list, "an array", items=_ANY_OBJECT), "R")}
@@ -104,10 +104,10 @@ def read_page(received: ReceivedAnswer, key: str, shape: wire.Shape) -> Answer:
 
 
 def read_action(received: ReceivedAnswer) -> Answer:
-    """The answer to a POST, as `{success, message}`.
+    """Return the answer to a POST, as `{success, message}`.
 
     Raises:
-        UpstreamAmbiguous: it is not understood: whether the request was carried out is then not known.
+        UpstreamAmbiguous: the answer is malformed, so that the result of the request is unknown.
     """
     try:
         return read(received, wire.ACTION_RESPONSE, {})
@@ -117,7 +117,7 @@ def read_action(received: ReceivedAnswer) -> Answer:
 
 
 def next_cursor(page: Answer) -> str | None:
-    """The cursor of the next page, or None after the last one."""
+    """Return the cursor of the next page, or None after the last one."""
     return page.value.get("cursor") or None if page.value["hasMore"] else None
 
 
@@ -132,10 +132,10 @@ def _answer(
     received: ReceivedAnswer, value: Any, shape: wire.Shape, expected: Mapping[str, str], *issues: MappingIssue
 ) -> Answer:
     try:
-        found = wire.check(value, shape)
+        issues_found = wire.check(value, shape)
     except WireError as error:
         raise received.not_understood(str(error)) from None
     for key, asked in expected.items():
         if value[key] != asked:
             raise received.not_understood(f"/{key}: expected the one asked for, found another")
-    return Answer(value, (*found, *issues), received.request_id)
+    return Answer(value, (*issues_found, *issues), received.request_id)

@@ -1,8 +1,8 @@
-"""The client of the AutoScribe REST API, and the only file that knows httpx.
+"""Client of the AutoScribe REST API, and the only file that knows httpx.
 
-AutoScribe REST API, state of November 2026. GETs are tried again as `retry` says, POSTs never once they may have
-arrived. A failure is a value until it is raised, so that no exception drags along a request with the key or a
-presigned URL.
+AutoScribe REST API, state of November 2026. GETs are retried as `retry` decides, POSTs never once they may have
+arrived. A failure stays a value until it is raised, so that no exception keeps a request with the key or a presigned
+URL.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from gateway.upstream.query import StudyFilters, UserFilters
 from mappings import wire
 
 for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)  # they log whole URLs, presigned ones too
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)  # they log whole URLs, even presigned ones
 
 Outcome = TypeVar("Outcome", ReceivedAnswer, httpx.Response)
 
-# Told of a request to AutoScribe: what it was, the status of its answer or None for none, how many seconds it took
+# Called for each request: its operation, the status of its answer (None: no answer), and its seconds
 Observe = Callable[[str, int | None, float], None]
 
 _RANDOM: Final = SystemRandom()
@@ -64,13 +64,13 @@ _NOT_SENT: Final = (
 
 
 def unobserved(operation: str, status: int | None, seconds: float) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 class UpstreamClient:
-    """AutoScribe as the gateway sees it. Use as `async with UpstreamClient(settings.upstream, settings.pdf) as client`.
+    """Client of AutoScribe. Use as `async with UpstreamClient(settings.upstream, settings.pdf) as client`.
 
-    Every method raises a leaf of `UpstreamError`, and `BadRequest` for an id that cannot be one.
+    Every method raises a leaf of `UpstreamError`, and `BadRequest` for a malformed id.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class UpstreamClient:
         jitter: Callable[[], float] = _RANDOM.random,
         observe: Observe = unobserved,
     ) -> None:
-        """Open nothing yet; `observe` is told of every request.
+        """Open no connection yet; `observe` is called for every request.
 
         Raises:
             ConfigError: there is no API key.
@@ -108,30 +108,30 @@ class UpstreamClient:
         await self._storage.aclose()
 
     async def reports(self, *, study_id: str | None = None, study_instance_uid: str | None = None) -> Answer:
-        """All reports of a study (`GET /reports`). A study without reports is an empty list or `UpstreamNotFound`."""
+        """Read all reports of a study (`GET /reports`). Without any: an empty list or `UpstreamNotFound`."""
         chosen = query.selector(study_id, study_instance_uid)
         return answers.read(await self._get("/reports", parameters=chosen), wire.REPORT_LIST, chosen)
 
     async def report_texts(self, *, study_id: str | None = None, study_instance_uid: str | None = None) -> Answer:
-        """The texts of all reports of a study (`GET /reports/text`), as `{reports: […], studyId, studyInstanceUid}`."""
+        """Read the texts of a study's reports (`GET /reports/text`), as `{reports: […], studyId, studyInstanceUid}`."""
         chosen = query.selector(study_id, study_instance_uid)
         received = await self._get("/reports/text", parameters=chosen)
         return answers.read_list(received, wire.REPORT_TEXT, wire.REPORT_TEXT_LIST, chosen)
 
     async def report_text(self, report_id: str) -> Answer:
-        """One report's text (`GET /reports/text?reportId=`): `value["studyId"]` names its study."""
+        """Read one report's text (`GET /reports/text?reportId=`): `value["studyId"]` names its study."""
         chosen = {"reportId": query.checked("report id", report_id)}
         received = await self._get("/reports/text", parameters=chosen)
         return answers.read_single(received, wire.REPORT_TEXT, report_id)
 
     async def report_pdfs(self, *, study_id: str | None = None, study_instance_uid: str | None = None) -> Answer:
-        """The presigned PDF links of all reports of a study (`GET /reports/pdf`). The links are secrets."""
+        """Read the presigned PDF links of a study's reports (`GET /reports/pdf`). The links are secrets."""
         chosen = query.selector(study_id, study_instance_uid)
         received = await self._get("/reports/pdf", parameters=chosen)
         return answers.read_list(received, wire.REPORT_PDF, wire.REPORT_PDF_LIST, chosen)
 
     async def report_pdf(self, report_id: str) -> Answer:
-        """One report's presigned PDF link (`GET /reports/pdf?reportId=`), good for an hour. The link is a secret."""
+        """Read one report's presigned PDF link (`GET /reports/pdf?reportId=`), a secret that is valid for an hour."""
         chosen = {"reportId": query.checked("report id", report_id)}
         received = await self._get("/reports/pdf", parameters=chosen)
         return answers.read_single(received, wire.REPORT_PDF, report_id)
@@ -140,7 +140,7 @@ class UpstreamClient:
         """Open an addendum to a signed report (`POST …/addendum`). Never sent twice.
 
         Raises:
-            UpstreamAmbiguous: it may have been opened: read the study before asking again.
+            UpstreamAmbiguous: it may have been opened: read the study before another try.
             UpstreamConflict: 409, or AutoScribe answered `success: false`.
         """
         return await self._act("addendum", report_id)
@@ -150,22 +150,22 @@ class UpstreamClient:
         return await self._act("cancel-addendum", report_id)
 
     async def study(self, study_id: str) -> Answer:
-        """One study (`GET /studies/{studyId}`)."""
+        """Read one study (`GET /studies/{studyId}`)."""
         received = await self._get("/studies/{}", query.segment("study id", study_id))
         return answers.read(received, wire.STUDY, {"studyId": study_id})
 
     async def study_by_uid(self, study_instance_uid: str) -> Answer:
-        """One study by its DICOM UID (`GET /studies/by-uid/{studyInstanceUid}`)."""
+        """Read one study by its DICOM UID (`GET /studies/by-uid/{studyInstanceUid}`)."""
         received = await self._get("/studies/by-uid/{}", query.segment("study instance UID", study_instance_uid))
         return answers.read(received, wire.STUDY, {"studyInstanceUid": study_instance_uid})
 
     async def studies(self, **filters: Unpack[StudyFilters]) -> AsyncGenerator[Answer, None]:
-        """The pages of `GET /studies`: each study once, also when pages overlap (see `answers.read_page`)."""
+        """Yield the pages of `GET /studies`: each study once, also when pages overlap (see `answers.read_page`)."""
         async for page in self._pages("studies", wire.STUDY, "studyId", filters):
             yield page
 
     async def user(self, user_id: str) -> Answer | None:
-        """One user (`GET /users/{userId}`), or None: AutoScribe does not know a user whose access was revoked."""
+        """Read one user (`GET /users/{userId}`); None if AutoScribe does not know it (its access was revoked)."""
         try:
             received = await self._get("/users/{}", query.segment("user id", user_id))
         except UpstreamNotFound:
@@ -173,16 +173,16 @@ class UpstreamClient:
         return answers.read(received, wire.USER, {"userId": user_id})
 
     async def users(self, **filters: Unpack[UserFilters]) -> AsyncGenerator[Answer, None]:
-        """The pages of `GET /users`, as `studies`."""
+        """Yield the pages of `GET /users`, as `studies`."""
         async for page in self._pages("users", wire.USER, "userId", filters):
             yield page
 
     @asynccontextmanager
     async def stream_pdf(self, report_id: str) -> AsyncIterator[PdfStream]:
-        """A report's PDF while it is fetched; on entry its first bytes have been seen and are those of a PDF.
+        """Open a report's PDF for streaming; on entry its first bytes have been checked to be a PDF's.
 
         Raises:
-            PdfUnavailable: no link to an allowed host, or what it gives is no PDF or too large; also while reading.
+            PdfUnavailable: no link to an allowed host, or the answer is no PDF or too large; also while reading.
             PdfInterrupted: the host of the PDFs failed or broke off; also while reading.
         """
         async with self._pdf_slots:
@@ -284,7 +284,7 @@ class UpstreamClient:
         try:
             return await self._persist(lambda: self._fetch_pdf(link))
         except PdfUnavailable as error:
-            if error.status not in {403, 404}:  # what an expired link gives
+            if error.status not in {403, 404}:  # statuses of an expired link
                 raise
         fresh = await self._pdf_link(report_id)
         return await self._persist(lambda: self._fetch_pdf(fresh))
@@ -315,13 +315,13 @@ class UpstreamClient:
 
 
 def _trace(operation: str, status: int | None, seconds: float) -> None:
-    """Say at `log.level` debug that something was asked: the template of its route, never an id or a URL."""
+    """Log a request at `log.level` debug by the template of its route, never an id or a URL."""
     method, _, route = operation.partition(" ")
     get_logger().debug("upstream-asked", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
 def _http(upstream: Upstream, headers: Mapping[str, str]) -> httpx.AsyncClient:
-    """A client that asks the environment for nothing: no proxy, no netrc, no certificates but those of the settings."""
+    """Return a client that uses nothing of the environment: no proxy, no netrc, only certificates of the settings."""
     tls = httpx.create_ssl_context(trust_env=False)
     if upstream.ca_file is not None:
         tls.load_verify_locations(upstream.ca_file)
@@ -373,7 +373,7 @@ def _broken_pdf(error: Exception) -> UpstreamError:
 
 
 def _is_distrust(error: BaseException | None) -> bool:
-    """True if the connection failed because the server's certificate is not trusted: another try gives the same."""
+    """True if the connection failed because the server's certificate is not trusted: a retry gives the same result."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True

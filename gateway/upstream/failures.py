@@ -1,7 +1,7 @@
-"""What went wrong with a request to AutoScribe, as one typed error per class of failure.
+"""Failures of requests to AutoScribe, as one typed error per class of failure.
 
-RFC 9110 §15.5 and §15.6 name the status codes. The answer's body is never looked at: its schema is not published, and
-it may hold patient data; of its headers only the request id and Retry-After are kept.
+RFC 9110 §15.5 and §15.6 name the status codes. The answer's body is never read: its schema is not published, and it may
+hold patient data. Of its headers, only the request id and Retry-After are kept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One try that failed: the error to raise, and whether trying again is safe and can help."""
+    """Failed try of a request: the error to raise, and whether a retry is safe and can help."""
 
     error: UpstreamError
     repeatable: bool
@@ -52,9 +52,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """How a connection broke: the exception's name, never its text.
+    """Broken connection: the name of its exception, never the exception's text.
 
-    `sent`: the request may have reached the server; `trusted`: the server's certificate was not refused.
+    `sent`: the request may have reached the server. `trusted`: the server's certificate was not refused.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Breakage:
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    """The id under which AutoScribe's support finds the request; None when no header has one in the form of an id."""
+    """Return the id by which AutoScribe's support finds the request; None if no header has a well-formed one."""
     for name in _REQUEST_ID_HEADERS:
         if _REQUEST_ID.fullmatch(value := headers.get(name, "").strip()):
             return value
@@ -72,9 +72,9 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def of_status(operation: str, method: str, status: int, headers: Mapping[str, str], now: datetime) -> Failure:
-    """The failure an answer with a status other than 2xx stands for.
+    """Return the failure for an answer with a status other than 2xx.
 
-    A POST answered 408 or 5xx may have been carried out, unless it is 503: then the server says that it was not.
+    A POST answered with 408 or 5xx may have been carried out. A 503 says that it was not.
     """
     kind = STATUS.get(status, UpstreamFailed if status >= 500 else UpstreamRefused)
     if method != "GET" and status != 503 and (status == 408 or status >= 500):
@@ -91,7 +91,7 @@ def of_status(operation: str, method: str, status: int, headers: Mapping[str, st
 
 
 def of_body(operation: str, method: str, status: int, headers: Mapping[str, str], *, too_large: bool) -> Failure:
-    """The failure a 2xx answer stands for whose body is too large, or compressed although that was not asked for."""
+    """Return the failure for a 2xx answer whose body is too large, or compressed without having been asked for."""
     kind: type[UpstreamError] = UpstreamTooLarge if too_large else UpstreamNotUnderstood
     detail = "the body is over upstream.max_response_bytes" if too_large else "a compressed body was not asked for"
     if method != "GET":
@@ -100,7 +100,7 @@ def of_body(operation: str, method: str, status: int, headers: Mapping[str, str]
 
 
 def of_connection(operation: str, method: str, breakage: Breakage) -> Failure:
-    """The failure a broken connection stands for; a POST that was sent may have been carried out."""
+    """Return the failure for a broken connection; a POST that was sent may have been carried out."""
     if method != "GET" and breakage.sent:
         return Failure(UpstreamAmbiguous(operation, detail=breakage.name), repeatable=False)
     kind = UpstreamTimeout if breakage.timed_out else UpstreamUnreachable

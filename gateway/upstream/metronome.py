@@ -1,6 +1,6 @@
-"""Keeps steps apart: so many in a second and no more.
+"""Limit the steps of a loop to a number per second.
 
-Carries out no clause of a standard: how fast AutoScribe is listed is a setting of our own.
+Carries out no clause of a standard: the pace of listing AutoScribe is a setting of the gateway.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from gateway.runtime import clock
 
 
 class Metronome:
-    """The first step is at once; time that was lost is not made up for."""
+    """Timer for steps. The first step is due at once; time lost is not made up for."""
 
     def __init__(self, per_second: float) -> None:
         self._apart = 1 / per_second

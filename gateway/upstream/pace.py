@@ -1,7 +1,7 @@
-"""How fast the crawl may ask: fewer requests at one time when AutoScribe is in trouble, none before its Retry-After.
+"""Pace of the crawl: fewer simultaneous requests when AutoScribe is in trouble, none before its Retry-After.
 
-RFC 9110 §10.2.3 (Retry-After), RFC 6585 §4 (429). Additive increase, multiplicative decrease: trouble halves the
-number of requests at one time, each ten seconds without any give one back.
+RFC 9110 §10.2.3 (Retry-After), RFC 6585 §4 (429). Additive increase, multiplicative decrease: trouble halves the number
+of simultaneous requests, and each ten seconds without trouble add one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from gateway.runtime.errors import UpstreamError
 from gateway.runtime.log import get_logger
 from gateway.runtime.observer import UNOBSERVED, Observer
 
-LONGEST_WAIT: Final = 3_600.0  # seconds that a Retry-After can ask for: more is taken for a mistake
+LONGEST_WAIT: Final = 3_600.0  # seconds; a longer Retry-After is taken for a mistake
 RECOVERY: Final = 10.0
 
 
 class Pace:
-    """Shared by all requests of the crawl, which take their turns in the order in which they came.
+    """Limiter shared by all requests of the crawl, which get their turns in the order of arrival.
 
-    `most` requests at one time; `limit` at this moment; `under_way` are sent and not answered.
+    `most` is the maximum of simultaneous requests, `limit` the present one; `under_way` counts unanswered requests.
     """
 
     def __init__(self, most: int, observer: Observer = UNOBSERVED) -> None:
@@ -35,7 +35,7 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
-        """Wait until a request may be sent; gives the instant (monotonic), which `answered` wants to know."""
+        """Wait until a request may be sent; yield the instant (monotonic), for `answered`."""
         async with self._line:
             await self._wait()
             self.under_way += 1
@@ -46,7 +46,7 @@ class Pace:
             self._freed.set()
 
     def answered(self, begun: float, error: UpstreamError | None) -> None:
-        """A request whose turn began then was answered, well or with that error."""
+        """Adjust the pace to the outcome of a request whose turn began then: success, or that error."""
         now = clock.monotonic()
         if error is not None and error.retry_after is not None:
             self._close(now, min(error.retry_after, LONGEST_WAIT))
@@ -74,7 +74,7 @@ class Pace:
         self._closed_until = max(self._closed_until, now + seconds)
 
     def _slow_down(self, now: float, begun: float) -> None:
-        """Halve the limit, once for all the requests that were under way together."""
+        """Halve the limit, once for all requests that were under way together."""
         if begun >= self._lowered:
             self._lowered = now
             self.limit = max(1, self.limit // 2)

@@ -1,6 +1,6 @@
-"""The upstream client of the crawl: its every request, repeats included, waits for its turn.
+"""Upstream client of the crawl: every request, retries included, waits for its turn.
 
-AutoScribe REST API, state of November 2026. Decision D26: no call before its Retry-After, whichever loop it is for.
+AutoScribe REST API, state of November 2026. Decision D26: no call before its Retry-After, in any loop.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from gateway.upstream.client import Observe, UpstreamClient, unobserved
 from gateway.upstream.failures import Failure
 from gateway.upstream.pace import Pace
 
-_ATTEMPTS: Final = 2  # what fails twice is tried again later by the loop, while others have their turn
+_ATTEMPTS: Final = 2  # after two failures, the loop tries again later, and other requests get their turn
 
 
 class PacedClient(UpstreamClient):
-    """As `UpstreamClient`, with connections and a timeout of its own, so that the crawl is in nobody's way.
+    """`UpstreamClient` with connections and a timeout of its own, so that the crawl does not delay other work.
 
     PDF downloads go to another host, and are not paced.
     """
 
     def __init__(self, upstream: Upstream, pdf: Pdf, sync: Sync, pace: Pace, observe: Observe = unobserved) -> None:
-        """Open nothing yet.
+        """Open no connection yet.
 
         Raises:
             ConfigError: there is no API key.

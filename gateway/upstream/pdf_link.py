@@ -1,6 +1,6 @@
-"""Where a PDF may be fetched from: hosts on the allow-list and the API's own; unencrypted only on this machine.
+"""Hosts that a PDF may be fetched from: the allow-list and the API's own host; without TLS only on this machine.
 
-Carries out no clause of a standard: decision D28. The link is a secret for as long as it lives, so no text holds it.
+Carries out no clause of a standard: decision D28. The link is a secret while it is valid, so no text has it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """`places` are (host, port) pairs; `own` is the API's (scheme, host, port), which settings have judged already."""
+    """Allow-list: `places` are (host, port) pairs; `own` is the API's checked (scheme, host, port)."""
 
     places: frozenset[tuple[str, int | None]]
     own: tuple[str, str, int]
 
     @classmethod
     def of(cls, hosts: Iterable[str], base_url: str) -> AllowedHosts:
-        """From `pdf.allowed_hosts` (`host` means the scheme's own port) and `upstream.base_url`."""
+        """Build the list from `pdf.allowed_hosts` (`host` means the scheme's default port) and `upstream.base_url`."""
         base = urlsplit(base_url)
         own = (base.scheme, base.hostname or "", base.port or _DEFAULT_PORTS[base.scheme])
         return cls(frozenset(_place(host) for host in hosts), own)
 
     def refusal(self, scheme: str, host: str, port: int | None, *, userinfo: bool) -> str:
-        """Why a link is not followed; empty when it is. Says which rule, never the link."""
+        """Return the rule that forbids a link, without the link; empty if it may be followed."""
         if scheme not in _DEFAULT_PORTS or userinfo:
             return "the link is not an https URL without a user"
         effective = port or _DEFAULT_PORTS[scheme]

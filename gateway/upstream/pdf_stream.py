@@ -1,4 +1,4 @@
-"""A PDF while it arrives: known by its first bytes, never by its headers, and never longer than allowed.
+"""Read a PDF as it arrives: recognized by its first bytes, never by its headers, and bounded in length.
 
 RFC 8118, magic number (ISO 32000-2 §7.5.2): a PDF begins with the five characters `%PDF-`.
 """
@@ -16,14 +16,14 @@ _TOO_LARGE: Final = "larger than upstream.max_pdf_bytes"
 
 
 class PdfStream:
-    """The bytes of a PDF: `async for chunk in stream`, once. `size` is its length in bytes where the host says it."""
+    """Bytes of a PDF: `async for chunk in stream`, once. `size` is its length in bytes if the host states it."""
 
     def __init__(self, head: bytes, chunks: AsyncIterator[bytes], size: int | None, limit: int) -> None:
         self.size = size
         self._head, self._chunks, self._limit = head, chunks, limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Chunks as they arrive.
+        """Yield chunks as they arrive.
 
         Raises:
             PdfUnavailable: the PDF is larger than allowed.
@@ -39,16 +39,16 @@ class PdfStream:
 
 
 def is_compressed(headers: Mapping[str, str]) -> bool:
-    """True for a Content-Encoding (RFC 9110 §8.4). None is asked for: a small body could unfold into a huge one."""
+    """True for a Content-Encoding (RFC 9110 §8.4). None is asked for: a small body could unpack into a huge one."""
     return headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}
 
 
 async def begin(headers: Mapping[str, str], chunks: AsyncIterator[bytes], limit: int) -> PdfStream:
-    """Look at the headers and the first bytes of a 200 answer.
+    """Check the headers and the first bytes of a 200 answer, and return the stream.
 
     Raises:
         PdfUnavailable: compressed, larger than `limit` bytes, or no PDF.
-        PdfInterrupted: it broke off before that could be seen.
+        PdfInterrupted: the connection broke before that could be checked.
     """
     if is_compressed(headers):
         raise PdfUnavailable(OPERATION, detail="compressed, which was not asked for")

@@ -1,7 +1,7 @@
-"""What the client may put into a query string or a path: selectors, filters and ids.
+"""Query strings and paths of the client: selectors, filters and ids.
 
 AutoScribe REST API, state of November 2026: camelCase names, arrays as one comma-joined value, `true` and `false`, and
-exactly one selector although the API would take several (which of them wins is not documented).
+exactly one selector. The API would take several, but does not document which one wins.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from gateway.runtime.errors import BadRequest
 
 
 class StudyFilters(TypedDict, total=False):
-    """The filters of `GET /studies` that the gateway uses; a list means any of its values, an empty one no filter.
+    """Filters of `GET /studies` that the gateway uses; a list means any of its values, an empty list no filter.
 
-    `cursor` is that of the page to begin with; empty for the first.
+    `cursor` is the cursor of the first page to read; empty for the first page of all.
     """
 
     assigned_to: str
@@ -31,7 +31,7 @@ class StudyFilters(TypedDict, total=False):
 
 
 class UserFilters(TypedDict, total=False):
-    """The filters of `GET /users`."""
+    """Filters of `GET /users`."""
 
     can_create_reports: bool
     email: str
@@ -42,10 +42,10 @@ class UserFilters(TypedDict, total=False):
 
 
 def selector(study_id: str | None, study_instance_uid: str | None) -> dict[str, str]:
-    """The one selector of a study.
+    """Return the one selector of a study.
 
     Raises:
-        BadRequest: none or two are given, or it cannot be an id.
+        BadRequest: none or both are given, or the value cannot be an id.
     """
     given = {"studyId": study_id, "studyInstanceUid": study_instance_uid}
     query = {key: checked(key, value) for key, value in given.items() if value is not None}
@@ -55,10 +55,10 @@ def selector(study_id: str | None, study_instance_uid: str | None) -> dict[str, 
 
 
 def checked(kind: str, value: str) -> str:
-    """An id that can be sent.
+    """Return an id that can be sent.
 
     Raises:
-        BadRequest: it is empty, `.`, `..` or holds characters that cannot be printed.
+        BadRequest: it is empty, `.`, `..` or has characters that cannot be printed.
     """
     if value in {"", ".", ".."} or not value.isprintable():
         raise BadRequest(f"{kind}: empty, `.`, `..` or not printable")
@@ -66,12 +66,12 @@ def checked(kind: str, value: str) -> str:
 
 
 def segment(kind: str, value: str) -> str:
-    """An id as one percent-encoded segment of a path (RFC 3986 §3.3); raises as `checked`."""
+    """Return an id as one percent-encoded segment of a path (RFC 3986 §3.3); raises as `checked`."""
     return quote(checked(kind, value), safe="")
 
 
 def filters(given: Mapping[str, object]) -> dict[str, str]:
-    """The filters as they go on the wire."""
+    """Return the filters as query parameters."""
     query = {}
     for name, value in given.items():
         first, *rest = name.split("_")

@@ -1,7 +1,7 @@
-"""When a request to AutoScribe may be sent again, and how long to wait before.
+"""Decide whether and when a request to AutoScribe is sent again.
 
-RFC 9110 §9.2.2 (what may be repeated) and §10.2.3 (Retry-After); the rest as the vendor's SDKs do it: half a second,
-doubled for each further try, less a jitter. Unlike them the gateway repeats no POST that may have arrived, and no 409.
+RFC 9110 §9.2.2 (what may be repeated) and §10.2.3 (Retry-After). The rest follows the vendor's SDKs: half a second,
+doubled for each further try, less a jitter. Unlike them, the gateway repeats no POST that may have arrived, and no 409.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECONDS: Final = re.compile(r"\d+(?:\.\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How often and how long: `attempts` altogether; the two bounds in seconds; `jitter` gives a number in [0, 1)."""
+    """Retry limits: `attempts` altogether, two bounds in seconds, and `jitter`, which returns a number in [0, 1)."""
 
     attempts: int
     retry_after_cap: float
@@ -29,7 +29,7 @@ class Policy:
     jitter: Callable[[], float]
 
     def delay(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait after try number `attempt` (from 1): what the server asks for up to the cap, else backoff."""
+        """Return the seconds to wait after try `attempt` (from 1): as the server asks, up to the cap; else backoff."""
         if retry_after is not None:
             return min(retry_after, self.retry_after_cap)
         backoff: float = min(_FIRST_BACKOFF * 2 ** (attempt - 1), self.max_backoff)
@@ -37,7 +37,7 @@ class Policy:
 
 
 def may_repeat(method: str, status: int, should_retry: str | None) -> bool:
-    """Whether an answer with this error status may be asked for again; `should_retry` is the x-should-retry header."""
+    """True if a request with this error status may be sent again; `should_retry` is the x-should-retry header."""
     if method != "GET" or status == 409:
         return False
     if should_retry in {"true", "false"}:
@@ -46,9 +46,9 @@ def may_repeat(method: str, status: int, should_retry: str | None) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds the server asks to wait: `retry-after-ms`, else `Retry-After` (seconds or HTTP date); None = not said.
+    """Return the seconds the server asks to wait: `retry-after-ms`, else `Retry-After` (seconds or date); else None.
 
-    What is not positive or cannot be read counts as not said.
+    A value that is not positive or cannot be read counts as absent.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds:

@@ -1,8 +1,8 @@
-"""`POST /webhooks/autoscribe`: what AutoScribe tells is verified, put on disk, and only then answered.
+"""Webhook endpoint `POST /webhooks/autoscribe`: verifies a delivery, stores it, and only then answers.
 
-AutoScribe REST API, webhooks: seven events, each with the reply its contract asks for. A `report.delivered` is worked
-off later (`gateway.webhooks.worker`); what is asked of a viewer, worklist or archive is answered "not authorised". An
-event of a kind that is not known is kept as it came, for somebody to look at, and answered as taken.
+AutoScribe REST API, webhooks: seven events, each with the reply its contract asks for. A `report.delivered` is
+processed later (`gateway.webhooks.worker`). Requests to a viewer, worklist or archive are answered "not authorised". An
+event of an unknown kind is stored as received, for a person to look at, and answered as accepted.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ MOST_BYTES: Final = 2**20
 BODY_PATIENCE: Final = 10.0
 STORE_PATIENCE: Final = 0.8  # an answer is due within 1 s
 _RETRY_AFTER: Final = "5"
-_OTHER: Final = "other"  # how kinds that are not known are counted
-# Replies to what this gateway does not do: an empty enrichment, and "not authorised"
+_OTHER: Final = "other"  # kind under which unknown kinds are counted
+# Replies to requests that this gateway does not serve: an empty enrichment, and "not authorised"
 _NOT_DONE_HERE: Final[Mapping[str, Mapping[str, Any]]] = {
     "clinical_context.enrichment_requested": {},
     "modality_worklist.requested": {"authorized": False, "items": []},
@@ -54,10 +54,10 @@ _NOT_DONE_HERE: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 class NoteSignature(Protocol):
-    """Told of a signature."""
+    """Callback for a checked signature."""
 
     def __call__(self, *, holds: bool) -> None:
-        """Whether it holds."""
+        """Note whether the signature holds."""
 
 
 def _unnoted(*, holds: bool) -> None:
@@ -66,9 +66,9 @@ def _unnoted(*, holds: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WebhookInbox:
-    """What the door needs; `wake` tells whoever works off that a delivery was recorded. Times in seconds.
+    """Dependencies of the endpoint. `wake` notifies the worker of a recorded delivery. Times in seconds.
 
-    `note_signature` is told of each signature whether it holds.
+    `note_signature` is called for each signature, with whether it holds.
     """
 
     verifier: Verifier
@@ -84,7 +84,7 @@ class WebhookInbox:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """An answer, and what is counted of it."""
+    """Answer to a delivery, with the values that are counted."""
 
     status: HTTPStatus
     outcome: str
@@ -94,12 +94,12 @@ class _Reply:
 
 
 def webhook_routes() -> list[Route]:
-    """The one route; `app.state.inbox` must be an `WebhookInbox`."""
+    """Return the endpoint's one route; `app.state.inbox` must be a `WebhookInbox`."""
     return [Route(PATH, _Door())]
 
 
 class _Door:
-    """ASGI: as a class it gets every method, and answers each."""
+    """ASGI application: as a class it gets requests of every method, and answers each."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ROUTE] = PATH
@@ -136,7 +136,7 @@ async def _answer(inbox: WebhookInbox, request: Request) -> _Reply:
 
 
 async def _body(inbox: WebhookInbox, request: Request) -> bytes | _Reply:
-    """The body as it came, read no further than the limit."""
+    """Read the body, no further than the limit; return a refusal if that fails."""
     read = bytearray()
     try:
         async with asyncio.timeout(inbox.body_patience):
@@ -152,10 +152,10 @@ async def _body(inbox: WebhookInbox, request: Request) -> bytes | _Reply:
 
 
 async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, kind: str) -> _Reply:
-    """The reply to a genuine event, once what must be kept is kept.
+    """Answer a genuine event, once the data to keep are stored.
 
     Raises:
-        WireError: its data are not what the contract says.
+        WireError: its data do not follow the contract.
     """
     if kind in _NOT_DONE_HERE:
         return _Reply(HTTPStatus.OK, "answered", _NOT_DONE_HERE[kind], kind)
@@ -173,7 +173,7 @@ async def _taken(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event, ki
 
 
 async def _record(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
-    """Kept before it is answered. One that was kept before is answered alike: our first answer may have been lost."""
+    """Store a delivery before answering. A repeated one gets the same answer, since the first may have been lost."""
     kept = delivered(told.data)
     is_new = await inbox.webhooks.record(delivery.webhook_id, told.event_id, told.kind, kept, inbox.now())
     inbox.wake()
@@ -181,7 +181,7 @@ async def _record(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -
 
 
 async def _keep_unknown(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
-    """Kept whole, and never worked off: nobody here knows what it asks for."""
+    """Store an event of an unknown kind whole; it is never processed."""
     whole = told.data if isinstance(told.data, dict) else {"data": told.data}
     ids = delivery.webhook_id, told.event_id
     is_new = await inbox.webhooks.set_aside(*ids, told.kind, whole, inbox.now())
@@ -189,11 +189,11 @@ async def _keep_unknown(inbox: WebhookInbox, delivery: WebhookDelivery, told: Ev
 
 
 async def _keep(inbox: WebhookInbox, delivery: WebhookDelivery, told: Event) -> _Reply:
-    """The accession number and the patient id of a study are kept (D18); nothing is added to the study."""
-    said = enrichment(told.data)
-    if said.accession_number is None and said.patient_id is None:
+    """Store the accession number and patient id of a study (D18); the study itself is not changed."""
+    order = enrichment(told.data)
+    if order.accession_number is None and order.patient_id is None:
         return _Reply(HTTPStatus.OK, "answered", {}, told.kind)
-    await inbox.enrichments.keep(said.study_instance_uid, said.accession_number, said.patient_id, at=delivery.signed)
+    await inbox.enrichments.keep(order.study_instance_uid, order.accession_number, order.patient_id, at=delivery.signed)
     return _Reply(HTTPStatus.OK, "recorded", {}, told.kind)
 
 
@@ -205,16 +205,16 @@ _KINDS: Final = _KEPT.keys() | _NOT_DONE_HERE.keys()
 
 
 def _refusal(status: HTTPStatus, outcome: str, kind: str = "none", headers: Mapping[str, str] | None = None) -> _Reply:
-    """Why not, in one word of ours; who is not known to be AutoScribe is not told what was wrong with the signature."""
+    """Return a refusal with a fixed word; an unverified sender does not learn what is wrong with its signature."""
     error = "unauthorized" if status == HTTPStatus.UNAUTHORIZED else outcome
     return _Reply(status, outcome, {"success": False, "error": error}, kind, headers or {})
 
 
 def _log(reply: _Reply, request_id: str) -> None:
-    said = {"code": reply.outcome, "operation": reply.kind, "status": int(reply.status), "request_id": request_id}
+    fields = {"code": reply.outcome, "operation": reply.kind, "status": int(reply.status), "request_id": request_id}
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.outcome == "not-understood":
-        get_logger().error("webhook-refused", **said)
+        get_logger().error("webhook-refused", **fields)
     elif reply.status != HTTPStatus.OK:
-        get_logger().warning("webhook-refused", **said)
+        get_logger().warning("webhook-refused", **fields)
     else:
-        get_logger().debug("webhook-taken", **said)
+        get_logger().debug("webhook-taken", **fields)

@@ -1,4 +1,4 @@
-"""Events that AutoScribe sends: whether one is genuine, what it says, and what of it is kept.
+"""Webhook events of AutoScribe: verification, parsing, and the data that are kept.
 
 Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md);
 AutoScribe REST API, webhooks `report.delivered` and `patient_study.enrichment_requested` (decisions D18, D25).
@@ -41,60 +41,60 @@ _ENRICHMENT: Final[Shape] = {
 
 
 class RecordedEvent(Protocol):
-    """A `report.delivered` that was recorded: `body` as `delivered` gave it, `attempts` made to work it off."""
+    """Recorded `report.delivered`: `body` from `delivered`, and the number of `attempts` to process it."""
 
     @property
     def webhook_id(self) -> str:
-        """The header `webhook-id`."""
+        """Value of the header `webhook-id`."""
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """`reportId`, `studyId` and, where known, `studyInstanceUid`."""
+        """JSON with `reportId`, `studyId` and, if known, `studyInstanceUid`."""
 
     @property
     def attempts(self) -> int:
-        """How often `again` was called for it."""
+        """Number of calls of `again` for it."""
 
 
 class Webhooks(Protocol):
-    """Where deliveries are kept, durably, until they are worked off; ids for at least a week after."""
+    """Durable queue of deliveries until they are processed; ids are kept for at least a week more."""
 
     async def record(
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        """Keep a delivery, due at once; on disk when this returns.
+        """Store a delivery, due at once; it is on disk when this returns.
 
-        False, and nothing is changed, where its webhook id or its event id was recorded before (a replay). The caller
+        Return False, and change nothing, if its webhook id or its event id was recorded before (a replay). The caller
         may be cancelled while it waits: the delivery is then recorded or not, and the sender repeats it.
         """
 
     async def set_aside(
         self, webhook_id: str, event_id: str, kind: str, body: Mapping[str, Any], received: datetime
     ) -> bool:
-        """Keep a delivery of a kind that is not known, for somebody to look at; it is never due. Else as `record`."""
+        """Store a delivery of an unknown kind, for a person to look at; it is never due. Otherwise as `record`."""
 
     async def due(self, now: datetime, most: int) -> Sequence[RecordedEvent]:
-        """Deliveries not done whose time has come, the longest due first."""
+        """Return deliveries that are due and not done, the longest due first."""
 
     async def done(self, webhook_id: str, code: str = "") -> None:
-        """It needs no more work; with a code it was given up, and why. Twice is no error."""
+        """Mark a delivery as done; a code tells why it was given up. A second call is no error."""
 
     async def again(self, webhook_id: str, at: datetime, code: str) -> None:
-        """It is due again then; one attempt more."""
+        """Schedule another attempt, and count one more."""
 
 
 class Enrichments(Protocol):
-    """Where accession numbers and patient ids are kept by study UID, durably."""
+    """Durable store of accession numbers and patient ids by study UID."""
 
     async def keep(
         self, study_instance_uid: str, accession_number: str | None, patient_id: str | None, at: datetime
     ) -> None:
-        """Keep what was said at that time (the signed one); what was said later than that stays. None says nothing."""
+        """Store identifiers as of the time signed, unless later ones are stored. None changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookDelivery:
-    """A delivery whose signature holds: its id, when it was signed, and the body as text."""
+    """Delivery whose signature holds: its id, when it was signed, and the body as text."""
 
     webhook_id: str
     signed: datetime
@@ -103,7 +103,7 @@ class WebhookDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The envelope of a webhook body; `data` is not checked yet: of a kind that is not known it may be anything."""
+    """Envelope of a webhook body. `data` is not checked yet: for an unknown kind it may be anything."""
 
     event_id: str
     kind: str
@@ -112,7 +112,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Enrichment:
-    """What `patient_study.enrichment_requested` says of a study, from its DICOM header."""
+    """Identifiers of a study from `patient_study.enrichment_requested`, read from its DICOM header."""
 
     study_instance_uid: str
     accession_number: str | None
@@ -120,21 +120,21 @@ class Enrichment:
 
 
 class Verifier:
-    """Tells a genuine delivery from any other, with the keys of `settings.webhook.secrets`."""
+    """Checker of signatures, with the keys of `settings.webhook.secrets`."""
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         self._hooks = tuple(map(Webhook, secrets))
 
     @property
     def has_key(self) -> bool:
-        """False where no delivery can be verified."""
+        """True if there is a key, so that deliveries can be verified."""
         return bool(self._hooks)
 
     def verified(self, headers: Iterable[tuple[bytes, bytes]], body: bytes, now: datetime) -> WebhookDelivery | Refusal:
-        """The delivery, or why it is refused; names of headers in lower case, as ASGI has them.
+        """Return the delivery, or why it is refused; header names in lower case, as in ASGI.
 
-        The library's own check reads another clock than ours, and raises what it pleases on headers that are not in
-        form: of it only the making of a signature is used. No headers and no bytes make this raise.
+        The library's own check uses another clock and raises assorted errors for malformed headers, so only its signing
+        is used here. No headers or bytes make this method raise.
         """
         given = list(headers)
         webhook_id, seconds, signatures = (_only(given, name) for name in _HEADERS)
@@ -153,16 +153,16 @@ class Verifier:
 
 
 def _only(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
-    """The value of a header that is there once; a header that is there twice says nothing."""
-    found = [value for key, value in headers if key == name]
-    return found[0].decode("latin-1") if len(found) == 1 else ""
+    """Return the value of a header that occurs once; a repeated header counts as empty."""
+    values = [value for key, value in headers if key == name]
+    return values[0].decode("latin-1") if len(values) == 1 else ""
 
 
 def event(text: str) -> Event:
-    """The envelope of a body.
+    """Parse the envelope of a body.
 
     Raises:
-        WireError: the body is not JSON, or not what the contract says.
+        WireError: the body is not JSON, or does not follow the contract.
     """
     body = loads(text)
     check(body, _EVENT)
@@ -171,20 +171,20 @@ def event(text: str) -> Event:
 
 
 def delivered(data: Any) -> dict[str, str]:
-    """What is kept of a `report.delivered`: the ids. Its text and its presigned URL are not.
+    """Return the data to keep of a `report.delivered`: the ids. Its text and its presigned URL are not kept.
 
     Raises:
-        WireError: the data are not what the contract says.
+        WireError: the data do not follow the contract.
     """
     check(data, _DELIVERED, "/data")
     return {key: data[key] for key in _DELIVERED if data.get(key) is not None}
 
 
 def enrichment(data: Any) -> Enrichment:
-    """What a `patient_study.enrichment_requested` says; blanks at the ends say nothing (DICOM PS3.5 §6.2, SH and LO).
+    """Parse a `patient_study.enrichment_requested`; outer spaces are dropped (DICOM PS3.5 §6.2, SH and LO).
 
     Raises:
-        WireError: the data are not what the contract says.
+        WireError: the data do not follow the contract.
     """
     check(data, _ENRICHMENT, "/data")
     accession_number, patient_id = ((data.get(key) or "").strip() or None for key in ("accessionNumber", "patientId"))

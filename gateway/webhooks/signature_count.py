@@ -1,6 +1,6 @@
-"""How many webhooks came with a signature that holds, and how many with one that does not, kept for `check-config`.
+"""Count webhooks by whether their signature holds, and store the count for `check-config`.
 
-AutoScribe REST API, webhook envelope and signature: a wrong secret shows by this alone.
+AutoScribe REST API, webhook envelope and signature: only this count reveals a wrong secret.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ EVERY: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """Since the last that held: `refused`; `held` is when that was, ISO 8601, empty for never."""
+    """Signatures `refused` since the last one that held; `held` is when that was (ISO 8601), empty for never."""
 
     refused: int = 0
     held: str = ""
 
 
 class SignatureRecord:
-    """Counts; `run` keeps what changed."""
+    """Counter of signatures; `run` stores changes."""
 
     def __init__(self, cursors: StoredCursors) -> None:
         self._cursors = cursors
         self._now = self._kept = Signatures()
 
     def note(self, *, holds: bool) -> None:
-        """A webhook came."""
+        """Count one webhook."""
         if holds:
             self._now = Signatures(0, clock.now().isoformat(timespec="seconds"))
         else:
             self._now = Signatures(self._now.refused + 1, self._now.held)
 
     async def once(self) -> None:
-        """Keep the count if it is another.
+        """Store the count if it changed.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -52,7 +52,7 @@ class SignatureRecord:
             self._kept = now
 
     async def run(self) -> None:
-        """Keep it every few seconds, going on from what was kept before."""
+        """Store the count every few seconds, starting from the stored one."""
         while True:
             try:
                 if self._now == self._kept == Signatures():
@@ -64,6 +64,6 @@ class SignatureRecord:
 
 
 async def signatures(cursors: StoredCursors) -> Signatures:
-    """The count as it was kept last."""
-    found: Mapping[str, Any] | None = await cursors.get(NAME)
-    return Signatures(**found) if found else Signatures()
+    """Return the stored count."""
+    stored: Mapping[str, Any] | None = await cursors.get(NAME)
+    return Signatures(**stored) if stored else Signatures()

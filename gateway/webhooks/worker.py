@@ -1,4 +1,4 @@
-"""Works off the webhooks that were recorded: fetches the study of each, until the study lists the report told of.
+"""Process recorded webhooks: fetch the study of each, until the study lists the event's report.
 
 AutoScribe REST API, webhook `report.delivered`, which may come before `GET /reports` lists its report (decision D25).
 """
@@ -18,21 +18,21 @@ from gateway.runtime.log import code_of, get_logger
 from gateway.runtime.metrics import Metrics
 from gateway.webhooks.event import RecordedEvent, Webhooks
 
-# Ingests a study by its upstream id and gives the upstream ids of the signed reports it lists. May raise anything.
+# Ingests a study by its upstream id and returns the upstream ids of its signed reports. May raise anything.
 Ingest = Callable[[str], Awaitable[Set[str]]]
 
-WAITS: Final = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800)  # seconds; after them, over an hour, it is given up
+WAITS: Final = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800)  # seconds; then the event is given up
 OUTAGE_WAIT: Final = 60  # seconds; longest wait while AutoScribe is out of reach
 LOOP: Final = "webhooks"
 _NOT_LISTED: Final = "report-not-listed"
 _NEEDED: Final = frozenset({"studyId", "reportId"})
-_NOT_UNDERSTOOD: Final = "not-understood"  # recorded by another release, for one
+_NOT_UNDERSTOOD: Final = "not-understood"  # for example, recorded by another release
 _MOST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class WorkPace:
-    """How many studies are fetched at one time, and how often, in seconds, work is looked for without being woken."""
+    """Number of studies fetched at one time, and seconds between polls for work without a wake-up."""
 
     slots: int = 4
     poll: float = 1.0
@@ -42,11 +42,11 @@ DEFAULT: Final = WorkPace()
 
 
 class WebhookWork:
-    """Several studies at a time, each study once at a time; all deliveries about one study share its fetch.
+    """Worker for several studies at a time; all deliveries about one study share its fetch.
 
-    `wake` when one was recorded; without it a new one is seen at the next poll. A delivery is done when its study
-    lists its report. An outage is waited out; any other failure, and a report that is not listed, is tried again with
-    growing waits and given up after about an hour, which is logged as an error: the sweep finds the report.
+    Call `wake` when a delivery was recorded; otherwise the next poll finds it. A delivery is done when its study lists
+    its report. An outage is waited out. After any other failure, or if the report is not listed, it is tried again with
+    growing waits. After about an hour it is given up and logged as an error: the sweep finds the report.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class WebhookWork:
         self._woken.set()
 
     async def once(self) -> int:
-        """One round: fetch as many studies as there are slots for, and wait for them; how many were begun.
+        """Run one round: fetch as many studies as there are free slots, and wait for them; return how many were begun.
 
         Raises:
             Exception: the store could not be asked.
@@ -77,7 +77,7 @@ class WebhookWork:
         return begun
 
     async def run(self) -> None:
-        """Work until cancelled; what is under way is then stopped, and is due again at the next start."""
+        """Work until cancelled; fetches under way are then stopped, and are due again at the next start."""
         try:
             while True:
                 try:
@@ -95,8 +95,8 @@ class WebhookWork:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _begin(self) -> int:
-        """Start on what is due, a task a study, as slots are free."""
-        busy = set(self._tasks)  # before asking: what such a task has done meanwhile may still be in the answer
+        """Start due work as slots are free, one task for each study."""
+        busy = set(self._tasks)  # before the query: the rows of a task that ends meanwhile may still be in the result
         by_study: dict[str, list[RecordedEvent]] = {}
         for record in await self._webhooks.due(self._now(), _MOST):
             if record.body.keys() >= _NEEDED:
@@ -116,7 +116,7 @@ class WebhookWork:
                 await self._settle(record, listed, error)
         except Exception as failure:
             self._failed(failure)
-            await clock.sleep(self._pace.poll)  # what could not be settled is still due
+            await clock.sleep(self._pace.poll)  # deliveries that could not be settled are still due
         finally:
             del self._tasks[study_id]
             self.wake()
@@ -129,7 +129,7 @@ class WebhookWork:
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
-            # A cancellation that is not this task's: what the ingest waited for was stopped
+            # This task was not cancelled: the work inside the ingest was
             get_logger().error("webhook-ingest-failed", study_id=study_id, exc_info=error)
             return frozenset(), error
 
@@ -169,7 +169,7 @@ def _code(error: BaseException | None) -> str:
 
 
 def _wait(attempts: int, error: BaseException | None) -> float | None:
-    """Seconds until the next attempt, at least what AutoScribe asks for; None when there is none."""
+    """Return the seconds until the next attempt, at least what AutoScribe asks for; None if there is none."""
     if isinstance(error, GatewayError) and error.retry == "transient":
         asked = error.retry_after if isinstance(error, UpstreamError) else None
         return max(min(WAITS[min(attempts, len(WAITS) - 1)], OUTAGE_WAIT), asked or 0)

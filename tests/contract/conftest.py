@@ -1,4 +1,4 @@
-"""What the contract tests may use beside the engines."""
+"""Fixtures of the contract tests beside the engines."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from gateway.ingest import Pipeline
 
 @pytest.fixture
 def pipeline(engine):
-    """A pipeline into a fresh store, of a site with one facility."""
+    """Return a pipeline into a fresh store, for a site with one facility."""
     return Pipeline(engine, SITE, UTC)

@@ -1,4 +1,4 @@
-"""Acknowledgements that the receiver brings are heard by whichever process of a database they reach (D32, D33)."""
+"""Acknowledgements that the receiver brings are stored by whichever process of a database they reach (D32, D33)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TWO_PHASE = {"ack_mode": "two_phase"}
 
 
 def process(feed, engine, ack_listen) -> Fed:
-    """Another process of the same database; it listens there, or nowhere."""
+    """Return another process of the same database; it listens at `ack_listen`, or nowhere."""
     (one,) = feed.destinations
     heard = replace(one, transport=replace(one.transport, ack_listen=ack_listen))
     return Fed(engine, feed.account, (heard,), logs=feed.logs)
@@ -21,7 +21,7 @@ def process(feed, engine, ack_listen) -> Fed:
 
 @asynccontextmanager
 async def committed(engine):
-    """A feed that has sent one message, of which the application has said nothing; its MSH-10."""
+    """Send one message that the application has not acknowledged yet; return the feed and its MSH-10."""
     async with fed(engine, "ca", **TWO_PHASE) as (feed, receiver):
         async with feed.serving("one"):
             await feed.sign(critical=True)

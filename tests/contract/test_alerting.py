@@ -1,4 +1,4 @@
-"""Whoever watches over the feed is told once, and once more when it is over (D32)."""
+"""Alerts about the feed are sent once, and once more when they are over (D32)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ KEY = base64.b64encode(b"k" * 32).decode()
 
 
 class Hook:
-    """A webhook of the site's: keeps what it was told, if `is_up`."""
+    """Webhook of the site: keeps the alerts it gets while `is_up`."""
 
     def __init__(self):
         self.said, self.is_up = [], True
@@ -63,7 +63,7 @@ class Hook:
 
 @asynccontextmanager
 async def hooked(minutes=()):
-    """Webhooks of a site, the first told at once and the others after so many minutes, and its settings."""
+    """Run the webhooks of a site, the first called at once and the others after so many minutes, with the settings."""
     each = [Hook() for _ in (0, *minutes)]
     routes = [Route(f"/{number}", one.answer, methods=["POST"]) for number, one in enumerate(each)]
     with listening_socket("127.0.0.1", 0) as listener:
@@ -145,8 +145,8 @@ async def test_every_dead_letter_is_told_until_a_newer_message_says_it(engine):
         signed = [await feed.sign(), await feed.sign()]
         await feed.until("delivered", "delivered")
         kill = "UPDATE message SET state = 'dead_letter', reason = 'AE-207', is_critical = 1 WHERE report_id = :it"
-        for one in signed:
-            await write(engine, kill, it=one.report_id)
+        for report in signed:
+            await write(engine, kill, it=report.report_id)
             for _ in range(2):
                 await watch.once()
         for code in ("dead-letter", "critical-blocked"):
@@ -154,8 +154,8 @@ async def test_every_dead_letter_is_told_until_a_newer_message_says_it(engine):
             assert changes(hook, code) == [("begins", 1), ("grows", 2)]
         newest = [signed[1].study_id, signed[0].study_id]
         assert [one["studies"] for one in hook.said if one["alert"] == "critical-blocked"] == [newest[1:], newest]
-        for count, one in enumerate(signed, 1):
-            again = Resend(one.study_id, one.report_id, "v", False, 1, None)
+        for count, report in enumerate(signed, 1):
+            again = Resend(report.study_id, report.report_id, "v", False, 1, None)
             await engine.do(partial(resent, "ehr", [again], micros(clock.now())))
             await feed.until("dead_letter", "dead_letter", *["delivered"] * count)
             await watch.once()
@@ -184,7 +184,7 @@ async def test_what_was_taken_back_unsent_is_no_alert(engine):
 
 
 async def test_a_message_without_its_accession_number_is_told_when_it_has_waited_long_enough(engine):
-    """Decision D18: it is held so many minutes, then there is an alert; a critical one is told at once."""
+    """Check decision D18: it is held for so many minutes, then there is an alert; a critical one alerts at once."""
     needs = replace(profile("generic"), accession="required")
     waits = {"receiver": needs, "accession_wait": 600.0, "critical_alert": 1e9}
     async with fed(engine, **waits) as (feed, _), watched(engine, feed) as (_, watch), feed.serving():
@@ -289,7 +289,7 @@ async def test_one_process_of_several_watches_and_the_next_goes_on_when_it_is_go
 
 
 async def critical(feed):
-    """A critical result that is overdue at once."""
+    """Make a critical result that is overdue at once."""
     return await feed.sign(critical=True)
 
 
@@ -379,7 +379,7 @@ async def test_who_watches_lets_another_at_once_when_it_stops(engine):
 
 @pytest.fixture
 def wall_clock(monkeypatch):
-    """A wall clock that a test sets forward, in minutes."""
+    """Return a function that sets the wall clock forward, in minutes."""
     ahead = timedelta()
 
     def forward(minutes):

@@ -1,4 +1,4 @@
-"""Whatever the wire tables allow is taken in, on both engines, and comes out of the store as it went in."""
+"""Every study that the wire tables allow is ingested on both engines, and is read from the store unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ numbers = st.one_of(st.none(), st.text(max_size=10), st.sampled_from(("A-1", "a\
 
 
 def emptied():
-    """The store as if it were new."""
+    """Empty the store."""
     for table in METADATA.tables.keys() - {"tick"}:
         yield from ask(Statement(f"DELETE FROM {table}"))
 
@@ -95,8 +95,10 @@ def test_what_is_kept_of_the_golden_studies_comes_back_as_it_was():
             continue
         study = decode(wire, wire.get("reports", []), wire.get("users", []))
         change = changes(None, study, SITE)
-        one = Kept(change.study, change.version, Facts(corrected=change.corrected, seen=change.seen, gone=change.gone))
-        assert kept(packed(one)) == one
+        state = Kept(
+            change.study, change.version, Facts(corrected=change.corrected, seen=change.seen, gone=change.gone)
+        )
+        assert kept(packed(state)) == state
 
 
 def test_what_a_later_release_kept_beside_is_left_out():

@@ -1,4 +1,4 @@
-"""Each attempt to send a message is kept with what was answered, for as long as the message's text is (D39)."""
+"""Attempts to send a message are kept with their answers, for as long as the message's bytes (D39)."""
 
 from __future__ import annotations
 

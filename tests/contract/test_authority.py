@@ -1,4 +1,4 @@
-"""An MRN of which no setting says whose it is: held, told, and sent once the settings say it (D11)."""
+"""MRN without an authority in the settings: held, alerted, and sent once the settings name the authority (D11)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mappings.hl7v2 import receiver as profile
 from mappings.profile import Site
 
 HELD = "SELECT state, reason FROM outbox WHERE state = 'held'"
-# What somebody says of the authority later: of each facility, of all that nobody named, or of the receiver
+# Settings that name the authority later: of each facility, of all facilities without one, or of the receiver
 REMEDIES = {
     "mrn_namespace": lambda known: (replace(known, default_facility=None), {}),
     "default_facility": lambda known: (Site(default_facility=next(iter(known.facilities.values()))), {}),
@@ -51,7 +51,7 @@ async def test_it_is_held_until_the_settings_say_whose_it_is_and_sent_once(engin
             assert {(one.reason, one.is_critical) for one in waiting} == {("authority-unknown", False)}
             assert len({one.study_id for one in waiting}) == 2
             assert (await stock(engine, "ehr", 0)).held_rows == ()
-        async with feed.serving():  # the same settings
+        async with feed.serving():  # same settings
             await feed.until()
         assert not receiver.messages
         settings, changes = REMEDIES[remedy](known)

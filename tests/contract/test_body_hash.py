@@ -1,4 +1,4 @@
-"""What was sent can be told by its hash when its text is gone, and what is not what was made any more is never sent.
+"""Hashes identify sent messages after their bytes are deleted, and altered bytes are never sent.
 
 https://csrc.nist.gov/pubs/fips/180-4/upd1/final
 """
@@ -43,7 +43,7 @@ async def write(engine, sql: str, **values) -> None:
 
 
 async def replayed(feed: Fed, signed) -> None:
-    """Have a report sent again as it is."""
+    """Send a report again as it is."""
     await feed.engine.do(
         partial(resent, "ehr", [Resend(signed.study_id, signed.report_id, "v", False, 1, None)], now())
     )
@@ -68,8 +68,8 @@ async def test_of_a_file_it_is_what_sha256sum_says(sqlite_engine, tmp_path):
             await feed.sign()
             await feed.until("delivered")
     [file] = folder.iterdir()
-    said = await asyncio.to_thread(subprocess.check_output, ["sha256sum", file], text=True)
-    assert await rows(sqlite_engine, "SELECT body_hash FROM message") == [(said.split()[0],)]
+    output = await asyncio.to_thread(subprocess.check_output, ["sha256sum", file], text=True)
+    assert await rows(sqlite_engine, "SELECT body_hash FROM message") == [(output.split()[0],)]
 
 
 @pytest.mark.parametrize("change", [ALTER, LOSE])
@@ -130,7 +130,7 @@ async def test_it_is_not_sent_again_as_it_was_either(engine):
 
 
 async def test_where_no_hash_was_kept_it_is_sent(engine):
-    """A process of an earlier release made it."""
+    """Check a message that a process of an earlier release made."""
     async with fed(engine) as (feed, _):
         await feed.queue(1)
         await write(engine, "UPDATE message SET body_hash = ''")

@@ -1,4 +1,4 @@
-"""A changed mapping sends nothing and writes nothing by itself: a change is what another input maps to (D7, D20)."""
+"""Changed mappings send and write nothing by themselves: a change is a different input (D7, D20)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mappings.profile import parse_site
 GOLDEN = Path(__file__).parents[1] / "golden"
 REPORT = "DiagnosticReport/rep-" + "3" * 32
 STUDY = study_id("1")
-# Another zone, other names of the facility, another system of its numbers, a dictionary of procedures
+# Another time zone, other names of the facility, another system of its numbers, a dictionary of procedures
 OTHER = parse_site("""
 [[mapping.facilities]]
 name = "City Medical Center"
@@ -33,7 +33,7 @@ mrn_namespace = "OTHER"
 
 
 def golden():
-    """Every study of the golden cases that says its reports."""
+    """Return every study of the golden cases that has reports."""
     for path in sorted(GOLDEN.glob("*/wire.json")):
         wire = json.loads(path.read_text())
         if "reportMetadata" in wire:
@@ -41,14 +41,14 @@ def golden():
 
 
 def bare(resource):
-    """A resource without what the store puts into meta."""
+    """Return a resource without the store's additions to `meta`."""
     meta = {name: value for name, value in resource["meta"].items() if name not in {"versionId", "lastUpdated"}}
     rest = {name: value for name, value in resource.items() if name != "meta"}
     return {**rest, "meta": meta} if meta else rest
 
 
 def mapped(fetched, site):
-    """What a study maps to for itself, by address."""
+    """Return the resources that a study maps to by itself, by address."""
     found = to_fhir(decode(fetched.study, fetched.reports, fetched.users), site).output
     return {f"{one['resourceType']}/{one['id']}": one for one in found}
 
@@ -107,7 +107,7 @@ async def test_one_changed_field_writes_only_what_that_field_touches(engine, cha
 
 
 async def test_what_a_new_version_refers_to_as_its_patient_is_stored(engine):
-    """Under another system of numbers a patient has another id, though nothing of the patient changed."""
+    """Check the patient's id: another system of numbers changes it, though nothing of the patient changed."""
     before, after = Pipeline(engine, SITE, UTC), Pipeline(engine, OTHER, UTC)
     await take(before)
     await take(after, report(isCritical=True))
@@ -137,14 +137,14 @@ async def test_rendering_anew_writes_the_new_look_tells_nothing_and_finds_by_it(
     assert REPORT in written(rendered)
     assert not rendered.change.causes
     wanted = mapped(said(report(), addendum()), OTHER)
-    found = {address: bare(one) for address, one in (await current(engine)).items()}
-    assert {address: found[address] for address in wanted} == wanted
+    stored = {address: bare(one) for address, one in (await current(engine)).items()}
+    assert {address: stored[address] for address in wanted} == wanted
     assert await rows(engine, date, key("DiagnosticReport", "date")) == [(low - 13 * 3600 * 1_000_000,)]
     assert sorted(await outbox(engine)) == [("3", "signed"), ("4", "addendum_signed")]
 
 
 async def test_rendering_anew_finds_what_did_not_change_by_its_rows_of_now(engine):
-    """The zone of dates without one is a matter of the index alone."""
+    """Check the time zone of dates without one: it concerns the index alone."""
     day = report(snapshotMetadata=snapshot(facilityName="Nobody knows", studyTime=None))
     await take(Pipeline(engine, SITE, UTC), day)
     date = "SELECT low, high FROM moment WHERE key = ?"
@@ -156,7 +156,7 @@ async def test_rendering_anew_finds_what_did_not_change_by_its_rows_of_now(engin
 
 
 async def test_what_the_mapping_makes_no_more_ends_when_it_is_rendered_anew(engine):
-    """Sections are Observations: another site may not say those of a draft."""
+    """Check sections, which are Observations: another site may not send those of a draft."""
     shows = parse_site("[mapping]\nsend_drafts = true\n")
     draft = report(status="in_progress", signedAt=None)
     sections = f"Observation/rep-{'3' * 32}-s"

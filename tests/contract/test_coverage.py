@@ -1,4 +1,4 @@
-"""What the store knows of AutoScribe's listing: what is to be fetched, what is missing, where a crawl stands.
+"""AutoScribe's listing as the store knows it: studies to fetch, missing studies, and positions of the crawl.
 
 Decisions D21 and D26.
 """

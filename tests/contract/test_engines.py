@@ -1,4 +1,4 @@
-"""What both engines promise: work is whole or nothing, readers see what is committed, failures say no value."""
+"""Both engines keep their promises: work is atomic, readers see committed rows, failures show no values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = Statement("SELECT name FROM cursor WHERE name IN listed(:names) ORDER BY
 MISSING = Statement("SELECT nothing FROM nowhere WHERE name = :name")
 NAME = "Zyxwrumpel"
 PLACE = {"sqlite": "?", "postgresql": "$1"}
-# As many rows as there are, each of them anew: long to count
+# Counts endless new rows, which takes long
 _ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n WHERE i > {}"
 
 
@@ -57,9 +57,9 @@ async def test_failures_say_no_value_of_a_row(engine):
         engine.do(lambda: ask(PUT, name=NAME + "\ud800", value="")),
         engine.query(f"SELECT number FROM resource WHERE number = {place}", [10**30]),
     ]
-    for one in failing:
+    for query in failing:
         with pytest.raises(StoreUnavailable) as caught:
-            await one
+            await query
         assert NAME not in str(caught.value)
         assert caught.value.detail
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -86,14 +86,14 @@ async def test_a_database_that_is_not_open_is_unavailable(engines):
     engine = engines()
 
     async def refused():
-        for one in (
+        for query in (
             engine.fetch(GET, name="a"),
             engine.query("SELECT last FROM tick", []),
             engine.scan("SELECT last FROM tick", [], 1.0),
             engine.do(lambda: ask(PUT, name="a", value="1")),
         ):
             with pytest.raises(StoreUnavailable, match="not open"):
-                await one
+                await query
 
     await refused()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""A request is carried out by one at a time, for one key once, whoever dies meanwhile; then its key is forgotten.
+"""A request runs once for each key, even if its process dies; later its key is forgotten.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """
@@ -22,7 +22,7 @@ TICK = timedelta(microseconds=1)
 
 
 class Turned:
-    """A wall clock that a test sets."""
+    """Wall clock that a test sets."""
 
     def __init__(self, monkeypatch):
         self.at = datetime(2026, 1, 5, 14, 20, tzinfo=UTC)
@@ -133,20 +133,20 @@ async def test_old_keys_go_the_oldest_first_so_many_at_a_time_and_new_ones_stay(
 async def test_of_many_who_ask_at_once_one_holds_the_key(engines):
     async with AsyncExitStack() as stack:
         several = [engines() for _ in range(3)]
-        for one in several:
-            await stack.enter_async_context(one.opened())
+        for engine in several:
+            await stack.enter_async_context(engine.opened())
         for kind in ("new", "left"):
-            found = await asyncio.gather(*(Requests(one).claim("k", "r") for one in several * 10))
-            [claim] = [one for one in found if isinstance(one, KeyClaim)]
-            assert found.count(None) == 29, kind
+            claims = await asyncio.gather(*(Requests(one).claim("k", "r") for one in several * 10))
+            [claim] = [one for one in claims if isinstance(one, KeyClaim)]
+            assert claims.count(None) == 29, kind
             await claim.leave("left")
 
 
 async def test_of_many_who_find_old_keys_at_once_each_gets_its_own(engines, turned):
     async with AsyncExitStack() as stack:
         several = [engines() for _ in range(3)]
-        for one in several:
-            await stack.enter_async_context(one.opened())
+        for engine in several:
+            await stack.enter_async_context(engine.opened())
         for number in range(150):
             await Requests(several[0]).claim(f"{number:03}", "r")
         turned.on(KEPT + TICK)

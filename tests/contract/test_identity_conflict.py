@@ -1,4 +1,4 @@
-"""A study in conflict about its patient: held, told at once where critical, sent once somebody decides (D12)."""
+"""A study in conflict about its patient is held, alerted if critical, and sent once an operator decides (D12)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER = {**FIRST, "patientName": "Somebody Else", "dateOfBirth": "1931-01-31"}
 
 
 async def sign_of(feed, said, *, critical=False):
-    """Sign a report of a new study that says this of its patient, and take it in."""
+    """Sign a report of a new study with this patient, and ingest it."""
     signed = feed.account.sign_new(critical=critical)
     feed.account.change_patient(signed.report_id, said)
     await feed.tell(signed.study_id)
@@ -90,8 +90,8 @@ async def test_a_study_about_several_people_is_listed_and_sent_once_somebody_has
         listed = [one for one in await identities.every(engine) if one.state == "contradicted"]
         assert {one.study_id for one in listed} == {signed.study_id}
         assert len({one.patient_id for one in listed}) == 2
-        for one in listed:
-            assert await identities.decide(engine, one.patient_id, one.study_id, "link", "seen", AT)
+        for conflict in listed:
+            assert await identities.decide(engine, conflict.patient_id, conflict.study_id, "link", "seen", AT)
         await feed.pipeline.refresh(signed.study_id)
         await feed.until("delivered", "delivered")
         assert len({field(body, "OBR-3") for body in bodies(receiver)}) == 2

@@ -1,4 +1,4 @@
-"""What webhooks brought is kept once, until it is worked off; what commands ask is done once, in order.
+"""Webhook events are stored once until they are processed; commands' requests run once, in order.
 
 Decisions D8, D18, D25.
 """
@@ -87,14 +87,14 @@ async def test_only_what_is_done_is_forgotten(engine):
 
 async def test_an_enrichment_adds_to_what_was_said_and_an_older_one_changes_nothing(engine):
     enrichments = StoredEnrichments(engine)
-    said = "SELECT accession_number, patient_id, kept FROM enrichment"
+    query = "SELECT accession_number, patient_id, kept FROM enrichment"
     await enrichments.keep("1.2", "A-1", None, AT)
     await enrichments.keep("1.2", None, "P-1", LATER)
     await enrichments.keep("1.2", "A-0", "P-0", AT - timedelta(minutes=1))
-    ((accession_number, patient_id, _),) = await rows(engine, said)
+    ((accession_number, patient_id, _),) = await rows(engine, query)
     assert (accession_number, patient_id) == ("A-1", "P-1")
     await enrichments.keep("1.2", "A-2", None, LATER)
-    ((accession_number, patient_id, _),) = await rows(engine, said)
+    ((accession_number, patient_id, _),) = await rows(engine, query)
     assert (accession_number, patient_id) == ("A-2", "P-1")
 
 

@@ -1,4 +1,4 @@
-"""The feed journal while messages are sent, and what it says of a database that was put back (decision D38)."""
+"""Delivery journal: entries while messages are sent, and the detection of a restored database (decision D38)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def kept(feed, folder, metrics=None):
 
 
 async def served(feed, journal, count=3, *, until=True):
-    """Send so many messages, with the journal of a process that starts, and ends in good order."""
+    """Send so many messages, with the journal of a process that starts and ends in order."""
     for _ in range(count):
         await feed.sign(critical=False)
     async with feed.serving(journal=journal):
@@ -53,7 +53,7 @@ async def served(feed, journal, count=3, *, until=True):
 
 
 async def put_back(feed, batches=0, since=0):
-    """Have the database know as much as a copy of it would."""
+    """Set the database back to the knowledge that a copy of it would have."""
     await feed.engine.do(lambda: ask(SET, value=str(batches), name="feed-journal:%"))
     await feed.engine.do(lambda: ask(UNCLAIM, since=since))
 
@@ -107,7 +107,7 @@ async def test_a_database_that_is_behind_pauses_all_whatever_they_are_paused_for
         assert [len(one.messages) for one in receivers] == sent
         assert [int(n) for (n,) in await rows(engine, "SELECT count(*) FROM outbox WHERE state = 'waiting'")] == [2]
         assert len(said(feed, "database-restored")) == 1
-        assert set((await restoring.heard(engine)).values()) == {0}  # it is not told before the journal is replayed
+        assert set((await restoring.heard(engine)).values()) == {0}  # it is not updated before the journal is replayed
 
 
 @pytest.mark.parametrize("looks_first", ["see_that_nothing_is_lost", "turn"])
@@ -166,7 +166,7 @@ async def test_a_journal_that_nobody_writes_any_more_counts_too(engine, tmp_path
         await served(feed, kept(feed, tmp_path), count=1)
         await served(feed, kept(feed, tmp_path), count=1)
         await idle.close()
-        assert len(list(journals(tmp_path))) == 1  # the first never had anything to write
+        assert len(list(journals(tmp_path))) == 1  # the first process never had anything to write
         await put_back(feed)
         alone = kept(feed, tmp_path)
         await alone.see_that_nothing_is_lost()
@@ -289,7 +289,7 @@ async def test_what_was_open_in_the_copy_may_have_been_sent_whenever_it_was_sign
         signed = await feed.sign(critical=False)
         copied = Statement("UPDATE outbox SET state = :state, reason = 'authority-unknown'")
         await engine.do(lambda: ask(copied, state=state))
-        await claimed(engine, "authorities:ehr", "as in the copy")  # the settings were mended after it
+        await claimed(engine, "authorities:ehr", "as in the copy")  # the settings were corrected after the copy
         journal, hour_ago = kept(feed, tmp_path), micros(datetime.now(UTC) - timedelta(hours=1))
         await HoldFeed(restored_from=hour_ago).begin(engine, journal, ["ehr"])
         await feed.resume()

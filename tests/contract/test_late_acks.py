@@ -1,4 +1,4 @@
-"""What the application says of a message that was committed is written by whoever hears it (D32)."""
+"""Late acknowledgements of a committed message are stored by whichever process receives them (D32)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DUE = AT + 5_000_000
 
 @pytest.fixture
 async def scene(engine):
-    """A lane of two messages, of which the first was committed."""
+    """Build a lane of two messages, of which the first was committed."""
     made = Scene(engine, await Leases(engine, "one", 60.0).take("ehr"))
     await made.add("stu_a", new(1), new(2))
     await made.deliver()

@@ -1,4 +1,4 @@
-"""One process at a time sends to a destination, on the database's clock (D33)."""
+"""One process at a time sends to a destination, by the database's clock (D33)."""
 
 from __future__ import annotations
 
@@ -65,20 +65,20 @@ async def test_a_renewed_lease_lasts_longer_and_keeps_its_fence(engine):
 
 
 async def test_a_pause_keeps_its_first_reason_until_it_is_resumed(engine):
-    one = Leases(engine, "one", 30.0)
-    lease = await one.take("ehr")
+    leases = Leases(engine, "one", 30.0)
+    lease = await leases.take("ehr")
     assert await engine.do(partial(store.held, lease))
     await engine.do(partial(store.paused, "ehr", "first", 1))
     await engine.do(partial(store.paused, "ehr", "second", 1))
-    assert await one.paused("ehr") == "first"
+    assert await leases.paused("ehr") == "first"
     assert not await engine.do(partial(store.held, lease))
     await engine.do(lambda: store.resumed("ehr"))
-    assert await one.paused("ehr") == ""
+    assert await leases.paused("ehr") == ""
     assert await engine.do(partial(store.held, lease))
 
 
 async def test_a_renewal_waits_behind_no_other_work_of_the_database(postgres_database):
-    """All connections for other work are busy for longer than the lease lasts, as on a machine that is starved."""
+    """Check while all connections for other work are busy for longer than the lease lasts, as on a starved machine."""
     engine = Postgres(postgres_database, 2)
     async with engine.opened():
         leases = Leases(engine, "one", 1.0)
@@ -92,7 +92,7 @@ async def test_a_renewal_waits_behind_no_other_work_of_the_database(postgres_dat
 
 
 async def test_a_renewal_is_in_time_though_each_turn_of_the_loop_is_late(postgres_database):
-    """A process that gets the processor seldom: what counts is how many turns of its loop a renewal needs."""
+    """Check a process that rarely gets the processor: a renewal must need few turns of its loop."""
     engine = Postgres(postgres_database)
     async with engine.opened():
         leases, loop, turns = Leases(engine, "one", 60.0), asyncio.get_running_loop(), 0

@@ -1,4 +1,4 @@
-"""What an operator's commands read and write in the ledger of the feed, on both engines (D8, D31, D32, D35)."""
+"""Commands of operators read and write the ledger of the feed, on both engines (D8, D31, D32, D35)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def write(engine, sql: str, **values) -> None:
 
 
 async def replayed(feed: Fed, signed, priority: int = 1) -> None:
-    """Have a report sent again as it is."""
+    """Send a report again as it is."""
     one = Resend(signed.study_id, signed.report_id, "v", False, priority, None)
     await feed.engine.do(partial(resent, "ehr", [one], now()))
 
@@ -80,7 +80,7 @@ async def test_what_is_in_doubt_is_sent_again_counted_anew(engine):
 
 
 async def test_a_message_that_a_newer_one_has_overtaken_is_not_sent_after_it(engine):
-    """Its refusal came late, when the newer one was there already (two-phase)."""
+    """Check a refusal that comes late, when the newer message exists already (two-phase)."""
     async with fed(engine) as (feed, receiver):
         async with feed.serving():
             signed = await feed.sign()
@@ -141,13 +141,13 @@ async def test_where_nothing_is_held_nothing_is_let_go(engine):
 async def test_a_destination_that_nobody_served_yet_can_be_paused_and_says_since_when(engine):
     assert await engine.do(partial(leases.paused, "ehr", "maintenance", 5)) is True
     assert await engine.do(partial(leases.paused, "ehr", "again", 6)) is False
-    [one] = await leases.standing(engine)
-    assert (one.name, one.holder, one.paused, one.paused_since) == ("ehr", "", "maintenance", 5)
+    [row] = await leases.standing(engine)
+    assert (row.name, row.holder, row.paused, row.paused_since) == ("ehr", "", "maintenance", 5)
     assert await engine.do(partial(leases.resumed, "ehr")) is True
     assert await engine.do(partial(leases.resumed, "ehr")) is False
     await Leases(engine, "one", 60).take("ehr")
-    [one] = await leases.standing(engine)
-    assert (one.holder, one.paused, one.paused_since) == ("one", "", None)
+    [row] = await leases.standing(engine)
+    assert (row.holder, row.paused, row.paused_since) == ("one", "", None)
 
 
 async def test_the_ledger_counts_by_state_and_knows_the_oldest_that_is_open(engine):
@@ -222,8 +222,8 @@ async def test_history_is_spread_over_time_behind_all_that_is_new_and_the_next_g
         assert await engine.do(partial(backloaded, span, at, 1)) == (1, 1)
         assert await engine.do(partial(backloaded, span, at, 5)) == (1, 1)
         assert await engine.do(partial(backloaded, span, at, 5)) == (0, 0)
-        found = await rows(engine, "SELECT study_id, state, priority, is_critical, due FROM outbox ORDER BY due")
-        assert found == [
+        queue = await rows(engine, "SELECT study_id, state, priority, is_critical, due FROM outbox ORDER BY due")
+        assert queue == [
             (first.study_id, "waiting", 2, 0, at),
             (second.study_id, "waiting", 2, 0, at + 500_000),
         ]
@@ -243,10 +243,10 @@ async def test_reports_are_found_by_when_they_were_signed_page_by_page(engine, m
     monkeypatch.setattr("gateway.store.feed.resending._AT_A_TIME", 2)
     async with fed(engine) as (feed, _):
         signed = [await feed.sign() for _ in range(5)]
-        found = [one async for one in signed_within(engine, 0, micros(LATER))]
-        assert sorted(found) == sorted((one.report_id, one.study_id) for one in signed)
+        reports = [one async for one in signed_within(engine, 0, micros(LATER))]
+        assert sorted(reports) == sorted((one.report_id, one.study_id) for one in signed)
         in_order = await rows(engine, "SELECT report_id, study_id FROM report ORDER BY signed, report_id")
-        assert found == in_order
+        assert reports == in_order
         assert await study_of(engine, signed[0].report_id) == signed[0].study_id
         assert await study_of(engine, "rep_none") is None
 
@@ -290,8 +290,8 @@ async def test_what_is_about_to_be_told_anew_is_not_sent_as_it_was(engine):
             signed = await feed.sign()
             await feed.until("delivered")
         await replayed(feed, signed)
-        found = await engine.do(partial(queued_again, again(feed), signed.study_id, None, now()))
-        assert found == ["newer-waits"]
+        refusals = await engine.do(partial(queued_again, again(feed), signed.study_id, None, now()))
+        assert refusals == ["newer-waits"]
 
 
 async def test_a_study_of_which_nothing_was_sent_has_nothing_to_be_sent_as_it_was(engine):
@@ -308,8 +308,8 @@ async def test_a_text_that_was_let_go_of_cannot_be_sent_again(engine):
             await feed.until("delivered")
         await write(engine, "UPDATE message SET has_body = 0")
         await write(engine, "DELETE FROM message_body")
-        found = await engine.do(partial(queued_again, again(feed), signed.study_id, None, now()))
-        assert found == ["text-purged"]
+        refusals = await engine.do(partial(queued_again, again(feed), signed.study_id, None, now()))
+        assert refusals == ["text-purged"]
 
 
 async def test_a_number_under_the_authority_that_two_clinics_shared_is_not_sent_again_though_it_is_forced(engine):
@@ -324,8 +324,8 @@ async def test_a_number_under_the_authority_that_two_clinics_shared_is_not_sent_
         await write(engine, "UPDATE message SET body_hash = :said", said=hashlib.sha256(body).hexdigest())
         for forced in (False, True):
             asked = again(feed, force_old=forced)
-            found = await engine.do(partial(queued_again, asked, signed.study_id, None, now()))
-            assert found == ["authority-shared"]
+            refusals = await engine.do(partial(queued_again, asked, signed.study_id, None, now()))
+            assert refusals == ["authority-shared"]
 
 
 async def test_a_dead_letter_is_sent_as_it_was_and_no_longer_listed(engine):
@@ -383,9 +383,9 @@ async def test_of_studies_the_ledger_gives_reports_rows_and_messages_each_where_
         async with feed.serving():
             signed = await feed.sign()
             await feed.until("delivered")
-        found = await recorded(engine, [signed.study_id, "stu_none"])
-        assert list(found) == [signed.study_id]
-        record = found[signed.study_id].reports[signed.report_id]
+        records = await recorded(engine, [signed.study_id, "stu_none"])
+        assert list(records) == [signed.study_id]
+        record = records[signed.study_id].reports[signed.report_id]
         assert [row.state for row in record.rows] == ["rendered"]
         [message] = record.messages
         assert (message.destination, message.state, message.ack) == ("ehr", "delivered", "AA")

@@ -1,4 +1,4 @@
-"""Messages are found by whatever somebody asks with, on both engines (D39)."""
+"""Messages are found by any identifier that a person may have, on both engines (D39)."""
 
 from __future__ import annotations
 

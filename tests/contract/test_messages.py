@@ -1,4 +1,4 @@
-"""Messages in their lanes: claimed in order, one at a time, with what is known of them written down (D18, D32, D33)."""
+"""Messages of a lane are claimed in order, one at a time, and each result is stored (D18, D32, D33)."""
 
 from __future__ import annotations
 

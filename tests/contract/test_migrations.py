@@ -1,4 +1,4 @@
-"""Migrations up and down with data in the tables, whole or not at all; what they make is what the statements speak of.
+"""Migrations run up and down with data in the tables, atomically; they create the tables that statements use.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html
 """
@@ -45,7 +45,7 @@ TABLES = sorted(METADATA.tables)
 
 
 def revisions():
-    """Every revision, the first first."""
+    """Return every revision, the first one first."""
     config = Config(output_buffer=io.StringIO())
     config.set_main_option("script_location", str(next(iter(migrations.__path__))))
     config.set_main_option("path_separator", "os")
@@ -54,7 +54,7 @@ def revisions():
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty(request, tmp_path):
-    """Makes engines, not opened, of one database without tables."""
+    """Return a function that makes engines, not opened, of one database without tables."""
     if request.param == "sqlite":
         yield partial(Sqlite, tmp_path / "a b?c%20#.db")
         return
@@ -63,7 +63,7 @@ def empty(request, tmp_path):
 
 
 async def tables(engine):
-    """The names of the tables there are."""
+    """Return the names of the existing tables."""
     sql = {
         "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name",
         "postgresql": "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
@@ -73,7 +73,7 @@ async def tables(engine):
 
 
 async def columns(engine, table):
-    """The columns of a table with a value of the right kind."""
+    """Return the columns of a table, each with a value of the right kind."""
     if engine.dialect == "sqlite":
         rows = await engine.query(f"SELECT name, type FROM pragma_table_info('{table}')", [])
     else:
@@ -84,10 +84,10 @@ async def columns(engine, table):
 
 
 async def fill(engine):
-    """A row in every table."""
+    """Insert a row into every table."""
     for table in await tables(engine):
         row = await columns(engine, table)
-        names = ", ".join(f'"{name}"' for name in row)  # "user" is a word of PostgreSQL
+        names = ", ".join(f'"{name}"' for name in row)  # "user" is a keyword of PostgreSQL
         insert = Statement(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in row)})")
         await engine.do(partial(ask, Statement(f"DELETE FROM {table}")))
         await engine.do(partial(ask, insert, **row))
@@ -134,8 +134,8 @@ async def test_what_was_made_before_has_its_hash_where_its_text_is_there(empty):
         await engine.do(partial(ask, Statement(another)))
         for _ in range(2):
             await migrate(engine, "0003")
-            found = await engine.query("SELECT number, body_hash FROM message ORDER BY number", [])
-            assert [tuple(one) for one in found] == [(1, hashlib.sha256(b"x").hexdigest()), (2, "")]
+            hashes = await engine.query("SELECT number, body_hash FROM message ORDER BY number", [])
+            assert [tuple(one) for one in hashes] == [(1, hashlib.sha256(b"x").hexdigest()), (2, "")]
             await migrate(engine, "0002")
             assert await columns(engine, "message") == row
             assert [tuple(one) for one in await engine.query("SELECT body FROM message_body", [])] == [(b"x",)]
@@ -182,7 +182,7 @@ async def test_of_several_that_migrate_at_once_one_does(empty):
 
 
 def described(path):
-    """A SQLite database, table by table: its columns, keys and indexes."""
+    """Describe a SQLite database, table by table: its columns, keys and indexes."""
     with closing(sqlite3.connect(path)) as connection:
 
         def rows(sql):

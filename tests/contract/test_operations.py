@@ -1,4 +1,4 @@
-"""One key makes one POST, over a restart, in several processes of one database, and where a process died in the middle.
+"""One key makes one POST, across restarts, several processes of one database, and crashes at any point.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/; AutoScribe has none of its own (D27).
 """
@@ -25,7 +25,7 @@ LATE = Statement("UPDATE idempotency SET held = 1 WHERE held > 0")
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request):
-    """The URL of a fresh migrated database; once for SQLite, once for PostgreSQL."""
+    """Return the URL of a fresh migrated database; once for SQLite, once for PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{request.getfixturevalue('sqlite_database')}"
     return request.getfixturevalue("postgres_database")
@@ -87,18 +87,18 @@ async def test_what_is_sure_but_does_not_show_is_looked_for_after_a_restart(data
 async def test_two_processes_that_get_the_same_key_at_once_send_once_and_answer_alike(postgres_database):
     async with (
         sandboxed() as sandbox,
-        sandbox.gateway(postgres_database) as one,
+        sandbox.gateway(postgres_database) as first,
         sandbox.gateway(postgres_database) as two,
     ):
-        report = one.signed()
-        answers = await asyncio.gather(*(stage.post(addendum(report)) for stage in (one, two) * 5))
+        report = first.signed()
+        answers = await asyncio.gather(*(stage.post(addendum(report)) for stage in (first, two) * 5))
     assert {one.status_code for one in answers} == {201}
     assert len({one.content for one in answers}) == 1
     assert len(posts(sandbox)) == 1
 
 
 async def died(stage, report, *, sent):
-    """What a process leaves behind that died while it carried out a request, its time being up."""
+    """Leave the state of a process that died while it carried out a request, and whose claim has expired."""
     report_id, study_id = report["reportId"], report["studyId"]
     claim = await Requests(engine_of(stage)).claim(checked("k1"), fingerprint("$addendum", report_id, body=b""))
     if sent:
@@ -107,7 +107,7 @@ async def died(stage, report, *, sent):
 
 
 async def time_is_up(stage):
-    """Whoever holds a key is taken for dead from now on."""
+    """Make every holder of a key count as dead from now on."""
     await engine_of(stage).do(partial(ask, LATE))
 
 

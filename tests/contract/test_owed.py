@@ -1,4 +1,4 @@
-"""For any sequence of settings and reports, status and certificate say what one function of them says (D37)."""
+"""Status and certificate agree with the function `owed` for any sequence of settings and reports (D37)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ ACTS = st.one_of(
     st.tuples(st.just("add"), st.integers(0, 9)),
     st.tuples(st.sampled_from(("apply", "leave", "send", "make")), NAME),
 )
-# Of a study whose messages are made and wait: what is signed is owed whatever these statuses are
+# Statuses for a study whose messages wait: a signed report is owed whichever of these are set
 STATUSES = st.sampled_from(
     tuple(frozenset({"final", *more}) for more in ((), ("addendum",), ("addendum", "corrected")))
 )
@@ -79,7 +79,7 @@ START = datetime(2020, 1, 1, tzinfo=UTC)
 
 @dataclass
 class World:
-    """A feed whose settings change while reports are signed and corrected."""
+    """Feed whose settings change while reports are signed and corrected."""
 
     engine: Any
     addendum: str = "replace"
@@ -96,11 +96,11 @@ class World:
         await getattr(self, verb)(*what)
 
     async def settings(self, name: str, accepts: Filter, start: datetime, rules: tuple[Ignore, ...]) -> None:
-        """The service starts anew with these settings: each destination's holder puts its own in force."""
+        """Start the service again with these settings: each destination's holder puts its own in force."""
         self.served[name], self.rules = self._destination(name, accepts, start), rules
-        for one in self.served.values():
-            lease = await Leases(self.engine, "one", 60).take(one.name)
-            planning = Planning(self.engine, one, rules, Feed(unasked_messages=0))
+        for target in self.served.values():
+            lease = await Leases(self.engine, "one", 60).take(target.name)
+            planning = Planning(self.engine, target, rules, Feed(unasked_messages=0))
             await planning.begin(lease)
             await planning.look()
 
@@ -147,42 +147,42 @@ class World:
         await self.engine.do(partial(ask, DELIVER, destination=name))
 
     async def check(self) -> None:
-        """Hold what the certificate and the status say against the function."""
+        """Compare the certificate and the status with the function."""
         in_force = await SettingsInForce(self.engine).current()
-        said = dict.fromkeys(("unrouted", "ignored"), 0)
+        counts = dict.fromkeys(("unrouted", "ignored"), 0)
         for study_id in dict.fromkeys(one.study_id for one in self.signed):
             known = kept((await self.engine.fetch(intake.STUDY, study_id=study_id))[0][2])
-            found = (await recorded(self.engine, [study_id]))[study_id]
+            records = (await recorded(self.engine, [study_id]))[study_id]
             rows_of = [tuple(one) for one in await rows(self.engine, ROWS, study_id)]
             for report in known.study.completed:
                 own = [row for row in rows_of if row[1] == report.report_id]
                 order = list(dict.fromkeys(row[3] for row in own))
                 newest = next(Cause(report.report_id, row[2], row[3]) for row in own if row[3] == order[-1])
-                of = news(known.study, newest, report)
+                report_news = news(known.study, newest, report)
                 accepted = []
                 for name, each in in_force.revisions.items():
                     here = [row for row in rows_of if row[0] == name]
                     told = {row[1] for row in here if row[4] in TOLD}
                     mine = [row for row in here if row[1] == report.report_id]
-                    made = fate(report.report_id, found.reports[report.report_id], self.served[name])
-                    expected = owed(of, told, each[-1].terms)
+                    made = fate(report.report_id, records.reports[report.report_id], self.served[name])
+                    expected = owed(report_news, told, each[-1].terms)
                     last = {row[4] for row in mine if row[3] == newest.content_version}
                     accepted.append(self._agrees(expected, made, mine, last, is_last=bool(last & TOLD)))
-                state, reason = owed_by_no_one(of, in_force.ignores, in_force.terms)
+                state, reason = owed_by_no_one(report_news, in_force.ignores, in_force.terms)
                 nobody = [row for row in own if row[0] == "" and row[4] in {"unrouted", "ignored"}]
                 if any(accepted):
                     assert nobody == []
                 else:
                     assert [(row[4], row[5]) for row in nobody] == [(state, reason)]
-                    said[state] += 1
+                    counts[state] += 1
                     for name in in_force.revisions:
-                        kind = fate(report.report_id, found.reports[report.report_id], self.served[name]).kind
+                        kind = fate(report.report_id, records.reports[report.report_id], self.served[name]).kind
                         assert kind in {state, "queued", "planned"}
-        assert len(await unrouted(self.engine)) == said["unrouted"]
+        assert len(await unrouted(self.engine)) == counts["unrouted"]
 
     @staticmethod
     def _agrees(expected: Any, made: Any, mine: list[Any], newest: set[str], *, is_last: bool) -> bool:
-        """True if the function finds that a destination is owed the news; the certificate must say the same."""
+        """True if the function says that a destination is owed the cause; the certificate must agree."""
         states = {row[4] for row in mine}
         if states & {"planned", "to_stop"}:
             assert made.is_open
@@ -213,7 +213,7 @@ async def played(engine: Any, acts: list[Any]) -> None:
 
 
 async def waited(engine: Any, addendum: str, acts: list[Any]) -> None:
-    """The messages of a critical original, and of what is added to it, wait while settings and plans change."""
+    """Play acts while the messages of a critical original, and of its addendum, wait."""
     async with engine.opened():
         world = World(engine, addendum)
         await world.act("settings", "ehr", Filter(), START, ())
@@ -227,10 +227,10 @@ async def waited(engine: Any, addendum: str, acts: list[Any]) -> None:
         made = await rows(engine, "SELECT report_ids FROM message WHERE state = 'delivered'")
         delivered = {report_id for (listed,) in made for report_id in json.loads(listed)}
         assert original.report_id in delivered
-        for report_id, found in record.reports.items():
-            is_told = fate(report_id, found, world.served["ehr"]).kind in {"AA", "superseded by"}
+        for report_id, entry in record.reports.items():
+            is_told = fate(report_id, entry, world.served["ehr"]).kind in {"AA", "superseded by"}
             assert not is_told or report_id in delivered
-            is_owed = found.rows[-1].state in TOLD
+            is_owed = entry.rows[-1].state in TOLD
             assert is_told or not is_owed
 
 

@@ -1,4 +1,4 @@
-"""What a receiver must be told of a patient and nobody says: held and told at once, and sent when it is said (D34)."""
+"""Missing patient data that a receiver needs: held, alerted at once, and sent when the data come (D34)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.settings.feed import Feed
 from mappings.hl7v2 import receiver as profile
 
 HELD = "SELECT state, reason FROM outbox WHERE state = 'held'"
-YEARS = 1e9  # seconds until a critical result is overdue: an alert before is not for that
+YEARS = 1e9  # seconds until a critical result is overdue: an earlier alert has another reason
 
 
 async def signed_nameless(feed, *, critical):

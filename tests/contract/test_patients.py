@@ -1,4 +1,4 @@
-"""Whose snapshot the current Patient is, who is held apart from it, and what an operator decides (D11-D13).
+"""Current Patient: the snapshot it comes from, studies held apart from it, and verdicts of operators (D11-D13).
 
 https://hl7.org/fhir/R4/patient.html
 """
@@ -22,7 +22,7 @@ SOMEBODY_ELSE = {"patientName": "John Roe", "dateOfBirth": "1950-01-01", "sex": 
 
 
 def of(digit, **changes):
-    """A report whose last digit is that of its study, with changes to the snapshot."""
+    """Return a report whose last digit is that of its study, with changes to the snapshot."""
     signed = changes.pop("signedAt", "2024-03-15T16:00:00Z")
     return report(digit, signedAt=signed, snapshotMetadata=snapshot(**changes))
 
@@ -32,13 +32,13 @@ async def said_of(pipeline, digit, **changes):
 
 
 async def patients(engine):
-    """The name of each current Patient, by id."""
+    """Return the name of each current Patient, by id."""
     found = await current(engine, "Patient")
     return {address.partition("/")[2]: one["name"][0]["text"] for address, one in found.items()}
 
 
 async def shared(engine):
-    """The id of the patient that is known by the number of the snapshots."""
+    """Return the id of the patient with the number of the snapshots."""
     (found,) = [
         one["id"] for one in (await current(engine, "Patient")).values() if "MRN-001234" in str(one["identifier"])
     ]
@@ -200,7 +200,7 @@ async def test_a_verdict_about_a_study_that_is_not_stored_is_none(engine, pipeli
 async def test_a_patient_that_a_gateway_whose_clock_is_ahead_wrote_is_given_back_all_the_same(
     engine, pipeline, monkeypatch
 ):
-    """What a transaction reads is newer than whatever was written before it, whatever clocks say."""
+    """Check that a transaction reads data newer than all earlier writes, whatever the clocks say."""
     await said_of(pipeline, "1", studyDate="2024-01-01", patientName="Jane One")
     with monkeypatch.context() as ahead:
         ahead.setattr(clock, "now", lambda: datetime(2999, 1, 1, tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""A study taken in: what is stored of it and told, and what another look at it changes.
+"""Ingest of a study: its stored resources and outbox rows, and the changes of a second ingest.
 
 Decisions D2, D7, D16, D20, D21, D25, D28.
 """
@@ -41,11 +41,11 @@ async def test_a_new_study_is_stored_whole_and_its_signature_is_to_be_told(engin
     ingested = await take(pipeline, asked=77)
     assert not ingested.was_known
     assert [one.kind for one in ingested.change.causes] == ["signed"]
-    found = await current(engine)
-    assert {address.partition("/")[0] for address in found} <= KINDS
-    assert written(ingested) == set(found)
-    assert found[REPORT]["meta"]["versionId"] == "1"
-    assert all("meta" in one for one in found.values())
+    stored = await current(engine)
+    assert {address.partition("/")[0] for address in stored} <= KINDS
+    assert written(ingested) == set(stored)
+    assert stored[REPORT]["meta"]["versionId"] == "1"
+    assert all("meta" in one for one in stored.values())
     assert await outbox(engine) == [("3", "signed")]
     assert await rows(engine, "SELECT destination, state, is_move FROM outbox") == [("", "unrouted", 0)]
     assert await rows(engine, "SELECT study_id, study_instance_uid, revision, is_external, has_signed FROM study") == [
@@ -146,9 +146,9 @@ async def test_a_section_that_is_gone_ends_as_an_error_and_is_final_again_when_i
     without = await take(pipeline, report(reportPlainText="FINDINGS: Normal brain."))
     assert IMPRESSION in written(without)
     await take(pipeline)
-    found = await contents(engine, IMPRESSION)
-    assert [one["status"] for one in found] == ["final", "entered-in-error", "corrected"]
-    assert found[1]["code"] == found[0]["code"]
+    versions = await contents(engine, IMPRESSION)
+    assert [one["status"] for one in versions] == ["final", "entered-in-error", "corrected"]
+    assert versions[1]["code"] == versions[0]["code"]
 
 
 async def test_a_draft_addendum_that_is_cancelled_ends_as_cancelled(engine, pipeline):
@@ -260,7 +260,7 @@ async def test_a_user_that_autoscribe_no_longer_knows_is_kept_as_it_was_known_la
 
 
 async def test_a_role_is_no_newer_than_what_was_said_of_its_user(engine, pipeline):
-    """Another study may speak of the same user as AutoScribe said earlier."""
+    """Check a user that AutoScribe returned earlier for another study."""
 
     async def take_of(digit, phone, users_asked):
         fetched = said(report(digit), digit=digit, users=(user_json(phoneNumber=phone),), asked=9)

@@ -1,4 +1,4 @@
-"""The same study from several sides at once, in one process and in two: each input counts once, none is taken back.
+"""Several ingests of one study at once, in one process and in two: each input counts once, none is reversed.
 
 Decision D25.
 """
@@ -32,12 +32,12 @@ def text(number):
 
 
 async def texts(engine):
-    """The texts of the versions of the report, the first first."""
+    """Return the texts of the versions of the report, oldest first."""
     return [one["conclusion"] for one in await contents(engine, REPORT)]
 
 
 class Upstream:
-    """AutoScribe, whose report is written anew all the time; `asked` counts who asks."""
+    """AutoScribe, whose report changes with every request; `asked` counts the requests."""
 
     def __init__(self):
         self.state = self.asked = 0
@@ -52,7 +52,7 @@ class Upstream:
 
 
 class Meddled:
-    """An engine before whose first write somebody else does something."""
+    """Engine that lets another writer act before its first write."""
 
     def __init__(self, engine, meddle):
         self._engine, self._meddle = engine, [meddle]
@@ -68,7 +68,7 @@ class Meddled:
 
 @pytest.fixture
 async def both(engines):
-    """Two pipelines, each with an engine of its own, into one store."""
+    """Return two pipelines, each with an engine of its own, into one store."""
     one, other = engines(), engines()
     async with AsyncExitStack() as stack:
         for engine in (one, other):
@@ -88,11 +88,11 @@ async def test_versions_are_the_distinct_inputs_though_many_ask_at_once_in_two_p
     tasks = [pipeline.ingest(STUDY, upstream.fetch) for _ in range(20) for pipeline in (first, second)]
     await asyncio.gather(writing(), *tasks)
     await first.ingest(STUDY, upstream.fetch)
-    found = [int(one.rstrip(".")) for one in await texts(engine)]
-    assert found == sorted(set(found))
-    assert found[-1] == upstream.state
-    assert await outbox(engine) == [("3", "signed"), *[("3", "text_changed")] * (len(found) - 1)]
-    assert await rows(engine, "SELECT revision FROM study") == [(len(found),)]
+    numbers = [int(one.rstrip(".")) for one in await texts(engine)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] == upstream.state
+    assert await outbox(engine) == [("3", "signed"), *[("3", "text_changed")] * (len(numbers) - 1)]
+    assert await rows(engine, "SELECT revision FROM study") == [(len(numbers),)]
 
 
 async def test_different_inputs_at_once_each_make_one_version(both):
@@ -131,7 +131,7 @@ async def test_a_study_that_somebody_else_wrote_meanwhile_is_asked_for_again(bot
 
 
 async def test_a_study_whose_patient_somebody_else_spoke_of_meanwhile_is_looked_at_again(both):
-    """Otherwise two people would share a patient, for neither knew of the other."""
+    """Check that two people do not share a patient because neither study knew of the other."""
     (engine, _), (_, second) = both
     roe = report("2", snapshotMetadata=snapshot(patientName="John Roe", dateOfBirth="1950-01-01", sex="male"))
 
@@ -147,8 +147,8 @@ async def test_a_study_whose_patient_somebody_else_spoke_of_meanwhile_is_looked_
 
     await meddled.ingest(STUDY, fetch)
     assert len(asked) == 1
-    found = await current(engine, "DiagnosticReport")
-    assert len({one["subject"]["reference"] for one in found.values()}) == 2
+    reports = await current(engine, "DiagnosticReport")
+    assert len({one["subject"]["reference"] for one in reports.values()}) == 2
     assert await rows(engine, "SELECT study_id FROM conflict") == [(STUDY,)]
 
 
@@ -249,9 +249,9 @@ async def test_instants_are_in_the_order_of_the_causes(both):
             for digit, pipeline in zip("23456789", [first, second] * 4, strict=True)
         )
     )
-    found = await rows(engine, "SELECT number, study_id FROM outbox ORDER BY number")
+    causes = await rows(engine, "SELECT number, study_id FROM outbox ORDER BY number")
     by_instant = await rows(
         engine, "SELECT owner, min(updated) FROM resource WHERE owner <> '' GROUP BY owner ORDER BY min(updated)"
     )
-    assert [study for _, study in found] == [study for study, _ in by_instant]
+    assert [study for _, study in causes] == [study for study, _ in by_instant]
     assert written(await take(first, report("2"), digit="2")) == set()

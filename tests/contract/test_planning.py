@@ -1,4 +1,4 @@
-"""A change of settings becomes a plan for what was signed before; what is signed after flows at once (D31, D37)."""
+"""A change of settings makes a plan for earlier reports; later reports are sent at once (D31, D37)."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ async def states(engine):
 
 
 def with_settings(feed, **changes):
-    """The same feed after its settings were changed."""
+    """Return the same feed after its settings were changed."""
     return Fed(feed.engine, feed.account, tuple(replace(one, **changes) for one in feed.destinations), logs=feed.logs)
 
 
 async def planned(feed, settings=CAREFUL, ignores=()):
-    """Put the settings in force, and make the plan of what was signed before; what it is."""
+    """Put the settings in force, plan the earlier reports, and return the plan."""
     leases = Leases(feed.engine, "planner", 6.0)
     lease = await leases.take("ehr")
-    one = Planning(feed.engine, feed.destinations[0], ignores, settings)
-    await one.begin(lease)
-    await one.look()
+    planner = Planning(feed.engine, feed.destinations[0], ignores, settings)
+    await planner.begin(lease)
+    await planner.look()
     await leases.give_back(lease)
     return plan_of(await plans.waiting(feed.engine, "ehr"))
 
@@ -83,15 +83,15 @@ async def kinds(feed, *signed):
 
 
 def of_later(feed):
-    """The same feed, in whose account it is after the present: what is signed there is signed after any change."""
+    """Return the same feed with the account's clock after the present: reports are signed after any change."""
     world = replace(generate(studies=20, seed=7), epoch=datetime.now(UTC) + DAY)
     return replace(feed, account=SandboxAccount(world))
 
 
 async def test_a_wider_filter_sends_nothing_by_itself_and_leaves_nothing_excluded(engine):
     async with fed(engine, count=2, filter=NOWHERE) as (feed, (receiver, _)):
-        one, critical = await feed.sign(critical=False), await feed.sign(critical=True)
-        assert await kinds(feed, one, critical) == ["unrouted", "unrouted"]
+        usual, critical = await feed.sign(critical=False), await feed.sign(critical=True)
+        assert await kinds(feed, usual, critical) == ["unrouted", "unrouted"]
         other = replace(
             feed, destinations=(feed.destinations[0], replace(feed.destinations[1], filter=only_critical()))
         )
@@ -99,13 +99,13 @@ async def test_a_wider_filter_sends_nothing_by_itself_and_leaves_nothing_exclude
         assert await kinds(feed, third) == ["excluded"]
         wider = with_settings(replace(feed, destinations=feed.destinations[:1]), filter=ALL)
         assert await planned(wider) == Plan(adds=3, critical=2, oldest=(await planned(wider)).oldest)
-        assert await kinds(wider, one, critical, third) == ["planned"] * 3
+        assert await kinds(wider, usual, critical, third) == ["planned"] * 3
         assert len(await unrouted(engine)) == 0
         assert bodies(receiver) == []
         await apply(wider)
         async with replace(other, destinations=(wider.destinations[0], other.destinations[1])).serving():
             await wider.until("delivered", "delivered", "delivered", "delivered")
-        assert await kinds(wider, one, critical, third) == ["AA"] * 3
+        assert await kinds(wider, usual, critical, third) == ["AA"] * 3
 
 
 async def test_what_is_signed_after_the_change_flows_at_once_while_the_plan_waits(engine):
@@ -220,17 +220,17 @@ async def test_settings_that_are_taken_back_take_the_stop_back(engine):
 
 
 async def with_messages(feed, **more):
-    """An original and its addendum, with messages that wait while nothing is sent."""
+    """Make an original and its addendum, with messages that wait while nothing is sent."""
     await feed.pause()
-    one = await feed.sign(**more)
-    addendum = await feed.add(one)
+    original = await feed.sign(**more)
+    addendum = await feed.add(original)
     async with feed.serving():
         await feed.until_rows("SELECT count(*) FROM outbox WHERE state = 'waiting'", lambda found: not found[0][0])
-    return one, addendum
+    return original, addendum
 
 
 async def delivered(engine):
-    """The ids of the reports in the messages that were delivered, in order."""
+    """Return the ids of the reports in the delivered messages, in order."""
     found = await rows(engine, "SELECT report_ids FROM message WHERE state = 'delivered' ORDER BY number")
     return [report_id for (listed,) in found for report_id in json.loads(listed)]
 
@@ -242,7 +242,7 @@ async def test_a_stop_gives_up_nothing_of_the_study_that_is_still_owed(engine, a
         original, added = await with_messages(feed, critical=True)
         final = Filter(statuses=frozenset({"final", "corrected"}))
         narrower = with_settings(feed, filter=final)
-        is_alone = addendum != "replace"  # else one message has both, and goes
+        is_alone = addendum != "replace"  # otherwise one message has both, and is sent
         assert (await planned(narrower)).stops == int(is_alone)
         assert await kinds(narrower, original, added) == ["queued", "planned" if is_alone else "queued"]
         if how == "back":
@@ -426,7 +426,7 @@ async def test_an_upgrade_puts_the_settings_in_force_and_sends_nothing_by_that(e
         standing = await in_force_of(engine, "ehr")
         assert (standing.asks, standing.since) == (True, 0)
         async with wider.serving(settings=Feed(unasked_hours=8000)):
-            await wider.sign(critical=False)  # what the older release would have sent goes as before
+            await wider.sign(critical=False)  # what the older release would have sent is sent as before
             await wider.until("delivered")
         assert len(bodies(receiver)) == 1
 
@@ -444,9 +444,9 @@ async def test_a_preview_says_what_the_plan_would_be_and_writes_nothing(engine):
         await feed.sign(critical=True)
         before = await states(engine)
         wider = with_settings(feed, filter=ALL)
-        found = await preview(engine, wider.destinations[0], (), 60)
+        previewed = await preview(engine, wider.destinations[0], (), 60)
         assert await states(engine) == before
-        assert found.plan == await planned(wider)
+        assert previewed.plan == await planned(wider)
 
 
 async def test_a_plan_that_waits_is_an_alert_and_of_each_critical_result_a_new_one(engine):
@@ -474,8 +474,8 @@ async def test_what_is_left_stays_unsent_and_is_no_open_item(engine):
         wider = with_settings(feed, filter=ALL)
         await planned(wider)
         await apply(wider, leaves=True)
-        found = (await fates(wider, signed))[0]
-        assert (found.kind, found.is_open) == ("left", False)
+        outcome = (await fates(wider, signed))[0]
+        assert (outcome.kind, outcome.is_open) == ("left", False)
         async with wider.serving():
             later = of_later(wider)
             after = later.account.sign_new()
@@ -508,7 +508,7 @@ async def test_a_plan_is_applied_unasked_only_once_an_operator_has_had_the_feed_
         await feed.sign(critical=False)
         await engine.do(partial(held_back, ["ehr"], None, 1))
         wider = with_settings(feed, filter=ALL)
-        assert (await planned(wider, UNASKED)).adds == 1  # it is there to be looked at
+        assert (await planned(wider, UNASKED)).adds == 1  # it is there to be inspected
         await wider.resume()
         async with wider.serving(settings=UNASKED):
             await wider.until("delivered")
@@ -529,7 +529,7 @@ async def test_what_an_upgrade_found_is_not_sent_unasked_after_any_other_change(
             await asyncio.sleep(0.3)
         assert bodies(receiver) == []
         await apply(other)
-        assert (await planned(wider, limits)).size == 0  # nothing waits any more: the next change may go unasked
+        assert (await planned(wider, limits)).size == 0  # nothing waits any more: the next change may go
         assert not (await in_force_of(engine, "ehr")).asks
 
 
@@ -549,7 +549,7 @@ async def test_a_plan_that_waits_gets_no_new_quota_by_another_change(engine):
 
 
 async def by_a_clock_that_is_ahead(feed):
-    """Wider settings, in force since an hour that is still to come; what is signed is signed at the present."""
+    """Put wider settings in force as of an hour in the future; reports are signed at the present."""
     wider, later = with_settings(feed, filter=ALL), micros(datetime.now(UTC) + HOUR)
     standing = await feed.engine.do(partial(put_in_force, None, wanted(wider.destinations[0].terms, ()), later))
     await feed.engine.do(partial(plan_made, None, standing.number, later))
@@ -654,13 +654,13 @@ async def test_a_study_that_could_not_be_planned_is_tried_again_without_a_start(
         wider = with_settings(feed, filter=ALL)
         monkeypatch.setattr(planning, "_AGAIN", 0.0)
         lease = await Leases(engine, "planner", 6.0).take("ehr")
-        one = Planning(engine, wider.destinations[0], (), CAREFUL)
+        planner = Planning(engine, wider.destinations[0], (), CAREFUL)
         with monkeypatch.context() as patched:
             patched.setattr(planning, "changed", out_of_memory)
-            await one.begin(lease)
-            await one.look()
+            await planner.begin(lease)
+            await planner.look()
             assert plan_of(await plans.waiting(engine, "ehr")) == Plan()
-        await one.look()
+        await planner.look()
         assert plan_of(await plans.waiting(engine, "ehr")).critical == 1
 
 

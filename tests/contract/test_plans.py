@@ -1,8 +1,8 @@
-"""No statement reads a table from end to end: every named one, and searches as they are composed, on both engines (D8).
+"""No statement reads a whole table: neither the named ones nor composed searches, on both engines (D8).
 
 https://sqlite.org/eqp.html, https://www.postgresql.org/docs/current/using-explain.html. In SQLite a scan of a whole
-index is a full scan too; in PostgreSQL, where sequential scans are priced out of use, so is an index read without a
-condition.
+index counts as a full scan too. In PostgreSQL, where sequential scans are priced out of use, so does an index that is
+read without a condition.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from gateway.store.studies import search_sql
 from gateway.store.studies.search_sql import Search, Sort, for_dialect
 
 HERE = Circumstances(UTC, datetime(2026, 1, 5, tzinfo=UTC), "http://127.0.0.1:8800/fhir")
-# Read whole on purpose: what an operator lists, and what stands once or a few times for a destination
+# Read whole on purpose: lists for operators, and tables with one or a few rows for each destination
 LISTED = {
     "gateway.store.studies.coverage._STORED",  # how many there are, once by a command that reads them all
     "gateway.store.studies.identities._EVERY",
@@ -54,28 +54,28 @@ LISTS = re.compile(r"listed\(:(\w+)\)")
 
 
 def statements() -> Iterator[tuple[str, Statement]]:
-    """Every named statement of the package, with its name."""
+    """Yield every named statement of the package, with its name."""
     for module in pkgutil.walk_packages(gateway.__path__, "gateway."):
         if module.name.endswith(("__main__", ".versions.0001_first", ".env")) or ".migrations" in module.name:
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
             held = value.items() if isinstance(value, Mapping) else [("", value)]
-            for key, one in held:
-                if isinstance(one, Statement):
-                    yield f"{module.name}.{name}{f'[{key}]' if key else ''}", one
+            for key, statement in held:
+                if isinstance(statement, Statement):
+                    yield f"{module.name}.{name}{f'[{key}]' if key else ''}", statement
 
 
 STATEMENTS = {one: name for name, one in statements()}
 
 
 def named(other):
-    """Every statement but those that stand under the name of another engine, for it alone."""
+    """Return every statement but those kept under the name of the other engine, for that one alone."""
     chosen = {one: name for one, name in STATEMENTS.items() if not name.endswith(f"[{other}]")}
     return pytest.mark.parametrize("statement", chosen, ids=chosen.values())
 
 
 def filling():
-    """Resources of every type with rows of every parameter."""
+    """Yield resources of every type with index rows of every parameter."""
     dice = Random(11)
     ids = {kind: [f"{kind}/{kind.lower()}-{number}" for number in range(COUNT // len(TYPES))] for kind in TYPES}
     for number in range(COUNT // len(TYPES)):
@@ -95,7 +95,7 @@ def filling():
 
 
 def value_of(column, number):
-    """A value for a column of the row with that number."""
+    """Return a value for a column of the row with that number."""
     if isinstance(column.type, LargeBinary):
         return b"x"
     if not isinstance(column.type, Text):
@@ -106,11 +106,11 @@ def value_of(column, number):
 
 
 def others():
-    """Rows in every other table."""
+    """Yield rows for every other table."""
     for table in METADATA.tables.values():
         if table.name not in {"resource", "version", "term", "moment", "tick"}:
             names = [column.name for column in table.columns]
-            quoted = ", ".join(f'"{name}"' for name in names)  # "user" is a word of PostgreSQL
+            quoted = ", ".join(f'"{name}"' for name in names)  # "user" is a keyword of PostgreSQL
             insert = Statement(f"INSERT INTO {table} ({quoted}) VALUES (:{', :'.join(names)})")
             rows = [{one.name: value_of(one, number) for one in table.columns} for number in range(COUNT)]
             yield from ask_each(insert, rows)
@@ -124,7 +124,7 @@ async def fill(engine):
 
 @pytest.fixture(scope="module", params=["as it is", "analysed"])
 def filled_sqlite(request, migrated_sqlite, tmp_path_factory):
-    """A connection to a filled SQLite database."""
+    """Return a connection to a filled SQLite database."""
     path = copied(migrated_sqlite, tmp_path_factory.mktemp("filled"))
     at_once(fill(Sqlite(path)))
     with closing(sqlite3.connect(path)) as connection:
@@ -135,7 +135,7 @@ def filled_sqlite(request, migrated_sqlite, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def filled_postgres(postgres_server):
-    """The URL of a filled PostgreSQL database."""
+    """Return the URL of a filled PostgreSQL database."""
     with postgres_server.database() as url:
         at_once(fill(Postgres(url)))
         postgres_server.execute("ANALYZE", url.rpartition("/")[2])
@@ -143,13 +143,13 @@ def filled_postgres(postgres_server):
 
 
 def real_names(sql):
-    """The tables of the schema, and their aliases in a statement."""
+    """Return the tables of the schema, and their aliases in a statement."""
     aliases = {alias for table in METADATA.tables for alias in re.findall(rf"\b{table}\s+(?:AS\s+)?(\w+)", sql)}
     return aliases | set(METADATA.tables)
 
 
 def sqlite_scans(connection, sql, values):
-    """The steps of the plan that read a table, or an index of one, from end to end."""
+    """Return the steps of the plan that read a whole table, or a whole index."""
     plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
     steps = [step for *_, step in plan]
     names = real_names(sql)
@@ -157,19 +157,19 @@ def sqlite_scans(connection, sql, values):
 
 
 def postgres_scans(plan):
-    """The nodes that read a table, or an index of one, from end to end."""
-    found = []
+    """Return the nodes that read a whole table, or a whole index."""
+    scans = []
     kind, relation = plan["Node Type"], plan.get("Relation Name") or plan.get("Index Name", "")
     is_index = kind in {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}
     if kind == "Seq Scan" or (is_index and "Index Cond" not in plan):
-        found.append(f"{kind} {relation}")
+        scans.append(f"{kind} {relation}")
     for inner in plan.get("Plans", ()):
-        found += postgres_scans(inner)
-    return found
+        scans += postgres_scans(inner)
+    return scans
 
 
 def sample(name, kind, lists):
-    """A value for a parameter of a statement."""
+    """Return a value for a parameter of a statement."""
     if name in lists:
         return '["a", "b"]'
     return {"int8": 20, "int4": 20, "numeric": 20, "bytea": b"x"}.get(kind, "a")
@@ -186,7 +186,7 @@ def test_a_statement_is_understood_by_sqlite_and_reads_no_table_whole(statement,
 
 @asynccontextmanager
 async def planning(url):
-    """A connection that plans as those of the store do."""
+    """Yield a connection that plans as the store's connections do."""
     connection = await asyncpg.connect(url, server_settings=PLANNED_EACH)
     try:
         yield connection
@@ -203,11 +203,11 @@ async def test_a_statement_is_understood_by_postgresql_and_reads_no_table_whole(
         kinds = [one.name for one in prepared.get_parameters()]
         values = [sample(name, kind, lists) for name, kind in zip(compiled.names, kinds, strict=True)]
         (plan,) = await prepared.explain(*values)
-    found = postgres_scans(plan["Plan"])
-    assert bool(found) == (STATEMENTS[statement] in LISTED), found
+    scans = postgres_scans(plan["Plan"])
+    assert bool(scans) == (STATEMENTS[statement] in LISTED), scans
 
 
-# Type -> the parameters that US Core asks for together: US Core 6.1.0, 7.0.0 and 8.0.0, server CapabilityStatement
+# Type -> the parameters that US Core combines: US Core 6.1.0, 7.0.0 and 8.0.0, server CapabilityStatement
 US_CORE = {
     "DiagnosticReport": (
         *("patient", "patient+category", "patient+category+date", "patient+code", "patient+status"),
@@ -237,7 +237,7 @@ SORTS = {"DiagnosticReport": ("-date", "-issued,_id", "status", "_lastUpdated")}
 
 
 def value_for(row, dice):
-    """A value that the parameter can have."""
+    """Return a value that the parameter can have."""
     if row.name == "_id":
         return f"{row.resource_type.lower()}-7"
     if row.type == "date":
@@ -253,15 +253,15 @@ def value_for(row, dice):
 
 
 def searches(kind, given, sort=""):
-    """Every way in which the search is run: its first page, the next, the last, the count, what is suppressed."""
+    """Yield every way in which the search runs: its first page, the next, the last, the count, suppressed resources."""
     pairs = [*given, *([("_sort", sort)] if sort else [])]
-    one = understand(kind, pairs, HERE, strict=False).search(20)
-    after = (*[("v" if by.by in {"term", "address"} else DAY) for by in one.sort], 5)
+    base = understand(kind, pairs, HERE, strict=False).search(20)
+    after = (*[("v" if by.by in {"term", "address"} else DAY) for by in base.sort], 5)
     for most, place in ((20, {}), (20, {"after": after}), (20, {"after": after, "is_back": True})):
-        yield search_sql.page(Search(one.resource_type, one.clauses, one.start, one.sort, most, **place))
-    yield search_sql.page(Search(one.resource_type, one.clauses, one.start, one.sort, 20, until=DAY, since=1))
-    yield search_sql.count(one, 1000)
-    yield search_sql.suppressed(one, 20)
+        yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, most, **place))
+    yield search_sql.page(Search(base.resource_type, base.clauses, base.start, base.sort, 20, until=DAY, since=1))
+    yield search_sql.count(base, 1000)
+    yield search_sql.suppressed(base, 20)
 
 
 def of_us_core():
@@ -275,7 +275,7 @@ def of_us_core():
 
 
 def at_random():
-    """Two hundred searches with one to four parameters, chains and modifiers among them, of which one narrows."""
+    """Yield two hundred random searches with one to four parameters, chains and modifiers; one parameter narrows."""
     dice = Random(23)
     count = 0
     while count < 200:
@@ -294,11 +294,11 @@ def at_random():
         if dice.random() < 0.1:
             given.append(("_has:Provenance:target:recorded", "ge1972-01"))
         try:
-            found = list(searches(kind, given))
+            composed = list(searches(kind, given))
         except (SearchTooCostly, BadRequest, NotSupported):
             continue
         count += 1
-        yield from found
+        yield from composed
 
 
 COMPOSED = pytest.mark.parametrize("composed", [of_us_core, at_random])

@@ -1,4 +1,4 @@
-"""PostgreSQL: a server that goes away and comes back, transactions that it asks to begin anew, many clients at once.
+"""PostgreSQL: a server that stops and returns, transactions that it rolls back, and many clients at once.
 
 https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
 """
@@ -22,7 +22,7 @@ SET = Statement("UPDATE cursor SET value = value || :value WHERE name = :name")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")
 QUICKLY = Statement("SET LOCAL deadlock_timeout = '20ms'")
 WAIT = Statement("SELECT pg_sleep(0.1)")
-# What the server says of a transaction that it cannot put in a row with the others
+# Error of the server for a transaction that it cannot serialize with the others
 REFUSED = Statement("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$")
 
 
@@ -106,8 +106,8 @@ async def test_of_two_that_wait_for_each_other_one_begins_anew_and_both_are_done
     )
     assert len(begun) >= 3
     for name in "ab":
-        (said,) = await value(postgres_engine, name)
-        assert sorted(said) == ["a", "b"]
+        (letters,) = await value(postgres_engine, name)
+        assert sorted(letters) == ["a", "b"]
 
 
 async def test_what_the_server_refuses_again_and_again_is_unavailable(postgres_engine):

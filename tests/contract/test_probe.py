@@ -1,4 +1,4 @@
-"""The store's readiness for writes is known within five seconds, and whoever asks waits for nothing (D38)."""
+"""The store's readiness for writes is known within five seconds, and no reader waits for it (D38)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BIG = Statement("INSERT INTO fact (name, value) VALUES ('big', :value)")
 
 @contextlib.asynccontextmanager
 async def probed(engine):
-    """A probe of the engine that goes on while the block runs."""
+    """Run a probe of the engine while the block runs."""
     probe = StoreProbe(engine, "one")
     task = asyncio.create_task(forever(probe.once, EVERY, not_done="store-not-probed"))
     try:
@@ -37,7 +37,7 @@ async def probed(engine):
 
 
 async def seen(probe, trouble, seconds=5.0):
-    """Wait until that is the trouble, five seconds at most."""
+    """Wait for that trouble, five seconds at most."""
     async with asyncio.timeout(seconds):
         while probe.trouble != trouble:
             await asyncio.sleep(0.01)
@@ -79,7 +79,7 @@ async def test_a_server_that_is_gone_is_lost_and_in_no_trouble_once_it_is_back(p
 
 
 async def test_any_write_that_finds_no_room_makes_the_disk_full_for_a_while(sqlite_engine, monkeypatch):
-    """A file of SQLite of which pages are free takes a small row still."""
+    """Check a SQLite file with free pages, which still takes a small row."""
     ((pages,),) = await sqlite_engine.do(lambda: ask(Statement("PRAGMA page_count")))
     await sqlite_engine.do(lambda: ask(Statement(f"PRAGMA max_page_count = {pages}")))
     probe = StoreProbe(sqlite_engine, "one")
@@ -94,7 +94,7 @@ async def test_any_write_that_finds_no_room_makes_the_disk_full_for_a_while(sqli
 
 
 async def test_a_server_whose_disk_is_full_is_told_from_one_that_is_gone(postgres_engine):
-    """The server says so itself, in the words of a function that a test may call."""
+    """Check the server's own error, raised by a function that a test may call."""
     refuse = Statement("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '53100'; END $$")
     probe = StoreProbe(postgres_engine, "one")
     with pytest.raises(StoreUnavailable):
@@ -104,7 +104,7 @@ async def test_a_server_whose_disk_is_full_is_told_from_one_that_is_gone(postgre
 
 
 async def test_a_server_that_can_write_no_file_is_in_trouble_though_a_row_fits(postgres_engine):
-    """As on a full disk: there is no room for a file, and the pages of the tables have some still."""
+    """Check a full disk: there is no room for a file, but the tables' pages still have some."""
     ((folder,),) = await postgres_engine.query("SHOW data_directory", [])
     files = Path(folder) / "pg_snapshots"
     probe = StoreProbe(postgres_engine, "one")

@@ -1,4 +1,4 @@
-"""Which kinds of remarks there may be on what a search finds: told with the page, so that most searches ask no more."""
+"""Warnings that may apply to a search's results come with the page, so that most searches need no further query."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def said(engine, resource_type="DiagnosticReport", *patients):
 
 @pytest.fixture
 async def stored(engine):
-    """Two reports, each of a study of its own, and a patient; only the first study has warnings."""
+    """Store two reports, each of a study of its own, and a patient; only the first study has warnings."""
     await write(engine, *(made(address, **more) for address, more in REPORTS.items()))
     await write(engine, made("Patient/pat-1", terms={(1, "a")}))
     for number, has_warnings in ((1, 1), (2, 0)):

@@ -1,4 +1,4 @@
-"""A destination with another name is the same destination: what it was told, what waits and who may send (D31)."""
+"""A renamed destination stays the same: its sent messages, its queue, and its lease (D31)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rename(engine: Engine, old: str = "ehr", new: str = "his"):
 
 
 def with_name(feed: Fed, name: str, formerly: str = "ehr") -> Fed:
-    """The same account and store, seen by a gateway whose settings give the destination another name."""
+    """Return the same account and store for a gateway whose settings give the destination another name."""
     (one,) = feed.destinations
     return Fed(feed.engine, feed.account, (replace(one, name=name, formerly=formerly),), feed.settings)
 
@@ -152,8 +152,8 @@ async def test_several_that_start_at_once_rename_once(engines):
     several = [engines() for _ in range(3)]
     async with several[0].opened(), several[1].opened(), several[2].opened():
         await several[0].do(partial(paused, "ehr", "by hand", 1))
-        found = await asyncio.gather(*map(rename, several))
-        assert sorted(found) == [False, False, True]
+        results = await asyncio.gather(*map(rename, several))
+        assert sorted(results) == [False, False, True]
         assert await rows(several[0], "SELECT verb, argument FROM audit") == [("feed-rename", "ehr his")]
         assert await Leases(several[0], "x", 1.0).paused("his") == "by hand"
 
@@ -225,7 +225,7 @@ async def test_what_a_gateway_with_the_old_settings_decides_is_told_under_the_ne
         assert await rename(engine)
         with monkeypatch.context() as patched:
             patched.setattr(fakes.fed, "always_in_force", nothing)
-            await feed.sign()  # taken in by who still says `ehr`
+            await feed.sign()  # ingested by the process that still uses `ehr`
         assert await rows(engine, "SELECT destination, state FROM outbox") == [("his", "waiting")]
         other = with_name(feed, "his")
         async with other.serving():

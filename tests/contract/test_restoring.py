@@ -1,4 +1,4 @@
-"""A lane, as a journal tells it, is written down in a database that was restored, on both engines (decision D38)."""
+"""Restore a lane from a journal into a database that was restored, on both engines (decision D38)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_a_lane_is_held_by_its_last_message_alone(engine, last, reason):
 
 
 async def of_lane(feed):
-    """The message of the database that is there already."""
+    """Return the message that is already in the database."""
     ((control_id, study_id, digest),) = await rows(feed.engine, "SELECT control_id, study_id, body_hash FROM message")
     return message(str(control_id), study_id=str(study_id), body_hash=str(digest))
 

@@ -1,4 +1,4 @@
-"""Searches as SQL find what trying every resource finds, in order, page by page both ways, on both engines.
+"""Searches in SQL find what testing every resource finds, in order, page by page both ways, on both engines.
 
 https://hl7.org/fhir/R4/search.html
 """
@@ -26,7 +26,7 @@ SEARCHES = 100
 
 @pytest.fixture(params=[1, 2])
 async def index(request, engine):
-    """A random store, written in several transactions."""
+    """Return a random store, written in several transactions."""
     made_up = RandomIndex(request.param)
     resources = made_up.resources()
     for start in range(0, len(resources), 7):
@@ -35,7 +35,7 @@ async def index(request, engine):
 
 
 def wanted(index, one, *, suppressed=False):
-    """What the search is to find, in order."""
+    """Return the expected results of the search, in order."""
     matching = {
         address
         for address in found(one.resource_type, one.clauses, index.rows, index.updated)
@@ -54,7 +54,7 @@ def wanted(index, one, *, suppressed=False):
 
 
 async def pages(engine, one, size):
-    """What the pages hold that follow each other."""
+    """Return the contents of successive pages."""
     seen = []
     one = replace(one, most=size)
     while versions := (await search.page(engine, one)).versions:
@@ -67,17 +67,17 @@ async def pages(engine, one, size):
 async def test_random_searches_find_what_trying_every_resource_finds_in_order(engine, index):
     some = 0
     for _ in range(SEARCHES):
-        one = index.search()
-        answer = await search.page(engine, one)
-        right = wanted(index, one)
-        assert [version.address for version in answer.versions] == right, one
+        query = index.search()
+        answer = await search.page(engine, query)
+        right = wanted(index, query)
+        assert [version.address for version in answer.versions] == right, query
         assert [version.position[:-1] for version in answer.versions] == [
-            index.position(address, one.sort) for address in right
+            index.position(address, query.sort) for address in right
         ]
         assert answer.last == (max(index.updated.values()) if right else 0)
-        assert await search.count(engine, one, 1000) == len(right)
-        assert await search.count(engine, one, 2) == min(2, len(right))
-        assert sorted(await search.suppressed(engine, one, 1000)) == sorted(wanted(index, one, suppressed=True))
+        assert await search.count(engine, query, 1000) == len(right)
+        assert await search.count(engine, query, 2) == min(2, len(right))
+        assert sorted(await search.suppressed(engine, query, 1000)) == sorted(wanted(index, query, suppressed=True))
         some += bool(right)
     assert some > SEARCHES / 4
 
@@ -85,13 +85,13 @@ async def test_random_searches_find_what_trying_every_resource_finds_in_order(en
 async def test_pages_hold_every_match_once_and_in_order_forwards_and_backwards(engine, index):
     longest = 0
     for _ in range(SEARCHES // 2):
-        one = index.search()
-        right = wanted(index, one)
+        query = index.search()
+        right = wanted(index, query)
         size = index.dice.choice((1, 2, 3, 7))
-        forwards = await pages(engine, one, size)
-        assert [address for page in forwards for address in page] == right, one
-        backwards = await pages(engine, replace(one, is_back=True), size)
-        assert [address for page in reversed(backwards) for address in page] == right, one
+        forwards = await pages(engine, query, size)
+        assert [address for page in forwards for address in page] == right, query
+        backwards = await pages(engine, replace(query, is_back=True), size)
+        assert [address for page in reversed(backwards) for address in page] == right, query
         assert all(len(page) == size for page in forwards[:-1])
         longest = max(longest, len(forwards))
     assert longest > 5
@@ -108,14 +108,14 @@ async def test_a_page_walks_back_from_the_middle(engine, index):
 
 @pytest.mark.parametrize("comparison", ["gt", "ge", "ap", "ne"])
 async def test_a_year_is_found_by_what_lies_late_in_it(engine, comparison):
-    """Of a birth date the year may be all that is said: then what ends behind a day begins long before it."""
+    """Check a birth date that is only a year: it begins long before a day late in that year."""
     birth_date = key("Patient", "birthdate")
     year, day = interval("1950", UTC), interval("1950-12-30", UTC)
     await write(engine, made("Patient/a", moments={(birth_date, *year)}))
     held = During(birth_date, comparison, *day)
     start = held if comparison != "ne" else At("Patient/a")
-    one = Search("Patient", ((start,), (held,)), 0, BY_UPDATE, 10)
-    assert [version.address for version in (await search.page(engine, one)).versions] == ["Patient/a"]
+    query = Search("Patient", ((start,), (held,)), 0, BY_UPDATE, 10)
+    assert [version.address for version in (await search.page(engine, query)).versions] == ["Patient/a"]
 
 
 async def test_what_does_not_narrow_cannot_be_searched():
@@ -153,9 +153,9 @@ async def test_a_search_that_takes_too_long_says_so(engine, monkeypatch):
     every = [made(f"Patient/{number}", terms={(1, "a" * 50)}) for number in range(2000)]
     await write(engine, *every)
     clauses = tuple((Starts(1, "a" * (number % 50)),) for number in range(80))
-    one = Search("Patient", clauses, 0, BY_UPDATE, 100)
+    query = Search("Patient", clauses, 0, BY_UPDATE, 100)
     with pytest.raises(StoreTooSlow):
-        await search.count(engine, one, 10_000)
+        await search.count(engine, query, 10_000)
 
 
 async def test_what_refers_to_resources_and_what_they_refer_to(engine):

@@ -1,4 +1,4 @@
-"""What may have been sent before a restore, and is there as an operator saw, is closed without being sent (D38)."""
+"""Work that may have been sent before a restore is closed unsent when an operator saw it there (D38)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MESSAGES = "SELECT state, reason FROM message ORDER BY number"
 
 
 class Accepting:
-    """A journal of a database that was put back as an operator says."""
+    """Journal of a database that an operator accepts as restored."""
 
     async def accept(self):
-        """Take the database as it is."""
+        """Accept the database as it is."""
 
 
 async def restored(feed):
-    """Start as after a restore that no journal knows of, to a copy of an hour ago, and let what is new be sent."""
+    """Start after a restore, unknown to any journal, to a copy of an hour ago, and let new work be sent."""
     hour_ago = micros(datetime.now(UTC) - timedelta(hours=1))
     await HoldFeed(restored_from=hour_ago).begin(feed.engine, Accepting(), ["ehr"])
     await feed.resume()
@@ -73,7 +73,7 @@ async def test_what_was_open_in_the_copy_is_left_and_its_addendum_alone_is_sent(
         noted = await rows(engine, "SELECT verb, argument, reason FROM audit")
         assert tuple(noted[0]) == ("feed-leave", f"ehr {signed.study_id}", "I saw it there")
         async with feed.serving(journal=UNKEPT):
-            await asyncio.sleep(1.1)  # a time of signing may be of whole seconds
+            await asyncio.sleep(1.1)  # a signing time may have whole seconds
             assert not receiver.messages
             addendum = await feed.add(signed)
             await feed.all_delivered()
@@ -89,8 +89,8 @@ async def test_a_message_of_the_copy_is_closed_and_is_no_dead_letter_that_anybod
         await restored(feed)
         assert await feed.engine.do(partial(seen_there, "ehr", study_id, "seen", micros(clock.now()))) == (0, 1)
         assert [tuple(one) for one in await rows(engine, MESSAGES)] == [("dead_letter", "seen-there")]
-        found = (await recorded(engine, [study_id]))[study_id].reports[report_id]
-        known = fate(report_id, found, feed.destinations[0])
+        record = (await recorded(engine, [study_id]))[study_id].reports[report_id]
+        known = fate(report_id, record, feed.destinations[0])
         assert (known.kind, known.detail, known.is_open) == ("left", "may-have-been-sent", False)
         assert await dead_letters(engine, "ehr") == []
         watched = Watched("ehr", timedelta(minutes=15), timedelta(minutes=15))

@@ -1,4 +1,4 @@
-"""A changed setting releases what was held for want of it, and nothing else (D12, D34)."""
+"""A changed setting releases the rows that were held for want of it, and nothing else (D12, D34)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_a_conflict_that_is_held_goes_once_the_destination_sends_conflicts
             await feed.until("delivered")
             await sign(feed, {**SAID, "patientName": "Zoe Roe"}, critical=True)
             await held(feed, "identity-conflict-held")
-        async with feed.serving():  # the same settings
+        async with feed.serving():  # same settings
             await feed.until("delivered")
         feed.restart(site(), on_conflict="send")
         for _ in range(2):

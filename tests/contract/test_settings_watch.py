@@ -1,4 +1,4 @@
-"""A process with other settings than the holder's alerts and decides nothing; what is switched off is owed nothing."""
+"""A process whose settings differ from the holder's only alerts; a disabled destination is owed nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATES = "SELECT destination, state FROM outbox ORDER BY number"
 
 
 async def watched(engine, *looks, leases=None, settings=Feed()):  # noqa: B008 (frozen)
-    """The lines of the log after each look, with the destinations of that moment."""
+    """Return the log lines after each look, with the destinations of that moment."""
     watch = SettingsWatch(engine, Routes(), settings, Metrics(), leases)
     with capture_logs() as logs:
         for destinations in looks:

@@ -1,4 +1,4 @@
-"""SQLite: work that waits is committed together, each for itself; the loop never waits for it; one service a file.
+"""SQLite: waiting work is committed together, each piece for itself; the loop never waits; one service a file.
 
 https://sqlite.org/wal.html, https://sqlite.org/lang_savepoint.html
 """
@@ -21,7 +21,7 @@ PUT = Statement("INSERT INTO cursor (name, value) VALUES (:name, :value)")
 GET = Statement("SELECT value FROM cursor WHERE name = :name")
 ALL = Statement("SELECT name FROM cursor WHERE name > :after ORDER BY name")
 MISSING = Statement("SELECT nothing FROM nowhere")
-# What ends the transaction, or its own part of it, behind our back
+# Statements that end the transaction, or the savepoint, without the engine's knowledge
 ENDS = (Statement("COMMIT"), Statement("RELEASE one"))
 PAGES = Statement("PRAGMA page_count")
 MOST_PAGES = Statement("PRAGMA max_page_count = 200")
@@ -32,7 +32,7 @@ def putting(name, value="1"):
 
 
 class Gate:
-    """Work that holds the writer until it is let go, so that what comes behind it waits together."""
+    """Work that holds the writer until it is released, so that later work waits together."""
 
     def __init__(self):
         self.reached, self.go = threading.Event(), threading.Event()
@@ -44,7 +44,7 @@ class Gate:
 
 
 async def held(engine):
-    """The gate, closed, and the task that waits for it."""
+    """Return the closed gate, and the task that waits for it."""
     gate = Gate()
     task = asyncio.create_task(engine.do(gate.work))
     await asyncio.to_thread(gate.reached.wait, 30)

@@ -1,4 +1,4 @@
-"""News told of an alert outlives a process, and an operator's acknowledgement outlives the turn under way (D38)."""
+"""Notifications of an alert outlive a process, and an acknowledgement outlives the round under way (D38)."""
 
 from __future__ import annotations
 

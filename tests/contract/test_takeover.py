@@ -1,4 +1,4 @@
-"""Work left over from a lost lease: an answer is a fact, and an old copy is not the last word (D33)."""
+"""Work left over from a lost lease: an answer is a fact, and an old copy is never the final state (D33)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def scene(engine):
 
 
 async def told(engine, report_id, kind="signed"):
-    """A row of a report that messages were made of."""
+    """Make an outbox row of a report, with messages made of it."""
 
     def work():
         yield from ask(ROW, study_id="stu_a", report_id=report_id, kind=kind)
@@ -47,7 +47,7 @@ async def told(engine, report_id, kind="signed"):
 
 
 async def in_hand(scene, *more):
-    """A message that one holder had in hand, and that another has taken over; with a newer one behind it."""
+    """Build a message that one holder had in hand and another has taken over, with a newer one behind it."""
     await scene.add("stu_a", new(1), *more)
     first, *_ = await scene.heads()
     await scene.step(claims=[first])
@@ -57,13 +57,13 @@ async def in_hand(scene, *more):
 
 
 async def followed(scene):
-    """Both went out under the second lease."""
+    """Send both under the second lease."""
     await scene.deliver()
     await scene.deliver()
 
 
 async def mend(scene, restates=True, now=OVER):
-    """Mend each old copy that may have come; return what was done about it."""
+    """Mend each old copy that may have arrived; return the action taken."""
     found = await takeover.stale(scene.engine, "ehr", now)
     work = [partial(takeover.mended, scene.lease, one, now, restates=restates) for one in found]
     return [await scene.engine.do(one) for one in work]
@@ -84,8 +84,8 @@ async def is_open(engine, report_id="rep_1"):
             ack_mode = "original"
 
     record = (await recorded(engine, ["stu_a"]))["stu_a"].reports[report_id]
-    found = fate(report_id, record, Ehr)
-    return found.is_open, found.detail
+    outcome = fate(report_id, record, Ehr)
+    return outcome.is_open, outcome.detail
 
 
 async def test_what_went_out_behind_an_old_copy_is_said_again_once_that_can_no_longer_come(scene, engine):
@@ -169,11 +169,11 @@ async def test_an_answer_is_written_down_whoever_has_the_lease_by_then(scene, en
         assert await scene.step(claims=[again]) == [first.number]
     if state == "held":
         await scene.step([SendResult(again, "held", "AE", "AE", holds="refused")])
-    said = SendResult(first, "delivered", ack="AA", accepted=AT)
-    assert await engine.do(partial(takeover.heard, "ehr", said, AT))
+    result = SendResult(first, "delivered", ack="AA", accepted=AT)
+    assert await engine.do(partial(takeover.heard, "ehr", result, AT))
     assert await scene.states() == [("ID1", "delivered", ""), ("ID2", "queued", "")]
     assert not await rows(engine, "SELECT study_id FROM lane")
-    assert not await engine.do(partial(takeover.heard, "ehr", said, AT))
+    assert not await engine.do(partial(takeover.heard, "ehr", result, AT))
 
 
 async def test_of_a_message_that_awaits_its_application_the_lane_is_held_by_a_late_answer_too(scene, engine):

@@ -1,4 +1,4 @@
-"""What is over its time goes, and nothing else."""
+"""Old finished rows are deleted, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that waits to be sent is counted, and what is tried is undone (D37)."""
+"""Work that waits to be sent is counted, and a trial is rolled back (D37)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ async def test_what_is_queued_and_what_is_to_be_made_is_counted_of_all_studies_a
     async with fed(engine) as (feed, _):
         await feed.queue(2)
         signed = await feed.sign(critical=True)
-        found = await tried(engine, partial(to_send, "ehr"))
-        assert (found.messages, found.critical) == (3, 1)
+        total = await tried(engine, partial(to_send, "ehr"))
+        assert (total.messages, total.critical) == (3, 1)
         moments = await rows(engine, "SELECT min(signed), max(signed) FROM outbox")
-        assert (found.oldest, found.newest) == moments[0]
+        assert (total.oldest, total.newest) == moments[0]
         assert (await tried(engine, partial(to_send, "ehr", signed.study_id))).messages == 1
         assert await tried(engine, partial(to_send, "his")) == ToSend()
 

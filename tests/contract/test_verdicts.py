@@ -1,4 +1,4 @@
-"""An operator's verdict holds for the people who were judged, and for nobody else (D12)."""
+"""An operator's verdict applies to the persons judged, and to no others (D12)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def alerts(feed):
 
 @asynccontextmanager
 async def decided(engine, verdict="link"):
-    """A feed in which Jane's study was sent, and Joan's, which names the same number, after a verdict."""
+    """Send Jane's study, and after a verdict Joan's, which names the same number; return the feed."""
     async with fed(engine, on_conflict="hold") as (feed, receiver), feed.serving():
         first = await sign(feed, JANE)
         await feed.until("delivered")
@@ -195,8 +195,8 @@ async def test_of_two_patients_of_a_study_in_conflict_with_another_each_is_decid
         await held(feed, addendum)
         await feed.until("delivered", "delivered")
         left = {one for one, state in before & await listed(feed, second.study_id) if state == "contradicted"}
-        for one in left:
-            await decide(feed, one, second.study_id)
+        for left_id in left:
+            await decide(feed, left_id, second.study_id)
         await feed.until("delivered", "delivered", "delivered")
         assert len({field(body, "PID-3") for body in bodies(receiver)}) == (2 if verdict == "link" else 3)
 
@@ -214,8 +214,8 @@ async def test_a_verdict_that_comes_while_the_study_is_looked_at_is_about_what_w
 
         async def while_decided(study_id, fetch):
             async def fetching():
-                for one in decisions:
-                    assert await one()
+                for decision in decisions:
+                    assert await decision()
                 decisions.clear()
                 return await fetch()
 

@@ -1,4 +1,4 @@
-"""Versions of resources: numbered by content, each at an instant of its own, in commit order.
+"""Versions of resources: numbered by content, each at a different instant, in commit order.
 
 https://hl7.org/fhir/R4/resource.html#Meta, https://hl7.org/fhir/R4/http.html#versioning, decisions D7 and D29.
 """
@@ -62,11 +62,11 @@ async def test_the_body_says_the_version_and_its_instant(engine):
 
 
 async def test_every_version_has_an_instant_of_its_own_though_the_clock_stands_still_or_goes_back(engine):
-    found = []
+    seen = []
     for now in (5_000, 5_000, 4_000, 5_001, 9_000):
-        written = await write(engine, made(PATIENT, str(len(found))), made("Patient/pat-2", str(len(found))), now=now)
-        found += [one.updated for one in written]
-    assert found == [5_000, 5_001, 5_002, 5_003, 5_004, 5_005, 5_006, 5_007, 9_000, 9_001]
+        written = await write(engine, made(PATIENT, str(len(seen))), made("Patient/pat-2", str(len(seen))), now=now)
+        seen += [one.updated for one in written]
+    assert seen == [5_000, 5_001, 5_002, 5_003, 5_004, 5_005, 5_006, 5_007, 9_000, 9_001]
     ((last, number),) = await rows(engine, "SELECT last, resource FROM tick")
     assert (last, number) == (9_001, 2)
 
@@ -111,9 +111,9 @@ async def test_a_suppressed_version_is_kept_with_its_faults_and_is_no_part_of_wh
 async def test_one_version_is_read_by_its_number(engine):
     await write(engine, made(PATIENT, "a"))
     await write(engine, made(PATIENT, "b"))
-    for version, said in ((1, "a"), (2, "b")):
-        ((found, _, _, body),) = await engine.fetch(versions.ONE_VERSION, address=PATIENT, version=version)
-        assert (found, json.loads(bytes(body))["said"]) == (version, said)
+    for version, content in ((1, "a"), (2, "b")):
+        ((number, _, _, body),) = await engine.fetch(versions.ONE_VERSION, address=PATIENT, version=version)
+        assert (number, json.loads(bytes(body))["said"]) == (version, content)
     assert not await engine.fetch(versions.ONE_VERSION, address=PATIENT, version=3)
     assert not await engine.fetch(versions.ONE_VERSION, address="Patient/pat-2", version=1)
 
@@ -124,15 +124,15 @@ async def test_history_is_of_a_window_newest_first_and_page_by_page(engine):
 
     async def told(most=100, before=2**62, **window):
         within = {"address": PATIENT, **ALL_TIME, **window}
-        found = await engine.fetch(versions.HISTORY, before=before, most=most, **within)
+        history = await engine.fetch(versions.HISTORY, before=before, most=most, **within)
         ((count,),) = await engine.fetch(versions.COUNT_VERSIONS, **within)
-        return [row[0] for row in found], count
+        return [row[0] for row in history], count
 
     assert await told() == ([5, 4, 3, 2, 1], 5)
     assert await told(most=2) == ([5, 4], 5)
     assert await told(most=2, before=4) == ([3, 2], 5)
     assert await told(since=3_000) == ([5, 4, 3], 3)
-    assert await told(at_low=2_500, at_high=4_000) == ([3, 2], 2)  # 4 was not current before 4,000
+    assert await told(at_low=2_500, at_high=4_000) == ([3, 2], 2)  # version 4 was not current before 4,000
     assert await engine.fetch(versions.HAS_RESOURCE, address=PATIENT)
     assert not await engine.fetch(versions.HAS_RESOURCE, address="Patient/pat-2")
 
@@ -158,7 +158,7 @@ async def test_the_resources_of_an_owner_are_listed(engine):
 
 
 async def test_a_poller_beside_two_writers_misses_nothing_and_sees_no_instant_twice(engines):
-    """It asks for what was updated behind the last instant that it saw, and for no more (D29)."""
+    """Check a poller that asks for updates after the last instant that it saw, and for no more (D29)."""
     written, seen = [], []
     done = asyncio.Event()
 
@@ -171,19 +171,19 @@ async def test_a_poller_beside_two_writers_misses_nothing_and_sees_no_instant_tw
         last, is_last = 0, False
         while True:
             is_last = done.is_set()
-            found = [tuple(row) for row in await engine.fetch(LAST, last=last)]
-            seen.extend(found)
-            last = found[-1][1] if found else last
-            if is_last and not found:
+            updates = [tuple(row) for row in await engine.fetch(LAST, last=last)]
+            seen.extend(updates)
+            last = updates[-1][1] if updates else last
+            if is_last and not updates:
                 return
             await asyncio.sleep(0)
 
     async with AsyncExitStack() as stack:
-        one, other, third = engines(), engines(), engines()
-        for engine in (one, other, third):
+        first, other, third = engines(), engines(), engines()
+        for engine in (first, other, third):
             await stack.enter_async_context(engine.opened())
         polling = asyncio.create_task(poller(third))
-        await asyncio.gather(writer(one, "a"), writer(other, "b"))
+        await asyncio.gather(writer(first, "a"), writer(other, "b"))
         done.set()
         await polling
     assert sorted(seen) == sorted(written)
@@ -195,7 +195,7 @@ async def test_a_poller_beside_two_writers_misses_nothing_and_sees_no_instant_tw
 async def test_instants_of_postgresql_follow_the_commits_though_a_transaction_that_began_first_ends_last(
     postgres_database, postgres_engine
 ):
-    """Who writes versions holds the clock: the second waits, and is later."""
+    """Check that the second writer of versions waits for the clock, and gets a later instant."""
     slow, fast = made("Patient/slow", "a"), made("Patient/fast", "a")
 
     def slowly():
@@ -210,5 +210,5 @@ async def test_instants_of_postgresql_follow_the_commits_though_a_transaction_th
         first = asyncio.create_task(postgres_engine.do(slowly))
         await asyncio.sleep(0.1)
         (second,) = await write(other, fast, now=1)
-        ((one),) = await first
-    assert one.updated < second.updated
+        ((earlier),) = await first
+    assert earlier.updated < second.updated

@@ -1,7 +1,7 @@
-"""Wakes whoever waits for rows of this process's store, so that nothing that was just committed waits for a poll.
+"""Wake tasks that wait for new rows in this process's store, so that committed work does not wait for a poll.
 
-Carries out no clause of a standard. It may be rung from any thread. Another process does not hear it: whoever waits
-looks again by himself after a while.
+Carries out no clause of a standard. Any thread may ring the bell. Another process does not hear it: every waiting task
+also polls the store at intervals.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 class Listener:
-    """Somebody who waits on one event loop; what was rung since the last wait ends the next one at once."""
+    """One waiting task on one event loop. A ring between two waits ends the next wait at once."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -23,7 +23,7 @@ class Listener:
         self._loop.call_soon_threadsafe(self._rung.set)
 
     async def wait(self, seconds: float) -> None:
-        """Wait until the bell is rung, or so many seconds."""
+        """Wait until the bell rings, or at most this many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()
@@ -33,22 +33,22 @@ class Listener:
 
 
 class Bell:
-    """The bell of one store in one process."""
+    """Bell of one store in one process."""
 
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
 
     def ring(self) -> None:
-        """Wake everybody who listens."""
-        for one in self._listeners:
-            one.wake()
+        """Wake every listener."""
+        for listener in self._listeners:
+            listener.wake()
 
     @contextmanager
     def listener(self) -> Iterator[Listener]:
-        """Listen while the block runs."""
-        one = Listener()
-        self._listeners += (one,)
+        """Yield a new listener and remove it when the block ends."""
+        listener = Listener()
+        self._listeners += (listener,)
         try:
-            yield one
+            yield listener
         finally:
-            self._listeners = tuple(other for other in self._listeners if other is not one)
+            self._listeners = tuple(other for other in self._listeners if other is not listener)

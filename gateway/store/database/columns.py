@@ -1,4 +1,4 @@
-"""The kinds of columns that tables are made of, in both dialects.
+"""Column kinds of the tables, with their type in both SQL dialects.
 
 https://docs.sqlalchemy.org/en/20/core/type_basics.html. Text is compared byte by byte.
 """
@@ -17,26 +17,26 @@ BYTES: Final = LargeBinary()
 
 
 def key_column(name: str) -> Column[str]:
-    """The text that is the primary key."""
+    """Return a text column that is the primary key."""
     return Column(name, TEXT, primary_key=True)
 
 
 def text_column(name: str, *, needed: bool = True) -> Column[str]:
-    """A text."""
+    """Return a text column."""
     return Column(name, TEXT, nullable=not needed)
 
 
 def number_column(name: str, *, needed: bool = True) -> Column[int]:
-    """A whole number, an instant or a truth value."""
+    """Return a column for a whole number, an instant or a truth value."""
     return Column(name, NUMBER, nullable=not needed)
 
 
 def default_column(name: str, value: str | int) -> Column[Any]:
-    """A column that rows of an earlier release have the value in."""
+    """Return a column with a server default, which also fills the rows of earlier releases."""
     kind: Any = TEXT if isinstance(value, str) else NUMBER
     return Column(name, kind, nullable=False, server_default=text(repr(value)))
 
 
 def bytes_column(name: str, *, needed: bool = True) -> Column[bytes]:
-    """Bytes."""
+    """Return a column for bytes."""
     return Column(name, BYTES, nullable=not needed)

@@ -1,4 +1,4 @@
-"""What commands ask of the service: rows that it reads within a second, and marks as done.
+"""Requests from commands to the running service: the service reads them every second and marks each one done.
 
 Carries out no clause of a standard; decision D8: a command is a short writer on the same database.
 """
@@ -22,7 +22,7 @@ _FORGET: Final = Statement("DELETE FROM control WHERE done < :before")
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Something that is asked of the service: `refresh` and `rerender` name a study by its id."""
+    """Request to the service. The argument of `refresh` and `rerender` is a study id."""
 
     number: int
     verb: str
@@ -30,24 +30,24 @@ class Control:
 
 
 class Controls:
-    """The rows, from both sides."""
+    """Requests table, for commands that ask and for the service that answers."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def ask(self, verb: str, argument: str) -> None:
-        """Ask it of the service."""
+        """Insert a request to the service."""
         await self._engine.do(lambda: ask(ASK, verb=verb, argument=argument, asked=micros(clock.now())))
 
     async def open(self, most: int) -> list[Control]:
-        """What is not done, the first asked first."""
+        """Return up to `most` requests that are not done, oldest first."""
         rows = await self._engine.fetch(_OPEN, most=most)
         return [Control(int(number), str(verb), str(argument)) for number, verb, argument in rows]
 
     async def done(self, number: int) -> None:
-        """It was done."""
+        """Mark a request as done."""
         await self._engine.do(lambda: ask(_DONE, number=number, now=micros(clock.now())))
 
     async def forget(self, before: datetime) -> None:
-        """Forget what was done before then."""
+        """Delete requests that were done before this instant."""
         await self._engine.do(lambda: ask(_FORGET, before=micros(before)))

@@ -1,7 +1,7 @@
-"""What both engines offer: rows of a statement, and work that is done whole or not at all.
+"""Interface of both database engines: rows of a statement, and work that commits as a whole or not at all.
 
-Carries out no clause of a standard. Work is a function that makes steps; it may be called again where an engine had to
-start over, so it reads nothing but the store.
+Carries out no clause of a standard. Work is a generator function whose steps are statements. An engine may call it
+again after a rollback, so it reads nothing but the store.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ Result = TypeVar("Result")
 
 
 class Engine(Protocol):
-    """A database. Every method raises `StoreUnavailable`."""
+    """Database connection. Every method raises `StoreUnavailable`."""
 
     @property
     def bell(self) -> Bell:
-        """Rung by this process once there is something new to be told."""
+        """Bell that this process rings when there is new work to send."""
 
     @property
     def dialect(self) -> Dialect:
-        """Whose SQL it speaks."""
+        """SQL dialect of the engine."""
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        """The rows of a statement that an index bounds."""
+        """Return the rows of a statement that an index bounds."""
 
     async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        """The rows of composed SQL of the engine's dialect that an index bounds."""
+        """Return the rows of composed SQL in the engine's dialect that an index bounds."""
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
-        """The rows of composed SQL that may take a while.
+        """Return the rows of composed SQL that may take long.
 
         Raises:
-            StoreTooSlow: it took longer than that many seconds.
+            StoreTooSlow: the query took longer than that many seconds.
         """
 
     async def now(self) -> int:
-        """The time in microseconds by the clock that all processes of this database share."""
+        """Return the time in microseconds by the clock that all processes of this database share."""
 
     async def do(self, work: Work[Result]) -> Result:
-        """The result of work, committed; if it raises, nothing of it was done."""
+        """Run the work in a transaction and return its result. If the work raises, nothing is written."""
 
     def opened(self) -> AbstractAsyncContextManager[None]:
-        """Open while the block runs."""
+        """Open the database while the block runs."""

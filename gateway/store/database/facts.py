@@ -1,4 +1,4 @@
-"""What is true of a store as a whole, written once: that it belongs to this site, and how its index was made.
+"""Facts about the whole store, each written once: which site it belongs to, and how its index was built.
 
 Carries out no clause of a standard; decision D11: patient ids are made with the site key, so another key is refused.
 """
@@ -16,7 +16,7 @@ _GET: Final = Statement("SELECT value FROM fact WHERE name = :name")
 
 
 async def claimed(engine: Engine, name: str, value: str) -> str:
-    """The fact of that name: this value if none was written before."""
+    """Return the value of a fact; store this value first if the fact has none."""
 
     def work() -> Steps[str]:
         yield from ask(_CLAIM, name=name, value=value)
@@ -27,5 +27,5 @@ async def claimed(engine: Engine, name: str, value: str) -> str:
 
 
 async def put(engine: Engine, name: str, value: str) -> None:
-    """Another value for a fact."""
+    """Replace the value of a fact."""
     await engine.do(lambda: ask(_PUT, name=name, value=value))

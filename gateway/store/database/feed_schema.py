@@ -1,6 +1,7 @@
-"""The tables of the feed: what is told to whom, the messages, who sends them, what holds them.
+"""Tables of the feed: outbox rows, messages, senders of each destination, and reasons that hold a lane.
 
-Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D37, D38. As schema.py, which takes them in.
+Carries out no clause of a standard; decisions D7, D13, D18, D32, D33, D37, D38. Follows the conventions of schema.py,
+which includes these tables.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from gateway.store.database.columns import (
     text_column,
 )
 
-# What is to be told to whom: decided in the transaction that stored the study (D7), a row for each destination, or one
-# without. Its states and those of `message`: gateway/store/feed/states.py
+# One row for each cause and destination, or one row without a destination. The transaction that stores the study
+# decides it (D7). States of this table and of `message`: gateway/store/feed/states.py
 OUTBOX: Final = Table(
     "outbox",
     METADATA,
@@ -42,7 +43,7 @@ OUTBOX: Final = Table(
     number_column("settled", needed=False),
     sqlite_strict=True,
 )
-# A study as it was before its reports were about somebody else: what is taken back there is made of it (D13)
+# Study as it was before its reports moved to another patient: the withdrawal there is composed from it (D13)
 FORMER: Final = Table(
     "former",
     METADATA,
@@ -52,11 +53,10 @@ FORMER: Final = Table(
     PrimaryKeyConstraint("study_id", "revision"),
     sqlite_strict=True,
 )
-# A message to a destination, rendered once. `restates`: a newer whole one of the same says it again; `report_ids` are
-# the reports in it; `doubts` counts the times that it was written and got no usable answer; `body_hash` outlives the
-# bytes that it is of; `remarks` are the codes of what it could not say as it should, parted by blanks; `told` is the
-# digest of what it tells (D38); until `stale_until` a copy of it that a holder wrote before may still reach the
-# receiver, behind what is newer (D33)
+# Message to a destination, composed once. `restates`: a newer whole message with the same key replaces it. `report_ids`
+# are the reports in it. `doubts` counts how often it was sent without a usable answer. `body_hash` outlives the bytes.
+# `remarks` are codes, separated by spaces, for content that could not be expressed. `told` is the digest of its content
+# (D38). Until `stale_until`, a copy that an earlier holder sent may still arrive after newer messages (D33)
 MESSAGE: Final = Table(
     "message",
     METADATA,
@@ -97,7 +97,7 @@ MESSAGE: Final = Table(
     default_column("told", ""),
     sqlite_strict=True,
 )
-# The bytes of a message, which never change: apart, since its row changes with every step that it takes
+# Bytes of a message, which never change: a table apart, since the message's row changes with every step
 MESSAGE_BODY: Final = Table(
     "message_body",
     METADATA,
@@ -105,7 +105,7 @@ MESSAGE_BODY: Final = Table(
     bytes_column("body"),
     sqlite_strict=True,
 )
-# The attempts to send a message and what was answered, as long as its bytes are kept (gateway/store/feed/attempts.py)
+# Attempts to send a message, with the answers; kept as long as its bytes (gateway/store/feed/attempts.py)
 ATTEMPT: Final = Table(
     "attempt",
     METADATA,
@@ -122,7 +122,7 @@ ATTEMPT: Final = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
-# Under which numbers a destination was first sent a report, and about whom (D13, D18)
+# Filler order numbers and patient that a destination was first sent for a report (D13, D18)
 SENT_NUMBER: Final = Table(
     "sent_number",
     METADATA,
@@ -136,7 +136,7 @@ SENT_NUMBER: Final = Table(
     PrimaryKeyConstraint("destination", "study_id", "report_id", "filler_order_number"),
     sqlite_strict=True,
 )
-# A lane that is held: nothing of the study is sent there. `culprit` is the message that is the reason
+# Held lane: nothing of the study is sent to the destination. `culprit` is the message that caused it
 LANE: Final = Table(
     "lane",
     METADATA,
@@ -148,8 +148,9 @@ LANE: Final = Table(
     PrimaryKeyConstraint("destination", "study_id"),
     sqlite_strict=True,
 )
-# Who sends to a destination, until when by the database's clock, and why it may not (D33). `became` is the name that it
-# has by now, `origin` the first that it had (of it MSH-10 is made); `retired` is when an operator closed what was open
+# Holder and fence of a destination, with the lease's end by the database's clock (D33), and why it is paused. `became`
+# is its present name. `origin` is its first name, from which MSH-10 is made. `retired` is when an operator closed what
+# was open
 DESTINATION: Final = Table(
     "destination",
     METADATA,
@@ -164,8 +165,8 @@ DESTINATION: Final = Table(
     default_column("retired", 0),
     sqlite_strict=True,
 )
-# The settings by which it is decided what a destination is owed, each change a row (D37); `planned` is when the plan
-# was made of what was signed before, `unasked` how many messages of it were sent without asking; none where `asks` is 1
+# Settings that decide what a destination is owed, one row for each change (D37). `planned` is when the plan for reports
+# signed earlier was made. `unasked` counts its messages sent without confirmation; always 0 where `asks` is 1
 IN_FORCE: Final = Table(
     "in_force",
     METADATA,
@@ -179,7 +180,7 @@ IN_FORCE: Final = Table(
     text_column("settings"),
     sqlite_strict=True,
 )
-# What operators did that the ledger alone does not explain; of rows of an earlier release nobody knows who did it
+# Acts of operators that the ledger alone does not explain. Rows of earlier releases have no actor
 AUDIT: Final = Table(
     "audit",
     METADATA,
@@ -192,9 +193,9 @@ AUDIT: Final = Table(
     text_column("host", needed=False),
     sqlite_strict=True,
 )
-# An alert that stands, or of whose end somebody is still to hear (D38): `cases` are the rows that it is about and since
-# when, `told` which of them each address has heard of, both JSON; `acknowledged` is when the newest case began that an
-# operator knows of
+# Alert that is raised, or whose end is not yet notified everywhere (D38). `cases` (JSON) are the rows it concerns, with
+# their start. `told` (JSON) lists the cases that each address was notified of. `acknowledged` is the start of the
+# newest case that an operator acknowledged
 ALERT: Final = Table(
     "alert",
     METADATA,
@@ -211,9 +212,9 @@ ALERT: Final = Table(
     sqlite_strict=True,
 )
 
-# Whose text is to be let go of in time
+# Messages whose bytes are deleted after their retention
 _HAS_BODY: Final = MESSAGE.c.has_body == literal_column("1")
-# What the receiver's interface has, and of its application nothing was heard
+# Messages that the receiver's interface committed and its application has not acknowledged (second condition)
 _IS_STALE: Final = MESSAGE.c.stale_until.is_not(None)
 _UNACCEPTED: Final = and_(MESSAGE.c.accepted.is_(None), MESSAGE.c.committed.is_not(None))
 

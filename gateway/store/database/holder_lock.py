@@ -1,8 +1,8 @@
-"""Find the dead holders of leases on a SQLite file: those of a process that no longer has the file's lock.
+"""Find dead lease holders on a SQLite file: the holders of a process that no longer has the file's lock.
 
-https://man7.org/linux/man-pages/man2/flock.2.html: the lock is that of one open file, so it ends with its process
-however that ends, and another open file of the same process does not get it either; decision D33. On a network file
-system it may be of no worth, and so is SQLite's write-ahead log there.
+https://man7.org/linux/man-pages/man2/flock.2.html: the lock belongs to one open file and ends with its process, however
+that ends. Another open file of the same process does not get it either; decision D33. On a network file system the lock
+may not work, and neither does SQLite's write-ahead log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PRIVATE: Final = 0o600
 
 
 class HolderLock:
-    """The lock of one database: whoever has it has written into it under which names it holds leases."""
+    """Lock file of one database. Its owner writes into it the names under which it holds leases."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,10 +25,10 @@ class HolderLock:
         self._dead: frozenset[str] = frozenset()
 
     def dead(self, holder: str) -> frozenset[str]:
-        """Try for the lock, and write down that `holder` lives; the names of the process that had it before.
+        """Try to take the lock and record `holder` as alive; return the holders of the lock's previous owner.
 
-        Empty where another process has it, or it cannot be had at all: then nothing is known of anybody. Also once
-        `forget` was told that their leases are ended: somebody else may take one of the names.
+        Empty if another process has the lock or it cannot be taken: then nothing is known about other holders. Also
+        empty after `forget`, since a new process may take one of those names.
         """
         if self._file is None and not self._taken():
             return frozenset()
@@ -38,11 +38,11 @@ class HolderLock:
         return self._dead - self._own
 
     def forget(self, holders: frozenset[str]) -> None:
-        """The leases of these are ended."""
+        """Drop these holders from the dead ones, once their leases are ended."""
         self._dead -= holders
 
     def release(self) -> None:
-        """Let another have it: nothing is sent by this process any more."""
+        """Release the lock, once this process sends nothing more."""
         file, self._file = self._file, None
         self._own.clear()
         if file is not None:
@@ -63,7 +63,7 @@ class HolderLock:
         return True
 
     def _say(self) -> None:
-        """Write the names anew; where that fails, the next process waits until the leases are over."""
+        """Write the names of this process's holders. If that fails, the next process waits for the leases to expire."""
         if self._file is not None:
             names = "\n".join(sorted(self._own)).encode()
             try:

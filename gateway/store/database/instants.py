@@ -1,4 +1,4 @@
-"""Instants as the store has them: whole microseconds since 1970, in UTC.
+"""Instants as the store keeps them: whole microseconds since 1970, in UTC.
 
 https://hl7.org/fhir/R4/datatypes.html#instant
 """
@@ -13,15 +13,15 @@ _TICK: Final = timedelta(microseconds=1)
 
 
 def micros(instant: datetime) -> int:
-    """An instant as microseconds; what is finer is cut off."""
+    """Return an instant as microseconds, cutting off finer digits."""
     return (instant - _EPOCH) // _TICK
 
 
 def instant(microseconds: int) -> datetime:
-    """Microseconds as an instant."""
+    """Return the instant of a number of microseconds."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def instant_text(microseconds: int) -> str:
-    """Microseconds as a FHIR instant, always with six digits, so that texts compare as the instants do."""
+    """Return microseconds as a FHIR instant, always with six digits, so that texts sort as the instants do."""
     return instant(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

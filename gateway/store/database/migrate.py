@@ -1,7 +1,7 @@
-"""Brings a database to the schema of this release, and back.
+"""Migrate a database to the schema of this release, or back to an earlier one.
 
-https://alembic.sqlalchemy.org/en/latest/offline.html: SQLite on a connection, PostgreSQL by a script that is rendered
-first, since alembic cannot connect through asyncpg without an ORM's machinery.
+https://alembic.sqlalchemy.org/en/latest/offline.html: SQLite is migrated on a connection, PostgreSQL by a script that
+is written first, since alembic cannot use asyncpg without the machinery of an ORM.
 """
 
 from __future__ import annotations
@@ -29,26 +29,27 @@ _FOLDER: Final = Path(__file__).parent / "migrations"
 
 
 async def migrate(engine: Sqlite | Postgres, target: str = HEAD) -> tuple[str, str]:
-    """Bring the database to a revision, `head` being the newest; the revisions before and after (`base`: no tables).
+    """Migrate the database to a revision; return the revisions before and after (`base` means no tables).
 
-    Done whole or not at all, by one process at a time. PostgreSQL must be open, SQLite need not be.
+    The migration commits as a whole, and only one process migrates at a time. PostgreSQL must be open, SQLite need not
+    be.
 
     Raises:
-        ConfigError: the database is of a newer release.
-        StoreUnavailable: it cannot be reached.
+        ConfigError: the database belongs to a newer release.
+        StoreUnavailable: the database cannot be reached.
     """
     if isinstance(engine, Sqlite):
         await asyncio.to_thread(engine.make_file)
         return await asyncio.to_thread(_migrate_sqlite, engine.path, target)
     async with engine.migrating() as connection:
         has_version = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-        found = await connection.fetchval("SELECT version_num FROM alembic_version") if has_version else None
-        before = str(found or BASE)
+        revision = await connection.fetchval("SELECT version_num FROM alembic_version") if has_version else None
+        before = str(revision or BASE)
         wanted = _checked(before, target)
         if before != wanted:
             output = io.StringIO()
             _run(_config(output), before, target, f"{before}:{target}", sql=True)
-            if has_version and before == BASE:  # left empty by a way down; a script from the base makes it
+            if has_version and before == BASE:  # a downgrade left it empty; a script from the base creates it
                 await connection.execute("DROP TABLE alembic_version")
             await connection.execute(output.getvalue())
     return before, wanted
@@ -58,7 +59,7 @@ def _migrate_sqlite(path: Path, target: str) -> tuple[str, str]:
     engine = create_engine(URL.create("sqlite", database=str(path)), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the library's own way does not begin before a CREATE TABLE
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the library begins none before CREATE TABLE
             before = MigrationContext.configure(connection).get_current_revision() or BASE
             wanted = _checked(before, target)
             if before != wanted:
@@ -80,7 +81,7 @@ def _run(config: Config, before: str, target: str, span: str, *, sql: bool) -> N
 
 
 def _checked(before: str, target: str) -> str:
-    """The revision that is wanted, by its number."""
+    """Return the target as a revision number."""
     scripts = _scripts(_config(io.StringIO()))
     known = {one.revision for one in scripts.walk_revisions()}
     if before not in known | {BASE}:

@@ -1,7 +1,7 @@
-"""PostgreSQL through an asyncpg pool, for more than one process.
+"""PostgreSQL through asyncpg connection pools, for more than one process.
 
-https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED; who writes versions holds the row of
-`tick` until the commit, so that instants are in commit order (D29). asyncpg is an extra: it is imported when opened.
+https://www.postgresql.org/docs/current/transaction-iso.html: READ COMMITTED. A transaction that writes versions locks
+the row of `tick` until its commit, so that instants are in commit order (D29). asyncpg is an optional extra.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Result = TypeVar("Result")
 _MOST_TRIES: Final = 5
 _PAUSE: Final = 0.05
 _FOR_LEASES: Final = 2
-# https://www.postgresql.org/docs/current/runtime-config-query.html: everything is found by an index, row for row, also
-# while nothing is known of how large the tables are. What is quick is planned once for all values, since planning takes
-# longer than finding it; what may take a while by its values, on connections of its own
+# https://www.postgresql.org/docs/current/runtime-config-query.html: every query uses an index, also while the
+# statistics of a table are missing. Quick queries share one plan for all values, since planning takes longer than
+# running them. Long queries are planned for their values, on connections of their own
 _BY_INDEX: Final = {"enable_seqscan": "off", "enable_mergejoin": "off", "enable_hashjoin": "off", "jit": "off"}
 PLANNED_ONCE: Final = {**_BY_INDEX, "plan_cache_mode": "force_generic_plan"}
 PLANNED_EACH: Final = {**_BY_INDEX, "plan_cache_mode": "force_custom_plan"}
@@ -35,11 +35,11 @@ _UNREADABLE: Final = (
     "the driver of PostgreSQL cannot use it: a part cannot be read, or a certificate that it names is not there",
     "Write postgresql://user:password@host:port/name, with @ : / ? # % of user and password percent-encoded.",
 )
-_MIGRATION_LOCK: Final = 0x6761_7465  # any number that nobody else takes
+_MIGRATION_LOCK: Final = 0x6761_7465  # any number that no other program uses
 
 
 class _Open(NamedTuple):
-    """The connections of an open database: for what is quick, for what may take a while, and for leases alone."""
+    """Connection pools of an open database: for quick queries, for long queries, and for leases alone."""
 
     pool: Any
     slow: Any
@@ -47,10 +47,9 @@ class _Open(NamedTuple):
 
 
 class Postgres:
-    """A database behind a URL; see `gateway.store.database.engine.Engine`.
+    """Database behind a URL; see `gateway.store.database.engine.Engine`.
 
-    `connections` is the most it opens for what is quick; for what may take a while there are a quarter more, and for
-    leases two.
+    `connections` is the maximum for quick queries. Long queries get a quarter more, and leases two.
     """
 
     dialect: Dialect = "postgresql"
@@ -68,12 +67,12 @@ class Postgres:
 
     @property
     def ahead(self) -> Postgres:
-        """The same database over the connections for leases: a renewal in time must not wait for other work (D33)."""
+        """Same database over the connections for leases: a lease's renewal must not wait for other work (D33)."""
         return _Ahead(self)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Open while the block runs."""
+        """Open the pools while the block runs."""
         async with AsyncExitStack() as stack:
             pool = await self._pool(stack, self._connections, PLANNED_ONCE)
             slow = await self._pool(stack, max(1, self._connections // 4), PLANNED_EACH)
@@ -95,23 +94,23 @@ class Postgres:
                     server_settings=settings,
                     reset=_as_it_is,
                 )
-            except ValueError:  # its text has parts of the URL
+            except ValueError:  # the error's text has parts of the URL
                 raise ConfigError(*_UNREADABLE) from None
         stack.push_async_callback(pool.close)
         return pool
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        """The rows of a statement."""
+        """Return the rows of a statement."""
         compiled = statement.compiled("postgresql")
         return await self.query(compiled.sql, compiled.positional(values))
 
     async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        """The rows of composed SQL."""
+        """Return the rows of composed SQL."""
         with self._mapped():
             return cast(Sequence[Row], await self._opened().pool.fetch(sql, *values))
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
-        """The rows of composed SQL that may take a while."""
+        """Return the rows of composed SQL that may take long."""
         with self._mapped():
             async with self._opened().slow.acquire() as connection:
                 try:
@@ -120,11 +119,11 @@ class Postgres:
                     raise StoreTooSlow(f"it took longer than {seconds:g} s") from None
 
     async def now(self) -> int:
-        """The time by the server's clock."""
+        """Return the time by the server's clock, in microseconds."""
         return micros((await self.query("SELECT clock_timestamp()", []))[0][0])
 
     async def do(self, work: Work[Result]) -> Result:
-        """The result of work, committed; begun anew where the server asks for it."""
+        """Run the work in a transaction and return its result; retry it if the server rolls it back."""
         for attempt in range(1, _MOST_TRIES + 1):
             try:
                 with self.no_room.noted(), self._mapped():
@@ -135,11 +134,11 @@ class Postgres:
         raise StoreUnavailable("a transaction was rolled back again and again")
 
     def room(self) -> None:
-        """Nothing: how much room the server's disk has is not known here."""
+        """Return None: the free space on the server's disk is not known here."""
 
     @asynccontextmanager
     async def migrating(self) -> AsyncIterator[Any]:
-        """A connection in a transaction that commits where the block ends, held by one process at a time."""
+        """Yield a connection in a transaction that commits when the block ends. One process at a time may migrate."""
         with self._mapped():
             async with self._opened().pool.acquire() as connection, connection.transaction():
                 await connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
@@ -151,7 +150,7 @@ class Postgres:
         return self._open
 
     async def _drive(self, connection: Any, steps: Steps[Result]) -> Result:
-        """Answer each question of the steps until they end."""
+        """Run each statement that the steps ask for, and return the result of the last step."""
         rows: list[Row] = []
         try:
             asked = next(steps)
@@ -168,7 +167,7 @@ class Postgres:
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
-        """The library's words may hold values of a row; its codes and classes never do."""
+        """Map errors of the library by code and class, never by text, since the text may hold values of a row."""
         try:
             yield
         except self._library.TransactionRollbackError:
@@ -183,7 +182,7 @@ class Postgres:
 
 
 class _Ahead(Postgres):
-    """A database over its connections for leases."""
+    """Engine that uses the connections for leases."""
 
     def __init__(self, engine: Postgres) -> None:
         self._engine, self._library = engine, engine._library
@@ -195,4 +194,4 @@ class _Ahead(Postgres):
 
 
 async def _as_it_is(_: Any) -> None:
-    """What a connection is given back as: nothing that is done here outlives its transaction, so nothing is reset."""
+    """Reset nothing when a connection returns to its pool: no transaction leaves session state behind."""

@@ -1,7 +1,7 @@
-"""The store's readiness for writes, as last seen in a small write every two seconds, or in any that met a full disk.
+"""Readiness of the store for writes: tested by a small write every two seconds, and noted when any write finds no room.
 
 https://sqlite.org/rescode.html (SQLITE_FULL), https://www.postgresql.org/docs/current/errcodes-appendix.html (53100
-disk_full); decision D38. A write that hangs is never cancelled or waited for: whoever asks gets what is known by then.
+disk_full); decision D38. A write that hangs is neither cancelled nor waited for: readers get the last known state.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ Trouble = Literal["", "store-full", "store-lost"]
 EVERY: Final = 2.0  # seconds from the end of a write to the next
 DEADLINE: Final = 2.5  # seconds after which a write that is not done counts as lost
 _LEAST_ROOM: Final = 2**20  # bytes
-_STAYS: Final = 60.0  # seconds for which a disk that had no room for a write counts as full
+_STAYS: Final = 60.0  # seconds for which the disk counts as full after a write found no room
 _NO_ROOM: Final = frozenset({"SQLITE_FULL", "ENOSPC", "EDQUOT", "53100"})
 _PUT: Final = Statement("INSERT INTO fact (name, value) VALUES (:name, '')")
 _TAKE: Final = Statement("DELETE FROM fact WHERE name = :name")
-# A row fits into pages that are there; this makes the server write a small file, which is gone at the commit
+# An inserted row may fit into existing pages. This makes the server write a small file, which is deleted at the commit
 # (https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION)
 _GROW: Final = {"postgresql": Statement("SELECT pg_export_snapshot()")}
 
 
 class NoRoom:
-    """Keeps in mind when a write last found no room on the disk; each engine has one."""
+    """Time at which a write last found no room on the disk. Each engine has one."""
 
     def __init__(self) -> None:
         self._at: float | None = None
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note it, if the write that the block waits for fails by that."""
+        """Note the time if the block's write fails because the disk is full."""
         try:
             yield
         except StoreUnavailable as error:
@@ -52,16 +52,16 @@ class NoRoom:
 
 
 class Probed(Engine, Protocol):
-    """An engine that says how much room its disk has."""
+    """Engine that knows the free space of its disk."""
 
     no_room: NoRoom
 
     def room(self) -> int | None:
-        """The bytes that may still be written, None where that is not known."""
+        """Return the free space in bytes, None if it is unknown."""
 
 
 class StoreProbe:
-    """Writes to the store again and again; `name` is this process's own."""
+    """Probe of the store by repeated small writes. `name` is unique to this process."""
 
     def __init__(self, engine: Probed, name: str) -> None:
         self._engine, self._name = engine, f"probe-{name}"
@@ -70,7 +70,7 @@ class StoreProbe:
         self._words = ""
 
     async def once(self) -> None:
-        """Write, and keep in mind what came of it."""
+        """Write once, and keep the outcome."""
         self._begun = clock.monotonic()
         try:
             room = await asyncio.to_thread(self._engine.room)
@@ -87,18 +87,18 @@ class StoreProbe:
 
     @property
     def trouble(self) -> Trouble:
-        """The trouble that keeps the store from taking writes; empty if there is none, as far as is known."""
+        """Trouble that keeps the store from taking writes; empty if none is known."""
         if self._begun is not None and clock.monotonic() - self._begun > DEADLINE:
             return LOST
         return FULL if not self._found and self._engine.no_room else self._found
 
     @property
     def words(self) -> str:
-        """The error that the last failed write met; empty if it is not known, or nothing is wrong."""
+        """Error text of the last failed write; empty if it is unknown or nothing is wrong."""
         return self._words if self._found and self.trouble == self._found else ""
 
     def _work(self) -> Steps[None]:
-        """A row of this process's own, that nobody waits for, written and taken away again."""
+        """Insert and delete a row of this process's own, which no other process waits for."""
         yield from ask(_PUT, name=self._name)
         yield from ask(_TAKE, name=self._name)
         if statement := _GROW.get(self._engine.dialect):

@@ -1,6 +1,6 @@
-"""The revision of a database, held against that of this release without the tool that makes migrations.
+"""Compare the revision of a database with that of this release, without loading alembic.
 
-Carries out no clause of a standard. To load the tool takes longer than most commands, and most databases need none.
+Carries out no clause of a standard. Loading alembic takes longer than most commands, and few databases need it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _SCRIPTS: Final = Path(__file__).parent / "migrations" / "versions"
 
 
 def newest() -> str:
-    """The revision of this release: the number with which the name of the last script begins."""
+    """Return the revision of this release: the number at the start of the last script's name."""
     return max(path.name.partition("_")[0] for path in _SCRIPTS.glob("[0-9]*.py"))
 
 
 async def is_current(engine: Engine) -> bool:
-    """True where a database that is open has the tables of this release; False where it has none or cannot be read."""
+    """True if an open database has the tables of this release; False if it has none or cannot be read."""
     try:
         rows = await engine.query("SELECT version_num FROM alembic_version", [])
     except StoreUnavailable:

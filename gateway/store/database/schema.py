@@ -1,7 +1,7 @@
-"""The tables of the store, as SQLAlchemy Core has them: the migrations make them, the statements speak of them.
+"""Tables of the store in SQLAlchemy Core: migrations create them, statements use them.
 
-Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1; ids
-are those of AutoScribe (`stu_…`, `rep_…`), an address is `Type/id` as FHIR has it. Those of the feed stand apart.
+Carries out no clause of a standard. Instants are whole microseconds since 1970 in UTC; truth values are 0 and 1. Ids
+are AutoScribe's (`stu_…`, `rep_…`); an address is `Type/id` as in FHIR. The feed's tables are in feed_schema.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.store.database.feed_schema import FEED_INDEXES
 
 __all__ = ["INDEXES", "METADATA"]
 
-# One row: the last instant given to a version and the last number given to a resource. Who writes versions holds it.
+# One row: the last instant given to a version and the last resource number. A writer of versions locks it
 TICK: Final = Table(
     "tick",
     METADATA,
@@ -32,9 +32,9 @@ TICK: Final = Table(
     number_column("resource"),
     sqlite_strict=True,
 )
-# What is true of the store as a whole: the check value of the site key, the zone of the index
+# Facts about the whole store: check value of the site key, time zone of the index
 FACT: Final = Table("fact", METADATA, key_column("name"), text_column("value"), sqlite_strict=True)
-# A study as received and as kept: `received` and `kept` are zlib-compressed JSON; `revision` counts its changes
+# Study as received and as stored: `received` and `kept` are zlib-compressed JSON; `revision` counts its changes
 STUDY: Final = Table(
     "study",
     METADATA,
@@ -64,7 +64,7 @@ REPORT: Final = Table(
     number_column("first_seen_signed", needed=False),
     sqlite_strict=True,
 )
-# The current version of a resource; `as_of` is when its source was asked, for what several studies speak of
+# Current version of a resource. `as_of` is when its source was read, for resources that several studies describe
 RESOURCE: Final = Table(
     "resource",
     METADATA,
@@ -78,7 +78,7 @@ RESOURCE: Final = Table(
     number_column("is_suppressed"),
     sqlite_strict=True,
 )
-# Every version as the bytes that are served; `faults` is JSON where its judge rejects it (D2)
+# Every version as the bytes that are served. `faults` is JSON if the validator rejects it (D2)
 VERSION: Final = Table(
     "version",
     METADATA,
@@ -90,7 +90,7 @@ VERSION: Final = Table(
     PrimaryKeyConstraint("resource", "version"),
     sqlite_strict=True,
 )
-# What current versions are found by: tokens, references and strings in `term`, dates in `moment`
+# Search index of current versions: tokens, references and strings in `term`, dates in `moment`
 TERM: Final = Table(
     "term",
     METADATA,
@@ -112,7 +112,7 @@ MOMENT: Final = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
-# What each study says of a patient id; the current Patient is what the newest study says (D12)
+# Each study's claim about a patient id. The current Patient comes from the newest study's claim (D12)
 CLAIM: Final = Table(
     "claim",
     METADATA,
@@ -124,8 +124,8 @@ CLAIM: Final = Table(
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )
-# Studies whose reports are held apart from a patient id that they name, and what an operator decided (D12): of whom
-# (`judged`, digests that the next look writes), and since when that is not who is there (`reopened`)
+# Studies in conflict with a patient id that they name, and the operator's verdict on each (D12). `judged` has digests
+# of the persons judged, which the next ingest writes. `reopened` is since when another person is named
 CONFLICT: Final = Table(
     "conflict",
     METADATA,
@@ -148,11 +148,11 @@ VERDICT: Final = Table(
     PrimaryKeyConstraint("patient_id", "study_id"),
     sqlite_strict=True,
 )
-# A user as AutoScribe had it last, for when it no longer knows it: compressed JSON
+# User as AutoScribe last returned it, for when AutoScribe no longer knows the user: compressed JSON
 USER: Final = Table(
     "person", METADATA, key_column("user_id"), number_column("asked"), bytes_column("body"), sqlite_strict=True
 )
-# What could not be mapped as it came (D4), as of the last look at the study
+# Mapping issues: values that could not be mapped as received (D4), as of the study's last ingest
 ISSUE: Final = Table(
     "issue",
     METADATA,
@@ -180,7 +180,7 @@ WEBHOOK: Final = Table(
     text_column("code"),
     sqlite_strict=True,
 )
-# What patient_study.enrichment_requested said (D18)
+# Order identifiers from `patient_study.enrichment_requested` (D18)
 ENRICHMENT: Final = Table(
     "enrichment",
     METADATA,
@@ -190,8 +190,8 @@ ENRICHMENT: Final = Table(
     number_column("kept"),
     sqlite_strict=True,
 )
-# A request that must not run twice, by digests of its key and of itself: until when somebody holds it (0: nobody does),
-# what was written before it was sent, and its answer once that is known, both JSON without anything a client typed
+# Request that must not run twice, by digests of its key and of itself. `held` is until when a process has it (0: none
+# has). `sent` was written before it was sent, and `answer` when it was answered; both are JSON without client text
 IDEMPOTENCY: Final = Table(
     "idempotency",
     METADATA,
@@ -203,7 +203,7 @@ IDEMPOTENCY: Final = Table(
     number_column("created"),
     sqlite_strict=True,
 )
-# A report's PDF: wanted, kept (its chunks are those of `generation`) or unavailable (D28)
+# PDF of a report: wanted, kept (its chunks have this `generation`) or unavailable (D28)
 PDF: Final = Table(
     "pdf",
     METADATA,
@@ -228,7 +228,7 @@ PDF_CHUNK: Final = Table(
     PrimaryKeyConstraint("generation", "place"),
     sqlite_strict=True,
 )
-# What an operator's command asks of the service, and that it was done
+# Requests from operators' commands to the service, and when each was done
 CONTROL: Final = Table(
     "control",
     METADATA,

@@ -1,7 +1,7 @@
-"""SQLite: one read-only connection on the loop, one writer thread with the only connection that writes.
+"""SQLite engine: a read-only connection on the event loop, and a writer thread with the only connection that writes.
 
-https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html. Work that waits together is committed together,
-each in a savepoint of its own: what fails takes nothing from the others.
+https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html. Waiting work is committed together, each piece in
+a savepoint of its own: one that fails does not undo the others.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _STATEMENTS: Final = 512
 _STEPS_BETWEEN_LOOKS: Final = 20_000
 _READ: Final = ("PRAGMA query_only = ON", "PRAGMA mmap_size = 1073741824", "PRAGMA cache_size = -8192")
 _WRITE: Final = ("PRAGMA journal_mode = WAL", "PRAGMA foreign_keys = ON", "PRAGMA cache_size = -8192")
-_PRIVATE: Final = 0o600  # patients stand in it; what the library makes beside it has the same mode
+_PRIVATE: Final = 0o600  # the file holds patient data; files that SQLite makes beside it get the same mode
 _END: Final = None
 _NOWHERE: Final = DatabasePlace()
-# The last two are of values that SQLite cannot hold: beyond 64 bits, or no Unicode
+# The last two are for values that SQLite cannot hold: beyond 64 bits, or not Unicode
 _OF_THE_LIBRARY: Final = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 
 
 class _Open(NamedTuple):
-    """What an open database has, beside the writer thread: connections for reading on the loop, and in the pool."""
+    """Open database, beside the writer thread: connections for reading on the loop and in the pool."""
 
     reader: sqlite3.Connection
     slow: sqlite3.Connection
@@ -52,14 +52,14 @@ class _Open(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Work for the writer thread, and the future of whoever waits for it, which only the loop settles."""
+    """Work for the writer thread, and the future that the loop settles with its result."""
 
     work: Work[Any]
     future: asyncio.Future[Any]
 
 
 class _Told(NamedTuple):
-    """What came of work: its result, or the error that it ended with."""
+    """Outcome of work: its result, or the error that ended it."""
 
     future: asyncio.Future[Any]
     result: Any = None
@@ -67,7 +67,7 @@ class _Told(NamedTuple):
 
 
 class Sqlite:
-    """A database in one file; see `gateway.store.database.engine.Engine`."""
+    """Database in one file; see `gateway.store.database.engine.Engine`."""
 
     dialect: Dialect = "sqlite"
 
@@ -80,7 +80,7 @@ class Sqlite:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Open while the block runs; work that was asked for is done before it is closed."""
+        """Open the file while the block runs; finish queued work before closing."""
         with ExitStack() as stack:
             writer = stack.enter_context(closing(await asyncio.to_thread(self._connect, writes=True)))
             reader = stack.enter_context(closing(self._connect(writes=False)))
@@ -100,28 +100,28 @@ class Sqlite:
                 self.holders.release()
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        """The rows, read on the loop: an index bounds them."""
+        """Return the rows of a statement, read on the loop: an index bounds them."""
         compiled = statement.compiled("sqlite")
         return await self.query(compiled.sql, compiled.positional(values))
 
     async def query(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        """As `fetch`, of composed SQL."""
+        """Return the rows of composed SQL, read on the loop."""
         try:
             return self._opened().reader.execute(sql, values).fetchall()
         except _OF_THE_LIBRARY as error:
             raise unavailable(error, _NOWHERE) from None
 
     async def scan(self, sql: str, values: Sequence[Any], seconds: float) -> Sequence[Row]:
-        """The rows, read in a thread of its own."""
+        """Return the rows of a long query, read in a thread of its own."""
         here = self._opened()
         return await asyncio.get_running_loop().run_in_executor(here.pool, _scan, here.slow, sql, values, seconds)
 
     async def now(self) -> int:
-        """The time by this machine's clock: a file has one service."""
+        """Return the time by this machine's clock, since a file has one service."""
         return micros(clock.now())
 
     async def do(self, work: Work[Result]) -> Result:
-        """The result of work, once it is on the disk."""
+        """Run the work in the writer thread and return its result once it is on the disk."""
         self._opened()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.put(_Asked(work, future))
@@ -129,17 +129,17 @@ class Sqlite:
             return await future
 
     def room(self) -> int:
-        """The bytes that may still be written to the disk of the file."""
+        """Return the free bytes on the disk of the file."""
         with _mapped(self.path):
             there = os.statvfs(self.path.parent)
         return there.f_bavail * there.f_frsize
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Be the one service of this file while the block runs (D8).
+        """Lock the file for this one service while the block runs (D8).
 
         Raises:
-            ConfigError: another service has it.
+            ConfigError: another service has the lock.
         """
         with ExitStack() as stack:
             with _mapped(self.path):
@@ -152,10 +152,10 @@ class Sqlite:
             yield
 
     def make_file(self) -> None:
-        """Make the file, if it is not there, readable for nobody else.
+        """Create the file if it is missing, readable by its owner alone.
 
         Raises:
-            StoreUnavailable: it cannot be made.
+            StoreUnavailable: the file cannot be created.
         """
         with _mapped(self.path):
             self.path.touch(_PRIVATE)
@@ -183,7 +183,7 @@ class Sqlite:
             return connection
 
     def _write(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
-        """The writer thread: whatever waits is done together, up to a bound."""
+        """Run queued work in the writer thread, in batches up to a bound."""
         while (first := self._queue.get()) is not _END:
             batch, is_last = [first], False
             while len(batch) < _MOST_TOGETHER and not self._queue.empty():
@@ -211,7 +211,7 @@ def _scan(connection: sqlite3.Connection, sql: str, values: Sequence[Any], secon
 
 
 def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_Told]:
-    """Do all work of a batch in one transaction; what is to be told to those who wait for it."""
+    """Run all work of a batch in one transaction, and return each outcome."""
     do = _one if len(batch) > 1 else _alone
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -225,7 +225,7 @@ def _together(connection: sqlite3.Connection, batch: Sequence[_Asked]) -> list[_
 
 
 def _alone(connection: sqlite3.Connection, asked: _Asked) -> _Told:
-    """Do work that has the transaction to itself."""
+    """Run work that has the transaction to itself."""
     try:
         return _Told(asked.future, _drive(connection, asked.work()))
     except Exception as error:
@@ -241,7 +241,7 @@ def _one(connection: sqlite3.Connection, asked: _Asked) -> _Told:
         result = _drive(connection, asked.work())
     except Exception as error:
         if not connection.in_transaction:
-            raise  # a full disk may have undone the work of all
+            raise  # a full disk may have undone the whole batch
         connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")
         return _Told(asked.future, error=_shown(error))
@@ -254,7 +254,7 @@ def _shown(error: Exception) -> Exception:
 
 
 def _settle(told: Sequence[_Told]) -> None:
-    """On the loop: tell those who wait, all of a batch in one turn."""
+    """Settle the futures of a batch on the loop, all in one turn."""
     for future, result, error in told:
         if future.cancelled():
             continue
@@ -265,7 +265,7 @@ def _settle(told: Sequence[_Told]) -> None:
 
 
 def _drive(connection: sqlite3.Connection, steps: Steps[Result]) -> Result:
-    """Answer each question of the steps until they end."""
+    """Run each statement that the steps ask for, and return the result of the last step."""
     rows: list[Row] = []
     try:
         asked = next(steps)
@@ -283,7 +283,7 @@ def _drive(connection: sqlite3.Connection, steps: Steps[Result]) -> Result:
 
 @contextmanager
 def _mapped(path: Path | None = None) -> Iterator[None]:
-    """Map errors of the library; `path` is named where the file is opened."""
+    """Map errors of the library. `path` is named where the file is opened."""
     try:
         yield
     except _OF_THE_LIBRARY as error:

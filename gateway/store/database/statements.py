@@ -1,4 +1,4 @@
-"""A statement in both dialects, and a transaction as steps that ask for statements: neither knows which engine runs it.
+"""Statements in both dialects, and transactions as steps that ask for statements, whichever engine runs them.
 
 https://docs.sqlalchemy.org/en/20/core/compiler.html: each statement is compiled once per dialect (D8).
 """
@@ -19,14 +19,14 @@ Row: TypeAlias = Sequence[Any]
 Values: TypeAlias = Mapping[str, Any]
 Result = TypeVar("Result")
 
-# What PostgreSQL cannot hold in a text: NUL and lone surrogates
+# Characters that PostgreSQL cannot hold in a text: NUL and lone surrogates
 _UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
 _DIALECTS: Final = {
     "sqlite": sqlite.dialect(paramstyle="qmark"),
     "postgresql": postgresql.dialect(paramstyle="numeric_dollar"),  # type: ignore[no-untyped-call]
 }
-# `IN listed(:name)` -> among the values of a JSON array of strings; PostgreSQL goes by the index for those of an array
+# `IN listed(:name)` -> among the values of a JSON array of strings; as an array, so that PostgreSQL uses the index
 _LISTED: Final = re.compile(r"(NOT )?IN listed\((:\w+)\)")
 _LISTS: Final = {
     ("sqlite", None): "IN (SELECT value FROM json_each({}))",
@@ -39,7 +39,7 @@ _LOCKING: Final = " FOR UPDATE"
 
 
 def storable(text: str) -> str:
-    """A text as a column can hold it, and as it is looked up there."""
+    """Return a text as a column can hold it; also the form to look it up by."""
     return text if text.isascii() and "\0" not in text else _UNFIT.sub(_REPLACEMENT, text)
 
 
@@ -50,21 +50,21 @@ class Compiled(NamedTuple):
     names: tuple[str, ...]
 
     def positional(self, values: Values) -> tuple[Any, ...]:
-        """The values in the order of the placeholders."""
+        """Return the values in the order of the placeholders."""
         return tuple([values[name] for name in self.names])
 
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL that both engines understand, with `:name` for values, `IN listed(:name)` for a JSON array of strings.
+    """SQL that both engines understand, with `:name` for values and `IN listed(:name)` for a JSON array of strings.
 
-    ` FOR UPDATE` at its end holds the row until the commit; SQLite, where one writes at a time, knows no such thing.
+    ` FOR UPDATE` at its end locks the row until the commit. SQLite has one writer at a time and drops the clause.
     """
 
     sql: str
 
     def compiled(self, dialect: Dialect) -> Compiled:
-        """For an engine."""
+        """Return the SQL for a dialect."""
         return self._sqlite if dialect == "sqlite" else self._postgresql
 
     @cached_property
@@ -77,13 +77,13 @@ class Statement:
 
     def _compile(self, dialect: Dialect) -> Compiled:
         sql = self.sql.removesuffix(_LOCKING) if dialect == "sqlite" else self.sql
-        listed = _LISTED.sub(lambda found: _LISTS[dialect, found[1]].format(found[2]), sql)
+        listed = _LISTED.sub(lambda match: _LISTS[dialect, match[1]].format(match[2]), sql)
         made = text(listed).compile(dialect=_DIALECTS[dialect])
         return Compiled(str(made), tuple(made.positiontup or ()))
 
 
 class Ask(NamedTuple):
-    """One statement with its values; with a list of values, once for each, and no rows come back."""
+    """One statement with its values. With a list of values, the statement runs once for each and returns no rows."""
 
     statement: Statement
     values: Values | Sequence[Values]
@@ -94,11 +94,11 @@ Work: TypeAlias = Callable[[], Steps[Result]]
 
 
 def ask(statement: Statement, **values: Any) -> Steps[list[Row]]:
-    """The step of one statement: `rows = yield from ask(STATEMENT, name=value)`."""
+    """Run one statement as a step: `rows = yield from ask(STATEMENT, name=value)`."""
     return (yield Ask(statement, values))
 
 
 def ask_each(statement: Statement, rows: Sequence[Values]) -> Steps[None]:
-    """The step of a statement for each of these rows of values, if there are any."""
+    """Run a statement as one step for each row of values, if there are any."""
     if rows:
         yield Ask(statement, rows)

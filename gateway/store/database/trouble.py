@@ -1,7 +1,7 @@
-"""Database errors in words: a table from their codes to what they mean and what to do.
+"""Database errors in words: a table from error codes to their meaning and a remedy.
 
 https://www.postgresql.org/docs/current/errcodes-appendix.html (SQLSTATE), https://sqlite.org/rescode.html. A database's
-own text is never taken over: it may hold values of a row.
+own text is never passed on: it may hold values of a row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.runtime.errors import StoreUnavailable
 
 
 class DatabasePlace(NamedTuple):
-    """The place of a database: user, `host:port` and name of PostgreSQL, or the file of SQLite; never a password."""
+    """Location of a database: user, `host:port` and name of PostgreSQL, or the file of SQLite; never a password."""
 
     user: str = ""
     address: str = ""
@@ -26,7 +26,7 @@ class DatabasePlace(NamedTuple):
 
 
 class TroubleRow(NamedTuple):
-    """The words for a code, and what to do; `of` is the part of the place that is named after the words."""
+    """Words for an error code, and the remedy. `of` is the part of the location that follows the words."""
 
     words: str
     of: Literal["user", "address", "name", "file", ""]
@@ -41,7 +41,7 @@ _RIGHTS: Final = "Let the user of this process read and write the file and the f
 _OURS: Final = "Report this with the version of the gateway."
 
 TROUBLES: Final[dict[str, TroubleRow]] = {
-    # PostgreSQL: SQLSTATE, with the server's function where one has two meanings; two characters are a class
+    # PostgreSQL: SQLSTATE, with the server's function if one code has two meanings; two characters are a class
     "28P01": TroubleRow(
         "the database refused the password",
         "user",
@@ -88,13 +88,13 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
         "the database cut a statement short", "address", "See statement_timeout of the server and the user."
     ),
     "57": TroubleRow("the database closed the connection", "address", _AGAIN),
-    "55P03": TroubleRow("the database is locked by somebody else", "address", _AGAIN),
+    "55P03": TroubleRow("the database is locked by another process", "address", _AGAIN),
     "08": TroubleRow("the connection to the database broke", "address", _AGAIN),
     "58": TroubleRow("the database cannot read or write its files", "address", _SERVER),
     "XX": TroubleRow("the database reports a fault of its own, or damaged data", "address", _SERVER),
     "22": TroubleRow("the database cannot hold a value", "", _OURS),
     "23": TroubleRow("the database refused a row", "", _OURS),
-    # On the way to PostgreSQL
+    # Connecting to PostgreSQL
     "gaierror": TroubleRow(
         "the host of the database is not known", "address", "Check the host in database.url, and the resolver."
     ),
@@ -120,7 +120,7 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
     ),
     "InterfaceError": TroubleRow("the connection to the database is closed", "address", _AGAIN),
     "InternalClientError": TroubleRow("the connection to the database broke", "address", _AGAIN),
-    # SQLite; a longer code means what a shorter one does
+    # SQLite; a longer code without a row falls back to a shorter one
     "SQLITE_BUSY": TroubleRow(
         "the database file is locked by another process",
         "file",
@@ -129,7 +129,7 @@ TROUBLES: Final[dict[str, TroubleRow]] = {
     "SQLITE_LOCKED": TroubleRow("the database file is locked", "file", _AGAIN),
     "SQLITE_READONLY": TroubleRow("the database file may only be read", "file", _RIGHTS),
     "SQLITE_READONLY_DBMOVED": TroubleRow(
-        "the database file was moved or removed", "file", "Put it back, and start anew."
+        "the database file was moved or removed", "file", "Put it back, and restart the gateway."
     ),
     "SQLITE_CANTOPEN": TroubleRow("the database file cannot be opened", "file", _RIGHTS),
     "SQLITE_NOTADB": TroubleRow(
@@ -164,7 +164,7 @@ _UNKNOWN: Final = "the database fails in a way that has no words here"
 
 
 def unavailable(error: BaseException, place: DatabasePlace) -> StoreUnavailable:
-    """The error of ours for what a database, its library or the network raised."""
+    """Return the gateway's error for an error of a database, its library or the network."""
     code = code_of(error)
     row = next((TROUBLES[one] for one in _shorter(code) if one in TROUBLES), None)
     if row is None:
@@ -173,7 +173,7 @@ def unavailable(error: BaseException, place: DatabasePlace) -> StoreUnavailable:
 
 
 def code_of(error: BaseException) -> str:
-    """The code of an error, as the table has it: SQLSTATE, SQLite's, of the operating system, or its kind."""
+    """Return the code of an error as in the table: SQLSTATE, SQLite's, the operating system's, or its class name."""
     state = getattr(error, "sqlstate", None)
     if state:
         exact = f"{state}/{getattr(error, 'server_source_function', None)}"
@@ -188,23 +188,23 @@ def code_of(error: BaseException) -> str:
 
 
 def place_of(url: str) -> DatabasePlace:
-    """Return the place that a `postgresql://` URL leads to; empty if its parts cannot be told from its password."""
+    """Return the location in a `postgresql://` URL; empty if its parts cannot be told from its password."""
     try:
         parts = urlsplit(url)
-        said, known = dict(parse_qsl(parts.query)), parts.netloc.rpartition("@")
+        options, known = dict(parse_qsl(parts.query)), parts.netloc.rpartition("@")
     except ValueError:
         return DatabasePlace()
-    if "@" in parts.path + parts.query + parts.fragment:  # a password with a / ? or # that is not encoded
+    if "@" in parts.path + parts.query + parts.fragment:  # the password has an unencoded / ? or #
         return DatabasePlace()
-    hosts = [said["host"]] if "host" in said else known[2].split(",")
-    port = said.get("port", "5432")
+    hosts = [options["host"]] if "host" in options else known[2].split(",")
+    port = options.get("port", "5432")
     address = ",".join(one if ":" in one.rpartition("]")[2] else f"{one}:{port}" for one in hosts)
-    user = unquote(known[0].partition(":")[0]) or said.get("user", "")
-    return DatabasePlace(user, address, unquote(parts.path[1:]) or said.get("database", said.get("dbname", "")))
+    user = unquote(known[0].partition(":")[0]) or options.get("user", "")
+    return DatabasePlace(user, address, unquote(parts.path[1:]) or options.get("database", options.get("dbname", "")))
 
 
 def _shorter(code: str) -> Iterator[str]:
-    """The code, then what it is a kind of."""
+    """Yield the code, then the codes of its more general kinds."""
     yield code
     if code.startswith("SQLITE_"):
         while (code := code.rpartition("_")[0]) != "SQLITE":
@@ -214,7 +214,7 @@ def _shorter(code: str) -> Iterator[str]:
 
 
 def _said(row: TroubleRow, place: DatabasePlace) -> str:
-    """The words of a row, with as much of the place as it names and is known."""
+    """Return the words of a row, with as much of the location as the row names and is known."""
     at = f" at {place.address}" if place.address else ""
     behind = {
         "user": f"{f' for user {place.user}' if place.user else ''}{at}",

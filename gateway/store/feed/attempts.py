@@ -1,7 +1,7 @@
-"""The attempts to send a message, and what was answered: when, over which connection, and the answer as it came.
+"""Attempts to send a message: when, over which connection, and the answer as received.
 
-Carries out no clause of a standard; decision D39. Answers can hold patient data: they are kept as long as the text of
-their message, and stand nowhere else.
+Carries out no clause of a standard; decision D39. Answers can hold patient data: they are kept as long as the bytes of
+their message, and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, Steps, ask, ask_each
 
 MAX_ANSWER: Final = 65_536  # bytes of an answer that are kept
-MOST: Final = 500  # attempts of one message that are kept: the first ones and the last ones
+MOST: Final = 500  # attempts that are kept of one message: the first ones and the last ones
 _FIRST: Final = 10
 LATE: Final = "late"
 TAKEN_OVER: Final = "taken-over"
@@ -36,9 +36,9 @@ _OF_MESSAGE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt: begun and ended in microseconds (`begun` is None where nothing was sent, or it is not known).
+    """One attempt to send a message. Times in microseconds; `begun` is None if nothing was sent or the time is unknown.
 
-    `connection` is JSON that says where it went, `answer` what came back, as it came.
+    `connection` is JSON that names the connection, `answer` the bytes received.
     """
 
     begun: int | None
@@ -49,7 +49,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class KeptAttempt:
-    """An attempt as stored: its number from 1, and its result (state of the message, reason code, MSA-1)."""
+    """Stored attempt: its number from 1, and its result (state of the message, reason code, MSA-1)."""
 
     place: int
     attempt: Attempt
@@ -59,13 +59,13 @@ class KeptAttempt:
 
 
 def late_answer(described: str, answer: bytes) -> Attempt:
-    """Make the attempt of an acknowledgement that came later over the connection described: nothing was sent for it."""
-    said = {**json.loads(described or "{}"), "when": LATE}
-    return Attempt(None, micros(clock.now()), json.dumps(said), answer)
+    """Return an attempt for an acknowledgement that came late over that connection, with nothing sent for it."""
+    connection = {**json.loads(described or "{}"), "when": LATE}
+    return Attempt(None, micros(clock.now()), json.dumps(connection), answer)
 
 
 def attempted(message: int, attempt: Attempt | None, state: str, reason: str, ack: str) -> Steps[None]:
-    """Keep an attempt to send the message of that number, if one is told of, and what came of it."""
+    """Store an attempt to send the message of that number, if there is one, with its result."""
     if attempt is None:
         return
     rows = yield from ask(
@@ -85,18 +85,18 @@ def attempted(message: int, attempt: Attempt | None, state: str, reason: str, ac
 
 
 def broken_off(messages: Sequence[int], now: int) -> Steps[None]:
-    """Keep of messages that a holder had in hand when it ended: whether they were sent, and the answer, is unknown."""
+    """Store an attempt for messages that a holder had in hand when it ended; whether they were sent is unknown."""
     for message in messages:
         yield from attempted(message, Attempt(None, now), "indeterminate", TAKEN_OVER, "")
 
 
 def forgotten(messages: Sequence[int]) -> Steps[None]:
-    """Let go of the attempts of messages."""
+    """Delete the attempts of these messages."""
     yield from ask_each(_DROP, [{"message": number} for number in messages])
 
 
 async def attempts_of(engine: Engine, message: int) -> list[KeptAttempt]:
-    """The attempts that are kept of a message, the first first.
+    """Return the stored attempts of a message, oldest first.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

@@ -1,4 +1,4 @@
-"""Record of what operators did that the ledger alone does not explain: what was done, by whom, when and why.
+"""Audit of operators' acts that the ledger alone does not explain: the act, its actor, its time and its reason.
 
 Carries out no clause of a standard; decision D35.
 """
@@ -12,14 +12,14 @@ from typing import Final, NamedTuple
 
 from gateway.store.database.statements import Statement, Steps, ask
 
-# In PostgreSQL `user` without quotes is the user of the connection
+# In PostgreSQL, `user` without quotes is the user of the connection
 _NOTE: Final = Statement(
     'INSERT INTO audit (at, verb, argument, reason, "user", host) VALUES (:at, :verb, :argument, :reason, :user, :host)'
 )
 
 
 class Actor(NamedTuple):
-    """The user of the operating system who does something, and the machine."""
+    """Operating system user who acts, and the machine."""
 
     user: str
     host: str
@@ -29,7 +29,7 @@ class Actor(NamedTuple):
 
 
 def actor() -> Actor:
-    """The user of this process, by its number where it has no name, and the machine; no variable can change it."""
+    """Return this process's user (or user number) and the machine; no environment variable changes them."""
     number = os.getuid()
     try:
         user = pwd.getpwuid(number).pw_name
@@ -39,8 +39,8 @@ def actor() -> Actor:
 
 
 def noted(verb: str, argument: str, reason: str, now: int) -> Steps[None]:
-    """Note it with what is done, in the same transaction, and with who does it: the user and host of this process.
+    """Write an act to the audit, in the act's own transaction, with the user and host of this process.
 
-    `argument` has names and ids, `reason` the operator's words, empty for none; `now` is in microseconds.
+    `argument` has names and ids, `reason` the operator's words or nothing; `now` is in microseconds.
     """
     yield from ask(_NOTE, at=now, verb=verb, argument=argument, reason=reason, **actor()._asdict())

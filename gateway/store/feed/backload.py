@@ -1,7 +1,7 @@
-"""History that is sent on purpose: rows of before a destination's start become waiting, spread over time.
+"""Backload: queue history from before a destination's start, spread over time.
 
-Carries out no clause of a standard; decision D31. Rows of one study are due together, so that one message says them;
-they go behind all that is new, and none of them is urgent any more.
+Carries out no clause of a standard; decision D31. The rows of one study are due together, so that one message covers
+them. They go behind everything new, and none of them is urgent.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from gateway.store.feed.resending import BEHIND
 from gateway.store.feed.to_send import ToSend
 
 _IN_SPAN: Final = "destination = :destination AND state = 'before_start' AND signed >= :since AND signed < :until"
-# Nothing that has it is there, or on its way: such as an addendum that took it along
+# No message with the report was delivered or is open, such as an addendum's message that includes it
 _LACKS: Final = (
     " AND NOT EXISTS (SELECT 1 FROM message m WHERE m.destination = :destination AND m.study_id = outbox.study_id"
     " AND m.is_draft = 0 AND m.state IN ('queued', 'sending', 'indeterminate', 'held', 'delivered')"
     " AND m.report_ids LIKE '%\"' || outbox.report_id || '\"%')"
 )
-_WHICH: Final = {False: "", True: _LACKS}  # all of a span, or what is missing in it
+_WHICH: Final = {False: "", True: _LACKS}  # all rows of a span, or only those that no message covers
 _STUDIES: Final = {
     is_missing: Statement(
         f"SELECT study_id, count(*) FROM outbox WHERE {_IN_SPAN}{which} GROUP BY study_id"  # noqa: S608 (constants)
@@ -54,9 +54,9 @@ _UNDATED: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class BackloadSpan:
-    """What is sent of a destination's history: signed from `since` on and before `until`; `apart` between two studies.
+    """Span of a destination's history to send: signed from `since` on and before `until`, one study every `apart`.
 
-    All in microseconds. With `missing` only what no message to the destination has yet.
+    All in microseconds. With `missing`, only reports that no message to the destination covers.
     """
 
     destination: str
@@ -67,26 +67,26 @@ class BackloadSpan:
 
 
 def backloaded(span: BackloadSpan, now: int, most: int) -> Steps[tuple[int, int]]:
-    """Queue so many studies at most, behind what is queued already; how many studies, and reports and news of them."""
+    """Queue up to `most` studies behind the ones queued already; return the counts of studies and of outbox rows."""
     yield from locked(span.destination)
     key = {"destination": span.destination, "since": span.since, "until": span.until}
-    found = yield from ask(_STUDIES[span.missing], **key, most=most)
+    studies = yield from ask(_STUDIES[span.missing], **key, most=most)
     last = yield from ask(_LAST_DUE, destination=span.destination)
     start = max(now, int(last[0][0]) + span.apart if last else now)
-    dues = [(str(study_id), start + place * span.apart) for place, (study_id, _) in enumerate(found)]
+    dues = [(str(study_id), start + place * span.apart) for place, (study_id, _) in enumerate(studies)]
     yield from ask_each(
         _QUEUE[span.missing], [{**key, "study_id": one, "due": due, "priority": BEHIND} for one, due in dues]
     )
-    return len(found), sum(int(count) for _, count in found)
+    return len(studies), sum(int(count) for _, count in studies)
 
 
 async def to_backload(engine: Engine, span: BackloadSpan) -> ToSend:
-    """Count what a span would send."""
+    """Count the reports and studies that a span would send."""
     key = {"destination": span.destination, "since": span.since, "until": span.until}
     ((reports, studies, critical, oldest, newest),) = await engine.fetch(_COUNT[span.missing], **key)
     return ToSend(int(studies), int(critical), oldest, newest, int(reports), int(studies))
 
 
 async def undated(engine: Engine, destination: str) -> int:
-    """How many rows of before the start no span has, since nothing says when they were signed."""
+    """Count the rows from before the start that fall in no span, since their signing time is unknown."""
     return int((await engine.fetch(_UNDATED, destination=destination))[0][0])

@@ -1,4 +1,4 @@
-"""The hash of a message's bytes: in the ledger for good, so that what a receiver shows can be held against it.
+"""Hash of a message's bytes, kept in the ledger for good, to compare with what a receiver shows.
 
 https://csrc.nist.gov/pubs/fips/180-4/upd1/final (SHA-256), as lower-case hex.
 """
@@ -12,10 +12,10 @@ ALTERED: Final = "body-altered"
 
 
 def body_hash(body: bytes) -> str:
-    """The hash of bytes, as `sha256sum` writes it."""
+    """Return the hash of these bytes, as `sha256sum` writes it."""
     return hashlib.sha256(body).hexdigest()
 
 
 def is_as_made(body: bytes | None, kept: str) -> bool:
-    """Whether bytes are those whose hash was kept; where none was, nothing speaks against it."""
+    """True if the bytes match the stored hash, or no hash was stored."""
     return body is not None and kept in {"", body_hash(body)}

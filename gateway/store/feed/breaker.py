@@ -1,7 +1,7 @@
-"""The circuit breaker of a destination in the store: open while the receiver refuses for now whatever it is sent.
+"""Circuit breaker of a destination, in the store: open while the receiver refuses every message for now.
 
-HL7 v2.5.1 §2.9.2.2 (AR: nothing to do with the content, it may be accepted later); decision D32. It stands where a
-pause does, so it outlives whoever opened it, and whoever serves the destination next goes on with it.
+HL7 v2.5.1 §2.9.2.2 (AR: not about the content, the message may be accepted later); decision D32. It uses the columns of
+a pause, so it outlives the process that opened it, and the next holder continues with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.store.feed.leases import locked
 from gateway.store.feed.messages import HEAD, NEVER, Head, head_of
 from gateway.store.feed.states import BREAKER_REASONS, FOR_NOW
 
-_LOOKED_AT: Final = 128  # messages of each state among which the next probe is chosen
+_LOOKED_AT: Final = 128  # messages of each state from which the next probe is chosen
 _OPEN: Final = Statement(
     "UPDATE destination SET paused = :reason, paused_since = :now WHERE name = :name AND paused = '' RETURNING fence"
 )
@@ -26,7 +26,7 @@ _CLOSE: Final = Statement(
     " RETURNING fence"
 )
 _STANDS: Final = Statement("SELECT paused, paused_since FROM destination WHERE name = :name")
-# What was sent behind a message, and not refused, must not be followed by it
+# A message that was sent after a refused one, and was not refused, must not be followed by it
 _LANES: Final = Statement(
     "SELECT l.study_id, l.culprit FROM lane l WHERE l.destination = :destination AND l.reason = :reason AND NOT EXISTS"
     " (SELECT 1 FROM message m WHERE m.destination = l.destination AND m.study_id = l.study_id AND m.number > l.culprit"
@@ -53,7 +53,7 @@ _PROBES: Final = Statement(
 
 
 async def stands(engine: Engine, destination: str) -> tuple[str, int]:
-    """Why a destination is paused, or its breaker open, and since when in microseconds; empty and 0: neither.
+    """Return why a destination is paused or its breaker open, and since when (microseconds); else empty and 0.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -64,9 +64,9 @@ async def stands(engine: Engine, destination: str) -> tuple[str, int]:
 
 
 def opened(destination: str, reason: str, now: int) -> Steps[bool]:
-    """Open the breaker; False where the destination is paused, or its breaker open.
+    """Open the breaker; False if the destination is paused or its breaker is open.
 
-    What is held only since it was refused for now is queued again: probes are made of it.
+    Messages held only because they were refused for now are queued again, so that probes can be chosen from them.
     """
     yield from locked(destination)
     is_new = bool((yield from ask(_OPEN, name=destination, reason=reason, now=now)))
@@ -76,7 +76,7 @@ def opened(destination: str, reason: str, now: int) -> Steps[bool]:
 
 
 def closed(destination: str, now: int, reasons: Sequence[str] = BREAKER_REASONS) -> Steps[bool]:
-    """Close the breaker if it is open for one of these reasons: what was refused for now is due; False if it is not."""
+    """Close the breaker if it is open for one of these reasons, and make refused messages due; False if it is not."""
     yield from locked(destination)
     is_closed = bool((yield from ask(_CLOSE, name=destination, reasons=json.dumps(reasons))))
     if is_closed:
@@ -86,9 +86,9 @@ def closed(destination: str, now: int, reasons: Sequence[str] = BREAKER_REASONS)
 
 
 def freed_for_now(destination: str, study_id: str = "", due: int = 0) -> Steps[bool]:
-    """Let the lanes go on, or one of them, that are held only since a message was refused for now; whether there are.
+    """Free the lanes, or one lane, held only because a message was refused for now; True if there are any.
 
-    Their messages are counted anew, or with `due` are as they are until then.
+    The attempts of their messages restart from 0. With `due`, the attempts stay, and the messages wait until then.
     """
     yield from locked(destination)
     rows = yield from ask(_LANES, destination=destination, reason=FOR_NOW)
@@ -100,22 +100,22 @@ def freed_for_now(destination: str, study_id: str = "", due: int = 0) -> Steps[b
 
 
 async def probe(engine: Engine, destination: str, now: int) -> Head | None:
-    """The message to probe with, due by `now`: critical before all else, then what was sent before, then the oldest.
+    """Choose the message to probe with and make it due at `now`: critical first, then sent before, then the oldest.
 
-    What was sent and waits again was refused, or is in doubt. Of a lane only the first message is one.
+    A message that was sent and waits again was refused, or is in doubt. Only the first message of a lane qualifies.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     key = {"destination": destination, "never": NEVER, "most": _LOOKED_AT}
-    found = [
+    probes = [
         (priority != 0, not head.was_sent, head.number, head)
         for state in ("indeterminate", "queued")
         for *columns, priority in await engine.fetch(_PROBES, **key, state=state)
         for head in [head_of(columns)]
     ]
-    if not found:
+    if not probes:
         return None
-    *_, head = min(found)
+    *_, head = min(probes)
     await engine.do(lambda: ask(_DUE, number=head.number, now=now, never=NEVER))
     return head

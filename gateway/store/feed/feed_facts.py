@@ -1,7 +1,7 @@
-"""Facts to watch about the feed: ages, counts, and what is held, paused or refused; numbers, instants and study ids.
+"""Facts for watching the feed: ages, counts, and what is held, paused or refused; numbers, instants and study ids.
 
-Carries out no clause of a standard; decisions D13, D18, D31, D32. Everything is read by an index, and bounded, but for
-dead letters that a newer message made good: each is passed over.
+Carries out no clause of a standard; decisions D13, D18, D31, D32. Every read uses an index and a bound. Dead letters
+that a newer message replaced are still read, and skipped.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from gateway.store.feed.states import ACCESSION_MISSING, BLOCKED_AT_ONCE, SEEN_T
 MOST: Final = 1_000
 _SECOND: Final = 1_000_000
 Cases: TypeAlias = Mapping[int, str]
-"""The numbers of the rows that a condition is about, and the study of each."""
+"""Row numbers that a condition concerns, with the study of each."""
 _OLDEST_DUE: Final = Statement(
     "SELECT due FROM outbox WHERE destination = :destination AND state = 'waiting' AND due <= :now ORDER BY due LIMIT 1"
 )
-# Rows of the outbox, whether or not a message was made of them: so a result is the same all the way. All states in one
-# statement, since what is sent and refused goes from one to the other
+# Outbox row numbers also stand for messages, so that a result keeps its number all the way. One statement covers all
+# states, since a refused message changes its state
 _CRITICAL_TOLD: Final = Statement(
     "SELECT outbox, study_id FROM message WHERE destination = :destination AND state IN ('queued', 'sending',"
     " 'indeterminate', 'held') AND priority = 0 AND is_critical = 1 AND coalesce(signed, made) < :before LIMIT :most"
@@ -72,7 +72,7 @@ _LANES: Final = Statement(
 _OUTBOX: Final = Statement(
     "SELECT study_id FROM outbox WHERE destination = :destination AND state = :state ORDER BY number LIMIT :most"
 )
-# An accession number may still come, but a critical result is not kept waiting for it in silence
+# An accession number may still come, but a critical result must not wait for it unnoticed
 _HELD: Final = Statement(
     "SELECT number, study_id FROM outbox WHERE destination = :destination AND state = 'held'"
     " AND (reason <> :awaited OR is_critical = 1 OR decided <= :before) ORDER BY number LIMIT :most"
@@ -81,10 +81,10 @@ _HELD: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A destination, and how old a critical result, and a message, may become there until somebody is told.
+    """Destination to watch, with the ages at which a critical result, and any message, raises an alert.
 
-    `awaits_application` where not the receiver's interface alone acknowledges, but its application too (two-phase).
-    `accession_after` is how long a message is held for its accession number until somebody is told.
+    `awaits_application` is True if the receiver's application acknowledges besides its interface (two-phase).
+    `accession_after` is how long a message may be held for its accession number before an alert.
     """
 
     name: str
@@ -96,13 +96,12 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class FeedFacts:
-    """The state of the feed to one destination; up to `MOST` rows of each kind, ages in seconds.
+    """State of the feed to one destination: up to `MOST` rows of each kind, ages in seconds.
 
-    `critical` are the causes of critical results that are overdue, `critical_blocked` of those that are not sent unless
-    somebody does something, `dead_letters` the messages that were given up and not made good since, `planned` the rows
-    that a change of settings would send or stop, `unaccepted` what the application did not answer in time. `held_lanes`
-    are studies, each by its reason and since when, `held_rows` rows of the outbox. `unserved` is for how long nobody
-    has served it, which the watcher knows.
+    `critical` are overdue critical causes, and `critical_blocked` those that cannot be sent unless a person acts.
+    `dead_letters` are messages given up and not replaced since. `planned` are rows that a change of settings would send
+    or stop. `unaccepted` are messages that the application did not answer in time. `held_lanes` are studies, by reason
+    and start; `held_rows` are outbox rows. The watcher sets `unserved`, the time without a lease holder.
     """
 
     oldest: float = 0.0
@@ -120,7 +119,7 @@ class FeedFacts:
 
 
 async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFacts:
-    """How it stands about a destination.
+    """Read the facts of one destination.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -150,7 +149,7 @@ async def feed_facts(engine: Engine, watched: Watched, now: datetime) -> FeedFac
 
 
 async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:
-    """The rows of a plan once it is made, those of critical results at once, and the studies that the plan lacks."""
+    """Return the rows of a finished plan with the studies it lacks; then its critical rows, finished or not."""
     standing = await in_force_of(engine, name)
     key = {"destination": name, "most": MOST}
     planned: dict[int, str] = {}
@@ -164,12 +163,12 @@ async def _planned(engine: Engine, name: str) -> tuple[Cases, Cases]:
 
 
 async def unrouted(engine: Engine) -> tuple[str, ...]:
-    """The study of every cause that no destination takes, up to `MOST`."""
+    """Return the study of every cause that no destination takes, up to `MOST`."""
     return _studies(await engine.fetch(_OUTBOX, destination="", state="unrouted", most=MOST))
 
 
 async def _critical(engine: Engine, watched: Watched, now: datetime) -> Cases:
-    """The causes of critical results that are overdue, asked in the order of their way: none slips through."""
+    """Return the overdue critical causes, read in the order in which rows advance, so that none is missed."""
     key: dict[str, Any] = {"destination": watched.name, "before": micros(now - watched.critical_after), "most": MOST}
     asked = [_CRITICAL_UNTOLD, _CRITICAL_TOLD]
     if watched.awaits_application:
@@ -185,7 +184,7 @@ async def _unaccepted(engine: Engine, watched: Watched, now: datetime) -> Cases:
 
 
 def _lanes(rows: Sequence[Row]) -> Cases:
-    """Each lane under a number of its own: one that is held for another reason, or anew, is another case."""
+    """Return each lane under a digest as its number: a lane held for another reason, or again, is a new case."""
     digests = {str(row[0]): hashlib.sha256("\x1f".join(map(str, row)).encode()).digest() for row in rows}
     return {int.from_bytes(digest[:7], "big"): study_id for study_id, digest in digests.items()}
 

@@ -1,7 +1,7 @@
-"""Holds lanes: nothing of the study is sent to the destination, and what is made for it waits behind.
+"""Hold lanes: nothing of the study is sent to the destination, and new messages wait behind.
 
-Carries out no clause of a standard; decisions D13, D32. A lane is held for the sake of a message in it, its culprit, or
-of none, where it waits for an operator alone.
+Carries out no clause of a standard; decisions D13, D32. A lane is held because of one message in it, its culprit, or
+without a culprit when only an operator can free it.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ _FREE_REST: Final = Statement(
 
 
 def is_held(destination: str, study_id: str) -> Steps[bool]:
-    """Whether a lane is held."""
+    """True if a lane is held."""
     return bool((yield from ask(_LANE, destination=destination, study_id=study_id)))
 
 
 def lanes_held(destination: str, study_ids: Sequence[str]) -> Steps[set[str]]:
-    """Read which of these studies have a held lane to a destination."""
+    """Return those of these studies whose lane to a destination is held."""
     rows = (yield from ask(_LANES, destination=destination, study_ids=json.dumps(study_ids))) if study_ids else ()
     return {str(study_id) for (study_id,) in rows}
 
 
 def hold(destination: str, study_id: str, reason: str, culprit: int | None, now: int) -> Steps[None]:
-    """Hold a lane, for the sake of a message in it where one is named."""
+    """Hold a lane, because of `culprit` if one is given."""
     lane = {"destination": destination, "study_id": study_id}
     yield from ask(_HOLD_LANE, **lane, reason=reason, culprit=culprit, now=now)
     yield from ask(_HOLD_REST, **lane)
 
 
 def freed(destination: str, study_id: str) -> Steps[None]:
-    """Let a lane go on."""
+    """Free a lane, and queue its messages again."""
     lane = {"destination": destination, "study_id": study_id}
     yield from ask(_FREE_LANE, **lane)
     yield from ask(_FREE_REST, **lane)
 
 
 def freed_without(destination: str, study_id: str, gone: Collection[int]) -> Steps[None]:
-    """Let a lane go on that is held for the sake of a message which is gone."""
+    """Free a lane if the message that it was held for is gone."""
     rows = yield from ask(_LANE, destination=destination, study_id=study_id) if gone else ()
     if rows and rows[0][1] in gone:
         yield from freed(destination, study_id)

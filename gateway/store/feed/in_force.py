@@ -1,7 +1,7 @@
-"""The settings in force of each destination, each change a row, and the plan that a change made.
+"""Settings in force of each destination, one row for each change, and the plan that each change made.
 
-Carries out no clause of a standard; decision D37. Only who holds a destination's lease changes its settings; intake
-reads them and holds its decision against them when it writes, so that from the commit on all go by the new ones.
+Carries out no clause of a standard; decision D37. Only the holder of a destination's lease changes its settings. An
+ingest reads them, and compares when it writes: from the commit on, every ingest uses the new settings.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _UNASKED: Final = Statement("UPDATE in_force SET unasked = unasked + :count WHER
 
 @dataclass(frozen=True, slots=True)
 class SettingsRecord:
-    """The settings in force of a destination; instants in microseconds.
+    """Settings in force of a destination; instants in microseconds.
 
-    `planned` is when the plan was made of what was signed before, None while it is being made; `unasked` how many
-    messages of it were sent without asking. None is where `asks`: an older release served the destination.
+    `planned` is when the plan for reports signed earlier was made, None until then. `unasked` counts its messages sent
+    without confirmation; none are while `asks`, which means that an older release served the destination.
     """
 
     number: int
@@ -53,7 +53,7 @@ class SettingsRecord:
 
 @dataclass(frozen=True, slots=True)
 class WantedSettings:
-    """The settings of a destination as its holder has them, with their digest."""
+    """Settings of a destination as its holder has them, with their digest."""
 
     name: str
     settings: str
@@ -61,7 +61,7 @@ class WantedSettings:
 
 
 async def in_force_of(engine: Engine, name: str) -> SettingsRecord | None:
-    """The settings in force of a destination; None before its first lease.
+    """Return the settings in force of a destination; None before its first lease.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -72,36 +72,36 @@ async def in_force_of(engine: Engine, name: str) -> SettingsRecord | None:
 def put_in_force(
     lease: Lease | None, wanted: WantedSettings, now: int, *, since: int | None = None
 ) -> Steps[SettingsRecord]:
-    """Have these settings in force from this commit on, or as though from another instant; without a lease for tests.
+    """Put these settings in force from this commit on, or as of `since`; only tests pass no lease.
 
-    Those that a clock that was ahead put in force later than now are so from now on.
-    Where an older release served the destination they count from the beginning: what it had not decided goes as before.
+    If a clock that was ahead dated the present settings in the future, they count from now. If an older release served
+    the destination, they count from the beginning, so that what it had not decided goes out as before.
 
     Raises:
-        LeaseLost: somebody else holds it by now.
+        LeaseLost: another process holds the lease.
     """
-    clock = yield from versions.begin(now)  # one after the other with all that is taken in
+    clock = yield from versions.begin(now)  # serialized with every ingest
     if lease is not None:
         yield from held(lease)
-    found = _in_force((yield from ask(_OF, name=wanted.name)))
-    if found is None or found.digest != wanted.digest:
+    present = _in_force((yield from ask(_OF, name=wanted.name)))
+    if present is None or present.digest != wanted.digest:
         routed = yield from ask(_FACT, name=f"routed:{wanted.name}")
-        is_upgrade = found is None and bool(routed)
-        # What waits for an operator goes on doing so, whatever else is changed
-        before = found if found is not None and (yield from _is_planned(found, wanted.name)) else None
+        is_upgrade = present is None and bool(routed)
+        # A plan that waits for an operator keeps waiting, whatever else changes
+        before = present if present is not None and (yield from _is_planned(present, wanted.name)) else None
         asks, unasked = (before.asks, before.unasked) if before is not None else (is_upgrade, 0)
         key = {"name": wanted.name, "digest": wanted.digest, "settings": wanted.settings}
         since = 0 if is_upgrade else now if since is None else since
         yield from ask(_PUT, **key, since=since, asks=int(asks), unasked=unasked)
     elif lease is not None:
-        yield from ask(_NOT_LATER, number=found.number, now=now)
+        yield from ask(_NOT_LATER, number=present.number, now=now)
     rows = yield from ask(_OF, name=wanted.name)
     yield from versions.end(clock)
     return _made(rows[0])
 
 
 def _is_planned(found: SettingsRecord, name: str) -> Steps[bool]:
-    """True where some of the plan of these settings waits, or is still to be made."""
+    """True if part of the plan of these settings waits for an operator, or is still to be made."""
     lacking = yield from ask(_FACT, name=f"unplanned:{name}")
     if found.planned is None or (lacking and lacking[0][0]):
         return True
@@ -110,7 +110,7 @@ def _is_planned(found: SettingsRecord, name: str) -> Steps[bool]:
 
 
 async def unplanned(engine: Engine, name: str) -> frozenset[str]:
-    """The studies of which a fault kept the plan of a destination from being made: they are tried again.
+    """Return the studies whose plan for a destination failed; they are tried again.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -120,10 +120,10 @@ async def unplanned(engine: Engine, name: str) -> frozenset[str]:
 
 
 def plan_made(lease: Lease | None, number: int, now: int, lacking: Iterable[str] = ()) -> Steps[None]:
-    """Note that the plan of a change was made, of all studies but those that it is `lacking`.
+    """Record that the plan of a change was made, for all studies but those `lacking`.
 
     Raises:
-        LeaseLost: somebody else holds the lease by now.
+        LeaseLost: another process holds the lease.
     """
     if lease is not None:
         yield from held(lease)
@@ -132,7 +132,7 @@ def plan_made(lease: Lease | None, number: int, now: int, lacking: Iterable[str]
 
 
 def sent_unasked(number: int, count: int) -> Steps[None]:
-    """Note how many messages of a plan were sent without asking."""
+    """Add to the number of a plan's messages that were sent without confirmation."""
     yield from ask(_UNASKED, number=number, count=count)
 
 

@@ -1,7 +1,7 @@
-"""Lets a lane go on that was held: what was refused is sent again, what is in doubt too, what waits is made.
+"""Free a held lane: refused messages and messages in doubt are sent again, and waiting rows are composed.
 
-Carries out no clause of a standard; decisions D13, D32. An older message never follows a newer one that says all of it,
-and what was let go of after its time, or is not what was made any more, cannot be sent.
+Carries out no clause of a standard; decisions D13, D32. An older message never follows a newer one that includes all of
+it. A message whose bytes were deleted or altered cannot be sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.store.feed.leases import locked
 from gateway.store.feed.messages import NEVER
 from gateway.store.feed.moves import CORRECTED, RELEASED
 
-# A refusal that came late is of a message behind which a newer one was sent: that says it again, or takes it back
+# A late refusal concerns a message after which a newer one was sent: that one repeats it, or withdraws it
 _NEWER: Final = (
     " FROM message n WHERE n.destination = message.destination AND n.study_id = message.study_id"
     " AND n.number > message.number AND n.state IN ('sending', 'indeterminate', 'delivered')"
@@ -30,7 +30,7 @@ _OVERTAKEN: Final = Statement(
     " WHERE destination = :destination AND study_id = :study_id AND state = 'held' AND kind <> 'moved'"
     f" AND EXISTS (SELECT 1{_SAYS_IT}) RETURNING number"
 )
-# What is taken back from one patient never follows what another was told under the same number
+# A withdrawal for one patient never follows what was sent about another patient under the same number
 _TOO_LATE: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = 'overtaken', closed = :now WHERE destination = :destination"  # noqa: S608 (constants)
     f" AND study_id = :study_id AND state = 'held' AND kind = 'moved' AND EXISTS (SELECT 1{_NEWER}) RETURNING number"
@@ -39,13 +39,13 @@ _TEXTLESS: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = 'text-purged', closed = :now WHERE destination = :destination"
     " AND study_id = :study_id AND state = 'held' AND has_body = 0 AND kind <> 'moved' RETURNING number"
 )
-# What is not what was made any more is never sent
+# Altered bytes are never sent
 _ALTERED: Final = Statement(
     "UPDATE message SET state = 'dead_letter', closed = :now WHERE destination = :destination"
     " AND study_id = :study_id AND state IN ('held', 'indeterminate') AND reason = :reason AND kind <> 'moved'"
     " RETURNING number"
 )
-# What may have arrived about another patient is not sent a second time
+# A message that may have arrived about another patient is not sent again
 _MOVED: Final = Statement(
     "UPDATE message SET state = 'dead_letter', reason = 'move', closed = :now WHERE destination = :destination"
     " AND study_id = :study_id AND ((state = 'indeterminate' AND due = :never) OR (state = 'held'"
@@ -64,7 +64,7 @@ _SEND_AGAIN: Final = Statement(
     "UPDATE message SET doubts = 0, due = :now WHERE destination = :destination AND study_id = :study_id"
     " AND state = 'indeterminate' AND due = :never RETURNING number"
 )
-# What may have arrived about another patient is taken back first; or it is put right there by hand (D13)
+# A message that may have arrived about another patient is withdrawn first, unless the chart is corrected by hand (D13)
 _WAIT: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', is_move = CASE WHEN is_move = 0 AND reason <> 'move' THEN 0"
     " ELSE CAST(:is_move AS BIGINT) END, priority = CASE WHEN reason = 'may-have-been-sent' THEN 2 ELSE priority END,"
@@ -80,9 +80,9 @@ _BY_HAND: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """How many messages of a lane are queued again, sent again since they are in doubt, superseded, or given up.
+    """Counts of a freed lane's messages: queued again, sent again because in doubt, superseded, or given up.
 
-    `waiting` are rows of which messages are to be made now.
+    `waiting` counts outbox rows that are composed now.
     """
 
     queued: int
@@ -93,14 +93,14 @@ class Freed:
 
     @property
     def is_nothing(self) -> bool:
-        """True where nothing of the lane was held."""
+        """True if nothing of the lane was held."""
         return not (self.queued or self.sent_again or self.superseded or self.given_up or self.waiting)
 
 
 def let_go(destination: str, study_id: str, now: int, *, is_corrected: bool = False) -> Steps[Freed]:
-    """Let a lane go on, with the same bytes and counted anew; `now` is in microseconds.
+    """Free a lane: its messages keep their bytes, and their attempts restart from 0; `now` is in microseconds.
 
-    Of a move, what another patient was told of is taken back first, unless it is put right by hand there.
+    Of a move, what was sent about the other patient is withdrawn first, unless it was corrected by hand.
     """
     yield from locked(destination)
     lane = {"destination": destination, "study_id": study_id}

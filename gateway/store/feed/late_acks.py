@@ -1,6 +1,6 @@
-"""What the application says of a message that was committed before: it is matched by its MSA-2, and written down.
+"""Late acknowledgements of the application to a committed message: matched by MSA-2, and stored.
 
-Carries out no clause of a standard; decision D32. Whoever hears it writes it: it is as true of whoever sends there.
+Carries out no clause of a standard; decision D32. Any process that receives one may store it, with or without a lease.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Fate = Literal["written", "repeated", "unmatched", "too_early"]
 Decide = Callable[[Head], SendResult]
 
 _STATE: Final = Statement("SELECT state FROM message WHERE destination = :destination AND control_id = :control_id")
-# Who hears it may go by the name that the destination had
+# The receiving process may still use the destination's former name
 _NOW_CALLED: Final = Statement("SELECT became FROM destination WHERE name = :destination AND became <> ''")
 _NAMED: Final = Statement(
     f"{HEAD}, m.ack, m.accepted, m.has_body FROM message m"
@@ -46,10 +46,10 @@ _REFUSED: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What became of an acknowledgement, and of its message where it was `written`.
+    """Outcome of an acknowledgement, with the result of its message if it was `written`.
 
-    `repeated`: it was before. `unmatched`: no message waits for it. `too_early`: its message is in hand or in doubt,
-    and nothing can be said of it until that is over.
+    `repeated`: it was stored before. `unmatched`: no message waits for it. `too_early`: its message is in hand or in
+    doubt, and the acknowledgement cannot be applied until that is over.
     """
 
     fate: Fate
@@ -57,7 +57,7 @@ class Heard:
 
 
 async def is_settled(engine: Engine, destination: str, control_id: str) -> bool | None:
-    """Whether the message with that MSH-10 is in nobody's hand; None where there is none."""
+    """True if the message with that MSH-10 is not in hand; None if there is none."""
     for (name,) in await engine.fetch(_NOW_CALLED, destination=destination):
         destination = str(name)
     rows = await engine.fetch(_STATE, destination=destination, control_id=control_id)
@@ -65,9 +65,9 @@ async def is_settled(engine: Engine, destination: str, control_id: str) -> bool 
 
 
 def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, now: int) -> Steps[Heard]:
-    """Write down what the application says of the message with that MSH-10; `ack` is MSA-1.
+    """Store the application's acknowledgement of the message with that MSH-10; `ack` is MSA-1.
 
-    `decide` says what comes of the message by it; what is to be sent again and no longer can be holds its lane.
+    `decide` determines the message's result. A message that should be sent again but cannot be holds its lane.
     """
     for (name,) in (yield from ask(_NOW_CALLED, destination=destination)):
         destination = str(name)
@@ -80,7 +80,7 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     if head.state in {"sending", "indeterminate"}:
         return Heard("too_early")
     result = decide(head)
-    kept = result.attempt if has_body else None  # an answer is kept no longer than the text
+    kept = result.attempt if has_body else None  # an answer is kept no longer than the message's bytes
     is_committed_again = result.state == "delivered" and result.accepted is None
     if head.state != "delivered" or accepted is not None or is_committed_again:
         fate: Fate = "repeated" if last == ack else "unmatched"
@@ -95,20 +95,20 @@ def acknowledged(destination: str, control_id: str, ack: str, decide: Decide, no
     if result.state == "queued":
         result, newer = yield from _as_it_can_be(destination, result, has_body=bool(has_body))
     closed = now if result.state in {"dead_letter", "superseded"} else None
-    said = {"state": result.state, "reason": result.reason, "ack": ack, "due": result.due, "closed": closed}
-    yield from ask(_REFUSED, number=head.number, **said, superseded_by=newer)
+    values = {"state": result.state, "reason": result.reason, "ack": ack, "due": result.due, "closed": closed}
+    yield from ask(_REFUSED, number=head.number, **values, superseded_by=newer)
     yield from attempted(head.number, kept, result.state, result.reason, ack)
     if result.holds:
         yield from hold(destination, head.study_id, result.holds, head.number, now)
     elif result.reason == IN_LANE and (yield from freed_for_now(destination, head.study_id, result.due)):
-        result = replace(result, state="queued", reason="")  # what was sent behind the first one is refused as well
+        result = replace(result, state="queued", reason="")  # messages sent behind the first one are refused too
     return Heard("written", result)
 
 
 def _as_it_can_be(destination: str, result: SendResult, *, has_body: bool) -> Steps[tuple[SendResult, int | None]]:
-    """A message is sent again while its text is there and nothing of its lane was sent behind it.
+    """Check that a refused message can be sent again: its bytes are there, and nothing of its lane was sent after it.
 
-    Where a newer one says all of it, nobody needs it any more; the number of that one beside the result.
+    If a newer message includes all of it, it is superseded; that message's number is returned beside the result.
     """
     lane = {"destination": destination, "study_id": result.head.study_id}
     ((newer,),) = yield from ask(_SAYS_IT, number=result.head.number)

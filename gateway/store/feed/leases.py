@@ -1,7 +1,7 @@
-"""Who sends to a destination: one process at a time, held by a lease on the database's clock, and whether it may send.
+"""Leases: the right of one process at a time to send to a destination, by the database's clock.
 
-Carries out no clause of a standard; decision D33. A fence is a number that grows with every holder: whoever writes as
-the holder shows the one that was given out, and holds the row until the commit.
+Carries out no clause of a standard; decision D33. A fence is a number that grows with every holder. A holder shows its
+fence when it writes, and locks the row until the commit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.store.feed.states import BREAKER_REASONS
 
 _SECOND: Final = 1_000_000
 _MOST: Final = 1_000
-_SOON, _LATER = 0.5, 1.0  # seconds; on SQLite, where a lock tells of a dead holder at once, and on PostgreSQL
+_SOON, _LATER = 0.5, 1.0  # seconds; on SQLite, where a lock reveals a dead holder at once, and on PostgreSQL
 _ADD: Final = Statement(
     "INSERT INTO destination (name, fence, expires, holder, paused) VALUES (:name, 0, 0, '', '')"
     " ON CONFLICT (name) DO NOTHING"
@@ -30,7 +30,7 @@ _TAKE: Final = Statement(
 _RENEW: Final = Statement(
     "UPDATE destination SET expires = :until WHERE name = :name AND holder = :holder AND fence = :fence RETURNING fence"
 )
-# In one question, and by the server's own clock: on a starved machine each more may be a second late
+# One query, by the server's own clock: on a starved machine every further query may be a second late
 _RENEW_THERE: Final[dict[Dialect, Statement]] = {
     "postgresql": Statement(
         "UPDATE destination SET expires = CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) + :length"
@@ -58,7 +58,7 @@ STANDING: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class LeaseStanding:
-    """Who serves a destination, if anybody does, and why it may not be sent to; instants in microseconds."""
+    """Holder of a destination's lease, if any, and why the destination is paused; instants in microseconds."""
 
     name: str
     holder: str
@@ -68,12 +68,12 @@ class LeaseStanding:
 
 
 class LeaseLost(Exception):
-    """Somebody else sends to the destination by now: nothing was written."""
+    """Another process holds the lease now: nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to send to a destination; `until` by this process's own monotonic clock, in seconds."""
+    """Right to send to a destination; `until` in seconds of this process's own monotonic clock."""
 
     destination: str
     holder: str
@@ -82,7 +82,7 @@ class Lease:
 
 
 class Leases:
-    """The leases of the store; `again` is after how many seconds it is tried anew to take one that another has.
+    """Leases of the store. `again` is the pause in seconds before another try at a lease that another process holds.
 
     Every method raises `StoreUnavailable`.
     """
@@ -93,9 +93,9 @@ class Leases:
         self.again = _SOON if self._locks else _LATER
 
     async def take(self, destination: str) -> Lease | None:
-        """The lease, if nobody else has it who lives; with a new fence: what the last holder began is known as such.
+        """Take the lease if no live process holds it; the new fence marks the last holder's work as foreign.
 
-        Of a destination that has another name by now nobody has it.
+        A destination that was renamed has no lease under its former name.
         """
         begun, now = clock.monotonic(), await self._engine.now()
         dead = self._locks.dead(self._holder) if self._locks else frozenset()
@@ -104,7 +104,7 @@ class Leases:
             yield from _ended(dead)
             yield from ask(_ADD, name=destination)
             until = now + int(self.seconds * _SECOND)
-            beyond = now + 2 * (until - now)  # no lease is so long: the clock was set back
+            beyond = now + 2 * (until - now)  # no lease is that long: the clock was set back
             key = {"name": destination, "holder": self._holder}
             rows = yield from ask(_TAKE, **key, now=now, until=until, beyond=beyond)
             return Lease(destination, self._holder, int(rows[0][0]), begun + self.seconds) if rows else None
@@ -115,10 +115,10 @@ class Leases:
         return lease
 
     async def renew(self, lease: Lease) -> Lease:
-        """The same lease for longer.
+        """Renew a lease.
 
         Raises:
-            LeaseLost: somebody else has it.
+            LeaseLost: another process holds it.
         """
         begun, length = clock.monotonic(), int(self.seconds * _SECOND)
         key = {"name": lease.destination, "holder": lease.holder, "fence": lease.fence}
@@ -132,33 +132,33 @@ class Leases:
         return Lease(lease.destination, lease.holder, lease.fence, begun + self.seconds)
 
     async def give_back(self, lease: Lease) -> None:
-        """Let go of it at once, for another to take."""
+        """End a lease at once, so that another process can take it."""
         key = {"name": lease.destination, "holder": lease.holder, "fence": lease.fence}
         await self._engine.do(lambda: ask(_GIVE_BACK, **key))
 
     async def paused(self, destination: str) -> str:
-        """Why it is sent nothing; empty where it is."""
+        """Return why a destination is paused; empty if it is not."""
         rows = await self._engine.fetch(PAUSED, name=destination)
         return str(rows[0][0]) if rows else ""
 
 
 def _ahead(engine: Engine) -> Engine:
-    """The engine over connections of its own where it has such: a renewal waits behind no other work."""
+    """Return the engine over connections of its own, if it has such: a renewal must not wait behind other work."""
     return engine.ahead if isinstance(engine, Postgres) else engine
 
 
 def _ended(holders: frozenset[str]) -> Steps[None]:
-    """End the leases of holders that are dead."""
+    """End the leases of dead holders."""
     for name, holder, *_ in (yield from ask(STANDING, most=_MOST)) if holders else ():
         if holder in holders:
             yield from ask(_END, name=name, holder=holder)
 
 
 def held(lease: Lease) -> Steps[bool]:
-    """See that the lease stands, and hold it until the commit; whether anything may be sent, probes alone too.
+    """Check and lock the lease until the commit; False if the destination is paused, True also if its breaker is open.
 
     Raises:
-        LeaseLost: it does not.
+        LeaseLost: it does not stand.
     """
     rows = yield from ask(_HELD, name=lease.destination, fence=lease.fence)
     if not rows:
@@ -167,24 +167,24 @@ def held(lease: Lease) -> Steps[bool]:
 
 
 def paused(destination: str, reason: str, now: int) -> Steps[bool]:
-    """Pause a destination, also one that nobody has served yet, or whose breaker is open; False if it is paused."""
+    """Pause a destination, even one never served, or with an open breaker; False if it is paused already."""
     yield from ask(_ADD, name=destination)
     return bool((yield from ask(_PAUSE, name=destination, reason=reason, now=now)))
 
 
 def resumed(destination: str) -> Steps[bool]:
-    """Let a destination be sent to again; False if it may be."""
+    """Resume a destination; False if it is not paused."""
     return bool((yield from ask(_RESUME, name=destination)))
 
 
 def locked(destination: str) -> Steps[None]:
-    """Keep whoever serves a destination from writing until the commit, for one who writes without being the holder."""
+    """Lock a destination's row until the commit, so that a writer without the lease excludes the holder."""
     yield from ask(_ADD, name=destination)
     yield from ask(_LOCK, name=destination)
 
 
 async def standing(engine: Engine) -> list[LeaseStanding]:
-    """How every destination stands that was ever served or paused; a lease that has run out has no holder."""
+    """Return the lease and pause of every destination ever served or paused; an expired lease has no holder."""
     now = await engine.now()
     return [
         LeaseStanding(str(name), str(holder) if expires > now else "", int(expires), str(reason), since)

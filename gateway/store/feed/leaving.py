@@ -1,7 +1,7 @@
-"""Work left open for destinations that somebody took out of the settings: counted by name, and closed by an operator.
+"""Open work of destinations that were removed from the settings: counted by name, and closed by an operator.
 
-Carries out no clause of a standard; decision D31. Closed is not delivered: the ledger goes on saying what was never
-sent, and what may have arrived.
+Carries out no clause of a standard; decision D31. Closed is not delivered: the ledger still shows what was never sent,
+and what may have arrived.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from gateway.store.feed.restoring import doubt_ends
 from gateway.store.feed.states import MAY_HAVE_BEEN_SENT, SEEN_THERE, UNSENT
 
 RETIRED: Final = "retired"
-IN_DOUBT: Final = "retired-in-doubt"  # it was written there, and what became of it nobody knows
+IN_DOUBT: Final = "retired-in-doubt"  # it was sent there, and its result is unknown
 ALL: Final = 2**31 - 1
-_OTHER_LEASE: Final = "*"  # with this begin names of what is no destination and is done by one process too
+_OTHER_LEASE: Final = "*"  # begins the names of leases for work of one process that is no destination
 _NEXT: Final = Statement("SELECT min(destination) FROM outbox WHERE destination > :after")
 _NAMED: Final = Statement("SELECT name, became, expires, retired FROM destination ORDER BY name")
 _ROWS: Final = Statement(
@@ -57,9 +57,9 @@ _RETIRE: Final = Statement("UPDATE destination SET retired = :now WHERE name = :
 _IS_DOUBTFUL: Final = (
     " EXISTS (SELECT 1 FROM lane l WHERE l.destination = :destination AND l.study_id = :study_id AND l.reason = :doubt)"
 )
-# What takes something back is not there because the report is: it stays owed
+# A withdrawal stays owed, although the report is known to be there
 _SAYS_SO: Final = " AND kind NOT IN ('withdrawn', 'addendum_cancelled', 'draft_cancelled', 'moved')"
-# All that was open in the copy of the database, and what was held as the same since
+# Everything that was open in the restored copy, and rows held for the same doubt since
 _LEAVE_ROWS: Final = Statement(
     "UPDATE outbox SET state = 'left', reason = :doubt, settled = :now WHERE study_id = :study_id"  # noqa: S608 (constants)
     " AND destination = :destination AND ((state = 'held' AND reason = :doubt) OR (decided <= :until"
@@ -77,9 +77,10 @@ _IS_HELD_SO: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The open work of a destination: the count by state, and how many of all are critical.
+    """Open work of a destination: the count by state, and how many are critical.
 
-    `became` is the name that it has by now; `is_served` while somebody, with other settings, sends there.
+    `became` is the present name of a renamed destination. `is_served` is True while a gateway with other settings
+    sends.
     """
 
     name: str
@@ -90,16 +91,16 @@ class Left:
 
     @property
     def open(self) -> int:
-        """The number of reports and messages that are open."""
+        """Number of open reports and messages."""
         return self.counts.total()
 
     def __str__(self) -> str:
-        """Say how much is open, and what to do about it."""
+        """Describe the open work and the remedy."""
         states = ", ".join(f"{state.replace('_', ' ')} {count}" for state, count in sorted(self.counts.items()))
         critical = f", {self.critical} of it critical" if self.critical else ""
         remedy = f"write formerly in its new table, or `feed retire {self.name} --reason …`"
         if self.became:
-            remedy = f"it is called {self.became} since: start what still goes by the old settings anew"
+            remedy = f"it is called {self.became} now: restart the gateway that still has the old settings"
         elif self.is_served:
             remedy = "a gateway with other settings sends there"
         return f"not in the settings, and open: {states}{critical}; {remedy}"
@@ -107,7 +108,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Counts of what was closed: rows not told, messages not sent, and messages that may have arrived."""
+    """Counts of closed work: outbox rows not sent, messages not sent, and messages that may have arrived."""
 
     untold: int
     unsent: int
@@ -115,16 +116,16 @@ class Closed:
 
 
 class StillServed(Exception):
-    """Somebody sends to the destination: nothing was closed."""
+    """Another process sends to the destination: nothing was closed."""
 
 
 async def known(engine: Engine) -> list[str]:
-    """The name of every destination that the database ever had something of, by now, in order.
+    """Return the present name of every destination that the database has ever known, in order.
 
-    A former name is one of them while rows stand under it.
+    A former name is included while outbox rows stand under it.
     """
-    found = await engine.fetch(_NAMED)
-    names = {str(name) for name, became, *_ in found if not became and not str(name).startswith(_OTHER_LEASE)}
+    rows = await engine.fetch(_NAMED)
+    names = {str(name) for name, became, *_ in rows if not became and not str(name).startswith(_OTHER_LEASE)}
     after = ""
     while (name := (await engine.fetch(_NEXT, after=after))[0][0]) is not None:
         names.add(after := str(name))
@@ -132,28 +133,28 @@ async def known(engine: Engine) -> list[str]:
 
 
 async def left(engine: Engine, but: Collection[str], most: int = ALL) -> list[Left]:
-    """Count what is open for each destination that the database knows, except for these; `most` bounds each count.
+    """Count the open work of each destination in the database, except for those `but`; `most` bounds each count.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     now = await engine.now()
     rows = {str(name): more for name, *more in await engine.fetch(_NAMED)}
-    found = []
+    open_work = []
     for name in await known(engine):
         if name not in but:
             became, expires, retired = rows.get(name, ("", 0, 0))
-            one = await _left(engine, name, int(retired), most)
-            one = Left(name, one.counts, one.critical, str(became), int(expires) > now)
-            found += [one] if one.open else []
-    return found
+            work = await _left(engine, name, int(retired), most)
+            work = Left(name, work.counts, work.critical, str(became), int(expires) > now)
+            open_work += [work] if work.open else []
+    return open_work
 
 
 def retired(destination: str, reason: str, now: int, at: int) -> Steps[Closed]:
-    """Close what is open for a destination; `now` in microseconds, `at` the same by the database's clock.
+    """Close the open work of a destination; `now` in microseconds, `at` the same instant by the database's clock.
 
     Raises:
-        StillServed: somebody sends there.
+        StillServed: another process sends there.
     """
     yield from locked(destination)
     expires = next((int(row[2]) for row in (yield from ask(_NAMED)) if row[0] == destination), 0)
@@ -170,9 +171,9 @@ def retired(destination: str, reason: str, now: int, at: int) -> Steps[Closed]:
 
 
 def seen_there(destination: str, study_id: str, reason: str, now: int) -> Steps[tuple[int, int]]:
-    """Close what may have been sent of a study, since it is there; the number of rows and of messages.
+    """Close what may have been sent of a study, since the receiver has it; return the counts of rows and messages.
 
-    What came after that goes on, and so does what takes something back.
+    Later work goes on, and so do withdrawals.
     """
     yield from locked(destination)
     lane = {"destination": destination, "study_id": study_id, "doubt": MAY_HAVE_BEEN_SENT}

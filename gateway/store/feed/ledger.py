@@ -1,4 +1,4 @@
-"""What the ledger of the feed says of a destination: how much stands how, what is held, what was given up.
+"""Ledger of the feed for a destination: counts by state, what is held, and what was given up.
 
 Carries out no clause of a standard; decisions D31, D32. Ids, codes, counts and instants (microseconds), no text.
 """
@@ -19,7 +19,7 @@ _PRIORITIES: Final = (0, 1, 2)
 _BY_STATE: Final = Statement(
     "SELECT state, count(*) FROM message WHERE destination = :destination GROUP BY state ORDER BY state"
 )
-# What stood under two names before one became the other counts once (gateway/store/feed/renaming.py)
+# Rows that stood under two names before a renaming count once (gateway/store/feed/renaming.py)
 _ROWS_BY_STATE: Final = Statement(
     "SELECT state, count(*) FROM outbox WHERE destination = :destination AND (state NOT IN ('merged', 'left')"
     " OR reason <> 'renamed') GROUP BY state ORDER BY state"
@@ -40,7 +40,7 @@ _HELD_ROWS: Final = Statement(
     " ORDER BY number LIMIT :most"
 )
 _LANE_COUNT: Final = Statement("SELECT count(*) FROM lane WHERE destination = :destination")
-# One that a newer message says again, or that is given up anew, is no longer what stands in the way
+# A dead letter that a newer message repeats, or that failed again, no longer counts
 IS_LAST: Final = (
     " AND NOT EXISTS (SELECT 1 FROM message n WHERE n.destination = m.destination AND n.study_id = m.study_id"
     f" AND n.restates = m.restates AND n.number > m.number AND n.is_whole = 1){IS_OWED}"
@@ -60,7 +60,7 @@ _AT_A_TIME: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class HeldLane:
-    """A study of which nothing is sent to a destination, why, and since when."""
+    """Study held at a destination, with the reason and the start."""
 
     study_id: str
     reason: str
@@ -69,7 +69,7 @@ class HeldLane:
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:
-    """A report of which no message is made: its study, why, since when, and whether it is a critical result."""
+    """Report that no message is composed of: its study, the reason, the start, and whether it is a critical result."""
 
     study_id: str
     reason: str
@@ -79,7 +79,7 @@ class HeldRow:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up and that none has taken the place of; `reason` is a code, `rule-…` of a rule."""
+    """Message that was given up and not replaced. `reason` is a code, `rule-…` for a rule of the mapping."""
 
     number: int
     study_id: str
@@ -92,10 +92,10 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The counts of a destination by state; `held_for` are the reasons of rows of which no message is made.
+    """Counts of a destination by state; `held_for` counts held outbox rows by reason.
 
-    `oldest` is when the oldest message that is still to arrive was made; `lanes` are the longest held of `lane_count`,
-    `held_rows` the longest held of those rows.
+    `oldest` is when the oldest open message was made. `lanes` are the longest held of `lane_count` lanes, `held_rows`
+    the longest held rows.
     """
 
     messages: dict[str, int]
@@ -108,7 +108,7 @@ class Stock:
 
 
 async def stock(engine: Engine, destination: str, most: int) -> Stock:
-    """Count how a destination stands, with `most` held lanes and rows; the name `''` is that of no destination."""
+    """Count a destination's rows and messages, with up to `most` held lanes and rows; `''` means no destination."""
     key = {"destination": destination}
     lanes = await engine.fetch(_LANES, **key, most=most)
     held = await engine.fetch(_HELD_ROWS, **key, state="held", most=most)
@@ -124,34 +124,34 @@ async def stock(engine: Engine, destination: str, most: int) -> Stock:
 
 
 async def unrouted_before_start(engine: Engine) -> int:
-    """Count the rows that no destination takes and that are of before the start of each."""
-    found = _counts(await _slow(engine, _REASONS, destination="", state="unrouted"))
-    return found.get("before_start", 0)
+    """Count the rows that no destination takes and that were signed before the start of each."""
+    reasons = _counts(await _slow(engine, _REASONS, destination="", state="unrouted"))
+    return reasons.get("before_start", 0)
 
 
 async def dead_letters(engine: Engine, destination: str) -> list[DeadLetter]:
-    """What was given up and not made good since, the oldest first."""
-    found: list[DeadLetter] = []
+    """Return the messages that were given up and not replaced since, oldest first."""
+    letters: list[DeadLetter] = []
     after = 0
     while rows := await _slow(engine, _DEAD, destination=destination, after=after, most=_AT_A_TIME):
-        found += [_dead_letter(row) for row in rows]
-        after = found[-1].number
-    return found
+        letters += [_dead_letter(row) for row in rows]
+        after = letters[-1].number
+    return letters
 
 
 async def held_for(engine: Engine, destination: str, reason: str) -> list[str]:
-    """The ids of the studies of which nothing is sent to a destination for that reason."""
-    found: list[str] = []
+    """Return the ids of the studies whose lane to a destination is held for that reason."""
+    study_ids: list[str] = []
     key = {"destination": destination, "reason": reason, "most": _AT_A_TIME}
-    while rows := await engine.fetch(_HELD_FOR, **key, after=found[-1] if found else ""):
-        found += [str(study_id) for (study_id,) in rows]
-    return found
+    while rows := await engine.fetch(_HELD_FOR, **key, after=study_ids[-1] if study_ids else ""):
+        study_ids += [str(study_id) for (study_id,) in rows]
+    return study_ids
 
 
 async def oldest(engine: Engine, destination: str) -> list[tuple[int, str]]:
-    """Of each state and priority the oldest message that is still to arrive: when it was made, and what it failed by.
+    """Return the oldest open message of each state and priority: when it was made, and the reason of its last failure.
 
-    Each is found by an index, which no one statement for all of them would be.
+    Each query uses an index, which one statement for all of them could not.
     """
     return [
         (int(made), str(reason))
@@ -162,7 +162,7 @@ async def oldest(engine: Engine, destination: str) -> list[tuple[int, str]]:
 
 
 async def _slow(engine: Engine, statement: Statement, **values: str | int) -> Sequence[Row]:
-    """The rows of a statement that counts what may be much."""
+    """Return the rows of a statement that may count many rows."""
     compiled = statement.compiled(engine.dialect)
     return await engine.scan(compiled.sql, compiled.positional(values), _SECONDS)
 

@@ -1,6 +1,6 @@
-"""Finds messages of the feed to be looked at: by MSH-10, report, study, accession number, or number of the patient.
+"""Find messages of the feed to show: by MSH-10, report, study, accession number, or number of the patient.
 
-Carries out no clause of a standard; decision D39. What is found has patient data in it, and is for who may see that.
+Carries out no clause of a standard; decision D39. The results hold patient data, for authorized readers only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _VERSIONS: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """Reasons for which a destination is sent nothing now: of one study (`lane`), or at all (`paused`); else empty."""
+    """Reasons that keep a destination from sending: for one study (`lane`), or at all (`paused`); empty if none."""
 
     lane: str = ""
     paused: str = ""
@@ -52,7 +52,7 @@ class HeldBack:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A message as the ledger has it; instants in microseconds. `body` is None once its text was let go of."""
+    """Message as in the ledger; instants in microseconds. `body` is None once its bytes were deleted."""
 
     destination: str
     number: int
@@ -78,36 +78,36 @@ class Shown:
 
 
 async def study_of_report(engine: Engine, report_id: str) -> list[str]:
-    """The id of the study that a report is of, if it is stored."""
+    """Return the id of a report's study, if it is stored."""
     return [str(study_id) for (study_id,) in await engine.fetch(_STUDY_OF_REPORT, report_id=report_id)]
 
 
 async def study_of_message(engine: Engine, destination: str, control_id: str) -> list[str]:
-    """The id of the study of the message with that MSH-10, if there is one."""
+    """Return the study id of the message with that MSH-10, if there is one."""
     rows = await engine.fetch(_STUDY_OF_MESSAGE, destination=destination, control_id=storable(control_id))
     return [str(study_id) for (study_id,) in rows]
 
 
 async def studies_of_accession(engine: Engine, number: str) -> list[str]:
-    """The ids of the studies that have an accession number by now."""
+    """Return the ids of the studies that have this accession number at present."""
     rows = await _with_identifier(engine, "ImagingStudy", number)
     return list(dict.fromkeys(str(owner) for _, owner in rows if owner))
 
 
 async def patients_of_number(engine: Engine, number: str) -> list[str]:
-    """The ids of the patients who have, or had, a number, whoever gave it out."""
+    """Return the ids of the patients who have, or had, this number, from any authority."""
     rows = await _with_identifier(engine, "Patient", number)
     return [str(address).removeprefix("Patient/") for address, _ in rows]
 
 
 async def studies_of_patient(engine: Engine, patient_id: str) -> list[str]:
-    """The ids of the studies of which a message speaks of a patient."""
+    """Return the ids of the studies with a message about a patient."""
     rows = await engine.fetch(_STUDIES_OF_PATIENT, patient_id=patient_id, most=_MOST)
     return [str(study_id) for (study_id,) in rows]
 
 
 async def messages_of_study(engine: Engine, study_id: str) -> list[Shown]:
-    """All messages of a study, by destination, in the order in which they were made.
+    """Return all messages of a study, by destination, in the order in which they were made.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -116,13 +116,13 @@ async def messages_of_study(engine: Engine, study_id: str) -> list[Shown]:
 
 
 async def versions_of(engine: Engine, address: str) -> list[tuple[int, int, dict[str, Any]]]:
-    """Every version of a resource: its number, its instant in microseconds, and the resource."""
+    """Return every version of a resource: its number, its instant in microseconds, and the resource."""
     rows = await engine.fetch(_VERSIONS, address=address)
     return [(int(version), int(updated), json.loads(bytes(body))) for version, updated, body in rows]
 
 
 async def held_back(engine: Engine, destination: str, study_id: str) -> HeldBack:
-    """Read whether a study's lane is held at a destination, and whether the destination is paused."""
+    """Return why a study's lane is held at a destination, and why the destination is paused."""
     lanes = await engine.fetch(_LANE, destination=destination, study_id=study_id)
     pauses = await engine.fetch(PAUSED, name=destination)
     return HeldBack(*(str(rows[0][0]) if rows else "" for rows in (lanes, pauses)))

@@ -1,8 +1,8 @@
-"""The messages of the feed: claimed, sent, answered. What a gateway knows of one it has written down first.
+"""Messages of the feed: claimed, sent, and settled. Each step is stored before it takes effect outside.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D32, D33. A lane is the messages of one study to one
-destination: they leave in the order of their numbers, and one that is held holds those behind it. Every write shows the
-lease that it is made under.
+destination: they leave in the order of their numbers, and a held one holds those behind it. Every write shows the lease
+that it is made under.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WITHHOLD: Final = Statement(
     "UPDATE message SET state = :state, reason = :reason, due = :due, attempts = attempts - 1,"
     " sent = CASE WHEN :was_sent = 1 THEN sent END WHERE number = :number"
 )
-# The columns of a `Head`
+# Columns of a `Head`
 HEAD: Final = (
     "SELECT m.number, m.study_id, m.report_id, m.kind, m.control_id, m.state, m.attempts, m.doubts, m.is_critical,"
     " m.signed, m.filler_order_numbers, m.report_ids, m.patient_id, m.sent, m.restates, m.is_whole, m.body_hash, m.told"
@@ -69,9 +69,9 @@ _NEXT_DUE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A message that may be sent now; `was_sent` if some of it may have been written before.
+    """Message that may be sent now. `was_sent` is True if part of it may have been sent before.
 
-    It has its `body` once it is in hand: what waits in line takes no room.
+    It gets its `body` when it is claimed, so that the lookahead needs little memory.
     """
 
     number: int
@@ -97,12 +97,12 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What came of a message that was claimed; instants in microseconds.
+    """Result of a claimed message; instants in microseconds.
 
-    `ack` is MSA-1; `due` when it is tried again. `unsent` where nothing of it was written: the attempt does not count.
-    `holds` is the reason for which its lane is held from now on, if it is; `pauses` where the whole destination is;
-    `is_for_now` where the receiver refused it and may take it later. `attempt` is how and when it was sent, and what
-    was answered.
+    `ack` is MSA-1; `due` is the time of the next try. `unsent` means that nothing of it was sent: the attempt does not
+    count. `holds` is the reason to hold its lane from now on, if any; `pauses` means to pause the whole destination.
+    `is_for_now` means that the receiver refused it and may take it later. `attempt` tells how and when it was sent, and
+    the answer.
     """
 
     head: Head
@@ -121,43 +121,43 @@ class SendResult:
 
     @property
     def is_refused(self) -> bool:
-        """True where the receiver said no."""
+        """True if the receiver refused the message."""
         return self.state != "delivered" and bool(self.ack)
 
 
 class Messages:
-    """The messages of the store. Every method raises `StoreUnavailable`."""
+    """Messages of the store. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def candidates(self, destination: str, now: datetime, most: int) -> list[Head]:
-        """Messages that may be sent now, in the order in which they must; of a lane only behind those before them."""
+        """Return messages that may be sent now, in sending order; each comes behind the earlier ones of its lane."""
         key = {"destination": destination, "now": micros(now), "most": most}
         doubtful = await self._engine.fetch(_CANDIDATES, **key, state="indeterminate")
         queued = await self._engine.fetch(_CANDIDATES, **key, state="queued")
         return [head_of(row) for row in (*doubtful, *queued)]
 
     async def next_due(self, destination: str, now: datetime) -> int | None:
-        """The earliest instant at which a message is tried again, in microseconds."""
+        """Return the earliest instant at which a message is tried again, in microseconds."""
         key = {"destination": destination, "now": micros(now)}
-        found = [await self._engine.fetch(_NEXT_DUE, **key, state=state) for state in ("queued", "indeterminate")]
-        dues = [int(rows[0][0]) for rows in found if rows[0][0] is not None]
+        minima = [await self._engine.fetch(_NEXT_DUE, **key, state=state) for state in ("queued", "indeterminate")]
+        dues = [int(rows[0][0]) for rows in minima if rows[0][0] is not None]
         return min(dues, default=None)
 
 
 def step(lease: Lease, results: Sequence[SendResult], claims: Sequence[Head], now: int) -> Steps[list[Head]]:
-    """Write down what came of messages, and that others are in hand; those that are, with what is to be sent.
+    """Store the results of messages, and claim others; return the claimed ones with their bytes.
 
-    In one transaction: what is sent has been written down before, and costs one commit. What is in the store no longer
-    as it was made is not sent: its lane is held.
+    Both go in one transaction: claims are stored before the messages are sent, at the cost of one commit. A message
+    whose stored bytes were altered is not sent, and its lane is held.
 
     Raises:
-        LeaseLost: somebody else sends there by now.
+        LeaseLost: another process holds the lease.
     """
     may_send = yield from held(lease)
-    for one in results:
-        yield from write_result(lease.destination, one, now)
+    for result in results:
+        yield from write_result(lease.destination, result, now)
     claimed = []
     for head in claims if may_send else ():
         rows = yield from ask(_CLAIM, number=head.number, now=now)
@@ -174,33 +174,33 @@ def step(lease: Lease, results: Sequence[SendResult], claims: Sequence[Head], no
 
 
 def _withheld(destination: str, head: Head, now: int) -> Steps[None]:
-    """Hold the lane of a message that was claimed and is not sent; what may have arrived stays in doubt."""
+    """Hold the lane of a claimed message that is not sent; a message that may have arrived stays in doubt."""
     state, due = (head.state, NEVER) if head.state == "indeterminate" else ("held", 0)
     became = {"state": state, "reason": ALTERED, "due": due, "was_sent": int(head.was_sent)}
     yield from ask(_WITHHOLD, number=head.number, **became)
     yield from hold(destination, head.study_id, ALTERED, head.number, now)
 
 
-def write_result(destination: str, one: SendResult, now: int) -> Steps[None]:
-    """Write down what came of a message, if it is still in hand."""
-    is_closed = one.state in {"delivered", "dead_letter"}
-    found = yield from ask(
+def write_result(destination: str, result: SendResult, now: int) -> Steps[None]:
+    """Store the result of a message, if it is still in hand."""
+    is_closed = result.state in {"delivered", "dead_letter"}
+    settled = yield from ask(
         _RESULT,
-        number=one.head.number,
-        state=one.state,
-        reason=one.reason,
-        ack=one.ack,
-        due=one.due,
-        doubts=one.doubts,
-        unsent=int(one.unsent),
-        committed=one.committed,
-        accepted=one.accepted,
+        number=result.head.number,
+        state=result.state,
+        reason=result.reason,
+        ack=result.ack,
+        due=result.due,
+        doubts=result.doubts,
+        unsent=int(result.unsent),
+        committed=result.committed,
+        accepted=result.accepted,
         closed=now if is_closed else None,
     )
-    if found:
-        yield from attempted(one.head.number, one.attempt, one.state, one.reason, one.ack)
-    if found and one.holds:
-        yield from hold(destination, one.head.study_id, one.holds, one.head.number, now)
+    if settled:
+        yield from attempted(result.head.number, result.attempt, result.state, result.reason, result.ack)
+    if settled and result.holds:
+        yield from hold(destination, result.head.study_id, result.holds, result.head.number, now)
 
 
 def _sent_numbers(destination: str, head: Head, now: int) -> list[dict[str, Any]]:
@@ -220,7 +220,7 @@ def _sent_numbers(destination: str, head: Head, now: int) -> list[dict[str, Any]
 
 
 def head_of(row: Sequence[Any]) -> Head:
-    """The message of a row of the columns `HEAD`."""
+    """Return the message of a row with the columns `HEAD`."""
     number, study_id, report_id, kind, control_id, state, attempts, doubts, critical, signed, *rest = row
     numbers, reports, patient_id, sent, restates, is_whole, made, told = rest
     return Head(

@@ -1,4 +1,4 @@
-"""New messages of the feed: stored with what becomes of the rows that asked for them, several studies in one commit.
+"""Store composed messages and settle the outbox rows that they cover, several studies in one commit.
 
 Carries out no clause of a standard; decisions D7, D13, D18, D32. Every write shows the lease that it is made under.
 """
@@ -60,10 +60,10 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message as it was made; `restates` names what a newer whole one of the same says again.
+    """Composed message. `restates` is its supersession key: a newer whole message with the same key replaces it.
 
-    `body` is what is sent, or of a dead letter what would have been; `state` is `queued`, `dead_letter` or `recorded`.
-    `remarks` are codes of what it could not say as it should; `told` is the digest of what it tells.
+    `body` are the bytes to send, or those of a dead letter; `state` is `queued`, `dead_letter` or `recorded`. `remarks`
+    are codes for content that could not be expressed; `told` is the digest of its content.
     """
 
     outbox: int
@@ -89,10 +89,10 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class ComposedStudy:
-    """What became of a study's rows, as the study was at a revision; `sent` is what the destination had of it by then.
+    """Composed messages and settled rows of a study, with the revision and the `sent` state that they are based on.
 
-    `takes_back` are the reasons for which what nobody took yet is not sent any more: of what is signed (False), and of
-    drafts (True). With `holds` the lane is held from now on, for that reason.
+    `takes_back`: reason for cancelling unsent messages, keyed by is_draft. `holds`: reason to hold the lane from now
+    on.
     """
 
     study_id: str
@@ -105,39 +105,39 @@ class ComposedStudy:
 
 
 def all_made(lease: Lease, of_studies: Sequence[ComposedStudy], now: int) -> Steps[list[list[int] | None]]:
-    """Store what was made of several studies in one commit; return the numbers of the messages of each.
+    """Store the composed messages of several studies in one commit; return the message numbers of each study.
 
-    None stands for a study that has changed since, or of which more was sent: nothing of it is stored.
+    None stands for a study that changed since, or of which more was sent: nothing of it is stored.
 
     Raises:
-        LeaseLost: somebody else sends there by now.
+        LeaseLost: another process holds the lease.
     """
     yield from held(lease)
     has = yield from _sent_of_current(lease.destination, of_studies)
     current = [one for one in of_studies if one.study_id in has]
     yield from settle([row for one in current for row in one.settled], now)
-    for one in current:
-        yield from _kept_back(lease.destination, one, now)
+    for study in current:
+        yield from _kept_back(lease.destination, study, now)
     adding = [one.study_id for one in current if one.messages]
     lanes = yield from lanes_held(lease.destination, adding)
     numbers, bodies = {one.study_id: list[int]() for one in current}, list[dict[str, Any]]()
-    for one in current:
-        is_open = has[one.study_id].is_open
-        for message in one.messages:
-            lane = _Lane(lease.destination, one.study_id, is_held=one.study_id in lanes, is_open=is_open)
+    for study in current:
+        is_open = has[study.study_id].is_open
+        for message in study.messages:
+            lane = _Lane(lease.destination, study.study_id, is_held=study.study_id in lanes, is_open=is_open)
             number = yield from _added(lane, message, now)
             if number is not None:
                 is_open = True
-                numbers[one.study_id].append(number)
+                numbers[study.study_id].append(number)
                 bodies.append({"number": number, "body": message.body})
     yield from ask_each(_ADD_BODY, bodies)
     return [numbers.get(one.study_id) for one in of_studies]
 
 
 def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> Steps[dict[str, Sent]]:
-    """Read what the destination has of those studies that are, and were sent, as they were when theirs was made.
+    """Return the sent state of those studies that are unchanged since their messages were composed.
 
-    The rows that asked for it must still wait.
+    The outbox rows of their messages must still wait.
     """
     ids = [one.study_id for one in of_studies]
     rows = yield from ask(REVISIONS, study_ids=json.dumps(ids))
@@ -151,22 +151,22 @@ def _sent_of_current(destination: str, of_studies: Sequence[ComposedStudy]) -> S
         for one in of_studies
         if revisions.get(one.study_id) == one.revision
         and one.sent in (None, has[one.study_id])
-        and all(row.number in waiting for row in one.settled)  # else a plan stops what asked for it
+        and all(row.number in waiting for row in one.settled)  # otherwise a plan stops those rows
     }
 
 
 def given_up(lease: Lease, settled: Sequence[Settled], now: int) -> Steps[None]:
-    """Note of rows that no message could be made of them.
+    """Settle rows that no message could be composed of.
 
     Raises:
-        LeaseLost: somebody else sends there by now.
+        LeaseLost: another process holds the lease.
     """
     yield from held(lease)
     yield from settle(settled, now)
 
 
 def _kept_back(destination: str, of_study: ComposedStudy, now: int) -> Steps[None]:
-    """Keep back what must not be sent any more; a lane that is held for the sake of such a one goes on without it."""
+    """Cancel unsent messages of a study, and hold its lane, or free it if it was held for a cancelled one."""
     lane = destination, of_study.study_id
     gone = []
     for is_draft, reason in of_study.takes_back.items():
@@ -180,7 +180,7 @@ def _kept_back(destination: str, of_study: ComposedStudy, now: int) -> Steps[Non
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """The lane that a message is added to; `is_open` if another message in it is not closed yet."""
+    """Lane that a message is added to; `is_open` if another message in it is not closed."""
 
     destination: str
     study_id: str
@@ -192,30 +192,30 @@ class _Lane:
         return {"destination": self.destination, "study_id": self.study_id}
 
 
-def added(destination: str, study_id: str, one: NewMessage, now: int) -> Steps[int | None]:
-    """Add a message to its lane; None where one with its MSH-10 is there, which says the same."""
+def added(destination: str, study_id: str, message: NewMessage, now: int) -> Steps[int | None]:
+    """Add a message to its lane; None if a message with its MSH-10 exists, which has the same content."""
     blocked = yield from is_held(destination, study_id)
-    number = yield from _added(_Lane(destination, study_id, is_held=blocked, is_open=True), one, now)
+    number = yield from _added(_Lane(destination, study_id, is_held=blocked, is_open=True), message, now)
     if number is not None:
-        yield from ask(_ADD_BODY, number=number, body=one.body)
+        yield from ask(_ADD_BODY, number=number, body=message.body)
     return number
 
 
-def _added(lane: _Lane, one: NewMessage, now: int) -> Steps[int | None]:
-    """Add a message without its body, and let it overtake what it says again, and what is less urgent."""
-    is_queued = one.state == "queued"
+def _added(lane: _Lane, message: NewMessage, now: int) -> Steps[int | None]:
+    """Add a message without its bytes, supersede those it replaces, and pass its priority on to its lane."""
+    is_queued = message.state == "queued"
     waits = {"state": "held", "reason": IN_LANE} if lane.is_held and is_queued else {}
-    columns = {name: getattr(one, name) for name in _COLUMNS} | {
-        "size": len(one.body),
+    columns = {name: getattr(message, name) for name in _COLUMNS} | {
+        "size": len(message.body),
         "now": now,
         "closed": None if is_queued else now,
-        "body_hash": body_hash(one.body),
-        "remarks": " ".join(one.remarks),
-        "filler_order_numbers": json.dumps(one.filler_order_numbers),
-        "report_ids": json.dumps(one.report_ids),
-        "is_whole": int(one.is_whole),
-        "is_draft": int(one.is_draft),
-        "is_critical": int(one.is_critical),
+        "body_hash": body_hash(message.body),
+        "remarks": " ".join(message.remarks),
+        "filler_order_numbers": json.dumps(message.filler_order_numbers),
+        "report_ids": json.dumps(message.report_ids),
+        "is_whole": int(message.is_whole),
+        "is_draft": int(message.is_draft),
+        "is_critical": int(message.is_critical),
         **waits,
     }
     rows = yield from ask(_ADD, **lane.key, **columns)
@@ -224,8 +224,8 @@ def _added(lane: _Lane, one: NewMessage, now: int) -> Steps[int | None]:
     number = int(rows[0][0])
     if not (is_queued and lane.is_open):
         return number
-    if one.is_whole:
-        gone = yield from ask(_SUPERSEDE, **lane.key, restates=one.restates, number=number, now=now)
+    if message.is_whole:
+        gone = yield from ask(_SUPERSEDE, **lane.key, restates=message.restates, number=number, now=now)
         yield from freed_without(lane.destination, lane.study_id, [int(row[0]) for row in gone])
-    yield from ask(_PREFER, **lane.key, priority=one.priority)
+    yield from ask(_PREFER, **lane.key, priority=message.priority)
     return number

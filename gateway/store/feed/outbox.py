@@ -1,4 +1,4 @@
-"""What is to be told to a destination: rows that were decided with the study, until messages were made of them.
+"""Outbox: rows decided together with the study, until messages are composed of them.
 
 Carries out no clause of a standard; decisions D7, D28, D31. The states are those of gateway/store/feed/states.py.
 """
@@ -44,7 +44,7 @@ _MOST_OF_A_STUDY: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A row of which a message is to be made; instants in microseconds, `is_move` as `store.feed.moves` has it."""
+    """Outbox row to compose a message of; instants in microseconds, `is_move` as in `store.feed.moves`."""
 
     number: int
     report_id: str
@@ -61,7 +61,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a row; `reason` is a code."""
+    """Final state of an outbox row; `reason` is a code."""
 
     number: int
     state: OutboxState
@@ -69,45 +69,45 @@ class Settled:
 
 
 class Outbox:
-    """The rows, as who makes messages of them sees them. Every method raises `StoreUnavailable`."""
+    """Outbox rows for composing. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def due(self, destination: str, now: datetime, most: int) -> list[str]:
-        """The ids of studies of which a row is due, the longest due first."""
+        """Return the ids of studies with a due row, the longest due first."""
         rows = await self._engine.fetch(_DUE, destination=destination, now=micros(now), most=most)
         return list(dict.fromkeys(str(study_id) for (study_id,) in rows))
 
     async def waiting(self, destination: str, study_ids: Sequence[str]) -> dict[str, list[Waiting]]:
-        """Read all rows of each study that wait, in the order in which they were decided."""
+        """Return all waiting rows of each study, in the order in which they were decided."""
         key = {"study_ids": json.dumps(study_ids), "destination": destination}
-        found: dict[str, list[Waiting]] = {study_id: [] for study_id in study_ids}
+        rows_of: dict[str, list[Waiting]] = {study_id: [] for study_id in study_ids}
         rows = await self._engine.fetch(_WAITING, **key, most=_MOST_OF_A_STUDY * len(study_ids))
         for study_id, number, report_id, kind, version, replay, priority, *more in rows:
             row = Waiting(int(number), str(report_id), str(kind), str(version), int(replay), int(priority), *more)
-            found[str(study_id)].append(row)
-        return found
+            rows_of[str(study_id)].append(row)
+        return rows_of
 
     async def told(self, study_id: str) -> dict[str, set[str]]:
-        """By destination the ids of the reports of a study that it was, or is about to be, told of."""
-        found: dict[str, set[str]] = {}
+        """Return, by destination, the ids of a study's reports that were sent there or are about to be."""
+        report_ids: dict[str, set[str]] = {}
         for destination, report_id in await self._engine.fetch(TOLD, study_id=study_id):
-            found.setdefault(str(destination), set()).add(str(report_id))
-        return found
+            report_ids.setdefault(str(destination), set()).add(str(report_id))
+        return report_ids
 
 
 def settle(rows: Sequence[Settled], now: int) -> Steps[None]:
-    """Note what became of rows that waited or were held."""
+    """Store the final states of rows that waited or were held."""
     values = [{"number": one.number, "state": one.state, "reason": one.reason, "now": now} for one in rows]
     yield from ask_each(_SETTLE, values)
 
 
 def look_again(lease: Lease, reason: str, now: int) -> Steps[None]:
-    """Have messages made of the rows that were held for a reason which may be gone.
+    """Return rows to the queue that were held for a reason which may be gone.
 
     Raises:
-        LeaseLost: somebody else sends there by now.
+        LeaseLost: another process holds the lease.
     """
     yield from held(lease)
     yield from ask(_LOOK_AGAIN, destination=lease.destination, reason=reason, now=now)

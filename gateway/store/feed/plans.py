@@ -1,7 +1,7 @@
-"""The plan of a destination: rows that wait for an operator since the settings changed, and what becomes of them.
+"""Plan of a destination: rows that wait for an operator since the settings changed, and their outcome.
 
-Carries out no clause of a standard; decisions D31, D37. Rows are read a page at a time; what is written shows that the
-study, its rows and its messages are as they were when the plan was made of them.
+Carries out no clause of a standard; decisions D31, D37. Rows are read page by page. A write checks that the study, its
+rows and its messages are still those that the plan was made from.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ PLANNED: Final = "planned"
 TO_STOP: Final = "to_stop"
 _TOLD: Final = frozenset({"waiting", "held", "rendered", "merged"})
 _AT_A_TIME: Final = 500
-_MANY: Final = 20  # of so many messages all that is new goes first
+_MANY: Final = 20  # a plan of more messages than this goes behind everything new
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A study with what the ledger has of it, as a plan is made of it.
+    """Study with its ledger entries, from which a plan is made.
 
-    `is_let_go` where an operator has just said that what was to stop of it goes.
+    `is_let_go` is True if an operator has just decided that its stopped rows go out.
     """
 
     study_id: str
@@ -92,15 +92,15 @@ class Reading:
 
     @property
     def is_sent(self) -> bool:
-        """True where something of it was written to the destination, may have been, or was recorded for a trial."""
+        """True if some of the study was sent to the destination, may have been, or was recorded for a trial."""
         return self.is_doubtful or any(bool(row[3]) for row in self.messages)
 
     def is_said(self, number: int, report_id: str) -> bool:
-        """True where a message that was written has the report, as it was when its row of that number was decided."""
+        """True if a sent message has the report in the state of the row of that number, or newer."""
         return any(is_sent for is_sent, _ in _saying(self.messages, number, report_id))
 
     def beside(self, number: int, report_id: str) -> frozenset[str]:
-        """The reports in messages that are to say the same and were never written."""
+        """Return the reports in unsent messages that also include this report."""
         return frozenset().union(
             *(about for is_sent, about in _saying(self.messages, number, report_id) if not is_sent)
         )
@@ -108,7 +108,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """A row of a plan; `signed` in microseconds."""
+    """Row of a plan; `signed` in microseconds."""
 
     number: int
     study_id: str
@@ -120,7 +120,7 @@ class Waits:
 
 
 async def readings(engine: Engine, destination: str) -> AsyncIterator[list[Reading]]:
-    """All studies with signed reports, and what the ledger has of them, a page of reports at a time."""
+    """Yield all studies with signed reports and their ledger entries, a page of reports at a time."""
     after = ""
     while rows := await engine.fetch(_PAGE, after=after, most=_AT_A_TIME):
         study_ids = list(dict.fromkeys(str(row[1]) for row in rows if row[2] == "completed"))
@@ -129,12 +129,12 @@ async def readings(engine: Engine, destination: str) -> AsyncIterator[list[Readi
 
 
 async def reading(engine: Engine, destination: str, study_id: str) -> Reading:
-    """The same of one study."""
+    """Return the ledger entries of one study."""
     return (await _read(engine, destination, [study_id]))[0]
 
 
 async def undecided(engine: Engine, destination: str) -> int:
-    """Count the signed reports of which nothing is decided for a destination."""
+    """Count the signed reports without any decision for a destination."""
     count, after = 0, ""
     while rows := await engine.fetch(_UNDECIDED, destination=destination, after=after, most=_AT_A_TIME):
         count += sum(int(is_undecided) for _, is_undecided in rows)
@@ -161,17 +161,17 @@ async def _read(engine: Engine, destination: str, study_ids: Sequence[str]) -> l
 
 
 def _by_study(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+    rows_of: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(str(row[0]), []).append(tuple(row))
-    return found
+        rows_of.setdefault(str(row[0]), []).append(tuple(row))
+    return rows_of
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The changes that a plan makes to a study: rows by number, rows that are new, and its messages at the destination.
+    """Changes that a plan makes to a study: rows by number, new rows, and its messages at the destination.
 
-    `revision` is that of the study.
+    `revision` is the study's revision.
     """
 
     destination: str
@@ -182,20 +182,20 @@ class Changed:
 
 
 def change(lease: Lease | None, changed: Changed, now: int) -> Steps[None]:
-    """Write down what a plan changes of a study.
+    """Store the changes that a plan makes to a study.
 
     Raises:
-        LeaseLost: somebody else holds the lease by now.
-        Outdated: the study, its rows or its messages are others by now.
+        LeaseLost: another process holds the lease.
+        Outdated: the study, its rows or its messages have changed.
     """
     yield from held(lease) if lease is not None else locked(changed.destination)
     study_id = changed.of.study_id
-    found = yield from ask(REVISION, study_id=study_id)
+    revisions = yield from ask(REVISION, study_id=study_id)
     asked = {"study_ids": json.dumps([study_id])}
     rows = yield from ask(_ROWS, **asked)
     messages = yield from ask(_MESSAGES, **asked, destination=changed.destination)
     known = [tuple(row) for row in (*changed.of.rows, *changed.of.messages)]
-    if int(found[0][0]) != changed.revision or [tuple(row) for row in (*rows, *messages)] != known:
+    if int(revisions[0][0]) != changed.revision or [tuple(row) for row in (*rows, *messages)] != known:
         raise Outdated
     yield from ask_each(_CHANGE, changed.rows)
     yield from ask_each(ADD_CAUSE, [{**one, "study_id": study_id, "now": now} for one in changed.new])
@@ -205,7 +205,7 @@ def change(lease: Lease | None, changed: Changed, now: int) -> Steps[None]:
 
 
 def _reports(changed: Changed) -> tuple[set[str], set[str]]:
-    """The reports of a study of which something is to stop, and those of which something is owed."""
+    """Return the reports of a study with something to stop, and those with something owed."""
     states = {int(row[2]): (str(row[1]), str(row[6])) for row in changed.of.rows if row[5] == changed.destination}
     by_number = {one["number"]: str(one["state"]) for one in changed.rows}
     became = [(report_id, by_number.get(number, state)) for number, (report_id, state) in states.items()]
@@ -214,22 +214,22 @@ def _reports(changed: Changed) -> tuple[set[str], set[str]]:
 
 
 def _unsent(messages: Sequence[Row], stopped: set[str], owed: set[str]) -> list[int]:
-    """Numbers of the messages that are not to be sent: never written, and nothing in them is owed any more.
+    """Return the numbers of unsent messages to cancel: nothing in them is owed any more.
 
-    One that has a report which is still owed goes, as it would if it were made anew. A draft goes while anything of
-    the study is owed.
+    A message with a report that is still owed goes out, as it would if composed again. A draft goes out while anything
+    of the study is owed.
     """
-    found = []
+    numbers = []
     for _, number, state, is_sent, _, _, is_draft, report_ids in messages:
         about = set(json.loads(report_ids))
         is_over = not owed if is_draft else about <= stopped - owed
         if stopped and is_over and not is_sent and state in {"queued", "held"}:
-            found.append(int(number))
-    return found
+            numbers.append(int(number))
+    return numbers
 
 
 def _saying(messages: Sequence[Row], number: int, report_id: str) -> Iterator[tuple[bool, frozenset[str]]]:
-    """Find the messages that have a report as of a row: if each was written, and the reports in it."""
+    """Yield the messages that include a report as of a row: True if sent, and the reports in each."""
     for _, _, state, is_sent, outbox, kind, is_draft, report_ids in messages:
         about = frozenset(json.loads(report_ids))
         says_it = outbox >= number and report_id in about and not is_draft and kind != MOVED
@@ -238,19 +238,19 @@ def _saying(messages: Sequence[Row], number: int, report_id: str) -> Iterator[tu
 
 
 async def waiting(engine: Engine, destination: str, most: int | None = None) -> list[Waits]:
-    """All rows of the plan of a destination; where there are more than `most`, at least so many."""
-    found: list[Waits] = []
+    """Return all rows of a destination's plan; if there are more than `most`, at least that many."""
+    rows_found: list[Waits] = []
     for state in (PLANNED, TO_STOP):
         after, key = 0, {"destination": destination, "state": state, "most": _AT_A_TIME}
-        while (most is None or len(found) <= most) and (rows := await engine.fetch(_OF_STATE, **key, after=after)):
-            found += [_waits(row) for row in rows]
+        while (most is None or len(rows_found) <= most) and (rows := await engine.fetch(_OF_STATE, **key, after=after)):
+            rows_found += [_waits(row) for row in rows]
             after = int(rows[-1][0])
-    return found
+    return rows_found
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A row that is to stop: its state then, with the reason, and if a message was made of it."""
+    """Row to stop: its state afterwards, with the reason, and whether a message was made of it."""
 
     number: int
     study_id: str
@@ -261,34 +261,34 @@ class Stop:
 
 
 def applied(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: int) -> Steps[None]:
-    """Have what is planned sent, behind all that is new if it is much, and what is to stop stopped.
+    """Queue the planned rows, behind everything new if there are many, and stop the rows to stop.
 
-    What a message has beside another report that is owed is told all the same.
+    A report that a message carries beside another, owed report is sent all the same.
     """
     yield from locked(destination)
     priority = BEHIND if len(adds) > _MANY else USUAL
     yield from ask_each(_SEND, [{"number": one.number, "now": now, "priority": priority} for one in adds])
-    for one in stops:
-        if not (yield from _told_already(destination, one, now)):
-            became = {"state": one.state, "reason": one.reason, "made": int(one.is_made)}
-            yield from ask(_END_STOP, number=one.number, **became, now=now)
+    for stop in stops:
+        if not (yield from _told_already(destination, stop, now)):
+            became = {"state": stop.state, "reason": stop.reason, "made": int(stop.is_made)}
+            yield from ask(_END_STOP, number=stop.number, **became, now=now)
 
 
 def left(destination: str, adds: Sequence[Waits], stops: Sequence[Stop], now: int) -> Steps[None]:
-    """Have what is planned left unsent, and what was to stop go, made anew as the study is by then."""
+    """Leave the planned rows unsent, and queue the rows to stop, to be composed from the study's later state."""
     yield from locked(destination)
     yield from ask_each(_LEAVE, [{"number": one.number, "now": now} for one in adds])
-    for one in stops:
-        if not (yield from _told_already(destination, one, now)):
-            yield from ask(_GO_ON, number=one.number, made=int(one.is_made), now=now)
+    for stop in stops:
+        if not (yield from _told_already(destination, stop, now)):
+            yield from ask(_GO_ON, number=stop.number, made=int(stop.is_made), now=now)
 
 
-def _told_already(destination: str, one: Stop, now: int) -> Steps[bool]:
-    """Settle a row that is to stop, where a message with another report says it all the same; else False."""
-    messages = yield from ask(_MESSAGES, study_ids=json.dumps([one.study_id]), destination=destination)
-    is_said = any(_saying(messages, one.number, one.report_id))
+def _told_already(destination: str, stop: Stop, now: int) -> Steps[bool]:
+    """Settle a row to stop if a message with another report includes it anyway; otherwise return False."""
+    messages = yield from ask(_MESSAGES, study_ids=json.dumps([stop.study_id]), destination=destination)
+    is_said = any(_saying(messages, stop.number, stop.report_id))
     if is_said:
-        yield from ask(_END_STOP, number=one.number, state="rendered", reason="", now=now, made=0)
+        yield from ask(_END_STOP, number=stop.number, state="rendered", reason="", now=now, made=0)
     return is_said
 
 

@@ -1,4 +1,4 @@
-"""What stands in the ledger of reports and what was told of them: for one study after the other, a few at a time.
+"""Ledger of reports and their messages for the certificate, read a few studies at a time.
 
 Carries out no clause of a standard; decision D31 (`feed certificate`).
 """
@@ -39,7 +39,7 @@ _KEPT: Final = Statement("SELECT kept FROM study WHERE study_id = :study_id")
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A row of the outbox; `destination` is empty where none takes the report, `version` is that of the content."""
+    """Row of the outbox. `destination` is empty if none takes the report; `version` is the content's version."""
 
     destination: str
     state: str
@@ -50,9 +50,9 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerMessage:
-    """A message with a report in it, or about one; all of one cause have the same row of the `outbox`.
+    """Message that includes a report or is about one; messages of one cause have the same `outbox` row.
 
-    `remarks` are codes of what it could not say as it should, parted by blanks.
+    `remarks` are codes for content that could not be expressed, separated by spaces.
     """
 
     filler_order_numbers: tuple[str, ...]
@@ -69,7 +69,7 @@ class LedgerMessage:
 
 @dataclass(slots=True)
 class Record:
-    """A signed report in the store: when it was signed (else seen so), its rows and its messages, in order.
+    """Signed report in the store: when it was signed (or first seen signed), its rows and its messages, in order.
 
     `stale_at` are destinations that an old copy of a message about its study may still reach (D33).
     """
@@ -82,40 +82,40 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRecords:
-    """A study in the store, with the signed reports by id."""
+    """Study in the store, with its signed reports by id."""
 
     is_external: bool
     reports: dict[str, Record] = field(default_factory=dict)
 
 
 async def recorded(engine: Engine, study_ids: Sequence[str]) -> dict[str, LedgerRecords]:
-    """Those of the studies that are stored, by id."""
+    """Return those of these studies that are stored, by id."""
     asked = {"study_ids": json.dumps(list(study_ids))}
-    found = {
+    records = {
         str(study_id): LedgerRecords(bool(is_external))
         for study_id, is_external in await engine.fetch(_STUDIES, **asked)
     }
     for study_id, report_id, signed in await engine.fetch(_REPORTS, **asked):
-        if str(study_id) in found:  # else it came in between
-            found[str(study_id)].reports[str(report_id)] = Record(None if signed is None else int(signed))
+        if str(study_id) in records:  # it was stored in between
+            records[str(study_id)].reports[str(report_id)] = Record(None if signed is None else int(signed))
     for study_id, report_id, destination, _, state, reason, decided, version in await engine.fetch(_ROWS, **asked):
-        record = _record(found, study_id, report_id)
+        record = _record(records, study_id, report_id)
         if record is not None:
             record.rows.append(LedgerRow(str(destination), str(state), str(reason), int(decided), str(version)))
-    for study_id, report_id, report_ids, numbers, *said in await engine.fetch(_MESSAGES, **asked):
-        message = LedgerMessage(tuple(json.loads(numbers)), *said)
-        for one in {str(report_id), *json.loads(report_ids)}:
-            record = _record(found, study_id, one)
+    for study_id, report_id, report_ids, numbers, *columns in await engine.fetch(_MESSAGES, **asked):
+        message = LedgerMessage(tuple(json.loads(numbers)), *columns)
+        for included_id in {str(report_id), *json.loads(report_ids)}:
+            record = _record(records, study_id, included_id)
             if record is not None:
                 record.messages.append(message)
     for study_id, destination in await engine.fetch(_STALE, **asked):
-        for of_study in found[str(study_id)].reports.values() if str(study_id) in found else ():
+        for of_study in records[str(study_id)].reports.values() if str(study_id) in records else ():
             of_study.stale_at.add(str(destination))
-    return found
+    return records
 
 
 async def critical_results(engine: Engine, study_id: str) -> set[str]:
-    """The ids of the reports of a study that are critical results, as it is stored."""
+    """Return the ids of a stored study's reports that are critical results."""
     rows = await engine.fetch(_KEPT, study_id=study_id)
     study = (await computed(kept, rows[0][0])).study if rows else None
     return {one.report_id for one in study.reports if one.is_critical is True} if study is not None else set()

@@ -1,8 +1,8 @@
-"""Gives a destination another name: with its ledger, its queue, its pause and its lease, in one transaction.
+"""Rename a destination: with its ledger, its queue, its pause and its lease, in one transaction.
 
-Carries out no clause of a standard; decision D31. What somebody has in hand is in doubt afterwards, as after any change
-of holder: the old name can be held by nobody any more, and the new one not before the old holder's time is over. MSH-10
-goes on being made of the first name, so that nothing that was told is told again as something else.
+Carries out no clause of a standard; decision D31. Messages in hand are in doubt afterwards, as after any change of
+holder. No process can hold the old name again, nor the new one before the old lease expires. MSH-10 is still made from
+the first name, so that nothing is sent again as a different message.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PUT: Final = Statement(
     f"UPDATE destination SET {', '.join(f'{one} = :{one}' for one in _COLUMNS)} WHERE name = :name"  # noqa: S608
 )
 _FOLLOW: Final = Statement("UPDATE destination SET became = :new WHERE became = :old")
-# Who went on with the old settings may have written rows of the old name: of the same news one is enough
+# A process with the old settings may have written rows under the old name: one row of each cause is enough
 _SAID_TWICE: Final = Statement(
     "UPDATE outbox SET destination = :new, state = 'merged', reason = 'renamed', settled = :now"
     " WHERE destination = :old AND state = 'waiting' AND EXISTS (SELECT 1 FROM outbox n"
@@ -37,7 +37,7 @@ _SAID_TWICE: Final = Statement(
 
 
 def _as_before(state: str, *before: str) -> Statement:
-    """Build the update of rows of the new name where the former name, forgotten at first, has such rows as well."""
+    """Return the update of rows under the new name where the former name, forgotten at first, has such rows too."""
     return Statement(
         f"UPDATE outbox SET state = '{state}', reason = 'renamed', settled = :now"  # noqa: S608 (constants)
         " WHERE destination = :new AND state IN ('planned', 'excluded', 'before_start') AND EXISTS (SELECT 1"
@@ -55,7 +55,7 @@ _MOVE: Final = {
     if "destination" in table.columns
 }
 _IN_FORCE: Final = Statement("UPDATE in_force SET name = :new WHERE name = :old")
-# Of an alert that stands under both names one is enough
+# One alert is enough if it stands under both names
 _TOLD_TWICE: Final = Statement(
     "DELETE FROM alert WHERE destination = :old AND code IN (SELECT n.code FROM alert n WHERE n.destination = :new)"
 )
@@ -65,7 +65,7 @@ _MOVE_FACT: Final = Statement("UPDATE fact SET name = :new WHERE name = :old")
 
 
 class NotRenamed(Exception):
-    """The name cannot be taken over: messages stand under both, or one of them became another, which is `name`."""
+    """The destination cannot take over the name: messages stand under both, or one of them was renamed to `name`."""
 
     def __init__(self, name: str = "") -> None:
         super().__init__()
@@ -73,14 +73,14 @@ class NotRenamed(Exception):
 
 
 def renamed(old: str, new: str, now: int) -> Steps[bool]:
-    """Give all that stands under the old name to the new one; False where there was nothing, or it was done before.
+    """Move everything under the old name to the new one; False if there is nothing, or it was moved before.
 
     Raises:
-        NotRenamed: there are messages under both names, or one of them became another since.
+        NotRenamed: there are messages under both names, or one of them was renamed since.
     """
     if not (yield from _is_known(old)):
         return False
-    for name in sorted((old, new)):  # else two that rename would wait for each other
+    for name in sorted((old, new)):  # in one order, so that two renaming processes do not deadlock
         yield from locked(name)
     is_new = yield from is_to_be_renamed(old, new)
     if is_new:
@@ -97,10 +97,10 @@ def renamed(old: str, new: str, now: int) -> Steps[bool]:
 
 
 def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
-    """True if the new name has yet to take over what stands under the old one.
+    """True if the new name has not yet taken over the old one.
 
     Raises:
-        NotRenamed: there are messages under both names, or one of them became another since.
+        NotRenamed: there are messages under both names, or one of them was renamed since.
     """
     if not (yield from _is_known(old)):
         return False
@@ -114,29 +114,29 @@ def is_to_be_renamed(old: str, new: str) -> Steps[bool]:
 
 
 async def known_as(engine: Engine, name: str, formerly: str) -> str:
-    """The name under which the database has a destination: the former one, until it is renamed."""
+    """Return the name under which the database has a destination: the former one until it is renamed."""
     try:
         is_old = bool(formerly) and await engine.do(partial(is_to_be_renamed, formerly, name))
-    except NotRenamed:  # said when something is to be written
+    except NotRenamed:  # reported when something is written
         is_old = False
     return formerly if is_old else name
 
 
 async def now_called(engine: Engine, name: str) -> str:
-    """The name that a destination of that name has by now; empty where it still has it."""
+    """Return the present name of a destination once called this; empty if the name is unchanged."""
     rows = await engine.fetch(_NAMES, name=name)
     return str(rows[0][0]) if rows else ""
 
 
 async def origin(engine: Engine, name: str) -> str:
-    """The first name of a destination: what MSH-10 is made of."""
+    """Return the first name of a destination, from which MSH-10 is made."""
     rows = await engine.fetch(_NAMES, name=name)
     return str(rows[0][1] if rows else "") or name
 
 
 def _is_known(name: str) -> Steps[bool]:
-    found = yield from ask(_NAMES, name=name)
-    return bool(found or (yield from ask(_HAS_ROWS, name=name)))
+    rows = yield from ask(_NAMES, name=name)
+    return bool(rows or (yield from ask(_HAS_ROWS, name=name)))
 
 
 def _became(name: str) -> Steps[str]:
@@ -150,9 +150,9 @@ def _row(name: str) -> Steps[dict[str, Any]]:
 
 
 def _take_over(old: str, new: str) -> Steps[None]:
-    """The rows change places, the lease with its time and the pause among them; who held the old name does so no more.
+    """Exchange the two rows, with lease and pause; no process holds the old name any more.
 
-    Whoever had a lease of either has it no longer, and the next waits until both have run out.
+    The holders of both leases lose them, and the next holder waits until both have expired.
     """
     before, after = (yield from _row(old)), (yield from _row(new))
     first = before["origin"] or old

@@ -1,7 +1,7 @@
-"""What an operator has sent again: rows of the outbox of kind `replay`, and messages as they were once sent.
+"""Replays: outbox rows of kind `replay`, and messages sent again as they once were.
 
-Carries out no clause of a standard; decision D35. A report that is sent again to a destination has a number, which is
-the next for the two: so it has an MSH-10 of its own.
+Carries out no clause of a standard; decision D35. Each replay of a report to a destination has the next number, and so
+an MSH-10 of its own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from gateway.store.feed.leases import locked
 from gateway.store.feed.states import OPEN_MESSAGES
 
 USUAL: Final = 1
-BEHIND: Final = 2  # what is history, or much of it: all that is new goes first
+BEHIND: Final = 2  # history, or a large plan: everything new goes first
 _AT_A_TIME: Final = 500
-# A parameter that stands for a column of its own has that column's type; in a select list it must be said
+# A parameter for a column has the column's type; in a select list it needs a cast
 _REPLAY: Final = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
     " due, priority, signed, decided, settled, replay) SELECT CAST(:study_id AS TEXT), CAST(:report_id AS TEXT),"
@@ -58,7 +58,7 @@ _TO_BE_MADE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """A report that is to be sent again, as it is by now; `signed` in microseconds."""
+    """Report to send again in its present state; `signed` in microseconds."""
 
     study_id: str
     report_id: str
@@ -70,9 +70,9 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message of a lane as it was made; `body` is None once its text was let go of.
+    """Message of a lane as it was made. `body` is None once its bytes were deleted.
 
-    `is_altered` where that is not what was made any more.
+    `is_altered` is True if the bytes differ from those that were made.
     """
 
     number: int
@@ -94,67 +94,67 @@ class Stored:
 
     @property
     def is_open(self) -> bool:
-        """True while something is still to come of it."""
+        """True while the message is not settled."""
         return self.state in OPEN_MESSAGES
 
 
 async def study_of(engine: Engine, report_id: str) -> str | None:
-    """The id of the study that a report is of."""
+    """Return the id of a report's study."""
     rows = await engine.fetch(_STUDY_OF, report_id=report_id)
     return str(rows[0][0]) if rows else None
 
 
 async def signed_within(engine: Engine, since: int, until: int) -> AsyncIterator[tuple[str, str]]:
-    """Report id and study id of the stored reports that were signed from `since` on and before `until`, in order."""
+    """Yield report id and study id of stored reports signed from `since` on and before `until`, in order."""
     after, report_id = since, ""
     span = {"until": until, "most": _AT_A_TIME}
     while rows := await engine.fetch(_SIGNED, **span, since=after, after=after, report_id=report_id):
-        for _, found, study_id in rows:
-            yield str(found), str(study_id)
+        for _, signed_id, study_id in rows:
+            yield str(signed_id), str(study_id)
         after, report_id = int(rows[-1][0]), str(rows[-1][1])
 
 
 async def taken(engine: Engine, destination: str, study_id: str) -> set[str]:
-    """The ids of the reports of a study that a destination took at least once."""
+    """Return the ids of a study's reports that a destination took at least once."""
     rows = await engine.fetch(_TAKEN, destination=destination, study_id=study_id)
     return {report_id for (listed,) in rows for report_id in json.loads(listed)}
 
 
 def resent(destination: str, resends: Sequence[Resend], now: int) -> Steps[None]:
-    """Have reports sent to a destination as they are by now; what kept them from it before is settled by that."""
+    """Queue replays of reports in their present state; rows that kept a report from being sent are settled."""
     yield from locked(destination)
-    for one in resends:
-        yield from ask(_REPLAY, **_columns(destination, one, now), state="waiting", settled=None)
-    said = [{"study_id": one.study_id, "report_id": one.report_id} for one in resends]
-    yield from ask_each(_SAID, [{**one, "destination": destination, "now": now} for one in said])
+    for resend in resends:
+        yield from ask(_REPLAY, **_columns(destination, resend, now), state="waiting", settled=None)
+    reports = [{"study_id": one.study_id, "report_id": one.report_id} for one in resends]
+    yield from ask_each(_SAID, [{**one, "destination": destination, "now": now} for one in reports])
 
 
-def numbered(destination: str, one: Resend, now: int) -> Steps[tuple[int, int]]:
-    """The row of a message that is sent again as it was: its number, and the how manieth time it is."""
-    rows = yield from ask(_REPLAY, **_columns(destination, one, now), state="rendered", settled=now)
+def numbered(destination: str, resend: Resend, now: int) -> Steps[tuple[int, int]]:
+    """Insert the outbox row for an as-sent replay; return its number and the replay count."""
+    rows = yield from ask(_REPLAY, **_columns(destination, resend, now), state="rendered", settled=now)
     return int(rows[0][0]), int(rows[0][1])
 
 
 def lane(destination: str, study_id: str) -> Steps[list[Stored]]:
-    """All messages of a lane, in order."""
+    """Return all messages of a lane, in order."""
     rows = yield from ask(_OF_LANE, destination=destination, study_id=study_id)
     return [_stored(row) for row in rows]
 
 
 def is_to_be_made(destination: str, study_id: str) -> Steps[bool]:
-    """Whether a message of the study is still to be made for a destination."""
+    """True if a message of the study is still to be composed for a destination."""
     return bool((yield from ask(_TO_BE_MADE, destination=destination, study_id=study_id)))
 
 
-def _columns(destination: str, one: Resend, now: int) -> dict[str, Any]:
+def _columns(destination: str, resend: Resend, now: int) -> dict[str, Any]:
     return {
         "destination": destination,
-        "study_id": one.study_id,
-        "report_id": one.report_id,
-        "content_version": one.content_version,
-        "is_critical": int(one.is_critical),
-        "priority": one.priority,
-        "signed": one.signed,
+        "study_id": resend.study_id,
+        "report_id": resend.report_id,
+        "content_version": resend.content_version,
+        "is_critical": int(resend.is_critical),
+        "priority": resend.priority,
+        "signed": resend.signed,
         "now": now,
     }
 

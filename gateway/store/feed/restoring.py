@@ -1,8 +1,8 @@
-"""A database that is older than what was sent: how it is known, and what a journal says of it is written down again.
+"""Detect a database that is older than what was sent, and restore its ledger from the delivery journal.
 
-Carries out no clause of a standard; decision D38. A journal counts its batches, and the database how many of each
-journal it has heard of: where it has heard of fewer than before, it was put back. So it was where it does not know that
-a message was claimed which the journal has.
+Carries out no clause of a standard; decision D38. A journal counts its batches, and the database keeps the count it has
+seen of each journal. If it has seen fewer than the journal remembers, it was restored from a copy; so it was if it does
+not know that a message in the journal was claimed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.store.feed.states import BREAKER_REASONS, HOLD_FEED, MAY_HAVE_BEEN_
 
 EPOCH: Final = "feed-epoch"
 _BATCHES: Final = "feed-journal:"
-_BEHIND_BATCHES: Final = "feed-journal;"  # the first name behind all that begin so
+_BEHIND_BATCHES: Final = "feed-journal;"  # the first name after all with that prefix
 _HEARD: Final = Statement("SELECT name, value FROM fact WHERE name >= :first AND name < :last")
 _HEAR: Final = Statement(
     "INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -33,7 +33,7 @@ _CLAIMED: Final = Statement(
     "SELECT control_id FROM message WHERE destination = :destination AND control_id IN listed(:control_ids)"
     " AND sent IS NOT NULL"
 )
-# In place of whatever it is paused for, which is kept beside
+# Overrides an earlier pause, whose reason is kept beside
 _PAUSE: Final = Statement(
     "UPDATE destination SET paused = :reason, paused_since = coalesce(paused_since, CAST(:now AS BIGINT))"
     " WHERE name = :name"
@@ -56,12 +56,12 @@ _SET: Final = Statement(
     " WHERE number = :number"
 )
 _OTHER_BODY: Final = Statement("UPDATE message SET has_body = 0, body_hash = :body_hash WHERE number = :number")
-# It was written, whatever became of what asked for it in the copy, or since
+# The message was sent, whatever the state of its outbox row
 _WRITTEN: Final = Statement(
     "UPDATE outbox SET state = 'rendered', reason = '', settled = coalesce(settled, CAST(:now AS BIGINT))"
     " WHERE state <> 'rendered' AND number = (SELECT outbox FROM message WHERE number = :number)"
 )
-# So were the news that it told along with that
+# So were the other causes that the message included
 _WRITTEN_TOO: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = '', settled = coalesce(settled, CAST(:now AS BIGINT))"
     " WHERE destination = :destination AND study_id = :study_id AND report_id IN listed(:report_ids)"
@@ -69,7 +69,7 @@ _WRITTEN_TOO: Final = Statement(
     " AND decided <= (SELECT made FROM message WHERE number = :number)"
 )
 _DROP_BODY: Final = Statement("DELETE FROM message_body WHERE number = :number")
-# What stood in the lane when the copy was made was settled before anything newer of it was sent
+# Messages open in the copy were settled before anything newer of the lane was sent
 _OVERTAKEN: Final = Statement(
     "UPDATE message SET state = 'superseded', superseded_by = CAST(:by AS BIGINT), closed = :now"
     " WHERE destination = :destination AND study_id = :study_id AND made <= :until"
@@ -100,10 +100,10 @@ _DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class JournaledMessage:
-    """A message that a journal has: it was written to the receiver, or may have been.
+    """Message in a journal: it was sent to the receiver, or may have been.
 
-    `numbers` are None where nobody can say any more under which it was filed. `state` is `sending` where nothing is
-    known of what came of it; `told` is the digest of what it tells, or empty. Instants are microseconds.
+    `numbers` is None if its filler order numbers are no longer known. `state` is `sending` if its result is unknown;
+    `told` is the digest of its content, or empty. Instants are microseconds.
     """
 
     destination: str
@@ -130,7 +130,7 @@ class JournaledMessage:
 
 
 async def epoch(engine: Engine) -> str:
-    """The value that the database has had since a journal of it was first kept; empty where none was.
+    """Return the value stored when the first journal of this database was begun; empty without a journal.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -140,7 +140,7 @@ async def epoch(engine: Engine) -> str:
 
 
 async def heard(engine: Engine) -> dict[str, int]:
-    """By journal how many of its batches the database has heard of.
+    """Return, by journal, how many of its batches the database has seen.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -150,12 +150,12 @@ async def heard(engine: Engine) -> dict[str, int]:
 
 
 def hear(batches: dict[str, int]) -> Steps[None]:
-    """Have the database know of so many batches of each journal."""
+    """Store how many batches of each journal the database has seen."""
     yield from ask_each(_HEAR, [{"name": f"{_BATCHES}{one}", "value": str(n)} for one, n in batches.items()])
 
 
 async def last_message(engine: Engine) -> int:
-    """The number of the newest message, 0 where none was ever made.
+    """Return the number of the newest message, 0 if none was ever made.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -164,53 +164,53 @@ async def last_message(engine: Engine) -> int:
 
 
 async def unclaimed(engine: Engine, control_ids: Collection[str]) -> set[str]:
-    """Those of the messages of which the database does not know that they were claimed.
+    """Return the messages that the database does not know to be claimed.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
     left = set(control_ids)
-    for name in await known_destinations(engine):  # under any of its names: one may have been renamed
+    for name in await known_destinations(engine):  # under any name: the destination may have been renamed
         asked = json.dumps(sorted(left))
-        left -= {str(one) for (one,) in await engine.fetch(_CLAIMED, destination=name, control_ids=asked)}
+        left -= {str(control_id) for (control_id,) in await engine.fetch(_CLAIMED, destination=name, control_ids=asked)}
     return left
 
 
 async def known_destinations(engine: Engine) -> list[str]:
-    """The names of all destinations that were ever served or paused.
+    """Return the names of all destinations that were ever served or paused.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    rows = await engine.fetch(_NAMES, after="*~", most=_AT_A_TIME)  # behind the leases of what is no destination
+    rows = await engine.fetch(_NAMES, after="*~", most=_AT_A_TIME)  # behind the leases for work that is no destination
     return [str(name) for (name,) in rows]
 
 
 def paused_as(destinations: Collection[str], reason: str, now: int) -> Steps[None]:
-    """Pause destinations for a reason that comes first; why they were paused before is given back by `gone_on`."""
-    for one in destinations:
-        yield from locked(one)
-        ((was,),) = yield from ask(PAUSED, name=one)
+    """Pause destinations for an overriding reason; `gone_on` brings back the earlier reason."""
+    for name in destinations:
+        yield from locked(name)
+        ((was,),) = yield from ask(PAUSED, name=name)
         if was not in {"", reason, RESTORED, *BREAKER_REASONS}:
-            yield from also_paused(one, str(was))
+            yield from also_paused(name, str(was))
     yield from ask_each(_PAUSE, [{"name": one, "reason": reason, "now": now} for one in destinations])
 
 
 def also_paused(destination: str, reason: str) -> Steps[None]:
-    """Keep a reason for which a destination stays paused after the one that comes first."""
+    """Store a reason for which a destination stays paused after the overriding one."""
     beside = yield from paused_beside(destination)
     if reason not in beside:
         yield from ask(_HEAR, name=f"{_BESIDE}{destination}", value=json.dumps([*beside, reason]))
 
 
 def paused_beside(destination: str) -> Steps[list[str]]:
-    """The reasons for which a destination stays paused once it is resumed, the next one last."""
+    """Return the reasons for which a destination stays paused once it is resumed, the next one last."""
     rows = yield from ask(_FACT, name=f"{_BESIDE}{destination}")
     return list(json.loads(rows[0][0])) if rows else []
 
 
 def gone_on(destination: str, now: int) -> Steps[str]:
-    """Let a destination be sent to again; the reason for which it stays paused, since it was before, or empty."""
+    """Resume a destination; return the earlier reason for which it stays paused, or nothing."""
     yield from locked(destination)
     beside = yield from paused_beside(destination)
     if not beside:
@@ -228,28 +228,28 @@ def is_paused_as(destination: str, reason: str) -> Steps[bool]:
 
 
 def replayed(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
-    """Write down of one lane what its destination was sent, in order, each message once; why the lane is held then.
+    """Store what the journal has of one lane, in order, each message once; return why the lane is then held.
 
-    What stood in the lane before is superseded, unless it is among them. The lane is held, for an operator, where it
-    was when the last message was sent, where nobody knows whether that arrived, or what it told.
+    Other open messages of the lane are superseded. An operator must free the lane if it was held at the last message,
+    or if it is unknown whether that message arrived or what it contained.
     """
     destination, study_id = lane[0].destination, lane[0].study_id
     key = {"destination": destination, "study_id": study_id}
     yield from locked(destination)
     since = yield from ask(_LANE_SINCE, **key)
     holds, number = "", None
-    lost: list[tuple[int, int | None]] = []  # when each that the database did not have was written, and its new row
-    for place, one in enumerate(lane):
+    lost: list[tuple[int, int | None]] = []  # time and new row of each message that the database did not have
+    for place, entry in enumerate(lane):
         is_last = place == len(lane) - 1
-        rows = yield from ask(_FOUND, destination=destination, control_id=one.control_id)
+        rows = yield from ask(_FOUND, destination=destination, control_id=entry.control_id)
         if rows:
             number = int(rows[0][0])
-            yield from _known(one, number, rows[0], is_last=is_last, now=now)
+            yield from _known(entry, number, rows[0], is_last=is_last, now=now)
         else:
-            number = yield from _added(one, now)
-            lost.append((one.at, number))
-        yield from ask_each(NUMBER_SENT, _sent_numbers(one, now))
-        holds = _holds(one, is_known=bool(rows)) if is_last else holds
+            number = yield from _added(entry, now)
+            lost.append((entry.at, number))
+        yield from ask_each(NUMBER_SENT, _sent_numbers(entry, now))
+        holds = _holds(entry, is_known=bool(rows)) if is_last else holds
     if lost:
         ids, by = json.dumps([one.control_id for one in lane]), next((row for _, row in lost if row is not None), None)
         yield from ask(_OVERTAKEN, **key, by=by, until=lost[0][0], now=now, control_ids=ids)
@@ -260,86 +260,87 @@ def replayed(lane: Sequence[JournaledMessage], now: int) -> Steps[str]:
     return holds
 
 
-def _known(one: JournaledMessage, number: int, row: Sequence[object], *, is_last: bool, now: int) -> Steps[None]:
-    """Bring the row of a message to what the journal says of it."""
+def _known(entry: JournaledMessage, number: int, row: Sequence[object], *, is_last: bool, now: int) -> Steps[None]:
+    """Bring the row of a message to its state in the journal."""
     body_hash, remarks = str(row[1]), str(row[2]).split()
-    state, due = one.state, 0
+    state, due = entry.state, 0
     if state not in _CLOSED and not is_last:
-        state = "superseded"  # it was settled before the next was sent
+        state = "superseded"  # it was settled before the next entry was sent
     elif state in {"sending", "indeterminate"}:
         state, due = "indeterminate", NEVER
-    said = {"state": state, "due": due, "doubts": int(state == "indeterminate"), "told": one.told}
-    said |= {"reason": one.reason, "ack": one.ack, "at": one.at, "committed": one.committed, "accepted": one.accepted}
+    values = {"state": state, "due": due, "doubts": int(state == "indeterminate"), "told": entry.told}
+    values |= {"reason": entry.reason, "ack": entry.ack, "at": entry.at}
+    values |= {"committed": entry.committed, "accepted": entry.accepted}
     closed = now if state in {*_CLOSED, "superseded"} else None
-    yield from ask(_SET, number=number, **said, closed=closed, remarks=" ".join(dict.fromkeys([*remarks, RESTORED])))
+    yield from ask(_SET, number=number, **values, closed=closed, remarks=" ".join(dict.fromkeys([*remarks, RESTORED])))
     yield from ask(_WRITTEN, number=number, now=now)
-    lane = {"destination": one.destination, "study_id": one.study_id}
-    yield from ask(_WRITTEN_TOO, **lane, number=number, report_ids=json.dumps(one.report_ids), now=now)
-    if body_hash != one.body_hash:  # made anew since: these are not the bytes that were sent
-        yield from ask(_OTHER_BODY, number=number, body_hash=one.body_hash)
+    lane = {"destination": entry.destination, "study_id": entry.study_id}
+    yield from ask(_WRITTEN_TOO, **lane, number=number, report_ids=json.dumps(entry.report_ids), now=now)
+    if body_hash != entry.body_hash:  # composed again since: other bytes than those sent
+        yield from ask(_OTHER_BODY, number=number, body_hash=entry.body_hash)
         yield from ask(_DROP_BODY, number=number)
 
 
-def _added(one: JournaledMessage, now: int) -> Steps[int | None]:
-    """Add the row of a message that the database does not have, if it is over; else its study's news make it anew."""
-    if one.state not in _CLOSED:
+def _added(entry: JournaledMessage, now: int) -> Steps[int | None]:
+    """Add the row of a message that the database lacks, if it is settled; else its study is composed again."""
+    if entry.state not in _CLOSED:
         return None
-    resend = Resend(one.study_id, one.report_id, "", one.is_critical, USUAL, one.signed)
-    outbox, _ = yield from numbered(one.destination, resend, now)
+    resend = Resend(entry.study_id, entry.report_id, "", entry.is_critical, USUAL, entry.signed)
+    outbox, _ = yield from numbered(entry.destination, resend, now)
     rows = yield from ask(
         _ADD,
         outbox=outbox,
-        is_whole=int(one.is_whole),
-        is_draft=int(one.kind in _DRAFTS),
-        is_critical=int(one.is_critical),
-        at=one.at,
-        committed=one.committed,
-        accepted=one.accepted,
-        signed=one.signed,
-        destination=one.destination,
-        study_id=one.study_id,
-        report_id=one.report_id,
-        kind=one.kind,
-        control_id=one.control_id,
-        restates=one.restates,
-        filler_order_numbers=json.dumps(one.numbers or ()),
-        report_ids=json.dumps(one.report_ids),
-        patient_id=one.patient_id,
-        state=one.state,
-        reason=one.reason,
-        ack=one.ack,
-        body_hash=one.body_hash,
+        is_whole=int(entry.is_whole),
+        is_draft=int(entry.kind in _DRAFTS),
+        is_critical=int(entry.is_critical),
+        at=entry.at,
+        committed=entry.committed,
+        accepted=entry.accepted,
+        signed=entry.signed,
+        destination=entry.destination,
+        study_id=entry.study_id,
+        report_id=entry.report_id,
+        kind=entry.kind,
+        control_id=entry.control_id,
+        restates=entry.restates,
+        filler_order_numbers=json.dumps(entry.numbers or ()),
+        report_ids=json.dumps(entry.report_ids),
+        patient_id=entry.patient_id,
+        state=entry.state,
+        reason=entry.reason,
+        ack=entry.ack,
+        body_hash=entry.body_hash,
         remarks=RESTORED,
-        told=one.told,
+        told=entry.told,
     )
     return int(rows[0][0])
 
 
-def _holds(one: JournaledMessage, *, is_known: bool) -> str:
-    """Why a lane is held whose last message this is; empty where it goes on."""
-    if one.holds:
-        return one.holds
-    if one.state == "held":
+def _holds(entry: JournaledMessage, *, is_known: bool) -> str:
+    """Return why a lane with this last message is held; empty if it goes on."""
+    if entry.holds:
+        return entry.holds
+    if entry.state == "held":
         return REFUSED
-    if one.state in {"sending", "indeterminate"} or one.numbers is None:
+    if entry.state in {"sending", "indeterminate"} or entry.numbers is None:
         return RESTORED
-    return "" if is_known or one.told or one.state not in _CLOSED else RESTORED
+    return "" if is_known or entry.told or entry.state not in _CLOSED else RESTORED
 
 
-def _sent_numbers(one: JournaledMessage, now: int) -> list[dict[str, object]]:
-    key = {"destination": one.destination, "study_id": one.study_id, "patient_id": one.patient_id, "now": now}
+def _sent_numbers(entry: JournaledMessage, now: int) -> list[dict[str, object]]:
+    key = {"destination": entry.destination, "study_id": entry.study_id, "patient_id": entry.patient_id, "now": now}
     return [
         {**key, "report_id": report_id, "filler_order_number": number, "place": place}
-        for report_id in one.report_ids
-        for place, number in enumerate(one.numbers or ())
+        for report_id in entry.report_ids
+        for place, number in enumerate(entry.numbers or ())
     ]
 
 
 def held_back(destinations: Collection[str], since: int | None, now: int) -> Steps[int]:
-    """Pause destinations as the service starts; how many lanes are held.
+    """Pause destinations as the service starts; return the number of lanes held.
 
-    Where the database was put back as it was at `since`, all that was open there may have been sent, so each of its
-    lanes is held, for an operator alone; what changed in AutoScribe from then until now is, too, once it is taken in.
+    If the database was restored to its state at `since`, everything open there may have been sent, so each lane is held
+    for an operator. Changes in AutoScribe between then and now are held too, once they are ingested.
     """
     yield from paused_as(destinations, HOLD_FEED, now)
     count = 0
@@ -352,7 +353,7 @@ def held_back(destinations: Collection[str], since: int | None, now: int) -> Ste
 
 
 async def doubtful_span(engine: Engine, destination: str) -> tuple[int, int] | None:
-    """From which instant to which the database knows nothing of what was sent to a destination (microseconds).
+    """Return the span in which a restored database does not know what was sent to a destination (microseconds).
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -363,13 +364,13 @@ async def doubtful_span(engine: Engine, destination: str) -> tuple[int, int] | N
 
 
 def doubt_ends(destination: str) -> Steps[int]:
-    """When the database that was put back began to know again what a destination is sent (microseconds); 0 if ever."""
+    """Return the end of the span in which a restored database does not know what was sent; 0 without a restore."""
     rows = yield from ask(_FACT, name=f"{_DOUBT}{destination}")
     return int(str(rows[0][0]).partition(" ")[2]) if rows else 0
 
 
 async def is_old(engine: Engine, destination: str) -> bool:
-    """True if a destination is paused because the database does not know all that it was sent.
+    """True if a destination is paused because the database may lack some of what was sent.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -380,7 +381,7 @@ async def is_old(engine: Engine, destination: str) -> bool:
 
 
 async def doubtful_lanes(engine: Engine, destination: str) -> frozenset[str]:
-    """The ids of the studies of which nobody knows what a destination was sent: it may have been told of any of them.
+    """Return the ids of the studies for which it is unknown what was sent to a destination.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -389,7 +390,7 @@ async def doubtful_lanes(engine: Engine, destination: str) -> frozenset[str]:
 
 
 async def rows_held_for(engine: Engine, destination: str, reason: str) -> list[str]:
-    """The ids of the studies of which no message is made for that reason.
+    """Return the ids of the studies whose outbox rows are held for that reason.
 
     Raises:
         StoreUnavailable: the store cannot be reached.

@@ -1,6 +1,6 @@
-"""Lets go of the text of messages and of their attempts after their time; the ledger stays.
+"""Delete the bytes of messages, and their attempts, after their retention; the ledger stays.
 
-Carries out no clause of a standard; decision D7. What is still to arrive, and what was given up, keeps its text.
+Carries out no clause of a standard; decision D7. Open messages and dead letters keep their bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DROP: Final = Statement("DELETE FROM message_body WHERE number = :number")
 
 
 def purged(before: int, most: int) -> Steps[int]:
-    """Let go of so many texts at most, of messages that were settled before that instant (microseconds); how many."""
+    """Delete the bytes of at most `most` messages settled before that instant (microseconds); return their number."""
     rows = yield from ask(_PURGE, before=before, most=most)
     yield from ask_each(_DROP, [{"number": int(number)} for (number,) in rows])
     yield from forgotten([int(number) for (number,) in rows])

@@ -1,7 +1,7 @@
-"""What a destination has of a study: under which numbers and about whom, and what was made for it and not sent yet.
+"""Sent state of a study at a destination: its numbers and patients, and its unsent messages.
 
-Carries out no clause of a standard; decisions D13, D18, D21. What a message says depends on what was sent before it, so
-whoever makes one shows what it was made with, and makes it anew where more was sent since.
+Carries out no clause of a standard; decisions D13, D18, D21. The content of a message depends on what was sent before.
+A composer shows the sent state that it used, and composes again if more was sent since.
 """
 
 from __future__ import annotations
@@ -44,13 +44,12 @@ _OF_NO_USE: Final[frozenset[MessageState]] = frozenset({"dead_letter", "supersed
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a destination has, or may have, of a study.
+    """Sent state of a study: everything that a destination has of it, or may have.
 
-    `numbers` are by report id the filler order numbers that it was sent under, each with whose they are by now: empty
-    once they are taken back there, or about to be (D13). `signed` are the numbers of what is signed. `is_in_hand` while
-    a message is being sent, `is_told` where one was made that counts. `restored` has, by what a message restates, the
-    digests of what the destination was told last, as the journal says after the database was restored (D38).
-    `is_open` while a message is not closed yet.
+    `numbers` maps a report id to its filler order numbers, each with its present patient: empty once withdrawn, or
+    about to be (D13). `signed` are the numbers of signed reports. `is_in_hand` while a message is being sent; `is_told`
+    if a message that counts was made. `restored` maps a supersession key to the digests of the content last sent, from
+    the journal after a restore (D38). `is_open` while a message is not closed.
     """
 
     numbers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -61,7 +60,7 @@ class Sent:
     is_open: bool = field(default=False, compare=False)
 
     def without(self, taken_back: Collection[str]) -> Sent:
-        """The same once these numbers are taken back."""
+        """Return a copy in which these numbers are withdrawn."""
         numbers = {
             report_id: {number: "" if number in taken_back else whose for number, whose in found.items()}
             for report_id, found in self.numbers.items()
@@ -80,16 +79,16 @@ async def read_sent(engine: Engine, destination: str, study_ids: Sequence[str]) 
 
 
 def sent_of(destination: str, study_ids: Sequence[str]) -> Steps[dict[str, Sent]]:
-    """Read what a destination has of each of these studies, in the middle of work."""
+    """Read what a destination has of each of these studies, within a transaction."""
     asked = {"destination": destination, "study_ids": json.dumps(study_ids)}
     numbers = yield from ask(_NUMBERS, **asked)
     return _each(study_ids, numbers, (yield from ask(_LANE, **asked)))
 
 
 def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_draft: bool) -> Steps[list[int]]:
-    """Keep what was made of a study and that nobody took from being sent; the numbers of the messages.
+    """Cancel the unsent messages of a study; return their numbers.
 
-    But for what takes something back from another patient: that is owed whatever becomes of the study (D13).
+    Withdrawals for another patient stay: they are owed whatever happens to the study (D13).
     """
     lane = {"destination": destination, "study_id": study_id, "reason": reason, "now": now, "is_draft": int(is_draft)}
     rows = yield from ask(_TAKE_BACK, **lane)
@@ -97,12 +96,12 @@ def taken_back(destination: str, study_id: str, reason: str, now: int, *, is_dra
 
 
 def left_in_doubt(destination: str, study_id: str, until: int) -> Steps[None]:
-    """What may have arrived is not sent again until then."""
+    """Keep messages in doubt from being sent again until then."""
     yield from ask(_LEAVE, destination=destination, study_id=study_id, until=until)
 
 
 def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[Row]) -> dict[str, Sent]:
-    """What is had of each study, by the rows of all of them."""
+    """Group the rows by study, and return the sent state of each."""
     of_study: dict[str, tuple[list[Row], list[Row]]] = {study_id: ([], []) for study_id in study_ids}
     for study_id, *row in numbers:
         of_study[str(study_id)][0].append(row)
@@ -113,13 +112,13 @@ def _each(study_ids: Sequence[str], numbers: Sequence[Row], messages: Sequence[R
 
 def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
     whose = _whose(messages)
-    found: dict[str, dict[str, str]] = {}
+    numbers_of: dict[str, dict[str, str]] = {}
     for report_id, number in numbers:
-        found.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), "")
+        numbers_of.setdefault(str(report_id), {})[str(number)] = whose.get(str(number), "")
     with_it = [listed for state, is_draft, listed, *_ in messages if state in _WITH_IT and not is_draft]
     states = {state for state, *_ in messages}
     return Sent(
-        found,
+        numbers_of,
         frozenset(number for listed in with_it for number in json.loads(listed)),
         is_in_hand="sending" in states,
         is_told=bool(states - _OF_NO_USE),
@@ -129,7 +128,7 @@ def _sent(numbers: Sequence[Row], messages: Sequence[Row]) -> Sent:
 
 
 def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
-    """Read what was told last, as the journal has it: of whole messages the last, of others the last of each report."""
+    """Return the content digests last sent, from the journal: of the last whole message, or of each report's last."""
     if all(RESTORED not in row[7] for row in messages):
         return {}
     last: dict[str, list[tuple[set[str], str]]] = {}
@@ -140,22 +139,22 @@ def _restored(messages: Sequence[Row]) -> dict[str, frozenset[str]]:
         about = set(json.loads(report_ids))
         before = [] if is_whole else [one for one in last.get(str(restates), []) if one[0].isdisjoint(about)]
         last[str(restates)] = [*before, (about, str(told) if is_restored else "")]
-    found = {restates: frozenset(told for _, told in rows if told) for restates, rows in last.items()}
-    return {restates: told for restates, told in found.items() if told}
+    digests = {restates: frozenset(told for _, told in rows if told) for restates, rows in last.items()}
+    return {restates: told for restates, told in digests.items() if told}
 
 
 def _whose(messages: Sequence[Row]) -> dict[str, str]:
-    """By filler order number whom the last message is about that was written to the receiver; empty once taken back.
+    """Map each filler order number to the patient of the last message sent under it; empty once withdrawn.
 
-    One that was refused counts only where nothing else was written under its number.
+    A refused message counts only if nothing else was sent under its number.
     """
-    found: dict[str, str] = {}
+    patients: dict[str, str] = {}
     for state, _, listed, kind, patient_id, was_written, may_be_there, *_ in messages:
         numbers = json.loads(listed)
         if kind == MOVED:
-            found.update(dict.fromkeys(numbers, "") if state in _TAKES_BACK else {})
+            patients.update(dict.fromkeys(numbers, "") if state in _TAKES_BACK else {})
         elif state in _WITH_IT or (was_written and may_be_there):
-            found.update(dict.fromkeys(numbers, str(patient_id)))
+            patients.update(dict.fromkeys(numbers, str(patient_id)))
         elif was_written:
-            found = dict.fromkeys(numbers, str(patient_id)) | found
-    return found
+            patients = dict.fromkeys(numbers, str(patient_id)) | patients
+    return patients

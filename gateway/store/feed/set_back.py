@@ -1,4 +1,4 @@
-"""What was to be done at an instant that is still to come, when the clock is set back: as long from now as it was.
+"""Shift scheduled retries when the system clock jumps backwards.
 
 Carries out no clause of a standard; decisions D32, D37.
 """
@@ -26,12 +26,12 @@ _IN_FORCE: Final = Statement("UPDATE in_force SET since = since - :by WHERE name
 
 
 def set_back(lease: Lease, by: int, now: int) -> Steps[None]:
-    """The clock went back by so many microseconds, to `now`: what waits at the destination waits no longer for it.
+    """Shift the times that a destination waits for, after the clock went back to `now` by that many microseconds.
 
-    Its settings are in force since the same instant as before, by the clock as it is.
+    Its settings stay in force since the same moment, in terms of the new clock.
 
     Raises:
-        LeaseLost: somebody else sends there by now.
+        LeaseLost: another process holds the lease.
     """
     yield from held(lease)
     yield from ask(_MESSAGES, destination=lease.destination, by=by, now=now, never=NEVER)

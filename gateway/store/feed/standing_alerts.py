@@ -1,7 +1,7 @@
-"""Alerts that stand: the rows that each is about, who has heard of which, and which of them an operator acknowledged.
+"""Standing alerts: the rows that each concerns, the notified addresses, and the operators' acknowledgements.
 
-Carries out no clause of a standard; decision D38. What is kept here is neither told twice nor forgotten by a process
-that starts anew or takes over. Numbers of rows, ids of studies and instants (microseconds), nothing of a patient.
+Carries out no clause of a standard; decision D38. A process that restarts or takes over neither repeats nor forgets a
+notification. Row numbers, study ids and instants (microseconds), nothing about patients.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ACKNOWLEDGE: Final = Statement(
 
 
 class AlertCase(NamedTuple):
-    """A row that an alert is about: since when (microseconds), and the study; empty where it is about none."""
+    """Row that an alert concerns: its start (microseconds), and its study, empty if it has none."""
 
     since: int
     study_id: str = ""
@@ -41,11 +41,11 @@ class AlertCase(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StandingAlert:
-    """An alert of a condition at a destination: what it is about, and who has heard of what.
+    """Alert of a condition at a destination: the rows it concerns, and the notified addresses.
 
-    `cases` are rows by their number (0: the condition as a whole); without one, the alert is over. `told` has for each
-    address the cases it has heard of. `studies` are those of a condition as a whole, or, once it is over, of the last
-    cases. A case is acknowledged if it began by `acknowledged`.
+    `cases` are rows by their number (0: the condition as a whole); without cases, the alert is over. `told` maps each
+    address to the cases it was notified of. `studies` are those of a condition as a whole or, once it is over, of the
+    last cases. A case is acknowledged if it began by `acknowledged`.
     """
 
     code: str
@@ -60,12 +60,12 @@ class StandingAlert:
 
     @property
     def unacknowledged(self) -> Mapping[int, AlertCase]:
-        """The cases that no operator has acknowledged."""
+        """Cases that no operator has acknowledged."""
         return {number: case for number, case in self.cases.items() if case.since > self.acknowledged}
 
 
 async def standing_alerts(engine: Engine) -> list[StandingAlert]:
-    """Every alert that stands, or of whose end somebody is still to hear.
+    """Return every alert that stands, or whose end is not yet notified to every address.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
@@ -74,9 +74,9 @@ async def standing_alerts(engine: Engine) -> list[StandingAlert]:
 
 
 def kept(alerts: Sequence[StandingAlert]) -> Steps[None]:
-    """Keep alerts as they are now, and forget those that are over and of which nobody is still to hear.
+    """Store alerts as they are now, and delete those that are over and fully notified.
 
-    What an operator acknowledged meanwhile stays.
+    Acknowledgements made meanwhile stay.
     """
     ended = [one for one in alerts if not one.cases and not one.told]
     yield from ask_each(_KEEP, [_values(one) for one in alerts if one not in ended])
@@ -84,14 +84,14 @@ def kept(alerts: Sequence[StandingAlert]) -> Steps[None]:
 
 
 def acknowledged(code: str, destination: str | None, who: str, now: int) -> Steps[list[StandingAlert]]:
-    """Acknowledge all that stands of a condition, at one destination or at all; the alerts, as they were before."""
+    """Acknowledge the standing alerts of a condition, at one destination or at all; return them as they were before."""
     rows = yield from ask(_OF_CODE, code=code)
-    found = [one for one in map(_alert, rows) if one.cases and destination in {None, one.destination}]
-    for one in found:
-        if one.unacknowledged:
-            key = {"code": one.code, "destination": one.destination, "now": now, "who": who}
-            yield from ask(_ACKNOWLEDGE, newest=max(case.since for case in one.cases.values()), **key)
-    return found
+    alerts = [one for one in map(_alert, rows) if one.cases and destination in {None, one.destination}]
+    for alert in alerts:
+        if alert.unacknowledged:
+            key = {"code": alert.code, "destination": alert.destination, "now": now, "who": who}
+            yield from ask(_ACKNOWLEDGE, newest=max(case.since for case in alert.cases.values()), **key)
+    return alerts
 
 
 def _alert(row: Row) -> StandingAlert:

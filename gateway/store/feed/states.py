@@ -1,7 +1,7 @@
-"""The states of the feed's rows: what is told to a destination, and each message on its way. The table is the source.
+"""States of outbox rows and of messages. This table is their only source.
 
-Carries out no clause of a standard; decisions D7, D31, D32, D37. A message has two axes: how far its delivery is (its
-state) and what was acknowledged (`ack`: HL7 table 0008, v2.5.1 §2.9.2).
+Carries out no clause of a standard; decisions D7, D31, D32, D37. A message has two axes: its delivery (the state) and
+its acknowledgement (`ack`: HL7 table 0008, v2.5.1 §2.9.2).
 """
 
 from __future__ import annotations
@@ -30,55 +30,55 @@ MessageState = Literal[
 
 @dataclass(frozen=True, slots=True)
 class MeaningOfState:
-    """A state: what it means, and whether something is still to come of it."""
+    """Meaning of a state, and whether it is open: more is still to happen."""
 
     meaning: str
     is_open: bool = False
 
 
 OUTBOX_STATES: Final[dict[OutboxState, MeaningOfState]] = {
-    "waiting": MeaningOfState("a message is to be made of it, once its PDF is there or its time is up", is_open=True),
-    "held": MeaningOfState(
-        "no message is made until what `reason` names is there, or an operator lets it go", is_open=True
+    "waiting": MeaningOfState(
+        "a message will be composed of it, once its PDF is there or the wait is over", is_open=True
     ),
-    "rendered": MeaningOfState("messages were made of it"),
-    "merged": MeaningOfState("another message of the same study says it"),
-    "nothing": MeaningOfState("nothing is to be sent, for the reason given"),
+    "held": MeaningOfState(
+        "no message is composed until the cause in `reason` is gone, or an operator frees it", is_open=True
+    ),
+    "rendered": MeaningOfState("messages were composed of it"),
+    "merged": MeaningOfState("another message of the same study includes it"),
+    "nothing": MeaningOfState("nothing is sent, for the reason given"),
     "before_start": MeaningOfState("first signed before the destination's start"),
-    "excluded": MeaningOfState("a filter of the destination leaves it out"),
+    "excluded": MeaningOfState("a filter of the destination excludes it"),
     "planned": MeaningOfState(
         "owed since the settings changed, and signed before: it waits for `feed apply`", is_open=True
     ),
     "to_stop": MeaningOfState(
-        "to be sent, and not owed any more by the settings: it waits for `feed apply`", is_open=True
+        "was to be sent, but the settings no longer owe it: it waits for `feed apply`", is_open=True
     ),
-    "left": MeaningOfState("an operator left it unsent: of a plan, or since it is there already"),
+    "left": MeaningOfState("an operator left it unsent: as part of a plan, or because the receiver has it"),
     "unrouted": MeaningOfState("no destination takes it", is_open=True),
     "ignored": MeaningOfState("no destination takes it, and a rule says that none needs it"),
 }
 MESSAGE_STATES: Final[dict[MessageState, MeaningOfState]] = {
     "queued": MeaningOfState("to be sent, or sent again, once it is due and at the head of its lane", is_open=True),
     "sending": MeaningOfState("a gateway has it in hand: some of it may be on the wire", is_open=True),
-    "indeterminate": MeaningOfState(
-        "it was written and got no usable answer: sent again, the same bytes", is_open=True
-    ),
+    "indeterminate": MeaningOfState("sent without a usable answer: the same bytes are sent again", is_open=True),
     "held": MeaningOfState(
-        "it, or one before it in its lane, waits for an operator or for a newer message", is_open=True
+        "this message, or an earlier one of its lane, waits for an operator or a newer message", is_open=True
     ),
     "delivered": MeaningOfState("the receiver took it: `ack` says at which level"),
-    "dead_letter": MeaningOfState("it is not sent (any more), for the reason given"),
-    "superseded": MeaningOfState("a newer message says all of it; it never was taken"),
-    "recorded": MeaningOfState("made for a destination that is tried out: kept and not sent"),
+    "dead_letter": MeaningOfState("given up, for the reason given"),
+    "superseded": MeaningOfState("a newer message includes all of it; it was never delivered"),
+    "recorded": MeaningOfState("composed for a destination in dry run: kept and not sent"),
 }
-# Why no message is made of a row: whose number the MRN is nobody says (D11)
+# Held row: the authority of the MRN is unknown (D11)
 AUTHORITY_UNKNOWN: Final = "authority-unknown"
-# A report's patient may be somebody else (D12); VistA's number of the patient, or of the exam, is not known (D34)
+# Held row: the report may name the wrong patient (D12), or VistA's number of the patient or the exam is missing (D34)
 CONFLICT_HELD: Final = "identity-conflict-held"
 VISTA_UNKNOWN: Final = ("vista-patient-unknown", "exam-missing")
-# The receiver needs an accession number, and the study has none yet: it is waited for, and then told of (D18)
+# Held row: the receiver needs an accession number, and the study has none yet (D18)
 ACCESSION_MISSING: Final = "accession-missing"
-# Why no message is made of a row, and a critical result is blocked at once: nobody says who it is about, or what the
-# receiver must know of the patient, and waiting alone does not bring it (mappings/hl7v2/rendering.py, D13)
+# Held rows that block a critical result at once: its patient, or a fact that the receiver needs about the patient, is
+# unknown, and waiting alone does not help (mappings/hl7v2/rendering.py, D13)
 BLOCKED_AT_ONCE: Final = (
     AUTHORITY_UNKNOWN,
     CONFLICT_HELD,
@@ -88,19 +88,19 @@ BLOCKED_AT_ONCE: Final = (
     "former-unknown",
     "may-have-been-sent",
 )
-# Why what was made and nobody took is not sent: it is taken back
+# Dead letter: the message was cancelled before it was sent
 UNSENT: Final = "withdrawn-unsent"
-# Why a lane is held, or the circuit breaker of a destination is open: its interface, or its application behind, refuses
-# for now what is sent (AR, CR), and nobody has to do anything about it (D32)
+# Held lane or open circuit breaker: the receiver's interface, or its application, refuses every message for now (AR,
+# CR); nobody has to act (D32)
 FOR_NOW: Final = "refused-for-now"
 APPLICATION_FOR_NOW: Final = "application-refuses-for-now"
 BREAKER_REASONS: Final = (FOR_NOW, APPLICATION_FOR_NOW)
 OPEN_MESSAGES: Final = tuple(name for name, one in MESSAGE_STATES.items() if one.is_open)
-# Why a destination is paused, a lane held or a row settled: the database is older than what was sent (D38); and why
-# what may have gone out before such a one was put back is held
+# Paused destination, held lane or settled row: the database is older than what was sent (D38). And held lane or row:
+# its content may have been sent before the database was restored
 RESTORED: Final = "restored"
 MAY_HAVE_BEEN_SENT: Final = "may-have-been-sent"
-# Why a message of such a study is not sent: an operator saw that the receiver has it
+# Dead letter: an operator saw that the receiver has the message
 SEEN_THERE: Final = "seen-there"
-# Why destinations are paused by who starts the service
+# Paused destination: paused when the service was started
 HOLD_FEED: Final = "hold-feed"

@@ -1,8 +1,8 @@
-"""Take over what the last lease holder had in hand: send it again, count later news of it, and mend an old copy.
+"""Take over what the last lease holder had in hand: send it again, apply late acknowledgements, and repair old copies.
 
-Carries out no clause of a standard; decisions D32, D33. A holder that was suspended may still write what it had in hand
-when a newer message has gone out. Until that is not possible any more, and what the newer one said was said again, the
-reports of the lane are open in the certificate.
+Carries out no clause of a standard; decisions D32, D33. A holder that was suspended may still send a message after a
+newer one has gone out. The lane's reports stay open in the certificate until that is impossible, and the newer content
+was sent again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.store.feed.messages import IN_DOUBT, NEVER, SendResult, write_resul
 from gateway.store.feed.moves import MOVED
 from gateway.store.feed.sent import left_in_doubt
 
-OLD_COPY: Final = "old-copy"  # why a lane is held, or a report is open
+OLD_COPY: Final = "old-copy"  # reason of a held lane, or of a report that is open
 Repair = Literal["not_needed", "restated", "held"]
 _MOST: Final = 100
 _TAKEN_OVER: Final = Statement(
@@ -50,7 +50,7 @@ _NEWER: Final = Statement(
     " AND study_id = :study_id AND number > :number AND sent IS NOT NULL ORDER BY number"
 )
 _SET: Final = Statement("UPDATE message SET stale_until = :until WHERE number = :number")
-# What was decided last of a report is told once more; what of it is signed is told as it is by then
+# Sends the last decision on a report once more; a signed report is sent in its present state
 _RESTATE: Final = Statement(
     "INSERT INTO outbox (study_id, report_id, kind, content_version, destination, state, reason, is_move, is_critical,"
     " due, priority, signed, decided, replay) SELECT o.study_id, o.report_id, CASE WHEN o.kind IN ('draft',"
@@ -65,28 +65,28 @@ _RESTATE: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A message of which an old copy may have come behind a newer one by now."""
+    """Message of which an old copy may have arrived after a newer one."""
 
     number: int
     study_id: str
 
 
 def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int, until: int) -> Steps[list[int]]:
-    """Queue again, byte for byte, what the last holder had in hand and may have sent; return the numbers.
+    """Queue again, byte for byte, what the last holder had in hand and may have sent; return the message numbers.
 
-    `results` are what came of such as this process had in hand itself, and could not write down. The lane of what was
-    in doubt more than `most` times is held: it may be what ends its holders. `until` is when nothing can still come of
-    what that holder wrote.
+    `results` are results of messages that this process had in hand itself and could not store. The lane of a message in
+    doubt more than `most` times is held, since the message may crash its holders. After `until`, nothing that holder
+    sent can still arrive.
 
     Raises:
-        LeaseLost: somebody else sends there by now.
+        LeaseLost: another process holds the lease.
     """
     yield from held(lease)
-    for one in results:
-        if one.state == "delivered":
-            yield from heard(lease.destination, one, now)
+    for result in results:
+        if result.state == "delivered":
+            yield from heard(lease.destination, result, now)
         else:
-            yield from write_result(lease.destination, one, now)
+            yield from write_result(lease.destination, result, now)
     rows = yield from ask(_TAKEN_OVER, destination=lease.destination, now=now, until=until)
     yield from broken_off([int(number) for number, *_ in rows], now)
     for number, study_id, doubts in rows:
@@ -96,55 +96,55 @@ def taken_over(lease: Lease, results: Sequence[SendResult], most: int, now: int,
     return [int(number) for number, *_ in rows]
 
 
-def heard(destination: str, one: SendResult, now: int) -> Steps[bool]:
-    """A message was taken, as its acknowledgement says: that is so whoever has the lease; False where it was known."""
+def heard(destination: str, result: SendResult, now: int) -> Steps[bool]:
+    """Store that a message was delivered, as acknowledged, whoever has the lease; False if it was settled before."""
     yield from locked(destination)
-    said = {"ack": one.ack, "committed": one.committed, "accepted": one.accepted, "now": now}
-    rows = yield from ask(_HEARD, number=one.head.number, **said)
+    columns = {"ack": result.ack, "committed": result.committed, "accepted": result.accepted, "now": now}
+    rows = yield from ask(_HEARD, number=result.head.number, **columns)
     if rows:
-        yield from attempted(one.head.number, one.attempt, one.state, one.reason, one.ack)
-    if rows and one.holds:
-        yield from hold(destination, one.head.study_id, one.holds, one.head.number, now)
+        yield from attempted(result.head.number, result.attempt, result.state, result.reason, result.ack)
+    if rows and result.holds:
+        yield from hold(destination, result.head.study_id, result.holds, result.head.number, now)
     elif rows:
-        yield from freed_without(destination, one.head.study_id, [one.head.number])
+        yield from freed_without(destination, result.head.study_id, [result.head.number])
     return bool(rows)
 
 
 def wrote_late(number: int, until: int) -> Steps[None]:
-    """Some of a message was written when the lease may have been over: until then it may come behind a newer one."""
+    """Record that a message was sent when the lease may have expired; until `until` it may arrive after newer ones."""
     yield from ask(_LATE, number=number, until=until)
 
 
 async def stale(engine: Engine, destination: str, now: int) -> list[Stale]:
-    """The messages of which an old copy may have come by now, and none can come any more."""
+    """Return the messages of which an old copy may have arrived, and no further one can arrive."""
     rows = await engine.fetch(_STALE, destination=destination, now=now, most=_MOST)
     return [Stale(int(number), str(study_id)) for number, study_id in rows]
 
 
-def mended(lease: Lease, one: Stale, now: int, *, restates: bool) -> Steps[Repair]:
-    """See to it that the last word is not an old copy of a message: what went out behind it is said again.
+def mended(lease: Lease, old_copy: Stale, now: int, *, restates: bool) -> Steps[Repair]:
+    """Send newer content of a lane again, if an old copy of a message may have arrived after it.
 
-    `restates` where the receiver takes the text of an order again in place of what it has. Where it would file it
-    twice, or is told of another patient by now, the lane is held for an operator to look.
+    `restates` is True if the receiver replaces an order's text when it is sent again. If it would file the text twice,
+    or the newer messages name another patient, the lane is held for an operator.
 
     Raises:
-        LeaseLost: somebody else sends there by now.
+        LeaseLost: another process holds the lease.
     """
     yield from held(lease)
-    lane = {"destination": lease.destination, "study_id": one.study_id}
-    found = yield from ask(_LOOK, number=one.number, now=now)
-    newer = yield from ask(_NEWER, **lane, number=one.number)
-    behind = [row for row in newer if found and _is_under_one_number(found[0], row)]
+    lane = {"destination": lease.destination, "study_id": old_copy.study_id}
+    old_rows = yield from ask(_LOOK, number=old_copy.number, now=now)
+    newer = yield from ask(_NEWER, **lane, number=old_copy.number)
+    behind = [row for row in newer if old_rows and _is_under_one_number(old_rows[0], row)]
     if not behind:
-        yield from ask(_SET, number=one.number, until=None)
+        yield from ask(_SET, number=old_copy.number, until=None)
         return "not_needed"
-    is_plain = all(row[3] != MOVED and row[4] == found[0][4] for row in behind)
+    is_plain = all(row[3] != MOVED and row[4] == old_rows[0][4] for row in behind)
     restated = 0
-    for report_id in _reports(found[0], *behind) if restates and is_plain else ():
+    for report_id in _reports(old_rows[0], *behind) if restates and is_plain else ():
         restated += len((yield from ask(_RESTATE, **lane, report_id=report_id, now=now)))
     if not restated:
         yield from hold(**lane, reason=OLD_COPY, culprit=None, now=now)
-    yield from ask(_SET, number=one.number, until=None if restated else NEVER)
+    yield from ask(_SET, number=old_copy.number, until=None if restated else NEVER)
     return "restated" if restated else "held"
 
 
@@ -154,5 +154,5 @@ def _is_under_one_number(one: Row, other: Row) -> bool:
 
 
 def _reports(*rows: Row) -> list[str]:
-    """The ids of the reports in messages, each once."""
+    """Return the ids of the reports in these messages, each once."""
     return list(dict.fromkeys(str(key) for row in rows for key in (*json.loads(row[1]), row[2])))

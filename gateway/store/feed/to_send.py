@@ -1,6 +1,6 @@
-"""Count what waits to be sent to a destination: how much, how much of it is critical, and how old it is.
+"""Count what waits to be sent to a destination: how much, how much of it is critical, and its age.
 
-Carries out no clause of a standard; decision D37. Work is tried, counted and undone.
+Carries out no clause of a standard; decision D37. `tried` runs work, counts, and rolls it back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OF_STUDY: Final = {name: Statement(f"{one} AND study_id = :study_id") for name,
 
 @dataclass(frozen=True, slots=True)
 class ToSend:
-    """So many messages, or reports of which messages are made, of which so many are critical; 0 of `studies`: not said.
+    """Counts of messages, of reports to compose, and of critical ones among both; `studies` 0 means not counted.
 
     `oldest` and `newest` are when they were signed, or else made, in microseconds.
     """
@@ -42,7 +42,7 @@ class ToSend:
     studies: int = 0
 
     def __add__(self, other: ToSend) -> ToSend:
-        """Both together."""
+        """Add two counts."""
         moments = [one for one in (self.oldest, self.newest, other.oldest, other.newest) if one is not None]
         return ToSend(
             self.messages + other.messages,
@@ -59,25 +59,25 @@ class _Undone(Exception):
 
 
 async def tried(engine: Engine, work: Work[Result]) -> Result:
-    """The result that work would have; nothing of it is done."""
-    found: list[Result] = []
+    """Return the result that the work would have, and roll it back."""
+    results: list[Result] = []
 
     def steps() -> Steps[None]:
-        found[:] = [(yield from work())]
+        results[:] = [(yield from work())]
         raise _Undone
 
     with suppress(_Undone):
         await engine.do(steps)
-    return found[0]
+    return results[0]
 
 
 def to_send(destination: str, study_id: str | None = None) -> Steps[ToSend]:
-    """Count what is to be sent, once it may be; only that of one study if a study is named."""
+    """Count what waits to be sent, of one study if a study is given."""
     key = {"destination": destination, "never": NEVER, "study_id": study_id or ""}
-    found = ToSend()
+    total = ToSend()
     for statement in (_ALL if study_id is None else _OF_STUDY).values():
-        found += _summed((yield from ask(statement, **key))[0])
-    return found
+        total += _summed((yield from ask(statement, **key))[0])
+    return total
 
 
 def _summed(row: Row) -> ToSend:

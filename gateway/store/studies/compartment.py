@@ -1,7 +1,7 @@
-"""The compartment of a patient: what speaks of the patient, where that comes from, and who and what it refers to.
+"""Patient compartment: the resources about a patient, their Provenance, and the resources that they refer to.
 
-https://hl7.org/fhir/R4/compartmentdefinition-patient.html. Read in the order in which its resources were first stored,
-which never changes: a walk through it sees each once, and what is new comes last.
+https://hl7.org/fhir/R4/compartmentdefinition-patient.html. Read in the order in which the resources were first stored,
+which never changes: paging sees each resource once, and new ones come last.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.statements import Statement
 from gateway.store.studies.search import SECONDS, Version
 
-# Of a patient by their `patient`, then what those come from (Provenance), then whom all of them refer to
+# First the members by their `patient`, then their Provenance, then the resources that all of them refer to
 MEMBERS: Final = ("DiagnosticReport", "ImagingStudy", "Observation", "DocumentReference", "ServiceRequest")
 REFERRED_TO: Final = ("Practitioner", "Organization")
 TYPES: Final = ("Patient", *MEMBERS, "Provenance", *REFERRED_TO)
 _KEYS: Final = {f"of_{kind}": key(kind, "patient") for kind in MEMBERS}
 _TARGET: Final = key("Provenance", "target")
-# `0` comes next to `/` in the order of bytes
+# `0` follows `/` in byte order
 COMPARTMENT: Final = Statement(
     "WITH own AS (SELECT t.resource AS number FROM term t WHERE t.key IN (:of_DiagnosticReport, :of_ImagingStudy,"
     " :of_Observation, :of_DocumentReference, :of_ServiceRequest) AND t.value = :patient),"
@@ -39,7 +39,7 @@ COMPARTMENT: Final = Statement(
 )
 
 
-async def compartment(  # noqa: PLR0913 (where, what of it, and how much)
+async def compartment(  # noqa: PLR0913 (patient, selection and page)
     engine: Engine,
     patient: str,
     *,
@@ -49,13 +49,13 @@ async def compartment(  # noqa: PLR0913 (where, what of it, and how much)
     most: int,
     suppressed: bool = False,
 ) -> list[Version]:
-    """What there is of these types about a patient (`Patient/…`), behind the number `after`, at most `most`.
+    """Return resources of these types about a patient (`Patient/…`) numbered above `after`, at most `most`.
 
-    Only what was stored at or behind `since` (microseconds). `position` of each is its number. With `suppressed` what
-    is not served.
+    Only resources stored at or after `since` (microseconds). Each one's `position` is its number. With `suppressed`,
+    return the resources that are not served.
 
     Raises:
-        StoreTooSlow: it took too long to find it.
+        StoreTooSlow: the query took too long.
     """
     values = {
         **_KEYS,

@@ -1,4 +1,4 @@
-"""What the store knows of AutoScribe's listing: what is to be fetched, what is missing, where a crawl stands.
+"""AutoScribe's listing as the store knows it: studies to fetch, missing studies, and positions of the crawl.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies`; decisions D21 and D26.
 """
@@ -26,7 +26,7 @@ _LIST: Final = Statement("UPDATE study SET listed = :now WHERE study_id = :study
 _MISSING: Final = Statement("SELECT study_id FROM study WHERE has_signed = 1 AND listed < :before AND is_external = 0")
 _STUDIES: Final = Statement("SELECT study_id FROM study WHERE study_id > :after ORDER BY study_id LIMIT :most")
 _STORED: Final = Statement("SELECT count(*) FROM study")
-# Ids are random: the first of them are a sample
+# Ids are random: the first ones are a sample
 _SAMPLE: Final = Statement(
     "SELECT study_id, received FROM study WHERE study_id > :after AND is_external = 0 ORDER BY study_id LIMIT :most"
 )
@@ -37,13 +37,13 @@ _PUT: Final = Statement(
 
 
 def digest_of(value: Any) -> str:
-    """A digest of JSON that the order of keys does not change."""
+    """Return a digest of JSON that does not depend on the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def all_studies(engine: Engine) -> AsyncIterator[str]:
-    """The ids of all stored studies, a few at a time."""
+    """Yield the ids of all stored studies, reading a few hundred at a time."""
     after = ""
     while rows := await engine.fetch(_STUDIES, after=after, most=_AT_A_TIME):
         for (study_id,) in rows:
@@ -57,29 +57,29 @@ async def studies_stored(engine: Engine) -> int:
 
 
 async def sample(engine: Engine, most: int) -> AsyncIterator[tuple[Json, Any]]:
-    """So many of the stored studies at most, taken at random, each with its reports, as AutoScribe sent both."""
+    """Yield at most this many stored studies, taken at random, each with its reports, as AutoScribe sent both."""
     after, left = "", most
     while left and (rows := await engine.fetch(_SAMPLE, after=after, most=min(left, _FEW))):
         for _, packed in rows:
-            said = unpacked(packed)
-            yield said["study"], said["reports"]
+            received = unpacked(packed)
+            yield received["study"], received["reports"]
         after, left = str(rows[-1][0]), left - len(rows)
 
 
 class StoredStudies:
-    """The `Known` of `gateway.crawl.ports`, in the store."""
+    """Stored form of `KnownStudies` in `gateway.crawl.ports`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def stale(self, listed: Sequence[Json], reports_before: datetime) -> list[str]:
-        """Note that these are listed; the ids of those that must be fetched."""
+        """Note that these studies are listed now, and return the ids of those that must be fetched."""
         ids = [str(one["studyId"]) for one in listed]
         rows = await self._engine.fetch(_KNOWN, study_ids=json.dumps(ids))
         known = {str(study_id): (str(digest), int(fetched)) for study_id, digest, fetched in rows}
         now, before = micros(clock.now()), micros(reports_before)
         if known:
-            # In one order: two who note the same studies at one time would wait for each other
+            # In one order, so that two processes that note the same studies do not deadlock
             notes = [{"study_id": study_id, "now": now} for study_id in sorted(known)]
             await self._engine.do(lambda: ask_each(_LIST, notes))
         return [
@@ -89,25 +89,25 @@ class StoredStudies:
         ]
 
     async def missing(self, sweep_started: datetime) -> list[str]:
-        """The ids of studies with signed reports that were last listed before that instant."""
-        compiled = _MISSING.compiled(self._engine.dialect)  # all, where AutoScribe lists none
+        """Return the ids of studies with signed reports that were last listed before that instant."""
+        compiled = _MISSING.compiled(self._engine.dialect)  # every study, if AutoScribe lists none
         values = compiled.positional({"before": micros(sweep_started)})
         rows = await self._engine.scan(compiled.sql, values, _SECONDS)
         return sorted(str(study_id) for (study_id,) in rows)
 
 
 class StoredCursors:
-    """The `Cursors` of `gateway.crawl.ports`, in the store."""
+    """Positions of loops, stored by name as JSON."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def get(self, name: str) -> Json | None:
-        """What was last put under that name."""
+        """Return the value last put under that name, None if there is none."""
         rows = await self._engine.fetch(_GET, name=name)
-        found: Json | None = json.loads(rows[0][0]) if rows else None
-        return found
+        value: Json | None = json.loads(rows[0][0]) if rows else None
+        return value
 
     async def put(self, name: str, value: Json) -> None:
-        """Keep it."""
+        """Store a value under a name."""
         await self._engine.do(lambda: ask(_PUT, name=name, value=json.dumps(dict(value))))

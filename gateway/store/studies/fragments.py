@@ -1,4 +1,4 @@
-"""The fragments of a search: criterion → condition on a resource, and criterion → the resources of which it holds.
+"""SQL fragments of a search: the condition that a resource meets a criterion, and the query for resources that do.
 
 https://hl7.org/fhir/R4/search.html#ptypes; one table of each. Placeholders are `?`.
 """
@@ -31,29 +31,29 @@ _LAST: Final = "\U0010ffff"
 
 
 class Sql(NamedTuple):
-    """SQL and the values of its placeholders."""
+    """SQL text and the values of its placeholders."""
 
     text: str
     values: tuple[Any, ...] = ()
 
 
 def glued(*parts: Sql | str) -> Sql:
-    """The parts one behind the other, with their values in that order."""
+    """Concatenate the parts, with their values in that order."""
     texts: list[str] = []
     values: list[Any] = []
-    for one in parts:
-        text, more = (one, ()) if isinstance(one, str) else one
+    for part in parts:
+        text, more = (part, ()) if isinstance(part, str) else part
         texts.append(text)
         values += more
     return Sql("".join(texts), tuple(values))
 
 
 def joined(word: str, parts: Sequence[Sql]) -> Sql:
-    """The parts with a word between them."""
+    """Join the parts with a word between them."""
     return Sql(word.join([one.text for one in parts]), tuple([value for one in parts for value in one.values]))
 
 
-# Comparison -> condition on a moment; `:l` and `:h` are the ends of the interval asked for
+# Comparison -> condition on a moment; `:l` and `:h` are the ends of the searched interval
 _MOMENT: Final[dict[Comparison, str]] = {
     "eq": "{m}.low >= :l AND {m}.high <= :h",
     "ne": "({m}.low < :l OR {m}.high > :h)",
@@ -65,7 +65,7 @@ _MOMENT: Final[dict[Comparison, str]] = {
     "eb": "{m}.high <= :l",
     "ap": "{m}.low < :h AND {m}.high > :l",
 }
-# Comparison -> what it means for `low` alone, for the index to start and end there
+# Comparison -> its bound on `low` alone, where the index range starts and ends
 _BOUND: Final[dict[Comparison, str]] = {
     "eq": "{m}.low >= :l AND {m}.low < :h",
     "gt": "{m}.low > :hs",
@@ -92,7 +92,7 @@ _INSTANT: Final[dict[Comparison, str]] = {
 
 @lru_cache(maxsize=1024)
 def _with_places(template: str, alias: str) -> tuple[str, tuple[str, ...]]:
-    """The template with placeholders, and the names of the values in their order."""
+    """Return the template with placeholders, and the names of the values in their order."""
     names: list[str] = []
     parts = template.replace("{m}", alias).split(":")
     text = parts[0]
@@ -110,15 +110,15 @@ def _compared(template: str, alias: str, low: int, high: int, span: int = 0) -> 
 
 
 def holds(criterion: Criterion, alias: str = "r") -> Sql:
-    """The condition that a criterion holds of the resource with that alias."""
+    """Return the condition that the resource with that alias meets a criterion."""
     return _CONDITIONS[type(criterion)](criterion, alias)
 
 
 def _there_is(rows: str) -> str:
-    """The condition that there are rows `FROM` so.
+    """Return the condition that rows `FROM` this source exist.
 
-    OFFSET keeps PostgreSQL from making a join of it, which it might begin at the wrong end: what there is to compare
-    with is looked up for one resource after the other, as SQLite does it.
+    OFFSET keeps PostgreSQL from turning the subquery into a join, which might start at the wrong end. The rows are then
+    looked up one resource at a time, as SQLite does.
     """
     return f"EXISTS (SELECT 1 FROM {rows} LIMIT 1 OFFSET 0)"
 
@@ -140,7 +140,7 @@ def _ends(one: Ends, alias: str) -> Sql:
 
 
 def _contains(one: Contains, alias: str) -> Sql:
-    """Not LIKE, which minds the case in one engine and not in the other."""
+    """Compare without LIKE, which is case-sensitive in one engine and not in the other."""
     text = _there_is(f"term t WHERE t.resource = {alias}.number AND t.key = ? AND replace(t.value, ?, '') <> t.value")
     return Sql(text, (one.key, one.value))
 
@@ -197,7 +197,7 @@ _CONDITIONS: Final[dict[type, Callable[[Any, str], Sql]]] = {
 
 
 def found_by(criterion: Criterion) -> Sql:
-    """The numbers of the resources of which a criterion holds, as a column `resource`, by way of an index."""
+    """Return a query for the numbers of the resources that meet a criterion, as a column `resource`, by an index."""
     return _STARTS[type(criterion)](criterion)
 
 

@@ -1,8 +1,8 @@
-"""Requests that must not be carried out twice, by their keys: who carries one out, that it was sent, what came of it.
+"""Requests that must not run twice, by their keys: who runs one, whether it was sent, and its answer.
 
-https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. Whoever carries a request out holds its key
-until the instant in its row; whoever finds another instant there has lost it to somebody else, and sends nothing. That
-a request is sent is written before it is: where a process died, the row tells what may have arrived from what cannot.
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/. A process that runs a request holds its key
+until the instant in its row. If it finds another instant there, it has lost the key and sends nothing. The row records
+a request as sent before it is sent: after a crash, it tells what may have arrived from what cannot.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gateway.store.database.engine import Engine
 from gateway.store.database.instants import micros
 from gateway.store.database.statements import Statement, Steps, ask
 
-# Then who carries a request out is taken for dead. Longer than a POST may take (upstream.timeout, 120 s by default) and
-# what came of it is looked for. Who is slower has sent, or loses the key and sends nothing.
+# After this time a holder counts as dead. It is longer than a POST may take (upstream.timeout, 120 s by default) and
+# the search for its result. A slower holder has sent already, or loses the key and sends nothing.
 HOLD: Final = timedelta(minutes=3)
-# Whoever repeats a request does so within minutes; a day lets a person mend what stood in the way, and bounds the table
+# Clients repeat a request within minutes. A day leaves time to mend a fault, and bounds the table
 KEPT: Final = timedelta(hours=24)
-# Keys that are forgotten where one is asked for: more than come, so that the table shrinks
+# Expired keys deleted with each claim: more than are added, so that the table shrinks
 MOST: Final = 100
 
 _BEGIN: Final = Statement(
@@ -47,19 +47,19 @@ _FORGET: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A request that needs no more work: its answer, as it was given to `Claim.done`."""
+    """Request that is finished, with the answer that was given to `KeyClaim.done`."""
 
     answer: str
 
 
 class Requests:
-    """The requests of the store, by digests of their keys. Every method raises `StoreUnavailable`."""
+    """Requests of the store, by digests of their keys. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def claim(self, key: str, request: str) -> KeyClaim | Done | None:
-        """Hold a key for a request, both given as digests; its answer if it has one, None while somebody holds it.
+        """Claim a key for a request, both as digests; return its answer if there is one, None while it is held.
 
         Raises:
             IdempotencyKeyReused: the key was given for another request.
@@ -84,9 +84,9 @@ class Requests:
 
 
 class KeyClaim:
-    """A request that is carried out, by nobody else. `sent` is what was written of it when it was sent, None if not.
+    """Claim to a request that no other process runs. `sent` is the record of its sending, None if it was not sent.
 
-    Every method raises `StoreUnavailable`. All but `send` do nothing where the key was lost to somebody else.
+    Every method raises `StoreUnavailable`. Apart from `send`, a method does nothing if another process took the key.
     """
 
     def __init__(self, engine: Engine, key: str, held: int, sent: str | None = None) -> None:
@@ -94,26 +94,26 @@ class KeyClaim:
         self._engine, self._key, self._held = engine, key, held
 
     async def send(self, sent: str) -> None:
-        """Write that it is sent, before it is.
+        """Record the request as sent; call this before sending it.
 
         Raises:
-            StoreUnavailable: somebody else took over, too: then nothing may be sent.
+            StoreUnavailable: another process took the key: then nothing may be sent.
         """
         if not await self._do(_SEND, sent=sent):
             raise StoreUnavailable("another request with this key took over; this one sent nothing")
 
     async def leave(self, sent: str) -> None:
-        """It was sent, and what came of it is not known: whoever has the key next finds out."""
+        """Release the key of a request that was sent with an unknown result: the next holder looks for the result."""
         await self._do(_LEAVE, sent=sent)
 
     async def done(self, answer: str) -> None:
-        """It is answered, a repeat alike."""
+        """Store the answer, which repeats of the request also get."""
         await self._do(_DONE, answer=answer)
 
     async def release(self) -> None:
-        """Certainly nothing was done: forget the key."""
+        """Forget the key, since the request certainly had no effect."""
         await self._do(_RELEASE)
 
     async def _do(self, statement: Statement, **values: str) -> bool:
-        """Carry a statement out where the key is still held; whether a row came back."""
+        """Run a statement if the key is still held; True if a row came back."""
         return bool(await self._engine.do(lambda: ask(statement, key=self._key, held=self._held, **values)))

@@ -1,4 +1,4 @@
-"""Which studies are held apart from a patient that they name, and what an operator decided about it.
+"""Identity conflicts: studies held apart from a patient that they name, and the operators' verdicts on them.
 
 Carries out no clause of a standard; decision D12.
 """
@@ -37,17 +37,17 @@ _DECIDE: Final = Statement(
     " ON CONFLICT (patient_id, study_id) DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason,"
     " decided = excluded.decided, judged = '', reopened = NULL RETURNING study_id"
 )
-# Who looks at the study right now does not know of the verdict: it looks again
+# An ingest that runs right now does not know the verdict: the new revision makes it start again
 _MOVE_ON: Final = Statement("UPDATE study SET revision = revision + 1 WHERE study_id = :study_id")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredIdentity:
-    """A patient id that a study names, and how it stands.
+    """Patient id that a study names, and its state.
 
-    `held apart`: other studies speak of somebody else under it; `contradicted`: reports of the study itself are about
-    several people, this one among them; `link` or `separate`: what an operator said, with `no longer counts` since
-    somebody else is there than was judged.
+    `held apart`: other studies use the id for another person. `contradicted`: the study's own reports name several
+    people, this one among them. `link` or `separate`: an operator's verdict; `no longer counts` is added once the study
+    names another person than the one judged.
     """
 
     patient_id: str
@@ -57,25 +57,25 @@ class StoredIdentity:
 
 
 async def every(engine: Engine) -> list[StoredIdentity]:
-    """All conflicts, between studies and within one, and all verdicts."""
+    """Return all conflicts, between studies and within one, and all verdicts."""
     rows = await engine.fetch(_EVERY)
     return [StoredIdentity(str(row[0]), str(row[1]), str(row[2]), instant(int(row[3]))) for row in rows]
 
 
 async def named(engine: Engine, study_id: str) -> set[str]:
-    """The ids of the patients that a study names, and of those it is held apart from; none if it is not stored."""
+    """Return the ids of the patients that a study names or is held apart from; empty if it is not stored."""
     return {str(patient_id) for (patient_id,) in await engine.fetch(_NAMED, study_id=study_id)}
 
 
-async def decide(  # noqa: PLR0913, PLR0917 (what a verdict is)
+async def decide(  # noqa: PLR0913, PLR0917 (the parts of a verdict)
     engine: Engine, patient_id: str, study_id: str, verdict: str, reason: str, at: datetime
 ) -> bool:
-    """Note a verdict in place of any before; False if no such study is stored."""
-    said = {"verdict": verdict, "reason": reason, "decided": micros(at)}
+    """Store a verdict in place of any earlier one; False if no such study is stored."""
+    values = {"verdict": verdict, "reason": reason, "decided": micros(at)}
 
     def work() -> Steps[bool]:
         yield from ask(_MOVE_ON, study_id=study_id)
-        is_known = bool((yield from ask(_DECIDE, patient_id=patient_id, study_id=study_id, **said)))
+        is_known = bool((yield from ask(_DECIDE, patient_id=patient_id, study_id=study_id, **values)))
         if is_known:
             yield from noted(f"identity-{verdict}", f"Patient/{patient_id} {study_id}", reason, micros(at))
         return is_known

@@ -1,7 +1,7 @@
-"""A study into the store, in one transaction: as received, its resources, what it says of patients, what to tell.
+"""Store one study in one transaction: the source, its resources, its claims about patients, and its outbox rows.
 
-Carries out no clause of a standard; decisions D7, D12, D25. What was read before the mapping is held against what
-stands by then: if somebody else was faster, nothing is written and `Outdated` or `OthersMoved` says so.
+Carries out no clause of a standard; decisions D7, D12, D25. The state read before the mapping is compared with the
+present one. If another process has changed it, nothing is written, and `Outdated` or `OthersMoved` is raised.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 STUDY: Final = Statement(
     "SELECT revision, received_digest, kept, fetched, received FROM study WHERE study_id = :study_id"
 )
-# With who was judged, where an operator said that the other study is about this patient
+# With the persons judged, if an operator linked the other study to this patient
 OTHERS: Final = Statement(
     "SELECT c.patient_id, c.study_id, c.body, coalesce(v.judged, '') FROM claim c LEFT JOIN verdict v"
     " ON v.patient_id = c.patient_id AND v.study_id = c.study_id AND v.verdict = 'link' AND v.reopened IS NULL"
@@ -37,7 +37,7 @@ USERS: Final = Statement("SELECT user_id, body FROM person WHERE user_id IN list
 ACCESSION: Final = Statement("SELECT accession_number FROM enrichment WHERE study_instance_uid = :study_instance_uid")
 TOUCH: Final = Statement("UPDATE study SET fetched = :fetched WHERE study_id = :study_id AND fetched < :fetched")
 REVISION: Final = Statement("SELECT revision FROM study WHERE study_id = :study_id FOR UPDATE")
-# In one order: two who hold the same studies at one time would wait for each other
+# In one order, so that two processes that lock the same studies do not deadlock
 REVISIONS: Final = Statement(
     "SELECT study_id, revision FROM study WHERE study_id IN listed(:study_ids) ORDER BY study_id FOR UPDATE"
 )
@@ -91,12 +91,12 @@ ADD_CAUSE: Final = Statement(
     " due, signed, decided) VALUES (:study_id, :report_id, :kind, :content_version, :destination, :state, :reason,"
     " :is_move, :is_critical, :due, :signed, :now)"
 )
-# What no destination takes of a report is said by the newest that happened to it
+# Only the newest row of a report records that no destination takes it
 _REPLACE_UNROUTED: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = 'routed-later', settled = :now WHERE study_id = :study_id"
     " AND report_id = :report_id AND destination = '' AND state IN ('unrouted', 'ignored')"
 )
-# What a filter left out, was planned or was to stop of a report that they are told of by now: newer news says it
+# A newer cause replaces rows that were filtered out, planned or to be stopped, once the report is owed again
 _SAID_BY_NEWER: Final = Statement(
     "UPDATE outbox SET state = 'merged', reason = '', settled = :now WHERE study_id = :study_id AND destination <> ''"
     " AND state IN ('to_stop', 'excluded', 'planned') AND EXISTS (SELECT 1 FROM outbox o WHERE o.study_id = :study_id"
@@ -104,12 +104,12 @@ _SAID_BY_NEWER: Final = Statement(
     " AND o.state = 'waiting' AND o.kind NOT IN ('draft', 'draft_cancelled'))"
 )
 _OF_DRAFTS: Final = frozenset({"draft", "draft_cancelled"})
-# A draft that changes waits anew
+# A changed draft starts its delay again
 _WAIT_ON: Final = Statement(
     "UPDATE outbox SET due = :due WHERE study_id = :study_id AND destination = :destination AND kind = 'draft'"
     " AND state = 'waiting' AND due < :due"
 )
-# What was missing of a study may be there by now; who it is about is for an operator to say (D13)
+# The reason for holding these rows may be gone. Only an operator can decide a move (D13)
 _LOOK_AGAIN: Final = Statement(
     "UPDATE outbox SET state = 'waiting', reason = '', due = :now, settled = NULL WHERE study_id = :study_id"
     " AND state = 'held' AND reason <> 'move'"
@@ -118,7 +118,7 @@ _WANT_PDF: Final = Statement(
     "INSERT INTO pdf (report_id, study_id, state, due, attempts, code) VALUES (:report_id, :study_id, 'wanted', :now,"
     " 0, '') ON CONFLICT (report_id) DO UPDATE SET state = 'wanted', due = excluded.due, attempts = 0"
 )
-# Of what is kept, or wanted already, nothing more is wanted
+# PDFs that are kept or wanted already stay as they are
 _WANT_MISSING_PDF: Final = Statement(
     "INSERT INTO pdf (report_id, study_id, state, due, attempts, code) VALUES (:report_id, :study_id, 'wanted', :now,"
     " 0, '') ON CONFLICT (report_id) DO UPDATE SET state = 'wanted', due = excluded.due, attempts = 0"
@@ -131,11 +131,11 @@ _PUT_USER: Final = Statement(
 
 
 def uid_key(study_instance_uid: str) -> str:
-    """A study's UID as it stands in the store, whatever it is made of."""
+    """Return a study's UID as the store keeps it, whatever characters it has."""
     return bounded(storable(study_instance_uid))
 
 
-# What is said of a patient changed: studies that were held apart from it may no longer need to be
+# A changed claim about a patient: studies held apart from the patient may no longer need to be
 _REFRESH_HELD_APART: Final = Statement(
     "INSERT INTO control (verb, argument, asked) SELECT 'refresh', study_id, CAST(:now AS BIGINT) FROM conflict"
     " WHERE patient_id IN listed(:patient_ids) AND study_id <> :study_id"
@@ -143,21 +143,21 @@ _REFRESH_HELD_APART: Final = Statement(
 
 
 class Outdated(Exception):
-    """Somebody else wrote the study since it was read: it must be asked for again."""
+    """Another process wrote the study since it was read. It must be fetched and mapped again."""
 
 
 class OthersMoved(Exception):
-    """Another study says something else of its patients than when it was mapped, or the settings in force are others.
+    """Another study's claims about its patients changed since the mapping, or the settings in force did.
 
-    Who is apart, and who is told, must be seen again.
+    Conflicts and destinations must be determined again.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class PatientClaim:
-    """What a study says of a patient: the Patient as JSON bytes; `is_changed` is False where that is as before.
+    """Claim of a study about a patient: the Patient as JSON bytes. `is_changed` is False if the claim is as before.
 
-    Then what is stored stays as it is, if anything is.
+    An unchanged claim leaves a stored body as it is.
     """
 
     patient_id: str
@@ -167,14 +167,14 @@ class PatientClaim:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A study to be stored. `revision` is that of the study when it was read, 0 for none; `row` are columns of `study`.
+    """Study to be stored. `revision` is its revision when it was read, 0 for none; `row` are columns of `study`.
 
-    `accession_number` is what an enrichment said of it, when it was mapped.
-    `others` is what other studies said of its patients, `patient_ids`, when it was mapped; `rank` says which of several
-    studies is newest (D12); `pdfs` are reports whose PDF is to be fetched anew, `pdfs_missing` those whose PDF may be
-    there by now; `render` makes a Patient of what another study says. `told` has destinations with reports that they
-    were told of when it was decided who is told, `in_force` is the number of the settings that decided it (D37). Of a
-    move (D13) the study as it was is kept. Instants are microseconds.
+    `accession_number` came from an enrichment event and was used in the mapping. `others` are the claims of other
+    studies about its `patient_ids` at the mapping. `rank` tells which of several studies is newest (D12). `pdfs` are
+    reports whose PDF must be fetched again; `pdfs_missing` are those whose PDF may be available now. `render` makes a
+    Patient from another study's claim. `told` are the destinations and reports owed when the causes were decided.
+    `in_force` is the number of the settings that decided them (D37). For a move (D13), the study's earlier state is
+    kept. Instants are microseconds.
     """
 
     study_id: str
@@ -203,11 +203,11 @@ class Taken:
 
 
 def take(taken: Taken) -> Steps[list[WrittenVersion]]:
-    """Store a study; the versions that were written.
+    """Store a study, and return the versions that were written.
 
     Raises:
-        Outdated: it must be read and mapped again.
-        OthersMoved: what others say of its patients, or the settings in force, must be.
+        Outdated: the study must be fetched and mapped again.
+        OthersMoved: other studies' claims, or the settings in force, must be read again.
     """
     key = {"study_id": taken.study_id}
     clock = yield from versions.begin(taken.now)
@@ -256,13 +256,13 @@ def _see_that_nothing_moved(taken: Taken) -> Steps[None]:
 
 
 def _claim(taken: Taken, now: int) -> Steps[list[RenderedVersion]]:
-    """Note what the study says of its patients, and give each of them, and each it left, as the newest study says.
+    """Store the study's claims; return a Patient for each patient it names or left, from the newest study's claim.
 
-    That is so as of `now`, an instant of the store: whoever comes later has read what is here written.
+    The Patients are as of `now`, an instant of the store: a later writer has read the claims written here.
     """
-    said = [one.patient_id for one in taken.claims]
+    named = [one.patient_id for one in taken.claims]
     claimed = yield from ask(CLAIMED, study_id=taken.study_id)
-    left = [str(patient_id) for (patient_id,) in claimed if patient_id not in said]
+    left = [str(patient_id) for (patient_id,) in claimed if patient_id not in named]
     rank = {"study_id": taken.study_id, "study_date": taken.rank[0], "signed": taken.rank[1]}
     rows = [
         {**rank, "patient_id": one.patient_id, "body": one.body, "is_changed": int(one.is_changed)}
@@ -270,10 +270,10 @@ def _claim(taken: Taken, now: int) -> Steps[list[RenderedVersion]]:
     ]
     yield from ask_each(_PUT_CLAIM, rows)
     yield from ask_each(_DROP_CLAIM, [{"patient_id": one, "study_id": taken.study_id} for one in left])
-    told = json.dumps([*(one.patient_id for one in taken.claims if one.is_changed), *left])
-    yield from ask(_REFRESH_HELD_APART, study_id=taken.study_id, patient_ids=told, now=now)
-    made = []
-    for patient_id in (*said, *left):
+    affected = json.dumps([*(one.patient_id for one in taken.claims if one.is_changed), *left])
+    yield from ask(_REFRESH_HELD_APART, study_id=taken.study_id, patient_ids=affected, now=now)
+    patients = []
+    for patient_id in (*named, *left):
         newest = yield from ask(_NEWEST_CLAIM, patient_id=patient_id)
-        made += [replace(taken.render(bytes(body)), as_of=now) for (body,) in newest]
-    return made
+        patients += [replace(taken.render(bytes(body)), as_of=now) for (body,) in newest]
+    return patients

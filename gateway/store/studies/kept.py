@@ -1,6 +1,6 @@
-"""A study and its facts as the store keeps them: the dataclasses of the model as JSON, compressed, and back.
+"""Stored form of a mapped study and its facts: the model's dataclasses as compressed JSON, and the way back.
 
-Carries out no clause of a standard. What can be made again is left out: the sections of a report are cut from its text.
+Carries out no clause of a standard. Derived values are left out: a report's sections are cut from its text again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOTHING_KNOWN: Final = Facts()
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the next look at a study must know of the last: the study as mapped, the version of its content, facts."""
+    """State of a study that the next ingest compares with: the mapped study, its content version, and its facts."""
 
     study: Study
     version: str = ""
@@ -32,17 +32,17 @@ class Kept:
 
 
 def packed(value: Any) -> bytes:
-    """A dataclass of the model, or JSON, as compressed JSON."""
+    """Return a dataclass of the model, or JSON, as compressed JSON."""
     return zlib.compress(json.dumps(_plain(value), separators=(",", ":")).encode(), _LEVEL)
 
 
 def unpacked(data: bytes) -> Any:
-    """The JSON that was packed."""
+    """Return the JSON that was packed."""
     return json.loads(zlib.decompress(data))
 
 
 def kept(data: bytes) -> Kept:
-    """What was packed as `Kept`."""
+    """Return the `Kept` that was packed."""
     return cast(Kept, _builder(Kept)(unpacked(data)))
 
 
@@ -65,11 +65,11 @@ def _as_it_is(value: Any) -> Any:
 
 @cache
 def _builder(wanted: Any) -> Build:
-    """Make the function that makes a value of that type again of what `_plain` made of it."""
+    """Return a function that rebuilds a value of that type from the output of `_plain`."""
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin is UnionType:
-        said = _builder(next(one for one in inner if one is not NoneType))
-        return said if said is _as_it_is else lambda value: None if value is None else said(value)
+        build = _builder(next(one for one in inner if one is not NoneType))
+        return build if build is _as_it_is else lambda value: None if value is None else build(value)
     if origin is tuple:
         item = _builder(inner[0])
         return tuple if item is _as_it_is else lambda value: tuple([item(one) for one in value])
@@ -84,15 +84,15 @@ def _builder(wanted: Any) -> Build:
 
 
 def _dataclass_builder(wanted: Any) -> Build:
-    """Make the function for a dataclass; keys that it does not have any more are left out."""
+    """Return a function that rebuilds a dataclass, ignoring keys that are no longer fields."""
     hints = get_type_hints(wanted)
     builds = {name: build for name, hint in hints.items() if (build := _builder(hint)) is not _as_it_is}
 
     def whole(value: Mapping[str, Any]) -> Any:
         given = {name: one for name, one in value.items() if name in hints}
-        for name, made in builds.items():
+        for name, build in builds.items():
             if name in given:
-                given[name] = made(given[name])
+                given[name] = build(given[name])
         if wanted is Report:
             given[_MADE_AGAIN] = cut(given["text"] or "")
         return wanted(**given)

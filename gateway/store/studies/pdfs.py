@@ -1,9 +1,9 @@
-"""The PDFs of reports: which are wanted, their bytes on the way in, in chunks, and out again.
+"""PDFs of reports: the queue of wanted ones, and their bytes, written and read in chunks.
 
-Carries out no clause of a standard; decision D28. Whoever fetches a PDF holds it for a while: its row says until when,
-and whoever finds another instant there has lost it to somebody else, or to another text. The bytes on the way in have a
-generation of their own, `<report id>/<digest of the text>/<number>`, which becomes the current one in one transaction.
-What a crash leaves of a generation goes when the PDF is fetched again.
+Carries out no clause of a standard; decision D28. A process claims a PDF while it fetches it: the row says until when.
+If it finds another instant there, another process or another text has taken over. The new bytes get a generation of
+their own, `<report id>/<digest of the text>/<number>`, which one transaction makes current. Chunks left by a crash are
+deleted with the next fetch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mappings.model import PdfFacts, Report
 from mappings.text import normal_form
 
 CHUNK: Final = 256 * 1024  # bytes
-HOLD: Final = timedelta(minutes=2)  # from one chunk to the next, at most
+HOLD: Final = timedelta(minutes=2)  # between two chunks, at most
 _NEVER: Final = 2**62
 
 WANTED: Final = Statement(
@@ -64,12 +64,12 @@ TELL_BY: Final = Statement(
 
 
 class Overtaken(Exception):
-    """The PDF is no longer this one's to fetch: somebody else fetches it, or it is that of another text by now."""
+    """Another process fetches this PDF now, or the report has another text."""
 
 
 @dataclass(frozen=True, slots=True)
 class WantedPdf:
-    """A PDF to be fetched; `attempts` failed in a row for the reason that `code` names, `held` is when it was due."""
+    """PDF to fetch. `attempts` failed in a row for the reason `code`; `held` is its due time, needed for the claim."""
 
     report_id: str
     study_id: str
@@ -80,7 +80,7 @@ class WantedPdf:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A PDF that is kept, and of which its study does not say so yet."""
+    """Stored PDF that its study's resources do not show yet."""
 
     report_id: str
     study_id: str
@@ -89,7 +89,7 @@ class Untold:
 
 @dataclass(frozen=True, slots=True)
 class StoredPdf:
-    """A PDF whose bytes are kept: their number, their SHA-1 in hex, and since when."""
+    """Stored PDF: its size, the SHA-1 of its bytes in hex, and the time it was stored."""
 
     generation: str
     size: int
@@ -98,35 +98,35 @@ class StoredPdf:
 
     @property
     def text(self) -> str:
-        """The digest of the text that it was fetched for."""
+        """Digest of the report text that it was fetched for."""
         return self.generation.split("/")[1]
 
     @property
     def number(self) -> int:
-        """How many generations of the report's PDF there have been."""
+        """Number of its generation, which counts from 1 for each report."""
         return int(self.generation.split("/")[2])
 
 
 class Pdfs:
-    """The PDFs of the store. Every method raises `StoreUnavailable`."""
+    """PDFs of the store. Every method raises `StoreUnavailable`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def wanted(self, now: datetime, most: int) -> list[WantedPdf]:
-        """PDFs whose time has come, the last due first: a report signed just now waits for no backlog."""
+        """Return PDFs that are due, the last due first: a report signed just now does not wait behind a backlog."""
         rows = await self._engine.fetch(WANTED, now=micros(now), most=most)
         return [WantedPdf(*row) for row in rows]
 
     async def count(self, state: str) -> int:
-        """How many are `wanted`, `kept` or `unavailable`."""
+        """Count the PDFs that are `wanted`, `kept` or `unavailable`."""
         return int((await self._engine.fetch(COUNT, state=state))[0][0])
 
     async def claim(self, wanted: WantedPdf) -> PdfClaim:
-        """Hold a PDF to fetch it.
+        """Claim a PDF to fetch it.
 
         Raises:
-            Overtaken: somebody else was faster.
+            Overtaken: another process claimed it first.
         """
         report = await stored_report(self._engine, wanted.report_id)
         until = micros(clock.now() + HOLD)
@@ -142,16 +142,16 @@ class Pdfs:
         return await self._engine.do(work)
 
     async def untold(self, now: datetime, most: int) -> list[Untold]:
-        """PDFs that are kept and whose study must be refreshed, the longest due first."""
+        """Return stored PDFs whose study must be refreshed, the longest due first."""
         rows = await self._engine.fetch(UNTOLD, now=micros(now), most=most)
         return [Untold(*row) for row in rows]
 
     async def tell_by(self, untold: Untold, at: datetime) -> None:
-        """Its study is being refreshed: if `told` does not follow, it is to be refreshed again then."""
+        """Schedule the next refresh of its study, in case `told` does not follow."""
         await self._tell_by(untold, micros(at))
 
     async def told(self, untold: Untold) -> None:
-        """Its study was refreshed: messages that wait for it need not wait any more (D28)."""
+        """Mark the study as refreshed, and release messages that wait for this PDF (D28)."""
         await self._tell_by(untold, _NEVER)
         key = {"study_id": untold.study_id, "report_id": untold.report_id}
         await self._engine.do(lambda: ask(DUE_NOW, **key, now=micros(clock.now())))
@@ -161,28 +161,28 @@ class Pdfs:
         await self._engine.do(lambda: ask(TELL_BY, due=due, **key))
 
     async def current(self, report_id: str) -> StoredPdf | None:
-        """The PDF of the report with that upstream id, if one is kept that is of its text and of no earlier one."""
+        """Return the stored PDF of a report, by its upstream id; None unless it is of the report's present text."""
         rows = await self._engine.fetch(CURRENT, report_id=report_id)
-        found = _stored(rows[0]) if rows else None
-        if found is None or found.text != _digest(await stored_report(self._engine, report_id)):
+        pdf = _stored(rows[0]) if rows else None
+        if pdf is None or pdf.text != _digest(await stored_report(self._engine, report_id)):
             return None
-        return found
+        return pdf
 
     async def with_data(self, known: Mapping[str, PdfFacts], most: int) -> dict[str, PdfFacts]:
-        """What is known of PDFs, by report id, with the bytes of those that are kept and no larger than that."""
-        found = dict(known)
+        """Return the facts of PDFs by report id, with the bytes of stored ones no larger than `most`."""
+        facts_of = dict(known)
         for report_id, facts in known.items():
             pdf = await self.current(report_id)
             if pdf is not None and pdf.size <= most:
                 data = b"".join([chunk async for chunk in self.read(pdf, 0, pdf.size - 1)])
-                found[report_id] = replace(facts, data=data)
-        return found
+                facts_of[report_id] = replace(facts, data=data)
+        return facts_of
 
     async def read(self, pdf: StoredPdf, first: int, last: int) -> AsyncGenerator[bytes, None]:
-        """The bytes from `first` to `last`, counted from 0 and both included, in pieces of at most `CHUNK`.
+        """Yield the bytes from `first` to `last`, counted from 0 and both included, in pieces of at most `CHUNK`.
 
         Raises:
-            StoreUnavailable: another PDF took its place meanwhile.
+            StoreUnavailable: another PDF replaced this one meanwhile.
         """
         for place in range(first // CHUNK, last // CHUNK + 1):
             rows = await self._engine.fetch(DATA, generation=pdf.generation, place=place)
@@ -193,7 +193,7 @@ class Pdfs:
 
 
 class PdfClaim:
-    """A PDF that is being fetched, by nobody else. `size` is the number of bytes written, `before` what was kept.
+    """Claim to a PDF that this process fetches. `size` is the number of bytes written, `before` the PDF stored earlier.
 
     Every method raises `Overtaken` and `StoreUnavailable`; then nothing was done.
     """
@@ -207,18 +207,18 @@ class PdfClaim:
 
     @property
     def is_of_earlier_text(self) -> bool:
-        """True if the bytes written are those that were kept for another text than the report has by now."""
+        """True if the written bytes equal those stored for an earlier text of the report."""
         before = self.before
         return before is not None and before.text != self._text and before.sha1 == self._hash.hexdigest()
 
     @property
     def is_other_of_same_text(self) -> bool:
-        """True if the bytes written are other than those that were kept for the same text."""
+        """True if the written bytes differ from those stored for the same text."""
         before = self.before
         return before is not None and before.text == self._text and before.sha1 != self._hash.hexdigest()
 
     async def write(self, data: bytes) -> None:
-        """Add bytes; no more than a chunk is held in memory, the others are on the disk."""
+        """Add bytes. At most one chunk stays in memory; full chunks are stored."""
         self._hash.update(data)
         self.size += len(data)
         self._rest += data
@@ -227,9 +227,9 @@ class PdfClaim:
             del self._rest[:CHUNK]
 
     async def keep(self) -> Untold:
-        """Make what was written the report's PDF, of which its study does not say so yet.
+        """Make the written bytes the report's PDF; its study does not show it yet.
 
-        The same bytes for the same text change nothing: the generation that is there stays.
+        The same bytes for the same text change nothing: the earlier generation stays.
         """
         if self._rest:
             await self._add(bytes(self._rest))
@@ -242,11 +242,11 @@ class PdfClaim:
         return Untold(self.wanted.report_id, self.wanted.study_id, made.generation)
 
     async def again(self, at: datetime, code: str, attempts: int) -> None:
-        """It could not be had, so many times in a row for the reason that `code` names; it is due again then."""
+        """Schedule another attempt at `at`, after `attempts` failures in a row for the reason `code`."""
         await self._end(AGAIN, self.before, due=micros(at), code=code, attempts=attempts)
 
     async def give_up(self, code: str, attempts: int) -> None:
-        """It cannot be had: nobody tries again, unless its report gets another text."""
+        """Give the PDF up: it is not tried again unless its report gets another text."""
         await self._end(GIVE_UP, self.before, code=code, attempts=attempts)
 
     async def _add(self, data: bytes) -> None:
@@ -272,7 +272,7 @@ class PdfClaim:
 
 
 def _sweep(report_id: str, current: StoredPdf | None) -> Steps[None]:
-    """Drop every generation of a report but the current one; `0` comes next to `/` in the order of bytes."""
+    """Delete every generation of a report but the current one. `0` follows `/` in byte order."""
     generation = current.generation if current else ""
     yield from ask(SWEEP, first=f"{report_id}/", last=f"{report_id}0", current=generation)
 
@@ -283,6 +283,6 @@ def _stored(row: Any) -> StoredPdf | None:
 
 
 def _digest(report: Report | None) -> str:
-    """A digest of N(text), by which a text is known to be another (D20)."""
+    """Return a digest of N(text), the normal form by which texts are compared (D20)."""
     text = normal_form((report.text if report else None) or "")
     return hashlib.sha256(text.encode()).hexdigest()[:32]

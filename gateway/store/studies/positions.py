@@ -1,6 +1,6 @@
-"""Reads what a loop kept under a name; what cannot be read is as if nothing was kept.
+"""Read the position that a loop stored under a name; an unreadable position counts as none.
 
-Carries out no clause of a standard. A loop that has lost its place begins anew, which costs time and loses nothing.
+Carries out no clause of a standard. A loop without its position starts from the beginning, which only costs time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Read = TypeVar("Read")
 
 
 async def kept(cursors: StoredCursors, name: str, read: Callable[[Mapping[str, Any]], Read], otherwise: Read) -> Read:
-    """What `read` makes of the value kept under that name, else `otherwise`."""
+    """Return `read` of the value stored under that name, or `otherwise` if there is none or it is unreadable."""
     value = await cursors.get(name)
     try:
         return otherwise if value is None else read(value)

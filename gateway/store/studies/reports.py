@@ -1,4 +1,4 @@
-"""A report as the store keeps it: what AutoScribe said of it last.
+"""Stored reports, as AutoScribe last sent them.
 
 Carries out no clause of a standard. A signed report stands as it was signed, also when it is seen unsigned again (D16).
 """
@@ -19,9 +19,9 @@ STUDY_OF_REPORT: Final = Statement(
 
 
 async def stored_report(engine: Engine, report_id: str) -> Report | None:
-    """The report with that upstream id (`rep_…`); None if it is not stored, or is no longer part of its study."""
+    """Return the report with that upstream id (`rep_…`); None if it is not stored or no longer part of its study."""
     rows = await engine.fetch(STUDY_OF_REPORT, report_id=report_id)
     if not rows:
         return None
-    found = await asyncio.to_thread(kept, rows[0][0])
-    return next((one for one in found.study.reports if one.report_id == report_id), None)
+    stored = await asyncio.to_thread(kept, rows[0][0])
+    return next((one for one in stored.study.reports if one.report_id == report_id), None)

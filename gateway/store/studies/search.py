@@ -1,6 +1,6 @@
-"""Finds: the pages of a search, how many there are, what refers to what was found.
+"""Run searches: pages of results, counts, and references to and from the results.
 
-https://hl7.org/fhir/R4/search.html. What is bounded is read at once; what may take a while is read apart, for a time.
+https://hl7.org/fhir/R4/search.html. Bounded searches run at once; others run on a connection apart, with a time limit.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _CONFLICTS: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version as it is served; `updated` in microseconds, `body` FHIR JSON. `position` is its place in a search.
+    """Version as it is served; `updated` in microseconds, `body` FHIR JSON. `position` is its place in a search.
 
-    `owner` is the study it belongs to, empty for what several studies speak of. `remarks` are the kinds of what there
-    may be to say beside it (`search_sql.ANY_REMARK`).
+    `owner` is its study, empty for a resource that several studies describe. `remarks` are bits for the kinds of
+    warnings that may apply to it (`search_sql.ANY_REMARK`).
     """
 
     address: str
@@ -62,45 +62,45 @@ class Version:
 
     @property
     def resource(self) -> dict[str, Any]:
-        """The resource as JSON, a fresh copy."""
+        """Resource as JSON, a fresh copy."""
         made: dict[str, Any] = json.loads(self.body)
         return made
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found; all versions up to the instant `last` were there to be found, in microseconds."""
+    """Page of results. It covers all versions up to the instant `last`, in microseconds."""
 
     versions: list[Version]
     last: int
 
 
 async def page(engine: Engine, search: Search) -> Found:
-    """The resources of a page, in the order of the search also where it walks back.
+    """Return a page of resources, in the order of the search also when paging back.
 
     Raises:
-        StoreTooSlow: it took too long to find them.
+        StoreTooSlow: the search took too long.
     """
     rows = await _read(engine, search, search_sql.page(search))
-    found = [
+    matches = [
         Version(address, version, updated, body, owner, (*keys, number), remarks)
         for address, version, updated, owner, number, body, _, remarks, *keys in rows
     ]
-    return Found(found[::-1] if search.is_back else found, int(rows[0][6]) if rows else 0)
+    return Found(matches[::-1] if search.is_back else matches, int(rows[0][6]) if rows else 0)
 
 
 async def count(engine: Engine, search: Search, most: int) -> int:
-    """How many there are, counted up to `most`.
+    """Count the results, up to `most`.
 
     Raises:
-        StoreTooSlow: it took too long to count them.
+        StoreTooSlow: the count took too long.
     """
     rows = await _read(engine, search, search_sql.count(search, most))
     return int(rows[0][0])
 
 
 async def suppressed(engine: Engine, search: Search, most: int) -> list[str]:
-    """The addresses of what the search would find, were it not suppressed."""
+    """Return the addresses of suppressed resources that match the search."""
     if not await engine.fetch(_ANY_SUPPRESSED, type=search.resource_type):
         return []
     rows = await _read(engine, search, search_sql.suppressed(search, most))
@@ -108,37 +108,37 @@ async def suppressed(engine: Engine, search: Search, most: int) -> list[str]:
 
 
 async def current(engine: Engine, addresses: Sequence[str]) -> dict[str, Version | None]:
-    """The current version of each of these that is stored, by address; None for one that is suppressed."""
+    """Return the stored current versions by address; None for one that is suppressed."""
     rows = await engine.fetch(CURRENT_OF, addresses=json.dumps(list(addresses)))
     return {str(row[0]): _version(row) for row in rows}
 
 
 async def referring(engine: Engine, key: int, addresses: Sequence[str], most: int) -> dict[str, Version | None]:
-    """What refers to one of these by the reference parameter of that key, at most `most`, as `current` has it."""
+    """Return at most `most` resources that refer to one of these by that reference parameter, as `current` does."""
     rows = await engine.fetch(_REFERRING, key=key, addresses=json.dumps(list(addresses)), most=most)
     return {str(row[0]): _version(row) for row in rows}
 
 
 async def referenced(engine: Engine, key: int, addresses: Sequence[str], most: int) -> list[str]:
-    """The addresses that these refer to by the reference parameter of that key, at most `most`."""
+    """Return at most `most` addresses that these resources refer to by that reference parameter."""
     rows = await engine.fetch(_REFERENCED, key=key, addresses=json.dumps(list(addresses)), most=most)
     return [str(address) for (address,) in rows]
 
 
 async def issues(engine: Engine, study_ids: Sequence[str], most: int) -> list[tuple[str, MappingIssue]]:
-    """Read the mapping issues of these studies, each with its study; those that are mere information are left out."""
+    """Return the mapping issues of these studies, each with its study id; without those that only inform."""
     rows = await engine.fetch(_ISSUES, study_ids=json.dumps(list(study_ids)), most=most)
-    return [(str(study_id), MappingIssue(*said)) for study_id, *said in rows]
+    return [(str(study_id), MappingIssue(*columns)) for study_id, *columns in rows]
 
 
 async def disputed(engine: Engine, study_ids: Sequence[str], most: int) -> list[tuple[str, str, str]]:
-    """The identity conflicts of these studies: the study, the place in it, and what was done (D12)."""
+    """Return the identity conflicts of these studies: the study, the element, and the action taken (D12)."""
     rows = await engine.fetch(_DISPUTED, study_ids=json.dumps(list(study_ids)), most=most)
     return [(str(study_id), str(pointer), str(action)) for study_id, pointer, action in rows]
 
 
 async def conflicts(engine: Engine, patient_ids: Sequence[str]) -> dict[str, int]:
-    """How many studies are held apart from each of these patients, for they speak of somebody else (D12)."""
+    """Count the studies held apart from each of these patients, since they describe another person (D12)."""
     rows = await engine.fetch(_CONFLICTS, patient_ids=json.dumps(list(patient_ids)))
     return {str(patient_id): int(number) for patient_id, number in rows}
 

@@ -1,7 +1,7 @@
-"""Searches as SQL, composed of fragments: where to start, what must hold, in what order, behind what.
+"""Compose searches as SQL from fragments: the starting clause, the other conditions, the order, and the page.
 
-https://hl7.org/fhir/R4/search.html. A search starts from the rows of the index that one narrowing clause names and
-holds what it finds against the others; it never reads a table from end to end (D8).
+https://hl7.org/fhir/R4/search.html. A search starts from the index rows of one narrowing clause and tests each result
+against the other clauses. It never reads a whole table (D8).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _NEVER: Final = 2**63 - 1
 _SAME: Final = Sql("r.number = d.resource")
 _ALL: Final = Sql("")
 _BY_WAY_OF: Final = " d CROSS JOIN resource r"
-# SQLite joins as it is written; PostgreSQL would begin with all of a type, where it knows little of how many they are
+# SQLite joins in the written order. PostgreSQL would start with all resources of a type if its statistics are poor
 _IN_THAT_ORDER: Final = " d CROSS JOIN LATERAL (SELECT * FROM resource x WHERE x.number = d.resource OFFSET 0) r"
 _BY_UPDATE: Final = Sql("resource r")  # read by the index of updates
-# How a sort goes -> the column it goes by, and what stands there for a resource without a value: it comes last
+# Kind and direction of a sort -> its column, and the value for resources without one, which come last
 _UNSORTED: Final = {
     ("moment", False): ("low", _NEVER),
     ("moment", True): ("low", -_NEVER),
@@ -41,17 +41,17 @@ class Sort:
     descending: bool = False
 
     def reversed(self) -> Sort:
-        """The other way round."""
+        """Return the opposite direction of this sort key."""
         return Sort(self.by, self.key, not self.descending)
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What to find: resources of a type for which every clause holds, at most `most`, in order, behind `after`.
+    """Search: at most `most` resources of a type that match every clause, in order, after `after`.
 
-    `start` is the place of the clause from which it starts (`cheapest`). `after` has the value of each sort key, then
-    the number, of the last one that was seen; `is_back` walks the other way. With `until` only what was last updated
-    by then, with `since` only what was updated after. `patients` are the ids of those it names, for the remarks.
+    `start` is the place of the starting clause (`cheapest`). `after` has the value of each sort key of the last result
+    seen, then its number; `is_back` pages the other way. `until` and `since` limit the last update: no later, and
+    later. `patients` are the patient ids that the search names, for the warnings.
     """
 
     resource_type: str
@@ -67,7 +67,7 @@ class Search:
 
 
 UPDATED: Final = Sort("updated")
-# What there may be to say beside what is found
+# Bits for the kinds of warnings that may apply to a result
 WARNINGS: Final = 1
 SUPPRESSED: Final = 2
 CONFLICTS: Final = 4
@@ -79,7 +79,7 @@ _MAY_HAVE_REMARKS: Final = (
 
 
 def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
-    """The place of the clause to start from, of those at `narrowing`: what finds the fewest.
+    """Return the place of the clause to start from, among those at `narrowing`: the one that finds the fewest rows.
 
     Raises:
         ValueError: no clause narrows.
@@ -88,15 +88,15 @@ def cheapest(clauses: Sequence[Clause], narrowing: Sequence[int]) -> int:
 
 
 def is_bounded(search: Search) -> bool:
-    """True where what it starts from is few by nature, named resources, or those of one patient or number.
+    """True if the search has few criteria and starts from few rows: named resources, or those of a patient or number.
 
-    And it asks for little of them: a database takes its time to plan hundreds of conditions.
+    A database takes long to plan hundreds of conditions.
     """
     return max(map(_cost, search.clauses[search.start])) <= _FEW and sum(map(len, search.clauses)) <= _LITTLE
 
 
 def usual_sort(clauses: Sequence[Clause], place: int) -> Sort:
-    """The order in which a search that starts there finds without sorting: by its date, else by last update."""
+    """Return the order that a search which starts there needs no sorting for: by its date, else by last update."""
     first = clauses[place][0]
     return Sort("moment", first.key) if len(clauses[place]) == 1 and isinstance(first, During) else UPDATED
 
@@ -113,26 +113,26 @@ def _cost(criterion: Criterion) -> int:
 
 
 def page(search: Search) -> Sql:
-    """The resources of a page: address, version, updated, owner, number, body, last instant of the store, sort keys.
+    """Return SQL for a page: address, version, updated, owner, number, body, last instant, remarks, sort keys.
 
-    Before the sort keys stands what there may be to say beside them: the sum of `WARNINGS` of the study, `SUPPRESSED`
-    resources of the type and `CONFLICTS` about the patients that are named or found.
+    The remarks are a sum of bits: `WARNINGS` of the study, `SUPPRESSED` resources of the type, and `CONFLICTS` about
+    the patients that are named or found.
     """
     keys = [_sort_key(one, search) for one in search.sort]
     columns = "".join([f", {one.text} AS k{place}" for place, one in enumerate(keys)])
-    found, order = _from_where(search), _order(search.sort, is_back=search.is_back)
+    source, order = _from_where(search), _order(search.sort, is_back=search.is_back)
     behind = _behind(search) if search.after else _ALL
     remarks = _remarks_of(len(search.patients), finds_patients=search.resource_type == "Patient")
     return Sql(
         f"SELECT p.address, p.version, p.updated, p.owner, p.number, v.body, {_LAST}, {remarks}{_listed(len(keys))}"
         f" FROM (SELECT q.* FROM (SELECT r.address, r.version, r.updated, r.owner, r.number{columns}"
-        f" FROM {found.text}) q{behind.text} ORDER BY {order} LIMIT ?) p"
+        f" FROM {source.text}) q{behind.text} ORDER BY {order} LIMIT ?) p"
         f" CROSS JOIN version v WHERE v.resource = p.number AND v.version = p.version ORDER BY {order}",
         (
             search.resource_type,
             *search.patients,
             *[value for one in keys for value in one.values],
-            *found.values,
+            *source.values,
             *behind.values,
             search.most,
         ),
@@ -156,18 +156,18 @@ def _remarks_of(number: int, *, finds_patients: bool) -> str:
 
 
 def count(search: Search, most: int) -> Sql:
-    """How many there are, up to `most`."""
+    """Return SQL that counts the results, up to `most`."""
     return glued("SELECT count(*) FROM (SELECT 1 FROM ", _from_where(search), Sql(" LIMIT ?) c", (most,)))
 
 
 def suppressed(search: Search, most: int) -> Sql:
-    """The addresses of those that would be found, were they not suppressed (D2)."""
+    """Return SQL for the addresses of matching resources that are suppressed (D2)."""
     found = _from_where(search, is_suppressed=1)
     return glued("SELECT r.address FROM ", found, Sql(" LIMIT ?", (most,)))
 
 
 def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
-    """Where the search starts, and what holds of what it finds."""
+    """Return the FROM and WHERE parts of the search."""
     clause = search.clauses[search.start]
     if any(isinstance(one, Updated) for one in clause):
         source, first = _BY_UPDATE, _any(clause)
@@ -186,7 +186,7 @@ def _from_where(search: Search, is_suppressed: int = 0) -> Sql:
 
 @lru_cache(maxsize=4096)
 def _by_way_of(clause: Clause) -> Sql:
-    """The numbers of the resources of which any of the criteria holds, and the resources."""
+    """Return a FROM part: the resources that meet any of the criteria, by index."""
     ways = [found_by(one) for one in clause]
     several = [glued("SELECT u.resource FROM (", one, ") u") for one in ways]
     return glued("(", ways[0] if len(ways) == 1 else joined(" UNION ", several), f"){_BY_WAY_OF}")
@@ -210,7 +210,7 @@ def _sort_key(sort: Sort, search: Search) -> Sql:
 
 
 def _ways(sort: Sequence[Sort], *, is_back: bool) -> list[tuple[str, bool]]:
-    """The columns that give the order, and whether each goes down."""
+    """Return the columns that give the order, each with True if it descends."""
     keys = [(f"k{place}", one.descending != is_back) for place, one in enumerate(sort)]
     return [*keys, ("number", is_back)]
 
@@ -221,7 +221,7 @@ def _order(sort: tuple[Sort, ...], *, is_back: bool) -> str:
 
 
 def _behind(search: Search) -> Sql:
-    """The condition that a resource stands behind the last one that was seen, in the order of the search."""
+    """Return the condition that a resource comes after the last one seen, in the order of the search."""
     ways = _ways(search.sort, is_back=search.is_back)
     alternatives = []
     for place, (column, goes_down) in enumerate(ways):
@@ -235,7 +235,7 @@ def _behind(search: Search) -> Sql:
 
 @lru_cache(maxsize=2048)
 def for_dialect(text: str, dialect: Dialect) -> str:
-    """The SQL as an engine has it, with its placeholders."""
+    """Return the SQL with the engine's placeholders."""
     if dialect == "sqlite":
         return text
     first, *rest = text.replace(_BY_WAY_OF, _IN_THAT_ORDER).split("?")

@@ -1,4 +1,4 @@
-"""A study as the store keeps it, for what is made of it on demand.
+"""Stored study with its source, for renderings on demand.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports`, `/users/{userId}`, as they were answered last.
 """
@@ -21,7 +21,7 @@ _OF_REPORT: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class StoredStudy:
-    """A study and the one of its reports that is asked about, by their upstream ids; packed, as it is stored."""
+    """Study and one of its reports, by their upstream ids; packed, as it is stored."""
 
     study_id: str
     report_id: str
@@ -29,15 +29,15 @@ class StoredStudy:
     received: bytes
 
     def kept(self) -> Kept:
-        """The study as it was mapped, and the facts that it was mapped with."""
+        """Return the mapped study, and the facts that it was mapped with."""
         return kept(self.packed)
 
     def document(self) -> dict[str, Any]:
-        """What AutoScribe said: the Study with its `reports` and `users`."""
-        said = unpacked(self.received)
-        reports = said["reports"]
+        """Return AutoScribe's own JSON: the Study with its `reports` and `users`."""
+        received = unpacked(self.received)
+        reports = received["reports"]
         rows = reports["reports"] if isinstance(reports, Mapping) else reports
-        return {**said["study"], "reports": rows, "users": said["users"]}
+        return {**received["study"], "reports": rows, "users": received["users"]}
 
 
 async def stored_study(engine: Engine, report_id: str) -> StoredStudy | None:

@@ -1,7 +1,7 @@
-"""How far the sweep of all studies is: the page it stands on, when the last whole one ended, as kept durably.
+"""Stored progress of the sweep of all studies: the page it has reached, and the end of the last whole sweep.
 
-AutoScribe REST API: `cursor` of `GET /v1/autoScribe/studies`, opaque and of unknown life. Decision D26: until the first
-sweep has ended, or when the last is too old, every answer of the index says `incomplete`.
+AutoScribe REST API: `cursor` of `GET /v1/autoScribe/studies`, opaque and of unknown life. Decision D26: before the
+first sweep ends, or if the last one is too old, every answer of the index says `incomplete`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PAGE_SIZES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The sweep under way: it stands on the page of `cursor` (empty: the first); pages and studies are those before."""
+    """Sweep under way, at the page of `cursor` (empty: the first). Pages and studies count those before it."""
 
     started: datetime
     cursor: str = ""
@@ -31,7 +31,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last whole sweep: what was so when it started, and did not change since, is in the index."""
+    """Last whole sweep: whatever existed when it started, and has not changed since, is in the index."""
 
     started: datetime
     ended: datetime
@@ -40,7 +40,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:
-    """`sweeps` ended so far; `starts` are when the last of them started, the newest first, whatever they listed."""
+    """Progress of sweeps. `sweeps` have ended; `starts` are the start times of the last ones, newest first."""
 
     sweeps: int = 0
     running: Running | None = None
@@ -49,27 +49,27 @@ class SweepRecord:
 
     @property
     def page_size(self) -> int:
-        """Another for each sweep: a study that moving data pushed over the edge of a page is inside one in the next."""
+        """Page size, different for each sweep: a study missed at the edge of a page falls inside a page next time."""
         return _LARGEST_PAGE - self.sweeps % _PAGE_SIZES
 
     @property
     def studies_seen(self) -> int:
-        """Studies listed so far by the sweep under way; how many there are AutoScribe does not say."""
+        """Number of studies that the present sweep has listed; AutoScribe does not say how many there are."""
         return self.running.studies if self.running else 0
 
     @property
     def percent(self) -> int | None:
-        """How much of the sweep under way is done, by the studies of the last; None without either. 99 at most."""
+        """Share of the present sweep that is done, by the size of the last; None without either. 99 at most."""
         if self.running is None or self.finished is None or not self.finished.studies:
             return None
         return min(99, 100 * self.running.studies // self.finished.studies)
 
     def is_current(self, now: datetime, max_age: float) -> bool:
-        """Whether a whole sweep ended at most so many seconds ago: else answers of the index are `incomplete`."""
+        """True if a whole sweep ended at most that many seconds ago. Otherwise, index answers are `incomplete`."""
         return self.finished is not None and now - self.finished.ended <= timedelta(seconds=max_age)
 
     def as_json(self) -> dict[str, Any]:
-        """As it is kept."""
+        """Return the record as JSON for storage."""
         return {
             "sweeps": self.sweeps,
             "running": self.running and _plain(asdict(self.running)),
@@ -79,7 +79,7 @@ class SweepRecord:
 
 
 async def read_record(cursors: StoredCursors) -> SweepRecord:
-    """How far the sweep is, as last kept by whatever process runs it."""
+    """Read the sweep's progress, as last stored by the process that runs it."""
     return await kept(cursors, NAME, _record, SweepRecord())
 
 

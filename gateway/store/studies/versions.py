@@ -1,6 +1,7 @@
-"""The versions of resources: read as bytes, written with the rows that the current one is found by.
+"""Versions of resources: read as bytes, and written with the index rows of the current version.
 
-https://hl7.org/fhir/R4/resource.html#Meta: `versionId` counts the contents of a resource from 1; `lastUpdated` is an
+https://hl7.org/fhir/R4/resource.html#Meta: `versionId` counts the contents of a resource from 1. `lastUpdated` is a
+different instant for every version, strictly increasing in commit order (D29).
 instant of its own for every version, strictly increasing in commit order (D29).
 """
 
@@ -35,7 +36,7 @@ ONE_VERSION: Final = Statement(
     "SELECT v.version, v.updated, v.faults, v.body FROM resource r"
     " JOIN version v ON v.resource = r.number WHERE r.address = :address AND v.version = :version"
 )
-# The versions that are served, were made at or behind `since`, and were current between `at_low` and `at_high`
+# Served versions that were made at or after `since` and were current between `at_low` and `at_high`
 _OF_HISTORY: Final = (
     " FROM resource r JOIN version v ON v.resource = r.number WHERE r.address = :address AND v.faults IS NULL"
     " AND v.updated >= :since AND v.updated < :at_high AND NOT EXISTS (SELECT 1 FROM version n"
@@ -68,10 +69,10 @@ _ADD_MOMENT: Final = Statement("INSERT INTO moment (resource, key, low, high) VA
 
 @dataclass(frozen=True, slots=True)
 class RenderedVersion:
-    """A resource to be stored: its bytes before and behind versionId and lastUpdated, and what it is found by.
+    """Resource to be stored: its bytes before and after versionId and lastUpdated, and its search index values.
 
-    `owner` is the study it belongs to, empty for what several studies speak of; `as_of` is when its source was asked:
-    an older source takes nothing back from a newer one. `faults` is JSON where the judge rejects it.
+    `owner` is its study, empty for a resource that several studies describe. `as_of` is when its source was read: an
+    older source does not overwrite a newer one. `faults` is JSON if the validator rejects the resource.
     """
 
     address: str
@@ -84,14 +85,14 @@ class RenderedVersion:
     moments: Iterable[tuple[int, int, int]]
 
     def body(self, version: int, updated: int) -> bytes:
-        """The bytes of that version."""
+        """Return the bytes of that version."""
         stamp = f'"versionId":"{version}","lastUpdated":"{instant_text(updated)}"'
         return self.head + stamp.encode() + self.tail
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenVersion:
-    """A version that was written."""
+    """Version that was written."""
 
     address: str
     version: int
@@ -101,79 +102,81 @@ class WrittenVersion:
 
 @dataclass(slots=True)
 class Clock:
-    """The instants and numbers that a transaction gives out; nobody else gives out any until it ends."""
+    """Instants and resource numbers that a transaction gives out; no other transaction does until it ends."""
 
     last: int
     number: int
 
     def instant(self) -> int:
-        """The next instant."""
+        """Return the next instant."""
         self.last += 1
         return self.last
 
     def next_number(self) -> int:
-        """The next number of a resource."""
+        """Return the next resource number."""
         self.number += 1
         return self.number
 
 
 def begin(now: int) -> Steps[Clock]:
-    """Take the clock of the store, until the transaction ends."""
+    """Take the clock of the store until the transaction ends."""
     rows = yield from ask(TICK, now=now)
     return Clock(int(rows[0][0]) - 1, int(rows[0][1]))
 
 
 def end(clock: Clock) -> Steps[None]:
-    """Note what was given out."""
+    """Store the last instant and number given out."""
     yield from ask(TOCK, last=clock.last, resource=clock.number)
 
 
 def write(clock: Clock, resources: Sequence[RenderedVersion], *, reindex: bool = False) -> Steps[list[WrittenVersion]]:
-    """Write what is not as the store has it; with `reindex`, the rows of the others anew too."""
+    """Write the resources that differ from the stored ones. With `reindex`, renew the index rows of the others too."""
     rows = yield from ask(STANDING, addresses=json.dumps([one.address for one in resources]))
     standing = {str(row[0]): row for row in rows}
-    found: list[tuple[RenderedVersion, Row | None, WrittenVersion]] = []
+    changed: list[tuple[RenderedVersion, Row | None, WrittenVersion]] = []
     same: list[tuple[RenderedVersion, int]] = []
-    for one in resources:
-        was = standing.get(one.address)
-        if was is not None and _is_same(one, was):
-            same.append((one, int(was[1])))
-        elif was is None or one.as_of >= was[4]:
+    for resource in resources:
+        was = standing.get(resource.address)
+        if was is not None and _is_same(resource, was):
+            same.append((resource, int(was[1])))
+        elif was is None or resource.as_of >= was[4]:
             version = 1 if was is None else int(was[2]) + 1
-            found.append((one, was, WrittenVersion(one.address, version, clock.instant(), one.faults is not None)))
-    yield from _store(clock, found)
+            changed.append(
+                (resource, was, WrittenVersion(resource.address, version, clock.instant(), resource.faults is not None))
+            )
+    yield from _store(clock, changed)
     yield from ask_each(_CONFIRM, [{"number": number, "as_of": one.as_of} for one, number in same])
     if reindex:
         yield from _drop([number for _, number in same])
         yield from _index(same)
-    return [written for _, _, written in found]
+    return [written for _, _, written in changed]
 
 
-def _is_same(one: RenderedVersion, was: Row) -> bool:
+def _is_same(resource: RenderedVersion, was: Row) -> bool:
     _, _, version, updated, _, is_suppressed, body = was
-    return bool(is_suppressed) == (one.faults is not None) and one.body(version, updated) == bytes(body)
+    return bool(is_suppressed) == (resource.faults is not None) and resource.body(version, updated) == bytes(body)
 
 
-def _store(clock: Clock, found: Sequence[tuple[RenderedVersion, Row | None, WrittenVersion]]) -> Steps[None]:
+def _store(clock: Clock, changed: Sequence[tuple[RenderedVersion, Row | None, WrittenVersion]]) -> Steps[None]:
     added: list[dict[str, Any]] = []
     moved: list[dict[str, Any]] = []
     versions: list[dict[str, Any]] = []
     numbers: list[tuple[RenderedVersion, int]] = []
-    for one, was, written in found:
+    for resource, was, written in changed:
         number = clock.next_number() if was is None else int(was[1])
         row = {
             "number": number,
-            "address": one.address,
-            "type": one.address.partition("/")[0],
-            "owner": one.owner,
+            "address": resource.address,
+            "type": resource.address.partition("/")[0],
+            "owner": resource.owner,
             "version": written.version,
             "updated": written.updated,
-            "as_of": one.as_of,
+            "as_of": resource.as_of,
             "is_suppressed": int(written.is_suppressed),
         }
         (added if was is None else moved).append(row)
-        versions.append({**row, "faults": one.faults, "body": one.body(written.version, written.updated)})
-        numbers.append((one, number))
+        versions.append({**row, "faults": resource.faults, "body": resource.body(written.version, written.updated)})
+        numbers.append((resource, number))
     yield from ask_each(_ADD_RESOURCE, added)
     yield from ask_each(_MOVE_RESOURCE, moved)
     yield from ask_each(_ADD_VERSION, versions)
@@ -182,14 +185,14 @@ def _store(clock: Clock, found: Sequence[tuple[RenderedVersion, Row | None, Writ
 
 
 def _drop(numbers: Sequence[int]) -> Steps[None]:
-    """Drop the rows by which these were found."""
+    """Drop the index rows of these resources."""
     each = [{"number": number} for number in numbers]
     yield from ask_each(_DROP_TERMS, each)
     yield from ask_each(_DROP_MOMENTS, each)
 
 
 def _index(numbers: Sequence[tuple[RenderedVersion, int]]) -> Steps[None]:
-    """The rows by which these are found."""
+    """Add the index rows of these resources."""
     terms = [{"number": number, "key": key, "value": value} for one, number in numbers for key, value in one.terms]
     yield from ask_each(_ADD_TERM, terms)
     moments = [

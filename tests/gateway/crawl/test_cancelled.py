@@ -1,4 +1,4 @@
-"""Decisions D21, D26: a study that was cancelled is noticed, whatever its report's state."""
+"""Decisions D21, D26: a cancelled study is noticed, whatever its report's state."""
 
 import asyncio
 

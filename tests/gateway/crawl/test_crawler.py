@@ -1,4 +1,4 @@
-"""Decisions D26, D27: the whole crawl against the sandbox over a socket, in its moods, measured by its own log."""
+"""Decisions D26, D27: the whole crawl against the sandbox over a socket, with its switches, measured by its log."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ def time(monkeypatch):
 
 @dataclass
 class Log:
-    """ASGI: when each request came to the sandbox, how many were there at one time, and what it was told to wait."""
+    """ASGI layer that logs when each request came, how many were open at once, and the waits asked for."""
 
     app: Any
     came: list[tuple[float, str]] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Log:
 
 @dataclass
 class Stage:
-    """A crawl of a sandbox."""
+    """Crawl of a sandbox."""
 
     crawl: Crawl
     account: Any

@@ -1,4 +1,4 @@
-"""Decision D26: every process knows how far the index is, whichever process sweeps."""
+"""Decision D26: every process knows the sweep's progress, whichever process sweeps."""
 
 import asyncio
 import json

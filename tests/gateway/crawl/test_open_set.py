@@ -1,4 +1,4 @@
-"""Decision D26: without any webhook a signature on a study seen open is taken in within a minute."""
+"""Decision D26: without webhooks, a signature on a study known to be open is ingested within a minute."""
 
 import asyncio
 

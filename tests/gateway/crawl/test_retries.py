@@ -1,4 +1,4 @@
-"""Decision D26: what could not be taken in is tried again, also after a crash."""
+"""Decision D26: a failed ingest is tried again, also after a crash."""
 
 from datetime import timedelta
 
@@ -134,18 +134,18 @@ async def test_a_study_put_off_is_in_the_list_until_it_is_settled_or_given_up(ac
     retries, model = await loaded(cursors), {}
     for act, number, seconds in acts:
         now += timedelta(seconds=seconds)
-        one = study_id(number)
+        study = study_id(number)
         if act == "p":
-            if retries.put_off(one, now):
-                model[one] = model.get(one, 0) + 1
+            if retries.put_off(study, now):
+                model[study] = model.get(study, 0) + 1
             else:
-                assert model.pop(one) == ATTEMPTS - 1
-                retries.settle(one)
+                assert model.pop(study) == ATTEMPTS - 1
+                retries.settle(study)
         elif act == "t":
             assert set(retries.take_due(now)) <= set(model)
         elif act == "s":
-            retries.settle(one)
-            model.pop(one, None)
+            retries.settle(study)
+            model.pop(study, None)
         else:
             await retries.save()
             retries = await loaded(cursors)

@@ -1,4 +1,4 @@
-"""Decisions D21, D26: all studies are gone through without end; a crash costs a page, silence withdraws nothing."""
+"""Decisions D21, D26: all studies are swept without end; a crash costs a page, silence withdraws nothing."""
 
 import asyncio
 import random
@@ -108,7 +108,7 @@ async def test_the_crawl_is_as_fast_as_concurrency_and_latency_let_it_be(time):
 
 
 async def crashing(time, sweeps, moments):
-    """Sweep until one ends; the process is killed after each of these numbers of steps of the loop."""
+    """Sweep until one sweep ends; the process is killed after each of these numbers of loop steps."""
     for steps in moments:
         task = asyncio.create_task(sweeps().once())
         for _ in range(steps):
@@ -247,7 +247,7 @@ async def test_a_permanent_failure_of_one_study_does_not_stop_the_others(time):
 
 
 async def silent(time, seconds, *, answer):
-    """An index of 120 signed studies whose AutoScribe then answers 404, or nothing, to everything for so long."""
+    """Index 120 signed studies, then let AutoScribe answer 404, or nothing, to everything for so long."""
     account = Account(*map(study, range(120)))
     crawl, told = crawl_of(account), []
 
@@ -346,7 +346,7 @@ async def test_an_alert_that_cannot_be_told_does_not_undo_the_sweep(time):
 
 
 async def test_data_that_moves_under_the_sweep_hides_no_study_that_was_there_all_along(time):
-    """New studies come in at the front, as the newest first: pages overlap and none of the old is passed over."""
+    """Check new studies that appear at the front: pages overlap, and no old study is skipped."""
     dice = random.Random(7)
     account = Account(*map(study, range(600)))
     crawl = crawl_of(account)

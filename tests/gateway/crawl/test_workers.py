@@ -1,4 +1,4 @@
-"""Decisions D25, D26: listed studies are taken in by a few workers; one that fails stops no other."""
+"""Decisions D25, D26: listed studies are ingested by a few workers; one that fails stops no other."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ def time(monkeypatch):
 
 
 class Failing(Index):
-    """An index whose ingest raises what a study is set down for."""
+    """Index whose ingest raises the error set for a study."""
 
     def __init__(self, upstream, **errors):
         super().__init__(upstream)
@@ -178,11 +178,11 @@ async def test_a_round_that_is_cancelled_stops_at_once_and_leaves_no_worker(time
 
 
 class Held:
-    """Lives as long as the study it was put into."""
+    """Object that lives as long as the study it was put into."""
 
 
 class Counting(Account):
-    """Knows which of the studies it ever listed are still held by somebody."""
+    """Account that knows which of its listed studies are still referenced."""
 
     def __init__(self, *studies, **more):
         super().__init__(*studies, **more)
@@ -195,7 +195,7 @@ class Counting(Account):
 
 
 class Forgetful(Index):
-    """Takes everything in and keeps nothing of it."""
+    """Index that ingests everything and keeps nothing."""
 
     most = 0
 

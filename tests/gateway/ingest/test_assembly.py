@@ -1,4 +1,4 @@
-"""What the service and the commands both work with is the store of this site, and nobody else's (decision D11)."""
+"""The service and the commands only open the store of this site (decision D11)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_date_without_a_zone_is_of_the_one_that_is_set_else_the_one_of_all_fac
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path):
-    """The URL of a database without tables; once for SQLite, once for PostgreSQL."""
+    """Return the URL of a database without tables; once for SQLite, once for PostgreSQL."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'gateway.db'}"
     else:

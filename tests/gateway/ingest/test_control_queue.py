@@ -1,4 +1,4 @@
-"""What commands and webhooks ask of the service is done within a second, once, and nothing of it holds up the rest."""
+"""Requests of commands and webhooks run within a second, once each, and none holds up the rest."""
 
 import asyncio
 from datetime import UTC
@@ -20,7 +20,7 @@ from mappings.issues import WireError
 
 
 class Asked:
-    """Control rows in memory. `down` is raised by every method."""
+    """Control rows in memory. Every method raises `down`, if it is set."""
 
     def __init__(self, *asked):
         self.rows = {number: Control(number, verb, study) for number, (verb, study) in enumerate(asked, 1)}
@@ -40,7 +40,7 @@ class Asked:
 
 
 class Doing:
-    """A pipeline that notes what it is asked, and fails for the studies in `failures`."""
+    """Pipeline that records its calls, and fails for the studies in `failures`."""
 
     def __init__(self, **failures):
         self.failures, self.done = failures, []

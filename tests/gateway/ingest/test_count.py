@@ -1,4 +1,4 @@
-"""Decision D26: what came of a study is counted, and how late a signature on a study seen open was seen."""
+"""Decision D26: the result of an ingest is counted, with the delay of a signature on a study known to be open."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +28,7 @@ def metrics():
 
 
 def lags(metrics):
-    """How many, and their sum in seconds."""
+    """Return the number of delays, and their sum in seconds."""
     return sample(metrics, "signature_to_queued_seconds_count"), sample(metrics, "signature_to_queued_seconds_sum")
 
 

@@ -1,4 +1,4 @@
-"""Decision D28: PDFs are fetched by their own queue, kept, and told of; an outage is waited out, a refusal is not."""
+"""Decision D28: PDFs have a queue of their own; an outage is waited out, a refusal is not."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ _OUTBOX = Statement("SELECT count(*) FROM outbox")
 
 
 class Observed:
-    """Counts what the queue says."""
+    """Observer that counts its calls."""
 
     def __init__(self):
         self.outcomes = []
@@ -47,7 +47,7 @@ class Observed:
 
 
 class Bench(Library):
-    """A queue over a store, with a clock that is set by hand."""
+    """Queue over a store, with a clock that is set by hand."""
 
     def __init__(self, engine, time):
         super().__init__(engine)
@@ -56,7 +56,7 @@ class Bench(Library):
         self.queue = self.made()
 
     def made(self, **settings):
-        """A queue; what it is set up with is that of a process of its own."""
+        """Return a queue with settings of its own, as of another process."""
         return PdfQueue(self.pdfs, self.source.stream_pdf, self.refresh, Pdf(**settings), self.observed)
 
     async def refresh(self, study_id):
@@ -323,9 +323,9 @@ async def test_a_text_that_changes_during_the_fetch_has_its_own_pdf_fetched(benc
 
     @asynccontextmanager
     async def stream(report_id):
-        async with stream_pdf(report_id) as found:
+        async with stream_pdf(report_id) as inner:
             await bench.report(text=OTHER_TEXT)
-            yield found
+            yield inner
 
     queue = PdfQueue(bench.pdfs, stream, bench.refresh, Pdf(), bench.observed)
     await queue.once()
@@ -384,8 +384,8 @@ async def test_a_pdf_that_hangs_keeps_no_other_waiting_and_is_not_waited_for_wit
     async def stream(report_id):
         if report_id == bench.report_id("3"):
             await asyncio.Event().wait()
-        async with stream_pdf(report_id) as found:
-            yield found
+        async with stream_pdf(report_id) as inner:
+            yield inner
 
     queue = PdfQueue(bench.pdfs, stream, bench.refresh, Pdf(), bench.observed)
     async with bench.running(queue):

@@ -1,4 +1,4 @@
-"""AutoScribe REST API, `GET /v1/autoScribe/users/{userId}`: a user alone is the Practitioner that reports refer to."""
+"""AutoScribe REST API, `GET /v1/autoScribe/users/{userId}`: a single user maps to the Practitioner of its reports."""
 
 import pytest
 from fakes.fhir_studies import SITE, mapped, report

@@ -1,4 +1,4 @@
-"""AutoScribe REST API: whatever is asked for, the study is read whole and taken into the store; decisions D21, D25."""
+"""AutoScribe REST API: every request reads and ingests the whole study; decisions D21, D25."""
 
 import asyncio
 from datetime import UTC
@@ -43,13 +43,13 @@ WHOLE = [f"study {STUDY_ID}", f"reports {STUDY_ID}", f"user {USER_ID}"]
 
 @pytest.fixture
 def engine(sqlite_engine):
-    """What is read here is the way to the store, not the store: one engine will do."""
+    """Return one engine: these tests concern the way to the store, not the store."""
     return sqlite_engine
 
 
 @pytest.fixture
 def reading(engine):
-    """Makes what reads an upstream through, always into the same store."""
+    """Return a function that builds readers of an upstream, always into the same store."""
 
     def make(upstream, site=None, metrics=None):
         return ReadThrough(upstream, engine, Pipeline(engine, site or Site(), UTC), metrics or Metrics())
@@ -99,7 +99,7 @@ async def test_the_same_again_makes_no_version_and_is_noted(reading, engine, mon
 
 async def test_a_study_that_changes_while_it_is_read_is_stale_at_its_next_listing(reading, engine):
     class Changing(FakeUpstream):
-        """Somebody signs while the study is read: the answer that comes first is older than that."""
+        """Upstream where a report is signed while the study is read: the first answer is older."""
 
         async def study(self, study_id):
             await asyncio.sleep(0)
@@ -178,8 +178,8 @@ async def test_reports_that_are_not_listed_any_more_stay_as_they_were_seen_last(
     await reads.study(STUDY_ID)
     upstream.listed = listed
     await reads.study(STUDY_ID)
-    found = (await current(engine))[REPORT]
-    assert (found["status"], found["meta"]["versionId"]) == ("final", "1")
+    stored = (await current(engine))[REPORT]
+    assert (stored["status"], stored["meta"]["versionId"]) == ("final", "1")
     assert [code for code, _ in await issues(engine) if code.startswith("report-")]
 
 
@@ -206,21 +206,21 @@ async def test_a_study_and_reports_that_are_not_of_one_study_are_not_understood(
 
 async def test_two_people_under_one_mrn_never_share_a_patient_whoever_is_read_first(reading, engine):
     site = Site(facilities={"City": Facility("City", mrn=AssigningAuthority("urn:oid:1.2.3", "CITY"))})
-    said = {"facilityName": "City", "mrn": "77", "patientName": "Jane Doe", "dateOfBirth": "1971-02-14"}
+    snapshot = {"facilityName": "City", "mrn": "77", "patientName": "Jane Doe", "dateOfBirth": "1971-02-14"}
     other_id = "stu_" + "9" * 32
-    first = FakeUpstream(report_json(snapshotMetadata=said))
+    first = FakeUpstream(report_json(snapshotMetadata=snapshot))
     other = FakeUpstream()
     other.studies = {other_id: study_json(studyId=other_id)}
-    theirs = said | {"patientName": "Robert Miller", "dateOfBirth": "1950-01-01"}
+    theirs = snapshot | {"patientName": "Robert Miller", "dateOfBirth": "1950-01-01"}
     row = report_json("4", studyId=other_id, snapshotMetadata=theirs)
     other.listed = response_json(row) | {"studyId": other_id}
     metrics = Metrics()
     for upstream, study_id in ((first, STUDY_ID), (other, other_id), (first, STUDY_ID), (other, other_id)):
         await reading(upstream, site, metrics).study(study_id)
-    found = await current(engine)
-    subjects = [found[f"DiagnosticReport/rep-{digit * 32}"]["subject"]["reference"] for digit in "34"]
+    stored = await current(engine)
+    subjects = [stored[f"DiagnosticReport/rep-{digit * 32}"]["subject"]["reference"] for digit in "34"]
     assert len(set(subjects)) == 2
-    assert [found[one]["birthDate"] for one in subjects] == ["1971-02-14", "1950-01-01"]
+    assert [stored[one]["birthDate"] for one in subjects] == ["1971-02-14", "1950-01-01"]
     [conflict] = await rows(engine, "SELECT patient_id, study_id FROM conflict")
     assert conflict == (subjects[0].partition("/")[2], other_id)
     assert sample(metrics, "identity_conflicts_total") == 1
@@ -279,15 +279,15 @@ async def test_a_report_is_served_though_its_signer_cannot_be_asked_for(reading,
     upstream = FakeUpstream()
     upstream.users[USER_ID] = UpstreamFailed("GET /users/{userId}", status=500)
     await reading(upstream).study(STUDY_ID)
-    found = await current(engine)
-    assert REPORT in found
-    assert PRACTITIONER not in found
+    stored = await current(engine)
+    assert REPORT in stored
+    assert PRACTITIONER not in stored
     assert ("user-unavailable", "warning") in await issues(engine)
     upstream.users[USER_ID] = user_json()
     await reading(upstream).study(STUDY_ID)
-    found = await current(engine)
-    assert PRACTITIONER in found
-    assert PRACTITIONER in {one.get("reference") for one in found[REPORT]["resultsInterpreter"]}
+    stored = await current(engine)
+    assert PRACTITIONER in stored
+    assert PRACTITIONER in {one.get("reference") for one in stored[REPORT]["resultsInterpreter"]}
     assert "user-unavailable" not in {code for code, _ in await issues(engine)}
 
 

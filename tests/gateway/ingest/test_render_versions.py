@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/resource.html#Meta: what is stored is the resource, and says which version it is."""
+"""https://hl7.org/fhir/R4/resource.html#Meta: the stored bytes are the resource with its version."""
 
 import json
 from datetime import UTC
@@ -22,13 +22,13 @@ def made(resources=RESOURCES, **more):
 
 @given(st.integers(1, 10**6), st.integers(0, 4 * 10**15))
 def test_the_bytes_are_the_resource_with_its_version_and_instant(version, updated):
-    for resource, one in zip(RESOURCES, made(), strict=True):
-        read = json.loads(one.body(version, updated))
+    for resource, made_version in zip(RESOURCES, made(), strict=True):
+        read = json.loads(made_version.body(version, updated))
         meta = read.pop("meta")
         assert meta.pop("versionId") == str(version)
         assert meta.pop("lastUpdated").endswith("Z")
         assert ({**read, "meta": meta} if meta else read) == resource
-        assert one.address == f"{resource['resourceType']}/{resource['id']}"
+        assert made_version.address == f"{resource['resourceType']}/{resource['id']}"
 
 
 def test_a_resource_with_nothing_in_it_is_one_too():

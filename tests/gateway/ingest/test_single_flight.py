@@ -1,4 +1,4 @@
-"""However many ask, one fetches; who goes away takes nothing from the others."""
+"""Simultaneous callers share one fetch; a caller that is cancelled does not stop the others."""
 
 import asyncio
 

@@ -49,8 +49,8 @@ async def test_a_user_who_cannot_be_asked_for_is_said_and_not_remembered(seconds
     upstream = FakeUpstream()
     upstream.users[OTHER] = UpstreamFailed("GET /users/{userId}", status=500)
     users = Users(upstream, SingleFlight())
-    found, issues = await users.of([report_json("3"), report_json("4", userId=OTHER)])
-    assert [one.user for one in found] == [user_json()]
+    signers, issues = await users.of([report_json("3"), report_json("4", userId=OTHER)])
+    assert [one.user for one in signers] == [user_json()]
     assert [(one.code, one.severity, one.pointer) for one in issues] == [
         ("user-unavailable", "warning", "/reports/1/userId")
     ]
@@ -73,6 +73,6 @@ async def test_only_so_many_are_remembered(seconds, monkeypatch):
     ids = [f"usr_{digit * 32}" for digit in "789"]
     upstream.users = {one: user_json(userId=one) for one in ids}
     users = Users(upstream, SingleFlight())
-    for one in (*ids, *ids[1:], ids[0]):
-        await users.get(one)
+    for user_id in (*ids, *ids[1:], ids[0]):
+        await users.get(user_id)
     assert upstream.calls == [f"user {one}" for one in (*ids, ids[0])]

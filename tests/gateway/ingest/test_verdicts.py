@@ -1,4 +1,4 @@
-"""A verdict counts for those who were judged, however they are written, and keeps nothing of them to be read (D12)."""
+"""A verdict counts for the persons judged, however they are written, and stores nothing readable of them (D12)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JANE, JOAN, PETER = person("Jane Doe"), person("Joan Doe"), person("Peter Smith"
 
 
 def stands(verdict, then, now, beside, key=KEY):
-    """Judge a verdict again that was given on a person beside some people, with other people there instead."""
+    """Judge an earlier verdict again, with other persons beside the patient."""
     first = judged({"P": verdict}, {}, {"P": then[0]}, {}, {}, {"P": [patient(one) for one in then[1:]]}, key)["P"]
     others = {"P": [patient(one) for one in beside]}
     return judged({"P": verdict}, {"P": first.digests}, {}, {"P": now}, {"P": now}, others, key)["P"]

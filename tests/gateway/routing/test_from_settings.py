@@ -1,4 +1,4 @@
-"""Destinations of the settings: what is made of a table, and every key that does not go with the others."""
+"""Destinations of the settings: the result of a table, and every key that conflicts with others."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def survey(tmp_path):
 @pytest.fixture
 def one(survey):
     def one(text):
-        routes, found = survey(text)
-        assert found == []
+        routes, faults = survey(text)
+        assert faults == []
         (destination,) = routes.destinations
         return destination
 
@@ -146,11 +146,11 @@ def test_of_this_machine_alone_nobody_need_be_named(survey, address):
 
 
 def listening(*addresses, enabled="true"):
-    """A destination for each address, of which the last is enabled, and the others where that is said."""
+    """Return a destination for each address; the last is enabled, the others as stated."""
     ports = range(2575, 2575 + len(addresses))
     tables = [TWO_PHASE.replace('"epic"', f'"e{port}"').replace("2575", str(port)) for port in ports]
-    said = [*[enabled] * (len(addresses) - 1), "true"]
-    rows = zip(tables, addresses, said, strict=True)
+    switches = [*[enabled] * (len(addresses) - 1), "true"]
+    rows = zip(tables, addresses, switches, strict=True)
     more = 'ack_peers = ["10.1.2.3"]\n'
     return "".join(f'{table}{more}ack_listen = "{address}"\nenabled = {is_on}\n' for table, address, is_on in rows)
 
@@ -386,8 +386,8 @@ def test_a_rule_for_what_nobody_needs_names_something(survey):
     rule = '[[ignore]]\nname = "trials"\nreason = "read for a study"\n'
     routes, (fault,) = survey(rule)
     assert (routes.ignores, fault.key) == ((), "ignore[0].facilities")
-    routes, found = survey(rule + 'facilities = ["city med"]\n' + rule + 'modalities = ["*"]\n')
-    assert [fault.key for fault in found] == ["ignore[1].name"]
+    routes, faults = survey(rule + 'facilities = ["city med"]\n' + rule + 'modalities = ["*"]\n')
+    assert [fault.key for fault in faults] == ["ignore[1].name"]
     assert routes.ignores[0].scope.facilities == {"city med", "city medical center"}
     assert routes.ignores[1].scope.modalities is None
 

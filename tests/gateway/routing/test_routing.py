@@ -1,4 +1,4 @@
-"""Which rows of the outbox a cause has: waiting, before the start, excluded, ignored, unrouted (D16, D31)."""
+"""Outbox rows of a cause: waiting, before the start, excluded, ignored, unrouted (D16, D31)."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def test_a_change_of_what_was_sent_is_told_though_it_was_signed_before_the_start
 
 
 def test_what_came_with_an_addendum_is_there_only_where_everything_is_restated():
-    found = study(report(signedAt=EARLY), addendum())
+    both = study(report(signedAt=EARLY), addendum())
     sent = {"epic": [ADDENDUM]}
-    assert where(found, "addendum_signed", to(), about=ADDENDUM) == WAITING
-    assert where(found, "text_changed", to(), sent=sent) == WAITING
+    assert where(both, "addendum_signed", to(), about=ADDENDUM) == WAITING
+    assert where(both, "text_changed", to(), sent=sent) == WAITING
     for other in ("append", "new_order"):
         apart = to(receiver=replace(GENERIC, addendum=other))
-        assert where(found, "text_changed", apart, sent=sent) == [Routed("epic", "before_start")]
+        assert where(both, "text_changed", apart, sent=sent) == [Routed("epic", "before_start")]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_report_without_facility_or_modality_passes_no_filter_of_them():
 
 @pytest.mark.parametrize("written", ["PT\\CT", "CT\\PT", "PET/CT", "CT+PT", "pet-ct", "CT\\PT\\SR"])
 def test_a_study_of_several_modalities_passes_the_filter_of_each(written):
-    """A PET/CT that neither the CT nor the PET destination gets is a lost report."""
+    """Check a PET/CT: if neither the CT nor the PET destination got it, the report would be lost."""
     found = study(report(), modality=written)
     for modality in ("CT", "PT"):
         assert where(found, "signed", to(filter=only(modalities=modality))) == WAITING
@@ -256,13 +256,13 @@ def test_drafts_go_to_those_whose_profile_sends_them_and_are_never_an_open_item(
 
 
 def test_a_draft_that_a_filter_leaves_out_is_excluded_and_no_open_item():
-    found = study(report(**DRAFT))
+    drafted = study(report(**DRAFT))
     for accepts, reason in (
         (Filter(statuses=frozenset({"final"})), "statuses"),
         (Filter(critical="only"), "critical"),
         (only(facilities="lakeside"), "facilities"),
     ):
-        assert where(found, "draft", to(filter=accepts, receiver=DRAFTS)) == [Routed("epic", "excluded", reason)]
+        assert where(drafted, "draft", to(filter=accepts, receiver=DRAFTS)) == [Routed("epic", "excluded", reason)]
 
 
 def test_a_draft_is_never_critical_whatever_is_said_of_it():
@@ -285,9 +285,9 @@ def test_what_is_gone_is_found_among_what_was_there():
 
 
 def test_causes_keep_their_order_and_each_its_rows():
-    found = study(report(), addendum())
-    causes = changes(None, found, SITE).causes
-    rows = routed(found, causes, {}, ever_in_force([to().terms, to("pacs").terms]))
+    both = study(report(), addendum())
+    causes = changes(None, both, SITE).causes
+    rows = routed(both, causes, {}, ever_in_force([to().terms, to("pacs").terms]))
     assert [(cause.report_id, row.destination) for cause, row in rows] == [
         (ORIGINAL, "epic"),
         (ORIGINAL, "pacs"),
@@ -336,12 +336,12 @@ ROUTES = st.builds(
 @given(studies(), st.data(), ROUTES)
 @settings(max_examples=80, deadline=timedelta(seconds=5))
 def test_every_cause_has_a_row_for_each_destination_or_one_for_none(said, data, routes):
-    found = decode(*said)
-    ids = [one.report_id for one in found.reports]
+    decoded = decode(*said)
+    ids = [one.report_id for one in decoded.reports]
     kinds = get_args(CauseKind)
-    causes = [Cause(one, data.draw(st.sampled_from(kinds))) for one in ids] + list(changes(None, found, SHOWS).causes)
+    causes = [Cause(one, data.draw(st.sampled_from(kinds))) for one in ids] + list(changes(None, decoded, SHOWS).causes)
     sent = {one.name: data.draw(st.frozensets(st.sampled_from(ids))) for one in routes.destinations if ids}
-    rows = routed(found, causes, sent, always(routes))
+    rows = routed(decoded, causes, sent, always(routes))
     assert [cause for cause, _ in rows] == sorted((cause for cause, _ in rows), key=causes.index)
     enabled = [one for one in routes.destinations if one.is_enabled]
     for cause in set(causes):

@@ -1,4 +1,4 @@
-"""Quiet hours: what is quiet by the clock on the wall, and when that ends, also on the days on which clocks are set."""
+"""Quiet hours by the local clock, and their end, also on days when clocks change."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_stretch_holds_from_its_first_minute_up_to_its_last(hours, when, end):
 
 
 def test_where_the_clock_goes_forward_the_stretch_ends_when_the_clock_is_past_it():
-    # At 02:00 it is 03:00
+    # at 02:00 the clock goes to 03:00
     assert until("01:00-02:30", at("2026-03-08T01:45")) == "2026-03-08T03:00:00-04:00"
     assert until("22:00-06:00", at("2026-03-07T23:00")) == "2026-03-08T06:00:00-04:00"
 
@@ -55,7 +55,7 @@ def test_a_stretch_that_the_clock_skips_is_not_there():
 
 
 def test_where_the_clock_goes_back_the_hour_that_comes_twice_is_quiet_twice():
-    # At 02:00 it is 01:00 again
+    # at 02:00 the clock goes back to 01:00
     assert until("01:00-01:30", at("2026-11-01T01:10")) == "2026-11-01T01:30:00-04:00"
     assert until("01:00-01:30", at("2026-11-01T01:40")) is None
     assert until("01:00-01:30", at("2026-11-01T01:10", fold=1)) == "2026-11-01T01:30:00-05:00"
@@ -82,7 +82,7 @@ STRETCHES = st.tuples(CLOCKS, CLOCKS).filter(lambda pair: pair[0] != pair[1]).ma
 ZONES = st.sampled_from(("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kolkata", "UTC")).map(
     ZoneInfo
 )
-# The days around those on which the clocks of these zones are set, and any other day
+# Days around the clock changes of these zones, and any other day
 DAYS = st.sampled_from(
     ("2026-03-07", "2026-03-28", "2026-04-04", "2026-10-03", "2026-10-24", "2026-10-31", "2026-01-05")
 )
@@ -110,7 +110,7 @@ def test_the_end_is_the_first_instant_that_is_not_quiet(hours, zone, day, second
 
 
 def on_the_wall(hours: list[str], when: datetime, zone: ZoneInfo) -> bool:
-    """Whether the clock of that zone shows a time that is quiet; times of day in their writing sort as they come."""
+    """True if the local clock shows a quiet time; times of day sort as their text."""
     now = when.astimezone(zone).strftime("%H:%M")
     for start, _, end in (one.partition("-") for one in hours):
         if start <= now < end or (end < start and (now >= start or now < end)):

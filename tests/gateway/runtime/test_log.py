@@ -23,7 +23,7 @@ def _fail(error):
 
 @pytest.fixture
 def as_before():
-    """Put logging back as it was."""
+    """Restore the logging configuration."""
     root = logging.getLogger()
     handlers, level, before = root.handlers, root.level, structlog.get_config()
     yield
@@ -35,7 +35,7 @@ def as_before():
 
 @pytest.fixture
 def lines(monkeypatch, as_before):
-    """Configure logging and give what was written, one decoded line after the other."""
+    """Configure logging, and return a function that reads the decoded lines."""
     stream = io.StringIO()
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 1, 12, 0, 0, 5000, tzinfo=UTC))
     log.configure("info", "json", stream)
@@ -147,7 +147,7 @@ def test_the_console_form_hides_the_same(lines, monkeypatch):
 
 
 class Full(io.StringIO):
-    """A stream on a disk that is full: either at once, or when what it has gathered is to go there."""
+    """Stream on a full disk, which fails at once or at the flush."""
 
     def __init__(self, fails_at):
         super().__init__()
@@ -189,7 +189,7 @@ def test_a_line_that_cannot_be_written_is_counted_and_stops_nobody(make, as_befo
     log.get_logger().critical("study-read")
     logging.getLogger("some.library").warning("reading")
     assert len(dropped) == 3
-    with contextlib.suppress(OSError):  # it tries to write once more what it has
+    with contextlib.suppress(OSError):  # it tries once more to write its buffer
         stream.close()
 
 

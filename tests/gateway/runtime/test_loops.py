@@ -17,7 +17,7 @@ def time(monkeypatch):
 
 
 async def rounds(time, takes, *, every, seconds):
-    """When rounds began, and what was noted; `takes` has for each its seconds, or what it raises."""
+    """Return the starts of rounds and the notes; `takes` has the seconds of each round, or its exception."""
     begun, noted, left = [], Noted(), list(takes)
 
     async def once():

@@ -1,4 +1,4 @@
-"""The metrics say what happened, under names and labels that hold no id."""
+"""Metrics count every event, under names and labels that hold no id."""
 
 import math
 import re
@@ -15,7 +15,7 @@ from gateway.runtime.metrics import METRICS, PREFIX, ROUTE, Measured, Metrics, m
 
 
 def everything(metrics):
-    """Each method once."""
+    """Call each method once."""
     metrics.answered("/Patient/{id}", "GET", 200, 0.003)
     metrics.asked_upstream("GET /studies/{studyId}", 200, 0.2)
     metrics.asked_upstream("GET /studies/{studyId}", None, 5.0)

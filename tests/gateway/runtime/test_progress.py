@@ -1,4 +1,4 @@
-"""An operator who waits for long work sees how far it is."""
+"""Long work shows its progress to a waiting operator."""
 
 import io
 
@@ -60,7 +60,7 @@ def test_no_percentage_is_made_up_where_the_whole_is_not_known(time, of):
         progress(0, of)
         time.seconds += 10
         progress(25, of)
-    assert stream.getvalue() == "sync: 25 studies, 2.5/s; nobody knows how many there are\n"
+    assert stream.getvalue() == "sync: 25 studies, 2.5/s; total unknown\n"
 
 
 @pytest.mark.parametrize(("rate", "left"), [(10, "2 h 46 min"), (1, "1 d 3 h"), (0, None)])
@@ -89,8 +89,8 @@ def test_a_percentage_is_never_above_what_is_done(done, of):
         with Progress("x", "things", stream := io.StringIO()) as progress:
             clock.seconds += 10
             progress(done, of)
-    said = stream.getvalue()
-    assert ("%" in said) is (done <= of)
-    if "%" in said:
-        percent = int(said.partition(": ")[2].partition(" %")[0])
+    shown = stream.getvalue()
+    assert ("%" in shown) is (done <= of)
+    if "%" in shown:
+        percent = int(shown.partition(": ")[2].partition(" %")[0])
         assert 0 <= percent <= 100 and percent * of <= 100 * done + (of == 0) * 100 and (percent == 100) is (done == of)

@@ -1,4 +1,4 @@
-"""Serving on a socket inside a loop that is somebody else's."""
+"""Serve on a socket inside an event loop that the caller runs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ async def server() -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Every wait between tries, in seconds; none of them is waited for."""
+    """Record every wait between tries, in seconds, without waiting."""
     recorded: list[float] = []
 
     async def record(seconds: float) -> None:
@@ -39,5 +39,5 @@ async def _connected(base_url: str, pdf: Pdf | None = None, **settings: Any) -> 
 
 @pytest.fixture
 def connected(waits: list[float]) -> Callable[..., Any]:
-    """`async with connected(url, attempts=…) as client`: a client whose waits between tries cost no time."""
+    """Return `async with connected(url, attempts=…) as client`: a client whose waits between tries cost no time."""
     return _connected

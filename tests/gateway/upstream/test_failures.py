@@ -1,4 +1,4 @@
-"""Every class of failure of the upstream, raised through the real client against a server that fails on purpose."""
+"""Each class of upstream failure is raised through the real client, by a server that fails on purpose."""
 
 import gzip
 import inspect
@@ -18,7 +18,7 @@ from gateway.upstream import client as client_module
 SECRETS = ("CANARY", "abc123", "storage.avarasoftware.com")
 CANARY_BODY = b'{"message": "patient CANARY Jane"}'
 
-# what AutoScribe does with a GET (on every try), and the error that is raised
+# AutoScribe's behaviour for a GET (on every try), and the error that is raised
 GET_FAILURES = {
     "400": (Reply(400, CANARY_BODY), errors.UpstreamRefused),
     "401": (Reply(401, CANARY_BODY), errors.UpstreamKeyRefused),
@@ -51,7 +51,7 @@ GET_FAILURES = {
 }
 REPEATED = {"408", "429", "500", "599", "a connection reset", "a connection closed", "a cut-off body", "no answer"}
 
-# the same for a POST: whatever leaves open whether it was carried out is ambiguous
+# Same for a POST: if it may have been carried out, the error is ambiguous
 POST_FAILURES = {
     name: (reply, error if reply.status // 100 == 4 and name != "408" else errors.UpstreamAmbiguous)
     for name, (reply, error) in GET_FAILURES.items()
@@ -66,7 +66,7 @@ SETTINGS = {"read_timeout": 0.05, "max_response_bytes": 4096, "attempts": 3}
 
 
 def _texts(error):
-    """Everything a log or a traceback could show of an exception and of those it drags along."""
+    """Return everything that a log or traceback could show of an exception and its causes."""
     while error is not None:
         yield from (str(error), repr(error), repr(vars(error)))
         error = error.__cause__ or error.__context__
@@ -118,7 +118,7 @@ async def test_a_post_that_reached_the_server_is_never_sent_again(name, server, 
 
 @pytest.fixture
 def nobody():
-    """A base URL at which nobody listens; the port stays taken so that nobody can begin to."""
+    """Return a base URL without a listener; the port stays taken so that none can appear."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Decision D26: so many pages in a second and no more."""
+"""Decision D26: at most so many pages in a second."""
 
 import pytest
 from fakes.virtual_clock import VirtualClock

@@ -1,4 +1,4 @@
-"""RFC 9110 §10.2.3 (Retry-After): no request of the crawl before it is over; trouble halves, quiet gives back."""
+"""RFC 9110 §10.2.3 (Retry-After): no crawl request before it is over; trouble halves the limit, quiet raises it."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""RFC 9110 §10.2.3 (Retry-After), measured where it counts: by the server's own log, over a socket."""
+"""RFC 9110 §10.2.3 (Retry-After), measured by the server's own log, over a socket."""
 
 import asyncio
 

@@ -24,7 +24,7 @@ async def storage():
 
 @pytest.fixture
 def download(server, storage, connected):
-    """Fetch the PDF behind a link to `storage`, which is on the allow-list unless told otherwise."""
+    """Fetch the PDF behind a link to `storage`, which is on the allow-list by default."""
 
     async def fetch(link=None, hosts=None, **settings):
         server.script = [Reply.of(documents.pdf_item(link or f"{storage.url}/r.pdf?token={TOKEN}"))]

@@ -1,4 +1,4 @@
-"""`POST /webhooks/autoscribe`: answered only once it is on disk, and never with a 5xx for what was sent."""
+"""`POST /webhooks/autoscribe` answers only once the event is on disk, and never with a 5xx for bad input."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ REFUSED = {"success": False, "error": "unauthorized"}
 
 
 class Door:
-    """The route in an application of its own, over a memory."""
+    """Route in an application of its own, over stores in memory."""
 
     def __init__(self, keys=(KEY,), **patience):
         self.memory, self.metrics, self.clock, self.woken = Memory(), Metrics(), Clock(), 0
@@ -121,7 +121,7 @@ async def test_what_is_not_signed_is_refused_without_saying_why(door, headers):
 
 
 async def test_of_each_signature_it_is_told_whether_it_holds():
-    """What has none, and what is wrong with the body or the method, says nothing of the secret."""
+    """Check that a missing signature, or a wrong body or method, does not count against the secret."""
     told = []
     door = Door(note_signature=lambda *, holds: told.append(holds))
     await door.send(body())
@@ -327,7 +327,7 @@ def test_no_bytes_and_no_headers_lead_to_a_5xx(content, is_signed, data):
 
 @asynccontextmanager
 async def behind(door, *switches):
-    """A sandbox account whose events come to the door over a socket."""
+    """Connect a sandbox account whose events reach the endpoint over a socket."""
     with listening_socket("127.0.0.1", 0) as listener:
         async with running(door.app, listener):
             url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
@@ -339,7 +339,7 @@ async def behind(door, *switches):
 
 @pytest.fixture
 def live():
-    """A door whose clock runs."""
+    """Return an endpoint with a running clock."""
     door = Door()
     door.app.state.inbox = WebhookInbox(Verifier([KEY]), door.memory, door.memory, door.metrics, door.wake)
     return door

@@ -1,4 +1,4 @@
-"""Standard Webhooks 1.0 over the raw bytes, and what is kept of an event."""
+"""Standard Webhooks 1.0 over the raw bytes, and the data kept of an event."""
 
 import json
 from datetime import timedelta
@@ -166,8 +166,8 @@ def test_what_the_library_signs_is_genuine_and_the_library_says_so_too(text, web
         "webhook-signature": hook.sign(webhook_id, now, content.decode()),
     }
     hook.verify(content, headers, json_parse=False)
-    found = check(content, headers, now, Verifier([key]))
-    assert (found.webhook_id, found.text) == (webhook_id, content.decode())
+    delivery = check(content, headers, now, Verifier([key]))
+    assert (delivery.webhook_id, delivery.text) == (webhook_id, content.decode())
     other = Verifier([key + b"x"])
     assert check(content, headers, now, other) == "wrong-signature"
 

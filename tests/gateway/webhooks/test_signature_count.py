@@ -1,4 +1,4 @@
-"""How many signatures did not hold since the last that did, kept over a restart."""
+"""Signatures that failed since the last valid one are counted, and kept across a restart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.webhooks.signature_count import EVERY, NAME, SignatureRecord, Signa
 
 
 class Kept(Cursors):
-    """Cursors that count what is put, and fail while there is trouble."""
+    """Cursors that count writes, and fail while there is trouble."""
 
     def __init__(self, trouble=None):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A recorded webhook is worked off until its report is listed; nothing stops the others, and nothing is forgotten."""
+"""A recorded webhook is processed until its report is listed; none stops the others, and none is lost."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +17,7 @@ OTHER = f"stu_{'9' * 32}"
 
 
 class Studies:
-    """Ingests: notes what it was asked for; what it knows of a study is its reports, or an exception to raise."""
+    """Ingest that records its calls; a study has reports, or an exception to raise."""
 
     def __init__(self, **known):
         self.known = {STUDY: {REPORT}, **known}
@@ -33,16 +33,16 @@ class Studies:
         try:
             await asyncio.sleep(0)
             await self.gate.wait()
-            found = self.known.get(study_id, set())
-            if isinstance(found, BaseException):
-                raise found
-            return found
+            known = self.known.get(study_id, set())
+            if isinstance(known, BaseException):
+                raise known
+            return known
         finally:
             self.at_work -= 1
 
 
 class Bench:
-    """A worker over a memory, with a clock that is set by hand."""
+    """Worker over stores in memory, with a clock that is set by hand."""
 
     def __init__(self, pace=QUICK, **known):
         self.memory, self.studies, self.metrics, self.clock = Memory(), Studies(**known), Metrics(), Clock()

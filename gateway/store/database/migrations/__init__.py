@@ -1,1 +1,1 @@
-"""The versions of the schema, each with its way up and down."""
+"""Revisions of the schema, each with its upgrade and downgrade."""

@@ -1,4 +1,4 @@
-"""How alembic runs: on a connection it is given (SQLite), or writing a script for PostgreSQL.
+"""Alembic environment: migrates on a given connection (SQLite), or writes a script for PostgreSQL.
 
 https://alembic.sqlalchemy.org/en/latest/offline.html
 """
@@ -16,7 +16,7 @@ else:
     context.configure(
         dialect_name="postgresql",
         literal_binds=True,
-        transactional_ddl=False,  # the script runs in a transaction of ours
+        transactional_ddl=False,  # the caller runs the script in a transaction
         output_buffer=context.config.output_buffer,
     )
 with context.begin_transaction():

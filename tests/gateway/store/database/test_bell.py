@@ -1,4 +1,4 @@
-"""Whoever waits for news of the store is woken by it, and by nothing else before the time is over."""
+"""A ring wakes every listener of the store, and nothing else ends the wait early."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ async def test_a_ring_from_another_thread_and_before_the_wait_is_heard() -> None
 
 async def test_a_ring_is_heard_once_and_without_one_the_wait_ends_by_itself() -> None:
     bell = Bell()
-    with bell.listener() as one:
+    with bell.listener() as listener:
         bell.ring()
-        await one.wait(30)
+        await listener.wait(30)
         begun = time.monotonic()
-        await one.wait(0.05)
+        await listener.wait(0.05)
         assert time.monotonic() - begun >= 0.04
 
 

@@ -1,4 +1,4 @@
-"""Holders of leases on a SQLite file, and whether their process still lives (D33)."""
+"""Holders of leases on a SQLite file, and whether their processes live (D33)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def path(tmp_path):
 
 @pytest.fixture
 def lock(path):
-    """Makes locks, each of an open file of its own."""
+    """Return a function that makes locks, each of an open file of its own."""
     with ExitStack() as stack:
 
         def made():
-            one = HolderLock(path)
-            stack.callback(one.release)
-            return one
+            made_lock = HolderLock(path)
+            stack.callback(made_lock.release)
+            return made_lock
 
         yield made
 

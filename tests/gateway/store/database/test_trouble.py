@@ -1,4 +1,4 @@
-"""Database errors are said in words, with their remedy, and never with a password (D39)."""
+"""Database errors are reported in words, with their remedy, and never with a password (D39)."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ MADE = f"CREATE ROLE word LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE by_tls LOGIN"
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[tuple[Server, str]]:
-    """A PostgreSQL server that asks for a password, and its `host:port`."""
-    with server() as found:
-        if found is None:
+    """Run a PostgreSQL server that asks for a password; yield it with its `host:port`."""
+    with server() as running:
+        if running is None:
             pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
-        found.execute(MADE)
-        at_once(_logins(found))
-        yield found, urlsplit(found._url).netloc.partition("@")[2]
+        running.execute(MADE)
+        at_once(_logins(running))
+        yield running, urlsplit(running._url).netloc.partition("@")[2]
 
 
 async def _logins(found: Server) -> None:
@@ -61,8 +61,8 @@ async def refusal(url: str) -> StoreUnavailable:
     with pytest.raises(StoreUnavailable) as refused:
         async with Postgres(url).opened():
             pass
-    said = f"{refused.value} {refused.value.remedy}"
-    assert PASSWORD not in said
+    text = f"{refused.value} {refused.value.remedy}"
+    assert PASSWORD not in text
     assert refused.value.cause not in str(refused.value)
     return refused.value
 
@@ -100,17 +100,17 @@ async def test_a_host_that_is_not_there_or_does_not_listen_is_named():
 
 
 async def test_a_privilege_too_many_connections_and_a_read_only_server_are_said(strict):
-    found, at = strict
+    running, at = strict
     url = f"postgresql://word:{PASSWORD}@{at}/postgres"
     engine = Postgres(url)
     async with engine.opened():
         with pytest.raises(StoreUnavailable, match=f"a privilege is missing in the database for user word at {at}"):
             await engine.query("SELECT rolpassword FROM pg_authid", [])
-        await asyncio.to_thread(found.execute, "ALTER ROLE word CONNECTION LIMIT 1")
+        await asyncio.to_thread(running.execute, "ALTER ROLE word CONNECTION LIMIT 1")
         error = await refusal(url)
         assert str(error).endswith(f"the database has too many connections at {at}")
-        await asyncio.to_thread(found.execute, "ALTER ROLE word CONNECTION LIMIT -1")
-    await asyncio.to_thread(found.execute, "ALTER ROLE gateway SET default_transaction_read_only = on")
+        await asyncio.to_thread(running.execute, "ALTER ROLE word CONNECTION LIMIT -1")
+    await asyncio.to_thread(running.execute, "ALTER ROLE gateway SET default_transaction_read_only = on")
     engine = Postgres(f"postgresql://gateway@{at}/postgres")
     async with engine.opened():
         with pytest.raises(StoreUnavailable, match="the database takes no writes: it is read-only"):
@@ -233,10 +233,10 @@ def test_a_client_hears_neither_the_user_nor_the_host():
         sqlstate = "28P01"
 
     _, issue = of_error(unavailable(Made(), DatabasePlace("gateway", "db.inside:5432", "n")))
-    said = json.dumps(issue.json())
-    assert "the database refused the password" in said
-    assert "db.inside" not in said
-    assert "for user" not in said
+    text = json.dumps(issue.json())
+    assert "the database refused the password" in text
+    assert "db.inside" not in text
+    assert "for user" not in text
 
 
 def test_every_row_has_a_remedy_that_is_a_sentence():

@@ -10,7 +10,7 @@ PATIENT = "Patient/pat-1"
 
 
 def refers(address, name, *targets):
-    """A resource that refers to these by a search parameter."""
+    """Return a resource that refers to these by a search parameter."""
     return made(address, terms=[(key(address.partition("/")[0], name), one) for one in targets])
 
 

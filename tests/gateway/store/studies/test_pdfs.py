@@ -1,4 +1,4 @@
-"""Decision D28: a PDF is kept whole or not at all, and nobody sees the half of one."""
+"""Decision D28: a PDF is kept whole or not at all, and no reader sees a part of one."""
 
 from datetime import timedelta
 
@@ -44,8 +44,8 @@ async def test_a_pdf_comes_out_as_it_went_in(library, size):
         await claim.write(data[start : start + 100_003])
     await claim.keep()
     assert await library.kept() == data
-    found = await library.pdfs.current(library.report_id())
-    assert (found.size, found.sha1, found.kept) == (size, sha1(data), START)
+    kept_pdf = await library.pdfs.current(library.report_id())
+    assert (kept_pdf.size, kept_pdf.sha1, kept_pdf.kept) == (size, sha1(data), START)
     assert [await library.pdfs.count(state) for state in ("wanted", "kept")] == [0, 1]
 
 
@@ -69,8 +69,8 @@ async def test_any_bytes_in_any_pieces_come_out_and_any_range_is_the_slice(libra
         await claim.write(data[start:end])
     await claim.keep()
     assert await library.kept() == data
-    found = await library.pdfs.current(library.report_id())
-    pieces = [piece async for piece in library.pdfs.read(found, first, last)]
+    kept_pdf = await library.pdfs.current(library.report_id())
+    pieces = [piece async for piece in library.pdfs.read(kept_pdf, first, last)]
     assert b"".join(pieces) == data[first : last + 1]
     assert max(map(len, pieces)) <= 8
 
@@ -256,8 +256,8 @@ async def test_what_was_signed_last_is_fetched_first(library, time):
 async def test_who_reads_a_pdf_that_is_replaced_gets_no_byte_of_the_other(library):
     await library.report()
     await library.keep(pdf(3 * CHUNK, 1))
-    found = await library.pdfs.current(library.report_id())
-    reading = library.pdfs.read(found, 0, found.size - 1)
+    kept_pdf = await library.pdfs.current(library.report_id())
+    reading = library.pdfs.read(kept_pdf, 0, kept_pdf.size - 1)
     assert await anext(reading) == pdf(3 * CHUNK, 1)[:CHUNK]
     await library.want()
     await library.keep(pdf(3 * CHUNK, 2))
@@ -275,9 +275,9 @@ async def test_what_the_mapping_is_told_is_what_is_kept(library):
     assert await library.said_of_pdf() == {"size": None, "hash": None}
     await library.keep(pdf(2 * CHUNK))
     await library.pipeline.refresh(library.study_id())
-    said = await library.said_of_pdf()
-    assert said["size"] == 2 * CHUNK
-    assert said["hash"] is not None
+    attachment = await library.said_of_pdf()
+    assert attachment["size"] == 2 * CHUNK
+    assert attachment["hash"] is not None
 
 
 async def test_where_none_are_kept_none_are_wanted(library):

@@ -1,4 +1,4 @@
-"""A loop that has lost its place begins anew."""
+"""A loop whose stored position is lost starts again."""
 
 import pytest
 from fakes.crawl import Cursors

@@ -1,4 +1,4 @@
-"""Decision D16: a report is what AutoScribe said of it last, and stays signed."""
+"""Decision D16: a report is as AutoScribe last sent it, and stays signed."""
 
 import pytest
 from fakes.pdfs import DRAFT, Library

@@ -1,4 +1,4 @@
-"""Decision D26: how far the sweep is, and how old the index, is known in every process and after a crash."""
+"""Decision D26: the sweep's progress and the index's age are known in every process and after a crash."""
 
 from datetime import UTC, timedelta
 

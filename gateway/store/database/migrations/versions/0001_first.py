@@ -1,4 +1,4 @@
-"""The first schema.
+"""First schema.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -21,7 +21,7 @@ _KINDS: Final[dict[str, Any]] = {
 _COUNTED: Final = frozenset({"outbox", "control"})
 _WITHOUT_ROWID: Final = frozenset({"term", "moment"})
 
-# Table -> its primary key, then its columns by kind; `?` for those that may be empty
+# Table -> its primary key, then its columns by kind; `?` marks nullable columns
 _TABLES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "claim": (
         "patient_id study_id",
@@ -172,7 +172,7 @@ _TABLES: Final[dict[str, tuple[str, dict[str, str]]]] = {
         },
     ),
 }
-# Index -> table and columns; the unique ones apart
+# Index -> table and columns; unique indexes stand below
 _INDEXES: Final[dict[str, tuple[str, str]]] = {
     "study_by_uid": ("study", "study_instance_uid"),
     "study_by_listed": ("study", "has_signed listed"),
@@ -201,7 +201,7 @@ _UNIQUE: Final[dict[str, tuple[str, str]]] = {
 
 
 def upgrade() -> None:
-    """Make the tables, and start the clock."""
+    """Create the tables and the row of `tick`."""
     for name, (key, kinds) in _TABLES.items():
         op.create_table(
             name,
@@ -225,6 +225,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables with all that is in them."""
+    """Drop the tables and their rows."""
     for name in reversed(_TABLES):
         op.drop_table(name)

@@ -1,4 +1,4 @@
-"""The feed: what is told to each destination, the messages made of it, who sends them, and what holds them.
+"""Feed tables: outbox columns, messages, destinations with their leases, and held lanes.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -20,7 +20,7 @@ _KINDS: Final[dict[str, Any]] = {
 }
 _COUNTED: Final = frozenset({"message", "audit"})
 
-# Column of `outbox` -> kind and what stands there of rows that were decided before; None: nothing
+# Column of `outbox` -> kind, and the default for existing rows; None: nullable
 _ADDED: Final[dict[str, tuple[str, str | None]]] = {
     "reason": ("text", "''"),
     "due": ("number", "0"),
@@ -30,7 +30,7 @@ _ADDED: Final[dict[str, tuple[str, str | None]]] = {
     "signed": ("number", None),
     "settled": ("number", None),
 }
-# Table -> its primary key, then its columns by kind; `?` for those that may be empty
+# Table -> its primary key, then its columns by kind; `?` marks nullable columns
 _TABLES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "message": (
         "number",
@@ -89,7 +89,7 @@ _INDEXES: Final[dict[str, tuple[str, str]]] = {
 
 
 def upgrade() -> None:
-    """Add what the feed needs."""
+    """Add the columns and tables of the feed."""
     for name, (kind, default) in _ADDED.items():
         server_default = None if default is None else sa.text(default)
         op.add_column("outbox", sa.Column(name, _KINDS[kind], nullable=default is None, server_default=server_default))
@@ -117,7 +117,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop what the feed added, with all that is in it; what nobody took is to be told again, where it comes back."""
+    """Drop the feed's tables and columns; return outbox rows with unsent messages to `waiting`."""
     op.execute(
         "UPDATE outbox SET state = 'waiting' WHERE state = 'held' OR number IN (SELECT outbox FROM message"
         " WHERE state IN ('queued', 'sending', 'indeterminate', 'held'))"

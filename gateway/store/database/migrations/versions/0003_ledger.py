@@ -1,4 +1,4 @@
-"""The hash of a message's bytes in the ledger, and what there is to remark; of a text that is gone neither is known.
+"""Ledger columns: hash of a message's bytes, and remarks. Both stay empty for messages whose bytes are gone.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -21,7 +21,7 @@ _HASHES: Final = {"sqlite": f"sha256_hex({_BODY})", "postgresql": f"encode(sha25
 
 
 def upgrade() -> None:
-    """Add the columns, and the hash of what is still there."""
+    """Add the columns, and hash the bytes that are still stored."""
     for name in _ADDED:
         op.add_column("message", sa.Column(name, _TEXT, nullable=False, server_default=sa.text("''")))
     dialect = op.get_context().dialect.name

@@ -1,4 +1,4 @@
-"""Studies as they were before a move: what is taken back from the patient who was told of is made of them.
+"""Table of studies as they were before a move, from which withdrawals for the previous patient are composed.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -13,7 +13,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add the table; of moves before it nothing is known."""
+    """Add the table. Earlier moves have no row."""
     op.create_table(
         "former",
         sa.Column("revision", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -25,5 +25,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it: what is to be taken back of these moves, whoever keeps the chart must take back by hand."""
+    """Drop the table. Withdrawals of pending moves must then be made by hand in the receiving system."""
     op.drop_table("former")

@@ -1,4 +1,4 @@
-"""Adds to an operator's verdict whom it was about, and since when the study is about somebody else.
+"""Add to an operator's verdict the persons it judged, and since when the study names another person.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -13,7 +13,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the columns: the next look at a study writes who its verdicts are about."""
+    """Add the columns. The next ingest of a study fills in the persons that its verdicts judged."""
     text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     op.add_column("verdict", sa.Column("judged", text, nullable=False, server_default=sa.text("''")))
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -21,6 +21,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the columns: each verdict counts for ever."""
+    """Drop the columns. Each verdict then applies for ever."""
     for name in ("reopened", "judged"):
         op.drop_column("verdict", name)

@@ -1,4 +1,4 @@
-"""Until when an old copy of a message may still reach its receiver; of what is in the store already none may.
+"""Column for the time until which an old copy of a message may still arrive; empty for existing messages.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -13,7 +13,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Add the column, with an index of the few rows that have it."""
+    """Add the column, with a partial index of the few rows that have a value."""
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.add_column("message", sa.Column("stale_until", number, nullable=True))
     few = sa.text("stale_until IS NOT NULL")
@@ -22,6 +22,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the index and the column."""
     op.drop_index("message_by_stale", "message")
     op.drop_column("message", "stale_until")

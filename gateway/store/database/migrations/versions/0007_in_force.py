@@ -1,4 +1,4 @@
-"""The settings by which it is decided what a destination is owed: each change of them a row.
+"""Table of the settings that decide what a destination is owed: one row for each change.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -13,7 +13,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Make the table, empty: at the next start what the settings say is in force, and sends nothing by that."""
+    """Create the empty table. The next start records the settings in force and sends nothing because of that."""
     text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table; what a plan would have sent stays unsent, what it would have stopped goes."""
+    """Drop the table. Planned messages stay unsent; messages that the plan was to stop are sent."""
     op.execute("UPDATE outbox SET state = 'before_start', reason = '' WHERE state IN ('planned', 'left')")
     for state in ("waiting", "held", "rendered", "merged"):
         was = f"state = 'to_stop' AND reason LIKE '{state}:%'"

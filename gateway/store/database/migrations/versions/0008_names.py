@@ -1,4 +1,4 @@
-"""The names that a destination had, and when an operator closed what was open for one that is gone.
+"""Columns for the names that a destination had, and for the time when an operator retired it.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -13,7 +13,7 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Add the columns: every destination has the name that it always had, and none is retired."""
+    """Add the columns. Every destination keeps its name, and none is retired."""
     text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     for name in ("became", "origin"):
@@ -22,6 +22,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the columns: what is made later has an MSH-10 of the name that the destination has by then."""
+    """Drop the columns. Later messages get an MSH-10 made from the destination's present name."""
     for name in ("retired", "origin", "became"):
         op.drop_column("destination", name)

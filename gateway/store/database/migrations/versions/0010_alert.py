@@ -1,4 +1,4 @@
-"""Keep what somebody was told of the alerts that stand; of earlier ones nothing is kept, so they are told once more.
+"""Table of raised alerts and their notifications. Alerts raised before the upgrade are notified once more.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -18,7 +18,7 @@ _NUMBER: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the table."""
+    """Add the table and its index."""
     texts: list[sa.Column[Any]] = [sa.Column(name, _TEXT, nullable=False) for name in ("cases", "told", "studies")]
     op.create_table(
         "alert",
@@ -36,5 +36,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it: what stands is told once more by the release before."""
+    """Drop the table. The earlier release notifies standing alerts once more."""
     op.drop_table("alert")

@@ -1,4 +1,4 @@
-"""A digest of what each message tells: after a restore, what was sent before it is known by it.
+"""Column for the digest of each message's content, by which messages sent before a restore are recognized.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -13,7 +13,7 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Add the column; of what was made before it, it is not known."""
+    """Add the column, empty for existing messages."""
     text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     op.add_column("message", sa.Column("told", text, nullable=False, server_default=sa.text("''")))
 

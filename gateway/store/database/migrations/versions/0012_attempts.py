@@ -1,4 +1,4 @@
-"""The attempts to send each message, with what was answered; of attempts before it nothing is kept.
+"""Table of the attempts to send each message, with the answers. Earlier attempts have no row.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -13,7 +13,7 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Add the table, and find the messages that spoke of a patient."""
+    """Add the table, and an index of messages by patient."""
     text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
@@ -35,6 +35,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it: how often and over which connection messages were sent is no longer known."""
+    """Drop the table and the index. The number of attempts and their connections are lost."""
     op.drop_index("message_by_patient", "message")
     op.drop_table("attempt")

@@ -1,4 +1,4 @@
-"""Keep the user and host of whoever acted, in each row of the audit; for rows before it they are not known.
+"""Add user and host of the actor to each row of the audit; unknown for earlier rows.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html: written out, since a migration must not change with the code.
 """
@@ -13,13 +13,13 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
-    """Add the columns; the reason has one already."""
+    """Add the columns. The reason has a column already."""
     text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     for name in ("user", "host"):
         op.add_column("audit", sa.Column(name, text, nullable=True))
 
 
 def downgrade() -> None:
-    """Drop the columns: who did it is no longer known."""
+    """Drop the columns. The actors of audit rows are lost."""
     for name in ("host", "user"):
         op.drop_column("audit", name)
