@@ -20,9 +20,9 @@ _META: Final[Json] = {"profile": [f"{US_CORE}practitionerrole"]}
 
 
 def practitioner_roles(scene: Scene, radiologists: Mapping[str, Radiologist]) -> list[Json]:
-    """One PractitionerRole of each user and facility that a report names together.
+    """Build one PractitionerRole for each pair of user and facility in a report.
 
-    A user of whom no Practitioner is made, and a report without a facilityName, give none.
+    A user without a Practitioner and a report without a facilityName give none.
     """
     found: dict[str, Json] = {}
     for report in scene.study.reports:
@@ -35,7 +35,7 @@ def practitioner_roles(scene: Scene, radiologists: Mapping[str, Radiologist]) ->
 
 
 def practitioner_role_code(clinic_role: str | None) -> list[Json]:
-    """PractitionerRole.code <- User.clinicRole, as text: no table of codes has all of AutoScribe's roles.
+    """PractitionerRole.code <- User.clinicRole, as text: no code table has all of AutoScribe's roles.
 
     https://hl7.org/fhir/R4/practitionerrole-definitions.html#PractitionerRole.code
     """
@@ -43,7 +43,7 @@ def practitioner_role_code(clinic_role: str | None) -> list[Json]:
 
 
 def practitioner_role_specialty(clinic_role: str | None) -> list[Json]:
-    """PractitionerRole.specialty <- User.clinicRole, where one NUCC code means exactly that; else none.
+    """PractitionerRole.specialty <- User.clinicRole, if one NUCC code means exactly that; else none.
 
     https://hl7.org/fhir/R4/practitionerrole-definitions.html#PractitionerRole.specialty
     """
@@ -52,7 +52,7 @@ def practitioner_role_specialty(clinic_role: str | None) -> list[Json]:
 
 
 def _role(radiologist: Radiologist, practitioner: Json, facility: str) -> Json:
-    """The role; it claims its profile only with a telecom, which pd-1 of US Core asks for."""
+    """Build the role; it claims its profile only with a telecom, which pd-1 of US Core requires."""
     organization = organization_id(facility)
     clinic_role, telecom = line(radiologist.clinic_role), practitioner.get("telecom")
     return said(
