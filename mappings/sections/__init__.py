@@ -1,11 +1,11 @@
-"""A report text cut into sections at its headings: lossless, and no heading found means no section guessed (D5).
+"""Cut a report text into sections at its headings: lossless, and no section is guessed without a heading (D5).
 
 Carries out no clause of a standard: radiologists' headings are a custom. The labels are the keys of
 `mappings.codes.SECTION_LOINC` and, for headings without a code there, the heading's name in snake case.
 
-`marks` finds what reads like a heading; here the marks are judged by each other, since a text writes its headings in
-one way. What may as well be prose, a sub-heading or a quotation stays where it is: to miss a heading costs less than to
-tear a finding apart.
+`marks` finds candidates for headings. Here they are judged by each other, since a text writes all its headings in one
+way. Candidates that may be prose, a sub-heading or a quotation are rejected: a missed heading costs less than a finding
+torn apart.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from mappings.sections.marks import CLOSING, TITLE, Mark, marks
 
 __all__ = ["HEADINGS", "cut", "heading_words"]
 
-# Sections that say why and how, before what was seen
+# Sections about reason and method, before the findings
 _CONTEXT: Final = frozenset({"comparison", "examination", "history", "indication", "technique"})
-# ... in which somebody else's report may be quoted
+# ... in which another report may be quoted
 _QUOTING: Final = frozenset({"comparison", "history", "indication"})
 _SEEN: Final = frozenset({"findings", "findings_impression"})
 _CONCLUDED: Final = frozenset({"findings_impression", "impression"})
-# ... and those with which an examination goes on behind its title
+# ... and those that follow the title of an examination
 _BEGINNING: Final = _CONTEXT | _SEEN | {"procedure"}
-# Sections behind which the title of the next examination may stand
+# Sections after which the title of the next examination may stand
 _CLOSED_BY_TITLE: Final = _SEEN | _CONCLUDED | {"recommendation", "critical_result", "plan", "addendum"}
 
-# Headings that inside a section of the other case are its sub-headings: TECHNIQUE: … Contrast: 50 mL
+# Headings that are sub-headings inside a section of the other case: TECHNIQUE: … Contrast: 50 mL
 _MINOR: Final = frozenset(
     {
         *("anesthesia", "complications", "consent", "contrast", "estimated_blood_loss", "materials", "medications"),
@@ -41,17 +41,18 @@ _MINOR: Final = frozenset(
     }
 )
 
-# Documents of HTML, XML and RTF are cut nowhere: a section of one would be no document
+# HTML, XML and RTF are never cut: a section would not be a valid document
 _DOCUMENTS: Final = ("<!doctype", "<html", "<?xml", "{\\rtf")
 
-_MARGIN: Final = " \t\r\n*_#=~.<>|])-"  # what may stand around the words of a closing
+_MARGIN: Final = " \t\r\n*_#=~.<>|])-"  # allowed around the words of a closing
 
 
 def cut(text: str) -> tuple[Section, ...]:
-    """The text's sections in order; `"".join(s.heading + s.body for s in cut(text)) == text` for any string.
+    """Cut the text into sections, in order; `"".join(s.heading + s.body for s in cut(text)) == text` for any string.
 
-    Text under no known heading (before the first, a signature after the last) is a Section with label and heading "".
-    A text without headings is one such Section, the empty text none. White space before the first heading is its own.
+    Text under no known heading (before the first, or a signature after the last) is a Section with label and heading
+    "". A text without headings is one such Section, an empty text none. White space before the first heading belongs to
+    it.
     """
     if not text:
         return ()
@@ -73,7 +74,7 @@ def cut(text: str) -> tuple[Section, ...]:
 
 
 def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> list[Mark]:
-    """The headings with the tags around them, and those behind the last section as its closing."""
+    """Extend the headings by the tags around them, and add the tags after the last section as its closing."""
     if not found or not runs:
         return found
     starts, ends = [start for start, _ in runs], [end for _, end in runs]
@@ -104,7 +105,7 @@ class _Study:
 
 
 class _Place(NamedTuple):
-    """The place of a mark: its number, its study, the label of the next plain heading there, and if text is between."""
+    """Place of a mark: its index, its study, the label of the next plain heading there, and True if text is between."""
 
     number: int
     study: _Study
@@ -113,7 +114,7 @@ class _Place(NamedTuple):
 
 
 def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
-    """The marks that are headings or closings, judged by the headings before them and by what follows."""
+    """Select the marks that are headings or closings, judged by the headings before them and by the text after."""
     accepted: list[Mark] = []
     headings: list[Mark] = []
     study, seen = None, False
@@ -137,7 +138,7 @@ def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
 
 
 def _places(found: Sequence[Mark], text: str) -> list[_Place]:
-    """The place of each mark."""
+    """Find the place of each mark."""
     studies = _studies(found)
     places: list[_Place] = []
     following, behind = "", len(text)
@@ -159,7 +160,7 @@ def _places(found: Sequence[Mark], text: str) -> list[_Place]:
 
 
 def _studies(found: Sequence[Mark]) -> list[_Study]:
-    """The study of each mark: an addendum begins one, and so does an examination behind findings or an impression."""
+    """Assign each mark to its study: an addendum begins one, or an examination after findings or impression."""
     studies = []
     study = _Study()
     for number, mark in enumerate(found):
@@ -178,7 +179,7 @@ def _is_plain(mark: Mark) -> bool:
 
 
 def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
-    """True if a line closes the section before it, or is the title of the next examination behind one that is whole."""
+    """True if a line closes the section before it, or is the title of the next examination after a complete one."""
     is_said = bool(text[last.end : mark.start].strip())
     if mark.label == TITLE:
         begins = _BEGINNING | _CONCLUDED if last.label in _CONCLUDED else _BEGINNING
@@ -189,7 +190,7 @@ def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
 
 
 def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """True if a heading is of a kind with those before it: list items, lower case and minor ones need a precedent."""
+    """True if a heading matches those before it: list items, lower case and minor ones need a precedent."""
     if not headings:
         return mark.is_anew or (not mark.is_lower and not mark.is_inline)
     first = headings[0]
@@ -204,7 +205,7 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 
 
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """True if this is the only heading of the findings or the impression, and no list item of an impression above."""
+    """True if this is the only heading of findings or impression, and no list item of an impression above."""
     is_last = place.study.last.get(mark.label) == place.number
     said = {one.label for one in headings}
     return is_last and mark.label in _SEEN | _CONCLUDED and said.isdisjoint({mark.label, *_CONCLUDED})
@@ -229,21 +230,21 @@ def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 
 
 def _is_empty(mark: Mark, place: _Place, found: Sequence[Mark]) -> bool:
-    """True if a word that is weak has nothing under it but the next heading, as a title has."""
+    """True if a weak word has no text before the next heading, like a title."""
     if not mark.weak or mark.is_inline or place.is_followed:
         return False
     return place.number + 1 == len(found) or _is_plain(found[place.number + 1])
 
 
 def _is_set_apart(mark: Mark, place: _Place) -> bool:
-    """True if a heading is set apart and the examination has the same one in its own right: it is somebody else's."""
+    """True for a heading set apart if the examination has the same one of its own: it belongs to a quoted report."""
     return mark.is_quoted and not mark.is_inline and mark.label in place.study.first
 
 
 def _is_quotation(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """True if a heading before the first findings belongs to a report that the history or the comparison quotes.
+    """True if a heading before the first findings belongs to a report quoted in the history or comparison.
 
-    One inside a line comes again in its own right; an impression before the findings comes again behind.
+    A heading inside a line is repeated on its own later; an impression before the findings is repeated after them.
     """
     if not headings or headings[-1].label not in _QUOTING:
         return False
@@ -256,7 +257,7 @@ def _is_quotation(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 
 
 def _label(mark: Mark, place: _Place) -> str:
-    """The label of a heading; of a word that is weak only where no plainer heading says the same, else none."""
+    """Label of a heading; a weak word has one only if no plainer heading covers the same section."""
     if not mark.weak:
         return mark.label
     study, is_title = place.study, place.following in _CONTEXT

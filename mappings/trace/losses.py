@@ -1,8 +1,8 @@
-"""What of AutoScribe's JSON does not reach FHIR, or HL7 v2, and why: the loss tables of decision D6.
+"""Loss tables of decision D6: parts of AutoScribe's JSON that do not reach FHIR or HL7 v2, with the reasons.
 
-Carries out no clause of a standard. What stands here moves nothing, and what moves nothing stands here: both are
-tested. `**` at the end of a pattern is everything below. Beside them stands what reaches a language changed: a reader
-that turns FHIR or a message back into what AutoScribe said gets all of it but for these tables (tests/property).
+Carries out no clause of a standard. Every leaf listed here changes nothing, and every leaf that changes nothing is
+listed: both are tested. `**` at the end of a pattern means everything below. Other tables list values that arrive
+changed: a reader that turns FHIR or a message back into AutoScribe's data gets all but these (tests/property).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class ExampleChange:
-    """What becomes of the values of a leaf: its code, the leaf or leaves, when, and why it cannot be undone."""
+    """Change to the values of a leaf: its code, the leaf or leaves, the condition, and why it cannot be undone."""
 
     code: str
     leaf: str
@@ -71,7 +71,7 @@ HL7V2_LOSSES: Final[dict[str, str]] = {
     "/users/*/phoneNumber": "ORU^R01 has no number of the interpreter",
     "/users/*/clinicRole": "a role in AutoScribe",
 }
-# Pattern -> the switch of the receiver's profile and the values of it that leave the leaf out
+# Pattern -> the receiver's switch, and its values that leave the leaf out
 SWITCHED_OFF: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "/reports/*/snapshotMetadata/height/**": ("vitals", frozenset({"off"})),
     "/reports/*/snapshotMetadata/weight/**": ("vitals", frozenset({"off"})),
@@ -80,7 +80,7 @@ SWITCHED_OFF: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "/technologistTechnique": ("nte", frozenset({"none", "disclaimer"})),
     "/studyInstanceUid": ("uid", frozenset({"none"})),
 }
-# What stands in FHIR otherwise than AutoScribe said it, so that nobody can read it back
+# Values changed in FHIR, so that nobody can read the original back
 FHIR_CHANGES: Final = (
     ExampleChange(
         "normal-form",
@@ -249,7 +249,7 @@ FHIR_CHANGES: Final = (
         "an archive's study is not AutoScribe's to report (issue study-external)",
     ),
 )
-# What stands in HL7 v2 otherwise than AutoScribe said it, to a receiver whose profile switches nothing off
+# Values changed in HL7 v2, for a receiver whose profile switches nothing off
 HL7V2_CHANGES: Final = (
     ExampleChange("draft", "/reports/*", "not signed", "unsigned text does not leave (issue report-not-signed)"),
     ExampleChange(
@@ -421,7 +421,7 @@ HL7V2_CHANGES: Final = (
 
 
 def loss(table: Mapping[str, str], pattern: str, receiver: Receiver) -> str | None:
-    """Why a leaf moves nothing in the language of `table`, or None where there is no reason."""
+    """Return the reason that a leaf changes nothing in the language of `table`, or None without a reason."""
     if found := _find(table, pattern):
         return found
     switched = _find(SWITCHED_OFF, pattern) if table is HL7V2_LOSSES else None
