@@ -5,7 +5,7 @@ HL7 v2.5.1 tables 0123 and 0085, decisions D12, D16-D21, D31. By the receiver's 
 | switch | a signature, `F` | any other cause, `C` |
 |---|---|---|
 | `replace` | all signed reports; `C` after an earlier message | all signed reports |
-| `append` | the report alone, `A` after an earlier message; an addendum before one goes with all reports | all reports |
+| `append` | the report alone, `A` after an earlier message; an addendum before one takes all reports | all reports |
 | `new_order` | an original: all originals, under the study's number; an addendum alone, under its own | as for `F` |
 
 The number comes from `mappings.hl7v2.place`: a report's number never depends on the order in which reports are signed.

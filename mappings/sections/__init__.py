@@ -94,7 +94,7 @@ def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> l
 
 @dataclass(slots=True)
 class _Study:
-    """The plain headings of one examination or addendum: label -> number of the first and of the last mark of it."""
+    """Plain headings of one examination or addendum: label -> index of the first and of the last mark with it."""
 
     first: dict[str, int] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""House rule 1: a module says what it is, and which clause it carries out."""
+"""House rule 1: a module's docstring says its purpose, and the clause it carries out."""
 
 import ast
 import re

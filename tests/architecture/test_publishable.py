@@ -1,4 +1,4 @@
-"""What is committed may be published: no path of a machine, no registry address, no key, no waived licence."""
+"""Every committed file may be published: no path of a machine, registry address, key, or waived license."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What cannot be read back, as one table, and the study with exactly that lost."""
+"""Table of all losses of reading back, and the study with exactly these losses."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mappings.model import Cause, Facts, Study
 from mappings.profile import Site
 
 ABSENT: Final = ""
-"""The code of what is not there at all: the tables "Not in FHIR" and "Not in HL7 v2" have none."""
+"""Code of wholly missing leaves: the tables "Not in FHIR" and "Not in HL7 v2" have none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """One row: its code, the leaf of AutoScribe's JSON, the language, when, why, and what becomes of the study."""
+    """One row: its code, the leaf of AutoScribe's JSON, the language, condition, reason, and effect on the study."""
 
     code: str
     leaf: str
@@ -40,7 +40,7 @@ _NO_DAY: Final = "dropped (issue study-date-impossible); the time of signing sta
 _NOT_SEPARATE: Final = "one list of notes, the technique first"
 _ORDERS: Final = "a number says whose it is, not under which key it stood"
 
-# In the order in which they are lost
+# In the order in which they apply
 LOSSES: Final = (
     Loss(ABSENT, "/createdAt", "fhir", "", _ROW, not_said("created_at")),
     Loss(ABSENT, "/updatedAt", "fhir", "", _ROW, not_said("updated_at")),
@@ -588,24 +588,24 @@ _NO_FACTS: Final = Facts()
 
 
 def said(study: Study) -> Study:
-    """The study without where things stood in the document, and what decoding found odd."""
+    """Remove pointers and decoding issues from the study."""
     users = {key: replace(user, pointer="") for key, user in study.users.items()}
     reports = tuple(replace(report, pointer="") for report in study.reports)
     return replace(study, reports=reports, users=users, issues=())
 
 
 def lose_fhir(study: Study, site: Site, facts: Facts = _NO_FACTS) -> Study:
-    """The study with what FHIR loses lost."""
+    """Apply all losses of FHIR to the study."""
     return lost(study, Told("fhir", study, site, facts))[0]
 
 
 def lose_hl7v2(study: Study, cause: Cause, site: Site, facts: Facts = _NO_FACTS) -> Study:
-    """The study with what the message of a cause loses lost."""
+    """Apply all losses of a cause's message to the study."""
     return lost(study, Told("hl7v2", study, site, facts, cause))[0]
 
 
 def lost(study: Study, told: Told) -> tuple[Study, list[Loss]]:
-    """The study with what a language loses lost, and what was."""
+    """Apply all losses of a language to the study; return those that changed it too."""
     made, found = said(study), []
     for loss in LOSSES:
         if loss.language == told.language:
