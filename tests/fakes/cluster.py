@@ -1,6 +1,6 @@
 """PostgreSQL cluster for the tests, on a free loopback port, removed when they end.
 
-https://www.postgresql.org/docs/current/app-initdb.html: `initdb` and `postgres` refuse root, so root runs them as another user.
+https://www.postgresql.org/docs/current/app-initdb.html: `initdb` and `postgres` refuse root.
 """
 
 from __future__ import annotations

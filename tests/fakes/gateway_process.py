@@ -46,7 +46,7 @@ def site_file(folder: Path, **more: str) -> Path:
 
 
 def environment(upstream_url: str, database_url: str, config: Path, **more: str) -> dict[str, str]:
-    """Build the environment of a gateway without the test's own variables, so that it never reaches a real AutoScribe."""
+    """Build the environment of a gateway without the test's own variables: it never reaches a real AutoScribe."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AVARA_", "GATEWAY_"))}
     own = {
         "AVARA_API_KEY": SANDBOX_API_KEY,

@@ -111,7 +111,7 @@ class Library:
         return dict(zip(("state", "attempts", "code", "generation", "size", "sha1", "due"), row, strict=True))
 
     async def generations(self) -> set[str]:
-        """The generations of which there are chunks."""
+        """Generations that have chunks."""
         return {str(one) for (one,) in await self.engine.fetch(_GENERATIONS)}
 
     async def current(self, digit: str = "3", kind: str = "DiagnosticReport") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Read a Study back from FHIR: AutoScribe's data, as far as a reader of the resources can tell.
 
-Written from https://hl7.org/fhir/R4/ and the names of our own systems and extensions, independent of the mapping that it
+Written from https://hl7.org/fhir/R4/ and the names of our own systems and extensions, independent of the mapping it
 checks. Of the site it knows only public settings. A value that the resources do not tell is None.
 """
 
