@@ -102,14 +102,14 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
 
 def _missing_and_critical(head: Json, rows: Sequence[Json]) -> Iterator[MappingIssue]:
     """Report contradictions between the study and its reports: a missing report, a critical flag (D4, D22)."""
-    came = {row["reportId"]: row for row in rows}
-    for index, one in enumerate(head.get("reportIds") or ()):
-        row, pointer = came.get(one["reportId"]), f"/reportIds/{index}"
+    received = {row["reportId"]: row for row in rows}
+    for index, item in enumerate(head.get("reportIds") or ()):
+        row, pointer = received.get(item["reportId"]), f"/reportIds/{index}"
         if row is None:
-            is_signed = one["status"] == "completed"
+            is_signed = item["status"] == "completed"
             action = "the study names a report that did not come" + (", and it is signed" if is_signed else "")
             yield MappingIssue("report-missing", "error" if is_signed else "warning", pointer, action)
-        elif one.get("isCritical") and not row.get("isCritical"):
+        elif item.get("isCritical") and not row.get("isCritical"):
             yield MappingIssue("critical-disagrees", "warning", f"{pointer}/isCritical", "the report's own flag stands")
     if head.get("isCritical") and rows and not any(row.get("isCritical") for row in rows):
         yield MappingIssue("critical-disagrees", "warning", "/isCritical", "the reports' own flags stand")

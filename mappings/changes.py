@@ -113,20 +113,22 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
     look, issues = _look(before, now, site, known)
     old = {report.report_id: report for report in before.reports}
     moved = _moved(look)
-    found: list[tuple[Report, CauseKind]] = []
+    pairs: list[tuple[Report, CauseKind]] = []
     changed: set[str] = set()
     reports = () if refusal(look.study) else zip(look.study.reports, look.said.reports, strict=True)
-    for report, said in reports:
+    for report, filled in reports:
         was = old.get(report.report_id)
-        is_other = was is not None and (report.report_id in moved or _patient(before, was) != _patient(look.said, said))
-        kind = _changed(was, said, is_other=is_other)
+        is_other = was is not None and (
+            report.report_id in moved or _patient(before, was) != _patient(look.said, filled)
+        )
+        kind = _changed(was, filled, is_other=is_other)
         if was is not None and _may_be_sent(was, site) and kind:
             changed.add(report.report_id)
         kind = _told(look, was, report, kind)
-        found += [(report, kind)] if kind else []
-    found += _gone(look)
-    version = _version(known.version, look.study) if found else known.version
-    ordered = sorted(found, key=lambda pair: reading_order(pair[0]))
+        pairs += [(report, kind)] if kind else []
+    pairs += _gone(look)
+    version = _version(known.version, look.study) if pairs else known.version
+    ordered = sorted(pairs, key=lambda pair: reading_order(pair[0]))
     return Change(
         study=look.study,
         causes=tuple(Cause(report.report_id, kind, version) for report, kind in ordered),
@@ -146,19 +148,19 @@ def told(study: Study, cause: Cause, report_ids: Iterable[str]) -> str:
     """
     reports = {one.report_id: one for one in study.reports}
     about = tuple(report_ids)
-    found = [reports[one] for one in about if one in reports]
-    said = [
-        (one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), _text(one)) for one in found
+    present = [reports[one] for one in about if one in reports]
+    facts = [
+        (one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), _text(one)) for one in present
     ]
     which = (cause.part, cause.accession_number, cause.document, "" if about else cause.report_id)
-    text = repr((study.study_id, bool(study.is_cancelled), which, said))
+    text = repr((study.study_id, bool(study.is_cancelled), which, facts))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
     study, issues = kept(before, in_order(now), site, known.cancelled)
     old = {report.report_id: report for report in before.reports}
-    said = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
+    filled = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
     earlier = _with(known.seen, before.completed)
     listed = {report.report_id for report in study.reports}
     left = [replace(was, pointer=_NOWHERE) for was in before.reports if _may_be_sent(was, site)]
@@ -166,7 +168,7 @@ def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, l
     look = _Look(
         before=before,
         study=study,
-        said=study if said == study.reports else replace(study, reports=said),
+        said=study if filled == study.reports else replace(study, reports=filled),
         facts_before=Facts(seen=earlier, gone=known.gone),
         facts=Facts(seen=_with(earlier, study.completed), gone=tuple(gone.values())),
         site=site,
@@ -258,14 +260,15 @@ def _moved(look: _Look) -> set[str]:
 
     Another patient is another identity, or two patient fields that contradict the old ones under the same identity.
     """
-    was = subjects(look.before, look.before.reports, look.site, look.facts_before)
-    said = in_order(look.said)  # a missing instant moves no report
-    now = subjects(said, said.reports, look.site, look.facts)
-    reports = {report.report_id for report in look.study.reports} & was.keys()
+    before = subjects(look.before, look.before.reports, look.site, look.facts_before)
+    filled = in_order(look.said)  # a missing instant moves no report
+    after = subjects(filled, filled.reports, look.site, look.facts)
+    reports = {report.report_id for report in look.study.reports} & before.keys()
     return {
         one
         for one in reports
-        if _is_at(was[one]) != _is_at(now[one]) or is_of_another(was[one].snapshot, now[one].snapshot, look.site)
+        if _is_at(before[one]) != _is_at(after[one])
+        or is_of_another(before[one].snapshot, after[one].snapshot, look.site)
     }
 
 

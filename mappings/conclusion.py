@@ -132,19 +132,19 @@ def _addenda(sections: Sequence[Section]) -> frozenset[int]:
     """
     starts = [place for place, section in enumerate(sections) if section.label == "addendum"]
     amended = [place for place, one in enumerate(sections) if one.label in CONCLUDING and _AMENDED.search(one.heading)]
-    found = {*starts, *amended}
+    places = {*starts, *amended}
     for start, end in pairwise([*starts, len(sections)]):
         under, is_ended = _under(sections, start, end)
         impressions = [place for place in under if sections[place].label in CONCLUDING]
         is_below = any(section.label in _BODY for section in sections[:start])
         if is_ended or is_below:
-            found.update(impressions or under)
+            places.update(impressions or under)
             continue
         is_parted = end < len(sections) or len(impressions) > 1
         own = under[: under.index(impressions[0]) + 1] if is_parted and impressions else under
         if not sections[start].content or (is_parted and len(own) == 1 and own == impressions[:1]):
-            found.update(own)
-    return frozenset(found)
+            places.update(own)
+    return frozenset(places)
 
 
 def _under(sections: Sequence[Section], start: int, end: int) -> tuple[list[int], bool]:
@@ -180,16 +180,16 @@ def _of_merged(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
 
 def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Report]]:
     """Find the texts of other reports in a text, with the white space behind. An addendum must fill whole lines."""
-    found: list[tuple[int, int, Report]] = []
+    spans: list[tuple[int, int, Report]] = []
     known = [(normal_form(other.text or "").strip(), other) for other in others]
     for whole, other in sorted(known, key=lambda one: -len(one[0])):
         before, is_there, behind = text.partition(whole) if whole else ("", "", "")
         start, end = len(before), len(text) - len(behind)
         has_own_lines = (not before or before.endswith("\n")) and (not behind or behind.startswith("\n"))
-        is_taken = any(start < last and first < end for first, last, _ in found)
+        is_taken = any(start < last and first < end for first, last, _ in spans)
         if is_there and not is_taken and (has_own_lines or not other.is_addendum):
-            found.append((start, len(text) - len(behind.lstrip()), other))
-    return sorted(found, key=lambda one: one[0])
+            spans.append((start, len(text) - len(behind.lstrip()), other))
+    return sorted(spans, key=lambda one: one[0])
 
 
 def _named(section: Section) -> Section:

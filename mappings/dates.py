@@ -52,14 +52,14 @@ class When:
 
 def parse_date(text: str | None) -> str | None:
     """Return the text if it is an existing date (`YYYY-MM-DD`, or partial: `YYYY-MM`, `YYYY`), else None."""
-    said = (text or "").strip()
-    if not _PARTIAL_DATE.fullmatch(said):
+    stripped = (text or "").strip()
+    if not _PARTIAL_DATE.fullmatch(stripped):
         return None
     try:
-        date.fromisoformat(f"{said}-01-01"[:10])
+        date.fromisoformat(f"{stripped}-01-01"[:10])
     except ValueError:
         return None
-    return said
+    return stripped
 
 
 def dtm_date(iso: str) -> str:
@@ -72,11 +72,11 @@ def parse_instant(text: str | None) -> datetime | None:
 
     RFC 3339 §5.6 allows `t` and `z` in lower case. Without an offset the moment is not known.
     """
-    said = (text or "").strip().upper()
-    if not _INSTANT.fullmatch(said):
+    stripped = (text or "").strip().upper()
+    if not _INSTANT.fullmatch(stripped):
         return None
     try:
-        moment = datetime.fromisoformat(said)
+        moment = datetime.fromisoformat(stripped)
         moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

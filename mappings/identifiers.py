@@ -251,18 +251,18 @@ def is_doubtful(mrn: str, pattern: re.Pattern[str] | None = None) -> bool:
 
     A `pattern` of the site decides instead: an MRN is good if the pattern matches all of it, at most 32 characters.
     """
-    said = mrn.strip()
+    written = mrn.strip()
     if pattern is not None:
-        return len(said) > _LONGEST_MRN or pattern.fullmatch(said) is None
-    said = (said if said.isascii() else normalize("NFKC", said)).upper()
-    bare = "".join(filter(str.isalnum, said))
+        return len(written) > _LONGEST_MRN or pattern.fullmatch(written) is None
+    written = (written if written.isascii() else normalize("NFKC", written)).upper()
+    bare = "".join(filter(str.isalnum, written))
     if (
         not any(map(str.isdigit, bare))
-        or _SOCIAL_SECURITY.fullmatch(said)
-        or not _INSTRUCTIONS.isdisjoint(said.split())
+        or _SOCIAL_SECURITY.fullmatch(written)
+        or not _INSTRUCTIONS.isdisjoint(written.split())
     ):
         return True
-    return _ONE_DIGIT_ALONE.fullmatch(bare) is not None or _is_sequence(said.replace("-", "").lstrip("0"))
+    return _ONE_DIGIT_ALONE.fullmatch(bare) is not None or _is_sequence(written.replace("-", "").lstrip("0"))
 
 
 def _is_sequence(digits: str) -> bool:

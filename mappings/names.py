@@ -143,10 +143,10 @@ def _plain_name(whole: str, order: NameOrder | None) -> PersonName:
         return _not_split(whole)  # in `RAHMAN MD` the MD may be Mohammed
     if len(tokens) > 1 and _is_doubtful_ending(tokens[-1], order):
         return _not_split(whole)
-    found = _split_names(_names(tokens), order)
-    if found is None:
+    parts = _split_names(_names(tokens), order)
+    if parts is None:
         return _not_split(whole)
-    return PersonName(whole, found.family, found.given, prefix, suffix, assumed=found.assumed)
+    return PersonName(whole, parts.family, parts.given, prefix, suffix, assumed=parts.assumed)
 
 
 def _is_more_than_a_name(whole: str, tokens: list[str]) -> bool:
@@ -205,15 +205,15 @@ class _Parts(NamedTuple):
 
 def _names(tokens: list[str]) -> list[_Name]:
     """Group plain tokens into names: each with the particles, `Mc`, `O'` and `St.` before it."""
-    particles, found, start = _particles(tokens), [], 0
+    particles, names, start = _particles(tokens), [], 0
     for index, token in enumerate(tokens):
         is_last = index == len(tokens) - 1
         if is_last or not (particles[index] or _is_patronymic(token) or _is_saint(token)):
             before = range(start, index)
             is_family = any(particles[one] or _is_patronymic(tokens[one]) for one in before)
-            found.append(_Name(" ".join(tokens[start : index + 1]), is_family))
+            names.append(_Name(" ".join(tokens[start : index + 1]), is_family))
             start = index + 1
-    return found
+    return names
 
 
 def _is_patronymic(token: str) -> bool:

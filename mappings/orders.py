@@ -54,23 +54,23 @@ def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], t
     if len(placers) == 1 and len(accessions) > 1:
         placers *= len(accessions)
     pointer = _pointer(site.accession_keys)
-    found = tuple([Order(*pair, pointer) for pair in zip_longest(accessions, placers, fillvalue="")]) or (Order(),)
-    found, doubts = _with_exams(study, found, site)
-    return found, (*issues, *doubts)
+    known = tuple([Order(*pair, pointer) for pair in zip_longest(accessions, placers, fillvalue="")]) or (Order(),)
+    known, doubts = _with_exams(study, known, site)
+    return known, (*issues, *doubts)
 
 
 def _with_exams(
-    study: Study, found: tuple[Order, ...], site: Site
+    study: Study, known: tuple[Order, ...], site: Site
 ) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
     """Add the VistA exams to the orders, by position, and only if there are equally many of all."""
     exams = tuple(_numbers(study, site.vista.exam_keys, site))
     cases = tuple(_numbers(study, site.vista.case_keys, site))
     if not exams and not cases:
-        return found, ()
-    if not len(exams) == len(cases) == len(found):
-        action = f"{len(exams)} exams, {len(cases)} case numbers, {len(found)} orders: no exam is said"
-        return found, (MappingIssue("exam-unpaired", "warning", _pointer(site.vista.exam_keys), action),)
-    pairs = zip(found, exams, cases, strict=True)
+        return known, ()
+    if not len(exams) == len(cases) == len(known):
+        action = f"{len(exams)} exams, {len(cases)} case numbers, {len(known)} orders: no exam is said"
+        return known, (MappingIssue("exam-unpaired", "warning", _pointer(site.vista.exam_keys), action),)
+    pairs = zip(known, exams, cases, strict=True)
     return tuple([replace(order, exam_number=exam, case_number=case) for order, exam, case in pairs]), ()
 
 
@@ -89,12 +89,14 @@ def filed(
     left = [number for number in dict.fromkeys(fixed) if number not in numbers]
     others = sum(number not in fixed for number in numbers)
     is_kept = len(left) == 1 and (others == 1 or (others > 1 and (left == [own] or not by_order)))
-    found = [number if number in fixed else left[0] if is_kept else (by_order and number) or own for number in numbers]
+    filed_as = [
+        number if number in fixed else left[0] if is_kept else (by_order and number) or own for number in numbers
+    ]
     issues: tuple[MappingIssue, ...] = ()
     if left and not is_kept:
         action = f"{len(left)} numbers under which the result was sent have no order: what was filed there stays"
         issues = (MappingIssue("filler-order-left", "error", known[0].pointer, action),)
-    return tuple(found), issues
+    return tuple(filed_as), issues
 
 
 def wanted_orders(

@@ -85,13 +85,13 @@ def differences(one: Person, other: Person) -> tuple[str, ...]:
     """Names of the fields that contradict each other; a field missing on one side contradicts nothing."""
     if one == other:
         return ()
-    found: dict[Likeness, tuple[str, ...]] = {
+    fields_of: dict[Likeness, tuple[str, ...]] = {
         "given": ("given name",),
         "family": ("family name",),
         "unclear": ("name",),
         "other": ("given name", "family name"),
     }
-    named = found.get(likeness(one, other), ())
+    named = fields_of.get(likeness(one, other), ())
     born = ("birth date",) if _is_other_birth_date(one, other) else ()
     return (*named, *born, *(("sex",) if _is_other_sex(one, other) else ()))
 
@@ -152,9 +152,9 @@ def likeness(one: Person, other: Person) -> Likeness:
     if max(len(mine.words), len(theirs.words)) > _MOST_WORDS:
         return "same" if mine.words == theirs.words else "unclear"
     if mine.is_newborn or theirs.is_newborn:
-        found = _newborn(mine, theirs, one.sex, other.sex)
-        if found is not None:
-            return found
+        of_newborns = _newborn(mine, theirs, one.sex, other.sex)
+        if of_newborns is not None:
+            return of_newborns
     return _compared(mine, theirs)
 
 
@@ -189,12 +189,12 @@ def _plain(text: str) -> list[str]:
     return [_SPELLINGS.get(word, word) for word in found]
 
 
-def _words(of: Person) -> _Words:
-    every = _plain(of.name)
+def _words(somebody: Person) -> _Words:
+    every = _plain(somebody.name)
     kept = [word for word in every if word not in _TITLES and word not in _GENERATIONS]
     generations = frozenset(every) & _GENERATIONS
-    parts = {**dict.fromkeys(_plain(of.family), "family")}
-    for word in _plain(" ".join(of.given)):
+    parts = {**dict.fromkeys(_plain(somebody.family), "family")}
+    for word in _plain(" ".join(somebody.given)):
         parts[word] = "" if word in parts else "given"
     names = [word for word in kept if word not in _PARTICLES] or kept
     if not any(word in _NEWBORN for word in names):
@@ -244,13 +244,13 @@ def _compared(mine: _Words, theirs: _Words) -> Likeness:
 
 def _joined(words: Sequence[str], others: Sequence[str]) -> list[str]:
     """Join two words that are one word in the other name (Mary Ann, Maryann)."""
-    found: list[str] = []
+    joined: list[str] = []
     for word in words:
-        if found and found[-1] + word in others:
-            found[-1] += word
+        if joined and joined[-1] + word in others:
+            joined[-1] += word
         else:
-            found.append(word)
-    return found
+            joined.append(word)
+    return joined
 
 
 def _left(mine: Sequence[str], theirs: Sequence[str]) -> _Left:
@@ -312,8 +312,8 @@ def _parts(own: _Words, other: _Words, left: Sequence[str], common: Sequence[str
     initials) must be the family name; if they share only the family name, the remaining words are given names.
     """
     if own.parts:
-        found = {own.parts.get(word, "") for word in left}
-        return set() if "" in found else found
+        parts = {own.parts.get(word, "") for word in left}
+        return set() if "" in parts else parts
     shared = {other.parts.get(word, "") for word in common}
     if shared == {"given"} and sum(len(word) > 1 for word in left) == 1:
         return {"family"}
@@ -375,9 +375,9 @@ def _is_same_birth_date(one: Person, other: Person) -> bool:
     return len(born) == _WHOLE_DATE and born == _born(other)
 
 
-def _born(of: Person) -> str:
+def _born(somebody: Person) -> str:
     """Birth date, unless it is one that systems fill in when none is known."""
-    return "" if of.birth_date in _UNSAID_BIRTH_DATES else of.birth_date
+    return "" if somebody.birth_date in _UNSAID_BIRTH_DATES else somebody.birth_date
 
 
 def _is_other_sex(one: Person, other: Person) -> bool:

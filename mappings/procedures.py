@@ -29,11 +29,11 @@ def modality_parts(modality: str | None) -> tuple[str, ...]:
     whole = (modality or "").strip()
     if _code_of(whole):
         return (whole,)
-    found: list[str] = []
+    parts: list[str] = []
     for part in filter(None, map(str.strip, _SEPARATORS.split(whole))):
         words = _LOOSE_SEPARATORS.split(part)
-        found += words if not _code_of(part) and all(map(_code_of, words)) else [part]
-    return tuple(dict.fromkeys(found)) if any(map(_code_of, found)) else (whole,) if whole else ()
+        parts += words if not _code_of(part) and all(map(_code_of, words)) else [part]
+    return tuple(dict.fromkeys(parts)) if any(map(_code_of, parts)) else (whole,) if whole else ()
 
 
 @lru_cache(maxsize=1024)  # a site has few
@@ -94,15 +94,15 @@ def examination(study: Study, report: Report, site: Site, clean: Callable[[str |
     from the site's dictionary or the starter, by exact match only, and never for another modality than the study's.
     """
     place = f"{report.snapshot_pointer}/procedure"
-    said, issues = report.snapshot.procedure, []
-    text = clean(said)
+    source, issues = report.snapshot.procedure, []
+    text = clean(source)
     if not text:
-        said, text = study.study_description, clean(study.study_description) or None
+        source, text = study.study_description, clean(study.study_description) or None
         action = "studyDescription stands for it" if text else "sent as LOINC 18748-4, any diagnostic imaging study"
         issues.append(MappingIssue("procedure-absent", "warning", place, action))
         place = "/studyDescription"
     modalities = dicom_modalities(study.modality)
-    code, doubt = _code(site.procedures.get(exact(said), ()), modalities) if text else (None, "")
+    code, doubt = _code(site.procedures.get(exact(source), ()), modalities) if text else (None, "")
     if doubt:
         severity, action = _DOUBTS[doubt]
         issues.append(MappingIssue(doubt, severity, place, action))

@@ -88,7 +88,7 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
     if len(every) < 2:
         return _alone(study, every, here, site, facts)
     groups = _groups(_claims(study, every, here, site, facts.seen))
-    found: dict[str, Subject] = {}
+    by_report: dict[str, Subject] = {}
     used, taken = set(facts.taken_patient_ids), facts.taken_patient_ids
     is_only = sum(any(claim.is_here for claim in group) for group in groups) < 2
     for group in groups:
@@ -96,8 +96,8 @@ def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts =
         made = _subject(group, own, site, used, replace(facts, taken_patient_ids=taken), is_only=is_only)
         used.add(made.identity.patient_id)
         taken -= {claim.identity.patient_id for claim in group}  # the conflict was about these reports
-        found.update((claim.report.report_id, made) for claim in group)
-    return {study.study_id: found[groups[0][0].report.report_id], **found}
+        by_report.update((claim.report.report_id, made) for claim in group)
+    return {study.study_id: by_report[groups[0][0].report.report_id], **by_report}
 
 
 def _claims(
@@ -272,9 +272,11 @@ def _subject(  # noqa: PLR0913 (what a patient is made of)
         identity = stand_alone(identity, number, site)
     known = {_number(one): one for one in identity.identifiers}
     for claim in sorted(group, key=lambda one: (one.report.is_completed, one.order), reverse=True):
-        for one in claim.identity.identifiers:
-            if one.type:
-                known.setdefault(_number(one), unmatched(one, number) if one.is_assigned else one)
+        for identifier in claim.identity.identifiers:
+            if identifier.type:
+                known.setdefault(
+                    _number(identifier), unmatched(identifier, number) if identifier.is_assigned else identifier
+                )
     identity = replace(identity, identifiers=tuple(known.values()))
     pointer = speaker.report.snapshot_pointer
     issues = [issue for claim in group for issue in _issues(claim, speaker)]

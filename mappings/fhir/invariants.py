@@ -176,34 +176,34 @@ def _issue(code: str, pointer: str) -> MappingIssue:
 def _walk(node: Json, parent: str) -> list[Fault]:
     """Find the faults of a node and below, with relative pointers: none is built if nothing is wrong."""
     rule, checks = _PARENTS.get(parent, _PLAIN)
-    found = rule(node) if rule else []
+    faults_found = rule(node) if rule else []
     if not node:
-        found.append(("fhir-empty", ""))
+        faults_found.append(("fhir-empty", ""))
     for key, value in node.items():
         kind = type(value)
         if kind is str:
             is_good, fault = checks.get(key, _STRING)
             if not is_good(value):
-                found.append((fault, f"/{key}"))
+                faults_found.append((fault, f"/{key}"))
         elif kind is dict:
             if below := _walk(value, key):
-                found += [(code, f"/{key}{place}") for code, place in below]
+                faults_found += [(code, f"/{key}{place}") for code, place in below]
         elif kind is list:
-            found += _items(value, key)
+            faults_found += _items(value, key)
         elif value is None:
-            found.append(("fhir-empty", f"/{key}"))
-    return found
+            faults_found.append(("fhir-empty", f"/{key}"))
+    return faults_found
 
 
 def _items(items: list[Any], key: str) -> list[Fault]:
-    found: list[Fault] = [] if items else [("fhir-empty", f"/{key}")]
+    faults_found: list[Fault] = [] if items else [("fhir-empty", f"/{key}")]
     for index, item in enumerate(items):
         if type(item) is dict:
             if below := _walk(item, key):
-                found += [(code, f"/{key}/{index}{place}") for code, place in below]
+                faults_found += [(code, f"/{key}/{index}{place}") for code, place in below]
         elif type(item) is not str or not _is_string(item):
-            found.append(("fhir-string", f"/{key}/{index}"))
-    return found
+            faults_found.append(("fhir-string", f"/{key}/{index}"))
+    return faults_found
 
 
 def _contained(_: Json) -> list[Fault]:
@@ -225,15 +225,15 @@ def _attachment(value: Json) -> list[Fault]:
     """Check att-1, and that size and hash match the data (https://hl7.org/fhir/R4/datatypes.html#Attachment)."""
     if "data" not in value:
         return []
-    found = [] if "contentType" in value else [("fhir-att-1", "")]
+    faults_found = [] if "contentType" in value else [("fhir-att-1", "")]
     data = _bytes(value["data"])
     if data is None:
-        return [*found, ("fhir-base64", "/data")]
+        return [*faults_found, ("fhir-base64", "/data")]
     if value.get("size", len(data)) != len(data):
-        found.append(("fhir-attachment-size", "/size"))
+        faults_found.append(("fhir-attachment-size", "/size"))
     if "hash" in value and value["hash"] != base64_of(hashlib.sha1(data, usedforsecurity=False).digest()):
-        found.append(("fhir-attachment-hash", "/hash"))
-    return found
+        faults_found.append(("fhir-attachment-hash", "/hash"))
+    return faults_found
 
 
 _ELEMENTS: Final = {

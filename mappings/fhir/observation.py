@@ -197,16 +197,16 @@ def _found(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
             "critical-without-text", place, "an Observation without a value stands for the report: there is no text"
         )
         return [(0, _WHOLE, "", "")]
-    found = [
+    sections = [
         (place, part.section.label, part.section.heading, content)
         for place, part in enumerate(parts.passages)
         if part.section.label and (content := part.content)
     ]
-    if not found:
+    if not sections:
         place = f"{parts.report.pointer}/reportPlainText"
         scene.inform("sections-not-found", place, "one Observation holds the whole text")
         return [(0, _WHOLE, "", parts.text)]
-    return found
+    return sections
 
 
 def _amended(parts: ReportParts, place: int, content: str, first_said: str) -> str:

@@ -24,14 +24,14 @@ def practitioner_roles(scene: Scene, radiologists: Mapping[str, Radiologist]) ->
 
     A user without a Practitioner and a report without a facilityName give none.
     """
-    found: dict[str, Json] = {}
+    roles: dict[str, Json] = {}
     for report in scene.study.reports:
         radiologist = radiologists[report.user_id]
         facility = organization_name(report.snapshot, scene.site)
         if radiologist.resource and facility:
             made = _role(radiologist, radiologist.resource, facility)
-            found.setdefault(made["id"], made)
-    return list(found.values())
+            roles.setdefault(made["id"], made)
+    return list(roles.values())
 
 
 def practitioner_role_code(clinic_role: str | None) -> list[Json]:

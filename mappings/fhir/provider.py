@@ -26,10 +26,10 @@ def requester(scene: Scene) -> Json | None:
     A name alone makes no Practitioner. The reference has an identifier if the site's directory has exactly this
     spelling, else the name only.
     """
-    said = scene.snapshot.referring_physician_name
-    name = line(said)
+    spelling = scene.snapshot.referring_physician_name
+    name = line(spelling)
     if name is None:
         return None
-    provider = scene.site.provider(said)
+    provider = scene.site.provider(spelling)
     known = provider_identifiers(provider, scene.site) if provider else []
     return {"type": "Practitioner", "identifier": known[0], "display": name} if known else {"display": name}

@@ -49,8 +49,8 @@ def _mandatory(resource: Json) -> Iterator[Fault]:
 def patient_rules(resource: Json) -> Iterator[Fault]:
     """Check us-core-6 and the identifier of the US Core Patient Profile."""
     yield from _mandatory(resource)
-    for index, one in enumerate(resource.get("identifier", ())):
-        if not one.get("system") or not one.get("value"):
+    for index, identifier in enumerate(resource.get("identifier", ())):
+        if not identifier.get("system") or not identifier.get("value"):
             yield "us-core-patient-identifier", f"/identifier/{index}"
     for index, name in enumerate(resource.get("name", ())):
         is_absent = any(one.get("url") == DATA_ABSENT_REASON_EXTENSION for one in name.get("extension", ()))
@@ -66,10 +66,10 @@ def organization_rules(resource: Json) -> Iterator[Fault]:
 def practitioner_rules(resource: Json) -> Iterator[Fault]:
     """Check us-core-16 and -17 (an NPI has ten digits and a check digit), system and value, one family name."""
     yield from _mandatory(resource)
-    for index, one in enumerate(resource.get("identifier", ())):
-        if not one.get("system") or not one.get("value"):
+    for index, identifier in enumerate(resource.get("identifier", ())):
+        if not identifier.get("system") or not identifier.get("value"):
             yield "us-core-practitioner-identifier", f"/identifier/{index}"
-        elif one["system"] == US_NPI and not is_npi(one["value"]):
+        elif identifier["system"] == US_NPI and not is_npi(identifier["value"]):
             yield "us-core-17", f"/identifier/{index}/value"
     for index, name in enumerate(resource.get("name", ())):
         if "family" not in name:

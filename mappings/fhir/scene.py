@@ -79,15 +79,15 @@ class Scene:
 
 def scene(study: Study, site: Site, facts: Facts) -> Scene:
     """Build the scene of a study, and report the characters that N removes from its short texts."""
-    found, doubts = orders(study, site, facts)
-    made = Scene(study, site, facts, subjects(study, study.reports, site, facts), found)
+    known_orders, doubts = orders(study, site, facts)
+    made = Scene(study, site, facts, subjects(study, study.reports, site, facts), known_orders)
     made.issues.extend(doubts)
-    for one in made.patients:
-        made.issues.extend(one.issues)
+    for subject in made.patients:
+        made.issues.extend(subject.issues)
     made.issues.extend(odd_characters(study, _STUDY_TEXTS, ""))
     for index, note in enumerate(study.technologist_notes):
         made.issues.extend(character_issues(note, f"/technologistNotes/{index}"))
-    for order in found:
+    for order in known_orders:
         made.issues.extend(character_issues(order.accession_number + order.placer_order_number, order.pointer))
     for report in study.reports:
         made.issues.extend(odd_characters(report.snapshot, _SNAPSHOT_TEXTS, report.snapshot_pointer))

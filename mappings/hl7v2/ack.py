@@ -104,10 +104,10 @@ def parse(payload: bytes) -> Ack:
         received = read(payload)
     except Unreadable as error:
         raise AckInvalid(error.code, error.offset) from None
-    found = [segment for segment in received.segments if segment.name == "MSA"]
-    if len(found) != 1:
-        raise AckInvalid("several-msa" if found else "no-msa", found[1].offset if found else received.msh.offset)
-    msa = found[0]
+    msas = [segment for segment in received.segments if segment.name == "MSA"]
+    if len(msas) != 1:
+        raise AckInvalid("several-msa" if msas else "no-msa", msas[1].offset if msas else received.msh.offset)
+    msa = msas[0]
     code = msa.field(1).strip()
     if code not in HL70008:
         raise AckInvalid("code-not-in-table-0008", msa.offset)

@@ -75,12 +75,12 @@ def _turns(receiver: Receiver) -> Iterator[tuple[_Turn, Receiver]]:
 
 
 def _all_turns(receiver: Receiver) -> Iterator[_Turn]:
-    for name, one in switches().items():
+    for name, switch in switches().items():
         now = getattr(receiver, name)
         if name == "status_map":
-            for key, codes in one.metadata["keys"].items():
+            for key, codes in switch.metadata["keys"].items():
                 for code in codes:
                     yield _Turn(name, tuple({**dict(now), key: code}.items()), f"{name}.{key}")
-        elif "keys" not in one.metadata:
-            values = one.metadata.get("values", ())
+        elif "keys" not in switch.metadata:
+            values = switch.metadata.get("values", ())
             yield from (_Turn(name, value, name) for value in values if value != now)

@@ -65,13 +65,13 @@ def _replaced(old: Sequence[_Placed], new: Sequence[_Placed]) -> Iterator[Differ
     for name in names:
         was = [one for one in old if one[1].name == name]
         now = [one for one in new if one[1].name == name]
-        for one, other in zip_longest(was, now):
-            if one is not None and other is not None:
-                yield from _fields(one[1], other)
-            elif other is not None:
-                yield Difference(other[0], "", text_of(other[1]))
-            elif one is not None:
-                yield Difference(one[0], text_of(one[1]), "")
+        for before, after in zip_longest(was, now):
+            if before is not None and after is not None:
+                yield from _fields(before[1], after)
+            elif after is not None:
+                yield Difference(after[0], "", text_of(after[1]))
+            elif before is not None:
+                yield Difference(before[0], text_of(before[1]), "")
 
 
 def _fields(old: Segment, new: _Placed) -> Iterator[Difference]:

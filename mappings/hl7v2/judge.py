@@ -131,9 +131,9 @@ def _fault(code: str, place: str, action: str, severity: Severity = "error") -> 
 
 
 def _byte_faults(message: bytes, charset: str) -> Iterator[MappingIssue]:
-    found = _CONTROL.search(message)
-    if found:
-        yield _fault("control-character", "", f"a control character at offset {found.start()}")
+    control = _CONTROL.search(message)
+    if control:
+        yield _fault("control-character", "", f"a control character at offset {control.start()}")
     if charset not in CHARSETS:
         yield _fault("charset-unknown", "MSH-18", "a character set that the judge cannot read")
         return

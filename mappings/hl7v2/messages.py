@@ -60,10 +60,10 @@ def _documents(asked: AskedMessage, sent: AbstractSet[str]) -> tuple[str, ...]:
     cause, alone = asked.cause, ("",)
     every = (*asked.study.reports, *asked.facts.gone)
     is_addendum = any(one.report_id == cause.report_id and one.is_addendum for one in every)
-    found = place(asked)
-    if not is_addendum or asked.receiver.addendum == "new_order" or isinstance(found, MappingIssue):
+    placed = place(asked)
+    if not is_addendum or asked.receiver.addendum == "new_order" or isinstance(placed, MappingIssue):
         return alone
-    originals = tuple(one.report_id for one in found.peers if one.is_completed and not one.is_addendum)
+    originals = tuple(one.report_id for one in placed.peers if one.is_completed and not one.is_addendum)
     return originals + (alone if not originals or pdf_number(cause.report_id) in sent else ())
 
 
@@ -125,32 +125,36 @@ def renderings_of_all(  # noqa: PLR0913 (what the door has, and what the feed kn
     """
     queued: list[Queued] = []
     known = sent or frozenset()
-    for one in (message for cause in causes for message in messages(study, cause, site, receiver, facts, sent=known)):
-        asked = AskedMessage(study, one, site, receiver, facts)
-        found = place(asked)
-        if isinstance(found, MappingIssue):
-            queued.append(Queued(None, one, found))
+    for message_cause in (
+        message for cause in causes for message in messages(study, cause, site, receiver, facts, sent=known)
+    ):
+        asked = AskedMessage(study, message_cause, site, receiver, facts)
+        placed = place(asked)
+        if isinstance(placed, MappingIssue):
+            queued.append(Queued(None, message_cause, placed))
             continue
         if sent is not None:
-            asked = asked._replace(cause=replace(one, sent_before=not sent.isdisjoint(found.filler_order_numbers)))
-        queued = _with(queued, asked, found)
+            asked = asked._replace(
+                cause=replace(message_cause, sent_before=not sent.isdisjoint(placed.filler_order_numbers))
+            )
+        queued = _with(queued, asked, placed)
     return tuple(queued)
 
 
-def _with(queued: list[Queued], asked: AskedMessage, found: MessagePlace) -> list[Queued]:
+def _with(queued: list[Queued], asked: AskedMessage, placed: MessagePlace) -> list[Queued]:
     """Add one message to the queue and drop those that it replaces; leave the queue unchanged if it adds nothing."""
     first = asked.cause
-    key = found.number, first.accession_number
+    key = placed.number, first.accession_number
     before = [other for other in queued if other.key == key]
     is_behind = not all(other.cause.is_of_draft for other in before)
     later = replace(first, sent_before=first.sent_before or is_behind)
-    made = rendered(asked._replace(cause=later), found)
+    made = rendered(asked._replace(cause=later), placed)
     if isinstance(made, MappingIssue):
         return [*queued, Queued(None, later, made)]
     carried = frozenset(report.report_id for report in made.subject.reports) if made.is_whole else frozenset()
     if before and made.is_whole:
         instead = replace(first, sent_before=first.sent_before or before[0].cause.sent_before)
-        alone = rendered(asked._replace(cause=instead), found)
+        alone = rendered(asked._replace(cause=instead), placed)
         if isinstance(alone, MappingIssue) and made.status.diagnostic_report != "entered-in-error":
             return [*queued, Queued(None, instead, alone)]
         if isinstance(alone, MappingIssue) or alone.is_whole:

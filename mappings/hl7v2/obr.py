@@ -34,12 +34,12 @@ def obr_4_universal_service_identifier(result: Result) -> str:
     procedure it is the study's description. Without both, since the field is required, it is the LOINC code for any
     diagnostic imaging study.
     """
-    found = examination(result.study, result.lead, result.site, value)
-    result.issues.extend(found.issues)
-    if found.text is None:
+    examined = examination(result.study, result.lead, result.site, value)
+    result.issues.extend(examined.issues)
+    if examined.text is None:
         return components(*DIAGNOSTIC_IMAGING_STUDY, "LN")
-    code = found.code or found.fallback
-    coded = (value(code.code), found.text, code.coding_system) if code else ("", found.text)
+    code = examined.code or examined.fallback
+    coded = (value(code.code), examined.text, code.coding_system) if code else ("", examined.text)
     return result.fit("OBR", 4, components(*coded), result.at_snapshot("procedure"))
 
 

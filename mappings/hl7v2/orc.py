@@ -90,13 +90,13 @@ def ordering_provider(result: Result) -> str:
     if it has exactly this spelling; otherwise no id is known, and the name is split on evidence.
     """
     pointer = result.at_snapshot("referringPhysicianName")
-    said, version = result.snapshot.referring_physician_name, result.receiver.version
-    provider = result.site.provider(said)
+    spelling, version = result.snapshot.referring_physician_name, result.receiver.version
+    provider = result.site.provider(spelling)
     if provider:
         authority = result.site.provider_authority
         known = provider_xcn(provider, authority.namespace if authority else "", version)
         return result.fit("ORC", 12, known, pointer)
-    name, written = referrer(said, result.facility.name_order if result.facility else None, version)
+    name, written = referrer(spelling, result.facility.name_order if result.facility else None, version)
     if name is None:
         return ""
     result.note_doubt(name, pointer)

@@ -54,8 +54,8 @@ def _numbers(result: Result) -> list[PatientIdentifier]:
     if result.site.mrn_authority != "receiver" or identity.is_contested:
         return known
     mrns = [one for one in identity.identifiers if one.type == "MR" and not is_placeholder(one.value)]
-    said = {(one.system, one.value) for one in mrns}
-    others = [one for one in known if (one.system, one.value) not in said]
+    mrn_values = {(one.system, one.value) for one in mrns}
+    others = [one for one in known if (one.system, one.value) not in mrn_values]
     return [*(replace(one, namespace="") for one in mrns), *others]
 
 

@@ -169,8 +169,8 @@ def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | Ma
     if is_own or is_apart(asked, report):
         return _emptied(asked, known, subject, report)
     if not is_draft:
-        found = _placed(asked, known, subject, report) if subject.reports else _emptied(asked, known, subject, report)
-        return found if isinstance(found, MappingIssue) else replace(found, report=None)
+        placed = _placed(asked, known, subject, report) if subject.reports else _emptied(asked, known, subject, report)
+        return placed if isinstance(placed, MappingIssue) else replace(placed, report=None)
     if _stands(asked) and any(one.is_completed for one in subject.reports):
         return _unsent("/reports", "a signed report stands in its place")
     left = [one for one in shown_drafts(asked) if known[one.report_id] is subject and not is_apart(asked, one)]
@@ -235,9 +235,9 @@ def _sharing(asked: AskedMessage, subject: Subject, report: Report) -> Iterator[
         yield from _documents(asked, subject)
         return
     is_alone = is_apart(asked, report)
-    for one in subject.reports:
-        if one.report_id == asked.cause.report_id or not (is_alone or is_apart(asked, one)):
-            yield one
+    for other in subject.reports:
+        if other.report_id == asked.cause.report_id or not (is_alone or is_apart(asked, other)):
+            yield other
 
 
 def _documents(asked: AskedMessage, subject: Subject) -> Iterator[Report]:
@@ -259,12 +259,12 @@ def _fixed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject) 
     shared = [one for one in known if one in sent and one in reports and not is_apart(asked, reports[one])]
     shared.sort(key=lambda report_id: places.get(report_id, len(places)))
     claimed: set[str] = set()
-    for one in dict.fromkeys(known.values()):
-        told = [sent[report_id] for report_id in shared if known[report_id] is one]
+    for patient in dict.fromkeys(known.values()):
+        told = [sent[report_id] for report_id in shared if known[report_id] is patient]
         numbers = dict.fromkeys(number for found in told if claimed.isdisjoint(found) for number in found)
-        if one is subject:
+        if patient is subject:
             return tuple(numbers)
-        claimed.update(numbers or (short_id(one.number),))
+        claimed.update(numbers or (short_id(patient.number),))
     return ()
 
 

@@ -60,12 +60,12 @@ def rendering(study: Study, cause: Cause, site: Site, receiver: Receiver, facts:
     return found if isinstance(found, MappingIssue) else rendered(asked, found)
 
 
-def rendered(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
+def rendered(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIssue:
     """Return the content of a cause's message at its place, or the reason that nothing is sent."""
-    if found.subject.reports and not found.subject.reports[0].is_completed:
-        made = _draft(asked, found)
+    if placed.subject.reports and not placed.subject.reports[0].is_completed:
+        made = _draft(asked, placed)
     else:
-        made = _signed(asked, found)
+        made = _signed(asked, placed)
     return made if isinstance(made, MappingIssue) else _as_received(made, asked.site, asked.receiver)
 
 
@@ -100,22 +100,22 @@ def _lacking(subject: Subject, site: Site, receiver: Receiver) -> MappingIssue |
     return None
 
 
-def _signed(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
+def _signed(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIssue:
     """Return the content of a message about signed reports."""
-    cause, report, subject = asked.cause, found.report, found.subject
-    row = _row(asked, found)
+    cause, report, subject = asked.cause, placed.report, placed.subject
+    row = _row(asked, placed)
     if row is None:
         action = "nothing was sent that could be withdrawn: nothing sent in v2"
         return MappingIssue("withdrawn-unsent", "information", "/isCancelled", action)
-    issues = found.issues
+    issues = placed.issues
     if report is not None:
         is_told = cause.sent_before or row is STATUS["withdrawn"]
         if not is_told and _is_without_original(asked, report):
             action = "the receiver is told of addenda apart, and their report is not there: held until it is"
             return MappingIssue("addendum-without-original", "error", f"{report.pointer}/isAddendum", action)
-        doubts = report_status(asked.study, report, found.peers, asked.site, asked.facts)[1]
-        issues = (*issues, *doubts, *addendum_parent(report, found.peers)[1])
-    made = Rendering(found, subject, row, issues=issues)
+        doubts = report_status(asked.study, report, placed.peers, asked.site, asked.facts)[1]
+        issues = (*issues, *doubts, *addendum_parent(report, placed.peers)[1])
+    made = Rendering(placed, subject, row, issues=issues)
     if cause.part == "pdf":
         return _without_text(made) if row is STATUS["withdrawn"] else _documents(asked, made)
     if report is not None and asked.receiver.addendum == "append" and cause.is_signature:
@@ -124,13 +124,13 @@ def _signed(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssu
     return replace(made, issues=(*issues, *merged)) if merged else made
 
 
-def _row(asked: AskedMessage, found: MessagePlace) -> Status | None:
+def _row(asked: AskedMessage, placed: MessagePlace) -> Status | None:
     """Choose the row of the status table; None if nothing was sent that could be withdrawn (drafts: see Facts)."""
     cause = asked.cause
     was_sent = cause.part == "report" and cause.report_id in asked.facts.filler_order_numbers
     if cause.kind == "draft_cancelled":
         return STATUS["withdrawn"] if was_sent and not cause.sent_before else None
-    if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site) or not found.subject.reports:
+    if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site) or not placed.subject.reports:
         return STATUS["withdrawn"] if was_sent or cause.sent_before else None
     if cause.is_cancellation and not cause.sent_before:
         return None
@@ -182,14 +182,14 @@ def _appended(made: Rendering, report: Report, cause: Cause) -> Rendering:
     return replace(made, subject=replace(made.subject, reports=(report,)), status=row, is_whole=False)
 
 
-def _draft(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
+def _draft(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIssue:
     """Return the content of a message about unsigned reports."""
-    report = found.report or found.subject.reports[0]
+    report = placed.report or placed.subject.reports[0]
     if asked.cause.sent_before:
         place_of = f"{report.pointer}/status"
         return MappingIssue("draft-after-final", "information", place_of, "a signed report was sent: no draft follows")
-    doubts = report_status(asked.study, report, found.peers, asked.site, asked.facts)[1]
-    return Rendering(found, found.subject, STATUS["draft_shown"], issues=(*found.issues, *doubts))
+    doubts = report_status(asked.study, report, placed.peers, asked.site, asked.facts)[1]
+    return Rendering(placed, placed.subject, STATUS["draft_shown"], issues=(*placed.issues, *doubts))
 
 
 def _merged(reports: Sequence[Report]) -> list[MappingIssue]:

@@ -53,13 +53,13 @@ def _end(line: list[str]) -> int:
 
 def _graphemes(row: str) -> list[str]:
     """Split the row into graphemes that a reader sees as one: escape sequences, letters with marks, joined emoji."""
-    found: list[str] = []
+    graphemes: list[str] = []
     for token in _TOKEN.findall(row):
-        if found and (_continues(token) or found[-1][-1] == _JOINER):
-            found[-1] += token
+        if graphemes and (_continues(token) or graphemes[-1][-1] == _JOINER):
+            graphemes[-1] += token
         else:
-            found.append(token)
-    return found
+            graphemes.append(token)
+    return graphemes
 
 
 def _continues(token: str) -> bool:

@@ -114,8 +114,8 @@ def read_fallbacks(mapping: Table, local: LocalCodes) -> Mapping[str, ProcedureC
         return {}
     table = Table(given, f"{mapping.place}.procedure_fallbacks", mapping.faults)
     table.refuse_unknown(frozenset(MODALITIES))
-    found = {key: _fallback(table, key, local) for key in MODALITIES if key in given}
-    return {key: code for key, code in found.items() if code}
+    fallbacks = {key: _fallback(table, key, local) for key in MODALITIES if key in given}
+    return {key: code for key, code in fallbacks.items() if code}
 
 
 def _fallback(table: Table, modality: str, local: LocalCodes) -> ProcedureCode | None:

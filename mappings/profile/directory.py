@@ -93,13 +93,13 @@ def _user_id(row: SheetRow) -> str:
 
 
 def _provider(row: SheetRow) -> Provider | None:
-    said = {column: " ".join(row.text(column).split()) for column in NAME_PARTS}
+    parts = {column: " ".join(row.text(column).split()) for column in NAME_PARTS}
     npi, local_id = row.text("npi"), row.text("local_id")
     known = len(row.faults)
-    if not said["family"]:
+    if not parts["family"]:
         row.refuse("family", "missing", "Write the family name.")
     if npi and not is_npi(npi):
         row.refuse("npi", "not a National Provider Identifier", "Write its ten digits; the last is a check digit.")
     if local_id and not _LOCAL_ID.fullmatch(local_id):
         row.refuse("local_id", "not 1 to 15 characters without a blank", "Write the id as the site's system has it.")
-    return Provider(**said, npi=npi, local_id=local_id) if len(row.faults) == known else None
+    return Provider(**parts, npi=npi, local_id=local_id) if len(row.faults) == known else None

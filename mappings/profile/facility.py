@@ -112,10 +112,10 @@ def refuse_ambiguous(mapping: Table, authorities: Iterable[AssigningAuthority | 
     given = {one for one in authorities if one is not None}
     namespaces = Counter(one.namespace for one in given)
     systems = Counter(one.system for one in given)
-    found = [f"the namespace {one} stands for two systems" for one, count in namespaces.items() if count > 1]
-    found += [f"the system {one} has two namespaces" for one, count in systems.items() if count > 1]
-    if found:
-        mapping.refuse("facilities", "; ".join(sorted(found)), "Give each system a namespace of its own.")
+    clashes = [f"the namespace {one} stands for two systems" for one, count in namespaces.items() if count > 1]
+    clashes += [f"the system {one} has two namespaces" for one, count in systems.items() if count > 1]
+    if clashes:
+        mapping.refuse("facilities", "; ".join(sorted(clashes)), "Give each system a namespace of its own.")
 
 
 def _facility(table: Table) -> Facility:

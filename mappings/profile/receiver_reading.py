@@ -85,8 +85,8 @@ def read_receiver(table: Table, *, needs_proof: bool = False) -> Receiver:
     start, proof = _base(table), _proof(table, needs_proof=needs_proof)
     made = replace(start, name=name or "", proof=proof, rules=merge(start.rules, read_rules(table)), **given)
     if len(table.faults) == faults:
-        for one in conflicts(made):
-            table.refuse(one.key, one.problem, one.remedy)
+        for conflict in conflicts(made):
+            table.refuse(conflict.key, conflict.problem, conflict.remedy)
     return made
 
 
@@ -107,15 +107,15 @@ def _proof(table: Table, *, needs_proof: bool) -> str:
     return text or ""
 
 
-def _read(table: Table, key: str, one: Field[Any]) -> Any:
+def _read(table: Table, key: str, switch: Field[Any]) -> Any:
     """Read a switch from its table; None if it is missing or invalid."""
     if key not in table.row:
         return None
-    if "range" in one.metadata:
-        return _read_number(table, key, one.metadata["range"])
-    if "keys" in one.metadata:
-        return _read_map(table, key, one.metadata)
-    return table.one_of(key, one.metadata["values"]) if "values" in one.metadata else table.text(key)
+    if "range" in switch.metadata:
+        return _read_number(table, key, switch.metadata["range"])
+    if "keys" in switch.metadata:
+        return _read_map(table, key, switch.metadata)
+    return table.one_of(key, switch.metadata["values"]) if "values" in switch.metadata else table.text(key)
 
 
 def _read_number(table: Table, key: str, limits: tuple[int, int]) -> int | None:
@@ -132,16 +132,16 @@ def _read_map(table: Table, key: str, asked: Mapping[str, Any]) -> tuple[tuple[s
         table.refuse(key, "not a table", f"Write a table of {', '.join(keys)}.")
         return None
     good = []
-    for one, code in value.items():
-        codes = keys[one.partition(" ")[0]] if _is_key(one, asked) else ()
+    for entry, code in value.items():
+        codes = keys[entry.partition(" ")[0]] if _is_key(entry, asked) else ()
         if code in codes:
-            good.append((one, code))
+            good.append((entry, code))
         elif codes:
             remedy = f"Write {' or '.join(map(written_as, codes))}, or leave it out."
-            table.refuse(f"{key}.{one}", "not one of the values it can have", remedy)
+            table.refuse(f"{key}.{entry}", "not one of the values it can have", remedy)
         else:
             behind = ", also with a blank and a regular expression behind" if asked["with_pattern"] else ""
-            table.refuse(f"{key}.{one}", "no such key", f"Known here: {', '.join(keys)}{behind}.")
+            table.refuse(f"{key}.{entry}", "no such key", f"Known here: {', '.join(keys)}{behind}.")
     return tuple(good)
 
 

@@ -97,9 +97,9 @@ def read_rules(table: Table) -> tuple[Rule, ...]:
     rows = table.tables("rules", "Write each rule under `[[rules]]`.")
     read = [(one, rule) for one in rows if (rule := _read_rule(one)) is not None]
     names: set[str] = set()
-    for one, rule in read:
+    for row, rule in read:
         if rule.name in names:
-            one.refuse("name", "two rules have this name", "Give each rule a name of its own.")
+            row.refuse("name", "two rules have this name", "Give each rule a name of its own.")
         names.add(rule.name)
     return tuple(rule for _, rule in read)
 
@@ -120,17 +120,17 @@ def _read_rule(table: Table) -> Rule | None:
     if not source:
         table.refuse("source", "missing", "Write where it stands that the receiver asks for this.")
     level, must = _required(table, "level", ("block", "warn")), _required(table, "must", tuple(MUST))
-    of = table.one_of("of", ("each", "any")) or "each"
+    quantity = table.one_of("of", ("each", "any")) or "each"
     text = table.text("field") or ""
     field = RulePlace(ANYWHERE) if text == ANYWHERE else _read_place(table, "field", text)
     value = _value(table, must) if must else ()
     where = _where(table)
-    if field and field.segment == ANYWHERE and (where or of == "any" or must not in _ANYWHERE_MUST):
+    if field and field.segment == ANYWHERE and (where or quantity == "any" or must not in _ANYWHERE_MUST):
         remedy = f"Name one field, or leave out `where` and `of` and write one of {', '.join(_ANYWHERE_MUST)}."
         table.refuse("field", "a rule that cannot be about every value", remedy)
     if field is None or len(table.faults) > before:
         return None
-    return Rule(name, cast(Level, level), source, field, must, value, where, cast(Quantity, of))
+    return Rule(name, cast(Level, level), source, field, must, value, where, cast(Quantity, quantity))
 
 
 def _required(table: Table, key: str, allowed: tuple[str, ...]) -> str:
@@ -163,12 +163,12 @@ def _where(table: Table) -> Where | None:
     text = table.text("where")
     if text is None:
         return None
-    found = _WHERE.fullmatch(text)
-    if found is None:
+    match = _WHERE.fullmatch(text)
+    if match is None:
         table.refuse("where", "not a condition", "Write a place, = or !=, and a text: OBX-3.1 = 113014.")
         return None
-    place = _read_place(table, "where", found[1])
-    return Where(place, found[2] == "=", found[3]) if place else None
+    place = _read_place(table, "where", match[1])
+    return Where(place, match[2] == "=", match[3]) if place else None
 
 
 def _value(table: Table, must: str) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def _heading(
             remedy = "Save the file as CSV with commas."
             faults.append(SiteError(place, f"the columns are separated by {name}, not by commas", remedy))
             return None
-    found = [
+    heading_faults = [
         SiteError(place, f"the column {column} is missing", f"Name it in the first line. {known}")
         for column in required
         if column not in names
@@ -82,11 +82,11 @@ def _heading(
     for index, name in enumerate(names):
         if name not in columns:
             remedy = f"Take it out, or mend its name. {known}"
-            found.append(SiteError(place, f"column {index + 1} has a name that is not known", remedy))
+            heading_faults.append(SiteError(place, f"column {index + 1} has a name that is not known", remedy))
         elif name in names[:index]:
-            found.append(SiteError(place, f"the column {name} is there twice", "Keep one of them."))
-    faults.extend(found)
-    return None if found else names
+            heading_faults.append(SiteError(place, f"the column {name} is there twice", "Keep one of them."))
+    faults.extend(heading_faults)
+    return None if heading_faults else names
 
 
 def _row(cells: list[str], heading: tuple[str, ...], line: int, sheet: str, faults: list[SiteError]) -> SheetRow | None:

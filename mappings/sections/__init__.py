@@ -59,27 +59,27 @@ def cut(text: str) -> tuple[Section, ...]:
     if text[:200].lstrip().lower().startswith(_DOCUMENTS):
         return (Section("", "", text),)
     read = as_read(text)
-    found = _with_tags(_headings(marks(read), read), tags(text), len(text.rstrip()))
-    if not found:
+    headings = _with_tags(_headings(marks(read), read), tags(text), len(text.rstrip()))
+    if not headings:
         return (Section("", "", text),)
     sections = []
-    opening = text[: found[0].start]
+    opening = text[: headings[0].start]
     if opening.strip():
         sections.append(Section("", "", opening))
         opening = ""
-    for mark, end in zip(found, [*(mark.start for mark in found[1:]), len(text)], strict=True):
+    for mark, end in zip(headings, [*(mark.start for mark in headings[1:]), len(text)], strict=True):
         sections.append(Section(mark.label, opening + text[mark.start : mark.end], text[mark.end : end]))
         opening = ""
     return tuple(sections)
 
 
-def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> list[Mark]:
+def _with_tags(headings: list[Mark], runs: list[tuple[int, int]], length: int) -> list[Mark]:
     """Extend the headings by the tags around them, and add the tags after the last section as its closing."""
-    if not found or not runs:
-        return found
+    if not headings or not runs:
+        return headings
     starts, ends = [start for start, _ in runs], [end for _, end in runs]
     widened: list[Mark] = []
-    for mark in found:
+    for mark in headings:
         before, behind = bisect_right(starts, mark.start) - 1, bisect_left(starts, mark.end)
         start = starts[before] if before >= 0 and mark.start <= ends[before] else mark.start
         end = mark.end
@@ -113,12 +113,12 @@ class _Place(NamedTuple):
     is_followed: bool
 
 
-def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
+def _headings(candidates: Sequence[Mark], text: str) -> list[Mark]:
     """Select the marks that are headings or closings, judged by the headings before them and by the text after."""
     accepted: list[Mark] = []
     headings: list[Mark] = []
     study, seen = None, False
-    for mark, place in zip(found, _places(found, text), strict=True):
+    for mark, place in zip(candidates, _places(candidates, text), strict=True):
         if place.study is not study:
             study, seen = place.study, False
         if accepted and mark.start < accepted[-1].end:
@@ -132,25 +132,25 @@ def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
             accepted.append(mark if label == mark.label else mark._replace(label=label))
             headings.append(accepted[-1])
             seen = seen or label in _SEEN
-        elif headings and accepted[-1].label and _is_empty(mark, place, found):
+        elif headings and accepted[-1].label and _is_empty(mark, place, candidates):
             accepted.append(mark._replace(label=CLOSING))
     return accepted
 
 
-def _places(found: Sequence[Mark], text: str) -> list[_Place]:
+def _places(candidates: Sequence[Mark], text: str) -> list[_Place]:
     """Find the place of each mark."""
-    studies = _studies(found)
+    studies = _studies(candidates)
     places: list[_Place] = []
     following, behind = "", len(text)
-    for number in range(len(found) - 1, -1, -1):
-        mark = found[number]
-        if number + 1 < len(found) and studies[number + 1] is not studies[number]:
+    for number in range(len(candidates) - 1, -1, -1):
+        mark = candidates[number]
+        if number + 1 < len(candidates) and studies[number + 1] is not studies[number]:
             following = ""
         is_followed = False
         if mark.weak or mark.is_footer:
-            said = text[mark.end : behind].strip(_MARGIN)
-            is_followed = bool(said) and said != mark.words.strip(_MARGIN)
-        if mark.is_footer and places and found[number + 1].is_footer:
+            between = text[mark.end : behind].strip(_MARGIN)
+            is_followed = bool(between) and between != mark.words.strip(_MARGIN)
+        if mark.is_footer and places and candidates[number + 1].is_footer:
             is_followed = is_followed or places[-1].is_followed
         places.append(_Place(number, studies[number], following, is_followed))
         behind = mark.start
@@ -159,11 +159,11 @@ def _places(found: Sequence[Mark], text: str) -> list[_Place]:
     return places[::-1]
 
 
-def _studies(found: Sequence[Mark]) -> list[_Study]:
+def _studies(candidates: Sequence[Mark]) -> list[_Study]:
     """Assign each mark to its study: an addendum begins one, or an examination after findings or impression."""
     studies = []
     study = _Study()
-    for number, mark in enumerate(found):
+    for number, mark in enumerate(candidates):
         is_next = mark.label == TITLE or (mark.label == "examination" and _is_plain(mark))
         if mark.label == "addendum" or (is_next and study.has(_SEEN | _CONCLUDED)):
             study = _Study()
@@ -251,9 +251,11 @@ def _is_quotation(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
     last = place.study.last
     if mark.is_quoted and last.get(mark.label, -1) > place.number:
         return True
-    found = min((place.study.first[label] for label in _SEEN if label in place.study.first), default=-1)
+    first_findings = min((place.study.first[label] for label in _SEEN if label in place.study.first), default=-1)
     concluded = max(last.get(label, -1) for label in _CONCLUDED)
-    return mark.label in _CONCLUDED and not mark.is_named and place.number < found and found < concluded
+    return (
+        mark.label in _CONCLUDED and not mark.is_named and place.number < first_findings and first_findings < concluded
+    )
 
 
 def _label(mark: Mark, place: _Place) -> str:

@@ -272,8 +272,8 @@ def closing(line: str, first: str) -> Closing | None:
     size = len(first)
     if first in _BEHIND and line[size + 1 : size + 6].lower() not in _BEHIND[first]:
         return None
-    found = _line().match(line)
-    return Closing(found["words"], found["footer"] is not None, found["remark"] is not None) if found else None
+    match = _line().match(line)
+    return Closing(match["words"], match["footer"] is not None, match["remark"] is not None) if match else None
 
 
 def hints(text: str) -> list[int]:

@@ -93,68 +93,68 @@ def opening(line: str) -> str:
 
 def line_heading(line: str, above: str, below: str, *, is_anew: bool) -> tuple[re.Match[str], str] | None:
     """Match the heading at the start of a stripped line, between the lines above and below; return its label too."""
-    found = _PLAIN_HEADING.match(line)
-    label = LABELS.get(found["words"].lower()) if found else None
+    match = _PLAIN_HEADING.match(line)
+    label = LABELS.get(match["words"].lower()) if match else None
     if label is None:
-        found = _form(_LINE_HEADING).match(line)
-        label = _label(found) if found else None
-    if not found or label is None or not _stands_apart(found, label, above, below, is_anew=is_anew):
+        match = _form(_LINE_HEADING).match(line)
+        label = _label(match) if match else None
+    if not match or label is None or not _stands_apart(match, label, above, below, is_anew=is_anew):
         return None
-    return found, label
+    return match, label
 
 
-def _label(found: re.Match[str]) -> str | None:
+def _label(match: re.Match[str]) -> str | None:
     """Label of a heading; a weak word after another one is a part of the findings: FETAL ASSESSMENT."""
-    if found["before"] and key(found["words"]) in WEAK and key(found["before"] + found["words"]) not in LABELS:
+    if match["before"] and key(match["words"]) in WEAK and key(match["before"] + match["words"]) not in LABELS:
         return None
-    return label_of(found)
+    return label_of(match)
 
 
-def heading_end(found: re.Match[str]) -> int:
+def heading_end(match: re.Match[str]) -> int:
     """End of a heading at the start of a line."""
-    return found.end("words") if found["run"] and not found["stamp"] else len(found[0].rstrip())
+    return match.end("words") if match["run"] and not match["stamp"] else len(match[0].rstrip())
 
 
-def heading_start(found: re.Match[str]) -> int:
+def heading_start(match: re.Match[str]) -> int:
     """Start of a heading's words, after its decoration and number."""
-    return found.start("before")
+    return match.start("before")
 
 
-def _stands_apart(found: re.Match[str], label: str, above: str, below: str, *, is_anew: bool) -> bool:
+def _stands_apart(match: re.Match[str], label: str, above: str, below: str, *, is_anew: bool) -> bool:
     """True if the text after the words sets the heading off; wrapped prose may begin a line with the same words."""
-    words, lead = found["before"] + found["words"], found.string[: heading_start(found)]
+    words, lead = match["before"] + match["words"], match.string[: heading_start(match)]
     if not lead and leads_on(above, len(above)):
         return False
-    if found["colon"] is not None:
+    if match["colon"] is not None:
         return True
-    if found["dash"] is not None:
+    if match["dash"] is not None:
         return not words[0].islower()
-    if found["closed"] is not None:
-        return found["closed"].strip().replace("]", "[") in lead
-    if found["bare"] is None:
-        is_tab = found["run"] is not None and found["run"][0] == "\t"
-        is_begun = words.isupper() or (words[0].isupper() and (is_tab or found["stop"] is not None))
-        return is_begun and not found["more"] and _runs_on(found, label)
-    return _stands_alone(found, lead, above, below, is_anew=is_anew)
+    if match["closed"] is not None:
+        return match["closed"].strip().replace("]", "[") in lead
+    if match["bare"] is None:
+        is_tab = match["run"] is not None and match["run"][0] == "\t"
+        is_begun = words.isupper() or (words[0].isupper() and (is_tab or match["stop"] is not None))
+        return is_begun and not match["more"] and _runs_on(match, label)
+    return _stands_alone(match, lead, above, below, is_anew=is_anew)
 
 
-def _runs_on(found: re.Match[str], label: str) -> bool:
+def _runs_on(match: re.Match[str], label: str) -> bool:
     """True if text follows a heading without a colon: after a tab, or where a sentence or an item begins."""
-    if found["stamp"]:
-        return HAS_DATE.search(found["stamp"]) is not None
-    behind = found.string[found.end("words") :]
+    if match["stamp"]:
+        return HAS_DATE.search(match["stamp"]) is not None
+    behind = match.string[match.end("words") :]
     if behind[0] == "\t":
         return True
     text = behind.lstrip()
-    if label not in _CORE or found["stop"]:
-        return label in _CORE and not found["qualifier"]
+    if label not in _CORE or match["stop"]:
+        return label in _CORE and not match["qualifier"]
     is_wide = len(behind) - len(text) > 1
     return is_wide or text[0].isdigit() or (text[0].isupper() and text[1:2].islower())
 
 
-def _stands_alone(found: re.Match[str], lead: str, above: str, below: str, *, is_anew: bool) -> bool:
+def _stands_alone(match: re.Match[str], lead: str, above: str, below: str, *, is_anew: bool) -> bool:
     """True if words alone on their line are a heading: if decorated, or if the line above has ended."""
-    words = found["before"] + found["words"]
+    words = match["before"] + match["words"]
     if lead.strip():
         return True
     if words.islower() or words[0].islower():
@@ -178,19 +178,19 @@ def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tupl
         place = gap.end()
         if opening(line[place : place + _LONGEST_WORD]) not in OPENERS:
             continue
-        found = _form(_INLINE_HEADING).match(line, place)
-        label = _label(found) if found else None
-        if found and label is not None and _stands_inside(found, label, gap, is_run_in=is_run_in):
-            yield found, label, gap
+        match = _form(_INLINE_HEADING).match(line, place)
+        label = _label(match) if match else None
+        if match and label is not None and _stands_inside(match, label, gap, is_run_in=is_run_in):
+            yield match, label, gap
 
 
-def _stands_inside(found: re.Match[str], label: str, gap: re.Match[str], *, is_run_in: bool) -> bool:
+def _stands_inside(match: re.Match[str], label: str, gap: re.Match[str], *, is_run_in: bool) -> bool:
     """True if words after a gap in a line are a heading."""
-    words, line = found["words"], gap.string
+    words, line = match["words"], gap.string
     is_within = line[gap.start() - 1] == ":" or (line[gap.start() - 1] == ";" and not is_run_in)
-    if gap.lastgroup == "narrow" or is_within or found["dash"] is not None:
-        may_run = is_run_in or (found["dash"] is None and label in _CORE_UPPER)
-        is_set_off = words.isupper() or (is_run_in and label in _CORE and found["dash"] is None and words[0].isupper())
+    if gap.lastgroup == "narrow" or is_within or match["dash"] is not None:
+        may_run = is_run_in or (match["dash"] is None and label in _CORE_UPPER)
+        is_set_off = words.isupper() or (is_run_in and label in _CORE and match["dash"] is None and words[0].isupper())
         return may_run and is_set_off and not leads_on(line, gap.start())
     if is_run_in:
         return True

@@ -79,12 +79,12 @@ def marks(text: str) -> list[Mark]:
     return _outside_quotes(found, text) if '"' in text or "\u201c" in text else found
 
 
-def _outside_quotes(found: list[Mark], text: str) -> list[Mark]:
+def _outside_quotes(candidates: list[Mark], text: str) -> list[Mark]:
     """Keep the marks outside quotation marks; in a text that begins with one, everything is quoted and kept."""
     first = len(text) - len(text.lstrip())
     quotes = [one.span() for one in _QUOTE.finditer(text) if one.start() > first]
     kept, number = [], 0
-    for mark in found:
+    for mark in candidates:
         while number < len(quotes) and quotes[number][1] <= mark.start:
             number += 1
         if number == len(quotes) or mark.start < quotes[number][0]:
@@ -191,10 +191,10 @@ class _Reader:
             return False
         return signs(line) and not leads_on(above, len(above))
 
-    def _add_heading(self, found: re.Match[str], label: str, start: int, number: int) -> None:
+    def _add_heading(self, match: re.Match[str], label: str, start: int, number: int) -> None:
         """Add a heading at the start of a line, after the title that it confirms and between its rules."""
-        line, above = found.string, self.above
-        end, lead, indent = heading_end(found), line[: heading_start(found)], len(line) - len(line.lstrip())
+        line, above = match.string, self.above
+        end, lead, indent = heading_end(match), line[: heading_start(match)], len(line) - len(line.lstrip())
         if not self.found:
             self.indent = indent
         if self.title:
@@ -207,7 +207,7 @@ class _Reader:
             or (above[-1:] == ":" and _LEADS_UP.search(above) is not None)
         )
         kinds = {"is_item": bool(lead and ITEM.match(lead)), "is_anew": self._is_anew(), "is_quoted": is_quoted}
-        self._add(_mark(found, label, self.rule if self.rule >= self.end else start, start + end, **kinds))
+        self._add(_mark(match, label, self.rule if self.rule >= self.end else start, start + end, **kinds))
 
     def _read_inside(self, line: str, start: int) -> None:
         """Find the headings inside a line."""

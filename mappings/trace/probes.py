@@ -95,9 +95,9 @@ def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
     known = tuple(leaves(document))
     for pattern, value in _OUTRANKED.get(leaf.pattern, ()):
         changed = document
-        for one in known:
-            if one.pattern == pattern and one.pointer.startswith(scope):
-                changed = _removed(changed, one.pointer) if value is None else _changed(changed, one.pointer, value)
+        for other in known:
+            if other.pattern == pattern and other.pointer.startswith(scope):
+                changed = _removed(changed, other.pointer) if value is None else _changed(changed, other.pointer, value)
         yield pattern, changed
 
 

@@ -63,13 +63,13 @@ def rule_of(target: str) -> TraceRule | None:
     plain = re.sub(r"\([^)]*\)", "", target)
     own = _OBX.get(kind[1]) if kind else None
     named = f"{plain.lower().replace('-', '_')}_"
-    found = [
+    candidates = [
         (rule.path == own, rule.name.startswith(named), len(made), rule)
         for rule in rules()
         for made in rule.targets
         if _is_within(plain, made) and (rule.path == own or rule.path not in _OBX.values())
     ]
-    return max(found, key=lambda row: row[:3])[3] if found else None
+    return max(candidates, key=lambda row: row[:3])[3] if candidates else None
 
 
 def rules_of(targets: Iterable[str]) -> tuple[str, ...]:

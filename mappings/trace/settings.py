@@ -86,12 +86,12 @@ def settings(document: Json, site: Site, receiver: Receiver, facts: Facts) -> tu
 
     base = mapped(site, receiver)
     tried = [*_of_site(site), *_of_facilities(document, site), *_of_receiver(receiver)]
-    found = []
+    moving = []
     for key, value, changed in tried:
         moves = {target for one in changed for target in base.differences(_with(mapped, one, site, receiver))}
         if moves:
-            found.append(Setting(key, _in_short(value), frozenset(moves)))
-    return tuple(found)
+            moving.append(Setting(key, _in_short(value), frozenset(moves)))
+    return tuple(moving)
 
 
 _Tried = tuple[str, Any, list[Site | Receiver]]
@@ -134,16 +134,20 @@ def _with_facility(site: Site, facility: Facility, changed: Facility) -> Site:
 
 
 def _of_receiver(receiver: Receiver) -> Iterator[_Tried]:
-    for one in fields(receiver):
-        own = getattr(receiver, one.name)
-        values: tuple[Any, ...] = one.metadata.get("values", ())
-        if "range" in one.metadata:
-            values = one.metadata["range"]
-        elif "keys" in one.metadata:
+    for switch in fields(receiver):
+        own = getattr(receiver, switch.name)
+        values: tuple[Any, ...] = switch.metadata.get("values", ())
+        if "range" in switch.metadata:
+            values = switch.metadata["range"]
+        elif "keys" in switch.metadata:
             values = ((),)
-        elif one.metadata and not values:
+        elif switch.metadata and not values:
             values = ("", "OTHER")
-        yield f"receiver.{one.name}", own, [replace(receiver, **{one.name: value}) for value in values if value != own]
+        yield (
+            f"receiver.{switch.name}",
+            own,
+            [replace(receiver, **{switch.name: value}) for value in values if value != own],
+        )
 
 
 def _in_short(value: Any) -> str:

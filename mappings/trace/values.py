@@ -43,15 +43,15 @@ def field_values(message: bytes, name: str) -> tuple[str, ...]:
     Raises:
         Unreadable: the bytes are no HL7 v2 message.
     """
-    found = _FIELD.fullmatch(name)
-    if found is None:
+    match = _FIELD.fullmatch(name)
+    if match is None:
         return ()
-    segment, kind, number, component = found.groups()
+    segment, kind, number, component = match.groups()
     received = read(message)
     values = []
-    for one in received.segments:
-        if one.name == segment and (kind is None or _kind(one) == f"{segment}{kind}"):
-            value = one.field(int(number))
+    for segment_of_name in received.segments:
+        if segment_of_name.name == segment and (kind is None or _kind(segment_of_name) == f"{segment}{kind}"):
+            value = segment_of_name.field(int(number))
             parts = [*received.components(value), *[""] * 99] if component else []
             values.append(parts[int(component) - 1] if component else value)
     return tuple(value for value in values if value)
