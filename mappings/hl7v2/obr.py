@@ -57,7 +57,7 @@ def clinical_indication(result: Result) -> str:
 
 
 def clinical_history(result: Result) -> str:
-    """History for OBR-13 or OBR-31 <- study.clinicalHistory: one line, escaped."""
+    """Write study.clinicalHistory for OBR-13 or OBR-31: one line, escaped."""
     return _one_line(result, result.study.clinical_history, "/clinicalHistory")
 
 
