@@ -43,7 +43,7 @@ def imaging_study_identifier(scene: Scene) -> list[Json]:
 
 
 def imaging_study_status(scene: Scene) -> str:
-    """ImagingStudy.status <- isCancelled: else `unknown`, since AutoScribe does not say if images exist.
+    """ImagingStudy.status <- isCancelled: `cancelled` without a signed report, else `unknown`: images may not exist.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.status
     """

@@ -84,8 +84,8 @@ def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts
 class Queued:
     """A message to be queued: its cause, and `made`, its rendering or the reason that nothing is sent.
 
-    A later message with the same `key` replaces this one; `key` is None if nothing is sent. `carried` are the ids of
-    the reports in a full restatement, which then need no other message.
+    A later whole message with the same `key` replaces this one; `key` is None if nothing is sent. `carried` are the ids
+    of the reports in a full restatement, which then need no other message.
     """
 
     key: tuple[str, str] | None

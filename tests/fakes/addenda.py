@@ -72,15 +72,15 @@ def _original(choose: Choose) -> tuple[str, str, str]:
 def _addendum(choose: Choose, number: int, original: str) -> tuple[str, str]:
     """Make an addendum's text in one of the three forms, with the word of its statement."""
     word = f"A{number}add"
-    said = choose((f"{word} is seen.", f"ADDENDUM: {word} is seen.", f"*** ADDENDUM ***\n{word} is seen."))
+    added = choose((f"{word} is seen.", f"ADDENDUM: {word} is seen.", f"*** ADDENDUM ***\n{word} is seen."))
     plain = original.removesuffix(SIGNATURE)
     forms = [
-        said,
+        added,
         f"FINDINGS: Reviewed again.\nIMPRESSION: {word} is seen.",
-        f"{said}\n\n{original}",
-        f"{original}\n\n{said}",
+        f"{added}\n\n{original}",
+        f"{original}\n\n{added}",
     ]
-    if "ADDENDUM" in said and "ADDENDUM" not in plain and "FINDINGS" in plain:
+    if "ADDENDUM" in added and "ADDENDUM" not in plain and "FINDINGS" in plain:
         edited = plain.replace("Lungs are", "The lungs are")
-        forms += [f"{said}\n\n{edited}", f"{edited}\n\n{said}"]
+        forms += [f"{added}\n\n{edited}", f"{edited}\n\n{added}"]
     return choose(forms), word

@@ -54,14 +54,14 @@ async def unlisted(feed: Fed, report_id: str) -> AsyncIterator[None]:
 
 async def until_settled(feed: Fed, *wanted: tuple[str, str], seconds: float = 20) -> None:
     """Wait until the rows of the outbox have these states and reasons, in order."""
-    found: list[Any] = []
+    states: list[Any] = []
     try:
         async with asyncio.timeout(seconds):
-            while found != list(wanted):
+            while states != list(wanted):
                 await asyncio.sleep(0.02)
-                found = await rows(feed.engine, "SELECT state, reason FROM outbox ORDER BY number")
+                states = await rows(feed.engine, "SELECT state, reason FROM outbox ORDER BY number")
     except TimeoutError:
-        raise AssertionError(f"wanted {wanted}, found {found}") from None
+        raise AssertionError(f"wanted {wanted}, found {states}") from None
 
 
 def statuses(receiver: Any) -> list[str]:
@@ -98,15 +98,17 @@ async def accounted_for(
     )
     made = {(str(name), str(key)): more for name, key, *more in await rows(feed.engine, columns)}
     assert {str(state) for _, _, state, _ in made.values()} == set(ends)
-    for one, receiver in zip(feed.destinations, receivers, strict=True):
+    for destination, receiver in zip(feed.destinations, receivers, strict=True):
         lanes: dict[str, list[int]] = {}
         for message in receiver.messages:
-            study_id, number, _, body = made[one.name, message.control_id]
+            study_id, number, _, body = made[destination.name, message.control_id]
             assert message.payload == bytes(body)
             lanes.setdefault(str(study_id), []).append(int(number))
         assert all(numbers == sorted(numbers) for numbers in lanes.values())
         taken = [message.control_id for message in receiver.messages if message.answer not in REFUSALS]
         assert repeats or len(taken) == len(set(taken))
-        delivered = {key for (name, key), (_, _, state, _) in made.items() if (name, state) == (one.name, "delivered")}
+        delivered = {
+            key for (name, key), (_, _, state, _) in made.items() if (name, state) == (destination.name, "delivered")
+        }
         assert delivered <= set(taken)
     assert_nothing_of_a_patient(feed, repr(feed.logs))

@@ -130,11 +130,11 @@ class World:
         """Assert that a search finds exactly the expected resources, by GET and by POST; return their ids."""
         bundle = await self.bundle(f"{resource_type}?{urlencode([*pairs, ('_count', '500')])}")
         posted = self.seen(await self.post(resource_type, [*pairs, ("_count", "500")]))
-        found = ids(bundle)
-        assert sorted(found) == sorted(ids(posted))
-        assert len(set(found)) == len(found) == bundle["total"] == posted["total"]
-        assert set(found) == self.expected(resource_type, pairs), pairs
-        return set(found)
+        found_ids = ids(bundle)
+        assert sorted(found_ids) == sorted(ids(posted))
+        assert len(set(found_ids)) == len(found_ids) == bundle["total"] == posted["total"]
+        assert set(found_ids) == self.expected(resource_type, pairs), pairs
+        return set(found_ids)
 
     def some(self, resource_type: str, most: int = 6) -> list[Json]:
         """Return some resources of a type, always the same."""
@@ -233,12 +233,12 @@ def _path(resource_type: str, name: str) -> tuple[str, str]:
 def _values(resource: Any, path: str) -> Iterator[Any]:
     """Yield the values at a path, through any lists in between."""
     first, _, rest = path.partition(".")
-    found = resource.get(first) if isinstance(resource, dict) else None
-    for one in found if isinstance(found, list) else [] if found is None else [found]:
+    value = resource.get(first) if isinstance(resource, dict) else None
+    for item in value if isinstance(value, list) else [] if value is None else [value]:
         if rest:
-            yield from _values(one, rest)
+            yield from _values(item, rest)
         else:
-            yield one
+            yield item
 
 
 def _fits(kind: str, value: Any, asked: str) -> bool:
@@ -283,8 +283,8 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
+        for item in value:
+            yield from _texts(item)
     else:
         for key in ("text", "family", "given", "prefix", "suffix"):
             yield from _texts(value.get(key, []))

@@ -57,20 +57,20 @@ class Row(Quiet):
 @st.composite
 def asked(draw: st.DrawFn, made: st.SearchStrategy[Json], row: Row) -> Json:
     """Draw parameters that find a resource, a few from the document, and seldom some made-up ones."""
-    found = {name: draw(st.sampled_from(row.values[name])) for name in row.needed}
+    parameters = {name: draw(st.sampled_from(row.values[name])) for name in row.needed}
     if row.searched:
-        one = draw(st.sampled_from(row.resources))
-        known = {name: value for name in row.searched if (value := asked_for(one, name))}
+        resource = draw(st.sampled_from(row.resources))
+        known = {name: value for name in row.searched if (value := asked_for(resource, name))}
         narrowing = [name for name in _NARROWING if name in known]
-        found |= {name: known[name] for name in (draw(st.sampled_from(narrowing)), *draw(_some(known, 2)))}
+        parameters |= {name: known[name] for name in (draw(st.sampled_from(narrowing)), *draw(_some(known, 2)))}
     shown = [*draw(_some(row.values.keys() & RESULT_PARAMETERS.keys(), 4))]
     shown += draw(_some(row.values, 2)) if draw(_SELDOM) else []
-    found |= {name: draw(st.sampled_from(row.values[name])) for name in shown}
+    parameters |= {name: draw(st.sampled_from(row.values[name])) for name in shown}
     if draw(_SELDOM):
         given = draw(made)
         if isinstance(given, dict) and given:
-            found |= {name: given[name] for name in draw(_some(given, 2))}
-    return found
+            parameters |= {name: given[name] for name in draw(_some(given, 2))}
+    return parameters
 
 
 def _some(names: Collection[str], most: int) -> st.SearchStrategy[list[str]]:

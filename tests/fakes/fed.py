@@ -129,13 +129,13 @@ class Fed:
 
     async def until(self, *wanted: str, seconds: float = 20) -> None:
         """Wait until the messages have these states, and nothing is left to compose."""
-        found: list[str] = []
+        states: list[str] = []
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     left = await rows(self.engine, "SELECT count(*) FROM outbox WHERE state = 'waiting'")
-                    found = await self.states()
-                    if tuple(found) == wanted and not int(left[0][0]):
+                    states = await self.states()
+                    if tuple(states) == wanted and not int(left[0][0]):
                         return
                     await asyncio.sleep(0.02)
         except TimeoutError:
@@ -145,14 +145,14 @@ class Fed:
 
     async def until_rows(self, sql: str, wanted: Callable[[list[Any]], bool], seconds: float = 10) -> list[Any]:
         """Return the rows of a query once they are as wanted."""
-        found: list[Any] = []
+        matching: list[Any] = []
         try:
             async with asyncio.timeout(seconds):
-                while not wanted(found := await rows(self.engine, sql)):
+                while not wanted(matching := await rows(self.engine, sql)):
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            raise AssertionError(f"found {found}") from None
-        return found
+            raise AssertionError(f"found {matching}") from None
+        return matching
 
     async def seen(self, state: str, reason: str = "") -> None:
         """Wait until a message has that state and reason in the store."""
@@ -241,8 +241,8 @@ async def assert_all_arrived(
     assert {key for key, one in sent.items() if one[3] == "delivered"} <= set(taken)
     assert repeats or len(taken) == len(set(taken))
     lanes: dict[str, list[int]] = {}
-    for one in came:
-        lanes.setdefault(str(sent[one.control_id][1]), []).append(int(sent[one.control_id][0]))
+    for arrived in came:
+        lanes.setdefault(str(sent[arrived.control_id][1]), []).append(int(sent[arrived.control_id][0]))
     assert all(numbers == sorted(numbers) for numbers in lanes.values())
     assert_nothing_of_a_patient(feed, repr(feed.logs))
 

@@ -110,9 +110,11 @@ class FeedSite:
         routes = routes_of(configuration)
         async with self.here.store() as engine:
             leases = Leases(engine, "one", 6)
-            found = [one for one in routes.destinations if one.is_enabled]
-            makings = [Making(engine, configuration.site, one, Metrics()) for one in found]
-            kept = Journaling(engine, self.folder, [one.name for one in found], configuration.site.site_key, Metrics())
+            enabled = [one for one in routes.destinations if one.is_enabled]
+            makings = [Making(engine, configuration.site, one, Metrics()) for one in enabled]
+            kept = Journaling(
+                engine, self.folder, [one.name for one in enabled], configuration.site.site_key, Metrics()
+            )
             notes = kept if journal else UNKEPT
             holders = [Holder(one, leases, Feed(), Metrics(), ignores=routes.ignores, journal=notes) for one in makings]
             async with alongside(one.run() for one in holders):

@@ -68,13 +68,13 @@ def mapped(
 
 def one(made: Mapped[tuple[Json, ...]], resource_type: str, ending: str = "") -> Json:
     """Return the only resource of a type (whose id has that ending)."""
-    found = [
+    matches = [
         resource
         for resource in made.output
         if resource["resourceType"] == resource_type and resource["id"].endswith(ending)
     ]
-    assert len(found) == 1
-    return found[0]
+    assert len(matches) == 1
+    return matches[0]
 
 
 def codes(made: Mapped[tuple[Json, ...]]) -> set[str]:

@@ -30,15 +30,15 @@ FAST = {
 def site_file(folder: Path, **more: str) -> Path:
     """Write a settings file that describes the sandbox's facilities; `more` are further lines of `[mapping]`."""
     lines = ["[mapping]", *(f"{key} = {value}" for key, value in more.items())]
-    for one in FACILITIES:
-        if one.is_known:
+    for facility in FACILITIES:
+        if facility.is_known:
             lines += [
                 "[[mapping.facilities]]",
-                f'name = "{one.name}"',
-                f'time_zone = "{one.time_zone}"',
-                f'name_order = "{one.name_order}"',
-                f'mrn_system = "{one.mrn_system}"',
-                f'mrn_namespace = "{one.mrn_namespace}"',
+                f'name = "{facility.name}"',
+                f'time_zone = "{facility.time_zone}"',
+                f'name_order = "{facility.name_order}"',
+                f'mrn_system = "{facility.mrn_system}"',
+                f'mrn_namespace = "{facility.mrn_namespace}"',
             ]
     file = folder / "gateway.toml"
     file.write_text("\n".join(lines) + "\n")

@@ -78,13 +78,13 @@ def report(**changes: Any) -> dict[str, Any]:
 
 def addendum(**changes: Any) -> dict[str, Any]:
     """Make an addendum, signed 75 minutes after the report."""
-    said = {
+    own = {
         "reportId": ADDENDUM_ID,
         "isAddendum": True,
         "signedAt": "2026-01-05T17:45:00Z",
         "reportPlainText": "Comparison CT of 12-Mar-2024 is now available. No embolism was present then.",
     }
-    return report(**{**said, **changes})
+    return report(**{**own, **changes})
 
 
 USER = {

@@ -90,9 +90,9 @@ class Refusing:
             await self.engine.do(lambda: ask(STUDY, study_id=lane, empty=b""))
         self._count += 1
         priority = 0 if is_critical else 1
-        one = new(self._count, restates=f"F{self._count}/", is_critical=is_critical, priority=priority)
-        await self.engine.do(partial(added, "ehr", lane, one, micros(clock.now())))
-        return one.control_id
+        message = new(self._count, restates=f"F{self._count}/", is_critical=is_critical, priority=priority)
+        await self.engine.do(partial(added, "ehr", lane, message, micros(clock.now())))
+        return message.control_id
 
     @asynccontextmanager
     async def serving(self, name: str = "one") -> AsyncIterator[None]:

@@ -25,13 +25,13 @@ async def processes(url: str) -> list[int]:
 
 def children(first: int) -> list[int]:
     """Find the running children of a process."""
-    found = []
+    running = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with suppress(OSError):  # it has just ended
                 if _parent(int(folder.name)) == first:
-                    found.append(int(folder.name))
-    return found
+                    running.append(int(folder.name))
+    return running
 
 
 def freeze(first: int) -> list[int]:

@@ -128,9 +128,9 @@ def check_against(found: Audit, account: BusyAccount) -> None:
     assert found.received.keys() == state.studies.keys()
     for study_id, study in state.studies.items():
         reports = [] if study.get("studyType") == "external" else list(state.reports[study_id])
-        said = found.received[study_id]["reports"]
+        listed = found.received[study_id]["reports"]
         assert found.received[study_id]["study"] == study
-        assert (said["reports"] if said else []) == reports
+        assert (listed["reports"] if listed else []) == reports
         check_study(found, account, study_id, reports)
     for address, versions in found.versions.items():
         owner = found.owners[address]

@@ -70,10 +70,10 @@ def held(path: str) -> Callable[[Configuration], Any]:
     """Return a function that shows what the client of AutoScribe holds at that path of attributes."""
 
     def shows(read: Configuration) -> Any:
-        found: Any = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)
+        value: Any = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)
         for name in path.split("."):
-            found = getattr(found, name)
-        return str(found)
+            value = getattr(value, name)
+        return str(value)
 
     return shows
 
@@ -187,11 +187,11 @@ def studies() -> list[Any]:
 
 def mapped(read: Configuration) -> list[Any]:
     """Map the studies to FHIR and HL7 v2, for receivers that ask for every setting of a site."""
-    found: list[Any] = []
+    outputs: list[Any] = []
     for name, more in (("generic", {"accession_field": "20"}), ("vista-2.3", {}), ("vista-2.4", {})):
         profile = replace(receiver(name), **{"send_drafts": "on", **more})
         for study in studies():
             for cause in messages_of_all(study, [Cause(study.reports[0].report_id)], read.site, profile, Facts()):
                 made = to_oru(study, cause, read.site, profile, Facts(), control_id="TURNED", at=AT)
-                found += [made.output, [issue.code for issue in made.issues]]
-    return [*found, *(json.dumps(to_fhir(study, read.site, Facts()).output, sort_keys=True) for study in studies())]
+                outputs += [made.output, [issue.code for issue in made.issues]]
+    return [*outputs, *(json.dumps(to_fhir(study, read.site, Facts()).output, sort_keys=True) for study in studies())]

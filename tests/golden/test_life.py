@@ -68,8 +68,8 @@ def told(case: str) -> Iterator[str]:
         for report in change.study.reports:
             status, doubts = report_status(change.study, report, about[report.report_id].reports, site_of(case), facts)
             kind = "addendum" if report.is_addendum else "original"
-            said = "".join(f" ({doubt.code})" for doubt in doubts)
-            yield f"  fhir: {short(report.report_id)} {kind} {status.diagnostic_report}{said}"
+            codes = "".join(f" ({doubt.code})" for doubt in doubts)
+            yield f"  fhir: {short(report.report_id)} {kind} {status.diagnostic_report}{codes}"
         for feed in feeds:
             for sent in feed.send(change):
                 yield from rendered(feed.to.addendum, sent)

@@ -81,8 +81,8 @@ def figures() -> str:
     count = Counter((pair.kind, pair.within, pair.label, found) for pair, found in judged())
     lines = [f"{len(judged())} pairs"]
     for kind, within, label in dict.fromkeys((pair.kind, pair.within, pair.label) for pair, _ in judged()):
-        said = ", ".join(f"{count[kind, within, label, one]} {one}" for one in ("joined", "apart", "conflict"))
-        lines.append(f"{'within' if within else 'across':7}{kind:24}{label:11}{said}")
+        counts = ", ".join(f"{count[kind, within, label, one]} {one}" for one in ("joined", "apart", "conflict"))
+        lines.append(f"{'within' if within else 'across':7}{kind:24}{label:11}{counts}")
     same = sum(pair.label == "same" and not pair.within for pair in PAIRS)
     refused = wrong("same", ("conflict",), within=False)
     merged = wrong("different", ("joined",), within=False) + wrong("different", ("joined",), within=True)
@@ -126,12 +126,12 @@ async def test_the_store_judges_a_pair_as_the_mapping_does_whichever_comes_first
 def sample() -> list[tuple[Pair, Outcome]]:
     """Select some of the pairs of two studies, of every kind with a number that the site knows."""
     kinds: Counter[str] = Counter()
-    found = []
+    chosen = []
     for pair, became in judged():
         kinds[pair.kind] += 1
         if not pair.within and kinds[pair.kind] % 9 == 1 and pair.kind not in ("no number", "leading zeros"):
-            found.append((pair, became))
-    return found
+            chosen.append((pair, became))
+    return chosen
 
 
 def study_of(number: int, snapshot: Json) -> Fetched:

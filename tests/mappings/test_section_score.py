@@ -20,10 +20,10 @@ def faults(text: dict) -> list[str]:
     pairs = [
         pair for one in cuts for pair in [*one["expected_sections"].items(), *one.get("expected_repeated", ())]
     ] + [(edge, text[edge]) for edge in ("preamble", "trailer") if edge in text]
-    found = [label for label, content in pairs if content not in plain or content != content.strip() or not content]
+    wrong = [label for label, content in pairs if content not in plain or content != content.strip() or not content]
     if sum(tag.startswith("lang:") for tag in text["tags"]) != 1:
-        found.append("lang")
-    return found
+        wrong.append("lang")
+    return wrong
 
 
 def scored(name: str) -> set[str]:

@@ -159,8 +159,8 @@ def lives(draw: st.DrawFn) -> Told:
     life, looks = Life(has_two_patients=is_two), []
     accession = draw(st.sampled_from(("", "A1")))
     for steps in draw(st.lists(st.lists(step, min_size=1, max_size=3), min_size=1, max_size=7)):
-        for one in steps:
-            life.take(one)
+        for act in steps:
+            life.take(act)
         looks.append((life.seen(accession), life.cancelled))
     send_drafts = draw(st.sampled_from(("on", "off")))
     is_filed = bool(accession) and not (is_two and send_drafts == "on") and draw(st.booleans())

@@ -78,14 +78,14 @@ def observations(message: bytes, codec: str = "utf-8") -> Iterator[list[str]]:
 
 def read(message: bytes, to: Receiver) -> list[str]:
     """Return the lines that a receiver shows."""
-    found: list[str] = []
+    shown_lines: list[str] = []
     for row in observations(message):
         if row[2] == "FT":
-            found += _SEQUENCE.sub(lambda match: _KNOWN[match[1]], "" if row[5] == " " else row[5]).split("\n")
+            shown_lines += _SEQUENCE.sub(lambda match: _KNOWN[match[1]], "" if row[5] == " " else row[5]).split("\n")
         else:
             parts = row[5].split("~") if row[2] == "TX" else [row[5]]
-            found += [shown(er7_reader.unescape(part), to) for part in parts]
-    return found
+            shown_lines += [shown(er7_reader.unescape(part), to) for part in parts]
+    return shown_lines
 
 
 def shown(line: str, to: Receiver) -> str:

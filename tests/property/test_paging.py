@@ -59,9 +59,9 @@ class Reports:
         }
         if self.dice.random() < 0.6:
             resource["issued"] = day.replace(hour=self.dice.randrange(3)).isoformat()
-        found = rows(resource, UTC)
+        index_rows = rows(resource, UTC)
         address = f"DiagnosticReport/rep-{self.year}-{number}"
-        return made(address, str(self.dice.random()), terms=found.terms, moments=found.moments)
+        return made(address, str(self.dice.random()), terms=index_rows.terms, moments=index_rows.moments)
 
     async def put(self, numbers, *, matches: bool = True) -> list[str]:
         """Write these reports again, in one transaction."""
@@ -105,13 +105,13 @@ async def walked(reports: Reports, query, writes, most: int, *, unmatches: bool)
     """Walk through all pages during writes; return all versions seen, and the position of the last page."""
     seen, pages, place, end = [], 0, BEGINNING, None
     while place is not None:
-        found = await page(reports.engine, query, kept(place))
-        assert len(found.versions) <= query.count
-        assert found.versions or found.next is None
-        assert found.versions or unmatches or pages == 0, "an empty page"
-        assert (found.previous is None) == (pages == 0)
-        seen += versions(found)
-        place, end, pages = found.next, found.last, pages + 1
+        result = await page(reports.engine, query, kept(place))
+        assert len(result.versions) <= query.count
+        assert result.versions or result.next is None
+        assert result.versions or unmatches or pages == 0, "an empty page"
+        assert (result.previous is None) == (pages == 0)
+        seen += versions(result)
+        place, end, pages = result.next, result.last, pages + 1
         assert pages < most
         for work in writes(pages):
             await work()
@@ -122,10 +122,10 @@ async def all_of(reports: Reports, query, place, step: str):
     """Walk without writes from a position; return the versions page by page, and the last page."""
     pages = []
     while place is not None:
-        found = await page(reports.engine, query, kept(place))
-        assert found.versions
-        pages.append(versions(found))
-        last, place = found, getattr(found, step)
+        result = await page(reports.engine, query, kept(place))
+        assert result.versions
+        pages.append(versions(result))
+        last, place = result, getattr(result, step)
     return pages, last
 
 

@@ -105,13 +105,13 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
 def read_back(language: Language) -> tuple[list[str], Counter[Loss]]:
     """Find differences beyond the losses, and count the outputs with each loss."""
     faults: list[str] = []
-    found: Counter[Loss] = Counter()
+    counts: Counter[Loss] = Counter()
     for number, case in enumerate(cases()):
         for told, understood in told_in(language, case):
             left, losses = lost(case.study, told)
             faults += [f"case {number} ({case.study.study_id}){place}" for place in differences(left, understood)]
-            found.update(losses)
-    return faults, found
+            counts.update(losses)
+    return faults, counts
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

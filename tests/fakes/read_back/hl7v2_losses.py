@@ -76,9 +76,9 @@ def suffixes(study: Study, told: Told) -> Study:
     """Separate suffixes of the name from degrees, each joined by a blank."""
 
     def change(user: User) -> User:
-        said = [one for one in (user.suffix1, user.suffix2) if one]
-        own = " ".join(one for one in said if is_generation(one))
-        degrees = " ".join(one for one in said if not is_generation(one))
+        parts = [one for one in (user.suffix1, user.suffix2) if one]
+        own = " ".join(one for one in parts if is_generation(one))
+        degrees = " ".join(one for one in parts if not is_generation(one))
         return replace(user, suffix1=own or None, suffix2=degrees or None)
 
     return replace(study, users={key: change(user) for key, user in study.users.items()})
@@ -206,10 +206,10 @@ def unplaced_words(study: Study, told: Told) -> Study:
 def _placed(told: Told, name: str | None, facility_name: str | None) -> str | None:
     """Return the name unchanged if every word has a part, else only the words with one."""
     facility = told.site.facility(facility_name)
-    found = parse_name(name, facility.name_order if facility else None)
-    if found is None or not (found.family or found.given):
+    parsed = parse_name(name, facility.name_order if facility else None)
+    if parsed is None or not (parsed.family or parsed.given):
         return told.clean(name or "")
-    placed = " ".join((found.family, *found.given, *found.prefix, *found.suffix))
+    placed = " ".join((parsed.family, *parsed.given, *parsed.prefix, *parsed.suffix))
     whole, parts = told.clean(name or ""), told.clean(placed)
     return whole if _words(whole) == _words(parts) else parts
 

@@ -606,10 +606,10 @@ def lose_hl7v2(study: Study, cause: Cause, site: Site, facts: Facts = _NO_FACTS)
 
 def lost(study: Study, told: Told) -> tuple[Study, list[Loss]]:
     """Apply all losses of a language to the study; return those that changed it too."""
-    made, found = said(study), []
+    made, losses = said(study), []
     for loss in LOSSES:
         if loss.language == told.language:
             before, made = made, loss.apply(made, told)
             if made != before:
-                found.append(loss)
-    return made, found
+                losses.append(loss)
+    return made, losses

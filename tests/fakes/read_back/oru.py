@@ -50,14 +50,16 @@ def study_of(message: bytes, site: Site) -> Study:
     rows = er7_reader.segments(message)
     orders = _orders(rows)
     obr = orders[0][0]
-    said = list(_said([row for row in orders[0] if row[0] == "OBX" and row[2] == "TX"]))
-    if len(said) == 1:
-        said = [replace(said[0], signed=_moment(_at(obr, 22)))]
+    parts = list(_said([row for row in orders[0] if row[0] == "OBX" and row[2] == "TX"]))
+    if len(parts) == 1:
+        parts = [replace(parts[0], signed=_moment(_at(obr, 22)))]
     study_id = long_id("stu", _at(obr, 3))
-    report_id = long_id("rep", _at(obr, 21)) if len(said) == 1 else ""
-    users = [_user(one.rows[0]) for one in said]
-    snapshot = _snapshot(rows, orders[0], said, site)
-    reports = [_report(one, user.user_id, snapshot, report_id, study_id) for one, user in zip(said, users, strict=True)]
+    report_id = long_id("rep", _at(obr, 21)) if len(parts) == 1 else ""
+    users = [_user(one.rows[0]) for one in parts]
+    snapshot = _snapshot(rows, orders[0], parts, site)
+    reports = [
+        _report(one, user.user_id, snapshot, report_id, study_id) for one, user in zip(parts, users, strict=True)
+    ]
     history, indication = _history_and_indication(obr)
     return Study(
         study_id=study_id,
@@ -76,14 +78,14 @@ def study_of(message: bytes, site: Site) -> Study:
 
 def _orders(rows: Sequence[Fields]) -> list[list[Fields]]:
     """Segments of each order, the OBR first; all orders of a message must have the same content."""
-    found: list[list[Fields]] = []
+    groups: list[list[Fields]] = []
     for row in rows:
         if row[0] == "ORC":
-            found.append([])
-        elif found and row[0] in ("OBR", "NTE", "OBX"):
-            found[-1].append(row)
-    assert all(order[1:] == found[0][1:] for order in found), "two orders of a message, told otherwise"
-    return found
+            groups.append([])
+        elif groups and row[0] in ("OBR", "NTE", "OBX"):
+            groups[-1].append(row)
+    assert all(order[1:] == groups[0][1:] for order in groups), "two orders of a message, told otherwise"
+    return groups
 
 
 def _said(rows: Sequence[Fields]) -> Iterator[Said]:

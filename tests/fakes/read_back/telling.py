@@ -64,10 +64,10 @@ class Told:
         when, _ = effective(self.original(report), self.site)
         if when is None or when.moment is None or not self.is_dated(report):
             return None
-        said = when.moment.replace(tzinfo=None).time()
+        local = when.moment.replace(tzinfo=None).time()
         if self.language == "hl7v2":
-            said = said.replace(microsecond=0)
-        return said.isoformat().removesuffix(":00") if not said.microsecond else said.isoformat()
+            local = local.replace(microsecond=0)
+        return local.isoformat().removesuffix(":00") if not local.microsecond else local.isoformat()
 
 
 def formatted(text: str) -> str:

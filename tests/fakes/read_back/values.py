@@ -74,9 +74,9 @@ def impossible_birth_date(study: Study, told: Told) -> Study:
     """Lose a date of birth that does not exist (D15); one in an older snapshot stays as text in FHIR."""
 
     def change(report: Report, snapshot: Snapshot) -> Snapshot:
-        said = told.original(report).snapshot.date_of_birth
-        is_own = told.language == "fhir" and said != told.subject(report).snapshot.date_of_birth
-        return snapshot if is_own else replace(snapshot, date_of_birth=parse_date(said))
+        born = told.original(report).snapshot.date_of_birth
+        is_own = told.language == "fhir" and born != told.subject(report).snapshot.date_of_birth
+        return snapshot if is_own else replace(snapshot, date_of_birth=parse_date(born))
 
     made = each_snapshot(study, change)
     if study.metadata_snapshot is None:

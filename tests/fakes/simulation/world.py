@@ -347,11 +347,13 @@ class World:
         for study_id in self.current:
             self._see(study_id)
             if self._is_open(study_id):
-                found = self.database.execute("SELECT number, control_id, state, reason FROM message").fetchall()
-                self._broken(f"{study_id} is still open: {found}")
-        for one in self.gateways:
-            if one.loop.errors:
-                self._broken(f"{one.loop.name} told its loop: {one.loop.errors}")
+                messages_left = self.database.execute(
+                    "SELECT number, control_id, state, reason FROM message"
+                ).fetchall()
+                self._broken(f"{study_id} is still open: {messages_left}")
+        for gateway in self.gateways:
+            if gateway.loop.errors:
+                self._broken(f"{gateway.loop.name} told its loop: {gateway.loop.errors}")
 
     def last_words(self) -> dict[str, int]:
         """Last version that the receiver got of each study."""

@@ -263,8 +263,8 @@ def pdf(*ids: str) -> Facts:
 def of_the_pdf(facts: Facts, cause: Cause = ADDED, what: Study = WITH_ADDENDUM, how: str = "replace") -> list[Any]:
     """OBR-3, OBR-25, OBX-11 and the PDFs of a cause's message, or the codes of the issues that prevent it."""
     to = replace(APART, addendum=how)
-    (one,) = (one for one in messages(what, cause, SITE, to, facts) if one.part == "pdf")
-    mapped = to_oru(what, one, SITE, to, facts, control_id="1", at=AT)
+    (cause_of_pdf,) = (one for one in messages(what, cause, SITE, to, facts) if one.part == "pdf")
+    mapped = to_oru(what, cause_of_pdf, SITE, to, facts, control_id="1", at=AT)
     if mapped.output is None:
         return [issue.code for issue in mapped.issues if issue.severity != "information"]
     rows = all_of(mapped.output, "OBX")

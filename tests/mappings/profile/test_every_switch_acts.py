@@ -35,12 +35,12 @@ BESIDE: dict[str | tuple[str, str], dict[str, str]] = {
 
 
 def cases() -> Iterator[tuple[str, object]]:
-    for name, one in switches().items():
+    for name, switch in switches().items():
         if name in BEHAVIOUR:
             continue
-        metadata = one.metadata
+        metadata = switch.metadata
         if "values" in metadata:
-            yield from ((name, value) for value in metadata["values"] if value != one.default)
+            yield from ((name, value) for value in metadata["values"] if value != switch.default)
         elif "range" in metadata:
             yield name, metadata["range"][0]
         elif "keys" in metadata:

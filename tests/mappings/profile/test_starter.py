@@ -105,14 +105,14 @@ def _codings(node: Any) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def mined(shared: Path) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+    codings: set[tuple[str, str]] = set()
     for package in PACKAGES:
         with tarfile.open(shared / "conformance" / package) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.name.endswith(".json") else None
                 if file and b"http://loinc.org" in (text := file.read()):
-                    found.update(_codings(json.loads(text)))
-    return found
+                    codings.update(_codings(json.loads(text)))
+    return codings
 
 
 def test_every_code_and_display_of_the_starter_stands_in_the_packages(mined: set[tuple[str, str]]) -> None:
