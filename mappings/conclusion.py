@@ -179,7 +179,7 @@ def _of_merged(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
 
 
 def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Report]]:
-    """Find the texts of other reports in a text, with the white space behind. An addendum must fill whole lines."""
+    """Find the texts of other reports in a text, with the white space after them. An addendum must fill whole lines."""
     spans: list[tuple[int, int, Report]] = []
     known = [(normal_form(other.text or "").strip(), other) for other in others]
     for whole, other in sorted(known, key=lambda one: -len(one[0])):

@@ -309,7 +309,7 @@ def _parts(own: _Words, other: _Words, left: Sequence[str], common: Sequence[str
     """Parts of the words that only one name has; empty if unknown.
 
     A name that is not split is read through one that is. If they share only given names, one remaining word (beside
-    initials) must be the family name; if they share only the family name, the remaining words are given names.
+    initials) must be the family name. If they share only the family name, the remaining words are given names.
     """
     if own.parts:
         parts = {own.parts.get(word, "") for word in left}

@@ -254,7 +254,7 @@ def _speaker(claims: list[_Claim]) -> _Claim:
     return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
 
 
-def _subject(  # noqa: PLR0913 (what a patient is made of)
+def _subject(  # noqa: PLR0913 (all sources of a patient)
     whole: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], facts: Facts, *, is_only: bool
 ) -> Subject:
     """Build the patient of a group. `own` is the study if this is its own patient, who gets its number and id."""

@@ -56,7 +56,7 @@ def judge_all(resources: Sequence[Json]) -> list[tuple[MappingIssue, ...]]:
     """Find the faults of each resource, in order: the same as `judge`, in less time.
 
     Elements shared by resources of one type are checked once; if anything is wrong, each resource is judged alone.
-    First all are checked against the classes, then all against the invariants: alternating would evict the code of one
+    First all are checked against the classes, then all against the invariants. Alternating would evict the code of one
     from the processor's caches with that of the other.
     """
     parts = _parts(resources)

@@ -1,4 +1,4 @@
-"""Practitioner <- the User behind Report.userId.
+"""Practitioner <- the User with the id in Report.userId.
 
 https://hl7.org/fhir/R4/practitioner.html, US Core Practitioner Profile.
 """

@@ -1,4 +1,4 @@
-"""PractitionerRole <- the User behind Report.userId, User.clinicRole, and the facilities of that user's reports.
+"""PractitionerRole <- the User of Report.userId, User.clinicRole, and the facilities of that user's reports.
 
 https://hl7.org/fhir/R4/practitionerrole.html, US Core PractitionerRole Profile, decision D3.
 """

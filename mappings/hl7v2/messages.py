@@ -1,4 +1,4 @@
-"""Messages of a cause: how many there are, and which of several causes need their own.
+"""Messages of a cause: their number, and the causes that need their own message.
 
 HL7 v2.5.1 §7.3.1 (one message a result), decisions D18, D28, D32.
 """
@@ -30,7 +30,7 @@ def filler_order_numbers(
     return () if isinstance(found, MappingIssue) else found.filler_order_numbers
 
 
-def messages(  # noqa: PLR0913 (what the door has, and what the feed knows)
+def messages(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     study: Study,
     cause: Cause,
     site: Site,
@@ -94,7 +94,7 @@ class Queued:
     carried: frozenset[str] = frozenset()
 
 
-def messages_of_all(  # noqa: PLR0913 (what the door has, and what the feed knows)
+def messages_of_all(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     study: Study,
     causes: Iterable[Cause],
     site: Site,
@@ -107,7 +107,7 @@ def messages_of_all(  # noqa: PLR0913 (what the door has, and what the feed know
     return tuple(one.cause for one in renderings_of_all(study, causes, site, receiver, facts, sent=sent))
 
 
-def renderings_of_all(  # noqa: PLR0913 (what the door has, and what the feed knows)
+def renderings_of_all(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     study: Study,
     causes: Iterable[Cause],
     site: Site,

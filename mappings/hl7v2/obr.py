@@ -169,7 +169,7 @@ def obr_31_reason_for_study(result: Result) -> str:
 
 
 def obr_32_principal_result_interpreter(result: Result) -> str:
-    """OBR-32 Principal Result Interpreter <- the User behind the newest original's userId, never assignedTo (D24).
+    """OBR-32 Principal Result Interpreter <- the User with the newest original's userId, never assignedTo (D24).
 
     HL7 v2.5.1 §7.4.1.32: NDL, with a CNN of sub-components as first component. The receiver's `interpreter` decides if
     its number is the NPI or the local id, or if the field is the name alone.

@@ -30,7 +30,7 @@ from mappings.profile import Receiver, Site
 _NO_FACTS: Final = Facts()
 
 
-def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
+def to_oru(  # noqa: PLR0913 (the signature of the entry point is fixed)
     study: Study,
     cause: Cause,
     site: Site,

@@ -29,8 +29,8 @@ def pid_3_patient_identifier_list(result: Result) -> str:
 
     HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. The
     MRN is first if its authority is known and its identity is not contested. Otherwise the gateway's own number of the
-    study (or report) comes first: it and all others have type `U` (table 0203, unspecified identifier), which no
-    receiver takes for a record number. A number without an authority gets one made of a hash of its facility: an empty
+    study (or report) comes first. It and all others have type `U` (table 0203, unspecified identifier), which no
+    receiver takes for a record number. A number without an authority gets one made of a hash of its facility. An empty
     authority would mean the receiver's own, which holds only if the destination says so (`mrn_authority`). With
     `pid3_plain` it is the bare MRN, else the gateway's own number; with `vista_patient` it is the number by which VistA
     knows the patient.

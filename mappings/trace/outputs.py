@@ -136,7 +136,7 @@ def elements(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _fields(message: bytes) -> Targets:
     """Fields of a message; fields of an OBX outside the report text are named by its observation.
 
-    Beside its values, a field has their sequence over the segments without consecutive repeats: so a field that becomes
+    Beside its values, a field has their sequence over the segments without consecutive repeats. So a field that becomes
     empty in one segment, while others keep it, is a difference too.
     """
     received = read(message)

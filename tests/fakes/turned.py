@@ -67,7 +67,7 @@ class Turned:
 
 
 def held(path: str) -> Callable[[Configuration], Any]:
-    """Return a function that shows what the client of AutoScribe holds at that path of attributes."""
+    """Return a function that shows what the client of AutoScribe holds at that attribute path."""
 
     def shows(read: Configuration) -> Any:
         value: Any = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)
