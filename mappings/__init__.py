@@ -1,7 +1,7 @@
 """Reports as AutoScribe says them, turned into FHIR R4 and HL7 v2: the same input gives the same bytes.
 
-Carries out no clause itself: its three doors are `decode`, `to_fhir` and `to_oru`. A door is imported when it is first
-asked for (PEP 562): a command that reads settings alone loads no mapping.
+Carries out no clause itself. Its three entry points are `decode`, `to_fhir` and `to_oru`. Each is imported on first use
+(PEP 562): a command that only reads settings loads no mapping.
 """
 
 from importlib import import_module

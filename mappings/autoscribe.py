@@ -1,4 +1,4 @@
-"""AutoScribe's JSON -> `Study`: the wire contract checked, every field in its place, the reports in reading order.
+"""Decode AutoScribe's JSON into a `Study`: check the wire contract, copy each field, put the reports in reading order.
 
 AutoScribe REST API: `GET /v1/autoScribe/studies/{studyId}`, `/reports?studyId=`, `/users/{userId}`; decisions D4, D25.
 """
@@ -21,7 +21,7 @@ _STUDY_IDS: Final = ("studyId", "studyInstanceUid")
 _BARE_REPORTS: Final = {"reports": wire.REPORT_LIST["reports"]}
 _BARE_USERS: Final = {"users": wire.USER_PAGE["users"]}
 
-# Study field -> model field, for what is copied as it came
+# Study field -> model field, copied unchanged
 _STUDY_COPIES: Final[dict[str, str]] = {
     "studyInstanceUid": "study_instance_uid",
     "studyDescription": "study_description",
@@ -38,7 +38,7 @@ _STUDY_COPIES: Final[dict[str, str]] = {
     "clinicalIndication": "clinical_indication",
     "technologistTechnique": "technologist_technique",
 }
-# StudyReportMetadata field -> Snapshot field; height and weight are objects and stand apart
+# StudyReportMetadata field -> Snapshot field. Height and weight are objects: `_measurement` reads them
 _SNAPSHOT_COPIES: Final[dict[str, str]] = {
     "age": "age",
     "dateOfBirth": "date_of_birth",
@@ -66,11 +66,12 @@ _USER_COPIES: Final[dict[str, str]] = {
 
 
 def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[Json] = ()) -> Study:
-    """Turn what AutoScribe said of one study into a `Study`.
+    """Decode AutoScribe's JSON of one study into a `Study`.
 
-    `study` is the Study object or None where only its reports are known; `reports` the `GET /reports` response or its
-    bare array; `users` the User objects of the signers. Pointers of issues and errors are into the study document: the
-    Study's keys at the root, `/reports/0…` and `/users/0…` as they came.
+    `study` is the Study object, or None if only its reports are known. `reports` is the `GET /reports` response or its
+    bare array. `users` are the User objects of the signers. Pointers of issues and errors point into the study
+    document:
+    the Study's keys at the root, `/reports/0…` and `/users/0…` in the order received.
 
     Raises:
         WireError: a required key is missing, a value is of the wrong kind, the parts are of different studies, or two
@@ -100,27 +101,27 @@ def decode(study: Json | None, reports: Json | Sequence[Json], users: Sequence[J
 
 
 def _missing_and_critical(head: Json, rows: Sequence[Json]) -> Iterator[MappingIssue]:
-    """What the study says of its reports and they do not bear out: one that did not come, a critical flag (D4, D22)."""
-    came = {row["reportId"]: row for row in rows}
-    for index, one in enumerate(head.get("reportIds") or ()):
-        row, pointer = came.get(one["reportId"]), f"/reportIds/{index}"
+    """Report contradictions between the study and its reports: a missing report, a critical flag (D4, D22)."""
+    received = {row["reportId"]: row for row in rows}
+    for index, item in enumerate(head.get("reportIds") or ()):
+        row, pointer = received.get(item["reportId"]), f"/reportIds/{index}"
         if row is None:
-            is_signed = one["status"] == "completed"
+            is_signed = item["status"] == "completed"
             action = "the study names a report that did not come" + (", and it is signed" if is_signed else "")
             yield MappingIssue("report-missing", "error" if is_signed else "warning", pointer, action)
-        elif one.get("isCritical") and not row.get("isCritical"):
+        elif item.get("isCritical") and not row.get("isCritical"):
             yield MappingIssue("critical-disagrees", "warning", f"{pointer}/isCritical", "the report's own flag stands")
     if head.get("isCritical") and rows and not any(row.get("isCritical") for row in rows):
         yield MappingIssue("critical-disagrees", "warning", "/isCritical", "the reports' own flags stand")
 
 
 def _listed(rows: Sequence[Json]) -> Sequence[Json]:
-    """A tuple as the list that the wire contract knows; anything else as it is, to be judged by it."""
+    """Turn a tuple into the list that the wire contract expects; return anything else unchanged, for the check."""
     return list(rows) if isinstance(rows, tuple) else rows
 
 
 def _head(study: Json | None, reports: Json | Sequence[Json], rows: Sequence[Json]) -> Json:
-    """What speaks for the study as a whole: the Study object, else the response's own ids, else the first report's."""
+    """Return the study-level fields: the Study object, else the response's own ids, else the first report's studyId."""
     if study is None:
         if isinstance(reports, Mapping):
             return {key: reports[key] for key in _STUDY_IDS}
@@ -141,7 +142,7 @@ def _refuse_other_studies(study_id: str, rows: Sequence[Json]) -> None:
 
 
 def _reports(rows: Sequence[Json], issues: list[MappingIssue]) -> tuple[Report, ...]:
-    """The reports in reading order: originals, then addenda, by signedAt ?? updatedAt ?? createdAt, then id (D25)."""
+    """Decode the reports in reading order: originals, then addenda, by signedAt ?? updatedAt ?? createdAt, then id."""
     reports: dict[str, Report] = {}
     for index, row in enumerate(rows):
         pointer = f"/reports/{index}"

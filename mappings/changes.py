@@ -1,24 +1,24 @@
-"""What happened to a study between two looks at it: the causes of v2 messages, and which signed reports changed.
+"""Compare a study with its last ingested version: the causes of v2 messages, and which signed reports changed.
 
 HL7 v2.5.1 table 0123 (why a result is sent again), decisions D13, D16, D20, D21, D22.
 
 | cause | when |
 |---|---|
-| `signed`, `addendum_signed` | a report is signed for the first time, of a study that is not withdrawn |
-| `text_changed` | N(text) of a signed report is another |
-| `critical_changed` | a signed report is called critical, or no longer; null at the signature asserts nothing |
-| `patient_changed` | a signed report speaks of its patient otherwise: a field of the patient, or the identity |
+| `signed`, `addendum_signed` | a report is signed for the first time, and its study is not withdrawn |
+| `text_changed` | N(text) of a signed report differs |
+| `critical_changed` | a signed report becomes critical or stops being so; null at the signature asserts nothing |
+| `patient_changed` | a patient field of a signed report, or its patient identity, differs |
 | `addendum_cancelled` | a signed addendum is known to be cancelled |
-| `withdrawn`, `reinstated` | a study with signed reports is cancelled or no longer, where the site withdraws |
-| `draft` | an unsigned report that the site lets out has new text or another patient, or its study is uncancelled |
-| `draft_cancelled` | an addendum that was let out unsigned is gone; a draft's study is cancelled, the site withdraws |
+| `withdrawn`, `reinstated` | a study with signed reports is cancelled or reinstated, and the site withdraws |
+| `draft` | an unsigned report that the site publishes has new text or another patient, or its study is uncancelled |
+| `draft_cancelled` | a published draft addendum is gone; or a draft's study is cancelled, and the site withdraws |
 
-A report has one cause a look, the first of these that holds: a message always says all of its report. Nothing else
-queues a message: no other field of study or snapshot, no user, no release, no setting (D20). `draft_cancelled` concerns
-only who was sent the draft, and what is there in its place. Where the site holds, a cancelled study says nothing of its
-drafts either: what was sent of them stands, unsigned as it is (D21).
+A report has at most one cause per ingest: the first of these that holds, since a message always carries the whole
+report. Nothing else queues a message: no other field of study or snapshot, no user, no release, no setting (D20).
+`draft_cancelled` concerns only receivers of the draft, and its replacement. Where the site does not withdraw, a
+cancelled study sends nothing about its drafts either: drafts already sent stand, unsigned (D21).
 
-Only another value is a change, never that nothing is said: `mappings.last_said` keeps what was.
+Only a different value is a change, never a missing one: `mappings.last_said` keeps the last value.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from mappings.text import is_said, normal_form
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a study beside how it was seen last.
+    """Stored facts about a study beside its last version.
 
-    `cancelled` are ids of signed addenda that an operator knows to be cancelled: only not being listed does not take a
-    signed report back (D21). All else is as the look before left it (`Change.known`).
+    `cancelled` are ids of signed addenda that an operator knows to be cancelled: a signed report is not withdrawn just
+    because it is not listed (D21). The other fields are those of the previous ingest (`Change.known`).
     """
 
     corrected: frozenset[str] = frozenset()
@@ -61,16 +61,15 @@ _NOWHERE: Final = "/reports/-"  # RFC 6901 §4: no report of the document
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a look at a study found.
+    """Result of comparing a study with its last version.
 
-    `study` is the study to map, and `before` of the next look: what came, with the reports and the values that a look
-    must not take back. Reports that did not come stand behind the others, also by their pointers. `causes` are in the
-    order in which they must be sent, none with `sent_before`: what was sent is the feed's to know. `corrected`, `seen`
-    and `gone` are for Facts: `seen` has the ids of all reports ever seen signed, in the order in which they were (of
-    one look, in reading order), `gone` the reports that are no longer there, as they were said last. `version` is that
-    of the content, other with every cause; `moved` are ids of reports that were told of and whose patient, or number,
-    is another: a move, not a correction (D13). So it is where the number is the same, and two fields of the patient
-    contradict what was said before.
+    `study` is the study to map, and the `before` of the next ingest: the new version with the reports and values that
+    must not be lost. Reports that were not listed come last, also by their pointers. `causes` are in the order in which
+    they must be sent. None has `sent_before`: only the feed knows what was sent. `corrected`, `seen` and `gone` go into
+    Facts. `seen` has the ids of all reports ever seen signed, in that order (reading order within one ingest). `gone`
+    has the reports that are no longer listed, in their last version. `version` is a digest of the content and differs
+    with every cause. `moved` are ids of sent reports whose patient or number is another: a move, not a correction
+    (D13). A report also moves if the number is the same and two fields of the patient contradict the old ones.
     """
 
     study: Study
@@ -84,20 +83,20 @@ class Change:
 
     @property
     def known(self) -> Known:
-        """What the next look must know of this one."""
+        """Facts that the next ingest needs about this one."""
         return Known(self.corrected, version=self.version, seen=self.seen, gone=self.gone)
 
     @property
     def is_move(self) -> bool:
-        """True where a signed report has got another patient identity: its lane is held (D13)."""
+        """True if a signed report has another patient identity: its lane is held (D13)."""
         return bool(self.moved)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The study as it was and as it is to be mapped, with the ids of what was seen signed by then.
+    """The study before and after, with the ids of the reports seen signed by then.
 
-    `said` is the study to be mapped with what its unsigned reports said last: what they are compared by.
+    `said` is the study to map, with the last values of its unsigned reports filled in: for comparison only.
     """
 
     before: Study
@@ -109,25 +108,27 @@ class _Look:
 
 
 def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHING) -> Change:
-    """What happened between two looks at one study; `before` is None at the first."""
+    """Compare two versions of one study; `before` is None for a new study."""
     before = in_order(before or replace(now, reports=()))
     look, issues = _look(before, now, site, known)
     old = {report.report_id: report for report in before.reports}
     moved = _moved(look)
-    found: list[tuple[Report, CauseKind]] = []
+    pairs: list[tuple[Report, CauseKind]] = []
     changed: set[str] = set()
     reports = () if refusal(look.study) else zip(look.study.reports, look.said.reports, strict=True)
-    for report, said in reports:
+    for report, filled in reports:
         was = old.get(report.report_id)
-        is_other = was is not None and (report.report_id in moved or _patient(before, was) != _patient(look.said, said))
-        kind = _changed(was, said, is_other=is_other)
+        is_other = was is not None and (
+            report.report_id in moved or _patient(before, was) != _patient(look.said, filled)
+        )
+        kind = _changed(was, filled, is_other=is_other)
         if was is not None and _may_be_sent(was, site) and kind:
             changed.add(report.report_id)
         kind = _told(look, was, report, kind)
-        found += [(report, kind)] if kind else []
-    found += _gone(look)
-    version = _version(known.version, look.study) if found else known.version
-    ordered = sorted(found, key=lambda pair: reading_order(pair[0]))
+        pairs += [(report, kind)] if kind else []
+    pairs += _gone(look)
+    version = _version(known.version, look.study) if pairs else known.version
+    ordered = sorted(pairs, key=lambda pair: reading_order(pair[0]))
     return Change(
         study=look.study,
         causes=tuple(Cause(report.report_id, kind, version) for report, kind in ordered),
@@ -141,25 +142,25 @@ def changes(before: Study | None, now: Study, site: Site, known: Known = _NOTHIN
 
 
 def told(study: Study, cause: Cause, report_ids: Iterable[str]) -> str:
-    """A digest of what a message tells of its reports, of all that can cause one (D20).
+    """Digest of the facts about these reports that a message carries and that can cause one (D20).
 
-    Two messages under the same number that agree in it tell a receiver the same, whatever was sent before them.
+    Two messages under the same number with the same digest tell a receiver the same.
     """
     reports = {one.report_id: one for one in study.reports}
     about = tuple(report_ids)
-    found = [reports[one] for one in about if one in reports]
-    said = [
-        (one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), _text(one)) for one in found
+    present = [reports[one] for one in about if one in reports]
+    facts = [
+        (one.report_id, one.is_completed, one.is_critical is True, _patient(study, one), _text(one)) for one in present
     ]
     which = (cause.part, cause.accession_number, cause.document, "" if about else cause.report_id)
-    text = repr((study.study_id, bool(study.is_cancelled), which, said))
+    text = repr((study.study_id, bool(study.is_cancelled), which, facts))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, list[MappingIssue]]:
     study, issues = kept(before, in_order(now), site, known.cancelled)
     old = {report.report_id: report for report in before.reports}
-    said = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
+    filled = tuple(with_last_said(old.get(report.report_id), report) for report in study.reports)
     earlier = _with(known.seen, before.completed)
     listed = {report.report_id for report in study.reports}
     left = [replace(was, pointer=_NOWHERE) for was in before.reports if _may_be_sent(was, site)]
@@ -167,7 +168,7 @@ def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, l
     look = _Look(
         before=before,
         study=study,
-        said=study if said == study.reports else replace(study, reports=said),
+        said=study if filled == study.reports else replace(study, reports=filled),
         facts_before=Facts(seen=earlier, gone=known.gone),
         facts=Facts(seen=_with(earlier, study.completed), gone=tuple(gone.values())),
         site=site,
@@ -176,14 +177,14 @@ def _look(before: Study, now: Study, site: Site, known: Known) -> tuple[_Look, l
 
 
 def _with(seen: tuple[str, ...], reports: Iterable[Report]) -> tuple[str, ...]:
-    """What was seen signed, with these reports behind it."""
+    """Append the ids of these reports to the ids of reports seen signed."""
     return tuple(dict.fromkeys((*seen, *(report.report_id for report in reports))))
 
 
 def _version(before: str, study: Study) -> str:
-    """A digest of all that can cause a message, and of the version before: another cause, another MSH-10.
+    """Digest of every field that can cause a message, and of the previous version: a new cause gets a new MSH-10.
 
-    A text that is changed back and forth has a version of its own each time.
+    A text that is changed back and forth gets a new version each time.
     """
     reports = [
         (one.report_id, one.status, one.is_critical, one.signed_at, one.updated_at, _patient(study, one), one.text)
@@ -194,7 +195,7 @@ def _version(before: str, study: Study) -> str:
 
 
 def _gone(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
-    """The cancelled addenda that somebody may have been told of, unless they are withdrawn already."""
+    """Yield the cancelled addenda that a receiver may have, unless they are withdrawn already."""
     if is_withdrawn(look.before, look.site):
         return
     listed = {report.report_id for report in look.study.reports}
@@ -204,12 +205,12 @@ def _gone(look: _Look) -> Iterator[tuple[Report, CauseKind]]:
 
 
 def _may_be_sent(was: Report, site: Site) -> bool:
-    """True for what somebody may have been told of: what is signed, and a draft, though it says nothing by now."""
+    """True for a report that a receiver may have: a signed one, and a draft even if its text is gone."""
     return was.is_completed or (site.send_drafts and was.status == "in_progress")
 
 
 def _changed(was: Report | None, report: Report, *, is_other: bool) -> CauseKind | None:
-    """What is new about a report, the most telling first; None if it says what it said."""
+    """Return the most important change of a report; None if nothing changed."""
     if not report.is_completed:
         is_new = was is None or _text(was) != _text(report)
         return "draft" if is_new or is_other else None
@@ -223,7 +224,7 @@ def _changed(was: Report | None, report: Report, *, is_other: bool) -> CauseKind
 
 
 def _told(look: _Look, was: Report | None, report: Report, kind: CauseKind | None) -> CauseKind | None:
-    """What of it is sent: of a draft, what the site lets out; of a withdrawn study that alone, and once (D21)."""
+    """Choose the cause to send: drafts only if the site publishes them, a withdrawn study's reports once (D21)."""
     site, was_cancelled = look.site, bool(look.before.is_cancelled)
     if is_withdrawn(look.study, site):
         return None if was is None or was_cancelled else _withdrawn(was, site)
@@ -236,40 +237,41 @@ def _told(look: _Look, was: Report | None, report: Report, kind: CauseKind | Non
 
 
 def _withdrawn(was: Report, site: Site) -> CauseKind | None:
-    """What is taken back of a report of a study that is cancelled now."""
+    """Cause that withdraws a report of a cancelled study; None for a report that no receiver can have."""
     if not _may_be_sent(was, site):
         return None
     return "withdrawn" if was.is_completed else "draft_cancelled"
 
 
 def _text(report: Report) -> str:
-    """N(text), empty where it is blank."""
+    """N(text); empty if it is blank."""
     return normal_form(report.text or "") if is_said(report.text) else ""
 
 
 def _patient(study: Study, report: Report) -> tuple[str, ...]:
-    """What is said of a report's patient; white space alone makes no other patient (D13)."""
+    """Patient fields of a report with white space normalized: white space alone makes no other patient (D13)."""
     snapshot = report.snapshot
     said = snapshot.mrn, snapshot.patient_name, snapshot.date_of_birth, snapshot.sex, study.external_patient_id
     return tuple(map(words, said))
 
 
 def _moved(look: _Look) -> set[str]:
-    """The reports that are about somebody else than before, under the site as it is now (D7, D11), or renumbered.
+    """Ids of reports with another patient than before, under the current site (D7, D11), or another number.
 
-    Somebody else is another identity, or under the same one a patient of whom two fields contradict what was said.
+    Another patient is another identity, or two patient fields that contradict the old ones under the same identity.
     """
-    was = subjects(look.before, look.before.reports, look.site, look.facts_before)
-    said = in_order(look.said)  # an instant that is no longer said moves nobody
-    now = subjects(said, said.reports, look.site, look.facts)
-    reports = {report.report_id for report in look.study.reports} & was.keys()
+    before = subjects(look.before, look.before.reports, look.site, look.facts_before)
+    filled = in_order(look.said)  # a missing instant moves no report
+    after = subjects(filled, filled.reports, look.site, look.facts)
+    reports = {report.report_id for report in look.study.reports} & before.keys()
     return {
         one
         for one in reports
-        if _is_at(was[one]) != _is_at(now[one]) or is_of_another(was[one].snapshot, now[one].snapshot, look.site)
+        if _is_at(before[one]) != _is_at(after[one])
+        or is_of_another(before[one].snapshot, after[one].snapshot, look.site)
     }
 
 
 def _is_at(subject: Subject) -> tuple[str, str]:
-    """Under what a patient's reports are filed."""
+    """Key under which a patient's reports are filed: Patient id and number."""
     return subject.identity.patient_id, subject.number

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# Systems of the standards (https://hl7.org/fhir/R4/terminologies-systems.html)
+# Code systems of the standards (https://hl7.org/fhir/R4/terminologies-systems.html)
 LOINC: Final = "http://loinc.org"
 UCUM: Final = "http://unitsofmeasure.org"
 DICOM_DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
@@ -19,7 +19,7 @@ V2_0074: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
 V2_0203: Final = "http://terminology.hl7.org/CodeSystem/v2-0203"
 DATA_ABSENT_REASON_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
-# Systems of our own: the upstream's ids, which have no registered one
+# Our own systems, for AutoScribe's ids, which have no registered system
 SID_REPORT: Final = "urn:autoscribe-gateway:report"
 SID_STUDY: Final = "urn:autoscribe-gateway:study"
 SID_USER: Final = "urn:autoscribe-gateway:user"
@@ -28,7 +28,7 @@ SID_FILLER_ORDER: Final = "urn:autoscribe-gateway:filler-order-number"
 SID_ACCESSION: Final = "urn:autoscribe-gateway:accession-number"
 SID_PLACER_ORDER: Final = "urn:autoscribe-gateway:placer-order-number"
 SID_STUDY_PATIENT: Final = "urn:autoscribe-gateway:sid:study-patient"
-# What no setting names an authority of: behind a colon stands a hash of where the number comes from
+# Systems for numbers without a configured authority. A hash of the number's origin follows after a colon
 SID_MRN_UNASSIGNED: Final = "urn:autoscribe-gateway:mrn:unassigned"
 SID_EXTERNAL_UNASSIGNED: Final = "urn:autoscribe-gateway:external-patient-id:unassigned"
 SID_STUDY_UID_ODD: Final = "urn:autoscribe-gateway:study-instance-uid:not-an-oid"
@@ -47,13 +47,13 @@ US_CORE_DOCUMENT_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-co
 US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 ADDENDUM_OF_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-addendumOf"
 
-# LOINC: the report as a whole (US Core DiagnosticReport Profile for Report and Note Exchange)
+# LOINC: the whole report (US Core DiagnosticReport Profile for Report and Note Exchange)
 DIAGNOSTIC_IMAGING_STUDY: Final = ("18748-4", "Diagnostic imaging study")
 
-# LOINC: the category that US Core's report profile asks for (US Core DiagnosticReport Category Codes)
+# LOINC: the category that US Core's report profile requires (US Core DiagnosticReport Category Codes)
 RADIOLOGY_CATEGORY: Final = ("LP29684-5", "Radiology")
 
-# LOINC: what US Core's examples code findings with, beside the section code (D23)
+# LOINC: the code of findings in US Core's examples, beside the section code (D23)
 RADIOLOGY_OBSERVATION: Final = ("18782-3", "Radiology Study observation (narrative)")
 
 # LOINC: codes of the report's sections (HL7 Europe Imaging Report, DICOM PS3.20 §9); label -> (code, display)
@@ -87,11 +87,11 @@ HL70485: Final[dict[str, tuple[str, str]]] = {
     "stat": ("S", "Stat"),
 }
 
-# RequestPriority <- Study.severity, by way of table 0485 (HL7 v2-to-FHIR ConceptMap "Priority": R, A, S)
+# RequestPriority <- Study.severity, through table 0485 (HL7 v2-to-FHIR ConceptMap "Priority": R, A, S)
 REQUEST_PRIORITY: Final[dict[str, str]] = {"normal": "routine", "high": "asap", "stat": "stat"}
 
 # NUCC Health Care Provider Taxonomy (US Core, PractitionerRole.specialty) <- User.clinicRole; (code, display)
-# Only a role that is the name of a code, or of who practises one specialty: NUCC has no code for Radiology at large.
+# Only roles that are the name of a code, or imply one specialty: NUCC has no code for Radiology at large.
 NUCC_SPECIALTY: Final[dict[str, tuple[str, str]]] = {
     "Anesthesiologist": ("207L00000X", "Anesthesiology Physician"),
     "Dermatologist": ("207N00000X", "Dermatology Physician"),
@@ -120,7 +120,7 @@ NUCC_SPECIALTY: Final[dict[str, tuple[str, str]]] = {
     "Urologist": ("208800000X", "Urology Physician"),
 }
 
-# DICOM PS3.16 CID 29 Acquisition Modality <- Study.modality as people write it (upper case, outer white space off)
+# DICOM PS3.16 CID 29 Acquisition Modality <- Study.modality as people write it (upper case, stripped)
 DICOM_MODALITY: Final[dict[str, str]] = {
     "CR": "CR",
     "CT": "CT",
@@ -141,12 +141,12 @@ DICOM_MODALITY: Final[dict[str, str]] = {
     "ULTRASOUND": "US",
 }
 
-# Which of several modalities names the service, first before last: OBR-24 and DiagnosticReport.category have one.
-# What shows function comes before what shows where it is (PET/CT, PET/MR, SPECT/CT), the larger examination before the
-# smaller. No standard orders them.
+# Priority among several modalities: OBR-24 and DiagnosticReport.category have one, the first of these.
+# Functional imaging comes before its anatomical companion (PET/CT, PET/MR, SPECT/CT), the larger examination before
+# the smaller. No standard orders them.
 MODALITY_ORDER: Final = ("PT", "NM", "MR", "CT", "MG", "XA", "RF", "US", "DX", "CR")
 
-# HL7 table 0074 Diagnostic Service Section ID <- DICOM modality. `PT` there is Physical Therapy: PET is NMS.
+# HL7 table 0074 Diagnostic Service Section ID <- DICOM modality. `PT` there is Physical Therapy, so PET is NMS.
 HL70074: Final[dict[str, str]] = {
     "CR": "RX",
     "CT": "CT",

@@ -1,18 +1,18 @@
-"""The conclusion of a report: what each signed addendum says, then the impression; the same in FHIR and in HL7 v2.
+"""Conclusion of a report: the part of each signed addendum, then the impression. FHIR and HL7 v2 share it.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion, HL7 v2.5.1 §7.1.3 (suffix IMP),
-decisions D17, D36. An addendum comes in three forms, and each passage of a text has one role in the conclusion:
+decisions D17, D36. An addendum has one of three forms, and each passage of a text has one role in the conclusion:
 
 | the text is of | passage | role |
 |---|---|---|
 | a report | its impressions | `impression` |
-| a report with an ADDENDUM section of its own | that section, with what stands under it | `addendum` |
-| an addendum that contains its report (merged) | what is added: its impressions, else all of it | `addendum` |
+| a report with its own ADDENDUM section | that section and the sections under it | `addendum` |
+| an addendum that contains its report (merged) | the added text: its impressions, else all of it | `addendum` |
 | | the impressions of the contained report | `copy` |
-| an addendum with an ADDENDUM section | that section, and an impression that no report of the study has | `addendum` |
-| any other addendum | under headings alone: impressions that no report has; else all of it | `addendum` |
+| an addendum with an ADDENDUM section | that section, and any impression that no report of the study has | `addendum` |
+| any other addendum | if all text is under headings, impressions that no report has; else all of it | `addendum` |
 
-Where an addendum cannot be told from the text around it, the whole text is its part: nothing of it is lost, and no
+Where an addendum cannot be told from the text around it, the whole text is its part. Nothing is lost, and no
 superseded impression stands alone.
 """
 
@@ -33,14 +33,14 @@ from mappings.text import normal_form
 
 Role = Literal["addendum", "impression", "copy", ""]
 ABSENT: Final = "(AutoScribe sent no report text)"
-"""The line that stands for a text that is absent or blank."""
+"""Line used in place of a text that is absent or blank."""
 CONCLUDING: Final = frozenset({"impression", "findings_impression"})
 _AMENDED: Final = re.compile(r"\b(?:amended|corrected|revised|updated)\b", re.IGNORECASE)
 _BODY: Final = frozenset({"findings", *CONCLUDING})
 
 
 class Passage(NamedTuple):
-    """A section of a report's text with its role in the conclusion, "" for none."""
+    """Section of a report's text with its role in the conclusion; the role is "" for none."""
 
     section: Section
     role: Role
@@ -57,10 +57,10 @@ class Passage(NamedTuple):
 
 
 def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
-    """The text of a report in order, each section with its role; joined again the sections give the text, or N of it.
+    """Split a report's text into passages with roles; joined again, the sections give the text, or N(text).
 
-    `peers` are the reports about the same patient. A draft of an addendum is not known to add anything: its roles are
-    those of a report.
+    `peers` are the reports about the same patient. A draft addendum is not known to add anything: it gets the roles of
+    a report.
     """
     if not (report.is_addendum and report.is_completed):
         return _of_report(report.sections)
@@ -73,7 +73,7 @@ def passages(report: Report, peers: Sequence[Report]) -> tuple[Passage, ...]:
 
 
 def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo | None) -> str:
-    """The line above a report or its part of a conclusion: kind, time in the site's zone or UTC, signer (D19)."""
+    """Header line above a report or its part of a conclusion: kind, time in the site's zone or UTC, signer (D19)."""
     kind = "ADDENDUM" if report.is_addendum else "REPORT"
     when = spoken(moment, zone) if moment else "time of signing not known"
     if not report.is_completed:
@@ -82,9 +82,9 @@ def header(report: Report, moment: datetime | None, signer: str, zone: ZoneInfo 
 
 
 def concluding_text(parts: Iterable[Passage]) -> str:
-    """The conclusion of one report by itself: its addenda, its impressions, then those of a report that it contains.
+    """Conclusion of one report alone: its addenda, its impressions, then the impressions of a report that it contains.
 
-    One passage alone goes without its heading; several keep theirs.
+    A single passage loses its heading; several passages keep theirs.
     """
     shown = [part for part in parts if part.role and part.content]
     if len(shown) == 1:
@@ -94,14 +94,14 @@ def concluding_text(parts: Iterable[Passage]) -> str:
 
 
 def statement(parts: Iterable[Passage]) -> str:
-    """The part of a signed addendum in the conclusion of the report that it adds to; one without a text says so."""
+    """Part of a signed addendum in the conclusion of its original report; `ABSENT` if it has no text."""
     return concluding_text(part for part in parts if part.role == "addendum") or ABSENT
 
 
 def flagged(parts: Sequence[Passage]) -> frozenset[int]:
-    """The places of the passages that carry the flag of a critical report (D22, D36).
+    """Indexes of the passages that carry the flag of a critical report (D22, D36).
 
-    The addendum where the text has one, else the impression, else every passage that says anything.
+    These are the addenda if the text has any, else the impressions, else every passage with content.
     """
     said = [(place, part.role) for place, part in enumerate(parts) if part.content]
     for role in ("addendum", "impression"):
@@ -123,32 +123,32 @@ def _of_report(sections: Sequence[Section]) -> tuple[Passage, ...]:
 
 
 def _addenda(sections: Sequence[Section]) -> frozenset[int]:
-    """The places of a text's ADDENDUM sections and of what stands under them.
+    """Indexes of a text's ADDENDUM sections and of the sections that belong to them.
 
-    What stands under an addendum is its own where the report stands above it, and before a line that ends it (`ORIGINAL
-    REPORT`): its impressions, or all of it. Else an addendum above the report is the text under its heading, with an
-    impression that follows at once and is not the only one; if there is no such text, what follows up to the first of
-    several impressions, or all. A revised impression is an addendum wherever it stands.
+    Sections under an addendum belong to it if the report stands above it, or if a line such as `ORIGINAL REPORT` ends
+    it: its impressions, or all of them. An addendum above the report is the text under its heading, with the impression
+    that follows at once unless it is the only one. Without such text, the addendum is all up to the first of several
+    impressions, or everything that follows. A revised impression is an addendum wherever it stands.
     """
     starts = [place for place, section in enumerate(sections) if section.label == "addendum"]
     amended = [place for place, one in enumerate(sections) if one.label in CONCLUDING and _AMENDED.search(one.heading)]
-    found = {*starts, *amended}
+    places = {*starts, *amended}
     for start, end in pairwise([*starts, len(sections)]):
         under, is_ended = _under(sections, start, end)
         impressions = [place for place in under if sections[place].label in CONCLUDING]
         is_below = any(section.label in _BODY for section in sections[:start])
         if is_ended or is_below:
-            found.update(impressions or under)
+            places.update(impressions or under)
             continue
         is_parted = end < len(sections) or len(impressions) > 1
         own = under[: under.index(impressions[0]) + 1] if is_parted and impressions else under
         if not sections[start].content or (is_parted and len(own) == 1 and own == impressions[:1]):
-            found.update(own)
-    return frozenset(found)
+            places.update(own)
+    return frozenset(places)
 
 
 def _under(sections: Sequence[Section], start: int, end: int) -> tuple[list[int], bool]:
-    """The places of the sections under an addendum's heading; whether a line without a heading ends it above others."""
+    """Indexes of the sections under an addendum's heading; True if a line without a heading ends the addendum."""
     under = [place for place in range(start + 1, end) if sections[place].label]
     ends = [place for place in range(start + 1, end) if not sections[place].label and sections[place].content]
     is_ended = bool(ends) and bool(under) and ends[0] < under[-1]
@@ -156,7 +156,7 @@ def _under(sections: Sequence[Section], start: int, end: int) -> tuple[list[int]
 
 
 def _of_merged(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
-    """The passages of an addendum that contains others of the reports whole; none where it contains none (D17)."""
+    """Split an addendum that contains other reports whole into passages; empty if it contains none (D17)."""
     text, start = normal_form(report.text or ""), 0
     parts: list[tuple[tuple[Section, ...], Report | None]] = []
     for first, last, other in _contained(text, others):
@@ -179,26 +179,26 @@ def _of_merged(report: Report, others: Iterable[Report]) -> tuple[Passage, ...]:
 
 
 def _contained(text: str, others: Iterable[Report]) -> list[tuple[int, int, Report]]:
-    """Find the texts of other reports in a text, with the white space behind; an addendum's in lines of its own."""
-    found: list[tuple[int, int, Report]] = []
+    """Find the texts of other reports in a text, with the white space after them. An addendum must fill whole lines."""
+    spans: list[tuple[int, int, Report]] = []
     known = [(normal_form(other.text or "").strip(), other) for other in others]
     for whole, other in sorted(known, key=lambda one: -len(one[0])):
         before, is_there, behind = text.partition(whole) if whole else ("", "", "")
         start, end = len(before), len(text) - len(behind)
         has_own_lines = (not before or before.endswith("\n")) and (not behind or behind.startswith("\n"))
-        is_taken = any(start < last and first < end for first, last, _ in found)
+        is_taken = any(start < last and first < end for first, last, _ in spans)
         if is_there and not is_taken and (has_own_lines or not other.is_addendum):
-            found.append((start, len(text) - len(behind.lstrip()), other))
-    return sorted(found, key=lambda one: one[0])
+            spans.append((start, len(text) - len(behind.lstrip()), other))
+    return sorted(spans, key=lambda one: one[0])
 
 
 def _named(section: Section) -> Section:
-    """Label text under no heading as an addendum, so that it has an Observation of its own."""
+    """Label text without a heading as an addendum, so that it gets its own Observation."""
     return replace(section, label="addendum") if not section.label and section.content else section
 
 
 def _added(section: Section, *, has_impression: bool) -> Role:
-    """The role of a section that a merged addendum adds: an impression and what is headed ADDENDUM, else everything."""
+    """Role of a section in a merged addendum: impressions and ADDENDUM sections if it has an impression, else all."""
     return "addendum" if not has_impression or section.label in {"addendum", *CONCLUDING} else ""
 
 

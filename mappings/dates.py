@@ -1,4 +1,4 @@
-"""Dates and times: checked, never invented. Without a known zone only the date is said.
+"""Dates and times: checked, never invented. Without a known time zone only the date is given.
 
 https://hl7.org/fhir/R4/datatypes.html#dateTime, HL7 v2.5.1 §2.A.22 (DTM), decision D15.
 """
@@ -34,49 +34,49 @@ _NO_ZONE: Final = "no time_zone for its facility in [[mapping.facilities]]: only
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A point in time as it may be said: a calendar date (`YYYY-MM-DD`), or a moment with its offset."""
+    """A calendar date (`YYYY-MM-DD`), or a moment with its offset."""
 
     day: str
     moment: datetime | None = None
 
     @property
     def fhir(self) -> str:
-        """As FHIR dateTime: `YYYY-MM-DD`, or with seconds and offset."""
+        """Format as FHIR dateTime: `YYYY-MM-DD`, or with seconds and offset."""
         return fhir_instant(self.moment) if self.moment else self.day
 
     @property
     def dtm(self) -> str:
-        """As HL7 DTM: `YYYYMMDD`, or `YYYYMMDDHHMMSS±ZZZZ`."""
+        """Format as HL7 DTM: `YYYYMMDD`, or `YYYYMMDDHHMMSS±ZZZZ`."""
         return dtm_instant(self.moment) if self.moment else self.day.replace("-", "")
 
 
 def parse_date(text: str | None) -> str | None:
-    """The text if it is a date that exists (`YYYY-MM-DD`, or partial: `YYYY-MM`, `YYYY`), else None."""
-    said = (text or "").strip()
-    if not _PARTIAL_DATE.fullmatch(said):
+    """Return the text if it is an existing date (`YYYY-MM-DD`, or partial: `YYYY-MM`, `YYYY`), else None."""
+    stripped = (text or "").strip()
+    if not _PARTIAL_DATE.fullmatch(stripped):
         return None
     try:
-        date.fromisoformat(f"{said}-01-01"[:10])
+        date.fromisoformat(f"{stripped}-01-01"[:10])
     except ValueError:
         return None
-    return said
+    return stripped
 
 
 def dtm_date(iso: str) -> str:
-    """`YYYY-MM-DD` -> `YYYYMMDD`; a partial date stays partial."""
+    """Format `YYYY-MM-DD` as `YYYYMMDD`; a partial date stays partial."""
     return iso.replace("-", "")
 
 
 def parse_instant(text: str | None) -> datetime | None:
-    """A moment with seconds and offset, to the microsecond; None without an offset, or where no calendar has it.
+    """Parse a moment with seconds and offset, to the microsecond; None without an offset or if it does not exist.
 
-    RFC 3339 §5.6 allows `t` and `z` in lower case. Without an offset it is not known which moment is meant.
+    RFC 3339 §5.6 allows `t` and `z` in lower case. Without an offset the moment is not known.
     """
-    said = (text or "").strip().upper()
-    if not _INSTANT.fullmatch(said):
+    stripped = (text or "").strip().upper()
+    if not _INSTANT.fullmatch(stripped):
         return None
     try:
-        moment = datetime.fromisoformat(said)
+        moment = datetime.fromisoformat(stripped)
         moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -84,16 +84,16 @@ def parse_instant(text: str | None) -> datetime | None:
 
 
 def reading_order(report: Report) -> tuple[bool, datetime, str]:
-    """Sorts reports in reading order: originals, then addenda, by signedAt ?? updatedAt ?? createdAt, then id (D25).
+    """Sort key for reading order: originals, then addenda, by signedAt ?? updatedAt ?? createdAt, then id (D25).
 
-    A moment that cannot be read counts as not said; a report without any comes last.
+    An unreadable moment counts as absent; a report without any moment comes last.
     """
     moments = map(parse_instant, (report.signed_at, report.updated_at, report.created_at))
     return report.is_addendum, next(filter(None, moments), _NEVER), report.report_id
 
 
 def read_instant(text: str | None, pointer: str) -> tuple[datetime | None, tuple[MappingIssue, ...]]:
-    """`parse_instant` of the text at `pointer`, with an issue where something is said that is no moment."""
+    """Parse the text at `pointer` as a moment, with an issue if it is present and unreadable."""
     moment = parse_instant(text)
     if moment is not None or text is None:
         return moment, ()
@@ -101,7 +101,7 @@ def read_instant(text: str | None, pointer: str) -> tuple[datetime | None, tuple
 
 
 def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[MappingIssue, ...]]:
-    """PID-7 and Patient.birthDate: whole or partial, dropped where no calendar has it; `pointer` is the snapshot's."""
+    """PID-7 and Patient.birthDate: whole or partial; dropped if it does not exist. `pointer` is the snapshot's."""
     if snapshot.date_of_birth is None:
         return None, ()
     place = f"{pointer}/dateOfBirth"
@@ -114,19 +114,19 @@ def birth_date(snapshot: Snapshot, pointer: str) -> tuple[str | None, tuple[Mapp
 
 
 def study_date_limit(report: Report) -> datetime | None:
-    """The moment after which the examination of a report cannot have been; None where none is said.
+    """Latest moment at which a report's examination can have taken place; None if no moment is known.
 
-    That is when it was signed; of an unsigned one, and where no moment of signing is said, when it was changed last, or
-    made.
+    It is the time of signing. For an unsigned report, or without a time of signing, it is the last update, else the
+    creation.
     """
     signed = parse_instant(report.signed_at) if report.is_completed else None
     return signed or parse_instant(report.updated_at) or parse_instant(report.created_at)
 
 
 def study_dates_after(reports: Iterable[Report], at: datetime) -> Iterator[MappingIssue]:
-    """An issue for each report whose studyDate has not been by `at`, the present.
+    """Yield an issue for each report whose studyDate lies after `at`, the present.
 
-    The moment of its signature is not asked: it may not have been either.
+    The time of signing is ignored, since it may lie in the future too.
     """
     for report in reports:
         day = parse_date(report.snapshot.study_date)
@@ -135,19 +135,19 @@ def study_dates_after(reports: Iterable[Report], at: datetime) -> Iterator[Mappi
 
 
 def is_too_late(day: str, moment: datetime) -> bool:
-    """True for a day, whole or partial, of more than one day after a moment in UTC: no zone is further ahead."""
+    """True for a day, whole or partial, more than one day after a moment in UTC: no time zone is further ahead."""
     last = min(moment.astimezone(UTC).date(), date.max - _ONE_DAY) + _ONE_DAY
     return day > last.isoformat()[: len(day)]
 
 
 def fhir_instant(moment: datetime) -> str:
-    """As FHIR instant; UTC is written `Z`, a fraction of a second is kept."""
+    """Format as FHIR instant; UTC is written `Z`, a fraction of a second is kept."""
     text = moment.isoformat()
     return text[:-6] + "Z" if text.endswith("+00:00") else text
 
 
 def spoken(moment: datetime, zone: ZoneInfo | None) -> str:
-    """A moment as a clinician reads it, in the zone with its offset, or in UTC: `05-Jan-2026 12:45 -0500`."""
+    """Format a moment for clinicians, in the zone with its offset, or in UTC: `05-Jan-2026 12:45 -0500`."""
     try:
         local = moment.astimezone(zone or UTC)
     except OverflowError:
@@ -157,26 +157,26 @@ def spoken(moment: datetime, zone: ZoneInfo | None) -> str:
 
 
 def spoken_when(when: When, zone: ZoneInfo | None) -> str:
-    """A point in time as a clinician reads it: a moment with its offset, or the date alone."""
+    """Format a date or a moment for clinicians: a moment with its offset, or the date alone."""
     return spoken(when.moment, zone) if when.moment else spoken_day(date.fromisoformat(when.day))
 
 
 def spoken_day(day: date) -> str:
-    """A calendar date as a clinician reads it, in no order that could be mistaken: `05-Jan-2026`."""
+    """Format a calendar date for clinicians, so that day and month cannot be confused: `05-Jan-2026`."""
     return f"{day.day:02d}-{_MONTHS[day.month - 1]}-{day.year:04d}"
 
 
 def dtm_instant(moment: datetime) -> str:
-    """As HL7 DTM `YYYYMMDDHHMMSS±ZZZZ`: whole seconds (D15); years keep four digits."""
-    text = moment.isoformat(":", "seconds")  # of two or three hyphens the first two part the date
+    """Format as HL7 DTM `YYYYMMDDHHMMSS±ZZZZ`: whole seconds (D15); years keep four digits."""
+    text = moment.isoformat(":", "seconds")  # only the first two hyphens belong to the date
     return text.replace(":", "").replace("-", "", 2)[:19]
 
 
 def effective(report: Report, site: Site) -> tuple[When | None, tuple[MappingIssue, ...]]:
     """OBR-7 and DiagnosticReport.effective: studyDate and studyTime in the facility's zone, else the date alone.
 
-    Without a studyDate that exists it is the signedAt instant, with an issue; without that either, or where the report
-    is not signed, None and an issue.
+    Without a valid studyDate it is the signedAt instant, with an issue. Without signedAt, or for an unsigned report, it
+    is None with an issue.
     """
     snapshot, place = report.snapshot, report.snapshot_pointer
     day = parse_date(snapshot.study_date)
@@ -228,10 +228,10 @@ def _clock_time(text: str) -> time | None:
 
 
 def _has_one_offset(moment: datetime) -> bool:
-    """False where clocks go back (the hour comes twice) or forward (the hour does not exist).
+    """False if the clocks go back (the hour occurs twice) or forward (the hour does not exist).
 
-    False too where the offset is not in whole minutes (local mean time, before standard time) or the moment is out of
-    the calendar in UTC: neither FHIR nor DTM can write it.
+    Also false if the offset is not in whole minutes (local mean time, before standard time), or if the moment in UTC is
+    outside the calendar: neither FHIR nor DTM can write it.
     """
     offset = moment.utcoffset()
     try:

@@ -1,7 +1,7 @@
-"""Given names: which are short forms or spellings of one, and which are names in use.
+"""Given names: short forms and spellings of one name, and names in common use.
 
-Carries out no clause of a standard; decision D12. A newborn twin is often called nearly as the other (Mia and Mila,
-Jaden and Kaden): a name that is in use is a name, and no typing error of another that is in use.
+Carries out no clause of a standard; decision D12. Newborn twins often have similar names (Mia and Mila, Jaden and
+Kaden): a name in common use is a name of its own, never a typing error of another one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import permutations
 from typing import Final
 
-# A name -> its short forms and its other spellings
+# Name -> its short forms and other spellings
 _FORMS: Final[dict[str, str]] = {
     "abigail": "abby abbie abbey gail",
     "abraham": "abe bram",
@@ -193,7 +193,7 @@ _FORMS: Final[dict[str, str]] = {
     "william": "bill will billy willie liam",
     "zachary": "zach zack zak zachariah",
 }
-# Names in use beside those, so near to others that a twin may have them
+# More names in common use, so similar to other names that a twin may have them
 _OTHERS: Final = """
 aaliyah aaron abel ada adam adan addison adela adele adrian adriana adrienne aidan aiden aileen aisha alaina alana
 alayna aldo alejo alexa alexia alexis alfonso alicia alina alisa alison alissa aliyah allison alma alondra alonso
@@ -260,9 +260,9 @@ yvette yvonne zaiden zain zander zane zara zayden zayn zion zoe zoey zoie zola z
 _GROUPS: Final = tuple({name, *forms.split()} for name, forms in _FORMS.items())
 _PAIRS: Final = frozenset(pair for group in _GROUPS for pair in permutations(group, 2))
 IN_USE: Final = frozenset(_OTHERS.split()).union(*_GROUPS)
-"""Given names that are names in their own right, without case and accents."""
+"""Given names in common use, without case and accents."""
 
 
 def is_form_of(one: str, other: str) -> bool:
-    """True where two names, without case and accents, are forms of one: Bob and Robert, Liz and Beth."""
+    """True if two names, without case and accents, are forms of one name: Bob and Robert, Liz and Beth."""
     return (one, other) in _PAIRS

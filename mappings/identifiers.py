@@ -1,4 +1,4 @@
-"""Who the patient is, and the ids of everything we make: stable, opaque or reversible as each must be.
+"""Patient identity, and the ids of every resource and message: stable, and opaque or reversible as each must be.
 
 https://hl7.org/fhir/R4/datatypes.html#id, HL7 v2.5.1 §2.A.28 (EI) and §2.14.9.10 (MSH-10), decisions D3, D11, D18.
 """
@@ -48,21 +48,21 @@ _DICOM_UID_LENGTH: Final = 64
 _ONE_MESSAGE: Final = ("0", "report", "")
 _FHIR_ID: Final = re.compile(r"(rep|stu|usr)-([0-9a-f]{32})")
 
-# Table 0203: a number by which no receiver is to match
+# Table 0203: a number by which no receiver may match
 UNSPECIFIED: Final = "U"
-# Type of a number whose authority is not known -> its system, and the setting that would name the authority
+# Type of a number without a known authority -> its system, and the setting that would name the authority
 _UNASSIGNED: Final[dict[str, tuple[str, str]]] = {
     "MR": (SID_MRN_UNASSIGNED, "mrn_system for its facility in [[mapping.facilities]]"),
     "PI": (SID_EXTERNAL_UNASSIGNED, "external_patient_id_system for its facility or express customer"),
 }
-_HASH_LENGTH: Final = 14  # hex digits: with `AGWMR-` before them the 20 characters of HD.1
+_HASH_LENGTH: Final = 14  # hex digits: 20 characters of HD.1 with `AGWMR-` in front
 
-# Nobody's: what people type when they have no identifier (D11); compared in upper case, letters and digits only.
+# Placeholders that people type when they have no identifier (D11); compared in upper case, letters and digits only.
 _PLACEHOLDER: Final = re.compile(
     r"0*|9*|XXX+|(?:TEMP|TEST)[0-9]*"
     r"|UNKNOWN|UNK|NA|NONE|NULL|NOMRN|NOTAVAILABLE|NOTGIVEN|PENDING|TBD|UNASSIGNED"
 )
-# Doubtful: what may be anybody's; compared in upper case, as it is grouped
+# Doubtful numbers, which may be anyone's; compared in upper case, with their grouping
 _SOCIAL_SECURITY: Final = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
 _ONE_DIGIT_ALONE: Final = re.compile(r"0*([0-9])|0*([1-9])\2{2,}")
 _INSTRUCTIONS: Final = frozenset(
@@ -74,18 +74,18 @@ _LONGEST_MRN: Final = 32
 
 
 def fhir_id(upstream_id: str) -> str:
-    """`rep_…` -> `rep-…`: the upstream id without the underscore that a FHIR id cannot hold (D3)."""
+    """Return a FHIR id for an upstream id: `rep_…` -> `rep-…`, since a FHIR id cannot hold an underscore (D3)."""
     return upstream_id.replace("_", "-", 1)
 
 
 def upstream_id(resource_id: str) -> str | None:
-    """`rep-…` -> `rep_…`, the inverse of `fhir_id`; None for what no upstream id can have become."""
+    """Invert `fhir_id`: `rep-…` -> `rep_…`; None if the id comes from no upstream id."""
     match = _FHIR_ID.fullmatch(resource_id)
     return f"{match[1]}_{match[2]}" if match else None
 
 
 def base62(number: int, length: int) -> str:
-    """A number in base 62 (`0-9A-Za-z`), left-padded with `0` to `length` characters."""
+    """Write a number in base 62 (`0-9A-Za-z`), left-padded with `0` to `length` characters."""
     text = ""
     while number:
         number, pair = divmod(number, len(_PAIRS))
@@ -94,15 +94,15 @@ def base62(number: int, length: int) -> str:
 
 
 def short_id(upstream_id: str) -> str:
-    """The 128 bits of an id in 22 characters, as EI.1 (ST 22) needs it; `long_id` turns an upstream's back."""
+    """Write the 128 bits of an id in 22 characters, to fit EI.1 (ST 22); `long_id` inverts it for upstream ids."""
     return base62(int(upstream_id[4:], 16), _BASE62_LENGTH_OF_128_BITS)
 
 
 def long_id(prefix: Literal["rep", "stu", "usr"], short: str) -> str:
-    """The upstream id that `short_id` made 22 characters of.
+    """Return the upstream id from the 22 characters of `short_id`.
 
     Raises:
-        ValueError: a character that base 62 does not have.
+        ValueError: a character outside base 62.
     """
     number = 0
     for character in short:
@@ -111,9 +111,9 @@ def long_id(prefix: Literal["rep", "stu", "usr"], short: str) -> str:
 
 
 def message_control_id(cause: Cause, destination: str) -> str:
-    """MSH-10 Message Control ID: 20 characters made of report, version, destination and cause; a retry has the same.
+    """MSH-10 Message Control ID: 20 characters from report, version, destination and cause; a retry has the same.
 
-    A replay, and each of several messages of one cause, has one of its own.
+    A replay has its own id, and so has each of several messages of one cause.
     """
     said = (cause.report_id, cause.content_version, destination, cause.kind)
     several = (str(cause.replay), cause.part, cause.accession_number)
@@ -125,14 +125,14 @@ def message_control_id(cause: Cause, destination: str) -> str:
 
 @lru_cache(maxsize=256)
 def organization_id(facility_name: str) -> str:
-    """The id of a facility's Organization: the same for the same name."""
+    """Id of a facility's Organization: the same name gives the same id."""
     return "org-" + hashlib.sha256(facility_name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def role_id(practitioner_id: str, organization_id: str) -> str:
-    """The id of the PractitionerRole that a practitioner has at an organization: both ids come back from it (D3).
+    """Id of the PractitionerRole of a practitioner at an organization; both ids can be read from it (D3).
 
-    First stands that of the Practitioner, then the 128 bits of that of the Organization as `short_id` writes them.
+    The Practitioner's id comes first, then the 128 bits of the Organization's id, written by `short_id`.
     """
     return f"{practitioner_id}-{short_id(organization_id)}"
 
@@ -141,9 +141,9 @@ def role_id(practitioner_id: str, organization_id: str) -> str:
 class PatientIdentifier:
     """One identifier of a patient: `type` of table 0203 (MR, PI) or empty, `namespace` for PID-3.4.
 
-    `assigner` is the name of who gave out an identifier that no configured system stands for. Without `is_assigned`
-    no setting names its authority: `system` and `namespace` are made of where it comes from, so that an equal number
-    from elsewhere never stands under them.
+    `assigner` names the issuer of an identifier without a configured system. If `is_assigned` is False, no setting
+    names its authority: `system` and `namespace` are then derived from its origin, so that an equal number of another
+    origin never shares them.
     """
 
     type: str
@@ -156,9 +156,9 @@ class PatientIdentifier:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The patient of a snapshot: the opaque `patient_id` and the identifiers; `is_linked`: others may share it.
+    """Patient of a snapshot: opaque `patient_id` and identifiers. If `is_linked`, other studies may share the patient.
 
-    `is_contested`: the numbers stand for somebody else too (D12).
+    `is_contested`: the numbers also belong to somebody else (D12).
     """
 
     patient_id: str
@@ -169,9 +169,9 @@ class Identity:
 
     @property
     def shown(self) -> tuple[PatientIdentifier, ...]:
-        """The identifiers as others are told them: what nobody is to match by is of type `U` and comes last (D11).
+        """Identifiers as published: those that must not be used for matching have type `U` and come last (D11).
 
-        That is a number without an authority, and in a conflict every one, the MRN behind the others.
+        These are numbers without an authority, and in a conflict all numbers, with the MRN last.
         """
         own = [one for one in self.identifiers if not one.type]
         numbers = [one for one in self.identifiers if one.type]
@@ -182,22 +182,22 @@ class Identity:
 
     @property
     def lacks_authority(self) -> bool:
-        """True if the patient has an MRN, and no setting says whose number it is."""
+        """True if the patient has an MRN and no setting names its authority."""
         mrns = [one for one in self.identifiers if one.type == "MR" and not is_placeholder(one.value)]
         return bool(mrns) and not any(one.is_assigned for one in mrns)
 
     @property
     def mrn_namespaces(self) -> frozenset[str]:
-        """The namespaces of those MRNs of which a setting says whose they are."""
+        """Namespaces of the MRNs with a configured authority."""
         return frozenset(one.namespace for one in self.identifiers if one.type == "MR" and one.is_assigned)
 
 
 def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Identity:
-    """Patient.id and the identifiers of PID-3 and Patient.identifier, from the snapshot at `pointer` (D11).
+    """Derive Patient.id and the identifiers of PID-3 and Patient.identifier from the snapshot at `pointer` (D11).
 
-    The key is the MRN under its facility's configured system, else externalPatientId under a configured one, else the
-    study alone: without a system, or with a doubtful or nobody's value, a patient is never linked to another study. An
-    MRN of a facility that the site does not know is of its `default_facility`, if the site names one.
+    The key is the MRN under its facility's configured system, else externalPatientId under a configured system, else
+    the study alone. Without a system, or with a doubtful value or a placeholder, a patient is never linked to another
+    study. An MRN of an unknown facility belongs to the site's `default_facility`, if there is one.
     """
     issues: list[MappingIssue] = []
     shown: list[PatientIdentifier] = []
@@ -223,9 +223,9 @@ def identify(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> Iden
 
 
 def stand_alone(identity: Identity, upstream_id: str, site: Site) -> Identity:
-    """A patient known by one study or report only, linked to nobody by the identifiers: they are contested (D12).
+    """Make a patient of one study or report, linked to no other by its identifiers: they are contested (D12).
 
-    In FHIR each is under a system of its own, as nobody is to match by it.
+    In FHIR each identifier is under a system of its own, so that nobody matches by it.
     """
     key = PatientIdentifier("", SID_STUDY_PATIENT, upstream_id)
     others = [one for one in identity.identifiers if one.system != SID_STUDY_PATIENT]
@@ -234,44 +234,44 @@ def stand_alone(identity: Identity, upstream_id: str, site: Site) -> Identity:
 
 
 def unmatched(identifier: PatientIdentifier, upstream_id: str) -> PatientIdentifier:
-    """A number by which nobody is to match: of type `U`, in FHIR under a system of the study or report alone."""
+    """Mark a number as unfit for matching: type `U`, and in FHIR a system of the study or report alone."""
     system = _made_authority(identifier.type, f"alone\x1f{upstream_id}").system
     assigner = identifier.assigner or (identifier.namespace if identifier.is_assigned else "")
     return replace(identifier, type=UNSPECIFIED, system=system, assigner=assigner)
 
 
 def is_placeholder(value: str) -> bool:
-    """True for what people type when they have no identifier: all 0 or 9, UNKNOWN, N/A, punctuation only (D11)."""
+    """True for placeholders typed in place of an identifier: all 0 or 9, UNKNOWN, N/A, punctuation only (D11)."""
     said = value if value.isascii() else normalize("NFKC", value)
     return _PLACEHOLDER.fullmatch("".join(filter(str.isalnum, said)).upper()) is not None
 
 
 def is_doubtful(mrn: str, pattern: re.Pattern[str] | None = None) -> bool:
-    """True for an MRN that may be anybody's: `1`, `12345678`, `SEE ORDER`, what looks like a social security number.
+    """True for an MRN that may be anyone's: `1`, `12345678`, `SEE ORDER`, the form of a social security number.
 
-    A `pattern` of the site says instead which are good: those that it matches whole, of 32 characters at most.
+    A `pattern` of the site decides instead: an MRN is good if the pattern matches all of it, at most 32 characters.
     """
-    said = mrn.strip()
+    written = mrn.strip()
     if pattern is not None:
-        return len(said) > _LONGEST_MRN or pattern.fullmatch(said) is None
-    said = (said if said.isascii() else normalize("NFKC", said)).upper()
-    bare = "".join(filter(str.isalnum, said))
+        return len(written) > _LONGEST_MRN or pattern.fullmatch(written) is None
+    written = (written if written.isascii() else normalize("NFKC", written)).upper()
+    bare = "".join(filter(str.isalnum, written))
     if (
         not any(map(str.isdigit, bare))
-        or _SOCIAL_SECURITY.fullmatch(said)
-        or not _INSTRUCTIONS.isdisjoint(said.split())
+        or _SOCIAL_SECURITY.fullmatch(written)
+        or not _INSTRUCTIONS.isdisjoint(written.split())
     ):
         return True
-    return _ONE_DIGIT_ALONE.fullmatch(bare) is not None or _is_sequence(said.replace("-", "").lstrip("0"))
+    return _ONE_DIGIT_ALONE.fullmatch(bare) is not None or _is_sequence(written.replace("-", "").lstrip("0"))
 
 
 def _is_sequence(digits: str) -> bool:
-    """True for digits in the order of the keys; in groups with blanks they are a number."""
+    """True for digits in keyboard order. A number grouped by blanks is no sequence."""
     return len(digits) >= _LEAST_SEQUENCE and digits.isdigit() and any(digits in one for one in _SEQUENCES)
 
 
 def mrn_key(mrn: str) -> str:
-    """An MRN by which two of one study are compared: without case, blanks, hyphens and leading zeros."""
+    """Normalize an MRN for comparison within one study: no case, blanks, hyphens or leading zeros."""
     said = mrn if mrn.isascii() else normalize("NFKC", mrn)
     bare = re.sub(r"[\s\-]+", "", said).upper()
     return re.sub(r"^0*([A-Z]*)0*(?=[0-9])", r"\1", bare)
@@ -283,9 +283,9 @@ def is_dicom_uid(text: str) -> bool:
 
 
 class _Claim(NamedTuple):
-    """A number that the patient is said to have: `type` of table 0203, its authority if the site knows it.
+    """A number claimed for the patient: `type` of table 0203, and its authority if the site knows it.
 
-    `origin` is where it comes from: no two that may give out an equal number have the same.
+    `origin` is its source. Two sources that may issue an equal number have different origins.
     """
 
     type: str
@@ -309,20 +309,20 @@ def _mrn(study: Study, snapshot: Snapshot, site: Site, pointer: str) -> _Claim |
 
 
 def _is_doubtful_of(authority: AssigningAuthority | None, value: str, site: Site) -> bool:
-    """True for a doubtful number; its form makes none so that the site says to be a Social Security number."""
+    """True for a doubtful number. The form of a Social Security number is no doubt if its authority issues them."""
     is_social = authority is not None and authority.namespace == site.vista.ssn_namespace != ""
     return is_doubtful(value.replace("-", "") if is_social else value)
 
 
 def _origin(study: Study, snapshot: Snapshot, site: Site) -> str:
-    """The facility of a snapshot, in the one spelling that all its names have; one without a name is the study's."""
+    """Origin of a snapshot's numbers: its facility in one spelling for all its names, else the study."""
     facility = site.facility(snapshot.facility_name)
     name = exact(facility.name if facility else snapshot.facility_name)
     return f"facility\x1f{name}" if name else f"study\x1f{study.study_id}"
 
 
 def _external_id(study: Study, snapshot: Snapshot, site: Site) -> _Claim | None:
-    """externalPatientId under the system of the express customer that sent the study, else of its facility (D11)."""
+    """Claim externalPatientId under the system of the study's express customer, else of its facility (D11)."""
     value = (study.external_patient_id or "").strip()
     if not value:
         return None
@@ -338,9 +338,9 @@ def _external_id(study: Study, snapshot: Snapshot, site: Site) -> _Claim | None:
 
 
 def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:
-    """The identifier under its authority; without one, or with a doubtful or nobody's value, it links to nobody.
+    """Assign the claim to its authority. Without one, or with a doubtful value or placeholder, it links to nobody.
 
-    A doubtful one is under its authority in HL7 v2, and in FHIR under no system that anybody could match by.
+    A doubtful number keeps its authority in HL7 v2; in FHIR its system allows no matching.
     """
     authority, is_nobodys = claim.authority, is_placeholder(claim.value)
     if authority and not is_nobodys and not claim.is_doubtful:
@@ -363,7 +363,7 @@ def _assigned(claim: _Claim) -> tuple[PatientIdentifier, MappingIssue | None]:
 
 @lru_cache(maxsize=1024)
 def _made_authority(number_type: str, origin: str) -> AssigningAuthority:
-    """The authority of a number that no setting names one of: made of where it comes from, so never a shared one."""
+    """Derive an authority for a number without a configured one from its origin, so that it is never shared."""
     digest = hashlib.sha256(f"{number_type}\x1f{origin}".encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
     return AssigningAuthority(f"{_UNASSIGNED[number_type][0]}:{digest}", f"AGW{number_type}-{digest.upper()}")
 

@@ -1,4 +1,4 @@
-"""What a mapping could not do as asked, said instead of guessed.
+"""Issues of a mapping, and errors of input and settings: reported, never guessed away.
 
 Carries out no clause of a standard; the shape follows OperationOutcome.issue (https://hl7.org/fhir/R4/operationoutcome.html).
 """
@@ -13,10 +13,10 @@ Severity = Literal["error", "warning", "information"]
 
 @dataclass(frozen=True, slots=True)
 class MappingIssue:
-    """One thing that could not be mapped as it came, and what was done about it.
+    """One value that could not be mapped unchanged, and the action taken.
 
-    `code` is stable and kebab-case; `pointer` is an RFC 6901 JSON pointer into the study document (the Study JSON with
-    its `reports` and `users` arrays); `action` says what was done. No field ever holds a value of the source.
+    `code` is stable and kebab-case. `pointer` is an RFC 6901 JSON pointer into the study document (the Study JSON with
+    its `reports` and `users` arrays). `action` is the action taken. No field ever holds a value of the source.
     """
 
     code: str
@@ -29,9 +29,9 @@ class MappingIssue:
 
 
 class WireError(ValueError):
-    """The input is not what the upstream contract allows: `pointer` names the place, `expected` the cure.
+    """Input that violates the upstream contract: `pointer` names the place, `expected` the cure.
 
-    The text never holds the value that was found, only its kind.
+    The text never holds the offending value, only its kind.
     """
 
     def __init__(self, pointer: str, expected: str, found: str = "") -> None:
@@ -42,7 +42,7 @@ class WireError(ValueError):
 
 
 class SiteError(ValueError):
-    """A site setting is wrong: `key` names it, `problem` says what is wrong and `remedy` what to write instead."""
+    """A wrong site setting: `key` names it, `problem` says why it is wrong and `remedy` how to fix it."""
 
     def __init__(self, key: str, problem: str, remedy: str) -> None:
         self.key = key

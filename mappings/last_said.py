@@ -1,8 +1,8 @@
-"""What a look at a study must not take back: what is no longer listed, or no longer said, stays as it was.
+"""Keep the last known values of a study: reports no longer listed, and values no longer given, stay as they were.
 
-AutoScribe REST API (null, blank and absent fields), decisions D16 and D21. Only another value is a change, never that
-nothing is said: the study to map has what was said last, with an issue. This goes for the fields of signed reports and
-for those of the study that decide what is sent. Unsigned reports are mapped as they came.
+AutoScribe REST API (null, blank and absent fields), decisions D16 and D21. Only a different value is a change, never a
+missing one: the study to map keeps the last value, with an issue. This holds for the fields of signed reports, and for
+study fields that decide what is sent. Unsigned reports are mapped unchanged.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _NO_FACTS: Final = Facts()
 
 
 def in_order(study: Study) -> Study:
-    """The study with its reports in reading order: who they are about depends on it."""
+    """Sort the study's reports in reading order: their patients depend on it."""
     ordered = tuple(sorted(study.reports, key=reading_order))
     return study if ordered == study.reports else replace(study, reports=ordered)
 
 
 def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> tuple[Study, list[MappingIssue]]:
-    """The study as it came, with each signed report as it was said last, and with the reports not listed."""
+    """Return the new study with the last values of each signed report and the reports no longer listed, and issues."""
     vanished = _vanished_of_study(before, now, site)
     action = "no longer said: stays as it was"
     issues = [MappingIssue("study-value-not-visible", "warning", f"/{_key(name)}", action) for name in vanished]
@@ -51,7 +51,7 @@ def kept(before: Study, now: Study, site: Site, cancelled: AbstractSet[str]) -> 
 
 
 def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue]:
-    """An issue where another accession number stands for one under which a signed report may have been filed."""
+    """Yield an issue if the accession numbers changed and a signed report may be filed under an old one."""
     was, stays = (orders(one, site, _NO_FACTS)[0] for one in (before, now))
     numbers = {order.accession_number for order in stays} - {""}
     left = {order.accession_number for order in was} - numbers
@@ -61,7 +61,7 @@ def _left_orders(before: Study, now: Study, site: Site) -> Iterator[MappingIssue
 
 
 def _last_signed(was: Report | None, report: Report, issues: list[MappingIssue]) -> Report:
-    """The report as it was signed last, with what is no longer said of it."""
+    """Fill in the missing values of a signed report from its last signed version."""
     if was is None or not was.is_completed:
         return report
     if not report.is_completed:
@@ -85,28 +85,28 @@ _SNAPSHOT_FIELDS: Final = tuple(field.name for field in fields(Snapshot))
 
 
 def _key(name: str) -> str:
-    """The wire's name of a field of the model."""
+    """Return the wire name of a model field."""
     first, *others = name.split("_")
     return _KEYS.get(name) or first + "".join(map(str.title, others))
 
 
 def words(text: str | None) -> str:
-    """N(text) with one blank for any white space: what two texts are compared by."""
+    """Normalize a text for comparison: N(text) with one blank for any white space."""
     return " ".join(normal_form(text or "").split())
 
 
 def _is_other(was: str | None, now: str | None) -> bool:
-    """True for another text than before; false where either says nothing."""
+    """True if the text changed; False if either side is blank."""
     return bool(words(was) and words(now)) and words(was) != words(now)
 
 
 def _vanished(was: object, now: object, names: Iterable[str]) -> dict[str, Any]:
-    """What was said under these names and is no longer."""
+    """Return the fields with a value before and none now, with their old values."""
     return {name: getattr(was, name) for name in names if is_said(getattr(was, name)) > is_said(getattr(now, name))}
 
 
 def _vanished_of_study(before: Study, now: Study, site: Site) -> dict[str, Any]:
-    """What is no longer said of the study and decides what is sent; a number only together with whose it is."""
+    """Missing study fields that decide what is sent, with their old values; a number only together with its issuer."""
     names = ["is_cancelled", "study_type"]
     customers = (one.express_customer.express_customer_id if one.express_customer else None for one in (before, now))
     if not _is_other(*customers) and not _is_other(before.external_patient_id, now.external_patient_id):
@@ -119,7 +119,7 @@ def _vanished_of_study(before: Study, now: Study, site: Site) -> dict[str, Any]:
 
 
 def with_last_said(was: Report | None, report: Report) -> Report:
-    """The report with what it said before and no longer says; a signature makes nothing of a draft its own."""
+    """Fill in the report's missing values from before. A signed report takes nothing from its draft."""
     if was is None or was.is_completed != report.is_completed:
         return report
     gone = _vanished(was, report, _REPORT_FIELDS)
@@ -136,16 +136,16 @@ def with_last_said(was: Report | None, report: Report) -> Report:
 
 
 def _is_somebody_else(was: Snapshot, now: Snapshot) -> bool:
-    """True where a snapshot names another patient, or a facility without the patient's number in it.
+    """True if a snapshot names another patient, or another facility without the patient's number there.
 
-    What was said before is then nothing to fill it with.
+    The old values must then not be filled in.
     """
     is_number_gone = not is_said(now.mrn) and _is_other(was.facility_name, now.facility_name)
     return is_number_gone or is_contradicted(was, now)
 
 
 def _is_cancelled(report: Report, now: Study, cancelled: AbstractSet[str]) -> bool:
-    """An addendum not listed: an open one is cancelled once the study is no longer `addendum_active`."""
+    """True for an unlisted addendum that is cancelled: an open one once the study is no longer `addendum_active`."""
     if report.is_completed:
         return report.is_addendum and report.report_id in cancelled
     return report.is_addendum and now.study_report_status not in ("addendum_active", None)

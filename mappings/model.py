@@ -1,7 +1,7 @@
-"""The study as both encoders see it: what AutoScribe said, in Python, with nothing interpreted and nothing lost.
+"""Study as both encoders see it: AutoScribe's data in Python, with nothing interpreted and nothing lost.
 
 Field names and presence follow the upstream contract (`GET /v1/autoScribe/studies/{id}`, `GET /v1/autoScribe/reports`).
-Dates and times stay the strings that came: what they mean needs the site's time zone, which only the encoders know.
+Dates and times stay strings: their meaning depends on the site's time zone, which only the encoders know.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """StudyReportMetadata: what was said of patient, order and study when the report was made. None = not said."""
+    """StudyReportMetadata: facts about patient, order and study when the report was made. None means absent."""
 
     age: str | None = None
     date_of_birth: str | None = None
@@ -56,10 +56,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A stretch of the report text: `heading + body` is the text as it stands there, every character of it.
+    """Stretch of the report text: `heading + body` is the original text, every character of it.
 
-    `label` is the normalised heading (`findings`, `impression`, …), empty for text under no known heading;
-    `heading` runs up to and with its colon or dash; `content` is the body as a reader sees it.
+    `label` is the normalized heading (`findings`, `impression`, …), empty for text under no known heading.
+    `heading` ends with its colon or dash; `content` is the body for readers.
     """
 
     label: str
@@ -68,13 +68,13 @@ class Section:
 
     @property
     def content(self) -> str:
-        """The body with line ends as LF and without outer white space."""
+        """Body with line ends as LF and without outer white space."""
         return self.body.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One Report of the upstream; `pointer` is its place in the study document (`/reports/0`)."""
+    """One Report of AutoScribe; `pointer` is its place in the study document (`/reports/0`)."""
 
     report_id: str
     study_id: str
@@ -97,13 +97,13 @@ class Report:
 
     @property
     def snapshot_pointer(self) -> str:
-        """The place of `snapshot` in the study document."""
+        """Place of `snapshot` in the study document."""
         return f"{self.pointer}/snapshotMetadata"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A User (`GET /users/{id}`): the radiologist behind Report.userId."""
+    """A User (`GET /users/{id}`): the radiologist with Report.userId."""
 
     user_id: str
     email: str | None = None
@@ -120,7 +120,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class ExpressCustomer:
-    """ExpressCustomerReference: the customer on whose behalf the study was sent."""
+    """ExpressCustomerReference: the customer for whom the study was sent."""
 
     express_customer_id: str
     express_customer_name: str
@@ -128,9 +128,9 @@ class ExpressCustomer:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """The root: a study, its reports in reading order (originals, then addenda, each by time, D25) and its users by id.
+    """A study, its reports in reading order (originals, then addenda, each by time, D25) and its users by id.
 
-    Everything but `study_id` may be unknown: a bare `GET /reports` response says nothing else.
+    Every field but `study_id` may be unknown: a bare `GET /reports` response has no other study field.
     """
 
     study_id: str
@@ -158,13 +158,13 @@ class Study:
 
     @property
     def completed(self) -> tuple[Report, ...]:
-        """The signed reports, in reading order."""
+        """Signed reports, in reading order."""
         return tuple(report for report in self.reports if report.is_completed)
 
 
 @dataclass(frozen=True, slots=True)
 class PdfFacts:
-    """What is known of a report's PDF once its bytes were seen: length in bytes, SHA-1 (20 bytes), bytes if kept."""
+    """Facts about a report's PDF from its bytes: length in bytes, SHA-1 (20 bytes), bytes if kept."""
 
     size: int
     sha1: bytes
@@ -173,16 +173,17 @@ class PdfFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the store knows and the upstream does not say; empty where nothing is stored.
+    """Facts about a study from the store that AutoScribe does not give; empty if nothing is stored.
 
-    `pdf` by report id; `accession_number` as `patient_study.enrichment_requested` said it; `taken_patient_ids`: Patient
-    ids under which other studies speak of somebody else (identity verdict, D12); `decided_patient_ids`: Patient ids of
-    which an operator said whether the study is about them (D12); `corrected`: ids of signed reports
-    whose text, critical flag or patient changed after the signature (D20, D22); `seen`: ids of signed reports in the
-    order in which they were first seen signed, which says whose the study's numbers are (`mappings.changes` keeps it);
-    `gone`: reports that are no longer there, as they were said last, which says whose they were (likewise);
-    `filler_order_numbers`: by report id, EI.1 of OBR-3 in each order of the messages in which its text was sent to
-    this destination, unsigned or signed, the first first (D18).
+    - `pdf`: by report id.
+    - `accession_number`: from `patient_study.enrichment_requested`.
+    - `taken_patient_ids`: Patient ids that other studies use for somebody else (conflict, D12).
+    - `decided_patient_ids`: Patient ids for which an operator decided if the study is about them (D12).
+    - `corrected`: ids of signed reports whose text, critical flag or patient changed after the signature (D20, D22).
+    - `seen`: ids of signed reports in the order first seen signed. It decides whose the study's numbers are.
+    - `gone`: reports no longer listed, in their last version. They too decide whose the numbers are.
+    - `filler_order_numbers`: by report id, EI.1 of OBR-3 for each order, from the messages that sent the report's text
+      to this destination, unsigned or signed, oldest first (D18).
     """
 
     pdf: Mapping[str, PdfFacts] = field(default_factory=dict)
@@ -197,13 +198,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a v2 message is made (D20): the report that caused it, what happened, and the version of its content.
+    """Cause of a v2 message (D20): the report, the kind of event, and the version of its content.
 
-    `sent_before` is True once anything signed was sent under the message's filler order number: then the message
-    corrects. A draft does not count: what follows it is final.
-    `replay` counts an operator's resends (D35). Where a receiver wants several messages of one cause, `part` and
-    `accession_number` say which one this is (`mappings.hl7v2.messages` lists them), and `document` is the id of the
-    report whose PDF message an addendum restates.
+    `sent_before` is True if a signed report was sent under the message's filler order number: the message is then a
+    correction. A draft does not count: the report after it is final. `replay` counts an operator's resends (D35). If a
+    receiver takes several messages for one cause, `part` and `accession_number` select one (`mappings.hl7v2.messages`
+    lists them). `document` is the id of the report whose PDF message an addendum restates.
     """
 
     report_id: str
@@ -217,23 +217,23 @@ class Cause:
 
     @property
     def is_signature(self) -> bool:
-        """True for a report that was not signed before."""
+        """True for the first signature of a report."""
         return self.kind in ("signed", "addendum_signed")
 
     @property
     def is_of_draft(self) -> bool:
-        """True for what concerns an unsigned report."""
+        """True for causes of an unsigned report."""
         return self.kind in ("draft", "draft_cancelled")
 
     @property
     def is_cancellation(self) -> bool:
-        """True for a report that is gone, or whose draft is taken back."""
+        """True if a report is gone or its draft is withdrawn."""
         return self.kind in ("addendum_cancelled", "draft_cancelled")
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped(Generic[Output]):
-    """A mapping's output together with everything that could not be mapped as it came (D4)."""
+    """Output of a mapping with an issue for everything that could not be mapped unchanged (D4)."""
 
     output: Output
     issues: tuple[MappingIssue, ...] = ()

@@ -1,4 +1,4 @@
-"""Free text names, split into family and given only where something proves where the split is.
+"""Free text names, split into family and given name only if the text proves where the split is.
 
 HL7 v2.5.1 §2.A.88 (XPN), DICOM PS3.5 §6.2.1 (PN), https://hl7.org/fhir/R4/datatypes.html#HumanName, decision D14.
 """
@@ -15,11 +15,11 @@ from mappings.profile import NameOrder
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    """A name: `text` is the whole string as it came; the parts are empty where no evidence splits them.
+    """A name: `text` is the whole original string; the parts are empty if no evidence splits it.
 
-    `doubt` is empty, `name-not-split`, or `name-part-unclear` where words of the text have no part. `assumed` is the
-    severity of `name-split-assumed`: three or more words, of which one may be a given or a family name, that only the
-    site's `name_order` splits.
+    `doubt` is empty, `name-not-split`, or `name-part-unclear` if some words belong to no part. `assumed` is the
+    severity of `name-split-assumed`: only the site's `name_order` splits three or more words, one of which may be a
+    given or a family name.
     """
 
     text: str
@@ -32,15 +32,15 @@ class PersonName:
 
     @property
     def doubts(self) -> tuple[tuple[str, Severity], ...]:
-        """The codes of the issues that the caller must report, with their severity."""
+        """Codes of the issues that the caller must report, with their severity."""
         unclear: tuple[tuple[str, Severity], ...] = ((self.doubt, "warning"),) if self.doubt else ()
         return (*unclear, ("name-split-assumed", self.assumed)) if self.assumed else unclear
 
 
 NAME_ASSUMED: Final = "three or more words, no comma or caret: split as the facility's name_order says"
-"""The action text of `name-split-assumed`."""
+"""Action text of `name-split-assumed`."""
 
-# Titles, where a caret or a comma sets them apart (DICOM PN parts 4 and 5, XPN.4 and XPN.5)
+# Titles, if set apart by a caret or a comma (DICOM PN parts 4 and 5, XPN.4 and XPN.5)
 _PREFIXES: Final = frozenset({"DR", "MR", "MRS", "MS", "MISS", "MX", "PROF", "REV", "SIR", "DAME", "HON"})
 _SUFFIXES: Final = frozenset(
     [
@@ -66,7 +66,7 @@ _SUFFIXES: Final = frozenset(
 )
 # Suffixes that belong to the name; the others are degrees
 _GENERATIONS: Final = frozenset({"JR", "SR", "II", "III", "IV", "V"})
-# Titles, where nothing sets them apart: only what is no name as well (`Do`, `Hon` and `Md` are names)
+# Titles without a separator: only those that are not also names (`Do`, `Hon` and `Md` are names)
 _PLAIN_PREFIXES: Final = frozenset({"DR", "MR", "MRS", "MS", "PROF"})
 _PLAIN_SUFFIX: Final = re.compile(r"(?i:jr|sr)\.?|II|III|IV|MD|M\.D\.|PHD|PhD|Ph\.D\.")
 # Particles are evidence in lower case among capitals, or as a pair in any case: `Van` alone is a given name too.
@@ -77,32 +77,33 @@ _PARTICLES: Final = _GERMANIC_PARTICLES | frozenset(
 _PARTICLE_PAIRS: Final = frozenset(
     {("van", "der"), ("van", "den"), ("van", "de"), ("von", "der"), ("de", "la"), ("de", "las"), ("de", "los")}
 )
-# They belong to the family name behind them and are no given names: evidence in any case. A saint's name is one name
+# Prefixes of the family name that are never given names: evidence in any case. A saint's name is one name
 _PATRONYMICS: Final = frozenset({"MC", "M'", "O'", "D'", "L'"})
 _SAINTS: Final = frozenset({"ST", "STE."})
-# Capitals and alone, they begin a family name (`Van Buren`, `Mac Arthur`, `Le Blanc`) or are a given name: no evidence
+# Capitalized and alone, they begin a family name (`Van Buren`, `Mac Arthur`, `Le Blanc`) or are a given name: no
+# evidence
 _LOOSE: Final = _PARTICLES | {"mac", "saint", "san", "santa"}
-# Those of them that are seldom given names, or family names by themselves (`Le`, `Du`), at the beginning
+# Those that at the beginning are seldom given names, or family names alone (`Le`, `Du`)
 _LOOSE_FIRST: Final = frozenset({"van", "von", "de", "del", "della", "dos", "mac", "saint"})
-# Between two names they show that more than one follows
+# Between two names they show that there is more than one
 _JOINERS: Final = frozenset({"y", "e", "and", "und"})
-# Before a name that the person had
+# Words before a former name
 _FORMERLY: Final = frozenset({"NEE", "N\u00c9E", "GEB", "FORMERLY", "AKA", "FKA", "A/K/A", "F/K/A"})
-# What stands apart within a name and is no part of it: a nickname, a maiden name, a note
+# Asides that are no part of the name: a nickname, a maiden name, a note
 _ASIDE: Final = re.compile(
     r"""(?<![^\s,^=~])(?:\([^()]*\)|\[[^\[\]]*\]|"[^"]*"|\u201c[^\u201c\u201d]*\u201d|['\u2018]\w+['\u2019])(?![^\s,^=~])"""
 )
 _BRACKETS: Final = frozenset('()[]{}<>"\u201c\u201d')
 _APOSTROPHES: Final = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u2032`\u00b4", "'"))
-# Kanji, kana and hangul are written without a space: one token is a whole name
+# Kanji, kana and hangul are written without spaces: one token is a whole name
 _UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 
 
 def parse_name(text: str | None, order: NameOrder | None) -> PersonName | None:
-    """Split a name on evidence: `^`, `,`, particles, titles, one name alone, and the site's `name_order`.
+    """Split a name on evidence: `^`, `,`, particles, titles, a single word, and the site's `name_order`.
 
-    None for an absent or blank name. Case and characters are kept; `text` is the string without outer white space. What
-    stands apart in brackets or quotation marks is in no part.
+    None for an absent or blank name. Case and characters are kept; `text` is the string without outer white space. Text
+    in brackets or quotation marks belongs to no part.
     """
     whole = (text or "").strip()
     if not whole:
@@ -125,7 +126,7 @@ def _split(spoken: str, order: NameOrder | None) -> PersonName:
 
 
 def is_generation(suffix: str) -> bool:
-    """True for a suffix that belongs to the name (`Jr.`, `III`), and is no degree or credential."""
+    """True for a suffix that belongs to the name (`Jr.`, `III`) and is no degree or credential."""
     return _key(suffix) in _GENERATIONS
 
 
@@ -134,28 +135,28 @@ def _not_split(whole: str) -> PersonName:
 
 
 def _plain_name(whole: str, order: NameOrder | None) -> PersonName:
-    """`Dr. Jane van der Berg Jr.`: nothing marks the parts, so every token must be a name or a known title."""
+    """Split a name without separators (`Dr. Jane van der Berg Jr.`): every token must be a name or a known title."""
     prefix, tokens, suffix = _peel(whole.split())
     if not tokens or not all(map(_is_word, tokens)) or _is_more_than_a_name(whole, tokens):
         return _not_split(whole)
     if "MD" in suffix and (len(tokens) == 1 or order == "family_given"):
-        return _not_split(whole)  # `RAHMAN MD` may be Mohammed as well
+        return _not_split(whole)  # in `RAHMAN MD` the MD may be Mohammed
     if len(tokens) > 1 and _is_doubtful_ending(tokens[-1], order):
         return _not_split(whole)
-    found = _split_names(_names(tokens), order)
-    if found is None:
+    parts = _split_names(_names(tokens), order)
+    if parts is None:
         return _not_split(whole)
-    return PersonName(whole, found.family, found.given, prefix, suffix, assumed=found.assumed)
+    return PersonName(whole, parts.family, parts.given, prefix, suffix, assumed=parts.assumed)
 
 
 def _is_more_than_a_name(whole: str, tokens: list[str]) -> bool:
-    """True for two people, a former name without brackets, and a bracket that nothing closes."""
+    """True for two people, a former name without brackets, and an unclosed bracket."""
     is_former = any(_key(token) in _FORMERLY for token in tokens[1:-1])
     return is_former or not _JOINERS.isdisjoint(tokens) or not _BRACKETS.isdisjoint(whole)
 
 
 def _is_doubtful_ending(token: str, order: NameOrder | None) -> bool:
-    """True for what may be a title or a generation as well as a family name: `NP`, `DO`, `V`, `2nd`."""
+    """True for a last word that may be a title or a generation as well as a family name: `NP`, `DO`, `V`, `2nd`."""
     key = _key(token)
     is_letter = len(key) == 1 and order != "family_given"
     return key in _SUFFIXES or is_letter or token[0].isdigit()
@@ -170,7 +171,7 @@ def _key(token: str) -> str:
 
 
 def _peel(tokens: list[str]) -> tuple[tuple[str, ...], list[str], tuple[str, ...]]:
-    """Take known prefixes off the front and known suffixes off the end."""
+    """Split off known prefixes at the front and known suffixes at the end."""
     start, end = 0, len(tokens)
     while start < end and _key(tokens[start]) in _PLAIN_PREFIXES:
         start += 1
@@ -180,14 +181,14 @@ def _peel(tokens: list[str]) -> tuple[tuple[str, ...], list[str], tuple[str, ...
 
 
 class _Name(NamedTuple):
-    """One name: a word with what belongs to it before it. `is_family`: a particle, Mc or O' proves that it is one."""
+    """One name: a word with its particles before it. `is_family`: a particle, Mc or O' proves a family name."""
 
     text: str
     is_family: bool = False
 
     @property
     def is_loose(self) -> bool:
-        """True for what may belong to the next name, or be one."""
+        """True for a word that may belong to the next name, or be a name."""
         return self.text.lower() in _LOOSE
 
     @property
@@ -203,16 +204,16 @@ class _Parts(NamedTuple):
 
 
 def _names(tokens: list[str]) -> list[_Name]:
-    """The names of plain tokens: each with the particles, `Mc`, `O'` and `St.` before it."""
-    particles, found, start = _particles(tokens), [], 0
+    """Group plain tokens into names: each with the particles, `Mc`, `O'` and `St.` before it."""
+    particles, names, start = _particles(tokens), [], 0
     for index, token in enumerate(tokens):
         is_last = index == len(tokens) - 1
         if is_last or not (particles[index] or _is_patronymic(token) or _is_saint(token)):
             before = range(start, index)
             is_family = any(particles[one] or _is_patronymic(tokens[one]) for one in before)
-            found.append(_Name(" ".join(tokens[start : index + 1]), is_family))
+            names.append(_Name(" ".join(tokens[start : index + 1]), is_family))
             start = index + 1
-    return found
+    return names
 
 
 def _is_patronymic(token: str) -> bool:
@@ -224,7 +225,7 @@ def _is_saint(token: str) -> bool:
 
 
 def _split_names(names: list[_Name], order: NameOrder | None) -> _Parts | None:
-    """Family and given of plain names; None without evidence. One alone is the family name."""
+    """Split plain names into family and given; None without evidence. A single name is the family name."""
     last = names[-1].text
     if _is_saint(last) or _is_patronymic(last):
         return None
@@ -238,7 +239,7 @@ def _split_names(names: list[_Name], order: NameOrder | None) -> _Parts | None:
 
 
 def _family_first(names: list[_Name]) -> _Parts | None:
-    """`SMITH JOHN`, `VAN BUREN MARTIN`."""
+    """Split `SMITH JOHN`, `VAN BUREN MARTIN`."""
     size = 2 if names[0].text.lower() in _LOOSE_FIRST else 1
     if len(names) == size or any(name.is_family for name in names[size:]):
         return None
@@ -247,7 +248,7 @@ def _family_first(names: list[_Name]) -> _Parts | None:
 
 
 def _two_families(names: list[_Name]) -> _Parts | None:
-    """`María García López`: the last two are the family names, each with what may belong to it; an initial is none."""
+    """Split `María García López`: the last two are family names, each with its loose particles; an initial is none."""
     joined = names[:1]
     for name in names[1:]:
         joined.append(_Name(f"{joined.pop().text} {name.text}") if len(joined) > 1 and joined[-1].is_loose else name)
@@ -258,9 +259,9 @@ def _two_families(names: list[_Name]) -> _Parts | None:
 
 
 def _family_last(names: list[_Name], order: NameOrder | None) -> _Parts | None:
-    """`Jane Doe`, `Mary van der Berg`, `Martin Van Buren`: what may belong to the last name does, if another is given.
+    """Split `Jane Doe`, `Martin Van Buren`: loose particles join the last name if a given name remains.
 
-    A particle elsewhere (`María del Carmen García`) is a doubt.
+    A particle elsewhere (`María del Carmen García`) leaves the name unsplit.
     """
     *before, family = names
     is_germanic = family.is_family and family.text.split()[0].lower() in _GERMANIC_PARTICLES
@@ -291,7 +292,7 @@ def _given(names: list[_Name]) -> tuple[str, ...]:
 
 
 def _particles(tokens: list[str]) -> list[bool]:
-    """Which tokens are particles of the family name that follows them."""
+    """Mark the tokens that are particles of the family name after them."""
     lower = [token.lower() for token in tokens]
     marks = [token in _PARTICLES and not tokens[-1].islower() for token in tokens]
     for index in range(len(tokens) - 2):
@@ -301,9 +302,9 @@ def _particles(tokens: list[str]) -> list[bool]:
 
 
 def _caret_name(whole: str) -> PersonName:
-    """PN and XPN: family^given^middle; parts 4 and 5 (prefix and suffix, in either order) are told apart by value.
+    """Split PN and XPN: family^given^middle; values tell prefixes from suffixes in parts 4 and 5, in either order.
 
-    Of PN only the alphabetic group (before `=`) is split; a comma or a repetition among the names is a doubt.
+    Only the alphabetic group of PN (before `=`) is split. A comma or a repetition among the names leaves it unsplit.
     """
     alphabetic = whole.split("=", 1)[0]
     parts = [part.strip() for part in alphabetic.split("^")] + [""] * 2
@@ -316,7 +317,7 @@ def _caret_name(whole: str) -> PersonName:
 
 
 def _comma_name(whole: str) -> PersonName:
-    """`DOE, JANE M Jr`: family before the first comma; in `Jane Doe, MD` only a title follows, which splits nothing."""
+    """Split `DOE, JANE M Jr`: family before the first comma. In `Jane Doe, MD` only a title follows: no split."""
     before, first, *rest = (part.split() for part in whole.split(","))
     family_prefix, family, family_suffix = _peel(before)
     given_prefix, given, given_suffix = _peel(first)

@@ -1,8 +1,8 @@
-"""The orders that a study answers: accession and placer order numbers, from where a site keeps them.
+"""Orders of a study: accession and placer order numbers, read from where the site keeps them.
 
 HL7 v2.5.1 §4.5.3.2 (OBR-2), §4.5.3.18 (OBR-18), https://hl7.org/fhir/R4/servicerequest.html, decision D18. AutoScribe
-has no field for either: a site names the keys of `Study.metadata` that hold them, and AutoScribe's PACS may have said
-the accession number when it asked for the study's details.
+has no field for either: a site names the keys of `Study.metadata` that hold them. AutoScribe's PACS may also have given
+the accession number when it requested the study's details.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mappings.profile import Receiver, Site
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order; a number that is not known is empty. `pointer` is where the numbers stand in the study document.
+    """One order; an unknown number is empty. `pointer` is the place of the numbers in the study document.
 
-    `exam_number` (RADTI-RACNI) and `case_number` are those of the exam in VistA.
+    `exam_number` (RADTI-RACNI) and `case_number` belong to the exam in VistA.
     """
 
     accession_number: str = ""
@@ -30,15 +30,15 @@ class Order:
     case_number: str = ""
 
     def filed_as(self, receiver: Receiver) -> str:
-        """The number by which the receiver may file the order: the exam where it wants that, else the accession."""
+        """Number by which the receiver files the order: the exam number if required, else the accession number."""
         return self.exam_number if receiver.vista_exam == "required" else self.accession_number
 
 
 def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
-    """The orders of a study, at least one: accession numbers with the placer order numbers that go with them.
+    """Read the orders of a study, at least one: accession numbers with their placer order numbers.
 
-    Several are read as one report. Numbers are paired by position, and only where there are as many of both. Where the
-    study's metadata say accession numbers, another one that AutoScribe's PACS said makes no order of its own.
+    Several orders are read as one report. Numbers are paired by position, if there are equally many of both. If the
+    study's metadata have accession numbers, a different one from AutoScribe's PACS makes no order.
     """
     asked = _said(facts.accession_number)
     accessions = tuple(dict.fromkeys(_numbers(study, site.accession_keys, site))) or asked
@@ -54,58 +54,60 @@ def orders(study: Study, site: Site, facts: Facts) -> tuple[tuple[Order, ...], t
     if len(placers) == 1 and len(accessions) > 1:
         placers *= len(accessions)
     pointer = _pointer(site.accession_keys)
-    found = tuple([Order(*pair, pointer) for pair in zip_longest(accessions, placers, fillvalue="")]) or (Order(),)
-    found, doubts = _with_exams(study, found, site)
-    return found, (*issues, *doubts)
+    known = tuple([Order(*pair, pointer) for pair in zip_longest(accessions, placers, fillvalue="")]) or (Order(),)
+    known, doubts = _with_exams(study, known, site)
+    return known, (*issues, *doubts)
 
 
 def _with_exams(
-    study: Study, found: tuple[Order, ...], site: Site
+    study: Study, known: tuple[Order, ...], site: Site
 ) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
-    """The orders with the exams of VistA that go with them: by position, and only where there are as many of all."""
+    """Add the VistA exams to the orders, by position, and only if there are equally many of all."""
     exams = tuple(_numbers(study, site.vista.exam_keys, site))
     cases = tuple(_numbers(study, site.vista.case_keys, site))
     if not exams and not cases:
-        return found, ()
-    if not len(exams) == len(cases) == len(found):
-        action = f"{len(exams)} exams, {len(cases)} case numbers, {len(found)} orders: no exam is said"
-        return found, (MappingIssue("exam-unpaired", "warning", _pointer(site.vista.exam_keys), action),)
-    pairs = zip(found, exams, cases, strict=True)
+        return known, ()
+    if not len(exams) == len(cases) == len(known):
+        action = f"{len(exams)} exams, {len(cases)} case numbers, {len(known)} orders: no exam is said"
+        return known, (MappingIssue("exam-unpaired", "warning", _pointer(site.vista.exam_keys), action),)
+    pairs = zip(known, exams, cases, strict=True)
     return tuple([replace(order, exam_number=exam, case_number=case) for order, exam, case in pairs]), ()
 
 
 def filed(
     known: tuple[Order, ...], own: str, fixed: Sequence[str], receiver: Receiver
 ) -> tuple[tuple[str, ...], tuple[MappingIssue, ...]]:
-    """The filler order number of each order: the accession number or exam the receiver files by, else the `own` one.
+    """Filler order number of each order: the accession number or exam that the receiver files by, else `own`.
 
-    `fixed` are the numbers under which the result was sent: an order whose own number is among them keeps it, and the
-    one number left stays with the one order left. Where one number stands for all orders (the gateway's own, or the
-    receiver files by nothing else) it stays with all. A number that has no order any more is an issue: what was filed
-    there stays as it was.
+    `fixed` are the numbers under which the result was sent. An order whose number is among them keeps it, and a single
+    remaining number stays with the single remaining order. A number that stands for all orders (the gateway's own, or
+    where the receiver files by nothing else) stays with all. A number without an order is an issue: the result filed
+    there stays.
     """
     by_order = receiver.accession_field == "3" or receiver.vista_exam == "required"
     numbers = [order.filed_as(receiver) for order in known]
     left = [number for number in dict.fromkeys(fixed) if number not in numbers]
     others = sum(number not in fixed for number in numbers)
     is_kept = len(left) == 1 and (others == 1 or (others > 1 and (left == [own] or not by_order)))
-    found = [number if number in fixed else left[0] if is_kept else (by_order and number) or own for number in numbers]
+    filed_as = [
+        number if number in fixed else left[0] if is_kept else (by_order and number) or own for number in numbers
+    ]
     issues: tuple[MappingIssue, ...] = ()
     if left and not is_kept:
         action = f"{len(left)} numbers under which the result was sent have no order: what was filed there stays"
         issues = (MappingIssue("filler-order-left", "error", known[0].pointer, action),)
-    return tuple(found), issues
+    return tuple(filed_as), issues
 
 
 def wanted_orders(
     known: tuple[Order, ...], cause: Cause, receiver: Receiver, fixed: Sequence[str] = (), *, is_sent: bool = False
 ) -> tuple[tuple[Order, ...], tuple[MappingIssue, ...]]:
-    """The orders that one message is about; none, with the reason, where it must be held (D18).
+    """Orders of one message; none, with the reason, if the message must be held (D18).
 
     A receiver of the first order keeps the one whose accession number is among `fixed`, under which the result was
-    sent. Where the message's own number was (`is_sent`), nothing more is required. One that wants a message for each
-    order is told of all in one by a cause that names none, as it was made when there was one:
-    `mappings.hl7v2.messages` makes one each of it.
+    sent. If it was sent under this message's own number (`is_sent`), nothing more is required. For a receiver of one
+    message per order, a cause without an order number makes one message about all orders, as it did when there was one
+    order. `mappings.hl7v2.messages` splits it into one message per order.
     """
     wanted = known
     issues: tuple[MappingIssue, ...] = ()
@@ -126,7 +128,7 @@ def wanted_orders(
 
 
 def _missing(wanted: Sequence[Order], receiver: Receiver) -> tuple[MappingIssue, ...]:
-    """What the receiver requires of orders and is not known."""
+    """Issues for the order numbers that the receiver requires and that are missing."""
     lacks: list[tuple[str, Order]] = []
     for order in wanted:
         if receiver.accession == "required" and not order.accession_number:
@@ -159,5 +161,5 @@ def _said(text: str | None) -> tuple[str, ...]:
 
 
 def _pointer(keys: Sequence[str]) -> str:
-    """The place of the first of the keys, `~` and `/` as RFC 6901 §3 has them."""
+    """Pointer to the first of the keys; `~` and `/` are escaped by RFC 6901 §3."""
     return f"/metadata/{keys[0].replace('~', '~0').replace('/', '~1')}" if keys else "/metadata"

@@ -1,4 +1,4 @@
-"""Compare two snapshots of a study: can they be about one patient? MRNs come first, then the person.
+"""Compare two snapshots of a study: can they be about one patient? MRNs are compared first, then the person.
 
 https://hl7.org/fhir/R4/patient.html#matching, decisions D11, D12, D13.
 """
@@ -17,7 +17,7 @@ _LEAST_OF_ANOTHER: Final = 2
 
 
 class Said(NamedTuple):
-    """The statements of a snapshot about a patient: `mrn` as it is compared, empty where it is nobody's."""
+    """Facts of a snapshot about a patient: `mrn` in the form for comparison, empty for a placeholder."""
 
     person: Person
     mrn: str
@@ -25,7 +25,7 @@ class Said(NamedTuple):
 
 
 def said_of(snapshot: Snapshot, site: Site = _NO_SITE) -> Said:
-    """Read a snapshot; without the site's settings no order of names is known, and no number of its own kind."""
+    """Read a snapshot. Without the site's settings, no name order and no MRN pattern is known."""
     named = site.facility(snapshot.facility_name)
     facility = named or site.default_facility
     mrn, pattern = bare_mrn(snapshot.mrn), facility.mrn_pattern if facility else None
@@ -34,15 +34,15 @@ def said_of(snapshot: Snapshot, site: Site = _NO_SITE) -> Said:
 
 
 def bare_mrn(mrn: str | None) -> str:
-    """An MRN without case, blanks, hyphens and leading zeros; empty for what is typed where there is none."""
+    """Normalize an MRN: no case, blanks, hyphens or leading zeros; empty for a placeholder."""
     said = (mrn or "").strip()
     return "" if is_placeholder(said) else mrn_key(said)
 
 
 def contradicts(one: Said, other: Said) -> bool:
-    """Another MRN, or two people by what is said of them: of one MRN, two fields at least contradict each other.
+    """True for different MRNs, or for different people; under one MRN at least two fields must contradict.
 
-    A doubtful MRN is no other one where all else agrees.
+    A doubtful MRN that differs does not contradict if all else agrees.
     """
     if not one.mrn or not other.mrn:
         return speaks_against(one.person, other.person)
@@ -53,19 +53,19 @@ def contradicts(one: Said, other: Said) -> bool:
 
 
 def in_words_of(one: Said, speaker: Said) -> Said:
-    """The snapshot `one`, in which the speaker's values replace those that contradict them; a good MRN stays."""
+    """Replace the values of `one` that contradict the speaker's by the speaker's; a good MRN stays."""
     is_good = bool(one.mrn) and not one.is_doubtful
     mrn = one if is_good or not speaker.mrn else speaker
     return Said(following(one.person, speaker.person), mrn.mrn, mrn.is_doubtful)
 
 
 def is_contradicted(snapshot: Snapshot, other: Snapshot) -> bool:
-    """True where two snapshots of one study are not about one person; the site's settings are not asked."""
+    """True if two snapshots of one study are not about one person; the site's settings are not used."""
     return contradicts(said_of(snapshot), said_of(other))
 
 
 def is_of_another(was: Snapshot, now: Snapshot, site: Site) -> bool:
-    """True where what speaks for a patient contradicts in two fields what spoke for the patient before (D13)."""
+    """True if the new snapshot for a patient contradicts the old one in at least two fields (D13)."""
     if was is now:
         return False
     return len(differences(said_of(was, site).person, said_of(now, site).person)) >= _LEAST_OF_ANOTHER

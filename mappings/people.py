@@ -1,12 +1,12 @@
-"""Decide if two descriptions can be of one person: names by their words, birth dates, sex.
+"""Decide if two descriptions can be of one person: words of names, birth dates, sex.
 
 https://hl7.org/fhir/R4/patient.html#matching, decision D12.
 
-Words of a name have no case, accents, titles or particles, and their order proves nothing: where it is not known which
-word is the family name, none is taken for it. Two given names are one if one is an initial, a beginning or a known
-form of the other, or differs by a typing error. A typing error is within edit distance 2, but a twin's name may be as
-near (Mia and Mila, Jaden and Kaden): it is one only if the first letter is right, the names are long enough, the end is
-no other gender's, and one of the two is in use as a given name and the other is not (`mappings.given_names`).
+Names are compared as words without case, accents, titles or particles. Word order proves nothing: if the family name
+is not known, no word is assumed to be it. Two given names are one if one is an initial, a beginning or a known form of
+the other, or differs by a typing error. A typing error is within edit distance 2, but the name of a twin may be as
+similar (Mia and Mila, Jaden and Kaden). So the first letter must be right, the names long enough, the end not that of
+another gender, and exactly one of the two in use as a given name (`mappings.given_names`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from mappings.profile import NameOrder
 from mappings.text import normal_form
 
 Likeness = Literal["unsaid", "same", "slip", "newborn", "family", "given", "unclear", "other"]
-"""The likeness of two names.
+"""Likeness of two names.
 
-One of them is not said; nothing speaks against one person; a typing error; a newborn who has a name by now; another
-family name; another given name; other words, and it is not known of which name; no word in common.
+In order: one name is missing; no contradiction; a typing error; a newborn who has since been named; another family
+name; another given name; other words of an unknown part of the name; no word in common.
 """
 _UNSAID_BIRTH_DATES: Final = frozenset({"1900-01-01", "1901-01-01"})
 _UNSAID_SEXES: Final = frozenset({"unknown", "unk", "u"})
@@ -43,7 +43,7 @@ _PARTICLES: Final = frozenset(
     ]
 )
 _SPELLINGS: Final = {"saint": "st", "santa": "sta", "ste": "st"}
-# What stands in place of a newborn's given name -> the sex that it says
+# Words used in place of a newborn's given name -> the sex that they state
 _NEWBORN: Final[dict[str, str]] = {
     **dict.fromkeys(("baby", "newborn", "neonate", "infant", "nb", "twin", "triplet"), ""),
     **dict.fromkeys(("boy", "babyboy", "bb"), "male"),
@@ -59,10 +59,10 @@ _LEAST_FOR_TWO: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The attributes that tell people apart beside their numbers; empty where not said.
+    """Attributes that distinguish people beside their numbers; empty if absent.
 
-    `birth_date` and `sex` as FHIR has them where they can be read; `family` and `given` are parts of `name` where
-    evidence splits it.
+    `birth_date` and `sex` are in FHIR's form if readable. `family` and `given` are parts of `name` if evidence splits
+    it.
     """
 
     birth_date: str = ""
@@ -73,7 +73,7 @@ class Person:
 
 
 def person(snapshot: Snapshot, order: NameOrder | None = None) -> Person:
-    """Read the person that a snapshot speaks of; `order` is that of names at its facility."""
+    """Read the person of a snapshot; `order` is the name order of its facility."""
     name, sex, born = map(_line, (snapshot.patient_name, snapshot.sex, snapshot.date_of_birth))
     split = parse_name(name, order)
     parts = (split.family, split.given) if split else ("", ())
@@ -82,27 +82,27 @@ def person(snapshot: Snapshot, order: NameOrder | None = None) -> Person:
 
 
 def differences(one: Person, other: Person) -> tuple[str, ...]:
-    """The fields that contradict each other, by name: what is not said on one side contradicts nothing."""
+    """Names of the fields that contradict each other; a field missing on one side contradicts nothing."""
     if one == other:
         return ()
-    found: dict[Likeness, tuple[str, ...]] = {
+    fields_of: dict[Likeness, tuple[str, ...]] = {
         "given": ("given name",),
         "family": ("family name",),
         "unclear": ("name",),
         "other": ("given name", "family name"),
     }
-    named = found.get(likeness(one, other), ())
+    named = fields_of.get(likeness(one, other), ())
     born = ("birth date",) if _is_other_birth_date(one, other) else ()
     return (*named, *born, *(("sex",) if _is_other_sex(one, other) else ()))
 
 
 def are_alike(one: Person, other: Person) -> bool:
-    """True where names are said on both sides, and nothing that is said contradicts."""
+    """True if both names are given, and nothing contradicts."""
     return likeness(one, other) != "unsaid" and not differences(one, other)
 
 
 def following(one: Person, other: Person) -> Person:
-    """One person with each field that contradicts the `other` as the other says it."""
+    """Return one person, with each field that contradicts `other` replaced by the other's value."""
     named = other if likeness(one, other) in ("given", "family", "unclear", "other") else one
     return Person(
         other.birth_date if _is_other_birth_date(one, other) else one.birth_date,
@@ -114,9 +114,9 @@ def following(one: Person, other: Person) -> Person:
 
 
 def speaks_against(one: Person, other: Person) -> bool:
-    """Another birth date or sex, or a birth date not said on one side and no word of the names in common.
+    """True for another birth date or sex; or, if a birth date is missing, for names without a word in common.
 
-    That is for the reports of one study of which not all have a number.
+    For reports of one study, if not all of them have a number.
     """
     if _is_other_birth_date(one, other) or _is_other_sex(one, other):
         return True
@@ -124,10 +124,10 @@ def speaks_against(one: Person, other: Person) -> bool:
 
 
 def are_two_people(one: Person, other: Person) -> bool:
-    """True where two studies that name the same number speak of different people, or it cannot be told.
+    """True if two studies with the same number are about different people, or if that cannot be ruled out.
 
-    Another birth date or sex, no word of the names in common, other given names (twins), or it is not known which name
-    differs. Another family name, and a newborn who has a name by now, are one person only with the same birth date.
+    These are another birth date or sex, no common word of the names, other given names (twins), or an unknown part that
+    differs. Another family name, or a newborn who has since been named, is one person only with the same birth date.
     """
     if _is_other_birth_date(one, other) or _is_other_sex(one, other):
         return True
@@ -138,7 +138,7 @@ def are_two_people(one: Person, other: Person) -> bool:
 
 
 def is_remarkable(one: Person, other: Person) -> bool:
-    """True where two who count as one person are not called the same: somebody may want to see it."""
+    """True if two snapshots count as one person but have different names: an operator may want to check."""
     return likeness(one, other) in ("family", "newborn", "slip")
 
 
@@ -152,14 +152,14 @@ def likeness(one: Person, other: Person) -> Likeness:
     if max(len(mine.words), len(theirs.words)) > _MOST_WORDS:
         return "same" if mine.words == theirs.words else "unclear"
     if mine.is_newborn or theirs.is_newborn:
-        found = _newborn(mine, theirs, one.sex, other.sex)
-        if found is not None:
-            return found
+        of_newborns = _newborn(mine, theirs, one.sex, other.sex)
+        if of_newborns is not None:
+            return of_newborns
     return _compared(mine, theirs)
 
 
 class _Words(NamedTuple):
-    """The words of a name in order, with their parts (`family`, `given`, or empty where it is not known)."""
+    """Words of a name in order, with their parts (`family`, `given`, or empty if unknown)."""
 
     words: tuple[str, ...]
     parts: dict[str, str]
@@ -170,7 +170,7 @@ class _Words(NamedTuple):
 
 
 class _Left(NamedTuple):
-    """The words that two names do not share, and those that they do."""
+    """Words of either name alone, and words that both names share."""
 
     mine: list[str]
     theirs: list[str]
@@ -182,19 +182,19 @@ def _line(text: str | None) -> str:
 
 
 def _plain(text: str) -> list[str]:
-    """The words of a text without case, accents and apostrophes; `B/G` is one."""
+    """Split a text into words without case, accents and apostrophes; `B/G` is one word."""
     bare = "".join(one for one in normalize("NFKD", text) if not combining(one)).casefold()
     joined = re.sub(r"\bb ?/ ?([bg])\b", r"b\1", re.sub(r"\b[bsd] ?/ ?o\b", "infant of", bare))
     found = re.findall(r"[^\W_]+", re.sub(r"['\u2019\u02bc`]", "", joined))
     return [_SPELLINGS.get(word, word) for word in found]
 
 
-def _words(of: Person) -> _Words:
-    every = _plain(of.name)
+def _words(somebody: Person) -> _Words:
+    every = _plain(somebody.name)
     kept = [word for word in every if word not in _TITLES and word not in _GENERATIONS]
     generations = frozenset(every) & _GENERATIONS
-    parts = {**dict.fromkeys(_plain(of.family), "family")}
-    for word in _plain(" ".join(of.given)):
+    parts = {**dict.fromkeys(_plain(somebody.family), "family")}
+    for word in _plain(" ".join(somebody.given)):
         parts[word] = "" if word in parts else "given"
     names = [word for word in kept if word not in _PARTICLES] or kept
     if not any(word in _NEWBORN for word in names):
@@ -204,9 +204,9 @@ def _words(of: Person) -> _Words:
 
 
 def _newborn_words(names: Sequence[str], generations: frozenset[str]) -> _Words:
-    """The words of a newborn's name: those in place of a given name say sex and order of birth at most.
+    """Words of a newborn's name: those in place of a given name state at most sex and birth order.
 
-    A numeral counts births there, and no generations.
+    A numeral there is the birth order, not a generation.
     """
     says = [_NEWBORN.get(word) or _NEWBORN_SEX.get(word, "") for word in names]
     order = next((_BIRTH_ORDER[word] for word in names if word in _BIRTH_ORDER), None)
@@ -216,7 +216,7 @@ def _newborn_words(names: Sequence[str], generations: frozenset[str]) -> _Words:
 
 
 def _newborn(mine: _Words, theirs: _Words, my_sex: str, their_sex: str) -> Likeness | None:
-    """Classify two names of which one at least is a newborn's; None where the rest of the words decides."""
+    """Classify two names of which at least one is a newborn's; None if the other words decide."""
     sexes = {mine.newborn_sex, theirs.newborn_sex} if mine.is_newborn and theirs.is_newborn else set()
     if mine.is_newborn and not theirs.is_newborn:
         sexes = {mine.newborn_sex, their_sex}
@@ -224,7 +224,7 @@ def _newborn(mine: _Words, theirs: _Words, my_sex: str, their_sex: str) -> Liken
         sexes = {theirs.newborn_sex, my_sex}
     are_both = mine.is_newborn and theirs.is_newborn
     if len(sexes & {"male", "female"}) > 1 or (are_both and mine.birth_order != theirs.birth_order):
-        return "given"  # a number on one side alone: the other may be the twin of it
+        return "given"  # a number on one side only: the other may be the twin
     if are_both:
         return None
     return "other" if set(mine.words).isdisjoint(theirs.words) else "newborn"
@@ -243,14 +243,14 @@ def _compared(mine: _Words, theirs: _Words) -> Likeness:
 
 
 def _joined(words: Sequence[str], others: Sequence[str]) -> list[str]:
-    """The words, with two that stand as one in the other name as one (Mary Ann, Maryann)."""
-    found: list[str] = []
+    """Join two words that are one word in the other name (Mary Ann, Maryann)."""
+    joined: list[str] = []
     for word in words:
-        if found and found[-1] + word in others:
-            found[-1] += word
+        if joined and joined[-1] + word in others:
+            joined[-1] += word
         else:
-            found.append(word)
-    return found
+            joined.append(word)
+    return joined
 
 
 def _left(mine: Sequence[str], theirs: Sequence[str]) -> _Left:
@@ -266,9 +266,9 @@ def _left(mine: Sequence[str], theirs: Sequence[str]) -> _Left:
 
 
 def _paired(left: _Left, mine: _Words, theirs: _Words) -> bool:
-    """Take out the words that may be one; True if one of them is so by a typing error alone.
+    """Take out the words that may be the same; True if one pair is so only by a typing error.
 
-    An initial or a beginning is that of the word in its own place only: John A is no form of Adam.
+    An initial or a beginning counts only in the same place: John A is no form of Adam.
     """
     is_slip = False
     my_places, their_places = _places(left.mine, mine), _places(left.theirs, theirs)
@@ -288,13 +288,13 @@ def _paired(left: _Left, mine: _Words, theirs: _Words) -> bool:
 
 
 def _places(left: Sequence[str], of: _Words) -> dict[str, int]:
-    """The position of each word among those that are left of its part of the name."""
+    """Position of each remaining word within its part of the name."""
     parts = [of.parts.get(word, "") for word in left]
     return {word: parts[:place].count(part) for place, (word, part) in enumerate(zip(left, parts, strict=True))}
 
 
 def _by_part(left: _Left, mine: _Words, theirs: _Words) -> Likeness:
-    """Classify the difference, where both names have words that the other has not."""
+    """Classify the difference if both names have words that the other lacks."""
     my_parts, their_parts = _parts(mine, theirs, left.mine, left.common), _parts(theirs, mine, left.theirs, left.common)
     shared = [{mine.parts.get(word, ""), theirs.parts.get(word, "")} for word in left.common]
     is_contrary = {"family", "given"} in shared
@@ -306,14 +306,14 @@ def _by_part(left: _Left, mine: _Words, theirs: _Words) -> Likeness:
 
 
 def _parts(own: _Words, other: _Words, left: Sequence[str], common: Sequence[str]) -> set[str]:
-    """The parts of the words that one name has alone; none where that is not known.
+    """Parts of the words that only one name has; empty if unknown.
 
-    A name that is not split is read by one that is: if all that they share is given names, one word that is left (and
-    initials) must be the family name; if all is the family name, what is left are given names.
+    A name that is not split is read through one that is. If they share only given names, one remaining word (beside
+    initials) must be the family name. If they share only the family name, the remaining words are given names.
     """
     if own.parts:
-        found = {own.parts.get(word, "") for word in left}
-        return set() if "" in found else found
+        parts = {own.parts.get(word, "") for word in left}
+        return set() if "" in parts else parts
     shared = {other.parts.get(word, "") for word in common}
     if shared == {"given"} and sum(len(word) > 1 for word in left) == 1:
         return {"family"}
@@ -321,7 +321,7 @@ def _parts(own: _Words, other: _Words, left: Sequence[str], common: Sequence[str
 
 
 def _begins(one: str, other: str) -> bool:
-    """True where one is an initial of the other, or its beginning and no name itself: Maria is one beside Mariana."""
+    """True if one is an initial of the other, or its beginning and not itself a name: Maria is one beside Mariana."""
     short, long = sorted((one, other), key=len)
     if len(short) == 1:
         return long.startswith(short)
@@ -329,7 +329,7 @@ def _begins(one: str, other: str) -> bool:
 
 
 def _is_slip(one: str, other: str, parts: set[str]) -> bool:
-    """True for a typing error. Of two given names that are not known, only letters swapped or doubled are one."""
+    """True for a typing error. In two unknown given names, only swapped or doubled letters count as one."""
     least = min(len(one), len(other))
     if one[0] != other[0] or least < _LEAST_FOR_SLIP:
         return False
@@ -342,7 +342,7 @@ def _is_slip(one: str, other: str, parts: set[str]) -> bool:
 
 
 def _is_other_gender(one: str, other: str) -> bool:
-    """True for names that differ in the vowels of their ends alone: Roberto, Roberta; Julie, Julia; Paul, Paula."""
+    """True for names that differ only in their final vowels: Roberto, Roberta; Julie, Julia; Paul, Paula."""
     return one.rstrip("aeio") == other.rstrip("aeio")
 
 
@@ -351,7 +351,7 @@ def _undoubled(word: str) -> str:
 
 
 def _distance(one: str, other: str) -> int:
-    """The number of letters that are wrong, missing, too many, or swapped with their neighbour."""
+    """Edit distance: letters that are wrong, missing, extra, or swapped with their neighbor."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, mine in enumerate(one, 1):
@@ -365,7 +365,7 @@ def _distance(one: str, other: str) -> int:
 
 
 def _is_other_birth_date(one: Person, other: Person) -> bool:
-    """True for two dates of which neither is a part of the other: 1985 is one of 1985-07-20."""
+    """True for two dates unless one is the beginning of the other, as 1985 is of 1985-07-20."""
     mine, theirs = _born(one), _born(other)
     return bool(mine and theirs) and not (mine.startswith(theirs) or theirs.startswith(mine))
 
@@ -375,9 +375,9 @@ def _is_same_birth_date(one: Person, other: Person) -> bool:
     return len(born) == _WHOLE_DATE and born == _born(other)
 
 
-def _born(of: Person) -> str:
-    """The birth date, unless it is what systems fill in where none is known."""
-    return "" if of.birth_date in _UNSAID_BIRTH_DATES else of.birth_date
+def _born(somebody: Person) -> str:
+    """Birth date, unless it is one that systems fill in when none is known."""
+    return "" if somebody.birth_date in _UNSAID_BIRTH_DATES else somebody.birth_date
 
 
 def _is_other_sex(one: Person, other: Person) -> bool:

@@ -1,4 +1,4 @@
-"""Which examination a study is, and its modality as DICOM and HL7 table 0074 name it; unknown text is never guessed at.
+"""Examination and modality of a study, in DICOM codes and HL7 table 0074; unknown text is never guessed at.
 
 DICOM PS3.16 CID 29, HL7 v2.5.1 table 0074, decision D23.
 """
@@ -16,37 +16,37 @@ from mappings.issues import MappingIssue, Severity
 from mappings.model import Report, Study
 from mappings.profile import ProcedureCode, Site, exact
 
-# Between modalities: DICOM's own backslash, and what people write. A blank or hyphen only where each word is a modality
+# Separators of modalities. A blank or hyphen separates only if each word is a modality
 _SEPARATORS: Final = re.compile(r"[\\/+,;&|\r\n]|\band\b", re.IGNORECASE)
 _LOOSE_SEPARATORS: Final = re.compile(r"[\s-]+")
 
 
 def modality_parts(modality: str | None) -> tuple[str, ...]:
-    """The modalities of a study, each once and as it is written: `PET/CT`, `CT+PT` and `PET CT` are two.
+    """Split the modality text, each once and unchanged: `PET/CT`, `CT+PT` and `PET CT` are two.
 
-    A text in which none is known stays whole.
+    A text without any known modality stays whole.
     """
     whole = (modality or "").strip()
     if _code_of(whole):
         return (whole,)
-    found: list[str] = []
+    parts: list[str] = []
     for part in filter(None, map(str.strip, _SEPARATORS.split(whole))):
         words = _LOOSE_SEPARATORS.split(part)
-        found += words if not _code_of(part) and all(map(_code_of, words)) else [part]
-    return tuple(dict.fromkeys(found)) if any(map(_code_of, found)) else (whole,) if whole else ()
+        parts += words if not _code_of(part) and all(map(_code_of, words)) else [part]
+    return tuple(dict.fromkeys(parts)) if any(map(_code_of, parts)) else (whole,) if whole else ()
 
 
 @lru_cache(maxsize=1024)  # a site has few
 def dicom_modalities(modality: str | None) -> tuple[str, ...]:
-    """The DICOM codes of all modalities in a text (`PET/CT` -> `PT`, `CT`), in the order of `MODALITY_ORDER`."""
+    """DICOM codes of all modalities in a text (`PET/CT` -> `PT`, `CT`), in the order of `MODALITY_ORDER`."""
     codes = set(map(_code_of, modality_parts(modality)))
     return tuple([code for code in MODALITY_ORDER if code in codes])
 
 
 def dicom_modality(modality: str | None) -> str | None:
-    """The DICOM code of a modality as people write it (`MRI` -> `MR`), of several the first in `MODALITY_ORDER`.
+    """DICOM code of a modality as people write it (`MRI` -> `MR`); of several, the first in `MODALITY_ORDER`.
 
-    None if none is one that we know.
+    None if no modality is known.
     """
     return next(iter(dicom_modalities(modality)), None)
 
@@ -56,7 +56,7 @@ def _code_of(text: str) -> str | None:
 
 
 def diagnostic_service_section(modality: str | None) -> str:
-    """OBR-24 Diagnostic Serv Sect ID <- Study.modality, table 0074; `RAD` where the modality is not known.
+    """OBR-24 Diagnostic Serv Sect ID <- Study.modality, table 0074; `RAD` if the modality is not known.
 
     HL7 v2.5.1 §7.4.1.24.
     """
@@ -64,7 +64,7 @@ def diagnostic_service_section(modality: str | None) -> str:
 
 
 def modality_issues(study: Study) -> tuple[MappingIssue, ...]:
-    """Make the issues of a modality, or of one of several, that is not known or not said."""
+    """Make the issues of a modality, or of one of several, that is unknown or absent."""
     codes = list(map(_code_of, modality_parts(study.modality)))
     if codes and all(codes):
         return ()
@@ -76,9 +76,9 @@ def modality_issues(study: Study) -> tuple[MappingIssue, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was examined: its text, None where nothing is said, and its code where the text is an exact match.
+    """Examined procedure: its text, None if absent, and its code if the text matches exactly.
 
-    `fallback` is the site's code for the modality, for OBR-4 only, where there is no exact match (D23).
+    `fallback` is the site's code for the modality, used only in OBR-4 if nothing matches exactly (D23).
     """
 
     text: str | None
@@ -88,21 +88,21 @@ class Examination:
 
 
 def examination(study: Study, report: Report, site: Site, clean: Callable[[str | None], str | None]) -> Examination:
-    """OBR-4 and DiagnosticReport.code <- snapshotMetadata.procedure ?? Study.studyDescription, as `clean` leaves them.
+    """OBR-4 and DiagnosticReport.code <- snapshotMetadata.procedure ?? Study.studyDescription, after `clean`.
 
-    HL7 v2.5.1 §4.5.3.4. Without either it is any diagnostic imaging study (LOINC 18748-4), with an issue. The code is
-    that of the site's dictionary or the starter, by exact match alone, and never of another modality than the study's.
+    HL7 v2.5.1 §4.5.3.4. Without both it is any diagnostic imaging study (LOINC 18748-4), with an issue. The code comes
+    from the site's dictionary or the starter, by exact match only, and never for another modality than the study's.
     """
     place = f"{report.snapshot_pointer}/procedure"
-    said, issues = report.snapshot.procedure, []
-    text = clean(said)
+    source, issues = report.snapshot.procedure, []
+    text = clean(source)
     if not text:
-        said, text = study.study_description, clean(study.study_description) or None
+        source, text = study.study_description, clean(study.study_description) or None
         action = "studyDescription stands for it" if text else "sent as LOINC 18748-4, any diagnostic imaging study"
         issues.append(MappingIssue("procedure-absent", "warning", place, action))
         place = "/studyDescription"
     modalities = dicom_modalities(study.modality)
-    code, doubt = _code(site.procedures.get(exact(said), ()), modalities) if text else (None, "")
+    code, doubt = _code(site.procedures.get(exact(source), ()), modalities) if text else (None, "")
     if doubt:
         severity, action = _DOUBTS[doubt]
         issues.append(MappingIssue(doubt, severity, place, action))
@@ -121,7 +121,7 @@ _DOUBTS: Final[dict[str, tuple[Severity, str]]] = {
 
 
 def _code(rows: Sequence[ProcedureCode], modalities: Sequence[str]) -> tuple[ProcedureCode | None, str]:
-    """The one row that is for one of these modalities, or why there is none; CR and DX are both radiography."""
+    """Return the one row for these modalities, or the code of the issue; CR and DX are both radiography."""
     if not rows:
         return None, "procedure-not-coded"
     exactly = [row for row in rows if row.modality in modalities]

@@ -1,7 +1,7 @@
-"""Who created or signed a report: the User of AutoScribe, named as the site's directory has it where it has no name.
+"""Radiologist who created or signed a report: AutoScribe's User, named by the site's directory if it has no name.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.resultsInterpreter, HL7 v2.5.1 §7.4.1.32
-(OBR-32) and §7.4.2.16 (OBX-16), decision D24: all of them name the same person.
+(OBR-32) and §7.4.2.16 (OBX-16), decision D24: all these elements name the same person.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from mappings.text import is_said
 
 
 def signer(study: Study, report: Report, site: Site) -> tuple[User | None, tuple[MappingIssue, ...]]:
-    """The User behind a report's userId, or None with an issue where neither AutoScribe nor the site knows who it is.
+    """User with the report's userId; None with an issue if neither AutoScribe nor the site knows the user.
 
-    A user whose name AutoScribe does not say has name, suffix and degree of the site's provider directory.
+    A user without a name in AutoScribe gets name, suffix and degree from the site's provider directory.
     """
     user, provider = study.users.get(report.user_id), site.user(report.user_id)
     if user is None and provider is None:
@@ -31,6 +31,6 @@ def signer(study: Study, report: Report, site: Site) -> tuple[User | None, tuple
 
 
 def spoken_name(user: User) -> str:
-    """The name of a signer as one line: first, middle and last name with suffixes; "" where none is said."""
+    """Name of a signer on one line: first, middle and last name with suffixes; "" if there is none."""
     parts = (user.first_name, user.middle_name, user.last_name, user.suffix1, user.suffix2)
     return " ".join(part.strip() for part in parts if part and part.strip())

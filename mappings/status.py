@@ -1,4 +1,4 @@
-"""What a report's state is called in FHIR and in HL7 v2, and what it adds to, decided once.
+"""Status of a report in FHIR and in HL7 v2, and the original that an addendum adds to: one table for both.
 
 https://hl7.org/fhir/R4/valueset-diagnostic-report-status.html, HL7 v2.5.1 tables 0123, 0085, 0038, decisions D16-D22.
 """
@@ -21,9 +21,9 @@ Rendering = Literal["restated", "added"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One row: status of the DiagnosticReport and its section Observations; OBR-25, OBX-11, ORC-5, None: not sent.
+    """Status codes: of the DiagnosticReport and its section Observations; OBR-25, OBX-11, ORC-5, None if not sent.
 
-    `is_void`: a line that says so stands for the text, for a receiver that knows no OBX-11 `W`.
+    `is_void`: a notice replaces the text, for a receiver without the OBX-11 code `W`.
     """
 
     diagnostic_report: str
@@ -43,18 +43,18 @@ STATUS: Final[dict[State | Rendering, Status]] = {
     "withdrawn": Status("entered-in-error", "entered-in-error", "C", "W", "CM"),
     "cancelled": Status("cancelled", "cancelled"),
     "not_known": Status("unknown", "unknown"),
-    # What a signed report is called in v2 once a signed one was sent under the filler order number, whatever its state:
-    # said again with all others of the study, or alone as an addition to them (D19)
+    # v2 status of a signed report after a signed one was sent under the filler order number, whatever its state:
+    # restated with all other reports of the study, or alone as an addition to them (D19)
     "restated": Status("corrected", "corrected", "C", "C", "CM"),
     "added": Status("appended", "final", "A", "F", "CM"),
 }
 
 
 def obr_25(row: Status, receiver: Receiver) -> Status | None:
-    """The row as a receiver has it: OBR-25 and OBX-11 by its `status_map`, None where that says `none`.
+    """Apply a receiver's `status_map` to OBR-25 and OBX-11; None if the map says `none`.
 
-    A receiver whose map has `W` gets that code in OBX-11 of what is withdrawn, or as `void` that of a correction; in
-    either case its text is taken away, for without `W` nothing else says that it is no longer valid.
+    A map for `W` replaces OBX-11 of withdrawn text by its code, or by that of a correction if it says `void`. In both
+    cases the text is removed, since without `W` nothing else says that it is no longer valid.
     """
     if not receiver.status_map or row.obr_25 is None:
         return row
@@ -67,12 +67,12 @@ def obr_25(row: Status, receiver: Receiver) -> Status | None:
     return replace(row, obr_25=code, obx_11=corrected if obx_11 == "void" else obx_11, is_void=is_void)
 
 
-# Values of `status_map` that OBR-25 cannot have
+# Values of `status_map` that are no code for OBR-25
 _NOT_A_CODE: Final = ("none", "void")
 
 
 def report_state(study: Study, report: Report, peers: Sequence[Report], site: Site, facts: Facts) -> State:
-    """The state of one report within its study; `peers` are the reports about its patient, itself among them."""
+    """State of one report within its study; `peers` are the reports about its patient, including itself."""
     if not report.is_completed:
         return _unsigned_state(study, report, site)
     if is_withdrawn(study, site):
@@ -83,7 +83,7 @@ def report_state(study: Study, report: Report, peers: Sequence[Report], site: Si
 
 
 def is_withdrawn(study: Study, site: Site) -> bool:
-    """True for a cancelled study whose signed reports the site takes back (D21)."""
+    """True for a cancelled study if the site withdraws its signed reports (D21)."""
     return bool(study.is_cancelled) and site.on_cancelled_after_sign == "withdraw"
 
 
@@ -96,12 +96,12 @@ def _unsigned_state(study: Study, report: Report, site: Site) -> State:
 
 
 def is_shown_draft(report: Report, site: Site) -> bool:
-    """True for an unsigned report whose text the site lets out (D16)."""
+    """True for an unsigned report whose text the site publishes (D16)."""
     return site.send_drafts and report.status == "in_progress" and bool((report.text or "").strip())
 
 
 def has_addenda(report: Report, peers: Sequence[Report]) -> bool:
-    """True for a signed original that signed addenda about the same patient add to: it shows them (D12, D17)."""
+    """True for a signed original with signed addenda about the same patient: it shows them (D12, D17)."""
     return report.is_completed and not report.is_addendum and any(map(_is_signed_addendum, peers))
 
 
@@ -112,7 +112,7 @@ def _is_signed_addendum(report: Report) -> bool:
 def report_status(
     study: Study, report: Report, peers: Sequence[Report], site: Site, facts: Facts
 ) -> tuple[Status, tuple[MappingIssue, ...]]:
-    """The row of a report, with an issue where its state is doubtful; `peers` are the reports about its patient."""
+    """Status of a report, with an issue if its state is doubtful; `peers` are the reports about its patient."""
     state = report_state(study, report, peers, site, facts)
     issues: list[MappingIssue] = []
     if state == "not_known":
@@ -137,14 +137,14 @@ def report_status(
 
 
 def refusal(study: Study) -> MappingIssue | None:
-    """Why nothing is made of a study: it is of an external archive, not AutoScribe's to report (D25)."""
+    """Issue that refuses an external study: it is not AutoScribe's to report (D25). None for all others."""
     if study.study_type != "external":
         return None
     return MappingIssue("study-external", "information", "/studyType", "no AutoScribe report: nothing is made of it")
 
 
 def addendum_parent(report: Report, peers: Sequence[Report]) -> tuple[Report | None, tuple[MappingIssue, ...]]:
-    """The report that an addendum adds to: its patient's only completed original, else None with an issue (D17)."""
+    """Original report of an addendum: its patient's only completed one, else None with an issue (D17)."""
     if not report.is_addendum:
         return None, ()
     originals = [other for other in peers if other.is_completed and not other.is_addendum]

@@ -1,28 +1,27 @@
-"""Who each report of a study is about, and whose snapshot speaks for that patient: one rule for FHIR and HL7 v2.
+"""Patient of each report of a study, and the snapshot that speaks for that patient: one rule for FHIR and HL7 v2.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.subject, HL7 v2.5.1 §7.3.1 (ORU^R01: one PID
-for all that follows it), decisions D11, D12, D17, D18.
+for all segments after it), decisions D11, D12, D17, D18.
 
-1. Reports that name one MRN of one authority are about one patient, unless two or more of given name, family name,
-   birth date and sex contradict each other (D12). Then the first keeps the patient and the other has one of its own.
-   One that contradicts is a correction: the patient stays, and a warning names the field. It is the originals that are
-   contradicted, or what their addenda say and they do not. An MRN is the same whatever its case, blanks, hyphens and
-   leading zeros; what is typed where there is no number (`UNKNOWN`) is none. Another MRN is another patient, unless one
-   of the two is doubtful, or they are equal at two facilities, and all else that is said agrees. An addendum that
-   brings the first good MRN so joins its original's patient, who keeps the identity: a number that the originals do
-   not name is shown, and nobody is to match by it.
-2. A report without a linked identity is about the study's patient: the one that its originals name (those that were
-   there before it, if any were), if all that name anybody name the same, or the one with its very MRN. If its snapshot
-   speaks against that (another MRN, or with the same as in 1; without one on both sides another birth date or sex, or a
-   birth date not said on one side and no word of the names in common), or there is no such patient, it joins the
-   reports without identity that it agrees with, or stands alone.
-3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its stead; and those that
-   were seen signed earlier before others, so that a report which comes late, though signed early, takes no patient and
-   no number from another (`Facts.seen`).
-4. Reports that are gone keep their place, so that no patient takes the number of another (`Facts.gone`); they speak for
-   a patient only where nothing else does.
-5. What the study says is of its own patient, the one that has its number: `externalPatientId` and the numbers of its
-   orders are no other patient's.
+1. Reports with one MRN of one authority are about one patient, unless two or more of given name, family name, birth
+   date and sex contradict (D12). Then the first report keeps the patient and the other gets its own. A single
+   contradiction is a correction: the patient stays, and a warning names the field. Reports are compared with the
+   originals, and with values of their addenda that the originals lack. MRNs are compared without case, blanks, hyphens
+   and leading zeros; a placeholder (`UNKNOWN`) is no MRN. Another MRN is another patient, unless one of the two is
+   doubtful, or they are equal at two facilities, and everything else agrees. An addendum with the first good MRN thus
+   joins its original's patient, who keeps the identity: the number is shown, but nobody may match by it.
+2. A report without a linked identity is about the study's patient: the one that its originals name (those seen before
+   it, if any), if all of them name the same one, or the one with the same MRN. If its snapshot contradicts that patient
+   or there is none, it joins the reports without identity that it agrees with, or stands alone. Contradictions are:
+   another MRN; the same MRN and two fields as in 1; or, without an MRN on both sides, another birth date or sex, or a
+   birth date missing on one side and no common word of the names.
+3. Signed reports are placed before drafts, so no draft moves a signed report or speaks in its place. Reports seen
+   signed earlier are placed before others. So a report that arrives late, though signed early, takes no patient and no
+   number from another (`Facts.seen`).
+4. Reports no longer listed keep their place, so that no patient takes another's number (`Facts.gone`). They speak for a
+   patient only if no other report does.
+5. Study fields belong to the study's own patient, the one with its number: `externalPatientId` and the order numbers
+   belong to no other patient.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ class Subject:
     """A patient of a study, and the `reports` about that patient: signed ones in reading order, then drafts.
 
     `identity` has the identifiers of all of them; the snapshot at `pointer` speaks for the patient. `number` is the
-    upstream id that EI.1 of OBR-3 is made of: the study's for the patient of the report first seen signed, else that of
-    the patient's report first seen, so that no result overwrites another person's.
+    upstream id for EI.1 of OBR-3: the study's for the patient of the report first seen signed, else the id of the
+    patient's first seen report. So no result overwrites another person's.
     """
 
     identity: Identity
@@ -66,7 +65,7 @@ class Subject:
 
 
 class _Claim(NamedTuple):
-    """What one report says of its patient; `order` is unique, and so is `rank`, which says who was there first."""
+    """Facts of one report about its patient. `order` is unique, and so is `rank`: reports seen earlier rank lower."""
 
     order: int
     report: Report
@@ -77,34 +76,34 @@ class _Claim(NamedTuple):
 
 
 def subjects(study: Study, reports: Sequence[Report], site: Site, facts: Facts = _NO_FACTS) -> dict[str, Subject]:
-    """The subject of each of these `reports` of the study by report id, and the study's own under the study id.
+    """Map each of these `reports` by id to its subject, and the study id to the study's own subject.
 
-    The study's own is the patient that has its number, and the first of the values. FHIR asks for all reports, HL7 v2
-    for the signed ones: the answer for a signed report is the same. Of the facts `taken_patient_ids` are those under
-    which other studies speak of somebody else: they are not used (D12). Without `seen`, reading order stands for it.
-    What is `gone` has a subject too, and is no report of it.
+    The study's own subject is the patient with the study's number; it is the first value. FHIR passes all reports, HL7
+    v2 the signed ones; both get the same subject for a signed report. Ids in `taken_patient_ids` are not used: other
+    studies use them for somebody else (D12). Without `seen`, reading order replaces it. Reports in `gone` have a
+    subject too, but are not listed in it.
     """
     here = {report.report_id for report in reports}
     every = (*reports, *(report for report in facts.gone if report.report_id not in here))
     if len(every) < 2:
         return _alone(study, every, here, site, facts)
     groups = _groups(_claims(study, every, here, site, facts.seen))
-    found: dict[str, Subject] = {}
+    by_report: dict[str, Subject] = {}
     used, taken = set(facts.taken_patient_ids), facts.taken_patient_ids
     is_only = sum(any(claim.is_here for claim in group) for group in groups) < 2
     for group in groups:
         own = study if group is groups[0] else None
         made = _subject(group, own, site, used, replace(facts, taken_patient_ids=taken), is_only=is_only)
         used.add(made.identity.patient_id)
-        taken -= {claim.identity.patient_id for claim in group}  # a verdict on it was about these reports
-        found.update((claim.report.report_id, made) for claim in group)
-    return {study.study_id: found[groups[0][0].report.report_id], **found}
+        taken -= {claim.identity.patient_id for claim in group}  # the conflict was about these reports
+        by_report.update((claim.report.report_id, made) for claim in group)
+    return {study.study_id: by_report[groups[0][0].report.report_id], **by_report}
 
 
 def _claims(
     study: Study, reports: Sequence[Report], here: AbstractSet[str], site: Site, seen: Sequence[str]
 ) -> list[_Claim]:
-    """What the reports say of their patients, without what the study says of its own."""
+    """Read the reports' facts about their patients, without the study's own patient fields."""
     bare = replace(study, external_patient_id=None) if study.external_patient_id else study
     places = {report_id: place for place, report_id in enumerate(seen)}
     return [
@@ -125,9 +124,9 @@ def _rank(claim: _Claim) -> tuple[bool, int, int]:
 
 
 def subject_snapshot(study: Study, reports: Sequence[Report]) -> tuple[Snapshot, str]:
-    """The snapshot that speaks for these `reports` of a study, with its pointer: the newest signed original's.
+    """Return the snapshot that speaks for these `reports`, and its pointer: that of the newest signed original.
 
-    Addenda never move the patient (D12); without reports the study speaks through its reportMetadata.
+    Addenda never move the patient (D12). Without reports the study's reportMetadata speaks.
     """
     newest = _newest(reports)
     if newest is None:
@@ -140,10 +139,10 @@ def _newest(reports: Sequence[Report]) -> Report | None:
 
 
 def recency(study: Study, at: datetime) -> tuple[str, float]:
-    """Order studies by age, the newest greatest: study date, then the newest original's signedAt (D12).
+    """Sort key for studies by age, the newest greatest: study date, then the newest original's signedAt (D12).
 
-    A study date of more than a day after it was signed, or after `at`, the present, is taken as not said: such a study
-    is never the newest. Nor does a moment of signing of more than a day after the present count.
+    A study date more than a day after the signature, or after `at`, the present, is ignored: such a study is never the
+    newest. A time of signing more than a day after the present is ignored too.
     """
     newest = _newest(study.reports)
     snapshot, _ = subject_snapshot(study, study.reports)
@@ -171,7 +170,7 @@ def _alone(
 
 
 def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
-    """The claims by patient; first the patient of the report that was there first, and so on."""
+    """Group the claims by patient; the patient of the report seen first comes first."""
     groups: list[list[_Claim]] = []
     for claim in sorted(claims, key=_place):
         home = _home(claims, claim)
@@ -184,14 +183,14 @@ def _groups(claims: list[_Claim]) -> list[list[_Claim]]:
 
 
 def _place(claim: _Claim) -> tuple[bool, bool, bool, tuple[bool, int, int]]:
-    """Order the claims to be placed: signed ones first, then originals, whom others are compared with, then linked."""
+    """Sort key for placing claims: signed first, then originals, with which others are compared, then linked ones."""
     return not claim.report.is_completed, claim.report.is_addendum, not claim.identity.is_linked, claim.rank
 
 
 def _home(claims: list[_Claim], claim: _Claim) -> set[str]:
-    """The ids that the originals name: of the patient that a claim without identity is about, if they are of one.
+    """Patient ids named by the originals; if there is one, claims without identity are about that patient.
 
-    If none is signed it is what there is. Originals that came after it do not count where others were there before.
+    Without signed reports, the others count. Originals seen after the claim count only if none was seen before it.
     """
     best = max(_standing(one.report) for one in claims)
     named = [one for one in claims if one.identity.is_linked and _standing(one.report) == best]
@@ -218,22 +217,22 @@ def _belongs(claim: _Claim, group: list[_Claim], home: set[str]) -> bool:
 
 
 def _is_against(claim: _Claim, group: list[_Claim]) -> bool:
-    """True where a claim contradicts those who speak for a group, or what others say of it and they do not."""
+    """True if a claim contradicts the group's speakers, or values of its other reports that the speakers lack."""
     speakers = _speakers(group)
     others = [reduce(in_words_of, speakers, one.said) for one in group if one.said not in speakers]
     return any(contradicts(claim.said, one) for one in (*speakers, *others))
 
 
 def _speakers(group: list[_Claim]) -> list[Said]:
-    """The claims of the highest standing: those of the signed originals, where there are any."""
+    """Facts of the claims of the highest standing: the signed originals, if there are any."""
     best = max(_standing(one.report) for one in group)
     return [one.said for one in group if _standing(one.report) == best]
 
 
 def _namer(group: list[_Claim]) -> _Claim:
-    """The claim whose identity the patient has: the last that has one, an original's first.
+    """Claim that gives the patient the identity: the last with an identity, preferably an original.
 
-    That of an addendum only where no original has its place, or one has its number.
+    An addendum gives it only if the group has no original, or an original has its number.
     """
     best = max(one.report.is_completed for one in group)
     originals = [one for one in group if _standing(one.report) == (best, True)]
@@ -246,19 +245,19 @@ def _namer(group: list[_Claim]) -> _Claim:
 
 
 def _standing(report: Report) -> tuple[bool, bool]:
-    """Signed before drafts, then originals before addenda: the greatest speaks for the patient."""
+    """Sort key: signed before drafts, then originals before addenda; the greatest speaks for the patient."""
     return report.is_completed, not report.is_addendum
 
 
 def _speaker(claims: list[_Claim]) -> _Claim:
-    """The newest of the highest standing that says who it is about (a report may say nothing of the patient)."""
+    """Newest claim of the highest standing that identifies its patient (a report may lack all patient fields)."""
     return max(reversed(claims), key=lambda one: (*_standing(one.report), one.identity.is_linked))
 
 
-def _subject(  # noqa: PLR0913 (what a patient is made of)
+def _subject(  # noqa: PLR0913 (all sources of a patient)
     whole: list[_Claim], own: Study | None, site: Site, used: AbstractSet[str], facts: Facts, *, is_only: bool
 ) -> Subject:
-    """The patient of a group; `own` is the study of its own patient, who has the study's number and identifier too."""
+    """Build the patient of a group. `own` is the study if this is its own patient, who gets its number and id."""
     number = own.study_id if own is not None else min(whole, key=_rank).report.report_id
     group = [claim for claim in whole if claim.is_here]
     if not any(claim.identity.is_linked for claim in group):
@@ -273,9 +272,11 @@ def _subject(  # noqa: PLR0913 (what a patient is made of)
         identity = stand_alone(identity, number, site)
     known = {_number(one): one for one in identity.identifiers}
     for claim in sorted(group, key=lambda one: (one.report.is_completed, one.order), reverse=True):
-        for one in claim.identity.identifiers:
-            if one.type:
-                known.setdefault(_number(one), unmatched(one, number) if one.is_assigned else one)
+        for identifier in claim.identity.identifiers:
+            if identifier.type:
+                known.setdefault(
+                    _number(identifier), unmatched(identifier, number) if identifier.is_assigned else identifier
+                )
     identity = replace(identity, identifiers=tuple(known.values()))
     pointer = speaker.report.snapshot_pointer
     issues = [issue for claim in group for issue in _issues(claim, speaker)]
@@ -287,10 +288,10 @@ def _subject(  # noqa: PLR0913 (what a patient is made of)
 
 
 def _conflict(pointer: str, action: str, named: str, own: str, facts: Facts) -> MappingIssue:
-    """Make the issue of an identity conflict: an error, unless an operator decided whose reports they are.
+    """Make the issue of an identity conflict: an error, unless an operator has decided it.
 
-    The decision is about the patient's `own` id, and about the `named` one where other studies speak of somebody else
-    under it.
+    The decision is about the patient's `own` id, and about the `named` id if other studies use it for somebody
+    else.
     """
     if {own, *({named} & facts.taken_patient_ids)}.isdisjoint(facts.decided_patient_ids):
         return MappingIssue("identity-conflict", "error", pointer, action)
@@ -319,12 +320,12 @@ def _is_same_mrn(one: _Claim, other: _Claim) -> bool:
 
 
 def _is_same_number(one: Identity, other: Identity) -> bool:
-    """True for one MRN of one authority, however it is written."""
+    """True for one MRN of one authority, in any spelling."""
     numbers = {(each.system, _number(each)) for each in one.identifiers if each.type}
     return any((each.system, _number(each)) in numbers for each in other.identifiers if each.type)
 
 
 def _number(identifier: PatientIdentifier) -> tuple[str, str]:
-    """By what identifiers are told apart: an MRN is the same however it is written."""
+    """Key by which identifiers are distinguished: an MRN is the same in any spelling."""
     key = bare_mrn(identifier.value) if identifier.type == "MR" else ""
     return identifier.type, key or identifier.value

@@ -1,4 +1,4 @@
-"""N(text), the normal form of a report text that HL7 v2 fields and FHIR strings share, and its original bytes (D5).
+"""N(text), the normal form of a report text shared by HL7 v2 fields and FHIR strings, and its original bytes (D5).
 
 The `string` rules of https://hl7.org/fhir/R4/datatypes.html#string, the characters of
 https://www.w3.org/TR/xml/#charsets, and what an MLLP block cannot hold (HL7 v2.5.1 Appendix C). N in full:
@@ -7,10 +7,10 @@ https://www.w3.org/TR/xml/#charsets, and what an MLLP block cannot hold (HL7 v2.
 |---|---|---|
 | CR LF, LF, CR, VT, FF, NEL (U+0085), LS (U+2028), PS (U+2029) | one LF | none |
 | FS, GS, RS (U+001C to U+001E) | one LF | `character-replaced` |
-| tab | four spaces, wherever it stands, so N(a + b) = N(a) + N(b) unless the cut parts CR from LF | none |
+| tab | four spaces, at any column, so N(a + b) = N(a) + N(b) unless the cut parts CR from LF | none |
 | a lone surrogate (U+D800 to U+DFFF) | U+FFFD | `character-replaced` |
 | any other C0 or C1 control, DEL, U+FFFE, U+FFFF | nothing | `character-removed` |
-| anything else, blanks at line ends and the byte order mark included | itself | none |
+| anything else, including blanks at line ends and the byte order mark | itself | none |
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def lines(text: str) -> list[str]:
-    r"""The lines of N(text), always at least one: `"\n".join(lines(text)) == normal_form(text)`."""
+    r"""Split N(text) into lines, always at least one: `"\n".join(lines(text)) == normal_form(text)`."""
     found = text.splitlines()
     if not text or text[-1] in _LINE_BREAKS:
         found.append("")
@@ -39,22 +39,22 @@ def lines(text: str) -> list[str]:
 
 
 def normal_form(text: str) -> str:
-    r"""N(text): idempotent, every visible character kept, `\n` the only control character."""
+    r"""Return N(text): idempotent, every visible character kept, `\n` the only control character."""
     return text if _is_normal(text) else "\n".join(lines(text))
 
 
 def is_said(value: object) -> bool:
-    """True for a value that is there, and of a text where N(text) is not blank."""
+    """True for a value that is present and, if it is a text, not blank in N(text)."""
     return bool(normal_form(value).strip()) if isinstance(value, str) else value is not None
 
 
 def normal_form_with_issues(text: str, pointer: str) -> Mapped[str]:
-    """N(text) with one MappingIssue for each kind of character it removed or replaced; `pointer` names the source."""
+    """Return N(text) with one MappingIssue per kind of character removed or replaced; `pointer` names the source."""
     return Mapped(normal_form(text), character_issues(text, pointer))
 
 
 def character_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
-    """What N removes or replaces: one issue a kind, in code point order; lone surrogates count as one kind."""
+    """Report the characters that N removes or replaces, one issue per kind (surrogates: one kind), by code point."""
     if _is_normal(text):
         return ()
     odd = "".join(line for line in text.splitlines() if not line.isprintable())
@@ -76,7 +76,7 @@ def character_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
 
 
 def signed_text_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
-    """`character_issues` of the text of a signed report, with an error where N leaves nothing of it to read."""
+    """Return the `character_issues` of a signed report's text, with an error if N leaves no readable text."""
     issues = character_issues(text, pointer)
     if text.strip() and (not issues or normal_form(text).strip()):
         return issues
@@ -84,15 +84,15 @@ def signed_text_issues(text: str, pointer: str) -> tuple[MappingIssue, ...]:
 
 
 def is_merged(parent: str | None, addendum: str | None) -> bool:
-    """True where an addendum's text holds that of its report whole, in normal form (D17); outer white space aside."""
+    """True if an addendum's text contains its report's text whole, in normal form (D17), without outer white space."""
     whole = normal_form(parent or "").strip()
     return bool(whole) and whole in normal_form(addendum or "")
 
 
 def fhir_string(text: str | None) -> str | None:
-    """N(text) as a FHIR string, or None where nothing is to be said: a FHIR string is never empty.
+    """Return N(text) as a FHIR string, or None if it is blank: a FHIR string is never empty.
 
-    The limit of 1,048,576 characters is the caller's to mind; nothing is cut here.
+    The caller must check the limit of 1,048,576 characters; nothing is cut here.
     """
     if text is None:
         return None
@@ -101,7 +101,7 @@ def fhir_string(text: str | None) -> str | None:
 
 
 def utf8(text: str) -> tuple[bytes, bool]:
-    """The text's own bytes for `presentedForm`; True if a lone surrogate, which UTF-8 cannot hold, became U+FFFD."""
+    """Encode the text for `presentedForm`; True if a lone surrogate, which UTF-8 cannot hold, became U+FFFD."""
     try:
         return text.encode(), False
     except UnicodeEncodeError:
@@ -109,7 +109,7 @@ def utf8(text: str) -> tuple[bytes, bool]:
 
 
 def _is_normal(text: str) -> bool:
-    """True for the common case, printable characters and LF: N changes nothing and need not look line by line."""
+    """True for printable characters and LF only, the common case: N changes nothing and need not check each line."""
     return text.isprintable() or text.replace("\n", "").isprintable()
 
 

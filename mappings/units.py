@@ -1,4 +1,4 @@
-"""Height and weight: UCUM units, LOINC codes, and the limits outside which a value is not published.
+"""Height and weight: UCUM units, LOINC codes, and the limits outside which no value is published.
 
 https://hl7.org/fhir/R4/observation-vitalsigns.html, UCUM (http://unitsofmeasure.org), decision D24.
 """
@@ -14,7 +14,7 @@ from mappings.model import Measurement
 
 @dataclass(frozen=True, slots=True)
 class VitalSign:
-    """A measurement ready to publish: LOINC code and display, the value as it came, UCUM code and its printed name."""
+    """Measurement ready to publish: LOINC code and display, the original value, UCUM code and its printed name."""
 
     code: str
     display: str
@@ -40,7 +40,7 @@ _VITALS: Final[dict[str, tuple[str, str, float, float]]] = {
 def vital_sign(
     kind: str, measurement: Measurement | None, pointer: str
 ) -> tuple[VitalSign | None, tuple[MappingIssue, ...]]:
-    """The vital sign to publish for a snapshot's `height` or `weight`, or None with the reason as an issue."""
+    """Return the vital sign to publish for a snapshot's `height` or `weight`, or None with an issue."""
     if measurement is None:
         return None, ()
     unit = _UNITS.get((kind, measurement.unit))

@@ -1,10 +1,10 @@
-"""The upstream contract as tables: which keys a JSON object of AutoScribe has, of what kind, and which may be missing.
+"""AutoScribe's API contract as tables: the keys of each JSON object, their kinds, and which may be missing.
 
 AutoScribe REST API, state of November 2026 (`GET /v1/autoScribe/studies`, `/reports`, `/reports/text`, `/users`, …).
 
-Presence codes: `R` always there, never null; `R?` always there, may be null; `O` may be absent, never null; `O?` may be
-absent or null. What the contract calls open is tolerated both ways (an `R?` key that is absent, null for an `O` key, an
-unknown key, an unknown code): accepted and reported. A missing required key and a value of the wrong kind are not.
+Presence codes: `R` always present, never null; `R?` always present, may be null; `O` may be absent, never null; `O?`
+may be absent or null. Deviations that the contract leaves open (an absent `R?` key, null for an `O` key, an unknown key
+or code) are accepted and reported. A missing required key and a value of the wrong kind are errors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Presence = Literal["R", "R?", "O", "O?"]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a value must be: a JSON type, and where the contract says so a pattern, codes, or an inner shape."""
+    """Kind of a JSON value: its type, and if the contract demands it a pattern, codes, or an inner shape."""
 
     json_type: type | tuple[type, ...]
     name: str
@@ -198,7 +198,7 @@ _JSON_NAMES = {dict: "an object", list: "an array", str: "a string", bool: "true
 
 
 def json_kind(value: Json) -> str:
-    """The JSON kind of a value in words, for messages that must not show the value."""
+    """Describe the JSON kind of a value in words, for messages that must not show the value."""
     return _JSON_NAMES.get(type(value), "a number")
 
 
@@ -224,7 +224,7 @@ def loads(text: str | bytes, pointer: str = "") -> Json:
         problem = "JSON", "nesting too deep to read"
     except WireError as error:
         problem = error.expected, error.found
-    raise WireError(pointer, *problem)  # outside: the exceptions above hold the whole text
+    raise WireError(pointer, *problem)  # raised here: the exceptions above hold the whole text
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -251,15 +251,16 @@ def _no_key_twice(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def escape_pointer(key: str) -> str:
-    """A key as a reference token of a JSON pointer (RFC 6901 §3)."""
+    """Escape a key as a reference token of a JSON pointer (RFC 6901 §3)."""
     return key.replace("~", "~0").replace("/", "~1")
 
 
 def check(value: Json, shape: Shape, pointer: str = "") -> tuple[MappingIssue, ...]:
-    """Hold a JSON value against a shape; what the contract leaves open is returned as issues.
+    """Check a JSON value against a shape; deviations that the contract leaves open are returned as issues.
 
     Raises:
-        WireError: a required key is missing or a value is of the wrong kind; names the pointer and what was expected.
+        WireError: a required key is missing or a value is of the wrong kind; it names the pointer and the expected
+        kind.
     """
     issues: list[MappingIssue] = []
     _check_kind(value, _object(shape), pointer, issues)

@@ -1,4 +1,4 @@
-"""What every test may use, and the one rule about skips: under CI nothing may skip for want of a component."""
+"""Fixtures for all tests, and the one rule about skips: under CI no test may skip because a component is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest_asyncio
 import structlog
 import uvicorn.server
 
-pytest.register_assert_rewrite("fakes")  # an assertion in a fake says what it compared, too
+pytest.register_assert_rewrite("fakes")  # assertions in fakes also show the compared values
 
 from fakes.crawled import World, crawled  # noqa: E402
 from fakes.databases import Engines, Server, copied, migrated_file, server  # noqa: E402
@@ -50,15 +50,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def usual_level() -> None:
-    """Nothing below info is logged, as in a service, unless a test wants it."""
+    """Log from level info, as a service does, unless a test changes it."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_servers_and_clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Servers of this process stop at once, and its clients read one root certificate, not a hundred and forty.
+    """Make servers of this process stop at once, and its clients read one root certificate instead of 140.
 
-    uvicorn looks every 0.1 s whether to stop, and waits as long for its connections: here every 5 ms.
+    uvicorn checks every 0.1 s if it must stop, and waits as long for its connections: here every 5 ms.
     """
     roots = tmp_path_factory.mktemp("roots") / "one.pem"
     end = "-----END CERTIFICATE-----\n"
@@ -72,7 +72,7 @@ def quick_servers_and_clients(tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of reference material beside the project; tests that need it skip without it."""
+    """Return the folder of reference material beside the project; tests that need it skip without it."""
     path = ROOT.parent / "shared"
     if not path.is_dir():
         pytest.skip("needs the reference material in ../shared, which is not here")
@@ -81,7 +81,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
-    """A PostgreSQL server of this run's own; tests that need it skip where PostgreSQL is not installed."""
+    """Start a PostgreSQL server for this run; tests that need it skip if PostgreSQL is not installed."""
     with server() as found:
         if found is None:
             pytest.skip("needs PostgreSQL's server programs: apt-get install -y postgresql")
@@ -95,20 +95,20 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def postgres_database(postgres_server: Server) -> Iterator[str]:
-    """The URL of a fresh migrated PostgreSQL database."""
+    """Yield the URL of a fresh migrated PostgreSQL database."""
     with postgres_server.database() as url:
         yield url
 
 
 @pytest.fixture
 def sqlite_database(migrated_sqlite: Path, tmp_path: Path) -> Path:
-    """A fresh migrated SQLite database."""
+    """Copy a fresh migrated SQLite database."""
     return copied(migrated_sqlite, tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engines(request: pytest.FixtureRequest) -> Engines:
-    """Makes engines, not opened, all of one fresh migrated database; once for SQLite, once for PostgreSQL."""
+    """Return a factory of unopened engines on one fresh migrated database; for SQLite and for PostgreSQL."""
     if request.param == "sqlite":
         return partial(Sqlite, request.getfixturevalue("sqlite_database"))
     return partial(Postgres, request.getfixturevalue("postgres_database"))
@@ -116,7 +116,7 @@ def engines(request: pytest.FixtureRequest) -> Engines:
 
 @pytest.fixture
 async def engine(engines: Engines) -> AsyncIterator[Sqlite | Postgres]:
-    """An open engine on a fresh migrated database; once for SQLite, once for PostgreSQL."""
+    """Yield an open engine on a fresh migrated database; for SQLite and for PostgreSQL."""
     made = engines()
     async with made.opened():
         yield made
@@ -124,7 +124,7 @@ async def engine(engines: Engines) -> AsyncIterator[Sqlite | Postgres]:
 
 @pytest.fixture
 async def sqlite_engine(sqlite_database: Path) -> AsyncIterator[Sqlite]:
-    """An open engine on a fresh migrated SQLite database."""
+    """Yield an open engine on a fresh migrated SQLite database."""
     made = Sqlite(sqlite_database)
     async with made.opened():
         yield made
@@ -132,7 +132,7 @@ async def sqlite_engine(sqlite_database: Path) -> AsyncIterator[Sqlite]:
 
 @pytest.fixture
 async def postgres_engine(postgres_database: str) -> AsyncIterator[Postgres]:
-    """An open engine on a fresh migrated PostgreSQL database."""
+    """Yield an open engine on a fresh migrated PostgreSQL database."""
     made = Postgres(postgres_database)
     async with made.opened():
         yield made
@@ -140,14 +140,14 @@ async def postgres_engine(postgres_database: str) -> AsyncIterator[Postgres]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world() -> AsyncIterator[World]:
-    """All of the sandbox in the index, once for all tests that only read."""
+    """Crawl the whole sandbox into the index, once for all tests that only read."""
     async with crawled() as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Write a line of figures where whoever runs the tests sees it."""
+    """Return a function that prints a line of figures past the capture of output."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def written(line: str) -> None:

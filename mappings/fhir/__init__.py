@@ -1,4 +1,4 @@
-"""A `Study` as FHIR R4 resources: their order, and who refers to whom.
+"""Map a `Study` to FHIR R4 resources: their order and their references.
 
 https://hl7.org/fhir/R4/resourcelist.html; US Core profiles where a resource satisfies them.
 """
@@ -30,12 +30,12 @@ _NOTHING_KNOWN = Facts()
 
 
 def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[tuple[Json, ...]]:
-    """All resources of a study as plain FHIR R4 JSON, with what could not be mapped as it came.
+    """Map a study to all its resources as plain FHIR R4 JSON, with the mapping issues.
 
-    Patients, Organizations, Practitioners, PractitionerRoles, ServiceRequests, the ImagingStudy, then for each report
+    Patients, Organizations, Practitioners, PractitionerRoles, ServiceRequests, the ImagingStudy; then for each report
     in reading order its DiagnosticReport, Observations, DocumentReference and Provenance. Every relative reference
     leads to a resource of the same output, or to a Binary. Inner objects may be shared, also with other studies: copy
-    before changing one. An external study is not AutoScribe's to report and gives nothing (D25). Issues of
+    before changing one. An external study is not AutoScribe's to report and gives no resources (D25). Issues of
     `study.issues` are not repeated.
     """
     if issue := refusal(study):
@@ -58,7 +58,7 @@ def to_fhir(study: Study, site: Site, facts: Facts = _NOTHING_KNOWN) -> Mapped[t
 
 
 def _of_report(made: Scene, parts: ReportParts, reports: Sequence[ReportParts], orders: Sequence[Json]) -> list[Json]:
-    """The resources of one report; an original shows the signed addenda about its patient, newest first (D12, D17)."""
+    """Build the resources of one report; an original shows signed addenda of its patient, newest first (D12, D17)."""
     addenda: list[ReportParts] = []
     if has_addenda(parts.report, parts.subject.reports):
         signed = [one for one in reports if one.report.is_addendum and one.report.is_completed]

@@ -11,7 +11,7 @@ from mappings.fhir.datatypes import Json
 
 
 def collection(resources: Iterable[Json], base_url: str) -> Json:
-    """A `collection` Bundle of the resources; each `fullUrl` is its address under the FHIR base `base_url`."""
+    """Build a `collection` Bundle; each `fullUrl` is the resource's address under the FHIR base `base_url`."""
     base = base_url.rstrip("/")
     entries = [
         {"fullUrl": f"{base}/{resource['resourceType']}/{resource['id']}", "resource": resource}

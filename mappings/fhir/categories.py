@@ -1,7 +1,7 @@
-"""What kind of service orders and reports of radiology are of.
+"""Category of radiology orders and reports.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.category, US Core DiagnosticReport Category,
-HL7 table 0074, decision D23. US Core's category of imaging orders is a SNOMED CT code, which is not ours to give out.
+HL7 table 0074, decision D23. US Core's category of imaging orders is a SNOMED CT code, which needs a license to share.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def diagnostic_report_identifier(scene: Scene, parts: ReportParts) -> list[Json]
     """DiagnosticReport.identifier <- reportId, the filler order number of OBR-3, the numbers of its orders (D18).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.identifier
-    The orders are those of the study's own patient: a report about another has none (D12).
+    Orders belong to the study's own patient: a report about another patient has none (D12).
     """
     orders = scene.orders if parts.subject is scene.subject else ()
     return [
@@ -49,10 +49,10 @@ def diagnostic_report_identifier(scene: Scene, parts: ReportParts) -> list[Json]
 
 
 def diagnostic_report_category(scene: Scene) -> list[Json]:
-    """DiagnosticReport.category <- Study.modality: always LP29684-5 and RAD, the modality's section beside them (D23).
+    """DiagnosticReport.category <- Study.modality: always LP29684-5 and RAD, and the modality's section (D23).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.category
-    Of several modalities it is the section that OBR-24 has; ImagingStudy.modality has each.
+    Of several modalities it is the section in OBR-24; ImagingStudy.modality has each.
     """
     section = diagnostic_service_section(scene.study.modality)
     return RADIOLOGY if section == "RAD" else [*RADIOLOGY, {"coding": [coding(V2_0074, section)]}]
@@ -62,7 +62,7 @@ def diagnostic_report_effective(parts: ReportParts) -> Json:
     """DiagnosticReport.effective[x] <- snapshotMetadata.studyDate, studyTime ?? signedAt (D15).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.effective_x_
-    With neither, the element says that it is not known: us-core-10 wants it there.
+    Without both, the element states that the value is unknown: us-core-10 requires the element.
     """
     if parts.effective is None:
         return {"_effectiveDateTime": data_absent("unknown")}
@@ -70,7 +70,7 @@ def diagnostic_report_effective(parts: ReportParts) -> Json:
 
 
 def diagnostic_report_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
-    """DiagnosticReport.issued <- signedAt: the newest of the report's and of the addenda that it shows (D17).
+    """DiagnosticReport.issued <- signedAt: the newest of the report and the addenda that it shows (D17).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.issued
     """
@@ -94,11 +94,11 @@ def diagnostic_report_results_interpreter(parts: ReportParts) -> list[Json]:
 
 
 def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
-    """DiagnosticReport.conclusion <- what each signed addendum says, then the impression of reportPlainText (D36).
+    """DiagnosticReport.conclusion <- the part of each signed addendum, then the impression of reportPlainText (D36).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion
-    Each under its header where there are addenda. That of a draft is headed so: a conclusion is shown where no status
-    is (D16).
+    With addenda, each part has its header. A draft's conclusion is headed NOT SIGNED: some systems show a conclusion
+    without its status (D16).
     """
     conclusion = concluding_text(parts.passages)
     if said_first := addenda_said(addenda):
@@ -113,7 +113,7 @@ def diagnostic_report_conclusion(scene: Scene, parts: ReportParts, addenda: Sequ
 
 
 def diagnostic_report_presented_form(parts: ReportParts, addenda: Sequence[ReportParts]) -> list[Json]:
-    """DiagnosticReport.presentedForm <- reportPlainText and the PDF, those of signed addenda first (D17, D28).
+    """DiagnosticReport.presentedForm <- reportPlainText and the PDF; signed addenda come first (D17, D28).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.presentedForm
     """
@@ -121,7 +121,7 @@ def diagnostic_report_presented_form(parts: ReportParts, addenda: Sequence[Repor
 
 
 def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
-    """DiagnosticReport.extension <- isAddendum, isCritical, createdAt, age, status, and what R4 has no other place for.
+    """DiagnosticReport.extension <- isAddendum, isCritical, createdAt, age, status, and others without a place in R4.
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.extension
     """
@@ -150,7 +150,7 @@ def diagnostic_report_extension(scene: Scene, parts: ReportParts) -> list[Json]:
 
 
 def diagnostic_report_based_on(scene: Scene, parts: ReportParts, orders: Sequence[Json]) -> list[Json]:
-    """DiagnosticReport.basedOn <- the study's orders, unless the report is about another patient than they are (D12).
+    """DiagnosticReport.basedOn <- the study's orders, unless the report is about another patient (D12).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.basedOn
     """
@@ -164,9 +164,9 @@ def diagnostic_report(
     results: Sequence[Json],
     orders: Sequence[Json] = (),
 ) -> Json:
-    """The DiagnosticReport of a report; `addenda` are the signed ones it shows, newest first (D17).
+    """Build the DiagnosticReport of a report; `addenda` are the signed ones it shows, newest first (D17).
 
-    `results` are the references to its section Observations, `orders` those to the study's ServiceRequests.
+    `results` are references to its section Observations, `orders` references to the study's ServiceRequests.
     """
     issued = diagnostic_report_issued(parts, addenda)
     return said(
@@ -195,7 +195,7 @@ def diagnostic_report(
 
 
 def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str | None) -> Json:
-    """The report as a clinician reads it: critical first, whose it is, of what, when and by whom, then the text."""
+    """Build the narrative for clinicians: critical flag, patient, examination, date and signer, then the text."""
     status, snapshot, signed = parts.status.diagnostic_report, parts.report.snapshot, parse_instant(issued)
     rows = (
         ("Patient", line(snapshot.patient_name)),
@@ -217,7 +217,7 @@ def _narrative(parts: ReportParts, addenda: Sequence[ReportParts], issued: str |
 
 
 def _own_snapshot(scene: Scene, parts: ReportParts) -> dict[str, str | None]:
-    """What this report's snapshot says otherwise than the Patient and the ImagingStudy, which show a newer one."""
+    """Fields of this report's snapshot that differ from the Patient and the ImagingStudy, which show a newer one."""
     own, shown = parts.report.snapshot, parts.subject.snapshot
     if own is shown and own is scene.snapshot:
         return {}

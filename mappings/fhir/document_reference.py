@@ -1,4 +1,4 @@
-"""DocumentReference <- one Report whose text or PDF is given out: the attachments of presentedForm, as documents.
+"""DocumentReference <- one Report with published text or PDF: the attachments of presentedForm, as documents.
 
 https://hl7.org/fhir/R4/documentreference.html, US Core DocumentReference Profile (the same attachment is reachable from
 DiagnosticReport.presentedForm and from here).
@@ -34,7 +34,7 @@ _DOC_STATUS: Final = {
 
 
 def document_reference_id(resource_id: str) -> str:
-    """The id of the DocumentReference that goes with a DiagnosticReport."""
+    """Return the id of the DocumentReference that belongs to a DiagnosticReport."""
     return f"{resource_id}-doc"
 
 
@@ -42,14 +42,14 @@ def document_reference_status(parts: ReportParts) -> str:
     """DocumentReference.status <- Report.status, isCancelled: `current` unless the report is withdrawn (D21).
 
     https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.status
-    Never `superseded`: what comes later is a new version of this resource, or an addendum beside it.
+    Never `superseded`: a later text is a new version of this resource, or an addendum beside it.
     """
     withdrawn = "entered-in-error"
     return withdrawn if parts.status.diagnostic_report == withdrawn else "current"
 
 
 def document_reference_doc_status(parts: ReportParts) -> str | None:
-    """DocumentReference.docStatus <- Report.status, and whether its text changed after the signature (D22).
+    """DocumentReference.docStatus <- Report.status, and a change of its text after the signature (D22).
 
     https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.docStatus
     """
@@ -65,7 +65,7 @@ def document_reference_date(parts: ReportParts) -> str | None:
 
 
 def document_reference_relates_to(parts: ReportParts) -> list[Json]:
-    """DocumentReference.relatesTo <- isAddendum: it appends the document of its report, where that is clear (D17).
+    """DocumentReference.relatesTo <- isAddendum: it appends the document of its report, if that report is clear (D17).
 
     https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.relatesTo
     """
@@ -76,10 +76,10 @@ def document_reference_relates_to(parts: ReportParts) -> list[Json]:
 
 
 def document_reference_content(parts: ReportParts, addenda: Sequence[ReportParts]) -> list[Json]:
-    """DocumentReference.content <- reportPlainText, the PDF, those of signed addenda first (D28, D36).
+    """DocumentReference.content <- reportPlainText, the PDF; signed addenda come first (D28, D36).
 
     https://hl7.org/fhir/R4/documentreference-definitions.html#DocumentReference.content
-    The addresses of presentedForm; the bytes are only there.
+    Only the addresses of presentedForm: the bytes are there.
     """
     return [
         {"attachment": {key: value for key, value in form.items() if key != "data"}, "format": _FORMAT}
@@ -100,7 +100,7 @@ def document_reference_context(parts: ReportParts) -> Json:
 
 
 def document_reference(parts: ReportParts, addenda: Sequence[ReportParts] = ()) -> Json | None:
-    """The DocumentReference of a report with the signed `addenda` that it shows; None where none is given (D16)."""
+    """Build the DocumentReference of a report with the signed `addenda` it shows; None without a document (D16)."""
     if not parts.forms:
         return None
     date = document_reference_date(parts)

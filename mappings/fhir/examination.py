@@ -1,4 +1,4 @@
-"""The examination that a report is about, as the code of its DiagnosticReport and of the order.
+"""Examination of a report, as the code of its DiagnosticReport and of its order.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code, decision D23.
 """
@@ -20,7 +20,7 @@ def diagnostic_report_code(scene: Scene, report: Report) -> Json:
     """DiagnosticReport.code <- snapshotMetadata.procedure ?? Study.studyDescription: always with 18748-4 (D23).
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code
-    Beside it the code that the site's dictionary or the starter has for exactly this text.
+    Beside it stands the code for exactly this text in the site's dictionary or the starter.
     """
     found = examination(scene.study, report, scene.site, line)
     scene.issues.extend(found.issues)
@@ -29,5 +29,5 @@ def diagnostic_report_code(scene: Scene, report: Report) -> Json:
 
 
 def any_examination(text: str | None) -> Json:
-    """The code of an examination that no report speaks of yet."""
+    """Make the code of an examination without a report."""
     return {"coding": _ANY, "text": text or DIAGNOSTIC_IMAGING_STUDY[1]}

@@ -1,4 +1,4 @@
-"""ImagingStudy <- the Study: its UID, modality, description, date, referrer and what the order said.
+"""ImagingStudy <- the Study: its UID, modality, description, date, referrer and order details.
 
 https://hl7.org/fhir/R4/imagingstudy.html
 """
@@ -28,7 +28,7 @@ def imaging_study_identifier(scene: Scene) -> list[Json]:
     """ImagingStudy.identifier <- studyInstanceUid, studyId, and the accession numbers.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.identifier
-    A UID that is no OID is kept under a system of our own: `urn:oid:` before it would not be true.
+    A UID that is no OID is kept under a system of our own: the prefix `urn:oid:` would be false.
     """
     study = scene.study
     made = []
@@ -43,7 +43,7 @@ def imaging_study_identifier(scene: Scene) -> list[Json]:
 
 
 def imaging_study_status(scene: Scene) -> str:
-    """ImagingStudy.status <- isCancelled: whether the images are there is not said, so `unknown`.
+    """ImagingStudy.status <- isCancelled: `cancelled` without a signed report, else `unknown`: images may not exist.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.status
     """
@@ -51,7 +51,7 @@ def imaging_study_status(scene: Scene) -> str:
 
 
 def imaging_study_modality(scene: Scene) -> list[Json]:
-    """ImagingStudy.modality <- Study.modality: each of several, the DICOM code where we know it, else the text alone.
+    """ImagingStudy.modality <- Study.modality: each of several, as DICOM code if we know it, else as text only.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.modality
     """
@@ -81,7 +81,7 @@ def imaging_study_reason(scene: Scene) -> list[Json]:
 
 
 def imaging_study_note(scene: Scene) -> list[Json]:
-    """ImagingStudy.note <- Study.technologistTechnique, which an extension marks as such, then technologistNotes.
+    """ImagingStudy.note <- Study.technologistTechnique, marked by an extension, then technologistNotes.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.note
     """
@@ -93,7 +93,7 @@ def imaging_study_note(scene: Scene) -> list[Json]:
 
 
 def imaging_study_extension(scene: Scene) -> list[Json]:
-    """ImagingStudy.extension <- Study.severity, studyReportStatus, expressCustomer: R4 has no other place for them.
+    """ImagingStudy.extension <- Study.severity, studyReportStatus, expressCustomer: they have no other place in R4.
 
     https://hl7.org/fhir/R4/imagingstudy-definitions.html#ImagingStudy.extension
     """
@@ -107,7 +107,7 @@ def imaging_study_extension(scene: Scene) -> list[Json]:
 
 
 def imaging_study(scene: Scene, reports: Sequence[ReportParts], orders: Sequence[Json] = ()) -> Json:
-    """The ImagingStudy of the study, with references to its ServiceRequests; series and instances are not known."""
+    """Build the ImagingStudy, with references to its ServiceRequests; series and instances are unknown."""
     snapshot = scene.snapshot
     description, procedure = line(scene.study.study_description), line(snapshot.procedure)
     started = imaging_study_started(scene, reports)

@@ -1,4 +1,4 @@
-"""The rules of R4 and US Core that the R4B classes do not check, for the resources that we make.
+"""Rules of R4 and US Core that the R4B classes do not check, for the resources that we make.
 
 https://hl7.org/fhir/R4/datatypes.html, https://hl7.org/fhir/R4/terminologies.html#strength (required bindings),
 https://hl7.org/fhir/R4/references.html, https://hl7.org/fhir/R4/narrative.html, US Core 6.1.0 and 8.0.0 profiles.
@@ -18,7 +18,7 @@ from mappings.fhir.datatypes import STRING_LIMIT, Json, base64_of
 from mappings.fhir.resource_rules import RULES
 from mappings.issues import MappingIssue
 
-# What a string must be, and the fault if it is not
+# Test of a string, and the fault if it fails
 Check = tuple[Callable[[str], Any], str]
 Fault = tuple[str, str]
 
@@ -31,12 +31,12 @@ _NARRATIVE: Final = re.compile(
 
 
 def _is_string(value: str) -> bool:
-    """A FHIR string: not empty, not white space alone, nothing that XML cannot hold, within the limit."""
+    """True for a FHIR string: not blank, no character that XML cannot hold, within the limit."""
     return len(value) <= STRING_LIMIT and bool(value.strip()) and (value.isprintable() or _is_xml(value))
 
 
 def _is_xml(value: str) -> bool:
-    """No character that XML 1.0 cannot hold; printable lines, the common case, need no search."""
+    """True if XML 1.0 can hold every character; printable lines, the common case, need no search."""
     return value.replace("\n", "").isprintable() or not _NOT_XML.search(value)
 
 
@@ -50,7 +50,7 @@ def _one_of(codes: str) -> Check:
 
 
 def _reference(types: str) -> Check:
-    """A relative address of one of these types: no other server, no fragment, no version."""
+    """Check for a relative address of one of these types: no other server, no fragment, no version."""
     return re.compile(rf"({types})/[A-Za-z0-9.-]{{1,64}}").fullmatch, "fhir-reference"
 
 
@@ -59,7 +59,7 @@ def _is_base64(value: str) -> bool:
 
 
 def _bytes(value: str) -> bytes | None:
-    """The bytes of a base64Binary, or None unless they are written exactly so (no white space, no spare bits)."""
+    """Decode a base64Binary; None unless it is in canonical form (no white space, no spare bits)."""
     try:
         data = b64decode(value)
     except ValueError:
@@ -68,16 +68,16 @@ def _bytes(value: str) -> bytes | None:
 
 
 def _is_narrative(value: str) -> bool:
-    """XHTML of exactly the form we write: an alert, a title, lines, a text; no script, link or image (txt-1, txt-2)."""
+    """True for XHTML of exactly our form: alert, title, lines, text; no script, link or image (txt-1, txt-2)."""
     return _NARRATIVE.fullmatch(value) is not None and _is_xml(value)
 
 
 _STRING: Final[Check] = (_is_string, "fhir-string")
 _URI: Final[Check] = (_is_uri, "fhir-uri")
-# The classes check ids, codes, dates and instants: there is nothing to add
+# The classes check ids, codes, dates and instants: no further check is needed
 _CLASS: Final[Check] = (len, "fhir-string")
 
-# Element name -> check, wherever it stands; any other string is a FHIR string
+# Element name -> check, in any place; any other string is a FHIR string
 _ANYWHERE: Final[dict[str, Check]] = {
     "birthDate": _CLASS,
     "code": _CLASS,
@@ -104,7 +104,7 @@ _ANYWHERE: Final[dict[str, Check]] = {
     "valueCode": _CLASS,
     "valueInstant": _CLASS,
 }
-# (resource type or parent element) -> element -> check: required bindings, and where a name means another type.
+# (resource type or parent element) -> element -> check: required bindings, and names with another type in that place.
 # https://hl7.org/fhir/R4/valueset-<name>.html: diagnostic-report-status, observation-status, imagingstudy-status,
 # administrative-gender, narrative-status, contact-point-system, provenance-entity-role, identifier-use, name-use,
 # request-status, request-intent, request-priority, document-reference-status, composition-status,
@@ -158,9 +158,9 @@ _ABSENT: Final = frozenset(
 
 
 def faults(resource: Json, part: Json) -> tuple[MappingIssue, ...]:
-    """Every rule the resource breaks, as an error with a JSON pointer into the resource; never a value.
+    """Find every rule the resource breaks, as an error with a JSON pointer into the resource; never a value.
 
-    `part` has the elements that are looked into: all, or those that no earlier resource has.
+    `part` has the elements to check: all, or those that no earlier resource shares.
     """
     kind = resource.get("resourceType", "")
     if kind not in RULES:
@@ -174,45 +174,45 @@ def _issue(code: str, pointer: str) -> MappingIssue:
 
 
 def _walk(node: Json, parent: str) -> list[Fault]:
-    """Faults of a node and below, with pointers from there: no pointer is made where nothing is wrong."""
+    """Find the faults of a node and below, with relative pointers: none is built if nothing is wrong."""
     rule, checks = _PARENTS.get(parent, _PLAIN)
-    found = rule(node) if rule else []
+    faults_found = rule(node) if rule else []
     if not node:
-        found.append(("fhir-empty", ""))
+        faults_found.append(("fhir-empty", ""))
     for key, value in node.items():
         kind = type(value)
         if kind is str:
             is_good, fault = checks.get(key, _STRING)
             if not is_good(value):
-                found.append((fault, f"/{key}"))
+                faults_found.append((fault, f"/{key}"))
         elif kind is dict:
             if below := _walk(value, key):
-                found += [(code, f"/{key}{place}") for code, place in below]
+                faults_found += [(code, f"/{key}{place}") for code, place in below]
         elif kind is list:
-            found += _items(value, key)
+            faults_found += _items(value, key)
         elif value is None:
-            found.append(("fhir-empty", f"/{key}"))
-    return found
+            faults_found.append(("fhir-empty", f"/{key}"))
+    return faults_found
 
 
 def _items(items: list[Any], key: str) -> list[Fault]:
-    found: list[Fault] = [] if items else [("fhir-empty", f"/{key}")]
+    faults_found: list[Fault] = [] if items else [("fhir-empty", f"/{key}")]
     for index, item in enumerate(items):
         if type(item) is dict:
             if below := _walk(item, key):
-                found += [(code, f"/{key}/{index}{place}") for code, place in below]
+                faults_found += [(code, f"/{key}/{index}{place}") for code, place in below]
         elif type(item) is not str or not _is_string(item):
-            found.append(("fhir-string", f"/{key}/{index}"))
-    return found
+            faults_found.append(("fhir-string", f"/{key}/{index}"))
+    return faults_found
 
 
 def _contained(_: Json) -> list[Fault]:
-    """US Core: resources are referred to, not contained."""
+    """Fault by US Core: resources are referred to, not contained."""
     return [("fhir-contained", "")]
 
 
 def _extension(value: Json) -> list[Fault]:
-    """ext-1: an address and one value (we nest no extensions); a data-absent-reason is of its value set."""
+    """Check ext-1: a URL and one value (we nest no extensions); a data-absent-reason is of its value set."""
     found = []
     if len(value) != 2 or "url" not in value or not any(key.startswith("value") for key in value):
         found.append(("fhir-ext-1", ""))
@@ -222,18 +222,18 @@ def _extension(value: Json) -> list[Fault]:
 
 
 def _attachment(value: Json) -> list[Fault]:
-    """att-1, and size and hash that are those of the data (https://hl7.org/fhir/R4/datatypes.html#Attachment)."""
+    """Check att-1, and that size and hash match the data (https://hl7.org/fhir/R4/datatypes.html#Attachment)."""
     if "data" not in value:
         return []
-    found = [] if "contentType" in value else [("fhir-att-1", "")]
+    faults_found = [] if "contentType" in value else [("fhir-att-1", "")]
     data = _bytes(value["data"])
     if data is None:
-        return [*found, ("fhir-base64", "/data")]
+        return [*faults_found, ("fhir-base64", "/data")]
     if value.get("size", len(data)) != len(data):
-        found.append(("fhir-attachment-size", "/size"))
+        faults_found.append(("fhir-attachment-size", "/size"))
     if "hash" in value and value["hash"] != base64_of(hashlib.sha1(data, usedforsecurity=False).digest()):
-        found.append(("fhir-attachment-hash", "/hash"))
-    return found
+        faults_found.append(("fhir-attachment-hash", "/hash"))
+    return faults_found
 
 
 _ELEMENTS: Final = {
@@ -242,7 +242,7 @@ _ELEMENTS: Final = {
     "attachment": _attachment,
     "contained": _contained,
 }
-# Element -> its rule, and the checks of what stands in it
+# Element -> its rule, and the checks of its children
 _PLAIN: Final[tuple[Callable[[Json], list[Fault]] | None, dict[str, Check]]] = (None, _ANYWHERE)
 _PARENTS: Final = {
     parent: (_ELEMENTS.get(parent), {**_ANYWHERE, **_IN.get(parent, {})}) for parent in (*_IN, *_ELEMENTS)

@@ -1,4 +1,4 @@
-"""The judge of our FHIR: every resource is held against the R4B classes and our own invariants before it is stored.
+"""Judge of our FHIR: every resource is checked against the R4B classes and our own invariants before it is stored.
 
 https://hl7.org/fhir/R4/validation.html, decision D2. The elements of the resources we make are the same in R4B and R4.
 """
@@ -40,7 +40,7 @@ CLASSES: Final[dict[str, Any]] = {
 
 
 _OFTEN_SHARED: Final = ("meta", "category", "subject", "performer")
-# Resource type -> the elements of those that its class can do without: whether they are good says nothing of the rest
+# Resource type -> its optional elements that are often shared: their faults do not depend on the rest
 SHARED: Final = {
     kind: [key for key in _OFTEN_SHARED if key in model.model_fields and not model.model_fields[key].is_required()]
     for kind, model in CLASSES.items()
@@ -48,16 +48,16 @@ SHARED: Final = {
 
 
 def judge(resource: Json) -> tuple[MappingIssue, ...]:
-    """The faults of a resource, empty if it may be served; each pointer is into the resource, no value is shown."""
+    """Find the faults of a resource, empty if it may be served; pointers are into the resource, no value is shown."""
     return (*_refusals(resource), *faults(resource, resource))
 
 
 def judge_all(resources: Sequence[Json]) -> list[tuple[MappingIssue, ...]]:
-    """The faults of each resource, in order: what `judge` says of them, in less time.
+    """Find the faults of each resource, in order: the same as `judge`, in less time.
 
-    What resources of one type share is looked at once; where anything is wrong, each is judged by itself. First all
-    are held against the classes, then all against the invariants: alternating, either finds the processor's caches
-    full of the other's code.
+    Elements shared by resources of one type are checked once; if anything is wrong, each resource is judged alone.
+    First all are checked against the classes, then all against the invariants. Alternating would evict the code of one
+    from the processor's caches with that of the other.
     """
     parts = _parts(resources)
     if any(map(_refusals, parts)) or any(map(faults, resources, parts)):
@@ -66,7 +66,7 @@ def judge_all(resources: Sequence[Json]) -> list[tuple[MappingIssue, ...]]:
 
 
 def _parts(resources: Sequence[Json]) -> list[Json]:
-    """Each resource without the elements that are the same objects as in an earlier one of its type."""
+    """Return each resource without the elements that are the same objects as in an earlier one of its type."""
     seen: set[tuple[str, str, int]] = set()
     parts = []
     for resource in resources:

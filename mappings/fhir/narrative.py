@@ -1,4 +1,4 @@
-"""Resource.text: what a resource says, readable without any software that knows FHIR.
+"""Resource.text: the content of a resource, readable without any software that knows FHIR.
 
 https://hl7.org/fhir/R4/narrative.html: generated, escaped XHTML without scripts, images or links.
 """
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import Final
 
 CRITICAL: Final = "CRITICAL RESULT"
-"""The first line of the narrative of what is critical."""
+"""First line of a critical report's narrative."""
 
 
 def narrative(
     title: str, rows: Sequence[tuple[str, str | None]] = (), text: str | None = None, *, alert: str = ""
 ) -> dict[str, str]:
-    """Narrative: a title, one line for each row that says something, and a text with its line breaks kept.
+    """Build a Narrative: a title, one line for each row with a value, and a text with its line breaks kept.
 
     An `alert` stands above everything else; long lines of the text wrap. All strings must be N(text) already: XML
     cannot hold the characters that N removes.
@@ -31,5 +31,5 @@ def narrative(
 
 
 def _escape(text: str) -> str:
-    """The characters that mean something between tags; attributes, where quotes would, are never written."""
+    """Escape the characters with a meaning between tags; attributes, with their quotes, are never written."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -50,7 +50,7 @@ _CRITICAL: Final[list[Json]] = [{"coding": [coding(OBSERVATION_INTERPRETATION, "
 
 
 def observation_code(label: str, heading: str) -> Json:
-    """Observation.code <- a section's heading: the LOINC code of its kind, findings with both in use (D23).
+    """Observation.code <- a section's heading: the LOINC code of its kind; findings get both codes in use (D23).
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.code
     """
@@ -61,12 +61,12 @@ def observation_code(label: str, heading: str) -> Json:
     return {"coding": codings, "text": text} if codings else {"text": text}
 
 
-# Reports have few headings: the same objects serve them all
+# Reports have few headings: all share the same objects
 _code_of: Final = lru_cache(maxsize=1024)(observation_code)
 
 
 def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
-    """Observation.valueString <- N of a section of reportPlainText; where there is none, or one beyond a string, why.
+    """Observation.valueString <- N of a section of reportPlainText; if absent or too long for a string, the reason.
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.value_x_
     """
@@ -80,10 +80,10 @@ def observation_value(scene: Scene, parts: ReportParts, text: str) -> Json:
 
 
 def observation_interpretation(parts: ReportParts) -> list[Json]:
-    """Observation.interpretation <- isCritical: `AA` on what carries the flag; false and null assert nothing (D22).
+    """Observation.interpretation <- isCritical: `AA` on passages with the flag; false and null assert nothing (D22).
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.interpretation
-    A draft is never critical (D16), and what is withdrawn no longer is (D21).
+    A draft is never critical (D16), nor is a withdrawn report (D21).
     """
     return _CRITICAL if parts.is_critical else []
 
@@ -97,7 +97,7 @@ def observation_status(parts: ReportParts, *, is_amended: bool) -> str:
 
 
 def observation_issued(parts: ReportParts, addenda: Sequence[ReportParts]) -> str | None:
-    """Observation.issued <- signedAt: the newest of the report's and of the `addenda` that amend it.
+    """Observation.issued <- signedAt: the newest of the report and the `addenda` that amend it.
 
     https://hl7.org/fhir/R4/observation-definitions.html#Observation.issued
     """
@@ -108,9 +108,9 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
     """DiagnosticReport.result: an Observation for each section with a heading; without any, one for the whole text.
 
     https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.result
-    What stands under no heading is in presentedForm only. Nothing is made of a text that is not given out (D16); a
-    critical report without a text has an Observation without a value, so that its flag is seen. An impression begins
-    with what the signed `addenda` say, newest first, and an ADDENDUM section of its own text (D36).
+    Text under no heading is in presentedForm only. A text that is not published has no Observation (D16). A critical
+    report without a text has an Observation without a value, so that its flag is seen. An impression begins with the
+    part of the signed `addenda`, newest first, and of an ADDENDUM section in its own text (D36).
     """
     interpretation = observation_interpretation(parts)
     critical = flagged(parts.passages) if interpretation else frozenset()
@@ -149,10 +149,10 @@ def section_observations(scene: Scene, parts: ReportParts, addenda: Sequence[Rep
 
 
 def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
-    """Observation.valueQuantity <- snapshotMetadata.height, weight: on the study date, no part of `result` (D24).
+    """Observation.valueQuantity <- snapshotMetadata.height, weight: on the study date, not part of `result` (D24).
 
     https://hl7.org/fhir/R4/observation-vitalsigns.html
-    Not published: an impossible value, one without a study date, an addendum's repetition of its original's.
+    Not published: an impossible value, one without a study date, an addendum's repetition of its original's value.
     """
     made = []
     for kind in _VITAL_META:
@@ -188,7 +188,7 @@ def vital_observations(scene: Scene, parts: ReportParts) -> list[Json]:
 
 
 def _found(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
-    """Place, label, heading and N(text) of what Observations are made of; the same whether withdrawn or not."""
+    """Sections that become Observations: index, label, heading and N(text); withdrawal does not change them."""
     if not parts.text.strip():
         if not (parts.report.is_critical and parts.report.is_completed):
             return []
@@ -197,20 +197,20 @@ def _found(scene: Scene, parts: ReportParts) -> list[tuple[int, str, str, str]]:
             "critical-without-text", place, "an Observation without a value stands for the report: there is no text"
         )
         return [(0, _WHOLE, "", "")]
-    found = [
+    sections = [
         (place, part.section.label, part.section.heading, content)
         for place, part in enumerate(parts.passages)
         if part.section.label and (content := part.content)
     ]
-    if not found:
+    if not sections:
         place = f"{parts.report.pointer}/reportPlainText"
         scene.inform("sections-not-found", place, "one Observation holds the whole text")
         return [(0, _WHOLE, "", parts.text)]
-    return found
+    return sections
 
 
 def _amended(parts: ReportParts, place: int, content: str, first_said: str) -> str:
-    """The content of an impression, behind what supersedes it."""
+    """Content of an impression, after the text that supersedes it."""
     own = concluding_text(
         part for number, part in enumerate(parts.passages) if number != place and part.role == "addendum"
     )
@@ -223,7 +223,7 @@ def _amended(parts: ReportParts, place: int, content: str, first_said: str) -> s
 
 
 def _is_repeated(parts: ReportParts, kind: str) -> bool:
-    """True for an addendum that says of the same patient and day what an original of it says."""
+    """True for an addendum that repeats its original's value for the same patient and day."""
     own = parts.report.snapshot
     return parts.report.is_addendum and any(
         (getattr(other.snapshot, kind), other.snapshot.study_date) == (getattr(own, kind), own.study_date)

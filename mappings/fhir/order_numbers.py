@@ -1,7 +1,7 @@
-"""The numbers of an order as identifiers: who placed it calls it by one, who carries it out by the other.
+"""Order numbers as identifiers: the placer order number and the accession number.
 
-https://hl7.org/fhir/R4/datatypes.html#Identifier, table 0203 (ACSN, PLAC), decision D18. Without the site's word
-who gave them out they stand under systems of the gateway's own.
+https://hl7.org/fhir/R4/datatypes.html#Identifier, table 0203 (ACSN, PLAC), decision D18. If the site does not name
+their authority, they stand under systems of the gateway's own.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from mappings.profile import Site
 
 
 def accession_identifier(order: Order, site: Site) -> Json | None:
-    """The accession number of an order, or None where it is not known."""
+    """Identifier of an order's accession number, or None if it is unknown."""
     value = line(order.accession_number)
     authority = site.accession_authority
     return identifier(authority.system if authority else SID_ACCESSION, value, "ACSN") if value else None
 
 
 def placer_identifier(order: Order, site: Site) -> Json | None:
-    """The placer order number of an order, or None where it is not known."""
+    """Identifier of an order's placer order number, or None if it is unknown."""
     value = line(order.placer_order_number)
     authority = site.placer_authority
     return identifier(authority.system if authority else SID_PLACER_ORDER, value, "PLAC") if value else None
 
 
 def accession_identifiers(orders: Sequence[Order], site: Site) -> list[Json]:
-    """The accession numbers of all orders."""
+    """Identifiers of all orders' accession numbers."""
     return [one for order in orders if (one := accession_identifier(order, site))]
 
 
 def placer_identifiers(orders: Sequence[Order], site: Site) -> list[Json]:
-    """The placer order numbers of all orders, each once."""
+    """Identifiers of all orders' placer order numbers, each once."""
     found = {order.placer_order_number: order for order in orders}
     return [one for order in found.values() if (one := placer_identifier(order, site))]

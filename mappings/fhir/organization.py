@@ -19,7 +19,7 @@ _NOTHING_SAID: Final = OrganizationDetails()
 
 
 def organization_name(snapshot: Snapshot, site: Site) -> str | None:
-    """Organization.name <- snapshotMetadata.facilityName, or the name of the configured facility it is an alias of.
+    """Organization.name <- snapshotMetadata.facilityName, or the name of the configured facility with that alias.
 
     https://hl7.org/fhir/R4/organization-definitions.html#Organization.name
     """
@@ -28,7 +28,7 @@ def organization_name(snapshot: Snapshot, site: Site) -> str | None:
 
 
 def organization_reference(snapshot: Snapshot, site: Site) -> Json | None:
-    """Reference to the facility's Organization, shown as AutoScribe names it; None without a facilityName."""
+    """Reference to the facility's Organization, with AutoScribe's name for it; None without a facilityName."""
     name = organization_name(snapshot, site)
     return reference("Organization", organization_id(name), line(snapshot.facility_name)) if name else None
 
@@ -47,7 +47,7 @@ def organization_identifier(name: str, details: OrganizationDetails) -> list[Jso
 
 
 def organization_address(details: OrganizationDetails) -> list[Json]:
-    """Organization.address <- the address of the site's settings, as far as they say it.
+    """Organization.address <- the address in the site's settings, as far as given.
 
     https://hl7.org/fhir/R4/organization-definitions.html#Organization.address
     """
@@ -64,7 +64,7 @@ def organization_address(details: OrganizationDetails) -> list[Json]:
 
 
 def organization(snapshot: Snapshot, site: Site) -> Json | None:
-    """The facility's Organization, or None without a facilityName: telecom and address are never made up."""
+    """Build the facility's Organization, or None without a facilityName: telecom and address are never made up."""
     name = organization_name(snapshot, site)
     if name is None:
         return None

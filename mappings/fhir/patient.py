@@ -42,7 +42,7 @@ def patient_name(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
     """Patient.name <- snapshotMetadata.patientName: `text` always, split only on evidence (D14).
 
     https://hl7.org/fhir/R4/patient-definitions.html#Patient.name
-    What is not split, or not there, says so by data-absent-reason (us-core-6).
+    A name that is absent or not split has a data-absent-reason (us-core-6).
     """
     facility = scene.site.facility(snapshot.facility_name)
     name = parse_name(line(snapshot.patient_name), facility.name_order if facility else None)
@@ -65,7 +65,7 @@ def patient_name(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
 
 
 def patient_gender(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
-    """Patient.gender <- snapshotMetadata.sex; a code we do not know is `unknown`, with the code kept beside it.
+    """Patient.gender <- snapshotMetadata.sex; an unknown code is `unknown`, with the code kept beside it.
 
     https://hl7.org/fhir/R4/patient-definitions.html#Patient.gender
     """
@@ -78,7 +78,7 @@ def patient_gender(scene: Scene, snapshot: Snapshot, pointer: str) -> Json:
 
 
 def patient_birth_date(scene: Scene, snapshot: Snapshot, pointer: str) -> str | None:
-    """Patient.birthDate <- snapshotMetadata.dateOfBirth: whole or partial, dropped when no calendar has it (D15).
+    """Patient.birthDate <- snapshotMetadata.dateOfBirth: whole or partial, dropped if it does not exist (D15).
 
     https://hl7.org/fhir/R4/patient-definitions.html#Patient.birthDate
     """
@@ -88,7 +88,7 @@ def patient_birth_date(scene: Scene, snapshot: Snapshot, pointer: str) -> str | 
 
 
 def patient(subject: Subject, scene: Scene) -> Json:
-    """The Patient of a subject; what AutoScribe does not know (address, telecom, race) is left out."""
+    """Build the Patient of a subject; elements that AutoScribe does not know (address, telecom, race) are left out."""
     snapshot, pointer = subject.snapshot, subject.pointer
     name = patient_name(scene, snapshot, pointer)
     gender = patient_gender(scene, snapshot, pointer)
@@ -112,7 +112,7 @@ def patient(subject: Subject, scene: Scene) -> Json:
 def taken_patient_ids(
     resources: Iterable[Mapping[str, Any]], held: Callable[[str], Iterable[Mapping[str, Any]]]
 ) -> frozenset[str]:
-    """The ids of Patients among `resources` that are other people than those `held` under the same ids (D12)."""
+    """Ids of Patients among `resources` that are other people than those `held` under the same ids (D12)."""
     return frozenset(_of_whom(are_two_people, resources, held))
 
 
@@ -121,9 +121,9 @@ def renamed(
     resources: Iterable[Mapping[str, Any]],
     held: Callable[[str], Iterable[Mapping[str, Any]]],
 ) -> list[MappingIssue]:
-    """An issue for each subject whose Patient among `resources` is called otherwise than one `held`, and is the same.
+    """Issue for each subject whose Patient has another name than one `held` under the same id, for the same person.
 
-    Those held are what other studies say under the same id.
+    `held` returns the Patients of other studies under an id.
     """
     patient_ids = {*_of_whom(is_remarkable, resources, held)}
     action = "another study calls the patient of this number otherwise (a married name, a typing error): one person"

@@ -1,4 +1,4 @@
-"""Practitioner <- the User behind Report.userId.
+"""Practitioner <- the User with the id in Report.userId.
 
 https://hl7.org/fhir/R4/practitioner.html, US Core Practitioner Profile.
 """
@@ -34,7 +34,7 @@ _TEXT_FIELDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Radiologist:
-    """The user behind Report.userId: what refers to them, and their Practitioner where they have one."""
+    """User with the id in Report.userId: a reference, and the Practitioner if there is one."""
 
     reference: Json
     resource: Json | None
@@ -42,7 +42,7 @@ class Radiologist:
 
 
 def radiologists(scene: Scene) -> dict[str, Radiologist]:
-    """Everybody who created or signed a report of the study, by user id, in reading order."""
+    """Map the users who created or signed a report of the study, by user id, in reading order."""
     first = {report.user_id: report for report in reversed(scene.study.reports)}
     return {
         user_id: _radiologist(scene, first[user_id])
@@ -64,10 +64,10 @@ def practitioner_name(user: User) -> Json:
 
 
 def practitioner_identifier(user: User, scene: Scene) -> list[Json]:
-    """Practitioner.identifier <- User.userId, npiNumber, and what the site's directory adds for that userId.
+    """Practitioner.identifier <- User.userId, npiNumber, and the identifiers in the site's directory for that userId.
 
     https://hl7.org/fhir/R4/practitioner-definitions.html#Practitioner.identifier
-    An NPI only with a right check digit (us-core-17); that of the directory where AutoScribe says none.
+    An NPI needs a correct check digit (us-core-17); the directory's is used if AutoScribe gives none.
     """
     made = [identifier(SID_USER, user.user_id)]
     number = line(user.npi_number)
@@ -85,7 +85,7 @@ def practitioner_identifier(user: User, scene: Scene) -> list[Json]:
 
 
 def practitioner_qualification(name: Json) -> list[Json]:
-    """Practitioner.qualification <- User.suffix1, suffix2, where they are credentials and no generation.
+    """Practitioner.qualification <- User.suffix1, suffix2, if they are credentials and not a generation.
 
     https://hl7.org/fhir/R4/practitioner-definitions.html#Practitioner.qualification
     """
@@ -93,7 +93,7 @@ def practitioner_qualification(name: Json) -> list[Json]:
 
 
 def practitioner(user: User, name: Json, scene: Scene) -> Json:
-    """The Practitioner of a user with a last name, which US Core and every search need."""
+    """Build the Practitioner of a user with a last name, which US Core and every search need."""
     scene.issues.extend(odd_characters(user, _TEXT_FIELDS, user.pointer))
     telecom = [
         {"system": system, "value": value}
@@ -117,7 +117,7 @@ def practitioner(user: User, name: Json, scene: Scene) -> Json:
 
 
 def _radiologist(scene: Scene, report: Report) -> Radiologist:
-    """A user who is not known, or has no last name, is named by identifier: no reference ever leads nowhere."""
+    """Refer to the author of a report; one unknown or without a last name is named by identifier, never dangling."""
     user, doubts = signer(scene.study, report, scene.site)
     scene.issues.extend(doubts)
     name = practitioner_name(user) if user else {}

@@ -1,4 +1,4 @@
-"""PractitionerRole <- the User behind Report.userId, User.clinicRole, and the facilities of that user's reports.
+"""PractitionerRole <- the User of Report.userId, User.clinicRole, and the facilities of that user's reports.
 
 https://hl7.org/fhir/R4/practitionerrole.html, US Core PractitionerRole Profile, decision D3.
 """
@@ -20,22 +20,22 @@ _META: Final[Json] = {"profile": [f"{US_CORE}practitionerrole"]}
 
 
 def practitioner_roles(scene: Scene, radiologists: Mapping[str, Radiologist]) -> list[Json]:
-    """One PractitionerRole of each user and facility that a report names together.
+    """Build one PractitionerRole for each pair of user and facility in a report.
 
-    A user of whom no Practitioner is made, and a report without a facilityName, give none.
+    A user without a Practitioner and a report without a facilityName give none.
     """
-    found: dict[str, Json] = {}
+    roles: dict[str, Json] = {}
     for report in scene.study.reports:
         radiologist = radiologists[report.user_id]
         facility = organization_name(report.snapshot, scene.site)
         if radiologist.resource and facility:
             made = _role(radiologist, radiologist.resource, facility)
-            found.setdefault(made["id"], made)
-    return list(found.values())
+            roles.setdefault(made["id"], made)
+    return list(roles.values())
 
 
 def practitioner_role_code(clinic_role: str | None) -> list[Json]:
-    """PractitionerRole.code <- User.clinicRole, as text: no table of codes has all of AutoScribe's roles.
+    """PractitionerRole.code <- User.clinicRole, as text: no code table has all of AutoScribe's roles.
 
     https://hl7.org/fhir/R4/practitionerrole-definitions.html#PractitionerRole.code
     """
@@ -43,7 +43,7 @@ def practitioner_role_code(clinic_role: str | None) -> list[Json]:
 
 
 def practitioner_role_specialty(clinic_role: str | None) -> list[Json]:
-    """PractitionerRole.specialty <- User.clinicRole, where one NUCC code means exactly that; else none.
+    """PractitionerRole.specialty <- User.clinicRole, if one NUCC code means exactly that; else none.
 
     https://hl7.org/fhir/R4/practitionerrole-definitions.html#PractitionerRole.specialty
     """
@@ -52,7 +52,7 @@ def practitioner_role_specialty(clinic_role: str | None) -> list[Json]:
 
 
 def _role(radiologist: Radiologist, practitioner: Json, facility: str) -> Json:
-    """The role; it claims its profile only with a telecom, which pd-1 of US Core asks for."""
+    """Build the role; it claims its profile only with a telecom, which pd-1 of US Core requires."""
     organization = organization_id(facility)
     clinic_role, telecom = line(radiologist.clinic_role), practitioner.get("telecom")
     return said(

@@ -1,4 +1,4 @@
-"""Provenance <- where a report's resource comes from: updatedAt, createdAt, signedAt, userId, reportId.
+"""Provenance <- the source of a report's resources: updatedAt, createdAt, signedAt, userId, reportId.
 
 https://hl7.org/fhir/R4/provenance.html, US Core Provenance Profile, decision D29.
 """
@@ -44,7 +44,7 @@ def provenance_occurred(parts: ReportParts) -> Json | None:
     """Provenance.occurred[x] <- createdAt, signedAt: from the first dictation to the signature.
 
     https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.occurred_x_
-    A period that would end before it starts (per-1) is not said.
+    A period that would end before it starts (per-1) is left out.
     """
     start, end = parse_instant(parts.created), parse_instant(parts.signed)
     if start is None or (end is not None and end < start):
@@ -53,7 +53,7 @@ def provenance_occurred(parts: ReportParts) -> Json | None:
 
 
 def provenance_agent(parts: ReportParts) -> list[Json]:
-    """Provenance.agent <- userId as author, and this gateway as transmitter, both for the facility where one is said.
+    """Provenance.agent <- userId as author, and this gateway as transmitter, both for the facility if there is one.
 
     https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.agent
     """
@@ -64,7 +64,7 @@ def provenance_agent(parts: ReportParts) -> list[Json]:
 
 
 def provenance_entity(parts: ReportParts) -> list[Json]:
-    """Provenance.entity <- reportId: the report of AutoScribe that all this was made from.
+    """Provenance.entity <- reportId: the AutoScribe report that the resources were made from.
 
     https://hl7.org/fhir/R4/provenance-definitions.html#Provenance.entity
     """
@@ -73,7 +73,7 @@ def provenance_entity(parts: ReportParts) -> list[Json]:
 
 
 def provenance(scene: Scene, parts: ReportParts, targets: Iterable[Json]) -> Json | None:
-    """The Provenance of the `targets` made of a report; None where no moment is known (R4 wants `recorded`)."""
+    """Build the Provenance of a report's `targets`; None without any instant (R4 requires `recorded`)."""
     recorded = provenance_recorded(parts)
     if recorded is None:
         scene.warn("provenance-undated", f"{parts.report.pointer}/updatedAt", "no Provenance: no moment is known")

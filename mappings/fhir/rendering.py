@@ -1,4 +1,4 @@
-"""A resource as the bytes that are stored and served.
+"""Bytes of a resource, as stored and served.
 
 https://hl7.org/fhir/R4/json.html: UTF-8, no white space between tokens, elements in the order they were made.
 """
@@ -14,5 +14,5 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, all
 
 
 def json_bytes(resource: Json) -> bytes:
-    """FHIR JSON in UTF-8; the same resource gives the same bytes."""
+    """Encode FHIR JSON in UTF-8; the same resource gives the same bytes."""
     return _ENCODER.encode(resource).encode()

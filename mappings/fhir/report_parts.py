@@ -1,4 +1,4 @@
-"""What the resources of one report share, worked out once: references, time, status, the text and its attachments.
+"""Parts that the resources of one report share: references, time, status, the text and its attachments.
 
 https://hl7.org/fhir/R4/diagnosticreport.html, decisions D5, D15, D16.
 """
@@ -29,13 +29,13 @@ NOT_SIGNED = "NOT SIGNED"
 
 @dataclass(frozen=True, slots=True)
 class ReportParts:
-    """A report with its references; `text` (N of it) and `forms` are empty for an unsigned one, unless shown (D16).
+    """A report with its references; an unsigned one has no `text` (N of it) and `forms`, unless drafts are shown (D16).
 
-    `parent` is what an addendum adds to, where that is clear; `code` names the examination. `when` is the time of the
-    study; `is_effective_derived`: the time of signing stands for it; `is_time_merged`: studyTime stands in it.
-    `created`, `signed`, `updated` are FHIR instants, None where not readable; a draft has no time of signing. `zone` is
-    the facility's, if the site knows it. `header` is the line above the report where others stand beside it, `passages`
-    the text that is given out, with the roles of its sections.
+    `parent` is the original of an addendum, if it is clear; `code` names the examination. `when` is the time of the
+    study; `is_effective_derived`: it is the time of signing; `is_time_merged`: it includes studyTime. `created`,
+    `signed` and `updated` are FHIR instants, None if unreadable; a draft has no time of signing. `zone` is the
+    facility's, if the site knows it. `header` is the line above the report if others stand beside it. `passages` is the
+    published text, with the roles of its sections.
     """
 
     report: Report
@@ -63,27 +63,27 @@ class ReportParts:
 
     @property
     def effective(self) -> str | None:
-        """The time of the study as FHIR dateTime."""
+        """Time of the study as FHIR dateTime."""
         return self.when.fhir if self.when else None
 
     @property
     def is_critical(self) -> bool:
-        """True for a signed report that its radiologist flagged as critical and that is not withdrawn (D16, D22)."""
+        """True for a signed report flagged as critical by its radiologist and not withdrawn (D16, D22)."""
         return self.report.is_critical is True and self.report.is_completed and not self.is_withdrawn
 
     @property
     def is_withdrawn(self) -> bool:
-        """True for a signed report that was taken back (D21)."""
+        """True for a signed report that was withdrawn (D21)."""
         return self.status.diagnostic_report == "entered-in-error"
 
     @property
     def is_draft_shown(self) -> bool:
-        """True for an unsigned report whose text the site lets out."""
+        """True for an unsigned report whose text the site publishes."""
         return self.status.diagnostic_report == "preliminary"
 
 
 def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> ReportParts:
-    """The shared parts of a report."""
+    """Build the shared parts of a report."""
     subject = scene.subjects[report.report_id]
     facility = scene.site.facility(report.snapshot.facility_name)
     zone = facility.time_zone if facility else None
@@ -127,12 +127,12 @@ def report_parts(scene: Scene, report: Report, radiologist: Radiologist) -> Repo
 
 
 def addenda_said(addenda: Iterable[ReportParts]) -> str:
-    """The part of signed addenda in the conclusion of the report that shows them, each under its header (D36)."""
+    """Part of signed addenda in the conclusion of the report that shows them, each under its header (D36)."""
     return "\n\n".join(f"{one.header}\n{statement(one.passages)}" for one in addenda)
 
 
 def newest_signature(reports: Sequence[ReportParts]) -> str | None:
-    """The newest signedAt of some reports as FHIR instant; None where none is readable."""
+    """Newest signedAt of some reports as FHIR instant; None if none is readable."""
     moments = {moment: one.signed for one in reports if (moment := parse_instant(one.signed))}
     return moments[max(moments)] if moments else None
 
@@ -146,19 +146,19 @@ def _title(report: Report, signed: str | None) -> str:
 
 
 def _header(scene: Scene, report: Report, zone: ZoneInfo | None) -> str:
-    """The line above the report's part of a conclusion, as HL7 v2 has it above the report's text (D36)."""
+    """Header line above the report's part of a conclusion, the same as in HL7 v2 (D36)."""
     user, _ = signer(scene.study, report, scene.site)
     name = line(spoken_name(user)) if user else None
     return header(report, parse_instant(report.signed_at), name or "", zone)
 
 
 def _text_form(text: str, resource_id: str, title: str, signed: str | None) -> tuple[Json, ...]:
-    """The report text as attachment: its original bytes in base64, and the Binary of the same bytes (D5)."""
+    """Attachment of the report text: its original bytes in base64, and the Binary of the same bytes (D5)."""
     return (text_attachment(utf8(text)[0], f"Binary/{resource_id}-text", title, signed),) if text else ()
 
 
 def _pdf_form(scene: Scene, report: Report, resource_id: str, title: str, signed: str | None) -> Json:
-    """The PDF as attachment: its stable address; size and SHA-1 only when its bytes were seen (D28)."""
+    """Attachment of the PDF: its stable address; size and SHA-1 only once its bytes were read (D28)."""
     made: Json = {"contentType": "application/pdf", "url": f"Binary/{resource_id}-pdf"}
     if seen := scene.facts.pdf.get(report.report_id):
         made["size"] = seen.size
@@ -170,7 +170,7 @@ def _pdf_form(scene: Scene, report: Report, resource_id: str, title: str, signed
 
 
 def _said_text(scene: Scene, report: Report, *, is_draft_shown: bool) -> str:
-    """The text that leaves: that of a signed report, and of a draft where the site lets drafts out (D16)."""
+    """Text to publish: of a signed report, and of a draft if the site publishes drafts (D16)."""
     place = f"{report.pointer}/reportPlainText"
     text = report.text or ""
     if report.is_completed:

@@ -1,4 +1,4 @@
-"""Rules of whole resources: the invariants of R4 and US Core, and what a claimed US Core profile makes mandatory.
+"""Rules of whole resources: invariants of R4 and US Core, and elements mandatory in a claimed US Core profile.
 
 https://hl7.org/fhir/R4/observation.html (obs-6), https://hl7.org/fhir/R4/datatypes.html#Period (per-1),
 https://hl7.org/fhir/R4/domainresource.html (dom-6), US Core 6.1.0 and 8.0.0 (us-core-1, -2, -6, -10, -16, -17).
@@ -26,7 +26,7 @@ Fault = tuple[str, str]
 
 _NEED_EFFECTIVE: Final = frozenset({"partial", "preliminary", "final", "amended", "corrected", "appended"})
 _VITAL_PROFILES: Final = frozenset({f"{US_CORE}body-height", f"{US_CORE}body-weight"})
-# Resource type -> elements that R4 or the profile makes mandatory
+# Resource type -> elements mandatory in R4 or the profile
 _MANDATORY: Final = {
     "Patient": {"id", "text", "identifier", "name", "gender"},
     "Organization": {"id", "text", "active", "name"},
@@ -47,10 +47,10 @@ def _mandatory(resource: Json) -> Iterator[Fault]:
 
 
 def patient_rules(resource: Json) -> Iterator[Fault]:
-    """us-core-6 and the identifier of the US Core Patient Profile."""
+    """Check us-core-6 and the identifier of the US Core Patient Profile."""
     yield from _mandatory(resource)
-    for index, one in enumerate(resource.get("identifier", ())):
-        if not one.get("system") or not one.get("value"):
+    for index, identifier in enumerate(resource.get("identifier", ())):
+        if not identifier.get("system") or not identifier.get("value"):
             yield "us-core-patient-identifier", f"/identifier/{index}"
     for index, name in enumerate(resource.get("name", ())):
         is_absent = any(one.get("url") == DATA_ABSENT_REASON_EXTENSION for one in name.get("extension", ()))
@@ -59,17 +59,17 @@ def patient_rules(resource: Json) -> Iterator[Fault]:
 
 
 def organization_rules(resource: Json) -> Iterator[Fault]:
-    """What the US Core Organization Profile makes mandatory."""
+    """Check the mandatory elements of the US Core Organization Profile."""
     yield from _mandatory(resource)
 
 
 def practitioner_rules(resource: Json) -> Iterator[Fault]:
-    """us-core-16 and -17 (an NPI has ten digits and a check digit), system and value, one family name."""
+    """Check us-core-16 and -17 (an NPI has ten digits and a check digit), system and value, one family name."""
     yield from _mandatory(resource)
-    for index, one in enumerate(resource.get("identifier", ())):
-        if not one.get("system") or not one.get("value"):
+    for index, identifier in enumerate(resource.get("identifier", ())):
+        if not identifier.get("system") or not identifier.get("value"):
             yield "us-core-practitioner-identifier", f"/identifier/{index}"
-        elif one["system"] == US_NPI and not is_npi(one["value"]):
+        elif identifier["system"] == US_NPI and not is_npi(identifier["value"]):
             yield "us-core-17", f"/identifier/{index}/value"
     for index, name in enumerate(resource.get("name", ())):
         if "family" not in name:
@@ -77,19 +77,19 @@ def practitioner_rules(resource: Json) -> Iterator[Fault]:
 
 
 def practitioner_role_rules(resource: Json) -> Iterator[Fault]:
-    """pd-1 of the US Core PractitionerRole Profile, where it is claimed; a role of ours says whose it is, and where."""
+    """Check pd-1 of the US Core PractitionerRole Profile, if claimed; our roles name practitioner and organization."""
     yield from _mandatory(resource)
     if "telecom" not in resource and "profile" in resource.get("meta", {}):
         yield "us-core-pd-1", "/telecom"
 
 
 def imaging_study_rules(resource: Json) -> Iterator[Fault]:
-    """What R4 makes mandatory."""
+    """Check the mandatory elements of R4."""
     yield from _mandatory(resource)
 
 
 def diagnostic_report_rules(resource: Json) -> Iterator[Fault]:
-    """us-core-10, and the category by which US Core clients search."""
+    """Check us-core-10, and the category by which US Core clients search."""
     yield from _mandatory(resource)
     is_effective = "effectiveDateTime" in resource or "_effectiveDateTime" in resource
     if resource.get("status") in _NEED_EFFECTIVE and not is_effective:
@@ -99,7 +99,7 @@ def diagnostic_report_rules(resource: Json) -> Iterator[Fault]:
 
 
 def observation_rules(resource: Json) -> Iterator[Fault]:
-    """obs-6, us-core-1, us-core-2; a vital sign has a time and a category of its own (vs-1)."""
+    """Check obs-6, us-core-1, us-core-2; a vital sign has a time and a category of its own (vs-1)."""
     yield from _mandatory(resource)
     has_value = "valueString" in resource or "valueQuantity" in resource
     if has_value and "dataAbsentReason" in resource:
@@ -117,7 +117,7 @@ def observation_rules(resource: Json) -> Iterator[Fault]:
 
 
 def provenance_rules(resource: Json) -> Iterator[Fault]:
-    """per-1, and the profile's provenance-1: who acts for an organisation says for which."""
+    """Check per-1, and the profile's provenance-1: an agent names the organization it acts for."""
     yield from _mandatory(resource)
     period = resource.get("occurredPeriod", {})
     start, end = parse_instant(period.get("start")), parse_instant(period.get("end"))
@@ -129,12 +129,12 @@ def provenance_rules(resource: Json) -> Iterator[Fault]:
 
 
 def service_request_rules(resource: Json) -> Iterator[Fault]:
-    """What R4 and the US Core ServiceRequest Profile make mandatory."""
+    """Check the mandatory elements of R4 and the US Core ServiceRequest Profile."""
     yield from _mandatory(resource)
 
 
 def document_reference_rules(resource: Json) -> Iterator[Fault]:
-    """us-core-6, a type of LOINC and the category by which US Core clients search; it relates to documents only."""
+    """Check us-core-6, a LOINC type and the category by which US Core clients search; it relates only to documents."""
     yield from _mandatory(resource)
     if not any(one.get("system") == LOINC for one in resource.get("type", {}).get("coding", ())):
         yield "us-core-document-type", "/type"

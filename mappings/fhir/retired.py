@@ -1,4 +1,4 @@
-"""The last version of a resource that is made no more: it says that it no longer holds, and keeps what it said.
+"""Last version of a resource that is no longer made: its status says so, and its content stays.
 
 https://hl7.org/fhir/R4/lifecycle.html, US Core CONF-0187 to CONF-0192: `entered-in-error`, never a delete.
 """
@@ -11,7 +11,7 @@ from mappings.fhir.datatypes import Json
 from mappings.fhir.narrative import narrative
 
 _ERROR: Final = "entered-in-error"
-# Resource type -> status that never was final -> what it ends as; anything else is entered-in-error
+# Resource type -> status that was never final -> final status; any other ends as entered-in-error
 _ENDS: Final[dict[str, dict[str, str]]] = {
     "DiagnosticReport": {"registered": "cancelled", "preliminary": "cancelled", "cancelled": "cancelled"},
     "Observation": {"preliminary": "cancelled", "cancelled": "cancelled"},
@@ -22,7 +22,7 @@ _SAID: Final = "AutoScribe no longer says this"
 
 
 def retired(resource: Json) -> Json | None:
-    """The resource as it ends; None for one that stays as it is: a Patient, an Organization, a Provenance, a study."""
+    """Return the final version; None for one that stays as it is: a Patient, an Organization, a Provenance, a study."""
     ends = _ENDS.get(resource["resourceType"])
     if ends is None:
         return None

@@ -1,4 +1,4 @@
-"""What all resources of one study are made from: the study, the site, the facts, and the issues found on the way.
+"""Input of all resources of one study: the study, the site, the facts, and the issues found on the way.
 
 Carries out no clause of a standard: it is only the bundle of arguments that the resource modules share.
 """
@@ -41,9 +41,9 @@ _STUDY_TEXTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One study to be mapped; `subjects` are its patients by report id, and by study id its own; `issues` grows.
+    """One study to map; `subjects` has its patients by report id, and its own patient by study id; `issues` grows.
 
-    `orders` are those that the study answers, at least one, whose numbers may be unknown.
+    `orders` are the orders of the study, at least one; their numbers may be unknown.
     """
 
     study: Study
@@ -55,17 +55,17 @@ class Scene:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The snapshot that speaks for the study."""
+        """Snapshot that speaks for the study."""
         return self.subject.snapshot
 
     @property
     def subject(self) -> Subject:
-        """The study's own patient."""
+        """Patient of the study itself."""
         return self.subjects[self.study.study_id]
 
     @property
     def patients(self) -> tuple[Subject, ...]:
-        """Each patient once, first the study's own."""
+        """Each patient once, the study's own first."""
         return tuple(dict.fromkeys(self.subjects.values()))
 
     def warn(self, code: str, pointer: str, action: str) -> None:
@@ -78,16 +78,16 @@ class Scene:
 
 
 def scene(study: Study, site: Site, facts: Facts) -> Scene:
-    """The scene of a study, with the characters that N takes out of its short texts reported."""
-    found, doubts = orders(study, site, facts)
-    made = Scene(study, site, facts, subjects(study, study.reports, site, facts), found)
+    """Build the scene of a study, and report the characters that N removes from its short texts."""
+    known_orders, doubts = orders(study, site, facts)
+    made = Scene(study, site, facts, subjects(study, study.reports, site, facts), known_orders)
     made.issues.extend(doubts)
-    for one in made.patients:
-        made.issues.extend(one.issues)
+    for subject in made.patients:
+        made.issues.extend(subject.issues)
     made.issues.extend(odd_characters(study, _STUDY_TEXTS, ""))
     for index, note in enumerate(study.technologist_notes):
         made.issues.extend(character_issues(note, f"/technologistNotes/{index}"))
-    for order in found:
+    for order in known_orders:
         made.issues.extend(character_issues(order.accession_number + order.placer_order_number, order.pointer))
     for report in study.reports:
         made.issues.extend(odd_characters(report.snapshot, _SNAPSHOT_TEXTS, report.snapshot_pointer))
@@ -95,7 +95,7 @@ def scene(study: Study, site: Site, facts: Facts) -> Scene:
 
 
 def odd_characters(source: object, names: Mapping[str, str], pointer: str) -> list[MappingIssue]:
-    """What N takes out of the text fields of an upstream object; `names` gives their names in the upstream."""
+    """Issues for characters that N removes from an object's text fields; `names` maps them to AutoScribe's names."""
     texts = list(map(getattr, repeat(source), names))
     if "".join(filter(None, texts)).isprintable():
         return []

@@ -1,7 +1,7 @@
-"""ServiceRequest <- what is known of the orders that the study answers: numbers, priority, indication, who asked.
+"""ServiceRequest <- known facts about the study's orders: numbers, priority, indication, requester.
 
 https://hl7.org/fhir/R4/servicerequest.html, US Core ServiceRequest Profile, decision D18. AutoScribe holds no order:
-when it was written is not known and not said.
+its time of writing is unknown and left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mappings.profile import Site
 
 _META: Final[Json] = {"profile": [f"{US_CORE}servicerequest"]}
 
-# ServiceRequest.status <- DiagnosticReport.status of the reports that answer it; the first that any report has stands.
+# ServiceRequest.status <- DiagnosticReport.status of its reports; the first status that any report has wins.
 # http://hl7.org/fhir/R4/valueset-request-status.html
 _STATUS: Final[dict[str, frozenset[str]]] = {
     "completed": frozenset({"final", "appended", "corrected"}),
@@ -35,7 +35,7 @@ _STATUS: Final[dict[str, frozenset[str]]] = {
 
 
 def service_request_status(scene: Scene, reports: Sequence[ReportParts]) -> str:
-    """ServiceRequest.status <- Report.status, isCancelled: answered by a signed report, called off, or still open.
+    """ServiceRequest.status <- Report.status, isCancelled: answered by a signed report, revoked, or still open.
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.status
     """
@@ -48,10 +48,10 @@ def service_request_status(scene: Scene, reports: Sequence[ReportParts]) -> str:
 
 
 def service_request_priority(scene: Scene) -> str | None:
-    """ServiceRequest.priority <- Study.severity, as OBR-5 has it; a critical finding changes nothing here.
+    """ServiceRequest.priority <- Study.severity, as in OBR-5; a critical finding changes nothing here.
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.priority
-    A severity of another name stands in the ImagingStudy alone.
+    An unknown severity is only in the ImagingStudy.
     """
     return REQUEST_PRIORITY.get(scene.study.severity or "")
 
@@ -65,7 +65,7 @@ def service_request_identifier(order: Order, site: Site) -> list[Json]:
 
 
 def service_request_code(scene: Scene, reports: Sequence[ReportParts]) -> Json:
-    """ServiceRequest.code <- what DiagnosticReport.code is made of, in the snapshot that speaks for the study.
+    """ServiceRequest.code <- the source of DiagnosticReport.code, in the snapshot that speaks for the study.
 
     https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.code
     """
@@ -74,7 +74,7 @@ def service_request_code(scene: Scene, reports: Sequence[ReportParts]) -> Json:
 
 
 def service_requests(scene: Scene, reports: Sequence[ReportParts]) -> list[Json]:
-    """A ServiceRequest for each order of the study; none where nothing is known of its only one."""
+    """Build a ServiceRequest for each order of the study; none for a single order about which nothing is known."""
     study = scene.study
     indication, history = line(study.clinical_indication), line(study.clinical_history)
     asked_by = requester(scene)

@@ -1,6 +1,6 @@
-"""Study -> HL7 v2 messages, as the profile of their receiver has them.
+"""Map a study to HL7 v2 messages, by the profile of the receiver.
 
-HL7 v2.5.1 chapters 2, 3, 4 and 7; `to_oru` makes an ORU^R01, `messages` says which ones a cause asks for, `receiver`
+HL7 v2.5.1 chapters 2, 3, 4 and 7. `to_oru` makes an ORU^R01, `messages` lists the messages of a cause, `receiver`
 reads a profile of this package.
 """
 

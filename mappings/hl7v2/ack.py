@@ -1,9 +1,9 @@
-"""Acknowledgements: what a receiver answered (MSA, ERR), and the answer a receiver gives.
+"""Acknowledgements: read a receiver's answer (MSA, ERR), and write the answer of a receiver.
 
 HL7 v2.5.1 §2.9.2 and §2.9.3 (acknowledgement rules), §2.15.9.15 (MSH-15), §2.15.8 (MSA), §2.15.5 (ERR); ERR-1 and MSA-6
-as older versions have them.
+of older versions.
 
-Reading is lenient about form (mappings/hl7v2/received.py) and strict about meaning: what is not one MSA with a code of
+Reading is lenient about form (mappings/hl7v2/received.py) and strict about meaning: anything but one MSA with a code of
 table 0008 is `AckInvalid`, never an acknowledgement.
 """
 
@@ -28,7 +28,7 @@ HL70008: Final[dict[str, str]] = {
     "CR": "Commit Reject",
 }
 
-# HL7 table 0155 Accept/Application Acknowledgment Conditions: whether success, and whether a fault, is acknowledged
+# HL7 table 0155 Accept/Application Acknowledgment Conditions: (success is acknowledged, a fault is acknowledged)
 HL70155: Final[dict[str, tuple[bool, bool]]] = {
     "AL": (True, True),
     "NE": (False, False),
@@ -39,12 +39,12 @@ HL70155: Final[dict[str, tuple[bool, bool]]] = {
 # HL7 table 0516 Error Severity
 HL70516: Final[dict[str, str]] = {"E": "Error", "F": "Fatal Error", "I": "Information", "W": "Warning"}
 
-# HL7 table 0104 Version ID: those whose ERR segment has ERR-1 and nothing else
+# HL7 table 0104 Version ID: versions whose ERR segment has only ERR-1
 WITHOUT_ERR_3: Final = frozenset({"2.0", "2.0D", "2.1", "2.2", "2.3", "2.3.1", "2.3.2", "2.4"})
 
 InvalidCode = UnreadableCode | Literal["no-msa", "several-msa", "code-not-in-table-0008"]
 
-# What a code, its system (HL7 table 0396) and a place look like. Anything else can be a person's name: it is text.
+# Form of a code, its system (HL7 table 0396) and a place. Anything else can be a person's name: it is text.
 _CODE: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.\-]{1,10}")
 _SYSTEM: Final = re.compile(r"HL7[0-9]{4}|L|99[A-Za-z0-9]{1,10}")
 _PLACE: Final = r"(?:[A-Z][A-Z0-9]{2})?(?:\^[0-9]{0,5}){1,5}"
@@ -53,11 +53,11 @@ _LOCATION: Final = re.compile(rf"(?:{_PLACE}(?:~{_PLACE}){{0,9}})?")
 
 @dataclass(frozen=True, slots=True)
 class AckError:
-    """One fault that a receiver named, from ERR-1 (to v2.4), ERR-2 to ERR-8 (from v2.5) or MSA-6.
+    """One fault named by a receiver, from ERR-1 (to v2.4), ERR-2 to ERR-8 (from v2.5) or MSA-6.
 
-    `code` is of table 0357 where `system` is empty or HL70357; empty if the receiver put words in its place.
+    `code` is of table 0357 if `system` is empty or HL70357; it is empty if the receiver wrote words in its place.
     `location` is the place in the message as the receiver wrote it, such as `PID^1^5`. `severity` is of table 0516.
-    `text` is the receiver's wording; it can repeat what is in the message, so it is no part of `repr`.
+    `text` is the receiver's wording. It can repeat content of the message, so `repr` leaves it out.
     """
 
     code: str
@@ -69,9 +69,9 @@ class AckError:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """One acknowledgement: MSA-1, MSA-2, MSA-3 and the faults named, and the bytes that it was read from.
+    """One acknowledgement: MSA-1, MSA-2, MSA-3 and the faults named, and its original bytes.
 
-    `text` and `raw` are no part of `repr`, as in `AckError`.
+    `repr` leaves out `text` and `raw`, as in `AckError`.
     """
 
     code: AckCode
@@ -81,12 +81,12 @@ class Ack:
     raw: bytes = field(default=b"", repr=False, compare=False)
 
     def answers(self, control_id: str) -> bool:
-        """Whether this is the acknowledgement of the message with that MSH-10: MSA-2 equals it and is not empty."""
+        """True if this acknowledges the message with that MSH-10: MSA-2 equals it and is not empty."""
         return bool(self.control_id) and self.control_id == control_id
 
 
 class AckInvalid(ValueError):
-    """Bytes that are no acknowledgement: `code` says why, `offset` where (NULs not counted). Never holds the bytes."""
+    """Bytes that are no acknowledgement: `code` is the reason, `offset` the place (without NULs). Never the bytes."""
 
     def __init__(self, code: InvalidCode, offset: int) -> None:
         self.code: InvalidCode = code
@@ -98,16 +98,16 @@ def parse(payload: bytes) -> Ack:
     """Read the content of one frame as an acknowledgement.
 
     Raises:
-        AckInvalid: it is none.
+        AckInvalid: the content is no acknowledgement.
     """
     try:
         received = read(payload)
     except Unreadable as error:
         raise AckInvalid(error.code, error.offset) from None
-    found = [segment for segment in received.segments if segment.name == "MSA"]
-    if len(found) != 1:
-        raise AckInvalid("several-msa" if found else "no-msa", found[1].offset if found else received.msh.offset)
-    msa = found[0]
+    msas = [segment for segment in received.segments if segment.name == "MSA"]
+    if len(msas) != 1:
+        raise AckInvalid("several-msa" if msas else "no-msa", msas[1].offset if msas else received.msh.offset)
+    msa = msas[0]
     code = msa.field(1).strip()
     if code not in HL70008:
         raise AckInvalid("code-not-in-table-0008", msa.offset)
@@ -122,9 +122,9 @@ def parse(payload: bytes) -> Ack:
 
 
 def asks_for_commit(message: bytes, *, is_accepted: bool) -> bool:
-    """MSH-15 Accept Acknowledgment Type: whether a message asks for an accept acknowledgement, as it was received.
+    """MSH-15 Accept Acknowledgment Type: True if a message asks for an accept acknowledgement.
 
-    One that says nothing, as in original mode, or nothing of table 0155, does not.
+    An empty MSH-15, as in original mode, or one outside table 0155, asks for none.
     """
     try:
         condition = read(message).msh.field(15).strip()
@@ -135,16 +135,16 @@ def asks_for_commit(message: bytes, *, is_accepted: bool) -> bool:
 
 
 def acknowledge(message: bytes, code: AckCode, *, control_id: str, at: str, error: AckError | None = None) -> bytes:
-    """The acknowledgement of a message, in the message's own delimiters; also of bytes that are no HL7 message.
+    """Make the acknowledgement of a message, in the message's own delimiters; also of bytes that are no HL7 message.
 
     Sender and receiver are swapped; trigger event, MSH-11, MSH-12 and MSH-10 are echoed byte for byte.
 
     Args:
-        message: what was received, without block characters.
+        message: the bytes received, without block characters.
         code: MSA-1.
         control_id: MSH-10 of the acknowledgement.
         at: MSH-7 of the acknowledgement, as HL7 writes times.
-        error: one ERR segment (ERR-2, -3, -4 from v2.5 on, ERR-1 before) and MSA-3; what is not ASCII becomes `?`.
+        error: one ERR segment (ERR-2, -3, -4 from v2.5 on, ERR-1 before) and MSA-3; non-ASCII characters become `?`.
     """
     try:
         received = read(message)
@@ -174,7 +174,7 @@ def _err(segment: Segment, received: Received) -> Iterator[AckError]:
 
 
 def _err_3_hl7_error_code(segment: Segment, received: Received) -> AckError:
-    """ERR-3 HL7 Error Code, with ERR-2, -4, -5, -7 and -8 (HL7 v2.5.1 §2.15.5)."""
+    """Read ERR-3 HL7 Error Code, with ERR-2, -4, -5, -7 and -8 (HL7 v2.5.1 §2.15.5)."""
     application_code = received.components(segment.field(5))
     return _error(
         received,
@@ -186,7 +186,7 @@ def _err_3_hl7_error_code(segment: Segment, received: Received) -> AckError:
 
 
 def _err_1_error_code_and_location(repetition: str, received: Received) -> AckError:
-    """ERR-1 Error Code and Location, `segment^sequence^field^code&text&system` (HL7 v2.3.1 §2.24.4, v2.4 §2.16.5)."""
+    """Read ERR-1 Error Code and Location, `segment^sequence^field^code&text&system` (v2.3.1 §2.24.4, v2.4 §2.16.5)."""
     parts = received.components(repetition)
     if not _LOCATION.fullmatch("^".join(parts[:3])):
         return _error(received, parts)
@@ -195,7 +195,7 @@ def _err_1_error_code_and_location(repetition: str, received: Received) -> AckEr
 
 
 def _msa_6_error_condition(msa: Segment, received: Received) -> Iterator[AckError]:
-    """MSA-6 Error Condition, a CE of table 0357 (HL7 v2.3.1 §2.24.2; withdrawn in v2.7)."""
+    """Read MSA-6 Error Condition, a CE of table 0357 (HL7 v2.3.1 §2.24.2; withdrawn in v2.7)."""
     if msa.field(6):
         yield _error(received, received.components(msa.field(6)))
 
@@ -203,7 +203,7 @@ def _msa_6_error_condition(msa: Segment, received: Received) -> Iterator[AckErro
 def _error(
     received: Received, coded: list[str], *, location: str = "", severity: str = "", words: list[str] | None = None
 ) -> AckError:
-    """An error from `code, text, system`. What is not of the form of a code, a place or a system is text."""
+    """Build an error from `code, text, system`; parts without the form of a code, place or system become text."""
     code, text, system = (part.strip() for part in [*coded, "", "", ""][:3])
     place = location.replace(received.delimiters.component, "^").replace(received.delimiters.repetition, "~")
     texts = [text, *(words or [])]

@@ -1,7 +1,7 @@
-"""What a receiver's character set cannot hold, spelled with what it can.
+"""Spell characters that a receiver's character set lacks with characters that it has.
 
-HL7 v2.5.1 §2.15.9.18 (MSH-18, table 0211), https://www.unicode.org/reports/tr15/ (NFC, NFKD). Nothing turns into
-another number or its contrary: ten to the sixth is spelled 10^6, one and a half 1 1/2, not equal <>.
+HL7 v2.5.1 §2.15.9.18 (MSH-18, table 0211), https://www.unicode.org/reports/tr15/ (NFC, NFKD). No spelling changes a
+number or reverses a meaning: ten to the sixth is spelled 10^6, one and a half 1 1/2, not equal <>.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from unicodedata import category, combining, decomposition, normalize
 from mappings.hl7v2.er7 import NOT_NULL, NULL, escape
 
 UNKNOWN: Final = "?"
-# Codec -> the characters that it does not have
+# Codec -> the characters that it lacks
 _NOT_HELD: Final[dict[str, re.Pattern[str]]] = {
     "ascii": re.compile("[^\x00-\x7f]"),
     "iso-8859-1": re.compile("[^\x00-\xff]"),
 }
 _ELEMENT: Final = re.compile(r"[^|^~&\r]+")
-# Digits above the line, and below it behind a digit: alone they would be more digits of the number before them
+# Superscript digits, and subscript digits after a digit: without a mark they would extend the number before them
 _OFF_THE_LINE: Final = re.compile("[\u00b2\u00b3\u00b9\u2070\u2074-\u207b]+|(?<=[0-9])[\u2080-\u2089]+")
 # The ordinal sign (N\u00ba 5) where it is typed for the degree sign, which looks alike
 _DEGREE: Final = re.compile("(?<=[0-9])\u00ba|\u00ba(?=[CF]\\b)")
 _OVERLAY: Final = 1  # combining class of a stroke through its letter: it may mean `not`
 
-# What has a spelling that people use; the rest is decomposed
+# Characters with a spelling in common use; the others are decomposed
 SPELLING: Final[dict[str, str]] = {
     **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033", '"'),
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2039\u203a\u2032\u00b4", "'"),
@@ -72,10 +72,10 @@ SPELLING: Final[dict[str, str]] = {
 
 
 def spelled(text: str, codec: str) -> tuple[str, int]:
-    """ER7 text with what the codec has not spelled out, escaped, and how many characters that were.
+    """Spell out the characters of ER7 text that the codec lacks, escaped; return the text and their number.
 
-    Of a character the spelling of the table stands, else its compatibility decomposition without combining marks, else
-    `?`; what is invisible goes. An element that says something never comes out empty, or as the null `""`.
+    A character becomes its spelling in the table, else its compatibility decomposition without combining marks, else
+    `?`; invisible characters are dropped. An element with content never becomes empty, or the null `""`.
     """
     missing = _NOT_HELD.get(codec)
     if missing is None or not missing.search(text):
@@ -100,7 +100,7 @@ def spelled(text: str, codec: str) -> tuple[str, int]:
 
 
 def _marked(run: str, missing: re.Pattern[str]) -> str:
-    """Superscripts behind `^`, subscripts behind `_`, where one of them is not held."""
+    """Write superscripts after `^` and subscripts after `_`, if the codec lacks one of them."""
     if not missing.search(run):
         return run
     mark = "_" if "\u2080" <= run[0] <= "\u2089" else "^"
@@ -109,7 +109,7 @@ def _marked(run: str, missing: re.Pattern[str]) -> str:
 
 @cache
 def _spelling(character: str, missing: re.Pattern[str]) -> str:
-    """One character that the codec has not, as characters that it has; "" for what is invisible."""
+    """Spell one character that the codec lacks with characters that it has; "" for an invisible one."""
     if character in SPELLING:
         return SPELLING[character]
     if character.isspace():

@@ -1,7 +1,7 @@
-"""With which switches the messages of a receiver's profile would break the rules of that profile.
+"""Find switches of a receiver's profile that make its own messages break its rules.
 
-HL7 v2.5.1 §2.16 (message profiles), decision D34. It is found by trying: the specimen (mappings/hl7v2/specimen.py) is
-written as the profile has it, and where that breaks a rule, every switch is turned to see which one mends it.
+HL7 v2.5.1 §2.16 (message profiles), decision D34. The check is a trial: it writes the specimen
+(mappings/hl7v2/specimen.py) by the profile, and if that breaks a rule, changes each switch to find one that helps.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mappings.profile.receiver import conflicts, written_as
 
 
 def contradictions(receiver: Receiver) -> tuple[SiteError, ...]:
-    """What keeps a receiver's profile from working, each with the switch, the reason and what to write instead.
+    """Find the faults that make a receiver's profile unusable, each with the switch, the reason and the remedy.
 
-    Empty: no message about a study of which everything is known breaks a `block` rule of the profile.
+    Empty if no message about a study with every value known breaks a `block` rule of the profile.
     """
     found: dict[tuple[Rule, tuple[_Turn, ...]], list[str]] = {}
     for occasion in occasions():
@@ -31,7 +31,7 @@ def contradictions(receiver: Receiver) -> tuple[SiteError, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A switch with another value; `key` is the switch, or of a map the entry that changes."""
+    """A switch with another value; `key` is the switch, or the changed entry of a map."""
 
     switch: str
     value: Any
@@ -48,7 +48,7 @@ def _told(receiver: Receiver, rule: Rule, turns: tuple[_Turn, ...], occasions_of
 
 
 def _refusals(occasion: Occasion, receiver: Receiver) -> list[tuple[Rule, tuple[_Turn, ...]]]:
-    """The `block` rules that an occasion breaks, each with the turns after which nothing else is wrong instead."""
+    """The `block` rules that an occasion breaks, each with the switch changes that fix it and break nothing else."""
     broken = _broken(occasion, receiver)
     if not broken:
         return []
@@ -60,14 +60,14 @@ def _refusals(occasion: Occasion, receiver: Receiver) -> list[tuple[Rule, tuple[
 
 
 def _broken(occasion: Occasion, receiver: Receiver) -> list[Rule] | None:
-    """The `block` rules that an occasion's messages break; None where nothing is written."""
+    """The `block` rules that an occasion's messages break; None if there is no message."""
     messages = written(occasion, receiver)
     found = [broken.rule for message in messages for broken in check_rules(message, receiver)]
     return [rule for rule in dict.fromkeys(found) if rule.level == "block"] if messages else None
 
 
 def _turns(receiver: Receiver) -> Iterator[tuple[_Turn, Receiver]]:
-    """Every switch with every other value (of `status_map`, every entry with every value) that goes with the rest."""
+    """Yield each valid profile with one switch changed (for `status_map`, one entry changed)."""
     for turn in _all_turns(receiver):
         turned = replace(receiver, **{turn.switch: turn.value})
         if not conflicts(turned):
@@ -75,12 +75,12 @@ def _turns(receiver: Receiver) -> Iterator[tuple[_Turn, Receiver]]:
 
 
 def _all_turns(receiver: Receiver) -> Iterator[_Turn]:
-    for name, one in switches().items():
+    for name, switch in switches().items():
         now = getattr(receiver, name)
         if name == "status_map":
-            for key, codes in one.metadata["keys"].items():
+            for key, codes in switch.metadata["keys"].items():
                 for code in codes:
                     yield _Turn(name, tuple({**dict(now), key: code}.items()), f"{name}.{key}")
-        elif "keys" not in one.metadata:
-            values = one.metadata.get("values", ())
+        elif "keys" not in switch.metadata:
+            values = switch.metadata.get("values", ())
             yield from (_Turn(name, value, name) for value in values if value != now)

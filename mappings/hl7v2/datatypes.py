@@ -1,4 +1,4 @@
-"""The HL7 v2 data types that our fields are made of, as ER7 text.
+"""HL7 v2 data types of our fields, as ER7 text.
 
 HL7 v2.5.1 §2.A.88 (XPN), §2.A.86 (XCN), §2.A.11 (CNN), §2.A.36 (HD), §2.A.28 (EI), decision D14.
 """
@@ -25,14 +25,14 @@ _NOTHING: Final = ("",) * 6
 
 @lru_cache
 def hd(text: str | None, separator: str = "^") -> str:
-    """HD: an OID as universal id (`^1.2.3^ISO`), anything else as namespace id; `separator` `&` inside a component."""
+    """Write HD: an OID as universal id (`^1.2.3^ISO`), else a namespace id; `separator` is `&` inside a component."""
     plain = value(text)
     return f"{separator}{plain}{separator}ISO" if is_oid(plain) else plain
 
 
 @lru_cache
 def _suffix_and_degree(suffixes: tuple[str, ...]) -> tuple[str, str]:
-    """XPN.4 and XPN.6."""
+    """Split suffixes into XPN.4 and XPN.6."""
     if not suffixes:
         return "", ""
     degrees = [one for one in suffixes if not is_generation(one)]
@@ -41,7 +41,7 @@ def _suffix_and_degree(suffixes: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _parts(name: PersonName) -> _Parts:
-    """Family, given, middle, suffix, prefix, degree, in the order of XPN and XCN; unsplit, the whole is the family."""
+    """Family, given, middle, suffix, prefix, degree, in the order of XPN and XCN; an unsplit name is the family."""
     if not (name.family or name.given):
         return value(name.text), "", "", "", "", ""
     given, middle = (name.given[0], " ".join(name.given[1:])) if name.given else ("", "")
@@ -50,7 +50,7 @@ def _parts(name: PersonName) -> _Parts:
 
 
 def xpn(name: PersonName, type_code: str, version: str = "2.5.1") -> str:
-    """XPN; `type_code` of table 0200. A degree is XPN.6, in versions that withdrew it the professional suffix."""
+    """Write XPN; `type_code` is of table 0200. A degree is XPN.6, or professional suffix in versions without XPN.6."""
     parts = _parts(name)
     if parts[5] and version in DEGREE_IS_PROFESSIONAL_SUFFIX:
         return components(*parts[:5], "", type_code, *[""] * 6, parts[5])
@@ -58,19 +58,19 @@ def xpn(name: PersonName, type_code: str, version: str = "2.5.1") -> str:
 
 
 def xcn(name: PersonName, version: str = "2.5.1") -> str:
-    """XCN of someone of whom only the name is known."""
+    """Write XCN of a person known only by name."""
     return _xcn("", _parts(name), _NOTHING, version)
 
 
 @lru_cache(maxsize=1024)
 def referrer(text: str | None, order: NameOrder | None, version: str) -> tuple[PersonName | None, str]:
-    """The name of a referring physician, split on evidence, and its XCN: a site has few, who refer again and again."""
+    """Return a referring physician's name, split on evidence, and its XCN; cached, since a site has few."""
     name = parse_name(text, order)
     return name, xcn(name, version) if name else ""
 
 
 def provider_xcn(provider: Provider, namespace: str, version: str) -> str:
-    """XCN of someone of the site's provider directory: a repetition for the NPI and one for the id of `namespace`."""
+    """Write XCN of a provider in the site's directory: a repetition for the NPI and one for the id of `namespace`."""
     suffix, prefix, degree = value(provider.suffix), value(provider.prefix), value(provider.degree)
     parts = value(provider.family), value(provider.given), value(provider.middle), suffix, prefix, degree
     numbers = ((provider.npi, "NPI"), (value(provider.local_id), namespace))
@@ -79,14 +79,14 @@ def provider_xcn(provider: Provider, namespace: str, version: str) -> str:
 
 
 def _identified(number: str, parts: _Parts, authority: str, version: str) -> str:
-    """XCN with the authority of its number (XCN.9) and the number's type (XCN.13, table 0203): NPI, else PRN."""
+    """Write XCN with the authority of its number (XCN.9) and the number's type (XCN.13, table 0203): NPI, else PRN."""
     type_code = authority if authority in ("", "NPI") else "PRN"
     name_type = "L" if any(parts) else ""
     return _xcn(number, parts, ("", value(authority), name_type, "", "", type_code), version)
 
 
 def _xcn(number: str, parts: _Parts, rest: tuple[str, ...], version: str) -> str:
-    """XCN of XCN.1, the names, and XCN.8 to .13; a degree is XCN.7, or the professional suffix as in `xpn`."""
+    """Write XCN from XCN.1, the names, and XCN.8 to .13; a degree is XCN.7, or the professional suffix as in `xpn`."""
     if parts[5] and version in DEGREE_IS_PROFESSIONAL_SUFFIX:
         return components(number, *parts[:5], "", *rest, *[""] * 7, parts[5])
     return components(number, *parts, *rest)
@@ -94,9 +94,9 @@ def _xcn(number: str, parts: _Parts, rest: tuple[str, ...], version: str) -> str
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signed, as the fields of `version` have it: the `number` that `authority` gave, or "", and the name, escaped.
+    """Signer of a report, in the fields of `version`: the `number` issued by `authority`, or "", and the escaped name.
 
-    `user` has what AutoScribe and the site's provider directory say of the person.
+    `user` has the person's data from AutoScribe and the site's provider directory.
     """
 
     user: User
@@ -107,17 +107,17 @@ class Signer:
 
     @property
     def xcn(self) -> str:
-        """XCN, with the authority of the number (XCN.9) and its type (XCN.13, table 0203)."""
+        """Write XCN, with the authority of the number (XCN.9) and its type (XCN.13, table 0203)."""
         return _identified(self.number, self.parts, self.authority, self.version)
 
     @property
     def cnn(self) -> str:
-        """CNN as sub-components of one component, with the authority of the number (CNN.9)."""
+        """Write CNN as sub-components of one component, with the authority of the number (CNN.9)."""
         return subcomponents(self.number, *self.parts, "", value(self.authority))
 
     @property
     def vista_name(self) -> str:
-        """`FAMILY,GIVEN`, as VistA looks a person up: the family name alone where no given name is known."""
+        """Write `FAMILY,GIVEN` for VistA's lookup: the family name alone if no given name is known."""
         return ",".join(filter(None, self.parts[:2])).upper()
 
     @property
@@ -127,9 +127,9 @@ class Signer:
 
 
 def signer(user: User, provider: Provider | None, namespace: str, version: str, issues: list[MappingIssue]) -> Signer:
-    """The User behind Report.userId, with the NPI only where it is one.
+    """Build the signer from Report.userId, with the NPI only if it is valid.
 
-    A number that AutoScribe does not say is as the site's `provider` directory has it: its NPI before the local id of
+    A number missing in AutoScribe comes from the site's `provider` directory: its NPI, else the local id of
     `namespace`.
     """
     number, authority = value(user.npi_number), "NPI"

@@ -1,7 +1,7 @@
-"""Compare two messages of one result field by field: which fields the second says otherwise than the first.
+"""Compare two messages of one result field by field.
 
 HL7 v2.5.1 §2.5 (segments and fields). Fields that name or count (MSH-7, MSH-10, set ids) differ in any two messages and
-are left out. Values stand as they came, escaped.
+are left out. Values stay escaped.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Final
 
 from mappings.hl7v2.received import Segment, placed, read
 
-# Of every segment what counts it; of MSH what names the message
+# Fields that count a segment, and fields that name the message
 _COUNTED: Final = frozenset({"OBX-1", "OBX-4", "OBR-1", "NTE-1", "PID-1", "PV1-1", "TQ1-1", "MSH-7", "MSH-10"})
 _Placed = tuple[str, Segment]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field that says something else: `place` as `OBR-25`, or `OBX[3]-5` of the third OBX; `was` or `now` is empty.
+    """A field that differs: `place` is `OBR-25`, or `OBX[3]-5` for the third OBX; `was` or `now` may be empty.
 
-    Of a segment that is only in one of the two, place and text are those of the whole segment.
+    For a segment in only one of the two messages, place and text are those of the whole segment.
     """
 
     place: str
@@ -48,7 +48,7 @@ def differences(before: bytes, after: bytes) -> tuple[Difference, ...]:
 
 
 def text_of(segment: Segment) -> str:
-    """A segment as it came."""
+    """Return a segment in its original text."""
     head, rest = (segment.fields[:1], segment.fields[2:]) if segment.name == "MSH" else ((), segment.fields)
     return "|".join((*head, *rest))
 
@@ -60,18 +60,18 @@ def _key(one: _Placed) -> tuple[str, ...]:
 
 
 def _replaced(old: Sequence[_Placed], new: Sequence[_Placed]) -> Iterator[Difference]:
-    """The differences of two stretches: segments of one kind in their order, what is left over as a whole."""
+    """Yield the differences of two stretches: segments of one name in order, unmatched ones as a whole."""
     names = dict.fromkeys(segment.name for _, segment in (*new, *old))
     for name in names:
         was = [one for one in old if one[1].name == name]
         now = [one for one in new if one[1].name == name]
-        for one, other in zip_longest(was, now):
-            if one is not None and other is not None:
-                yield from _fields(one[1], other)
-            elif other is not None:
-                yield Difference(other[0], "", text_of(other[1]))
-            elif one is not None:
-                yield Difference(one[0], text_of(one[1]), "")
+        for before, after in zip_longest(was, now):
+            if before is not None and after is not None:
+                yield from _fields(before[1], after)
+            elif after is not None:
+                yield Difference(after[0], "", text_of(after[1]))
+            elif before is not None:
+                yield Difference(before[0], text_of(before[1]), "")
 
 
 def _fields(old: Segment, new: _Placed) -> Iterator[Difference]:

@@ -1,7 +1,7 @@
-r"""The last step: segments as the bytes of a message, in the character set and with the escapes its receiver can read.
+r"""Encode segments as the bytes of a message, in the receiver's character set and with escapes that it can read.
 
 HL7 v2.5.1 §2.7 (escape sequences), §2.15.9.18 (MSH-18). VistA Radiology does not decode `\F\` (RAHLTCPB), VistA Imaging
-no sequence at all (RAHLRPT): `no_F` and `strip` put plain characters in place of delimiters that stand in values.
+decodes no sequence at all (RAHLRPT). `no_F` and `strip` replace delimiters in values by plain characters.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from mappings.issues import MappingIssue
 from mappings.model import Mapped
 from mappings.profile import Receiver
 
-# From left to right: `\E\F\E\` is a value's `\F\`, no `|`
+# Matched from left to right: `\E\F\E\` is the text `\F\` of a value, not a `|`
 _SEQUENCE: Final = re.compile(r"\\(\.br|[EFSRT])\\")
-# Escape sequence -> what stands for it, `R` where it says `about`; `**` is a power, `*` alone would multiply
+# Escape sequence -> its replacement, `R` for `about`; `**` is a power, since `*` alone would multiply
 PLAIN: Final[dict[str, dict[str, str]]] = {
     "no_F": {"F": "/"},
     "strip": {"E": "/", "F": "/", "S": "**", "T": "+", "R": "approx."},
 }
 _TILDE: Final = r"\R"
-_OPENING: Final = " ([|^~&\r"  # nothing or one of these before a word: it needs no blank
+_OPENING: Final = " ([|^~&\r"  # no blank is needed at the start, or after one of these
 
 
 def encoded(segments: Iterable[str], receiver: Receiver) -> Mapped[bytes]:
-    r"""The message as bytes, each segment ended by CR, with an issue for what the receiver cannot be sent as it is.
+    r"""Encode the segments as bytes, each ended by CR, with an issue for each change that the receiver requires.
 
-    Base64 and the line breaks of formatted text (`\.br\`) stay as they are.
+    Base64 and the line breaks of formatted text (`\.br\`) do not change.
     """
     text = SEGMENT_END.join(segments) + SEGMENT_END
     codec = CHARSETS[receiver.charset]
@@ -47,7 +47,7 @@ def encoded(segments: Iterable[str], receiver: Receiver) -> Mapped[bytes]:
 
 
 def _plain(text: str, switch: str) -> tuple[str, int]:
-    """The text with escape sequences that the switch rules out as plain characters, and how many those were."""
+    """Replace escape sequences that the switch rules out by plain characters; return the text and their number."""
     table = PLAIN.get(switch)
     if table is None:
         return text, 0
@@ -64,7 +64,7 @@ def _plain(text: str, switch: str) -> tuple[str, int]:
 
 
 def _tilde(sequence: re.Match[str], about: str) -> str:
-    """A tilde: `-` of a range (`5~10`, `L4~L5`), `=` of a line of them, else the word with a blank on either side."""
+    """Replace a tilde: `-` in a range (`5~10`, `L4~L5`), `=` in a row of them, else the word, set off by blanks."""
     text, start, end = sequence.string, sequence.start(), sequence.end()
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
     if text.endswith(_TILDE, 0, max(0, start - 1)) or text.startswith(_TILDE, end):

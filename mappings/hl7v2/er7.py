@@ -1,11 +1,11 @@
-r"""The ER7 encoder: fields, components, repetitions and segments as text, with every value escaped in one pass.
+r"""ER7 encoder: writes fields, components, repetitions and segments as text, and escapes every value in one pass.
 
 HL7 v2.5.1 §2.5 (delimiters), §2.6 (construction rules), §2.7.1 (escape sequences), §2.5.3.5 (null), decision D2.
 
-A value may hold anything. Of what is written only the delimiters of this module are delimiters, and only the CR that
-ends a segment is a control character: values pass N(text) (mappings/text.py), so no LF, VT or FS ever gets out.
-Nothing is cut. Alone in a field, `""` would tell the receiver to delete what it has; a value of exactly that gets one
-blank behind it.
+A value may hold anything. Only the delimiters of this module are delimiters in the output, and only the CR that ends a
+segment is a control character. Values pass through N(text) (mappings/text.py), so no LF, VT or FS ever gets out.
+Nothing is cut. A field of only `""` would tell the receiver to delete its value, so a value of exactly that gets one
+blank at the end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NULL: Final = '""'
 NOT_NULL: Final = NULL + " "
 LINE_BREAK: Final = "\\.br\\"  # of formatted text (FT), §2.7.6
 
-# MSH-18 (table 0211) -> the name Python's codecs have for it
+# MSH-18 (table 0211) -> name of the Python codec
 CHARSETS: Final[dict[str, str]] = {"UNICODE UTF-8": "utf-8", "8859/1": "iso-8859-1", "ASCII": "ascii"}
 
 Context = TypeVar("Context")
@@ -35,7 +35,7 @@ Table = Mapping[int, str | Callable[[Context], str]]
 
 
 def escape(text: str) -> str:
-    r"""The text with the five delimiters as `\E\ \F\ \S\ \R\ \T\`; the escape character itself goes first."""
+    r"""Escape the five delimiters as `\E\ \F\ \S\ \R\ \T\`; the escape character itself goes first."""
     return (
         text.replace("\\", "\\E\\")
         .replace("|", "\\F\\")
@@ -46,7 +46,7 @@ def escape(text: str) -> str:
 
 
 def value(text: str | None) -> str:
-    """A value of one line: N(text) without outer white space, its lines joined by a blank, escaped; "" for None."""
+    """Write a one-line value: N(text) without outer white space, its lines joined by a blank, escaped; "" for None."""
     if not text or text.isalnum():
         return text or ""
     plain = (text if text.isprintable() else " ".join(lines(text))).strip()
@@ -54,41 +54,41 @@ def value(text: str | None) -> str:
 
 
 def is_one_line(text: str) -> bool:
-    """False where `value` joins lines."""
+    """True unless `value` joins lines of the text."""
     return "\n" not in normal_form(text).strip()
 
 
 def components(*parts: str) -> str:
-    """Components of values that are escaped already; empty ones at the end are left out."""
+    """Join components that are already escaped; empty ones at the end are left out."""
     return COMPONENT.join(parts).rstrip(COMPONENT)
 
 
 def subcomponents(*parts: str) -> str:
-    """Sub-components of values that are escaped already; empty ones at the end are left out."""
+    """Join sub-components that are already escaped; empty ones at the end are left out."""
     return SUBCOMPONENT.join(parts).rstrip(SUBCOMPONENT)
 
 
 def repetitions(parts: Iterable[str]) -> str:
-    """Repetitions of a field."""
+    """Join the repetitions of a field."""
     return REPETITION.join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout(Generic[Context]):
-    """A segment's table made ready: the constant text around its functions, and the functions in order."""
+    """Compiled table of a segment: the constant text around its functions, and the functions in order."""
 
     text: str
     functions: tuple[Callable[[Context], str], ...]
 
     def render(self, context: Context) -> str:
-        """The fields with what the functions make of `context`; empty fields at the end are left out."""
+        """Write the fields with the functions' results for `context`; empty fields at the end are left out."""
         return (self.text % tuple([function(context) for function in self.functions])).rstrip(FIELD)
 
 
 def layout(table: Table[Context], name: str = "", first: int = 1, last: int = 0) -> Layout[Context]:
-    """The layout of a segment, or without a name of its fields `first` to `last`.
+    """Compile the layout of a segment, or without a name that of its fields `first` to `last`.
 
-    A row of the table is the field's text or the function that makes it; MSH-1 is the separator after the name.
+    A row of the table is the field's text, or the function that writes it; MSH-1 is the separator after the name.
     """
     rows = [table.get(number, "") for number in range(2 if name == "MSH" else first, (last or max(table)) + 1)]
     texts = [row.replace("%", "%%") if isinstance(row, str) else "%s" for row in rows]

@@ -1,10 +1,10 @@
-"""The judge of our messages: positions, cardinality and datatypes by hl7apy's tables, and the whole read by its parser.
+"""Judge of our messages: check positions, cardinality and datatypes by hl7apy's tables, and the whole by its parser.
 
-HL7 v2.5.1 §2.5, §7.3.1, and the same of every version we write; lengths by mappings/hl7v2/lengths.py, for hl7apy's
-tables know none (decision D2).
+HL7 v2.5.1 §2.5, §7.3.1, and the same clauses of every version we write. Lengths are checked by
+mappings/hl7v2/lengths.py, since hl7apy's tables have none (decision D2).
 
-An issue names the field (`OBX[3]-5`) in its pointer and says what is wrong, never with which value: hl7apy's own
-exceptions hold values and are not passed on.
+An issue names the field (`OBX[3]-5`) in its pointer and the kind of fault, never the value. hl7apy's own exceptions
+hold values and are not passed on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mappings.hl7v2.received import Delimiters, Received, Segment, Unreadable, p
 from mappings.hl7v2.versions import VERSIONS
 from mappings.issues import MappingIssue, Severity
 
-# What the value of a primitive type looks like (HL7 v2.5.1 §2.A.47 NM, §2.A.70 SI, §2.A.21 DT, §2.A.22 DTM, §2.A.75 TM)
+# Form of a primitive type's value (HL7 v2.5.1 §2.A.47 NM, §2.A.70 SI, §2.A.21 DT, §2.A.22 DTM, §2.A.75 TM)
 _OFFSET: Final = r"(?:[+-][0-9]{4})?"
 _CLOCK: Final = r"(?:[01][0-9]|2[0-3])(?:[0-5][0-9](?:[0-5][0-9](?:\.[0-9]{1,4})?)?)?"
 _DAY: Final = r"[0-9]{4}(?:(?:0[1-9]|1[0-2])(?:(?:0[1-9]|[12][0-9]|3[01])%s)?)?"
@@ -38,38 +38,39 @@ PRIMITIVES: Final[dict[str, re.Pattern[str]]] = {
     "SI": re.compile(r"[0-9]+"),
     "TM": re.compile(_CLOCK + _OFFSET),
 }
-# Waived: what hl7apy's tables refuse and the standard or a receiver asks for, by versions and field. It is judged as if
-# the text on the right stood there; each waiver has a test.
+# Waived: values that hl7apy's tables refuse and the standard or a receiver requires, by versions and field. They are
+# judged as the text on the right; each waiver has a test.
 _ALL: Final = frozenset(VERSIONS)
 _V2_7: Final = frozenset({"2.7"})
 WAIVED_TEXT: Final[dict[tuple[str, int], tuple[frozenset[str], re.Pattern[str], str]]] = {
-    # HL7 v2.5.1 §7.1.3: a suffix as sub-component of OBX-3.1 (`59776-5&GDT`; VistA's `&R`, `&I`), for which CE.1 has no
-    # room
+    # HL7 v2.5.1 §7.1.3: a suffix as sub-component of OBX-3.1 (`59776-5&GDT`; VistA's `&R`, `&I`), for which CE.1 has
+    # no room
     ("OBX", 3): (_ALL, re.compile(r"^([^&^]+)&(?:[A-Z]{3}|[IR])(?=\^|$)"), r"\1"),
     # IHE RAD-128: a critical result is coded in OBX-8, which is an IS until v2.6
     ("OBX", 8): (_ALL, re.compile(r"^(AA)\^[^~^&]*\^HL70078$"), r"\1"),
-    # Receivers that read no authority get a bare number, those that read no message structure none: required in v2.7
+    # Receivers that read no authority get a bare number; those that read no message structure get none: required in
+    # v2.7
     ("PID", 3): (_V2_7, re.compile(r"^([^~^&]+)$"), r"\1^^^^U"),
     ("MSH", 9): (_V2_7, re.compile(r"^(ORU\^R01)$"), r"\1^ORU_R01"),
 }
-# Waived: conditional on several OBX of one code, which hl7apy takes for required (§7.4.2.4)
+# Waived: conditional on several OBX of one code, but required by hl7apy (§7.4.2.4)
 WAIVED_ABSENCE: Final = frozenset({("2.3.1", "OBX", 4), ("2.7", "OBX", 4)})
-# Waived: required, and empty where another field has the number, for a receiver that would take it for another there:
-# in PID-3 VistA reads a Social Security number, in PID-2 station-DFN (RAHLTCPX)
+# Waived: required, but empty if another field has the number, for a receiver that would misread it there:
+# VistA reads a Social Security number in PID-3, station-DFN in PID-2 (RAHLTCPX)
 WAIVED_FOR: Final = {("PID", 3): 2}
-# Waived: hl7apy's own reference of the field is broken, so that its parser falls over it
+# Waived: hl7apy's own reference of the field is broken, so its parser fails
 UNPARSED: Final = frozenset({("2.7", "TQ1", 1)})
-# Waived: in STRICT mode hl7apy refuses components of more than 199 characters (20 for IS) whatever the field allows, so
-# it parses TOLERANT and then validates, which finds the same; long values are cut for it. Our table judges lengths.
+# Waived: in STRICT mode hl7apy refuses components of more than 199 characters (20 for IS) in any field. So it parses
+# TOLERANT and then validates, which finds the same faults; long values are cut for it. Our table judges lengths.
 _LONG: Final = re.compile(r"[^|^~&]{151,}")
-WITHDRAWN: Final = "WD"  # hl7apy's name for the data type of what a version has withdrawn
+WITHDRAWN: Final = "WD"  # hl7apy's data type for a withdrawn field
 _CONTROL: Final = re.compile(rb"[\x00-\x0c\x0e-\x1f\x7f]")
 
 
 def judge_message(message: bytes) -> tuple[MappingIssue, ...]:
-    """What is wrong with a message of ours; empty if nothing is.
+    """Find the faults of one of our messages; empty if there are none.
 
-    Slow (milliseconds a segment): for `convert --validate`, `check-config` and tests, in a worker thread.
+    It is slow (milliseconds per segment): for `convert --validate`, `check-config` and tests, in a worker thread.
     """
     try:
         charset = read(message).msh.field(18) or "ASCII"
@@ -93,7 +94,7 @@ def _as_utf_8(message: bytes, charset: str) -> bytes:
 
 
 def _waived(segment: Segment, version: str) -> Segment:
-    """The segment as it is judged: with what the waivers put in place of what hl7apy's tables refuse."""
+    """Apply the waivers: replace fields that hl7apy's tables refuse by text that they accept."""
     fields = list(segment.fields)
     for number, text in enumerate(fields):
         waiver = WAIVED_TEXT.get((segment.name, number))
@@ -108,7 +109,7 @@ def _waived(segment: Segment, version: str) -> Segment:
 
 @dataclass(frozen=True, slots=True)
 class FieldFacts:
-    """What the standard says of a field: its name, datatype, and how often it stands there (`most` -1: any number)."""
+    """A field in the standard: its name, datatype, and allowed repetitions (`most` -1: any number)."""
 
     name: str
     datatype: str
@@ -117,7 +118,7 @@ class FieldFacts:
 
 
 def field_facts(segment: str, version: str) -> dict[int, FieldFacts]:
-    """The fields of a segment of the standard by number; empty for a segment that it does not have."""
+    """Fields of a standard segment by number; empty for a segment that the standard lacks."""
     found = enumerate(_field_table(segment, version) or (), 1)
     return {
         number: FieldFacts(reference[3].replace("_", " ").title(), reference[2] or "", least, most)
@@ -130,9 +131,9 @@ def _fault(code: str, place: str, action: str, severity: Severity = "error") -> 
 
 
 def _byte_faults(message: bytes, charset: str) -> Iterator[MappingIssue]:
-    found = _CONTROL.search(message)
-    if found:
-        yield _fault("control-character", "", f"a control character at offset {found.start()}")
+    control = _CONTROL.search(message)
+    if control:
+        yield _fault("control-character", "", f"a control character at offset {control.start()}")
     if charset not in CHARSETS:
         yield _fault("charset-unknown", "MSH-18", "a character set that the judge cannot read")
         return
@@ -152,7 +153,7 @@ def _field_table(name: str, version: str) -> tuple[Any, ...] | None:
 
 @cache
 def _components(datatype: str, version: str) -> tuple[str | None, ...] | None:
-    """The datatypes of a datatype's components; None for a primitive one."""
+    """Datatypes of a datatype's components; None for a primitive one."""
     try:
         types = tuple(row[1][2] if row[1] else None for row in load_reference(datatype, "Datatypes_Structs", version))
     except ChildNotFound:
@@ -191,7 +192,7 @@ def _length_faults(segment: str, number: int, repetition: str, where: str, versi
 
 
 def _type_faults(datatype: str | None, text: str, where: str, version: str, separators: str) -> Iterator[MappingIssue]:
-    """Hold a value against its datatype; `separators` are those that may still divide it, the outer one first."""
+    """Check a value against its datatype; `separators` are those that may still divide it, the outer one first."""
     if not text or text == NULL or datatype is None:
         return
     if datatype == WITHDRAWN:
@@ -213,7 +214,7 @@ def _type_faults(datatype: str | None, text: str, where: str, version: str, sepa
 
 
 def _whole_faults(received: Received, version: str) -> Iterator[MappingIssue]:
-    """What hl7apy's own parser and validator make of the message as a whole: order and groups of its segments."""
+    """Parse and validate the whole message with hl7apy: order and groups of its segments."""
     text = "\r".join(_for_parser(received, version))
     try:
         Validator.validate(parse_message(text, validation_level=VALIDATION_LEVEL.TOLERANT))
@@ -222,7 +223,7 @@ def _whole_faults(received: Received, version: str) -> Iterator[MappingIssue]:
 
 
 def _for_parser(received: Received, version: str) -> Iterator[str]:
-    """The segments with long values cut; of an order's OBX that differ only in number and value the first alone."""
+    """Yield the segments with long values cut; OBX of an order that differ only in number and value come once."""
     seen: set[tuple[str, ...]] = set()
     for segment in received.segments:
         fields = tuple(
@@ -241,6 +242,6 @@ def _for_parser(received: Received, version: str) -> Iterator[str]:
 
 
 def _cut(long: re.Match[str]) -> str:
-    """The first characters of a value, no escape sequence cut in two."""
+    """Return the first characters of a value, with no escape sequence cut in two."""
     start = long[0][:150]
     return start[: start.rindex("\\")] if start.count("\\") % 2 else start

@@ -1,10 +1,10 @@
-"""How long a field may be: the fields that we write, with the maximum length of each in each version.
+"""Maximum length of each field that we write, in each version.
 
 HL7 v2.5.1 §2.5.3.2 (length), the attribute tables of §2.15.9 (MSH), §3.4.2 (PID), §3.4.3 (PV1), §4.5.1 (ORC),
-§4.5.3 (OBR), §4.5.4 (TQ1), §7.4.2 (OBX), §2.15.10 (NTE), and those of the other versions; ZDS is not of the standard.
+§4.5.3 (OBR), §4.5.4 (TQ1), §7.4.2 (OBX), §2.15.10 (NTE), and those of the other versions; ZDS is not in the standard.
 
-A length is that of one repetition as written, delimiters and escape sequences counted. What is longer goes out whole,
-with an issue: nothing is ever cut.
+A length counts one repetition as written, with delimiters and escape sequences. A longer value is sent whole, with an
+issue: nothing is ever cut.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from mappings.hl7v2.versions import VERSIONS
 
-# HL7 v2.5.1: field -> maximum length. Order numbers are counted on EI.1: with `^AUTOSCRIBE` the field has 33.
+# HL7 v2.5.1: field -> maximum length. Order numbers are counted on EI.1: with `^AUTOSCRIBE` the field has 33
 LENGTHS: Final[dict[str, dict[int, int]]] = {
     "MSH": {2: 4, 3: 227, 4: 227, 5: 227, 6: 227, 7: 26, 9: 15, 10: 20, 11: 3, 12: 60, 15: 2, 16: 2, 18: 16},
     "PID": {1: 4, 2: 20, 3: 250, 5: 250, 7: 26, 8: 1},
@@ -27,10 +27,10 @@ LENGTHS: Final[dict[str, dict[int, int]]] = {
     "OBX": {1: 4, 2: 2, 3: 250, 4: 20, 5: 99999, 6: 250, 8: 5, 11: 1, 14: 26, 15: 250, 16: 250},
     "NTE": {1: 4, 2: 8, 3: 65536},
 }
-# Where another version has it otherwise: its attribute tables, HL7 v2.3 §2.24.1, §3.3.2, §3.3.3, §4.3.1, §7.3.1, §7.3.3
-# v2.3.1 §2.24.1, §3.3.2, §3.3.3, §4.3.1, §4.5.1, §7.3.3; v2.4 §2.16.9, §7.4.2. That of MSH-9 in v2.3.1 (7) has no room
-# for the third component of its data type, that of PV1-3 in v2.3 (12) none for the nine of its own: they are counted as
-# from the next version.
+# Differences of other versions, from their attribute tables: HL7 v2.3 §2.24.1, §3.3.2, §3.3.3, §4.3.1, §7.3.1, §7.3.3,
+# v2.3.1 §2.24.1, §3.3.2, §3.3.3, §4.3.1, §4.5.1, §7.3.3; v2.4 §2.16.9, §7.4.2. The length of MSH-9 in v2.3.1 (7) has no
+# room for the third component of its data type, that of PV1-3 in v2.3 (12) none for its nine components: both are
+# counted by the next version.
 OTHERWISE: Final[dict[str, dict[str, dict[int, int]]]] = {
     "2.3": {
         "MSH": {3: 180, 4: 180, 5: 180, 6: 180, 9: 7, 12: 8, 18: 6},
@@ -50,7 +50,7 @@ OTHERWISE: Final[dict[str, dict[str, dict[int, int]]]] = {
     },
     "2.4": {"MSH": {3: 180, 4: 180, 5: 180, 6: 180}, "OBX": {5: 65536}},
 }
-# HL7 v2.7 §2.5.5.2: only these fields have a length of their own, all others are as long as need be
+# HL7 v2.7 §2.5.5.2: only these fields have a maximum length, all others are unlimited
 LENGTHS_2_7: Final[dict[str, dict[int, int]]] = {
     "MSH": {2: 5, 10: 199, 15: 2, 16: 2, 18: 15},
     "PID": {1: 4},
@@ -63,7 +63,7 @@ LENGTHS_2_7: Final[dict[str, dict[int, int]]] = {
 }
 NO_MAXIMUM: Final = 2**31
 COUNTED_ON_FIRST_COMPONENT: Final = frozenset({("ORC", 2), ("ORC", 3), ("OBR", 2), ("OBR", 3)})
-# The 20 characters of PID-3 before v2.4 are those of the number (CX.1): with authority and type no number would fit
+# The 20 characters of PID-3 before v2.4 count only the number (CX.1): with authority and type no number would fit
 COUNTED_ON_NUMBER: Final = {version: COUNTED_ON_FIRST_COMPONENT | {("PID", 3)} for version in ("2.3", "2.3.1")}
 
 
@@ -78,7 +78,7 @@ LENGTHS_OF: Final = {version: _lengths(version) for version in VERSIONS}
 
 
 def excess(segment: str, number: int, repetition: str, version: str = "2.5.1") -> int:
-    """By how many characters one repetition of a field is longer than the version has it; 0 if it is not."""
+    """Number of characters by which one repetition of a field exceeds the version's maximum; 0 if it fits."""
     if (segment, number) in COUNTED_ON_NUMBER.get(version, COUNTED_ON_FIRST_COMPONENT):
         repetition = repetition.split("^", 1)[0]
     return max(0, len(repetition) - LENGTHS_OF[version][segment][number])

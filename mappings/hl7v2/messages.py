@@ -1,4 +1,4 @@
-"""How many messages a cause asks for, and which of several causes need one of their own.
+"""Messages of a cause: their number, and the causes that need their own message.
 
 HL7 v2.5.1 §7.3.1 (one message a result), decisions D18, D28, D32.
 """
@@ -22,15 +22,15 @@ _NO_FACTS: Final = Facts()
 def filler_order_numbers(
     study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
 ) -> tuple[str, ...]:
-    """EI.1 of OBR-3 in each order of the message that a cause asks for; none where there is nothing to be sent.
+    """EI.1 of OBR-3 in each order of a cause's message; empty if there is nothing to send.
 
-    What was sent before has no part in it: whether anything was sent under them makes `Cause.sent_before`.
+    Messages already sent do not affect it: `Cause.sent_before` depends on these numbers.
     """
     found = place(AskedMessage(study, cause, site, receiver, facts))
     return () if isinstance(found, MappingIssue) else found.filler_order_numbers
 
 
-def messages(  # noqa: PLR0913 (what the door has, and what the feed knows)
+def messages(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     study: Study,
     cause: Cause,
     site: Site,
@@ -39,10 +39,10 @@ def messages(  # noqa: PLR0913 (what the door has, and what the feed knows)
     *,
     sent: AbstractSet[str] = frozenset(),
 ) -> tuple[Cause, ...]:
-    """The causes of all messages that one cause asks for, in the order in which they are sent.
+    """Causes of all messages of one cause, in sending order.
 
-    One for each accession number where the receiver wants that, then those with the PDF where it wants that apart.
-    Whether there is anything to send, and a PDF, `to_oru` says when it renders them. `sent` are the filler order
+    One for each accession number if the receiver wants that, then those with the PDF if it wants the PDF separately.
+    Whether there is anything to send, and a PDF, is decided by `to_oru` during rendering. `sent` are the filler order
     numbers under which a signed report was sent.
     """
     causes = _in_orders(study, cause, site, receiver, facts)
@@ -53,24 +53,24 @@ def messages(  # noqa: PLR0913 (what the door has, and what the feed knows)
 
 
 def _documents(asked: AskedMessage, sent: AbstractSet[str]) -> tuple[str, ...]:
-    """Whose PDF is sent, "" for that of the report itself: an addendum's goes with that of each report it adds to.
+    """Report ids whose PDF is sent, "" for the report itself: an addendum's PDF goes with that of its originals.
 
-    It stands alone where addenda have orders of their own, where there is no such report, and where it once did.
+    It stands alone if addenda have orders of their own, if there is no original, and if it was sent alone before.
     """
     cause, alone = asked.cause, ("",)
     every = (*asked.study.reports, *asked.facts.gone)
     is_addendum = any(one.report_id == cause.report_id and one.is_addendum for one in every)
-    found = place(asked)
-    if not is_addendum or asked.receiver.addendum == "new_order" or isinstance(found, MappingIssue):
+    placed = place(asked)
+    if not is_addendum or asked.receiver.addendum == "new_order" or isinstance(placed, MappingIssue):
         return alone
-    originals = tuple(one.report_id for one in found.peers if one.is_completed and not one.is_addendum)
+    originals = tuple(one.report_id for one in placed.peers if one.is_completed and not one.is_addendum)
     return originals + (alone if not originals or pdf_number(cause.report_id) in sent else ())
 
 
 def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> tuple[Cause, ...]:
-    """The causes of one message for each order, where the receiver wants that and the cause names none.
+    """Causes of one message per order, if the receiver wants that and the cause names no order.
 
-    A message that was held because no accession number was known is asked for again in this way: there may be several.
+    A message that was held without an accession number is split in the same way: there may be several orders.
     """
     if receiver.accessions != "messages" or cause.accession_number:
         return (cause,)
@@ -82,10 +82,10 @@ def _in_orders(study: Study, cause: Cause, site: Site, receiver: Receiver, facts
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A message in the making: its cause and `made`, what it says, or why nothing is sent.
+    """A message to be queued: its cause, and `made`, its rendering or the reason that nothing is sent.
 
-    `key` is what another one of the same key restates, None where nothing is sent; `carried` are the ids of the reports
-    that a restatement has, for nothing else to be said of them.
+    A later whole message with the same `key` replaces this one; `key` is None if nothing is sent. `carried` are the ids
+    of the reports in a full restatement, which then need no other message.
     """
 
     key: tuple[str, str] | None
@@ -94,7 +94,7 @@ class Queued:
     carried: frozenset[str] = frozenset()
 
 
-def messages_of_all(  # noqa: PLR0913 (what the door has, and what the feed knows)
+def messages_of_all(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     study: Study,
     causes: Iterable[Cause],
     site: Site,
@@ -103,11 +103,11 @@ def messages_of_all(  # noqa: PLR0913 (what the door has, and what the feed know
     *,
     sent: AbstractSet[str] | None = None,
 ) -> tuple[Cause, ...]:
-    """The causes of all messages of `renderings_of_all`, in order."""
+    """Causes of all messages of `renderings_of_all`, in order."""
     return tuple(one.cause for one in renderings_of_all(study, causes, site, receiver, facts, sent=sent))
 
 
-def renderings_of_all(  # noqa: PLR0913 (what the door has, and what the feed knows)
+def renderings_of_all(  # noqa: PLR0913 (arguments of the entry point and of the feed)
     study: Study,
     causes: Iterable[Cause],
     site: Site,
@@ -116,41 +116,45 @@ def renderings_of_all(  # noqa: PLR0913 (what the door has, and what the feed kn
     *,
     sent: AbstractSet[str] | None = None,
 ) -> tuple[Queued, ...]:
-    """All messages that several causes found at one time ask for, in order, each with what it says.
+    """Render all messages of several simultaneous causes, in order.
 
-    What a full restatement of the same order says again is left out (D32: none of it was sent yet), before it and
-    behind it, and what follows another message of a signed report under its filler order number has `sent_before`.
-    `sent` are the filler order numbers under which a signed report was sent to the destination, which a withdrawal of a
-    draft is not; where they are given, they say `sent_before` of each message, and without them its cause does.
+    Messages that a full restatement of the same order repeats are left out (D32: none was sent yet), before and after
+    it. A message after another one about a signed report, under its filler order number, has `sent_before`. `sent` are
+    the filler order numbers under which a signed report was sent to the destination (not a withdrawn draft). If given,
+    they decide `sent_before` of each message; otherwise its cause does.
     """
     queued: list[Queued] = []
     known = sent or frozenset()
-    for one in (message for cause in causes for message in messages(study, cause, site, receiver, facts, sent=known)):
-        asked = AskedMessage(study, one, site, receiver, facts)
-        found = place(asked)
-        if isinstance(found, MappingIssue):
-            queued.append(Queued(None, one, found))
+    for message_cause in (
+        message for cause in causes for message in messages(study, cause, site, receiver, facts, sent=known)
+    ):
+        asked = AskedMessage(study, message_cause, site, receiver, facts)
+        placed = place(asked)
+        if isinstance(placed, MappingIssue):
+            queued.append(Queued(None, message_cause, placed))
             continue
         if sent is not None:
-            asked = asked._replace(cause=replace(one, sent_before=not sent.isdisjoint(found.filler_order_numbers)))
-        queued = _with(queued, asked, found)
+            asked = asked._replace(
+                cause=replace(message_cause, sent_before=not sent.isdisjoint(placed.filler_order_numbers))
+            )
+        queued = _with(queued, asked, placed)
     return tuple(queued)
 
 
-def _with(queued: list[Queued], asked: AskedMessage, found: MessagePlace) -> list[Queued]:
-    """The queue with one more message, without what that makes needless; as it was where that is the needless one."""
+def _with(queued: list[Queued], asked: AskedMessage, placed: MessagePlace) -> list[Queued]:
+    """Add one message to the queue and drop those that it replaces; leave the queue unchanged if it adds nothing."""
     first = asked.cause
-    key = found.number, first.accession_number
+    key = placed.number, first.accession_number
     before = [other for other in queued if other.key == key]
     is_behind = not all(other.cause.is_of_draft for other in before)
     later = replace(first, sent_before=first.sent_before or is_behind)
-    made = rendered(asked._replace(cause=later), found)
+    made = rendered(asked._replace(cause=later), placed)
     if isinstance(made, MappingIssue):
         return [*queued, Queued(None, later, made)]
     carried = frozenset(report.report_id for report in made.subject.reports) if made.is_whole else frozenset()
     if before and made.is_whole:
         instead = replace(first, sent_before=first.sent_before or before[0].cause.sent_before)
-        alone = rendered(asked._replace(cause=instead), found)
+        alone = rendered(asked._replace(cause=instead), placed)
         if isinstance(alone, MappingIssue) and made.status.diagnostic_report != "entered-in-error":
             return [*queued, Queued(None, instead, alone)]
         if isinstance(alone, MappingIssue) or alone.is_whole:

@@ -33,7 +33,7 @@ def msh_4_sending_facility(result: Result) -> str:
 
 
 def msh_7_date_time_of_message(result: Result) -> str:
-    """MSH-7 Date/Time of Message <- the time of rendering, as the receiver's `dtm` has times.
+    """MSH-7 Date/Time of Message <- the time of rendering, in the receiver's `dtm` form.
 
     HL7 v2.5.1 §2.15.9.7: its zone is the default of all times of the message.
     """
@@ -41,7 +41,7 @@ def msh_7_date_time_of_message(result: Result) -> str:
 
 
 def msh_9_message_type(result: Result) -> str:
-    """MSH-9 Message Type <- ORU^R01, with the message structure unless version or receiver has none.
+    """MSH-9 Message Type <- ORU^R01, with the message structure unless version or receiver lacks it.
 
     HL7 v2.5.1 §2.15.9.9.
     """
@@ -53,7 +53,7 @@ def msh_9_message_type(result: Result) -> str:
 def msh_18_character_set(result: Result) -> str:
     """MSH-18 Character Set <- receiver.charset, table 0211.
 
-    HL7 v2.5.1 §2.15.9.18. It is said in every version, for the bytes are in it: v2.3 has 6 characters for it and no
+    HL7 v2.5.1 §2.15.9.18. It is written in every version, since the bytes need it. v2.3 has 6 characters for it and no
     Unicode, which is an issue of each message.
     """
     return result.fit("MSH", 18, result.receiver.charset, "")

@@ -1,4 +1,4 @@
-r"""NTE, what is said beside the report: a disclaimer after OBR, a critical result and technologist notes after OBX.
+r"""NTE, comments beside the report: a disclaimer after OBR, a critical result and technologist notes after OBX.
 
 HL7 v2.5.1 §2.15.10, §2.A.34 (FT). The report's own text never stands in an NTE: receivers file comments elsewhere.
 """
@@ -18,7 +18,7 @@ CRITICAL: Final = "CRITICAL RESULT"
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """One comment and where its text stands, "" for the receiver's profile; `number` counts those at one place."""
+    """One comment and the place of its text, "" for the receiver's profile; `number` counts comments in one place."""
 
     result: Result
     number: int
@@ -27,7 +27,7 @@ class Comment:
 
 
 def nte_3_comment(comment: Comment) -> str:
-    """NTE-3 Comment <- study.technologistTechnique, technologistNotes, or what the receiver's profile says.
+    """NTE-3 Comment <- study.technologistTechnique, technologistNotes, or text of the receiver's profile.
 
     N(text) as formatted text, FT.
 
@@ -44,14 +44,14 @@ _NTE: Final = layout(NTE, "NTE")
 
 
 def disclaimer_segments(result: Result) -> list[str]:
-    """The NTE after OBR: the disclaimer of the receiver's profile, if it has one."""
+    """Write the NTE after OBR: the disclaimer of the receiver's profile, if it has one."""
     if result.receiver.nte not in ("disclaimer", "both"):
         return []
     return _segments(result, [(result.receiver.disclaimer, "")])
 
 
 def note_segments(result: Result, *, is_critical: bool, is_last: bool) -> list[str]:
-    """The NTE after one OBX: a critical result where the profile marks it so, after the last the technologist's."""
+    """Write the NTE after one OBX: a critical result if the profile marks it so, after the last also the notes."""
     comments = [(CRITICAL, "")] if is_critical and result.receiver.critical == "nte" else []
     if is_last and result.receiver.nte in ("notes", "both"):
         study = result.study

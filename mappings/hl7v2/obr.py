@@ -1,4 +1,4 @@
-"""OBR, what was examined and how the report on it stands.
+"""OBR, the examination and the status of its report.
 
 HL7 v2.5.1 §4.5.3 and §7.4.1.
 """
@@ -23,7 +23,7 @@ from mappings.hl7v2.versions import PROCEDURE_CODE_OR_NOTHING, layouts
 from mappings.identifiers import short_id
 from mappings.procedures import diagnostic_service_section, dicom_modality, examination, modality_issues
 
-# Table 0074: where the modality is not known
+# Table 0074, if the modality is not known
 RADIOLOGY: Final = "RAD"
 
 
@@ -31,15 +31,15 @@ def obr_4_universal_service_identifier(result: Result) -> str:
     """OBR-4 = OBR-44 Universal Service Identifier <- snapshot.procedure, with a code only by exact match (D23).
 
     HL7 v2.5.1 §4.5.3.4. Without a match it is text, with the site's code for the modality if there is one. Without a
-    procedure the study's description stands for it; without that, since the field is required, the LOINC code for any
+    procedure it is the study's description. Without both, since the field is required, it is the LOINC code for any
     diagnostic imaging study.
     """
-    found = examination(result.study, result.lead, result.site, value)
-    result.issues.extend(found.issues)
-    if found.text is None:
+    examined = examination(result.study, result.lead, result.site, value)
+    result.issues.extend(examined.issues)
+    if examined.text is None:
         return components(*DIAGNOSTIC_IMAGING_STUDY, "LN")
-    code = found.code or found.fallback
-    coded = (value(code.code), found.text, code.coding_system) if code else ("", found.text)
+    code = examined.code or examined.fallback
+    coded = (value(code.code), examined.text, code.coding_system) if code else ("", examined.text)
     return result.fit("OBR", 4, components(*coded), result.at_snapshot("procedure"))
 
 
@@ -52,27 +52,27 @@ def obr_7_observation_date_time(result: Result) -> str:
 
 
 def clinical_indication(result: Result) -> str:
-    """What OBR-13 and OBR-31 have of study.clinicalIndication: one line, escaped."""
+    """Write study.clinicalIndication for OBR-13 and OBR-31: one line, escaped."""
     return _one_line(result, result.study.clinical_indication, "/clinicalIndication")
 
 
 def clinical_history(result: Result) -> str:
-    """What OBR-13 or OBR-31 has of study.clinicalHistory: one line, escaped."""
+    """Write study.clinicalHistory for OBR-13 or OBR-31: one line, escaped."""
     return _one_line(result, result.study.clinical_history, "/clinicalHistory")
 
 
 def _one_line(result: Result, text: str | None, pointer: str) -> str:
-    """A text without line breaks, which ST and CE do not have: its lines are joined by a blank, with an issue."""
+    """Write a text without line breaks, which ST and CE lack: its lines are joined by a blank, with an issue."""
     if text and not is_one_line(text):
         result.note("lines-joined", "information", pointer, "one line in OBR-13 and OBR-31")
     return value(text)
 
 
 def obr_13_relevant_clinical_information(result: Result) -> str:
-    """OBR-13 Relevant Clinical Information <- study.clinicalHistory, without one study.clinicalIndication; if it fits.
+    """OBR-13 Relevant Clinical Information <- study.clinicalHistory, else study.clinicalIndication; if it fits.
 
-    HL7 v2.5.1 §7.4.1.13. OBR-31 has the indication in any case, and a history that does not fit here. v2.7 §4.5.3.13
-    has a CWE in hl7apy's tables and an ST in others: the bare text is read by both.
+    HL7 v2.5.1 §7.4.1.13. OBR-31 always has the indication, and a history that does not fit here. v2.7 §4.5.3.13 is a
+    CWE in hl7apy's tables and an ST in others: both can read the bare text.
     """
     limit = LENGTHS_OF[result.receiver.version]["OBR"][13]
     history = result.once(clinical_history)
@@ -81,10 +81,10 @@ def obr_13_relevant_clinical_information(result: Result) -> str:
 
 
 def obr_18_placer_field_1(result: Result) -> str:
-    """OBR-18 Placer Field 1 <- the accession number, where the receiver's `accession_field` puts it here.
+    """OBR-18 Placer Field 1 <- the accession number, if the receiver's `accession_field` selects this field.
 
-    HL7 v2.5.1 §4.5.3.18, decision D18. With `accession_field` 3 it stands here only where OBR-3 has another number: one
-    fixed before the accession number was known, or that of another patient's report.
+    HL7 v2.5.1 §4.5.3.18, decision D18. With `accession_field` 3 it is written only if OBR-3 has another number: one
+    fixed before the accession number was known, or the number of another patient's report.
     """
     field, number = result.receiver.accession_field, result.order.accession_number
     if field == "20" or (field == "3" and number == result.filler_order_number):
@@ -93,7 +93,7 @@ def obr_18_placer_field_1(result: Result) -> str:
 
 
 def obr_20_filler_field_1(result: Result) -> str:
-    """OBR-20 Filler Field 1 <- the accession number, where the receiver's `accession_field` is 20.
+    """OBR-20 Filler Field 1 <- the accession number, if the receiver's `accession_field` is 20.
 
     HL7 v2.5.1 §4.5.3.20, decision D18.
     """
@@ -111,7 +111,7 @@ def obr_21_filler_field_2(result: Result) -> str:
 
 
 def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
-    """OBR-22 Results Rpt/Status Chng - Date/Time <- the newest signedAt restated (D19), updatedAt of a draft.
+    """OBR-22 Results Rpt/Status Chng - Date/Time <- the newest signedAt restated (D19); updatedAt of a draft.
 
     HL7 v2.5.1 §7.4.1.22.
     """
@@ -120,10 +120,10 @@ def obr_22_results_rpt_status_chng_date_time(result: Result) -> str:
 
 
 def obr_24_diagnostic_serv_sect_id(result: Result) -> str:
-    """OBR-24 Diagnostic Serv Sect ID <- study.modality, as the receiver's `modality_table` has it.
+    """OBR-24 Diagnostic Serv Sect ID <- study.modality, by the receiver's `modality_table`.
 
-    HL7 v2.5.1 §7.4.1.24: of table 0074, or DICOM's code of the modality; `RAD` where that is not known. Of several
-    modalities it is that of the first in `mappings.codes.MODALITY_ORDER`.
+    HL7 v2.5.1 §7.4.1.24: of table 0074, or DICOM's code of the modality; `RAD` if that is unknown. Of several
+    modalities it is the first in `mappings.codes.MODALITY_ORDER`.
     """
     table = result.receiver.modality_table
     if table == "RAD":
@@ -135,7 +135,7 @@ def obr_24_diagnostic_serv_sect_id(result: Result) -> str:
 
 
 def obr_25_result_status(result: Result) -> str:
-    """OBR-25 Result Status <- report.status, table 0123 (mappings/status.py): F, or C once anything was sent.
+    """OBR-25 Result Status <- report.status, table 0123 (mappings/status.py): F, or C after an earlier message.
 
     HL7 v2.5.1 §7.4.1.25.
     """
@@ -143,7 +143,7 @@ def obr_25_result_status(result: Result) -> str:
 
 
 def obr_29_parent(result: Result) -> str:
-    """OBR-29 Parent <- the order that an addendum with an order of its own adds to: its placer and filler numbers.
+    """OBR-29 Parent <- placer and filler numbers of the original's order, for an addendum with its own order.
 
     HL7 v2.5.1 §4.5.3.29.
     """
@@ -169,10 +169,10 @@ def obr_31_reason_for_study(result: Result) -> str:
 
 
 def obr_32_principal_result_interpreter(result: Result) -> str:
-    """OBR-32 Principal Result Interpreter <- the User behind the newest original's userId, never assignedTo (D24).
+    """OBR-32 Principal Result Interpreter <- the User with the newest original's userId, never assignedTo (D24).
 
-    HL7 v2.5.1 §7.4.1.32: NDL, whose first component is a CNN of sub-components. By the receiver's `interpreter` its
-    number is the NPI or the local id, or the field is the name alone.
+    HL7 v2.5.1 §7.4.1.32: NDL, with a CNN of sub-components as first component. The receiver's `interpreter` decides if
+    its number is the NPI or the local id, or if the field is the name alone.
     """
     signer = result.signer(result.interpreted)
     if signer is None:
@@ -182,7 +182,7 @@ def obr_32_principal_result_interpreter(result: Result) -> str:
 
 
 def obr_44_procedure_code(result: Result) -> str:
-    """OBR-44 Procedure Code <- as OBR-4; nothing where the version takes no text without a code.
+    """OBR-44 Procedure Code <- as OBR-4; empty if the version takes no text without a code.
 
     HL7 v2.5.1 §4.5.3.44.
     """

@@ -1,4 +1,4 @@
-"""OBX, the report: its lines, and the order of all OBX of an OBR group.
+"""OBX, the report: its lines, and the order of all OBX in an OBR group.
 
 HL7 v2.5.1 §7.3.1, §7.4.2, decisions D19, D22, D34, D36.
 """
@@ -44,7 +44,7 @@ from mappings.hl7v2.result import Result
 from mappings.model import Report
 from mappings.text import character_issues, signed_text_issues
 
-# Switch `critical` -> OBX-8, table 0078; IS in v2.5.1, CE where a receiver of RAD-128 wants it
+# Switch `critical` -> OBX-8, table 0078; IS in v2.5.1, CE if a receiver of RAD-128 requires it
 OBX_8: Final[dict[str, str]] = {
     "obx8_is": "AA",
     "obx8_ce": "AA^Critical abnormal^HL70078",
@@ -56,7 +56,7 @@ PER_LINE: Final = "differs from line to line: put in by _lines"
 
 @dataclass(frozen=True, slots=True)
 class ReportLine:
-    """What is equal on all OBX of a report's lines, marked critical or not."""
+    """Fields shared by all OBX of a report's lines, marked critical or not."""
 
     result: Result
     is_critical: bool
@@ -65,7 +65,7 @@ class ReportLine:
 
 
 def obx_8_abnormal_flags(line: ReportLine) -> str:
-    """OBX-8 Abnormal Flags <- report.isCritical, table 0078: AA on what the impression says; null asserts nothing.
+    """OBX-8 Abnormal Flags <- report.isCritical, table 0078: AA on lines of the impression; null asserts nothing.
 
     HL7 v2.5.1 §7.4.2.8. With `obx8_ce` and `obx15_rid` it is a CE: `AA^Critical abnormal^HL70078`.
     """
@@ -73,7 +73,7 @@ def obx_8_abnormal_flags(line: ReportLine) -> str:
 
 
 def obx_15_producers_id(line: ReportLine) -> str:
-    """OBX-15 Producer's ID <- the receiver's critical_code on what is marked, which is where RAD-128 samples have it.
+    """OBX-15 Producer's ID <- the receiver's critical_code on marked lines, as in RAD-128 samples.
 
     HL7 v2.5.1 §7.4.2.15. Its components are the profile's own.
     """
@@ -99,10 +99,10 @@ _AFTER_VALUE: Final = layout(OBX, first=6)
 
 
 def observation_segments(result: Result) -> list[str]:
-    """Every OBX of one OBR group with the NTE behind it, numbered from 1: UID, height and weight, reports, PDFs.
+    """Write every OBX of one OBR group with its NTE, numbered from 1: UID, height and weight, reports, PDFs.
 
-    Where the cause asks for the PDF alone (`part`), UID and PDF; nothing where there is no PDF. Where that is
-    withdrawn, a line says so.
+    For a cause of the PDF alone (`part`): UID and PDF, or nothing without a PDF. If the PDF is withdrawn, a line says
+    so.
     """
     numbers = Numbers()
     segments = uid_segments(result, numbers)
@@ -119,9 +119,9 @@ def observation_segments(result: Result) -> list[str]:
 
 
 def report_segments(result: Result, numbers: Numbers) -> list[str]:
-    """The OBX of every report restated: addenda newest first, then originals as they were signed (D19).
+    """Write the OBX of every report restated: addenda newest first, then originals in signing order (D19).
 
-    Where there is none left (an addendum that is gone is withdrawn), a line says so.
+    If none is left (the addendum is gone and withdrawn), a line says so.
     """
     written: list[str] = []
     omitted = 0
@@ -143,7 +143,7 @@ def report_segments(result: Result, numbers: Numbers) -> list[str]:
 
 
 def _lines(result: Result, report: Report | None, texts: list[Stretch], numbers: Numbers) -> list[str]:
-    """The OBX of one report. OBX-4 counts runs of one code, or sections where an OBX is one."""
+    """Write the OBX of one report. OBX-4 counts runs of one code, or sections if an OBX is a section."""
     receiver = result.receiver
     plain = critical = _after_value(result, report, is_critical=False)
     is_marked = report is not None and is_marked_critical(result, report)
@@ -160,7 +160,7 @@ def _lines(result: Result, report: Report | None, texts: list[Stretch], numbers:
             before = f"{data_type}|{code}|{numbers.next_sub_id()}|"
         after = critical if stretch.is_critical else plain
         beginnings = numbers.next_beginnings(len(stretch.lines))
-        # a blank line says nothing and is never marked critical
+        # a blank line is never marked critical
         written += [
             f"{beginning}{before}{row}{after}" if row else f"{beginning}{before}{blank}{plain}"
             for beginning, row in zip(beginnings, stretch.lines, strict=True)
@@ -174,7 +174,7 @@ def _lines(result: Result, report: Report | None, texts: list[Stretch], numbers:
 
 
 def _after_value(result: Result, report: Report | None, *, is_critical: bool) -> str:
-    """What follows OBX-5, equal on all lines of a report."""
+    """Fields after OBX-5, equal on all lines of a report."""
     if report is None:
         return FIELD + _AFTER_VALUE.render(ReportLine(result, False, "", ""))
     signed = obx_14_date_time_of_the_observation(result, report), obx_16_responsible_observer(result, report)
@@ -182,7 +182,7 @@ def _after_value(result: Result, report: Report | None, *, is_critical: bool) ->
 
 
 def _note_lengths(result: Result, report: Report, shaped: list[Stretch]) -> None:
-    """Issues for values longer than OBX-5 has them, looked for only where the text is long enough for one."""
+    """Add issues for values longer than OBX-5 allows, only if the text is long enough for one."""
     shortest = LENGTHS_OF[result.receiver.version]["OBX"][5] // _LONGEST_ESCAPE
     if len(report.text or "") > shortest:
         for value_of_one in (row for stretch in shaped for row in stretch.lines):
@@ -190,7 +190,7 @@ def _note_lengths(result: Result, report: Report, shaped: list[Stretch]) -> None
 
 
 def _put_notes(result: Result, report: Report | None, written: list[str], marks: list[bool]) -> None:
-    """Put the NTE behind the first OBX that is marked critical, and behind the last of the newest original."""
+    """Put the NTE after the first OBX marked critical, and after the last of the newest original."""
     first = marks.index(True) if True in marks else None
     last = len(written) - 1 if report is result.lead else None
     for place in sorted({one for one in (first, last) if one is not None}, reverse=True):
@@ -199,7 +199,7 @@ def _put_notes(result: Result, report: Report | None, written: list[str], marks:
 
 
 def _shown(result: Result, report: Report) -> list[Stretch]:
-    """The lines of one report, under those that say which it is."""
+    """Lines of one report, under header lines that identify it."""
     text = report.text or ""
     parts: tuple[Passage, ...] = ()
     if result.status.is_void:
@@ -219,7 +219,7 @@ def _shown(result: Result, report: Report) -> list[Stretch]:
 
 
 def _heading_label(parts: Iterable[Passage], addendum_obx3: str) -> str:
-    """The label of the lines above a report: that of its first line of the conclusion, for they head it there (D36)."""
+    """Label of the header lines above a report: that of its first line in the conclusion, which they head (D36)."""
     labels = (stretch_label(part, addendum_obx3) for part in parts if part.content or part.role == "addendum")
     return next((label for label in labels if label in CONCLUDED), "")
 

@@ -1,6 +1,6 @@
-"""OBX of a report's PDF: the document itself (ED), or where the gateway has it (RP).
+"""OBX of a report's PDF: the document itself (ED), or its address in the gateway (RP).
 
-HL7 v2.5.1 §2.A (ED, RP), §7.4.2, decision D28. The presigned address of the upstream is a secret and never sent.
+HL7 v2.5.1 §2.A (ED, RP), §7.4.2, decision D28. AutoScribe's presigned address is a secret and never sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mappings.hl7v2.result import Result
 from mappings.identifiers import fhir_id
 from mappings.model import Report
 
-# A base of links in which nothing has to be escaped: receivers take OBX-5 for an address as it stands
+# A base of links without characters to escape: receivers take OBX-5 literally as an address
 _BASE: Final = re.compile(r"[a-z]+://[^\s|^~&\\]+")
 
 
@@ -69,7 +69,7 @@ def obx_5_reference_pointer(result: Result, report: Report) -> str:
     return components(address, value(result.site.sending_application), "Application", "PDF")
 
 
-# Switch `pdf` -> OBX-2 (table 0125) and what makes OBX-5
+# Switch `pdf` -> OBX-2 (table 0125) and the function for OBX-5
 _TYPES: Final = {
     "ed": ("ED", obx_5_encapsulated_data),
     "separate_message": ("ED", obx_5_encapsulated_data),
@@ -89,7 +89,7 @@ _PDF: Final = layout(PDF, "OBX")
 
 
 def pdf_segments(result: Result, numbers: Numbers) -> list[str]:
-    """The OBX of the PDF of each signed report restated; none of reports of which a void line is all that is sent."""
+    """Write the OBX of the PDF of each signed report restated; none if only a withdrawal notice is sent."""
     if result.receiver.pdf not in _TYPES or result.status.is_void:
         return []
     data_type, make = _TYPES[result.receiver.pdf]

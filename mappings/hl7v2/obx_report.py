@@ -1,4 +1,4 @@
-"""The fields that all OBX of one report share: its status, when the patient was examined, and who signed.
+"""Fields shared by all OBX of one report: its status, the time of the examination, and the signer.
 
 HL7 v2.5.1 §7.4.2.11, §7.4.2.14, §7.4.2.16, decisions D15, D16, D19, D21.
 """
@@ -10,7 +10,7 @@ from mappings.model import Report
 
 
 def restated(result: Result) -> list[Report]:
-    """The reports of a message in the order in which it says them: addenda newest first, then originals (D19)."""
+    """Reports of a message in the order of its lines: addenda newest first, then originals (D19)."""
     reports = result.reports
     if len(reports) == 1:
         return list(reports)
@@ -19,7 +19,7 @@ def restated(result: Result) -> list[Report]:
 
 
 def is_marked_critical(result: Result, report: Report) -> bool:
-    """True where OBX say that a report is critical: not once taken back; null and false assert nothing (D22)."""
+    """True if OBX mark a report as critical: not once it is withdrawn; null and false assert nothing (D22)."""
     is_withdrawn = result.status.diagnostic_report == "entered-in-error"
     return report.is_critical is True and not is_withdrawn
 
@@ -35,8 +35,8 @@ def obx_11_observation_result_status(result: Result) -> str:
 def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
     """OBX-14 Date/Time of the Observation <- studyDate, studyTime ?? signedAt of the line's report (D15, D19).
 
-    HL7 v2.5.1 §7.4.2.14: the physiologically relevant time, as DiagnosticReport.effective. With the receiver's `obx14`
-    `signed` it is signedAt, of a draft updatedAt.
+    HL7 v2.5.1 §7.4.2.14: the physiologically relevant time, as in DiagnosticReport.effective. With the receiver's
+    `obx14` `signed` it is signedAt, or updatedAt of a draft.
     """
     if result.receiver.obx14 == "signed":
         signing = result.signed_at(report)
@@ -45,7 +45,7 @@ def obx_14_date_time_of_the_observation(result: Result, report: Report) -> str:
 
 
 def obx_16_responsible_observer(result: Result, report: Report) -> str:
-    """OBX-16 Responsible Observer <- the User behind userId of the report that the line is from (D19).
+    """OBX-16 Responsible Observer <- the User with the userId of the line's report (D19).
 
     HL7 v2.5.1 §7.4.2.16.
     """

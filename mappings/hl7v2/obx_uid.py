@@ -1,4 +1,4 @@
-"""OBX of the Study Instance UID, where the receiver reads it there.
+"""OBX of the Study Instance UID, for receivers that read it there.
 
 HL7 v2.5.1 §7.4.2, IHE Results Distribution [RAD-128] (ST), IHE RAD TF-2 §4.28 (HD, the UID alone as first component).
 """
@@ -24,7 +24,7 @@ class UidLine:
 
 
 def obx_5_study_instance_uid(result: Result) -> str:
-    """OBX-5 Observation Value <- study.studyInstanceUid; an odd one goes out as it came, the only link to the images.
+    """OBX-5 Observation Value <- study.studyInstanceUid; an odd one is sent unchanged, as the only link to the images.
 
     HL7 v2.5.1 §7.4.2.5.
     """
@@ -36,7 +36,7 @@ def obx_5_study_instance_uid(result: Result) -> str:
     return uid
 
 
-# OBX-11: table 0085, `O` is order detail only, no result
+# OBX-11: table 0085, `O` is order detail only, not a result
 UID: Final[Table[UidLine]] = {
     1: lambda line: line.number,
     2: lambda line: line.result.receiver.uid_type,
@@ -48,7 +48,7 @@ _UID: Final = layout(UID, "OBX")
 
 
 def uid_segments(result: Result, numbers: Numbers) -> list[str]:
-    """The OBX of the study's UID; none where the receiver wants none, or there is no UID."""
+    """Write the OBX of the study's UID; none if the receiver wants none, or there is no UID."""
     if result.receiver.uid not in ("obx113014", "both"):
         return []
     uid = obx_5_study_instance_uid(result)

@@ -1,6 +1,6 @@
-r"""What the OBX-5 of a report hold: a line each, or the lines of a section or a report in one field.
+r"""Values of a report's OBX-5: one line each, or the lines of a section or a report in one field.
 
-HL7 v2.5.1 §2.A.79 (TX: repetitions are lines that follow each other), §2.A.34 and §2.7.6 (FT: `\.br\`), §2.A.75 (ST),
+HL7 v2.5.1 §2.A.79 (TX: repetitions are consecutive lines), §2.A.34 and §2.7.6 (FT: `\.br\`), §2.A.75 (ST),
 decisions D5, D34.
 
 | switch | one OBX is | read back |
@@ -9,11 +9,11 @@ decisions D5, D34.
 | `text = tx_sections` | a section, a repetition of TX for each line | the repetitions are N(text) |
 | `text = tx_repeat` | a report, a repetition of TX for each line | the repetitions are N(text) |
 | `text = ft` | a report, `\.br\` between lines | N(text) |
-| `obx3_style` that is not `loinc` | with `ft` and `tx_repeat`: of a report, what has one OBX-3 | as above |
-| `blank_line = space` | | a line of exactly one blank is an empty one, but in `ft` |
+| `obx3_style` other than `loinc` | with `ft` and `tx_repeat`: the lines of a report with one OBX-3 | as above |
+| `blank_line = space` | | a line of exactly one blank is an empty line, except in `ft` |
 | `blank_line = empty` | | nothing is lost |
-| `blank_line = omit` | | empty lines are lost: `blank-lines-omitted` says how many |
-| `wrap = 75`, `80` | | the lines are shorter; put together again they are those of N(text) |
+| `blank_line = omit` | | empty lines are lost: `blank-lines-omitted` gives their number |
+| `wrap = 75`, `80` | | the lines are shorter; joined again they are the lines of N(text) |
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from mappings.profile import Receiver
 _REPORT_CODE, _REPORT_TEXT = DIAGNOSTIC_IMAGING_STUDY
 _IMPRESSION_CODE, _IMPRESSION_TEXT = SECTION_LOINC["impression"]
 _ADDENDUM_CODE, _ADDENDUM_TEXT = SECTION_LOINC["addendum"]
-# Switch `obx3_style` -> section label -> OBX-3; every other line is of the report as a whole. The suffixes of `gdt_imp`
-# are those of HL7 v2.5.1 §7.1.3
+# Switch `obx3_style` -> section label -> OBX-3; every other line belongs to the report as a whole. The suffixes of
+# `gdt_imp` are those of HL7 v2.5.1 §7.1.3
 OBX_3: Final[dict[str, dict[str, str]]] = {
     "loinc": {
         "": components(*DIAGNOSTIC_IMAGING_STUDY, "LN"),
@@ -52,7 +52,7 @@ OBX_3: Final[dict[str, dict[str, str]]] = {
     },
     "va_report": {"": "R^REPORT^L"},
 }
-# Switch `blank_line` -> what stands for an empty line
+# Switch `blank_line` -> text of an empty line
 BLANK: Final[dict[str, str]] = {"space": " ", "empty": "", "omit": ""}
 _OBX_2: Final[dict[str, str]] = {"ft": "FT", "st_lines": "ST"}
 _LINES: Final = frozenset({"tx_lines", "st_lines"})
@@ -67,7 +67,7 @@ def obx_2_value_type(receiver: Receiver) -> str:
 
 
 def obx_3_observation_identifier(label: str, style: str) -> str:
-    """OBX-3 Observation Identifier <- the section in which the line begins, as the receiver's `obx3_style` calls it.
+    """OBX-3 Observation Identifier <- the section in which the line begins, in the receiver's `obx3_style`.
 
     HL7 v2.5.1 §7.4.2.3.
     """
@@ -76,9 +76,9 @@ def obx_3_observation_identifier(label: str, style: str) -> str:
 
 
 def obx_5_observation_values(texts: list[Stretch], receiver: Receiver) -> list[Stretch]:
-    """OBX-5 Observation Value <- report.reportPlainText: the lines as the receiver's `text` and `wrap` have them.
+    """OBX-5 Observation Value <- report.reportPlainText: the lines in the form of the receiver's `text` and `wrap`.
 
-    HL7 v2.5.1 §7.4.2.5. Each line of the stretches that come out is the value of one OBX; an empty one is left empty.
+    HL7 v2.5.1 §7.4.2.5. Each line of the returned stretches is the value of one OBX; an empty one stays empty.
     """
     if receiver.wrap != "none":
         texts = [Stretch(one.label, one.is_critical, _wrapped(one.lines, receiver)) for one in texts]
@@ -88,7 +88,7 @@ def obx_5_observation_values(texts: list[Stretch], receiver: Receiver) -> list[S
 
 
 def without_blank_lines(texts: list[Stretch]) -> tuple[list[Stretch], int]:
-    """The lines that say something, and how many do not."""
+    """Drop the blank lines; return the others and the number dropped."""
     kept = [Stretch(one.label, one.is_critical, [row for row in one.lines if row.strip()]) for one in texts]
     omitted = sum(len(one.lines) for one in texts) - sum(len(one.lines) for one in kept)
     return [one for one in kept if one.lines], omitted
@@ -100,7 +100,7 @@ def _wrapped(rows: list[str], receiver: Receiver) -> list[str]:
 
 
 def _scope(receiver: Receiver) -> Callable[[Stretch], str]:
-    """What stretches that follow each other have in common if they are of one OBX."""
+    """Grouping key: consecutive stretches with one key share an OBX."""
     if receiver.text == "tx_sections":
         return lambda stretch: stretch.label
     if receiver.obx3_style == "loinc":
@@ -109,7 +109,7 @@ def _scope(receiver: Receiver) -> Callable[[Stretch], str]:
 
 
 def _joined(together: list[Stretch], receiver: Receiver) -> Stretch:
-    """Stretches as one with a single value; under several codes of LOINC it is of the report as a whole."""
+    """Join stretches into one with a single value; under several LOINC codes it belongs to the report as a whole."""
     rows = [row for one in together for row in one.lines]
     labels = {obx_3_observation_identifier(one.label, receiver.obx3_style): one.label for one in together}
     label = next(iter(labels.values())) if len(labels) == 1 else ""

@@ -1,4 +1,4 @@
-"""OBX of height and weight, where the receiver wants them.
+"""OBX of height and weight, for receivers that want them.
 
 HL7 v2.5.1 §7.4.2, decision D24.
 """
@@ -44,7 +44,7 @@ _VITAL: Final = layout(VITAL, "OBX")
 
 
 def vital_segments(result: Result, numbers: Numbers) -> list[str]:
-    """The OBX of height and weight; none where the receiver's profile has `vitals = off`."""
+    """Write the OBX of height and weight; none if the receiver's profile has `vitals = off`."""
     if result.receiver.vitals == "off":
         return []
     written: list[str] = []

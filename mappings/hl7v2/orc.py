@@ -1,4 +1,4 @@
-"""ORC, the order as it stands after this result.
+"""ORC, the order after this result.
 
 HL7 v2.5.1 §4.5.1.
 """
@@ -32,10 +32,10 @@ def placer_order_number(result: Result) -> str:
 def filler_order_number(result: Result) -> str:
     """ORC-3 = OBR-3 Filler Order Number <- studyId in 22 characters, or the accession number with `accession_field` 3.
 
-    HL7 v2.5.1 §4.5.1.3, decision D18. A report about another patient than that of the first signed one has a number of
-    its own. Only a number that the gateway made stands under its namespace: an accession number is somebody else's.
-    With `vista_exam` it is the exam with its long case number, `RADTI-RACNI^long case` (VistA-M RAHLTCPB); a number
-    under which the result was sent before, and which is the exam's no more, stands alone, for a rule to find.
+    HL7 v2.5.1 §4.5.1.3, decision D18. A report about another patient than the first signed report's has its own number.
+    Only numbers made by the gateway stand under its namespace: an accession number belongs to somebody else. With
+    `vista_exam` it is the exam with its long case number, `RADTI-RACNI^long case` (VistA-M RAHLTCPB). A number that was
+    sent before and is no longer the exam's stands alone, for a rule to find.
     """
     number, pointer = result.filler_order_number, result.order.pointer
     if number not in result.own_numbers and result.receiver.vista_exam == "required":
@@ -68,7 +68,7 @@ def priority(result: Result) -> str:
 def quantity_timing(result: Result) -> str:
     """ORC-7 = OBR-27 Quantity/Timing <- study.severity as TQ.6.
 
-    HL7 v2.5.1 §4.5.1.7, §4.5.3.27. Where it is required and no priority is known it is TQ.1 `1`, the default (§4.3.1).
+    HL7 v2.5.1 §4.5.1.7, §4.5.3.27. If it is required and no priority is known, it is TQ.1 `1`, the default (§4.3.1).
     """
     urgency = priority(result)
     quantity = "1" if not urgency and result.receiver.version in QUANTITY_REQUIRED else ""
@@ -76,7 +76,7 @@ def quantity_timing(result: Result) -> str:
 
 
 def orc_7_quantity_timing(result: Result) -> str:
-    """ORC-7 Quantity/Timing <- study.severity, in the version that requires it; OBR-27 says the same in all others.
+    """ORC-7 Quantity/Timing <- study.severity, in versions that require it; OBR-27 holds it in all others.
 
     HL7 v2.5.1 §4.5.1.7.
     """
@@ -86,17 +86,17 @@ def orc_7_quantity_timing(result: Result) -> str:
 def ordering_provider(result: Result) -> str:
     """ORC-12 = OBR-16 Ordering Provider = PV1-8 Referring Doctor <- snapshot.referringPhysicianName.
 
-    HL7 v2.5.1 §4.5.1.12, §4.5.3.16, §3.4.3.8; decision D14. Ids and name parts are those of the site's provider
-    directory where it has exactly this spelling; else no id is known, and the name is split on evidence.
+    HL7 v2.5.1 §4.5.1.12, §4.5.3.16, §3.4.3.8; decision D14. Ids and name parts come from the site's provider directory
+    if it has exactly this spelling; otherwise no id is known, and the name is split on evidence.
     """
     pointer = result.at_snapshot("referringPhysicianName")
-    said, version = result.snapshot.referring_physician_name, result.receiver.version
-    provider = result.site.provider(said)
+    spelling, version = result.snapshot.referring_physician_name, result.receiver.version
+    provider = result.site.provider(spelling)
     if provider:
         authority = result.site.provider_authority
         known = provider_xcn(provider, authority.namespace if authority else "", version)
         return result.fit("ORC", 12, known, pointer)
-    name, written = referrer(said, result.facility.name_order if result.facility else None, version)
+    name, written = referrer(spelling, result.facility.name_order if result.facility else None, version)
     if name is None:
         return ""
     result.note_doubt(name, pointer)

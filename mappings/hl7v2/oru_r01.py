@@ -1,7 +1,7 @@
 """ORU^R01, the unsolicited observation message: its segments in order.
 
-HL7 v2.5.1 §7.3.1: MSH { PID [PV1] { [ORC] OBR {NTE} {TQ1} { OBX {NTE} } } }, then ZDS. Several orders that are read as
-one report have a group each, with the same observations (decision D18).
+HL7 v2.5.1 §7.3.1: MSH { PID [PV1] { [ORC] OBR {NTE} {TQ1} { OBX {NTE} } } }, then ZDS. Several orders read as one
+report have a group each, with the same observations (decision D18).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mappings.profile import Receiver, Site
 _NO_FACTS: Final = Facts()
 
 
-def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
+def to_oru(  # noqa: PLR0913 (the signature of the entry point is fixed)
     study: Study,
     cause: Cause,
     site: Site,
@@ -40,10 +40,10 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
     control_id: str,
     at: datetime,
 ) -> Mapped[bytes | None]:
-    """The ORU^R01 that a cause asks for, as the receiver's profile has it; None, with the reason, if nothing is sent.
+    """Map a cause to its ORU^R01, by the receiver's profile; None with the reason if nothing is sent.
 
-    `control_id` is MSH-10 (`mappings.identifiers.message_control_id`), `at` the aware time of rendering (MSH-7). Which
-    reports it carries: `mappings.hl7v2.rendering`; how many messages a cause asks for: `messages`.
+    `control_id` is MSH-10 (`mappings.identifiers.message_control_id`), `at` the aware time of rendering (MSH-7).
+    `mappings.hl7v2.rendering` selects the reports, `messages` lists the messages of a cause.
     """
     asked = AskedMessage(study, cause, site, receiver, facts)
     return oru_of(rendering(*asked), asked, control_id=control_id, at=at)
@@ -52,7 +52,7 @@ def to_oru(  # noqa: PLR0913 (the door's signature is fixed: design §2)
 def oru_of(
     made: Rendering | MappingIssue, asked: AskedMessage, *, control_id: str, at: datetime
 ) -> Mapped[bytes | None]:
-    """The ORU^R01 that says a rendering of what is asked, as `to_oru` makes it."""
+    """Write the ORU^R01 of a rendering, as `to_oru` does."""
     study, cause, site, receiver, facts = asked
     if isinstance(made, MappingIssue):
         return Mapped(None, (made,))

@@ -1,4 +1,4 @@
-"""What a message stands for, without its bytes: under which numbers, of which reports, about whom.
+"""Outline of a message without its bytes: its numbers, its reports and its patient.
 
 HL7 v2.5.1 §4.5.3.3 (OBR-3 Filler Order Number), §3.4.2.3 (PID-3); decisions D13, D18, D32.
 """
@@ -15,11 +15,12 @@ from mappings.profile import Receiver, Site
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A message in outline.
+    """Outline of a message.
 
-    `restates`: where `is_whole`, whatever was to be sent under the same and was not is said again by it.
-    `filler_order_numbers` are EI.1 of OBR-3 in each order, `report_ids` the reports whose text it has, `patient_id` the
-    id of the FHIR Patient that PID speaks of.
+    `restates`: supersession key. A whole message (`is_whole`) replaces unsent messages with the same key.
+    `filler_order_numbers` are EI.1 of OBR-3 in each order, `report_ids` the reports with text in it, `patient_id` the
+    id of
+    the FHIR Patient in PID.
     """
 
     restates: str
@@ -30,13 +31,13 @@ class Outline:
 
 
 def outline(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> Outline | MappingIssue:
-    """The outline of the message that a cause asks for, or why there is none."""
+    """Return the outline of a cause's message, or the reason that there is none."""
     made = rendering(study, cause, site, receiver, facts)
     return made if isinstance(made, MappingIssue) else outline_of(made, cause)
 
 
 def outline_of(made: Rendering, cause: Cause) -> Outline:
-    """The outline of the message that says a rendering, for its cause."""
+    """Return the outline of a rendering's message, for its cause."""
     place = made.place
     return Outline(
         restates=f"{place.number}/{cause.accession_number}",

@@ -1,4 +1,4 @@
-"""PID, who the patient is.
+"""PID, the patient.
 
 HL7 v2.5.1 §3.4.2, decisions D11, D14.
 """
@@ -18,9 +18,9 @@ from mappings.hl7v2.versions import ONE_PATIENT_NAME, layouts
 from mappings.hl7v2.vista import vista_pid_2, vista_pid_3
 from mappings.identifiers import UNSPECIFIED, PatientIdentifier, is_placeholder, short_id
 
-# A namespace stands for one FHIR system and back: this for the gateway's own number of a patient
+# A namespace stands for one FHIR system and back: this one is for the gateway's own number of a patient
 OWN_AUTHORITY: Final = "AUTOSCRIBE_PATIENT"
-# Table 0200: `U` unspecified. The second repetition says that there is no name (§3.4.2.5)
+# Table 0200: `U` unspecified. The second repetition states that there is no name (§3.4.2.5)
 NAME_NOT_KNOWN: Final = "^^^^^^U"
 
 
@@ -28,11 +28,12 @@ def pid_3_patient_identifier_list(result: Result) -> str:
     """PID-3 Patient Identifier List <- snapshot.mrn (MR), study.externalPatientId (PI), each with its authority.
 
     HL7 v2.5.1 §3.4.2.3. A placeholder (`000000`, `UNKNOWN`) would join strangers in the receiver and is left out. The
-    MRN is first where its authority is known and nobody contests it. Else the gateway's own number of the study (or
-    report) is: it and what follows are of type `U` (table 0203, unspecified identifier), which no receiver takes for a
-    record number. A number without an authority is under one made of a hash of its facility: an empty one would mean
-    the receiver's own, which it is only where the destination says so (`mrn_authority`). With `pid3_plain` it is the
-    bare MRN, or else that own number; with `vista_patient` the one by which VistA knows the patient.
+    MRN is first if its authority is known and its identity is not contested. Otherwise the gateway's own number of the
+    study (or report) comes first. It and all others have type `U` (table 0203, unspecified identifier), which no
+    receiver takes for a record number. A number without an authority gets one made of a hash of its facility. An empty
+    authority would mean the receiver's own, which holds only if the destination says so (`mrn_authority`). With
+    `pid3_plain` it is the bare MRN, else the gateway's own number; with `vista_patient` it is the number by which VistA
+    knows the patient.
     """
     if result.receiver.vista_patient != "off":
         return vista_pid_3(result)
@@ -47,24 +48,24 @@ def pid_3_patient_identifier_list(result: Result) -> str:
 
 
 def _numbers(result: Result) -> list[PatientIdentifier]:
-    """The patient's numbers as this receiver is told them, in order; those of nobody are left out."""
+    """Patient's numbers for this receiver, in order; placeholders are left out."""
     identity = result.subject.identity
     known = [one for one in identity.shown if one.type and (one.is_assigned or not is_placeholder(one.value))]
     if result.site.mrn_authority != "receiver" or identity.is_contested:
         return known
     mrns = [one for one in identity.identifiers if one.type == "MR" and not is_placeholder(one.value)]
-    said = {(one.system, one.value) for one in mrns}
-    others = [one for one in known if (one.system, one.value) not in said]
+    mrn_values = {(one.system, one.value) for one in mrns}
+    others = [one for one in known if (one.system, one.value) not in mrn_values]
     return [*(replace(one, namespace="") for one in mrns), *others]
 
 
 def _is_unmatched(numbers: Sequence[PatientIdentifier]) -> bool:
-    """True where no number is one that a receiver may match by."""
+    """True if the receiver may match by none of the numbers."""
     return all(one.type == UNSPECIFIED for one in numbers)
 
 
 def pid_2_patient_id(result: Result) -> str:
-    """PID-2 Patient ID <- the DFN under its station, for a VistA that is told no Social Security number.
+    """PID-2 Patient ID <- the DFN under its station, for a VistA that gets no Social Security number.
 
     HL7 v2.5.1 §3.4.2.2.
     """
@@ -76,10 +77,10 @@ def _own_cx(result: Result) -> str:
 
 
 def _plain_number(result: Result, numbers: Sequence[PatientIdentifier]) -> str:
-    """The MRN with an authority, bare, for a receiver that reads no authority: it takes it for its own.
+    """Write the bare MRN with a known authority, for a receiver that reads no authority and takes it for its own.
 
-    A number without one might be anybody's there, an external patient id is none of a record, and one that stands for
-    somebody else too (D12) is no name for this patient: then it is the study's (or report's) own id, which is nobody's.
+    A number without one might be anyone's there, and an external patient id is no record number. A number that also
+    belongs to somebody else (D12) does not identify this patient. Then it is the study's (or report's) own id.
     """
     pointer = f"{result.patient_pointer}/mrn"
     number = next((value(one.value) for one in numbers if one.type == "MR"), "")
@@ -100,10 +101,10 @@ def _cx(identifier: PatientIdentifier) -> str:
 
 
 def pid_5_patient_name(result: Result) -> str:
-    """PID-5 Patient Name <- snapshot.patientName, split on evidence alone; unsplit, the whole is the family name.
+    """PID-5 Patient Name <- snapshot.patientName, split only on evidence; an unsplit name is the family name.
 
-    HL7 v2.5.1 §3.4.2.5. The type `U` says that a name is not known; a receiver that takes no type is not sent such a
-    message (`mappings.hl7v2.rendering`).
+    HL7 v2.5.1 §3.4.2.5. Type `U` marks an unknown name; a receiver without name types gets no such message
+    (`mappings.hl7v2.rendering`).
     """
     pointer = f"{result.patient_pointer}/patientName"
     facility = result.site.facility(result.patient.facility_name)
@@ -126,7 +127,7 @@ def pid_7_date_time_of_birth(result: Result) -> str:
 
 
 def pid_8_administrative_sex(result: Result) -> str:
-    """PID-8 Administrative Sex <- snapshot.sex, table 0001; what is not said or not known is `U`.
+    """PID-8 Administrative Sex <- snapshot.sex, table 0001; an absent or unknown value is `U`.
 
     HL7 v2.5.1 §3.4.2.8.
     """

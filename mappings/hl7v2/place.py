@@ -1,16 +1,16 @@
-"""Where one cause is filed: whom its message is about, on which orders, and under which filler order numbers.
+"""Place of a cause's message: its patient, its orders, and their filler order numbers.
 
-HL7 v2.5.1 §4.5.1.3, §4.5.3.3 (the filler order number names a result), decisions D12, D17-D19, D21. None of it depends
-on what was sent before: that is asked of a place, by its numbers.
+HL7 v2.5.1 §4.5.1.3, §4.5.3.3 (the filler order number names a result), decisions D12, D17-D19, D21. Messages already
+sent do not affect a place: what was sent is looked up by its numbers.
 
-| what | its number (EI.1 of OBR-3) |
+| result | its number (EI.1 of OBR-3) |
 |---|---|
-| all of a patient's signed reports, and drafts before | the patient's (mappings/subjects.py), or the accession number |
+| all signed reports of a patient, and drafts before | the patient's (mappings/subjects.py), or the accession number |
 | an addendum, in `new_order` | its own |
-| a PDF in a message of its own, behind those of signed addenda | one made of the reportId |
+| a PDF in a separate message, after those of signed addenda | one made of the reportId |
 
-A number under which reports were sent stays with them, whatever the accession numbers are by now (`Facts`). What is not
-about the study's own patient has no number of the study's orders: they are that patient's.
+A number under which reports were sent stays with them, even if the accession numbers change (`Facts`). A report about
+another patient than the study's own gets no number of the study's orders: they belong to the study's patient.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mappings.subjects import Subject, subjects
 
 
 class AskedMessage(NamedTuple):
-    """What is asked: the arguments of the mapping."""
+    """Arguments of the mapping to one message."""
 
     study: Study
     cause: Cause
@@ -41,14 +41,13 @@ class AskedMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MessagePlace:
-    """Whom a message is about, with the reports that its number stands for, and the orders, each with its number.
+    """Patient of a message, the reports that share its number, and the orders, each with its number.
 
-    `report` is what caused it, None where that is gone; `peers` are all reports about the patient. `lead` is the newest
-    original of them: order and examination are its own. `number` is what the gateway itself makes EI.1 of OBR-3 of;
-    `filler_order_numbers` and `parent_fillers` (of the orders that these add to, or empty) are those of the `orders`,
-    which are none, with the reason in `issues`, where the message must be held. `known` are all orders of the patient,
-    `made` those of the numbers that the gateway made. `has_new_order`: one of the orders was not there when the rest
-    was sent.
+    `report` caused the message; it is None if it is gone. `peers` are all reports about the patient. `lead` is the
+    newest original among them: order and examination come from it. `number` is EI.1 of OBR-3 as the gateway makes it.
+    `filler_order_numbers` and `parent_fillers` (of the orders they add to, or empty) belong to the `orders`. `orders`
+    is empty, with the reason in `issues`, if the message must be held. `known` are all orders of the patient, `made`
+    the numbers made by the gateway. `has_new_order`: one of the orders was missing when the others were sent.
     """
 
     report: Report | None
@@ -66,7 +65,7 @@ class MessagePlace:
 
 
 def place(asked: AskedMessage) -> MessagePlace | MappingIssue:
-    """Where a cause is filed, or why there is nothing to be filed."""
+    """Find the place of a cause's message, or the reason that there is none."""
     study, cause = asked.study, asked.cause
     if issue := refusal(study):
         return issue
@@ -80,12 +79,12 @@ def place(asked: AskedMessage) -> MessagePlace | MappingIssue:
 
 
 def _stands(asked: AskedMessage) -> bool:
-    """True unless a draft is taken back, of a study of which also what is signed is withdrawn."""
+    """False if a draft is withdrawn and the study's signed reports are withdrawn too."""
     return not (asked.cause.kind == "draft_cancelled" and is_withdrawn(asked.study, asked.site))
 
 
 def _final(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
-    """A signed report, with all that stands under its number."""
+    """Place a signed report, with all reports under its number."""
     if not report.is_completed:
         return MappingIssue("report-not-signed", "information", f"{report.pointer}/status", "nothing sent in v2")
     if asked.cause.kind == "draft_cancelled":
@@ -95,23 +94,23 @@ def _final(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
 
 
 def is_apart(asked: AskedMessage, report: Report) -> bool:
-    """True for what has an order of its own: an addendum, where the receiver wants that."""
+    """True for a report with its own order: an addendum, if the receiver wants that."""
     return asked.receiver.addendum == "new_order" and report.is_addendum
 
 
 def document_id(cause: Cause) -> str:
-    """The id of the report whose PDF a message of the PDF alone presents."""
+    """Id of the report whose PDF a PDF message presents."""
     return cause.document or cause.report_id
 
 
 def pdf_number(report_id: str) -> str:
-    """EI.1 of OBR-3 of the message that has a report's PDF alone: 128 bits of a digest, in 22 characters."""
+    """EI.1 of OBR-3 for the separate message of a report's PDF: 128 bits of a digest, in 22 characters."""
     digest = hashlib.sha256(f"pdf\x1f{report_id}".encode()).digest()
     return base62(int.from_bytes(digest[:16], "big"), 22)
 
 
 def shown_drafts(asked: AskedMessage) -> tuple[Report, ...]:
-    """The unsigned reports that the site lets out; never that they are critical (D16)."""
+    """Unsigned reports that the site publishes, without their critical flag (D16)."""
     return tuple(replace(one, is_critical=None) for one in asked.study.reports if is_shown_draft(one, asked.site))
 
 
@@ -120,13 +119,13 @@ def _unsent(pointer: str, action: str) -> MappingIssue:
 
 
 def _sent_drafts(asked: AskedMessage) -> Iterator[Report]:
-    """The unsigned reports that this destination was sent: what they stand under is nobody else's."""
+    """Yield the unsigned reports sent to this destination: their numbers belong to nobody else."""
     sent = asked.facts.filler_order_numbers
     return (one for one in asked.study.reports if sent and not one.is_completed and one.report_id in sent)
 
 
 def _subjects(asked: AskedMessage, drafts: Iterable[Report] = (), kept: Iterable[Report] = ()) -> dict[str, Subject]:
-    """The patients of what is signed and of `drafts`; what is `kept` is placed like what is gone."""
+    """Subjects of the signed reports and of `drafts`; `kept` reports are placed like reports that are gone."""
     study, facts = asked.study, asked.facts
     kept = tuple(kept)
     facts = replace(facts, gone=(*facts.gone, *kept)) if kept else facts
@@ -134,7 +133,7 @@ def _subjects(asked: AskedMessage, drafts: Iterable[Report] = (), kept: Iterable
 
 
 def _draft(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
-    """Unsigned reports share a message, if they are about one patient; an addendum apart is alone."""
+    """Place an unsigned report. Drafts about one patient share a message; an addendum with its own order is alone."""
     study, pointer = asked.study, f"{report.pointer}/status"
     if study.is_cancelled or asked.receiver.send_drafts == "off" or not is_shown_draft(report, asked.site):
         return MappingIssue("report-not-signed", "information", pointer, "no draft is sent in v2")
@@ -157,7 +156,7 @@ def _draft(asked: AskedMessage, report: Report) -> MessagePlace | MappingIssue:
 
 
 def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | MappingIssue:
-    """The place of what is cancelled, with what is left there: where it has a number of its own, nothing."""
+    """Place a cancellation, with the reports left under its number: none if it had its own number."""
     study, is_draft = asked.study, asked.cause.kind == "draft_cancelled"
     if report is None:
         return _unclear("whose addendum it was is not known: an operator takes it back")
@@ -170,8 +169,8 @@ def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | Ma
     if is_own or is_apart(asked, report):
         return _emptied(asked, known, subject, report)
     if not is_draft:
-        found = _placed(asked, known, subject, report) if subject.reports else _emptied(asked, known, subject, report)
-        return found if isinstance(found, MappingIssue) else replace(found, report=None)
+        placed = _placed(asked, known, subject, report) if subject.reports else _emptied(asked, known, subject, report)
+        return placed if isinstance(placed, MappingIssue) else replace(placed, report=None)
     if _stands(asked) and any(one.is_completed for one in subject.reports):
         return _unsent("/reports", "a signed report stands in its place")
     left = [one for one in shown_drafts(asked) if known[one.report_id] is subject and not is_apart(asked, one)]
@@ -182,7 +181,7 @@ def _taken_back(asked: AskedMessage, report: Report | None) -> MessagePlace | Ma
 def _emptied(
     asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report
 ) -> MessagePlace | MappingIssue:
-    """A place of which nothing is left to be said, if it is known whose it is."""
+    """Return a place with no reports left, if its patient is known."""
     said = subject.snapshot
     if not (subject.identity.is_linked or said.mrn or said.patient_name):
         return _unclear("nothing says whose report it was: an operator takes it back")
@@ -195,7 +194,7 @@ def _unclear(action: str) -> MappingIssue:
 
 
 def _placed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, report: Report) -> MessagePlace:
-    """The place of all reports about a patient that share their number with what caused the message."""
+    """Place all reports about a patient that share the number of the message's report."""
     study, cause, is_own = asked.study, asked.cause, subject.number == asked.study.study_id
     has_own_order = is_apart(asked, report)
     every, doubts = orders(study, asked.site, asked.facts)
@@ -231,18 +230,18 @@ def _placed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject,
 
 
 def _sharing(asked: AskedMessage, subject: Subject, report: Report) -> Iterator[Report]:
-    """The reports about a patient that stand under one number with the one that caused a message."""
+    """Yield the reports about a patient under one number with the message's report."""
     if asked.cause.part == "pdf":
         yield from _documents(asked, subject)
         return
     is_alone = is_apart(asked, report)
-    for one in subject.reports:
-        if one.report_id == asked.cause.report_id or not (is_alone or is_apart(asked, one)):
-            yield one
+    for other in subject.reports:
+        if other.report_id == asked.cause.report_id or not (is_alone or is_apart(asked, other)):
+            yield other
 
 
 def _documents(asked: AskedMessage, subject: Subject) -> Iterator[Report]:
-    """The reports whose PDFs stand in one message: a report with the addenda told with it, or an addendum (D36)."""
+    """Yield the reports whose PDFs share a message: an original with its addenda, or a single addendum (D36)."""
     whose = document_id(asked.cause)
     is_original = any(one.report_id == whose and not one.is_addendum for one in subject.reports)
     for one in subject.reports:
@@ -251,7 +250,7 @@ def _documents(asked: AskedMessage, subject: Subject) -> Iterator[Report]:
 
 
 def _fixed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject) -> tuple[str, ...]:
-    """The numbers under which a patient's reports were sent, unless a patient who was there before has them."""
+    """Numbers under which a patient's reports were sent, unless an earlier patient has them."""
     sent, facts = asked.facts.filler_order_numbers, asked.facts
     if not sent:
         return ()
@@ -260,17 +259,17 @@ def _fixed(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject) 
     shared = [one for one in known if one in sent and one in reports and not is_apart(asked, reports[one])]
     shared.sort(key=lambda report_id: places.get(report_id, len(places)))
     claimed: set[str] = set()
-    for one in dict.fromkeys(known.values()):
-        told = [sent[report_id] for report_id in shared if known[report_id] is one]
+    for patient in dict.fromkeys(known.values()):
+        told = [sent[report_id] for report_id in shared if known[report_id] is patient]
         numbers = dict.fromkeys(number for found in told if claimed.isdisjoint(found) for number in found)
-        if one is subject:
+        if patient is subject:
             return tuple(numbers)
-        claimed.update(numbers or (short_id(one.number),))
+        claimed.update(numbers or (short_id(patient.number),))
     return ()
 
 
 def _shared(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject, fixed: Sequence[str]) -> str:
-    """The number that the gateway makes for a patient's reports, which is nobody else's and no single addendum's."""
+    """Number that the gateway makes for a patient's reports; no other patient or separate addendum has it."""
     sent = asked.facts.filler_order_numbers
     sharing = [one for one in subject.reports if not is_apart(asked, one)]
     own = next((one for one in subject.reports if one.report_id == subject.number), None)
@@ -282,7 +281,7 @@ def _shared(asked: AskedMessage, known: Mapping[str, Subject], subject: Subject,
 
 
 def _own_numbers(asked: AskedMessage) -> Iterator[str]:
-    """The numbers that the gateway makes for a patient's reports, of which one may have been fixed."""
+    """Yield the numbers that the gateway makes for reports of the study, one of which may be fixed."""
     if asked.facts.filler_order_numbers:
         reports = (report.report_id for report in asked.study.reports)
         yield from map(short_id, {asked.study.study_id, *reports, *asked.facts.seen})

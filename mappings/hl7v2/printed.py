@@ -1,6 +1,6 @@
-r"""Bytes of a message, or of what answered it, as lines for a screen: a line a segment, nothing that a terminal obeys.
+r"""Bytes of a message or an answer as printable lines: one per segment, and nothing that a terminal obeys.
 
-HL7 v2.5.1 §2.15.9.18 (MSH-18 Character Set). What is no character of the set, or a control character, is shown as
+HL7 v2.5.1 §2.15.9.18 (MSH-18 Character Set). Bytes outside the character set and control characters are shown as
 `\xNN` or `\uNNNN`: an answer can hold anything.
 """
 
@@ -18,7 +18,7 @@ _CHARSET: Final = 18
 
 
 def segments(data: bytes) -> list[str]:
-    """The lines of a message, or of whatever came in place of one."""
+    """Split a message, or any bytes received in place of one, into printable lines."""
     try:
         named = read(data).msh.field(_CHARSET)
     except Unreadable:
@@ -28,7 +28,7 @@ def segments(data: bytes) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """A text in which every character can be shown as it is."""
+    """Escape the characters of a text that are not printable."""
     return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
 
 

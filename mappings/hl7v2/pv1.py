@@ -1,4 +1,4 @@
-"""PV1, the visit: all that AutoScribe knows of it is the facility and who referred.
+"""PV1, the visit: AutoScribe knows only its facility and the referring physician.
 
 HL7 v2.5.1 §3.4.3.
 """
@@ -26,7 +26,7 @@ def pv1_3_assigned_patient_location(result: Result) -> str:
 
 
 def pv1_8_referring_doctor(result: Result) -> str:
-    """PV1-8 Referring Doctor <- as OBR-16, with all numbers of that person where the version lets the field repeat.
+    """PV1-8 Referring Doctor <- as OBR-16, with all numbers of that person if the field repeats in the version.
 
     HL7 v2.5.1 §3.4.3.8.
     """

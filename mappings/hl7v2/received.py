@@ -1,7 +1,7 @@
-"""An HL7 v2 message as it came from elsewhere: its own delimiters, its segments, its fields, nothing judged.
+"""An HL7 v2 message received from elsewhere: its own delimiters, segments and fields, without any judgment.
 
 HL7 v2.5.1 §2.5 (delimiters, segments, fields) and §2.7 (escape sequences), read leniently about form: LF between
-segments, no last CR, a byte order mark, NULs, and bytes of any charset are taken as they come.
+segments, no last CR, a byte order mark, NULs, and bytes of any charset are accepted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
 
 class Unreadable(ValueError):
-    """Bytes that are no HL7 v2 message: `code` says why, `offset` where. The text never holds the bytes.
+    """Bytes that are no HL7 v2 message: `code` is the reason, `offset` the place. The text never holds the bytes.
 
     The offset counts from the first byte, NULs left out.
     """
@@ -35,7 +35,7 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Delimiters:
-    """MSH-1 and MSH-2 of one message; what its MSH-2 leaves out is as §2.5.4 recommends."""
+    """MSH-1 and MSH-2 of one message; delimiters missing in its MSH-2 are those that §2.5.4 recommends."""
 
     separator: str = "|"
     component: str = "^"
@@ -45,11 +45,11 @@ class Delimiters:
 
     @property
     def encoding_characters(self) -> str:
-        """MSH-2."""
+        """Content of MSH-2."""
         return self.component + self.repetition + self.escape + self.subcomponent
 
     def unescape(self, text: str) -> str:
-        """Text with the escape sequences of §2.7 read; one that is not known stays as it is.
+        """Decode the escape sequences of §2.7; an unknown one stays.
 
         Bytes that were not UTF-8 become U+FFFD.
         """
@@ -76,9 +76,9 @@ class Delimiters:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One segment: `field(n)` is field n as HL7 counts (MSH-1 is the separator), escaped as it came; "" if not there.
+    """One segment: `field(n)` is field n as HL7 counts (MSH-1 is the separator), still escaped; "" if absent.
 
-    Bytes that are not UTF-8 stand in the fields as lone surrogates (`surrogateescape`), so an echo gives them back.
+    Bytes that are not UTF-8 become lone surrogates in the fields (`surrogateescape`), so an echo reproduces them.
     """
 
     name: str
@@ -86,24 +86,24 @@ class Segment:
     offset: int
 
     def field(self, number: int) -> str:
-        """Field `number`, or "" where the segment is shorter."""
+        """Return field `number`, or "" if the segment is shorter."""
         return self.fields[number] if number < len(self.fields) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The segments of a message, MSH first, and the delimiters they are written with."""
+    """Segments of a message, MSH first, and its delimiters."""
 
     segments: tuple[Segment, ...]
     delimiters: Delimiters
 
     @property
     def msh(self) -> Segment:
-        """The header."""
+        """Header segment."""
         return self.segments[0]
 
     def components(self, value: str) -> list[str]:
-        """The components of a field or of one repetition of it."""
+        """Split a field, or one repetition of it, into components."""
         return value.split(self.delimiters.component)
 
 
@@ -111,7 +111,7 @@ def read(payload: bytes) -> Received:
     """Read the content of one frame.
 
     Raises:
-        Unreadable: it does not begin with an MSH segment whose delimiters can be told.
+        Unreadable: the content does not begin with an MSH segment with readable delimiters.
     """
     data = payload.replace(b"\x00", b"")
     start = len(data) - len(data.lstrip(_LEADING))
@@ -131,7 +131,7 @@ def read(payload: bytes) -> Received:
 
 
 def placed(received: Received) -> Iterator[tuple[str, Segment]]:
-    """Each segment with its name for messages: `PID`, or `OBX[3]` where there are several."""
+    """Yield each segment with its name for messages: `PID`, or `OBX[3]` if there are several."""
     total = Counter(segment.name for segment in received.segments)
     seen: Counter[str] = Counter()
     for segment in received.segments:
@@ -149,7 +149,7 @@ def _segments(data: bytes, start: int, separator: bytes) -> Iterator[Segment]:
 
 @lru_cache(maxsize=64)
 def _delimiters(given: str, separator: str) -> Delimiters:
-    """The delimiters of an MSH-2 that begins so, and its separator; ValueError where they cannot be told apart."""
+    """Read the delimiters of an MSH-2 and its separator; ValueError if two are equal or one is invalid."""
     named = given + Delimiters().encoding_characters[len(given) :]
     if len({separator, *named}) < 5 or _NOT_A_DELIMITER.search(given.encode("utf-8", "surrogateescape")):
         raise ValueError

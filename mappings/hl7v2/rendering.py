@@ -1,19 +1,19 @@
-"""What one cause says of reports to a receiver, and as what: final, corrected, added, withdrawn.
+"""Content of a cause's message for a receiver: its reports, and their status (final, corrected, added, withdrawn).
 
 HL7 v2.5.1 tables 0123 and 0085, decisions D12, D16-D21, D31. By the receiver's switch `addendum`:
 
 | switch | a signature, `F` | any other cause, `C` |
 |---|---|---|
-| `replace` | everything signed; `C` once anything was sent | everything signed |
-| `append` | the report alone; `A` once anything was sent, before that an addendum goes with everything | everything |
-| `new_order` | an original: all originals, under the study's number; an addendum alone, under its own | as signed |
+| `replace` | all signed reports; `C` after an earlier message | all signed reports |
+| `append` | the report alone, `A` after an earlier message; an addendum before one takes all reports | all reports |
+| `new_order` | an original: all originals, under the study's number; an addendum alone, under its own | as for `F` |
 
-Under which number, `mappings.hl7v2.place` says: that of a report never depends on the order in which reports are
-signed. Where addenda are told apart (`append`, `new_order`) the original goes first: an addendum is held until the
-study has one, and what an original finds sent before it is said again with it. Drafts (D16) are sent as `P` while
-nothing of the study is signed; in `new_order` also an open addendum, under its own number. What is withdrawn is said as
-it was, as `W`; what is gone and leaves nothing under its number is withdrawn without its text, and so is a PDF that has
-a message of its own, also where an addendum has none to stand before it (D36).
+The number comes from `mappings.hl7v2.place`: a report's number never depends on the order in which reports are signed.
+If addenda are sent separately (`append`, `new_order`), the original goes first. An addendum is held until the study has
+an original, and an original repeats addenda sent before it. Drafts (D16) are sent as `P` while no report of the study
+is signed; in `new_order` also an open addendum, under its own number. A withdrawn report is sent in its last version,
+as `W`. If nothing is left under the number, the report is withdrawn without its text. So is a PDF with a separate
+message, also if an addendum has no PDF to precede it (D36).
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from mappings.text import is_merged
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What one message says: of its `place`, `subject` with the reports that it carries, and their `status`.
+    """Content of one message: its `place`, its `subject` with the reports that it carries, and their `status`.
 
-    `is_whole`: nothing else that stands under its number is left to be said.
+    `is_whole`: the message leaves out nothing that stands under its number.
     """
 
     place: MessagePlace
@@ -54,23 +54,23 @@ class Rendering:
 
 
 def rendering(study: Study, cause: Cause, site: Site, receiver: Receiver, facts: Facts) -> Rendering | MappingIssue:
-    """What a cause sends to a receiver, or why it sends nothing."""
+    """Return the content that a cause sends to a receiver, or the reason that nothing is sent."""
     asked = AskedMessage(study, cause, site, receiver, facts)
     found = place(asked)
     return found if isinstance(found, MappingIssue) else rendered(asked, found)
 
 
-def rendered(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
-    """What a cause says of the reports at its place, or why it sends nothing."""
-    if found.subject.reports and not found.subject.reports[0].is_completed:
-        made = _draft(asked, found)
+def rendered(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIssue:
+    """Return the content of a cause's message at its place, or the reason that nothing is sent."""
+    if placed.subject.reports and not placed.subject.reports[0].is_completed:
+        made = _draft(asked, placed)
     else:
-        made = _signed(asked, found)
+        made = _signed(asked, placed)
     return made if isinstance(made, MappingIssue) else _as_received(made, asked.site, asked.receiver)
 
 
 def _as_received(made: Rendering, site: Site, receiver: Receiver) -> Rendering | MappingIssue:
-    """The rendering with the receiver's codes, or why the receiver is not sent it."""
+    """Apply the receiver's codes and requirements, or return the reason that nothing is sent."""
     if site.on_conflict == "hold" and any(issue.code == "identity-conflict" for issue in made.issues):
         action = "the site's on_conflict asks to hold it: nothing sent in v2"
         return MappingIssue("identity-conflict-held", "error", made.subject.pointer, action)
@@ -90,7 +90,7 @@ def _as_received(made: Rendering, site: Site, receiver: Receiver) -> Rendering |
 
 
 def _lacking(subject: Subject, site: Site, receiver: Receiver) -> MappingIssue | None:
-    """Find what the receiver must know of the patient and nobody says: the message is held until it is known."""
+    """Find a fact about the patient that the receiver requires and that is missing: the message is then held."""
     if receiver.xpn_type == "off" and not value(subject.snapshot.patient_name):
         action = "the receiver takes no type of a name, by which alone PID-5 says that it is not known: held"
         return MappingIssue("name-absent", "error", f"{subject.pointer}/patientName", action)
@@ -100,22 +100,22 @@ def _lacking(subject: Subject, site: Site, receiver: Receiver) -> MappingIssue |
     return None
 
 
-def _signed(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
-    """What is said of signed reports."""
-    cause, report, subject = asked.cause, found.report, found.subject
-    row = _row(asked, found)
+def _signed(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIssue:
+    """Return the content of a message about signed reports."""
+    cause, report, subject = asked.cause, placed.report, placed.subject
+    row = _row(asked, placed)
     if row is None:
         action = "nothing was sent that could be withdrawn: nothing sent in v2"
         return MappingIssue("withdrawn-unsent", "information", "/isCancelled", action)
-    issues = found.issues
+    issues = placed.issues
     if report is not None:
         is_told = cause.sent_before or row is STATUS["withdrawn"]
         if not is_told and _is_without_original(asked, report):
             action = "the receiver is told of addenda apart, and their report is not there: held until it is"
             return MappingIssue("addendum-without-original", "error", f"{report.pointer}/isAddendum", action)
-        doubts = report_status(asked.study, report, found.peers, asked.site, asked.facts)[1]
-        issues = (*issues, *doubts, *addendum_parent(report, found.peers)[1])
-    made = Rendering(found, subject, row, issues=issues)
+        doubts = report_status(asked.study, report, placed.peers, asked.site, asked.facts)[1]
+        issues = (*issues, *doubts, *addendum_parent(report, placed.peers)[1])
+    made = Rendering(placed, subject, row, issues=issues)
     if cause.part == "pdf":
         return _without_text(made) if row is STATUS["withdrawn"] else _documents(asked, made)
     if report is not None and asked.receiver.addendum == "append" and cause.is_signature:
@@ -124,13 +124,13 @@ def _signed(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssu
     return replace(made, issues=(*issues, *merged)) if merged else made
 
 
-def _row(asked: AskedMessage, found: MessagePlace) -> Status | None:
-    """The row of the table; None where nothing was sent that could be taken back (of a draft Facts say it)."""
+def _row(asked: AskedMessage, placed: MessagePlace) -> Status | None:
+    """Choose the row of the status table; None if nothing was sent that could be withdrawn (drafts: see Facts)."""
     cause = asked.cause
     was_sent = cause.part == "report" and cause.report_id in asked.facts.filler_order_numbers
     if cause.kind == "draft_cancelled":
         return STATUS["withdrawn"] if was_sent and not cause.sent_before else None
-    if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site) or not found.subject.reports:
+    if cause.kind == "withdrawn" or is_withdrawn(asked.study, asked.site) or not placed.subject.reports:
         return STATUS["withdrawn"] if was_sent or cause.sent_before else None
     if cause.is_cancellation and not cause.sent_before:
         return None
@@ -138,7 +138,7 @@ def _row(asked: AskedMessage, found: MessagePlace) -> Status | None:
 
 
 def _is_without_original(asked: AskedMessage, report: Report) -> bool:
-    """True for an addendum that is told apart, of a study without a signed original: that goes first (D19)."""
+    """True for a separate addendum of a study without a signed original, which must go first (D19)."""
     is_told_apart = asked.receiver.addendum in ("append", "new_order") and report.is_addendum
     return is_told_apart and all(one.is_addendum for one in asked.study.completed)
 
@@ -148,7 +148,7 @@ def _without_text(made: Rendering) -> Rendering:
 
 
 def _documents(asked: AskedMessage, made: Rendering) -> Rendering | MappingIssue:
-    """The PDFs of a report and its addenda; the report's is withdrawn where an addendum has none to go first (D36)."""
+    """Choose the PDFs of a report and its addenda; the report's is withdrawn if an addendum lacks one (D36)."""
     reports = made.subject.reports
     addenda = [one for one in reports if one.is_addendum] if len(reports) > 1 else []
     lacking = next((one for one in addenda if not _is_sendable(asked, one)), None)
@@ -167,10 +167,10 @@ def _is_sendable(asked: AskedMessage, report: Report) -> bool:
 
 
 def _appended(made: Rendering, report: Report, cause: Cause) -> Rendering:
-    """A signature where addenda are appended: alone, as long as what it adds to was sent.
+    """Send a signature alone where addenda are appended, if its original was sent.
 
-    An addendum to what was never sent (D31), or not under one of the orders, and the first original behind addenda go
-    with everything.
+    All reports go together for an addendum to an original never sent (D31), or not under one of the orders, and for the
+    first original after addenda.
     """
     is_first = not cause.sent_before or made.place.has_new_order
     if made.status is STATUS["withdrawn"] or (report.is_addendum and is_first):
@@ -182,18 +182,18 @@ def _appended(made: Rendering, report: Report, cause: Cause) -> Rendering:
     return replace(made, subject=replace(made.subject, reports=(report,)), status=row, is_whole=False)
 
 
-def _draft(asked: AskedMessage, found: MessagePlace) -> Rendering | MappingIssue:
-    """What is said of unsigned reports."""
-    report = found.report or found.subject.reports[0]
+def _draft(asked: AskedMessage, placed: MessagePlace) -> Rendering | MappingIssue:
+    """Return the content of a message about unsigned reports."""
+    report = placed.report or placed.subject.reports[0]
     if asked.cause.sent_before:
         place_of = f"{report.pointer}/status"
         return MappingIssue("draft-after-final", "information", place_of, "a signed report was sent: no draft follows")
-    doubts = report_status(asked.study, report, found.peers, asked.site, asked.facts)[1]
-    return Rendering(found, found.subject, STATUS["draft_shown"], issues=(*found.issues, *doubts))
+    doubts = report_status(asked.study, report, placed.peers, asked.site, asked.facts)[1]
+    return Rendering(placed, placed.subject, STATUS["draft_shown"], issues=(*placed.issues, *doubts))
 
 
 def _merged(reports: Sequence[Report]) -> list[MappingIssue]:
-    """Addenda that hold the whole text of an original: both are said, since every completed report is (D17, D19)."""
+    """Issues for addenda with the whole text of an original: both are sent, as all completed reports are (D17, D19)."""
     originals = [one for one in reports if not one.is_addendum]
     return [
         MappingIssue(

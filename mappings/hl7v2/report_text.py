@@ -1,9 +1,9 @@
-r"""A report's text as the lines that its OBX carry, each in the section in which it begins, and what stands above it.
+r"""Text of a report as the lines of its OBX, each with the label of its section, and the notices above it.
 
 HL7 v2.5.1 §2.7.1 (escape sequences), decisions D5, D16, D19, D21, D22, D36.
 
-The lines of a report joined by LF are N(text): a section never breaks a line, for a row ends only where the text has a
-line break. What becomes of them in OBX-5: `mappings/hl7v2/obx_values.py`.
+The lines of a report joined by LF are N(text). A section never breaks a line: a row ends only at a line break of the
+text. `mappings/hl7v2/obx_values.py` turns them into OBX-5.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from mappings.text import lines
 NOT_SIGNED: Final = "PRELIMINARY REPORT - NOT SIGNED"
 WITHDRAWN: Final = "VOID - THIS REPORT WAS WITHDRAWN"
 _PLAIN_ASCII: Final = bytes([ord("\n"), *range(32, 127)])
-# The labels of the lines that make the conclusion (D36)
+# Labels of the lines that form the conclusion (D36)
 CONCLUDED: Final = frozenset({"impression", "addendum"})
 
 
 class Stretch(NamedTuple):
-    """Lines that follow each other in one section, escaped; `is_critical`: what they say is marked as critical."""
+    """Consecutive lines of one section, escaped; `is_critical`: they are marked as critical."""
 
     label: str
     is_critical: bool
@@ -32,10 +32,10 @@ class Stretch(NamedTuple):
 
 
 def stretches(report: Report, parts: Sequence[Passage], addendum_obx3: str, *, is_plain: bool) -> list[Stretch]:
-    """The text of a report in order; a text that is absent or empty is one line that says so.
+    """Split the text of a report into stretches, in order; an absent or empty text is one line that says so.
 
-    `parts` are its passages (mappings/conclusion.py), `addendum_obx3` the receiver's switch. `is_plain` is what
-    `has_plain_lines` says of the text: it saves looking at each line again.
+    `parts` are its passages (mappings/conclusion.py), `addendum_obx3` the receiver's switch. `is_plain` is the result
+    of `has_plain_lines` for the text, which saves checking each line again.
     """
     text = report.text or ""
     rows = escape(text).split("\n") if is_plain else lines(escape(text))
@@ -53,7 +53,7 @@ def stretches(report: Report, parts: Sequence[Passage], addendum_obx3: str, *, i
 
 
 def stretch_label(part: Passage, addendum_obx3: str) -> str:
-    """The section label of a passage's OBX: those of the conclusion are an impression, by switch an addendum (D36)."""
+    """Section label of a passage's OBX: the conclusion is an impression, or by switch an addendum (D36)."""
     if part.role == "addendum":
         return addendum_obx3
     if part.role == "impression":
@@ -62,7 +62,7 @@ def stretch_label(part: Passage, addendum_obx3: str) -> str:
 
 
 def has_plain_lines(text: str) -> bool:
-    """True where N(text) is the text itself and LF its only line break, as nearly always."""
+    """True if N(text) is the text itself and LF its only line break, as nearly always."""
     if text.isascii():
         return not text.encode().translate(None, _PLAIN_ASCII)
     return text.replace("\n", "").isprintable()
@@ -71,10 +71,10 @@ def has_plain_lines(text: str) -> bool:
 def _marks(
     report: Report, parts: Sequence[Passage], addendum_obx3: str, *, is_plain: bool
 ) -> list[tuple[int, str, bool]]:
-    """List where label or critical mark changes: row, label, whether what follows is marked; the first is row 0.
+    """List the rows at which label or critical mark changes: row, label, mark from there on; the first is row 0.
 
-    A row belongs to the section in which it begins, but to the conclusion if any of what it says does; it is marked if
-    any of what it says is critical.
+    A row belongs to the section in which it begins, or to the conclusion if any part of it does. It is marked if any
+    part of it is critical.
     """
     critical = flagged(parts) if report.is_critical else frozenset()
     is_whole = bool(report.is_critical) and not critical
@@ -99,7 +99,7 @@ def _marks(
 
 
 def _breaks(section: Section, *, is_plain: bool) -> tuple[int, bool]:
-    """How many line breaks a section has, and whether it ends with one."""
+    """Count the line breaks of a section; True if it ends with one."""
     heading, body = section.heading, section.body
     if is_plain:
         return heading.count("\n") + body.count("\n"), (body or heading).endswith("\n")
@@ -108,7 +108,7 @@ def _breaks(section: Section, *, is_plain: bool) -> tuple[int, bool]:
 
 
 def _heading_lines(section: Section) -> int:
-    """How many lines hold the heading and nothing of what it heads."""
+    """Count the lines that hold the heading and none of its body."""
     if not section.heading:
         return 0
     first, *rest = lines(section.body)

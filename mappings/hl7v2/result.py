@@ -1,7 +1,7 @@
-"""What one ORU^R01 is made from: the study, the reports it restates, and what every segment needs of them.
+"""Input of one ORU^R01: the study, the reports it restates, and the values that every segment needs.
 
-HL7 v2.5.1 §7.3.1 (one patient, one order, many observations), §2.5.3.2 (length, in `fit`). It is the argument that all
-functions of the segment tables take.
+HL7 v2.5.1 §7.3.1 (one patient, one order, many observations), §2.5.3.2 (length, in `fit`). All functions of the segment
+tables take it as argument.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from mappings.subjects import Subject
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One message in the making: the `reports` about `subject` that it carries, for one of its orders.
+    """One message in progress: the `reports` about `subject` that it carries, for one of its orders.
 
-    `lead` is the newest original about the subject: order and examination of the message are its own. `facility` is
-    that of the examination, if the site knows it. `peers` are all reports about the subject, also those that it does
-    not carry. `status` is the row of mappings/status.py as the receiver has it.
-    `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order which this one adds to, or empty;
-    `own_numbers` has those that the gateway made. `set_id` counts the orders of a message from 1.
-    `issues` gathers what could not be mapped as it came; `made`, `signers`, `signings` and `examinations` keep what is
-    made once.
+    `lead` is the newest original about the subject: the message's order and examination are from it. `facility` is that
+    of the examination, if the site knows it. `peers` are all reports about the subject, including those that the
+    message does not carry. `status` is the row of mappings/status.py after the receiver's `status_map`.
+    `filler_order_number` is EI.1 of OBR-3, `parent_filler` that of the order to which this one adds, or empty;
+    `own_numbers` are those made by the gateway. `set_id` counts the orders of a message from 1. `issues` collects the
+    mapping issues; `made`, `signers`, `signings` and `examinations` cache values used twice.
     """
 
     study: Study
@@ -62,28 +61,28 @@ class Result:
 
     @property
     def reports(self) -> tuple[Report, ...]:
-        """The reports whose lines the message carries, in reading order."""
+        """Reports with lines in the message, in reading order."""
         return self.subject.reports
 
     @property
     def has_headers(self) -> bool:
-        """True where a line says which report follows: one of several, an addendum, an addition (D19)."""
+        """True if a header line must identify the reports: several, an addendum, or an addition (D19)."""
         if len(self.reports) != 1 or self.reports[0].is_addendum:
             return True
         return self.status.diagnostic_report == STATUS["added"].diagnostic_report
 
     @property
     def interpreted(self) -> Report:
-        """The report whose signer OBR-32 names: the newest original that the message carries, else the newest report.
+        """Report whose signer OBR-32 names: the newest original in the message, else the newest report.
 
-        A message that carries none names nobody new: it is the lead's.
+        A message without reports names the lead's signer.
         """
         reports = self.reports
         originals = [report for report in reports if not report.is_addendum] if len(reports) > 1 else ()
         return (originals or reports or (self.lead,))[-1]
 
     def of_order(self, order: Order, filler_order_number: str, parent_filler: str, set_id: int) -> Result:
-        """The same message's part about another of its orders."""
+        """Copy the result for another order of the same message."""
         return replace(
             self,
             order=order,
@@ -95,32 +94,32 @@ class Result:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What the newest original says of order and examination."""
+        """Snapshot of the newest original, for order and examination."""
         return self.lead.snapshot
 
     @property
     def patient(self) -> Snapshot:
-        """What is said of the patient."""
+        """Snapshot that speaks for the patient."""
         return self.subject.snapshot
 
     @property
     def patient_pointer(self) -> str:
-        """Where `patient` stands in the study document."""
+        """Pointer to `patient` in the study document."""
         return self.subject.pointer
 
     def once(self, make: Callable[[Result], str]) -> str:
-        """What a function makes of this result, for what stands in several fields: made the first time only."""
+        """Call a function once for this result and cache its text, for values in several fields."""
         made = self.made.get(make)
         if made is None:
             made = self.made[make] = make(self)
         return made
 
     def at_snapshot(self, key: str) -> str:
-        """The pointer to a field of `snapshot`."""
+        """Return the pointer to a field of `snapshot`."""
         return f"{self.lead.snapshot_pointer}/{key}"
 
     def signer(self, report: Report) -> Signer | None:
-        """The User who signed a report, if AutoScribe or the site's provider directory knows who that is."""
+        """Return the User who signed a report, if AutoScribe or the site's provider directory knows the user."""
         if known := self.signers.get(report.user_id):
             return known
         if not report.user_id:
@@ -139,7 +138,7 @@ class Result:
         return made
 
     def signed_at(self, report: Report) -> tuple[datetime, str] | None:
-        """When a report was signed (a draft: last changed), also as DTM; None with an issue where that is no moment."""
+        """Time of signing (of a draft: last change), also as DTM; None with an issue if it is unreadable."""
         if report.report_id not in self.signings:
             said, key = (report.signed_at, "signedAt") if report.is_completed else (report.updated_at, "updatedAt")
             moment, doubts = read_instant(said, f"{report.pointer}/{key}")
@@ -148,7 +147,7 @@ class Result:
         return self.signings[report.report_id]
 
     def examined_at(self, report: Report) -> str:
-        """When the patient of a report was examined, as DTM: the FHIR `effective` (D15); "" where it is not known."""
+        """Time of a report's examination as DTM: the FHIR `effective` (D15); "" if it is unknown."""
         if report.report_id not in self.examinations:
             when, doubts = effective(report, self.site)
             self.issues.extend(doubts)
@@ -157,10 +156,10 @@ class Result:
         return self.examinations[report.report_id]
 
     def dtm(self, moment: datetime) -> str:
-        """A moment as DTM in the receiver's form: in the facility's zone or UTC, as it came, or without its offset.
+        """Write a moment as DTM in the receiver's form: in the facility's zone, in UTC, unchanged, or without offset.
 
-        Where the zone is not known, a `local` time keeps the offset that it came with, which names the same moment.
-        Without an offset it is the facility's time; where that zone is not known, only the date is said (D15).
+        If the zone is unknown, a `local` time keeps its own offset, which names the same moment. Without an offset it
+        is the facility's time; if that zone is unknown, only the date is written (D15).
         """
         form = self.receiver.dtm
         local = self.facility.time_zone if self.facility else None
@@ -178,29 +177,29 @@ class Result:
         if form == "no_offset":
             return dtm_instant(there)[:14]
         offset = there.utcoffset() or timedelta()
-        # local mean time, before standard time, has an offset with seconds, for which DTM has no place
+        # local mean time, before standard time, has an offset with seconds, which DTM cannot write
         return dtm_instant(moment if offset % timedelta(minutes=1) else there)
 
     def name(self, text: str | None, facility: Facility | None, pointer: str) -> PersonName | None:
-        """A name split on evidence alone, with an issue where that leaves a doubt."""
+        """Split a name on evidence only, with an issue if that leaves a doubt."""
         name = parse_name(text, facility.name_order if facility else None)
         if name:
             self.note_doubt(name, pointer)
         return name
 
     def note_doubt(self, name: PersonName, pointer: str) -> None:
-        """Keep an issue where evidence does not split the whole of a name."""
+        """Add an issue if the evidence does not split the whole name."""
         is_split = name.family or name.given
         action = "the parts that are clear are sent" if is_split else "the whole name stands as the family name"
         for code, severity in name.doubts:
             self.note(code, severity, pointer, NAME_ASSUMED if code == "name-split-assumed" else action)
 
     def note(self, code: str, severity: Severity, pointer: str, action: str) -> None:
-        """Keep an issue."""
+        """Add an issue."""
         self.issues.append(MappingIssue(code, severity, pointer, action))
 
     def fit(self, segment: str, number: int, text: str, pointer: str) -> str:
-        """The field as it is, with an issue where the standard has it shorter: nothing is cut."""
+        """Return the field unchanged, with an issue if the standard's maximum is shorter: nothing is cut."""
         version = self.receiver.version
         if len(text) > LENGTHS_OF[version][segment][number]:
             over = max(excess(segment, number, part, version) for part in text.split(REPETITION))

@@ -1,6 +1,6 @@
-"""Whether a message keeps the rules of its receiver's profile, and where it breaks which.
+"""Check a message against the rules of its receiver's profile, and find the places of broken rules.
 
-HL7 v2.5.1 §2.16 (message profiles), decision D34; what a rule is: `mappings/profile/rule.py`.
+HL7 v2.5.1 §2.16 (message profiles), decision D34. Rules are defined in `mappings/profile/rule.py`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _ESCAPED: Final = re.compile(r"\\[^\\]*\\")
 
 
 def _has(text: str, part: str) -> bool:
-    r"""Whether a text has a part; an escape sequence only where it is read as one: `\E\F\E\` has no `\F\`."""
+    r"""True if a text has a part; an escape sequence counts only where it is read as one: `\E\F\E\` has no `\F\`."""
     return part in (_ESCAPED.findall(text) if _ESCAPED.fullmatch(part) else text)
 
 
 def _length(text: str) -> int:
-    """Characters as the receiver counts them once it has read the escape sequences."""
+    """Count characters as the receiver does after decoding the escape sequences."""
     return len(_ESCAPED.sub(" ", text))
 
 
-# What a rule says must hold -> whether it does: of the texts at its place (one for each repetition, as they stand in
-# the message), and of its `value`, for `equal` the texts at the other place
+# Rule verb -> its check of two lists: the texts at the rule's place (one per repetition, as in the message), and the
+# rule's `value`, or for `equal` the texts at the other place
 CHECKS: Final[dict[str, Callable[[_Texts, _Texts], bool]]] = {
     "be_valued": lambda texts, _: any(text.strip("^&~") not in ("", NULL) for text in texts),
     "be_empty": lambda texts, _: not any(texts),
@@ -46,23 +46,23 @@ CHECKS: Final[dict[str, Callable[[_Texts, _Texts], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A rule that a message breaks, and the place where, such as `OBX[3]-5`; never the value that stands there."""
+    """A rule that a message breaks, and the place, such as `OBX[3]-5`; never the offending value."""
 
     rule: Rule
     place: str
 
     @property
     def issue(self) -> MappingIssue:
-        """The same as an issue: an error where the message must not be sent."""
+        """Convert to an issue: an error if the message must not be sent."""
         is_blocking = self.rule.level == "block"
         action = f"{self.rule} ({self.rule.source}){': not sent' if is_blocking else ''}"
         return MappingIssue(f"rule-{self.rule.name}", "error" if is_blocking else "warning", self.place, action)
 
 
 def check_rules(message: bytes, receiver: Receiver) -> tuple[Broken, ...]:
-    """The rules of its receiver that a message breaks, in the order of the profile; empty if it keeps them all.
+    """Find the receiver's rules that a message breaks, in the order of the profile; empty if it keeps all.
 
-    A segment that is not there counts as one without fields, unless the rule has a `where`.
+    A missing segment counts as one without fields, unless the rule has a `where`.
 
     Raises:
         Unreadable: the bytes are no HL7 v2 message.
@@ -73,7 +73,7 @@ def check_rules(message: bytes, receiver: Receiver) -> tuple[Broken, ...]:
 
 
 def _broken(rule: Rule, received: Received, names: list[str]) -> Iterator[str]:
-    """The places where a message breaks a rule."""
+    """Yield the places where a message breaks a rule."""
     if rule.field.segment == ANYWHERE:
         yield from _broken_anywhere(rule, received, names)
         return
@@ -90,7 +90,7 @@ def _broken(rule: Rule, received: Received, names: list[str]) -> Iterator[str]:
 
 
 def _chosen(rule: Rule, received: Received) -> Iterator[int | None]:
-    """The segments that a rule is about, by index; None is the one that is not there."""
+    """Yield the index of each segment that a rule concerns; None stands for a missing segment."""
     found = [index for index, segment in enumerate(received.segments) if segment.name == rule.field.segment]
     if rule.where is None and not found:
         yield None
@@ -111,7 +111,7 @@ def _is_kept(rule: Rule, received: Received, index: int | None) -> bool:
 
 
 def _texts(received: Received, index: int | None, place: RulePlace) -> list[str]:
-    """What stands at a place, seen from a segment: in it, else in the last of that name before it, else in the first.
+    """Texts at a place, seen from a segment: in it, else in the last such segment before it, else in the first.
 
     One text for each repetition; at least one.
     """
@@ -124,7 +124,7 @@ def _texts(received: Received, index: int | None, place: RulePlace) -> list[str]
 
 
 def texts_at(segment: Segment, place: RulePlace, delimiters: Delimiters) -> list[str]:
-    """What stands at a place of a segment, one text for each repetition of the field; at least one."""
+    """Texts at a place of a segment, one per repetition of the field; at least one."""
     text = segment.field(place.field)
     if segment.name == "MSH" and place.field <= 2:
         return [text]
@@ -142,7 +142,7 @@ def _part(text: str, place: RulePlace, delimiters: Delimiters) -> str:
 
 
 def _broken_anywhere(rule: Rule, received: Received, names: list[str]) -> Iterator[str]:
-    """The fields of all segments in which a value breaks a rule about every value."""
+    """Yield the fields of all segments in which a value breaks a rule about every value."""
     marks = received.delimiters
     divided = re.compile("|".join(map(re.escape, (marks.repetition, marks.component, marks.subcomponent))))
     for name, segment in zip(names, received.segments, strict=True):

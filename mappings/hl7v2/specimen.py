@@ -1,7 +1,7 @@
-r"""A made-up study of which everything is known, in each state of its life: what a receiver's profile is tried on.
+r"""A made-up study with every value known, in each state of its life, to test a receiver's profile.
 
-HL7 v2.5.1 §2.16 (message profiles), decisions D16-D22. Its values are as awkward as good ones get: delimiters, lines of
-200 characters, letters beyond ASCII, several orders.
+HL7 v2.5.1 §2.16 (message profiles), decisions D16-D22. Its values are as awkward as valid ones get: delimiters, lines
+of 200 characters, letters beyond ASCII, several orders.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ _PDF: Final = {one.report_id: PdfFacts(8, bytes(20), b"%PDF-1.4") for one in (RE
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """One reason for a message about the specimen; `name` as one says it: "an addendum"."""
+    """One reason for a message about the specimen; `name` is for texts: "an addendum"."""
 
     name: str
     study: Study
@@ -141,7 +141,7 @@ class Occasion:
 
 
 def occasions() -> Iterator[Occasion]:
-    """Each state of the specimen's life, and the first again with one order alone."""
+    """Yield each state of the specimen's life, and the first one also with a single order."""
     one_order = replace(STUDY, metadata={key: one.partition(",")[0] for key, one in STUDY.metadata.items()})
     with_addendum = replace(STUDY, reports=(REPORT, ADDENDUM))
     draft = replace(REPORT, status="in_progress", signed_at=None)
@@ -157,7 +157,7 @@ def occasions() -> Iterator[Occasion]:
 
 
 def written(occasion: Occasion, receiver: Receiver) -> tuple[bytes, ...]:
-    """The messages of an occasion as a receiver's profile has them; none where it is not told of it."""
+    """Write the messages of an occasion by a receiver's profile; empty if nothing is sent."""
     study, site, facts = occasion.study, occasion.site, occasion.facts
     made = (
         to_oru(study, cause, site, receiver, facts, control_id="SPECIMEN", at=AT).output

@@ -1,4 +1,4 @@
-"""TQ1, how urgent the study is.
+"""TQ1, the priority of the study.
 
 HL7 v2.5.1 §4.5.4.
 """
@@ -27,6 +27,6 @@ TQ1_LAYOUTS: Final = layouts(TQ1, "TQ1")
 
 
 def timing_segments(result: Result) -> list[str]:
-    """The TQ1, where a priority is known and the version has the segment."""
+    """Write the TQ1, if a priority is known and the version has the segment."""
     layout = TQ1_LAYOUTS.get(result.receiver.version)
     return [layout.render(result)] if layout and result.study.severity in HL70485 else []

@@ -1,7 +1,7 @@
-"""The numbers by which VistA Radiology knows a patient: its own (DFN), or the Social Security number.
+"""Numbers by which VistA Radiology knows a patient: its own (DFN), or the Social Security number.
 
-HL7 v2.5.1 §3.4.2.2 (PID-2), §3.4.2.3 (PID-3); VistA-M RAHLTCPB and RAHLTCPX, decision D34. Which number is which, the
-site says (`mappings.profile.vista`): nothing is taken for one by its looks alone.
+HL7 v2.5.1 §3.4.2.2 (PID-2), §3.4.2.3 (PID-3); VistA-M RAHLTCPB and RAHLTCPX, decision D34. The site's settings tell the
+numbers apart (`mappings.profile.vista`), never their form alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNASSIGNED: Final = (SID_MRN_UNASSIGNED, SID_EXTERNAL_UNASSIGNED)
 
 @dataclass(frozen=True, slots=True)
 class VistaNumbers:
-    """The values of PID-2 and PID-3; both empty where no number is known."""
+    """Values of PID-2 and PID-3; both empty if no number is known."""
 
     pid_2: str = ""
     pid_3: str = ""
@@ -35,9 +35,9 @@ class VistaNumbers:
 
 
 def vista_numbers(identity: Identity, site: Site, receiver: Receiver) -> VistaNumbers:
-    """The number by which VistA knows a patient, as the receiver's `vista_patient` has it.
+    """Find the number by which VistA knows a patient, by the receiver's `vista_patient`.
 
-    None where the numbers stand for somebody else too (D12), or are not of the form that VistA gives out.
+    It is empty if the numbers also belong to somebody else (D12), or lack the form of VistA's numbers.
     """
     if not identity.is_linked:
         return VistaNumbers()
@@ -51,7 +51,7 @@ def vista_numbers(identity: Identity, site: Site, receiver: Receiver) -> VistaNu
 
 
 def _number(identity: Identity, namespace: str, form: re.Pattern[str]) -> PatientIdentifier | None:
-    """The patient's number under a namespace, if it is of that form; not a doubtful one, which has no system of it."""
+    """Patient's number under a namespace, if it has that form; never a doubtful one, whose system is made up."""
     known = (one for one in identity.identifiers if namespace and one.namespace == namespace)
     good = (one for one in known if not one.system.startswith(_UNASSIGNED))
     return next((one for one in good if form.fullmatch(one.value)), None)
@@ -62,12 +62,12 @@ def _cx(number: PatientIdentifier) -> str:
 
 
 def vista_pid_2(result: Result) -> str:
-    """The value of PID-2 for VistA: the DFN under its station, where no Social Security number is known."""
+    """Value of PID-2 for VistA: the DFN under its station, if no Social Security number is known."""
     if result.receiver.vista_patient == "off":
         return ""
     return vista_numbers(result.subject.identity, result.site, result.receiver).pid_2
 
 
 def vista_pid_3(result: Result) -> str:
-    """The value of PID-3 for VistA: one number with its authority, or nothing."""
+    """Value of PID-3 for VistA: one number with its authority, or empty."""
     return vista_numbers(result.subject.identity, result.site, result.receiver).pid_3

@@ -1,7 +1,7 @@
-"""A line cut into lines that are short enough for a receiver.
+"""Wrap a line into lines short enough for a receiver.
 
-https://www.unicode.org/reports/tr29/ (graphemes, in a rule of its own that is simpler). HL7 v2 knows no longest line:
-VistA Radiology sends 75 characters (RAHLRPT1 wraps by ^DIWP, DIWR=75, and escapes what comes out) and takes 80.
+https://www.unicode.org/reports/tr29/ (graphemes, by a simpler rule of our own). HL7 v2 has no maximum line length:
+VistA Radiology sends 75 characters (RAHLRPT1 wraps by ^DIWP, DIWR=75, and then escapes) and accepts 80.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _SKIN_TONES: Final = range(0x1F3FB, 0x1F400)
 
 
 def wrapped(row: str, width: int, codec: str) -> list[str]:
-    """An escaped line as lines of at most `width` characters, counted before escaping and as the codec spells them.
+    """Wrap an escaped line to at most `width` characters, counted before escaping and in the codec's spelling.
 
-    A line ends behind a blank where there is one, else anywhere between two graphemes: put together again, the lines
-    are the row. A grapheme of more than `width` characters has a line to itself.
+    A line ends after a blank if it has one, else between any two graphemes; joined again, the lines are the row. A
+    grapheme of more than `width` characters gets a line of its own.
     """
     if len(row) <= width and (row.isascii() or codec == "utf-8"):
         return [row]
@@ -44,7 +44,7 @@ def wrapped(row: str, width: int, codec: str) -> list[str]:
 
 
 def _end(line: list[str]) -> int:
-    """Where to end a full line: behind its last blank that follows anything else, else after all of it."""
+    """Index of the end of a full line: after its last blank that follows other text, else its length."""
     blanks = [number for number, grapheme in enumerate(line) if grapheme == " "]
     if blanks and "".join(line[: blanks[-1]]).strip():
         return blanks[-1] + 1
@@ -52,18 +52,18 @@ def _end(line: list[str]) -> int:
 
 
 def _graphemes(row: str) -> list[str]:
-    """The row in pieces that a reader sees as one: escape sequences, letters with their marks, joined emoji."""
-    found: list[str] = []
+    """Split the row into graphemes that a reader sees as one: escape sequences, letters with marks, joined emoji."""
+    graphemes: list[str] = []
     for token in _TOKEN.findall(row):
-        if found and (_continues(token) or found[-1][-1] == _JOINER):
-            found[-1] += token
+        if graphemes and (_continues(token) or graphemes[-1][-1] == _JOINER):
+            graphemes[-1] += token
         else:
-            found.append(token)
-    return found
+            graphemes.append(token)
+    return graphemes
 
 
 def _continues(token: str) -> bool:
-    """True for what changes the character before it: combining marks, joiners, variation selectors, skin tones."""
+    """True for a token that changes the character before it: combining marks, joiners, variation selectors."""
     if token.isascii():
         return False
     return token == _JOINER or category(token) in ("Mn", "Mc", "Me") or ord(token) in _SKIN_TONES

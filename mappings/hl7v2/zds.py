@@ -1,4 +1,4 @@
-"""ZDS, the Study Instance UID beside the standard's segments, as radiology systems read it.
+"""ZDS, the Study Instance UID outside the standard's segments, for radiology systems.
 
 IHE Radiology Technical Framework Volume 2 §4.4.4.1.2.7 (ZDS, RAD-4); HL7 v2.5.1 §2.11 allows Z segments.
 """
@@ -13,9 +13,9 @@ from mappings.identifiers import is_dicom_uid
 
 
 def zds_1_study_instance_uid(result: Result) -> str:
-    """ZDS-1 Study Instance UID <- study.studyInstanceUid, an RP with the application and type that IHE names.
+    """ZDS-1 Study Instance UID <- study.studyInstanceUid, an RP with IHE's application and type.
 
-    IHE RAD TF-2 Table 4.4-6. An odd UID goes out as it came: it is the only link to the images.
+    IHE RAD TF-2 Table 4.4-6. An odd UID is sent unchanged: it is the only link to the images.
     """
     uid = value(result.study.study_instance_uid)
     if not uid:
@@ -31,7 +31,7 @@ _ZDS: Final = layout(ZDS, "ZDS")
 
 
 def image_segments(result: Result) -> list[str]:
-    """The ZDS with the Study Instance UID where the receiver's `uid` puts it there."""
+    """Write the ZDS with the Study Instance UID if the receiver's `uid` asks for it."""
     if result.receiver.uid not in ("zds", "both"):
         return []
     segment = _ZDS.render(result)

@@ -1,6 +1,6 @@
-"""What the mappings are told and no report says: the site's settings, and the profiles of receivers.
+"""Configuration of the mappings: the site's settings, and the profiles of receivers.
 
-Carries out no clause itself: `parse_site` and `parse_receiver` read text that the gateway hands over.
+Carries out no clause itself: `parse_site` and `parse_receiver` read text that the gateway passes in.
 """
 
 from mappings.profile.dictionary import MODALITIES, Dictionary, ProcedureCode, starter

@@ -1,7 +1,7 @@
-"""The procedure dictionary: which text is which code, of the site and of the starter in this package.
+"""Procedure dictionary: codes of procedure texts, from the site and from the starter in this package.
 
 HL7 v2.5.1 §4.5.3.4 (OBR-4), https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code,
-decision D23. A text has a code only by exact match (`mappings.profile.spelling.exact`).
+decision D23. A text gets a code only by exact match (`mappings.profile.spelling.exact`).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Refuse = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class ProcedureCode:
-    """A code of an examination: `system` for FHIR (a URI), `coding_system` for OBR-4.3 (HL7 table 0396: LN, L).
+    """Code of an examination: `system` for FHIR (a URI), `coding_system` for OBR-4.3 (HL7 table 0396: LN, L).
 
-    `display` is the code system's own words, empty where a site gives none; `modality` the DICOM code of the
-    examinations that it is for, empty for any.
+    `display` is the code system's own text, empty if a site gives none. `modality` is the DICOM code of its
+    examinations, empty for any.
     """
 
     code: str
@@ -49,7 +49,7 @@ class ProcedureCode:
 
 
 Dictionary = Mapping[str, tuple[ProcedureCode, ...]]
-"""Codes by the key of their text; several only where each is of another modality."""
+"""Codes by the key of their text; several only if each is of another modality."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ class LocalCodes:
 
 @cache
 def starter() -> Dictionary:
-    """The procedures of this package: every code and display stands in the FHIR R4 core or US Core packages."""
+    """Read the procedures of this package: every code and display is from the FHIR R4 core or US Core packages."""
     return read_procedures(_STARTER.read_text("utf-8"), LocalCodes(), [])
 
 
 def read_local_codes(mapping: Table) -> LocalCodes:
-    """The code system of the settings `procedure_system` and `procedure_coding_system`."""
+    """Read the code system in the settings `procedure_system` and `procedure_coding_system`."""
     system, name = mapping.text("procedure_system") or "", mapping.text("procedure_coding_system") or "L"
     if system and not URI.fullmatch(system):
         mapping.refuse("procedure_system", "not an absolute URI", "Write one such as urn:oid:1.2.3 or https://….")
@@ -78,7 +78,7 @@ def read_local_codes(mapping: Table) -> LocalCodes:
 
 
 def read_dictionary(mapping: Table, local: LocalCodes, text: str | None) -> Dictionary:
-    """The dictionary of `[mapping]`: the rows of its `procedures` file, and the starter for texts that it has not."""
+    """Read the dictionary of `[mapping]`: rows of its `procedures` file, and the starter for other texts."""
     rows = {} if text is None else read_procedures(text, local, mapping.faults)
     if not local.system and any(code.system != LOINC for codes in rows.values() for code in codes):
         problem = "missing, and the procedures file has codes of the site's own"
@@ -87,7 +87,7 @@ def read_dictionary(mapping: Table, local: LocalCodes, text: str | None) -> Dict
 
 
 def read_procedures(text: str, local: LocalCodes, faults: list[SiteError]) -> Dictionary:
-    """The codes of a CSV text with the columns `procedure,code,system,display,modality`."""
+    """Read the codes of a CSV text with the columns `procedure,code,system,display,modality`."""
     codes: dict[str, tuple[ProcedureCode, ...]] = {}
     lines: dict[str, dict[str, int]] = {}
     for row in read_rows(text, "mapping.procedures", PROCEDURE_COLUMNS, PROCEDURE_COLUMNS[:3], faults):
@@ -107,19 +107,19 @@ def read_procedures(text: str, local: LocalCodes, faults: list[SiteError]) -> Di
 
 
 def read_fallbacks(mapping: Table, local: LocalCodes) -> Mapping[str, ProcedureCode]:
-    """The codes of `[mapping.procedure_fallbacks]` by DICOM modality: for OBR-4 where no row is an exact match."""
+    """Read `[mapping.procedure_fallbacks]`: codes by DICOM modality, for OBR-4 without an exact match."""
     given = mapping.row.get("procedure_fallbacks", {})
     if not isinstance(given, dict):
         mapping.refuse("procedure_fallbacks", "not a table", 'Write [mapping.procedure_fallbacks], then CT = "…".')
         return {}
     table = Table(given, f"{mapping.place}.procedure_fallbacks", mapping.faults)
     table.refuse_unknown(frozenset(MODALITIES))
-    found = {key: _fallback(table, key, local) for key in MODALITIES if key in given}
-    return {key: code for key, code in found.items() if code}
+    fallbacks = {key: _fallback(table, key, local) for key in MODALITIES if key in given}
+    return {key: code for key, code in fallbacks.items() if code}
 
 
 def _fallback(table: Table, modality: str, local: LocalCodes) -> ProcedureCode | None:
-    """A local code as text, or a table of `code`, `system` and `display`."""
+    """Read a local code as text, or a table of `code`, `system` and `display`."""
     value = table.row[modality]
     if not isinstance(value, dict):
         return _coded(table.text(modality) or "", "L", local, lambda _, *said: table.refuse(modality, *said))
@@ -139,7 +139,7 @@ def _row_code(row: SheetRow, local: LocalCodes) -> ProcedureCode | None:
 
 
 def _coded(code: str, system: str, local: LocalCodes, refuse: Refuse) -> ProcedureCode | None:
-    """A code of LOINC (`LOINC`) or of the site's own system (`L`), or None where it is wrong."""
+    """Build a code of LOINC (`LOINC`) or of the site's own system (`L`), or None if it is wrong."""
     if system.upper() not in {"LOINC", "L"}:
         refuse("system", "neither LOINC nor L", "Write LOINC, or L for a code of the site's own.")
     elif system.upper() == "LOINC":

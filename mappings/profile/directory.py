@@ -1,7 +1,7 @@
-"""The provider directory: who is meant by a name as AutoScribe writes it, or by a userId, and their identifiers.
+"""Provider directory: finds a provider by AutoScribe's spelling of the name, or by userId, with identifiers.
 
 HL7 v2.5.1 §2.A.86 (XCN), https://hl7.org/fhir/R4/practitioner.html, issue B. A spelling finds a provider only by exact
-match (`mappings.profile.spelling.exact`); no message holds what a row says.
+match (`mappings.profile.spelling.exact`); error texts never show the content of a row.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _LOCAL_ID: Final = re.compile(r"[^\s\x00-\x1f\x7f]{1,15}")  # HL7 v2.5.1 §2.A.8
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A row of the directory: `local_id` is under the site's `provider_authority`; what is not said is empty.
+    """A row of the directory: `local_id` is under the site's `provider_authority`; absent values are empty.
 
-    The name parts are those of XCN.2 to XCN.7; several given or middle names stand in one part, parted by blanks.
+    The name parts are those of XCN.2 to XCN.7; several given or middle names share one part, separated by blanks.
     """
 
     family: str
@@ -41,7 +41,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The providers by the key of each spelling of their name, and by userId; `has_local_ids`: one has a local id."""
+    """Providers by the key of each spelling of their name, and by userId."""
 
     by_name: Mapping[str, Provider]
     by_user_id: Mapping[str, Provider]
@@ -56,7 +56,7 @@ NO_PROVIDERS: Final = Directory({}, {})
 
 
 def read_providers(text: str, faults: list[SiteError]) -> Directory:
-    """The providers of a CSV text with the columns `name,user_id,local_id,npi,family,given,…`."""
+    """Read the providers of a CSV text with the columns `name,user_id,local_id,npi,family,given,…`."""
     by_name: dict[str, Provider] = {}
     by_user_id: dict[str, Provider] = {}
     lines: dict[str, int] = {}
@@ -74,7 +74,7 @@ def read_providers(text: str, faults: list[SiteError]) -> Directory:
 
 
 def _refuse_another_person(row: SheetRow, provider: Provider | None, npi_of: dict[str, str]) -> None:
-    """Two persons under one local id would be one to a receiver: the id has one NPI."""
+    """Refuse a local id with two NPIs: a receiver would take the two persons for one."""
     if provider is None or not (provider.local_id and provider.npi):
         return
     if npi_of.setdefault(provider.local_id, provider.npi) != provider.npi:
@@ -82,7 +82,7 @@ def _refuse_another_person(row: SheetRow, provider: Provider | None, npi_of: dic
 
 
 def _user_id(row: SheetRow) -> str:
-    """The userId of a row, empty where it is none; a row needs it or a name."""
+    """Return the userId of a row, empty if it is invalid; a row needs a userId or a name."""
     user_id = row.text("user_id")
     if not user_id and not row.text("name"):
         row.refuse("name", "neither name nor user_id", "Write the name as AutoScribe spells it, or the userId.")
@@ -93,13 +93,13 @@ def _user_id(row: SheetRow) -> str:
 
 
 def _provider(row: SheetRow) -> Provider | None:
-    said = {column: " ".join(row.text(column).split()) for column in NAME_PARTS}
+    parts = {column: " ".join(row.text(column).split()) for column in NAME_PARTS}
     npi, local_id = row.text("npi"), row.text("local_id")
     known = len(row.faults)
-    if not said["family"]:
+    if not parts["family"]:
         row.refuse("family", "missing", "Write the family name.")
     if npi and not is_npi(npi):
         row.refuse("npi", "not a National Provider Identifier", "Write its ten digits; the last is a check digit.")
     if local_id and not _LOCAL_ID.fullmatch(local_id):
         row.refuse("local_id", "not 1 to 15 characters without a blank", "Write the id as the site's system has it.")
-    return Provider(**said, npi=npi, local_id=local_id) if len(row.faults) == known else None
+    return Provider(**parts, npi=npi, local_id=local_id) if len(row.faults) == known else None

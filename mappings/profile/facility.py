@@ -1,7 +1,7 @@
-"""A facility: whose patient numbers it uses, its time zone, its name order, and what its Organization shows.
+"""Facility: the authorities of its patient numbers, its time zone, name order and Organization details.
 
-HL7 v2.5.1 §2.A.36 (HD), https://hl7.org/fhir/R4/organization.html, decisions D11, D14, D15. Nothing has a default that
-could file a report under the wrong patient or at the wrong hour.
+HL7 v2.5.1 §2.A.36 (HD), https://hl7.org/fhir/R4/organization.html, decisions D11, D14, D15. No setting has a default
+that could file a report under the wrong patient or at the wrong hour.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HD_NAMESPACE: Final = re.compile(r"[^\s\x00-\x1f\x7f|^~\\&]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class AssigningAuthority:
-    """Who gave out an identifier: `system` for FHIR (a URI), `namespace` for PID-3.4 (HD.1)."""
+    """Issuer of an identifier: `system` for FHIR (a URI), `namespace` for PID-3.4 (HD.1)."""
 
     system: str
     namespace: str
@@ -35,7 +35,7 @@ class AssigningAuthority:
 
 @dataclass(frozen=True, slots=True)
 class Facility:
-    """One `[[mapping.facilities]]` table: what `snapshotMetadata.facilityName` alone does not say."""
+    """One `[[mapping.facilities]]` table: the settings for a `snapshotMetadata.facilityName`."""
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ _CUSTOMER_KEYS: Final = frozenset({"id", "external_patient_id_system", "external
 
 
 def read_facilities(mapping: Table) -> dict[str, Facility]:
-    """The facilities of `[[mapping.facilities]]` by name and alias, as `exact` spells them."""
+    """Read the facilities of `[[mapping.facilities]]` by name and alias, normalized by `exact`."""
     facilities: dict[str, Facility] = {}
     for table in mapping.tables("facilities", "Write each facility under `[[mapping.facilities]]`."):
         facility = _facility(table)
@@ -71,7 +71,7 @@ def read_facilities(mapping: Table) -> dict[str, Facility]:
 
 
 def read_express_customers(mapping: Table) -> dict[str, AssigningAuthority]:
-    """Whose numbers `Study.externalPatientId` are, by the id of the express customer that sent the study (D11)."""
+    """Read the authorities of `Study.externalPatientId` by the id of the express customer that sent the study (D11)."""
     customers: dict[str, AssigningAuthority] = {}
     for table in mapping.tables("express_customers", "Write each customer under `[[mapping.express_customers]]`."):
         table.refuse_unknown(_CUSTOMER_KEYS)
@@ -89,7 +89,7 @@ def read_express_customers(mapping: Table) -> dict[str, AssigningAuthority]:
 
 
 def read_authority(table: Table, kind: str) -> AssigningAuthority | None:
-    """The authority of the settings `<kind>_system` and `<kind>_namespace`, which go together."""
+    """Read the authority of the settings `<kind>_system` and `<kind>_namespace`, which go together."""
     system, namespace = table.text(f"{kind}_system"), table.text(f"{kind}_namespace")
     if system is None and namespace is None:
         return None
@@ -108,14 +108,14 @@ def read_authority(table: Table, kind: str) -> AssigningAuthority | None:
 
 
 def refuse_ambiguous(mapping: Table, authorities: Iterable[AssigningAuthority | None]) -> None:
-    """PID-3.4 must tell authorities apart as the FHIR systems do: a namespace stands for one system, and back."""
+    """Refuse a namespace with two FHIR systems, or the reverse: PID-3.4 must distinguish authorities as FHIR does."""
     given = {one for one in authorities if one is not None}
     namespaces = Counter(one.namespace for one in given)
     systems = Counter(one.system for one in given)
-    found = [f"the namespace {one} stands for two systems" for one, count in namespaces.items() if count > 1]
-    found += [f"the system {one} has two namespaces" for one, count in systems.items() if count > 1]
-    if found:
-        mapping.refuse("facilities", "; ".join(sorted(found)), "Give each system a namespace of its own.")
+    clashes = [f"the namespace {one} stands for two systems" for one, count in namespaces.items() if count > 1]
+    clashes += [f"the system {one} has two namespaces" for one, count in systems.items() if count > 1]
+    if clashes:
+        mapping.refuse("facilities", "; ".join(sorted(clashes)), "Give each system a namespace of its own.")
 
 
 def _facility(table: Table) -> Facility:

@@ -1,6 +1,6 @@
-"""What a facility's Organization shows beside its name: identifiers, telephone, address.
+"""Details of a facility's Organization beside its name: identifiers, telephone, address.
 
-https://hl7.org/fhir/R4/organization.html, US Core Organization Profile. Nothing is made up: what is not said is empty.
+https://hl7.org/fhir/R4/organization.html, US Core Organization Profile. Nothing is made up: absent values are empty.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,98}[^\s\x00-
 
 @dataclass(frozen=True, slots=True)
 class OrganizationDetails:
-    """`npi` has its check digit, `oid` is in dots and digits, `country` an ISO 3166 code; empty is not said."""
+    """Details of an Organization: `npi` with check digit, `oid` in dots and digits, `country` of ISO 3166."""
 
     npi: str = ""
     oid: str = ""
@@ -37,7 +37,7 @@ class OrganizationDetails:
 
     @property
     def address(self) -> tuple[str, ...]:
-        """The lines, city, state, postal code and country, as far as they are said."""
+        """Address lines, city, state, postal code and country, as far as given."""
         parts = (*self.address_lines, self.city, self.state, self.postal_code, self.country)
         return tuple(part for part in parts if part)
 
@@ -46,7 +46,7 @@ NO_DETAILS: Final = OrganizationDetails()
 
 
 def read_organization(table: Table) -> OrganizationDetails:
-    """The details that the table of a facility says."""
+    """Read the details in the table of a facility."""
     place = "Write it as on a letter, in one line of up to 100 characters."
     return OrganizationDetails(
         npi=_checked(table, "npi", is_npi, "not a National Provider Identifier", "Write its ten digits."),

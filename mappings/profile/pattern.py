@@ -1,6 +1,6 @@
-"""A regular expression of a site: which numbers are good ones. Only what cannot take long is allowed.
+"""Regular expression of a site for its valid numbers. Only fast expressions are allowed.
 
-https://docs.python.org/3/library/re.html#regular-expression-syntax, as far as it goes here; decision D11.
+https://docs.python.org/3/library/re.html#regular-expression-syntax, of which a small part is allowed; decision D11.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from mappings.profile.table import Table
 
-# A character, a class, a group's end or beginning, an alternative, or how often: nothing else
+# Allowed pieces: a character, a class, a group's end or beginning, an alternative, a quantifier
 _PIECE: Final = re.compile(
     r"(?P<often>[?*+]|\{[0-9]+(?:,[0-9]*)?\})|(?P<close>\))|(?P<branch>\|)|(?P<open>\((?:\?:)?)"
     r"|\\[dDwW]|\\[^A-Za-z0-9]|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\\[\](){}|?*+^$]"
@@ -24,7 +24,7 @@ _REMEDY: Final = (
 
 
 def read_pattern(table: Table, key: str) -> re.Pattern[str] | None:
-    """The expression of a setting; one that could take long on any number is refused."""
+    """Read the expression of a setting; one that could be slow on any number is refused."""
     text = table.text(key)
     if text is None:
         return None
@@ -38,7 +38,7 @@ def read_pattern(table: Table, key: str) -> re.Pattern[str] | None:
 def _problem(text: str) -> str:
     """Name the fault of an expression; empty without one.
 
-    With few choices and no repeated group the ways to match 32 characters are some ten thousand.
+    With few choices and no repeated group, 32 characters match in some ten thousand ways at most.
     """
     place, before, choices = 0, "", 0
     while place < len(text):

@@ -1,4 +1,4 @@
-"""A receiver profile: what the messages to one kind of receiver look like, and the rules that they must keep there.
+"""Receiver profile: the form of the messages to one kind of receiver, and the rules that they must keep.
 
 HL7 v2.5.1 §2.15.9 (MSH), §4.5.3 (OBR), §7.4.2 (OBX) for the fields that the switches decide; decision D34. The profiles
 of this package are `mappings/hl7v2/receivers/*.toml`; a site's own starts from one of them.
@@ -14,7 +14,7 @@ from mappings.profile.rule import Rule
 
 
 def _switch(doc: str, values: str) -> Any:
-    """A switch with the values between the bars, the first of which is the default."""
+    """Declare a switch with the values between the bars; the first is the default."""
     allowed = tuple(values.split("|"))
     return field(default=allowed[0], metadata={"doc": doc, "values": allowed})
 
@@ -28,12 +28,12 @@ def _number(doc: str, default: int, lowest: int, highest: int) -> Any:
 
 
 def _map(doc: str, keys: Mapping[str, tuple[str, ...]], *, with_pattern: bool = False) -> Any:
-    """A table with these keys, each with the values that it can have."""
+    """Declare a table with these keys, each with its allowed values."""
     return field(default=(), metadata={"doc": doc, "keys": keys, "with_pattern": with_pattern})
 
 
-# Key of `status_map` -> what it can be: HL7 v2.5.1 tables 0123 and 0085, and no code that says more than is so. Nothing
-# unsigned is called final, and what is signed, corrected or withdrawn is neither kept back nor called a draft
+# Key of `status_map` -> allowed codes: HL7 v2.5.1 tables 0123 and 0085, and no code that claims more than is true.
+# An unsigned report is never called final; a signed, corrected or withdrawn one is never kept back or called a draft
 STATUS_CODES: Final[dict[str, tuple[str, ...]]] = {
     "P": ("P", "R", "none"),
     "F": ("F",),
@@ -48,35 +48,35 @@ _ACKNOWLEDGED: Final = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A receiver profile; each field beside `name`, `proof` and `rules` is a switch, whose first value is the default.
+    """A receiver profile. Each field except `name`, `proof` and `rules` is a switch, whose first value is the default.
 
-    `proof` says what the profile was tested with, or from which documents it was written.
+    `proof` names the software that the profile was tested with, or the documents that it was written from.
     """
 
     name: str
     proof: str = ""
-    version: str = _switch("MSH-12, and which segments and fields there are", "2.5.1|2.3|2.3.1|2.4|2.5|2.7")
+    version: str = _switch("HL7 version (MSH-12), which decides the segments and fields", "2.5.1|2.3|2.3.1|2.4|2.5|2.7")
     sending_application: str = _text("MSH-3 Sending Application; empty: the site's")
     receiving_application: str = _text("MSH-5 Receiving Application; empty: the site's")
     receiving_facility: str = _text("MSH-6 Receiving Facility; empty: the site's")
     msh9_3: str = _switch("MSH-9.3 message structure", "on|off")
-    charset: str = _switch("MSH-18; what it cannot hold is spelled out", "UNICODE UTF-8|8859/1|ASCII")
+    charset: str = _switch("MSH-18; characters outside it are spelled out", "UNICODE UTF-8|8859/1|ASCII")
     escape: str = _switch(
         "escape sequences: all, all but \\F\\, or none, with plain text in place of delimiters", "full|no_F|strip"
     )
     dtm: str = _switch(
-        "times: in the site's zone where that is known, as they came, in UTC, or without offset",
+        "times: in the facility's zone if known, with their original offset, in UTC, or without offset",
         "local|offset|utc|no_offset",
     )
     obx14: str = _switch("OBX-14 of the report's lines: the time of the study, or of the signature", "study|signed")
     pid3_plain: str = _switch("PID-3 as the bare number, without authority and type", "off|on")
     xpn_type: str = _switch("PID-5.7 name type; off: without a patient name the message is held", "on|off")
     vista_patient: str = _switch(
-        "how VistA knows the patient: PID-3 the DFN alone, or the SSN, else PID-2 station-DFN; held without a number",
+        "the patient's number in VistA: the DFN in PID-3, or the SSN, else station-DFN in PID-2; held without one",
         "off|dfn|ssn",
     )
     vista_exam: str = _switch(
-        "OBR-3 is the exam as VistA numbers it (RADTI-RACNI^long case); without both numbers the message is held",
+        "OBR-3 is VistA's exam number (RADTI-RACNI^long case); without both numbers the message is held",
         "off|required",
     )
     interpreter: str = _switch(
@@ -84,10 +84,10 @@ class Receiver:
         "npi|local_id|name",
     )
     modality_table: str = _switch("code of OBR-24: of HL7 table 0074, of DICOM, or `RAD` always", "hl70074|dicom|RAD")
-    visit_indicator: str = _switch("PV1-51 `V`: what is said is at the level of the visit", "off|on")
+    visit_indicator: str = _switch("PV1-51 `V`: visit level", "off|on")
     placer_required: str = _switch("without a placer order number (OBR-2) nothing is sent", "off|on")
     accession: str = _switch("without an accession number the message is held", "optional|required")
-    accession_field: str = _switch("where the accession number goes: OBR-18, -20, or as filler order number", "18|20|3")
+    accession_field: str = _switch("field of the accession number: OBR-18, OBR-20, or OBR-3", "18|20|3")
     accessions: str = _switch(
         "several accession numbers: an OBR each, a message each, the first only", "groups|messages|first"
     )
@@ -118,14 +118,14 @@ class Receiver:
     )
     disclaimer: str = _text("the text of the NTE after OBR")
     addendum: str = _switch(
-        "an addendum: everything again, alone as `A`, or as an order of its own", "replace|append|new_order"
+        "an addendum: all reports again, the addendum alone as `A`, or an order of its own", "replace|append|new_order"
     )
     addendum_obx3: str = _switch(
-        "OBX-3 of what an addendum says: as the impression, or as an addendum (55107-7, `&ADT`)", "impression|addendum"
+        "OBX-3 of an addendum's text: as the impression, or as an addendum (55107-7, `&ADT`)", "impression|addendum"
     )
-    send_drafts: str = _switch("unsigned reports as preliminary, where the site sends drafts", "off|on")
+    send_drafts: str = _switch("unsigned reports as preliminary, if the site sends drafts", "off|on")
     status_map: tuple[tuple[str, str], ...] = _map(
-        "OBR-25 as this receiver has it, `none`: not sent; for `W` OBX-11 of what is withdrawn, `void`: a text says it",
+        "this receiver's OBR-25 codes, `none`: not sent; `W`: OBX-11 of withdrawn text, `void`: a notice replaces it",
         STATUS_CODES,
     )
     pdf: str = _switch(
@@ -135,29 +135,29 @@ class Receiver:
     pdf_max: int = _number("largest PDF that is sent, in bytes", 10 * 2**20, 1024, 2**30)
     ack_mode: str = _switch("MSH-15 and -16: original mode, commit only, or two-phase", "original|commit|two_phase")
     ack_table: tuple[tuple[str, str], ...] = _map(
-        "what an acknowledgement means: by MSA-1, or by MSA-1, a blank and a regular expression of ERR-3.1 or MSA-3",
+        "meaning of an acknowledgement: by MSA-1, or by MSA-1, a blank and a regular expression for ERR-3.1 or MSA-3",
         _ACKNOWLEDGED,
         with_pattern=True,
     )
     retry: int = _number("seconds before a message is tried again, doubled each time", 5, 1, 3600)
-    rate_limit: int = _number("most messages a second; 0 is no limit", 0, 0, 10_000)
-    window: int = _number("connections at one time, each with lanes of its own", 1, 1, 64)
+    rate_limit: int = _number("maximum messages per second; 0 is no limit", 0, 0, 10_000)
+    window: int = _number("connections at one time, each with its own lanes", 1, 1, 64)
     keepalive: int = _number("seconds between TCP keep-alives; 0 is none", 60, 0, 7200)
     idle_close: int = _number(
         "seconds without a message after which the connection is closed; 0 is never", 0, 0, 86_400
     )
-    tls: str = _switch("whether the connection must be TLS", "optional|required")
+    tls: str = _switch("TLS on the connection", "optional|required")
     rules: tuple[Rule, ...] = ()
 
     @property
     def takes_pdf(self) -> bool:
-        """Whether a message to it has the bytes of the PDF in it."""
+        """True if its messages contain the bytes of the PDF."""
         return self.pdf in {"ed", "separate_message"}
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Switches that cannot work together: the one to look at first, when it is so, why, and what to write instead."""
+    """Switches that cannot work together: the first one to check, the test, the reason and the remedy."""
 
     key: str
     is_there: Callable[[Receiver], bool]
@@ -165,7 +165,7 @@ class Conflict:
     remedy: str
 
 
-# HL7 v2.3 table 0211 knows no Unicode
+# HL7 v2.3 table 0211 has no Unicode
 _WITHOUT_UNICODE: Final = frozenset({"2.3"})
 CONFLICTS: Final = (
     Conflict(
@@ -253,17 +253,17 @@ CONFLICTS: Final = (
 
 
 def conflicts(receiver: Receiver) -> list[Conflict]:
-    """The switches of a profile that cannot work together, whatever its rules say."""
+    """Find the switches of a profile that cannot work together, whatever its rules are."""
     return [one for one in CONFLICTS if one.is_there(receiver)]
 
 
 def switches() -> dict[str, Field[Any]]:
-    """Every switch by name, in the order of the class; `metadata` has its `doc` and `values`, `range` or `keys`."""
+    """Map every switch by name, in the order of the class; `metadata` has its `doc` and `values`, `range` or `keys`."""
     return {one.name: one for one in fields(Receiver) if "doc" in one.metadata}
 
 
 def written_as(value: str | int | tuple[tuple[str, str], ...]) -> str:
-    """A switch's value as it is written in TOML."""
+    """Write a switch's value in TOML."""
     if isinstance(value, tuple):
         return f"{{ {', '.join(f'{key} = {written_as(code)}' for key, code in value)} }}"
     return str(value) if isinstance(value, int) else f'"{value}"'

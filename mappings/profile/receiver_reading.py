@@ -1,7 +1,7 @@
-"""Reads a receiver profile from its TOML text: of this package, or of a site's own.
+"""Read a receiver profile from its TOML text: one of this package, or a site's own.
 
 HL7 v2.5.1 §2.15.9 (MSH), §4.5.3 (OBR), §7.4.2 (OBX) for the fields that the switches decide; decision D34. The switches
-are those of mappings/profile/receiver.py; every mistake is noted with its key and what to write instead.
+are those of mappings/profile/receiver.py; every mistake is noted with its key and remedy.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mappings.profile.table import Table, read_toml
 
 _PROFILES: Final = resources.files("mappings") / "hl7v2" / "receivers"
 RECEIVERS: Final = tuple(sorted(file.name[:-5] for file in _PROFILES.iterdir() if file.name.endswith(".toml")))
-"""The names of the receiver profiles of this package."""
+"""Names of the receiver profiles of this package."""
 _WITHDRAWN: Final = {"vista": ("it mixed the rules of two VistA routines", ("vista-2.3", "vista-2.4"))}
-# Switches that changed nothing -> what is so instead
+# Removed switches that changed nothing -> the fixed behavior
 _REMOVED: Final = {
     "pipelining": "each connection waits for the acknowledgement of a message; `window` opens more connections",
     "batch": "each message goes by itself",
@@ -33,7 +33,7 @@ _PROOF_REMEDY: Final = "Write `tested with …`, naming the software, or `from d
 
 @cache
 def receiver(name: str) -> Receiver:
-    """The receiver profile of this package of that name.
+    """Return the receiver profile of this package with that name.
 
     Raises:
         SiteError: there is no such profile.
@@ -44,7 +44,7 @@ def receiver(name: str) -> Receiver:
 
 
 def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:
-    """The problem with a name that no profile has, and what to write instead; the name itself is not repeated."""
+    """Describe an unknown profile name: problem and remedy; the name itself is not repeated."""
     if name in _WITHDRAWN:
         reason, successors = _WITHDRAWN[name]
         remedy = f"Write {' or '.join(successors)}, by the version of HL7 that the receiver takes."
@@ -55,10 +55,10 @@ def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:
 def parse_receiver(text: str, *, needs_proof: bool = False) -> Receiver:
     """Read a receiver profile from the text of its TOML file; a switch that is left out has its default.
 
-    A profile of this package must say its `proof`, one of a site's own may.
+    A profile of this package must have a `proof`; a site's own may have one.
 
     Raises:
-        SiteError: the first switch or rule that is wrong or not known, with what to write instead.
+        SiteError: the first wrong or unknown switch or rule, with its remedy.
     """
     faults: list[SiteError] = []
     made = read_receiver(Table(read_toml(text, "receiver"), "receiver", faults), needs_proof=needs_proof)
@@ -68,10 +68,10 @@ def parse_receiver(text: str, *, needs_proof: bool = False) -> Receiver:
 
 
 def read_receiver(table: Table, *, needs_proof: bool = False) -> Receiver:
-    """A receiver profile from its table: what is left out is as in the profile that `base` names, if any.
+    """Read a receiver profile from its table; missing switches are taken from the profile that `base` names, if any.
 
-    Only the `proof` is not: it is that of the base's own switches and rules. Switches that cannot work together are
-    noted once each of them is good.
+    The `proof` is not inherited: it covers only the base's own switches and rules. Conflicts between switches are noted
+    once each switch is valid.
     """
     known, faults = switches(), len(table.faults)
     for key in filter(table.row.__contains__, _REMOVED):
@@ -85,13 +85,13 @@ def read_receiver(table: Table, *, needs_proof: bool = False) -> Receiver:
     start, proof = _base(table), _proof(table, needs_proof=needs_proof)
     made = replace(start, name=name or "", proof=proof, rules=merge(start.rules, read_rules(table)), **given)
     if len(table.faults) == faults:
-        for one in conflicts(made):
-            table.refuse(one.key, one.problem, one.remedy)
+        for conflict in conflicts(made):
+            table.refuse(conflict.key, conflict.problem, conflict.remedy)
     return made
 
 
 def _base(table: Table) -> Receiver:
-    """The profile that `base` names; without one, or where there is none of that name, the defaults."""
+    """Return the profile that `base` names; the defaults without a `base` or for an unknown name."""
     name = table.text("base")
     if name is not None and name not in RECEIVERS:
         table.refuse("base", *unknown(name, RECEIVERS))
@@ -107,15 +107,15 @@ def _proof(table: Table, *, needs_proof: bool) -> str:
     return text or ""
 
 
-def _read(table: Table, key: str, one: Field[Any]) -> Any:
-    """A switch as its table says it; None where nothing (good) is said."""
+def _read(table: Table, key: str, switch: Field[Any]) -> Any:
+    """Read a switch from its table; None if it is missing or invalid."""
     if key not in table.row:
         return None
-    if "range" in one.metadata:
-        return _read_number(table, key, one.metadata["range"])
-    if "keys" in one.metadata:
-        return _read_map(table, key, one.metadata)
-    return table.one_of(key, one.metadata["values"]) if "values" in one.metadata else table.text(key)
+    if "range" in switch.metadata:
+        return _read_number(table, key, switch.metadata["range"])
+    if "keys" in switch.metadata:
+        return _read_map(table, key, switch.metadata)
+    return table.one_of(key, switch.metadata["values"]) if "values" in switch.metadata else table.text(key)
 
 
 def _read_number(table: Table, key: str, limits: tuple[int, int]) -> int | None:
@@ -132,21 +132,21 @@ def _read_map(table: Table, key: str, asked: Mapping[str, Any]) -> tuple[tuple[s
         table.refuse(key, "not a table", f"Write a table of {', '.join(keys)}.")
         return None
     good = []
-    for one, code in value.items():
-        codes = keys[one.partition(" ")[0]] if _is_key(one, asked) else ()
+    for entry, code in value.items():
+        codes = keys[entry.partition(" ")[0]] if _is_key(entry, asked) else ()
         if code in codes:
-            good.append((one, code))
+            good.append((entry, code))
         elif codes:
             remedy = f"Write {' or '.join(map(written_as, codes))}, or leave it out."
-            table.refuse(f"{key}.{one}", "not one of the values it can have", remedy)
+            table.refuse(f"{key}.{entry}", "not one of the values it can have", remedy)
         else:
             behind = ", also with a blank and a regular expression behind" if asked["with_pattern"] else ""
-            table.refuse(f"{key}.{one}", "no such key", f"Known here: {', '.join(keys)}{behind}.")
+            table.refuse(f"{key}.{entry}", "no such key", f"Known here: {', '.join(keys)}{behind}.")
     return tuple(good)
 
 
 def _is_key(text: str, asked: Mapping[str, Any]) -> bool:
-    """True if a key is one that a map can have, alone or (where it may) with a regular expression after a blank."""
+    """True for an allowed key of a map, alone or (if allowed) with a regular expression after a blank."""
     key, blank, pattern = text.partition(" ")
     try:
         re.compile(pattern)

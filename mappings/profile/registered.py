@@ -1,4 +1,4 @@
-"""Identifiers that a registry gives out, and what shows that one is well formed: NPI, LOINC code, OID.
+"""Checks of identifiers from registries: NPI, LOINC code, OID.
 
 45 CFR 162.406 (NPI), https://loinc.org/kb/users-guide (LOINC code and check digit), HL7 v2.5.1 §2.A.36 (OID).
 """
@@ -16,7 +16,7 @@ _OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 
 @lru_cache(maxsize=1024)
 def is_npi(number: str) -> bool:
-    """True for ten ASCII digits whose last is the Luhn check digit of `80840` and the first nine (45 CFR 162.406)."""
+    """True for ten ASCII digits, the last the Luhn check digit of `80840` and the first nine (45 CFR 162.406)."""
     if len(number) != 10 or not (number.isascii() and number.isdigit()):
         return False
     digits = number.encode()

@@ -1,7 +1,7 @@
-"""A rule that a receiver imposes on what it is sent, with the public source that says so.
+"""Rule of a receiver for its messages, with the public source that states it.
 
-HL7 v2.5.1 §2.16 (message profiles: what a receiver constrains beyond the standard), decision D34. A rule is data: one
-place in the message, what must hold there, and for which segments; `mappings/hl7v2/rules.py` holds messages against it.
+HL7 v2.5.1 §2.16 (message profiles: constraints of a receiver beyond the standard), decision D34. A rule is data: one
+place in the message, its condition, and the segments concerned. `mappings/hl7v2/rules.py` checks messages against it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mappings.profile.table import Table
 
 Level = Literal["block", "warn"]
 Quantity = Literal["each", "any"]
-# What must hold -> what `value` is for it
+# Verb of a rule -> kind of its `value`
 MUST: Final[dict[str, str]] = {
     "be_valued": "nothing",
     "be_empty": "nothing",
@@ -38,7 +38,7 @@ _PLACE_REMEDY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RulePlace:
-    """Where in a message: `OBX-3.1.2`, counted from 1, 0 for what is not named; segment `*` is every value of all."""
+    """Place in a message: `OBX-3.1.2`, counted from 1, 0 for absent parts; segment `*` means every value."""
 
     segment: str
     field: int = 0
@@ -52,7 +52,7 @@ class RulePlace:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which segments a rule is about: those that have (or, unless `is_equal`, have not) that text at that place."""
+    """Condition that selects segments: those with (or, unless `is_equal`, without) that text at that place."""
 
     place: RulePlace
     is_equal: bool
@@ -64,10 +64,11 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One `[[rules]]` table of a receiver profile: `field` `must` `value`, in `each` or `any` segment as `where` says.
+    """One `[[rules]]` table of a receiver profile: `field` `must` `value`, in `each` or `any` of its segments.
 
-    `level`: a message that breaks a `block` rule would be misfiled, garbled, deleted or refused and is not sent; `warn`
-    is sent and counted. `value` holds texts, one regular expression, one place or one number, as `MUST` says.
+    `level`: a message that breaks a `block` rule would be misfiled, garbled, deleted or refused, and is not sent; one
+    that
+    breaks a `warn` rule is sent and counted. `value` holds texts, a regular expression, a place or a number, by `MUST`.
     """
 
     name: str
@@ -92,19 +93,19 @@ def _which(rule: Rule) -> str:
 
 
 def read_rules(table: Table) -> tuple[Rule, ...]:
-    """The rules of a receiver profile; those that are wrong are noted and left out."""
+    """Read the rules of a receiver profile; invalid ones are noted and left out."""
     rows = table.tables("rules", "Write each rule under `[[rules]]`.")
     read = [(one, rule) for one in rows if (rule := _read_rule(one)) is not None]
     names: set[str] = set()
-    for one, rule in read:
+    for row, rule in read:
         if rule.name in names:
-            one.refuse("name", "two rules have this name", "Give each rule a name of its own.")
+            row.refuse("name", "two rules have this name", "Give each rule a name of its own.")
         names.add(rule.name)
     return tuple(rule for _, rule in read)
 
 
 def merge(inherited: tuple[Rule, ...], own: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """The rules of a base profile and those of a profile that starts from it, whose rule of the same name stands."""
+    """Merge the rules of a base profile and of a profile built on it, whose rule wins under the same name."""
     by_name = {rule.name: rule for rule in (*inherited, *own)}
     return tuple(by_name.values())
 
@@ -119,17 +120,17 @@ def _read_rule(table: Table) -> Rule | None:
     if not source:
         table.refuse("source", "missing", "Write where it stands that the receiver asks for this.")
     level, must = _required(table, "level", ("block", "warn")), _required(table, "must", tuple(MUST))
-    of = table.one_of("of", ("each", "any")) or "each"
+    quantity = table.one_of("of", ("each", "any")) or "each"
     text = table.text("field") or ""
     field = RulePlace(ANYWHERE) if text == ANYWHERE else _read_place(table, "field", text)
     value = _value(table, must) if must else ()
     where = _where(table)
-    if field and field.segment == ANYWHERE and (where or of == "any" or must not in _ANYWHERE_MUST):
+    if field and field.segment == ANYWHERE and (where or quantity == "any" or must not in _ANYWHERE_MUST):
         remedy = f"Name one field, or leave out `where` and `of` and write one of {', '.join(_ANYWHERE_MUST)}."
         table.refuse("field", "a rule that cannot be about every value", remedy)
     if field is None or len(table.faults) > before:
         return None
-    return Rule(name, cast(Level, level), source, field, must, value, where, cast(Quantity, of))
+    return Rule(name, cast(Level, level), source, field, must, value, where, cast(Quantity, quantity))
 
 
 def _required(table: Table, key: str, allowed: tuple[str, ...]) -> str:
@@ -139,10 +140,10 @@ def _required(table: Table, key: str, allowed: tuple[str, ...]) -> str:
 
 
 def place_of(text: str) -> RulePlace:
-    """The place that a text names.
+    """Parse the name of a place.
 
     Raises:
-        ValueError: it names none.
+        ValueError: it names no place.
     """
     found = _PLACE.fullmatch(text)
     if found is None:
@@ -162,12 +163,12 @@ def _where(table: Table) -> Where | None:
     text = table.text("where")
     if text is None:
         return None
-    found = _WHERE.fullmatch(text)
-    if found is None:
+    match = _WHERE.fullmatch(text)
+    if match is None:
         table.refuse("where", "not a condition", "Write a place, = or !=, and a text: OBX-3.1 = 113014.")
         return None
-    place = _read_place(table, "where", found[1])
-    return Where(place, found[2] == "=", found[3]) if place else None
+    place = _read_place(table, "where", match[1])
+    return Where(place, match[2] == "=", match[3]) if place else None
 
 
 def _value(table: Table, must: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""A CSV file of a site while it is read: what is wrong is noted by line and column, so that all faults are found.
+"""Reader of a site's CSV file: notes each mistake by line and column, so that all are found at once.
 
-RFC 4180 (https://www.rfc-editor.org/rfc/rfc4180). No message holds what a cell says: names of people stand there.
+RFC 4180 (https://www.rfc-editor.org/rfc/rfc4180). No error text shows a cell, since cells hold names of people.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OTHER_DELIMITERS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One row: `line` is where it begins, 1 is the first of the file; `faults` grows."""
+    """One row: `line` is its first line, 1 at the start of the file; `faults` grows."""
 
     cells: Mapping[str, str]
     line: int
@@ -26,20 +26,20 @@ class SheetRow:
     faults: list[SiteError]
 
     def text(self, column: str) -> str:
-        """What the cell says, outer white space off; empty where the file has no such column."""
+        """Return the content of the cell, stripped; empty if the file has no such column."""
         return self.cells.get(column, "").strip()
 
     def refuse(self, column: str, problem: str, remedy: str) -> None:
-        """Note that a cell is wrong."""
+        """Note a wrong cell."""
         self.faults.append(SiteError(f"{self.sheet}, line {self.line}, column {column}", problem, remedy))
 
 
 def read_rows(
     text: str, sheet: str, columns: tuple[str, ...], required: tuple[str, ...], faults: list[SiteError]
 ) -> Iterator[SheetRow]:
-    """Each row of a CSV text under its heading; `sheet` is the setting that names the file.
+    """Yield each row of a CSV text under its heading; `sheet` is the setting that names the file.
 
-    The heading names the columns in any order; blank lines are passed over, and a byte order mark at the start.
+    The heading names the columns in any order; blank lines and a byte order mark at the start are skipped.
     """
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     heading: tuple[str, ...] | None = None
@@ -66,7 +66,7 @@ def read_rows(
 def _heading(
     cells: list[str], place: str, columns: tuple[str, ...], required: tuple[str, ...], faults: list[SiteError]
 ) -> tuple[str, ...] | None:
-    """The names of the columns, or None where rows cannot be read under them."""
+    """Read the names of the columns; None if no rows can be read under them."""
     names = tuple(cell.strip().lower() for cell in cells)
     known = f"The columns are {','.join(columns)}."
     for delimiter, name in _OTHER_DELIMITERS.items():
@@ -74,7 +74,7 @@ def _heading(
             remedy = "Save the file as CSV with commas."
             faults.append(SiteError(place, f"the columns are separated by {name}, not by commas", remedy))
             return None
-    found = [
+    heading_faults = [
         SiteError(place, f"the column {column} is missing", f"Name it in the first line. {known}")
         for column in required
         if column not in names
@@ -82,11 +82,11 @@ def _heading(
     for index, name in enumerate(names):
         if name not in columns:
             remedy = f"Take it out, or mend its name. {known}"
-            found.append(SiteError(place, f"column {index + 1} has a name that is not known", remedy))
+            heading_faults.append(SiteError(place, f"column {index + 1} has a name that is not known", remedy))
         elif name in names[:index]:
-            found.append(SiteError(place, f"the column {name} is there twice", "Keep one of them."))
-    faults.extend(found)
-    return None if found else names
+            heading_faults.append(SiteError(place, f"the column {name} is there twice", "Keep one of them."))
+    faults.extend(heading_faults)
+    return None if heading_faults else names
 
 
 def _row(cells: list[str], heading: tuple[str, ...], line: int, sheet: str, faults: list[SiteError]) -> SheetRow | None:

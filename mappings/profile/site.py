@@ -1,7 +1,7 @@
-"""What a site says about itself: its key, facilities, codes and providers, where orders are named, and its policies.
+"""Settings of a site: its key, facilities, codes and providers, the places of its order numbers, and its policies.
 
-Parsed from the text of the gateway's TOML file (https://toml.io/en/v1.0.0), table `[mapping]`, and of the files it
-names, which the gateway reads (decisions D11, D12, D16, D18, D21, D23, D34).
+Parsed from the text of the gateway's TOML file (https://toml.io/en/v1.0.0), table `[mapping]`, and of the files named
+there, which the gateway reads (decisions D11, D12, D16, D18, D21, D23, D34).
 """
 
 from __future__ import annotations
@@ -40,24 +40,25 @@ MrnAuthority = Literal["hash", "facility", "receiver"]
 DEMO_SITE_KEY: Final = b"autoscribe-gateway published demo key: never for patients"
 SITE_KEY_MIN_BYTES: Final = 32
 SITE_FILES: Final = ("procedures", "providers")
-"""The settings of `[mapping]` that name a file."""
+"""Settings of `[mapping]` that name a file."""
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """All site settings the mappings read. `site_key` makes patient ids opaque and is a secret.
+    """All site settings that the mappings read. `site_key` makes patient ids opaque and is a secret.
 
-    `facilities` are by name and alias, as `exact` spells them. `accession_keys` and `placer_keys` name the keys of
-    `Study.metadata` that hold accession and placer order numbers; `number_separator` parts several in one value,
-    `accession_authority` and `placer_authority` gave them out. `send_drafts` lets unsigned text out (D16).
-    `fhir_base` is the address clients see, for links in HL7 v2. `express_customers` says whose numbers
-    externalPatientId are, by expressCustomerId; `procedure_fallbacks` the code of OBR-4 by DICOM modality where no
-    text matches; `provider_authority` who gave out the local ids of `providers`; `default_facility` the MRNs of
-    facilities that are not among `facilities`. `mrn_authority` says what becomes in HL7 v2 of an MRN whose authority is
-    not known: it is under a `hash` of its facility, or held (`facility`) or every MRN is the `receiver`'s own, as it is
-    told. `bare_namespace` is the one whose MRNs go without authority (`pid3_plain`), every other MRN is held; it is
-    empty where none goes, None where authorities are told. `vista` says where VistA's own numbers stand.
+    `facilities` are by name and alias, normalized by `exact`. `accession_keys` and `placer_keys` name the keys of
+    `Study.metadata` with accession and placer order numbers; `number_separator` separates several in one value.
+    `accession_authority` and `placer_authority` are their issuers. `send_drafts` publishes unsigned text (D16).
+    `fhir_base` is the address clients see, for links in HL7 v2. `express_customers` are the authorities of
+    externalPatientId, by expressCustomerId. `procedure_fallbacks` are the codes of OBR-4 by DICOM modality if no text
+    matches. `provider_authority` issued the local ids of `providers`. `default_facility` owns the MRNs of facilities
+    not among `facilities`. `mrn_authority` decides in HL7 v2 about an MRN without a known authority: `hash` puts it
+    under a hash of its facility, `facility` holds the message, and with `receiver` every MRN is the receiver's own.
+    `bare_namespace` is the one namespace whose MRNs are sent without authority (`pid3_plain`); all other MRNs are held.
+    It is empty if no namespace may be sent so, None if authorities are sent. `vista` names the places of VistA's
+    numbers.
     """
 
     site_key: bytes = field(default=DEMO_SITE_KEY, repr=False)
@@ -92,19 +93,19 @@ class Site:
         object.__setattr__(self, "facilities", by_name)
 
     def facility(self, name: str | None) -> Facility | None:
-        """The facility of that name or alias, or None: case and blanks apart, no near match is ever taken."""
+        """Find the facility of that name or alias: case and blanks aside, only an exact match counts."""
         return self.facilities.get(exact(name)) if name else None
 
     def provider(self, spelling: str | None) -> Provider | None:
-        """The provider of exactly that name, as the directory spells it, or None: no near match is ever taken."""
+        """Find the provider of that name in the directory: only an exact match counts."""
         return self.providers.by_name.get(exact(spelling)) if spelling and self.providers.by_name else None
 
     def user(self, user_id: str) -> Provider | None:
-        """What the directory says of the AutoScribe user with that userId, or None."""
+        """Find the directory's provider for the AutoScribe user with that userId."""
         return self.providers.by_user_id.get(user_id)
 
     def receiver(self, name: str) -> Receiver:
-        """The receiver profile of that name, of the site or else of this package.
+        """Return the receiver profile of that name, of the site or else of this package.
 
         Raises:
             SiteError: there is no such profile.
@@ -138,7 +139,7 @@ def parse_site(
     """Read the `[mapping]` table of the gateway's TOML text; see `read_site`.
 
     Raises:
-        SiteError: the first setting that is wrong, with its key and what to write instead.
+        SiteError: the first wrong setting, with its key and remedy.
     """
     site, faults = read_site(text, site_key=site_key, files=files, given=given)
     if faults:
@@ -153,10 +154,10 @@ def read_site(
     files: Mapping[str, str] = _NOTHING,
     given: Mapping[str, Any] = _NOTHING,
 ) -> tuple[Site, list[SiteError]]:
-    """The site of the gateway's TOML text without what is wrong in it, and every setting that is wrong.
+    """Read the site from the gateway's TOML text, without its wrong settings, and return every wrong setting.
 
-    `files` holds the text of each file that a setting of `[mapping]` names, by the name of the setting (`SITE_FILES`);
-    `given` are settings of `[mapping]` that outrank those of the text. A fault in a file has a key such as
+    `files` holds the text of each file named by a setting of `[mapping]`, by the setting (`SITE_FILES`). `given` are
+    settings of `[mapping]` that outrank those of the text. A fault in a file has a key such as
     `mapping.procedures, line 3, column code`.
     """
     table = read_toml(text, "file").get("mapping", {})
@@ -217,7 +218,7 @@ def _default_facility(mapping: Table, site: Site) -> Facility | None:
 
 
 def _file(mapping: Table, key: str, files: Mapping[str, str]) -> str | None:
-    """The text of the file that a setting names; None where it names none, or its text was not handed over."""
+    """Return the text of the file that a setting names; None without the setting or the text."""
     if mapping.text(key) is None:
         return None
     if key not in files:

@@ -1,6 +1,6 @@
-"""When two spellings are the same text: the exact match of procedure texts and provider names.
+"""Exact match of procedure texts and provider names: normalization of their spelling.
 
-Carries out no clause of a standard: decision D23 asks for exact matches, and this says what counts as exact.
+Carries out no clause of a standard: decision D23 demands exact matches, and this module defines exact.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from unicodedata import normalize
 
 @lru_cache(maxsize=1024)
 def exact(text: str | None) -> str:
-    """The key of a text: equal keys are an exact match; empty for a text that is blank or not there.
+    """Normalize a text: equal results are an exact match; empty for a blank or missing text.
 
-    Upper and lower case are the same letter, outer white space does not count, white space inside is one blank, and
-    a composed character is its parts (Unicode NFC). Nothing else: no punctuation, abbreviation or word order.
+    Case is ignored, outer white space is removed, white space inside becomes one blank, and characters are composed
+    (Unicode NFC). Nothing else is changed: no punctuation, abbreviation or word order.
     """
     return normalize("NFC", " ".join(text.lower().split())) if text else ""

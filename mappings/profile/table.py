@@ -1,4 +1,4 @@
-"""One TOML table of settings while it is read: what is wrong is noted and taken as not said, so all faults are found.
+"""Reader of one TOML table of settings: notes each mistake and treats it as missing, so that all are found at once.
 
 https://toml.io/en/v1.0.0.
 """
@@ -15,10 +15,10 @@ from mappings.issues import SiteError
 
 
 def read_toml(text: str, key: str) -> dict[str, Any]:
-    """The table of a TOML text.
+    """Parse a TOML text.
 
     Raises:
-        SiteError: not TOML; `key` names what was read.
+        SiteError: not TOML; `key` names the text.
     """
     try:
         return tomllib.loads(text)
@@ -36,16 +36,16 @@ class Table:
     faults: list[SiteError]
 
     def refuse(self, key: str, problem: str, remedy: str) -> None:
-        """Note that a setting is wrong."""
+        """Note a wrong setting."""
         self.faults.append(SiteError(f"{self.place}.{key}", problem, remedy))
 
     def refuse_unknown(self, allowed: AbstractSet[str]) -> None:
-        """Note every key that is not among the allowed."""
+        """Note every unknown key."""
         for key in sorted(self.row.keys() - allowed):
             self.refuse(key, "no such setting", f"Known here: {', '.join(sorted(allowed))}.")
 
     def text(self, key: str) -> str | None:
-        """A string, or None where nothing (good) is said."""
+        """Read a string; None if it is missing or invalid."""
         value = self.row.get(key)
         if value is None or isinstance(value, str):
             return value
@@ -53,7 +53,7 @@ class Table:
         return None
 
     def texts(self, key: str, example: str) -> tuple[str, ...]:
-        """A list of strings that are not blank, outer white space off."""
+        """Read a list of strings that are not blank, stripped."""
         value = self.row.get(key, [])
         if isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value):
             return tuple(one.strip() for one in value)
@@ -61,7 +61,7 @@ class Table:
         return ()
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """True or false; the default where nothing (good) is said."""
+        """Read true or false; the default if it is missing or invalid."""
         value = self.row.get(key, default)
         if isinstance(value, bool):
             return value
@@ -69,7 +69,7 @@ class Table:
         return default
 
     def one_of(self, key: str, allowed: tuple[str, ...]) -> str | None:
-        """One of the allowed strings."""
+        """Read one of the allowed strings; None if it is missing or invalid."""
         value = self.text(key)
         if value is None or value in allowed:
             return value
@@ -77,7 +77,7 @@ class Table:
         return None
 
     def tables(self, key: str, remedy: str) -> Iterator[Table]:
-        """Each table of a list of tables."""
+        """Yield each table of a list of tables."""
         rows = self.row.get(key, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             self.refuse(key, "not a list of tables", remedy)

@@ -1,7 +1,7 @@
 """Site settings for the numbers by which VistA Radiology knows a patient and an exam.
 
 HL7 v2.5.1 §3.4.2.2, §3.4.2.3 (PID-2, PID-3) and §4.5.3.3 (OBR-3), decision D34. AutoScribe has no field for any of
-them: the site names the namespace whose numbers are VistA's own, and the keys of `Study.metadata`.
+them: the site names the namespaces of VistA's own numbers, and the keys of `Study.metadata`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _STATION: Final = re.compile(r"[0-9]{3}[0-9A-Z]{0,4}")
 
 @dataclass(frozen=True, slots=True)
 class Vista:
-    """VistA's numbers of a site; empty: it has none.
+    """VistA's numbers at a site; all fields are empty if it has none.
 
-    `dfn_namespace` is that of the facility or express customer whose numbers are VistA's own of its patients (DFN),
-    `ssn_namespace` that of Social Security numbers, `station` the number of the station that gave out the DFN.
-    `exam_keys` name the keys of `Study.metadata` with the exam (RADTI-RACNI), `case_keys` those with its long case
+    `dfn_namespace` is the namespace of VistA's own patient numbers (DFN), which a facility or express customer uses;
+    `ssn_namespace` is that of Social Security numbers, `station` the number of the station that issued the DFN.
+    `exam_keys` are the keys of `Study.metadata` with the exam (RADTI-RACNI), `case_keys` those with its long case
     number.
     """
 
@@ -40,7 +40,7 @@ VISTA_KEYS: Final = (
 
 
 def read_vista(mapping: Table, namespaces: AbstractSet[str]) -> Vista:
-    """The `vista_` settings of `[mapping]`; `namespaces` are those of its facilities and express customers."""
+    """Read the `vista_` settings of `[mapping]`; `namespaces` are those of its facilities and express customers."""
     named = {key: _namespace(mapping, key, namespaces) for key in ("vista_dfn_namespace", "vista_ssn_namespace")}
     if named["vista_dfn_namespace"] and named["vista_dfn_namespace"] == named["vista_ssn_namespace"]:
         problem = "the same numbers cannot be DFNs and Social Security numbers"

@@ -1,11 +1,11 @@
-"""A report text cut into sections at its headings: lossless, and no heading found means no section guessed (D5).
+"""Cut a report text into sections at its headings: lossless, and no section is guessed without a heading (D5).
 
 Carries out no clause of a standard: radiologists' headings are a custom. The labels are the keys of
 `mappings.codes.SECTION_LOINC` and, for headings without a code there, the heading's name in snake case.
 
-`marks` finds what reads like a heading; here the marks are judged by each other, since a text writes its headings in
-one way. What may as well be prose, a sub-heading or a quotation stays where it is: to miss a heading costs less than to
-tear a finding apart.
+`marks` finds candidates for headings. Here they are judged by each other, since a text writes all its headings in one
+way. Candidates that may be prose, a sub-heading or a quotation are rejected: a missed heading costs less than a finding
+torn apart.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from mappings.sections.marks import CLOSING, TITLE, Mark, marks
 
 __all__ = ["HEADINGS", "cut", "heading_words"]
 
-# Sections that say why and how, before what was seen
+# Sections about reason and method, before the findings
 _CONTEXT: Final = frozenset({"comparison", "examination", "history", "indication", "technique"})
-# ... in which somebody else's report may be quoted
+# ... in which another report may be quoted
 _QUOTING: Final = frozenset({"comparison", "history", "indication"})
 _SEEN: Final = frozenset({"findings", "findings_impression"})
 _CONCLUDED: Final = frozenset({"findings_impression", "impression"})
-# ... and those with which an examination goes on behind its title
+# ... and those that follow the title of an examination
 _BEGINNING: Final = _CONTEXT | _SEEN | {"procedure"}
-# Sections behind which the title of the next examination may stand
+# Sections after which the title of the next examination may stand
 _CLOSED_BY_TITLE: Final = _SEEN | _CONCLUDED | {"recommendation", "critical_result", "plan", "addendum"}
 
-# Headings that inside a section of the other case are its sub-headings: TECHNIQUE: … Contrast: 50 mL
+# Headings that are sub-headings inside a section of the other case: TECHNIQUE: … Contrast: 50 mL
 _MINOR: Final = frozenset(
     {
         *("anesthesia", "complications", "consent", "contrast", "estimated_blood_loss", "materials", "medications"),
@@ -41,44 +41,45 @@ _MINOR: Final = frozenset(
     }
 )
 
-# Documents of HTML, XML and RTF are cut nowhere: a section of one would be no document
+# HTML, XML and RTF are never cut: a section would not be a valid document
 _DOCUMENTS: Final = ("<!doctype", "<html", "<?xml", "{\\rtf")
 
-_MARGIN: Final = " \t\r\n*_#=~.<>|])-"  # what may stand around the words of a closing
+_MARGIN: Final = " \t\r\n*_#=~.<>|])-"  # allowed around the words of a closing
 
 
 def cut(text: str) -> tuple[Section, ...]:
-    """The text's sections in order; `"".join(s.heading + s.body for s in cut(text)) == text` for any string.
+    """Cut the text into sections, in order; `"".join(s.heading + s.body for s in cut(text)) == text` for any string.
 
-    Text under no known heading (before the first, a signature after the last) is a Section with label and heading "".
-    A text without headings is one such Section, the empty text none. White space before the first heading is its own.
+    Text under no known heading (before the first, or a signature after the last) is a Section with label and heading
+    "". A text without headings is one such Section, an empty text none. White space before the first heading belongs to
+    it.
     """
     if not text:
         return ()
     if text[:200].lstrip().lower().startswith(_DOCUMENTS):
         return (Section("", "", text),)
     read = as_read(text)
-    found = _with_tags(_headings(marks(read), read), tags(text), len(text.rstrip()))
-    if not found:
+    headings = _with_tags(_headings(marks(read), read), tags(text), len(text.rstrip()))
+    if not headings:
         return (Section("", "", text),)
     sections = []
-    opening = text[: found[0].start]
+    opening = text[: headings[0].start]
     if opening.strip():
         sections.append(Section("", "", opening))
         opening = ""
-    for mark, end in zip(found, [*(mark.start for mark in found[1:]), len(text)], strict=True):
+    for mark, end in zip(headings, [*(mark.start for mark in headings[1:]), len(text)], strict=True):
         sections.append(Section(mark.label, opening + text[mark.start : mark.end], text[mark.end : end]))
         opening = ""
     return tuple(sections)
 
 
-def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> list[Mark]:
-    """The headings with the tags around them, and those behind the last section as its closing."""
-    if not found or not runs:
-        return found
+def _with_tags(headings: list[Mark], runs: list[tuple[int, int]], length: int) -> list[Mark]:
+    """Extend the headings by the tags around them, and add the tags after the last section as its closing."""
+    if not headings or not runs:
+        return headings
     starts, ends = [start for start, _ in runs], [end for _, end in runs]
     widened: list[Mark] = []
-    for mark in found:
+    for mark in headings:
         before, behind = bisect_right(starts, mark.start) - 1, bisect_left(starts, mark.end)
         start = starts[before] if before >= 0 and mark.start <= ends[before] else mark.start
         end = mark.end
@@ -93,7 +94,7 @@ def _with_tags(found: list[Mark], runs: list[tuple[int, int]], length: int) -> l
 
 @dataclass(slots=True)
 class _Study:
-    """The plain headings of one examination or addendum: label -> number of the first and of the last mark of it."""
+    """Plain headings of one examination or addendum: label -> index of the first and of the last mark with it."""
 
     first: dict[str, int] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class _Study:
 
 
 class _Place(NamedTuple):
-    """The place of a mark: its number, its study, the label of the next plain heading there, and if text is between."""
+    """Place of a mark: its index, its study, the label of the next plain heading there, and True if text is between."""
 
     number: int
     study: _Study
@@ -112,12 +113,12 @@ class _Place(NamedTuple):
     is_followed: bool
 
 
-def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
-    """The marks that are headings or closings, judged by the headings before them and by what follows."""
+def _headings(candidates: Sequence[Mark], text: str) -> list[Mark]:
+    """Select the marks that are headings or closings, judged by the headings before them and by the text after."""
     accepted: list[Mark] = []
     headings: list[Mark] = []
     study, seen = None, False
-    for mark, place in zip(found, _places(found, text), strict=True):
+    for mark, place in zip(candidates, _places(candidates, text), strict=True):
         if place.study is not study:
             study, seen = place.study, False
         if accepted and mark.start < accepted[-1].end:
@@ -131,25 +132,25 @@ def _headings(found: Sequence[Mark], text: str) -> list[Mark]:
             accepted.append(mark if label == mark.label else mark._replace(label=label))
             headings.append(accepted[-1])
             seen = seen or label in _SEEN
-        elif headings and accepted[-1].label and _is_empty(mark, place, found):
+        elif headings and accepted[-1].label and _is_empty(mark, place, candidates):
             accepted.append(mark._replace(label=CLOSING))
     return accepted
 
 
-def _places(found: Sequence[Mark], text: str) -> list[_Place]:
-    """The place of each mark."""
-    studies = _studies(found)
+def _places(candidates: Sequence[Mark], text: str) -> list[_Place]:
+    """Find the place of each mark."""
+    studies = _studies(candidates)
     places: list[_Place] = []
     following, behind = "", len(text)
-    for number in range(len(found) - 1, -1, -1):
-        mark = found[number]
-        if number + 1 < len(found) and studies[number + 1] is not studies[number]:
+    for number in range(len(candidates) - 1, -1, -1):
+        mark = candidates[number]
+        if number + 1 < len(candidates) and studies[number + 1] is not studies[number]:
             following = ""
         is_followed = False
         if mark.weak or mark.is_footer:
-            said = text[mark.end : behind].strip(_MARGIN)
-            is_followed = bool(said) and said != mark.words.strip(_MARGIN)
-        if mark.is_footer and places and found[number + 1].is_footer:
+            between = text[mark.end : behind].strip(_MARGIN)
+            is_followed = bool(between) and between != mark.words.strip(_MARGIN)
+        if mark.is_footer and places and candidates[number + 1].is_footer:
             is_followed = is_followed or places[-1].is_followed
         places.append(_Place(number, studies[number], following, is_followed))
         behind = mark.start
@@ -158,11 +159,11 @@ def _places(found: Sequence[Mark], text: str) -> list[_Place]:
     return places[::-1]
 
 
-def _studies(found: Sequence[Mark]) -> list[_Study]:
-    """The study of each mark: an addendum begins one, and so does an examination behind findings or an impression."""
+def _studies(candidates: Sequence[Mark]) -> list[_Study]:
+    """Assign each mark to its study: an addendum begins one, or an examination after findings or impression."""
     studies = []
     study = _Study()
-    for number, mark in enumerate(found):
+    for number, mark in enumerate(candidates):
         is_next = mark.label == TITLE or (mark.label == "examination" and _is_plain(mark))
         if mark.label == "addendum" or (is_next and study.has(_SEEN | _CONCLUDED)):
             study = _Study()
@@ -178,7 +179,7 @@ def _is_plain(mark: Mark) -> bool:
 
 
 def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
-    """True if a line closes the section before it, or is the title of the next examination behind one that is whole."""
+    """True if a line closes the section before it, or is the title of the next examination after a complete one."""
     is_said = bool(text[last.end : mark.start].strip())
     if mark.label == TITLE:
         begins = _BEGINNING | _CONCLUDED if last.label in _CONCLUDED else _BEGINNING
@@ -189,7 +190,7 @@ def _closes(mark: Mark, place: _Place, last: Mark, text: str) -> bool:
 
 
 def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """True if a heading is of a kind with those before it: list items, lower case and minor ones need a precedent."""
+    """True if a heading matches those before it: list items, lower case and minor ones need a precedent."""
     if not headings:
         return mark.is_anew or (not mark.is_lower and not mark.is_inline)
     first = headings[0]
@@ -204,7 +205,7 @@ def _fits(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 
 
 def _is_missed(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """True if this is the only heading of the findings or the impression, and no list item of an impression above."""
+    """True if this is the only heading of findings or impression, and no list item of an impression above."""
     is_last = place.study.last.get(mark.label) == place.number
     said = {one.label for one in headings}
     return is_last and mark.label in _SEEN | _CONCLUDED and said.isdisjoint({mark.label, *_CONCLUDED})
@@ -229,34 +230,36 @@ def _is_below(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
 
 
 def _is_empty(mark: Mark, place: _Place, found: Sequence[Mark]) -> bool:
-    """True if a word that is weak has nothing under it but the next heading, as a title has."""
+    """True if a weak word has no text before the next heading, like a title."""
     if not mark.weak or mark.is_inline or place.is_followed:
         return False
     return place.number + 1 == len(found) or _is_plain(found[place.number + 1])
 
 
 def _is_set_apart(mark: Mark, place: _Place) -> bool:
-    """True if a heading is set apart and the examination has the same one in its own right: it is somebody else's."""
+    """True for a heading set apart if the examination has the same one of its own: it belongs to a quoted report."""
     return mark.is_quoted and not mark.is_inline and mark.label in place.study.first
 
 
 def _is_quotation(mark: Mark, place: _Place, headings: list[Mark]) -> bool:
-    """True if a heading before the first findings belongs to a report that the history or the comparison quotes.
+    """True if a heading before the first findings belongs to a report quoted in the history or comparison.
 
-    One inside a line comes again in its own right; an impression before the findings comes again behind.
+    A heading inside a line is repeated on its own later; an impression before the findings is repeated after them.
     """
     if not headings or headings[-1].label not in _QUOTING:
         return False
     last = place.study.last
     if mark.is_quoted and last.get(mark.label, -1) > place.number:
         return True
-    found = min((place.study.first[label] for label in _SEEN if label in place.study.first), default=-1)
+    first_findings = min((place.study.first[label] for label in _SEEN if label in place.study.first), default=-1)
     concluded = max(last.get(label, -1) for label in _CONCLUDED)
-    return mark.label in _CONCLUDED and not mark.is_named and place.number < found and found < concluded
+    return (
+        mark.label in _CONCLUDED and not mark.is_named and place.number < first_findings and first_findings < concluded
+    )
 
 
 def _label(mark: Mark, place: _Place) -> str:
-    """The label of a heading; of a word that is weak only where no plainer heading says the same, else none."""
+    """Label of a heading; a weak word has one only if no plainer heading covers the same section."""
     if not mark.weak:
         return mark.label
     study, is_title = place.study, place.following in _CONTEXT

@@ -1,8 +1,8 @@
-"""The lines that close a report: signatures, attestations, workstations, transcription, page footers, end marks.
+"""Closing lines of a report: signatures, attestations, workstations, transcription, page footers, end marks.
 
 Carries out no clause of a standard: these lines are a custom of dictation systems and sites.
 
-None of them is part of an impression. `mappings.sections` makes them the unlabelled section behind it.
+None of them is part of an impression. `mappings.sections` puts them into an unlabeled section after it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from mappings.sections.wording import BLANK, DATE, DECORATION, TIME, any_of, openers
 
-# Keys of a signature block: they close only with a colon behind them
+# Keys of a signature block: they close a report only with a colon after them
 _KEYS: Final = (
     *("performed by", "completed by", "scanned by", "prepared for", "exam completed", "exam ended", "gmc", "gmc no"),
     *("gmc number", "hcpc", "npi", "dictation workstation", "ordered by", "signature", "signatures"),
@@ -39,7 +39,7 @@ _KEYS: Final = (
     *("diagnosis code", "diagnosis codes", "diagnostic code", "primary diagnostic code", "procedure code"),
     *("procedure codes", "billing codes", "befundet von", "firmado por", "signé par", "validé par"),
 )
-# ... who: "Primary Interpreting Staff", "Radiologist"
+# ... persons: "Primary Interpreting Staff", "Radiologist"
 _ROLES: Final = (
     *("primary", "secondary", "ordering", "referring", "requesting", "reading", "reporting", "interpreting", "signing"),
     *("dictating", "attending", "supervising", "staff", "consultant", "responsible", "performing", "radiology"),
@@ -52,21 +52,21 @@ _PERSONS: Final = (
     *("reader", "dictator", "technologist", "sonographer", "rvt", "rdms", "radiographer", "transcriptionist"),
     *("transcriber", "typist", "scribe", "cosigner", "co-signer"),
 )
-# ... and what was done when: "Date dictated", "Signed on", "Finalized date/time"
+# ... acts with a date: "Date dictated", "Signed on", "Finalized date/time"
 _DEEDS: Final = (
     *("signed", "e-signed", "dictated", "dictation", "transcribed", "transcription", "finalized", "finalised"),
     *("verified", "approved", "typed", "reported", "reviewed", "authorised", "authorized", "authenticated", "printed"),
     *("released", "resulted", "result released", "entered", "edited", "completed", "attested", "scribed", "cosigned"),
     *("co-signed", "countersigned", "faxed", "transmitted"),
 )
-# Headings of an attestation or a notice: with a colon behind them, or alone on the line
+# Headings of an attestation or a notice: with a colon after them, or alone on the line
 _NOTICES: Final = (
     *("disclaimer", "confidentiality notice", "confidentiality statement", "confidentiality", "confidential"),
     *("report electronically signed", "electronic signature", "voice recognition disclaimer", "notice to patient"),
     *("notice to patients", "note to patient", "note to patients", "patient notice", "message to patient"),
     *("notice", "legal notice", "copyright"),
 )
-# These speak for themselves
+# Openings that need nothing after them
 _OPENINGS: Final = (
     *("requested by", "reviewed by", "read by", "reported by", "interpreted by", "approved by"),
     *("authenticated by", "authorised by", "authorized by", "finalized by", "finalised by"),
@@ -156,7 +156,7 @@ _SENTENCES: Final = (
     # "D: 02/03/2026 T: 02/03/2026"
     rf"(?:dd|td|dt|tt|d|t|d/t|dd/dt)\s?[:/]\s?{DATE}",
 )
-# Lines that say nothing else: the mark of an end, the title of what follows, a department
+# Whole lines: the mark of an end, the title of the next part, a department
 _WHOLE_LINES: Final = (
     r"(?:end\sof|end)\s(?:the\s)?(?:\w{1,12}\s)?(?:report|addendum|addenda|impression|dictation|document|transmission"
     r"|record|amendment)(?:\s?\#?\s?\d{1,2}|\sfor\s[^\n]{1,60})?",
@@ -171,7 +171,7 @@ _WHOLE_LINES: Final = (
     r"(?:radiologist|radiology|electronic|attending|physician)\ssignature(?:\son\sfile)?",
     r"(?:department|dept|division)\sof\s(?:diagnostic\s|medical\s)?(?:radiology|imaging)[^\n]{0,40}",
 )
-# ... and what closes only at the end, since a page may break inside a section: a page number, a moment
+# ... and closings only at the end, since a page may break inside a section: a page number, a date and time
 _FOOTERS: Final = (
     # "Page 1 of 2 - Confidential"
     r"page\s?\#?:?\s?\d{1,3}(?:\s?(?:of|/)\s?\d{1,3}(?:(?:\s?[^\w\s]|\s{2,})[^\n]{0,60})?)?",
@@ -183,7 +183,7 @@ _FOOTERS: Final = (
     r"(?:patient(?:\sname|\sid)?|name|mrn|dob|date\sof\sbirth|acc|(?:exam|order|visit|account|result)"
     r"\s(?:\#|no\.?|number|id|date|status))\s?\#?\s?:[^\n]{0,100}",
 )
-# What says how the images were made, or what they cost in dose: no part of an impression
+# Remarks about technique or radiation dose: no part of an impression
 _REMARKS: Final = (
     r"(?:dose|ctdi\s?\(?(?:vol)?\)?)\s?[:=]",
     # "Radiation dose reduction techniques were used"
@@ -208,7 +208,7 @@ _LINE: Final = (
     rf"|(?:{'|'.join(_WHOLE_LINES)})(?={_MARGIN})"
     rf"|(?P<footer>{'|'.join(_FOOTERS)})(?={_MARGIN})|(?P<remark>{'|'.join(_REMARKS)}))"
 )
-# First words of all these, to pass over other lines without matching them
+# First words of all closings, to skip other lines without matching them
 CLOSERS: Final = openers(
     (
         *(*_KEYS, *_ROLES, *_PERSONS, *_DEEDS, *_NOTICES, *_OPENINGS, "please", "attestation", "faculty"),
@@ -227,9 +227,9 @@ CLOSERS: Final = openers(
         *("october", "nov", "november", "dec", "december"),
     )
 )
-# Words that close with a colon behind them
+# Words that close with a colon after them
 KEYS: Final = frozenset((*_KEYS, *_PERSONS, *_DEEDS, *_NOTICES, "patient", "name", "dose"))
-# How the second word goes on where the first is an article
+# Beginnings of the second word after an article
 _BEHIND: Final = {
     "the": frozenset(
         {
@@ -239,12 +239,12 @@ _BEHIND: Final = {
     ),
     "a": frozenset({"copy "}),
 }
-# Where a sentence of a line may be the first that closes: "No effusion. Electronically signed by"
+# Sentence starts inside a line that may close: "No effusion. Electronically signed by"
 _ENDED: Final = re.compile(
     r"\s(?<!\s\s)(?:(?:(?<=[.!?;)\]]\s)\s*+|\s++)(?=[A-Z/])"
     r"|(?=(?:Electronically|Digitally)\s[Ss]igned|(?:Dictated|Signed|Transcribed)\s[Bb]y))"
 )
-# Words that no inline closing is without
+# Words of which every inline closing has one
 _HINTS: Final = (
     *("signed", "dictated", "transcribed", "reviewed", "personally", "approved", "reported by", "interpreted by"),
     *("end of ", "attest"),
@@ -253,31 +253,31 @@ _HINTS: Final = (
 
 @cache
 def _line() -> re.Pattern[str]:
-    """Compile the form of a closing when a text is first read: that takes long, and most commands read none."""
+    """Compile the pattern of closings on first use: it is slow, and most commands read no text."""
     return re.compile(_LINE, re.IGNORECASE)
 
 
 class Closing(NamedTuple):
-    """The words by which a line closes a report, and where it does so."""
+    """Words by which a line closes a report, and the conditions for it."""
 
     words: str
-    is_footer: bool  # only where nothing follows it
-    is_remark: bool  # only behind an impression
+    is_footer: bool  # only if nothing follows it
+    is_remark: bool  # only after an impression
 
 
 def closing(line: str, first: str) -> Closing | None:
-    """The words by which a line closes a report; the line has no white space around it, `first` is its first word."""
+    """Match the words by which a stripped line closes a report; `first` is its first word."""
     if first and first not in CLOSERS:
         return None
     size = len(first)
     if first in _BEHIND and line[size + 1 : size + 6].lower() not in _BEHIND[first]:
         return None
-    found = _line().match(line)
-    return Closing(found["words"], found["footer"] is not None, found["remark"] is not None) if found else None
+    match = _line().match(line)
+    return Closing(match["words"], match["footer"] is not None, match["remark"] is not None) if match else None
 
 
 def hints(text: str) -> list[int]:
-    """The places inside a line that may close a report, the last first."""
+    """Positions inside lines that may close a report, the last first."""
     places = []
     if len(lower := text.lower()) != len(text):  # a letter such as \u0130 is two in lower case
         lower = text
@@ -290,7 +290,7 @@ def hints(text: str) -> list[int]:
 
 
 def inline_closings(line: str) -> Iterator[tuple[int, str]]:
-    """The places where sentences of a line close a report, with their words."""
+    """Yield the positions at which sentences of a line close a report, with their words."""
     for gap in _ENDED.finditer(line):
         found = _line().match(line, gap.end())
         if found and not found["footer"] and not found["remark"] and found["words"][0].isupper():

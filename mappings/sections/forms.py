@@ -1,4 +1,4 @@
-"""The forms a heading takes: at the start of a line or inside one, with a colon, a dash, marks, or nothing behind it.
+"""Forms of a heading: at the start of a line or inside one, followed by a colon, a dash, marks, or nothing.
 
 Carries out no clause of a standard: radiologists' headings are a custom.
 """
@@ -25,14 +25,14 @@ from mappings.sections.wording import (
     label_of,
 )
 
-# Headings that may stand inside a line of a text of several lines, after a full stop
+# Headings that may stand inside a line after a full stop, in a text of several lines
 _CORE: Final = frozenset(
     {"comparison", "findings", "findings_impression", "history", "impression", "indication", "technique"}
 )
 # ... in capitals only
 _CORE_UPPER: Final = _CORE | {"addendum", "recommendation"}
 
-# A word that makes the heading behind it part of a sentence: "correction to IMPRESSION: …"
+# Words that make the heading after them part of a sentence: "correction to IMPRESSION: …"
 _LEADS_ON: Final = frozenset(
     {
         *("and", "as", "by", "following", "for", "from", "in", "of", "on", "or", "original", "per"),
@@ -53,7 +53,7 @@ _LINE_HEADING: Final = (
     rf"(?:{_COLON}|(?P<bare>{CLOSING_DECORATION}{{0,40}}+$)|{_DASH}|(?P<closed>\*\*|__|\]|\s?\|)(?=\s)"
     r"|(?P<stop>[.;](?=\s))|(?P<run>\s{1,8}(?=\S)))"
 )
-# The form that most headings have, "FINDINGS: ", without anything else that `_LINE_HEADING` knows
+# The most common form, "FINDINGS: ", without the other features of `_LINE_HEADING`
 _PLAIN_HEADING: Final = re.compile(
     r"(?P<before>)(?P<words>[A-Za-z][A-Za-z ]{1,40}+)(?P<more>)(?P<qualifier>)(?P<stamp>)(?P<colon>:)"
     r"(?=\s*+(?:[^\W_]|$))"
@@ -64,12 +64,12 @@ _OPENING: Final = re.compile(
 )
 ITEM: Final = re.compile(rf"\s*(?:[-*\u2022\u25aa\u25cf\u25ba]\s|[\s*_]*{NUMBER})", re.IGNORECASE)
 _INLINE_HEADING: Final = rf"{WORDS}(?:{_COLON}|{_DASH})"
-# White space that may part a heading from the text before it: after the end of a sentence, wide, or before capitals
+# White space that may separate a heading from the text before: after a sentence, wide, or before capitals
 _GAP: Final = re.compile(
     r"\s(?<!\s\s)(?:(?P<ended>(?<=[.!?;:)\]\"\u201d]\s)\s*+)|(?P<wide>\s++|(?<=\t))"
     r"|(?P<narrow>(?<=[a-z0-9]\s)(?=[^\W\d_a-z])))(?=[^\W\d_])"
 )
-# ... or a mark that parts
+# ... or a separating mark
 _PARTS: Final = re.compile(r"[|\u2022\u25cf\u25aa]|\s(?:~|//?)\s")
 _PARTED: Final = re.compile(
     rf"(?<!\s)\s{{0,2}}(?P<parted>[|\u2022\u25cf\u25aa]|(?<=\s)(?:~|//?)(?=\s))\s{{0,4}}(?=[^\W\d_])|{_GAP.pattern}"
@@ -78,12 +78,12 @@ _PARTED: Final = re.compile(
 
 @cache
 def _form(pattern: str) -> re.Pattern[str]:
-    """Compile a form when a text is first read: that takes long, and most commands read none."""
+    """Compile a form on first use: it is slow, and most commands read no text."""
     return re.compile(pattern, re.IGNORECASE)
 
 
 def opening(line: str) -> str:
-    """The first word of a line in lower case, behind decoration and number; empty where no letter is there."""
+    """First word of a line in lower case, after decoration and number; empty without a letter."""
     first = line.partition(" ")[0].rstrip(":,;")
     if not first.isalpha():
         found = _OPENING.match(line)
@@ -92,69 +92,69 @@ def opening(line: str) -> str:
 
 
 def line_heading(line: str, above: str, below: str, *, is_anew: bool) -> tuple[re.Match[str], str] | None:
-    """The heading at the start of a line and its label, between two stripped lines; `is_anew`: the upper has ended."""
-    found = _PLAIN_HEADING.match(line)
-    label = LABELS.get(found["words"].lower()) if found else None
+    """Match the heading at the start of a stripped line, between the lines above and below; return its label too."""
+    match = _PLAIN_HEADING.match(line)
+    label = LABELS.get(match["words"].lower()) if match else None
     if label is None:
-        found = _form(_LINE_HEADING).match(line)
-        label = _label(found) if found else None
-    if not found or label is None or not _stands_apart(found, label, above, below, is_anew=is_anew):
+        match = _form(_LINE_HEADING).match(line)
+        label = _label(match) if match else None
+    if not match or label is None or not _stands_apart(match, label, above, below, is_anew=is_anew):
         return None
-    return found, label
+    return match, label
 
 
-def _label(found: re.Match[str]) -> str | None:
-    """The label of a heading; a weak word behind another one is a part of the findings: FETAL ASSESSMENT."""
-    if found["before"] and key(found["words"]) in WEAK and key(found["before"] + found["words"]) not in LABELS:
+def _label(match: re.Match[str]) -> str | None:
+    """Label of a heading; a weak word after another one is a part of the findings: FETAL ASSESSMENT."""
+    if match["before"] and key(match["words"]) in WEAK and key(match["before"] + match["words"]) not in LABELS:
         return None
-    return label_of(found)
+    return label_of(match)
 
 
-def heading_end(found: re.Match[str]) -> int:
-    """The end of a heading at the start of a line."""
-    return found.end("words") if found["run"] and not found["stamp"] else len(found[0].rstrip())
+def heading_end(match: re.Match[str]) -> int:
+    """End of a heading at the start of a line."""
+    return match.end("words") if match["run"] and not match["stamp"] else len(match[0].rstrip())
 
 
-def heading_start(found: re.Match[str]) -> int:
-    """The start of the words of a heading, behind its decoration and number."""
-    return found.start("before")
+def heading_start(match: re.Match[str]) -> int:
+    """Start of a heading's words, after its decoration and number."""
+    return match.start("before")
 
 
-def _stands_apart(found: re.Match[str], label: str, above: str, below: str, *, is_anew: bool) -> bool:
-    """True if what follows the words of a heading sets them off; wrapped prose may begin a line with the same words."""
-    words, lead = found["before"] + found["words"], found.string[: heading_start(found)]
+def _stands_apart(match: re.Match[str], label: str, above: str, below: str, *, is_anew: bool) -> bool:
+    """True if the text after the words sets the heading off; wrapped prose may begin a line with the same words."""
+    words, lead = match["before"] + match["words"], match.string[: heading_start(match)]
     if not lead and leads_on(above, len(above)):
         return False
-    if found["colon"] is not None:
+    if match["colon"] is not None:
         return True
-    if found["dash"] is not None:
+    if match["dash"] is not None:
         return not words[0].islower()
-    if found["closed"] is not None:
-        return found["closed"].strip().replace("]", "[") in lead
-    if found["bare"] is None:
-        is_tab = found["run"] is not None and found["run"][0] == "\t"
-        is_begun = words.isupper() or (words[0].isupper() and (is_tab or found["stop"] is not None))
-        return is_begun and not found["more"] and _runs_on(found, label)
-    return _stands_alone(found, lead, above, below, is_anew=is_anew)
+    if match["closed"] is not None:
+        return match["closed"].strip().replace("]", "[") in lead
+    if match["bare"] is None:
+        is_tab = match["run"] is not None and match["run"][0] == "\t"
+        is_begun = words.isupper() or (words[0].isupper() and (is_tab or match["stop"] is not None))
+        return is_begun and not match["more"] and _runs_on(match, label)
+    return _stands_alone(match, lead, above, below, is_anew=is_anew)
 
 
-def _runs_on(found: re.Match[str], label: str) -> bool:
-    """True if its text follows a heading without a colon: behind a tab, or where a sentence or an item begins."""
-    if found["stamp"]:
-        return HAS_DATE.search(found["stamp"]) is not None
-    behind = found.string[found.end("words") :]
+def _runs_on(match: re.Match[str], label: str) -> bool:
+    """True if text follows a heading without a colon: after a tab, or where a sentence or an item begins."""
+    if match["stamp"]:
+        return HAS_DATE.search(match["stamp"]) is not None
+    behind = match.string[match.end("words") :]
     if behind[0] == "\t":
         return True
     text = behind.lstrip()
-    if label not in _CORE or found["stop"]:
-        return label in _CORE and not found["qualifier"]
+    if label not in _CORE or match["stop"]:
+        return label in _CORE and not match["qualifier"]
     is_wide = len(behind) - len(text) > 1
     return is_wide or text[0].isdigit() or (text[0].isupper() and text[1:2].islower())
 
 
-def _stands_alone(found: re.Match[str], lead: str, above: str, below: str, *, is_anew: bool) -> bool:
-    """True if words alone on their line are a heading: decorated ones are, others where the line above has ended."""
-    words = found["before"] + found["words"]
+def _stands_alone(match: re.Match[str], lead: str, above: str, below: str, *, is_anew: bool) -> bool:
+    """True if words alone on their line are a heading: if decorated, or if the line above has ended."""
+    words = match["before"] + match["words"]
     if lead.strip():
         return True
     if words.islower() or words[0].islower():
@@ -167,9 +167,9 @@ def _stands_alone(found: re.Match[str], lead: str, above: str, below: str, *, is
 
 
 def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tuple[re.Match[str], str, re.Match[str]]]:
-    """The headings in a line from `offset` on, with their labels and the gaps before them.
+    """Yield the headings in a line from `offset` on, with their labels and the gaps before them.
 
-    Any in a text that is run into one line, else the usual ones that stand behind a full stop.
+    In a text run into one line any heading counts, else only the common ones after a full stop.
     """
     end = len(line) if is_run_in else line.rfind(":")
     if end <= offset:
@@ -178,19 +178,19 @@ def inline_headings(line: str, offset: int, *, is_run_in: bool) -> Iterator[tupl
         place = gap.end()
         if opening(line[place : place + _LONGEST_WORD]) not in OPENERS:
             continue
-        found = _form(_INLINE_HEADING).match(line, place)
-        label = _label(found) if found else None
-        if found and label is not None and _stands_inside(found, label, gap, is_run_in=is_run_in):
-            yield found, label, gap
+        match = _form(_INLINE_HEADING).match(line, place)
+        label = _label(match) if match else None
+        if match and label is not None and _stands_inside(match, label, gap, is_run_in=is_run_in):
+            yield match, label, gap
 
 
-def _stands_inside(found: re.Match[str], label: str, gap: re.Match[str], *, is_run_in: bool) -> bool:
-    """True if words behind a gap in a line are a heading."""
-    words, line = found["words"], gap.string
+def _stands_inside(match: re.Match[str], label: str, gap: re.Match[str], *, is_run_in: bool) -> bool:
+    """True if words after a gap in a line are a heading."""
+    words, line = match["words"], gap.string
     is_within = line[gap.start() - 1] == ":" or (line[gap.start() - 1] == ";" and not is_run_in)
-    if gap.lastgroup == "narrow" or is_within or found["dash"] is not None:
-        may_run = is_run_in or (found["dash"] is None and label in _CORE_UPPER)
-        is_set_off = words.isupper() or (is_run_in and label in _CORE and found["dash"] is None and words[0].isupper())
+    if gap.lastgroup == "narrow" or is_within or match["dash"] is not None:
+        may_run = is_run_in or (match["dash"] is None and label in _CORE_UPPER)
+        is_set_off = words.isupper() or (is_run_in and label in _CORE and match["dash"] is None and words[0].isupper())
         return may_run and is_set_off and not leads_on(line, gap.start())
     if is_run_in:
         return True
@@ -200,5 +200,5 @@ def _stands_inside(found: re.Match[str], label: str, gap: re.Match[str], *, is_r
 
 
 def leads_on(before: str, end: int) -> bool:
-    """True where the last word up to `end` makes a heading behind it part of a sentence."""
+    """True if the last word before `end` makes a following heading part of a sentence."""
     return before[max(0, end - 20) : end].replace("(", " ").rpartition(" ")[2].lower() in _LEADS_ON

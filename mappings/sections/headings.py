@@ -1,4 +1,4 @@
-"""The headings that radiologists write over the sections of a report.
+"""Headings that radiologists write over the sections of a report.
 
 Carries out no clause of a standard: headings are a custom. The labels are the keys of `mappings.codes.SECTION_LOINC`
 and, for headings without a code there, the heading's name in snake case.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-# Words that head a section only of a report that has no plainer heading for it; a title, a table or a remark begins
-# alike. "body": the findings, as the REPORT of a British one. "conclusion": the impression. "remark": the impression,
-# and the findings of a report that has an IMPRESSION and no FINDINGS. "summary": the impression, first or last.
+# Weak words head a section only if the report has no plainer heading for it, since a title, a table or a remark begins
+# alike. "body": the findings, like REPORT in a British report. "conclusion": the impression. "remark": the impression,
+# or the findings of a report with an IMPRESSION and no FINDINGS. "summary": the impression, first or last.
 WEAK_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "body": (
         *("report", "final report", "radiology report", "fx", "result", "results", "narrative", "description"),
@@ -187,11 +187,11 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
-# Headings of these labels may name what they are about: FINDINGS ABDOMEN, IMPRESSION - CT HEAD, LEFT KNEE FINDINGS
+# Headings with these labels may name their subject: FINDINGS ABDOMEN, IMPRESSION - CT HEAD, LEFT KNEE FINDINGS
 QUALIFIABLE: Final = frozenset(
     {"addendum", "comparison", "findings", "findings_impression", "impression", "recommendation", "technique"}
 )
-# What an examination is called by; names of organs are not here, they head parts of the findings
+# Names of examinations; names of organs are not included, they head parts of the findings
 MODALITIES: Final = (
     *("ct", "cta", "ctv", "cect", "ncct", "hrct", "cbct", "mr", "mri", "mra", "mrv", "mrcp", "pet", "pet/ct", "pet-ct"),
     *("pet/mr", "spect", "us", "ultrasound", "sonogram", "doppler", "duplex", "echo", "x-ray", "xray", "xr", "cr"),
@@ -210,7 +210,7 @@ REGIONS: Final = (
     *("carotid", "carotids", "renal", "venous", "arterial", "vascular", "thyroid", "prostate", "scrotum", "testes"),
     *("body", "bone", "obstetric", "ob", "fetal", "rib", "ribs", "clavicle", "whole body", "skull"),
 )
-# What else may stand before the words of such a heading: LEFT KNEE FINDINGS, RADIOLOGIST'S IMPRESSION
+# Other words allowed before such a heading: LEFT KNEE FINDINGS, RADIOLOGIST'S IMPRESSION
 NAMING: Final = (
     *(*MODALITIES, *REGIONS, "left", "right", "bilateral", "lt", "rt", "imaging", "radiographic", "radiologic"),
     *("radiological", "radiology", "radiologist", "radiologist's", "sonographic", "mammographic", "scintigraphic"),
@@ -220,13 +220,13 @@ NAMING: Final = (
     *("cholangiographic", "videofluoroscopic", "abdominal", "pelvic", "non-cardiac", "noncardiac"),
     *("extracardiac", "key", "reporter's"),
 )
-# ... and behind or between them: FINDINGS OF THE RIGHT HIP, IMPRESSION (CONTINUED)
+# ... and after or between them: FINDINGS OF THE RIGHT HIP, IMPRESSION (CONTINUED)
 QUALIFIERS: Final = (
     *(*NAMING, "lower", "upper", "limited", "complete", "diagnostic", "screening", "and", "of the", "of", "for", "on"),
     *("with", "without", "w/o", "w/wo", "contrast", "iv", "low dose", "portable", "single view", "views", "view"),
     *("continued", "cont", "cont'd", "by system"),
 )
-# What may stand beside the words of a heading behind a slash or an "and": IMPRESSION AND PLAN, TECHNIQUE/FINDINGS
+# Words allowed beside a heading after a slash or "and": IMPRESSION AND PLAN, TECHNIQUE/FINDINGS
 SECOND_WORDS: Final = (
     *("finding", "findings", "impression", "impressions", "conclusion", "conclusions", "interpretation", "opinion"),
     *("summary", "recommendation", "recommendations", "plan", "comment", "comments", "discussion", "diagnosis"),

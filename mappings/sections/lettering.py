@@ -1,8 +1,8 @@
-"""A report text as a person reads it, letter for letter in its place: tags blanked, spaced letters drawn together.
+"""Report text in the form that a person reads, with the same length: tags blanked, spaced letters joined.
 
-Carries out no clause of a standard: what stands in a plain text that is no plain text is a custom of the systems.
+Carries out no clause of a standard: markup in a plain text is a custom of the systems.
 
-Headings are looked for in the text as read and cut in the text as it stands; so both have the same length.
+Headings are searched in this form and cut in the original text, so both have the same length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _AROUND: Final = " \t\r\n:*#=_~+<>|[]{}-\u2013\u2014\u2022\u25a0\u25aa\u25b6\u25
 
 
 def as_read(text: str) -> str:
-    """The text with line breaks and blanks in the place of tags."""
+    """Replace tags by line breaks and blanks."""
     if _has_tags(text):
         text = _BREAKING.sub(lambda found: "\n".ljust(len(found[0])), text)
         text = _FORMATTING.sub(lambda found: " " * len(found[0]), text)
@@ -35,7 +35,7 @@ def _has_tags(text: str) -> bool:
 
 
 def drawn_together(line: str) -> str:
-    """The line with the letters of spaced words at its start drawn together at their end."""
+    """Join the letters of spaced words at the start of the line; padding keeps its length."""
     found = _SPACED.match(line)
     if not found:
         return line
@@ -44,10 +44,10 @@ def drawn_together(line: str) -> str:
 
 
 def tags(text: str) -> list[tuple[int, int]]:
-    """The spans of runs of tags and of breaks, with the white space before them."""
+    """Spans of runs of tags and breaks, with the white space before them."""
     return [found.span() for found in _TAGS.finditer(text)] if _has_tags(text) else []
 
 
 def heading_words(heading: str) -> str:
-    """The words of a heading without the tags, the rules and the marks around them."""
+    """Words of a heading without the tags, rules and marks around them."""
     return as_read(heading).strip(_AROUND)

@@ -1,4 +1,4 @@
-"""The places in a report text that read like a heading or like a line that closes a report.
+"""Candidates in a report text for a heading or a closing line.
 
 Carries out no clause of a standard: radiologists' headings are a custom. `mappings.sections` judges them by each other.
 """
@@ -16,25 +16,25 @@ from mappings.sections.lettering import drawn_together
 from mappings.sections.signatures import signs
 from mappings.sections.wording import OPENERS, WEAK, key
 
-CLOSING: Final = ""  # the label of what closes a report: none
-TITLE: Final = "title"  # of the next examination; no label of a section
+CLOSING: Final = ""  # label of a closing: none
+TITLE: Final = "title"  # title of the next examination; not a section label
 
-# A line that leads up to somebody else's words: "Outside report reads:"
+# A line that introduces a quotation: "Outside report reads:"
 _LEADS_UP: Final = re.compile(
     r"\b(?:reports?|reads?|read as|stated?|states|dictated|follows|quoted?|wrote|writes|says?|said|per)\b[^:]{0,80}:$",
     re.IGNORECASE,
 )
 _RULE: Final = re.compile(r"\s{0,8}(?:[-=_*~#\u2013\u2014]\s?){2}[-=_*~#\u2013\u2014\s]*")
 _RULE_SIGNS: Final = "-=_*~#\u2013\u2014"
-# Text between quotation marks; an inch mark stands behind a number
+# Text between quotation marks; an inch mark stands after a number
 _QUOTE: Final = re.compile('(?<![^\\s(:])["\u201c](?=\\w)[^"\u201c\u201d]{1,2000}(?<=\\S)["\u201d](?!\\w)')
-# A line of its own that says which examination comes next has one of these words: CT CERVICAL SPINE
+# A line that is the title of the next examination has one of these words: CT CERVICAL SPINE
 _IMAGED: Final = frozenset(word for name in (*MODALITIES, *REGIONS) for word in name.split())
 
 _NOT_WORD: Final = re.compile(r"[^\w-]")
 _FIRST: Final = OPENERS | CLOSERS | {""}
-_HEADING_KEYS: Final = OPENERS - KEYS  # with a colon behind them these words close nothing
-_LOWER: Final = ("cc", "e-")  # how closings begin that are written in small letters anywhere
+_HEADING_KEYS: Final = OPENERS - KEYS  # with a colon after them these words close nothing
+_LOWER: Final = ("cc", "e-")  # beginnings of closings in lower case
 _SHORT_LINE: Final = 40  # characters; a line of wrapped prose is longer
 _TITLE_LINE: Final = 90  # characters; the title of an examination is shorter
 _SIGNING_LINES: Final = 10  # a signature is shorter
@@ -42,7 +42,7 @@ _RUN_IN_LINES: Final = 2  # a text of one line, perhaps under a title, has its h
 
 
 class Mark(NamedTuple):
-    """A place that reads like a heading: `start` to `end` in the text, and what decides whether it is one."""
+    """Candidate for a heading: `start` to `end` in the text, and the features that decide."""
 
     start: int
     end: int
@@ -52,39 +52,39 @@ class Mark(NamedTuple):
     is_anew: bool = True  # the text before it has ended
     is_inline: bool = False  # inside a line
     weak: str = ""  # the kind of a word that is as often a title or a remark (`WEAK_WORDS`)
-    is_named: bool = False  # says what it is about
-    is_quoted: bool = False  # set apart, as somebody else's report would be
-    is_footer: bool = False  # closes only where nothing follows
+    is_named: bool = False  # names its subject
+    is_quoted: bool = False  # set apart, like a quoted report
+    is_footer: bool = False  # closes only if nothing follows
     is_remark: bool = False  # closes only an impression
 
     @property
     def is_heading(self) -> bool:
-        """Neither a closing nor a title."""
+        """True for neither a closing nor a title."""
         return self.label not in (CLOSING, TITLE)
 
     @property
     def is_upper(self) -> bool:
-        """Written in capitals."""
+        """True if written in capitals."""
         return self.words.isupper()
 
     @property
     def is_lower(self) -> bool:
-        """Begun with a small letter."""
+        """True if it begins with a small letter."""
         return self.words[0].islower()
 
 
 def marks(text: str) -> list[Mark]:
-    """Every place that reads like a heading or closes a report, in order; what tells them apart is all of them."""
+    """Find every candidate for a heading or closing, in order; the whole list is needed to judge each."""
     found = _Reader(text).read()
     return _outside_quotes(found, text) if '"' in text or "\u201c" in text else found
 
 
-def _outside_quotes(found: list[Mark], text: str) -> list[Mark]:
-    """The marks that stand between no quotation marks; a text that begins with one is quoted as a whole."""
+def _outside_quotes(candidates: list[Mark], text: str) -> list[Mark]:
+    """Keep the marks outside quotation marks; in a text that begins with one, everything is quoted and kept."""
     first = len(text) - len(text.lstrip())
     quotes = [one.span() for one in _QUOTE.finditer(text) if one.start() > first]
     kept, number = [], 0
-    for mark in found:
+    for mark in candidates:
         while number < len(quotes) and quotes[number][1] <= mark.start:
             number += 1
         if number == len(quotes) or mark.start < quotes[number][0]:
@@ -93,7 +93,7 @@ def _outside_quotes(found: list[Mark], text: str) -> list[Mark]:
 
 
 def _is_run_in(lines: list[str]) -> bool:
-    """True if the text of these stripped lines stands in one, perhaps under a title; signatures do not count."""
+    """True if the text of these stripped lines is on one line, perhaps under a title; signatures do not count."""
     said = list(islice(filter(None, lines), _RUN_IN_LINES + _SIGNING_LINES + 1))
     if len(said) <= _RUN_IN_LINES or len(said) > _RUN_IN_LINES + _SIGNING_LINES:
         return len(said) <= _RUN_IN_LINES
@@ -102,7 +102,7 @@ def _is_run_in(lines: list[str]) -> bool:
 
 
 class _Reader:
-    """The marks of one line after the other, with what the lines before it say of them."""
+    """Reader that finds the marks line by line, with the context of the lines above."""
 
     def __init__(self, text: str) -> None:
         self.lines = text.splitlines(keepends=True)
@@ -111,13 +111,13 @@ class _Reader:
         self.hints = hints(text)  # of closings inside lines, the next one last
         self.found: list[Mark] = []
         self.end = 0  # of the last mark
-        self.rule = -1  # start of the rule that is the last line above with anything in it
+        self.rule = -1  # start of the rule that is the last non-blank line above
         self.indent = -1  # of the first heading
         self.above = ""  # the line above, stripped
         self.title: Mark | None = None  # of the next examination, if a heading follows
 
     def read(self) -> list[Mark]:
-        """All marks of the text, in order."""
+        """Find all marks of the text, in order."""
         start = 0
         for number, raw in enumerate(self.lines):
             line, stripped = raw, self.stripped[number]
@@ -135,13 +135,13 @@ class _Reader:
         return self.found
 
     def _is_prose(self, line: str, first: str, end: int) -> bool:
-        """True if a line goes on with the one above and has nothing of a mark in it, as most lines do."""
+        """True if a line continues the one above and contains no mark, as most lines do."""
         if first in _FIRST or not self.above or self.rule >= 0 or self.title or self.is_run_in or ":" in line:
             return False
         return not (self.hints and self.hints[-1] < end) and not self._is_signature(line)
 
     def _read(self, line: str, stripped: str, first: str, start: int, number: int) -> None:
-        """The marks of a line with something in it."""
+        """Find the marks of a non-blank line."""
         count = len(self.found)
         if first in _FIRST:
             self._read_start(line, stripped, first, start, number)
@@ -162,7 +162,7 @@ class _Reader:
         self.rule = -1
 
     def _read_start(self, line: str, stripped: str, first: str, start: int, number: int) -> None:
-        """The closing or the heading with which a line begins."""
+        """Find the closing or heading at the start of a line."""
         is_key = first in _HEADING_KEYS and stripped[len(first) : len(first) + 1] == ":"  # "EXAM:"
         if self.found and not is_key and (closes := closing(stripped, first)):
             self._close(start, *closes)
@@ -182,7 +182,7 @@ class _Reader:
         return not self.above or self.above[-1] in ".!?:"
 
     def _is_signature(self, line: str) -> bool:
-        """True if a line is a signature, where the line above lets a name stand alone."""
+        """True if a line is a signature, and the line above allows a name to stand alone."""
         above = self.above
         is_wrapped = len(above) >= _SHORT_LINE and above[-1] not in ".!?)"
         if is_wrapped and (len(line) > _SHORT_LINE or "," not in line or line.startswith(("Dr", "Prof"))):
@@ -191,10 +191,10 @@ class _Reader:
             return False
         return signs(line) and not leads_on(above, len(above))
 
-    def _add_heading(self, found: re.Match[str], label: str, start: int, number: int) -> None:
-        """A heading at the start of a line, behind the title that it confirms and between its rules."""
-        line, above = found.string, self.above
-        end, lead, indent = heading_end(found), line[: heading_start(found)], len(line) - len(line.lstrip())
+    def _add_heading(self, match: re.Match[str], label: str, start: int, number: int) -> None:
+        """Add a heading at the start of a line, after the title that it confirms and between its rules."""
+        line, above = match.string, self.above
+        end, lead, indent = heading_end(match), line[: heading_start(match)], len(line) - len(line.lstrip())
         if not self.found:
             self.indent = indent
         if self.title:
@@ -207,17 +207,17 @@ class _Reader:
             or (above[-1:] == ":" and _LEADS_UP.search(above) is not None)
         )
         kinds = {"is_item": bool(lead and ITEM.match(lead)), "is_anew": self._is_anew(), "is_quoted": is_quoted}
-        self._add(_mark(found, label, self.rule if self.rule >= self.end else start, start + end, **kinds))
+        self._add(_mark(match, label, self.rule if self.rule >= self.end else start, start + end, **kinds))
 
     def _read_inside(self, line: str, start: int) -> None:
-        """The headings inside a line."""
+        """Find the headings inside a line."""
         for found, label, gap in inline_headings(line, max(0, self.end - start), is_run_in=self.is_run_in):
             place = start + (gap.start() if gap.lastgroup == "parted" else found.start())
             kinds = {"is_inline": True, "is_anew": gap.lastgroup != "narrow", "is_quoted": not self.is_run_in}
             self._add(_mark(found, label, place, start + found.end(), **kinds))
 
     def _read_closings(self, line: str, start: int, count: int) -> None:
-        """The closings inside a line, among its headings, which are those from number `count` on."""
+        """Find the closings inside a line, and sort them among its headings, which start at index `count`."""
         while self.hints and self.hints[-1] < start + len(line):
             self.hints.pop()
         if self.found:
@@ -238,7 +238,7 @@ def _mark(found: re.Match[str], label: str, start: int, end: int, **kinds: bool)
 
 
 def _title(words: str, start: int) -> Mark | None:
-    """The title of an examination: short, no sentence, with a name of what is imaged."""
+    """Match the title of an examination: short, no sentence, with a modality or region."""
     words = words.strip(" *_#=-:~")
     if not words or len(words) > _TITLE_LINE or words[-1] in ".,;" or not words[0].isupper():
         return None

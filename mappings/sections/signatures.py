@@ -1,4 +1,4 @@
-"""The lines of a signature that are a name: with a title or a degree, a radiologist's role, or initials.
+"""Signature lines: a name with a title or a degree, a radiologist's role, or initials.
 
 Carries out no clause of a standard: how a radiologist signs is a custom.
 """
@@ -21,14 +21,14 @@ _DEGREE: Final = (
     r"(?:M\.?\s?D\.?|D\.?O\.?|M\.?B\.?,?\s?(?:B\.?S\.?|Ch\.?B\.?|B\.?Ch\.?)|Ph\.?D\.?|M\.?P\.?H\.?|F\.?R\.?C\.?R\.?|FRANZCR"
     r"|F\.?R\.?C\.?P\.?C?\.?|FACR|FSIR|DABR|MRCP|MMed|MSc|BSc|DMRD|FFRRCSI|PA-C|RRA|RDMS|RVT|RPVI|RT\(R\)|DNB)"
 )
-# ... or a site's name ends
+# ... or the name of a site
 _SITE: Final = (
     r"(?:Hospital|Infirmary|(?:Medical|Health|Imaging|Radiology)\s(?:Cent(?:er|re)|Associates|Group|Department))"
 )
 _NAME: Final = r"[^\W\d_a-z][\w.'\u2019-]{0,30}"
-# What may stand behind a name: "Consultant Radiologist", "GMC 1234567", "02/03/2026 10:15", "/ abc"
+# Allowed after a name: "Consultant Radiologist", "GMC 1234567", "02/03/2026 10:15", "/ abc"
 _BESIDE: Final = rf"(?:{_DEGREE}|{_ROLE}|GMC|AHPRA|NPI|{DATE}|(?i:{TIME})|\#?\d{{3,12}}|[A-Za-z]{{2,4}}$)"
-# "Dr A. Smith", "A. Smith, MD", "Consultant Radiologist", "Reporting Radiologist Dr A Smith", and nothing but that
+# Whole lines such as "Dr A. Smith", "A. Smith, MD", "Consultant Radiologist", "Reporting Radiologist Dr A Smith"
 _SIGNATURE: Final = re.compile(
     rf"[\s*_\-]{{0,60}}+(?:(?:Dr|DR|Prof|Professor|PROF)\.?\s{{1,2}}(?:med\.\s{{1,2}})?{_NAME}(?:\s{{1,2}}{_NAME}){{0,3}}"
     rf"|{_NAME}(?:,?\s{{1,2}}{_NAME}){{0,4}}?,?\s{{1,2}}(?:{_DEGREE}|{_SITE})(?!\w)"

@@ -1,4 +1,4 @@
-"""The words of a heading as patterns made of the tables, and the label that they give.
+"""Patterns for the words of headings, built from the tables, and their labels.
 
 Carries out no clause of a standard: radiologists' headings are a custom.
 """
@@ -20,7 +20,7 @@ from mappings.sections.headings import (
 )
 
 LABELS: Final = {phrase: label for label, phrases in HEADINGS.items() for phrase in phrases}
-# Words that are a heading only where no plainer one is -> their kind
+# Words that are a heading only without a plainer one -> their kind
 WEAK: Final = {word: kind for kind, words in WEAK_WORDS.items() for word in words}
 
 # Part of a phrase -> pattern: any white space between words, blanks around a slash, "&" for "and"
@@ -53,12 +53,12 @@ TIME: Final = (
 
 
 def forms(phrases: Iterable[str]) -> set[str]:
-    """The phrases with their accents composed and decomposed."""
+    """Return the phrases with their accents composed and decomposed."""
     return {unicodedata.normalize(form, phrase) for phrase in phrases for form in ("NFC", "NFD")}
 
 
 def any_of(phrases: Iterable[str]) -> str:
-    """A pattern for any of the phrases, the longest that fits; phrases that begin alike share their beginning."""
+    """Build a pattern for any of the phrases, the longest first; common beginnings are shared."""
     tree: _Tree = {}
     for phrase in sorted(forms(phrases)):
         node = tree
@@ -69,18 +69,18 @@ def any_of(phrases: Iterable[str]) -> str:
 
 
 def _pattern(tree: _Tree) -> str:
-    """The pattern of what may follow at a place of the tree."""
+    """Build the pattern of the continuations at a node of the tree."""
     branches = [part + _pattern(rest) for part, rest in tree.items() if part]
     return f"(?:{'|'.join(branches)}){'?' if '' in tree else ''}" if branches else ""
 
 
 def openers(phrases: Iterable[str]) -> frozenset[str]:
-    """The first words of the phrases, to pass over a line that begins with no phrase without matching it."""
+    """First words of the phrases, to skip lines without a phrase before matching."""
     return frozenset(first[0] for form in forms(phrases) if (first := re.match(r"[^\W\d_]+", form)))
 
 
 def key(words: str) -> str:
-    """The phrase of the table that was matched as `words`."""
+    """Return the phrase of the table that was matched as `words`."""
     if (plain := words.lower()) in LABELS:
         return plain
     spaced = unicodedata.normalize("NFC", words).casefold().replace("&", " and ").replace("\u2019", "'")
@@ -88,7 +88,7 @@ def key(words: str) -> str:
 
 
 def label_of(found: re.Match[str]) -> str | None:
-    """The label of what `WORDS` matched; None where these words are qualified and no heading of theirs is."""
+    """Label of a match of `WORDS`; None if the words are qualified and the heading must not be."""
     label = LABELS.get(key(found["words"]))
     if found["more"]:
         label = _of_both(label, [LABELS.get(key(word)) for word in _JOINT.split(found["more"]) if word])
@@ -96,7 +96,7 @@ def label_of(found: re.Match[str]) -> str | None:
 
 
 def _of_both(label: str | None, others: list[str | None]) -> str | None:
-    """The label of a heading that names several sections: what a receiver looks for comes first."""
+    """Label of a heading that names several sections: impression and findings come first."""
     labels = {label, *others}
     if labels >= {"findings", "impression"}:
         return "findings_impression"
@@ -109,13 +109,13 @@ _HYPHEN: Final = re.compile(r"[\u2010\u2011]")
 _JOINT: Final = re.compile(r"\s*(?:[/&,]|\band\b)\s*", re.IGNORECASE)
 _BETWEEN: Final = r"(?:[^\S\t]{0,2}[-\u2013\u2014,/&]\s{0,2}|[^\S\t]{1,3})"
 _ABOUT: Final = f"(?:{any_of(QUALIFIERS)}|{DATE})"
-# What a heading is about, before its words: LEFT KNEE FINDINGS
+# Subject before a heading's words: LEFT KNEE FINDINGS
 _BEFORE: Final = rf"(?P<before>(?:(?:{any_of(NAMING)}){_BETWEEN}(?:{_ABOUT}{_BETWEEN}){{0,6}})?)"
-# ... and behind them: FINDINGS ABDOMEN, IMPRESSION - CT HEAD, ADDENDUM #2
+# ... and after them: FINDINGS ABDOMEN, IMPRESSION - CT HEAD, ADDENDUM #2
 _QUALIFIER: Final = rf"(?P<qualifier>(?:{_BETWEEN}(?:{_ABOUT}|\#?\d{{1,2}}(?![\d/.-]|:\d))(?![^\W_])){{0,8}})"
 # A second word beside the first: IMPRESSION AND PLAN
 _MORE: Final = rf"(?P<more>(?:\s{{0,3}}(?:[/&,]|\band\b)\s{{0,3}}(?:{any_of(SECOND_WORDS)})(?![^\W_])){{0,2}})"
-# When and by whom an addendum was written: ADDENDUM 03/02/2026 10:15, Addendum by Dr. A on 2 March 2026
+# Time and author of an addendum: ADDENDUM 03/02/2026 10:15, Addendum by Dr. A on 2 March 2026
 _MOMENT: Final = (
     rf"(?:[\s,;@()\-\u2013]{{1,3}}(?:{DATE}|{TIME}|\#?\d{{1,2}}(?![\d/.-]|:\d)|(?:no|number)\.?\s?\d{{1,2}}"
     r"|(?:of|at|on|dated|dictated|created|made|entered|added|issued|signed|date|time)(?!\w):?))"
@@ -124,7 +124,7 @@ _STAMP: Final = (
     rf"(?P<stamp>{_MOMENT}{{0,6}}(?:[\s(-]{{1,3}}by:?\s[^\n:]{{2,50}}?{_MOMENT}{{0,6}})?\)?"
     rf"(?={BLANK}{{0,4}}(?:[:\uff1a](?!\d)|[*_#=\])>~\s-]{{0,40}}+$))|{_MOMENT}{{1,6}}+\)?(?=\s))"
 )
-# The words of a heading with all that may belong to them
+# Words of a heading with all their allowed companions
 WORDS: Final = (
     rf"{_BEFORE}(?P<words>{any_of(LABELS)})(?![^\W_]){_MORE}"
     rf"(?:(?<=dendum|report|begins|starts|ndment){_STAMP}|{_QUALIFIER}"

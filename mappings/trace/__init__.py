@@ -1,7 +1,7 @@
-"""Which source leaf moves which FHIR element and which HL7 v2 field: measured, one leaf at a time (decision D6).
+"""Trace of each source leaf to the FHIR elements and HL7 v2 fields that it changes: measured, leaf by leaf (D6).
 
-Carries out no clause of a standard. Each leaf of a study's JSON is given other values of its own kind, everything is
-mapped again, and what came out otherwise is what the leaf moves.
+Carries out no clause of a standard. Each leaf of a study's JSON gets other values of its own kind, everything is
+mapped again, and every output that differs is a target of the leaf.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = ["Class", "TraceRow", "defaulted", "trace"]
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """What one source leaf becomes.
+    """Targets of one source leaf.
 
-    `pointer` is into the study document (`/reports/0/signedAt`), `fhir` and `hl7v2` name elements (`Patient.birthDate`)
-    and fields (`PID-7`), `rules` the functions that make them. `kind`: the value stands in a target as it came
-    (exact), stands there with an issue that says how it was changed (normalised), is worked into a target (derived), or
-    moves nothing (dropped). `hidden_by`: other leaves that say what this one would. `losses` say of each of the
-    two in which it moves nothing why.
+    `pointer` is into the study document (`/reports/0/signedAt`). `fhir` and `hl7v2` name elements (`Patient.birthDate`)
+    and fields (`PID-7`), `rules` the functions that make them. `kind`: the value is in a target unchanged (exact), is
+    there with an issue about the change (normalised), is worked into a target (derived), or changes nothing (dropped).
+    `hidden_by`: leaves with the same meaning that outrank this one. `losses` give the reason for each language in which
+    it changes nothing.
     """
 
     pointer: str
@@ -48,10 +48,10 @@ class TraceRow:
 
 
 def trace(document: Json, site: Site, receiver: Receiver, facts: Facts = _NO_FACTS) -> tuple[TraceRow, ...]:
-    """One row per leaf of a study document: the Study's JSON with its `reports` and `users`.
+    """Trace every leaf of a study document: the Study's JSON with its `reports` and `users`.
 
     Raises:
-        WireError: the document is not what the upstream contract says.
+        WireError: the document violates the upstream contract.
     """
     mapped = partial(outputs, site=site, receiver=receiver, facts=facts)
     base = mapped(document)
@@ -61,7 +61,7 @@ def trace(document: Json, site: Site, receiver: Receiver, facts: Facts = _NO_FAC
 def defaulted(
     document: Json, rows: Iterable[TraceRow], site: Site, receiver: Receiver, facts: Facts = _NO_FACTS
 ) -> tuple[str, ...]:
-    """The targets that no leaf moves: what the gateway or the site's settings say."""
+    """List the targets that no leaf changes: they come from the gateway or the site's settings."""
     base = outputs(document, site, receiver, facts)
     moved = {target for row in rows for target in (*row.fhir, *row.hl7v2)}
     return tuple(sorted({*base.fhir_targets(), *base.hl7v2_targets()} - moved))

@@ -1,8 +1,8 @@
-"""What of AutoScribe's JSON does not reach FHIR, or HL7 v2, and why: the loss tables of decision D6.
+"""Loss tables of decision D6: parts of AutoScribe's JSON that do not reach FHIR or HL7 v2, with the reasons.
 
-Carries out no clause of a standard. What stands here moves nothing, and what moves nothing stands here: both are
-tested. `**` at the end of a pattern is everything below. Beside them stands what reaches a language changed: a reader
-that turns FHIR or a message back into what AutoScribe said gets all of it but for these tables (tests/property).
+Carries out no clause of a standard. Every leaf listed here changes nothing, and every leaf that changes nothing is
+listed: both are tested. `**` at the end of a pattern means everything below. Other tables list values that arrive
+changed: a reader that turns FHIR or a message back into AutoScribe's data gets all but these (tests/property).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class ExampleChange:
-    """What becomes of the values of a leaf: its code, the leaf or leaves, when, and why it cannot be undone."""
+    """Change to the values of a leaf: its code, the leaf or leaves, the condition, and why it cannot be undone."""
 
     code: str
     leaf: str
@@ -26,20 +26,20 @@ class ExampleChange:
     reason: str
 
 
-_WORKFLOW: Final = "who works on the study in AutoScribe; the signer is the report's own userId"
-_ACCESS: Final = "what a user may do in AutoScribe, and when they last did: no statement about a report"
-_INDEX: Final = "AutoScribe's list of the study's reports: held against what came, and said there"
+_WORKFLOW: Final = "AutoScribe's workflow; the signer is the report's own userId"
+_ACCESS: Final = "a user's permissions and last login in AutoScribe: no statement about a report"
+_INDEX: Final = "AutoScribe's list of the study's reports: compared with the reports themselves"
 _PRIORS: Final = "other examinations, reported elsewhere: not this report's to restate"
 _ARCHIVE: Final = "an archive's document, not a report of AutoScribe"
-_METADATA: Final = "free pairs: only the keys that a site names are read, for accession and placer order numbers"
-_SAID_BY_REPORTS: Final = "said for the study as a whole; each report has a snapshot of its own, which is read"
+_METADATA: Final = "free pairs: only the keys that a site names for accession and placer order numbers are read"
+_SAID_BY_REPORTS: Final = "one for the whole study; each report has its own snapshot, which is read"
 _ROW: Final = "when AutoScribe last stored the study; a report has times of its own"
 
 # Pattern -> why it reaches no FHIR element
 FHIR_LOSSES: Final[dict[str, str]] = {
     "/createdAt": _ROW,
     "/updatedAt": _ROW,
-    "/cancelledAt": "a cancelled study is said by status, without the time",
+    "/cancelledAt": "status shows a cancelled study, without the time",
     "/isCritical": "the primary report's own flag is read; another value here is an issue",
     "/reportMetadata/**": _SAID_BY_REPORTS,
     "/assignedTo/**": _WORKFLOW,
@@ -62,16 +62,16 @@ FHIR_LOSSES: Final[dict[str, str]] = {
 HL7V2_LOSSES: Final[dict[str, str]] = {
     **FHIR_LOSSES,
     "/reports/*/createdAt": "ORU^R01 has no field for the first dictation",
-    "/reports/*/updatedAt": "ORU^R01 says when a result was signed; of a draft it is OBR-22",
+    "/reports/*/updatedAt": "ORU^R01 has the time of signing; for a draft it is OBR-22",
     "/reports/*/snapshotMetadata/age": "free text; PID-7 has the date of birth",
-    "/isCancelled": "withdraws a signed report only where the site's on_cancelled_after_sign asks for it",
+    "/isCancelled": "withdraws a signed report only if the site's on_cancelled_after_sign asks for it",
     "/studyReportStatus": "AutoScribe's work list; the report's own status is OBR-25",
-    "/expressCustomer/**": "AutoScribe's customer; what its numbers mean is a setting of the site",
+    "/expressCustomer/**": "AutoScribe's customer; a setting of the site gives the meaning of its numbers",
     "/users/*/email": "ORU^R01 has no address of the interpreter",
     "/users/*/phoneNumber": "ORU^R01 has no number of the interpreter",
     "/users/*/clinicRole": "a role in AutoScribe",
 }
-# Pattern -> the switch of the receiver's profile and the values of it that leave the leaf out
+# Pattern -> the receiver's switch, and its values that leave the leaf out
 SWITCHED_OFF: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "/reports/*/snapshotMetadata/height/**": ("vitals", frozenset({"off"})),
     "/reports/*/snapshotMetadata/weight/**": ("vitals", frozenset({"off"})),
@@ -80,7 +80,7 @@ SWITCHED_OFF: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "/technologistTechnique": ("nte", frozenset({"none", "disclaimer"})),
     "/studyInstanceUid": ("uid", frozenset({"none"})),
 }
-# What stands in FHIR otherwise than AutoScribe said it, so that nobody can read it back
+# Values changed in FHIR, so that nobody can read the original back
 FHIR_CHANGES: Final = (
     ExampleChange(
         "normal-form",
@@ -91,129 +91,129 @@ FHIR_CHANGES: Final = (
     ExampleChange(
         "blank",
         "every text but reportPlainText",
-        "nothing is left to read",
-        "a FHIR string is never empty: as if it were not said",
+        "blank",
+        "a FHIR string is never empty: treated as absent",
     ),
     ExampleChange(
         "draft-text",
         "/reports/*/reportPlainText",
-        "not signed, and the site sends no drafts",
-        "unsigned text does not leave (issue unsigned-text-withheld)",
+        "unsigned, and the site sends no drafts",
+        "unsigned text is withheld (issue unsigned-text-withheld)",
     ),
     ExampleChange(
         "draft-critical",
         "/reports/*/isCritical",
-        "true, and not signed",
+        "true, and unsigned",
         "a draft is never critical (issue unsigned-critical-withheld)",
     ),
     ExampleChange(
         "draft-signed-at",
         "/reports/*/signedAt",
-        "said, and not signed",
-        "by its status it is not signed: no time of signing is said (issue signed-at-unexpected)",
+        "present, and unsigned",
+        "its status is unsigned: the time of signing is left out (issue signed-at-unexpected)",
     ),
     ExampleChange(
         "surrogate",
         "/reports/*/reportPlainText",
         "a lone surrogate",
-        "UTF-8 cannot hold it: U+FFFD stands for it (issue character-replaced)",
+        "UTF-8 cannot hold it: replaced by U+FFFD (issue character-replaced)",
     ),
     ExampleChange(
         "empty-text",
         "/reports/*/reportPlainText",
         "a text of no characters",
-        "no attachment has no bytes: as if there were no text",
+        "an attachment must have bytes: treated as absent",
     ),
     ExampleChange(
         "moment",
         "/reports/*/createdAt, signedAt, updatedAt",
-        "the moment is written otherwise than as a FHIR instant, or to the nanosecond",
+        "in another form than a FHIR instant, or to the nanosecond",
         "the same moment as an instant, to the microsecond",
     ),
     ExampleChange(
         "updated-at-absent",
         "/reports/*/updatedAt",
-        "not said",
-        "Provenance.recorded is required: signedAt, else createdAt, stands there",
+        "absent",
+        "Provenance.recorded is required: signedAt, else createdAt, is used",
     ),
     ExampleChange(
         "birth-date",
         "/reports/*/snapshotMetadata/dateOfBirth",
         "no date",
-        "no calendar has it: dropped (issue birth-date-impossible)",
+        "the date does not exist: dropped (issue birth-date-impossible)",
     ),
     ExampleChange(
         "metadata-alone",
         "/reportMetadata/**",
         "the study has no report yet: age, height, weight, studyDate, studyTime",
-        "they stand in a report's resources; patient, facility, procedure and referrer are read",
+        "only a report's resources hold them; patient, facility, procedure and referrer are read",
     ),
     ExampleChange(
         "study-time",
         "/reports/*/snapshotMetadata/studyTime",
-        "said with the date",
-        "seconds of 0 and outer white space go, digits beyond the microsecond too",
+        "sent with the date",
+        "seconds of 0, outer white space and digits beyond the microsecond are dropped",
     ),
     ExampleChange(
         "study-date",
         "/reports/*/snapshotMetadata/studyDate",
         "no whole date",
-        "dropped (issue study-date-impossible); the time of signing stands for it",
+        "dropped (issue study-date-impossible); the time of signing replaces it",
     ),
     ExampleChange(
         "unit",
         "/reports/*/snapshotMetadata/height, weight",
-        "a unit of no table",
-        "not published: nobody can say what was measured (issue unit-unknown)",
+        "an unknown unit",
+        "not published: the measurement is unclear (issue unit-unknown)",
     ),
     ExampleChange(
         "impossible",
         "/reports/*/snapshotMetadata/height, weight",
-        "nobody has it",
+        "outside human limits",
         "not published: outside 20-260 cm, 0.2-650 kg (issue measurement-impossible)",
     ),
     ExampleChange(
         "undated",
         "/reports/*/snapshotMetadata/height, weight",
         "no study date",
-        "not published: nothing says when it was measured (issue measurement-undated)",
+        "not published: the time of measurement is unknown (issue measurement-undated)",
     ),
     ExampleChange(
         "repeated",
         "/reports/*/snapshotMetadata/height, weight",
-        "an addendum says of the same patient and day what an original says",
+        "an addendum repeats its original's value for the same patient and day",
         "one measurement is published once, with the original",
     ),
     ExampleChange(
         "mrn-spelling",
         "/reports/*/snapshotMetadata/mrn",
-        "another report about the patient has another number, or writes it otherwise",
-        "the Patient has each number once, and nothing says which report wrote which: the first is read for all",
+        "another report about the patient has another number, or spells it differently",
+        "the Patient has each number once, without its report: the first is read for all",
     ),
     ExampleChange(
         "said-by-others",
         "/reports/*/snapshotMetadata/mrn, dateOfBirth, sex, referringPhysicianName",
-        "this snapshot leaves it out, another report's about the patient or the study has it",
-        "it stands once, in the Patient or the ImagingStudy; only what is said otherwise stands with the report",
+        "absent here, but present in another report about the patient or in the study",
+        "it is held once, in the Patient or the ImagingStudy; only a different value is held with the report",
     ),
     ExampleChange(
         "procedure",
         "/reports/*/snapshotMetadata/procedure",
-        "not said",
-        "studyDescription stands for it (issue procedure-absent)",
+        "absent",
+        "studyDescription replaces it (issue procedure-absent)",
     ),
     ExampleChange(
         "any-examination",
         "/reports/*/snapshotMetadata/procedure",
         "`Diagnostic imaging study`",
-        "as if it were not said: that is the name of an examination which is not known",
+        "treated as absent: this is the name of an unknown examination",
     ),
-    ExampleChange("study-type", "/studyType", "not `external`", "nothing more to say: it is a study of AutoScribe"),
+    ExampleChange("study-type", "/studyType", "not `external`", "any other value is a study of AutoScribe"),
     ExampleChange(
         "not-cancelled",
         "/isCancelled",
         "false",
-        "as if it were not said: only that a study is cancelled is said, by status",
+        "treated as absent: status shows only a cancelled study",
     ),
     ExampleChange(
         "cancelled-after-sign",
@@ -224,12 +224,8 @@ FHIR_CHANGES: Final = (
     ExampleChange(
         "modality", "/modality", "`MRI`, `XR` and the like, or several (`PET/CT`)", "as DICOM codes each, in one order"
     ),
-    ExampleChange(
-        "order-numbers", "/metadata/*", "several numbers", "a number says whose it is, not under which key it stood"
-    ),
-    ExampleChange(
-        "not-a-signer", "/users/*", "created or signed no report of the study", "no resource refers to that user"
-    ),
+    ExampleChange("order-numbers", "/metadata/*", "several numbers", "a number keeps its authority, not its key"),
+    ExampleChange("not-a-signer", "/users/*", "author of no report of the study", "no resource refers to that user"),
     ExampleChange(
         "no-last-name",
         "/users/*",
@@ -239,46 +235,44 @@ FHIR_CHANGES: Final = (
     ExampleChange(
         "name-parts",
         "/users/*/middleName, suffix2",
-        "said without firstName, suffix1",
+        "present without firstName, suffix1",
         "lists of given names and suffixes have no empty places",
     ),
     ExampleChange(
         "external",
         "/studyType",
         "`external`: the whole study",
-        "an archive's study is not AutoScribe's to report (issue study-external)",
+        "AutoScribe does not report an archive's study (issue study-external)",
     ),
 )
-# What stands in HL7 v2 otherwise than AutoScribe said it, to a receiver whose profile switches nothing off
+# Values changed in HL7 v2, for a receiver whose profile switches nothing off
 HL7V2_CHANGES: Final = (
-    ExampleChange("draft", "/reports/*", "not signed", "unsigned text does not leave (issue report-not-signed)"),
-    ExampleChange(
-        "other-patients", "/reports/*", "about another patient than the message", "it has a message of its own"
-    ),
+    ExampleChange("draft", "/reports/*", "not signed", "unsigned text is withheld (issue report-not-signed)"),
+    ExampleChange("other-patients", "/reports/*", "about another patient than the message", "it has its own message"),
     ExampleChange(
         "normal-form",
         "every text",
         "control characters, line breaks, tabs, lone surrogates, outer white space",
         "N(text), in fields of one line with a blank for a line break (issues character-removed, lines-joined)",
     ),
-    ExampleChange("blank", "every text", "nothing is left to read", "an empty field: as if it were not said"),
+    ExampleChange("blank", "every text", "blank", "an empty field: treated as absent"),
     ExampleChange(
         "birth-date",
         "/reports/*/snapshotMetadata/dateOfBirth",
         "no date",
-        "no calendar has it: dropped (issue birth-date-impossible)",
+        "the date does not exist: dropped (issue birth-date-impossible)",
     ),
     ExampleChange(
         "study-date",
         "/reports/*/snapshotMetadata/studyDate",
         "no whole date",
-        "dropped (issue study-date-impossible); the time of signing stands for it",
+        "dropped (issue study-date-impossible); the time of signing replaces it",
     ),
     ExampleChange(
         "one-snapshot",
         "/reports/*/snapshotMetadata/**",
         "several reports are restated",
-        "a message has one PID and one OBR: what the newest original says",
+        "a message has one PID and one OBR: those of the newest original",
     ),
     ExampleChange(
         "text",
@@ -290,7 +284,7 @@ HL7V2_CHANGES: Final = (
         "empty-text",
         "/reports/*/reportPlainText",
         "white space alone",
-        "a line says that there is no text (issue report-text-absent)",
+        "a notice replaces the text (issue report-text-absent)",
     ),
     ExampleChange(
         "blank-line",
@@ -309,22 +303,22 @@ HL7V2_CHANGES: Final = (
         "/reports/*/signedAt",
         "fractions of a second, another offset than UTC, several reports restated, or no moment",
         "OBR-22 has whole seconds, the line above each of several reports minutes, both in the zone of the site; "
-        "what is no moment is not sent (issue instant-unreadable)",
+        "an unreadable time is not sent (issue instant-unreadable)",
     ),
     ExampleChange(
         "withdrawn-critical",
         "/reports/*/isCritical",
         "true, and the report is withdrawn",
-        "what is taken back is not marked critical",
+        "a withdrawn report is not marked critical",
     ),
     ExampleChange("not-critical", "/reports/*/isCritical", "false", "as null: nothing is asserted"),
     ExampleChange(
         "placeholder",
         "/reports/*/snapshotMetadata/mrn, /externalPatientId",
-        "what people type when there is none (`000000`, `UNKNOWN`)",
+        "a placeholder (`000000`, `UNKNOWN`)",
         "it would join strangers in the receiver (issue identifier-placeholder)",
     ),
-    ExampleChange("sex", "/reports/*/snapshotMetadata/sex", "a code of no table", "`U` (issue sex-unknown-code)"),
+    ExampleChange("sex", "/reports/*/snapshotMetadata/sex", "an unknown code", "`U` (issue sex-unknown-code)"),
     ExampleChange(
         "study-time",
         "/reports/*/snapshotMetadata/studyTime",
@@ -334,13 +328,13 @@ HL7V2_CHANGES: Final = (
     ExampleChange(
         "unit",
         "/reports/*/snapshotMetadata/height, weight",
-        "a unit of no table",
-        "not published: nobody can say what was measured (issue unit-unknown)",
+        "an unknown unit",
+        "not published: the measurement is unclear (issue unit-unknown)",
     ),
     ExampleChange(
         "impossible",
         "/reports/*/snapshotMetadata/height, weight",
-        "nobody has it",
+        "outside human limits",
         "not published: outside 20-260 cm, 0.2-650 kg (issue measurement-impossible)",
     ),
     ExampleChange(
@@ -350,7 +344,7 @@ HL7V2_CHANGES: Final = (
         "facility",
         "/reports/*/snapshotMetadata/facilityName",
         "an alias of a facility that the site has a code for",
-        "the code stands for the facility",
+        "the code replaces the name",
     ),
     ExampleChange(
         "unplaced-words",
@@ -361,22 +355,22 @@ HL7V2_CHANGES: Final = (
     ExampleChange(
         "name",
         "/reports/*/snapshotMetadata/patientName, referringPhysicianName",
-        "said",
-        "the words are sent in their parts: how they were set apart and ordered is not",
+        "present",
+        "the words are sent in their parts, without their separators and order",
     ),
     ExampleChange(
         "procedure",
         "/reports/*/snapshotMetadata/procedure",
-        "not said",
-        "studyDescription stands for it (issue procedure-absent)",
+        "absent",
+        "studyDescription replaces it (issue procedure-absent)",
     ),
-    ExampleChange("description", "/studyDescription", "said", "only stands for a procedure that is not said"),
-    ExampleChange("study-type", "/studyType", "not `external`", "nothing more to say: it is a study of AutoScribe"),
-    ExampleChange("severity", "/severity", "a code of no table", "table 0485 has none for it"),
+    ExampleChange("description", "/studyDescription", "present", "only replaces a missing procedure"),
+    ExampleChange("study-type", "/studyType", "not `external`", "any other value is a study of AutoScribe"),
+    ExampleChange("severity", "/severity", "an unknown code", "table 0485 has no code for it"),
     ExampleChange(
         "modality",
         "/modality",
-        "said",
+        "present",
         "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown; "
         "of several modalities that of one",
     ),
@@ -384,25 +378,23 @@ HL7V2_CHANGES: Final = (
         "history",
         "/clinicalHistory",
         "equal to the indication, or beyond 300 characters without an indication",
-        "OBR-13 and OBR-31 do not say which of the two they hold",
+        "OBR-13 and OBR-31 do not show which of the two they hold",
     ),
-    ExampleChange("technique", "/technologistTechnique", "said", "one list of notes, the technique first"),
-    ExampleChange(
-        "order-numbers", "/metadata/*", "several numbers", "a number says whose it is, not under which key it stood"
-    ),
+    ExampleChange("technique", "/technologistTechnique", "present", "one list of notes, the technique first"),
+    ExampleChange("order-numbers", "/metadata/*", "several numbers", "a number keeps its authority, not its key"),
     ExampleChange(
         "not-their-numbers",
         "/externalPatientId, /metadata/*",
         "the message is about another patient than the study's own",
-        "they are the number of the study's own patient, and those of orders for that patient",
+        "they belong to the study's own patient and to that patient's orders",
     ),
-    ExampleChange("not-a-signer", "/users/*", "created or signed no report of the message", "no field names that user"),
+    ExampleChange("not-a-signer", "/users/*", "author of no report in the message", "no field names that user"),
     ExampleChange("npi", "/users/*/npiNumber", "a wrong check digit", "not sent as an NPI (issue npi-invalid)"),
     ExampleChange(
         "suffixes",
         "/users/*/suffix1, suffix2",
         "two degrees, or a degree first",
-        "XCN.5 has what belongs to the name (Jr., III), XCN.7 the degrees",
+        "XCN.5 has suffixes of the name (Jr., III), XCN.7 the degrees",
     ),
     ExampleChange(
         "study-number",
@@ -414,14 +406,14 @@ HL7V2_CHANGES: Final = (
         "report-id",
         "/reports/*/reportId",
         "several reports are restated",
-        "OBR-21 has the id of the report that caused the message, and does not say which of them that is",
+        "OBR-21 has the id of the report that caused the message, without showing which one that is",
     ),
     ExampleChange("user-id", "/reports/*/userId, /users/*/userId", "always", "OBX-16 has the signer's NPI and name"),
 )
 
 
 def loss(table: Mapping[str, str], pattern: str, receiver: Receiver) -> str | None:
-    """Why a leaf moves nothing in the language of `table`, or None where there is no reason."""
+    """Return the reason that a leaf changes nothing in the language of `table`, or None without a reason."""
     if found := _find(table, pattern):
         return found
     switched = _find(SWITCHED_OFF, pattern) if table is HL7V2_LOSSES else None

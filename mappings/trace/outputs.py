@@ -1,7 +1,7 @@
-"""All that a study document becomes, as targets with their values: FHIR elements and HL7 v2 fields.
+"""Outputs of a study document, as targets with their values: FHIR elements and HL7 v2 fields.
 
-Carries out no clause of a standard; elements are named as FHIR R4 names them (`Patient.name.family`), fields as HL7 v2
-does (`PID-5`).
+Carries out no clause of a standard; elements are named as in FHIR R4 (`Patient.name.family`), fields as in HL7 v2
+(`PID-5`).
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ MESSAGE: Final = "ORU^R01"
 _AT: Final = datetime(2026, 1, 5, 20, 30, 14, tzinfo=UTC)
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
 _UNSAID: Final = frozenset({"text", "meta", "resourceType"})
-# Fields that count or name the message: they move with anything
+# Fields that count or name the message: they differ with any change
 _COUNTED: Final = frozenset({"MSH-1", "MSH-2", "MSH-7", "MSH-10", "OBX-1", "OBX-4", "NTE-1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The parts (a resource, a message) by names that stay when ids change, each with its targets and their values."""
+    """Parts (a resource, a message) by names that do not depend on ids, each with its targets and their values."""
 
     parts: Mapping[str, Targets]
     issues: tuple[MappingIssue, ...]
 
     def types(self) -> frozenset[str]:
-        """The names of the resource types."""
+        """Names of the resource types."""
         return frozenset(kind for kind in map(_kind, self.parts) if kind != MESSAGE)
 
     def fhir_targets(self) -> Iterator[str]:
-        """Every FHIR element that has a value."""
+        """Yield every FHIR element that has a value."""
         return (target for part, targets in self.parts.items() if _kind(part) != MESSAGE for target in targets)
 
     def hl7v2_targets(self) -> Iterator[str]:
-        """Every HL7 v2 field that has a value."""
+        """Yield every HL7 v2 field that has a value."""
         return (target for part, targets in self.parts.items() if _kind(part) == MESSAGE for target in targets)
 
     def differences(self, other: Outputs) -> Iterator[str]:
-        """The targets whose values differ; of a part that is only in one of the two, the name of its kind."""
+        """Yield the targets whose values differ; for a part in only one of the two, the name of its kind."""
         for part in self.parts.keys() ^ other.parts.keys():
             yield _kind(part)
         for part in self.parts.keys() & other.parts.keys():
@@ -64,7 +64,7 @@ class Outputs:
             yield from (target for target in mine.keys() | theirs.keys() if mine.get(target) != theirs.get(target))
 
     def holds(self, value: Any, targets: AbstractSet[str]) -> bool:
-        """True where the value stands in one of these targets as it came."""
+        """True if one of these targets has the value unchanged."""
         said = normal_form(value).strip() if isinstance(value, str) else value
         wanted = {said, str(said)} if not isinstance(said, bool) else {said}
         return any(
@@ -76,7 +76,7 @@ def outputs(document: Json, site: Site, receiver: Receiver, facts: Facts) -> Out
     """Map a study document into both languages.
 
     Raises:
-        WireError: the document is not what the upstream contract says.
+        WireError: the document violates the upstream contract.
     """
     head = {key: value for key, value in document.items() if key not in ("reports", "users")}
     reports, users = document.get("reports", ()), document.get("users", ())
@@ -99,7 +99,7 @@ def _kind(part: str) -> str:
 
 
 def _resources(resources: Iterable[Json]) -> Iterator[tuple[str, Targets]]:
-    """Each resource by type, what follows the number in its id, and its place among those alike."""
+    """Yield each resource by type, the ending of its id, and its index among equal ones."""
     listed = list(resources)
     seen: Counter[str] = Counter()
     names: dict[str, str] = {}
@@ -117,7 +117,7 @@ def _resources(resources: Iterable[Json]) -> Iterator[tuple[str, Targets]]:
 
 
 def elements(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The scalars of a resource with their element paths; an extension is named by the end of its address."""
+    """Yield the scalars of a resource with their element paths; an extension is named by the end of its URL."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key == "url" and path.endswith(")"):
@@ -134,10 +134,10 @@ def elements(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _fields(message: bytes) -> Targets:
-    """The fields of a message; those of an OBX that is no line of the report are named by what it observes.
+    """Fields of a message; fields of an OBX outside the report text are named by its observation.
 
-    Beside its values a field has their sequence over the segments, each once as long as it stays: one that says nothing
-    any more, while others do, is a difference too.
+    Beside its values, a field has their sequence over the segments without consecutive repeats. So a field that becomes
+    empty in one segment, while others keep it, is a difference too.
     """
     received = read(message)
     targets: dict[str, set[Any]] = {}
@@ -167,7 +167,7 @@ def _fields(message: bytes) -> Targets:
 
 
 def kind_of_obx(value_type: str, observed: str) -> str:
-    """Name an OBX by its OBX-2 and OBX-3, as a trace does: `OBX` for a line of the report, else with its OBX-3 code."""
+    """Name an OBX by its OBX-2 and OBX-3, as in a trace: `OBX` for a line of the report, else with its OBX-3 code."""
     if value_type in ("TX", "FT"):
         return "OBX"
     return "OBX(PDF)" if value_type in ("ED", "RP") else f"OBX({observed.split('^', 1)[0]})"

@@ -1,4 +1,4 @@
-"""The leaves of a study document, and the other values each is given: of its own kind, and never of another shape.
+"""Leaves of a study document, and the other values each one gets: of its own kind, never of another shape.
 
 Carries out no clause of a standard; the kinds are those of `mappings.wire`.
 """
@@ -18,7 +18,7 @@ from mappings.sections import cut
 Json = Mapping[str, Any]
 Value = str | int | float | bool | None
 
-# Key -> other values that it can have
+# Key -> other allowed values
 _CODES: Final[dict[str, tuple[Value, ...]]] = {
     "isAddendum": (True, False),
     "isCancelled": (True, False),
@@ -36,7 +36,7 @@ _CODES: Final[dict[str, tuple[Value, ...]]] = {
 _DATES: Final = ("1961-03-14", "1985-11-30")
 _STUDY_DATES: Final = ("2026-01-04", "2025-11-30")
 _IDS: Final = frozenset({"studyId", "reportId", "userId"})
-# Pattern of a leaf -> the leaves that outrank it, with what they are for it to be heard (None: not there)
+# Pattern of a leaf -> the leaves that outrank it, with the values that let it through (None: absent)
 _OUTRANKED: Final[dict[str, tuple[tuple[str, Value], ...]]] = {
     "/studyDescription": (("/reports/*/snapshotMetadata/procedure", None),),
     "/externalPatientId": (("/reports/*/snapshotMetadata/mrn", None),),
@@ -48,7 +48,7 @@ _OUTRANKED: Final[dict[str, tuple[tuple[str, Value], ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One scalar of the document: its JSON pointer, that with `*` for array indices, and its value."""
+    """One scalar of the document: its JSON pointer, the pointer with `*` for array indices, and its value."""
 
     pointer: str
     pattern: str
@@ -56,12 +56,12 @@ class Leaf:
 
     @property
     def key(self) -> str:
-        """The last key of the pointer that is no array index."""
+        """Last key of the pointer that is not an array index."""
         return next(part for part in reversed(self.pattern.split("/")) if part != "*")
 
 
 def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
-    """Every scalar of a document in its order (RFC 6901 pointers)."""
+    """Yield every scalar of a document in order (RFC 6901 pointers)."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             step = "/" + str(key).replace("~", "~0").replace("/", "~1")
@@ -74,7 +74,7 @@ def leaves(node: Any, pointer: str = "", pattern: str = "") -> Iterator[Leaf]:
 
 
 def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
-    """The document with other values in place of the leaf, and without it."""
+    """Yield the document with other values in place of the leaf, and without it."""
     if leaf.key in _IDS:
         yield _renamed(document, str(leaf.value))
         if leaf.pattern in ("/reports/*/userId", "/users/*/userId"):
@@ -86,18 +86,18 @@ def probes(document: Json, leaf: Leaf) -> Iterator[Json]:
 
 
 def contexts(document: Json, leaf: Leaf) -> Iterator[tuple[str, Json]]:
-    """The documents in which a leaf is heard that others outrank, each with the pattern of those others.
+    """Yield documents in which an outranked leaf takes effect, each with the pattern of the outranking leaves.
 
-    What outranks a leaf of a report stands in the same report.
+    Leaves that outrank a leaf of a report are in the same report.
     """
     report = re.match(r"/reports/[0-9]+", leaf.pointer)
     scope = f"{report[0]}/" if report else "/"
     known = tuple(leaves(document))
     for pattern, value in _OUTRANKED.get(leaf.pattern, ()):
         changed = document
-        for one in known:
-            if one.pattern == pattern and one.pointer.startswith(scope):
-                changed = _removed(changed, one.pointer) if value is None else _changed(changed, one.pointer, value)
+        for other in known:
+            if other.pattern == pattern and other.pointer.startswith(scope):
+                changed = _removed(changed, other.pointer) if value is None else _changed(changed, other.pointer, value)
         yield pattern, changed
 
 
@@ -120,7 +120,7 @@ def _others(leaf: Leaf) -> Iterator[Value]:
 
 
 def _other_texts(text: str) -> Iterator[str]:
-    """The text with one letter of each section changed, never of a heading."""
+    """Yield the text with one letter of each section changed, never of a heading."""
     start = 0
     for section in cut(text):
         end = start + len(section.heading) + len(section.body)
@@ -130,7 +130,7 @@ def _other_texts(text: str) -> Iterator[str]:
 
 
 def _letters(text: str) -> tuple[int, ...]:
-    """The places of the last and the first letter or digit, if there are any."""
+    """Positions of the last and the first letter or digit, if there are any."""
     found = [place for place, letter in enumerate(text) if letter.isascii() and letter.isalnum()]
     return tuple(dict.fromkeys((found[-1], found[0]))) if found else ()
 
@@ -148,7 +148,7 @@ def _other_id(name: str) -> str:
 
 
 def _renamed(document: Json, name: str) -> Json:
-    """The document with an id under another name wherever it stands."""
+    """Replace an id by another name everywhere in the document."""
     other = _other_id(name)
 
     def rename(node: Any) -> Any:
@@ -177,7 +177,7 @@ def _removed(document: Json, pointer: str) -> Json:
 
 
 def _place(document: Any, pointer: str) -> tuple[Any, Any]:
-    """The object or array that holds what a pointer leads to, and its key or index there."""
+    """Find the object or array that holds the target of a pointer, and its key or index there."""
     *steps, last = (step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
     node = document
     for step in steps:

@@ -1,4 +1,4 @@
-"""The rules of the mapping: each function that makes an element or a field, as its docstring names them.
+"""Rules of the mapping: the functions that make an element or a field, found by their docstrings.
 
 Carries out no clause of a standard. A rule's docstring begins `PID-5 Patient Name <- snapshot.patientName` or
 `Patient.name <- snapshotMetadata.patientName`, and names its clause below.
@@ -27,7 +27,7 @@ _CLAUSE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TraceRule:
-    """A function of the mapping: the `targets` it makes, what it makes them from, where it stands, and its clause."""
+    """A function of the mapping: its `targets`, their source, its place in the code, and its clause."""
 
     targets: tuple[str, ...]
     name: str
@@ -43,7 +43,7 @@ def rules() -> tuple[TraceRule, ...]:
     return tuple(rule for module in _modules() for rule in _of_module(module))
 
 
-# What an OBX that is no line of the report observes -> the module that writes it
+# Observation of an OBX outside the report text -> the module that writes it
 _OBX: Final = {
     "PDF": "mappings/hl7v2/obx_pdf.py",
     "113014": "mappings/hl7v2/obx_uid.py",
@@ -54,26 +54,26 @@ _OBX: Final = {
 
 @cache
 def rule_of(target: str) -> TraceRule | None:
-    """The rule of a target: the one of the field, or of the element that is nearest above it.
+    """Find the rule of a target: that of the field, or of the nearest element above.
 
-    `OBX(8302-2)-5` is OBX-5 of the OBX that observes a height: a rule of its module, if it has one. Of two rules of a
-    field it is the one that is named after it.
+    `OBX(8302-2)-5` is OBX-5 of the OBX of a height: a rule of its module, if it has one. Of two rules of a field the
+    one named after it is taken.
     """
     kind = re.match(r"OBX\(([^)]*)\)", target)
     plain = re.sub(r"\([^)]*\)", "", target)
     own = _OBX.get(kind[1]) if kind else None
     named = f"{plain.lower().replace('-', '_')}_"
-    found = [
+    candidates = [
         (rule.path == own, rule.name.startswith(named), len(made), rule)
         for rule in rules()
         for made in rule.targets
         if _is_within(plain, made) and (rule.path == own or rule.path not in _OBX.values())
     ]
-    return max(found, key=lambda row: row[:3])[3] if found else None
+    return max(candidates, key=lambda row: row[:3])[3] if candidates else None
 
 
 def rules_of(targets: Iterable[str]) -> tuple[str, ...]:
-    """The names of the rules that make these targets, each once."""
+    """Names of the rules that make these targets, each once."""
     found = map(rule_of, targets)
     return tuple(dict.fromkeys(rule.name for rule in found if rule))
 
@@ -91,7 +91,7 @@ def _modules() -> Iterator[str]:
 
 
 def _functions(name: str) -> tuple[FunctionType, ...]:
-    """The functions of a module, in their order."""
+    """Functions of a module, in their order."""
     found = vars(import_module(name)).values()
     return tuple(one for one in found if isinstance(one, FunctionType) and one.__module__ == name)
 
@@ -124,7 +124,7 @@ def _rule(function: FunctionType) -> Iterator[TraceRule]:
 
 @cache
 def builder_of(target: str) -> TraceRule:
-    """The function that builds the resource of an element which no rule of its own decides.
+    """Find the function that builds the resource of an element without a rule of its own.
 
     Raises:
         LookupError: there is none.

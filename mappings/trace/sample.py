@@ -1,6 +1,6 @@
-"""A study in which AutoScribe says all that it can say, and a site: what the documents of the mapping are measured on.
+"""Sample study with every field of AutoScribe, and a site: the mapping documents are measured on them.
 
-Carries out no clause of a standard; a test holds the sample against the tables of `mappings.wire`.
+Carries out no clause of a standard; a test checks the sample against the tables of `mappings.wire`.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ _HERE: Final = resources.files(__name__.rpartition(".")[0])
 
 @cache
 def document() -> dict[str, Any]:
-    """The study document: do not change it, copy it."""
+    """Read the study document: do not change it, copy it."""
     made: dict[str, Any] = json.loads((_HERE / "sample.json").read_text("utf-8"))
     return made
 
 
 @cache
 def site() -> Site:
-    """The site of the sample."""
+    """Read the site of the sample."""
     return parse_site((_HERE / "sample.toml").read_text("utf-8"))
 
 
 @cache
 def everything() -> Receiver:
-    """A receiver whose profile switches nothing off."""
+    """Build a receiver whose profile switches nothing off."""
     return replace(receiver("generic"), name="everything", uid="both", vitals="on", nte="both")
 
 
 @cache
 def rows() -> tuple[TraceRow, ...]:
-    """The trace of the sample."""
+    """Trace the sample."""
     return trace(document(), site(), everything())
 
 
 def sources(target: str) -> Iterator[str]:
-    """The leaves that move a field or an element, or anything below it."""
+    """Yield the leaves that change a field or an element, or anything below it."""
     for row in rows():
         if any(_is_at(found, target) for found in (*row.fhir, *row.hl7v2)):
             yield row.pointer

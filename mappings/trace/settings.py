@@ -1,7 +1,7 @@
-"""Settings by the FHIR elements and HL7 v2 fields of a study that they change: measured, one at a time (D6, D39).
+"""Trace of each setting to the FHIR elements and HL7 v2 fields that it changes: measured, one at a time (D6, D39).
 
-Carries out no clause of a standard. Each setting of the site, of the facilities that its reports name, and of the
-receiver's profile is given other values; what came out otherwise is what the setting moves.
+Carries out no clause of a standard. Each setting of the site, of the facilities in its reports, and of the receiver's
+profile gets other values; every output that differs is a target of the setting.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _LONG: Final = 60
 _OTHER_AUTHORITY: Final = AssigningAuthority("urn:oid:2.999.1", "OTHER")
 _NOT_SET: Final[tuple[Any, ...]] = ("", (), {}, NO_VISTA, NO_PROVIDERS, NO_DETAILS)
 _NEVER: Final = re.compile(r"(?!)")
-# Field of the site -> other values that it can have. Not measured are `site_key`, a secret, and `receivers`: profiles,
-# of which one is asked for
+# Field of the site -> other allowed values. Not measured are `site_key`, a secret, and `receivers`: profiles, of which
+# one is selected
 _SITE: Final[dict[str, tuple[Any, ...]]] = {
     "default_facility": (None,),
     "mrn_authority": ("hash", "facility", "receiver"),
@@ -64,7 +64,7 @@ _FACILITY: Final[dict[str, tuple[Any, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting with its value in short and what it moves; `key` as `mapping.sending_facility` or `receiver.obx14`.
+    """A setting with its value in short and its targets; `key` is `mapping.sending_facility` or `receiver.obx14`.
 
     A setting of a facility is `mapping.facilities[City Medical Center].name_order`.
     """
@@ -75,10 +75,10 @@ class Setting:
 
 
 def settings(document: Json, site: Site, receiver: Receiver, facts: Facts) -> tuple[Setting, ...]:
-    """Every setting that moves anything of a study document.
+    """Find every setting that changes an output of a study document.
 
     Raises:
-        WireError: the document is not what the upstream contract says.
+        WireError: the document violates the upstream contract.
     """
 
     def mapped(site: Site, receiver: Receiver) -> Outputs:
@@ -86,12 +86,12 @@ def settings(document: Json, site: Site, receiver: Receiver, facts: Facts) -> tu
 
     base = mapped(site, receiver)
     tried = [*_of_site(site), *_of_facilities(document, site), *_of_receiver(receiver)]
-    found = []
+    moving = []
     for key, value, changed in tried:
         moves = {target for one in changed for target in base.differences(_with(mapped, one, site, receiver))}
         if moves:
-            found.append(Setting(key, _in_short(value), frozenset(moves)))
-    return tuple(found)
+            moving.append(Setting(key, _in_short(value), frozenset(moves)))
+    return tuple(moving)
 
 
 _Tried = tuple[str, Any, list[Site | Receiver]]
@@ -108,7 +108,7 @@ def _of_site(site: Site) -> Iterator[_Tried]:
 
 
 def _of_facilities(document: Json, site: Site) -> Iterator[_Tried]:
-    """The settings of each facility that a report of the study, or the study itself, names."""
+    """Try the settings of each facility that a report of the study, or the study itself, names."""
     named = {facility.name: facility for name in _facility_names(document) if (facility := site.facility(name))}
     for facility in named.values():
         for name, values in _FACILITY.items():
@@ -134,20 +134,24 @@ def _with_facility(site: Site, facility: Facility, changed: Facility) -> Site:
 
 
 def _of_receiver(receiver: Receiver) -> Iterator[_Tried]:
-    for one in fields(receiver):
-        own = getattr(receiver, one.name)
-        values: tuple[Any, ...] = one.metadata.get("values", ())
-        if "range" in one.metadata:
-            values = one.metadata["range"]
-        elif "keys" in one.metadata:
+    for switch in fields(receiver):
+        own = getattr(receiver, switch.name)
+        values: tuple[Any, ...] = switch.metadata.get("values", ())
+        if "range" in switch.metadata:
+            values = switch.metadata["range"]
+        elif "keys" in switch.metadata:
             values = ((),)
-        elif one.metadata and not values:
+        elif switch.metadata and not values:
             values = ("", "OTHER")
-        yield f"receiver.{one.name}", own, [replace(receiver, **{one.name: value}) for value in values if value != own]
+        yield (
+            f"receiver.{switch.name}",
+            own,
+            [replace(receiver, **{switch.name: value}) for value in values if value != own],
+        )
 
 
 def _in_short(value: Any) -> str:
-    """A value as a line can show it; of a table how many rows it has."""
+    """Shorten a value to one line; of a table, give the number of rows."""
     if value is None or value in _NOT_SET:
         return "not set"
     if isinstance(value, AssigningAuthority):

@@ -1,4 +1,4 @@
-"""The values of one FHIR element or HL7 v2 field in what was made: in the order in which they stand there.
+"""Values of one FHIR element or HL7 v2 field in an output, in their order.
 
 Carries out no clause of a standard; names as in a trace: `PID-5`, `OBX-11`, `OBX(PDF)-5`, `Patient.name`.
 """
@@ -28,7 +28,7 @@ def is_element(name: str) -> bool:
 
 
 def is_at(target: str, name: str) -> bool:
-    """True where a target of a trace is what a name asks for, or stands within it; of OBX those of every kind."""
+    """True if a target of a trace is the named one or within it; a bare OBX name matches every kind of OBX."""
     found = _FIELD.fullmatch(name)
     if found is None:
         return target == name or target.startswith((f"{name}.", f"{name}("))
@@ -38,32 +38,32 @@ def is_at(target: str, name: str) -> bool:
 
 
 def field_values(message: bytes, name: str) -> tuple[str, ...]:
-    """The values of a field, one for each segment that has one; escaped as they stand there.
+    """Values of a field, one for each segment that has one; still escaped.
 
     Raises:
         Unreadable: the bytes are no HL7 v2 message.
     """
-    found = _FIELD.fullmatch(name)
-    if found is None:
+    match = _FIELD.fullmatch(name)
+    if match is None:
         return ()
-    segment, kind, number, component = found.groups()
+    segment, kind, number, component = match.groups()
     received = read(message)
     values = []
-    for one in received.segments:
-        if one.name == segment and (kind is None or _kind(one) == f"{segment}{kind}"):
-            value = one.field(int(number))
+    for segment_of_name in received.segments:
+        if segment_of_name.name == segment and (kind is None or _kind(segment_of_name) == f"{segment}{kind}"):
+            value = segment_of_name.field(int(number))
             parts = [*received.components(value), *[""] * 99] if component else []
             values.append(parts[int(component) - 1] if component else value)
     return tuple(value for value in values if value)
 
 
 def element_values(resource: Json, name: str) -> tuple[str, ...]:
-    """The scalars of an element, and of what stands within it, each of those behind its path."""
+    """Scalars of an element and everything within it; those within are preceded by their path."""
     return tuple(_told(path, value, name) for path, value in _scalars(resource) if is_at(path, name))
 
 
 def field_names(message: bytes) -> Iterator[str]:
-    """The names of the fields that have a value, in their order; several segments of a name have the same.
+    """Yield the names of the fields that have a value, in order; several segments of a name share them.
 
     Raises:
         Unreadable: the bytes are no HL7 v2 message.
@@ -73,7 +73,7 @@ def field_names(message: bytes) -> Iterator[str]:
 
 
 def element_names(resource: Json) -> Iterator[str]:
-    """The names of the elements that have a value, in their order, without the narrative."""
+    """Yield the names of the elements that have a value, in order, without the narrative."""
     kind = resource["resourceType"]
     yield from (path for path, _ in _scalars(resource) if not path.startswith((f"{kind}.text.", f"{kind}.meta.")))
 

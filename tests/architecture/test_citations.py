@@ -1,4 +1,4 @@
-"""House rule 1: a module says what it is, and which clause it carries out."""
+"""House rule 1: a module's docstring says its purpose, and the clause it carries out."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ def test_a_module_names_its_clause_or_stands_in_the_list_of_those_that_have_none
     docstring = ast.get_docstring(module)
     assert docstring, "a module docstring"
     if path.name == "__init__.py" and len(module.body) == 1:
-        return  # it says what the room is for
+        return  # it gives the purpose of the room
     name = str(path.relative_to(ROOT))
     cites = CLAUSE.search(docstring) is not None
     assert cites != (name in UNCITED), f"{name} cites a clause, or stands in uncited.txt with its reason, not both"

@@ -1,4 +1,4 @@
-"""The 30-second test: every element and field is in the index of mappings/README.md with rule, clause and test."""
+"""The 30-second test: mappings/README.md lists every element and field with its rule, clause and test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""House rule: a public class has a name of its own, so that a reader who searches for it finds one thing."""
+"""House rule: every public class has a unique name, so that a search for it finds one thing."""
 
 from __future__ import annotations
 

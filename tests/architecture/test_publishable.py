@@ -1,4 +1,4 @@
-"""What is committed may be published: no path of a machine, no registry address, no key, no waived licence."""
+"""Every committed file may be published: no path of a machine, registry address, key, or waived license."""
 
 import re
 import subprocess
@@ -20,14 +20,14 @@ def tracked() -> list[Path]:
 
 def test_no_tracked_file_holds_a_machine_path_a_registry_address_or_a_private_key() -> None:
     this = Path(__file__)
-    found = [
+    hits = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in tracked()
         if path.is_file() and path != this
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
         if FORBIDDEN.search(line)
     ]
-    assert found == []
+    assert hits == []
 
 
 def test_the_lock_files_hash_everything() -> None:

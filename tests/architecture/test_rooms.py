@@ -1,4 +1,4 @@
-"""House rule: one room a capability, few floors, arrows that go down; a later room adds four arrows and no floor."""
+"""House rule: one room per capability, few floors, imports only downward; a new room adds four arrows and no floor."""
 
 from __future__ import annotations
 

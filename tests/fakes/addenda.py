@@ -1,4 +1,4 @@
-"""Reports and their addenda in all three forms, in which each statement has a word that stands nowhere else (D36)."""
+"""Reports and their addenda in all three forms; each statement contains a word that occurs nowhere else (D36)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _BODIES = ("", "Lungs are clear.", "TECHNIQUE: CT.\nFINDINGS: Lungs are clear.",
 
 
 class Choose(Protocol):
-    """Takes one of some things: `random.Random(7).choice`, or what a property test draws."""
+    """Function that chooses one of several things: `random.Random(7).choice`, or a draw of a property test."""
 
     def __call__(self, things: Sequence[T], /) -> T: ...
 
 
 @dataclass(frozen=True)
 class Life:
-    """A report and its addenda as they are signed, with the word of what each says; `own`: of its own addendum."""
+    """A report and its addenda in signing order, with the word of each statement; `own` is that of its own addendum."""
 
     study: Study
     impression: str
@@ -35,12 +35,12 @@ class Life:
 
     @property
     def concluded(self) -> list[str]:
-        """The words of the conclusion: each addendum, the newest first, then what the report itself says."""
+        """Words of the conclusion: each addendum, the newest first, then the report's own statements."""
         return [*reversed(self.addenda), *filter(None, (self.own, self.impression))]
 
 
 def life(choose: Choose) -> Life:
-    """A report with up to three addenda."""
+    """Make a report with up to three addenda."""
     original, impression, own = _original(choose)
     reports: list[dict[str, Any]] = [report(reportPlainText=original, isCritical=choose((True, False, None)))]
     words: list[str] = []
@@ -54,12 +54,12 @@ def life(choose: Choose) -> Life:
 
 
 def words_of(text: str) -> list[str]:
-    """The words that say whose a statement is, each at its first place."""
+    """Words that identify statements, each at its first place."""
     return list(dict.fromkeys(WORD.findall(text)))
 
 
 def _original(choose: Choose) -> tuple[str, str, str]:
-    """A report's text, the word of its impression and of its own ADDENDUM section, "" for what it has not."""
+    """Make a report's text, with the word of its impression and of its own ADDENDUM section, "" if missing."""
     body, impression = choose(_BODIES), choose(("", "O0imp"))
     own = choose(("", "O0own")) if body or impression else ""
     parts = [body, f"IMPRESSION: {impression} is stable." if impression else ""]
@@ -70,17 +70,17 @@ def _original(choose: Choose) -> tuple[str, str, str]:
 
 
 def _addendum(choose: Choose, number: int, original: str) -> tuple[str, str]:
-    """An addendum's text in one of the three forms, and the word of what it says."""
+    """Make an addendum's text in one of the three forms, with the word of its statement."""
     word = f"A{number}add"
-    said = choose((f"{word} is seen.", f"ADDENDUM: {word} is seen.", f"*** ADDENDUM ***\n{word} is seen."))
+    added = choose((f"{word} is seen.", f"ADDENDUM: {word} is seen.", f"*** ADDENDUM ***\n{word} is seen."))
     plain = original.removesuffix(SIGNATURE)
     forms = [
-        said,
+        added,
         f"FINDINGS: Reviewed again.\nIMPRESSION: {word} is seen.",
-        f"{said}\n\n{original}",
-        f"{original}\n\n{said}",
+        f"{added}\n\n{original}",
+        f"{original}\n\n{added}",
     ]
-    if "ADDENDUM" in said and "ADDENDUM" not in plain and "FINDINGS" in plain:
+    if "ADDENDUM" in added and "ADDENDUM" not in plain and "FINDINGS" in plain:
         edited = plain.replace("Lungs are", "The lungs are")
-        forms += [f"{said}\n\n{edited}", f"{edited}\n\n{said}"]
+        forms += [f"{added}\n\n{edited}", f"{edited}\n\n{added}"]
     return choose(forms), word

@@ -1,4 +1,4 @@
-"""A circuit breaker of a destination, and one that nothing opens."""
+"""Circuit breaker of a destination, and one that never opens."""
 
 from __future__ import annotations
 

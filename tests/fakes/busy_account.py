@@ -1,6 +1,6 @@
-"""An account in which people work while it is read: every change is marked with a number, and all of it is noted.
+"""Account in which people work while it is crawled: every change has a number, and all changes are recorded.
 
-A text ends with `[<id>:<n>]`, a description too: whatever was made of them says which change it had seen.
+A text or description ends with `[<id>:<n>]`, so every resource made from it shows which change it contains.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _MARK = re.compile(r"\[([0-9a-f]{6}):([0-9]+)\]")
 
 
 def marks(text: str, upstream_id: str) -> list[int]:
-    """The numbers of the changes to that report or study which a text was made of."""
+    """Numbers of the changes to that report or study in a text."""
     return [int(number) for key, number in _MARK.findall(text) if key == upstream_id[-6:]]
 
 
 class BusyAccount:
-    """The sandbox's account and somebody who changes it; `last` is the number of the last change by id."""
+    """Sandbox account with a person who changes it; `last` is the number of the last change by id."""
 
     def __init__(self, studies: int, seed: int) -> None:
         self.state = SandboxAccount(generate(studies=studies))
@@ -34,7 +34,7 @@ class BusyAccount:
         self.done: dict[str, int] = defaultdict(int)
 
     def act(self, study_id: str) -> None:
-        """Something happens to that study, whatever its state allows."""
+        """Make one random change to that study, of those that its state allows."""
         study, reports = self.state.studies[study_id], self.state.reports[study_id]
         signed = [one for one in reports if one["status"] == "completed"]
         unsigned = [one for one in reports if one["status"] != "completed"]

@@ -1,6 +1,6 @@
-"""What happens to reports in the account of a fed gateway that a radiologist does not do, and what came of all of them.
+"""Changes to reports of a fed gateway's account that no radiologist makes, and the final accounting of all reports.
 
-`accounted_for` ends the proof of a fault of which not everything is sent: what is not says so in the store.
+`accounted_for` ends the proof of a fault after which not everything is sent: the store states each unsent report.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Settled = Iterable[tuple[str, str]]
 
 
 def generic(**switches: Any) -> Receiver:
-    """The generic profile with other switches."""
+    """Return the generic profile with other switches."""
     return replace(profile("generic"), **switches)
 
 
 def change(feed: Fed, report_id: str, **values: Any) -> str:
-    """Other keys of a report; the id of its study."""
+    """Change keys of a report; return the id of its study."""
     report = feed.account.find_report(report_id)
     study_id = str(report["studyId"])
     reports = feed.account.reports[study_id]
@@ -36,14 +36,14 @@ def change(feed: Fed, report_id: str, **values: Any) -> str:
 
 
 def speak_of(feed: Fed, report_id: str, **snapshot: Any) -> str:
-    """A report speaks otherwise of its patient; the id of its study. None takes a key away."""
+    """Change a report's patient fields; return the id of its study. None removes a key."""
     said = {**feed.account.find_report(report_id)["snapshotMetadata"], **snapshot}
     return change(feed, report_id, snapshotMetadata={key: value for key, value in said.items() if value is not None})
 
 
 @asynccontextmanager
 async def unlisted(feed: Fed, report_id: str) -> AsyncIterator[None]:
-    """AutoScribe does not list a report while the block runs; at its end it does, and the study is taken in."""
+    """Hide a report from AutoScribe's list while the block runs; then list it again and ingest the study."""
     study_id = str(feed.account.find_report(report_id)["studyId"])
     listed = feed.account.reports[study_id]
     feed.account.reports[study_id] = tuple(one for one in listed if one["reportId"] != report_id)
@@ -53,24 +53,24 @@ async def unlisted(feed: Fed, report_id: str) -> AsyncIterator[None]:
 
 
 async def until_settled(feed: Fed, *wanted: tuple[str, str], seconds: float = 20) -> None:
-    """Wait until the rows of the outbox are in these states, for these reasons, in order."""
-    found: list[Any] = []
+    """Wait until the rows of the outbox have these states and reasons, in order."""
+    states: list[Any] = []
     try:
         async with asyncio.timeout(seconds):
-            while found != list(wanted):
+            while states != list(wanted):
                 await asyncio.sleep(0.02)
-                found = await rows(feed.engine, "SELECT state, reason FROM outbox ORDER BY number")
+                states = await rows(feed.engine, "SELECT state, reason FROM outbox ORDER BY number")
     except TimeoutError:
-        raise AssertionError(f"wanted {wanted}, found {found}") from None
+        raise AssertionError(f"wanted {wanted}, found {states}") from None
 
 
 def statuses(receiver: Any) -> list[str]:
-    """OBR-25 of what a receiver got, in order."""
+    """OBR-25 of all messages that a receiver got, in order."""
     return [field(one.payload, "OBR-25") for one in receiver.messages]
 
 
 def taken_statuses(receiver: Any) -> list[str]:
-    """OBR-25 of what a receiver took, in order."""
+    """OBR-25 of the messages that a receiver accepted, in order."""
     return [field(one.payload, "OBR-25") for one in receiver.messages if one.answer not in REFUSALS]
 
 
@@ -82,10 +82,11 @@ def told_lines(message: bytes) -> list[str]:
 async def accounted_for(
     feed: Fed, *receivers: Any, outbox: Settled = (), ends: Iterable[str] = ("delivered",), repeats: bool = False
 ) -> None:
-    """Nothing lost, reordered, altered or twice, nothing of a patient in logs; what was not sent says why.
+    """Assert that nothing is lost, reordered, altered or doubled, no patient data is in logs, and each unsent row has a
+    reason.
 
-    `outbox` has the states with reasons in which rows of the outbox may end beside those that became messages, `ends`
-    those of messages.
+    `outbox` has the states with reasons in which rows of the outbox may end beside rendered ones, `ends` those of
+    messages.
     """
     settled = {
         (str(state), str(reason)) for state, reason in await rows(feed.engine, "SELECT state, reason FROM outbox")
@@ -97,15 +98,17 @@ async def accounted_for(
     )
     made = {(str(name), str(key)): more for name, key, *more in await rows(feed.engine, columns)}
     assert {str(state) for _, _, state, _ in made.values()} == set(ends)
-    for one, receiver in zip(feed.destinations, receivers, strict=True):
+    for destination, receiver in zip(feed.destinations, receivers, strict=True):
         lanes: dict[str, list[int]] = {}
         for message in receiver.messages:
-            study_id, number, _, body = made[one.name, message.control_id]
+            study_id, number, _, body = made[destination.name, message.control_id]
             assert message.payload == bytes(body)
             lanes.setdefault(str(study_id), []).append(int(number))
         assert all(numbers == sorted(numbers) for numbers in lanes.values())
         taken = [message.control_id for message in receiver.messages if message.answer not in REFUSALS]
         assert repeats or len(taken) == len(set(taken))
-        delivered = {key for (name, key), (_, _, state, _) in made.items() if (name, state) == (one.name, "delivered")}
+        delivered = {
+            key for (name, key), (_, _, state, _) in made.items() if (name, state) == (destination.name, "delivered")
+        }
         assert delivered <= set(taken)
     assert_nothing_of_a_patient(feed, repr(feed.logs))

@@ -1,6 +1,6 @@
-"""A PostgreSQL cluster of the tests' own, on a free loopback port, gone when they end.
+"""PostgreSQL cluster for the tests, on a free loopback port, removed when they end.
 
-https://www.postgresql.org/docs/current/app-initdb.html: `initdb` and `postgres` refuse root, so root hands them on.
+https://www.postgresql.org/docs/current/app-initdb.html: `initdb` and `postgres` refuse root.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SETTINGS = ("fsync=off", "listen_addresses=127.0.0.1", "max_connections=200", "
 
 
 def binaries() -> Path | None:
-    """Where the server's programs are, or None: as pg_config says, or where Debian puts them, the newest."""
+    """Find the folder of the server's programs by pg_config, else the newest of Debian's folders; None without one."""
     config = shutil.which("pg_config")
     said = subprocess.run([config, "--bindir"], check=True, capture_output=True, text=True).stdout if config else ""
     usual = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name.zfill(4), reverse=True)
@@ -30,7 +30,7 @@ def binaries() -> Path | None:
 
 @contextmanager
 def cluster(programs: Path, *settings: str) -> Iterator[str]:
-    """The URL of a server with these settings while the block runs, without a database's name at its end."""
+    """Yield the URL of a server with these settings while the block runs, without a database name."""
     user = {"user": "postgres"} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name) / "data"

@@ -1,4 +1,4 @@
-"""The commands as an operator types them, beside a sandbox AutoScribe with its account and a database of their own."""
+"""Commands as an operator types them, with a sandbox AutoScribe, its account and a database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STUDIES = 24
 
 @dataclass
 class Site:
-    """A sandbox with its account, and the environment of commands that know of it and of a database."""
+    """Sandbox with its account, and the environment of commands that use it and a database."""
 
     account: SandboxAccount
     env: dict[str, str]
@@ -35,7 +35,7 @@ class Site:
     capsys: pytest.CaptureFixture[str]
 
     async def run(self, *arguments: str, **more: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a command, run in a thread of its own as it would be in a process."""
+        """Run a command in a thread of its own, like a process; return exit code, stdout and stderr."""
         with pytest.MonkeyPatch.context() as patched:
             for name, value in {**self.env, **more}.items():
                 patched.setenv(name, value)
@@ -49,7 +49,7 @@ class Site:
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Sqlite]:
-        """The database between two commands."""
+        """Open the database between two commands."""
         engine = Sqlite(self.database)
         async with engine.opened():
             yield engine
@@ -70,7 +70,7 @@ Open = Callable[..., AbstractAsyncContextManager[Site]]
 
 @contextmanager
 def sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Open]:
-    """Opens a site with a sandbox that has these faults; logging is put back as it was."""
+    """Open a site with a sandbox that has these faults; restore logging afterwards."""
     root, before = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers, root.level
 

@@ -1,4 +1,4 @@
-"""What the crawl works with, in memory: an account, an index that takes its studies in, cursors and an observer."""
+"""Fakes of the crawl's partners in memory: an account, an index that ingests its studies, cursors and an observer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def study(number: int, status: str = "completed", **more: Any) -> dict[str, Any]
 
 
 class Account:
-    """The methods of the upstream client that a crawl needs; a page's cursor is the offset of its first study."""
+    """Methods of the upstream client that a crawl needs; a page's cursor is the offset of its first study."""
 
     def __init__(self, *studies: dict[str, Any], latency: float = 0) -> None:
         self.studies_by_id = {one["studyId"]: one for one in studies}
@@ -45,7 +45,7 @@ class Account:
         self.studies_by_id[study_id(number)] = study(number, status, updatedAt=clock.now().isoformat(), **more)
 
     def asked(self, kind: str) -> list[str]:
-        """What was asked for of that kind: a page's cursor, or a study's id."""
+        """Requests of that kind: the cursors of pages, or the ids of studies."""
         return [call.partition(" ")[2] for _, call in self.calls if call.split(" ")[0] == kind]
 
     async def studies(
@@ -74,7 +74,7 @@ class Account:
                 return
 
     def made(self, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The studies of a page as they leave the account."""
+        """Studies of a page as the account returns them."""
         return page
 
     async def study(self, study_id: str) -> Answer:
@@ -107,7 +107,7 @@ def refuses_cursors(call: str) -> UpstreamError | None:
 
 
 class Index:
-    """A store of studies: takes them in with their reports, and knows when they were listed and fetched."""
+    """Store of studies: ingests them with their reports, and knows when they were listed and fetched."""
 
     def __init__(self, upstream: Any) -> None:
         self.upstream = upstream
@@ -138,7 +138,7 @@ class Index:
 
 
 class Cursors:
-    """Cursors that went through JSON, as a database keeps them."""
+    """Cursors that pass through JSON, as in a database."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
@@ -154,7 +154,7 @@ class Cursors:
 
 
 class Noted:
-    """An observer that notes what it is told."""
+    """Observer that records its calls."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -182,6 +182,6 @@ class Noted:
 
 
 def crawl_of(account: Any, index: Any = None, cursors: Any = None, **settings: Any) -> Crawl:
-    """A crawl of that account into an index of its own, unless told otherwise."""
+    """Make a crawl of that account into an index of its own, unless one is given."""
     index = index or Index(account)
     return Crawl(account, index, index, cursors or Cursors(), Sync(**settings), Noted())

@@ -1,6 +1,6 @@
-"""The facade once it has looked at all of the sandbox, and what it must find: the oracle reads the resources alone.
+"""Facade over a fully crawled sandbox, and the oracle of its searches, which reads only the resources.
 
-https://hl7.org/fhir/R4/search.html, done the long way: every resource is held against what is asked for.
+https://hl7.org/fhir/R4/search.html, implemented by brute force: every resource is compared with the query.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ALL = Statement(
 _WANTED = Statement("SELECT 1 FROM pdf WHERE state = 'wanted' LIMIT 1")
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Parameter -> kind and path, where they are the same for all types, then by type
+# Parameter -> kind and path, first those equal for all types, then by type
 OF_EVERY_TYPE = {"_id": ("token", "id"), "_lastUpdated": ("date", "meta.lastUpdated")}
 PATHS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "DiagnosticReport": {
@@ -88,7 +88,7 @@ PATHS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 
 @dataclass
 class World:
-    """The stage and every resource that is served, by type."""
+    """The stage and every served resource, by type."""
 
     stage: Stage
     resources: dict[str, list[Json]]
@@ -104,11 +104,11 @@ class World:
         return await self.stage.client.post(url, content=urlencode(pairs), headers=form)
 
     async def bundle(self, query: str, **more: Any) -> Json:
-        """The Bundle that a search answers with."""
+        """Return the Bundle of a search."""
         return self.seen(await self.get(query, **more))
 
     def seen(self, response: httpx.Response) -> Json:
-        """The Bundle of an answer, each of its resources judged."""
+        """Return the Bundle of an answer after judging each of its resources."""
         assert response.status_code == 200, response.text
         bundle = response.json()
         for entry in bundle.get("entry", ()):
@@ -123,28 +123,28 @@ class World:
         return bundle
 
     def expected(self, resource_type: str, pairs: Pairs) -> set[str]:
-        """The ids of what the long way finds."""
+        """Ids that the brute-force search finds."""
         return {one["id"] for one in self.resources[resource_type] if all(holds(one, *pair) for pair in pairs)}
 
     async def check(self, resource_type: str, pairs: Pairs) -> set[str]:
-        """See that a search finds what it must and nothing else, by GET as by POST; the ids that it finds."""
+        """Assert that a search finds exactly the expected resources, by GET and by POST; return their ids."""
         bundle = await self.bundle(f"{resource_type}?{urlencode([*pairs, ('_count', '500')])}")
         posted = self.seen(await self.post(resource_type, [*pairs, ("_count", "500")]))
-        found = ids(bundle)
-        assert sorted(found) == sorted(ids(posted))
-        assert len(set(found)) == len(found) == bundle["total"] == posted["total"]
-        assert set(found) == self.expected(resource_type, pairs), pairs
-        return set(found)
+        found_ids = ids(bundle)
+        assert sorted(found_ids) == sorted(ids(posted))
+        assert len(set(found_ids)) == len(found_ids) == bundle["total"] == posted["total"]
+        assert set(found_ids) == self.expected(resource_type, pairs), pairs
+        return set(found_ids)
 
     def some(self, resource_type: str, most: int = 6) -> list[Json]:
-        """Some resources of a type, always the same."""
+        """Return some resources of a type, always the same."""
         every = self.resources[resource_type]
         return every[:: max(1, len(every) // most)][:most]
 
 
 @asynccontextmanager
 async def crawled(*switches: str) -> AsyncIterator[World]:
-    """The facade over a sandbox of which all is in the index, with all PDFs: nothing changes from then on."""
+    """Open the facade over a sandbox fully crawled with all PDFs: nothing changes from then on."""
     async with facade(*switches, roles=("api", "sync")) as stage:
         serving = stage.app.state.facade
         for _ in range(1_200):
@@ -160,35 +160,35 @@ async def crawled(*switches: str) -> AsyncIterator[World]:
 
 
 def as_made(resource: Json) -> Json:
-    """A resource as the mappings made it, with no more in its meta than the profiles it claims."""
+    """Return a resource as the mappings made it, with only the claimed profiles in its meta."""
     profiles = resource["meta"].get("profile")
     made = {key: value for key, value in resource.items() if key != "meta"}
     return {**made, "meta": {"profile": profiles}} if profiles else made
 
 
 def ids(bundle: Json, mode: str = "match") -> list[str]:
-    """The ids of the entries of a kind, in order."""
+    """Ids of the entries of a search mode, in order."""
     return [one["id"] for one in entries(bundle, mode)]
 
 
 def entries(bundle: Json, mode: str = "match") -> list[Json]:
-    """The resources of the entries of a kind, in order."""
+    """Resources of the entries of a search mode, in order."""
     return [one["resource"] for one in bundle.get("entry", ()) if one["search"]["mode"] == mode]
 
 
 def issues(bundle: Json) -> list[Json]:
-    """What the OperationOutcome of a Bundle says; `detail` is our code."""
+    """Issues of the OperationOutcomes in a Bundle; `detail` is our code."""
     found = [one for outcome in entries(bundle, "outcome") for one in outcome["issue"]]
     return [{**one, "detail": one.get("details", {}).get("coding", [{}])[0].get("code")} for one in found]
 
 
 def links(bundle: Json) -> dict[str, str]:
-    """The links of a Bundle by their relation."""
+    """Links of a Bundle by relation."""
     return {one["relation"]: one["url"] for one in bundle["link"]}
 
 
 def asked_for(resource: Json, name: str) -> str | None:
-    """A value of a parameter that finds the resource; None if there is none."""
+    """Return a value of a parameter that finds the resource; None if there is none."""
     kind, path = _path(resource["resourceType"], name)
     for value in _values(resource, path):
         if kind == "date":
@@ -201,19 +201,19 @@ def asked_for(resource: Json, name: str) -> str | None:
 
 
 def holds(resource: Json, name: str, asked: str) -> bool:
-    """Whether what is asked of a parameter holds of a resource: any of the values between commas."""
+    """True if a resource matches the value of a parameter: any of its alternatives between commas."""
     kind, path = _path(resource["resourceType"], name)
     alternatives = re.split(r"(?<!\\),", asked)
     return any(_fits(kind, value, one) for value in _values(resource, path) for one in alternatives)
 
 
 def escaped(text: str) -> str:
-    r"""A text with `\` before what a value must not hold."""
+    r"""Put `\` before each character that a value must not hold."""
     return re.sub(r"([\\,|$])", r"\\\1", text)
 
 
 def interval(text: str) -> tuple[int, int]:
-    """What a date stands for, in microseconds; a date without an offset is one of UTC."""
+    """Interval of a date in microseconds; a date without an offset is in UTC."""
     if "T" not in text:
         year, month, day = [*map(int, text.split("-")), 0, 0][:3]
         low = datetime(year, month or 1, day or 1, tzinfo=UTC)
@@ -231,14 +231,14 @@ def _path(resource_type: str, name: str) -> tuple[str, str]:
 
 
 def _values(resource: Any, path: str) -> Iterator[Any]:
-    """The values at a path, whatever lists are in between."""
+    """Yield the values at a path, through any lists in between."""
     first, _, rest = path.partition(".")
-    found = resource.get(first) if isinstance(resource, dict) else None
-    for one in found if isinstance(found, list) else [] if found is None else [found]:
+    value = resource.get(first) if isinstance(resource, dict) else None
+    for item in value if isinstance(value, list) else [] if value is None else [value]:
         if rest:
-            yield from _values(one, rest)
+            yield from _values(item, rest)
         else:
-            yield one
+            yield item
 
 
 def _fits(kind: str, value: Any, asked: str) -> bool:
@@ -256,7 +256,7 @@ def _fits(kind: str, value: Any, asked: str) -> bool:
 
 
 def _atoms(kind: str, value: Any) -> Iterable[tuple[str | None, str]]:
-    """The codes of a value with their systems; of a reference all its forms."""
+    """Codes of a value with their systems; for a reference, all its forms."""
     if kind == "reference":
         reference = value["reference"]
         return [(None, one) for one in (reference, reference.partition("/")[2], f"{BASE}/{reference}")]
@@ -279,12 +279,12 @@ def _day(value: Any) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts of a string, or of the parts of a name or an address."""
+    """Yield the texts of a string, or of the parts of a name or an address."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
+        for item in value:
+            yield from _texts(item)
     else:
         for key in ("text", "family", "given", "prefix", "suffix"):
             yield from _texts(value.get(key, []))

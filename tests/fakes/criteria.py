@@ -1,6 +1,6 @@
-"""The criteria of a search tried on rows in memory, one by one: the oracle for every way of finding them faster.
+"""Oracle for search criteria: tries each one on rows in memory, for comparison with the faster searches.
 
-https://hl7.org/fhir/R4/search.html#date for what the prefixes mean.
+https://hl7.org/fhir/R4/search.html#date for the meaning of the prefixes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Instants = Mapping[str, int]
 
 
 def holds(criterion: Criterion, address: str, rows: Index, updated: Instants) -> bool:
-    """True if the criterion holds of the resource at that address; `updated` are the instants of lastUpdated in µs."""
+    """True if the criterion matches the resource at that address; `updated` has the instants of lastUpdated in µs."""
     match criterion:
         case Updated(comparison, low, high):
             return compares(comparison, (updated[address], updated[address] + 1), (low, high))
@@ -72,7 +72,7 @@ def _matches(criterion: Is | Starts | Ends | Contains | Has, value: str) -> bool
 
 
 def compares(comparison: Comparison, said: tuple[int, int], asked: tuple[int, int]) -> bool:
-    """True if the interval a resource says compares so with the one that is asked for."""
+    """True if a resource's interval compares so with the requested one."""
     contained = asked[0] <= said[0] and said[1] <= asked[1]
     return {
         "eq": contained,
@@ -88,7 +88,7 @@ def compares(comparison: Comparison, said: tuple[int, int], asked: tuple[int, in
 
 
 def found(resource_type: str, clauses: Iterable[Clause], rows: Index, updated: Instants) -> set[str]:
-    """The addresses of that type of which every clause holds, each by any of its criteria."""
+    """Addresses of that type that match every clause, each by any of its criteria."""
     wanted = list(clauses)
     return {
         address

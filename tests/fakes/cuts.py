@@ -1,4 +1,4 @@
-"""What a text is cut into, as a test reads it."""
+"""Sections of a text in the form that tests compare."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _TOLD = frozenset({"findings", "impression", "findings_impression"})
 
 
 def pieces(text: str) -> list[tuple[str, str]]:
-    """Label and content of every section that says something; the text itself must be whole."""
+    """Label and content of every section that is not blank; the sections must add up to the text."""
     sections = cut(text)
     assert "".join(section.heading + section.body for section in sections) == text
     return [(section.label, section.content) for section in sections if section.content]
 
 
 def told(text: str) -> list[tuple[str, str]]:
-    """Of these the findings and the impressions."""
+    """Only the findings and impressions of these."""
     return [piece for piece in pieces(text) if piece[0] in _TOLD]

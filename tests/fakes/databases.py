@@ -1,4 +1,4 @@
-"""Migrated databases of the tests' own, one for each test: made once, then copied.
+"""Migrated databases for the tests, one per test: made once, then copied.
 
 https://www.postgresql.org/docs/current/manage-ag-templatedbs.html, https://sqlite.org/wal.html.
 """
@@ -25,13 +25,13 @@ _TEMPLATE = "migrated"
 
 
 def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What comes of a coroutine, on a loop of its own that no test sees."""
+    """Run a coroutine on a loop of its own and return its result."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         return runner.run(coroutine)
 
 
 class Server:
-    """A PostgreSQL server with a migrated database that is copied for each test."""
+    """PostgreSQL server with a migrated database that is copied for each test."""
 
     def __init__(self, url: str) -> None:
         self._url, self._numbers = url, count()
@@ -39,7 +39,7 @@ class Server:
 
     @contextmanager
     def database(self, template: str = _TEMPLATE) -> Iterator[str]:
-        """The URL of a copy of the migrated database, or of another (`template0` is an empty one)."""
+        """Yield the URL of a copy of the migrated database, or of another (`template0` is an empty one)."""
         name = f"test{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         try:
@@ -48,7 +48,7 @@ class Server:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def execute(self, sql: str, name: str = "postgres") -> None:
-        """Run a statement of a test in a database."""
+        """Run a test's statement in a database."""
         at_once(self._execute(sql, name))
 
     async def _execute(self, sql: str, name: str) -> None:
@@ -67,7 +67,7 @@ class Server:
 
 @contextmanager
 def server(*settings: str) -> Iterator[Server | None]:
-    """A server with these settings while the block runs; None where PostgreSQL is not installed."""
+    """Run a server with these settings while the block runs; None if PostgreSQL is not installed."""
     programs = binaries()
     if programs is None:
         yield None
@@ -77,12 +77,12 @@ def server(*settings: str) -> Iterator[Server | None]:
 
 
 def migrated_file(folder: Path) -> Path:
-    """A migrated SQLite database to be copied."""
+    """Make a migrated SQLite database to copy."""
     path = folder / "migrated.db"
     at_once(migrate(Sqlite(path)))
     return path
 
 
 def copied(file: Path, folder: Path) -> Path:
-    """A copy of it in a folder."""
+    """Copy the file into a folder."""
     return Path(shutil.copyfile(file, folder / "gateway.db"))

@@ -1,7 +1,7 @@
-"""What schemathesis makes of the OpenAPI document of a running gateway, with what that gateway holds in it.
+"""Requests that schemathesis makes from a running gateway's OpenAPI document and the gateway's own data.
 
-https://spec.openapis.org/oas/v3.1.1.html#parameter-object. Of requests that are made of a document alone hardly one
-finds anything: most of these ask for what there is, and for a little of what schemathesis thought of.
+https://spec.openapis.org/oas/v3.1.1.html#parameter-object. Requests made from a document alone hardly ever find
+anything. So most of these ask for existing resources, and only sometimes for a value that schemathesis made up.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from gateway.fhir_api.search.result_parameters import RESULT_PARAMETERS
 Json = dict[str, Any]
 Cases = st.SearchStrategy[Case]
 BASE = "/fhir"
-# RFC 9110 §5.1 and §5.5; whatever else an HTTP server refuses itself
+# RFC 9110 §5.1 and §5.5; an HTTP server refuses everything else itself
 _FIELD = re.compile(r"[!#-'*+.^`|~\w-]+:[\t\x20-\x7e\x80-\xff]*", re.ASCII)
 _SELDOM = st.sampled_from((False, False, False, True))
 _NARROWING = ("_id", "_lastUpdated", "patient")
-# What the document has one example of, and no list
+# Values with one example in the document, and no list
 _OTHERS = {
     "_count": ("1", "3", "500", "0"),
     "_format": ("json", "xml"),
@@ -38,7 +38,7 @@ _OTHERS = {
 
 
 class Quiet:
-    """What is too large to be shown in a message of Hypothesis."""
+    """Object too large for a message of Hypothesis."""
 
     def _repr_pretty_(self, printer: Any, _: bool) -> None:
         printer.text(type(self).__name__)
@@ -46,7 +46,7 @@ class Quiet:
 
 @dataclass(frozen=True, repr=False)
 class Row(Quiet):
-    """An operation: values that the document has of its parameters, those that it needs, what can be searched for."""
+    """An operation: the document's values of its parameters, the required ones, and the searchable values."""
 
     values: Mapping[str, Sequence[str]]
     needed: Sequence[str]
@@ -56,21 +56,21 @@ class Row(Quiet):
 
 @st.composite
 def asked(draw: st.DrawFn, made: st.SearchStrategy[Json], row: Row) -> Json:
-    """Parameters that find a resource, a few that the document shows, and seldom some of what was made."""
-    found = {name: draw(st.sampled_from(row.values[name])) for name in row.needed}
+    """Draw parameters that find a resource, a few from the document, and seldom some made-up ones."""
+    parameters = {name: draw(st.sampled_from(row.values[name])) for name in row.needed}
     if row.searched:
-        one = draw(st.sampled_from(row.resources))
-        known = {name: value for name in row.searched if (value := asked_for(one, name))}
+        resource = draw(st.sampled_from(row.resources))
+        known = {name: value for name in row.searched if (value := asked_for(resource, name))}
         narrowing = [name for name in _NARROWING if name in known]
-        found |= {name: known[name] for name in (draw(st.sampled_from(narrowing)), *draw(_some(known, 2)))}
+        parameters |= {name: known[name] for name in (draw(st.sampled_from(narrowing)), *draw(_some(known, 2)))}
     shown = [*draw(_some(row.values.keys() & RESULT_PARAMETERS.keys(), 4))]
     shown += draw(_some(row.values, 2)) if draw(_SELDOM) else []
-    found |= {name: draw(st.sampled_from(row.values[name])) for name in shown}
+    parameters |= {name: draw(st.sampled_from(row.values[name])) for name in shown}
     if draw(_SELDOM):
         given = draw(made)
         if isinstance(given, dict) and given:
-            found |= {name: given[name] for name in draw(_some(given, 2))}
-    return found
+            parameters |= {name: given[name] for name in draw(_some(given, 2))}
+    return parameters
 
 
 def _some(names: Collection[str], most: int) -> st.SearchStrategy[list[str]]:
@@ -79,7 +79,7 @@ def _some(names: Collection[str], most: int) -> st.SearchStrategy[list[str]]:
 
 @st.composite
 def batches(draw: st.DrawFn, described: Described) -> Json:
-    """A batch of reads and searches of what there is."""
+    """Draw a batch of reads and searches of existing resources."""
     urls = draw(st.lists(st.sampled_from(described.urls), min_size=1, max_size=4))
     rows = [{"request": {"method": "GET", "url": url}} for url in urls]
     return {"resourceType": "Bundle", "type": "batch", "entry": rows}
@@ -87,7 +87,7 @@ def batches(draw: st.DrawFn, described: Described) -> Json:
 
 @st.composite
 def damaged(draw: st.DrawFn, made: st.SearchStrategy[Any], row: Row) -> Any:
-    """A resource as it is served, often with something in it that was made."""
+    """Draw a served resource, often with a made-up value in it."""
     one, given = draw(st.sampled_from(row.resources)), draw(made)
     if not isinstance(given, dict) or draw(st.booleans()):
         return one
@@ -96,7 +96,7 @@ def damaged(draw: st.DrawFn, made: st.SearchStrategy[Any], row: Row) -> Any:
 
 @dataclass(frozen=True, repr=False)
 class Operation(Quiet):
-    """An operation and its cases: those that know what there is, those of the document alone, those that break it."""
+    """An operation and its cases: those with existing data, those from the document alone, those that break it."""
 
     label: str
     is_search: bool
@@ -107,7 +107,7 @@ class Operation(Quiet):
 
 @st.composite
 def any_of(draw: st.DrawFn, *operations: Operation) -> Case:
-    """A case of one of the operations: of searches two in three know what there is, of the others half."""
+    """Draw a case of one operation: two thirds of searches and half of others use existing data."""
     one = operations[draw(st.integers(0, len(operations) - 1))]
     kind = draw(st.integers(-4 if one.is_search else -2, 1))
     return draw((one.plain, one.breaking)[kind] if kind >= 0 else one.knowing)
@@ -115,14 +115,14 @@ def any_of(draw: st.DrawFn, *operations: Operation) -> Case:
 
 @dataclass(frozen=True, repr=False)
 class Described(Quiet):
-    """A gateway's OpenAPI document, and all resources that its searches find, by type."""
+    """OpenAPI document of a gateway, and all resources that its searches find, by type."""
 
     document: Json
     resources: Mapping[str, Sequence[Json]]
 
     @cached_property
     def operations(self) -> list[Operation]:
-        """All that can be asked of it."""
+        """All operations of the document."""
         plain, knowing = _schema(self.document), _schema(self.document)
         self._tell(knowing)
         return [
@@ -139,12 +139,12 @@ class Described(Quiet):
 
     @cached_property
     def urls(self) -> list[str]:
-        """Reads and searches of everything, below the base."""
+        """Reads and searches of every resource, below the base."""
         named = [(kind, one) for kind in self.resources for one in self._ids(kind)]
         return [url for kind, one in named for url in (f"{kind}/{one}", f"{kind}?{urlencode({'_id': one})}")]
 
     def _tell(self, schema: BaseSchema) -> None:
-        """Let schemathesis make requests for what there is."""
+        """Make schemathesis request existing resources."""
 
         @schema.hook
         def before_generate_query(context: HookContext, made: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
@@ -195,7 +195,7 @@ def _schema(document: Json) -> BaseSchema:
 
 
 def _kind(path: str) -> str:
-    """The resource type that stands in it, if any."""
+    """Resource type in a path, if any."""
     return path.removeprefix(BASE).strip("/").partition("/")[0]
 
 
@@ -205,7 +205,7 @@ def _values(parameter: Json) -> Sequence[str]:
 
 
 def described(root: str) -> Described:
-    """The gateway at that address."""
+    """Read the gateway at that address."""
     with httpx.Client(base_url=root) as client:
         document = client.get("/openapi.json").json()
         searched = [path for path in document["paths"] if f"{path}/{{id}}" in document["paths"]]
@@ -213,7 +213,7 @@ def described(root: str) -> Described:
 
 
 def _found(client: httpx.Client, path: str) -> Iterator[Json]:
-    """Every resource of a type, page by page."""
+    """Yield every resource of a type, page by page."""
     url = f"{path}?{urlencode({'_lastUpdated': 'ge2000', '_count': '500'})}"
     while url:
         bundle = client.get(url).json()

@@ -1,4 +1,4 @@
-"""A destination of v2 messages: what it holds after each, and what the feed keeps of what it was sent (D16, D32)."""
+"""Destination of v2 messages: its content after each message, and the feed's record of what it sent (D16, D32)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ HELD = frozenset({"accession-missing", "addendum-without-original"})
 
 @dataclass
 class Result:
-    """What stands under one filler order number: `lines` and `files`, under the last code of `history`.
+    """Content under one filler order number: `lines` and `files`, under the last code of `history`.
 
-    `history` has OBR-25 of each message, or W for what takes back; `patients` the first PID-3 of each.
+    `history` has OBR-25 of each message, or W for a withdrawal; `patients` the first PID-3 of each.
     """
 
     history: str = ""
@@ -45,12 +45,12 @@ class Result:
 
     @property
     def is_in_order(self) -> bool:
-        """P < F < C, A: no draft and no first result behind a signed one, and nothing added to what is not there."""
+        """True for P < F < C, A: no draft or first result after a signed one, and no addition to a missing result."""
         return _IN_ORDER.fullmatch(self.history) is not None
 
 
 class Destination:
-    """A system that files results by filler order number: each message replaces what is there, `A` adds to it."""
+    """System that files results by filler order number: each message replaces the content, `A` adds to it."""
 
     def __init__(self) -> None:
         self.results: dict[str, Result] = {}
@@ -71,7 +71,7 @@ class Destination:
 
 
 class Sent(NamedTuple):
-    """One message, or None with the issues that say why not; `about` are the ids of all reports that it tells of."""
+    """One message, or None with the issues that explain it; `about` are the ids of all its reports."""
 
     cause: Cause
     about: tuple[str, ...]
@@ -84,7 +84,7 @@ class Sent(NamedTuple):
 
 
 class Feed:
-    """What the feed keeps of one destination: `numbers` by report, those with something `signed`, and causes `held`."""
+    """Feed's record of one destination: `numbers` by report, those with a `signed` report, and causes `held`."""
 
     def __init__(self, to: Receiver, site: Site) -> None:
         self.to = to
@@ -94,7 +94,7 @@ class Feed:
         self.held: tuple[Cause, ...] = ()
 
     def send(self, change: Change) -> Iterator[Sent]:
-        """Each message of the look, behind what was held before it, or why there is none."""
+        """Yield each message of the change, after the messages held before, or the reason that there is none."""
         study, facts = change.study, self.facts(change)
         held: list[Cause] = []
         causes = (*self.held, *change.causes)
@@ -113,7 +113,7 @@ class Feed:
         self.held = tuple(dict.fromkeys(held))
 
     def facts(self, change: Change) -> Facts:
-        """What is known when a message is made."""
+        """Facts for rendering a message."""
         return Facts(
             pdf={one.report_id: pdf_facts(one) for one in change.study.completed if self.to.pdf != "none"},
             corrected=change.corrected,
@@ -123,7 +123,7 @@ class Feed:
         )
 
     def _keep(self, sent: Sent, made: Rendering) -> None:
-        """Keep under which numbers it was sent; what is taken back makes no number one of something signed."""
+        """Record the numbers of a sent message; a withdrawal does not make its number a signed one."""
         under = made.place.filler_order_numbers
         if made.status.diagnostic_report not in ("preliminary", "entered-in-error"):
             self.signed.update(under)

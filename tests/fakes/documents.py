@@ -1,4 +1,4 @@
-"""Whole answers of the AutoScribe API for the tests of the client; every call gives a fresh copy to change."""
+"""Complete answers of the AutoScribe API for the client's tests; every call gives a fresh copy to change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small reader of HL7 v2 messages for tests, written from the standard and apart from the encoder it checks."""
+"""Small reader of HL7 v2 messages for tests, written from the standard, independent of the encoder it checks."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def segments(message: bytes) -> list[list[str]]:
 
 
 def all_of(message: bytes, name: str) -> list[list[str]]:
-    """The segments of one name."""
+    """Segments with one name."""
     return [row for row in segments(message) if row[0] == name]
 
 
 def field(message: bytes, path: str) -> str:
-    """`PID-5` as it was sent, of the first such segment; "" where there is none."""
+    """`PID-5` as sent, of the first such segment; "" if there is none."""
     name, _, number = path.partition("-")
     rows = all_of(message, name)
     return rows[0][int(number)] if rows and int(number) < len(rows[0]) else ""
 
 
 def unescape(text: str) -> str:
-    """The value that was escaped."""
+    """Decode the escape sequences of a value."""
     return _SEQUENCE.sub(lambda match: _KNOWN[match[1]], text)
 
 
 def lines(message: bytes) -> list[str]:
-    """The lines of all OBX of type TX; one blank stands for an empty line."""
+    """Lines of all OBX of type TX; one blank stands for an empty line."""
     values = [row[5] for row in all_of(message, "OBX") if row[2] == "TX"]
     return ["" if text == " " else unescape(text) for text in values]

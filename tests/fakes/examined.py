@@ -1,4 +1,4 @@
-"""Studies as AutoScribe sends them, for the site's doctor, and what is seen in them."""
+"""Studies as AutoScribe sends them, and the result of the site doctor's look at them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Said = tuple[dict[str, Any], dict[str, Any]]
 
 
 def said(*snapshots: dict[str, Any], **study: Any) -> Said:
-    """A study with a signed report for each snapshot, and its reports."""
+    """Make a study with a signed report for each snapshot, and its reports."""
     reports = [report_json(str(digit), snapshotMetadata=one) for digit, one in enumerate(snapshots, 1)]
     return study_json(**{"modality": "CT", "studyDescription": "", **study}), response_json(*reports)
 
 
 def examined(studies: Iterable[Said], site: Site) -> Seen:
-    """Look at these studies, and return what is seen in them."""
+    """Examine these studies, and return the findings."""
     found = Seen()
     for study, reports in studies:
         found.look_at(study, reports, site)

@@ -1,4 +1,4 @@
-"""The gateway in front of the sandbox: the real upstream client over a socket, the facade called in process."""
+"""Gateway in front of the sandbox: the real upstream client over a socket, the facade called in process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Counted:
-    """ASGI: notes the requests that reach the sandbox, as `GET /v1/autoScribe/…` without the query."""
+    """ASGI wrapper that records the requests to the sandbox, as `GET /v1/autoScribe/…` without the query."""
 
     app: Any
     requests: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Counted:
 
 @dataclass
 class Stage:
-    """The client of the facade, the account behind it, and what the sandbox was asked for."""
+    """Client of the facade, the account behind it, and the requests to the sandbox."""
 
     client: httpx.AsyncClient
     account: SandboxAccount
@@ -61,7 +61,7 @@ class Stage:
     app: Any
 
     def routes_seen(self) -> list[str]:
-        """What the sandbox was asked for since the last call."""
+        """Requests to the sandbox since the last call."""
         seen = list(self.requests)
         self.requests.clear()
         return seen
@@ -74,11 +74,11 @@ class Stage:
         return await self.client.post(f"{BASE}/{path}", headers={**headers, **more.pop("headers", {})}, **more)
 
     def fail(self, *specs: str) -> None:
-        """The faults of the sandbox from now on; without any, none."""
+        """Set the faults of the sandbox; without arguments, clear them."""
         self.sandbox.state.faults.replace(parse_faults(specs))
 
     def reports(self, **wanted: Any) -> Iterator[Json]:
-        """The account's reports whose keys have these values, of studies that AutoScribe reported."""
+        """Yield the account's reports with these values, of studies that AutoScribe reported."""
         for study_id, reports in self.account.reports.items():
             if self.account.studies[study_id].get("studyType") == "external":
                 continue
@@ -87,7 +87,7 @@ class Stage:
                     yield report
 
     def signed(self) -> Json:
-        """A signed original, alone in its study, with a text and an MRN."""
+        """Return a signed original, alone in its study, with a text and an MRN."""
         return next(
             report
             for report in self.reports(status="completed", isAddendum=False)
@@ -114,7 +114,7 @@ def site() -> Site:
 
 @cache
 def _migrated() -> Path:
-    """A database of the schema of this release, made once."""
+    """Make a database with this release's schema, once."""
     folder = mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return migrated_file(Path(folder))
@@ -122,13 +122,13 @@ def _migrated() -> Path:
 
 @cache
 def _seeded(seed: int, studies: int) -> bytes:
-    """The account of a seed, made once and pickled: each test has its own to change."""
+    """Make the account of a seed, once, and pickle it: each test gets its own copy to change."""
     return pickle.dumps(generate(seed, studies))
 
 
 @dataclass
 class Sandboxed:
-    """A sandbox that listens, and gateways before it."""
+    """Listening sandbox, and gateways in front of it."""
 
     options: Options
     account: SandboxAccount
@@ -143,7 +143,7 @@ class Sandboxed:
         groups: Mapping[str, Any] = MappingProxyType({}),
         **upstream: Any,
     ) -> AsyncIterator[Stage]:
-        """A gateway on the database of that URL, as `facade` has it; there may be several."""
+        """Open a gateway on the database with that URL, as `facade` does; there may be several."""
         usual = {"api_key": SecretStr(self.options.api_key), "base_url": self.options.base_url}
         settings = Settings.model_construct(
             upstream=Upstream(**{**usual, "max_backoff": 0, "retry_after_cap": 0, **upstream}),
@@ -159,7 +159,7 @@ class Sandboxed:
 
 @asynccontextmanager
 async def sandboxed(*switches: str, faults: tuple[str, ...] = ()) -> AsyncIterator[Sandboxed]:
-    """A sandbox with these switches and faults that listens while the block runs."""
+    """Run a listening sandbox with these switches and faults while the block runs."""
     with listening_socket("127.0.0.1", 0) as listener:
         options = Options(port=listener.getsockname()[1], studies=150, switches=switches, faults=faults)
         account = SandboxAccount(pickle.loads(_seeded(options.seed, options.studies)), parse_switches(switches))
@@ -177,10 +177,10 @@ async def facade(
     groups: Mapping[str, Any] = MappingProxyType({}),
     **upstream: Any,
 ) -> AsyncIterator[Stage]:
-    """The facade over a sandbox with these switches and faults; `upstream` changes settings of the client.
+    """Open the facade over a sandbox with these switches and faults; `upstream` changes settings of the client.
 
-    `groups` are other groups of settings than the usual ones. Nothing is crawled unless `roles` say so: the index has
-    what was read through.
+    `groups` are other groups of settings. Nothing is crawled unless `roles` include it: the index has only what was
+    read through.
     """
     with TemporaryDirectory() as folder:
         file = copied(await asyncio.to_thread(_migrated), Path(folder))

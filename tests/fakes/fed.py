@@ -1,6 +1,6 @@
-"""A feed in one process: an account in which people sign, the pipeline, and who serves the destinations.
+"""Feed in one process: an account in which people sign, the pipeline, and the workers of the destinations.
 
-The upstream is not asked: `tell` takes a study in as AutoScribe has it at that moment.
+The upstream is not called: `tell` ingests a study in its present state in AutoScribe.
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ MADE = {"rendered", "merged"}
 
 
 def destination(port: int, name: str = "ehr", **more: Any) -> Destination:
-    """A destination on this machine that is tried again quickly."""
+    """Make a destination on this machine with quick retries."""
     keys = ("tls", "connect_timeout", "close_after_each", "ack_listen", "ack_peers")
     way = {key: more.pop(key) for key in keys if key in more}
     transport = Mllp(more.pop("host", "127.0.0.1"), port, ack_timeout=more.pop("ack_timeout", 5.0), **way)
     switches = {key: more.pop(key) for key in ("window", "ack_mode", "ack_table", "addendum") if key in more}
     usual = {"receiver": replace(profile("generic"), **switches), "start": START, "filter": Filter(), "retry": QUICK}
-    usual["on_conflict"] = "send"  # some of the sandbox's people are called otherwise in each study
+    usual["on_conflict"] = "send"  # some of the sandbox's people have another name in each study
     return Destination(name, f"destination[{name}]", transport, **{**usual, **more})
 
 
 def site() -> Site:
-    """The site of the facade's tests, where every place of the sandbox has somebody's MRNs."""
+    """Return the site of the facade's tests, in which every facility of the sandbox has an authority for its MRNs."""
     known = facade.site()
     return replace(known, default_facility=next(iter(known.facilities.values())))
 
 
 @dataclass
 class Fed:
-    """The account, the store and the destinations; `settings` is what a restart changed of the site."""
+    """The account, the store and the destinations; `settings` is the site after a restart."""
 
     engine: Engine
     account: SandboxAccount
@@ -79,12 +79,12 @@ class Fed:
         )
 
     def restart(self, settings: Site, **changes: Any) -> None:
-        """Go on with other settings: of the site, and of every destination."""
+        """Continue with other settings, of the site and of every destination."""
         self.settings, self.destinations = settings, tuple(replace(one, **changes) for one in self.destinations)
         self.__post_init__()
 
     async def tell(self, *study_ids: str) -> None:
-        """Take in these studies as AutoScribe has them now; the settings are in force as though they always were."""
+        """Ingest these studies in their present state; the settings are in force as if they always had been."""
         await always_in_force(self.engine, self.destinations)
         for study_id in study_ids:
             study = self.account.find_study(study_id)
@@ -98,7 +98,7 @@ class Fed:
             await self.pipeline.ingest(study_id, fetch)
 
     async def sign(self, text: str = "", **more: Any) -> Any:
-        """Sign a report of a new study, with that text where one is given, and take it in."""
+        """Sign a report of a new study, with that text if given, and ingest it."""
         signed = self.account.sign_new(**more)
         if text:
             self.account.change_text(signed.report_id, text)
@@ -106,7 +106,7 @@ class Fed:
         return signed
 
     async def add(self, signed: Any) -> Any:
-        """Sign an addendum to a signed report, and take it in."""
+        """Sign an addendum to a signed report, and ingest it."""
         addendum = self.account.sign(self.account.open_addendum(signed.report_id))
         await self.tell(signed.study_id)
         return addendum
@@ -115,7 +115,7 @@ class Fed:
     async def serving(
         self, holder: str = "one", settings: Feed | None = None, journal: Journal = UNKEPT
     ) -> AsyncIterator[None]:
-        """Serve the destinations while the block runs, and end in good order."""
+        """Serve the destinations while the block runs, and stop cleanly."""
         await always_in_force(self.engine, self.destinations, changes=False)
         feed = settings or Feed()
         leases = Leases(self.engine, holder, feed.lease)
@@ -124,18 +124,18 @@ class Fed:
             yield
 
     async def states(self) -> list[str]:
-        """The states of all messages, in order."""
+        """States of all messages, in order."""
         return [str(one) for (one,) in await rows(self.engine, "SELECT state FROM message ORDER BY number")]
 
     async def until(self, *wanted: str, seconds: float = 20) -> None:
-        """Wait until the messages are in these states, and nothing is left to be made."""
-        found: list[str] = []
+        """Wait until the messages have these states, and nothing is left to compose."""
+        states: list[str] = []
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     left = await rows(self.engine, "SELECT count(*) FROM outbox WHERE state = 'waiting'")
-                    found = await self.states()
-                    if tuple(found) == wanted and not int(left[0][0]):
+                    states = await self.states()
+                    if tuple(states) == wanted and not int(left[0][0]):
                         return
                     await asyncio.sleep(0.02)
         except TimeoutError:
@@ -144,35 +144,35 @@ class Fed:
             raise AssertionError(f"wanted {wanted}, found {detail}, outbox {outbox}") from None
 
     async def until_rows(self, sql: str, wanted: Callable[[list[Any]], bool], seconds: float = 10) -> list[Any]:
-        """The rows of SQL, once they are as they are wanted."""
-        found: list[Any] = []
+        """Return the rows of a query once they are as wanted."""
+        matching: list[Any] = []
         try:
             async with asyncio.timeout(seconds):
-                while not wanted(found := await rows(self.engine, sql)):
+                while not wanted(matching := await rows(self.engine, sql)):
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            raise AssertionError(f"found {found}") from None
-        return found
+            raise AssertionError(f"found {matching}") from None
+        return matching
 
     async def seen(self, state: str, reason: str = "") -> None:
-        """Wait until the store says of a message that it is in that state, for that reason."""
+        """Wait until a message has that state and reason in the store."""
         await self.until_rows("SELECT state, reason FROM message", lambda found: (state, reason) in found)
 
     async def held_lane(self) -> tuple[str, str]:
-        """The lane that is held, waited for, and why."""
+        """Wait for a held lane; return its study and reason."""
         ((study_id, reason),) = await self.until_rows("SELECT study_id, reason FROM lane", bool)
         return str(study_id), str(reason)
 
     async def paused(self) -> str:
-        """Why the destination is sent nothing, waited for."""
+        """Wait until the destination is paused; return the reason."""
         return str((await self.until_rows("SELECT paused FROM destination WHERE paused <> ''", bool))[0][0])
 
     async def pause(self) -> None:
-        """An operator has nothing sent any more."""
+        """Pause the destination, as an operator does."""
         await self.engine.do(partial(paused, self.destinations[0].name, "operator", micros(clock.now())))
 
     async def queue(self, count: int) -> None:
-        """Have so many messages made and none sent, until `resume`."""
+        """Have this many messages composed and none sent, until `resume`."""
         await self.pause()
         for _ in range(count):
             await self.sign(critical=False)
@@ -180,24 +180,24 @@ class Fed:
             await self.until(*["queued"] * count)
 
     async def release(self, study_id: str, *, is_corrected: bool = False) -> None:
-        """An operator lets a study go on."""
+        """Release a held study, as an operator does."""
         now = micros(clock.now())
         name = self.destinations[0].name
         await self.engine.do(partial(let_go, name, study_id, now, is_corrected=is_corrected))
 
     async def resume(self) -> None:
-        """An operator has it sent to again."""
+        """Resume the destination, as an operator does."""
         await self.engine.do(lambda: resumed(self.destinations[0].name))
 
     async def all_delivered(self, seconds: float = 20) -> None:
-        """Wait until nothing is on its way any more."""
+        """Wait until no message is pending."""
         left = "SELECT state FROM message WHERE state IN ('queued', 'sending', 'indeterminate')"
         async with asyncio.timeout(seconds):
             while await rows(self.engine, f"{left} UNION ALL SELECT state FROM outbox WHERE state = 'waiting'"):
                 await asyncio.sleep(0.02)
 
     def words(self) -> Iterator[str]:
-        """What only a patient's chart says: names, numbers and lines of the reports of the account."""
+        """Yield texts found only in patients' charts: names, numbers and lines of the account's reports."""
         for report in (one for listed in self.account.reports.values() for one in listed):
             said = report.get("snapshotMetadata") or {}
             yield from re.findall(r"[^\W\d_]{4,}", str(said.get("patientName") or ""))
@@ -207,7 +207,7 @@ class Fed:
 
 @asynccontextmanager
 async def fed(engine: Engine, ack: Any = "aa", *, count: int = 1, **more: Any) -> AsyncIterator[tuple[Fed, Any]]:
-    """A feed to so many receivers that answer so; the feed, and the receiver or all of them."""
+    """Open a feed to `count` receivers with this answer; return the feed, and the receiver or all of them."""
     async with AsyncExitStack() as stack:
         reply_to = Address(*more["ack_listen"]) if "ack_listen" in more else None
         each = (MllpReceiver(port=0, ack=ack, reply_to=reply_to) for _ in range(count))
@@ -222,10 +222,10 @@ async def fed(engine: Engine, ack: Any = "aa", *, count: int = 1, **more: Any) -
 async def assert_all_arrived(
     feed: Fed, *receivers: Any, repeats: bool = False, ends: Iterable[str] = ("delivered",), name: str = "ehr"
 ) -> None:
-    """Nothing lost, nothing out of order in its lane, nothing altered, nothing twice, nothing of a patient in logs.
+    """Assert that nothing is lost, out of order in its lane, altered or doubled, and no patient data is in logs.
 
-    Every message of a destination is in one of the states in which it may end. `repeats`: it may have been taken twice,
-    as the same bytes. What a receiver refused it did not take.
+    Every message of a destination is in one of the allowed end states. `repeats`: a message may have been accepted
+    twice, with the same bytes. A refused message does not count as accepted.
     """
     made = (
         "SELECT control_id, m.number, study_id, body, state FROM message m JOIN message_body b ON b.number = m.number"
@@ -241,14 +241,14 @@ async def assert_all_arrived(
     assert {key for key, one in sent.items() if one[3] == "delivered"} <= set(taken)
     assert repeats or len(taken) == len(set(taken))
     lanes: dict[str, list[int]] = {}
-    for one in came:
-        lanes.setdefault(str(sent[one.control_id][1]), []).append(int(sent[one.control_id][0]))
+    for arrived in came:
+        lanes.setdefault(str(sent[arrived.control_id][1]), []).append(int(sent[arrived.control_id][0]))
     assert all(numbers == sorted(numbers) for numbers in lanes.values())
     assert_nothing_of_a_patient(feed, repr(feed.logs))
 
 
 def assert_nothing_of_a_patient(feed: Fed, text: str) -> None:
-    """No name, number or line of a report of the account stands in a text."""
+    """Assert that no name, number or line of the account's reports is in a text."""
     words = (re.escape(word) for word in set(feed.words()) if 3 < len(word) < 200)
     found = [word for word in words if re.search(rf"(?<!\w){word}(?!\w)", text)]
     assert not found
@@ -256,17 +256,17 @@ def assert_nothing_of_a_patient(feed: Fed, text: str) -> None:
 
 @asynccontextmanager
 async def stopped(receiver: MllpReceiver) -> AsyncIterator[None]:
-    """A receiver that does not listen while the block runs, and then does again, on the same port."""
+    """Stop a receiver while the block runs; then let it listen again on the same port."""
     await receiver.__aexit__(None, None, None)
     yield
     await receiver.__aenter__()
 
 
 def bodies(receiver: MllpReceiver) -> list[bytes]:
-    """What a receiver got, in order."""
+    """Bodies of the messages that a receiver got, in order."""
     return [one.payload for one in receiver.messages]
 
 
 def ids(messages: Iterable[Any]) -> list[str]:
-    """MSH-10 of what was received, in order."""
+    """MSH-10 of received messages, in order."""
     return [one.control_id for one in messages]

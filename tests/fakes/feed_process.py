@@ -1,6 +1,6 @@
-"""A feed in a process of its own that can be killed, stopped and let go on: it serves one destination and no more.
+"""Feed in a separate process that can be killed, stopped and continued: it serves one destination.
 
-https://man7.org/linux/man-pages/man2/fork.2.html. What it runs is loaded once, by a process that is forked for each.
+https://man7.org/linux/man-pages/man2/fork.2.html. The code is loaded once, by a process that is forked for each.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gateway.store.database.sqlite import Sqlite
 from gateway.store.feed.leases import Leases
 from mappings.sections import cut
 
-# What is compiled when a text is first read takes longer than a process here may live
+# The patterns compiled on first use take longer than the life of a process here
 cut("EXAM\nFINDINGS: none.\n\nIMPRESSION\nNone.\n\nSigned by A. B.")
 
 
@@ -51,14 +51,14 @@ def _context() -> ForkServerContext:
 
 
 def place_of(engine: Engine) -> str:
-    """Where a process finds the database of an engine."""
+    """Return the address of an engine's database for another process."""
     return str(engine.path) if isinstance(engine, Sqlite) else str(engine._url)
 
 
 class FeedProcess:
-    """Serves `ehr` at a port; `holder` names it for the lease, which is for so many seconds.
+    """Process that serves `ehr` at a port; `holder` is its name for the lease, `lease` the seconds of the lease.
 
-    `place` is another way to the database than that of the engine; `way` is what its transport has.
+    `place` is another address of the engine's database; `way` are options of its transport.
     """
 
     def __init__(
@@ -80,35 +80,35 @@ class FeedProcess:
         self._log = log_file
 
     def signal(self, number: int) -> None:
-        """Send it a signal, SIGSTOP and SIGCONT among them."""
+        """Send the process a signal, including SIGSTOP and SIGCONT."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
     def limit(self, what: int, most: int) -> None:
-        """Let it have no more of something (getrlimit(2)) from now on."""
+        """Limit a resource of the process (getrlimit(2)) from now on."""
         assert self._process.pid is not None
         resource.prlimit(self._process.pid, what, (most, resource.RLIM_INFINITY))
 
     def kill(self) -> None:
-        """End it at this instant."""
+        """Kill the process at once."""
         self.signal(signal.SIGKILL)
         self._process.join(30)
         self._process.close()
 
     @property
     def memory(self) -> int:
-        """The memory of its own that it has, in bytes: without the pages of files, which the system takes back."""
+        """Private memory of the process in bytes: without pages of files, which the system can take back."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))) * 1024
 
     def logged(self) -> str:
-        """All that it wrote."""
+        """Everything that the process logged."""
         return self._log.read_text() if self._log.exists() else ""
 
 
 @contextmanager
 def feeding(feed: Fed, log_file: Path, **more: Any) -> Iterator[FeedProcess]:
-    """A process that serves the destination of a fed gateway while the block runs, and is killed at its end."""
+    """Serve the destination of a fed gateway by a process while the block runs, then kill it."""
     port = more.pop("port", feed.destinations[0].transport.port)  # type: ignore[union-attr]
     process = FeedProcess(feed.engine, port, log_file, **more)
     try:

@@ -1,4 +1,4 @@
-"""A site with destinations: the commands of the feed as they are typed, and who serves the destinations meanwhile."""
+"""Site with destinations: the feed's commands as typed, and workers for the destinations meanwhile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PENDING = (
 
 
 def destination(port: int, name: str = "ehr", *, start: str = START, **more: str) -> str:
-    """A `[[destination]]` table; what is given in `more` is written as it stands."""
+    """Write a `[[destination]]` table; values in `more` are written verbatim."""
     usual = {
         "name": f'"{name}"',
         "kind": '"mllp"',
@@ -58,23 +58,23 @@ class FeedSite:
     receiver: MllpReceiver
 
     async def feed(self, *arguments: str) -> tuple[int, list[str], str]:
-        """Exit code, lines of stdout, and stderr of a command of the feed."""
+        """Run a command of the feed; return exit code, lines of stdout, and stderr."""
         code, out, err = await self.here.run("feed", *arguments)
         return code, out.splitlines(), err
 
     def settings(self, *tables: str) -> None:
-        """Write these tables behind the settings of the site."""
+        """Append these tables to the settings of the site."""
         file = site_file(self.here.folder)
         file.write_text(file.read_text() + "\n".join(tables))
 
     async def sync(self) -> None:
-        """Take in all that AutoScribe has; the settings of its destinations are in force as though they always were."""
+        """Ingest everything in AutoScribe; the settings of its destinations are in force as if they always had been."""
         await self.in_force()
         code, _, err = await self.here.run("sync")
         assert code == 0, err
 
     async def served(self, seconds: float = 20) -> None:
-        """Serve the destinations until nothing is left to be made or sent."""
+        """Serve the destinations until nothing is left to compose or send."""
         async with self.serving(), asyncio.timeout(seconds), self.here.store() as engine:
             while [tuple(one) for one in await rows(engine, _PENDING)] != [(0, 0)]:
                 await asyncio.sleep(0.05)
@@ -90,14 +90,14 @@ class FeedSite:
                 await asyncio.sleep(0.05)
 
     def configuration(self) -> Configuration:
-        """The settings of the site."""
+        """Settings of the site."""
         with pytest.MonkeyPatch.context() as patched:
             for name, value in self.here.env.items():
                 patched.setenv(name, value)
             return load(None)
 
     async def in_force(self) -> None:
-        """Have the settings in force as though they always had been."""
+        """Put the settings in force as if they always had been."""
         routes = routes_of(self.configuration())
         async with self.here.store() as engine:
             await migrate(engine)
@@ -105,14 +105,16 @@ class FeedSite:
 
     @asynccontextmanager
     async def serving(self, *, journal: bool = False) -> AsyncIterator[None]:
-        """Serve the destinations while the block runs, with a journal where one is wanted."""
+        """Serve the destinations while the block runs, with a journal if wanted."""
         configuration = self.configuration()
         routes = routes_of(configuration)
         async with self.here.store() as engine:
             leases = Leases(engine, "one", 6)
-            found = [one for one in routes.destinations if one.is_enabled]
-            makings = [Making(engine, configuration.site, one, Metrics()) for one in found]
-            kept = Journaling(engine, self.folder, [one.name for one in found], configuration.site.site_key, Metrics())
+            enabled = [one for one in routes.destinations if one.is_enabled]
+            makings = [Making(engine, configuration.site, one, Metrics()) for one in enabled]
+            kept = Journaling(
+                engine, self.folder, [one.name for one in enabled], configuration.site.site_key, Metrics()
+            )
             notes = kept if journal else UNKEPT
             holders = [Holder(one, leases, Feed(), Metrics(), ignores=routes.ignores, journal=notes) for one in makings]
             async with alongside(one.run() for one in holders):
@@ -120,10 +122,10 @@ class FeedSite:
             await kept.close()
 
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of SQL."""
+        """Return the rows of a query."""
         return await self.here.query(sql)
 
     @property
     def folder(self) -> Path:
-        """Where the site's files are."""
+        """Folder of the site's files."""
         return self.here.folder

@@ -1,4 +1,4 @@
-"""Studies mapped to FHIR for the tests: a full signed report, with what a test changes as keywords."""
+"""Studies mapped to FHIR for the tests: a full signed report, changed by keywords."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ NO_FACTS = Facts()
 
 
 def snapshot(**changes: Any) -> Json:
-    """The full snapshot; a change to None takes the field away."""
+    """Return the full snapshot; a change to None removes the field."""
     return {key: value for key, value in {**SNAPSHOT, **changes}.items() if value is not None}
 
 
 def report(digit: str = "3", **changes: Any) -> Json:
-    """A signed report with the full snapshot and a text of two sections."""
+    """Make a signed report with the full snapshot and a text of two sections."""
     return report_json(digit, **{"snapshotMetadata": SNAPSHOT, "reportPlainText": TEXT, **changes})
 
 
 def addendum(digit: str = "4", **changes: Any) -> Json:
-    """A signed addendum, a day after the report."""
+    """Make a signed addendum, a day after the report."""
     later = "2024-03-16T09:00:00Z"
     return report(digit, **{"isAddendum": True, "signedAt": later, "reportPlainText": "Addendum text.", **changes})
 
@@ -62,28 +62,28 @@ def mapped(
     site: Site = SITE,
     facts: Facts = NO_FACTS,
 ) -> Mapped[tuple[Json, ...]]:
-    """The FHIR of a study with these reports."""
+    """Map a study with these reports to FHIR."""
     return to_fhir(decode(study, response_json(*(reports or (report(),))), users), site, facts)
 
 
 def one(made: Mapped[tuple[Json, ...]], resource_type: str, ending: str = "") -> Json:
-    """The only resource of a type (whose id ends so)."""
-    found = [
+    """Return the only resource of a type (whose id has that ending)."""
+    matches = [
         resource
         for resource in made.output
         if resource["resourceType"] == resource_type and resource["id"].endswith(ending)
     ]
-    assert len(found) == 1
-    return found[0]
+    assert len(matches) == 1
+    return matches[0]
 
 
 def codes(made: Mapped[tuple[Json, ...]]) -> set[str]:
-    """The codes of all issues."""
+    """Codes of all issues."""
     return {issue.code for issue in made.issues}
 
 
 def extensions(resource: Json) -> Json:
-    """The values of our own extensions by name."""
+    """Values of our own extensions by name."""
     return {
         found["url"].rpartition(":")[2]: next(value for key, value in found.items() if key.startswith("value"))
         for found in resource.get("extension", ())

@@ -1,4 +1,4 @@
-"""The gateway as a process of its own, by its command line, so that it can be killed as a machine would kill it."""
+"""Gateway in a separate process, started by its command line, so that it can be killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.sandbox.people import FACILITIES
 
 ROOT = Path(__file__).parents[2]
 SITE_KEY = "5a" * 32
-# As fast as the settings allow: a test has no half minute to wait
+# Shortest intervals that the settings allow: a test cannot wait half a minute
 FAST = {
     "GATEWAY_SYNC__OPEN_INTERVAL": "1",
     "GATEWAY_SYNC__CANCELLED_INTERVAL": "1",
@@ -28,17 +28,17 @@ FAST = {
 
 
 def site_file(folder: Path, **more: str) -> Path:
-    """A settings file that describes the sandbox's facilities; `more` are further lines of `[mapping]`."""
+    """Write a settings file that describes the sandbox's facilities; `more` are further lines of `[mapping]`."""
     lines = ["[mapping]", *(f"{key} = {value}" for key, value in more.items())]
-    for one in FACILITIES:
-        if one.is_known:
+    for facility in FACILITIES:
+        if facility.is_known:
             lines += [
                 "[[mapping.facilities]]",
-                f'name = "{one.name}"',
-                f'time_zone = "{one.time_zone}"',
-                f'name_order = "{one.name_order}"',
-                f'mrn_system = "{one.mrn_system}"',
-                f'mrn_namespace = "{one.mrn_namespace}"',
+                f'name = "{facility.name}"',
+                f'time_zone = "{facility.time_zone}"',
+                f'name_order = "{facility.name_order}"',
+                f'mrn_system = "{facility.mrn_system}"',
+                f'mrn_namespace = "{facility.mrn_namespace}"',
             ]
     file = folder / "gateway.toml"
     file.write_text("\n".join(lines) + "\n")
@@ -46,7 +46,7 @@ def site_file(folder: Path, **more: str) -> Path:
 
 
 def environment(upstream_url: str, database_url: str, config: Path, **more: str) -> dict[str, str]:
-    """The environment of a gateway; nothing of the test's own may send it to a real AutoScribe."""
+    """Build the environment of a gateway without the test's own variables: it never reaches a real AutoScribe."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AVARA_", "GATEWAY_"))}
     own = {
         "AVARA_API_KEY": SANDBOX_API_KEY,
@@ -60,39 +60,39 @@ def environment(upstream_url: str, database_url: str, config: Path, **more: str)
 
 
 class Running:
-    """A gateway that runs; what it logged is in `log`."""
+    """A running gateway; its log is in `log`."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process, self._log = process, log
 
     def kill(self) -> None:
-        """End it at this instant: it can neither say nor write anything any more."""
+        """Kill the gateway at once: it can neither log nor write anything more."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(30)
 
     async def stop(self) -> int:
-        """Ask it to end and wait until it has; its exit code."""
+        """Ask the gateway to end, and wait; return its exit code."""
         self._process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(self._process.wait, 30)
 
     @property
     def is_alive(self) -> bool:
-        """False where it ended by itself."""
+        """False if the gateway ended by itself."""
         return self._process.poll() is None
 
     @property
     def process_id(self) -> int:
-        """By which the system knows it."""
+        """Process id of the gateway."""
         return self._process.pid
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """The log lines of that event; whole lines only, for a killed process may have begun one."""
+        """Log lines of that event; whole lines only, since a killed process may leave a partial one."""
         lines = [line for line in self._log.read_text().splitlines(keepends=True) if line.endswith("\n")]
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [one for one in found if one["event"] == event]
 
     async def address(self) -> str:
-        """Where it serves, without a slash at the end; waits until it does."""
+        """Wait until the gateway serves, and return its address without a slash at the end."""
         async with asyncio.timeout(60):
             while not (lines := self.said("serving")):
                 assert self.is_alive, self.printed()
@@ -100,13 +100,13 @@ class Running:
         return str(lines[0]["fhir_base"]).removesuffix("/fhir")
 
     def printed(self) -> str:
-        """All that it wrote to stderr."""
+        """Everything that the gateway wrote to stderr."""
         return self._log.read_text()
 
 
 @contextmanager
 def started(arguments: list[str], env: Mapping[str, str], log: Path) -> Iterator[Running]:
-    """`python -m gateway …` while the block runs; killed at its end if it still runs."""
+    """Run `python -m gateway …` while the block runs; kill it at the end if it still runs."""
     with ExitStack() as stack:
         stderr = stack.enter_context(log.open("wb"))
         command = [sys.executable, "-m", "gateway", *arguments]
@@ -117,7 +117,7 @@ def started(arguments: list[str], env: Mapping[str, str], log: Path) -> Iterator
 
 
 async def ran(arguments: list[str], env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command that ends by itself."""
+    """Run a command that ends by itself; return exit code, stdout and stderr."""
     command = [sys.executable, "-m", "gateway", *arguments]
 
     def run() -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Messages as who sends them has them in hand."""
+"""Messages in the form that a sender claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def message(control_id: str) -> bytes:
 
 
 def head(number: int = 1, body: bytes | None = None, **more: object) -> Head:
-    """A message with that number; MSH-10 is `ID` and the number."""
+    """Make a message with that number; MSH-10 is `ID` and the number."""
     usual = {"attempts": 0, "doubts": 0, "is_critical": False, "signed": None, "filler_order_numbers": ("F1",)}
     rest = {
         "study_id": "stu_1",

@@ -1,7 +1,7 @@
-"""Pairs of snapshots that name two patients or one, each with what a careful keeper of health records says of it.
+"""Pairs of snapshots of two patients or one, each with the label of a careful keeper of health records.
 
-Made by rule. `different` is also what nobody would join without asking: the number and the name alone do not settle it.
-The labels were written before the rules of `mappings.people`, and say nothing of them.
+The pairs are made by rule. `different` includes pairs that nobody would join without asking: number and name alone do
+not settle them. The labels were written before the rules of `mappings.people` and do not depend on them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CITY, LAKE, NO_ORDER = "City Medical Center", "Lakeside Imaging", "Harbor Clinic
 
 @dataclass(frozen=True)
 class Pair:
-    """What two reports say: `within` one study (an original and its addendum), or of two studies."""
+    """Two snapshots: `within` one study (an original and its addendum), or of two studies."""
 
     kind: str
     label: Label
@@ -27,7 +27,7 @@ class Pair:
 
 
 class Known(NamedTuple):
-    """A person as the first report has them."""
+    """A person in the first report."""
 
     given: str
     family: str
@@ -36,7 +36,7 @@ class Known(NamedTuple):
     mrn: str
 
     def said(self, style: str = "plain", facility: str = CITY, **changes: Any) -> Json:
-        """What a snapshot says; `given` and `family` may be changed like its own fields."""
+        """Make the person's snapshot; `given` and `family` may be changed like its own fields."""
         given, family = changes.pop("given", self.given), changes.pop("family", self.family)
         own = {"mrn": self.mrn, "dateOfBirth": self.born, "sex": self.sex, "facilityName": facility}
         return {"patientName": STYLES[style](given, family), **own, **changes}
@@ -62,7 +62,7 @@ PEOPLE = (
     Known("Thomas", "Andersson", "1984-05-06", "male", "m4410"),
     Known("Susan", "Fitzgerald", "1957-10-02", "female", "91827364"),
 )
-# Twins, as parents name them, with the sex of both, or none where it is not said
+# Typical names of twins, with the sex of both, or none if absent
 TWINS = (
     *(("Mia", "Mila", "female"), ("Jaden", "Kaden", "male"), ("Ella", "Emma", "female"), ("Jayden", "Jaylen", "male")),
     *(("Aiden", "Jaiden", "male"), ("Brandon", "Brendon", "male"), ("Landon", "London", "male")),
@@ -86,7 +86,7 @@ UNNAMED_TWINS = (
     *(("SMITH^TWIN I", "SMITH^TWIN II"), ("SMITH^BABY GIRL I", "SMITH^BABY GIRL II"), ("SMITH^TWIN A", "SMITH^TWIN")),
     *(("SMITH^BABY GIRL", "SMITH^BABY GIRL B"), ("Smith, Baby Boy", "Smith, Baby Boy III")),
 )
-# A newborn's name, the name given later, and the sex that is said
+# A newborn's name, the name given later, and the sex
 NAMED_NEWBORNS = (
     *(("SMITH^BABY BOY", "SMITH^LIAM", "male"), ("SMITH^BABY GIRL", "SMITH^OLIVIA", "female")),
     *(("Smith, Baby Boy", "Noah Smith", "male"), ("BABY GIRL SMITH", "Smith, Emma", "female")),
@@ -123,7 +123,7 @@ TYPED = (
     *("Jennifer", "Michael", "Katherine", "William", "Elizabeth", "Christopher", "Margaret", "Alejandro", "Patricia"),
     *("Benjamin", "Stephanie", "Charlotte", "Guillermo", "Frederick", "Samantha", "Dorothy", "Thaddeus"),
 )
-# What may be anybody's number, or is nobody's
+# Numbers that may be anyone's, or no one's
 DOUBTFUL = ("12345678", "SEE ORDER", "TRAUMA 3", "PENDING 1", "123-45-6789", "1", None)
 _NEAR_KEYS = dict(zip("qwertyuiopasdfghjklzxcvbnm", "wertyuioopsdfghjklaxcvbnmm", strict=True))
 SURNAMES = (
@@ -151,7 +151,7 @@ def across(kind: str, label: Label, first: Json, second: Json) -> Pair:
 
 
 def typing_errors(name: str) -> Iterator[str]:
-    """The name with two letters swapped, one left out, one typed twice, and one replaced by its neighbour."""
+    """Yield the name with two letters swapped, one left out, one doubled, and one replaced by a neighboring key."""
     place = len(name) // 2
     before, letter, after = name[:place], name[place], name[place + 1 :]
     yield before + after[0] + letter + after[1:]
@@ -229,7 +229,7 @@ def _different_across() -> Iterator[Pair]:
         yield across("MRN used again", "different", first, one.said(given=other.given, dateOfBirth=None, sex=None))
         yield across("MRN used again", "different", first, one.said("caret", family=other.family, dateOfBirth=None))
         year, month, day = one.born.split("-")
-        if int(day) <= 12:  # else it is no date, and says nothing
+        if int(day) <= 12:  # else it is no date
             swapped = one.said("caret", dateOfBirth=f"{year}-{day}-{month}")
             yield across("day and month swapped", "different", first, swapped)
         yield across("another sex", "different", first, one.said("comma", sex={"male": "female"}.get(one.sex, "male")))
@@ -281,7 +281,7 @@ def _within() -> Iterator[Pair]:
 
 
 def pairs() -> tuple[Pair, ...]:
-    """All pairs, each once and both ways round; an original that says nothing of its patient is no pair."""
+    """All pairs, each once and in both orders; an original without patient data makes no pair."""
     made = (*_same_across(), *_different_across(), *_within())
     turned = (
         replace(one, first=one.second, second=one.first) for one in made if one.second.get("mrn") or not one.within

@@ -1,4 +1,4 @@
-"""Settings that are in force as though they always had been: no change of them makes a plan."""
+"""Settings in force as if they always had been: a change makes no plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.store.feed.plans import waiting
 async def always_in_force(
     engine: Engine, destinations: Iterable[Destination], ignores: tuple[Ignore, ...] = (), *, changes: bool = True
 ) -> None:
-    """Have the settings of destinations in force since 1970; without `changes` where none are."""
+    """Put the settings of destinations in force since 1970; without `changes` only where none are in force."""
     for one in destinations:
         own, known = wanted(one.terms, ignores), await in_force_of(engine, one.name)
         if known is not None and (not changes or (known.digest, known.planned is None) == (own.digest, False)):
@@ -29,7 +29,7 @@ async def always_in_force(
 
 
 async def plan_applied(engine: Engine, destination: Destination) -> None:
-    """Put the settings of a destination in force, and have an operator apply the plan that they make."""
+    """Put the settings of a destination in force, and apply their plan as an operator does."""
     leases = Leases(engine, "planner", 6.0)
     lease = await leases.take(destination.name)
     assert lease is not None

@@ -1,4 +1,4 @@
-"""Where webhooks are kept, in memory, as gateway/webhooks/event.py asks for it; out of reach when told so."""
+"""Store of webhooks in memory, with the interface of gateway/webhooks/event.py; it can be made unreachable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STUDY, REPORT = f"stu_{'1' * 32}", f"rep_{'2' * 32}"
 
 
 class Clock:
-    """A clock that stands until it is set."""
+    """Clock that stands still until it is set."""
 
     def __init__(self, at: datetime = NOW) -> None:
         self.at = at
@@ -45,7 +45,7 @@ class Kept:
 
 @dataclass
 class Memory:
-    """Webhooks and Enrichments. `down` raises from every method; `gate` holds every method up."""
+    """Webhooks and Enrichments. `down` is raised by every method; `gate` delays every method."""
 
     rows: dict[str, Kept] = field(default_factory=dict)
     kept: dict[str, tuple[str | None, str | None, datetime]] = field(default_factory=dict)
@@ -97,14 +97,14 @@ class Memory:
 
 
 def body(kind: str = "report.delivered", event_id: str = "whe_1", **data: Any) -> bytes:
-    """The body of an event; of a report without data, the ids of one."""
+    """Make the body of an event; a report event without data gets default ids."""
     if kind == "report.delivered" and not data:
         data = {"reportId": REPORT, "studyId": STUDY}
     return json.dumps({"id": event_id, "type": kind, "data": data}).encode()
 
 
 def signed(content: bytes, webhook_id: str = "msg_1", at: datetime = NOW, secret: str = SECRET) -> dict[str, str]:
-    """The headers of a delivery, made by the library that the vendor's SDK uses."""
+    """Make the headers of a delivery with the library of the vendor's SDK."""
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(at.timestamp())),
@@ -113,5 +113,5 @@ def signed(content: bytes, webhook_id: str = "msg_1", at: datetime = NOW, secret
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """The value of a metric now; `name` is without the prefix."""
+    """Present value of a metric; `name` is without the prefix."""
     return metrics.registry.get_sample_value(PREFIX + name, labels)

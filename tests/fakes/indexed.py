@@ -26,13 +26,13 @@ UID = "1.2.840.113619.2.55"
 
 
 def patient(number, text, **more):
-    """A Patient with that number and name."""
+    """Make a Patient with that number and name."""
     identifier = {"type": {"coding": [{"system": "urn:t", "code": "MR"}]}, "system": "urn:mrn", "value": number}
     return {"resourceType": "Patient", "identifier": [identifier], "name": [{"text": text, **more}]}
 
 
 def report(patient_id, day, **more):
-    """A signed report about that patient."""
+    """Make a signed report about that patient."""
     coding = [{"system": LOINC, "code": "18748-4", "display": "Diagnostic imaging study"}]
     return {
         "resourceType": "DiagnosticReport",
@@ -123,7 +123,7 @@ REPORT = "DiagnosticReport"
 
 
 def search(query, resource_type=REPORT):
-    """The ids that a query of one type finds."""
+    """Ids that a query of one type finds."""
     clauses = []
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
@@ -132,11 +132,11 @@ def search(query, resource_type=REPORT):
 
 
 def clause(name, value, resource_type=REPORT):
-    """The only clause of what a parameter asks for."""
+    """Only clause of a parameter."""
     (only,) = asked(resource_type, name, value, HERE).clauses
     return only
 
 
 def escaped(text):
-    """A text with what a value must not hold as it is escaped."""
+    """Escape the characters that a value must not hold."""
     return "".join(f"\\{one}" if one in "\\,|$" else one for one in text)

@@ -1,7 +1,7 @@
-"""A store in memory whose work is done at once, and a loop on which time passes only when nothing is left to do.
+"""Store in memory that works at once, and a loop whose time passes only when nothing is left to do.
 
-https://docs.python.org/3/library/asyncio-eventloop.html: a loop asks its selector to wait; here that moves its clock.
-So a feed with waits of minutes runs in a moment, the same way each time.
+https://docs.python.org/3/library/asyncio-eventloop.html: a loop asks its selector to wait; this one moves its clock.
+So a feed with waits of minutes runs in a moment, in the same way each time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 class Inline:
-    """An `Engine` on a copy of a migrated SQLite file; each piece of work is a transaction of its own, done at once."""
+    """An `Engine` on a copy of a migrated SQLite file; each piece of work is a transaction, done at once."""
 
     dialect: Dialect = "sqlite"
 
@@ -67,7 +67,7 @@ class Inline:
 
 
 class _Selector(selectors.SelectSelector):
-    """Waits by moving the clock of its loop on."""
+    """Selector that moves the clock of its loop instead of waiting."""
 
     seconds = 0.0
 
@@ -88,7 +88,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def in_no_time(work: Coroutine[Any, Any, Any], monkeypatch: Any) -> Any:
-    """The result of work that waits by `gateway.runtime.clock` or by the loop alone; the clock begins at `START`."""
+    """Run work that waits by `gateway.runtime.clock` or by the loop; the clock begins at `START`."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         loop = runner.get_loop()
         monkeypatch.setattr(clock, "monotonic", loop.time)

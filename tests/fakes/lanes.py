@@ -1,4 +1,4 @@
-"""Lanes of one destination whose lease is held, with messages that a test puts there and settles by itself."""
+"""Lanes of a destination with a held lease, and messages that a test stores and settles itself."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def new(number: int, *, restates: str = "F1/", **more) -> NewMessage:
 
 
 def stored(lease: Lease, made: ComposedStudy, now: int) -> Steps[list[int]]:
-    """Store what was made of one study; `Outdated` is raised where that must be made anew."""
+    """Store the messages composed for one study; raise `Outdated` if they must be composed again."""
     (numbers,) = yield from all_made(lease, [made], now)
     if numbers is None:
         raise Outdated
@@ -54,7 +54,7 @@ def stored(lease: Lease, made: ComposedStudy, now: int) -> Steps[list[int]]:
 
 
 class Scene:
-    """A destination whose lease is held, with messages of studies."""
+    """A destination with a held lease and messages of studies."""
 
     def __init__(self, engine, lease):
         self.engine, self.lease, self.messages = engine, lease, Messages(engine)
@@ -79,7 +79,7 @@ class Scene:
         return [tuple(one) for one in found]
 
     async def deliver(self, now: datetime = NOW) -> None:
-        """Send the first in line, and have it committed."""
+        """Send the first message, and have it committed."""
         head, *_ = await self.heads(now=now)
         assert await self.step(claims=[head], now=now)
         await self.step([SendResult(head, "delivered", ack="CA", committed=AT)])

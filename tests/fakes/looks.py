@@ -1,4 +1,4 @@
-"""Looks at a study, small: what of it comes, and what `changes` finds."""
+"""Small successive versions of a study, and the causes that `changes` finds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An account in memory behind the methods of the upstream client: thousands of reports without a request.
+"""Account in memory with the methods of the upstream client: thousands of reports without a request.
 
 A page's cursor is the offset of its first study.
 """
@@ -18,7 +18,7 @@ _COUNTED = "completed"
 
 
 class MemoryAccount:
-    """Public, and may be changed: studies and `GET /reports` responses by study id, users by id."""
+    """Account that tests may change: studies and `GET /reports` responses by study id, users by id."""
 
     def __init__(self, documents: Iterator[tuple[Json, Json, tuple[Json, ...]]]) -> None:
         self.studies_by_id: dict[str, Json] = {}
@@ -30,7 +30,7 @@ class MemoryAccount:
 
     @property
     def signed(self) -> int:
-        """How many reports are signed."""
+        """Number of signed reports."""
         return sum(row["status"] == _COUNTED for listed in self.listed.values() for row in listed["reports"])
 
     async def studies(
@@ -63,7 +63,7 @@ def _found(value: Json | None) -> Json:
 
 
 def of_many_reports(studies: int, reports: int) -> MemoryAccount:
-    """So many studies of the sandbox, each with so many signed originals: copies of its first with a short text."""
+    """Make an account of sandbox studies, each with many signed originals: copies of its first with a short text."""
     return MemoryAccount(_with_copies(studies, reports))
 
 

@@ -1,4 +1,4 @@
-"""The signed chest CT of the reference's example messages, as AutoScribe sends it, and how a test sends it on."""
+"""The signed chest CT of the reference's example messages, as AutoScribe sends it, and helpers to send it as v2."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ mrn_namespace = "MERCY"
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    """A Report; `snapshot` replaces keys of its snapshot, None takes one out."""
+    """Make a Report; `snapshot` replaces keys of its snapshot, None removes one."""
     snapshot = {**SNAPSHOT, **changes.pop("snapshot", {})}
     made = {
         "reportId": REPORT_ID,
@@ -77,14 +77,14 @@ def report(**changes: Any) -> dict[str, Any]:
 
 
 def addendum(**changes: Any) -> dict[str, Any]:
-    """An addendum, signed 75 minutes after the report."""
-    said = {
+    """Make an addendum, signed 75 minutes after the report."""
+    own = {
         "reportId": ADDENDUM_ID,
         "isAddendum": True,
         "signedAt": "2026-01-05T17:45:00Z",
         "reportPlainText": "Comparison CT of 12-Mar-2024 is now available. No embolism was present then.",
     }
-    return report(**{**said, **changes})
+    return report(**{**own, **changes})
 
 
 USER = {
@@ -107,7 +107,7 @@ USER = {
 
 
 def study(*reports: dict[str, Any], users: tuple[dict[str, Any], ...] = (USER,), **changes: Any) -> Study:
-    """The study with these reports (the one report without any), decoded."""
+    """Decode the study with these reports (by default the one report)."""
     wire = {
         "studyId": STUDY_ID,
         "studyInstanceUid": UID,
@@ -127,7 +127,7 @@ def study(*reports: dict[str, Any], users: tuple[dict[str, Any], ...] = (USER,),
 
 
 def profile(**switches: Any) -> Receiver:
-    """The profile `generic` with other switches."""
+    """Return the profile `generic` with other switches."""
     return replace(receiver("generic"), **switches)
 
 
@@ -144,7 +144,7 @@ def send(
     numbers: dict[str, tuple[str, ...]] | None = None,
     **cause: Any,
 ) -> Mapped[bytes | None]:
-    """The study (none: the example) as ORU^R01; `filler`: under what it was first sent. Keywords of Cause pass."""
+    """Send the study (default: the example) as ORU^R01; `filler`: number of its first message. Keywords go to Cause."""
     fixed = dict.fromkeys((REPORT_ID, report_id), (filler,) if isinstance(filler, str) else filler) if filler else {}
     return to_oru(
         what or study(),
@@ -158,12 +158,12 @@ def send(
 
 
 def sent(what: Study | None = None, **options: Any) -> bytes:
-    """The bytes of `send`."""
+    """Bytes of `send`."""
     output = send(what, **options).output
     assert output is not None
     return output
 
 
 def codes(what: Study | None = None, **options: Any) -> dict[str, str]:
-    """The issues of `send`: code -> pointer."""
+    """Issues of `send`: code -> pointer."""
     return {issue.code: issue.pointer for issue in send(what, **options).issues}

@@ -1,4 +1,4 @@
-"""OperationOutcomes as tests look at them."""
+"""OperationOutcomes in the form that tests compare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httpx
 
 
 def issue(response: httpx.Response) -> dict[str, Any]:
-    """The one issue of an OperationOutcome; `detail` is our code."""
+    """Return the only issue of an OperationOutcome; `detail` is our code."""
     assert response.headers["content-type"] == "application/fhir+json; charset=utf-8"
     body = response.json()
     assert body["resourceType"] == "OperationOutcome"
@@ -17,6 +17,6 @@ def issue(response: httpx.Response) -> dict[str, Any]:
 
 
 def refusal(response: httpx.Response) -> tuple[int, str, str]:
-    """Status, severity and issue code."""
+    """Return status, severity and issue code."""
     found = issue(response)
     return response.status_code, found["severity"], found["code"]

@@ -1,4 +1,4 @@
-"""The reports of a study by who they are about."""
+"""Reports of a study, grouped by patient."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from mappings.subjects import subjects
 
 
 def patients(study: Study, site: Site) -> tuple[tuple[Report, ...], ...]:
-    """The signed reports of each patient of a study."""
+    """Group the signed reports of a study by patient."""
     found = subjects(study, study.completed, site)
     return tuple(one.reports for one in dict.fromkeys(found.values()) if one.reports)

@@ -1,4 +1,4 @@
-"""A store with a few studies of one report each, and AutoScribe's PDFs of these reports, as a test wants them."""
+"""Store with a few studies of one report each, and AutoScribe's PDFs of these reports, controlled by a test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _WANT = Statement("UPDATE pdf SET state = 'wanted', due = :now, attempts = 0 WHE
 
 
 def pdf(size: int, seed: int = 0) -> bytes:
-    """A PDF by its first bytes, that long, no two places of which look alike."""
+    """Make a PDF header with random bytes, that long, in which no two places are alike."""
     return (b"%PDF-" + random.Random(f"{size} {seed}").randbytes(size))[:size]
 
 
@@ -43,7 +43,7 @@ def sha1(data: bytes) -> str:
 
 
 class Time:
-    """A clock that stands until it is set; it stands in for `gateway.runtime.clock.now`."""
+    """Clock that stands still until it is set; it replaces `gateway.runtime.clock.now`."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self.at = START
@@ -70,7 +70,7 @@ class Library:
         return f"stu_{digit * 32}"
 
     async def report(self, digit: str = "3", text: str = "IMPRESSION: Normal.", **changed: Any) -> Ingested:
-        """Take in a signed report with that text, alone in its study."""
+        """Ingest a signed report with that text, alone in its study."""
         study_id = self.study_id(digit)
         names = {"studyId": study_id, "studyInstanceUid": f"1.2.{int(digit, 16)}"}
         about = report(digit, studyId=study_id, userId=USER_ID, reportPlainText=text, **changed)
@@ -82,7 +82,7 @@ class Library:
         return await self.pipeline.ingest(study_id, fetch)
 
     async def want(self, digit: str = "3") -> None:
-        """Its PDF is to be fetched again."""
+        """Mark a report's PDF to be fetched again."""
         now, report_id = micros(clock.now()), self.report_id(digit)
         await self.engine.do(lambda: ask(_WANT, now=now, report_id=report_id))
 
@@ -94,13 +94,13 @@ class Library:
         return await self.pdfs.claim(wanted)
 
     async def keep(self, data: bytes, digit: str = "3") -> Untold:
-        """Fetch the PDF that is wanted: it has these bytes."""
+        """Fetch the wanted PDF, with these bytes."""
         claim = await self.claim(digit)
         await claim.write(data)
         return await claim.keep()
 
     async def kept(self, digit: str = "3") -> bytes | None:
-        """All bytes of the PDF that is kept."""
+        """Return all bytes of the kept PDF."""
         found = await self.pdfs.current(self.report_id(digit))
         if found is None:
             return None
@@ -111,23 +111,23 @@ class Library:
         return dict(zip(("state", "attempts", "code", "generation", "size", "sha1", "due"), row, strict=True))
 
     async def generations(self) -> set[str]:
-        """The generations of which there are chunks."""
+        """Generations that have chunks."""
         return {str(one) for (one,) in await self.engine.fetch(_GENERATIONS)}
 
     async def current(self, digit: str = "3", kind: str = "DiagnosticReport") -> dict[str, Any]:
-        """The current version of the report's DiagnosticReport."""
+        """Current version of the report's DiagnosticReport."""
         [row] = await self.engine.fetch(CURRENT, address=f"{kind}/{fhir_id(self.report_id(digit))}")
         return json.loads(row[4])
 
     async def said_of_pdf(self, digit: str = "3") -> dict[str, Any]:
-        """What the DiagnosticReport says of its PDF."""
+        """Size and hash of the PDF in the DiagnosticReport."""
         forms = (await self.current(digit))["presentedForm"]
         [form] = [one for one in forms if one["contentType"] == "application/pdf"]
         return {key: form.get(key) for key in ("size", "hash")}
 
 
 class Source:
-    """AutoScribe's PDFs by report id: pieces, or an exception that is raised in place of one; `asked` lists the ids."""
+    """AutoScribe's PDFs by report id: pieces, or an exception raised in place of one; `asked` lists the ids."""
 
     def __init__(self) -> None:
         self.pieces: dict[str, Iterable[bytes | Exception]] = {}

@@ -1,7 +1,7 @@
-"""Seeded studies with the pitfalls of real data in them, and how often each of them occurs.
+"""Seeded studies with the pitfalls of real data, and the frequency of each.
 
-The pitfalls are those that what AutoScribe says can hold; those of a PDF's download, of webhooks and of unknown ids are
-in the tests of the upstream client and of the facade.
+They are the pitfalls in AutoScribe's data. Those of a PDF's download, of webhooks and of unknown ids are in the tests
+of the upstream client and of the facade.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SNAPSHOT: Final = (
     *("age", "dateOfBirth", "facilityName", "height", "mrn", "patientName", "procedure"),
     *("referringPhysicianName", "sex", "studyDate", "studyTime", "weight"),
 )
-# A site that has said all it can, and lets out drafts and withdrawals
+# A site with every setting, which publishes drafts and withdrawals
 SITE: Final = Site(
     facilities={
         one.name: Facility(
@@ -56,7 +56,7 @@ SITE: Final = Site(
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A study as it is mapped: its Study (None where only its reports are known), `GET /reports`, users, facts."""
+    """A study to be mapped: its Study (None if only its reports are known), `GET /reports`, users, facts."""
 
     study: Json | None
     response: Json
@@ -68,7 +68,7 @@ class Wire:
         return self.response["reports"]
 
     def mapped(self, site: Site) -> tuple[Json, ...]:
-        """Its FHIR resources."""
+        """Map the study to FHIR resources."""
         return to_fhir(decode(self.study, self.response, self.users), site, self.facts).output
 
 
@@ -84,7 +84,7 @@ def _reports(wire: Wire, reports: Iterable[Json]) -> Wire:
 
 
 def snapshot(**changes: Any) -> Change:
-    """Every snapshot with these values."""
+    """Change every snapshot to these values."""
 
     def change(wire: Wire) -> Wire:
         reports = [{**one, "snapshotMetadata": _with(one["snapshotMetadata"], changes)} for one in wire.reports]
@@ -95,17 +95,17 @@ def snapshot(**changes: Any) -> Change:
 
 
 def report(**changes: Any) -> Change:
-    """Every report with these values."""
+    """Change every report to these values."""
     return lambda wire: _reports(wire, (_with(one, changes) for one in wire.reports))
 
 
 def study(**changes: Any) -> Change:
-    """The Study with these values."""
+    """Change the Study to these values."""
     return lambda wire: replace(wire, study=_with(wire.study or {}, changes))
 
 
 def uid(value: str) -> Change:
-    """Another Study Instance UID."""
+    """Change the Study Instance UID."""
     return lambda wire: replace(
         wire,
         study=wire.study and {**wire.study, "studyInstanceUid": value},
@@ -114,12 +114,12 @@ def uid(value: str) -> Change:
 
 
 def facts(make: Callable[[Json], Json]) -> Change:
-    """The facts that `make` gives for the first report."""
+    """Set the facts that `make` returns for the first report."""
     return lambda wire: replace(wire, facts=replace(wire.facts, **make(wire.reports[0])))
 
 
 def _another(original: Json, number: int, **values: Any) -> Json:
-    """A report beside that one, `number` days later."""
+    """Make a report beside that one, `number` days later."""
     digest = hashlib.sha256(f"{original['reportId']}{number}".encode()).hexdigest()[:32]
     at = datetime(2026, 7, 1, 9, 30, tzinfo=UTC) + timedelta(days=number)
     return {
@@ -137,30 +137,30 @@ def _addendum(original: Json, number: int) -> Json:
 
 
 def two_addenda(wire: Wire) -> Wire:
-    """An original with two signed addenda."""
+    """Make an original with two signed addenda."""
     original = {**wire.reports[0], "isAddendum": False}
     return _reports(wire, (original, _addendum(original, 1), _addendum(original, 2)))
 
 
 def addendum_alone(wire: Wire) -> Wire:
-    """A signed addendum, and no report that it could belong to."""
+    """Make a signed addendum without any original."""
     return _reports(wire, ({**wire.reports[0], "isAddendum": True},))
 
 
 def addendum_of_two(wire: Wire) -> Wire:
-    """A signed addendum that either of two originals could be the parent of."""
+    """Make a signed addendum with two possible originals."""
     original = {**wire.reports[0], "isAddendum": False}
     return _reports(wire, (original, _another(original, 3), _addendum(original, 4)))
 
 
 def addendum_open(wire: Wire) -> Wire:
-    """An original with an addendum that is not signed yet."""
+    """Make an original with an unsigned addendum."""
     original = {**wire.reports[0], "isAddendum": False}
     return _reports(wire, (original, {**_addendum(original, 5), "status": "in_progress", "signedAt": None}))
 
 
 def mrn_at_two_facilities(wire: Wire) -> Wire:
-    """Two originals, whose snapshots have one MRN at two facilities."""
+    """Make two originals whose snapshots have one MRN at two facilities."""
     here, there = (one.name for one in KNOWN[:2])
     one = {**wire.reports[0], "isAddendum": False}
     first = {**one, "snapshotMetadata": {**one["snapshotMetadata"], "mrn": "0042", "facilityName": here}}
@@ -169,7 +169,7 @@ def mrn_at_two_facilities(wire: Wire) -> Wire:
 
 
 def only_reports_known(wire: Wire) -> Wire:
-    """`GET /reports` and nothing else."""
+    """Keep only `GET /reports`."""
     return replace(wire, study=None, users=())
 
 
@@ -240,17 +240,17 @@ PITFALLS: Final[dict[str, Change]] = {
     "PDF seen": facts(lambda one: {"pdf": {one["reportId"]: PdfFacts(1000, b"\x01" * 20)}}),
     "PDF of 0 bytes": facts(lambda one: {"pdf": {one["reportId"]: PdfFacts(0, hashlib.sha1(b"").digest())}}),
 }
-# Combined with no other: a text that takes long to validate, and what takes away what others change
+# Never combined with others: a text that is slow to validate, and pitfalls that remove what others change
 ALONE: Final = ("text of 1 MB", "only reports known")
 
 
 def occurs(name: str, wire: Wire) -> bool:
-    """Whether a study has a pitfall: to bring it in changes nothing."""
+    """True if a study has a pitfall: adding it changes nothing."""
     return PITFALLS[name](wire) == wire
 
 
 def signed_studies(seed: int) -> Iterator[Wire]:
-    """Studies of AutoScribe whose first report is signed."""
+    """Yield studies of AutoScribe whose first report is signed."""
     for known, response, users in generate(seed, studies=2000).documents():
         first = next(iter(response["reports"]), {"status": ""})
         if first["status"] == "completed" and known["studyType"] != "external":
@@ -258,7 +258,7 @@ def signed_studies(seed: int) -> Iterator[Wire]:
 
 
 def generated(seed: int = 7, count: int = 10 * len(PITFALLS)) -> Iterator[Wire]:
-    """That many studies: each with a pitfall, in turn, and up to two more that chance brings in before it."""
+    """Yield that many studies: each with a pitfall, in turn, after up to two random ones."""
     others = [name for name in PITFALLS if name not in ALONE]
     for number, wire in enumerate(islice(signed_studies(seed), count)):
         chance = random.Random(f"{seed}/{number}")

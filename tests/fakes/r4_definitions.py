@@ -1,4 +1,4 @@
-"""The structure definitions of R4 4.0.1, out of the package in ../shared, and XML read back by nothing but them."""
+"""Structure definitions of R4 4.0.1 from the package in ../shared, and a reader of XML that uses only them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 FHIR = "{http://hl7.org/fhir}"
 DIV = "{http://www.w3.org/1999/xhtml}div"
 PACKAGE = "conformance/hl7.fhir.r4.core-4.0.1.tgz"
-# In the package, but not in R4 4.0.1
+# In the package, but not part of R4 4.0.1
 NOT_R4 = {f"Meta.{name}" for name in ("project", "author", "onBehalfOf", "account", "accounts", "compartment")}
 NOT_R4 |= {"Binary.url"}
 NUMBERS = {"decimal", "integer", "unsignedInt", "positiveInt"}
@@ -22,7 +22,7 @@ NUMBERS = {"decimal", "integer", "unsignedInt", "positiveInt"}
 
 @dataclass(frozen=True)
 class Defined:
-    """An element of a type or part; `types` are its type codes, or the path of the part whose definition it shares."""
+    """An element of a type or part; `types` are its type codes, or the path of the part with the shared definition."""
 
     name: str
     path: str
@@ -72,7 +72,7 @@ def definitions(shared: Path) -> Definitions:
 
 
 class Reader:
-    """FHIR XML as the JSON it stands for; asserts the order of the elements. Numbers are `("number", text)`."""
+    """Reader of FHIR XML as JSON; it asserts the order of the elements. Numbers are `("number", text)`."""
 
     def __init__(self, known: Definitions) -> None:
         self._known = known
@@ -109,7 +109,7 @@ class Reader:
         raise AssertionError(f"R4 has no {name} in {kind}")
 
     def _value(self, node: ET.Element, element: Defined, code: str) -> tuple[Any, Json | None]:
-        """The value, and what stands beside it in JSON."""
+        """Read the value, and its companion in JSON."""
         if node.tag == DIV:
             return canonical(ET.tostring(node, encoding="unicode")), None
         if code in self._known.resources:
@@ -148,12 +148,12 @@ def _primitive(value: str, code: str) -> Any:
 
 
 def canonical(div: str) -> str:
-    """XHTML in canonical form, so that only what it says is compared."""
+    """Return XHTML in canonical form, so that only its content is compared."""
     return ET.canonicalize(div, rewrite_prefixes=True)
 
 
 def exact(body: bytes) -> Any:
-    """JSON as `Reader` gives it: numbers as they are written, narratives canonical."""
+    """Parse JSON as `Reader` does: numbers as written, narratives canonical."""
 
     def number(text: str) -> tuple[str, str]:
         return ("number", text)

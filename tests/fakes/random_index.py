@@ -1,4 +1,4 @@
-"""Small random indexes and random searches of them: whatever finds must find what trying every resource finds."""
+"""Small random indexes and random searches, for comparison of every search with a try of each resource."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gateway.store.studies.search_sql import Search, Sort
 from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 
 TYPES = ("DiagnosticReport", "Patient", "Provenance")
-# Of terms that are texts, of terms that are references, of moments
+# Keys of text terms, of reference terms, of moments
 TEXTS, REFERENCES, MOMENTS = (1, 2), (3, 4), (5, 6)
 VALUES = ("", "a", "ab", "aB", "b", "a%", "a_b", "ä", "\U0001f9e0", "a\x1fs", "b\x1fs", "b\x1fS", "\x1f", "\U0010fffd")
 COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
@@ -47,7 +47,7 @@ class RandomIndex:
         self.updated: dict[str, int] = {}
 
     def resources(self) -> list[RenderedVersion]:
-        """What is to be stored, in an order of its own."""
+        """Resources to store, in random order."""
         order = list(self.addresses)
         self.dice.shuffle(order)
         return [
@@ -61,11 +61,11 @@ class RandomIndex:
         ]
 
     def note(self, written: list[WrittenVersion]) -> None:
-        """When they were written."""
+        """Record the instants at which the resources were written."""
         self.updated.update((one.address, one.updated) for one in written)
 
     def search(self) -> Search:
-        """A search with one to four clauses, of which one narrows."""
+        """Make a search with one to four clauses, one of which narrows."""
         clauses = [self._clause(self._any) for _ in range(self.dice.randrange(4))]
         place = self.dice.randrange(len(clauses) + 1)
         clauses.insert(place, self._narrowing())
@@ -77,7 +77,7 @@ class RandomIndex:
         return Search(self.dice.choice(TYPES), tuple(clauses), place, sort, COUNT, **limits)
 
     def position(self, address: str, sort: tuple[Sort, ...]) -> tuple[Any, ...]:
-        """The value of each sort key."""
+        """Value of each sort key."""
         return tuple(self._value(address, one) for one in sort)
 
     def _value(self, address: str, sort: Sort) -> Any:
@@ -129,7 +129,7 @@ class RandomIndex:
         return Updated(self.dice.choice(COMPARISONS), low, low + self.dice.choice((1, 5, 20)))
 
     def _start(self, depth: int) -> Criterion:
-        """One that a search can start from."""
+        """Make a criterion that a search can start from."""
         dice = self.dice
         kinds = ["is", "is", "starts", "during", "during", "at", "nothing", *(["refers", "referred"] if depth else [])]
         match dice.choice(kinds):

@@ -1,4 +1,4 @@
-"""A feed whose receiver refuses for a while: the real holder over a store in memory, in a time of its own."""
+"""Feed whose receiver refuses for a while: the real worker over a store in memory, in virtual time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RETRY = Retry(first=5.0, cap=300.0, jitter=0.0)
 
 
 class Try(NamedTuple):
-    """A message that reached the receiver, or did not: when, which, and how it was answered."""
+    """A message that reached the receiver, or failed to: the time, the message, and the answer."""
 
     at: float
     lane: str
@@ -43,7 +43,7 @@ class Try(NamedTuple):
 
 
 class _Nothing:
-    """Makes no messages: the test puts them there."""
+    """Composer that makes no messages: the test stores them."""
 
     def __init__(self, engine: Any, to: Any) -> None:
         self.engine, self.destination = engine, to
@@ -55,7 +55,7 @@ class _Nothing:
 
 
 class Refusing:
-    """A destination that answers `answer`, and what it was sent."""
+    """Destination that answers `answer`, and the messages it was sent."""
 
     where, heard, is_late = "", b"", False
 
@@ -69,7 +69,7 @@ class Refusing:
         monkeypatch.setattr(lookahead, "_IDLE", 2.0)
 
     async def exchange(self, head: Any) -> Ack:
-        """As a channel does."""
+        """Answer like a channel."""
         answer = self.answer
         tried = Try(clock.monotonic(), head.study_id, head.number, head.control_id, head.body, answer)
         self.tries.append(tried)
@@ -84,19 +84,19 @@ class Refusing:
     async def close(self) -> None: ...
 
     async def add(self, lane: str, *, is_critical: bool = False) -> str:
-        """A message of a study more; its MSH-10."""
+        """Add a message of a study; return its MSH-10."""
         if lane not in self._lanes:
             self._lanes.add(lane)
             await self.engine.do(lambda: ask(STUDY, study_id=lane, empty=b""))
         self._count += 1
         priority = 0 if is_critical else 1
-        one = new(self._count, restates=f"F{self._count}/", is_critical=is_critical, priority=priority)
-        await self.engine.do(partial(added, "ehr", lane, one, micros(clock.now())))
-        return one.control_id
+        message = new(self._count, restates=f"F{self._count}/", is_critical=is_critical, priority=priority)
+        await self.engine.do(partial(added, "ehr", lane, message, micros(clock.now())))
+        return message.control_id
 
     @asynccontextmanager
     async def serving(self, name: str = "one") -> AsyncIterator[None]:
-        """Served by that process while the block runs."""
+        """Serve by that worker while the block runs."""
         making: Any = _Nothing(self.engine, self._to)
         leases = Leases(self.engine, name, self.settings.lease)
         task = asyncio.create_task(Holder(making, leases, self.settings, self.metrics).run())
@@ -107,17 +107,17 @@ class Refusing:
             await asyncio.gather(task, return_exceptions=True)
 
     async def states(self) -> set[str]:
-        """The states of the messages."""
+        """States of the messages."""
         return {str(state) for (state,) in await rows(self.engine, "SELECT DISTINCT state FROM message")}
 
     async def paused(self) -> str:
-        """Why it is paused, or its breaker open."""
+        """Reason of the pause, or of the open breaker."""
         return str((await rows(self.engine, "SELECT paused FROM destination WHERE name = 'ehr'"))[0][0])
 
     async def held(self) -> list[tuple[Any, ...]]:
-        """Return the lanes that are held, and why."""
+        """Lanes that are held, with reasons."""
         return await rows(self.engine, "SELECT study_id, reason FROM lane ORDER BY study_id")
 
     def since(self, at: float) -> Sequence[Try]:
-        """Return the tries from then on."""
+        """Tries from then on."""
         return [one for one in self.tries if one.at >= at]

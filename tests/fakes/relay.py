@@ -1,4 +1,4 @@
-"""A wire between a client and a server that can be cut and mended: a server that goes away and comes back."""
+"""Connection between a client and a server that can be cut and restored: a server that goes away and comes back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class Relay:
-    """Passes bytes on to a server of this machine, from a port of its own."""
+    """Relay of bytes to a server of this machine, from a port of its own."""
 
     def __init__(self, port: int) -> None:
         self._to, self.port = port, 0
@@ -28,11 +28,11 @@ class Relay:
             await self.cut()
 
     def freeze(self) -> None:
-        """Pass nothing on from now on, and say nothing of it: connections are accepted and stay."""
+        """Stop relaying silently: connections are accepted and stay open."""
         self._flows.clear()
 
     def thaw(self) -> None:
-        """Pass on what was kept back, and what comes."""
+        """Relay the bytes held back, and all later ones."""
         self._flows.set()
 
     async def mend(self) -> None:
@@ -41,7 +41,7 @@ class Relay:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Break all connections, and refuse others."""
+        """Break all connections, and refuse new ones."""
         self.thaw()
         if self._server is not None:
             self._server.close()

@@ -1,4 +1,4 @@
-"""How large the proofs are: in every run, and in `make soak`, which runs those that are marked so and no others."""
+"""Sizes of the proofs: for every run, and for `make soak`, which runs only the tests marked so."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 @dataclass(frozen=True)
 class Scale:
-    """The arguments of a proof that say its size, and how many seconds it may take: as usual, then for `make soak`."""
+    """Arguments for the size of a proof, and its time limit in seconds: usual, then for `make soak`."""
 
     usual: Any
     soak: Any
     seconds: tuple[int, int]
 
     def both(self) -> list[Any]:
-        """For a test that takes them as parameters."""
+        """Return both sizes as parameters of a test."""
         usual, soak = (one if isinstance(one, tuple) else (one,) for one in (self.usual, self.soak))
         return [
             pytest.param(*usual, marks=pytest.mark.timeout(self.seconds[0])),
@@ -34,17 +34,17 @@ def examples(most: int) -> int:
     return max(5, int(most * _SHARE.get(os.environ.get("EXAMPLES", ""), 0.4)))
 
 
-# Studies that two gateways crawl at once, and what they do about PDFs
+# Studies that two gateways crawl at once, and their setting for PDFs
 STUDIES = Scale((150, "link"), (2_000, "fetch"), (240, 1_200))
-# Studies of a sweep that is killed, and the most seconds after its first page that it is
+# Studies of a sweep that is killed, and the maximum seconds after its first page
 SWEPT = Scale((250, 0.6), (1_000, 2.0), (240, 900))
-# Studies crawled under two mappings, and how many reports each has; 0 for as many as the sandbox gives it
+# Studies crawled under two mappings, and reports per study; 0 for the sandbox's own number
 REPORTS = Scale((20, 25), (10_100, 0), (120, 1_800))
-# Searches made of the table of parameters
+# Searches made from the table of parameters
 SEARCHES = Scale(1_200, 20_000, (120, 1_800))
-# Requests that schemathesis makes of the OpenAPI document, and the database of the gateway
+# Requests that schemathesis makes from the OpenAPI document, and the database of the gateway
 REQUESTS = Scale((800, "sqlite"), (20_000, "postgresql"), (120, 1_800))
-# Types whose operations schemathesis leaves out at the bounds: they are made as those of the others are
+# Types whose operations schemathesis leaves out of the usual run: they are built like the others
 OF_OTHER_TYPES = Scale(
     r"/fhir/(ImagingStudy|Observation|Organization|Practitioner|Provenance|ServiceRequest|DocumentReference(?!/\$docref))",
     "",
@@ -52,7 +52,7 @@ OF_OTHER_TYPES = Scale(
 )
 # Times that a feed is killed, on each database
 KILLS = Scale(25, 500, (120, 900))
-# Schedules of gateways that are suspended, frozen and late: the first seed, and how many
+# Schedules of gateways that are suspended, frozen and late: the first seed, and their number
 SCHEDULES = tuple(Scale((first, 250), (first * 10, 2_500), (120, 900)) for first in range(0, 1_000, 250))
-# Messages that wait for a receiver, and how large each is in bytes
+# Messages that wait for a receiver, and their size in bytes
 BACKLOG = Scale((2_000, 30_000), (100_000, 4_000), (120, 1_800))

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server on a loopback port that answers as told: also by cutting bodies, resetting, hanging, waiting."""
+"""Scripted HTTP/1.1 server on a loopback port: it can also cut bodies, reset, hang and wait."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Request:
 class Reply:
     status: int = 200
     body: bytes = b"{}"
-    headers: dict[str, str] = field(default_factory=dict)  # an empty value takes a header away
+    headers: dict[str, str] = field(default_factory=dict)  # an empty value removes a header
     manner: str = "whole"  # whole | cut | hang | reset | silent
     gate: asyncio.Event | None = None
 
@@ -47,7 +47,7 @@ Script = list[Reply] | Callable[[Request], Reply]
 
 
 class ScriptedServer:
-    """Answers from `script`: a function of the request, or replies in turn of which the last is repeated."""
+    """Server that answers from `script`: a function of the request, or replies in turn, the last repeated."""
 
     def __init__(self, script: Script | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.script: Script = script or [Reply()]

@@ -1,6 +1,6 @@
-"""The processes of a PostgreSQL server of the tests' own, to be frozen or killed as a machine would.
+"""Processes of the tests' PostgreSQL server, to freeze or kill.
 
-https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html (the process of a parent is the fourth field)
+https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html (the fourth field is the parent process)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncpg
 
 
 async def processes(url: str) -> list[int]:
-    """The server's first process, which is the parent of all others, and those."""
+    """Return the server's first process, the parent of all others, followed by these."""
     connection = await asyncpg.connect(url)
     try:
         first = _parent(int(await connection.fetchval("SELECT pg_backend_pid()")))
@@ -24,19 +24,19 @@ async def processes(url: str) -> list[int]:
 
 
 def children(first: int) -> list[int]:
-    """The processes that a process has started and that still run."""
-    found = []
+    """Find the running children of a process."""
+    running = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with suppress(OSError):  # it has just ended
                 if _parent(int(folder.name)) == first:
-                    found.append(int(folder.name))
-    return found
+                    running.append(int(folder.name))
+    return running
 
 
 def freeze(first: int) -> list[int]:
-    """Stop a server with all its processes where they are; which."""
-    os.kill(first, signal.SIGSTOP)  # it starts no others from now on
+    """Stop a server with all its processes; return them."""
+    os.kill(first, signal.SIGSTOP)  # from now on it starts no others
     stopped = children(first)
     for one in stopped:
         os.kill(one, signal.SIGSTOP)

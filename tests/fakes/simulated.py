@@ -1,6 +1,6 @@
-"""A whole gateway in time that a test turns: its real parts over sockets, threads and a file, waited for as they work.
+"""Whole gateway in virtual time: its real parts over sockets, threads and a file, which the clock waits for.
 
-Time passes only when no request, no thread and no query is under way (`VirtualClock.busy`).
+Time passes only when no request, thread or query is under way (`VirtualClock.busy`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gateway.upstream.client import UpstreamClient
 
 
 class Account(SandboxAccount):
-    """The sandbox's account in the time that the test turns."""
+    """Sandbox account in virtual time."""
 
     def __init__(self, studies: int) -> None:
         super().__init__(generate(studies=studies))
@@ -36,7 +36,7 @@ class Account(SandboxAccount):
 
 
 class UnderWay:
-    """Counts what is under way outside the loop."""
+    """Counter of the work under way outside the loop."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self.count = 0
@@ -56,7 +56,7 @@ class UnderWay:
 
 
 class Slow:
-    """ASGI: every request waits so many of the clock's seconds; meanwhile nothing is under way."""
+    """ASGI wrapper: every request waits this many virtual seconds and does not count as under way meanwhile."""
 
     def __init__(self, app: Any, under_way: UnderWay, seconds: float) -> None:
         self._app, self._under_way, self._seconds = app, under_way, seconds
@@ -70,7 +70,7 @@ class Slow:
 
 
 def installed(monkeypatch: Any) -> tuple[VirtualClock, UnderWay]:
-    """A clock in place of the real one that waits for what is under way."""
+    """Install a virtual clock that waits for the work under way."""
     time, under_way = VirtualClock().install(monkeypatch), UnderWay(monkeypatch)
     time.busy = lambda: under_way.count > 0
     return time, under_way
@@ -80,7 +80,7 @@ def installed(monkeypatch: Any) -> tuple[VirtualClock, UnderWay]:
 async def configured(
     account: SandboxAccount, database: str, wrap: Callable[[Any], Any], **sync: float
 ) -> AsyncIterator[Configuration]:
-    """The settings of a gateway whose upstream is that account, served on a socket behind what `wrap` makes of it."""
+    """Yield the settings of a gateway on that account, served on a socket behind `wrap`."""
     with listening_socket("127.0.0.1", 0) as listener:
         options = Options(port=listener.getsockname()[1])
         async with running(wrap(create_app(account, options)), listener):

@@ -1,4 +1,4 @@
-"""What stands in a store, as tuples; and small resources to be written into one."""
+"""Content of a store as tuples, and small resources to write into it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway.store.studies.versions import RenderedVersion, WrittenVersion
 
 
 async def rows(engine: Engine, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-    """The rows of SQL with `?` for values."""
+    """Return the rows of a query with `?` for values."""
     return [tuple(row) for row in await engine.query(for_dialect(sql, engine.dialect), values)]
 
 
 def made(address: str, said: str = "", **changes: Any) -> RenderedVersion:
-    """A resource that says so."""
+    """Make a resource with that content."""
     kind, _, resource_id = address.partition("/")
     return RenderedVersion(
         **{
@@ -37,7 +37,7 @@ def made(address: str, said: str = "", **changes: Any) -> RenderedVersion:
 async def write(
     engine: Engine, *resources: RenderedVersion, now: int = 1, reindex: bool = False
 ) -> list[WrittenVersion]:
-    """Write them in a transaction of their own, at that instant."""
+    """Write the resources in one transaction, at that instant."""
 
     def work():
         clock = yield from versions.begin(now)
@@ -49,5 +49,5 @@ async def write(
 
 
 def addresses(written: Sequence[WrittenVersion]) -> list[tuple[str, int]]:
-    """What was written, with the number of its version."""
+    """Addresses of written versions, with their numbers."""
     return [(one.address, one.version) for one in written]

@@ -1,4 +1,4 @@
-"""Reads a whole store and holds it against what an account went through: nothing lost, doubled, or out of order."""
+"""Audit of a whole store against the history of an account: nothing lost, doubled, or out of order."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Version:
 
     @property
     def content(self) -> Json:
-        """Without what the store itself puts into `meta`."""
+        """Content without the parts of `meta` that the store adds."""
         meta = {key: one for key, one in self.resource["meta"].items() if key not in {"versionId", "lastUpdated"}}
         return {**self.resource, "meta": meta}
 
 
 @dataclass(frozen=True)
 class Audit:
-    """All that a store holds: versions by address, the owner of each address, causes, and studies as received."""
+    """Content of a store: versions by address, the owner of each address, causes, and studies as received."""
 
     versions: dict[str, list[Version]]
     owners: dict[str, str]
@@ -55,7 +55,7 @@ class Audit:
         return {"studies": len(self.received), "resources": len(self.versions), "versions": total, **sorted_dict(kinds)}
 
     def texts_seen(self, report_id: str) -> list[int]:
-        """Which changes of a report's text its signed versions were made of, each once as long as it stood."""
+        """Changes of a report's text seen in its signed versions, without consecutive repeats."""
         found: list[int] = []
         for one in self.versions.get(f"DiagnosticReport/{fhir_id(report_id)}", []):
             if one.resource["status"] in SIGNED:
@@ -69,13 +69,13 @@ def sorted_dict(counter: Counter[str]) -> dict[str, int]:
 
 
 def text_of(report: Json) -> str:
-    """The texts that a DiagnosticReport presents, one after the other."""
+    """Join the texts that a DiagnosticReport presents."""
     held = (one.get("data") for one in report.get("presentedForm", ()))
     return "\n".join(base64.b64decode(one).decode() for one in held if one)
 
 
 def without_pdfs(value: Any) -> Any:
-    """JSON without the attachments that are PDFs: those are fetched later, by a queue of their own."""
+    """Remove PDF attachments from JSON: they are fetched later, by a separate queue."""
     if isinstance(value, dict):
         return {key: without_pdfs(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -90,13 +90,13 @@ def _is_pdf(value: Any) -> bool:
 
 
 def differing(one: Version, other: Version) -> list[str]:
-    """The elements in which two versions differ."""
+    """Elements in which two versions differ."""
     keys = {**one.content, **other.content}
     return [key for key in keys if one.content.get(key) != other.content.get(key)]
 
 
 async def audit(engine: Postgres | Sqlite) -> Audit:
-    """Read it all."""
+    """Read the whole store."""
     versions: dict[str, list[Version]] = defaultdict(list)
     owners: dict[str, str] = {}
     for address, owner, number, updated, body, current in await engine.query(_VERSIONS, []):
@@ -111,7 +111,7 @@ async def audit(engine: Postgres | Sqlite) -> Audit:
 
 
 def check_versions(found: Audit) -> None:
-    """Versions count from 1, none says what the one before it said, and no two of the store have one instant."""
+    """Assert that versions count from 1, each differs from the one before, and no two in the store share an instant."""
     instants: list[int] = []
     for address, versions in found.versions.items():
         assert [one.number for one in versions] == list(range(1, len(versions) + 1)), address
@@ -123,14 +123,14 @@ def check_versions(found: Audit) -> None:
 
 
 def check_against(found: Audit, account: BusyAccount) -> None:
-    """The store holds what the account holds, and went through what the account went through, in its order."""
+    """Assert that the store equals the account, and saw the account's changes in their order."""
     state = account.state
     assert found.received.keys() == state.studies.keys()
     for study_id, study in state.studies.items():
         reports = [] if study.get("studyType") == "external" else list(state.reports[study_id])
-        said = found.received[study_id]["reports"]
+        listed = found.received[study_id]["reports"]
         assert found.received[study_id]["study"] == study
-        assert (said["reports"] if said else []) == reports
+        assert (listed["reports"] if listed else []) == reports
         check_study(found, account, study_id, reports)
     for address, versions in found.versions.items():
         owner = found.owners[address]
@@ -138,12 +138,12 @@ def check_against(found: Audit, account: BusyAccount) -> None:
         if is_of_users or (owner and owner not in account.touched):
             contents = [without_pdfs(one.content) for one in versions]
             assert all(one == contents[0] for one in contents), (address, differing(versions[0], versions[-1]))
-            pdfs = len(state.reports.get(owner, ()))  # each makes a version that says what came of it (D28)
+            pdfs = len(state.reports.get(owner, ()))  # each makes a version with the result of its fetch (D28)
             assert len(versions) <= 1 + pdfs, address
 
 
 def check_study(found: Audit, account: BusyAccount, study_id: str, reports: list[Json]) -> None:
-    """What was seen of a study never goes back, ends with what is so, and was told once."""
+    """Assert that the versions of a study never go back, end with the present state, and caused one message each."""
     address = f"ImagingStudy/{fhir_id(study_id)}"
     described = [
         max(marks(one.resource.get("description", ""), study_id), default=0) for one in versions_of(found, address)
@@ -170,7 +170,7 @@ def versions_of(found: Audit, address: str) -> list[Version]:
 
 
 def check_causes(found: Audit, account: BusyAccount) -> None:
-    """Nothing is told twice, and nothing but what people did."""
+    """Assert that no cause is doubled, and each one is an act of a person."""
     assert len(set(found.causes)) == len(found.causes)
     assert {kind for _, kind, _ in found.causes} <= {"signed", "addendum_signed", "text_changed"}
     signed = [

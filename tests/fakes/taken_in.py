@@ -1,4 +1,4 @@
-"""Studies taken into a store by the pipeline, and what stands there then."""
+"""Studies ingested into a store by the pipeline, and the content of the store after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def study_id(digit: str) -> str:
 def said(
     *reports: Json, digit: str = "1", users: tuple[Json, ...] = (user_json(),), asked: int = 1, **study: Any
 ) -> Fetched:
-    """What AutoScribe says of a study with these reports; `study` are changes to the study."""
+    """Make AutoScribe's data of a study with these reports; `study` are changes to the study."""
     ids = {"studyId": study_id(digit), "studyInstanceUid": f"{STUDY_UID}.{int(digit, 16)}"}
     if digit == "1":
         ids = {"studyId": STUDY_ID, "studyInstanceUid": STUDY_UID}
@@ -32,7 +32,7 @@ def said(
 
 
 def giving(fetched: Fetched) -> Any:
-    """What asks AutoScribe, and is told this."""
+    """Return a fetch function that gives this data."""
 
     async def fetch() -> Fetched:
         return fetched
@@ -41,13 +41,13 @@ def giving(fetched: Fetched) -> Any:
 
 
 async def take(pipeline: Pipeline, *reports: Json, **more: Any) -> Ingested:
-    """Take in a study with these reports, or with one that is signed."""
+    """Ingest a study with these reports, or with one signed report."""
     fetched = said(*(reports or (report(),)), **more)
     return await pipeline.ingest(fetched.study["studyId"], giving(fetched))
 
 
 async def current(engine: Engine, kind: str = "") -> dict[str, Json]:
-    """The current version of each resource by address, of a type or of all."""
+    """Map the current version of each resource by address, of one type or of all."""
     found = await rows(
         engine,
         "SELECT r.address, v.body FROM resource r JOIN version v ON v.resource = r.number AND v.version = r.version"
@@ -57,7 +57,7 @@ async def current(engine: Engine, kind: str = "") -> dict[str, Json]:
 
 
 async def contents(engine: Engine, address: str) -> list[Json]:
-    """Every version of a resource, the first first."""
+    """Return every version of a resource, the first first."""
     found = await rows(
         engine,
         "SELECT v.body FROM resource r JOIN version v ON v.resource = r.number WHERE r.address = ? ORDER BY v.version",
@@ -67,12 +67,12 @@ async def contents(engine: Engine, address: str) -> list[Json]:
 
 
 async def outbox(engine: Engine) -> list[tuple[str, str]]:
-    """What is to be told, in order: the last digit of the report, and why."""
+    """Rows of the outbox in order: the last digit of the report, and the cause."""
     found = await rows(engine, "SELECT report_id, kind FROM outbox ORDER BY number")
     return [(report_id[-1], kind) for report_id, kind in found]
 
 
 def written(ingested: Ingested | None) -> set[str]:
-    """The addresses of the versions that were written."""
+    """Addresses of the versions that were written."""
     assert ingested is not None
     return {one.address for one in ingested.written}

@@ -1,4 +1,4 @@
-"""A setting that is turned, and what may change with it: functions of the configuration (tests/gateway/settings)."""
+"""Other values of each setting, and functions that show their effect on the configuration (tests/gateway/settings)."""
 
 from __future__ import annotations
 
@@ -56,24 +56,24 @@ HTTP = {"kind": '"http"', "url": '"https://engine.example/hl7"', "host": None, "
 
 @dataclass(frozen=True)
 class Turned:
-    """A value, what changes with it, and settings (`section.name`) that must stand beside it, before and after."""
+    """A value, its effect, and settings (`section.name`) required beside it, before and after."""
 
     value: str
     shows: Callable[[Configuration], Any] | str
     beside: dict[str, str | None] | None = None
 
 
-# What changes
+# Effects
 
 
 def held(path: str) -> Callable[[Configuration], Any]:
-    """Return a function that shows what the client of AutoScribe holds at that path of attributes."""
+    """Return a function that shows what the client of AutoScribe holds at that attribute path."""
 
     def shows(read: Configuration) -> Any:
-        found: Any = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)
+        value: Any = UpstreamClient(read.settings.upstream, read.settings.pdf, jitter=lambda: 1.0)
         for name in path.split("."):
-            found = getattr(found, name)
-        return str(found)
+            value = getattr(value, name)
+        return str(value)
 
     return shows
 
@@ -112,7 +112,7 @@ def hooked(read: Configuration) -> Any:
 
 
 def unasked(read: Configuration) -> list[bool]:
-    """Tell which plans go without asking: of more messages, older ones, with critical results."""
+    """List the plans that are applied without asking: with more messages, older ones, with critical results."""
     now = micros(AT)
     plans = [
         Plan(adds=size, critical=critical, oldest=micros(AT - timedelta(hours=hours)))
@@ -132,7 +132,7 @@ def storm(read: Configuration) -> Any:
 
 
 def routes(read: Configuration) -> str:
-    """Show the parts of the feed; the last test holds that each of them is read by whatever does the work."""
+    """Show the parts of the feed; the last test checks that the code reads each of them."""
     found = routes_of(read)
     secrets = [one.transport.auth for one in found.destinations if isinstance(one.transport, Http)]
     said = [(type(one).__name__, getattr(one, "password", ""), getattr(one, "token", "")) for one in secrets]
@@ -166,7 +166,7 @@ def ignored(read: Configuration) -> str:
 
 @cache
 def studies() -> list[Any]:
-    """The sample in the states in which a site's settings show: signed, unsigned, cancelled, of others, of orders."""
+    """Return the sample in states that show a site's settings: signed, unsigned, cancelled, of others, of orders."""
     sample = document()
     changed: list[dict[str, Any]] = [{}, {"isCancelled": True}, {"expressCustomer": None}]
     made = [{**deepcopy(sample), **one} for one in changed]
@@ -186,12 +186,12 @@ def studies() -> list[Any]:
 
 
 def mapped(read: Configuration) -> list[Any]:
-    """FHIR and HL7 v2 of the studies, where receivers ask for all that a site can say."""
-    found: list[Any] = []
+    """Map the studies to FHIR and HL7 v2, for receivers that ask for every setting of a site."""
+    outputs: list[Any] = []
     for name, more in (("generic", {"accession_field": "20"}), ("vista-2.3", {}), ("vista-2.4", {})):
         profile = replace(receiver(name), **{"send_drafts": "on", **more})
         for study in studies():
             for cause in messages_of_all(study, [Cause(study.reports[0].report_id)], read.site, profile, Facts()):
                 made = to_oru(study, cause, read.site, profile, Facts(), control_id="TURNED", at=AT)
-                found += [made.output, [issue.code for issue in made.issues]]
-    return [*found, *(json.dumps(to_fhir(study, read.site, Facts()).output, sort_keys=True) for study in studies())]
+                outputs += [made.output, [issue.code for issue in made.issues]]
+    return [*outputs, *(json.dumps(to_fhir(study, read.site, Facts()).output, sort_keys=True) for study in studies())]

@@ -1,4 +1,4 @@
-"""An AutoScribe in memory with the methods of the upstream client: answers at once, or waits at a gate."""
+"""AutoScribe in memory with the methods of the upstream client: it answers at once, or waits at a gate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.upstream.answers import Answer
 
 
 class FakeUpstream:
-    """What it knows is public and may be changed; an exception in its place is raised."""
+    """Upstream whose data tests may change; an exception in place of data is raised."""
 
     def __init__(self, *reports: dict[str, Any], **study: Any) -> None:
         self.studies: dict[str, Any] = {STUDY_ID: study_json(**study)}

@@ -1,4 +1,4 @@
-"""JSON as AutoScribe sends it: small objects that satisfy the wire contract, with what a test changes as keywords."""
+"""AutoScribe's JSON: small objects that satisfy the wire contract, changed by keywords."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def report_id(digit: str) -> str:
 
 
 def report_json(digit: str = "3", **changes: Any) -> Document:
-    """A signed report whose snapshot says nothing."""
+    """Make a signed report with an empty snapshot."""
     return {
         "reportId": report_id(digit),
         "studyId": STUDY_ID,

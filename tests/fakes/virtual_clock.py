@@ -1,4 +1,4 @@
-"""A clock that a test turns: time passes only when nothing is left to do, and then at once to the next who waits."""
+"""Virtual clock for tests: time passes only when nothing is left to do, and then jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _really_sleep = asyncio.sleep
 
 
 class VirtualClock:
-    """Stands in for the clock; `busy` says whether something is under way that the loop does not know of."""
+    """Replacement of the clock; `busy` tells if work is under way that the loop does not know of."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -54,7 +54,7 @@ class VirtualClock:
         return await task
 
     async def run_for(self, seconds: float) -> None:
-        """Let that much time pass for the tasks that run beside."""
+        """Let that much time pass for the tasks running beside."""
         end = self.seconds + seconds
         await self._settle()
         while self._waiting and self._waiting[0][0] <= end:
@@ -63,7 +63,7 @@ class VirtualClock:
         self.seconds = end
 
     async def step(self) -> None:
-        """One step of the loop; time passes if nothing is left to do."""
+        """Run one step of the loop; time passes if nothing is left to do."""
         loop: Any = asyncio.get_running_loop()
         await _really_sleep(0)
         if self._waiting and not loop._ready:

@@ -1,6 +1,6 @@
-"""Hypothesis strategies for what AutoScribe may send: JSON that the wire tables allow, made of the nastiest values.
+"""Hypothesis strategies for AutoScribe's JSON: everything that the wire tables allow, with the nastiest values.
 
-Built from `mappings.wire` itself, so that a new field of the contract is tried without anybody remembering to.
+Built from `mappings.wire` itself, so that a new field of the contract is tried automatically.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NPIS = ("1234567893", "1234567890", "12345", "\u0661234567893", "")
 
 texts = st.one_of(st.sampled_from(NASTY_TEXTS), st.text(max_size=30))
 report_texts = st.one_of(st.sampled_from(REPORT_TEXTS), texts)
-# Key -> what its value is mostly about, beside any text at all
+# Key -> typical values, tried beside any other text
 _BY_KEY = {
     "dateOfBirth": st.one_of(st.sampled_from(DATES), texts),
     "studyDate": st.one_of(st.sampled_from(DATES), texts),
@@ -56,7 +56,7 @@ _NUMBERS = st.one_of(
 
 
 def objects(shape: Shape, **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects of a wire shape; `fixed` gives keys a strategy of their own."""
+    """Draw objects of a wire shape; `fixed` gives keys a strategy of their own."""
     known = {**_BY_KEY, **fixed}
     required, optional = {}, {}
     for key, (kind, presence) in shape.items():
@@ -91,7 +91,7 @@ def _scalars(kind: Kind) -> st.SearchStrategy[Any]:
 
 @st.composite
 def studies(draw: st.DrawFn) -> tuple[dict[str, Any] | None, dict[str, Any], list[dict[str, Any]]]:
-    """`(study, reports, users)` as `decode` takes them: one study, up to four reports, some signers known."""
+    """Draw `(study, reports, users)` for `decode`: one study, up to four reports, some signers known."""
     study_id = draw(_values(wire.STUDY_ID))
     uid = draw(_BY_KEY["studyInstanceUid"])
     user_ids = draw(st.lists(_values(wire.USER_ID), min_size=1, max_size=2, unique=True))

@@ -1,4 +1,4 @@
-"""Each case: what AutoScribe says (wire.json), and what becomes of it in FHIR (fhir/*.json) and in HL7 v2 (oru.hl7)."""
+"""Golden cases: AutoScribe's JSON (wire.json), and its mapping to FHIR (fhir/*.json) and HL7 v2 (oru.hl7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SITE = parse_site((HERE / "site.toml").read_text())
 
 
 def outputs(case: str) -> dict[str, str]:
-    """Every file of a case by its path below the case's folder."""
+    """Map a case to all its files, by path below the case's folder."""
     text = (HERE / case / "wire.json").read_bytes()
     to_fhir = Request("fhir", SITE, "http://127.0.0.1:8800/fhir", receiver("generic"), AT)
     to_hl7v2 = Request("hl7v2", SITE, "http://127.0.0.1:8800/fhir", receiver("generic"), AT, pretty=True)
@@ -40,7 +40,7 @@ def held(case: str) -> dict[str, str]:
 
 
 def _is_of_others(name: str) -> bool:
-    """True for what comes in, and for what tests/golden/test_receivers.py holds."""
+    """True for input files, and for files checked by tests/golden/test_receivers.py."""
     return name in ("wire.json", "README.md", "receivers.txt") or name.startswith("to-")
 
 

@@ -1,7 +1,7 @@
-"""The life of a report: what AutoScribe says of a study, look by look (1.json, 2.json, …), and what is told of it.
+"""Life of a report: successive versions of a study (1.json, 2.json, …), and the messages about them.
 
-`life.txt` of a case has for each look what `changes` found, the FHIR status of each report, and for each of the three
-v2 renderings the messages with the fields that say how the report stands (D16-D22).
+`life.txt` of a case has for each version the result of `changes`, the FHIR status of each report, and for each of the
+three v2 renderings the messages with their status fields (D16-D22).
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def site_of(case: str) -> Site:
 
 
 def seen(case: str) -> list[Study]:
-    """The study at each look."""
+    """Read each version of the study."""
     return [read(path.read_bytes())[0][0] for path in sorted((HERE / "life" / case).glob("*.json"))]
 
 
 def looks(case: str) -> Iterator[Change]:
-    """What each look at the study finds."""
+    """Yield the change in each version of the study."""
     before: Study | None = None
     known = Known()
     for now in seen(case):
@@ -68,8 +68,8 @@ def told(case: str) -> Iterator[str]:
         for report in change.study.reports:
             status, doubts = report_status(change.study, report, about[report.report_id].reports, site_of(case), facts)
             kind = "addendum" if report.is_addendum else "original"
-            said = "".join(f" ({doubt.code})" for doubt in doubts)
-            yield f"  fhir: {short(report.report_id)} {kind} {status.diagnostic_report}{said}"
+            codes = "".join(f" ({doubt.code})" for doubt in doubts)
+            yield f"  fhir: {short(report.report_id)} {kind} {status.diagnostic_report}{codes}"
         for feed in feeds:
             for sent in feed.send(change):
                 yield from rendered(feed.to.addendum, sent)

@@ -1,7 +1,7 @@
-"""Every receiver profile against every golden case: what each message breaks stands in the case's receivers.txt.
+"""Every receiver profile against every golden case: the rules that each message breaks are in the case's receivers.txt.
 
-A `block` rule may be broken only because AutoScribe does not say what the receiver needs, and `REASONS` names it: never
-because of a switch.
+A `block` rule may be broken only if AutoScribe lacks data that the receiver needs, which `REASONS` names: never because
+of a switch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SITE = replace(
     providers=Directory({}, {"usr_5a1fee25a39870287e7accc43871c7b2": Provider("Smith", "Alex", local_id="1234")}),
     provider_authority=AssigningAuthority("urn:oid:1.3.6.1.4.1.99999.9", "VA500"),
 )
-# Profiles whose messages a case holds whole, as `to-NAME.hl7`
+# Profiles whose messages are kept whole in a case, as `to-NAME.hl7`
 HELD_WHOLE = {"vista": ("vista-2.3", "vista-2.4")}
 
 
@@ -41,7 +41,7 @@ def _signer_is_unknown(study: Study) -> bool:
     return any(report.user_id not in study.users for report in study.completed)
 
 
-# The `block` rules that missing source data breaks -> whether a study has that data missing
+# `block` rules broken by missing source data -> test for studies that lack it
 REASONS: dict[str, Callable[[Study], bool]] = {
     "obr-3.1-exam": _lacks(*SITE.vista.exam_keys),
     "obr-3.1-site-accession": _lacks(*SITE.accession_keys),
@@ -54,13 +54,13 @@ REASONS: dict[str, Callable[[Study], bool]] = {
 
 
 def _has_no_dfn(study: Study) -> bool:
-    """True where a patient has no number of City Medical Center's, or a doubtful, nobody's or contested one."""
+    """True if a patient's number of City Medical Center is missing, doubtful, a placeholder or contested."""
     patients = {(one.snapshot.facility_name, one.snapshot.mrn, one.snapshot.patient_name) for one in study.completed}
     numbers = {mrn for place, mrn, _ in patients if place == "City Medical Center" and mrn and mrn.isdigit()}
     return len([one for one in numbers if not (is_placeholder(one) or is_doubtful(one))]) < len(patients)
 
 
-# Why a message is held for want of source data -> whether a study has that data missing
+# Issues that hold a message for missing source data -> test for studies that lack it
 HOLDS: dict[str, Callable[[Study], bool]] = {
     "name-absent": lambda study: any(not (one.snapshot.patient_name or "").strip() for one in study.completed),
     "vista-patient-unknown": _has_no_dfn,
@@ -68,26 +68,26 @@ HOLDS: dict[str, Callable[[Study], bool]] = {
 
 
 def profile(name: str, case: str) -> Receiver:
-    """A profile that holds nothing back for want of an order's number, so that every message is seen."""
+    """Return a profile that holds no message for a missing order number, so that every message is seen."""
     if name in HELD_WHOLE.get(case, ()):
         return receiver(name)
     return replace(receiver(name), accession="optional", placer_required="off", vista_exam="off")
 
 
 def converted(case: str, to: Receiver, *, validate: bool = False) -> Conversion:
-    """A case as a profile has it."""
+    """Convert a case by a profile."""
     text = (HERE / case / "wire.json").read_bytes()
     return convert(text, Request("hl7v2", SITE, "http://127.0.0.1:8800/fhir", to, AT, validate=validate))
 
 
 def messages(case: str, name: str) -> Iterator[bytes]:
-    """The messages of a case as a profile has them."""
+    """Yield the messages of a case for a profile."""
     output = converted(case, profile(name, case)).output
     yield from (message for message in re.split(rb"(?<=\r)(?=MSH\|)", output) if message)
 
 
 def broken(case: str) -> list[tuple[str, Broken]]:
-    """What the messages of a case break, for each profile."""
+    """Rules broken by the messages of a case, for each profile."""
     return [
         (name, one)
         for name in RECEIVERS
@@ -97,7 +97,7 @@ def broken(case: str) -> list[tuple[str, Broken]]:
 
 
 def held(case: str) -> list[tuple[str, str]]:
-    """For which profiles a message of a case is held, and why."""
+    """Profiles for which a message of a case is held, with the issue's code."""
     found = {name: converted(case, profile(name, case)).issues for name in RECEIVERS}
     return [(name, issue.code) for name, issues in found.items() for issue in issues if issue.code in HOLDS]
 

@@ -1,6 +1,6 @@
-"""Whether two who are said to be one are joined, and two who are not are kept apart: over pairs made by rule (D12).
+"""Bench of patient identity over pairs made by rule: one person is joined, two people are kept apart (D12).
 
-`python tests/identity/test_identity_bench.py` prints the figures, and the pairs that are not as their labels say.
+`python tests/identity/test_identity_bench.py` prints the figures, and the pairs that differ from their labels.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def clean(snapshot: Json) -> Json:
 
 
 def outcome(pair: Pair) -> Outcome:
-    """What becomes of a pair: one Patient, two, or two since what is said contradicts under one number."""
+    """Map a pair: to one Patient, to two, or to two with a conflict under one number."""
     first, second = clean(pair.first), clean(pair.second)
     if pair.within:
         made = resources(report(snapshotMetadata=first), addendum(snapshotMetadata=second))
@@ -68,7 +68,7 @@ def outcome(pair: Pair) -> Outcome:
 
 @cache
 def judged() -> list[tuple[Pair, Outcome]]:
-    """Every pair, and what becomes of it."""
+    """Return every pair with its outcome."""
     return [(pair, outcome(pair)) for pair in PAIRS]
 
 
@@ -77,12 +77,12 @@ def wrong(label: str, outcomes: tuple[Outcome, ...], *, within: bool) -> list[Pa
 
 
 def figures() -> str:
-    """How many pairs there are of each kind, and what became of them."""
+    """Count the pairs of each kind and their outcomes."""
     count = Counter((pair.kind, pair.within, pair.label, found) for pair, found in judged())
     lines = [f"{len(judged())} pairs"]
     for kind, within, label in dict.fromkeys((pair.kind, pair.within, pair.label) for pair, _ in judged()):
-        said = ", ".join(f"{count[kind, within, label, one]} {one}" for one in ("joined", "apart", "conflict"))
-        lines.append(f"{'within' if within else 'across':7}{kind:24}{label:11}{said}")
+        counts = ", ".join(f"{count[kind, within, label, one]} {one}" for one in ("joined", "apart", "conflict"))
+        lines.append(f"{'within' if within else 'across':7}{kind:24}{label:11}{counts}")
     same = sum(pair.label == "same" and not pair.within for pair in PAIRS)
     refused = wrong("same", ("conflict",), within=False)
     merged = wrong("different", ("joined",), within=False) + wrong("different", ("joined",), within=True)
@@ -108,7 +108,7 @@ def test_of_one_person_one_pair_in_a_hundred_at_most_is_in_conflict() -> None:
 
 
 async def test_the_store_judges_a_pair_as_the_mapping_does_whichever_comes_first(engine) -> None:
-    """Of each kind a few, in one store, as they come: by the number of a pair alone they are told apart."""
+    """A few pairs of each kind, in one store, in order of arrival: only the number identifies a pair."""
     pipeline = Pipeline(engine, SITE, UTC)
     for number, (pair, found) in enumerate(sample()):
         for place, snapshot in enumerate((pair.first, pair.second)):
@@ -124,14 +124,14 @@ async def test_the_store_judges_a_pair_as_the_mapping_does_whichever_comes_first
 
 
 def sample() -> list[tuple[Pair, Outcome]]:
-    """Some of the pairs of two studies, of every kind whose number the site knows."""
+    """Select some of the pairs of two studies, of every kind with a number that the site knows."""
     kinds: Counter[str] = Counter()
-    found = []
+    chosen = []
     for pair, became in judged():
         kinds[pair.kind] += 1
         if not pair.within and kinds[pair.kind] % 9 == 1 and pair.kind not in ("no number", "leading zeros"):
-            found.append((pair, became))
-    return found
+            chosen.append((pair, became))
+    return chosen
 
 
 def study_of(number: int, snapshot: Json) -> Fetched:

@@ -1,4 +1,4 @@
-"""AutoScribe's JSON becomes a Study: every field in its place, the reports in reading order, two studies never one."""
+"""AutoScribe's JSON becomes a Study: every field in its place, reports in reading order, two studies never one."""
 
 import copy
 

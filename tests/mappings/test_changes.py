@@ -1,4 +1,4 @@
-"""What causes a v2 message and what does not (D13, D16, D20, D21, D22); table 0123 says why a result is sent again."""
+"""Causes of a v2 message, and changes that cause none (D13, D16, D20, D21, D22; table 0123)."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def test_a_draft_that_is_signed_about_somebody_else_is_moved() -> None:
 
 
 def test_a_late_report_of_another_patient_moves_nobody() -> None:
-    """Although it was signed first: whoever was seen first keeps the study's number, and so the Patient made of it."""
+    """Even if the late report was signed first, the first seen patient keeps the study's number."""
     unlinked = {"mrn": None, "patientName": "DOE^JANE"}
     first = changes(None, study(report("4", signedAt=LATER, snapshot=unlinked)), SITE)
     roe = report("3", snapshot={"mrn": None, "patientName": "ROE^RICK", "dateOfBirth": "1950-01-01", "sex": "male"})

@@ -1,4 +1,4 @@
-"""The conclusion of a report (decision D36): no superseded statement stands alone, in FHIR and in HL7 v2 alike.
+"""Conclusion of a report (decision D36): no superseded statement stands alone, in FHIR and in HL7 v2 alike.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion, HL7 v2.5.1 §7.1.3, §7.4.2.8.
 """
@@ -25,7 +25,7 @@ REPORT = study(addendum()).reports[0]
 
 
 def roles(text: str, original: str | None = None, *, is_addendum: bool = False) -> list[tuple[str, str]]:
-    """The text of each passage with its role; blank passages left out."""
+    """Text of each passage with its role; blank passages are left out."""
     parts = [report(reportPlainText=original)] if original is not None else []
     parts.append((addendum if is_addendum else report)(reportPlainText=text))
     found = study(*parts)
@@ -39,7 +39,7 @@ def conclusion(what: Study, report_id: str = "") -> str:
 
 
 def observations(what: Study) -> dict[str, list[str]]:
-    """The values of the Observations of each report, those that are marked critical with `AA ` before them."""
+    """Values of the Observations of each report; those marked critical begin with `AA `."""
     made: dict[str, list[str]] = {}
     for one in to_fhir(what, SITE).output:
         if one["resourceType"] == "Observation" and "valueString" in one:
@@ -49,12 +49,12 @@ def observations(what: Study) -> dict[str, list[str]]:
 
 
 def coded(what: Study, code: str = "19005-8", to: Receiver = GENERIC) -> list[str]:
-    """The lines under an observation identifier."""
+    """Lines under an observation identifier."""
     return [unescape(row[5]) for row in all_of(sent(what, to=to), "OBX") if row[3].startswith(code) and row[5] != " "]
 
 
 def marked(what: Study) -> list[str]:
-    """The lines that are marked critical."""
+    """Lines marked critical."""
     return [unescape(row[5]) for row in all_of(sent(what), "OBX") if len(row) > 8 and row[8] == "AA"]
 
 

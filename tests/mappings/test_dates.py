@@ -1,4 +1,4 @@
-"""Time is said as it is known: no invented zone, no impossible date, no moment that may be another (D15)."""
+"""Times as far as known: no invented zone, no impossible date, no ambiguous moment (D15)."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -270,7 +270,7 @@ def test_a_study_of_more_than_a_day_after_its_signature_is_kept_and_said(day, is
     said, issues = when(studyDate=day)
     assert said == When(day)
     assert issues == ([("study-date-too-late", f"{PLACE}/studyDate")] if is_late else [])
-    for unsaid in ("not said", None):  # then it is judged by when the report was changed last
+    for unsaid in ("not said", None):  # then the report's last update decides
         assert [code for code, _ in when(signed_at=unsaid, studyDate=day)[1]] == ["study-date-too-late"] * is_late
 
 

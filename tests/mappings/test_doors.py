@@ -1,4 +1,4 @@
-"""The doors of the package: each is there, and nothing else is."""
+"""Entry points of the package: each is there, and nothing else is."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which given names are forms of one, and which are names in their own right (D12)."""
+"""Given names: forms of one name, and names in their own right (D12)."""
 
 import pytest
 

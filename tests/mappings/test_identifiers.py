@@ -1,4 +1,4 @@
-"""Who the patient is: only a value under a configured system links two studies (D11); ids are reversible (D3, D18)."""
+"""Patient identity: only a value under a configured system links two studies (D11); ids are reversible (D3, D18)."""
 
 import re
 from dataclasses import replace
@@ -266,7 +266,7 @@ def test_the_system_of_one_customer_is_not_that_of_another_nor_of_a_study_withou
 
 
 def unassigned(site=SITE, study_id=STUDY_ID, **said):
-    """System and namespace of the one number without an authority."""
+    """System and namespace of the only number without an authority."""
     found = identity(study_id, site=site, **said).identifiers
     return next((one.system, one.namespace) for one in found if one.value == "7")
 

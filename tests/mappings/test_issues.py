@@ -1,4 +1,4 @@
-"""What could not be mapped, in words: a place and a cure, never a value."""
+"""Mapping issues in words: a place and a cure, never a value."""
 
 from mappings.issues import MappingIssue, SiteError, WireError
 

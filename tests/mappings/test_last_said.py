@@ -1,4 +1,4 @@
-"""What is no longer said, or no longer listed, stays as it was (D16, D21)."""
+"""Values no longer given, and reports no longer listed, stay as they were (D16, D21)."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_draft_that_says_less_is_mapped_as_it_came_and_is_no_cause() -> None:
     [{"mrn": "99887766"}, {"patientName": "ROE^RICK", "dateOfBirth": None}, {"facilityName": "Elsewhere", "mrn": None}],
 )
 def test_what_was_said_of_one_patient_never_fills_up_another(named: dict[str, Any]) -> None:
-    """Another number, a name that has nothing of the name before, or a facility without the patient's number in it."""
+    """Cases: another number, a name without a common word, or a facility without the patient's number there."""
     now = study(report(snapshot={"sex": None, **named}))
     change = changes(study(report()), now, SITE)
     assert (kinds(change), change.study, change.issues) == ([("patient_changed", "3")], now, ())

@@ -1,4 +1,4 @@
-"""The model says what came, and little more."""
+"""Model of the data: it holds the input, and little more."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""A name is split only where something proves where the split is: a wrong split in PID-5 is another patient (D14)."""
+"""Names are split only if the text proves where: a wrong split in PID-5 is another patient (D14)."""
 
 import pytest
 

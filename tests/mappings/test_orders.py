@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §4.5.3.2, §4.5.3.18: accession and placer order numbers, and which of them a message is about (D18)."""
+"""HL7 v2.5.1 §4.5.3.2, §4.5.3.18: accession and placer order numbers, and the orders of a message (D18)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what is said here and there can be one person (D12); how often it is right, tests/identity says."""
+"""Comparison of two descriptions of a person (D12); tests/identity measures its accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The modality as DICOM and table 0074 name it; free text is no code (D23)."""
+"""Modality in DICOM codes and table 0074; free text is no code (D23)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The cutter is measured on texts that nobody looked at while its rules were written; a failure tells the sums only."""
+"""Score of the cutter on texts that nobody saw while its rules were written; a failure shows only the sums."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pytest
 from fakes.section_score import SCORED, score
 
 TEXTS = Path(__file__).parents[1] / "report_texts"
-PHRASE = 40  # characters; two authors may well write the same short one
+PHRASE = 40  # characters; two authors may write the same short text
 SETS = {"practice": 60, "practice_two": 166, "practice_three": 109, "held_out": 130}
 
 
 def faults(text: dict) -> list[str]:
-    """What is wrong with the labels of a text: each must stand in it as it is, with nothing around it."""
+    """Faults in the labels of a text: each content must be in it unchanged, without surrounding white space."""
     plain = text["text"].replace("\r\n", "\n").replace("\r", "\n")
     cuts = [text, *text.get("expected_alternatives", ())]
     pairs = [
         pair for one in cuts for pair in [*one["expected_sections"].items(), *one.get("expected_repeated", ())]
     ] + [(edge, text[edge]) for edge in ("preamble", "trailer") if edge in text]
-    found = [label for label, content in pairs if content not in plain or content != content.strip() or not content]
+    wrong = [label for label, content in pairs if content not in plain or content != content.strip() or not content]
     if sum(tag.startswith("lang:") for tag in text["tags"]) != 1:
-        found.append("lang")
-    return found
+        wrong.append("lang")
+    return wrong
 
 
 def scored(name: str) -> set[str]:
-    """The findings and impressions of a set that are more than a phrase."""
+    """Findings and impressions of a set that are longer than a phrase."""
     texts = [json.loads(path.read_text()) for path in (TEXTS / name).glob("*.json")]
     found = {content for text in texts for label, content in text["expected_sections"].items() if label in SCORED}
     return {content for content in found if len(content) > PHRASE}
@@ -56,7 +56,7 @@ def test_the_sections_of_the_texts_to_practise_on_are_found(name: str, recall: f
 
 
 def test_of_texts_that_no_rule_was_made_for_nearly_all_sections_in_english_are_found_and_right() -> None:
-    """A floor below what is reached; the goal is 0.97 and 0.99."""
+    """A floor below the present score; the goal is 0.97 and 0.99."""
     english = score(TEXTS / "held_out").english
     recall, precision = round(english.recall, 4), round(english.precision, 4)
     assert recall >= 0.96 and precision >= 0.98, f"recall {recall}, precision {precision}"

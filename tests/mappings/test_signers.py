@@ -1,4 +1,4 @@
-"""Who signed a report: what AutoScribe says, and the site's directory where that says nothing (D24)."""
+"""Signer of a report: AutoScribe's data, and the site's directory for missing names (D24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One table for what a report's state is called; every state is reachable (D16, D17, D21, D22)."""
+"""One table for the status of a report; every state is reachable (D16, D17, D21, D22)."""
 
 from dataclasses import replace
 from typing import get_args

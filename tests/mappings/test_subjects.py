@@ -1,4 +1,4 @@
-"""Who each report of a study is about (D11, D12, D17, D18)."""
+"""Patient of each report of a study (D11, D12, D17, D18)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def study(*reports: dict[str, Any], **changes: Any) -> Study:
 
 
 def people(*reports: dict[str, Any], seen: str = "", **changes: Any) -> dict[str, Subject]:
-    """The subjects by the digit of the report's id, and the study's own as `study`; `seen` are such digits too."""
+    """Map the subjects by the digit of the report's id, and the study's own as `study`; `seen` are such digits too."""
     what = study(*reports, **changes)
     found = subjects(what, what.reports, SITE, Facts(seen=tuple(report_id(digit) for digit in seen)))
     return {"study" if key == STUDY_ID else key[-1]: one for key, one in found.items()}
@@ -341,7 +341,7 @@ def test_a_patient_id_that_is_somebody_elses_is_not_used() -> None:
     assert (apart.identity.is_linked, apart.identity.patient_id == mine.patient_id) == (False, False)
     (number,) = apart.identity.identifiers[1:]
     assert (number.type, number.value, number.namespace) == ("MR", "MRN-001234", "CITY")
-    assert number.system not in {one.system for one in mine.identifiers}  # else whoever matches by it joins the two
+    assert number.system not in {one.system for one in mine.identifiers}  # else a match by it joins the two
     assert "identity-conflict" in [issue.code for issue in apart.issues]
     both = study(report(), addendum())
     two = subjects(both, both.reports, SITE, Facts(taken_patient_ids=frozenset({mine.patient_id})))

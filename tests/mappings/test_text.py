@@ -1,4 +1,4 @@
-"""N(text), the normal form, and what it reports (D5)."""
+"""N(text), the normal form, and its issues (D5)."""
 
 from __future__ import annotations
 

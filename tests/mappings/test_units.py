@@ -1,4 +1,4 @@
-"""Height and weight: the value as it came in its own unit, or nothing and a reason (D24)."""
+"""Height and weight: the original value in its own unit, or nothing and a reason (D24)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the property tests say at the end of a run."""
+"""Summary of the property tests at the end of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests recorded as `losses`, a list of lines each."""
+    """Print the `losses` that the tests recorded, a list of lines each."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for key, lines in report.user_properties:
             if key == "losses":

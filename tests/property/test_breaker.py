@@ -1,4 +1,4 @@
-"""Whatever a receiver refuses for now, and whenever nobody is there: once that ends, all is delivered (D32)."""
+"""Law of the circuit breaker: once refusals and outages end, everything is delivered, whatever they were (D32)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ happenings = st.lists(st.tuples(faults, arrivals, periods, st.booleans()), min_s
 
 
 async def happen(feed, story):
-    """Everything of a story, and then the end of all faults: what was told, by lane, in order."""
+    """Run a story and then end all faults; return the messages by lane, in order."""
     told = {}
     for part, (answer, more, seconds, restarts) in enumerate([*story, ("AA", [], LONGEST, True)]):
         feed.answer = answer

@@ -1,4 +1,4 @@
-"""Laws of what causes a v2 message, on anything the upstream may send and on random lives (D7, D16, D20, D21)."""
+"""Laws of the causes of a v2 message, on anything the upstream may send and on random lives (D7, D16, D20, D21)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SITES = st.sampled_from(
 
 @st.composite
 def two_looks(draw: st.DrawFn) -> tuple[Study, Study]:
-    """A study, and the same with some of its reports gone, unsigned or with what another study says of them."""
+    """Draw a study, and a version of it with some reports gone, unsigned or with another study's values."""
     first = decode(*draw(studies()))
     second = decode(*draw(studies()))
     reports = [report for report in first.reports if draw(st.booleans())]
@@ -120,7 +120,7 @@ CUSTOMERS = {"C1": AssigningAuthority("urn:oid:2.999.2", "C1")}
 
 @st.composite
 def looks_of_a_life(draw: st.DrawFn) -> list[Study]:
-    """A study with up to two originals and two addenda as it is seen up to five times, each time anyhow."""
+    """Draw up to five arbitrary versions of a study with up to two originals and two addenda."""
     return [_seen(draw) for _ in range(draw(st.integers(1, 5)))]
 
 
@@ -161,7 +161,7 @@ LIFE_SITES = SITES.map(lambda site: replace(site, facilities={"Mercy": MERCY}, e
 
 
 def lived(looks: Iterable[Study], site: Site) -> Iterator[tuple[Study | None, Study, Change]]:
-    """Each look of a life with the one before, as it was mapped, and what it finds."""
+    """Yield each version of a life with the one before, as mapped, and the change."""
     before: Study | None = None
     known = Known()
     for now in looks:
@@ -186,13 +186,13 @@ def test_what_is_no_longer_said_causes_nothing_and_stays(looks: list[Study], sit
 
 
 def _said(report: Report) -> tuple[object, ...]:
-    """What a report says; what is blank says nothing."""
+    """Values of a report; blank ones count as missing."""
     said = (report.signed_at, report.is_critical, report.text, *(getattr(report.snapshot, name) for name in SNAPSHOT))
     return tuple((one.strip() or None) if isinstance(one, str) else one for one in said)
 
 
 def _less(study: Study, draw: Callable[..., Any]) -> Study:
-    """The study without some of what it says."""
+    """Remove some values from the study."""
     reports = [
         replace(
             report,
@@ -222,7 +222,7 @@ def test_a_cause_has_something_that_was_said(looks: list[Study], site: Site) -> 
 
 
 def _is_said(kind: CauseKind, report: Report | None, was: Report | None, now: Study) -> bool:
-    """Whether what came says what the cause says of it."""
+    """True if the new version has the fact that the cause states."""
     if kind in ("withdrawn", "reinstated"):
         return now.is_cancelled is (kind == "withdrawn")
     if kind == "draft_cancelled":

@@ -1,7 +1,7 @@
-"""The law of decision D36: no superseded statement stands alone, whatever form the addenda have, in FHIR and HL7 v2.
+"""Law of decision D36: no superseded statement stands alone, whatever form the addenda have, in FHIR and HL7 v2.
 
 https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.conclusion, HL7 v2.5.1 §7.4.2.3, §7.4.2.8.
-Each statement says whose it is by a word that stands nowhere else, so that both languages are read back by words alone.
+Each statement is identified by a word that occurs nowhere else, so that both languages are read back by words alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
 
 @st.composite
 def lives(draw: st.DrawFn) -> Life:
-    """A report with up to three addenda."""
+    """Draw a report with up to three addenda."""
     return life(lambda things: draw(st.sampled_from(things)))
 
 
@@ -50,7 +50,7 @@ def test_the_conclusion_begins_with_the_newest_addendum_and_has_the_impression_i
     found = words_of("\n".join(unescape(row[5]) for row in rows))
     count = len(lived.addenda)
     assert found[:count] == lived.concluded[:count]
-    assert sorted(found[count:]) == sorted(lived.concluded[count:])  # inside one text the author's order stays
+    assert sorted(found[count:]) == sorted(lived.concluded[count:])  # within one text the author's order stays
 
 
 @LIMITS

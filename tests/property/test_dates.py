@@ -1,4 +1,4 @@
-"""Laws of dates: what is written in FHIR and in DTM is the moment that came, and always well formed."""
+"""Laws of dates: FHIR and DTM give the original moment, always well formed."""
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Laws of decoding: any JSON is a Study or a WireError, and no order of rows changes what is read."""
+"""Laws of decoding: any JSON is a Study or a WireError, and the order of rows changes nothing."""
 
 from dataclasses import replace
 

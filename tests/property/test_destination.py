@@ -1,4 +1,4 @@
-"""Laws of what stands at a destination after each look at a random life of a study (D12, D13, D16-D21, D28)."""
+"""Laws of a destination's content after each version in a random life of a study (D12, D13, D16-D21, D28)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SITE = Site(site_key=b"k" * 32, facilities={"Mercy": MERCY}, accession_keys=("ac
 
 
 class Step(NamedTuple):
-    """Something done to the study, or to the `which`th of its reports that it can be done to, counted in circles."""
+    """An act on the study, or on the `which`th of its reports that allows it, counted modulo their number."""
 
     kind: str
     which: int
@@ -46,10 +46,10 @@ class Step(NamedTuple):
 
 @dataclass
 class Life:
-    """A study as its radiologists work on it; `cancelled` are the signed addenda that an operator took back.
+    """Study in the hands of its radiologists; `cancelled` are the signed addenda that an operator withdrew.
 
-    Left out of the life of two patients, because a filler order number is then known to change its patient: who names
-    no number, until a signed original names one; a number that is taken away; a draft that is blanked.
+    Left out of the life of two patients, since a filler order number is then known to change its patient: a patient
+    without a number until a signed original has one; a number that is removed; a draft that is blanked.
     """
 
     has_two_patients: bool = False
@@ -95,7 +95,7 @@ class Life:
         self.reports.append(self._written(made))
 
     def _is_able(self, step: Step, report: Report) -> bool:
-        """Whether the step can be done to the report."""
+        """True if the report allows the step."""
         if step.kind == "sign":
             return not report.is_completed
         if step.kind == "blank":
@@ -120,13 +120,13 @@ class Life:
         return [self._written(report)]
 
     def _written(self, report: Report) -> Report:
-        """The report with a text that no other has, and that says whose it is."""
+        """Give the report a text that no other has and that identifies it."""
         self.texts += 1
         text = f"IMPRESSION: {report.report_id} says {self.texts}."
         return replace(report, text=text, sections=cut(text))
 
     def seen(self, accession: str) -> Study:
-        """The study as AutoScribe shows it."""
+        """Return the study as AutoScribe shows it."""
         is_open = any(one.is_addendum and not one.is_completed for one in self.reports)
         return Study(
             study_id=STUDY_ID,
@@ -138,7 +138,7 @@ class Life:
 
 
 class Told(NamedTuple):
-    """A life, look by look, and to whom it is told: the ids of signed addenda that are cancelled go with each look."""
+    """A life, version by version, and its receiver; each version has the ids of its cancelled signed addenda."""
 
     looks: list[tuple[Study, frozenset[str]]]
     to: Receiver
@@ -147,9 +147,9 @@ class Told(NamedTuple):
 
 @st.composite
 def lives(draw: st.DrawFn) -> Told:
-    """A life of up to seven looks, of one patient or two, told to any of the receivers that the laws are about.
+    """Draw a life of up to seven versions, of one patient or two, for any receiver that the laws cover.
 
-    Left out, because a filler order number is then known to change its patient: drafts about two patients for a
+    Left out, since a filler order number is then known to change its patient: drafts about two patients for a
     receiver that files by accession number.
     """
     people = draw(st.sampled_from((ONE_PATIENT, TWO_PATIENTS)))
@@ -159,8 +159,8 @@ def lives(draw: st.DrawFn) -> Told:
     life, looks = Life(has_two_patients=is_two), []
     accession = draw(st.sampled_from(("", "A1")))
     for steps in draw(st.lists(st.lists(step, min_size=1, max_size=3), min_size=1, max_size=7)):
-        for one in steps:
-            life.take(one)
+        for act in steps:
+            life.take(act)
         looks.append((life.seen(accession), life.cancelled))
     send_drafts = draw(st.sampled_from(("on", "off")))
     is_filed = bool(accession) and not (is_two and send_drafts == "on") and draw(st.booleans())
@@ -178,7 +178,7 @@ def lives(draw: st.DrawFn) -> Told:
 
 
 class Standing(NamedTuple):
-    """A text of a report that stands at the destination: whose it is, in which part of a cause, in which result."""
+    """A report text at the destination: its report, the part of its cause, and its result."""
 
     text: str
     report_id: str
@@ -187,7 +187,7 @@ class Standing(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What there is after a look: `refused` are parts of reports of which an error said why they were not told."""
+    """State after a version: `refused` are parts of reports whose message an error prevented."""
 
     study: Study
     is_withdrawn: bool
@@ -205,7 +205,7 @@ class Moment(NamedTuple):
 
 
 def lived(told: Told) -> Iterator[Moment]:
-    """Each look of a life up to a move, at which the lane is held (D13)."""
+    """Yield the state after each version of a life, until a move, which holds the lane (D13)."""
     feed, destination = Feed(told.to, told.site), Destination()
     before: Study | None = None
     known = Known()
@@ -264,7 +264,7 @@ def test_no_pdf_of_a_report_stands_without_those_of_its_addenda_before_it(told: 
 @LIMITS
 @given(lives())
 def test_nothing_stands_that_is_withdrawn_or_gone_unless_an_error_says_so(told: Told) -> None:
-    """Known: where a signed report was held, a draft may stand that is signed, gone or withdrawn by now."""
+    """Known exception: if a signed report was held, an earlier draft of it may remain."""
     for moment in lived(told):
         reports = {one.report_id: one for one in moment.study.reports}
         for text, report_id, part, result in moment.standing():

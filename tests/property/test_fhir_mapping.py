@@ -161,7 +161,7 @@ def references(node: Any) -> list[str]:
 
 
 def test_the_strategies_reach_beyond_the_decoder() -> None:
-    """A generator whose studies the decoder refuses would prove nothing."""
+    """Guard: a generator whose studies the decoder refuses would prove nothing."""
     seen = []
 
     @settings(max_examples=30, database=None)

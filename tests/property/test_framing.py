@@ -1,4 +1,4 @@
-"""Laws of MLLP framing that hold for every stream and every chunking."""
+"""Laws of MLLP framing for every stream and every chunking."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Laws of ids: reversible where they must be, opaque where they must be, never shared by two identities."""
+"""Laws of ids: reversible or opaque as they must be, never shared by two identities."""
 
 import re
 

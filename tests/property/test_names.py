@@ -1,4 +1,4 @@
-"""Laws of name splitting: nothing is changed, made up or lost, whatever the text."""
+"""Laws of name splitting: nothing is changed, made up or lost in any text."""
 
 import re
 from collections import Counter
@@ -96,7 +96,7 @@ def test_outer_white_space_changes_nothing(text, order):
 
 
 def is_marked(text):
-    """True where a comma or a caret stands outside brackets and quotation marks."""
+    """True if a comma or a caret stands outside brackets and quotation marks."""
     return bool({"^", ","} & set(re.sub(r"\([^()]*\)|\[[^][]*\]|\"[^\"]*\"|“[^“”]*”|'\w+'", "", text)))
 
 

@@ -84,13 +84,13 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=25).map("".join), st.samp
 
 
 def said(text: str) -> str:
-    """N(text), or what stands for a text that says nothing."""
+    """N(text), or the line that replaces a blank text."""
     form = normal_form(text)
     return form if form.strip() else ABSENT
 
 
 def readable(text: str) -> str:
-    """N(text) as any reader gets it: a line of one blank is an empty line, and `""` alone has a blank behind it."""
+    """N(text) as any reader gets it: a line of one blank is an empty line, and a line of `""` has a blank after it."""
     form = said(text)
     return "\n".join({" ": "", '""': '"" '}.get(line, line) for line in form.split("\n"))
 
@@ -123,7 +123,7 @@ def test_the_hl7_package_reads_any_text_back(text: str) -> None:
 @settings(max_examples=25, deadline=timedelta(seconds=10))
 @given(TEXTS)
 def test_hl7apy_reads_any_text_back(text: str) -> None:
-    """It takes white space off lines of nothing else, and leaves escape sequences to its caller."""
+    """hl7apy strips lines of white space alone, and leaves escape sequences to its caller."""
     parsed = parse_message(message_of(text).decode(), validation_level=VALIDATION_LEVEL.TOLERANT)
     values = [er7_reader.unescape(row.obx_5.to_er7()) for row in observations(parsed)]
     assert [value.rstrip() for value in values] == [line.rstrip() for line in readable(text).split("\n")]

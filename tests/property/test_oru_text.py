@@ -1,6 +1,6 @@
-r"""The report's text in every combination of the switches that shape it reads back as N(text) (D5, D34).
+r"""Law of the report's text: in every combination of its switches it reads back as N(text) (D5, D34).
 
-What is lost is what the table of mappings/hl7v2/obx_values.py says, and nothing else.
+Only the losses in the table of mappings/hl7v2/obx_values.py are allowed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mappings.profile import Receiver, switches
 from mappings.text import normal_form
 
 GENERIC = receiver("generic")
-# In formatted text `\.br\` stands between lines, and `\E\.br\E\` is a text, so it is read from left to right
+# In formatted text `\.br\` separates lines, but `\E\.br\E\` is a text, so it is read from left to right
 _SEQUENCE = re.compile(r"\\(\.br|[EFSRT])\\")
 _KNOWN = {".br": "\n", "E": "\\", "F": "|", "S": "^", "R": "~", "T": "&"}
 LIMITS = settings(max_examples=examples(40), deadline=timedelta(seconds=5))
@@ -63,13 +63,13 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=20).map("".join))
 
 
 def said(text: str) -> list[str]:
-    """The lines of N(text), or what stands for a text that says nothing."""
+    """Lines of N(text), or the line that replaces a blank text."""
     form = normal_form(text)
     return form.split("\n") if form.strip() else [ABSENT]
 
 
 def observations(message: bytes, codec: str = "utf-8") -> Iterator[list[str]]:
-    """The OBX of the report's text as fields, read apart from the encoder."""
+    """Yield the OBX of the report's text as fields, read independently of the encoder."""
     for segment in message.decode(codec).split("\r"):
         fields = segment.split("|")
         if fields[0] == "OBX" and fields[2] in ("TX", "FT", "ST") and not fields[3].startswith("113014"):
@@ -77,15 +77,15 @@ def observations(message: bytes, codec: str = "utf-8") -> Iterator[list[str]]:
 
 
 def read(message: bytes, to: Receiver) -> list[str]:
-    """The lines that a receiver shows."""
-    found: list[str] = []
+    """Return the lines that a receiver shows."""
+    shown_lines: list[str] = []
     for row in observations(message):
         if row[2] == "FT":
-            found += _SEQUENCE.sub(lambda match: _KNOWN[match[1]], "" if row[5] == " " else row[5]).split("\n")
+            shown_lines += _SEQUENCE.sub(lambda match: _KNOWN[match[1]], "" if row[5] == " " else row[5]).split("\n")
         else:
             parts = row[5].split("~") if row[2] == "TX" else [row[5]]
-            found += [shown(er7_reader.unescape(part), to) for part in parts]
-    return found
+            shown_lines += [shown(er7_reader.unescape(part), to) for part in parts]
+    return shown_lines
 
 
 def shown(line: str, to: Receiver) -> str:
@@ -93,7 +93,7 @@ def shown(line: str, to: Receiver) -> str:
 
 
 def expected(text: str, to: Receiver) -> list[str]:
-    """What N(text) reads as: `""` alone has a blank behind it, and what the switches ask for is lost."""
+    """Lines of N(text) as read back: a line of `""` has a blank after it, and the switches' losses are applied."""
     rows = [line if line != '""' else '"" ' for line in said(text)]
     if to.blank_line == "omit":
         rows = [line for line in rows if line.strip()]
@@ -120,7 +120,7 @@ def test_the_text_reads_back_in_every_style(style: tuple[str, str, str, str], te
 
 
 def compact(lines: list[str]) -> str:
-    """Lines put together as far as wrapping leaves them comparable: a blank of its own and `"" ` apart."""
+    """Join lines in the form that wrapping keeps comparable: without blanks."""
     return "".join(lines).replace(" ", "")
 
 
@@ -165,7 +165,7 @@ def test_every_combination_gives_a_message_of_numbered_segments(
 
 
 def numbered_comments(fields: list[list[str]]) -> bool:
-    """Whether the comments behind each segment are counted from 1."""
+    """True if the comments after each segment are counted from 1."""
     before = 0
     for row in fields:
         number = int(row[1]) if row[0] == "NTE" else 0

@@ -1,7 +1,7 @@
-"""A walk through a search while what it finds is written: nothing is lost, nothing is seen twice, and it ends.
+"""Paging through a search while its results are written: nothing is lost, nothing is seen twice, and it ends.
 
-https://hl7.org/fhir/R4/http.html#paging, decision D29; on both engines. Pages are asked for with what a page token
-holds, written to JSON and read back.
+https://hl7.org/fhir/R4/http.html#paging, decision D29; on both engines. Each page is requested with the content of a
+page token, written to JSON and read back.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SORTS = (
     *("", "_lastUpdated", "-_lastUpdated", "date", "-date", "_id", "-_id", "status,-date"),
     *("issued", "-issued,status,-_id", "-_lastUpdated,date", "patient,issued,_lastUpdated"),
 )
-# What finds the reports of one world: a patient, a year of examinations, what was written since, some ids
+# Searches for the reports of one world: a patient, a year of examinations, recent updates, some ids
 SEARCHES = ("patient", "date", "_lastUpdated", "_id")
 
 
@@ -49,7 +49,7 @@ class Reports:
     first: int = 0
 
     def _made(self, number: int, *, matches: bool):
-        """A report as nobody has seen it before."""
+        """Make a report with new random content."""
         day = datetime(self.year, 1, 1, tzinfo=UTC) + timedelta(days=self.dice.randrange(360))
         resource = {
             "resourceType": "DiagnosticReport",
@@ -59,12 +59,12 @@ class Reports:
         }
         if self.dice.random() < 0.6:
             resource["issued"] = day.replace(hour=self.dice.randrange(3)).isoformat()
-        found = rows(resource, UTC)
+        index_rows = rows(resource, UTC)
         address = f"DiagnosticReport/rep-{self.year}-{number}"
-        return made(address, str(self.dice.random()), terms=found.terms, moments=found.moments)
+        return made(address, str(self.dice.random()), terms=index_rows.terms, moments=index_rows.moments)
 
     async def put(self, numbers, *, matches: bool = True) -> list[str]:
-        """Write these anew, in one transaction."""
+        """Write these reports again, in one transaction."""
         written = await write(self.engine, *(self._made(one, matches=matches) for one in numbers), now=NOW)
         for one in written:
             self.first = self.first or one.updated
@@ -73,7 +73,7 @@ class Reports:
         return [one.address for one in written]
 
     def asked(self, search: str, sort: str, size: int):
-        """The query that finds them."""
+        """Build the query that finds the reports."""
         since = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.first)).isoformat()
         values = {
             "patient": f"pat-{self.year}",
@@ -88,12 +88,12 @@ class Reports:
 
     @property
     def matching(self) -> set[tuple[str, int]]:
-        """What matches, in the version it has."""
+        """Matching reports, with their versions."""
         return {(address, version) for address, version in self.current.items() if address not in self.others}
 
 
 def kept(place: PagePosition) -> PagePosition:
-    """A place as it comes out of a page token."""
+    """Pass a position through JSON, as in a page token."""
     return PagePosition.of_json(json.loads(json.dumps(place.as_json())))
 
 
@@ -102,16 +102,16 @@ def versions(found) -> list[tuple[str, int]]:
 
 
 async def walked(reports: Reports, query, writes, most: int, *, unmatches: bool):
-    """All versions of a walk during which is written, and the place of its last page."""
+    """Walk through all pages during writes; return all versions seen, and the position of the last page."""
     seen, pages, place, end = [], 0, BEGINNING, None
     while place is not None:
-        found = await page(reports.engine, query, kept(place))
-        assert len(found.versions) <= query.count
-        assert found.versions or found.next is None
-        assert found.versions or unmatches or pages == 0, "an empty page"
-        assert (found.previous is None) == (pages == 0)
-        seen += versions(found)
-        place, end, pages = found.next, found.last, pages + 1
+        result = await page(reports.engine, query, kept(place))
+        assert len(result.versions) <= query.count
+        assert result.versions or result.next is None
+        assert result.versions or unmatches or pages == 0, "an empty page"
+        assert (result.previous is None) == (pages == 0)
+        seen += versions(result)
+        place, end, pages = result.next, result.last, pages + 1
         assert pages < most
         for work in writes(pages):
             await work()
@@ -119,18 +119,18 @@ async def walked(reports: Reports, query, writes, most: int, *, unmatches: bool)
 
 
 async def all_of(reports: Reports, query, place, step: str):
-    """What a walk sees while nothing is written, page by page, and the place of the page it ends at."""
+    """Walk without writes from a position; return the versions page by page, and the last page."""
     pages = []
     while place is not None:
-        found = await page(reports.engine, query, kept(place))
-        assert found.versions
-        pages.append(versions(found))
-        last, place = found, getattr(found, step)
+        result = await page(reports.engine, query, kept(place))
+        assert result.versions
+        pages.append(versions(result))
+        last, place = result, getattr(result, step)
     return pages, last
 
 
 async def check(reports: Reports, *, search, sort, size, number, changes, unmatches):
-    """Write `changes` reports while a walk through `number` of them is under way, and see what it saw."""
+    """Write `changes` reports during a walk through `number` of them, and check the versions seen."""
     await reports.put(range(number))
     standing = set(reports.matching)
     touched: set[str] = set()
@@ -152,7 +152,7 @@ async def check(reports: Reports, *, search, sort, size, number, changes, unmatc
 
     seen, end = await walked(reports, query, writes, 10 * (number + changes) + 10, unmatches=unmatches)
     if left[0] > 0:
-        return 0  # the walk ended before all was written
+        return 0  # the walk ended before the last write
     times = Counter(seen)
     assert max(times.values(), default=1) == 1, "a version was seen twice"
     untouched = {one for one in standing if one[0] not in touched}
@@ -225,6 +225,6 @@ async def test_who_polls_for_what_was_updated_since_misses_nothing_beside_two_wr
 
 
 async def busy(reports: Reports) -> None:
-    """Write here and there, without a pause."""
+    """Write at random places, without a pause."""
     for _ in range(120):
         await reports.put(reports.dice.sample(range(15), 3))

@@ -1,4 +1,4 @@
-"""Read back from FHIR, and from ORU^R01, a study is what AutoScribe said but for what docs/losses.md states (D6)."""
+"""Law of reading back: from FHIR and ORU^R01 a study equals AutoScribe's, but for the losses in docs/losses.md (D6)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SITES = (SITE, replace(SITE, send_drafts=True, on_cancelled_after_sign="withdraw
 
 
 class Case(NamedTuple):
-    """A study, and for whom it is mapped."""
+    """A study, and its site and facts."""
 
     study: Study
     site: Site
@@ -52,7 +52,7 @@ class Case(NamedTuple):
 
 @cache
 def cases() -> tuple[Case, ...]:
-    """The oddities, the seeded accounts with and without pitfalls, and every golden case."""
+    """Return the oddities, the seeded accounts with and without pitfalls, and every golden case."""
     golden = parse_site((GOLDEN / "site.toml").read_text())
     odd = list(odd_studies())
     return (
@@ -68,7 +68,7 @@ def cases() -> tuple[Case, ...]:
 
 
 def told_in(language: Language, case: Case) -> Iterator[tuple[Told, Study]]:
-    """What is told of a study, and what a reader understands: once in FHIR, and in HL7 v2 for each patient."""
+    """Yield the outputs of a study with the study read back: once in FHIR, and in HL7 v2 for each patient."""
     study, site, facts = case
     if language == "fhir":
         yield Told("fhir", *case), said(fhir.study_of(to_fhir(study, site, facts).output, site))
@@ -82,7 +82,7 @@ def told_in(language: Language, case: Case) -> Iterator[tuple[Told, Study]]:
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[str]:
-    """Where two studies differ, without the values."""
+    """Places where two studies differ, without the values."""
     if one == other:
         return []
     if is_dataclass(one) and type(one) is type(other):
@@ -103,20 +103,20 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
 
 @cache
 def read_back(language: Language) -> tuple[list[str], Counter[Loss]]:
-    """Where what was read is not what was said but for the losses; and how many tellings each loss was in."""
+    """Find differences beyond the losses, and count the outputs with each loss."""
     faults: list[str] = []
-    found: Counter[Loss] = Counter()
+    counts: Counter[Loss] = Counter()
     for number, case in enumerate(cases()):
         for told, understood in told_in(language, case):
             left, losses = lost(case.study, told)
             faults += [f"case {number} ({case.study.study_id}){place}" for place in differences(left, understood)]
-            found.update(losses)
-    return faults, found
+            counts.update(losses)
+    return faults, counts
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_read_back_is_what_was_said_but_for_the_losses(language: Language, record_property: Record) -> None:
-    """Every loss occurs, else the table would excuse what nothing loses."""
+    """Every loss must occur; otherwise the table would excuse a loss that never happens."""
     faults, found = read_back(language)
     counts = {loss: found[loss] for loss in LOSSES if loss.language == language}
     rows = [f"{count:6}  {loss.code or 'not there':20}  {loss.leaf}: {loss.reason}" for loss, count in counts.items()]
@@ -127,7 +127,7 @@ def test_what_is_read_back_is_what_was_said_but_for_the_losses(language: Languag
 
 
 def test_the_tables_of_what_is_not_there_keep_to_what_may_be_lost() -> None:
-    """D6: in FHIR no field of a report; in HL7 v2 what has no field there, and the workflow of AutoScribe."""
+    """D6: FHIR loses no field of a report; HL7 v2 only fields without a place there, and AutoScribe's workflow."""
     absent = {
         language: {one.leaf for one in LOSSES if (one.language, one.code) == (language, ABSENT)}
         for language in LANGUAGES
@@ -166,7 +166,7 @@ def test_a_reader_tells_two_studies_apart() -> None:
 
 
 def rows_of(title: str) -> list[tuple[str, ...]]:
-    """The rows of a table of docs/losses.md, without the marks of code."""
+    """Rows of a table of docs/losses.md, without code marks."""
     text = (ROOT / "docs" / "losses.md").read_text()
     section = text.split(f"## {title}\n")[1].split("\n## ")[0].split("Left out where")[0]
     rows = [line.strip("|").split(" | ") for line in section.split("\n") if line.startswith("| ")]
@@ -185,12 +185,12 @@ def test_the_documents_state_every_loss_and_nothing_else(language: Language, tit
 
 
 def plain(text: str) -> str:
-    """A cell without the marks of Markdown."""
+    """Remove the Markdown marks from a cell."""
     return text.strip().replace("`", "").replace("\\|", "|")
 
 
 def is_read(pattern: str) -> bool:
-    """Whether decoding reads a leaf: with another value, or without it, the model says something else."""
+    """True if decoding reads a leaf: with another value, or without it, the model differs."""
     changed = copy.deepcopy(document())
     *way, last = [step for step in pattern.split("/")[1:] if step != "**"]
     places: list[Any] = [changed]

@@ -1,4 +1,4 @@
-"""The law of decision D34: a profile of which nothing is said to contradict writes no message that its rules block."""
+"""Law of decision D34: a profile without contradictions writes no message that its rules block."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _values(name: str) -> st.SearchStrategy[Any]:
 
 @st.composite
 def profiles(draw: st.DrawFn) -> Receiver:
-    """Any profile of this package with up to eight switches turned any way that a profile can be read with."""
+    """Draw any profile of this package with up to eight switches changed to any valid values."""
     names = draw(st.lists(st.sampled_from(sorted(switches())), max_size=8, unique=True))
     turned = {name: draw(_values(name)) for name in names}
     made = replace(receiver(draw(st.sampled_from(RECEIVERS))), name="x", **turned)
@@ -68,7 +68,7 @@ def told(draw: st.DrawFn, report: Report, snapshot: Snapshot) -> Report:
 
 @st.composite
 def known(draw: st.DrawFn, made: Receiver) -> Occasion:
-    """An occasion of a study of which all that a profile asks for is known, its values as awkward as they come."""
+    """Draw an occasion of a study with all data that a profile requires, with awkward values."""
     occasion = draw(st.sampled_from(list(occasions())))
     snapshot = draw(snapshots(occasion.study.reports[0].snapshot))
     is_of_vista = any(rule.name == "obr-3.1-site-accession" for rule in made.rules)

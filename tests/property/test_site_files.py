@@ -1,4 +1,4 @@
-"""Any text as a CSV file of the site: read or refused by line, never a crash, never a value in a message."""
+"""Law of the site's CSV files: any text is read or refused by line, never a crash, never a value in an error text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ cells = st.one_of(
 
 @st.composite
 def sheets(draw: st.DrawFn) -> str:
-    """CSV of any cells, under a right heading or under any."""
+    """Draw CSV of any cells, under a valid heading or any other."""
     rows = draw(st.lists(st.lists(cells, min_size=1, max_size=11), max_size=6))
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=draw(st.sampled_from(["\n", "\r\n"]))).writerows(rows)

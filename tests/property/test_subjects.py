@@ -1,4 +1,4 @@
-"""Laws of who a report is about: FHIR and HL7 v2 never disagree, and no draft has a say (D11, D12, D16, D18)."""
+"""Laws of a report's patient: FHIR and HL7 v2 always agree, and no draft decides (D11, D12, D16, D18)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ external_patient_id_namespace = "CMC"
 SYSTEMS = {"MERCY": "urn:oid:1.2.3", "CMC": "urn:oid:1.2.4"}
 MADE = {"AGWMR": SID_MRN_UNASSIGNED, "AGWPI": SID_EXTERNAL_UNASSIGNED}
 LIMITS = settings(max_examples=examples(150), deadline=timedelta(seconds=5))
-# Few values, so that reports agree and contradict each other in all ways
+# Few values, so that reports agree and contradict in all ways
 SNAPSHOTS = st.builds(
     Snapshot,
     facility_name=st.sampled_from(("Mercy", "City Medical Center", "Elsewhere", None)),
@@ -50,7 +50,7 @@ SNAPSHOTS = st.builds(
 
 @st.composite
 def contradicting(draw: st.DrawFn) -> Study:
-    """A study the wire allows, with snapshots that name few people."""
+    """Draw a study that the wire allows, with snapshots of few people."""
     study = replace(decode(*draw(studies())), study_type=None)
     if not draw(st.booleans()):
         return study
@@ -95,14 +95,14 @@ def test_a_message_names_the_patient_and_the_order_that_the_resources_name(study
         same = [one for one in shown if (one[0], one[1]) in [(kind, value) for kind, _, value in told]]
         assert [(kind, value) for kind, value, _ in same] == [(kind, value) for kind, _, value in told]
         for (_, _, system), (_, authority, _) in zip(same, told, strict=True):
-            # what nobody is to match by has in FHIR a system that HL7 v2 does not say
+            # a number unfit for matching has in FHIR a system that HL7 v2 does not show
             assert system == authority or system.startswith(tuple(MADE.values()))
         filler = er7_reader.field(message, "OBR-3").removesuffix("^AUTOSCRIBE")
         assert filler in {one["value"] for one in made["identifier"] if one.get("system") == SID_FILLER_ORDER}
 
 
 def _code(identifier: dict[str, Any]) -> str:
-    """The type of an identifier; that of the gateway's own is said in HL7 v2 alone."""
+    """Type of an identifier; only HL7 v2 shows that of the gateway's own."""
     return identifier["type"]["coding"][0]["code"] if "type" in identifier else "U"
 
 

@@ -1,7 +1,7 @@
-"""FHIR -> Study: what a reader of the resources knows of what AutoScribe said.
+"""Read a Study back from FHIR: AutoScribe's data, as far as a reader of the resources can tell.
 
-Written from https://hl7.org/fhir/R4/ and the names of our own systems and extensions, apart from the mapping that it
-checks; of the site it knows what is public. What cannot be told from the resources is None.
+Written from https://hl7.org/fhir/R4/ and the names of our own systems and extensions, independent of the mapping it
+checks. Of the site it knows only public settings. A value that the resources do not tell is None.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Json = Mapping[str, Any]
 NOTHING: Final = Study("", ())
 _OURS: Final = "urn:autoscribe-gateway:"
 _NPIS: Final = ("http://hl7.org/fhir/sid/us-npi", f"{_OURS}npi:unverified")
-# http://hl7.org/fhir/R4/valueset-diagnostic-report-status.html: those of a report that is not signed
+# http://hl7.org/fhir/R4/valueset-diagnostic-report-status.html: statuses of an unsigned report
 _UNSIGNED: Final = ("registered", "preliminary", "cancelled")
 _CALLED_OFF: Final = ("cancelled", "entered-in-error")
-# LOINC 18748-4: what stands where the examination has no name
+# LOINC 18748-4: name of an examination without a name
 _ANY_EXAMINATION: Final = "Diagnostic imaging study"
 # UCUM -> AutoScribe
 _UNITS: Final = {"cm": "cm", "[in_i]": "in", "kg": "kg", "[lb_av]": "lbs"}
@@ -33,7 +33,7 @@ _UNITS: Final = {"cm": "cm", "[in_i]": "in", "kg": "kg", "[lb_av]": "lbs"}
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The resources by their addresses, and the site of which they tell."""
+    """Resources by their addresses, and their site."""
 
     resources: Mapping[str, Json]
     site: Site
@@ -43,17 +43,17 @@ class Chart:
         return [one for one in self.resources.values() if one["resourceType"] == kind]
 
     def at(self, address: str) -> Json:
-        """The resource at an address, empty where there is none."""
+        """Resource at an address, empty if there is none."""
         return self.resources.get(address, {})
 
     @property
     def imaging(self) -> Json:
-        """The ImagingStudy."""
+        """The only ImagingStudy."""
         return self.of("ImagingStudy")[0]
 
 
 def study_of(resources: Iterable[Json], site: Site) -> Study:
-    """The study that the resources tell of."""
+    """Read the study from the resources."""
     chart = Chart({f"{one['resourceType']}/{one['id']}": one for one in resources}, site)
     if not chart.resources:
         return NOTHING
@@ -114,7 +114,7 @@ def _status(resource: Json) -> str:
 
 
 def _snapshot(resource: Json, chart: Chart) -> Snapshot:
-    """What the report's snapshot said; where it says nothing else, as the Patient and the ImagingStudy have it."""
+    """Read the report's snapshot; values not on the report come from the Patient and the ImagingStudy."""
     patient = chart.at(resource["subject"]["reference"])
     study_date, study_time = _study_date_and_time(resource, chart)
     procedure = resource["code"]["text"]
@@ -135,7 +135,7 @@ def _snapshot(resource: Json, chart: Chart) -> Snapshot:
 
 
 def _snapshot_alone(chart: Chart) -> Snapshot | None:
-    """What is known of the patient and the examination where there is no report."""
+    """Read patient and examination of a study without a report."""
     patient = chart.of("Patient")[0]
     made = Snapshot(
         date_of_birth=patient.get("birthDate"),
@@ -150,7 +150,7 @@ def _snapshot_alone(chart: Chart) -> Snapshot | None:
 
 
 def _study_date_and_time(resource: Json, chart: Chart) -> tuple[str | None, str | None]:
-    """A document has no period where the time of signing stands for that of the examination."""
+    """Read study date and time; a document has no period if the time of signing replaces the examination's."""
     day, _, rest = resource.get("effectiveDateTime", "").partition("T")
     document = chart.at(f"DocumentReference/{resource['id']}-doc")
     if not day or (document and "period" not in document["context"]):
@@ -225,7 +225,7 @@ def _uid(imaging: Json) -> str | None:
 
 
 def _metadata(orders: Iterable[Json], site: Site) -> dict[str, str]:
-    """The numbers of all orders under the first key that the site names for them, each once."""
+    """Numbers of all orders under the first key that the site names for them, each once."""
     found = {}
     for keys, type_code in ((site.accession_keys, "ACSN"), (site.placer_keys, "PLAC")):
         numbers = dict.fromkeys(number for order in orders if (number := _typed(order, type_code)))
@@ -235,7 +235,7 @@ def _metadata(orders: Iterable[Json], site: Site) -> dict[str, str]:
 
 
 def _extension(element: Json, name: str) -> Any:
-    """The value of an extension of ours."""
+    """Value of one of our extensions."""
     url = f"{_OURS}extension:{name}"
     found = next((one for one in element.get("extension", ()) if one["url"] == url), {})
     return next((value for key, value in found.items() if key.startswith("value")), None)
@@ -246,7 +246,7 @@ def _identifier(resource: Json, system: str) -> str | None:
 
 
 def _typed(resource: Json, type_code: str) -> str | None:
-    """The identifier of a type of HL7 table 0203."""
+    """Identifier with a type of HL7 table 0203."""
     for one in resource.get("identifier", ()):
         if any(code["code"] == type_code for code in one.get("type", {}).get("coding", ())):
             return str(one["value"])
@@ -254,7 +254,7 @@ def _typed(resource: Json, type_code: str) -> str | None:
 
 
 def _number(patient: Json, kind: str, site: Site) -> str | None:
-    """The MRN or the external id of a Patient."""
+    """MRN or external id of a Patient."""
     told = [
         (code["code"], one["system"], str(one["value"]))
         for one in patient.get("identifier", ())

@@ -1,4 +1,4 @@
-"""What of a study cannot be read back from FHIR."""
+"""Losses of a study that is read back from FHIR."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mappings.dates import parse_date
 from mappings.model import Report, Snapshot, Study, User
 from mappings.procedures import modality_parts
 
-# DICOM PS3.16 CID 29 <- the other ways to write it that AutoScribe's users have
+# DICOM PS3.16 CID 29 <- other spellings in use by AutoScribe's users
 _SPELLINGS: Final = {
     **{"XR": "DX", "X-RAY": "DX", "XRAY": "DX", "MAMMOGRAPHY": "MG"},
     **{"MRI": "MR", "PET": "PT", "ULTRASOUND": "US"},
@@ -27,24 +27,24 @@ _SEXES: Final = ("male", "female", "other")
 
 
 def dicom_codes(modality: str | None) -> list[str]:
-    """Each modality of a text as DICOM codes it, the one that names the service first, then what is not known."""
+    """DICOM code of each modality in a text, the one that names the service first, then the unknown ones."""
     codes = {part: _SPELLINGS.get(part.upper(), part.upper()) for part in modality_parts(modality)}
     unknown = [part for part, code in codes.items() if code not in _CODES]
     return [*sorted({one for one in codes.values() if one in _CODES}, key=MODALITY_ORDER.index), *unknown]
 
 
 def external(study: Study, told: Told) -> Study:
-    """Nothing is made of an external study (D25)."""
+    """Lose an external study (D25)."""
     return NOTHING if told.study.study_type == "external" else study
 
 
 def metadata_of_reports(study: Study, told: Told) -> Study:
-    """reportMetadata, where there are reports."""
+    """Lose reportMetadata, if there are reports."""
     return replace(study, metadata_snapshot=None) if study.reports else study
 
 
 def metadata_alone(study: Study, told: Told) -> Study:
-    """Where there is no report: what only a report's resources hold."""
+    """Lose fields that only a report's resources hold, if there is no report."""
     snapshot = study.metadata_snapshot
     if snapshot is None:
         return study
@@ -54,18 +54,18 @@ def metadata_alone(study: Study, told: Told) -> Study:
 
 
 def not_cancelled(study: Study, told: Told) -> Study:
-    """That a study is not cancelled is not said."""
+    """Lose `isCancelled` unless it is true."""
     return study if study.is_cancelled else replace(study, is_cancelled=None)
 
 
 def cancelled_after_sign(study: Study, told: Told) -> Study:
-    """A study cancelled after the signature, where the site holds that back (D21)."""
+    """Lose a cancellation after the signature, if the site holds it back (D21)."""
     is_held = told.site.on_cancelled_after_sign == "hold" and study.completed
     return replace(study, is_cancelled=None) if is_held else study
 
 
 def drafts(study: Study, told: Told) -> Study:
-    """The text of what is not signed does not leave (D16)."""
+    """Lose the text of unsigned reports (D16)."""
 
     def change(report: Report) -> Report:
         return report if report.is_completed or _is_shown(told, report) else with_text(report, None)
@@ -81,7 +81,7 @@ def _is_shown(told: Told, report: Report) -> bool:
 
 
 def critical_drafts(study: Study, told: Told) -> Study:
-    """A draft is never critical (D16)."""
+    """Lose the critical flag of drafts (D16)."""
     return each_report(
         study,
         lambda report: replace(report, is_critical=None) if report.is_critical and not report.is_completed else report,
@@ -89,12 +89,12 @@ def critical_drafts(study: Study, told: Told) -> Study:
 
 
 def signatures_of_drafts(study: Study, told: Told) -> Study:
-    """What is not signed has no time of signing."""
+    """Lose the time of signing of unsigned reports."""
     return each_report(study, lambda report: report if report.is_completed else replace(report, signed_at=None))
 
 
 def surrogates(study: Study, told: Told) -> Study:
-    """UTF-8 has no lone surrogates."""
+    """Lose lone surrogates, which UTF-8 lacks."""
 
     def change(report: Report) -> Report:
         return with_text(report, report.text and _SURROGATE.sub("\ufffd", report.text))
@@ -103,12 +103,12 @@ def surrogates(study: Study, told: Told) -> Study:
 
 
 def empty_texts(study: Study, told: Told) -> Study:
-    """A text of no characters as none."""
+    """Lose a text of no characters."""
     return each_report(study, lambda report: with_text(report, report.text or None))
 
 
 def moments(study: Study, told: Told) -> Study:
-    """Moments as FHIR instants, to the microsecond; what is none stays a text."""
+    """Change moments to FHIR instants, to the microsecond; other texts stay."""
 
     def change(report: Report) -> Report:
         was = told.original(report)
@@ -128,7 +128,7 @@ def _written(text: str | None) -> str | None:
 
 
 def updates(study: Study, told: Told) -> Study:
-    """Provenance.recorded is required: without updatedAt it is the time of signing, else of creation."""
+    """Fill updatedAt as Provenance.recorded, which is required, does: by signedAt, else createdAt."""
 
     def change(report: Report) -> Report:
         if report.updated_at:
@@ -141,19 +141,19 @@ def updates(study: Study, told: Told) -> Study:
 
 
 def study_times(study: Study, told: Told) -> Study:
-    """studyTime, where it is told with the date."""
+    """Change studyTime to the form that FHIR has with the date."""
     return each_snapshot(study, lambda report, own: replace(own, study_time=told.clock(report) or own.study_time))
 
 
 def undated_measurements(study: Study, told: Told) -> Study:
-    """Height and weight without a study date are not published (D24)."""
+    """Lose height and weight without a study date (D24)."""
     return each_snapshot(
         study, lambda report, own: own if told.is_dated(report) else replace(own, height=None, weight=None)
     )
 
 
 def repeated_measurements(study: Study, told: Told) -> Study:
-    """An addendum's repetition of its original's height and weight is not published again (D24)."""
+    """Lose an addendum's repetition of its original's height and weight (D24)."""
 
     def change(report: Report, own: Snapshot) -> Snapshot:
         said = told.original(report).snapshot
@@ -179,14 +179,14 @@ def mrn_spellings(study: Study, told: Told) -> Study:
 
 
 def _mrn(told: Told, report: Report) -> str | None:
-    """The first MRN that the Patient of a report has."""
+    """First MRN in the Patient of a report."""
     identity = told.subject(report).identity
     mrns = [one.value for one in identity.identifiers if one.type == "MR"]
     return next(filter(None, (told.clean(one.value) for one in identity.shown if one.value in mrns)), None)
 
 
 def said_by_others(study: Study, told: Told) -> Study:
-    """What a snapshot leaves out, and the patient or the study has from another report."""
+    """Fill values that a snapshot lacks and another report about the patient or study has."""
 
     def change(report: Report, own: Snapshot) -> Snapshot:
         subject = told.subject(report)
@@ -206,17 +206,17 @@ def said_by_others(study: Study, told: Told) -> Study:
 
 
 def modality(study: Study, told: Told) -> Study:
-    """A modality that DICOM has a code for is that code; several are a list."""
+    """Change a modality to its DICOM code; several become a list."""
     return replace(study, modality="\\".join(dicom_codes(study.modality)) or None)
 
 
 def users_without_last_name(study: Study, told: Told) -> Study:
-    """A user without a last name is no Practitioner."""
+    """Lose users without a last name, who have no Practitioner."""
     return replace(study, users={key: user for key, user in study.users.items() if user.last_name})
 
 
 def name_parts_in_order(study: Study, told: Told) -> Study:
-    """Given names and suffixes are lists: a second one alone is the first."""
+    """Move up given names and suffixes, which are lists: a second one alone becomes the first."""
 
     def change(user: User) -> User:
         first, middle, *_ = (*filter(None, (user.first_name, user.middle_name)), None, None)

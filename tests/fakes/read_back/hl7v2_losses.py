@@ -1,4 +1,4 @@
-"""What of a study cannot be read back from one ORU^R01."""
+"""Losses of a study that is read back from one ORU^R01."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mappings.model import Measurement, Report, Study, User
 from mappings.names import is_generation, parse_name
 from mappings.text import normal_form
 
-# HL7 table 0074 <- DICOM, where a section is of several modalities; OBR-13 is ST of 300 characters
+# HL7 table 0074 <- DICOM, if a section has several modalities; OBR-13 is ST of 300 characters
 _SECTIONS: Final = {**dict.fromkeys(("CR", "DX", "MG", "RF", "XA"), "RX"), **dict.fromkeys(("NM", "PT"), "NMS")}
 _KNOWN: Final = ("CT", "MR", "US", *_SECTIONS)
 _LONGEST_OBR_13: Final = 300
@@ -25,42 +25,42 @@ _SEVERITIES: Final = ("normal", "high", "stat")
 
 
 def ages(study: Study, told: Told) -> Study:
-    """The age in words."""
+    """Lose the age in words."""
     return each_snapshot(study, lambda report, own: replace(own, age=None))
 
 
 def drafts(study: Study, told: Told) -> Study:
-    """What is not signed is not sent (D16)."""
+    """Lose unsigned reports, which are not sent (D16)."""
     return replace(study, reports=study.completed)
 
 
 def other_patients(study: Study, told: Told) -> Study:
-    """Reports about other people have a message of their own (D12)."""
+    """Lose reports about other people, which have their own message (D12)."""
     here = {report.report_id for report in told.subject().reports}
     return replace(study, reports=tuple(report for report in study.reports if report.report_id in here))
 
 
 def numbers_of_the_studys_patient(study: Study, told: Told) -> Study:
-    """The numbers of the study are its own patient's and those of orders for that patient (D12, D18)."""
+    """Lose the study's numbers, which belong to its own patient and that patient's orders (D12, D18)."""
     if told.subject().number == told.study.study_id:
         return study
     return replace(study, external_patient_id=None, metadata={})
 
 
 def study_numbers(study: Study, told: Told) -> Study:
-    """The message about another patient has a number of its own, made of its first report's id (D18)."""
+    """Change the study number of another patient's message to one made of its first report's id (D18)."""
     number = f"stu_{told.subject().number[4:]}"
     made = each_report(study, lambda report: replace(report, study_id=number))
     return replace(made, study_id=number)
 
 
 def report_ids(study: Study, told: Told) -> Study:
-    """OBR-21 has the id of the report that caused the message: which of several that is, is not said."""
+    """Lose report ids if there are several: OBR-21 does not tell whose id it has."""
     return each_report(study, lambda report: replace(report, report_id="")) if len(study.reports) > 1 else study
 
 
 def user_ids(study: Study, told: Told) -> Study:
-    """A signer is known by number and name, not by the userId."""
+    """Lose user ids: a signer is known by number and name."""
     keys = {user_id: _key(user) for user_id, user in study.users.items()}
     made = each_report(study, lambda report: replace(report, user_id=keys.get(report.user_id, "")))
     users = {keys[user_id]: replace(user, user_id=keys[user_id]) for user_id, user in study.users.items()}
@@ -73,19 +73,19 @@ def _key(user: User) -> str:
 
 
 def suffixes(study: Study, told: Told) -> Study:
-    """What belongs to a name and what is a degree are told apart, each joined by a blank."""
+    """Separate suffixes of the name from degrees, each joined by a blank."""
 
     def change(user: User) -> User:
-        said = [one for one in (user.suffix1, user.suffix2) if one]
-        own = " ".join(one for one in said if is_generation(one))
-        degrees = " ".join(one for one in said if not is_generation(one))
+        parts = [one for one in (user.suffix1, user.suffix2) if one]
+        own = " ".join(one for one in parts if is_generation(one))
+        degrees = " ".join(one for one in parts if not is_generation(one))
         return replace(user, suffix1=own or None, suffix2=degrees or None)
 
     return replace(study, users={key: change(user) for key, user in study.users.items()})
 
 
 def unverified_npis(study: Study, told: Told) -> Study:
-    """A number that is no NPI is not sent as one."""
+    """Lose numbers that are not valid NPIs."""
 
     def change(user: User) -> User:
         return user if user.npi_number and is_npi(user.npi_number) else replace(user, npi_number=None)
@@ -94,7 +94,7 @@ def unverified_npis(study: Study, told: Told) -> Study:
 
 
 def signatures(study: Study, told: Told) -> Study:
-    """The moment of signing in whole seconds, of several reports to the minute; what is no moment is not sent."""
+    """Change signedAt to whole seconds, of several reports to the minute; lose an invalid one."""
     whole = {"microsecond": 0} if len(study.reports) == 1 else {"second": 0, "microsecond": 0}
 
     def change(report: Report) -> Report:
@@ -105,34 +105,34 @@ def signatures(study: Study, told: Told) -> Study:
 
 
 def withdrawn_critical(study: Study, told: Told) -> Study:
-    """What is withdrawn is not marked critical (D21)."""
+    """Lose the critical flag of withdrawn reports (D21)."""
     if not (told.study.is_cancelled and told.site.on_cancelled_after_sign == "withdraw"):
         return study
     return each_report(study, lambda report: replace(report, is_critical=None) if report.is_critical else report)
 
 
 def not_critical(study: Study, told: Told) -> Study:
-    """That a report is not critical asserts nothing (D22)."""
+    """Lose a false critical flag, which asserts nothing (D22)."""
     return each_report(study, lambda report: report if report.is_critical else replace(report, is_critical=None))
 
 
 def texts_in_normal_form(study: Study, told: Told) -> Study:
-    """N(text)."""
+    """Change texts to N(text)."""
     return each_report(study, lambda report: with_text(report, report.text and normal_form(report.text)))
 
 
 def empty_texts(study: Study, told: Told) -> Study:
-    """A text of white space alone, for which a line stands that says so."""
+    """Lose a text of white space alone, which a notice replaces."""
     return each_report(study, lambda report: with_text(report, report.text if (report.text or "").strip() else None))
 
 
 def blank_lines(study: Study, told: Told) -> Study:
-    """A line of exactly one blank stands for an empty one."""
+    """Change a line of exactly one blank to an empty one."""
     return each_report(study, lambda report: _with_lines(report, {" ": ""}))
 
 
 def nulls(study: Study, told: Told) -> Study:
-    """Two quotation marks alone would delete: they have a blank behind them."""
+    """Drop the blank after a line of two quotation marks, which alone would mean a deletion."""
     return each_report(study, lambda report: _with_lines(report, {'"" ': '""'}))
 
 
@@ -143,7 +143,7 @@ def _with_lines(report: Report, others: dict[str, str]) -> Report:
 
 
 def one_snapshot(study: Study, told: Told) -> Study:
-    """A message has one PID and one OBR: the patient of the newest original, the examination of the newest original."""
+    """Change all snapshots to one: patient and examination of the newest original, as in PID and OBR."""
     by_id = {report.report_id: report.snapshot for report in study.reports}
     examined, subject = by_id[told.lead.report_id], told.subject()
     speaker = next(one for one in subject.reports if one.snapshot_pointer == subject.pointer)
@@ -160,7 +160,7 @@ def one_snapshot(study: Study, told: Told) -> Study:
 
 
 def placeholders(study: Study, told: Told) -> Study:
-    """A number that is none joins strangers: it is not sent (D11)."""
+    """Lose placeholder numbers, which would join strangers (D11)."""
     number = study.external_patient_id
     made = each_snapshot(
         study, lambda report, own: replace(own, mrn=None) if own.mrn and is_placeholder(own.mrn) else own
@@ -169,19 +169,19 @@ def placeholders(study: Study, told: Told) -> Study:
 
 
 def unknown_sex(study: Study, told: Told) -> Study:
-    """A code of no table is `U`."""
+    """Lose a sex code outside the table (`U`)."""
     said = told.subject().snapshot.sex
     return each_snapshot(study, lambda report, own: replace(own, sex=said if said in _SEXES else None))
 
 
 def study_times(study: Study, told: Told) -> Study:
-    """studyTime only in a known zone, in whole seconds (D15)."""
+    """Keep studyTime only in a known zone, in whole seconds (D15)."""
     clock = told.clock(told.lead)
     return each_snapshot(study, lambda report, own: replace(own, study_time=clock))
 
 
 def facilities(study: Study, told: Told) -> Study:
-    """The code of a facility that the site knows stands for each of its names."""
+    """Change a facility's aliases to its name, if the site has a code for it."""
     known = told.site.facility(told.lead.snapshot.facility_name)
     if known is None or not known.code:
         return study
@@ -189,7 +189,7 @@ def facilities(study: Study, told: Told) -> Study:
 
 
 def unplaced_words(study: Study, told: Told) -> Study:
-    """Of a name that is split, what is neither family, given, title nor suffix is not sent."""
+    """Lose words of a split name that are neither family, given, title nor suffix."""
     patient, examined = told.subject().snapshot, told.lead.snapshot
     names = (patient.patient_name, patient.facility_name), (examined.referring_physician_name, examined.facility_name)
     patient_name, referrer = (_placed(told, *one) for one in names)
@@ -204,18 +204,18 @@ def unplaced_words(study: Study, told: Told) -> Study:
 
 
 def _placed(told: Told, name: str | None, facility_name: str | None) -> str | None:
-    """The name as it came where every word of it has a place, else the words that have one."""
+    """Return the name unchanged if every word has a part, else only the words with one."""
     facility = told.site.facility(facility_name)
-    found = parse_name(name, facility.name_order if facility else None)
-    if found is None or not (found.family or found.given):
+    parsed = parse_name(name, facility.name_order if facility else None)
+    if parsed is None or not (parsed.family or parsed.given):
         return told.clean(name or "")
-    placed = " ".join((found.family, *found.given, *found.prefix, *found.suffix))
+    placed = " ".join((parsed.family, *parsed.given, *parsed.prefix, *parsed.suffix))
     whole, parts = told.clean(name or ""), told.clean(placed)
     return whole if _words(whole) == _words(parts) else parts
 
 
 def words_of_names(study: Study, told: Told) -> Study:
-    """How the parts of a name were set apart, and in which order they came."""
+    """Lose separators and order of a name's parts."""
     return each_snapshot(
         study,
         lambda report, own: replace(
@@ -231,7 +231,7 @@ def _words(name: str | None) -> str | None:
 
 
 def numbers_of_ten_digits(study: Study, told: Told) -> Study:
-    """Height and weight with at most ten digits (NM)."""
+    """Round height and weight to ten digits (NM)."""
 
     def short(one: Measurement | None) -> Measurement | None:
         return Measurement(one.unit, float(f"{one.value:.10g}")) if one else None
@@ -240,23 +240,23 @@ def numbers_of_ten_digits(study: Study, told: Told) -> Study:
 
 
 def descriptions(study: Study, told: Told) -> Study:
-    """The study's description, which only stands for a procedure that is not said."""
+    """Lose the study's description, which only replaces a missing procedure."""
     return replace(study, study_description=None)
 
 
 def unknown_severity(study: Study, told: Told) -> Study:
-    """A severity of no table."""
+    """Lose a severity outside the table."""
     return study if study.severity in _SEVERITIES else replace(study, severity=None)
 
 
 def sections_of_modalities(study: Study, told: Told) -> Study:
-    """Table 0074 has sections, not modalities."""
+    """Change modalities to sections of table 0074."""
     code = next(iter(dicom_codes(study.modality)), "")
     return replace(study, modality=_SECTIONS.get(code, code) if code in _KNOWN else None)
 
 
 def history_as_indication(study: Study, told: Told) -> Study:
-    """A history beyond OBR-13 without an indication stands where an indication stands; one equal to it is not seen."""
+    """Move a history too long for OBR-13 to a missing indication; lose one equal to the indication."""
     history, indication = study.clinical_history, study.clinical_indication
     escapes = sum((history or "").count(one) for one in "|^~\\&")
     is_long = len(history or "") + 2 * escapes > _LONGEST_OBR_13

@@ -1,4 +1,4 @@
-"""What cannot be read back, as one table, and the study with exactly that lost."""
+"""Table of all losses of reading back, and the study with exactly these losses."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mappings.model import Cause, Facts, Study
 from mappings.profile import Site
 
 ABSENT: Final = ""
-"""The code of what is not there at all: the tables "Not in FHIR" and "Not in HL7 v2" have none."""
+"""Code of wholly missing leaves: the tables "Not in FHIR" and "Not in HL7 v2" have none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """One row: its code, the leaf of AutoScribe's JSON, the language, when, why, and what becomes of the study."""
+    """One row: its code, the leaf of AutoScribe's JSON, the language, condition, reason, and effect on the study."""
 
     code: str
     leaf: str
@@ -30,17 +30,17 @@ class Loss:
 
 _SNAPSHOT: Final = "/reports/*/snapshotMetadata"
 _ROW: Final = "when AutoScribe last stored the study; a report has times of its own"
-_CANCELLED_AT: Final = "a cancelled study is said by status, without the time"
-_OWN_SNAPSHOT: Final = "said for the study as a whole; each report has a snapshot of its own, which is read"
-_PAIRS: Final = "free pairs: only the keys that a site names are read, for accession and placer order numbers"
-_UNIT: Final = "not published: nobody can say what was measured (issue unit-unknown)"
+_CANCELLED_AT: Final = "status shows a cancelled study, without the time"
+_OWN_SNAPSHOT: Final = "one for the whole study; each report has its own snapshot, which is read"
+_PAIRS: Final = "free pairs: only the keys that a site names for accession and placer order numbers are read"
+_UNIT: Final = "not published: the measurement is unclear (issue unit-unknown)"
 _NOBODY: Final = "not published: outside 20-260 cm, 0.2-650 kg (issue measurement-impossible)"
-_DAY: Final = "no calendar has it: dropped (issue birth-date-impossible)"
-_NO_DAY: Final = "dropped (issue study-date-impossible); the time of signing stands for it"
+_DAY: Final = "the date does not exist: dropped (issue birth-date-impossible)"
+_NO_DAY: Final = "dropped (issue study-date-impossible); the time of signing replaces it"
 _NOT_SEPARATE: Final = "one list of notes, the technique first"
-_ORDERS: Final = "a number says whose it is, not under which key it stood"
+_ORDERS: Final = "a number keeps its authority, not its key"
 
-# In the order in which they are lost
+# In the order in which they apply
 LOSSES: Final = (
     Loss(ABSENT, "/createdAt", "fhir", "", _ROW, not_said("created_at")),
     Loss(ABSENT, "/updatedAt", "fhir", "", _ROW, not_said("updated_at")),
@@ -59,23 +59,23 @@ LOSSES: Final = (
         "blank",
         "every text but reportPlainText",
         "fhir",
-        "nothing is left to read",
-        "a FHIR string is never empty: as if it were not said",
+        "blank",
+        "a FHIR string is never empty: treated as absent",
         values.blanks,
     ),
     Loss(
         "draft-text",
         "/reports/*/reportPlainText",
         "fhir",
-        "not signed, and the site sends no drafts",
-        "unsigned text does not leave (issue unsigned-text-withheld)",
+        "unsigned, and the site sends no drafts",
+        "unsigned text is withheld (issue unsigned-text-withheld)",
         fhir_losses.drafts,
     ),
     Loss(
         "draft-critical",
         "/reports/*/isCritical",
         "fhir",
-        "true, and not signed",
+        "true, and unsigned",
         "a draft is never critical (issue unsigned-critical-withheld)",
         fhir_losses.critical_drafts,
     ),
@@ -83,8 +83,8 @@ LOSSES: Final = (
         "draft-signed-at",
         "/reports/*/signedAt",
         "fhir",
-        "said, and not signed",
-        "by its status it is not signed: no time of signing is said (issue signed-at-unexpected)",
+        "present, and unsigned",
+        "its status is unsigned: the time of signing is left out (issue signed-at-unexpected)",
         fhir_losses.signatures_of_drafts,
     ),
     Loss(
@@ -92,7 +92,7 @@ LOSSES: Final = (
         "/reports/*/reportPlainText",
         "fhir",
         "a lone surrogate",
-        "UTF-8 cannot hold it: U+FFFD stands for it (issue character-replaced)",
+        "UTF-8 cannot hold it: replaced by U+FFFD (issue character-replaced)",
         fhir_losses.surrogates,
     ),
     Loss(
@@ -100,14 +100,14 @@ LOSSES: Final = (
         "/reports/*/reportPlainText",
         "fhir",
         "a text of no characters",
-        "no attachment has no bytes: as if there were no text",
+        "an attachment must have bytes: treated as absent",
         fhir_losses.empty_texts,
     ),
     Loss(
         "moment",
         "/reports/*/createdAt, signedAt, updatedAt",
         "fhir",
-        "the moment is written otherwise than as a FHIR instant, or to the nanosecond",
+        "in another form than a FHIR instant, or to the nanosecond",
         "the same moment as an instant, to the microsecond",
         fhir_losses.moments,
     ),
@@ -115,8 +115,8 @@ LOSSES: Final = (
         "updated-at-absent",
         "/reports/*/updatedAt",
         "fhir",
-        "not said",
-        "Provenance.recorded is required: signedAt, else createdAt, stands there",
+        "absent",
+        "Provenance.recorded is required: signedAt, else createdAt, is used",
         fhir_losses.updates,
     ),
     Loss("birth-date", f"{_SNAPSHOT}/dateOfBirth", "fhir", "no date", _DAY, values.impossible_birth_date),
@@ -125,33 +125,35 @@ LOSSES: Final = (
         "/reportMetadata/**",
         "fhir",
         "the study has no report yet: age, height, weight, studyDate, studyTime",
-        "they stand in a report's resources; patient, facility, procedure and referrer are read",
+        "only a report's resources hold them; patient, facility, procedure and referrer are read",
         fhir_losses.metadata_alone,
     ),
     Loss(
         "study-time",
         f"{_SNAPSHOT}/studyTime",
         "fhir",
-        "said with the date",
-        "seconds of 0 and outer white space go, digits beyond the microsecond too",
+        "sent with the date",
+        "seconds of 0, outer white space and digits beyond the microsecond are dropped",
         fhir_losses.study_times,
     ),
     Loss("study-date", f"{_SNAPSHOT}/studyDate", "fhir", "no whole date", _NO_DAY, values.no_whole_study_date),
-    Loss("unit", f"{_SNAPSHOT}/height, weight", "fhir", "a unit of no table", _UNIT, values.measured_in_unknown_units),
-    Loss("impossible", f"{_SNAPSHOT}/height, weight", "fhir", "nobody has it", _NOBODY, values.measured_impossibly),
+    Loss("unit", f"{_SNAPSHOT}/height, weight", "fhir", "an unknown unit", _UNIT, values.measured_in_unknown_units),
+    Loss(
+        "impossible", f"{_SNAPSHOT}/height, weight", "fhir", "outside human limits", _NOBODY, values.measured_impossibly
+    ),
     Loss(
         "undated",
         f"{_SNAPSHOT}/height, weight",
         "fhir",
         "no study date",
-        "not published: nothing says when it was measured (issue measurement-undated)",
+        "not published: the time of measurement is unknown (issue measurement-undated)",
         fhir_losses.undated_measurements,
     ),
     Loss(
         "repeated",
         f"{_SNAPSHOT}/height, weight",
         "fhir",
-        "an addendum says of the same patient and day what an original says",
+        "an addendum repeats its original's value for the same patient and day",
         "one measurement is published once, with the original",
         fhir_losses.repeated_measurements,
     ),
@@ -159,24 +161,24 @@ LOSSES: Final = (
         "mrn-spelling",
         f"{_SNAPSHOT}/mrn",
         "fhir",
-        "another report about the patient has another number, or writes it otherwise",
-        "the Patient has each number once, and nothing says which report wrote which: the first is read for all",
+        "another report about the patient has another number, or spells it differently",
+        "the Patient has each number once, without its report: the first is read for all",
         fhir_losses.mrn_spellings,
     ),
     Loss(
         "said-by-others",
         f"{_SNAPSHOT}/mrn, dateOfBirth, sex, referringPhysicianName",
         "fhir",
-        "this snapshot leaves it out, another report's about the patient or the study has it",
-        "it stands once, in the Patient or the ImagingStudy; only what is said otherwise stands with the report",
+        "absent here, but present in another report about the patient or in the study",
+        "it is held once, in the Patient or the ImagingStudy; only a different value is held with the report",
         fhir_losses.said_by_others,
     ),
     Loss(
         "procedure",
         f"{_SNAPSHOT}/procedure",
         "fhir",
-        "not said",
-        "studyDescription stands for it (issue procedure-absent)",
+        "absent",
+        "studyDescription replaces it (issue procedure-absent)",
         values.description_for_procedure,
     ),
     Loss(
@@ -184,7 +186,7 @@ LOSSES: Final = (
         f"{_SNAPSHOT}/procedure",
         "fhir",
         "`Diagnostic imaging study`",
-        "as if it were not said: that is the name of an examination which is not known",
+        "treated as absent: this is the name of an unknown examination",
         values.any_examination,
     ),
     Loss(
@@ -192,7 +194,7 @@ LOSSES: Final = (
         "/studyType",
         "fhir",
         "not `external`",
-        "nothing more to say: it is a study of AutoScribe",
+        "any other value is a study of AutoScribe",
         not_said("study_type"),
     ),
     Loss(
@@ -200,7 +202,7 @@ LOSSES: Final = (
         "/isCancelled",
         "fhir",
         "false",
-        "as if it were not said: only that a study is cancelled is said, by status",
+        "treated as absent: status shows only a cancelled study",
         fhir_losses.not_cancelled,
     ),
     Loss(
@@ -224,7 +226,7 @@ LOSSES: Final = (
         "not-a-signer",
         "/users/*",
         "fhir",
-        "created or signed no report of the study",
+        "author of no report of the study",
         "no resource refers to that user",
         values.without_strangers,
     ),
@@ -240,7 +242,7 @@ LOSSES: Final = (
         "name-parts",
         "/users/*/middleName, suffix2",
         "fhir",
-        "said without firstName, suffix1",
+        "present without firstName, suffix1",
         "lists of given names and suffixes have no empty places",
         fhir_losses.name_parts_in_order,
     ),
@@ -249,7 +251,7 @@ LOSSES: Final = (
         "/studyType",
         "fhir",
         "`external`: the whole study",
-        "an archive's study is not AutoScribe's to report (issue study-external)",
+        "AutoScribe does not report an archive's study (issue study-external)",
         fhir_losses.external,
     ),
     Loss(ABSENT, "/createdAt", "hl7v2", "", _ROW, not_said("created_at")),
@@ -270,7 +272,7 @@ LOSSES: Final = (
         "/reports/*/updatedAt",
         "hl7v2",
         "",
-        "ORU^R01 says when a result was signed; of a draft it is OBR-22",
+        "ORU^R01 has the time of signing; for a draft it is OBR-22",
         not_said_of_reports("updated_at"),
     ),
     Loss(
@@ -286,7 +288,7 @@ LOSSES: Final = (
         "/isCancelled",
         "hl7v2",
         "",
-        "withdraws a signed report only where the site's on_cancelled_after_sign asks for it",
+        "withdraws a signed report only if the site's on_cancelled_after_sign asks for it",
         not_said("is_cancelled"),
     ),
     Loss(
@@ -302,7 +304,7 @@ LOSSES: Final = (
         "/expressCustomer/**",
         "hl7v2",
         "",
-        "AutoScribe's customer; what its numbers mean is a setting of the site",
+        "AutoScribe's customer; a setting of the site gives the meaning of its numbers",
         not_said("express_customer"),
     ),
     Loss(
@@ -322,7 +324,7 @@ LOSSES: Final = (
         "/reports/*",
         "hl7v2",
         "not signed",
-        "unsigned text does not leave (issue report-not-signed)",
+        "unsigned text is withheld (issue report-not-signed)",
         hl7v2_losses.drafts,
     ),
     Loss(
@@ -330,7 +332,7 @@ LOSSES: Final = (
         "/reports/*",
         "hl7v2",
         "about another patient than the message",
-        "it has a message of its own",
+        "it has its own message",
         hl7v2_losses.other_patients,
     ),
     Loss(
@@ -345,8 +347,8 @@ LOSSES: Final = (
         "blank",
         "every text",
         "hl7v2",
-        "nothing is left to read",
-        "an empty field: as if it were not said",
+        "blank",
+        "an empty field: treated as absent",
         values.blanks,
     ),
     Loss("birth-date", f"{_SNAPSHOT}/dateOfBirth", "hl7v2", "no date", _DAY, values.impossible_birth_date),
@@ -356,7 +358,7 @@ LOSSES: Final = (
         f"{_SNAPSHOT}/**",
         "hl7v2",
         "several reports are restated",
-        "a message has one PID and one OBR: what the newest original says",
+        "a message has one PID and one OBR: those of the newest original",
         hl7v2_losses.one_snapshot,
     ),
     Loss(
@@ -372,7 +374,7 @@ LOSSES: Final = (
         "/reports/*/reportPlainText",
         "hl7v2",
         "white space alone",
-        "a line says that there is no text (issue report-text-absent)",
+        "a notice replaces the text (issue report-text-absent)",
         hl7v2_losses.empty_texts,
     ),
     Loss(
@@ -397,7 +399,7 @@ LOSSES: Final = (
         "hl7v2",
         "fractions of a second, another offset than UTC, several reports restated, or no moment",
         "OBR-22 has whole seconds, the line above each of several reports minutes, both in the zone of the site; "
-        "what is no moment is not sent (issue instant-unreadable)",
+        "an unreadable time is not sent (issue instant-unreadable)",
         hl7v2_losses.signatures,
     ),
     Loss(
@@ -405,7 +407,7 @@ LOSSES: Final = (
         "/reports/*/isCritical",
         "hl7v2",
         "true, and the report is withdrawn",
-        "what is taken back is not marked critical",
+        "a withdrawn report is not marked critical",
         hl7v2_losses.withdrawn_critical,
     ),
     Loss(
@@ -420,7 +422,7 @@ LOSSES: Final = (
         "placeholder",
         f"{_SNAPSHOT}/mrn, /externalPatientId",
         "hl7v2",
-        "what people type when there is none (`000000`, `UNKNOWN`)",
+        "a placeholder (`000000`, `UNKNOWN`)",
         "it would join strangers in the receiver (issue identifier-placeholder)",
         hl7v2_losses.placeholders,
     ),
@@ -428,7 +430,7 @@ LOSSES: Final = (
         "sex",
         f"{_SNAPSHOT}/sex",
         "hl7v2",
-        "a code of no table",
+        "an unknown code",
         "`U` (issue sex-unknown-code)",
         hl7v2_losses.unknown_sex,
     ),
@@ -440,8 +442,15 @@ LOSSES: Final = (
         "only the date, or whole seconds (issues time-zone-unknown, study-time-impossible, study-time-ambiguous)",
         hl7v2_losses.study_times,
     ),
-    Loss("unit", f"{_SNAPSHOT}/height, weight", "hl7v2", "a unit of no table", _UNIT, values.measured_in_unknown_units),
-    Loss("impossible", f"{_SNAPSHOT}/height, weight", "hl7v2", "nobody has it", _NOBODY, values.measured_impossibly),
+    Loss("unit", f"{_SNAPSHOT}/height, weight", "hl7v2", "an unknown unit", _UNIT, values.measured_in_unknown_units),
+    Loss(
+        "impossible",
+        f"{_SNAPSHOT}/height, weight",
+        "hl7v2",
+        "outside human limits",
+        _NOBODY,
+        values.measured_impossibly,
+    ),
     Loss(
         "ten-digits",
         f"{_SNAPSHOT}/height, weight",
@@ -455,7 +464,7 @@ LOSSES: Final = (
         f"{_SNAPSHOT}/facilityName",
         "hl7v2",
         "an alias of a facility that the site has a code for",
-        "the code stands for the facility",
+        "the code replaces the name",
         hl7v2_losses.facilities,
     ),
     Loss(
@@ -470,24 +479,24 @@ LOSSES: Final = (
         "name",
         f"{_SNAPSHOT}/patientName, referringPhysicianName",
         "hl7v2",
-        "said",
-        "the words are sent in their parts: how they were set apart and ordered is not",
+        "present",
+        "the words are sent in their parts, without their separators and order",
         hl7v2_losses.words_of_names,
     ),
     Loss(
         "procedure",
         f"{_SNAPSHOT}/procedure",
         "hl7v2",
-        "not said",
-        "studyDescription stands for it (issue procedure-absent)",
+        "absent",
+        "studyDescription replaces it (issue procedure-absent)",
         values.description_for_procedure,
     ),
     Loss(
         "description",
         "/studyDescription",
         "hl7v2",
-        "said",
-        "only stands for a procedure that is not said",
+        "present",
+        "only replaces a missing procedure",
         hl7v2_losses.descriptions,
     ),
     Loss(
@@ -495,22 +504,22 @@ LOSSES: Final = (
         "/studyType",
         "hl7v2",
         "not `external`",
-        "nothing more to say: it is a study of AutoScribe",
+        "any other value is a study of AutoScribe",
         not_said("study_type"),
     ),
     Loss(
         "severity",
         "/severity",
         "hl7v2",
-        "a code of no table",
-        "table 0485 has none for it",
+        "an unknown code",
+        "table 0485 has no code for it",
         hl7v2_losses.unknown_severity,
     ),
     Loss(
         "modality",
         "/modality",
         "hl7v2",
-        "said",
+        "present",
         "OBR-24 has the section of table 0074: `RX` for CR, DX, MG, RF, XA, `NMS` for NM, PT, `RAD` for the unknown; "
         "of several modalities that of one",
         hl7v2_losses.sections_of_modalities,
@@ -520,24 +529,24 @@ LOSSES: Final = (
         "/clinicalHistory",
         "hl7v2",
         "equal to the indication, or beyond 300 characters without an indication",
-        "OBR-13 and OBR-31 do not say which of the two they hold",
+        "OBR-13 and OBR-31 do not show which of the two they hold",
         hl7v2_losses.history_as_indication,
     ),
-    Loss("technique", "/technologistTechnique", "hl7v2", "said", _NOT_SEPARATE, values.technique_among_notes),
+    Loss("technique", "/technologistTechnique", "hl7v2", "present", _NOT_SEPARATE, values.technique_among_notes),
     Loss("order-numbers", "/metadata/*", "hl7v2", "several numbers", _ORDERS, values.order_numbers),
     Loss(
         "not-their-numbers",
         "/externalPatientId, /metadata/*",
         "hl7v2",
         "the message is about another patient than the study's own",
-        "they are the number of the study's own patient, and those of orders for that patient",
+        "they belong to the study's own patient and to that patient's orders",
         hl7v2_losses.numbers_of_the_studys_patient,
     ),
     Loss(
         "not-a-signer",
         "/users/*",
         "hl7v2",
-        "created or signed no report of the message",
+        "author of no report in the message",
         "no field names that user",
         values.without_strangers,
     ),
@@ -554,7 +563,7 @@ LOSSES: Final = (
         "/users/*/suffix1, suffix2",
         "hl7v2",
         "two degrees, or a degree first",
-        "XCN.5 has what belongs to the name (Jr., III), XCN.7 the degrees",
+        "XCN.5 has suffixes of the name (Jr., III), XCN.7 the degrees",
         hl7v2_losses.suffixes,
     ),
     Loss(
@@ -570,7 +579,7 @@ LOSSES: Final = (
         "/reports/*/reportId",
         "hl7v2",
         "several reports are restated",
-        "OBR-21 has the id of the report that caused the message, and does not say which of them that is",
+        "OBR-21 has the id of the report that caused the message, without showing which one that is",
         hl7v2_losses.report_ids,
     ),
     Loss(
@@ -588,28 +597,28 @@ _NO_FACTS: Final = Facts()
 
 
 def said(study: Study) -> Study:
-    """The study without where things stood in the document, and what decoding found odd."""
+    """Remove pointers and decoding issues from the study."""
     users = {key: replace(user, pointer="") for key, user in study.users.items()}
     reports = tuple(replace(report, pointer="") for report in study.reports)
     return replace(study, reports=reports, users=users, issues=())
 
 
 def lose_fhir(study: Study, site: Site, facts: Facts = _NO_FACTS) -> Study:
-    """The study with what FHIR loses lost."""
+    """Apply all losses of FHIR to the study."""
     return lost(study, Told("fhir", study, site, facts))[0]
 
 
 def lose_hl7v2(study: Study, cause: Cause, site: Site, facts: Facts = _NO_FACTS) -> Study:
-    """The study with what the message of a cause loses lost."""
+    """Apply all losses of a cause's message to the study."""
     return lost(study, Told("hl7v2", study, site, facts, cause))[0]
 
 
 def lost(study: Study, told: Told) -> tuple[Study, list[Loss]]:
-    """The study with what a language loses lost, and what was."""
-    made, found = said(study), []
+    """Apply all losses of a language to the study; return those that changed it too."""
+    made, losses = said(study), []
     for loss in LOSSES:
         if loss.language == told.language:
             before, made = made, loss.apply(made, told)
             if made != before:
-                found.append(loss)
-    return made, found
+                losses.append(loss)
+    return made, losses

@@ -1,4 +1,4 @@
-"""Which of a patient's numbers is the MRN, and which the external id: by type, and of type `U` by authority (D11)."""
+"""MRN and external id among a patient's numbers: by type, and for type `U` by authority (D11)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MADE: Final = {
 
 
 def patient_number(kind: str, told: Iterable[tuple[str, str, str]], site: Site) -> str | None:
-    """The number of a kind among those told as type, authority (a namespace or a system) and value."""
+    """Number of a kind among triples of type, authority (a namespace or a system) and value."""
     facilities = site.facilities.values()
     external = [*(one.external_patient_id for one in facilities), *site.express_customers.values()]
     given = {"MR": [one.mrn for one in facilities], "PI": external}[kind]

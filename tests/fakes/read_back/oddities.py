@@ -1,4 +1,4 @@
-"""Studies that AutoScribe may send and that each lose something on the way: what stands in a few of many thousand."""
+"""Rare studies that AutoScribe may send, each of which loses something in reading back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SNAPSHOT: Final = "/reports/0/snapshotMetadata"
 _REPORT: Final = "/reports/0"
 _USER: Final = "/users/0"
 
-# What is odd -> what stands where in the sample of the mapping's documents
+# Name of the oddity -> changes to the sample of the mapping's documents
 CHANGES: Final[dict[str, dict[str, Any]]] = {
     "nothing": {},
     "a lone surrogate": {f"{_REPORT}/reportPlainText": "IMPRESSION: a\ud800b"},
@@ -104,7 +104,7 @@ CHANGES: Final[dict[str, dict[str, Any]]] = {
 
 
 def odd_studies() -> Iterator[Study]:
-    """The sample with each oddity."""
+    """Yield the sample with each oddity."""
     for changes in CHANGES.values():
         changed = copy.deepcopy(document())
         for pointer, value in changes.items():

@@ -1,8 +1,8 @@
-"""ORU^R01 -> Study: what a reader of one message knows of what AutoScribe said.
+"""Read a Study back from an ORU^R01: AutoScribe's data, as far as a reader of one message can tell.
 
-Written from HL7 v2.5.1 chapters 2, 3, 4 and 7, apart from the mapping that it checks; of the site it knows what is
-public. A message has one patient, one examination, and signers by number and name; ids that it does not have are empty.
-A name is its words in alphabetical order: which are family and which given is for the tests of PID-5.
+Written from HL7 v2.5.1 chapters 2, 3, 4 and 7, independent of the mapping that it checks. Of the site it knows only
+public settings. A message has one patient, one examination, and signers by number and name; missing ids are empty.
+A name is its words in alphabetical order: the tests of PID-5 check family and given name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADER: Final = re.compile(r"(ADDENDUM|REPORT) \(.*\):")
 _SIGNED: Final = re.compile(r"\w+ \((\d{2}-[A-Z][a-z]{2}-\d{4} \d{2}:\d{2}) (UTC|[+-]\d{4})")
 _FORMATTED: Final = re.compile(r"\\(\.br|[EFSRT])\\")
 _DTM: Final = re.compile(r"(\d{4})(\d{2})?(\d{2})?(?:(\d{2})(\d{2})(\d{2})([+-]\d{2})(\d{2}))?")
-# HL7 table 0001, table 0485, table 0074 where a section is of one modality or of none; UCUM
+# HL7 table 0001, table 0485, table 0074 for sections of one modality or none; UCUM
 _SEX: Final = {"M": "male", "F": "female", "O": "other"}
 _SEVERITY: Final = {"R": "normal", "A": "high", "S": "stat"}
 _MODALITY: Final = {"NMR": "MR", "RUS": "US", "RAD": None}
@@ -38,7 +38,7 @@ _UNITS: Final = {"cm": "cm", "[in_i]": "in", "kg": "kg", "[lb_av]": "lbs"}
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The OBX that one report's lines are in, without the line that says which report it is and when it was signed."""
+    """OBX of one report's lines, without its header line of kind and time of signing."""
 
     is_addendum: bool
     rows: list[Fields]
@@ -46,18 +46,20 @@ class Said:
 
 
 def study_of(message: bytes, site: Site) -> Study:
-    """The study that the message tells of."""
+    """Read the study from the message."""
     rows = er7_reader.segments(message)
     orders = _orders(rows)
     obr = orders[0][0]
-    said = list(_said([row for row in orders[0] if row[0] == "OBX" and row[2] == "TX"]))
-    if len(said) == 1:
-        said = [replace(said[0], signed=_moment(_at(obr, 22)))]
+    parts = list(_said([row for row in orders[0] if row[0] == "OBX" and row[2] == "TX"]))
+    if len(parts) == 1:
+        parts = [replace(parts[0], signed=_moment(_at(obr, 22)))]
     study_id = long_id("stu", _at(obr, 3))
-    report_id = long_id("rep", _at(obr, 21)) if len(said) == 1 else ""
-    users = [_user(one.rows[0]) for one in said]
-    snapshot = _snapshot(rows, orders[0], said, site)
-    reports = [_report(one, user.user_id, snapshot, report_id, study_id) for one, user in zip(said, users, strict=True)]
+    report_id = long_id("rep", _at(obr, 21)) if len(parts) == 1 else ""
+    users = [_user(one.rows[0]) for one in parts]
+    snapshot = _snapshot(rows, orders[0], parts, site)
+    reports = [
+        _report(one, user.user_id, snapshot, report_id, study_id) for one, user in zip(parts, users, strict=True)
+    ]
     history, indication = _history_and_indication(obr)
     return Study(
         study_id=study_id,
@@ -75,19 +77,19 @@ def study_of(message: bytes, site: Site) -> Study:
 
 
 def _orders(rows: Sequence[Fields]) -> list[list[Fields]]:
-    """The segments of each order, the OBR first; all orders of a message are told the same."""
-    found: list[list[Fields]] = []
+    """Segments of each order, the OBR first; all orders of a message must have the same content."""
+    groups: list[list[Fields]] = []
     for row in rows:
         if row[0] == "ORC":
-            found.append([])
-        elif found and row[0] in ("OBR", "NTE", "OBX"):
-            found[-1].append(row)
-    assert all(order[1:] == found[0][1:] for order in found), "two orders of a message, told otherwise"
-    return found
+            groups.append([])
+        elif groups and row[0] in ("OBR", "NTE", "OBX"):
+            groups[-1].append(row)
+    assert all(order[1:] == groups[0][1:] for order in groups), "two orders of a message, told otherwise"
+    return groups
 
 
 def _said(rows: Sequence[Fields]) -> Iterator[Said]:
-    """The reports in the order in which the message has them; the lines of all but the last end with a blank one."""
+    """Yield the reports in the order of the message; all but the last end with a blank line."""
     starts = [number for number, row in enumerate(rows) if _HEADER.fullmatch(_at(row, 5))]
     if not starts or starts[0] > 0:
         yield Said(False, list(rows))
@@ -101,7 +103,7 @@ def _said(rows: Sequence[Fields]) -> Iterator[Said]:
 
 
 def _spoken(header: str) -> str | None:
-    """The time of signing in the line above a report, to the minute."""
+    """Time of signing in the line above a report, to the minute."""
     found = _SIGNED.match(header)
     if not found:
         return None
@@ -135,7 +137,7 @@ def _report(said: Said, user_id: str, snapshot: Snapshot, report_id: str, study_
 
 
 def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], said: Sequence[Said], site: Site) -> Snapshot:
-    """What PID says of the patient, and PV1, OBR and OBX of the examination."""
+    """Read the patient from PID, and the examination from PV1, OBR and OBX."""
     pid, pv1 = (next(row for row in rows if row[0] == name) for name in ("PID", "PV1"))
     obr = order[0]
     newest = said[0] if said[-1].is_addendum else said[-1]
@@ -156,7 +158,7 @@ def _snapshot(rows: Sequence[Fields], order: Sequence[Fields], said: Sequence[Sa
 
 
 def _study_date_and_time(said: str, signed: str | None) -> tuple[str | None, str | None]:
-    """Where OBR-7 is the time of signing (as far as that is known), nothing is known of the examination's."""
+    """Read study date and time from OBR-7; if it is the time of signing, the examination's time is unknown."""
     moment = _instant(said)
     if moment and signed and signed in (_moment(said), _moment(f"{said[:12]}00{said[14:]}")):
         return None, None
@@ -180,13 +182,13 @@ def _instant(dtm: str) -> str | None:
 
 
 def _moment(dtm: str) -> str | None:
-    """A DTM with its offset as the same moment in UTC."""
+    """Convert a DTM with its offset to the same moment in UTC."""
     said = _instant(dtm)
     return written(datetime.fromisoformat(said).astimezone(UTC)) if said else None
 
 
 def _facility_name(pv1: Fields, site: Site) -> str | None:
-    """PL.4 of PV1-3: the name, or the code of a facility of the site, or an OID."""
+    """Read PL.4 of PV1-3: the name, or the code of a facility of the site, or an OID."""
     parts = _components(pv1, 3)
     namespace, oid, *_ = (*(unescape(part) for part in (*parts, "", "", "")[3].split("&")), "")
     of_code = next((one.name for one in site.facilities.values() if one.code and one.code == namespace), None)
@@ -199,7 +201,7 @@ def _measurement(order: Sequence[Fields], code: str) -> Measurement | None:
 
 
 def _user(row: Fields) -> User:
-    """OBX-16: XCN.1 the number, XCN.2-4 the name, XCN.5 what belongs to it, XCN.7 degrees, XCN.9 whose number."""
+    """Read OBX-16: XCN.1 number, XCN.2-4 name, XCN.5 suffix, XCN.7 degrees, XCN.9 authority."""
     parts = [unescape(part) for part in _components(row, 16)] + [""] * 9
     number, family, given, middle, suffix, _, degree, _, authority = parts[:9]
     return User(
@@ -214,7 +216,7 @@ def _user(row: Fields) -> User:
 
 
 def _history_and_indication(obr: Fields) -> tuple[str | None, str | None]:
-    """OBR-13 is the history, or where there is none the indication; OBR-31 the indication, then a long history."""
+    """Read OBR-13, the history or else the indication, and OBR-31, the indication, then a long history."""
     relevant = _at(obr, 13)
     reasons = [_part(one.split("^"), 2) for one in _raw(obr, 31).split("~")]
     if len(reasons) > 1:
@@ -223,7 +225,7 @@ def _history_and_indication(obr: Fields) -> tuple[str | None, str | None]:
 
 
 def _uid(rows: Sequence[Fields]) -> str | None:
-    """ZDS-1.1 and the OBX of DICOM code 113014, which say the same."""
+    """Read ZDS-1.1 and the OBX of DICOM code 113014, which must agree."""
     zds = [_at(row, 1) for row in rows if row[0] == "ZDS"]
     observed = [_at(row, 5) for row in rows if row[0] == "OBX" and _at(row, 3) == "113014"]
     assert set(zds) == set(observed), "two Study Instance UIDs"
@@ -231,7 +233,7 @@ def _uid(rows: Sequence[Fields]) -> str | None:
 
 
 def _number(rows: Sequence[Fields], kind: str, site: Site) -> str | None:
-    """The MRN or the external id in PID-3."""
+    """Read the MRN or the external id in PID-3."""
     pid = next(row for row in rows if row[0] == "PID")
     found = [one.split("^") for one in _raw(pid, 3).split("~")]
     told = [(_part(parts, 5) or "", _part(parts, 4) or "", _part(parts, 1) or "") for parts in found]
@@ -239,14 +241,14 @@ def _number(rows: Sequence[Fields], kind: str, site: Site) -> str | None:
 
 
 def _name(row: Fields, number: int, first: int) -> str | None:
-    """The words of XPN or XCN, whose name starts at component `first` and has six parts."""
+    """Read the words of XPN or XCN, whose name starts at component `first` and has six parts."""
     parts = _components(row, number)[first - 1 : first + 5]
     words = re.split(r"[\s^,]+", " ".join(map(unescape, parts)))
     return " ".join(sorted(filter(None, words))) or None
 
 
 def _metadata(obrs: Sequence[Fields], site: Site) -> dict[str, str]:
-    """The numbers of all orders under the first key that the site names for them, each once."""
+    """Numbers of all orders under the first key that the site names for them, each once."""
     found = {}
     for keys, number in ((site.accession_keys, 18), (site.placer_keys, 2)):
         numbers = dict.fromkeys(value for obr in obrs if (value := _at(obr, number)))
@@ -256,7 +258,7 @@ def _metadata(obrs: Sequence[Fields], site: Site) -> dict[str, str]:
 
 
 def _formatted(text: str) -> str:
-    """FT: `.br` between lines; a comment of two quotation marks has a blank behind it, or it would delete."""
+    """Decode FT: `.br` between lines; a comment of two quotation marks has a blank after it, or it would delete."""
     said = _FORMATTED.sub(lambda found: "\n" if found[1] == ".br" else unescape(found[0]), text)
     return '""' if said == '"" ' else said
 

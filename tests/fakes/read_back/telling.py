@@ -1,4 +1,4 @@
-"""What the losses of reading back are told against: the study as AutoScribe said it, and who each report is about."""
+"""Context of the read-back losses: the original study, and the patient of each report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mappings.subjects import Subject, subjects
 from mappings.text import normal_form
 
 Language = Literal["fhir", "hl7v2"]
-# Texts of a study and of a report that are no ids, no codes of the model and not the report's own text
+# Texts of a study and of a report, without ids, codes of the model and the report's own text
 _STUDY_TEXTS: Final = (
     *("study_instance_uid", "study_description", "severity", "study_report_status", "external_patient_id", "modality"),
     *("clinical_history", "clinical_indication"),
@@ -25,7 +25,7 @@ _SNAPSHOT_TEXTS: Final = tuple(one.name for one in fields(Snapshot) if one.name 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was told in a language: the study as it came, and for a message the `cause`."""
+    """Original study, its language, and for a message the `cause`."""
 
     language: Language
     study: Study
@@ -34,15 +34,15 @@ class Told:
     cause: Cause | None = None
 
     def clean(self, text: str) -> str:
-        """N(text) without outer white space; in HL7 v2 on one line."""
+        """Return N(text) without outer white space; in HL7 v2 on one line."""
         return formatted(text if self.language == "fhir" else normal_form(text).replace("\n", " "))
 
     def original(self, report: Report) -> Report:
-        """The report as it came."""
+        """Return the original report."""
         return next(one for one in self.study.reports if one.report_id == report.report_id)
 
     def subject(self, report: Report | None = None) -> Subject:
-        """Whom a report is about; without one, the study or what caused the message."""
+        """Return the patient of a report; without one, of the study or of the message's cause."""
         told = self.study.reports if self.language == "fhir" else self.study.completed
         found = subjects(self.study, told, self.site, self.facts)
         if report is not None:
@@ -51,42 +51,42 @@ class Told:
 
     @property
     def lead(self) -> Report:
-        """The newest original of a message, whose examination it is."""
+        """Newest original of a message, whose examination it is."""
         told = self.subject().reports
         return next((one for one in reversed(told) if not one.is_addendum), told[-1])
 
     def is_dated(self, report: Report) -> bool:
-        """True where the report's own studyDate is a whole day of the calendar."""
+        """True if the report's own studyDate is a whole existing day."""
         return len(parse_date(self.original(report).snapshot.study_date) or "") == len("YYYY-MM-DD")
 
     def clock(self, report: Report) -> str | None:
-        """studyTime where it is told with the date, in the facility's zone; seconds only where there are some."""
+        """Return studyTime in the facility's zone if it is sent with the date; seconds only if not zero."""
         when, _ = effective(self.original(report), self.site)
         if when is None or when.moment is None or not self.is_dated(report):
             return None
-        said = when.moment.replace(tzinfo=None).time()
+        local = when.moment.replace(tzinfo=None).time()
         if self.language == "hl7v2":
-            said = said.replace(microsecond=0)
-        return said.isoformat().removesuffix(":00") if not said.microsecond else said.isoformat()
+            local = local.replace(microsecond=0)
+        return local.isoformat().removesuffix(":00") if not local.microsecond else local.isoformat()
 
 
 def formatted(text: str) -> str:
-    """N(text) without outer white space, line breaks kept."""
+    """Return N(text) without outer white space, line breaks kept."""
     return normal_form(text).strip()
 
 
 def each_report(study: Study, change: Callable[[Report], Report]) -> Study:
-    """The study with every report changed."""
+    """Change every report of the study."""
     return replace(study, reports=tuple(change(report) for report in study.reports))
 
 
 def each_snapshot(study: Study, change: Callable[[Report, Snapshot], Snapshot]) -> Study:
-    """The study with the snapshot of every report changed."""
+    """Change the snapshot of every report."""
     return each_report(study, lambda report: replace(report, snapshot=change(report, report.snapshot)))
 
 
 def each_text(study: Study, change: Callable[[str], str | None]) -> Study:
-    """The study with every short text changed: what is neither an id nor the text of a report."""
+    """Change every short text of the study: neither ids nor texts of reports."""
     customer = study.express_customer
     if customer:
         name = change(customer.express_customer_name) or ""

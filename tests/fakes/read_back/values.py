@@ -1,4 +1,4 @@
-"""What a value becomes in both languages: how it was spelled is lost, and so is what neither may publish (D6)."""
+"""Losses of values in both languages: spellings, and values that neither may publish (D6)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mappings.orders import orders
 from mappings.sections import cut
 
 Apply = Callable[[Study, Told], Study]
-# kind -> unit -> the least and the most of a person (D24: 20-260 cm, 0.2-650 kg)
+# kind -> unit -> minimum and maximum of a person (D24: 20-260 cm, 0.2-650 kg)
 _PUBLISHED: Final = {
     "height": {"cm": (20.0, 260.0), "in": (20.0 / 2.54, 260.0 / 2.54)},
     "weight": {"kg": (0.2, 650.0), "lbs": (0.2 / 0.45359237, 650.0 / 0.45359237)},
@@ -24,17 +24,17 @@ _ANY_EXAMINATION: Final = "Diagnostic imaging study"
 
 
 def not_said(*names: str) -> Apply:
-    """Fields of the study that are not there."""
+    """Lose fields of the study."""
     return lambda study, told: replace(study, **dict.fromkeys(names))
 
 
 def not_said_of_reports(*names: str) -> Apply:
-    """Fields of every report that are not there."""
+    """Lose fields of every report."""
     return lambda study, told: each_report(study, lambda report: replace(report, **dict.fromkeys(names)))
 
 
 def not_said_of_users(*names: str) -> Apply:
-    """Fields of every user that are not there."""
+    """Lose fields of every user."""
 
     def apply(study: Study, told: Told) -> Study:
         nothing = dict.fromkeys(names)
@@ -44,7 +44,7 @@ def not_said_of_users(*names: str) -> Apply:
 
 
 def normal_forms(study: Study, told: Told) -> Study:
-    """Short texts in normal form, without outer white space."""
+    """Change short texts to normal form, without outer white space."""
     technique = study.technologist_technique
     return replace(
         each_text(study, told.clean),
@@ -54,7 +54,7 @@ def normal_forms(study: Study, told: Told) -> Study:
 
 
 def blanks(study: Study, told: Told) -> Study:
-    """Texts of nothing to read as not said; a customer of that name only is none."""
+    """Lose blank texts; a customer without an id is lost."""
     made = each_text(study, lambda text: text or None)
     customer = made.express_customer
     return replace(
@@ -66,17 +66,17 @@ def blanks(study: Study, told: Told) -> Study:
 
 
 def with_text(report: Report, text: str | None) -> Report:
-    """The report with another text, cut anew."""
+    """Replace the text of a report and cut it again."""
     return report if text == report.text else replace(report, text=text, sections=cut(text or ""))
 
 
 def impossible_birth_date(study: Study, told: Told) -> Study:
-    """A date of birth that no calendar has is dropped (D15); an older snapshot's own stays as text in FHIR."""
+    """Lose a date of birth that does not exist (D15); one in an older snapshot stays as text in FHIR."""
 
     def change(report: Report, snapshot: Snapshot) -> Snapshot:
-        said = told.original(report).snapshot.date_of_birth
-        is_own = told.language == "fhir" and said != told.subject(report).snapshot.date_of_birth
-        return snapshot if is_own else replace(snapshot, date_of_birth=parse_date(said))
+        born = told.original(report).snapshot.date_of_birth
+        is_own = told.language == "fhir" and born != told.subject(report).snapshot.date_of_birth
+        return snapshot if is_own else replace(snapshot, date_of_birth=parse_date(born))
 
     made = each_snapshot(study, change)
     if study.metadata_snapshot is None:
@@ -86,19 +86,19 @@ def impossible_birth_date(study: Study, told: Told) -> Study:
 
 
 def no_whole_study_date(study: Study, told: Told) -> Study:
-    """A study date that is no whole day of the calendar: the time of signing stands for it (D15)."""
+    """Lose a study date that is not a whole day: the time of signing replaces it (D15)."""
     return each_snapshot(
         study, lambda report, own: replace(own, study_date=own.study_date if told.is_dated(report) else None)
     )
 
 
 def measured_in_unknown_units(study: Study, told: Told) -> Study:
-    """Height and weight in a unit that AutoScribe does not have are not published."""
+    """Lose height and weight in a unit that AutoScribe does not have."""
     return _measured(study, lambda kind, one: one.unit in _PUBLISHED[kind])
 
 
 def measured_impossibly(study: Study, told: Told) -> Study:
-    """Height and weight that nobody has are not published (D24)."""
+    """Lose impossible height and weight (D24)."""
 
     def keeps(kind: str, one: Measurement) -> bool:
         least, most = _PUBLISHED[kind].get(one.unit, (float("-inf"), float("inf")))
@@ -120,21 +120,21 @@ def _measured(study: Study, keeps: Callable[[str, Measurement], bool]) -> Study:
 
 
 def description_for_procedure(study: Study, told: Told) -> Study:
-    """Where the procedure is not said, the study's description stands for it."""
+    """Replace a missing procedure by the study's description."""
     return each_snapshot(
         study, lambda report, own: own if own.procedure else replace(own, procedure=study.study_description)
     )
 
 
 def any_examination(study: Study, told: Told) -> Study:
-    """A procedure of that very name is what stands where there is none."""
+    """Lose a procedure with the name used for a missing one."""
     return each_snapshot(
         study, lambda report, own: replace(own, procedure=None) if own.procedure == _ANY_EXAMINATION else own
     )
 
 
 def technique_among_notes(study: Study, told: Told) -> Study:
-    """The technique is the first of the technologist's notes."""
+    """Move the technique to the front of the technologist's notes."""
     if study.technologist_technique is None:
         return study
     notes = (study.technologist_technique, *study.technologist_notes)
@@ -142,13 +142,13 @@ def technique_among_notes(study: Study, told: Told) -> Study:
 
 
 def unnamed_metadata(study: Study, told: Told) -> Study:
-    """Of the metadata only the keys that the site names for order numbers are read."""
+    """Keep only the metadata keys that the site names for order numbers."""
     named = (*told.site.accession_keys, *told.site.placer_keys)
     return replace(study, metadata={key: value for key, value in study.metadata.items() if key in named})
 
 
 def order_numbers(study: Study, told: Told) -> Study:
-    """The numbers of all orders stand under the first key that the site names for them, each once."""
+    """Put the numbers of all orders under the first key that the site names for them, each once."""
     known, _ = orders(told.study, told.site, told.facts)
     metadata = {}
     for keys, name in ((told.site.accession_keys, "accession_number"), (told.site.placer_keys, "placer_order_number")):
@@ -159,17 +159,17 @@ def order_numbers(study: Study, told: Told) -> Study:
 
 
 def without_strangers(study: Study, told: Told) -> Study:
-    """Users who created or signed no report that is told."""
+    """Lose users who created or signed no report in the output."""
     signers = {report.user_id for report in study.reports}
     return replace(study, users={key: user for key, user in study.users.items() if key in signers})
 
 
 def moment(text: str | None) -> datetime | None:
-    """The moment that a text is, if it is one."""
+    """Parse a moment, or None."""
     return parse_instant(text)
 
 
 def written(when: datetime) -> str:
-    """A moment as RFC 3339 has it, UTC as `Z`."""
+    """Write a moment in RFC 3339, UTC as `Z`."""
     text = when.isoformat()
     return f"{text[:-6]}Z" if text.endswith("+00:00") else text

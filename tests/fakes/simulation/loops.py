@@ -1,7 +1,7 @@
-"""Event loops in one virtual time, one for each gateway: a scheduler with a seed says whose callback is next.
+"""Event loops in one virtual time, one per gateway: a seeded scheduler chooses the next callback.
 
-https://docs.python.org/3/library/asyncio-eventloop.html. A loop can be suspended, as SIGSTOP does it to a process:
-between two callbacks, or in the middle of one, which then goes on at a later instant of its own clock.
+https://docs.python.org/3/library/asyncio-eventloop.html. A loop can be suspended, as by SIGSTOP: between two callbacks,
+or in the middle of one, which then goes on at a later instant of its own clock.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from itertools import count
 from random import Random
 from typing import Any
 
-_IN_A_ROW = (1, 1, 2, 4, 8)  # callbacks that a gateway may run before it is another's turn
+_IN_A_ROW = (1, 1, 2, 4, 8)  # callbacks that a gateway may run in one turn
 
 
 class Loop(asyncio.AbstractEventLoop):
-    """The loop of one gateway; `before` is called with each callback that is about to run."""
+    """Loop of one gateway; `before` is called before each callback."""
 
     def __init__(self, scheduler: Scheduler, name: str) -> None:
         self.scheduler, self.name = scheduler, name
@@ -32,11 +32,11 @@ class Loop(asyncio.AbstractEventLoop):
         self._order = count()
 
     def time(self) -> float:
-        """Seconds on this gateway's clock, which is ahead of the others' once it slept in the middle of a callback."""
+        """Seconds on this gateway's clock, which is ahead of the others' after a sleep in the middle of a callback."""
         return max(self.scheduler.now, self.asleep_until)
 
     def sleep_now(self, seconds: float) -> None:
-        """Suspend it for so long, at this very point."""
+        """Suspend the loop for that long, at this point."""
         self.asleep_until = self.time() + seconds
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
@@ -76,17 +76,17 @@ class Loop(asyncio.AbstractEventLoop):
         self.errors.append(context)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is passed over when its time comes."""
+        """Ignore the cancellation: the timer is skipped when its time comes."""
 
     def due(self) -> float:
-        """The earliest instant at which it has something to run."""
+        """Earliest instant at which the loop has something to run."""
         while self.timers and self.timers[0][2]._cancelled:
             heapq.heappop(self.timers)
         when = 0.0 if self.ready else self.timers[0][0] if self.timers else float("inf")
         return max(when, self.asleep_until)
 
     def step(self) -> None:
-        """Run a callback, or a few: what is ready goes before timers, as in asyncio."""
+        """Run one or a few callbacks: ready ones before timers, as in asyncio."""
         if not self.ready:
             while self.timers and self.timers[0][0] <= self.scheduler.now:
                 self.ready.append(heapq.heappop(self.timers)[2])
@@ -106,7 +106,7 @@ class Loop(asyncio.AbstractEventLoop):
 
 
 class Scheduler:
-    """Time, and whose turn it is; `at` has something done at an instant, by no gateway."""
+    """Virtual time, and the choice of the next loop; `at` schedules an event outside all gateways."""
 
     def __init__(self, dice: Random) -> None:
         self.dice, self.now = dice, 0.0
@@ -116,7 +116,7 @@ class Scheduler:
         self._order = count()
 
     def loop(self, name: str) -> Loop:
-        """One more loop."""
+        """Add a loop."""
         self.loops.append(Loop(self, name))
         return self.loops[-1]
 
@@ -142,7 +142,7 @@ class Scheduler:
             (running[0] if len(running) == 1 else self.dice.choice(running)).step()
 
     def finish(self) -> None:
-        """Cancel whatever is under way, so that nothing is left behind."""
+        """Cancel everything under way, so that nothing is left behind."""
         self.is_halted = False
         for loop in self.loops:
             loop.asleep_until = 0.0

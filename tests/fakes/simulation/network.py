@@ -1,8 +1,7 @@
-"""A network in memory and a receiver at its end, which keeps each whole frame in the order of arrival.
+"""Network in memory with a receiver at its end, which keeps each whole frame in the order of arrival.
 
-HL7 Transport Specification: MLLP, Release 1; RFC 9293. Of what is written some may stay with the sender while the
-receiver's window is shut: in the sender's kernel, and beyond `_KERNEL` bytes in its process. What is on its way arrives
-within a second.
+HL7 Transport Specification: MLLP, Release 1; RFC 9293. While the receiver's window is shut, written bytes may stay with
+the sender: in its kernel, and beyond `_KERNEL` bytes in its process. Bytes on their way arrive within a second.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Manners:
 
 @dataclass
 class Arrived:
-    """A frame as the receiver got it: when, from whose gateway, and its payload."""
+    """A frame at the receiver: the time, the sending gateway, and the payload."""
 
     at: float
     sender: str
@@ -46,7 +45,7 @@ class Arrived:
 
 
 class Socket:
-    """The options of a connection; it has nothing that `poll` could find."""
+    """Options of a connection; `poll` finds nothing in it."""
 
     def __init__(self, fileno: int) -> None:
         self._fileno = fileno
@@ -60,19 +59,19 @@ class Socket:
 
     @property
     def resets(self) -> bool:
-        """True if what is unsent is forgotten when it is closed."""
+        """True if unsent bytes are dropped when the socket is closed."""
         return self.options.get((socket.SOL_SOCKET, socket.SO_LINGER)) == _LINGER
 
     @property
     def user_timeout(self) -> float:
-        """Seconds after which the kernel gives up what was not taken; without end where nothing was said."""
+        """Seconds after which the kernel gives up unacknowledged bytes; infinite by default."""
         said = self.options.get((socket.IPPROTO_TCP, _USER_TIMEOUT), 0)
         return said / 1000 if said else float("inf")
 
 
 @dataclass
 class Wire(asyncio.Transport):
-    """One connection, as the sender's transport and the receiver's side of it in one."""
+    """One connection: the sender's transport and the receiver's side in one."""
 
     network: Network
     loop: Loop
@@ -93,7 +92,7 @@ class Wire(asyncio.Transport):
         return self.sock if name == "socket" else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Those of the feed: it is told whenever bytes wait."""
+        """Ignore the limits: the feed's make it pause whenever bytes wait."""
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -134,7 +133,7 @@ class Wire(asyncio.Transport):
             self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """The gateway's loop sends what waited in its process: only once it runs again."""
+        """Send the bytes that waited in the gateway's process, once its loop runs again."""
         if self.is_closed:
             return
         process, self.process = self.process, b""
@@ -149,7 +148,7 @@ class Wire(asyncio.Transport):
         self.network.scheduler.at(self.order, lambda: self.network.arrive(self, data))
 
     def answer(self, payload: bytes) -> None:
-        """The receiver answers, and may close."""
+        """Send the receiver's answer, and close the connection if its manners say so."""
         if self.is_closed:
             return
         frame = b"\x0b" + payload + b"\x1c\r"
@@ -158,7 +157,7 @@ class Wire(asyncio.Transport):
             self.lose(None)
 
     def lose(self, why: str | None) -> None:
-        """The connection is gone, as the gateway sees it."""
+        """Lose the connection, as the gateway sees it."""
 
         def gone() -> None:
             if not self.is_closed:
@@ -184,7 +183,7 @@ class Wire(asyncio.Transport):
 
 
 class Network:
-    """Connections to one receiver; `manners` says what happens to the next, `tell` is called with what arrives."""
+    """Connections to one receiver; `manners` returns the effects on the next one, `tell` is called with each frame."""
 
     def __init__(self, scheduler: Scheduler, fileno: int) -> None:
         self.scheduler, self._fileno = scheduler, fileno
@@ -195,7 +194,7 @@ class Network:
         self.wires: list[Wire] = []
 
     async def connect(self, loop: Loop, factory: Any, port: int, **more: Any) -> tuple[Wire, Any]:
-        """Stands in for `create_connection`."""
+        """Connect; this replaces `create_connection`."""
         manners = self.manners()
         await asyncio.sleep(manners.connects_in)
         protocol = factory()
@@ -205,11 +204,11 @@ class Network:
         return wire, protocol
 
     def unsent(self, sock: Socket) -> int:
-        """Stands in for the question to the kernel."""
+        """Return the bytes not acknowledged; this replaces the call to the kernel."""
         return next((one.unsent for one in self.wires if one.sock is sock), 0)
 
     def arrive(self, wire: Wire, data: bytes) -> None:
-        """Bytes have come to the receiver."""
+        """Receive bytes, and record each whole frame."""
         wire.came += data
         while b"\x1c\r" in wire.came:
             frame, _, wire.came = wire.came.partition(b"\x1c\r")

@@ -1,7 +1,7 @@
-"""A SQLite database in memory behind the `Engine` interface: what is asked for is executed inline, after a while.
+"""SQLite database in memory behind the `Engine` interface: each call is executed inline, after a while.
 
-Carries out no clause of a standard. A call can stand still before it is carried out, or after that and before its
-caller hears of it; where it fails, the caller does not know which of the two it was.
+Carries out no clause of a standard. A call can be delayed before it is executed, or between that and its return. If it
+fails, the caller does not know which of the two happened.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CALL = 0.0005
 
 
 def in_memory(file: Path) -> sqlite3.Connection:
-    """A copy of a migrated database, in memory."""
+    """Copy a migrated database into memory."""
     database = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
     with sqlite3.connect(file) as source:
         source.backup(database)
@@ -34,7 +34,7 @@ def in_memory(file: Path) -> sqlite3.Connection:
 
 
 def done(database: sqlite3.Connection, work: Work[Any]) -> Any:
-    """The result of work, committed; if it raises, nothing of it was done."""
+    """Run work in a transaction and return its result; if it raises, nothing is done."""
     database.execute("BEGIN")
     try:
         result = _drive(database, work())
@@ -46,7 +46,7 @@ def done(database: sqlite3.Connection, work: Work[Any]) -> Any:
 
 
 class Direct:
-    """The database without any wait, for who looks at it from outside; `now` is the time by its own clock."""
+    """The database without any wait, for an observer; `now` is the time by its own clock."""
 
     dialect = "sqlite"
 
@@ -71,9 +71,9 @@ class Direct:
 
 
 class Distant(Direct):
-    """The database as a gateway has it: each call takes time, and stands still while `frozen_until` is to come.
+    """The database of a gateway: each call takes time, and waits until `frozen_until`.
 
-    `after` is called with what was done and its result, before whoever asked hears of it.
+    `after` is called with the work and its result, before the caller gets it.
     """
 
     def __init__(self, database: sqlite3.Connection, now: Callable[[], int], loop: Loop, dice: Random) -> None:

@@ -1,7 +1,7 @@
-"""Gateways that feed one receiver from one store while things go wrong by a seed, and the laws that hold all the same.
+"""Gateways that feed one receiver from one store under seeded faults, and the laws that must hold all the same.
 
-Decision D33. What is real: `Holder`, `Sender`, `Connection`, `Peer` and every statement. What stands in: the database's
-place, the network, the clock, and who makes messages, whose text is the number of the version.
+Decision D33. Real are `Holder`, `Sender`, `Connection`, `Peer` and every statement. Replaced are the database's
+location, the network, the clock, and the composer, whose message text is the number of the version.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from gateway.store.studies.intake import ADD_CAUSE, REVISION, Outdated
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 LEASE, CONNECT, ACK = 2.0, 3.0, 3.0  # seconds
-TROUBLE = 11.0  # seconds after which nothing more goes wrong
+TROUBLE = 11.0  # seconds after which no more faults occur
 END = 120.0  # seconds by which everything must be certified
-LOOK = 0.5  # seconds between two looks of a holder
-TOLD = 3 * LEASE + ACK  # seconds in which a gateway that wrote too late must have said so
+LOOK = 0.5  # seconds between two checks by a holder
+TOLD = 3 * LEASE + ACK  # seconds in which a gateway that wrote too late must report it
 RETRY = Retry(first=0.05, cap=0.2, jitter=0.0, indeterminate_resends=10_000)
 _STUDY = Statement(
     "INSERT INTO study (study_id, revision, is_external, has_signed, has_warnings, listed_digest, received_digest,"
@@ -61,12 +61,12 @@ _HOLDER = "SELECT holder FROM destination WHERE name = 'ehr' AND expires > ?"
 
 
 class LawBroken(AssertionError):
-    """A law did not hold; the text says which, when, and by which seed it can be seen again."""
+    """A law did not hold; the text names the law, the time, and the seed that reproduces it."""
 
 
 @dataclass
 class Plan:
-    """A plan of what goes wrong; `jumps` if a gateway may be suspended while it writes, which nobody can prevent."""
+    """Plan of the faults; `jumps` if a gateway may be suspended while it writes, which nobody can prevent."""
 
     gateways: int
     studies: int
@@ -97,14 +97,14 @@ class Plan:
 
 @dataclass
 class Writer:
-    """Makes the messages: of each study one, whose text is the version that it has by then."""
+    """Composer of the messages: one for each study, whose text is the study's present version."""
 
     engine: Distant
     destination: Destination
     current: dict[str, int]
 
     async def see_settings(self, lease: Lease) -> None:
-        """There are none that a message hangs on."""
+        """Ignore the settings: no message depends on them."""
 
     async def once(self, lease: Lease) -> int:
         due = await Outbox(self.engine).due("ehr", clock.now(), 50)
@@ -150,7 +150,7 @@ class Writer:
 
 
 class Gateway:
-    """One process: its loop, its way to the database, and the holder that it runs."""
+    """One process: its loop, its access to the database, and its worker."""
 
     def __init__(self, world: World, name: str) -> None:
         self.loop = world.scheduler.loop(name)
@@ -166,7 +166,7 @@ class Gateway:
 
 @dataclass
 class World:
-    """Everything; `run` lets it happen and sees that the laws hold."""
+    """The whole simulation; `run` executes it and checks the laws."""
 
     seed: int
     migrated: Path
@@ -203,7 +203,7 @@ class World:
             self.scheduler.at(self.dice.uniform(0.2, TROUBLE - 2), partial(self._change, study_id))
 
     def install(self, monkeypatch: Any) -> World:
-        """Have the gateways' time, and what they ask their kernel, be this world's."""
+        """Replace the gateways' clock and their calls to the kernel by this world's."""
         monkeypatch.setattr(clock, "monotonic", self._monotonic)
         monkeypatch.setattr(clock, "now", self._now)
         monkeypatch.setattr(peer, "unacknowledged", self.network.unsent)
@@ -211,10 +211,10 @@ class World:
         return self
 
     def run(self) -> None:
-        """Let everything happen.
+        """Run the simulation.
 
         Raises:
-            LawBroken: the receiver's last word is old although it is certified, or not everything is in the end.
+            LawBroken: the receiver's last version is old but certified, or not everything is certified at the end.
         """
         try:
             self._look_now_and_then()
@@ -240,7 +240,7 @@ class World:
         skew = next((one.skew for one in self.gateways if one.loop is loop), timedelta())
         return START + skew + timedelta(seconds=self._monotonic())
 
-    # What happens
+    # Events
 
     def _change(self, study_id: str) -> None:
         self.current[study_id] = version = self.current.get(study_id, 0) + 1
@@ -274,7 +274,7 @@ class World:
         return made
 
     def _committed(self, gateway: Gateway, work: Any, result: Any) -> None:
-        """A gateway has a message in hand: what may go wrong until it is written begins here."""
+        """Start the faults that may happen between the claim of a message and its write."""
         plan, dice = self.plan, self.dice
         assert plan is not None
         if getattr(work, "func", None) is not messages.step or not result or self.scheduler.now > TROUBLE:
@@ -310,7 +310,7 @@ class World:
             self.jumped.add(name)
             self._log(f"{name} is suspended for {seconds:.2f} s while it writes")
 
-    # What must be so
+    # Checks
 
     def _look_now_and_then(self) -> None:
         for study_id in self.current:
@@ -325,7 +325,7 @@ class World:
         self._see(study_id)
 
     def _see(self, study_id: str) -> None:
-        """See that what is certified is what the receiver heard last."""
+        """Check that a certified version is the last that the receiver got."""
         if self.scheduler.now < self.excused.get(study_id, 0.0):
             return
         last = self.last_words().get(study_id)
@@ -347,14 +347,16 @@ class World:
         for study_id in self.current:
             self._see(study_id)
             if self._is_open(study_id):
-                found = self.database.execute("SELECT number, control_id, state, reason FROM message").fetchall()
-                self._broken(f"{study_id} is still open: {found}")
-        for one in self.gateways:
-            if one.loop.errors:
-                self._broken(f"{one.loop.name} told its loop: {one.loop.errors}")
+                messages_left = self.database.execute(
+                    "SELECT number, control_id, state, reason FROM message"
+                ).fetchall()
+                self._broken(f"{study_id} is still open: {messages_left}")
+        for gateway in self.gateways:
+            if gateway.loop.errors:
+                self._broken(f"{gateway.loop.name} told its loop: {gateway.loop.errors}")
 
     def last_words(self) -> dict[str, int]:
-        """The version that the receiver heard last of each study."""
+        """Last version that the receiver got of each study."""
         return dict(_said(one.payload) for one in self.network.arrived)
 
     def _log(self, text: str) -> None:

@@ -196,7 +196,7 @@ def test_an_addendum_refers_to_its_parent_and_the_parent_shows_it_first() -> Non
 
 
 def test_an_addendum_about_another_patient_is_no_part_of_the_report() -> None:
-    """D12: neither its text nor a link of it stands with the other person's report."""
+    """D12: neither its text nor a link to it is in the other person's report."""
     own = mapped(report(), addendum(snapshotMetadata=OTHER_PATIENT))
     stranger, parent = one(own, "DiagnosticReport", "4"), one(own, "DiagnosticReport", "3")
     assert stranger["subject"]["reference"] != parent["subject"]["reference"]

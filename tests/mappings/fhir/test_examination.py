@@ -1,4 +1,4 @@
-"""The code of an examination (https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code; D23)."""
+"""Code of an examination (https://hl7.org/fhir/R4/diagnosticreport-definitions.html#DiagnosticReport.code; D23)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judge (D2; https://hl7.org/fhir/R4/validation.html): a planted defect for each rule, none in good resources."""
+"""Judge of FHIR (D2; https://hl7.org/fhir/R4/validation.html): one planted defect per rule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def good(resource_type: str, ending: str = "") -> Json:
 
 
 def put(*path: Any) -> Callable[[Json], None]:
-    """Put the last item where the path before it leads; Ellipsis takes the element away."""
+    """Put the last item at the path before it; Ellipsis removes the element."""
     *steps, last, value = path
 
     def plant(resource: Any) -> None:

@@ -1,4 +1,4 @@
-"""The life of a report in FHIR (D16-D22): what each state says, of the report and of all that goes with it."""
+"""Life of a report in FHIR (D16-D22): the statuses in each state, of the report and its other resources."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def observations(found: Any, *endings: str) -> list[Any]:
 
 
 def statuses(found: Any) -> tuple[str, set[str], set[str]]:
-    """Of the original report, its sections and its vital signs."""
+    """Statuses of the original report, its sections and its vital signs."""
     sections, vitals = observations(found, "s"), observations(found, "height", "weight")
     return (
         one(found, "DiagnosticReport", "3")["status"],

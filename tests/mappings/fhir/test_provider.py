@@ -1,4 +1,4 @@
-"""Who asked for a study (https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.requester)."""
+"""Requester of a study (https://hl7.org/fhir/R4/servicerequest-definitions.html#ServiceRequest.requester)."""
 
 from __future__ import annotations
 

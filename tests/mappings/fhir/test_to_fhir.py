@@ -1,4 +1,4 @@
-"""The whole of a study as FHIR: what is made, in which order, and that no field of the report is lost (D3, D4, D6)."""
+"""Whole study as FHIR: its resources, their order, and no lost field of the report (D3, D4, D6)."""
 
 from __future__ import annotations
 

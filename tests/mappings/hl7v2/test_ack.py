@@ -1,4 +1,4 @@
-"""Acknowledgements read and made (HL7 v2.5.1 §2.9.2, §2.15.5, §2.15.8)."""
+"""Acknowledgements, read and written (HL7 v2.5.1 §2.9.2, §2.15.5, §2.15.8)."""
 
 import hl7
 import pytest

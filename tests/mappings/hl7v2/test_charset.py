@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §2.15.9.18: what a character set cannot hold is spelled with what it can."""
+"""HL7 v2.5.1 §2.15.9.18: characters that a character set lacks are spelled with others."""
 
 import pytest
 from hypothesis import given

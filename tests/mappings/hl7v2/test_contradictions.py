@@ -1,4 +1,4 @@
-"""Decision D34: switches that break a rule of their profile are told, each with what to write instead."""
+"""Decision D34: switches that break a rule of their profile are reported, each with a remedy."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from mappings.hl7v2.contradictions import contradictions
 from mappings.hl7v2.specimen import occasions, written
 from mappings.profile import RECEIVERS, Receiver, parse_receiver, receiver
 
-# Settings on a base whose rules they break -> the key that is told, the rule, and what is to be written
+# Settings on a base whose rules they break -> the reported key, the rule, and the remedy
 REFUSED = [
     ('base = "pkb"\naddendum = "append"', "addendum", "obr-25-never-appends", 'addendum = "replace"'),
     ('base = "vista-2.3"\nescape = "full"', "escape", "no-escaped-field-separator", 'escape = "no_F" or escape ='),
@@ -37,7 +37,7 @@ REFUSED = [
 
 
 def told(settings: str) -> dict[str, str]:
-    """What is told of a profile with these settings: key -> problem and remedy."""
+    """Faults of a profile with these settings: key -> problem and remedy."""
     faults = contradictions(parse_receiver(f'name = "x"\n{settings}'))
     return {fault.key.removeprefix("mapping.receivers.x."): f"{fault.problem} {fault.remedy}" for fault in faults}
 

@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §2.5: which fields a message says otherwise than the one before it."""
+"""HL7 v2.5.1 §2.5: fields in which a message differs from the one before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""HL7 v2.5.1 §2.7, §2.15.9.18: the bytes of a message as its receiver can read them."""
+r"""HL7 v2.5.1 §2.7, §2.15.9.18: bytes of a message in the form that its receiver can read."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_what_was_spelled_otherwise_is_said_once_with_its_number() -> None:
 
 
 def test_a_receiver_that_knows_no_field_sequence_gets_a_plain_character() -> None:
-    r"""`\E\F\E\` is the text `\F\`, in which there is no field separator."""
+    r"""The text of `\E\F\E\` is `\F\`, which contains no field separator."""
     made = encoded(["OBX|a\\F\\b\\S\\c\\E\\F\\E\\d"], replace(GENERIC, escape="no_F"))
     assert made.output == b"OBX|a/b\\S\\c\\E\\F\\E\\d\r"
     assert made.issues[0].action.startswith("1 delimiters")

@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §7.3.1: how many messages one cause asks for, and how many several at one time (D18, D32)."""
+"""HL7 v2.5.1 §7.3.1: number of messages for one cause, and for several causes at one time (D18, D32)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listed(cause: Cause, **switches: Any) -> list[tuple[str, str]]:
 
 
 def left(what: Study, how: str, *, sent_before: bool = False, site: Any = SITE) -> list[tuple[str, str, bool]]:
-    """What is to be sent of all that a first look finds."""
+    """List the messages to send for a new study."""
     found = changes(None, what, site).causes
     causes = [replace(one, sent_before=sent_before) for one in found]
     made = messages_of_all(what, causes, site, profile(addendum=how, send_drafts="on"), Facts())
@@ -261,10 +261,10 @@ def pdf(*ids: str) -> Facts:
 
 
 def of_the_pdf(facts: Facts, cause: Cause = ADDED, what: Study = WITH_ADDENDUM, how: str = "replace") -> list[Any]:
-    """OBR-3, OBR-25, OBX-11 and the PDFs of a cause's message, or the codes that say why there is none."""
+    """OBR-3, OBR-25, OBX-11 and the PDFs of a cause's message, or the codes of the issues that prevent it."""
     to = replace(APART, addendum=how)
-    (one,) = (one for one in messages(what, cause, SITE, to, facts) if one.part == "pdf")
-    mapped = to_oru(what, one, SITE, to, facts, control_id="1", at=AT)
+    (cause_of_pdf,) = (one for one in messages(what, cause, SITE, to, facts) if one.part == "pdf")
+    mapped = to_oru(what, cause_of_pdf, SITE, to, facts, control_id="1", at=AT)
     if mapped.output is None:
         return [issue.code for issue in mapped.issues if issue.severity != "information"]
     rows = all_of(mapped.output, "OBX")

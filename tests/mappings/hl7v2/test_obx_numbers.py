@@ -1,4 +1,4 @@
-"""The numbers of OBX (HL7 v2.5.1 §7.4.2.1, §7.4.2.4)."""
+"""Numbers of OBX (HL7 v2.5.1 §7.4.2.1, §7.4.2.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §7.4.2 (ED, RP), decision D28: the report's PDF."""
+"""HL7 v2.5.1 §7.4.2 (ED, RP), decision D28: PDF of a report."""
 
 from base64 import b64decode
 from dataclasses import replace

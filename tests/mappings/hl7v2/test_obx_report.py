@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §7.4.2: what all OBX of a report say of it."""
+"""HL7 v2.5.1 §7.4.2: fields that all OBX of a report share."""
 
 from dataclasses import replace
 

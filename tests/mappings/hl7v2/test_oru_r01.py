@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §7.3.1: which message is made, of which segments, and when none is."""
+"""HL7 v2.5.1 §7.3.1: the message of a cause, its segments, and the causes without a message."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ AFTER = f"||||||F|||20260105142000-0500||{SIGNER}"
 WHOLE = "18748-4^Diagnostic imaging study^LN|1"
 FINDINGS = "59776-5^Procedure findings Narrative^LN|2"
 IMPRESSION = "19005-8^Radiology Imaging study [Impression] (narrative)^LN|3"
-# Example V1c of the reference without its NM lines, as `generic` has it: the code of the procedure is the starter
-# dictionary's, findings have their own OBX-3 and OBX-4 (field map), the display of 19005-8 is LOINC's
+# Example V1c of the reference without its NM lines, in the form of `generic`: the procedure code comes from the starter
+# dictionary, findings have their own OBX-3 and OBX-4 (field map), the display of 19005-8 is LOINC's
 V1C = [
     r"MSH|^~\&|AUTOSCRIBE_GW|MERCY_EAST|EHR_RAD|MERCY|20260105113014-0500||ORU^R01^ORU_R01|Js8H5Znu6q8Ibanjv4jC|P|2.5.1"
     r"||||||UNICODE UTF-8",

@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §2.15.9.18: bytes that anybody may have sent, as lines for a screen."""
+"""HL7 v2.5.1 §2.15.9.18: bytes from any sender, as printable lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message from elsewhere, read leniently (HL7 v2.5.1 §2.5, §2.7)."""
+"""Lenient reading of a message from elsewhere (HL7 v2.5.1 §2.5, §2.7)."""
 
 import pytest
 

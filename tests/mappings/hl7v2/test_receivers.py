@@ -1,4 +1,4 @@
-"""Decision D34: the receiver profiles of this package, and that each of their rules is seen to fire."""
+"""Decision D34: receiver profiles of this package, each of whose rules is shown to fire."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -20,7 +20,7 @@ _VISTA = {
     "wrap": "80",
     "ack_table": (("AE", "hold_lane"), ("AR", "hold_lane")),
 }
-# What each profile has otherwise than the defaults
+# Switches of each profile that differ from the defaults
 SWITCHES = {
     "generic": {},
     "epic-observed": {"msh9_3": "off", "pid3_plain": "on", "xpn_type": "off"},
@@ -48,7 +48,7 @@ SWITCHES = {
     "pkb": {"status_map": (("W", "void"),)},
     "fhir-converter": {},
 }
-# What put at a rule's place breaks it; for the rest see `breaking`
+# Text that breaks a rule at its place; for the other rules see `breaking`
 BAD_TEXT = {"be_valued": "", "be_empty": "X", "be_one_of": "QQ", "equal": "QQ", "match": "Z"}
 ALL_RULES = [(name, rule) for name in RECEIVERS for rule in receiver(name).rules]
 
@@ -75,7 +75,7 @@ def test_a_profile_says_what_it_was_tested_with_or_from_which_documents_it_is(na
 
 
 def test_only_what_the_tests_send_to_foreign_software_was_tested() -> None:
-    """The converters of tests/conformance/converters.py, the servers of tests/conformance/receivers/servers.py."""
+    """See the converters of tests/conformance/converters.py, the servers of tests/conformance/receivers/servers.py."""
     assert [name for name in RECEIVERS if receiver(name).proof.startswith("tested")] == ["fhir-converter", "generic"]
 
 
@@ -89,7 +89,7 @@ def test_a_rule_of_one_name_is_the_same_wherever_it_stands_or_has_another_source
 
 
 def good(name: str) -> list[bytes]:
-    """The messages of the specimen as a profile has them."""
+    """Messages of the specimen for a profile."""
     return [message for occasion in occasions() for message in written(occasion, receiver(name))]
 
 
@@ -122,7 +122,7 @@ def test_what_breaks_a_rule_breaks_no_other_but_those_of_the_same_field(name: st
 
 
 def others(rules: list[Rule]) -> Iterator[RulePlace]:
-    """Fields that rules hold against another one, or choose segments by."""
+    """Yield the fields that rules compare with another one, or select segments by."""
     for rule in rules:
         if rule.must == "equal" or rule.where:
             yield rule.field
@@ -133,7 +133,7 @@ def place_of_mutation(rule: Rule) -> RulePlace:
 
 
 def breaking(rule: Rule) -> str:
-    """A text that breaks a rule, and leaves the rule to be about the segment."""
+    """Make a text that breaks a rule and leaves the segment selected by it."""
     if rule.must in ("not_be_one_of", "not_contain"):
         return rule.value[0]
     if rule.must == "be_at_most":
@@ -143,7 +143,7 @@ def breaking(rule: Rule) -> str:
 
 
 def repaired(message: bytes, rule: Rule) -> bytes:
-    """The message so that it keeps a rule: AutoScribe knows no visit, and a withdrawal is one."""
+    """Repair a message so that it keeps a rule: AutoScribe knows no visit, and a withdrawal is one."""
     text = rule.value[0] if rule.must == "be_one_of" else "V"
     return put(message, rule, text) if check_rules(message, Receiver("x", rules=(rule,))) else message
 
@@ -153,7 +153,7 @@ def broken(message: bytes, rule: Rule) -> bytes:
 
 
 def put(message: bytes, rule: Rule, text: str) -> bytes:
-    """The message with a text at the place of a rule, in every segment that it is about, or in one put at the end."""
+    """Put a text at the place of a rule, in every segment that it concerns, or in a new one at the end."""
     received, place = read(message), place_of_mutation(rule)
     rows = [[segment.name, *segment.fields[2 if segment.name == "MSH" else 1 :]] for segment in received.segments]
     chosen = [row for row, is_chosen in zip(rows, chosen_by(received, rule, place), strict=True) if is_chosen]
@@ -168,7 +168,7 @@ def put(message: bytes, rule: Rule, text: str) -> bytes:
 
 
 def chosen_by(received: Received, rule: Rule, place: RulePlace) -> Iterator[bool]:
-    """For each segment whether the rule is about it."""
+    """Yield for each segment if the rule concerns it."""
     for segment in received.segments:
         where = rule.where
         is_there = where is None or segment.field(where.place.field).split("^")[0] == where.text

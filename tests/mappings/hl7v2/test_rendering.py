@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 tables 0123, 0085: what a cause sends to receivers that replace, append or take new orders (D16-D21)."""
+"""HL7 v2.5.1 tables 0123, 0085: messages for receivers that replace, append or take new orders (D16-D21)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def second(**changes: Any) -> dict[str, Any]:
 
 
 def told(what: Study, *, addendum: str = "replace", switches: dict[str, Any] | None = None, **asked: Any) -> list[str]:
-    """OBR-25, OBX-11, ORC-5 and the heads of the reports that a message carries; the reason if there is none."""
+    """OBR-25, OBX-11, ORC-5 and the heads of the reports in a message; the issues if there is none."""
     mapped = send(what, to=profile(addendum=addendum, **(switches or {})), **asked)
     if mapped.output is None:
         return [issue.code for issue in mapped.issues]

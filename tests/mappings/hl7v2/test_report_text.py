@@ -1,4 +1,4 @@
-"""The lines of a report, each in the section in which it begins: HL7 v2.5.1 §7.4.2.3, decisions D22, D36."""
+"""Lines of a report, each with the label of its section: HL7 v2.5.1 §7.4.2.3, decisions D22, D36."""
 
 from dataclasses import replace
 

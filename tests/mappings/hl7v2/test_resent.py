@@ -1,4 +1,4 @@
-"""A message that is sent again as it was: other in MSH-10 and in nothing else (HL7 v2.5.1 §2.15.9.10)."""
+"""Message sent again as it was: only MSH-10 changes (HL7 v2.5.1 §2.15.9.10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §2.A.22: what all segments of a message share; its times as the receiver reads them (D15)."""
+"""HL7 v2.5.1 §2.A.22: values that all segments of a message share; its times in the receiver's form (D15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decision D34: the checker of rules. Each kind of rule meets a message that keeps it and one that breaks it."""
+"""Decision D34: checker of rules. Each kind of rule is tried on a message that keeps it and on one that breaks it."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from mappings.profile.rule import MUST, Level, Quantity, RulePlace, Where, place
 
 
 def segment(name: str, **fields: str) -> str:
-    """A segment from its fields: `segment("OBR", f3="F1")`."""
+    """Make a segment from its fields: `segment("OBR", f3="F1")`."""
     numbered = {int(key[1:]): value for key, value in fields.items()}
     return "|".join([name, *(numbered.get(number, "") for number in range(1, max(numbered) + 1))])
 
@@ -32,7 +32,7 @@ MESSAGE = (
 
 
 def broken(rule: Rule, *message: str) -> list[str]:
-    """The places where a message breaks one rule."""
+    """Places where a message breaks one rule."""
     checked = "".join(f"{line}\r" for line in message or MESSAGE).encode()
     return [one.place for one in check_rules(checked, Receiver("x", rules=(rule,)))]
 

@@ -1,4 +1,4 @@
-"""HL7 v2.3 to v2.7: hl7apy's tables agree with every field we write, and what a version lacks is said elsewhere."""
+"""HL7 v2.3 to v2.7: hl7apy's tables agree with every field we write; fields missing in a version are replaced."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TYPES = {
     },
     "NTE": {1: "SI", 2: "ID", 3: "FT"},
 }
-# The same data type under another name, or one that reads what we write of it in the same way
+# The same data type under another name, or one that reads our content in the same way
 RENAMED = {
     "2.3": {"MSG": "CM_MSG", "VID": "ID", "EIP": "CM_EIP", "NDL": "CM_NDL"},
     "2.7": {"TS": "DTM", "CE": "CWE", "IS": "CWE"},

@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 §3.4.2.2, §3.4.2.3, §4.5.3.3, §7.4.1.32: what VistA looks up, as RAHLTCPB and RAHLTCPX do (D34)."""
+"""HL7 v2.5.1 §3.4.2.2, §3.4.2.3, §4.5.3.3, §7.4.1.32: VistA's lookups, as in RAHLTCPB and RAHLTCPX (D34)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HERE = replace(
     providers=Directory({}, {USER_ID: Provider("Smith", "Alex", npi="1234567893", local_id="1234")}),
     provider_authority=AssigningAuthority("urn:oid:1.9", "VA500"),
 )
-# A Social Security number is a doubtful one, unless the facility says that it is what its numbers look like
+# A Social Security number is doubtful, unless the facility's pattern says that its numbers look so
 NUMBERED = re.compile(r"\d{9}|\d{3}-\d{2}-\d{4}")
 SOCIAL = {name: replace(one, mrn_pattern=NUMBERED) for name, one in SITE.facilities.items()}
 SSN = replace(HERE, facilities=SOCIAL, vista=replace(KNOWN, dfn_namespace="", ssn_namespace="MERCY"))
@@ -41,7 +41,7 @@ def knowing(*reports: dict[str, Any], metadata: dict[str, str] = NUMBERS, **chan
 
 
 def told(what: Study, to: Receiver, *, site: Site = HERE, **asked: Any) -> bytes:
-    """The one message, which keeps every blocking rule of its profile."""
+    """Send the only message; it must keep every blocking rule of its profile."""
     mapped = send(what, to=to, site=site, **asked)
     assert mapped.output is not None, mapped.issues
     assert judge_message(mapped.output) == ()
@@ -54,7 +54,7 @@ def blocked(message: bytes, to: Receiver) -> list[str]:
 
 
 def held(what: Study, to: Receiver, *, site: Site = HERE, **asked: Any) -> list[str]:
-    """The codes of the errors for which there is no message."""
+    """Codes of the errors that hold the message."""
     mapped = send(what, to=to, site=site, **asked)
     assert mapped.output is None
     return [issue.code for issue in mapped.issues if issue.severity == "error"]
@@ -164,7 +164,7 @@ def test_an_exam_keeps_its_number_over_addenda_and_corrections() -> None:
 
 @pytest.mark.parametrize("sent_under", [short_id("stu_" + "7" * 32), "6.9-1"])
 def test_a_number_that_is_not_the_exams_never_stands_beside_its_case(sent_under: str) -> None:
-    """What was sent under another number stays there (D18): VistA would find the wrong exam, so it is blocked."""
+    """D18: a result sent under another number stays there. VistA would find the wrong exam, so it is blocked."""
     mapped = send(knowing(), to=OLD, site=HERE, sent_before=True, kind="text_changed", filler=sent_under)
     assert mapped.output is not None
     assert field(mapped.output, "OBR-3") in {sent_under, f"{sent_under}^AUTOSCRIBE"}

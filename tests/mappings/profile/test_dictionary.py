@@ -1,4 +1,4 @@
-"""The procedure dictionary of a site: codes by exact text, and every fault by line and column (D23)."""
+"""Procedure dictionary of a site: codes by exact text, and every fault by line and column (D23)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The provider directory: people by exact spelling or userId, every fault by line and column, and never by value."""
+"""Provider directory: people by exact spelling or userId, every fault by line and column, and never by value."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""Decision D34: every switch of a receiver profile changes bytes or behaviour; one that does nothing is no switch.
+"""Decision D34: every switch of a receiver profile changes bytes or behavior; one that does nothing is no switch.
 
-A switch of the message is turned here and changes the bytes, or whether there are any. Those of the way there are
-turned in tests/gateway/settings/test_every_setting_acts.py.
+A switch of the message is changed here, and changes the bytes or the presence of messages. Switches of the transport
+are changed in tests/gateway/settings/test_every_setting_acts.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mappings.profile.receiver import conflicts
 # Switches that change no byte of a message
 BEHAVIOUR = frozenset({"ack_table", "retry", "rate_limit", "window", "keepalive", "idle_close", "tls", "zsegments"})
 RID = "RID49480^Category 1 Emergent Actionable Finding^RadLex"
-# Switch, or switch and value -> what must stand beside it so that it can act, in the profile before and after
+# Switch, or switch and value -> settings it needs beside it, in the profile before and after
 BESIDE: dict[str | tuple[str, str], dict[str, str]] = {
     "critical_code": {"critical": "obx15_rid"},
     ("critical", "obx15_rid"): {"critical_code": RID},
@@ -35,12 +35,12 @@ BESIDE: dict[str | tuple[str, str], dict[str, str]] = {
 
 
 def cases() -> Iterator[tuple[str, object]]:
-    for name, one in switches().items():
+    for name, switch in switches().items():
         if name in BEHAVIOUR:
             continue
-        metadata = one.metadata
+        metadata = switch.metadata
         if "values" in metadata:
-            yield from ((name, value) for value in metadata["values"] if value != one.default)
+            yield from ((name, value) for value in metadata["values"] if value != switch.default)
         elif "range" in metadata:
             yield name, metadata["range"][0]
         elif "keys" in metadata:
@@ -51,7 +51,7 @@ def cases() -> Iterator[tuple[str, object]]:
 
 @cache
 def witnesses() -> tuple[Occasion, ...]:
-    """The specimen in every state of its life, and a study of another modality and without numbers, with a long PDF."""
+    """Return the specimen in every state, and a study of another modality without numbers, with a long PDF."""
     first = next(one for one in occasions() if one.name == "a first report")
     other = replace(first.study, modality="PET", metadata={})
     pdf = {first.cause.report_id: PdfFacts(2_000, bytes(20), b"%PDF-1.4")}
@@ -59,7 +59,7 @@ def witnesses() -> tuple[Occasion, ...]:
 
 
 def said(made: Receiver) -> list[bytes | None]:
-    """The messages of all witnesses; None where one is held."""
+    """Messages of all witnesses; None for one that is held."""
     return [
         to_oru(one.study, cause, one.site, made, one.facts, control_id="TURNED", at=AT).output
         for one in witnesses()

@@ -1,4 +1,4 @@
-"""What a facility's Organization shows, and every mistake in it."""
+"""Details of a facility's Organization, and every mistake in them."""
 
 import pytest
 

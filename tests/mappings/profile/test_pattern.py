@@ -1,4 +1,4 @@
-"""Which regular expressions a site may give for its numbers: what cannot take long (D11)."""
+"""Regular expressions that a site may give for its numbers: only fast ones (D11)."""
 
 import time
 

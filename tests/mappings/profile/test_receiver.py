@@ -1,4 +1,4 @@
-"""Decision D34: how a receiver profile is read, what it starts from, and what is said of one that is wrong."""
+"""Decision D34: reading of a receiver profile, its base, and the faults of a wrong one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from mappings.profile.receiver import CONFLICTS, STATUS_CODES, conflicts
 from mappings.profile.table import Table
 
 RID = "RID49480^Category 1 Emergent Actionable Finding^RadLex"
-# Settings that cannot work whatever the rules say -> the key that is told
+# Settings that cannot work, whatever the rules are -> the reported key
 IMPOSSIBLE = [
     ('version = "2.3"', "version"),
     ('escape = "strip"\ntext = "ft"', "escape"),
@@ -42,7 +42,7 @@ POSSIBLE = [
     'status_map = { C = "F", W = "void" }',
     'addendum = "append"',
 ]
-# What a value of a switch cannot be without
+# Switch values -> other switches they require
 COMPANIONS = {
     ("version", "2.3"): 'charset = "ASCII"',
     ("accession_field", "3"): 'accession = "required"',

@@ -1,4 +1,4 @@
-"""Decision D34: switches of a receiver profile that were removed are refused with what to do instead."""
+"""Decision D34: removed switches of a receiver profile are refused with a remedy."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Check digits and forms of identifiers that a registry gives out."""
+"""Check digits and forms of identifiers from registries."""
 
 import pytest
 from hypothesis import given

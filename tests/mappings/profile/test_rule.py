@@ -1,4 +1,4 @@
-"""Decision D34: what a rule of a receiver can say, and what is said of one that is wrong."""
+"""Decision D34: rules of a receiver, and the faults of a wrong one."""
 
 import pytest
 
@@ -17,7 +17,7 @@ WHOLE = {
 
 
 def read(**changes: str | None) -> Rule:
-    """The rule of a profile whose one rule is WHOLE with these keys changed; None leaves one out."""
+    """Read the rule of a profile whose only rule is WHOLE with these keys changed; None removes one."""
     rows = {key: value for key, value in {**WHOLE, **changes}.items() if value is not None}
     (rule,) = parse_receiver(HEAD + "".join(f"{key} = {value}\n" for key, value in rows.items())).rules
     return rule

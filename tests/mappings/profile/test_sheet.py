@@ -1,4 +1,4 @@
-"""CSV files of a site: what is read, and how each fault is placed."""
+"""CSV files of a site: their rows, and the place of each fault."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Exact match, and what it does not fold (D23)."""
+"""Exact match, and the differences that it keeps (D23)."""
 
 from unicodedata import normalize
 

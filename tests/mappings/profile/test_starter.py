@@ -1,7 +1,7 @@
-"""The starter: every code and display is of the FHIR packages, and every text says what its code says (D23).
+"""Starter dictionary: every code and display is in the FHIR packages, and every text matches its code (D23).
 
-LOINC, as in the FHIR R4 core package 4.0.1 and the US Core packages 6.1.0 and 8.0.0. The second reading of the texts is
-made here from scratch: modality, contrast, side, views and the words for the part of the body.
+LOINC, as in the FHIR R4 core package 4.0.1 and the US Core packages 6.1.0 and 8.0.0. This second reading of the texts
+starts from scratch: modality, contrast, side, views and the words for the part of the body.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TEXT = (resources.files("mappings") / "data" / "procedures.csv").read_text("utf-
 ROWS = [tuple(row) for row in csv.reader(TEXT.splitlines())][1:]
 PACKAGES = ("hl7.fhir.r4.core-4.0.1.tgz", "us_core_610.tgz", "us_core_800.tgz")
 
-# What means the same in the texts of the starter and in the displays of LOINC, replaced in this order
+# Equivalent words in the starter's texts and in the displays of LOINC, replaced in this order
 SAME = {
     "ffd mammogram-tomosynthesis": "mg breast tomo",
     "x-ray": "xr",
@@ -70,7 +70,7 @@ def _normal(text: str) -> str:
 
 
 def _contrast(text: str) -> str:
-    """none, with, without or both: what a text says of contrast."""
+    """Contrast of a text: none, with, without or both."""
     words = re.findall(r"[a-z]+", text)
     with_it, without = bool({"w", "with", "both"} & set(words)), bool({"wo", "without", "both"} & set(words))
     return {(False, False): "none", (True, False): "with", (False, True): "without"}.get((with_it, without), "both")
@@ -91,7 +91,7 @@ def _said(text: str) -> dict[str, Any]:
 
 
 def _codings(node: Any) -> Iterator[tuple[str, str]]:
-    """Every LOINC code with a display, in codings, value sets and expansions."""
+    """Yield every LOINC code with a display, in codings, value sets and expansions."""
     if isinstance(node, dict):
         if node.get("system") == "http://loinc.org":
             listed = node.get("concept") if isinstance(node.get("concept"), list) else []
@@ -105,14 +105,14 @@ def _codings(node: Any) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def mined(shared: Path) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+    codings: set[tuple[str, str]] = set()
     for package in PACKAGES:
         with tarfile.open(shared / "conformance" / package) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.name.endswith(".json") else None
                 if file and b"http://loinc.org" in (text := file.read()):
-                    found.update(_codings(json.loads(text)))
-    return found
+                    codings.update(_codings(json.loads(text)))
+    return codings
 
 
 def test_every_code_and_display_of_the_starter_stands_in_the_packages(mined: set[tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Decision D34: which of a site's numbers are VistA's own, as `[mapping]` says it."""
+"""Decision D34: settings of `[mapping]` that name VistA's own numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines that close a report are no part of its impression, and what only looks like one stays."""
+"""Closing lines of a report are no part of its impression, and lines that only look so stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forms in which radiologists write a heading."""
+"""Forms in which radiologists write a heading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A heading in somebody else's words opens no section."""
+"""Headings in a quoted report open no section."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report text cut at its headings: the texts of ../shared/report-texts and styles met elsewhere."""
+"""Report text cut at its headings: the texts of ../shared/report-texts, and styles seen elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILES = sorted(TEXTS.glob("*.json"))
 
 
 def found(text: str) -> list[tuple[str, str]]:
-    """(label, content) of every section that says something; the text itself must be whole."""
+    """(label, content) of every section that is not blank; the sections must add up to the text."""
     sections = cut(text)
     assert "".join(section.heading + section.body for section in sections) == text
     return [(section.label, section.content) for section in sections if section.content]

@@ -1,4 +1,4 @@
-"""Addenda, several examinations in one text, and words that head a section only where no plainer heading does."""
+"""Addenda, several examinations in one text, and weak words that head a section only without a plainer heading."""
 
 from __future__ import annotations
 

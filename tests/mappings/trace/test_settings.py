@@ -1,4 +1,4 @@
-"""Measurement of what each setting moves, done as it is for the leaves (decisions D6, D39)."""
+"""Measurement of each setting's targets, in the same way as for the leaves (decisions D6, D39)."""
 
 from __future__ import annotations
 

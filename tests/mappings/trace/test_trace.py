@@ -1,4 +1,4 @@
-"""Decision D6: what a source leaf moves is measured, in FHIR and in HL7 v2."""
+"""Decision D6: the targets of a source leaf are measured, in FHIR and in HL7 v2."""
 
 from copy import deepcopy
 
@@ -14,12 +14,12 @@ from mappings.trace.sample import document, everything, rows, site, sources
 
 BY_POINTER = {row.pointer: row for row in rows()}
 BY_PATTERN = {leaf.pattern: BY_POINTER[leaf.pointer] for leaf in leaves(document())}
-# Of the report model nothing is lost in FHIR (D6)
+# FHIR loses no field of the report model (D6)
 REPORT_LEAVES = {pattern for pattern in BY_PATTERN if pattern.startswith("/reports/")}
 
 
 def patterns(shape, pattern=""):
-    """The patterns of all leaves that a wire shape allows."""
+    """Yield the patterns of all leaves that a wire shape allows."""
     for key, (kind, _) in shape.items():
         yield from _below(kind, f"{pattern}/{key}")
 

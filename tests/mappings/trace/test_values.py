@@ -1,4 +1,4 @@
-"""The values of one field or element, by the names that a trace has for them."""
+"""Values of one field or element, by its name in a trace."""
 
 from __future__ import annotations
 
