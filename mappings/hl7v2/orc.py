@@ -76,7 +76,7 @@ def quantity_timing(result: Result) -> str:
 
 
 def orc_7_quantity_timing(result: Result) -> str:
-    """ORC-7 Quantity/Timing <- study.severity, in versions that require it; OBR-27 holds it in all others.
+    """ORC-7 Quantity/Timing <- study.severity, in versions that require it; others use OBR-27 or TQ1-9.
 
     HL7 v2.5.1 §4.5.1.7.
     """
