@@ -1,4 +1,4 @@
-"""`autoscribe-gateway check-config`: every mistake in the settings with file, key and remedy; else what is in force.
+"""`autoscribe-gateway check-config`: list every fault in the settings with file, key and remedy, else the settings.
 
 Carries out no clause of a standard: the settings are the gateway's own.
 """
@@ -24,7 +24,7 @@ from mappings.profile.receiver import written_as
 
 
 def faults(path: Path | None) -> list[ConfigError]:
-    """List the faults: wrong settings, missing ones, then those that hold reports and keep no service from starting."""
+    """List all faults: wrong settings, missing settings, then faults with which the service still starts."""
     configuration, found = survey(path)
     if configuration is None:
         return found
@@ -35,7 +35,7 @@ def faults(path: Path | None) -> list[ConfigError]:
 
 
 def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
-    """List the faults with which the service starts: reports are held, or break a rule of their receiver, and wait."""
+    """List the faults with which the service still starts: reports would be held, or break a rule of their receiver."""
     yield from _receivers(configuration)
     yield from destinations.unassigned(configuration)
     told: set[str] = set()
@@ -47,9 +47,9 @@ def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
 
 
 def effective(configuration: Configuration) -> Iterator[str]:
-    """Where the settings are from, one `section.field = value` a line, secrets masked; then what their tables say.
+    """Yield the settings in force as lines: the source, each `section.field = value` (secrets masked), then the tables.
 
-    Of the files only the sizes are said: names of people stand there.
+    Of files only their sizes are shown, since they hold names of people.
     """
     site = configuration.site
     yield f"settings: {configuration.source}"
@@ -75,7 +75,7 @@ def effective(configuration: Configuration) -> Iterator[str]:
 
 
 def doubts(configuration: Configuration) -> Iterator[str]:
-    """What works, but says less than it could, or more than one may want."""
+    """List settings that work, but lose information or disclose more than a site may want."""
     site = configuration.site
     yield from _service(configuration)
     yield from _policies(site)
@@ -174,7 +174,7 @@ _VISTA_REMEDIES: Final = {
 
 
 def _vista_lacks(receiver: Receiver, site: Site) -> Iterator[tuple[str, str]]:
-    """List the settings by which a receiver looks up patient and exam and that the site does not give, with why."""
+    """List the missing settings that a VistA receiver needs to find patient and exam, each with the reason."""
     known = site.vista
     if receiver.vista_patient == "dfn" and not known.dfn_namespace:
         yield "vista_dfn_namespace", "knows patients by their DFN"
@@ -199,7 +199,7 @@ def _site_key(configuration: Configuration) -> Iterator[ConfigError]:
 
 
 def api_key(configuration: Configuration) -> Iterator[ConfigError]:
-    """What is wrong with the key of AutoScribe: it is missing."""
+    """Yield a fault if the AutoScribe API key is missing."""
     if configuration.settings.upstream.api_key is None:
         yield ConfigError(
             configuration.source,
@@ -256,19 +256,19 @@ def _dictionary(site: Site) -> str:
 
 
 def _receiver(receiver: Receiver) -> Iterator[str]:
-    """The switches that are not at their default, and how many rules there are."""
+    """Yield the switches that differ from their default, and the number of rules."""
     for name, switch in switches().items():
         if getattr(receiver, name) != switch.default:
             yield f"{name} = {written_as(getattr(receiver, name))}"
     yield f"{len(receiver.rules)} rules"
 
 
-# Keys of a destination that its transport, its receiver and the line itself say
+# Keys of a destination that the other parts of its line already show
 _SAID: Final = frozenset({"name", "kind", "receiver", "host", "port", "tls", "directory", "url", "style", *OVERRIDES})
 
 
 def _destination(destination: Destination, configuration: Configuration) -> Iterator[str]:
-    """How it is reached, what is written of it, and its profile with its own switches."""
+    """Yield the transport, the keys set in the table, and the receiver profile with its switches."""
     table = next(one for one in configuration.settings.destination if one.name == destination.name)
     yield str(destination.transport)
     for key, value in table:

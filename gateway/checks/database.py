@@ -1,6 +1,6 @@
-"""Findings of `check-config` in the database, if there is one: destination names, and what is open for removed ones.
+"""`check-config` in the database, if it exists: destination names, and open messages of removed destinations.
 
-Carries out no clause of a standard; decision D31. Nothing is changed, neither the schema nor a name.
+Carries out no clause of a standard; decision D31. It changes neither the schema nor a name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNKNOWN: Final = "the database cannot be asked what is open for destinations th
 
 
 async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError | str]:
-    """Yield what keeps the service from starting, as an error, and what may surprise an operator, as a text."""
+    """Yield an error for a fault that keeps the service from starting, and a text for any other finding."""
     try:
         engine = engine_of(configuration)
         if isinstance(engine, Sqlite) and not engine.path.exists():

@@ -1,6 +1,7 @@
-"""Read and vread of one resource.
+"""The FHIR interactions read and vread.
 
-https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/http.html#vread, https://hl7.org/fhir/R4/http.html#cread.
+https://hl7.org/fhir/R4/http.html#read, https://hl7.org/fhir/R4/http.html#vread,
+https://hl7.org/fhir/R4/http.html#cread.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _WHOLE: Final = Shape()
 
 
 def read(resource_type: str) -> Handler:
-    """The handler of GET [base]/[type]/[id]."""
+    """Make the handler of GET [base]/[type]/[id]."""
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
@@ -45,7 +46,7 @@ def read(resource_type: str) -> Handler:
 
 
 def vread(resource_type: str) -> Handler:
-    """The handler of GET [base]/[type]/[id]/_history/[version]."""
+    """Make the handler of GET [base]/[type]/[id]/_history/[version]."""
 
     async def handle(request: Request) -> Response:
         given = parameters(request)
