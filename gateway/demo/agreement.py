@@ -80,7 +80,7 @@ def _patient(snapshot: Json, patient: Json, pid: Segment, received: Received) ->
 
 
 def _patient_id(mrn: str, patient: Json, pid: Segment, received: Received) -> AgreementRow:
-    """Check that the MRN and each number in PID-3 are identifiers of the Patient (PID-3 may have a study id)."""
+    """Check that the MRN and each number in PID-3 (also the study id in base 62) are identifiers of the Patient."""
     shown = [identifier["value"] for identifier in patient.get("identifier", ())]
     listed = pid.field(3).split(received.delimiters.repetition)
     sent = [received.delimiters.unescape(received.components(one)[0]) for one in listed]

@@ -59,7 +59,7 @@ class LateAckSender:
         self._start(self._say_later(line, frame, seconds))
 
     def over_own_connection(self, frame: bytes, seconds: float) -> None:
-        """Connect to the sender after `seconds`, with retries, and send the frame; without an address, use `next_time`."""
+        """Connect to the sender after `seconds`, with retries, and send the frame; `next_time` without an address."""
         if self._reply_to is None:
             self.next_time(frame)
         else:
