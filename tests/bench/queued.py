@@ -1,4 +1,4 @@
-"""Messages of 2.6 kB straight into a store, one a study, and how fast they are acknowledged."""
+"""Fill a store with messages of 2.6 kB, one a study, and measure how fast they are acknowledged."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _message(number: int, control_id: str) -> NewMessage:
 
 
 async def fill(engine: Engine, count: int, name: str = "ehr") -> None:
-    """Queue so many for a destination."""
+    """Queue so many messages for a destination."""
     lease = await Leases(engine, "bench", 0.0).take(name)
     assert lease is not None
     for begin in range(0, count, 500):
@@ -86,7 +86,7 @@ async def fill(engine: Engine, count: int, name: str = "ehr") -> None:
 
 
 async def left(engine: Engine, name: str = "ehr") -> int:
-    """How many are still to arrive."""
+    """Count the messages not yet acknowledged."""
     return int((await engine.fetch(_LEFT, destination=name))[0][0])
 
 

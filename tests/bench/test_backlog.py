@@ -1,4 +1,4 @@
-"""What a long queue costs: the memory of the gateway that sends it, and the other destinations of one that is down.
+"""Cost of a long queue: memory of the gateway, and the effect of a dead destination on others.
 
 Run by `make bench`: a gateway of its own sends 100,000 messages (BENCH_MESSAGES says how many) and its memory is looked
 at; a destination is fed alone, and by turns beside one that refuses connections and has 10,000 messages waiting.

@@ -1,4 +1,4 @@
-"""How fast a warm report is read and a patient's reports are found, as shares of a route that answers constant bytes.
+"""Speed of warm reads and of searches for a patient's reports, as shares of a route that answers constant bytes.
 
 Run by `make bench`: the gateway and the bare route by turns on one core, wrk on another, over 200 reports and their
 patients; medians of the rounds. The studies are the sandbox's, most with something that had to be warned of.

@@ -1,4 +1,4 @@
-"""How many messages a second one ordered lane of the feed delivers, against a bare loop with two commits a message.
+"""Messages a second on one ordered lane of the feed, compared with a bare loop with two commits a message.
 
 Run by `make bench`: the feed and the bare loop by turns on one core, the receiver on the other, which acknowledges at
 once; SQLite as FULL and NORMAL, PostgreSQL with `fsync`, without and with `synchronous_commit`. The messages are made

@@ -1,4 +1,4 @@
-"""How fast one ORU^R01 of 60 OBX is made, as ratios in one run (design §5); `make bench` prints them last."""
+"""Speed of composing one ORU^R01 of 60 OBX, as ratios in one run (design §5); `make bench` prints them last."""
 
 from __future__ import annotations
 

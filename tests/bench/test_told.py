@@ -1,4 +1,4 @@
-"""How long it takes from a webhook to the acknowledgement of its message, while reads run at half their maximum.
+"""Time from a webhook to the acknowledgement of its message, while reads run at half their maximum.
 
 Run by `make bench`: AutoScribe (the sandbox, which answers at once), the receiver and who asks on one core, the gateway
 with the roles api, sync and feed on the other. Reports are signed one after the other, by turns without load and with

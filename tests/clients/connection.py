@@ -56,7 +56,7 @@ class Connection:
         return Answer(status, headers, self._answers.read(int(headers["content-length"])) if has_body else b"")
 
     def is_closed(self) -> bool:
-        """Whether the gateway has closed it, after all that it had to say was read."""
+        """True if the gateway has closed the connection, after all its bytes were read."""
         return self._answers.read(1) == b""
 
     def _headers(self) -> Iterator[tuple[str, str]]:

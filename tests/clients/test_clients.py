@@ -42,7 +42,7 @@ def patient_of(client: FhirClient) -> Json:
 
 
 def agrees(form: Json, data: bytes) -> bool:
-    """Whether an attachment's size and hash are those of the bytes."""
+    """True if an attachment's size and hash match the bytes."""
     return (form["size"], form["hash"]) == (len(data), base64.b64encode(hashlib.sha1(data).digest()).decode())
 
 

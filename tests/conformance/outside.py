@@ -48,7 +48,7 @@ def node(script: str, *arguments: str, under: Path = PARSERS) -> list[str]:
 
 
 def run(command: Sequence[str], messages: Sequence[str]) -> list[Any]:
-    """What a program answers to each message, in order."""
+    """Return a program's answers to the messages, in order."""
     lines = "".join(json.dumps(message) + "\n" for message in messages)
     done = subprocess.run(command, input=lines, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @cache
 def readings(parser: str) -> list[Reading]:
-    """What a parser reads in each message, in the order of `messages()`; messages that are alike are read once."""
+    """Return a parser's reading of each message, in the order of `messages()`; equal messages are read once."""
     texts = list(dict.fromkeys(one.text for one in messages()))
     found = dict(zip(texts, PARSERS[parser](texts), strict=True))
     return [found[one.text] for one in messages()]

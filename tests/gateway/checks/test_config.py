@@ -1,4 +1,4 @@
-"""`check-config`: each mistake with its file, key and remedy; else what is in force, secrets masked."""
+"""`check-config`: each fault with its file, key and remedy; without faults, the settings in force, secrets masked."""
 
 from __future__ import annotations
 
