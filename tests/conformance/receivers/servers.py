@@ -71,7 +71,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Setting that a server needs, its reason, and a text that fails without it; `answers`: the server still says AA."""
+    """Setting that a server needs, its reason, and a text that fails without; `answers`: the server still says AA."""
 
     server: str
     key: str
