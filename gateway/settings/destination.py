@@ -180,7 +180,7 @@ class DestinationSettings(SettingsGroup):
     )
     enabled: bool = Field(
         True,
-        description="false: ignore this table and queue nothing. (`feed pause` stops sending, but keeps queueing.)",
+        description="false: ignore this table and queue nothing; `feed pause` only stops sending, and keeps queueing.",
     )
     formerly: _Name | None = Field(
         None,

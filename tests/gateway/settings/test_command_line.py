@@ -91,7 +91,7 @@ def test_both_ways_to_ask_for_the_version_say_the_same(arguments):
 
 def test_the_help_says_all_of_what_each_command_does():
     said = " ".join(run("--help", COLUMNS="80").stdout.split())
-    assert "listener; a report is signed every few seconds." in said and "..." not in said.replace("[ARGS]...", "")
+    assert "machine; a report is signed every few seconds." in said and "..." not in said.replace("[ARGS]...", "")
 
 
 def test_the_names_that_the_command_line_shows_are_those_of_the_table():
