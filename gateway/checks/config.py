@@ -101,30 +101,30 @@ _UNSAID: Final = {
 def _service(configuration: Configuration) -> Iterator[str]:
     settings = configuration.settings
     if settings.webhook.key is None:
-        yield "no webhook.key: webhooks are refused, and a signature is seen when AutoScribe is looked at next"
+        yield "no webhook.key: webhooks are refused, and a signature is seen only by the next poll of AutoScribe"
     if not settings.feed.alert_key and any(one.key is None for one in settings.feed.escalate):
-        yield "feed.escalate without a key, and no feed.alert_key: what is posted there is not signed"
+        yield "feed.escalate without a key, and no feed.alert_key: alerts to that address are not signed"
     if settings.feed.escalate and settings.feed.alert_url is None:
-        yield "feed.escalate, and no feed.alert_url: who is told first is told after minutes, of critical results alone"
+        yield "feed.escalate, and no feed.alert_url: alerts come only by escalation, of critical results alone"
     if settings.fhir.claim_us_core:
-        yield "fhir.claim_us_core is on: US Core asks for create of reports, which is refused here"
+        yield "fhir.claim_us_core is on: US Core asks for create of reports, which the gateway refuses"
     zones = {facility.time_zone for facility in configuration.site.facilities.values()}
     if not settings.fhir.time_zone and len(zones) > 1:
-        yield "no fhir.time_zone, and the facilities do not share one: a day in a search is one of UTC"
+        yield "no fhir.time_zone, and the facilities do not share one: a day in a search is a day in UTC"
 
 
 def _policies(site: Site) -> Iterator[str]:
     if site.send_drafts:
         yield "send_drafts is on: unsigned text leaves, in FHIR and to receivers whose profile sends drafts"
     if site.on_cancelled_after_sign == "withdraw":
-        yield "on_cancelled_after_sign is withdraw: a study cancelled after signing takes back what was sent"
+        yield "on_cancelled_after_sign is withdraw: cancelling a study after signing withdraws its sent reports"
     if not site.procedures:
         yield "no procedures file, and the starter is off: procedures are sent as text, without a code"
 
 
 def _numbers(site: Site) -> Iterator[str]:
     if site.number_separator and not (site.accession_keys or site.placer_keys or site.vista.exam_keys):
-        yield "number_separator parts nothing: neither accession_keys nor placer_keys are set"
+        yield "number_separator has no effect: neither accession_keys nor placer_keys are set"
     for key in site.accession_keys:
         if key in site.placer_keys:
             yield "accession_keys and placer_keys share a key: one number is sent as both"
@@ -150,7 +150,7 @@ def _receiver_doubts(receiver: Receiver, configuration: Configuration) -> Iterat
     for setting, problem in _vista_lacks(receiver, site):
         yield f"{problem}, and no {setting} is set: every message will be held"
     if receiver.interpreter == "local_id" and not site.providers.has_local_ids:
-        yield "knows who signed by a local id, and the providers file has none"
+        yield "identifies signers by local id, and the providers file has none"
     if receiver.send_drafts == "on" and not site.send_drafts:
         yield "send_drafts is on, but not in [mapping]: no draft is sent"
     if receiver.pdf == "rp" and configuration.settings.server.public_url is None:

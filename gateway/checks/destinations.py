@@ -171,7 +171,7 @@ def _name_orders(destination: Destination, configuration: Configuration) -> Iter
 def _unassigned(destination: Destination, configuration: Configuration) -> Iterator[ConfigError]:
     other = f'mrn_authority = "receiver" in {destination.place}, if every MRN is the receiver\'s own'
     if not configuration.site.facilities:
-        problem = "nobody says whose numbers MRNs are: every report with one would be held as authority-unknown"
+        problem = "no assigning authority of MRNs is known: every report with an MRN would be held as authority-unknown"
         remedy = f"Write a [[mapping.facilities]] table with mrn_system and mrn_namespace for each, or {other}."
         yield ConfigError(configuration.source, f"{destination.place}.facilities", problem, remedy)
     for facility in destination.facilities(configuration.site):
@@ -231,15 +231,15 @@ def _doubts_of_sending(destination: Destination) -> Iterator[str]:
     if destination.dry_run:
         yield "dry_run is on: nothing is sent"
     if destination.start > now:
-        yield "start is in the future: what is signed before it is never sent by itself"
+        yield "start is in the future: reports signed before it are sent only by backload"
     if is_readable_on_the_way(transport):
-        yield "no TLS, and the receiver is on another machine: reports are readable on the way"
+        yield "no TLS, and the receiver is on another machine: reports are readable on the network"
     if isinstance(transport, Mllp) and _is_open(transport):
-        yield "ack_listen is without TLS, for which tls and client_cert are needed: addresses can be forged on the way"
+        yield "ack_listen is without TLS (set tls and client_cert): the addresses of its clients can be forged"
     if destination.quiet.stretches:
         yield "quiet_hours hold critical results back, too"
     if isinstance(transport, Http) and transport.style == "plain":
-        yield "style is plain: an answer of 2xx counts as delivered, whatever became of the message"
+        yield "style is plain: any answer of 2xx counts as delivered"
     if not isinstance(transport, Folder) and transport.tls is not None and transport.tls.client_cert is not None:
         left = _valid_until(transport.tls.client_cert) - now
         if left < _SOON:
@@ -270,9 +270,9 @@ def _doubts_of_filters(destination: Destination, configuration: Configuration) -
             yield f"express_customers[{index}] is in no [[mapping.express_customers]]: does AutoScribe spell it so?"
     for index, modality in enumerate(table.modalities or ()):
         if modality != EVERY and not all(map(dicom_modality, modality_parts(modality) or ("",))):
-            yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches what AutoScribe spells so"
+            yield f"modalities[{index}] is none of {', '.join(MODALITIES)}: it matches only this exact spelling"
     if destination.receiver.takes_pdf and configuration.settings.pdf.ingest == "link":
-        yield "sends PDFs, and pdf.ingest is link: none is kept that could be sent"
+        yield "sends PDFs, and pdf.ingest is link: no PDF is stored, so none is sent"
     yield from _doubts_of_authority(destination, configuration.site)
     is_named = destination.filter.scope.facilities is not None or bool(configuration.site.sending_facility)
     if not is_named and any(
@@ -294,8 +294,8 @@ def _doubts_of_authority(destination: Destination, site: Site) -> Iterator[str]:
 
 
 _UNTOLD: Final = {
-    "corrected": "what was corrected stays wrong there",
-    "addendum": "nobody is told there that a report has one",
+    "corrected": "the receiver keeps the wrong report",
+    "addendum": "the receiver does not learn of addenda",
 }
 
 

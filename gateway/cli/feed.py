@@ -66,7 +66,7 @@ def apply(
     from gateway.feed.operator.arguments import wrong
 
     if leave and not reason:
-        raise wrong("--leave", "without --reason", "Write why: it is kept who is not told of these reports.")
+        raise wrong("--leave", "without --reason", "Write why: the audit trail keeps it with the reports not sent.")
     sys.exit(_run(planning.apply(load(config), name, print, leaves=leave, reason=reason)))
 
 
