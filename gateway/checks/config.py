@@ -25,25 +25,25 @@ from mappings.profile.receiver import written_as
 
 def faults(path: Path | None) -> list[ConfigError]:
     """List all faults: wrong settings, missing settings, then faults with which the service still starts."""
-    configuration, found = survey(path)
+    configuration, errors = survey(path)
     if configuration is None:
-        return found
-    reported = {error.key for error in found}
+        return errors
+    reported = {error.key for error in errors}
     checks = (_loopback, _site_key, api_key, destinations.faults, served_all_the_same)
     missing = [error for check in checks for error in check(configuration)]
-    return [*found, *(error for error in missing if error.key not in reported)]
+    return [*errors, *(error for error in missing if error.key not in reported)]
 
 
 def served_all_the_same(configuration: Configuration) -> Iterator[ConfigError]:
     """List the faults with which the service still starts: reports would be held, or break a rule of their receiver."""
     yield from _receivers(configuration)
     yield from destinations.unassigned(configuration)
-    told: set[str] = set()
+    reported: set[str] = set()
     for destination in survey_routes(configuration)[0].destinations:
         for fault in _vista_faults(destination, configuration) if destination.is_enabled else ():
-            if fault.key not in told:
+            if fault.key not in reported:
                 yield fault
-            told.add(fault.key)
+            reported.add(fault.key)
 
 
 def effective(configuration: Configuration) -> Iterator[str]:

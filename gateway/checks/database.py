@@ -30,12 +30,12 @@ async def of_database(configuration: Configuration) -> AsyncIterator[ConfigError
         if isinstance(engine, Sqlite) and not engine.path.exists():
             return
         async with asyncio.timeout(_SECONDS), engine.opened():
-            found = [one async for one in _found(engine, configuration)]
+            findings = [one async for one in _found(engine, configuration)]
     except (ConfigError, StoreError, TimeoutError) as error:
-        said = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "detail", "") or str(error)
-        yield f"{_UNKNOWN} ({said}); the service asks when it starts"
+        reason = "no answer in time" if isinstance(error, TimeoutError) else getattr(error, "detail", "") or str(error)
+        yield f"{_UNKNOWN} ({reason}); the service asks when it starts"
         return
-    for one in found:
+    for one in findings:
         yield one
 
 

@@ -42,15 +42,15 @@ _RELATIVE: Final = "a path is relative to the settings file"
 
 def faults(configuration: Configuration) -> Iterator[ConfigError]:
     """List faults that keep destinations from working: keys, files, unknown facilities, demands of the profile."""
-    routes, found = survey_routes(configuration)
-    yield from found
-    told: set[str] = set()
+    routes, route_faults = survey_routes(configuration)
+    yield from route_faults
+    reported: set[str] = set()
     for destination in routes.destinations:
         for check in _CHECKS if destination.is_enabled else ():
             for fault in check(destination, configuration):
-                if fault.key not in told:
+                if fault.key not in reported:
                     yield fault
-                told.add(fault.key)
+                reported.add(fault.key)
     for index, rule in enumerate(configuration.settings.ignore):
         yield from _strangers(f"ignore[{index}]", rule, configuration)
 
@@ -60,13 +60,13 @@ def unassigned(configuration: Configuration) -> Iterator[ConfigError]:
 
     The service still starts, and holds those reports.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
     for destination in survey_routes(configuration)[0].destinations:
         if destination.is_enabled and destination.mrn_authority == "facility":
             for fault in _unassigned(destination, configuration):
-                if fault.key not in told:
+                if fault.key not in reported:
                     yield fault
-                told.add(fault.key)
+                reported.add(fault.key)
 
 
 def doubts(configuration: Configuration) -> Iterator[str]:

@@ -86,12 +86,12 @@ async def _reports(client: UpstreamClient, study: Json) -> Any:
 
 async def _studies(client: UpstreamClient, enough: int = _ENOUGH) -> list[Json]:
     """List studies page by page until there are enough."""
-    found: list[Json] = []
+    studies: list[Json] = []
     async for page in client.studies():
-        found += page.value["studies"]
-        if len(found) >= enough:
+        studies += page.value["studies"]
+        if len(studies) >= enough:
             break
-    return found
+    return studies
 
 
 def _scope(configuration: Configuration, listed: Sequence[Json]) -> ConfigError | None:
@@ -140,9 +140,9 @@ async def _store(configuration: Configuration) -> AsyncIterator[ConfigError]:
 
 async def _unreachable(configuration: Configuration) -> list[ConfigError]:
     """Connect to all enabled destinations at the same time; return the faults in the order of the file."""
-    asked = [one for one in routes_of(configuration).destinations if one.is_enabled]
-    found = await asyncio.gather(*(_reached(one, configuration.source) for one in asked))
-    return [one for one in found if one is not None]
+    destinations = [one for one in routes_of(configuration).destinations if one.is_enabled]
+    faults = await asyncio.gather(*(_reached(one, configuration.source) for one in destinations))
+    return [one for one in faults if one is not None]
 
 
 async def _reached(destination: Destination, source: str) -> ConfigError | None:

@@ -216,8 +216,8 @@ def causes(study: Study, site: Site, receiver: Receiver, facts: Facts) -> tuple[
 
     A study without a cause gets one for its last report, so that `to_oru` reports why there is no message.
     """
-    found = changes(None, study, site).causes or tuple(Cause(report.report_id) for report in study.reports[-1:])
-    return messages_of_all(study, found, site, receiver, facts)
+    first_causes = changes(None, study, site).causes or tuple(Cause(report.report_id) for report in study.reports[-1:])
+    return messages_of_all(study, first_causes, site, receiver, facts)
 
 
 def _placed(issues: Sequence[MappingIssue], source: Source) -> Iterator[MappingIssue]:

@@ -49,12 +49,12 @@ async def sync_once(configuration: Configuration, say: Say) -> int:
     async with store_for_command(configuration) as engine, crawling(configuration, engine, Metrics()) as crawl:
         with Progress("sync", "studies") as progress:
             swept = await crawl_once(crawl, partial(_show, progress))
-        found = Seen()
+        seen = Seen()
         async for document in sample(engine, _SAMPLED):
-            found.look_at(*document, configuration.site)
+            seen.look_at(*document, configuration.site)
     changed, failed = f"{swept.taken_in} were new or changed", f"{swept.failed} could not be read"
     say(f"{swept.listed} studies listed: {changed}, {failed}; {swept.missing} that are stored were not listed")
-    advise(found, configuration, lambda text: sys.stderr.write(f"{text}\n"))
+    advise(seen, configuration, lambda text: sys.stderr.write(f"{text}\n"))
     return 1 if swept.failed else 0
 
 
@@ -90,10 +90,10 @@ def advise(found: Seen, configuration: Configuration, say: Say) -> None:
 
 async def check_database(configuration: Configuration, say: Say) -> int:
     """Print the findings about destinations in the database; return 1 if one is a fault."""
-    found = [one async for one in of_database(configuration)]
-    for one in found:
+    results = [one async for one in of_database(configuration)]
+    for one in results:
         say(str(one) if isinstance(one, ConfigError) else f"note: {one}")
-    return int(any(isinstance(one, ConfigError) for one in found))
+    return int(any(isinstance(one, ConfigError) for one in results))
 
 
 async def migrate(configuration: Configuration, say: Say) -> int:
@@ -132,11 +132,11 @@ async def rerender(configuration: Configuration, say: Say) -> int:
 async def list_identities(configuration: Configuration, say: Say) -> int:
     """Print every identity conflict and decision, one a line, with ids and date only."""
     async with store_for_command(configuration, writes=False) as engine:
-        found = await identities.every(engine)
-    for one in found:
+        rows = await identities.every(engine)
+    for one in rows:
         say(f"Patient/{one.patient_id}  {one.study_id}  {one.state}  since {one.since:%Y-%m-%d %H:%M} UTC")
-    say(f"{sum(one.state == 'held apart' for one in found)} studies are held apart from a patient that they name")
-    several = {one.study_id for one in found if one.state == "contradicted"}
+    say(f"{sum(one.state == 'held apart' for one in rows)} studies are held apart from a patient that they name")
+    several = {one.study_id for one in rows if one.state == "contradicted"}
     if several:
         say(f"{len(several)} studies have reports about several people")
     return 0

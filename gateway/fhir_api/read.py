@@ -56,8 +56,8 @@ def vread(resource_type: str) -> Handler:
         rows = await facade(request).engine.fetch(ONE_VERSION, address=address, version=number)
         if not rows or rows[0][2] is not None:
             raise ResourceNotFound("there is no such version of this resource; its _history lists those there are")
-        found = Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][3]))
-        return await fhir_conditional(request, given, _body(found, shape), _validators(found))
+        stored = Version(address, int(rows[0][0]), int(rows[0][1]), bytes(rows[0][3]))
+        return await fhir_conditional(request, given, _body(stored, shape), _validators(stored))
 
     return handle
 

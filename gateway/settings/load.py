@@ -87,9 +87,9 @@ def load(path: Path | None = None) -> Configuration:
     Raises:
         ConfigError: the first setting that is wrong; `survey` returns all of them.
     """
-    configuration, found = survey(path)
-    if configuration is None or found:
-        raise found[0]
+    configuration, problems = survey(path)
+    if configuration is None or problems:
+        raise problems[0]
     return configuration
 
 
@@ -136,22 +136,22 @@ def survey(path: Path | None = None) -> tuple[Configuration | None, list[ConfigE
     except ConfigError as error:
         return None, [error]
     files, secrets = SiteFiles.read(source, path, table), with_secrets(table, os.environ)
-    found = [*_unknown_variables(os.environ, secrets.known), *files.problems]
+    problems = [*_unknown_variables(os.environ, secrets.known), *files.problems]
     settings, key = None, None
     try:
         settings = Settings(**secrets.table)
         key = settings.mapping.site_key
     except ValidationError as error:
-        found += _pydantic_problems(error, source, given=secrets.used)
+        problems += _pydantic_problems(error, source, given=secrets.used)
     site, faults = read_site(
         text, site_key=key.get_secret_value().encode() if key else None, files=files.texts, given=dict(_given())
     )
-    reported = {problem.key for problem in found}
+    reported = {problem.key for problem in problems}
     site_problems = [files.problem(fault) or _problem(source, fault) for fault in faults]
-    found += [problem for problem in site_problems if problem.key not in reported]
+    problems += [problem for problem in site_problems if problem.key not in reported]
     if settings is None:
-        return None, found
-    return Configuration(settings, replace(site, fhir_base=settings.server.fhir_base), source), found
+        return None, problems
+    return Configuration(settings, replace(site, fhir_base=settings.server.fhir_base), source), problems
 
 
 def _given() -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ MEASURED, ASKING = CORES[0], CORES[-1]
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Be on that core while the block runs."""
+    """Run on this core while the block runs."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:

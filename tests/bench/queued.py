@@ -39,7 +39,7 @@ def body(control_id: str) -> bytes:
 
 
 def destination(port: int, window: int = 1, name: str = "ehr") -> Destination:
-    """A destination that such messages are for."""
+    """Build the destination of the queued messages."""
     usual = profile("generic")
     made = {name: getattr(usual, name) for name in usual.__dataclass_fields__} | {"window": window}
     transport = Mllp("127.0.0.1", port)
@@ -92,7 +92,7 @@ async def left(engine: Engine, name: str = "ehr") -> int:
 
 @asynccontextmanager
 async def served(engine: Engine, one: Destination, folder: Path | None = None) -> AsyncIterator[None]:
-    """Send to a destination while the block runs; with a folder for it, the feed keeps its journal."""
+    """Send to a destination while the block runs; with a folder, also write the feed journal there."""
     feed, metrics = Feed(), Metrics()
     kept = Journaling(engine, folder, [one.name], site().site_key, metrics) if folder else None
     making, leases = Making(engine, site(), one, metrics), Leases(engine, "two", feed.lease)
@@ -104,7 +104,7 @@ async def served(engine: Engine, one: Destination, folder: Path | None = None) -
 
 
 async def drained(engine: Engine, one: Destination, count: int) -> float:
-    """Messages a second, from the first acknowledgement to the last."""
+    """Return messages a second, from the first acknowledgement to the last."""
     async with served(engine, one):
         begun, rest = time.perf_counter(), count
         first = 0

@@ -27,12 +27,12 @@ _SERVED = Statement(
 
 
 def engine_of(url: str) -> Sqlite | Postgres:
-    """The engine of a database's URL."""
+    """Return the engine for a database URL."""
     return Sqlite(Path(url.removeprefix("sqlite:///"))) if url.startswith("sqlite") else Postgres(url)
 
 
 async def reports(engine: Sqlite | Postgres, most: int) -> list[tuple[str, str]]:
-    """Some reports of a store by their addresses, with those of their patients."""
+    """Return addresses of some reports in a store, with the addresses of their patients."""
     rows = await engine.fetch(_SERVED, key=key("DiagnosticReport", "patient"), most=most)
     return [(str(address), str(patient)) for address, patient in rows]
 

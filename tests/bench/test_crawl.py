@@ -44,7 +44,7 @@ def autoscribe(studies: int) -> Iterator[str]:
 
 
 def given(url: str) -> int:
-    """For how many studies AutoScribe gave the reports."""
+    """Return the number of studies whose reports AutoScribe returned."""
     with urlopen(f"{url}/count") as response:
         return int(response.read())
 

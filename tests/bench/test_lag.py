@@ -60,7 +60,7 @@ class SlowPostgres(Postgres):
 
 
 async def watched(late: list[float]) -> None:
-    """Look again and again by how many seconds the loop is late."""
+    """Measure the lag of the event loop repeatedly, in seconds."""
     while True:
         due = time.perf_counter() + EVERY
         await asyncio.sleep(EVERY)

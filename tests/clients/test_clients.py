@@ -1,4 +1,4 @@
-"""FHIR clients that nobody here wrote, as a FHIR client would use the gateway: find, page, read, look at the document.
+"""Third-party FHIR clients use the gateway: search, page, read, fetch the document.
 
 https://hl7.org/fhir/R4/http.html, https://hl7.org/fhir/R4/search.html, https://hl7.org/fhir/R4/binary.html.
 """

@@ -1,4 +1,4 @@
-"""Every patient of an account of 400 studies, as FHIR clients that nobody here wrote see them: what they asked for.
+"""Every patient of an account of 400 studies, through third-party FHIR clients: they get what they asked for.
 
 https://hl7.org/fhir/R4/search.html#include, https://hl7.org/fhir/R4/references.html, decision D43. Most clients hand
 on the resources of all entries of a searchset: one that was not asked for is one that a program stumbles over.

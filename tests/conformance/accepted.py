@@ -68,7 +68,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A difference that is meant; `holds` gets the pair, our value and theirs."""
+    """An accepted difference; `holds` gets the pair, our value and theirs."""
 
     element: str
     converters: tuple[str, ...]

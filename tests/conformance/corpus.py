@@ -1,4 +1,4 @@
-"""The studies whose messages outsiders read: the golden cases, a seeded account, and texts made to break parsers.
+"""Studies for third-party parsers: the golden cases, a seeded account, and texts made to break parsers.
 
 Each is one `convert` document; its messages and resources are what `gateway.cli.convert` makes of it.
 """

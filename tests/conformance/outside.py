@@ -1,4 +1,4 @@
-"""Programs that are not ours, each started once for all messages: a JSON string a line in, a JSON value a line out.
+"""Run third-party programs, each once for all messages: one JSON string a line in, one JSON value a line out.
 
 What Maven and npm bring is kept beside other caches, by the digest of what asked for it; nothing is built in the tree.
 """

@@ -89,12 +89,12 @@ async def examples(request: Request) -> Examples:
     """Find a signed report and the ids around it; empty before there is one."""
     query = understand(OF_REPORTS, _FINAL, circumstances(request), strict=True)
     engine = facade(request).engine
-    found = await page(engine, query, BEGINNING)
-    if not found.versions:
+    result = await page(engine, query, BEGINNING)
+    if not result.versions:
         return Examples()
-    ids = _ids(found.versions[0].resource)
-    there = await current(engine, [f"{kind}/{one}" for kind, one in ids.items()])
-    return Examples({kind: one for kind, one in ids.items() if kind == "Binary" or there.get(f"{kind}/{one}")})
+    ids = _ids(result.versions[0].resource)
+    stored = await current(engine, [f"{kind}/{one}" for kind, one in ids.items()])
+    return Examples({kind: one for kind, one in ids.items() if kind == "Binary" or stored.get(f"{kind}/{one}")})
 
 
 def _ids(report: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""MLLP servers that nobody here wrote, each in a process of its own, and what each cannot do unless it is told to.
+"""Third-party MLLP servers, each in its own process, with the limits and needed settings of each.
 
 HL7 Transport Specification: MLLP, Release 1; HL7 v2.5.1 §2.9.2. A server is called with its port, its settings and the
 wanted fields of each segment, the last two as JSON. It writes JSON lines: that it listens, then of each message, before

@@ -1,4 +1,4 @@
-"""MLLP servers that nobody here wrote take what the feed sends: all, once, in order, and read it as it is meant.
+"""Third-party MLLP servers receive every message of the feed once, in order, and parse it correctly.
 
 HL7 Transport Specification: MLLP, Release 1; HL7 v2.5.1 §2.9.2 (acknowledgement), §2.7.1 (escape sequences). Needs
 Node.js with npm, and a JDK with Maven.
