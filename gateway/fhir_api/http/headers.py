@@ -116,7 +116,7 @@ async def fhir_answer(
 
 
 async def fhir_conditional(request: Request, given: Parameters, body: bytes, headers: Mapping[str, str]) -> Response:
-    """As `fhir_answer`, with an ETag among the headers; a 304 to a client that has it already.
+    """Answer as `fhir_answer` does; or with 304 if the client already has this version (ETag in `headers`).
 
     Raises:
         NotAcceptable: the client accepts neither format.
